@@ -1,0 +1,1 @@
+"""The dataflow: what is done with the data, and in which order."""

@@ -1,0 +1,340 @@
+"""The vocabulary: what travels through the system, whatever venue it came from.
+
+Times are integer milliseconds UTC as the exchange gives them, prices are in the quote currency for one unit of the base
+currency, quantities and volumes in the base currency, quote volumes in the quote currency. Ids are the exchange's own.
+Everything is immutable, so one object may be shared by every consumer.
+"""
+
+import re
+from typing import Literal, NamedTuple, TypeAlias
+
+from msgspec import Struct
+
+MARKET_FILL = "MARKET"
+"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the market."""
+
+DAY_MS = 86_400_000
+_UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
+_TIMEFRAME = re.compile(r"([1-9]\d{0,2})([smhd])")
+
+
+def timeframe_ms(timeframe: str) -> int:
+    """Length in milliseconds of a timeframe such as `1m`, `4h` or `1d`; `ValueError` when it is not one, or does not
+    divide the UTC day evenly (its periods would not be aligned to UTC)."""
+    match = _TIMEFRAME.fullmatch(timeframe)
+    length = int(match[1]) * _UNITS_MS[match[2]] if match else 0
+    if not length or DAY_MS % length:
+        raise ValueError(f"{timeframe!r} is no timeframe: write a number and s, m, h or d that divides a day, as in 15m")
+    return length
+
+
+class Instrument(NamedTuple):
+    """What is traded, and where. `symbol` is the venue's own name, upper case, without separator."""
+
+    venue: str
+    symbol: str
+
+    @property
+    def key(self) -> str:
+        """The routing key, `venue:symbol`."""
+        return f"{self.venue}:{self.symbol}"
+
+    @classmethod
+    def of(cls, key: str) -> "Instrument":
+        """The instrument of a routing key."""
+        venue, _, symbol = key.partition(":")
+        return cls(venue, symbol)
+
+
+# --- what a source carries: frames it does not understand, and what happened to the line between them ---------------
+
+
+class RawFrame(Struct, frozen=True, gc=False):
+    """One message of a venue, not yet understood."""
+
+    payload: bytes
+    received_ns: int
+    """Local wall clock, ns since the epoch: for tapes and logs, never for decisions."""
+    line: str
+    """Which of the venue's lines it came by, e.g. `market` or `public`."""
+
+
+class Connected(Struct, frozen=True):
+    """A line is open; nothing is subscribed yet."""
+
+    line: str
+    symbols: tuple[str, ...]
+    url: str
+
+
+class Subscribed(Struct, frozen=True):
+    """The venue confirmed every stream of a line: from here on, silence means no news."""
+
+    line: str
+    symbols: tuple[str, ...]
+    streams: tuple[str, ...]
+
+
+class Disconnected(Struct, frozen=True):
+    """A line is gone. What its instruments did until the next `Subscribed` may be missing."""
+
+    line: str
+    symbols: tuple[str, ...]
+    reason: str
+    attempt: int = 0
+    """How many attempts to come back have failed since the line was last open."""
+
+
+class Pulse(Struct, frozen=True):
+    """A source has nothing more to hand on for the moment: what was held back to make larger batches may go."""
+
+
+LineEvent: TypeAlias = Connected | Subscribed | Disconnected
+
+
+# --- what the venues say, in one vocabulary --------------------------------------------------------------------------
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """One trade. Ids rise by one from trade to trade of an instrument, so a hole in them is a missing trade."""
+
+    symbol: str
+    id: int
+    time: int
+    price: float
+    quantity: float
+    buyer_is_maker: bool
+    """True: the taker (aggressor) sold."""
+    event_time: int
+    fill: str = MARKET_FILL
+
+    @property
+    def first_id(self) -> int:
+        """First raw trade id it covers: its own."""
+        return self.id
+
+    @property
+    def last_id(self) -> int:
+        """Last raw trade id it covers: its own."""
+        return self.id
+
+
+class AggregateTrade(Trade, frozen=True, gc=False, kw_only=True):
+    """The fills of one taker order at one price, reported as one trade. `id` counts aggregates, not raw trades."""
+
+    first_id: int
+    last_id: int
+
+
+class Kline(Struct, frozen=True, gc=False):
+    """The exchange's own candle, running or closed."""
+
+    symbol: str
+    timeframe: str
+    event_time: int
+    open_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_volume: float
+    taker_buy_quote_volume: float
+    first_id: int
+    """Raw trade ids; -1 when the period has no trade."""
+    last_id: int
+    is_closed: bool
+
+
+class Ticker(Struct, frozen=True, gc=False):
+    """The exchange's own statistics of the last 24 hours (rolling)."""
+
+    symbol: str
+    event_time: int
+    price_change: float
+    price_change_percent: float
+    weighted_average: float
+    last_price: float
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+    open_time: int
+    close_time: int
+    trades: int
+
+
+class MiniTicker(Struct, frozen=True, gc=False):
+    """The short form of `Ticker`."""
+
+    symbol: str
+    event_time: int
+    close: float
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+
+
+class BookTicker(Struct, frozen=True, gc=False):
+    """Best bid and ask. An empty side has price and quantity 0.0."""
+
+    symbol: str
+    update_id: int
+    bid_price: float
+    bid_quantity: float
+    ask_price: float
+    ask_quantity: float
+    event_time: int = 0
+    """0 where the venue does not say (Binance spot)."""
+
+
+Level: TypeAlias = tuple[float, float]
+"""Price and quantity. In a delta the quantity is absolute, and 0.0 removes the level."""
+
+
+class BookDelta(Struct, frozen=True, gc=False):
+    """Changes of an order book between two update ids, both inclusive."""
+
+    symbol: str
+    event_time: int
+    first_update_id: int
+    last_update_id: int
+    bids: list[Level]
+    asks: list[Level]
+    previous_update_id: int | None = None
+    """The `last_update_id` of the delta before it, where the venue says so (USD-M)."""
+
+
+class BookSnapshot(Struct, frozen=True, gc=False):
+    """The best levels of an order book at one update id, best first."""
+
+    symbol: str
+    last_update_id: int
+    bids: list[Level]
+    asks: list[Level]
+    event_time: int = 0
+
+
+MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot
+
+
+# --- what the machines conclude --------------------------------------------------------------------------------------
+
+
+class Gap(Struct, frozen=True):
+    """Trades that were issued and did not arrive; ids inclusive, times of the trades on either side of the hole."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    after_time: int
+    before_time: int
+
+
+class TradeBatch(Struct, frozen=True, gc=False):
+    """Trades of one instrument in the order of their ids, without a hole and without a duplicate.
+
+    `late` batches fill a hole that was given up: their ids are lower than ids that were handed on before.
+    """
+
+    venue: str
+    symbol: str
+    trades: list[Trade]
+    late: bool = False
+
+
+CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial"]
+"""`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades are
+incomplete. `partial`: known to lack trades."""
+
+
+class Candle(Struct, frozen=True, gc=False):
+    """Open, high, low, close and volumes of one instrument over `[open_time, open_time + timeframe)`."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+    open_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_volume: float
+    taker_buy_quote_volume: float
+    first_id: int
+    """Raw trade ids; -1 when the period has no trade."""
+    last_id: int
+    is_closed: bool
+    status: CandleStatus
+    revision: int = 0
+    """0 for the first closed version, one more for every amendment."""
+    event_time: int = 0
+    """Exchange time of the news that made this version."""
+
+    @property
+    def close_time(self) -> int:
+        """Last millisecond that belongs to it."""
+        return self.open_time + timeframe_ms(self.timeframe) - 1
+
+
+class MarketData(Struct, frozen=True, gc=False):
+    """The price of an instrument and how it moved; the 24-hour figures are None until they are known."""
+
+    venue: str
+    symbol: str
+    price: float
+    time: int
+    price_change_24h: float | None = None
+    price_change_percent_24h: float | None = None
+    volume_24h: float | None = None
+
+
+IncidentKind: TypeAlias = Literal[
+    "gap", "late", "mismatch", "reject", "disconnect", "reconnect", "silent", "feed_down", "store_outage", "lag"
+]
+
+
+class Incident(Struct, frozen=True):
+    """Something that a user of the data would want to know. `symbol` is empty when it concerns the whole venue."""
+
+    kind: IncidentKind
+    venue: str
+    symbol: str
+    begin: int
+    end: int
+    cause: str
+    outcome: str = ""
+    first_id: int = -1
+    last_id: int = -1
+
+
+class Rejected(Struct, frozen=True):
+    """Input that was refused: why, and what it was."""
+
+    venue: str
+    reason: str
+    payload: bytes
+    received_ns: int
+
+
+class FeedStatus(Struct, frozen=True):
+    """State of one line of a venue, for clients that want to show a light."""
+
+    venue: str
+    line: str
+    state: Literal["connected", "live", "disconnected"]
+    symbols: tuple[str, ...]
+    reason: str = ""
+
+
+Publishable: TypeAlias = MarketData | Candle | TradeBatch | Ticker | BookTicker | Incident | FeedStatus
+"""What the broadcast hub takes."""

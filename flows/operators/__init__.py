@@ -1,0 +1,1 @@
+"""The steps of the flow as plain functions and machines: no engine, no clock, no I/O."""

@@ -1,0 +1,282 @@
+"""All settings, and the only reader of the environment and of `marketflow.toml`.
+
+A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, `marketflow.toml` in the working
+directory (or the file that `MARKETFLOW_CONFIG` names), the default below. An unknown key is an error that names it.
+"""
+
+import ipaddress
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from flows.model import timeframe_ms
+
+PREFIX = "MARKETFLOW_"
+
+Port = Annotated[int, Field(ge=1, le=65_535)]
+Seconds = Annotated[float, Field(gt=0)]
+Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text says which, why, and where to change it."""
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Feed(Section):
+    """Where the data comes from."""
+
+    venue: Literal["binance", "binance-usdm"] = "binance"
+    """The exchange: Binance spot or USD-M futures."""
+    origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
+    """What the data is; shown everywhere, so that nobody takes a replay for the market."""
+    ws_url: str | None = None
+    """Base address of the WebSocket streams; default: the venue's own."""
+    rest_url: str | None = None
+    """Base address of the REST interface; default: the venue's own."""
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+    """Instruments, in the venue's own names."""
+    timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    """Candles to build, each a multiple of the shortest."""
+    streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
+    """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    connections: Annotated[int, Field(ge=1, le=64)] = 1
+    """Least number of connections per line; more are opened when the streams do not fit."""
+    streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
+    """Most streams on one connection (Binance takes 1024)."""
+    shards: Annotated[int, Field(ge=1, le=99)] = 1
+    """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
+    shard: str = "1/1"
+    """`i/N`: this process takes the i-th of N parts of the symbols."""
+    stale_after_s: Seconds = 60.0
+    """A channel that is silent for so long is reported and its connection renewed; 0.25 of it is the check's interval."""
+    open_timeout_s: Seconds = 10.0
+    """Longest wait for a connection to open."""
+    backoff_min_s: Seconds = 2.0
+    """First delay before a reconnect; doubles with each failure."""
+    backoff_max_s: Seconds = 64.0
+    """Longest delay before a reconnect."""
+    backoff_tries: Annotated[int, Field(ge=1)] = 10
+    """Failures in a row after which the outage becomes an incident; the attempts go on at the longest delay."""
+    queue_frames: Annotated[int, Field(ge=1_000)] = 200_000
+    """Frames that a partition holds for the flow; when it is full, the socket waits."""
+    poll_frames: Annotated[int, Field(ge=1)] = 5_000
+    """Most frames handed to the flow at once."""
+    gather_ms: Annotated[int, Field(ge=0, le=100)] = 5
+    """Trades of so many milliseconds go through sequencing and candles together; prices do not wait for it."""
+    reorder_ms: Annotated[int, Field(ge=0)] = 200
+    """How long a hole in the trade ids waits for a straggler before it is a gap."""
+    close_grace_ms: Annotated[int, Field(ge=0)] = 2_000
+    """How long after its end a candle waits for its last trades when nothing else proves it complete."""
+    forming_ms: Annotated[int, Field(ge=0)] = 100
+    """Least time between two versions of a forming candle."""
+
+    @field_validator("symbols")
+    @classmethod
+    def _known_form(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(symbol.strip().upper() for symbol in symbols))
+        for name in names:
+            if not name or not name.replace("_", "").isalnum():
+                raise ValueError(f"{name!r} is no symbol: write the venue's own name without separator, as in BTCUSDT")
+        if not names:
+            raise ValueError("name at least one symbol, as in BTCUSDT")
+        return names
+
+    @field_validator("timeframes")
+    @classmethod
+    def _multiples(cls, timeframes: tuple[str, ...]) -> tuple[str, ...]:
+        lengths = {timeframe: timeframe_ms(timeframe) for timeframe in timeframes}
+        if not lengths:
+            raise ValueError("name at least one timeframe, as in 1m")
+        ordered = tuple(sorted(lengths, key=lengths.__getitem__))
+        shortest = ordered[0]
+        for timeframe in ordered:
+            if lengths[timeframe] % lengths[shortest]:
+                raise ValueError(f"{timeframe} is no multiple of the shortest timeframe, {shortest}")
+        return ordered
+
+    @field_validator("shard")
+    @classmethod
+    def _share(cls, shard: str) -> str:
+        index, _, count = shard.partition("/")
+        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
+            raise ValueError(f"{shard!r} is no share: write i/N with 1 <= i <= N, as in 1/2")
+        return shard
+
+    @model_validator(mode="after")
+    def _one_kind_of_trades(self) -> Self:
+        if {"aggTrade", "trade"} <= set(self.streams):
+            raise ValueError("streams: choose aggTrade or trade, not both: their ids count different things")
+        if self.backoff_max_s < self.backoff_min_s:
+            raise ValueError("backoff_max_s is below backoff_min_s")
+        return self
+
+    @property
+    def own_symbols(self) -> tuple[str, ...]:
+        """The symbols of this process's share."""
+        index, _, count = self.shard.partition("/")
+        return self.symbols[int(index) - 1 :: int(count)]
+
+
+class Mongo(Section):
+    """The document store of candles, statistics and incidents."""
+
+    enabled: bool = True
+    """Keep candles at all."""
+    uri: str = "mongodb://127.0.0.1:27017"
+    """Address of the server; the default is the bundled one (`python -m sinks.mongod`)."""
+    database: str = "bot_core"
+    """Name of the database."""
+    pool: Annotated[int, Field(ge=1)] = 10
+    """Most connections to the server."""
+    buffer: Annotated[int, Field(ge=1_000)] = 200_000
+    """Candles held while the server is away; then the oldest forming ones go first, and a loss is an incident."""
+    forming_ms: Annotated[int, Field(ge=0)] = 1_000
+    """Least time between two writes of the same forming candle."""
+    retention: bool | None = None
+    """Let MongoDB delete what is past its time; default: on for live data, off for replays of old times."""
+    retention_days: dict[str, int] = {"1m": 7, "5m": 30, "15m": 90, "1h": 365, "4h": 730}
+    """Days that candles are kept, by timeframe, from the candle's own time; a timeframe not named is kept for ever."""
+
+
+class Trades(Section):
+    """The trade store."""
+
+    enabled: bool = True
+    """Keep trades at all."""
+    path: Path = Path("data/trades")
+    """Directory of the store."""
+    partitions: Annotated[int, Field(ge=1, le=64)] = 1
+    """Databases a venue is spread over; it must not change while the data is kept."""
+    flush_ms: Annotated[int, Field(ge=10)] = 1_000
+    """Time between two writes."""
+    retention_days: Annotated[float, Field(ge=0)] = 7
+    """Days that trades are kept, counted in the feed's time; 0 keeps them for ever."""
+    merge_after_minutes: Annotated[int, Field(ge=1)] = 60
+    """Seconds older than this are merged into minutes."""
+
+
+class Hub(Section):
+    """The WebSocket broadcast."""
+
+    enabled: bool = True
+    """Serve it at all."""
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than loopback needs `token`."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8765
+    """Port to listen on; 0 takes a free one."""
+    token: str | None = None
+    """What clients must present as `Authorization: Bearer …` or `?token=…`."""
+    origins: tuple[str, ...] = ()
+    """Web origins that may connect, besides programs (which send none) and pages of this machine."""
+    max_clients: Annotated[int, Field(ge=1)] = 1_000
+    """Most clients at a time."""
+    capacity: Annotated[int, Field(ge=1)] = 1_000
+    """Messages a slow client's queue holds."""
+    ring: Annotated[int, Field(ge=0)] = 10_000
+    """Messages kept for clients that resume."""
+    rate: Annotated[int, Field(ge=1)] = 100
+    """Most `MarketData` a second and symbol; the newest wins."""
+    tick_ms: Annotated[int, Field(ge=0, le=50)] = 2
+    """Messages of so many milliseconds reach a client in one write."""
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Self:
+        if not _is_loopback(self.host) and not self.token:
+            raise ValueError(f"host {self.host} can be reached from outside: set token, or listen on 127.0.0.1")
+        return self
+
+
+class Replay(Section):
+    """The bundled replay exchange."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9443
+    """Port to listen on."""
+
+
+class Log(Section):
+    """What the process says about itself."""
+
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is shown."""
+    format: Literal["console", "json"] = "console"
+    """`console` for people, `json` for machines."""
+    summary_s: Seconds = 60.0
+    """Time between two summaries of what was stored."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+        extra="forbid",
+        frozen=True,
+    )
+
+    feed: Feed = Feed()
+    mongo: Mongo = Mongo()
+    trades: Trades = Trades()
+    hub: Hub = Hub()
+    replay: Replay = Replay()
+    log: Log = Log()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments, then environment, then file."""
+        path = Path(os.environ.get(f"{PREFIX}CONFIG", "marketflow.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+
+
+def load_settings(**sections: Any) -> Settings:
+    """Reads the settings; `sections` override file and environment. `SettingsError` names every bad or unknown key."""
+    named = os.environ.get(f"{PREFIX}CONFIG")
+    if named and not Path(named).is_file():
+        raise SettingsError(f"{PREFIX}CONFIG names {named}, which is no file")
+    _refuse_unknown_environment()
+    try:
+        return Settings(**sections)
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from error
+    except ValueError as error:
+        raise SettingsError(f"marketflow.toml cannot be read: {error}") from error
+
+
+def _refuse_unknown_environment() -> None:
+    """pydantic-settings ignores unknown variables, and a typing error there would silently do nothing."""
+    known = {f"{PREFIX}CONFIG"}
+    for section, field in Settings.model_fields.items():
+        known.add(f"{PREFIX}{section}".upper())
+        model: Any = field.annotation
+        known.update(f"{PREFIX}{section}__{key}".upper() for key in model.model_fields)
+    for name in os.environ:
+        if name.startswith(PREFIX) and name.upper() not in known:
+            section = name[len(PREFIX) :].split("__")[0].lower()
+            hint = "" if section in Settings.model_fields else f"; sections are {', '.join(Settings.model_fields)}"
+            raise SettingsError(f"{name} is no setting{hint}")

@@ -1,0 +1,1 @@
+"""Where the data goes: MongoDB, RocksDB and the broadcast hub."""

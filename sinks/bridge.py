@@ -1,0 +1,87 @@
+"""A plain `Writer` becomes a Bytewax sink. Nothing else in this room knows the engine."""
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+from bytewax.outputs import (
+    DynamicSink,
+    FixedPartitionedSink,
+    StatefulSinkPartition,
+    StatelessSinkPartition,
+)
+
+T = TypeVar("T")
+
+
+class Writer(Protocol[T]):
+    """What a store or the hub must be able to do.
+
+    `write` takes a batch and returns at once: whoever is slow buffers, within a bound that its docstring states. It never
+    raises because something outside failed; that is logged, retried, and becomes an incident.
+    """
+
+    def write(self, batch: list[T]) -> None:
+        """Takes a batch."""
+
+    def close(self) -> None:
+        """Writes out what is held, within a few seconds, and lets go of everything."""
+
+
+class _WriterPartition(StatelessSinkPartition[T]):
+    def __init__(self, writer: Writer[T]) -> None:
+        self._writer = writer
+
+    def write_batch(self, items: list[T]) -> None:
+        self._writer.write(items)
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WriterSink(DynamicSink[T], Generic[T]):
+    """One writer a worker, all alike. `open_writer` is called eagerly, when the flow is built."""
+
+    def __init__(self, open_writer: Callable[[], Writer[T]]) -> None:
+        self._open_writer = open_writer
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> StatelessSinkPartition[T]:
+        """Called by the engine."""
+        return _WriterPartition(self._open_writer())
+
+
+class _KeyedPartition(StatefulSinkPartition[T, None]):
+    def __init__(self, writer: Writer[T]) -> None:
+        self._writer = writer
+
+    def write_batch(self, values: list[T]) -> None:
+        self._writer.write(values)
+
+    def snapshot(self) -> None:
+        return None
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
+    """One writer a partition, each at exactly one worker of the whole cluster. Items are `(key, value)`.
+
+    The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened elsewhere.
+    """
+
+    def __init__(self, parts: list[str], open_writer: Callable[[str], Writer[T]], part_of: Callable[[str], int]) -> None:
+        self._parts = parts
+        self._open_writer = open_writer
+        self._part_of = part_of
+
+    def list_parts(self) -> list[str]:
+        """Called by the engine."""
+        return self._parts
+
+    def part_fn(self, item_key: str) -> int:
+        """Called by the engine."""
+        return self._part_of(item_key)
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> StatefulSinkPartition[T, None]:
+        """Called by the engine."""
+        return _KeyedPartition(self._open_writer(for_part))

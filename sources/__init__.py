@@ -1,0 +1,1 @@
+"""Where the data comes from: the venues, their connections and their REST interfaces."""
