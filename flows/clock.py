@@ -40,20 +40,22 @@ class FeedClock:
     backwards: an older observation is ignored. Safe to share between threads: a lost race costs one observation.
     """
 
-    __slots__ = ("_monotonic_ms", "_seen")
+    __slots__ = ("_monotonic_ms", "_newest", "_offset")
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_ms) -> None:
         self._monotonic_ms = monotonic
-        self._seen: tuple[int, int] | None = None
+        self._newest = 0
+        self._offset: int | None = None
 
     def observe(self, event_time: int) -> None:
         """Takes note of an exchange time (ms UTC)."""
-        local = self._monotonic_ms()
-        if self._seen is None or event_time > self._seen[0] + local - self._seen[1]:
-            self._seen = (event_time, local)
+        if event_time > self._newest:
+            self._newest = event_time
+            offset = event_time - self._monotonic_ms()
+            if self._offset is None or offset > self._offset:
+                self._offset = offset
 
     def now(self) -> Now:
         """The present of this feed."""
         local = self._monotonic_ms()
-        seen = self._seen
-        return Now(seen[0] + local - seen[1] if seen else 0, local)
+        return Now(0 if self._offset is None else local + self._offset, local)

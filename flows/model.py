@@ -11,7 +11,9 @@ from typing import Literal, NamedTuple, TypeAlias
 from msgspec import Struct
 
 MARKET_FILL = "MARKET"
-"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the market."""
+"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the
+market.
+"""
 
 DAY_MS = 86_400_000
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
@@ -20,11 +22,14 @@ _TIMEFRAME = re.compile(r"([1-9]\d{0,2})([smhd])")
 
 def timeframe_ms(timeframe: str) -> int:
     """Length in milliseconds of a timeframe such as `1m`, `4h` or `1d`; `ValueError` when it is not one, or does not
-    divide the UTC day evenly (its periods would not be aligned to UTC)."""
+    divide the UTC day evenly (its periods would not be aligned to UTC).
+    """
     match = _TIMEFRAME.fullmatch(timeframe)
     length = int(match[1]) * _UNITS_MS[match[2]] if match else 0
     if not length or DAY_MS % length:
-        raise ValueError(f"{timeframe!r} is no timeframe: write a number and s, m, h or d that divides a day, as in 15m")
+        raise ValueError(
+            f"{timeframe!r} is no timeframe: write a number and s, m, h or d that divides a day, as in 15m"
+        )
     return length
 
 
@@ -49,14 +54,17 @@ class Instrument(NamedTuple):
 # --- what a source carries: frames it does not understand, and what happened to the line between them ---------------
 
 
-class RawFrame(Struct, frozen=True, gc=False):
-    """One message of a venue, not yet understood."""
+class RawFrames(Struct, frozen=True, gc=False):
+    """Messages of one line, not yet understood, in the order of arrival: all that was there at one moment.
 
-    payload: bytes
-    received_ns: int
-    """Local wall clock, ns since the epoch: for tapes and logs, never for decisions."""
+    They travel together because the engine costs by item, and decoding by call.
+    """
+
     line: str
-    """Which of the venue's lines it came by, e.g. `market` or `public`."""
+    """Which of the venue's lines they came by, e.g. `market` or `public`."""
+    payloads: list[bytes]
+    received_ns: int
+    """Local wall clock when they were handed on, ns since the epoch: for logs, never for decisions."""
 
 
 class Connected(Struct, frozen=True):
@@ -250,8 +258,8 @@ class TradeBatch(Struct, frozen=True, gc=False):
 
 
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial"]
-"""`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades are
-incomplete. `partial`: known to lack trades."""
+"""`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
+are incomplete. `partial`: known to lack trades."""
 
 
 class Candle(Struct, frozen=True, gc=False):

@@ -64,7 +64,9 @@ class Feed(Section):
     shard: str = "1/1"
     """`i/N`: this process takes the i-th of N parts of the symbols."""
     stale_after_s: Seconds = 60.0
-    """A channel that is silent for so long is reported and its connection renewed; 0.25 of it is the check's interval."""
+    """A channel that is silent for so long is reported and its connection renewed; 0.25 of it is the check's
+    interval.
+    """
     open_timeout_s: Seconds = 10.0
     """Longest wait for a connection to open."""
     backoff_min_s: Seconds = 2.0
@@ -245,8 +247,8 @@ class Settings(BaseSettings):
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes them
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then file."""
         path = Path(os.environ.get(f"{PREFIX}CONFIG", "marketflow.toml"))

@@ -7,14 +7,16 @@ import struct
 
 TEXT = 0x1
 BINARY = 0x2
+_LENGTH_16 = 126
+_LENGTH_64 = 127
 
 
 def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
     """One unfragmented, unmasked frame: what a server sends."""
     size = len(payload)
     first = 0x80 | opcode
-    if size < 126:
+    if size < _LENGTH_16:
         return struct.pack("!BB", first, size) + payload
-    if size < 65_536:
-        return struct.pack("!BBH", first, 126, size) + payload
-    return struct.pack("!BBQ", first, 127, size) + payload
+    if size < 1 << 16:
+        return struct.pack("!BBH", first, _LENGTH_16, size) + payload
+    return struct.pack("!BBQ", first, _LENGTH_64, size) + payload

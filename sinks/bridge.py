@@ -16,8 +16,8 @@ T = TypeVar("T")
 class Writer(Protocol[T]):
     """What a store or the hub must be able to do.
 
-    `write` takes a batch and returns at once: whoever is slow buffers, within a bound that its docstring states. It never
-    raises because something outside failed; that is logged, retried, and becomes an incident.
+    `write` takes a batch and returns at once: whoever is slow buffers, within a bound that its docstring states. It
+    never raises because something outside failed; that is logged, retried, and becomes an incident.
     """
 
     def write(self, batch: list[T]) -> None:
@@ -25,6 +25,22 @@ class Writer(Protocol[T]):
 
     def close(self) -> None:
         """Writes out what is held, within a few seconds, and lets go of everything."""
+
+
+class Unpacking(Generic[T]):
+    """A writer of lists: for steps that pack what goes to a single partition, as the engine costs by item there."""
+
+    def __init__(self, writer: Writer[T]) -> None:
+        self._writer = writer
+
+    def write(self, batch: list[list[T]]) -> None:
+        """Takes a batch of batches."""
+        for items in batch:
+            self._writer.write(items)
+
+    def close(self) -> None:
+        """Closes the writer."""
+        self._writer.close()
 
 
 class _WriterPartition(StatelessSinkPartition[T]):
@@ -66,10 +82,13 @@ class _KeyedPartition(StatefulSinkPartition[T, None]):
 class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
     """One writer a partition, each at exactly one worker of the whole cluster. Items are `(key, value)`.
 
-    The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened elsewhere.
+    The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened
+    elsewhere.
     """
 
-    def __init__(self, parts: list[str], open_writer: Callable[[str], Writer[T]], part_of: Callable[[str], int]) -> None:
+    def __init__(
+        self, parts: list[str], open_writer: Callable[[str], Writer[T]], part_of: Callable[[str], int]
+    ) -> None:
         self._parts = parts
         self._open_writer = open_writer
         self._part_of = part_of

@@ -1,0 +1,116 @@
+"""The dataflow, from the venue to the stores. Every part comes in as an argument; nothing here knows a venue or a
+store.
+"""
+
+from collections.abc import Iterable
+from functools import partial
+from typing import Any
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow, Stream
+from bytewax.inputs import Source
+from bytewax.operators import KeyedStream
+from bytewax.outputs import Sink
+from msgspec import Struct
+
+from flows.clock import FeedClock, monotonic_ms
+from flows.machine import AskRunner, machine, refuse_asks
+from flows.model import Candle, FeedStatus, Incident, Instrument, Rejected, Ticker, TradeBatch
+from flows.operators.candles import CandleBuilder
+from flows.operators.chain import Chain
+from flows.operators.gather import Gather
+from flows.operators.parse import Batch, Parse, VenueParser
+from flows.operators.prices import Prices
+from flows.operators.sequence import Sequencer
+from flows.operators.validate import Validate
+from flows.settings import Feed
+
+
+class Sinks(Struct, frozen=True):
+    """Where the results go; None leaves a branch out."""
+
+    candles: Sink[Candle] | None = None
+    trades: Sink[tuple[str, TradeBatch]] | None = None
+    broadcast: Sink[Any] | None = None
+    rejects: Sink[Rejected] | None = None
+    incidents: Sink[Incident] | None = None
+
+
+def market_flow(
+    *,
+    source: Source[Any],
+    parser: VenueParser,
+    feed: Feed,
+    sinks: Sinks,
+    clock: FeedClock | None = None,
+    runner: AskRunner = refuse_asks,
+) -> Dataflow:
+    """The flow of one venue. Step ids are part of the contract: recovered state is found by them."""
+    clock = clock or FeedClock()
+    flow = Dataflow("marketflow")
+    frames = op.input("source", flow, source)
+    parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
+    valid = op.flat_map_batch("validate", parsed, Validate(clock))
+
+    gathered = op.flat_map_batch("gather", valid, Gather(hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
+    traded = machine("sequence_candles", gathered, partial(_sequence_candles, feed=feed), clock, runner)
+    trades = _only("sequence", traded, TradeBatch)
+    candles = _only("candles", traded, Candle)
+    incidents = _only("incidents", traded, Incident)
+
+    if sinks.candles:
+        op.output("mongodb", candles, sinks.candles)
+    if sinks.trades:
+        op.output("rocksdb", op.flat_map_batch("by_instrument", trades, _by_instrument), sinks.trades)
+    if sinks.incidents:
+        op.output("ledger", incidents, sinks.incidents)
+    if sinks.rejects:
+        op.output("rejects", op.flat_map_batch("refused", valid, _rejected), sinks.rejects)
+    if sinks.broadcast:
+        prices = op.flat_map_batch("prices", valid, Prices())
+        news = op.flat_map_batch("news", valid, _news)
+        everything = op.merge("everything", prices, news, trades, candles, incidents)
+        op.output("broadcast", op.flat_map_batch("all", everything, _one_for_all), sinks.broadcast)
+    return flow
+
+
+def _sequence_candles(key: str, state: Any, *, feed: Feed) -> Chain:
+    """Sequencing and candles of one instrument, in one keyed step."""
+    sequenced, built = state or (None, None)
+    return Chain(
+        Sequencer(key, reorder_ms=feed.reorder_ms, state=sequenced),
+        CandleBuilder(
+            key,
+            timeframes=feed.timeframes,
+            close_grace_ms=feed.close_grace_ms,
+            forming_ms=feed.forming_ms,
+            state=built,
+        ),
+    )
+
+
+def _only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
+    """The values of one type, without their keys."""
+    return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) is kind])
+
+
+def _by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
+    return [(Instrument(batch.venue, batch.symbol).key, batch) for batch in batches]
+
+
+def _rejected(items: list[Any]) -> list[Rejected]:
+    return [item for item in items if type(item) is Rejected]
+
+
+def _news(items: list[Any]) -> Iterable[FeedStatus | Ticker]:
+    """State of the lines, and the newest ticker of every instrument."""
+    for item in items:
+        if type(item) is FeedStatus:
+            yield item
+        elif type(item) is Batch and isinstance(item.events[-1], Ticker):
+            yield item.events[-1]
+
+
+def _one_for_all(items: list[Any]) -> list[tuple[str, Any]]:
+    """The hub is one for the whole deployment: everything has the same key."""
+    return [("hub", items)] if items else []

@@ -1,0 +1,184 @@
+"""The one bridge from a machine to the engine: batches, timers, asks, recovered state.
+
+A machine decides and does nothing else: it reads no clock, knows no thread, performs no I/O. What it needs from
+outside it asks for; the answer comes back to it like any other input, so there is no cycle in the graph and no
+waiting in it.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, Protocol, TypeAlias
+
+from bytewax import operators as op
+from bytewax.dataflow import operator
+from bytewax.operators import KeyedStream, StatefulBatchLogic
+from msgspec import Struct
+
+from flows.clock import FeedClock, Now, monotonic_ms
+
+HEARTBEAT_MS = 1_000
+"""Longest distance of a timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
+ANSWER_POLL_MS = 20
+"""How often a machine with open asks is looked after."""
+_GRAIN_MS = 10
+"""Timers are rounded up to this, so that machines woken together share one."""
+_MAX_WAKES = 256
+_NEVER = 1 << 62
+
+
+class Ask(Struct, frozen=True):
+    """What a machine wants to know from outside, e.g. trades by id. `what` is the request in the venue's vocabulary."""
+
+    what: Any
+
+
+class Machine(Protocol):
+    """The logic of one instrument. Every method but `due_in` and `snapshot` gives outputs, `Ask` among them."""
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        """One item of the step before."""
+
+    def on_timer(self, now: Now) -> list[Any]:
+        """Its time has come, or somebody woke it for nothing."""
+
+    def on_end(self, now: Now) -> list[Any]:
+        """The input ends; the state is kept for the next start."""
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `on_timer` is wanted; None when it is not."""
+
+    def snapshot(self) -> Any:
+        """The state to recover from: picklable, versioned, a copy."""
+
+
+class AnsweringMachine(Machine, Protocol):
+    """A machine that asks."""
+
+    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+        """What became of an ask; an exception instance when it failed."""
+
+
+AskRunner: TypeAlias = Callable[[str, Ask, Callable[[Any], None]], None]
+"""Runs an ask of the machine with that key elsewhere and calls back, on any thread, with the answer or the
+exception.
+"""
+
+
+def refuse_asks(key: str, ask: Ask, answer: Callable[[Any], None]) -> None:
+    """The runner of a flow whose machines ask for nothing: asking is answered with a `LookupError`."""
+    answer(LookupError(f"{key} asked for {ask.what}, and nobody answers asks here"))
+
+
+class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
+    """A machine as the engine sees it. Values are `(key, item)`, for the engine tells a logic everything but its
+    key.
+    """
+
+    def __init__(
+        self,
+        state: tuple[str, Any] | None,
+        build: Callable[[str, Any], Any],
+        *,
+        clock: FeedClock,
+        runner: AskRunner = refuse_asks,
+    ) -> None:
+        self._build = build
+        self._key = state[0] if state else ""
+        self._machine: Any = build(*state) if state else None
+        self._clock = clock
+        self._runner = runner
+        self._asked = 0
+        self._now = Now(0, 0)
+        self._due_feed = 0
+        self._answers: deque[tuple[Ask, Any]] = deque()
+
+    def on_batch(self, values: list[tuple[str, Any]]) -> tuple[list[Any], bool]:
+        """Everything that has arrived for this key; a timer that is due goes first."""
+        if self._machine is None:
+            self._key = values[0][0]
+            self._machine = self._build(self._key, None)
+        newest = values[-1][1]
+        if type(newest) is list:
+            self._clock.observe(newest[-1].event_time)  # in a cluster the source may be in another process
+        self._now = now = self._clock.now()
+        out = self._on_time(now) if self._answers or now.feed >= self._due_feed else []
+        for _, item in values:
+            out += self._machine.on_events(item, now)
+        return self._told(out), StatefulBatchLogic.RETAIN
+
+    def on_notify(self) -> tuple[list[Any], bool]:
+        """A timer, an answer, or nothing at all."""
+        self._now = self._clock.now()
+        return self._told(self._on_time(self._now)), StatefulBatchLogic.RETAIN
+
+    def on_eof(self) -> tuple[list[Any], bool]:
+        """The input ends."""
+        return self._told(self._machine.on_end(self._clock.now())), StatefulBatchLogic.RETAIN
+
+    def notify_at(self) -> datetime | None:
+        """When to look again; the engine asks after every call. Feed time becomes local time here."""
+        due = self._machine.due_in(self._now) if self._machine else None
+        self._due_feed = _NEVER if due is None else self._now.feed + due
+        if self._asked:
+            due = ANSWER_POLL_MS if due is None else min(due, ANSWER_POLL_MS)
+        return None if due is None else _wake_at(self._now.local + min(due, HEARTBEAT_MS))
+
+    def snapshot(self) -> tuple[str, Any]:
+        """Key and state of the machine. An ask that is open now is not in it: the recovered machine asks again."""
+        return self._key, self._machine.snapshot()
+
+    def _on_time(self, now: Now) -> list[Any]:
+        out: list[Any] = []
+        while self._answers:
+            self._asked -= 1
+            out += self._machine.on_answer(*self._answers.popleft(), now)
+        due = self._machine.due_in(now)
+        if due is not None and due <= 0:
+            out += self._machine.on_timer(now)
+        return out
+
+    def _told(self, out: list[Any]) -> list[Any]:
+        asks = [item for item in out if type(item) is Ask]
+        if not asks:
+            return out
+        for ask in asks:
+            self._asked += 1
+            self._runner(self._key, ask, partial(self._answered, ask))
+        return [item for item in out if type(item) is not Ask]
+
+    def _answered(self, ask: Ask, answer: Any) -> None:
+        self._answers.append((ask, answer))
+
+
+_wakes: dict[int, datetime] = {}
+
+
+def _wake_at(local_ms: int) -> datetime:
+    """The wall-clock time that the engine wants, of a monotonic one: many machines wake together, so they share it."""
+    grain = local_ms // _GRAIN_MS + 1
+    wake = _wakes.get(grain)
+    if wake is None:
+        if len(_wakes) > _MAX_WAKES:
+            _wakes.clear()
+        wait_ms = grain * _GRAIN_MS - monotonic_ms()
+        wake = _wakes[grain] = datetime.now(UTC) + timedelta(milliseconds=wait_ms)
+    return wake
+
+
+def _with_key(batch: list[tuple[str, Any]]) -> list[tuple[str, tuple[str, Any]]]:
+    return [(keyed[0], keyed) for keyed in batch]
+
+
+@operator
+def machine(
+    step_id: str,  # noqa: ARG001 - the engine's decorator takes it
+    up: KeyedStream[Any],
+    build: Callable[[str, Any], Any],
+    clock: FeedClock,
+    runner: AskRunner = refuse_asks,
+) -> KeyedStream[Any]:
+    """One machine a key; `build(key, state)` makes it, `state` being what its `snapshot` gave, or None."""
+    keyed: KeyedStream[tuple[str, Any]] = op.flat_map_batch("key", up, _with_key)
+    return op.stateful_batch("machine", keyed, partial(MachineLogic, build=build, clock=clock, runner=runner))

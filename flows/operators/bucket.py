@@ -1,0 +1,135 @@
+"""What the trades of one period come to, and how two parts of a period become one.
+
+Merging is commutative and associative: open and close follow the trade ids, not the order of merging. So batches may be
+cut anywhere, stragglers may come last, and five minutes may be made of five single ones.
+
+A sum is kept as its parts and added up when somebody asks: exactly, with one rounding at the end. So rounding it to the
+decimals that the exchange prints gives the exchange's digits, however many trades went in and however they were cut.
+"""
+
+from itertools import compress
+from math import fsum
+from operator import mul
+from typing import Any, Literal
+
+from flows.model import AggregateTrade, Kline, Trade
+
+NO_ID = -1
+"""First and last id of a period without trades, as the exchange reports it."""
+
+MAX_PARTS = 64
+"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost."""
+
+
+class Sum(list[float]):
+    """The parts of a sum."""
+
+    def put(self, *values: float) -> None:
+        """Adds to it."""
+        self.extend(values)
+        if len(self) > MAX_PARTS:
+            high = fsum(self)
+            self.append(-high)
+            self[:] = high, fsum(self)
+
+    @property
+    def value(self) -> float:
+        """The sum, correctly rounded."""
+        return fsum(self)
+
+
+class Bucket:
+    """One instrument over one period, or a part of it. `gaps` names what is known to be missing."""
+
+    __slots__ = (
+        "close", "first_id", "gaps", "high", "last_id", "low", "open", "open_time", "quote_volume", "revision",
+        "status", "taker_quote_volume", "taker_volume", "trades", "volume",
+    )  # fmt: skip
+
+    def __init__(self, open_time: int, price: float) -> None:
+        """A period without trades so far, flat at `price` (0.0 while none is known)."""
+        self.open_time = open_time
+        self.open = self.high = self.low = self.close = price
+        self.trades = 0
+        self.first_id = self.last_id = NO_ID
+        self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume = Sum(), Sum(), Sum(), Sum()
+        self.gaps: frozenset[int] = frozenset()
+        self.revision = 0
+        self.status: Literal["", "repaired", "venue"] = ""
+
+    def add_trades(self, trades: list[Trade]) -> None:
+        """Takes trades of this period in the order of their ids, all newer than those it has."""
+        prices = [t.price for t in trades]
+        quantities = [t.quantity for t in trades]
+        values = list(map(mul, prices, quantities))
+        bought = [not t.buyer_is_maker for t in trades]
+        high, low = max(prices), min(prices)
+        if not self.trades:
+            self.open, self.high, self.low, self.first_id = prices[0], high, low, trades[0].first_id
+        self.high = max(self.high, high)
+        self.low = min(self.low, low)
+        self.close = prices[-1]
+        self.last_id = trades[-1].last_id
+        self.trades += _raw_trades(trades)
+        self.volume.put(fsum(quantities))
+        self.quote_volume.put(fsum(values))
+        self.taker_volume.put(fsum(compress(quantities, bought)))
+        self.taker_quote_volume.put(fsum(compress(values, bought)))
+
+    def merge(self, other: "Bucket") -> None:
+        """Takes another part of the same period, older, newer or in between."""
+        self.gaps |= other.gaps
+        self.status = other.status or self.status
+        if not other.trades:
+            return
+        if not self.trades:
+            self.open, self.close = other.open, other.close
+            self.high, self.low = other.high, other.low
+            self.first_id, self.last_id = other.first_id, other.last_id
+        else:
+            self.high = max(self.high, other.high)
+            self.low = min(self.low, other.low)
+            if other.first_id < self.first_id:
+                self.open, self.first_id = other.open, other.first_id
+            if other.last_id > self.last_id:
+                self.close, self.last_id = other.close, other.last_id
+        self.trades += other.trades
+        self.volume.put(*other.volume)
+        self.quote_volume.put(*other.quote_volume)
+        self.taker_volume.put(*other.taker_volume)
+        self.taker_quote_volume.put(*other.taker_quote_volume)
+
+    def take_kline(self, kline: Kline) -> None:
+        """Becomes what the exchange says of the period."""
+        self.open, self.high, self.low, self.close = kline.open, kline.high, kline.low, kline.close
+        self.trades, self.first_id, self.last_id = kline.trades, kline.first_id, kline.last_id
+        self.volume, self.quote_volume = Sum([kline.volume]), Sum([kline.quote_volume])
+        self.taker_volume = Sum([kline.taker_buy_volume])
+        self.taker_quote_volume = Sum([kline.taker_buy_quote_volume])
+        self.gaps = frozenset()
+        self.status = "venue"
+
+    def copy(self) -> "Bucket":
+        """An independent copy."""
+        return Bucket.of_state(self.state())
+
+    def state(self) -> tuple[Any, ...]:
+        """A copy of everything in it, as a tuple in the order of `__slots__`."""
+        values = (getattr(self, name) for name in self.__slots__)
+        return tuple(Sum(value) if type(value) is Sum else value for value in values)
+
+    @classmethod
+    def of_state(cls, state: tuple[Any, ...]) -> "Bucket":
+        """The bucket of a `state()`, which it takes over."""
+        bucket = cls.__new__(cls)
+        for name, value in zip(cls.__slots__, state, strict=True):
+            setattr(bucket, name, value)
+        return bucket
+
+
+def _raw_trades(trades: list[Trade]) -> int:
+    """Aggregates count as the raw trades that they cover, as the exchange counts them."""
+    if not isinstance(trades[0], AggregateTrade):
+        return len(trades)
+    spanned = trades[-1].last_id - trades[0].first_id + 1
+    return spanned if spanned == len(trades) else sum([t.last_id - t.first_id + 1 for t in trades])

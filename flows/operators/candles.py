@@ -1,0 +1,420 @@
+"""Step `candles`: candles of every timeframe from the trades of one instrument, forming and closed.
+
+The laws:
+* Event time decides to which period a trade belongs; trade ids decide open and close.
+* A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
+  have, or by the feed's time a grace after its end; the last only while the line is up. The end of input closes
+  nothing.
+* A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
+  are missing nothing is invented: no candle, or one marked `partial`.
+* A trade for a closed period amends it: the same key, revision + 1, published again.
+
+Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
+open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
+"""
+
+from itertools import groupby
+from typing import Any
+
+from flows.clock import Now
+from flows.model import (
+    MARKET_FILL,
+    AggregateTrade,
+    Candle,
+    CandleStatus,
+    Disconnected,
+    Gap,
+    Incident,
+    Instrument,
+    Kline,
+    Subscribed,
+    Trade,
+    TradeBatch,
+    timeframe_ms,
+)
+from flows.operators.bucket import Bucket, Sum
+
+BEGIN = -1
+"""The gap before the first trade that was ever seen: whatever was traded in that period until then."""
+AMEND_MS = 600_000
+"""Closed periods that ended so long ago are forgotten, but for the last one; what would amend them is an incident."""
+DECIMALS = 8
+"""No venue prints more decimals of a volume; rounded to them, a sum is the exchange's number and not a neighbour of
+it.
+"""
+
+_STATE_VERSION = 1
+
+
+class _Timeframe:
+    """The periods of one timeframe: what is closed of the running one, the recent ones, and the exchange's last
+    word.
+    """
+
+    __slots__ = ("closed", "kline", "length", "name", "part")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.length = timeframe_ms(name)
+        self.part: Bucket | None = None
+        self.closed: dict[int, Bucket] = {}
+        self.kline: Kline | None = None
+
+    def floor(self, time: int) -> int:
+        """Begin of the period that holds `time`."""
+        return time - time % self.length
+
+    def keep(self, bucket: Bucket) -> None:
+        """Remembers a closed period for amendments."""
+        self.closed[bucket.open_time] = bucket
+        forgotten = bucket.open_time - AMEND_MS
+        for open_time in [t for t in self.closed if t + self.length <= forgotten]:
+            del self.closed[open_time]
+
+
+class CandleBuilder:
+    """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`.
+
+    Trades go into one bucket of the shortest timeframe; the longer ones are merged from its periods as they close, so a
+    trade costs the same however many timeframes there are. `timeframes` is sorted, each a multiple of the first.
+    """
+
+    def __init__(
+        self, key: str, *, timeframes: tuple[str, ...], close_grace_ms: int, forming_ms: int, state: Any = None
+    ) -> None:
+        self._venue, self._symbol = Instrument.of(key)
+        self._shortest, *self._longer = (_Timeframe(name) for name in timeframes)
+        self._frames = {frame.name: frame for frame in (self._shortest, *self._longer)}
+        self._grace_ms = close_grace_ms
+        self._forming_ms = forming_ms
+        self._base: Bucket | None = None
+        self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
+        self._jump: int | None = None
+        self._line_up = True
+        self._dirty = False
+        self._shown_local = 0
+        self._event_time = 0
+        if state is not None:
+            self._resume(state)
+
+    # --- the machine's face ---
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        """Takes one item of the step before."""
+        out: list[Any] = []
+        if type(events) is TradeBatch:
+            self._take_batch(events, out)
+        else:
+            self._take_news(events, out)
+        if self._dirty and now.local - self._shown_local >= self._forming_ms:
+            self._show_forming(now, out)
+        return out
+
+    def _take_news(self, news: Any, out: list[Any]) -> None:
+        match news:
+            case Gap():
+                self._take_gap(news, out)
+            case [Kline(), *_]:
+                for kline in news:
+                    self._take_kline(kline, out)
+            case Disconnected():
+                self._line_up = self._line_up and news.line != "market"
+            case Subscribed():
+                self._line_up = self._line_up or news.line == "market"
+
+    def on_timer(self, now: Now) -> list[Any]:
+        """Closes what is over, publishes what is forming."""
+        out: list[Any] = []
+        while self._base and self._line_up and now.feed >= self._end_of(self._base) + self._grace_ms:
+            self._close_base(out)
+        if self._dirty and now.local - self._shown_local >= self._forming_ms:
+            self._show_forming(now, out)
+        return out
+
+    def on_end(self, now: Now) -> list[Any]:
+        """The input ends: the forming candles as they are."""
+        self._shown_local = now.local - self._forming_ms
+        return self.on_timer(Now(0, now.local))
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `on_timer` has something to do; None when nothing waits."""
+        if self._base is None:
+            return None
+        waits = []
+        if self._line_up:
+            waits.append(self._end_of(self._base) + self._grace_ms - now.feed)
+        if self._dirty:
+            waits.append(self._shown_local + self._forming_ms - now.local)
+        return max(0, min(waits)) if waits else None
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Everything that a restart needs, as a copy."""
+        frames = {
+            name: (frame.part and frame.part.state(), [bucket.state() for bucket in frame.closed.values()])
+            for name, frame in self._frames.items()
+        }
+        base = self._base and self._base.state()
+        return _STATE_VERSION, base, frames, dict(self._open_gaps), self._jump, self._event_time
+
+    def _resume(self, state: tuple[Any, ...]) -> None:
+        _, base, frames, self._open_gaps, self._jump, self._event_time = state
+        self._base = Bucket.of_state(base) if base else None
+        for name, (part, closed) in frames.items():
+            frame = self._frames.get(name)
+            if frame is not None:
+                frame.part = Bucket.of_state(part) if part else None
+                frame.closed = {bucket.open_time: bucket for bucket in map(Bucket.of_state, closed)}
+
+    # --- trades ---
+
+    def _take_batch(self, batch: TradeBatch, out: list[Any]) -> None:
+        trades = batch.trades
+        if not isinstance(trades[0], AggregateTrade):
+            trades = [t for t in trades if t.fill == MARKET_FILL]
+        if trades:
+            self._event_time = max(self._event_time, trades[-1].event_time)
+            if batch.late:
+                self._amend(trades, out)
+            else:
+                self._take_in_sequence(trades, out)
+        if batch.late:
+            self._fill_gaps(batch.trades, out)
+
+    def _take_in_sequence(self, trades: list[Trade], out: list[Any]) -> None:
+        self._dirty = True
+        base = self._base or self._begin(trades[0])
+        times = [t.time for t in trades]
+        if self._jump is None and base.open_time <= min(times) and max(times) < self._end_of(base):
+            base.add_trades(trades)
+            return
+        for open_time, group in groupby(trades, lambda t: self._shortest.floor(t.time)):
+            if open_time < self._current.open_time:
+                self._amend(list(group), out)
+                continue
+            if open_time > self._current.open_time:
+                self._advance_to(open_time, out)
+            self._current.add_trades(list(group))
+        self._jump = None
+
+    @property
+    def _current(self) -> Bucket:
+        assert self._base is not None  # noqa: S101 - the first trade has begun it
+        return self._base
+
+    def _begin(self, trade: Trade) -> Bucket:
+        """The first trade ever: what came before it in its periods is not known."""
+        self._base = self._bucket(self._shortest.floor(trade.time), trade.price, gap=BEGIN)
+        for frame in self._longer:
+            open_time = frame.floor(trade.time)
+            gap = BEGIN if open_time < self._base.open_time else None
+            frame.part = self._bucket(open_time, trade.price, gap=gap)
+        return self._base
+
+    @staticmethod
+    def _bucket(open_time: int, price: float, *, gap: int | None = None) -> Bucket:
+        bucket = Bucket(open_time, price)
+        if gap is not None:
+            bucket.gaps = frozenset((gap,))
+        return bucket
+
+    def _end_of(self, base: Bucket) -> int:
+        return base.open_time + self._shortest.length
+
+    # --- closing ---
+
+    def _advance_to(self, open_time: int, out: list[Any]) -> None:
+        """Closes every period before `open_time`. Across a hole in the ids the periods between are unknown, not
+        empty.
+        """
+        self._close_base(out)
+        if self._jump is None:
+            while self._current.open_time < open_time:
+                self._close_base(out)
+            return
+        price = self._current.close
+        self._base = self._bucket(open_time, price, gap=self._jump)
+        for frame in self._longer:
+            if frame.part and frame.part.open_time != frame.floor(open_time):
+                if frame.part.trades:
+                    self._close(frame, frame.part, out)
+                frame.part = self._bucket(frame.floor(open_time), price, gap=self._jump)
+
+    def _close_base(self, out: list[Any]) -> None:
+        base = self._current
+        end = self._end_of(base)
+        self._close(self._shortest, base, out)
+        for frame in self._longer:
+            part = frame.part or self._bucket(frame.floor(base.open_time), base.open)
+            part.merge(base)
+            frame.part = part
+            if end % frame.length == 0:
+                self._close(frame, part, out)
+                frame.part = self._bucket(end, base.close)
+        self._base = self._bucket(end, base.close)
+        self._dirty = True
+
+    def _close(self, frame: _Timeframe, bucket: Bucket, out: list[Any]) -> None:
+        kline = frame.kline
+        if bucket.gaps and kline and kline.open_time == bucket.open_time and kline.last_id >= bucket.last_id:
+            bucket.take_kline(kline)
+        frame.keep(bucket)
+        out.append(self._candle(frame, bucket, is_closed=True))
+
+    def _take_kline(self, kline: Kline, out: list[Any]) -> None:
+        """The exchange's closed kline proves a period complete, or stands in for one that lacks trades."""
+        frame = self._frames.get(kline.timeframe)
+        if frame is None or not kline.is_closed:
+            return
+        frame.kline = kline
+        self._event_time = max(self._event_time, kline.event_time)
+        closed = frame.closed.get(kline.open_time)
+        if closed is not None:
+            if closed.gaps and kline.last_id >= closed.last_id:
+                closed.take_kline(kline)
+                self._republish(frame, closed, out)
+            return
+        base = self._base
+        ends_with_base = base is not None and kline.open_time + frame.length == self._end_of(base)
+        if base and ends_with_base and kline.last_id == (base.last_id if base.trades else self._last_id(frame)):
+            self._close_base(out)
+
+    def _last_id(self, frame: _Timeframe) -> int:
+        """Last id of a running period whose newest part is empty."""
+        return frame.part.last_id if frame.part else -1
+
+    # --- amending ---
+
+    def _amend(self, trades: list[Trade], out: list[Any]) -> None:
+        """Trades of periods that are over, or older than trades that the running one has."""
+        amended: dict[tuple[str, int], Bucket] = {}
+        for open_time, group in groupby(sorted(trades, key=_time_and_id), lambda t: self._shortest.floor(t.time)):
+            delta = Bucket(open_time, 0.0)
+            delta.add_trades(sorted(group, key=_id_of))
+            if self._base and open_time == self._base.open_time:
+                self._base.merge(delta)
+                self._dirty = True
+                continue
+            for frame in self._frames.values():
+                self._merge_into_past(frame, delta, amended, out)
+        for (name, _), bucket in amended.items():
+            self._republish(self._frames[name], bucket, out)
+
+    def _merge_into_past(
+        self, frame: _Timeframe, delta: Bucket, amended: dict[tuple[str, int], Bucket], out: list[Any]
+    ) -> None:
+        open_time = frame.floor(delta.open_time)
+        if frame.part and frame.part.open_time == open_time:
+            frame.part.merge(delta)
+            self._dirty = True
+            return
+        bucket = frame.closed.get(open_time)
+        if bucket is None and frame.closed and open_time > min(frame.closed):
+            bucket = self._bucket(open_time, delta.open)  # it was skipped across a hole
+            bucket.gaps = frozenset(self._open_gaps)
+            frame.keep(bucket)
+        if bucket is None:
+            cause = f"{delta.trades} trades for a {frame.name} candle that is no longer held"
+            end = open_time + frame.length - 1
+            ids = delta.first_id, delta.last_id
+            out.append(Incident("late", self._venue, self._symbol, open_time, end, cause, "not amended", *ids))
+        elif bucket.status != "venue":  # the exchange's kline has these trades already
+            bucket.merge(delta)
+            amended[frame.name, open_time] = bucket
+
+    def _republish(self, frame: _Timeframe, bucket: Bucket, out: list[Any]) -> None:
+        bucket.revision += 1
+        out.append(self._candle(frame, bucket, is_closed=True))
+
+    # --- gaps ---
+
+    def _take_gap(self, gap: Gap, out: list[Any]) -> None:
+        """Marks every period that may lack trades; those already published are published again as partial."""
+        self._open_gaps[gap.first_id] = (gap.last_id, gap.last_id - gap.first_id + 1)
+        self._jump = gap.first_id
+        mark = frozenset((gap.first_id,))
+        for bucket in filter(None, (self._base, *(frame.part for frame in self._longer))):
+            bucket.gaps |= mark
+        for frame in self._frames.values():
+            for bucket in frame.closed.values():
+                overlaps = bucket.open_time + frame.length > gap.after_time and bucket.open_time <= gap.before_time
+                if overlaps and bucket.status != "venue":
+                    bucket.gaps |= mark
+                    self._republish(frame, bucket, out)
+
+    def _fill_gaps(self, trades: list[Trade], out: list[Any]) -> None:
+        """Counts what came late; a gap that is filled no longer marks anything."""
+        for first, (last, missing) in list(self._open_gaps.items()):
+            left = missing - sum(1 for trade in trades if first <= trade.id <= last)
+            if left:
+                self._open_gaps[first] = (last, left)
+                continue
+            del self._open_gaps[first]
+            self._lift_mark(frozenset((first,)), out)
+
+    def _lift_mark(self, mark: frozenset[int], out: list[Any]) -> None:
+        for bucket in filter(None, (self._base, *(frame.part for frame in self._longer))):
+            if bucket.gaps & mark:
+                bucket.gaps -= mark
+                bucket.status = bucket.status or "repaired"
+        for frame in self._frames.values():
+            for bucket in frame.closed.values():
+                if bucket.gaps & mark:
+                    bucket.gaps -= mark
+                    bucket.status = "repaired"
+                    self._republish(frame, bucket, out)
+
+    # --- publishing ---
+
+    def _show_forming(self, now: Now, out: list[Any]) -> None:
+        """The running candles. The pace is local time's: it spares those who read, and says nothing about the data."""
+        base = self._current
+        self._dirty = False
+        self._shown_local = now.local
+        out.append(self._candle(self._shortest, base, is_closed=False))
+        for frame in self._longer:
+            running = frame.part.copy() if frame.part else self._bucket(frame.floor(base.open_time), base.open)
+            running.merge(base)
+            out.append(self._candle(frame, running, is_closed=False))
+
+    def _candle(self, frame: _Timeframe, bucket: Bucket, *, is_closed: bool) -> Candle:
+        return Candle(
+            venue=self._venue,
+            symbol=self._symbol,
+            timeframe=frame.name,
+            open_time=bucket.open_time,
+            open=bucket.open,
+            high=bucket.high,
+            low=bucket.low,
+            close=bucket.close,
+            volume=_rounded(bucket.volume),
+            quote_volume=_rounded(bucket.quote_volume),
+            trades=bucket.trades,
+            taker_buy_volume=_rounded(bucket.taker_volume),
+            taker_buy_quote_volume=_rounded(bucket.taker_quote_volume),
+            first_id=bucket.first_id,
+            last_id=bucket.last_id,
+            is_closed=is_closed,
+            status=_status(bucket, is_closed=is_closed),
+            revision=bucket.revision,
+            event_time=self._event_time,
+        )
+
+
+def _status(bucket: Bucket, *, is_closed: bool) -> CandleStatus:
+    if bucket.gaps:
+        return "partial"
+    if not is_closed:
+        return "forming"
+    return bucket.status or "final"
+
+
+def _rounded(total: Sum) -> float:
+    return round(total.value, DECIMALS)
+
+
+def _time_and_id(trade: Trade) -> tuple[int, int]:
+    return trade.time, trade.id
+
+
+def _id_of(trade: Trade) -> int:
+    return trade.id

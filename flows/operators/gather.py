@@ -1,0 +1,69 @@
+"""Step `gather`: small polls become larger batches before the keyed steps, whose cost is by batch and not by trade.
+
+Only what feeds candles and the trade store waits, and at most `hold_ms`; prices are published from the step before.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from flows.model import Kline, Pulse, Trade
+from flows.operators.parse import Batch, LineNews, Parsed
+
+ENOUGH = 4_000
+"""Trades after which a batch is large enough to go at once."""
+
+Keyed: TypeAlias = tuple[str, Any]
+"""`(instrument key, list of events of one type or a line event)`."""
+
+
+class Gather:
+    """Holds trades and klines by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
+    release and the source has nothing more for the moment (`Pulse`). Line events release what came before them.
+    """
+
+    def __init__(self, *, hold_ms: int, monotonic_ms: Callable[[], int]) -> None:
+        self._hold_ms = hold_ms
+        self._monotonic_ms = monotonic_ms
+        self._held: dict[tuple[str, type], list[Any]] = {}
+        self._count = 0
+        self._released_ms = 0
+
+    def __call__(self, items: list[Parsed]) -> list[Keyed]:
+        """Batches that are large or old enough, trades of an instrument before its klines."""
+        out: list[Keyed] = []
+        pulse = False
+        for item in items:
+            if type(item) is Batch:
+                self._hold(item)
+            elif type(item) is LineNews:
+                self._release(out)
+                out.append((item.key, item.event))
+            elif type(item) is Pulse:
+                pulse = True
+        if self._count and (self._count >= ENOUGH or (pulse and self._is_time())):
+            self._release(out)
+        return out
+
+    def _hold(self, batch: Batch) -> None:
+        events = batch.events
+        first = events[0]
+        if not isinstance(first, Trade | Kline):
+            return
+        self._count += len(events)
+        held = self._held.get((batch.key, type(first)))
+        if held is None:
+            self._held[batch.key, type(first)] = events.copy()  # others hold the batch too
+        else:
+            held.extend(events)
+
+    def _is_time(self) -> bool:
+        return self._monotonic_ms() - self._released_ms >= self._hold_ms
+
+    def _release(self, out: list[Keyed]) -> None:
+        if not self._count:
+            return
+        for wanted in (True, False):
+            out.extend((key, events) for (key, kind), events in self._held.items() if issubclass(kind, Trade) is wanted)
+        self._held = {}
+        self._count = 0
+        self._released_ms = self._monotonic_ms()

@@ -1,0 +1,111 @@
+"""Step `parse`: what a source carries becomes events of instruments."""
+
+from typing import Protocol, TypeAlias
+
+from msgspec import Struct
+
+from flows.model import (
+    Connected,
+    Disconnected,
+    FeedStatus,
+    Instrument,
+    LineEvent,
+    MarketEvent,
+    Pulse,
+    RawFrames,
+    Rejected,
+    Subscribed,
+)
+
+
+class Batch(Struct, gc=False):
+    """Events of one instrument that arrived together, all of one type, in the order of arrival."""
+
+    key: str
+    """`venue:symbol`."""
+    events: list[MarketEvent]
+
+
+class LineNews(Struct, gc=False):
+    """What happened to a line, for one of its instruments."""
+
+    key: str
+    event: LineEvent
+
+
+Polled: TypeAlias = RawFrames | LineEvent | Pulse
+"""What a source hands on."""
+Parsed: TypeAlias = Batch | LineNews | FeedStatus | Rejected | Pulse
+"""What this step hands on."""
+
+
+class ParsedFrames(Protocol):
+    """What a venue's parser gives back."""
+
+    @property
+    def events(self) -> list[tuple[str, list[MarketEvent]]]:
+        """Runs `(symbol, events of one type)`."""
+
+    @property
+    def rejected(self) -> list[Rejected]:
+        """Frames that could not be read."""
+
+    @property
+    def ignored(self) -> int:
+        """Messages that mean nothing to us."""
+
+
+class VenueParser(Protocol):
+    """The parser of a venue. It never raises for what a frame contains."""
+
+    def parse(self, frames: RawFrames) -> ParsedFrames:
+        """Events of frames that arrived together."""
+
+
+class Parse:
+    """Parses polls. `ignored` counts the messages of unknown types since the start."""
+
+    def __init__(self, venue: str, parser: VenueParser) -> None:
+        self._venue = venue
+        self._parser = parser
+        self._keys: dict[str, str] = {}
+        self.ignored = 0
+
+    def __call__(self, polled: list[Polled]) -> list[Parsed]:
+        """Events in the order of arrival; those that arrived together are grouped by instrument and type."""
+        out: list[Parsed] = []
+        for item in polled:
+            if isinstance(item, RawFrames):
+                self._parse_frames(item, out)
+            elif isinstance(item, Pulse):
+                out.append(item)
+            else:
+                self._tell_instruments(item, out)
+        return out
+
+    def _parse_frames(self, frames: RawFrames, out: list[Parsed]) -> None:
+        parsed = self._parser.parse(frames)
+        self.ignored += parsed.ignored
+        out += parsed.rejected
+        key_of = self._key_of
+        out += [Batch(key_of(symbol), events) for symbol, events in parsed.events]
+
+    def _tell_instruments(self, event: LineEvent, out: list[Parsed]) -> None:
+        out.append(_status_of(self._venue, event))
+        out.extend(LineNews(self._key_of(symbol), event) for symbol in event.symbols)
+
+    def _key_of(self, symbol: str) -> str:
+        key = self._keys.get(symbol)
+        if key is None:
+            key = self._keys[symbol] = Instrument(self._venue, symbol).key
+        return key
+
+
+def _status_of(venue: str, event: LineEvent) -> FeedStatus:
+    match event:
+        case Connected():
+            return FeedStatus(venue, event.line, "connected", event.symbols)
+        case Subscribed():
+            return FeedStatus(venue, event.line, "live", event.symbols)
+        case Disconnected():
+            return FeedStatus(venue, event.line, "disconnected", event.symbols, event.reason)

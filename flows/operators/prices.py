@@ -1,0 +1,77 @@
+"""Step `prices`: the current price of every instrument, straight from what was validated, so that it never waits for a
+repair. The 24-hour figures are the exchange's own.
+"""
+
+from typing import Any
+
+from flows.model import MARKET_FILL, Instrument, Kline, MarketData, Ticker, Trade
+from flows.operators.parse import Batch, Parsed
+
+
+class _Price:
+    """Latest price of one instrument."""
+
+    __slots__ = ("change", "instrument", "percent", "price", "sent", "time", "volume")
+
+    def __init__(self, key: str) -> None:
+        self.instrument = Instrument.of(key)
+        self.price = 0.0
+        self.time = 0
+        self.change: float | None = None
+        self.percent: float | None = None
+        self.volume: float | None = None
+        self.sent: tuple[Any, ...] = ()
+
+    def take(self, price: float, time: int) -> None:
+        """The newest exchange time wins; of equal times the later arrival."""
+        if time >= self.time and price:
+            self.price, self.time = price, time
+
+    def market_data(self) -> MarketData | None:
+        """The price, if it or its 24-hour figures changed since the last call."""
+        figures = (self.price, self.change, self.percent, self.volume)
+        if figures == self.sent or not self.price:
+            return None
+        self.sent = figures
+        venue, symbol = self.instrument
+        return MarketData(venue, symbol, self.price, self.time, self.change, self.percent, self.volume)
+
+
+class Prices:
+    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll."""
+
+    def __init__(self) -> None:
+        self._prices: dict[str, _Price] = {}
+
+    def __call__(self, items: list[Parsed]) -> list[MarketData]:
+        """The prices that these events changed."""
+        touched = {}
+        for item in items:
+            if type(item) is Batch and (price := self._take(item)) is not None:
+                touched[item.key] = price
+        return [data for price in touched.values() if (data := price.market_data()) is not None]
+
+    def _take(self, batch: Batch) -> _Price | None:
+        last = batch.events[-1]
+        if not isinstance(last, Trade | Kline | Ticker):
+            return None
+        price = self._prices.get(batch.key)
+        if price is None:
+            price = self._prices[batch.key] = _Price(batch.key)
+        if isinstance(last, Trade):
+            self._take_trade(price, last, batch.events)
+        elif isinstance(last, Kline):
+            price.take(last.close, last.event_time)
+        else:
+            price.take(last.last_price, last.event_time)
+            price.change = last.price_change
+            price.percent = last.price_change_percent
+            price.volume = last.volume
+        return price
+
+    @staticmethod
+    def _take_trade(price: _Price, last: Trade, events: list[Any]) -> None:
+        if last.fill != MARKET_FILL:
+            last = next((trade for trade in reversed(events) if trade.fill == MARKET_FILL), last)
+        if last.fill == MARKET_FILL:
+            price.take(last.price, last.event_time)

@@ -1,0 +1,81 @@
+"""What went wrong, where people look for it: the log, and a bounded memory of refused input."""
+
+from collections import deque
+from collections.abc import Callable
+
+import structlog
+
+from flows.clock import monotonic_ms
+from flows.model import Incident, Rejected
+
+KEPT = 1_000
+"""Refused messages that are remembered; the oldest give way."""
+LOG_EVERY_MS = 1_000
+"""A refused message is logged at most so often; the log line says how many there were since the last one."""
+_SHOWN_BYTES = 200
+
+_log = structlog.get_logger(__name__)
+
+
+class RejectWriter:
+    """Counts refused input, remembers the last of it and logs it at a bearable pace. Never blocks, never fails."""
+
+    def __init__(self, *, local_ms: Callable[[], int] = monotonic_ms) -> None:
+        self._local_ms = local_ms
+        self._logged_ms: int | None = None
+        self._unlogged = 0
+        self.total = 0
+        self.kept: deque[Rejected] = deque(maxlen=KEPT)
+
+    def write(self, batch: list[Rejected]) -> None:
+        """Takes refused messages."""
+        if not batch:
+            return
+        self.total += len(batch)
+        self._unlogged += len(batch)
+        self.kept.extend(batch)
+        now = self._local_ms()
+        if self._logged_ms is None or now - self._logged_ms >= LOG_EVERY_MS:
+            self._logged_ms = now
+            self._say(batch[-1])
+
+    def close(self) -> None:
+        """Says what was not said yet."""
+        if self._unlogged:
+            self._say(self.kept[-1])
+
+    def _say(self, last: Rejected) -> None:
+        payload = last.payload[:_SHOWN_BYTES].decode(errors="replace")
+        _log.warning(
+            "messages refused",
+            venue=last.venue,
+            count=self._unlogged,
+            total=self.total,
+            last_reason=last.reason,
+            last_payload=payload,
+        )
+        self._unlogged = 0
+
+
+class IncidentWriter:
+    """Logs incidents and hands them on to where they are kept."""
+
+    def __init__(self, *keep: Callable[[Incident], None]) -> None:
+        self._keep = keep
+
+    def write(self, batch: list[Incident]) -> None:
+        """Takes incidents in their order."""
+        for incident in batch:
+            _log.warning(
+                f"incident: {incident.kind}",
+                venue=incident.venue,
+                symbol=incident.symbol or "all",
+                cause=incident.cause,
+                outcome=incident.outcome,
+                **({"first_id": incident.first_id, "last_id": incident.last_id} if incident.first_id >= 0 else {}),
+            )
+            for keep in self._keep:
+                keep(incident)
+
+    def close(self) -> None:
+        """Nothing is held."""

@@ -1,0 +1,328 @@
+"""What Binance sends, field by field (spot `web-socket-streams`, USD-M futures `websocket-market-streams`).
+
+Each type names its fields as the model does and says by `rename` how the wire calls them, so decoding *is* the
+conversion: an `AggTradeMessage` is an `AggregateTrade` and is handed on as it is. Prices and quantities come as
+quoted decimals; the decoders read them with `strict=False`, in C. The bounds below are the rules for single fields:
+a frame that breaks one is refused whole. Fields that only inform default to 0.0. Unknown fields are ignored.
+"""
+
+from typing import Annotated, TypeAlias
+
+import msgspec
+from msgspec import Meta, Struct
+
+from flows import model
+
+Time = Annotated[int, Meta(ge=10**12, lt=10**17)]
+"""Milliseconds, or microseconds where the connection asked for them."""
+Id = Annotated[int, Meta(ge=0)]
+Price = Annotated[float, Meta(gt=0, lt=1e12)]
+PriceOrZero = Annotated[float, Meta(ge=0, lt=1e12)]
+Quantity = Annotated[float, Meta(gt=0, lt=1e18)]
+QuantityOrZero = Annotated[float, Meta(ge=0, lt=1e24)]
+Change = Annotated[float, Meta(gt=-1e12, lt=1e12)]
+Levels: TypeAlias = list[tuple[PriceOrZero, QuantityOrZero]]
+
+_TRADE = {
+    "symbol": "s",
+    "time": "T",
+    "price": "p",
+    "quantity": "q",
+    "buyer_is_maker": "m",
+    "event_time": "E",
+}
+
+
+class AggTradeMessage(
+    model.AggregateTrade,
+    frozen=True,
+    gc=False,
+    kw_only=True,
+    tag_field="e",
+    tag="aggTrade",
+    rename=_TRADE | {"id": "a", "first_id": "f", "last_id": "l"},
+):
+    """`<symbol>@aggTrade`, both markets.
+
+    {"e":"aggTrade","E":1767225600123,"s":"BTCUSDT","a":3512345678,"p":"93120.51000000","q":"0.01250000",
+     "f":5412345001,"l":5412345003,"T":1767225600121,"m":true,"M":true}
+    """
+
+    symbol: str
+    id: Id
+    time: Time
+    price: Price
+    quantity: Quantity
+    buyer_is_maker: bool
+    event_time: Time
+    first_id: Id
+    last_id: Id
+
+
+class TradeMessage(
+    model.Trade,
+    frozen=True,
+    gc=False,
+    tag_field="e",
+    tag="trade",
+    rename=_TRADE | {"id": "t", "fill": "X"},
+):
+    """`<symbol>@trade`; USD-M adds the kind of fill, and says `NA` with price 0 for what was no trade on the market.
+
+    {"e":"trade","E":1767225600180,"T":1767225600179,"s":"BTCUSDT","t":6712345009,"p":"93118.40","q":"0.012",
+     "X":"MARKET","m":false}
+    """
+
+    symbol: str
+    id: Id
+    time: Time
+    price: PriceOrZero
+    quantity: QuantityOrZero
+    buyer_is_maker: bool
+    event_time: Time
+    fill: str = model.MARKET_FILL
+
+
+class KlineFields(Struct, frozen=True, gc=False):
+    """The inside of a kline message; `f` and `L` are -1 in a period without trades."""
+
+    t: Time
+    i: str
+    f: int
+    L: int
+    o: Price
+    c: Price
+    h: Price
+    l: Price  # noqa: E741 - the exchange's name
+    v: QuantityOrZero
+    n: Id
+    x: bool
+    q: QuantityOrZero = 0.0
+    V: QuantityOrZero = 0.0
+    Q: QuantityOrZero = 0.0
+
+
+class KlineMessage(Struct, frozen=True, gc=False, tag_field="e", tag="kline"):
+    """`<symbol>@kline_<interval>`, both markets.
+
+    {"e":"kline","E":1767225662005,"s":"BTCUSDT","k":{"t":1767225600000,"T":1767225659999,"s":"BTCUSDT","i":"1m",
+     "f":5412345001,"L":5412346200,"o":"93120.51000000","c":"93155.00000000","h":"93160.00000000","l":"93101.20000000",
+     "v":"18.40210000","n":1200,"x":true,"q":"1713905.11000000","V":"9.20100000","Q":"856950.42000000","B":"0"}}
+    """
+
+    E: Time
+    s: str
+    k: KlineFields
+
+
+class TickerMessage(
+    model.Ticker,
+    frozen=True,
+    gc=False,
+    tag_field="e",
+    tag="24hrTicker",
+    rename={
+        "symbol": "s",
+        "event_time": "E",
+        "price_change": "p",
+        "price_change_percent": "P",
+        "weighted_average": "w",
+        "last_price": "c",
+        "open": "o",
+        "high": "h",
+        "low": "l",
+        "volume": "v",
+        "quote_volume": "q",
+        "open_time": "O",
+        "close_time": "C",
+        "trades": "n",
+    },
+):
+    """`<symbol>@ticker`, both markets: a rolling window of 24 hours.
+
+    {"e":"24hrTicker","E":1767225601011,"s":"BTCUSDT","p":"-512.30000000","P":"-0.547","w":"93410.11200000",
+     "c":"93120.51000000","Q":"0.00400000","o":"93632.81000000","h":"94110.00000000","l":"92800.00000000",
+     "v":"15321.40000000","q":"1431174689.20000000","O":1767139201010,"C":1767225601010,"F":5409000000,
+     "L":5412345003,"n":3345004}
+    """
+
+    symbol: str
+    event_time: Time
+    price_change: Change
+    price_change_percent: Change
+    weighted_average: PriceOrZero
+    last_price: PriceOrZero
+    open: PriceOrZero
+    high: PriceOrZero
+    low: PriceOrZero
+    volume: QuantityOrZero
+    quote_volume: QuantityOrZero
+    open_time: int
+    close_time: int
+    trades: int
+
+
+class MiniTickerMessage(
+    model.MiniTicker,
+    frozen=True,
+    gc=False,
+    tag_field="e",
+    tag="24hrMiniTicker",
+    rename={
+        "symbol": "s",
+        "event_time": "E",
+        "close": "c",
+        "open": "o",
+        "high": "h",
+        "low": "l",
+        "volume": "v",
+        "quote_volume": "q",
+    },
+):
+    """`<symbol>@miniTicker`, both markets.
+
+    {"e":"24hrMiniTicker","E":1767225601011,"s":"BTCUSDT","c":"93120.51000000","o":"93632.81000000",
+     "h":"94110.00000000","l":"92800.00000000","v":"15321.40000000","q":"1431174689.20000000"}
+    """
+
+    symbol: str
+    event_time: Time
+    close: PriceOrZero
+    open: PriceOrZero
+    high: PriceOrZero
+    low: PriceOrZero
+    volume: QuantityOrZero
+    quote_volume: QuantityOrZero
+
+
+_BOOK_TICKER = {
+    "symbol": "s",
+    "update_id": "u",
+    "bid_price": "b",
+    "bid_quantity": "B",
+    "ask_price": "a",
+    "ask_quantity": "A",
+    "event_time": "E",
+}
+
+
+class SpotBookTickerMessage(model.BookTicker, frozen=True, gc=False, rename=_BOOK_TICKER):
+    """`<symbol>@bookTicker` on spot: no event type, no time. An empty side is 0.
+
+    {"u":59812345678,"s":"BTCUSDT","b":"93120.50000000","B":"2.10000000","a":"93120.51000000","A":"1.55000000"}
+    """
+
+    symbol: str
+    update_id: Id
+    bid_price: PriceOrZero
+    bid_quantity: QuantityOrZero
+    ask_price: PriceOrZero
+    ask_quantity: QuantityOrZero
+    event_time: int = 0
+
+
+class UsdmBookTickerMessage(
+    SpotBookTickerMessage, frozen=True, gc=False, tag_field="e", tag="bookTicker", rename=_BOOK_TICKER
+):
+    """`<symbol>@bookTicker` on USD-M.
+
+    {"e":"bookTicker","u":8312345678901,"s":"BTCUSDT","b":"93118.30","B":"4.210","a":"93118.40","A":"6.002",
+     "T":1767225600220,"E":1767225600223}
+    """
+
+    symbol: str
+    update_id: Id
+    bid_price: PriceOrZero
+    bid_quantity: QuantityOrZero
+    ask_price: PriceOrZero
+    ask_quantity: QuantityOrZero
+    event_time: int = 0
+
+
+class DepthMessage(
+    model.BookDelta,
+    frozen=True,
+    gc=False,
+    tag_field="e",
+    tag="depthUpdate",
+    rename={
+        "symbol": "s",
+        "event_time": "E",
+        "first_update_id": "U",
+        "last_update_id": "u",
+        "previous_update_id": "pu",
+        "bids": "b",
+        "asks": "a",
+    },
+):
+    """`<symbol>@depth…`: quantities are absolute and 0 removes. USD-M adds `pu`, and sends its partial books this way.
+
+    {"e":"depthUpdate","E":1767225600200,"s":"BTCUSDT","U":59812345670,"u":59812345678,
+     "b":[["93120.50000000","2.10000000"]],"a":[["93120.51000000","0.00000000"]]}
+    """
+
+    symbol: str
+    event_time: Time
+    first_update_id: Id
+    last_update_id: Id
+    bids: Levels
+    asks: Levels
+    previous_update_id: int | None = None
+
+
+class PartialDepthMessage(Struct, frozen=True, rename={"last_update_id": "lastUpdateId"}):
+    """`<symbol>@depth5|10|20` on spot: neither type nor symbol, so only the stream's name tells whose book it is.
+
+    {"lastUpdateId":59812345678,"bids":[["93120.50000000","2.10000000"]],"asks":[["93120.51000000","1.55000000"]]}
+    """
+
+    last_update_id: Id
+    bids: Levels
+    asks: Levels
+
+
+MarketMessage: TypeAlias = AggTradeMessage | TradeMessage | KlineMessage | TickerMessage | MiniTickerMessage
+"""What the line `market` carries."""
+BookMessage: TypeAlias = DepthMessage | UsdmBookTickerMessage
+"""What the line `public` carries, but for the spot book ticker, which has no type to tell it by."""
+TypedMessage: TypeAlias = MarketMessage | BookMessage
+"""Every message that names its type."""
+
+
+class MarketEnvelope(Struct, gc=False):
+    """{"stream":"btcusdt@aggTrade","data":{…}} on the line `market`."""
+
+    stream: str
+    data: MarketMessage
+
+
+class BookEnvelope(Struct, gc=False):
+    """The same on the line `public`."""
+
+    stream: str
+    data: BookMessage
+
+
+class BookTickerEnvelope(Struct, gc=False):
+    """The same for the spot book ticker."""
+
+    stream: str
+    data: SpotBookTickerMessage
+
+
+class Outline(Struct, gc=False):
+    """As much of any message as tells what it is: enveloped or raw, an event or the reply to a request."""
+
+    stream: str = ""
+    data: msgspec.Raw = msgspec.Raw()
+    e: str = ""
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    error: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    code: int | msgspec.UnsetType = msgspec.UNSET
+    u: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    last_update_id: msgspec.Raw | msgspec.UnsetType = msgspec.field(default=msgspec.UNSET, name="lastUpdateId")
+
+    @property
+    def is_reply(self) -> bool:
+        """Whether it answers a request: `{"result":…,"id":…}`, or an error flat or wrapped."""
+        return any(part is not msgspec.UNSET for part in (self.result, self.error, self.code))

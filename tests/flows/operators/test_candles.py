@@ -1,0 +1,267 @@
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.clock import Now
+from flows.model import AggregateTrade, Candle, Disconnected, Gap, Incident, Kline, Subscribed, Trade, TradeBatch
+from flows.operators.candles import CandleBuilder
+from tests.fakes.recordings import official_klines, pepe_trades, recording
+from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
+
+MINUTE = 60_000
+LATER = 10**9
+"""A local time at which every pace allows everything."""
+
+
+def builder(*timeframes: str, state: Any = None) -> CandleBuilder:
+    return CandleBuilder(
+        "binance:BTCUSDT",
+        timeframes=timeframes or ("1m", "5m"),
+        close_grace_ms=2_000,
+        forming_ms=100,
+        state=state,
+    )
+
+
+def batch(*trades: Trade, late: bool = False) -> TradeBatch:
+    return TradeBatch("binance", "BTCUSDT", list(trades), late=late)
+
+
+def closed(out: list[Any]) -> list[Candle]:
+    return [item for item in out if isinstance(item, Candle) and item.is_closed]
+
+
+def summary(candle: Candle) -> tuple[object, ...]:
+    return (candle.timeframe, (candle.open_time - BEGIN) // MINUTE, candle.open, candle.high, candle.low, candle.close)
+
+
+def kline(candle_time: int, last_id: int, *, price: float = 7.0, timeframe: str = "1m", trades: int = 1) -> Kline:
+    return Kline(
+        symbol="BTCUSDT", timeframe=timeframe, event_time=BEGIN + candle_time + MINUTE, open_time=BEGIN + candle_time,
+        open=price, high=price, low=price, close=price, volume=5.0, quote_volume=35.0, trades=trades,
+        taker_buy_volume=1.0, taker_buy_quote_volume=7.0, first_id=last_id - trades + 1, last_id=last_id,
+        is_closed=True,
+    )  # fmt: skip
+
+
+# --- closing ---
+
+
+def test_the_next_periods_first_trade_closes_and_the_longer_timeframes_with_it() -> None:
+    machine = builder("1m", "3m")
+    out = machine.on_events(batch(trade(1, 0, 10.0), trade(2, 30_000, 12.0)), at(30_000))
+    assert closed(out) == []
+    out = machine.on_events(batch(trade(3, 3 * MINUTE, 11.0)), at(3 * MINUTE))
+    assert [summary(candle) for candle in closed(out)] == [
+        ("1m", 0, 10.0, 12.0, 10.0, 12.0),
+        ("1m", 1, 12.0, 12.0, 12.0, 12.0),
+        ("1m", 2, 12.0, 12.0, 12.0, 12.0),
+        ("3m", 0, 10.0, 12.0, 10.0, 12.0),
+    ]
+    flat = closed(out)[1]
+    assert (flat.volume, flat.trades, flat.first_id, flat.last_id, flat.status) == (0.0, 0, -1, -1, "final")
+
+
+def test_the_timer_closes_a_grace_after_the_end() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    assert machine.due_in(at(59_000, LATER)) == 0  # the forming candle is wanted
+    machine.on_timer(at(59_000, LATER))
+    assert machine.due_in(at(59_000, LATER)) == 3_000
+    assert closed(machine.on_timer(at(61_999, LATER))) == []
+    assert [summary(candle) for candle in closed(machine.on_timer(at(62_000, LATER)))] == [
+        ("1m", 0, 10.0, 10.0, 10.0, 10.0)
+    ]
+
+
+def test_the_timer_closes_nothing_while_the_line_is_down() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    machine.on_events(Disconnected("market", ("BTCUSDT",), "cut"), at(1))
+    assert closed(machine.on_timer(at(10 * MINUTE, LATER))) == []
+    machine.on_events(Subscribed("market", ("BTCUSDT",), ()), at(10 * MINUTE))
+    assert len(closed(machine.on_timer(at(10 * MINUTE, LATER)))) == 9
+
+
+def test_the_exchanges_closed_kline_closes_when_it_ends_with_our_last_trade() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE, 5.0)), at(MINUTE))
+    assert closed(machine.on_events([kline(MINUTE, last_id=3)], at(2 * MINUTE))) == []  # a trade is still to come
+    out = machine.on_events(batch(trade(3, 2 * MINUTE - 1, 7.0)), at(2 * MINUTE))
+    assert closed(out) == []
+    out = machine.on_events([kline(MINUTE, last_id=3)], at(2 * MINUTE))
+    assert [summary(candle) for candle in closed(out)] == [("1m", 1, 5.0, 7.0, 5.0, 7.0)]
+    assert closed(out)[0].status == "final"
+
+
+def test_the_end_of_input_closes_nothing() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    out = machine.on_end(at(10 * MINUTE))
+    assert [(candle.is_closed, candle.timeframe) for candle in out] == [(False, "1m")]
+
+
+# --- what is not known ---
+
+
+def test_the_first_period_is_partial_until_the_exchange_tells_the_whole_of_it() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(5, 30_000, 10.0)), at(30_000))
+    out = machine.on_events(batch(trade(6, MINUTE)), at(MINUTE))
+    assert closed(out)[0].status == "partial"
+    [amended] = closed(machine.on_events([kline(0, last_id=5, trades=5)], at(MINUTE)))
+    assert (amended.status, amended.revision, amended.volume, amended.trades) == ("venue", 1, 5.0, 5)
+
+
+def test_periods_between_the_two_sides_of_a_gap_are_not_invented() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE)), at(MINUTE))
+    machine.on_events(Gap("binance", "BTCUSDT", 3, 4, BEGIN + MINUTE, BEGIN + 5 * MINUTE), at(5 * MINUTE))
+    out = machine.on_events(batch(trade(5, 5 * MINUTE)), at(5 * MINUTE))
+    assert [(summary(candle)[1], candle.status) for candle in closed(out)] == [(1, "partial")]
+
+
+def test_a_candle_that_a_gap_reaches_back_into_is_published_again_as_partial() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE)), at(MINUTE))
+    machine.on_timer(at(2 * MINUTE + 2_000, LATER))
+    out = machine.on_events(Gap("binance", "BTCUSDT", 3, 3, BEGIN + MINUTE, BEGIN + 2 * MINUTE + 9), at(3 * MINUTE))
+    assert [(summary(candle)[1], candle.status, candle.revision) for candle in closed(out)] == [(1, "partial", 1)]
+
+
+def test_late_trades_fill_the_gap_and_the_candle_is_published_repaired() -> None:
+    machine = builder("1m", "5m")
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE, 11.0)), at(MINUTE))
+    machine.on_events(Gap("binance", "BTCUSDT", 3, 4, BEGIN + MINUTE, BEGIN + 2 * MINUTE), at(2 * MINUTE))
+    machine.on_events(batch(trade(5, 2 * MINUTE, 12.0)), at(2 * MINUTE))
+    first = machine.on_events(batch(trade(3, MINUTE + 1, 20.0), late=True), at(2 * MINUTE))
+    assert [(c.status, c.revision, c.high) for c in closed(first)] == [("partial", 1, 20.0)]
+    second = machine.on_events(batch(trade(4, MINUTE + 2, 9.0), late=True), at(2 * MINUTE))
+    last = closed(second)[-1]
+    assert (last.status, last.open, last.high, last.low, last.close, last.trades) == ("repaired", 11, 20, 9, 9, 3)
+    assert [c.revision for c in closed(second)] == sorted(c.revision for c in closed(second))
+
+
+def test_a_trade_that_comes_after_its_period_was_closed_amends_it() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE, 5.0)), at(MINUTE))
+    machine.on_timer(at(2 * MINUTE + 2_000, LATER))
+    out = machine.on_events(batch(trade(3, 2 * MINUTE - 1, 8.0)), at(2 * MINUTE + 2_001))
+    [amended] = closed(out)
+    assert (*summary(amended), amended.revision, amended.status) == ("1m", 1, 5.0, 8.0, 5.0, 8.0, 1, "final")
+
+
+def test_a_trade_for_a_candle_no_longer_held_is_an_incident() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, 60 * MINUTE)), at(60 * MINUTE))
+    out = machine.on_events(batch(trade(3, MINUTE)), at(60 * MINUTE))
+    assert [(item.kind, item.outcome) for item in out if isinstance(item, Incident)] == [("late", "not amended")]
+
+
+def test_fills_off_the_market_stay_out() -> None:
+    machine = builder("1m")
+    fund = Trade("BTCUSDT", 2, BEGIN + 1, 0.0, 0.0, buyer_is_maker=False, event_time=BEGIN + 1, fill="INSURANCE_FUND")
+    machine.on_events(batch(trade(1, 0, 10.0), fund, trade(3, 2, 11.0)), at(2))
+    [candle] = machine.on_timer(at(2, LATER))
+    assert (candle.low, candle.high, candle.trades, candle.last_id) == (10.0, 11.0, 2, 3)
+
+
+# --- forming ---
+
+
+def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
+    machine = builder("1m", "5m")
+    out = machine.on_events(batch(trade(1, 0, 10.0)), at(0, 1_000))
+    assert [(c.timeframe, c.is_closed) for c in out] == [("1m", False), ("5m", False)]
+    assert machine.on_events(batch(trade(2, 1, 11.0)), at(1, 1_099)) == []
+    assert machine.due_in(at(1, 1_099)) == 1
+    assert [c.close for c in machine.on_timer(at(1, 1_100))] == [11.0, 11.0]
+    assert machine.on_timer(at(1, 1_300)) == []  # nothing new
+
+
+# --- laws ---
+
+
+def final(out: list[Any]) -> dict[tuple[str, int], tuple[object, ...]]:
+    """The last version of every closed candle, without what says how it came about."""
+    return {
+        (c.timeframe, c.open_time): (
+            c.open,
+            c.high,
+            c.low,
+            c.close,
+            c.volume,
+            c.trades,
+            c.first_id,
+            c.last_id,
+            c.status,
+        )
+        for c in closed(out)
+    }
+
+
+@given(st.data())
+def test_any_cut_into_batches_gives_the_same_candles(data: st.DataObject) -> None:
+    trades = data.draw(trade_runs())
+    end = at(trades[-1].time - BEGIN + 6 * MINUTE, LATER)
+    whole, cuts = builder(), builder()
+    expected = whole.on_events(batch(*trades), at(0)) + whole.on_timer(end)
+    out: list[Any] = []
+    for part in data.draw(cut(trades)):
+        out += cuts.on_events(batch(*part), Now(part[-1].time, data.draw(st.integers(0, 500))))
+        if data.draw(st.booleans()):
+            state = pickle.loads(pickle.dumps(cuts.snapshot()))
+            cuts = builder(state=state)
+    assert final(out + cuts.on_timer(end)) == final(expected)
+
+
+@given(trade_runs())
+def test_rolled_up_minutes_equal_the_longer_candles(trades: list[AggregateTrade]) -> None:
+    machine = builder("1m", "5m")
+    out = machine.on_events(batch(*trades), at(0)) + machine.on_timer(at(trades[-1].time - BEGIN + 6 * MINUTE, LATER))
+    minutes = [c for c in closed(out) if c.timeframe == "1m"]
+    for five in (c for c in closed(out) if c.timeframe == "5m"):
+        parts = [c for c in minutes if five.open_time <= c.open_time <= five.close_time and c.trades]
+        if not parts:
+            continue
+        assert (five.open, five.close) == (parts[0].open, parts[-1].close)
+        assert (five.high, five.low) == (max(c.high for c in parts), min(c.low for c in parts))
+        assert five.volume == round(sum(c.volume for c in parts), 8)
+        assert (five.trades, five.first_id, five.last_id) == (
+            sum(c.trades for c in parts), parts[0].first_id, parts[-1].last_id,
+        )  # fmt: skip
+
+
+# --- the exchange's own candles ---
+
+
+@pytest.mark.parametrize(("timeframe", "count"), [("3m", 480), ("30m", 48), ("1d", 1)])
+def test_a_day_of_trades_equals_the_official_klines(timeframe: str, count: int) -> None:
+    folder: Path = recording("binance-spot-pepeusdt-2024-10-27")
+    trades = pepe_trades()
+    machine = CandleBuilder("binance:PEPEUSDT", timeframes=("1m", timeframe), close_grace_ms=0, forming_ms=100)
+    out: list[Any] = []
+    for start in range(0, len(trades), 1_000):
+        out += machine.on_events(TradeBatch("binance", "PEPEUSDT", trades[start : start + 1_000]), Now(0, 0))
+    midnight = trades[0].time // 86_400_000 * 86_400_000 + 86_400_000
+    out += machine.on_timer(Now(midnight, LATER))
+    ours = {candle.open_time: candle for candle in closed(out) if candle.timeframe == timeframe}
+    official = official_klines(folder / f"binance_spot_PEPEUSDT_{timeframe}_2024-10-27.csv")
+    names = {"quote_volume": "quote_volume", "count": "trades", "taker_buy_base": "taker_buy_volume",
+             "taker_buy_quote": "taker_buy_quote_volume"}  # fmt: skip
+    assert len(official) == count
+    for row in official:
+        candle = ours[int(row.pop("open_time_ms"))]
+        for name, value in row.items():
+            ulps = 4 if "quote" in name else 0
+            assert getattr(candle, names.get(name, name)) == pytest.approx(value, rel=ulps * 2**-52, abs=0), name

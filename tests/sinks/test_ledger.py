@@ -1,0 +1,44 @@
+from structlog.testing import capture_logs
+
+from flows.model import Incident, Rejected
+from sinks.ledger import KEPT, IncidentWriter, RejectWriter
+
+
+def refused(number: int) -> Rejected:
+    return Rejected("binance", f"reason {number}", f"payload {number}".encode(), number)
+
+
+def test_refused_messages_are_counted_kept_and_logged_once_a_second() -> None:
+    now = [0]
+    writer = RejectWriter(local_ms=lambda: now[0])
+    with capture_logs() as logs:
+        writer.write([refused(0)])
+        now[0] = 999
+        writer.write([refused(number) for number in range(1, KEPT + 5)])
+        now[0] = 1_000
+        writer.write([refused(KEPT + 5)])
+        writer.close()
+    assert writer.total == KEPT + 6
+    assert [item.received_ns for item in writer.kept] == list(range(6, KEPT + 6))
+    assert [(entry["count"], entry["last_reason"]) for entry in logs] == [
+        (1, "reason 0"),
+        (KEPT + 5, f"reason {KEPT + 5}"),
+    ]
+
+
+def test_closing_says_what_was_held_back() -> None:
+    writer = RejectWriter(local_ms=lambda: 0)
+    with capture_logs() as logs:
+        writer.write([refused(0)])
+        writer.write([refused(1)])
+        writer.close()
+    assert [entry["last_payload"] for entry in logs] == ["payload 0", "payload 1"]
+
+
+def test_incidents_are_logged_and_kept() -> None:
+    kept: list[Incident] = []
+    incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "3 trades did not arrive", "open", 7, 9)
+    with capture_logs() as logs:
+        IncidentWriter(kept.append).write([incident])
+    assert kept == [incident]
+    assert (logs[0]["event"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident: gap", 7, 9)
