@@ -2,7 +2,7 @@
 store.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -19,6 +19,7 @@ from flows.model import Candle, FeedStatus, Incident, Instrument, Rejected, Tick
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.gather import Gather
+from flows.operators.lines import Lines
 from flows.operators.parse import Batch, Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.sequence import Sequencer
@@ -56,7 +57,10 @@ def market_flow(
     traded = machine("sequence_candles", gathered, partial(_sequence_candles, feed=feed), clock, runner)
     trades = _only("sequence", traded, TradeBatch)
     candles = _only("candles", traded, Candle)
-    incidents = _only("incidents", traded, Incident)
+    lines = op.flat_map_batch("lines", valid, Lines(feed.venue, clock))
+    status = op.flat_map_batch("status", lines, partial(_of_type, FeedStatus))
+    outages = op.flat_map_batch("outages", lines, partial(_of_type, Incident))
+    incidents = op.merge("incidents", _only("amiss", traded, Incident), outages)
 
     if sinks.candles:
         op.output("mongodb", candles, sinks.candles)
@@ -65,11 +69,11 @@ def market_flow(
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.rejects:
-        op.output("rejects", op.flat_map_batch("refused", valid, _rejected), sinks.rejects)
+        op.output("rejects", op.flat_map_batch("refused", valid, partial(_of_type, Rejected)), sinks.rejects)
     if sinks.broadcast:
         prices = op.flat_map_batch("prices", valid, Prices())
-        news = op.flat_map_batch("news", valid, _news)
-        everything = op.merge("everything", prices, news, trades, candles, incidents)
+        tickers = op.flat_map_batch("tickers", valid, _newest_tickers)
+        everything = op.merge("everything", prices, tickers, status, trades, candles, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, _one_for_all), sinks.broadcast)
     return flow
 
@@ -98,16 +102,13 @@ def _by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
     return [(Instrument(batch.venue, batch.symbol).key, batch) for batch in batches]
 
 
-def _rejected(items: list[Any]) -> list[Rejected]:
-    return [item for item in items if type(item) is Rejected]
+def _of_type(kind: type, items: list[Any]) -> list[Any]:
+    return [item for item in items if type(item) is kind]
 
 
-def _news(items: list[Any]) -> Iterable[FeedStatus | Ticker]:
-    """State of the lines, and the newest ticker of every instrument."""
+def _newest_tickers(items: list[Any]) -> Iterator[Ticker]:
     for item in items:
-        if type(item) is FeedStatus:
-            yield item
-        elif type(item) is Batch and isinstance(item.events[-1], Ticker):
+        if type(item) is Batch and isinstance(item.events[-1], Ticker):
             yield item.events[-1]
 
 

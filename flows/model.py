@@ -89,8 +89,10 @@ class Disconnected(Struct, frozen=True):
     line: str
     symbols: tuple[str, ...]
     reason: str
-    attempt: int = 0
-    """How many attempts to come back have failed since the line was last open."""
+    failures: int = 1
+    """Failures in a row, this one included."""
+    lasting: bool = False
+    """So many have failed that it is an outage; the attempts go on."""
 
 
 class Pulse(Struct, frozen=True):

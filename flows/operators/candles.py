@@ -90,7 +90,7 @@ class CandleBuilder:
         self._base: Bucket | None = None
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
         self._jump: int | None = None
-        self._line_up = True
+        self._lines_down: set[str] = set()
         self._dirty = False
         self._shown_local = 0
         self._event_time = 0
@@ -118,14 +118,14 @@ class CandleBuilder:
                 for kline in news:
                     self._take_kline(kline, out)
             case Disconnected():
-                self._line_up = self._line_up and news.line != "market"
+                self._lines_down.add(news.line)
             case Subscribed():
-                self._line_up = self._line_up or news.line == "market"
+                self._lines_down.discard(news.line)
 
     def on_timer(self, now: Now) -> list[Any]:
         """Closes what is over, publishes what is forming."""
         out: list[Any] = []
-        while self._base and self._line_up and now.feed >= self._end_of(self._base) + self._grace_ms:
+        while self._base and not self._lines_down and now.feed >= self._end_of(self._base) + self._grace_ms:
             self._close_base(out)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
             self._show_forming(now, out)
@@ -141,7 +141,7 @@ class CandleBuilder:
         if self._base is None:
             return None
         waits = []
-        if self._line_up:
+        if not self._lines_down:
             waits.append(self._end_of(self._base) + self._grace_ms - now.feed)
         if self._dirty:
             waits.append(self._shown_local + self._forming_ms - now.local)

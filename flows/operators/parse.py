@@ -5,16 +5,12 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from flows.model import (
-    Connected,
-    Disconnected,
-    FeedStatus,
     Instrument,
     LineEvent,
     MarketEvent,
     Pulse,
     RawFrames,
     Rejected,
-    Subscribed,
 )
 
 
@@ -35,7 +31,7 @@ class LineNews(Struct, gc=False):
 
 Polled: TypeAlias = RawFrames | LineEvent | Pulse
 """What a source hands on."""
-Parsed: TypeAlias = Batch | LineNews | FeedStatus | Rejected | Pulse
+Parsed: TypeAlias = Batch | LineNews | LineEvent | Rejected | Pulse
 """What this step hands on."""
 
 
@@ -91,7 +87,7 @@ class Parse:
         out += [Batch(key_of(symbol), events) for symbol, events in parsed.events]
 
     def _tell_instruments(self, event: LineEvent, out: list[Parsed]) -> None:
-        out.append(_status_of(self._venue, event))
+        out.append(event)
         out.extend(LineNews(self._key_of(symbol), event) for symbol in event.symbols)
 
     def _key_of(self, symbol: str) -> str:
@@ -99,13 +95,3 @@ class Parse:
         if key is None:
             key = self._keys[symbol] = Instrument(self._venue, symbol).key
         return key
-
-
-def _status_of(venue: str, event: LineEvent) -> FeedStatus:
-    match event:
-        case Connected():
-            return FeedStatus(venue, event.line, "connected", event.symbols)
-        case Subscribed():
-            return FeedStatus(venue, event.line, "live", event.symbols)
-        case Disconnected():
-            return FeedStatus(venue, event.line, "disconnected", event.symbols, event.reason)

@@ -283,8 +283,8 @@ class PartialDepthMessage(Struct, frozen=True, rename={"last_update_id": "lastUp
 
 MarketMessage: TypeAlias = AggTradeMessage | TradeMessage | KlineMessage | TickerMessage | MiniTickerMessage
 """What the line `market` carries."""
-BookMessage: TypeAlias = DepthMessage | UsdmBookTickerMessage
-"""What the line `public` carries, but for the spot book ticker, which has no type to tell it by."""
+BookMessage: TypeAlias = DepthMessage | UsdmBookTickerMessage | TradeMessage
+"""What the line `public` carries (USD-M trades too), but for the spot book ticker, which has no type to tell it by."""
 TypedMessage: TypeAlias = MarketMessage | BookMessage
 """Every message that names its type."""
 

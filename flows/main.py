@@ -1,0 +1,160 @@
+"""The composition root: settings become concrete parts, the parts become `flow`.
+
+    python -m bytewax.run flows.main
+
+Importing this module reads the settings, opens the hub's port and takes over SIGINT and SIGTERM; nothing else in the
+project does anything at import.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+import structlog
+from bytewax.dataflow import Dataflow
+
+from flows.graph import Sinks, market_flow
+from flows.logs import set_up_logs
+from flows.model import Incident
+from flows.settings import Settings, SettingsError, load_settings
+from sinks.bridge import PartitionedWriterSink, Unpacking, WriterSink
+from sinks.broadcast import Broadcast
+from sinks.ledger import IncidentWriter, RejectWriter
+from sinks.mongo import MongoWriter, open_mongo_writer
+from sinks.trades import open_trade_writer, part_of
+from sources.binance.feed import BinanceFeed
+from sources.binance.parse import BinanceParser
+from sources.binance.rest import BinanceRest
+from sources.bridge import FeedSource
+from sources.feed import UnknownSymbolError, check_symbols
+from sources.rest import VenueError
+
+CHECK_S = 5.0
+"""Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""
+DRAIN_S = 15.0
+"""Longest time between a request to stop and the end of the process."""
+
+_log = structlog.get_logger("flows.main")
+
+
+def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
+    """The whole system of one process. `stop` ends its input, and with it the flow."""
+    feed, venue = settings.feed, settings.feed.venue
+    broadcast = _open_broadcast(settings)
+    mongo: MongoWriter | None = None
+
+    def report(incident: Incident) -> None:
+        """Where the incidents of a store go: everywhere but into the flow."""
+        ledger.write([incident])
+
+    if settings.mongo.enabled:
+        mongo = open_mongo_writer(settings.mongo, retention=_retention(settings), on_incident=report)
+    ledger = IncidentWriter(*_keepers(mongo, broadcast))
+
+    def open_partition(part: str) -> Any:
+        return open_trade_writer(settings.trades, venue=venue, partition=part, on_incident=report)
+
+    parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
+    return market_flow(
+        source=FeedSource(BinanceFeed(feed), settings=feed, stop=stop),
+        parser=BinanceParser(venue),
+        feed=feed,
+        sinks=Sinks(
+            candles=WriterSink(lambda: mongo) if mongo else None,
+            trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
+            if settings.trades.enabled
+            else None,
+            broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast), lambda _: 0)
+            if broadcast
+            else None,
+            rejects=WriterSink(RejectWriter),
+            incidents=WriterSink(lambda: ledger),
+        ),
+    )
+
+
+def _open_broadcast(settings: Settings) -> Broadcast | None:
+    """Opens the port now: a port that is taken is an error at start, not at the first message."""
+    if not settings.hub.enabled:
+        return None
+    broadcast = Broadcast(settings.hub, venue=settings.feed.venue, origin=settings.feed.origin)
+    try:
+        broadcast.start()
+    except OSError as error:
+        raise SettingsError(f"hub.port: {error}") from error
+    return broadcast
+
+
+def _keepers(mongo: MongoWriter | None, broadcast: Broadcast | None) -> list[Callable[[Incident], None]]:
+    writers: list[Any] = [writer for writer in (mongo, broadcast) if writer is not None]
+    return [lambda incident, writer=writer: writer.write([incident]) for writer in writers]  # type: ignore[misc]
+
+
+def _retention(settings: Settings) -> bool:
+    """Old data would be deleted as soon as it is written, so replays keep theirs unless the setting says otherwise."""
+    chosen = settings.mongo.retention
+    holds = chosen if chosen is not None else settings.feed.origin != "replay"
+    _log.info("retention of candles", on=holds, days=settings.mongo.retention_days if holds else "kept for ever")
+    return holds
+
+
+def _check_symbols(settings: Settings) -> None:
+    """An unknown symbol is an error at start. A venue that cannot be asked is not: its lines keep trying."""
+
+    async def ask() -> list[str]:
+        async with BinanceRest.of(settings.feed) as rest:
+            return await asyncio.wait_for(rest.symbols(), CHECK_S)
+
+    try:
+        known = asyncio.run(ask())
+    except (VenueError, TimeoutError) as error:
+        _log.warning("the symbols could not be checked, going on", reason=str(error) or "no answer in time")
+        return
+    try:
+        check_symbols(settings.feed.own_symbols, known)
+    except UnknownSymbolError as error:
+        raise SettingsError(f"feed.symbols: {error}") from error
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    """The first signal drains, the second ends at once; a drain that hangs is ended by a watchdog."""
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stop.is_set():
+            os._exit(128 + number)
+        _log.info("stopping", signal=signal.Signals(number).name, hint="once more to end at once")
+        stop.set()
+        watchdog = threading.Timer(DRAIN_S, _give_up)
+        watchdog.daemon = True
+        watchdog.start()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+
+
+def _give_up() -> NoReturn:
+    _log.error("the flow did not end in time", seconds=DRAIN_S)
+    os._exit(1)
+
+
+def _build() -> Dataflow:
+    try:
+        settings = load_settings()
+        set_up_logs(settings.log)
+        _check_symbols(settings)
+        stop = threading.Event()
+        built = build_flow(settings, stop)
+    except (SettingsError, ValueError) as error:
+        sys.exit(f"marketflow: {error}")
+    _stop_on_signals(stop)
+    feed = settings.feed
+    _log.info("starting", venue=feed.venue, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
+    return built
+
+
+flow = _build()

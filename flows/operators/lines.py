@@ -1,0 +1,51 @@
+"""Step `lines`: what happened to the venue's lines, as the state that clients show and as incidents for the ledger."""
+
+from typing import Any
+
+from flows.clock import FeedClock
+from flows.model import Connected, Disconnected, FeedStatus, Incident, IncidentKind, Subscribed
+
+
+class Lines:
+    """Turns line events into `FeedStatus` and `Incident`. An outage has a begin, and an end when the line is live
+    again.
+    """
+
+    def __init__(self, venue: str, clock: FeedClock) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._down_since: dict[str, int] = {}
+
+    def __call__(self, items: list[Any]) -> list[FeedStatus | Incident]:
+        """What clients and the ledger should hear of these events."""
+        out: list[FeedStatus | Incident] = []
+        for item in items:
+            match item:
+                case Connected():
+                    out.append(FeedStatus(self._venue, item.line, "connected", item.symbols))
+                case Subscribed():
+                    out.append(FeedStatus(self._venue, item.line, "live", item.symbols))
+                    out += self._came_back(item)
+                case Disconnected():
+                    out.append(FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason))
+                    out.append(self._went_down(item))
+        return out
+
+    def _went_down(self, event: Disconnected) -> Incident:
+        now = self._clock.now().feed
+        begin = self._down_since.setdefault(event.line, now)
+        outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
+        return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
+
+    def _came_back(self, event: Subscribed) -> list[Incident]:
+        begin = self._down_since.pop(event.line, None)
+        if begin is None:
+            return []
+        now = self._clock.now().feed
+        return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
+
+
+def _kind_of(event: Disconnected) -> IncidentKind:
+    if event.lasting:
+        return "feed_down"
+    return "silent" if event.reason.startswith("silent") else "disconnect"

@@ -1,0 +1,118 @@
+"""Binance's market streams: addresses, names, requests and replies (spot `web-socket-streams`, USD-M `Connect`).
+
+Always in combined mode, for a raw spot book ticker or partial book does not say what it is. The streams go over two
+lines, `public` for books and `market` for the rest, as USD-M demands by its paths; spot takes the same division, so
+that a burst of book data does not hold up trades.
+"""
+
+from collections.abc import Iterable
+from itertools import count
+from typing import Any
+
+import msgspec
+
+from flows.settings import Feed
+from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown
+
+MARKET_LINE = "market"
+PUBLIC_LINE = "public"
+
+INTERVALS = frozenset(
+    ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
+)
+"""Kline intervals; USD-M lacks `1s`."""
+
+_WS_URLS = {
+    ("binance", "live"): "wss://stream.binance.com:9443",
+    ("binance", "testnet"): "wss://stream.testnet.binance.vision:9443",
+    ("binance-usdm", "live"): "wss://fstream.binance.com",
+    ("binance-usdm", "testnet"): "wss://fstream.binancefuture.com",
+}
+_REQUESTS_PER_S = {"binance": 5, "binance-usdm": 10}
+_NAMES_PER_REQUEST = 200
+_ENVELOPE = b'{"stream":"'
+_NAME_ENDS = 64
+_CHANNEL_LENGTH = 4
+_BOOK_KINDS = frozenset(("depth", "bookTicker"))
+
+
+class BinanceFeed:
+    """The streams that the settings ask for, of spot or USD-M."""
+
+    def __init__(self, settings: Feed) -> None:
+        """`ValueError` when no address is set and the origin has none of its own."""
+        self.venue: str = settings.venue
+        self._settings = settings
+        self._base = settings.ws_url or _WS_URLS.get((settings.venue, settings.origin), "")
+        if not self._base:
+            raise ValueError(f"feed.origin is {settings.origin}: set feed.ws_url to the address that serves it")
+        self._base = self._base.rstrip("/")
+        self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
+        self._ids = count(1)
+
+    # --- where to go ---
+
+    def plans(self, symbols: tuple[str, ...]) -> list[ConnectionPlan]:
+        """Each symbol's streams of a line stay on one connection; symbols are dealt evenly."""
+        plans = []
+        for line in (MARKET_LINE, PUBLIC_LINE):
+            kinds = [kind for kind in self._settings.streams if self._line_of(kind) == line]
+            a_symbol = sum(len(self._names("", kind)) for kind in kinds)
+            if a_symbol and symbols:
+                fit = max(1, self._settings.streams_per_connection // a_symbol)
+                groups = min(len(symbols), max(self._settings.connections, -(-len(symbols) // fit)))
+                plans += [self._plan(line, symbols[start::groups], kinds) for start in range(groups)]
+        return plans
+
+    def _plan(self, line: str, symbols: tuple[str, ...], kinds: Iterable[str]) -> ConnectionPlan:
+        streams = tuple(name for symbol in symbols for kind in kinds for name in self._names(symbol, kind))
+        channels = frozenset(self.channel_of(f'{{"stream":"{stream}","'.encode()) for stream in streams)
+        return ConnectionPlan(line, self._url(line), symbols, streams, channels)
+
+    def _url(self, line: str) -> str:
+        route = f"/{line}" if self.venue == "binance-usdm" else ""
+        return f"{self._base}{route}/stream"
+
+    def _line_of(self, kind: str) -> str:
+        """USD-M serves its undocumented `trade` with the books."""
+        is_public = kind in _BOOK_KINDS or (kind == "trade" and self.venue == "binance-usdm")
+        return PUBLIC_LINE if is_public else MARKET_LINE
+
+    def _names(self, symbol: str, kind: str) -> list[str]:
+        name = symbol.lower()
+        if kind == "kline":
+            return [f"{name}@kline_{interval}" for interval in self._settings.timeframes if interval in INTERVALS]
+        return [f"{name}@depth@100ms" if kind == "depth" else f"{name}@{kind}"]
+
+    # --- what to say ---
+
+    def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """SUBSCRIBE requests of up to 200 names each."""
+        requests = []
+        for start in range(0, len(streams), _NAMES_PER_REQUEST):
+            request_id = next(self._ids)
+            body = {"method": "SUBSCRIBE", "params": streams[start : start + _NAMES_PER_REQUEST], "id": request_id}
+            requests.append((request_id, msgspec.json.encode(body).decode()))
+        return requests
+
+    # --- what the answers mean ---
+
+    def channel_of(self, frame: bytes) -> bytes:
+        """The first letters of the stream's kind: `aggT`, `kline`'s `klin`, `dept`, …"""
+        at = frame.find(b"@", len(_ENVELOPE), _NAME_ENDS)
+        return frame[at + 1 : at + 1 + _CHANNEL_LENGTH] if at > 0 and frame.startswith(_ENVELOPE) else b""
+
+    def control_of(self, frame: bytes) -> Control | None:
+        """Replies come bare; errors flat or wrapped; the notice of a shutdown bare or as a stream of its own."""
+        if b"serverShutdown" in frame:
+            return Shutdown()
+        try:
+            reply: Any = msgspec.json.decode(frame)
+        except msgspec.MsgspecError:
+            return None
+        if not isinstance(reply, dict) or "stream" in reply or "e" in reply:
+            return None
+        error = reply.get("error", reply if "code" in reply else None)
+        if error:
+            return Refusal(f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error))
+        return Ack(reply["id"]) if "result" in reply and isinstance(reply.get("id"), int) else None

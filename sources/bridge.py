@@ -1,0 +1,187 @@
+"""The venue's connections become a Bytewax source. Nothing else in this room knows the engine.
+
+The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most `WAIT_S`:
+that is faster than polling by the engine's own pace (a millisecond) and much faster than its asynchronous batches.
+Only one partition of a worker may wait, for the worker polls them in turn.
+"""
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from itertools import groupby
+from typing import Any, TypeAlias
+
+import structlog
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flows.clock import wall_ns
+from flows.model import Connected, Disconnected, Pulse, RawFrames, Subscribed
+from flows.settings import Feed
+from sources.connection import Connection, FrameQueue
+from sources.feed import VenueFeed, shard_of
+from sources.network import NetworkThread
+
+WAIT_S = 0.005
+"""Longest wait of an idle poll."""
+
+Polled: TypeAlias = RawFrames | Connected | Subscribed | Disconnected | Pulse
+
+_AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
+_log = structlog.get_logger(__name__)
+
+
+class Doorbell:
+    """Wakes one waiting thread. Ringing costs an attribute look-up while nobody waits."""
+
+    def __init__(self) -> None:
+        self._rung = threading.Event()
+        self._waiting = False
+
+    def ring(self) -> None:
+        """Wakes whoever waits."""
+        if self._waiting:
+            self._rung.set()
+
+    def wait(self, timeout_s: float, has_come: Callable[[], bool]) -> None:
+        """Returns when rung, or when `has_come` was true already, or after `timeout_s`."""
+        self._rung.clear()
+        self._waiting = True
+        if not has_come():
+            self._rung.wait(timeout_s)
+        self._waiting = False
+
+
+class _Worker(threading.local):
+    """What the partitions of one worker thread share: the doorbell, and who waits at it."""
+
+    def __init__(self) -> None:
+        self.bell = Doorbell()
+        self.leader: object | None = None
+
+
+class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
+    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a
+    `Pulse`.
+    """
+
+    def __init__(
+        self, connect: Callable[[Callable[[], None]], list[FrameQueue]], *, worker: _Worker, poll_frames: int,
+        stop: threading.Event, close: Callable[[], None],
+    ) -> None:  # fmt: skip
+        self._bell = worker.bell
+        if worker.leader is None:
+            worker.leader = self
+        self._leads = worker.leader is self
+        self._worker = worker
+        self._poll_frames = poll_frames
+        self._stop = stop
+        self._close = close
+        self._ended = False
+        self._queues = connect(self._bell.ring)
+
+    def next_batch(self) -> list[Polled]:
+        """What has arrived; after `stop`, what had arrived until the connections were closed, and then the end."""
+        if self._ended:
+            raise StopIteration
+        if self._stop.is_set():
+            self._ended = True
+            self._close()
+            return [*self._drained(None), Pulse()]
+        if self._leads and not self._has_come():
+            self._bell.wait(WAIT_S, self._has_come)
+        out = self._drained(self._poll_frames)
+        if (out or self._leads) and not self._has_come():
+            out.append(Pulse())
+        return out
+
+    def next_awake(self) -> datetime:
+        """At once: the waiting is done inside the poll."""
+        return _AT_ONCE
+
+    def snapshot(self) -> tuple[int]:
+        """Nothing but a version: what a stream has sent it does not send again, so there is no place to resume from."""
+        return (1,)
+
+    def close(self) -> None:
+        """Closes the connections."""
+        if self._worker.leader is self:
+            self._worker.leader = None
+        self._close()
+
+    def _has_come(self) -> bool:
+        return any(queue.items for queue in self._queues)
+
+    def _drained(self, limit: int | None) -> list[Polled]:
+        out: list[Polled] = []
+        for queue in self._queues:
+            out += _taken(queue, limit)
+        return out
+
+
+def _taken(queue: FrameQueue, limit: int | None) -> Iterable[Polled]:
+    """Up to `limit` items of a queue, frames in a row together."""
+    waiting = len(queue.items)
+    if not waiting:
+        return []
+    take = queue.items.popleft
+    taken: list[Any] = [take() for _ in range(waiting if limit is None else min(waiting, limit))]
+    if not queue.events:
+        return [RawFrames(queue.line, taken, wall_ns())]
+    return list(_with_events(queue, taken))
+
+
+def _with_events(queue: FrameQueue, taken: list[Any]) -> Iterator[Polled]:
+    for are_frames, items in groupby(taken, lambda item: isinstance(item, bytes)):
+        if are_frames:
+            yield RawFrames(queue.line, list(items), wall_ns())
+        else:
+            for event in items:
+                queue.events -= 1
+                yield event
+
+
+class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
+    """The live source of one venue. `stop` ends it: connections close, queued frames go out, then the input ends.
+
+    The number of partitions is a setting and never follows the symbols, because recovered state is found by their
+    names.
+    """
+
+    def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
+        self._feed = feed
+        self._settings = settings
+        self._stop = stop
+        self._network = NetworkThread()
+        self._worker = _Worker()
+
+    def list_parts(self) -> list[str]:
+        """Called by the engine."""
+        return [f"shard-{number:02d}" for number in range(self._settings.shards)]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: tuple[int] | None) -> FeedPartition:
+        """Called by the engine; connects at once."""
+        number = int(for_part.rpartition("-")[2])
+        symbols = tuple(s for s in self._settings.own_symbols if shard_of(s, self._settings.shards) == number)
+
+        def connect(ring: Callable[[], None]) -> list[FrameQueue]:
+            return [self._started(plan, ring) for plan in self._feed.plans(symbols)]
+
+        return FeedPartition(
+            connect,
+            worker=self._worker,
+            poll_frames=self._settings.poll_frames,
+            stop=self._stop,
+            close=self._network.close,
+        )
+
+    def _started(self, plan: Any, ring: Callable[[], None]) -> FrameQueue:
+        queue = FrameQueue(plan.line, self._settings.queue_frames, ring)
+        connection = Connection(plan, feed=self._feed, settings=self._settings, queue=queue)
+        self._network.start(connection.run()).add_done_callback(_report_bug)
+        return queue
+
+
+def _report_bug(future: Any) -> None:
+    """A connection ends only by cancellation; anything else is ours to know."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.error("a connection died of an error of ours", exc_info=error)

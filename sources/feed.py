@@ -1,0 +1,95 @@
+"""What a venue's streams demand of a connection: where to go, what to say, what the answers mean. No I/O.
+
+A venue implements `VenueFeed`; `connection.py` lives by it.
+"""
+
+import re
+from typing import Protocol, TypeAlias
+from zlib import crc32
+
+from msgspec import Struct
+
+
+class ConnectionPlan(Struct, frozen=True):
+    """One connection: its address and everything it shall carry."""
+
+    line: str
+    """Which of the venue's lines it belongs to; the parser picks its decoder by it."""
+    url: str
+    symbols: tuple[str, ...]
+    streams: tuple[str, ...]
+    channels: frozenset[bytes]
+    """Channels that must not fall silent, as `channel_of` names them."""
+
+
+class Ack(Struct, frozen=True):
+    """The venue did what the request with this id asked."""
+
+    id: int
+
+
+class Refusal(Struct, frozen=True):
+    """The venue refused a request."""
+
+    reason: str
+
+
+class Shutdown(Struct, frozen=True):
+    """The venue is about to close the connection; a new one is wanted now."""
+
+
+Control: TypeAlias = Ack | Refusal | Shutdown
+
+
+class VenueFeed(Protocol):
+    """The streams of one venue."""
+
+    venue: str
+    request_interval_s: float
+    """Least time between two requests on a connection, within the venue's limit and with room for pongs."""
+
+    def plans(self, symbols: tuple[str, ...]) -> list[ConnectionPlan]:
+        """The connections that carry everything wanted of these symbols."""
+
+    def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """Requests `(id, text)` that subscribe the streams, as few as the venue allows."""
+
+    def channel_of(self, frame: bytes) -> bytes:
+        """The channel that a frame of data belongs to; empty for a frame that is none. Called for every frame."""
+
+    def control_of(self, frame: bytes) -> Control | None:
+        """What a frame that carries no data means; None when it means nothing to a connection."""
+
+
+def shard_of(symbol: str, shards: int) -> int:
+    """The shard of a symbol. It depends on the symbol alone, so adding one moves no other."""
+    return crc32(symbol.encode()) % shards
+
+
+_SYMBOL_NAMES_SHOWN = 3
+
+
+class UnknownSymbolError(Exception):
+    """The venue does not trade an instrument of that name; the text names the nearest ones it does."""
+
+
+def nearest_names(name: str, known: list[str]) -> list[str]:
+    """The known names that are most like `name`, best first."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
+
+    plain = re.sub(r"[^A-Z0-9]", "", name.upper())
+    return get_close_matches(plain, known, n=_SYMBOL_NAMES_SHOWN, cutoff=0.4)
+
+
+def check_symbols(wanted: tuple[str, ...], known: list[str]) -> None:
+    """Raises `UnknownSymbolError` that names each wanted symbol the venue does not know, with its nearest
+    neighbours.
+    """
+    known_names = set(known)
+    lines = []
+    for name in wanted:
+        if name not in known_names:
+            near = nearest_names(name, known)
+            lines.append(f"{name} is not traded there" + (f"; did you mean {', '.join(near)}?" if near else ""))
+    if lines:
+        raise UnknownSymbolError("\n".join(lines))

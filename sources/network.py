@@ -1,0 +1,48 @@
+"""The one asyncio thread of a process: all its connections live there, away from the flow's workers."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from concurrent.futures import Future
+from typing import Any
+
+CLOSE_S = 3.0
+"""Longest wait for connections to close gracefully."""
+
+
+class NetworkThread:
+    """An event loop on a thread of its own, begun at the first `start` and ended by `close`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    def start(self, task: Coroutine[Any, Any, None]) -> Future[None]:
+        """Runs a coroutine on the loop; cancelling the future cancels it."""
+        with self._lock:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(task, self._loop)
+
+    def close(self) -> None:
+        """Cancels what still runs, lets it close its connections, ends the thread. Closing twice is harmless."""
+        with self._lock:
+            loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
+        if loop is None or thread is None:
+            return
+        asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(CLOSE_S + 1)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join(CLOSE_S)
+        loop.run_until_complete(loop.shutdown_asyncgens())
+        loop.close()
+
+
+async def _cancel_all() -> None:
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_S)
