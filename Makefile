@@ -1,0 +1,44 @@
+# Each command sets up what it needs: a virtual environment from the pinned lock, with the hash of every package checked.
+PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: run demo test check bench lock picture clean help
+
+help:      ## what can be made
+	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+
+$(READY): deploy/requirements.lock
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"marketflow needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
+	@touch $(READY)
+
+run: $(READY)  ## the live exchange
+	$(VENV)/bin/honcho --no-colour -f deploy/run.procfile -d . start
+
+demo: $(READY)  ## the same flow against the bundled replay exchange; needs no network
+	@cat deploy/demo.txt
+	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start
+
+test: $(READY)  ## all tests
+	$(RUN) -m pytest
+
+check: $(READY)  ## style, types, layers
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(READY)  ## speed, as ratios within one run
+	$(RUN) -m tests.benchmarks
+
+lock: $(READY)  ## pins every package anew, with hashes and without addresses
+	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
+
+picture: $(READY)  ## the picture of the flow in the README, from the flow itself
+	$(RUN) -m tests.picture
+
+clean:     ## forgets the environment; data/ stays
+	rm -rf $(VENV)

@@ -1,0 +1,173 @@
+"""Records a venue into a tape that the replay exchange plays: `python -m sources.record --symbols BTCUSDT --minutes 5`.
+
+A tape is zstd text. Its first line is a JSON header; every other line is the local receive time in nanoseconds, a
+space, and a message as it came. Answers of the REST interface stand among them as `{"rest": path and query, "data":
+answer}`.
+"""
+
+import argparse
+import asyncio
+import sys
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO, get_args
+
+import msgspec
+import zstandard
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+
+from flows.clock import wall_ns
+from flows.model import Disconnected, LineEvent, Subscribed
+from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
+from sources.binance.feed import BinanceFeed
+from sources.binance.rest import BinanceRest
+from sources.connection import Connection, FrameQueue
+from sources.feed import UnknownSymbolError, check_symbols
+from sources.rest import VenueError
+
+FORMAT = "marketflow-tape"
+VERSION = 1
+SUFFIX = ".tape.zst"
+_TICK_S = 0.05
+
+
+class TapeWriter:
+    """Writes a tape; also a context manager. What was written before `close` is readable even if `close` never came."""
+
+    def __init__(self, path: Path, *, venue: str, symbols: tuple[str, ...]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file: BinaryIO = path.open("wb")
+        self._compressed = zstandard.ZstdCompressor(level=9).stream_writer(self._file)
+        self.messages = 0
+        header = {"format": FORMAT, "version": VERSION, "venue": venue, "symbols": symbols, "started_ns": wall_ns()}
+        self._compressed.write(msgspec.json.encode(header) + b"\n")
+
+    def write(self, payload: bytes, received_ns: int) -> None:
+        """Adds a message."""
+        self.messages += 1
+        self._compressed.write(b"%d %b\n" % (received_ns, payload))
+
+    def flush(self) -> None:
+        """Ends a block, so that everything until here can be read."""
+        self._compressed.flush(zstandard.FLUSH_BLOCK)
+
+    def close(self) -> None:
+        """Ends the tape."""
+        self._compressed.close()  # type: ignore[no-untyped-call]
+        self._file.close()
+
+
+class Recorder:
+    """Keeps the connections of a feed and writes what they receive."""
+
+    def __init__(self, settings: Feed, tape: TapeWriter) -> None:
+        self._settings = settings
+        self._tape = tape
+        self._feed = BinanceFeed(settings)
+        self._wanted_books: set[str] = set()
+
+    async def run(self, seconds: float, show: Progress) -> None:
+        """Records for so long."""
+        bar = show.add_task("recording", total=seconds, messages=0)
+        queues = [FrameQueue(plan.line, self._settings.queue_frames, lambda: None) for plan in self._plans()]
+        lives = [
+            asyncio.ensure_future(Connection(plan, feed=self._feed, settings=self._settings, queue=queue).run())
+            for plan, queue in zip(self._plans(), queues, strict=True)
+        ]
+        begin = time.monotonic()
+        try:
+            async with BinanceRest.of(self._settings) as rest:
+                while (elapsed := time.monotonic() - begin) < seconds:
+                    await asyncio.sleep(_TICK_S)
+                    self._take(queues)
+                    await self._snapshot_books(rest)
+                    show.update(bar, completed=elapsed, messages=self._tape.messages)
+        finally:
+            for life in lives:
+                life.cancel()
+            await asyncio.gather(*lives, return_exceptions=True)
+            self._take(queues)
+
+    def _plans(self) -> list:  # type: ignore[type-arg]
+        return self._feed.plans(self._settings.symbols)
+
+    def _take(self, queues: Iterable[FrameQueue]) -> None:
+        now = wall_ns()
+        for queue in queues:
+            while queue.items:
+                item = queue.items.popleft()
+                if isinstance(item, bytes):
+                    self._tape.write(item, now)
+                else:
+                    self._note(item)
+        self._tape.flush()
+
+    def _note(self, event: LineEvent) -> None:
+        """A book is of use from a snapshot taken after its changes have begun to arrive."""
+        if isinstance(event, Subscribed) and any("@depth" in stream for stream in event.streams):
+            self._wanted_books |= set(event.symbols)
+        elif isinstance(event, Disconnected):
+            self._wanted_books -= set(event.symbols)
+
+    async def _snapshot_books(self, rest: BinanceRest) -> None:
+        for symbol in sorted(self._wanted_books):
+            with suppress(VenueError):  # asked again at the next look
+                snapshot = await rest.depth(symbol)
+                answer = {"rest": rest.depth_path(symbol), "data": snapshot}
+                self._tape.write(msgspec.json.encode(answer), wall_ns())
+                self._wanted_books.discard(symbol)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m sources.record", description="Record a venue into a tape.")
+    parser.add_argument("--symbols", nargs="+", help="instruments, e.g. BTCUSDT ETHUSDT (default: the settings')")
+    parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
+    parser.add_argument("--venue", choices=("binance", "binance-usdm"), help="spot or USD-M futures")
+    parser.add_argument("--streams", nargs="+", choices=get_args(Stream), help="kinds of streams")
+    parser.add_argument("--ws-url", help="base address of the streams")
+    parser.add_argument("--rest-url", help="base address of the REST interface")
+    parser.add_argument("--out", type=Path, help="the file (default: data/tapes/<venue>-<utc>.tape.zst)")
+    return parser.parse_args()
+
+
+def _settings_of(arguments: argparse.Namespace) -> Settings:
+    chosen = {
+        key: value
+        for key in ("symbols", "venue", "streams", "ws_url", "rest_url")
+        if (value := getattr(arguments, key)) is not None
+    }
+    return load_settings(feed=chosen) if chosen else load_settings()
+
+
+async def _record(settings: Feed, path: Path, seconds: float) -> int:
+    async with BinanceRest.of(settings) as rest:
+        check_symbols(settings.symbols, await rest.symbols())
+    tape = TapeWriter(path, venue=settings.venue, symbols=settings.symbols)
+    columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())
+    try:
+        with Progress(*columns) as show:
+            await Recorder(settings, tape).run(seconds, show)
+    finally:
+        tape.close()
+    return tape.messages
+
+
+def main() -> None:
+    """The command."""
+    arguments = _arguments()
+    try:
+        settings = _settings_of(arguments).feed
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        path = arguments.out or Path("data/tapes") / f"{settings.venue}-{stamp}{SUFFIX}"
+        with suppress(KeyboardInterrupt):  # what was recorded until then is kept
+            asyncio.run(_record(settings, path, arguments.minutes * 60))
+    except (SettingsError, UnknownSymbolError, VenueError, ValueError) as error:
+        sys.exit(f"record: {error}")
+    print(f"{path}: {path.stat().st_size:,} bytes; play it with `python -m sources.replay {path}`")  # noqa: T201
+
+
+if __name__ == "__main__":
+    main()

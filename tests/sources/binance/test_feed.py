@@ -1,0 +1,97 @@
+from typing import Any
+
+import msgspec
+import pytest
+
+from flows.settings import Feed
+from sources.binance.feed import BinanceFeed
+from sources.feed import Ack, Refusal, Shutdown
+
+
+def feed(**changes: Any) -> BinanceFeed:
+    settings = {"symbols": ("BTCUSDT", "ETHUSDT"), "timeframes": ("1m", "5m")} | changes
+    return BinanceFeed(Feed(**settings))
+
+
+def test_spot_divides_books_from_the_rest() -> None:
+    market, public = feed().plans(("BTCUSDT",))
+    assert (market.line, market.url) == ("market", "wss://stream.binance.com:9443/stream")
+    assert market.streams == (
+        "btcusdt@aggTrade",
+        "btcusdt@kline_1m",
+        "btcusdt@kline_5m",
+        "btcusdt@ticker",
+    )
+    assert market.channels == {b"aggT", b"klin", b"tick"}
+    assert (public.line, public.streams) == ("public", ("btcusdt@depth@100ms", "btcusdt@bookTicker"))
+    assert public.channels == {b"dept", b"book"}
+
+
+def test_usdm_goes_by_its_routes() -> None:
+    plans = feed(venue="binance-usdm").plans(("BTCUSDT",))
+    assert [plan.url for plan in plans] == [
+        "wss://fstream.binance.com/market/stream",
+        "wss://fstream.binance.com/public/stream",
+    ]
+
+
+def test_usdm_raw_trades_come_with_the_books() -> None:
+    plans = feed(venue="binance-usdm", streams=("trade", "kline")).plans(("BTCUSDT",))
+    assert {plan.line: plan.streams for plan in plans} == {
+        "market": ("btcusdt@kline_1m", "btcusdt@kline_5m"),
+        "public": ("btcusdt@trade",),
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({"origin": "testnet"}, "wss://stream.testnet.binance.vision:9443/stream"),
+        ({"origin": "replay", "ws_url": "ws://127.0.0.1:9443/"}, "ws://127.0.0.1:9443/stream"),
+        ({"origin": "testnet", "venue": "binance-usdm"}, "wss://fstream.binancefuture.com/market/stream"),
+    ],
+)
+def test_addresses(changes: dict[str, Any], address: str) -> None:
+    assert feed(**changes).plans(("BTCUSDT",))[0].url == address
+
+
+def test_an_origin_without_an_address_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(ValueError, match=r"set feed\.ws_url"):
+        feed(origin="replay")
+
+
+def test_streams_that_do_not_fit_get_more_connections_and_symbols_stay_whole() -> None:
+    symbols = tuple(f"COIN{number}USDT" for number in range(7))
+    plans = feed(symbols=symbols, streams_per_connection=8, streams=("aggTrade", "kline", "ticker")).plans(symbols)
+    assert [len(plan.symbols) for plan in plans] == [2, 2, 2, 1]  # four streams a symbol
+    assert sorted(symbol for plan in plans for symbol in plan.symbols) == list(symbols)
+    assert all(len(plan.streams) == 4 * len(plan.symbols) for plan in plans)
+
+
+def test_requests_hold_up_to_two_hundred_names() -> None:
+    names = tuple(f"coin{number}usdt@trade" for number in range(401))
+    requests = [(number, msgspec.json.decode(text)) for number, text in feed().subscribe_requests(names)]
+    assert [len(body["params"]) for _, body in requests] == [200, 200, 1]
+    assert [name for _, body in requests for name in body["params"]] == list(names)
+    assert all(body["method"] == "SUBSCRIBE" and body["id"] == number for number, body in requests)
+
+
+@pytest.mark.parametrize(
+    ("frame", "meaning"),
+    [
+        (b'{"result":null,"id":7}', Ack(7)),
+        (b'{"code":2,"msg":"Invalid request: x"}', Refusal("2: Invalid request: x")),
+        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x")),
+        (b'{"e":"serverShutdown","E":1767225600000}', Shutdown()),
+        (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}', Shutdown()),
+        (b"not json", None),
+        (b'{"e":"somethingNew","E":1}', None),
+    ],
+)
+def test_what_a_control_frame_means(frame: bytes, meaning: object) -> None:
+    assert feed().channel_of(frame) == b""
+    assert feed().control_of(frame) == meaning
+
+
+def test_the_channel_of_data() -> None:
+    assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == b"klin"

@@ -1,0 +1,134 @@
+import asyncio
+import threading
+from typing import Any
+
+import msgspec
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSink, cluster_main, run_main
+
+from flows.model import Connected, Disconnected, Pulse, RawFrames, Subscribed
+from flows.settings import Feed
+from sources.binance.feed import BinanceFeed
+from sources.bridge import Doorbell, FeedSource
+from tests.fakes.venue import VenueSession, frame, running_venue
+
+
+class ThreadedVenue:
+    """The scripted venue on a thread of its own, for the flow takes the main one."""
+
+    def __init__(self, *scripts: Any) -> None:
+        self._scripts = scripts
+        self._ready = threading.Event()
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> str:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self._url
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+        self._loop.close()
+
+    def _run(self) -> None:
+        self._loop.run_until_complete(self._serve())
+
+    async def _serve(self) -> None:
+        self._end = asyncio.Event()
+        async with running_venue(*self._scripts) as self._url:
+            self._ready.set()
+            await self._end.wait()
+
+
+def run(url: str, *, until: int, workers: int = 1, **changes: Any) -> list[Any]:
+    """Runs a flow on the source until so many frames have come, and returns all items."""
+    stop, out = threading.Event(), []
+    settings = Feed(**{"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "origin": "replay", "ws_url": url} | changes)
+    seen = 0
+
+    def look(step_id: str, item: Any) -> None:
+        nonlocal seen
+        seen += len(item.payloads) if isinstance(item, RawFrames) else 0
+        if seen >= until:
+            stop.set()
+
+    flow = Dataflow("test")
+    items = op.input("source", flow, FeedSource(BinanceFeed(settings), settings=settings, stop=stop))
+    op.output("out", op.inspect("look", items, look), TestingSink(out))
+    if workers == 1:
+        run_main(flow)
+    else:
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    return out
+
+
+async def send_hundred(session: VenueSession) -> None:
+    await session.confirm()
+    for number in range(100):
+        await session.send(frame(number))
+    await session.stay()
+
+
+def test_every_frame_comes_once_and_in_order_between_the_line_events() -> None:
+    with ThreadedVenue(send_hundred) as url:
+        out = run(url, until=100)
+    assert [type(item) for item in out if isinstance(item, Connected | Subscribed)] == [Connected, Subscribed]
+    frames = [payload for item in out if isinstance(item, RawFrames) for payload in item.payloads]
+    assert frames == [frame(number) for number in range(100)]
+    assert {item.line for item in out if isinstance(item, RawFrames)} == {"market"}
+
+
+def test_the_input_ends_with_a_pulse_and_deliveries_are_followed_by_one() -> None:
+    with ThreadedVenue(send_hundred) as url:
+        out = run(url, until=100)
+    assert isinstance(out[-1], Pulse)
+
+
+def test_small_polls_keep_the_order() -> None:
+    with ThreadedVenue(send_hundred) as url:
+        out = run(url, until=100, poll_frames=7)
+    assert all(len(item.payloads) <= 7 for item in out[:-4] if isinstance(item, RawFrames))
+    assert [p for item in out if isinstance(item, RawFrames) for p in item.payloads] == [frame(n) for n in range(100)]
+
+
+def test_shards_share_the_symbols_among_workers() -> None:
+    async def tell_names(session: VenueSession) -> None:
+        names = (await session.confirm())["params"]
+        for number, name in enumerate(names):
+            await session.send(frame(number, name))
+        await session.stay()
+
+    symbols = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "SOLUSDT")
+    with ThreadedVenue(tell_names) as url:
+        out = run(url, until=4, workers=2, shards=4, symbols=symbols)
+    payloads = [payload for item in out if isinstance(item, RawFrames) for payload in item.payloads]
+    streams = sorted(msgspec.json.decode(payload)["stream"] for payload in payloads)
+    assert streams == sorted(f"{symbol.lower()}@aggTrade" for symbol in symbols)
+
+
+def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:
+    stop, out = threading.Event(), []
+    settings = Feed(symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url="ws://127.0.0.1:9")
+
+    def look(step_id: str, item: Any) -> None:
+        if isinstance(item, Disconnected):
+            stop.set()
+
+    flow = Dataflow("test")
+    items = op.input("source", flow, FeedSource(BinanceFeed(settings), settings=settings, stop=stop))
+    op.output("out", op.inspect("look", items, look), TestingSink(out))
+    run_main(flow)
+    assert [item.failures for item in out if isinstance(item, Disconnected)] == [1]
+
+
+def test_the_doorbell_wakes_at_once_and_does_not_sleep_when_something_has_come() -> None:
+    bell, woken = Doorbell(), threading.Event()
+    bell.wait(60, lambda: True)
+    waiting = threading.Thread(target=lambda: (bell.wait(60, lambda: False), woken.set()))
+    waiting.start()
+    while not woken.wait(0.01):
+        bell.ring()
+    waiting.join()

@@ -1,0 +1,185 @@
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from structlog.testing import capture_logs
+
+from flows.model import Connected, Disconnected, Subscribed
+from flows.settings import Feed
+from sources.binance.feed import BinanceFeed
+from sources.connection import Connection, FrameQueue, Patience
+from tests.fakes.venue import VenueSession, frame, running_venue
+
+AGG = frozenset((b"aggT",))
+
+
+class Arrivals:
+    """What a connection handed on, awaited one by one."""
+
+    def __init__(self, queue: FrameQueue, rung: asyncio.Event) -> None:
+        self._queue = queue
+        self._rung = rung
+
+    async def next(self) -> Any:
+        async with asyncio.timeout(20):
+            while not self._queue.items:
+                self._rung.clear()
+                await self._rung.wait()
+        return self._queue.items.popleft()
+
+
+@asynccontextmanager
+async def connected(url: str, **changes: Any) -> AsyncIterator[Arrivals]:
+    settings = Feed(
+        **{"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "backoff_min_s": 0.01, "backoff_max_s": 0.01}
+        | {"ws_url": url, "origin": "replay"}
+        | changes
+    )
+    feed, rung = BinanceFeed(settings), asyncio.Event()
+    [plan] = feed.plans(settings.symbols)
+    queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
+    life = asyncio.ensure_future(Connection(plan, feed=feed, settings=settings, queue=queue).run())
+    try:
+        yield Arrivals(queue, rung)
+    finally:
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+        gc.collect()  # a forgotten task or socket warns now, and warnings are errors
+
+
+async def serve_one(session: VenueSession) -> None:
+    await session.confirm()
+    await session.send(frame(1))
+    await session.stay()
+
+
+async def test_a_life_begins_with_connected_and_subscribed_and_then_the_frames() -> None:
+    async def script(session: VenueSession) -> None:
+        body = await session.confirm()
+        assert body["params"] == ["btcusdt@aggTrade"]
+        await session.send(frame(1))
+        await session.send(frame(2))
+        await session.stay()
+
+    async with running_venue(script) as url, connected(url) as arrivals:
+        assert await arrivals.next() == Connected("market", ("BTCUSDT",), f"{url}/stream")
+        assert await arrivals.next() == Subscribed("market", ("BTCUSDT",), ("btcusdt@aggTrade",))
+        assert [await arrivals.next(), await arrivals.next()] == [frame(1), frame(2)]
+
+
+async def test_a_cut_line_is_reported_in_its_place_and_comes_back() -> None:
+    async def cut(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        session.socket.transport.abort()
+
+    async with running_venue(cut, serve_one) as url, connected(url) as arrivals:
+        kinds = [type(await arrivals.next()) for _ in range(3)]
+        assert kinds == [Connected, Subscribed, bytes]
+        lost = await arrivals.next()
+        assert isinstance(lost, Disconnected)
+        assert (lost.failures, lost.lasting) == (1, False)
+        assert [type(await arrivals.next()) for _ in range(3)] == [Connected, Subscribed, bytes]
+
+
+async def test_an_announced_shutdown_renews_at_once() -> None:
+    async def leave(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send({"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": 1767225600000}})
+        await session.stay()
+
+    # had it waited for the backoff, the test would time out
+    async with running_venue(leave, serve_one) as url, connected(url, backoff_min_s=600, backoff_max_s=600) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        lost = await arrivals.next()
+        assert lost.reason == "shutdown announced"
+        assert isinstance(await arrivals.next(), Connected)
+
+
+async def test_a_refused_subscription_ends_that_life() -> None:
+    async def refuse(session: VenueSession) -> None:
+        await session.request()
+        await session.send({"error": {"code": 4, "msg": "Too many subscriptions"}, "id": 1})
+        await session.stay()
+
+    async with running_venue(refuse, serve_one) as url, connected(url) as arrivals:
+        assert isinstance(await arrivals.next(), Connected)
+        lost = await arrivals.next()
+        assert lost.reason == "the venue refused the subscription: 4: Too many subscriptions"
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+
+
+async def test_a_subscription_that_is_never_confirmed_ends_that_life() -> None:
+    async def ignore(session: VenueSession) -> None:
+        await session.request()
+        await session.stay()
+
+    async with running_venue(ignore, serve_one) as url, connected(url, open_timeout_s=0.2) as arrivals:
+        assert isinstance(await arrivals.next(), Connected)
+        assert "did not confirm" in (await arrivals.next()).reason
+
+
+async def test_a_silent_channel_renews_the_connection() -> None:
+    async def fall_silent(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        await session.stay()  # its pings and pongs go on
+
+    async with running_venue(fall_silent, serve_one) as url, connected(url, stale_after_s=0.3) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(3)] == [Connected, Subscribed, bytes]
+        assert (await arrivals.next()).reason == "silent for 0.3 s or more: aggT"
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+
+
+async def test_a_venue_that_is_not_there_is_said_once_and_again_when_it_lasts() -> None:
+    with capture_logs() as logs:
+        async with connected("ws://127.0.0.1:9", backoff_tries=3, origin="live") as arrivals:
+            first, outage = await arrivals.next(), await arrivals.next()
+    assert (first.failures, first.lasting) == (1, False)
+    assert (outage.failures, outage.lasting) == (3, True)
+    assert "ws://127.0.0.1:9/stream cannot be reached" in first.reason
+    warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
+    assert "`make demo` works offline" in warnings[0]
+    assert len(warnings) >= 3  # every attempt is logged
+
+
+async def test_a_full_queue_makes_the_venue_wait() -> None:
+    sent = []
+
+    async def flood(session: VenueSession) -> None:
+        await session.confirm()
+        padding = b" " * 60_000
+        for number in range(4_000):
+            await session.send(frame(number) + padding)
+            sent.append(number)
+        await session.stay()
+
+    async with running_venue(flood) as url, connected(url, queue_frames=1_000) as arrivals:
+        got = []
+        while len(got) < 4_000:
+            assert len(arrivals._queue.items) <= 1_001
+            item = await arrivals.next()
+            if isinstance(item, bytes):
+                got.append(item.rstrip())
+        assert got == [frame(number) for number in range(4_000)]
+
+
+def test_patience_counts_each_channel_for_itself() -> None:
+    patience = Patience(frozenset((b"aggT", b"tick")), stale_after_s=60, now_s=0)
+    patience.heard.add(b"tick")
+    assert patience.silent(60) == []
+    assert patience.silent(61) == [b"aggT"]  # the ticker spoke at the last look
+
+
+def test_patience_with_a_quiet_channel_doubles_until_it_speaks() -> None:
+    patience = Patience(AGG, stale_after_s=60, now_s=0)
+    assert patience.silent(61) == [b"aggT"]
+    patience.begin(61)
+    assert patience.silent(61 + 119) == []
+    assert patience.silent(61 + 121) == [b"aggT"]
+    patience.begin(182)
+    patience.heard.add(b"aggT")
+    assert patience.silent(183) == []
+    assert patience.silent(183 + 61) == [b"aggT"]
