@@ -56,7 +56,7 @@ class TapeWriter:
 
     def close(self) -> None:
         """Ends the tape."""
-        self._compressed.close()  # type: ignore[no-untyped-call]
+        self._compressed.close()
         self._file.close()
 
 

@@ -45,11 +45,13 @@ class ThreadedVenue:
 
 def run(url: str, *, until: int, workers: int = 1, **changes: Any) -> list[Any]:
     """Runs a flow on the source until so many frames have come, and returns all items."""
-    stop, out = threading.Event(), []
-    settings = Feed(**{"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "origin": "replay", "ws_url": url} | changes)
+    stop = threading.Event()
+    out: list[Any] = []
+    chosen: dict[str, Any] = {"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "origin": "replay", "ws_url": url}
+    settings = Feed(**chosen | changes)
     seen = 0
 
-    def look(step_id: str, item: Any) -> None:
+    def look(_: str, item: Any) -> None:
         nonlocal seen
         seen += len(item.payloads) if isinstance(item, RawFrames) else 0
         if seen >= until:
@@ -110,10 +112,11 @@ def test_shards_share_the_symbols_among_workers() -> None:
 
 
 def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:
-    stop, out = threading.Event(), []
+    stop = threading.Event()
+    out: list[Any] = []
     settings = Feed(symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url="ws://127.0.0.1:9")
 
-    def look(step_id: str, item: Any) -> None:
+    def look(_: str, item: Any) -> None:
         if isinstance(item, Disconnected):
             stop.set()
 
@@ -127,7 +130,12 @@ def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:
 def test_the_doorbell_wakes_at_once_and_does_not_sleep_when_something_has_come() -> None:
     bell, woken = Doorbell(), threading.Event()
     bell.wait(60, lambda: True)
-    waiting = threading.Thread(target=lambda: (bell.wait(60, lambda: False), woken.set()))
+
+    def wait() -> None:
+        bell.wait(60, lambda: False)
+        woken.set()
+
+    waiting = threading.Thread(target=wait)
     waiting.start()
     while not woken.wait(0.01):
         bell.ring()

@@ -32,11 +32,9 @@ class Arrivals:
 
 @asynccontextmanager
 async def connected(url: str, **changes: Any) -> AsyncIterator[Arrivals]:
-    settings = Feed(
-        **{"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "backoff_min_s": 0.01, "backoff_max_s": 0.01}
-        | {"ws_url": url, "origin": "replay"}
-        | changes
-    )
+    chosen: dict[str, Any] = {"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "ws_url": url, "origin": "replay"}
+    chosen |= {"backoff_min_s": 0.01, "backoff_max_s": 0.01} | changes
+    settings = Feed(**chosen)
     feed, rung = BinanceFeed(settings), asyncio.Event()
     [plan] = feed.plans(settings.symbols)
     queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
@@ -146,18 +144,15 @@ async def test_a_venue_that_is_not_there_is_said_once_and_again_when_it_lasts() 
 
 
 async def test_a_full_queue_makes_the_venue_wait() -> None:
-    sent = []
-
     async def flood(session: VenueSession) -> None:
         await session.confirm()
         padding = b" " * 60_000
         for number in range(4_000):
             await session.send(frame(number) + padding)
-            sent.append(number)
         await session.stay()
 
     async with running_venue(flood) as url, connected(url, queue_frames=1_000) as arrivals:
-        got = []
+        got: list[bytes] = []
         while len(got) < 4_000:
             assert len(arrivals._queue.items) <= 1_001
             item = await arrivals.next()

@@ -1,0 +1,144 @@
+"""`python -m sources.replay`: serves tapes or a synthetic market as an exchange, until SIGINT or SIGTERM.
+
+The one line on standard output is the address it listens on; everything else is logged.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import structlog
+
+from flows.clock import wall_ms
+from flows.logs import set_up_logs
+from flows.settings import Feed, Log, Replay
+from sources.replay.exchange import ReplayExchange
+from sources.replay.market import Market
+from sources.replay.player import Speed
+from sources.replay.server import running_exchange
+from sources.replay.synthetic import SyntheticMarket
+from sources.replay.tapes import load_tapes
+
+SYNTHETIC_BEGIN_MS = 1_767_225_600_000
+"""When a synthetic market with `--times original` begins: 2026-01-01."""
+
+_EPILOG = """control endpoint:
+  GET  /control/state     what is played, who listens, which faults are on
+  POST /control/faults    e.g. {"fault": "gap", "stream": "btcusdt@trade", "count": 5}; DELETE clears them
+  POST /control/pause, /control/resume"""
+
+_log = structlog.get_logger(__name__)
+
+
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
+    """The command line. Ends the process with status 2 and a reason when it cannot be understood."""
+    defaults = Replay()
+    parser = argparse.ArgumentParser(
+        prog="python -m sources.replay",
+        description="An exchange on this machine that speaks Binance's REST and WebSocket protocol.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("tapes", metavar="TAPE", nargs="*", type=Path, help="recording, file of trades, or a folder of them")
+    add("--synthetic", action="store_true", help="play a synthetic market instead of tapes; it never ends")
+    add("--seed", type=int, default=1, help="of the synthetic market; the same seed gives the same market")
+    add("--symbols", nargs="+", default=list(Feed().symbols), help="of the synthetic market (default: %(default)s)")
+    add("--history", type=Path, help="folder of kline files that lead up to the tapes")
+    add("--market", choices=("spot", "usdm"), default="spot", help="spot, or USD-M futures (default: spot)")
+    add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
+    add("--times", choices=("original", "now"), help="default: original for tapes, now for a synthetic market")
+    add("--loop", action="store_true", help="begin the tapes again at their end")
+    add("--start-now", action="store_true", help="do not wait for a first subscription (synthetic now: always)")
+    add("--settle", type=float, default=0.5, metavar="S", help="wait until subscriptions are unchanged so long")
+    add("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
+    add("--port", type=int, default=defaults.port, help="port to listen on, 0 for a free one (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    if arguments.synthetic == bool(arguments.tapes):
+        parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
+    arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
+    return arguments
+
+
+def _speed(text: str) -> Speed:
+    if text == "max":
+        return "max"
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no speed: write a number above 0, or max")
+    return speed
+
+
+def open_market(arguments: argparse.Namespace) -> Market:
+    """The market that the command line names; `OSError` or `ValueError` when it cannot be had."""
+    if not arguments.synthetic:
+        return load_tapes(
+            arguments.tapes,
+            kind=arguments.market,
+            times=arguments.times,
+            loop=arguments.loop,
+            history=arguments.history,
+        )
+    symbols = tuple(symbol.upper() for symbol in arguments.symbols)
+    start_ms = wall_ms() if arguments.times == "now" else SYNTHETIC_BEGIN_MS
+    return SyntheticMarket(arguments.market, symbols, seed=arguments.seed, start_ms=start_ms)
+
+
+async def serve(arguments: argparse.Namespace) -> None:
+    """Serves until a signal comes or the market fails; when everything is played, REST and open connections stay."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with running_exchange(
+        open_market(arguments),
+        speed=arguments.speed,
+        host=arguments.host,
+        port=arguments.port,
+        settle_s=arguments.settle,
+        start_now=arguments.start_now or (arguments.synthetic and arguments.times == "now"),
+    ) as exchange:
+        _announce(exchange)
+        await _until_stopped(exchange, stop)
+    _log.info("replay exchange stopped")
+
+
+def _announce(exchange: ReplayExchange) -> None:
+    _log.info(
+        "replay exchange serves",
+        market=exchange.market.kind,
+        ws=exchange.ws_url,
+        rest=exchange.rest_url,
+        control=f"{exchange.rest_url}/control/state",
+    )
+    sys.stdout.write(exchange.rest_url.removeprefix("http://") + "\n")
+    sys.stdout.flush()
+
+
+async def _until_stopped(exchange: ReplayExchange, stop: asyncio.Event) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in (stop, exchange.failed)]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    await asyncio.gather(*waits, return_exceptions=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; its exit status."""
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
+    set_up_logs(Log())
+    try:
+        asyncio.run(serve(arguments))
+    except (OSError, ValueError) as error:
+        _log.error("replay exchange cannot serve", reason=str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

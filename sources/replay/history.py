@@ -1,0 +1,133 @@
+"""What happened before: the pieces of klines from which longer ones, and 24-hour figures, are rolled up.
+
+Old pieces are coarse and new ones fine, like memory. A history grows at its end by what was played, and what grows
+beyond its bound is rolled up into the next coarser tier (`_TIERS`), so klines of that age exist only in intervals which
+that tier divides: 1 s for an hour or two, 1 m for ten weeks, 1 h for years.
+"""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Callable
+
+import polars as pl
+
+from sources.replay.derive import PIECE, roll_up
+from sources.replay.intervals import INTERVALS_MS, period_of
+from sources.replay.klines import Kline
+
+HISTORY = PIECE | {"base_ms": pl.Int64}
+"""A piece, and the length of the period that it was rolled up to."""
+
+_TIERS = (("1s", 7_200, "1m"), ("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
+"""Interval, how many of its periods are kept at least (and at most twice as many), and into what older ones go."""
+
+_PENDING = 64
+"""Stretches that wait to be merged in, while nobody asks."""
+
+
+class History:
+    """Pieces of one symbol in order of time, none of them beyond the begin of what is being played."""
+
+    def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
+        """`source` gives the rows (`HISTORY`) when they are first asked for."""
+        self._source = source
+        self._pending: list[pl.DataFrame] = []
+        self._opens: array[int] | None = None
+        self._totals: pl.DataFrame | None = None
+        self._rows = pl.DataFrame(schema=HISTORY)
+
+    def append(self, pieces: pl.DataFrame, interval: str) -> None:
+        """Adds what was played since, rolled up to `interval`; old pieces may become coarser by it."""
+        self._pending.append(based(roll_up(pieces, interval), interval))
+        if len(self._pending) > _PENDING and self._source is None:
+            self._merge()
+
+    def pieces(self, interval: str, *, start_ms: int) -> pl.DataFrame:
+        """The pieces from which klines of an interval can be made, from a moment on."""
+        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        return self._frame.filter(divides & (pl.col("open_time") >= start_ms)).select(*PIECE)
+
+    def first_open(self, interval: str) -> int | None:
+        """Begin of the oldest piece from which klines of an interval can be made; None without any."""
+        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        oldest = self._frame.select(pl.col("open_time").filter(divides).first()).item()
+        return None if oldest is None else int(oldest)
+
+    @property
+    def last_open(self) -> int | None:
+        """Begin of the newest piece; None without any."""
+        opens = self._open_times()
+        return opens[-1] if opens else None
+
+    def since(self, time_ms: int) -> Kline | None:
+        """Everything that began at a moment or later as one kline; None without anything."""
+        row = self._row(time_ms)
+        if row == len(self._open_times()):
+            return None
+        if self._totals is None:
+            self._totals = _totals(self._frame)
+        return Kline(*self._totals.row(row))
+
+    def close_before(self, time_ms: int) -> int | None:
+        """The last price of what began before a moment."""
+        row = self._row(time_ms)
+        return int(self._frame["close"][row - 1]) if row else None
+
+    def _row(self, time_ms: int) -> int:
+        return bisect_left(self._open_times(), time_ms)
+
+    def _open_times(self) -> "array[int]":
+        frame = self._frame
+        if self._opens is None:
+            self._opens = array("q", frame["open_time"].to_list())
+        return self._opens
+
+    @property
+    def _frame(self) -> pl.DataFrame:
+        if self._pending or self._source is not None:
+            self._merge()
+        return self._rows
+
+    def _merge(self) -> None:
+        if self._source is not None:
+            self._rows, self._source = self._source().select(*HISTORY), None
+        self._rows = _thinned(pl.concat([self._rows, *self._pending], rechunk=True))
+        self._pending.clear()
+        self._opens = self._totals = None
+
+
+def based(pieces: pl.DataFrame, interval: str) -> pl.DataFrame:
+    """Pieces as rows of a history."""
+    return pieces.select(*PIECE).with_columns(pl.lit(INTERVALS_MS[interval], pl.Int64).alias("base_ms"))
+
+
+def shifted(history: pl.DataFrame, shift_ms: int) -> pl.DataFrame:
+    """A history moved in time, each piece by the largest whole number of its periods that fits, so that every kline
+    still begins where klines begin.
+    """
+    return history.with_columns(pl.col("open_time") + pl.lit(shift_ms) // pl.col("base_ms") * pl.col("base_ms"))
+
+
+def _totals(frame: pl.DataFrame) -> pl.DataFrame:
+    """For each row, it and all that follow as one piece."""
+    sums = pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum(reverse=True)
+    return frame.select(*PIECE).with_columns(
+        sums,
+        pl.col("high").cum_max(reverse=True),
+        pl.col("low").cum_min(reverse=True),
+        pl.col("close", "last_id").last(),
+    )
+
+
+def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
+    for interval, kept, coarser in _TIERS:
+        fine = pl.col("base_ms") == INTERVALS_MS[interval]
+        opens = frame.filter(fine)["open_time"]
+        if opens.len() <= 2 * kept:
+            continue
+        # Whole periods of the coarser tier only, or one of them would exist twice.
+        cut = opens.to_frame().select(period_of(coarser, pl.col("open_time"))).to_series()[-kept]
+        old = fine & (pl.col("open_time") < cut)
+        rolled = based(roll_up(frame.filter(old), coarser), coarser)
+        frame = pl.concat([frame.filter(~old), rolled]).sort("open_time", maintain_order=True)
+    return frame

@@ -1,0 +1,107 @@
+"""The faults that are on at this moment, in the order in which they were ordered."""
+
+from typing import Any
+
+import msgspec
+
+from sources.replay.faults import MessageFault, Refuse, StaleDepth
+from sources.replay.market import Market, Message
+from sources.replay.tampering import Skew, Tampering, start_tampering
+
+MOST_FAULTS = 100
+_DEEPEST = 5_000
+
+
+class _Counted:
+    """A REST fault and how many requests it is still for; None: all."""
+
+    def __init__(self, fault: Refuse | StaleDepth) -> None:
+        self.fault = fault
+        self.left = fault.count
+
+    def strike(self) -> None:
+        """It happened once more."""
+        if self.left is not None:
+            self.left -= 1
+
+
+class _Staleness(_Counted):
+    """The books of one moment, kept to be served later."""
+
+    def __init__(self, fault: StaleDepth, market: Market) -> None:
+        super().__init__(fault)
+        symbols = [fault.symbol] if fault.symbol else [row["symbol"] for row in market.exchange_info()]
+        self.books = {symbol: market.depth(symbol, _DEEPEST) for symbol in symbols}
+
+
+class Mischief:
+    """What goes wrong at present. At most `MOST_FAULTS` faults wait or act at a time."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self._tamperings: list[Tampering | Skew] = []
+        self._refusals: list[_Counted] = []
+        self._stale: list[_Staleness] = []
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether messages pass as they are."""
+        return not self._tamperings
+
+    @property
+    def skew_ms(self) -> int:
+        """What the exchange's clock is wrong by."""
+        return sum(one.fault.by_ms for one in self._tamperings if isinstance(one, Skew))
+
+    def add(self, fault: MessageFault | Refuse | StaleDepth) -> None:
+        """Switches a fault on; `ValueError` when too many are on."""
+        if len(self.report()) >= MOST_FAULTS:
+            raise ValueError(f"{MOST_FAULTS} faults are on already; clear them first")
+        match fault:
+            case Refuse():
+                self._refusals.append(_Counted(fault))
+            case StaleDepth():
+                self._stale.append(_Staleness(fault, self._market))
+            case _:
+                self._tamperings.append(start_tampering(fault))
+
+    def clear(self) -> list[Message]:
+        """Switches everything off; the messages that were held back, to be sent now."""
+        released = self.release()
+        self._tamperings, self._refusals, self._stale = [], [], []
+        return released
+
+    def release(self) -> list[Message]:
+        """Lets go of the messages that are held back, oldest fault first."""
+        return [message for one in self._tamperings for message in one.release()]
+
+    def on_messages(self, messages: list[Message]) -> list[Message]:
+        """What goes out in place of `messages`."""
+        for one in self._tamperings:
+            messages = [out for message in messages for out in one.on_message(message)]
+        self._tamperings = [one for one in self._tamperings if not one.spent]
+        return messages
+
+    def refusal(self, path: str) -> Refuse | None:
+        """The error to answer a request for `path` with."""
+        for one in self._refusals:
+            if isinstance(one.fault, Refuse) and path.startswith(one.fault.path):
+                one.strike()
+                self._refusals = [other for other in self._refusals if other.left != 0]
+                return one.fault
+        return None
+
+    def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
+        """The market's book, or an old one."""
+        for one in self._stale:
+            book = one.books.get(symbol)
+            if book is not None:
+                one.strike()
+                self._stale = [other for other in self._stale if other.left != 0]
+                return {**book, "bids": book["bids"][:limit], "asks": book["asks"][:limit]}
+        return self._market.depth(symbol, limit)
+
+    def report(self) -> list[dict[str, Any]]:
+        """The faults as they were ordered, with `left`: how often each will still act (null: until it is cleared)."""
+        faults = (*self._tamperings, *self._refusals, *self._stale)
+        return [{**msgspec.to_builtins(one.fault), "left": getattr(one, "left", None)} for one in faults]

@@ -1,0 +1,104 @@
+"""Reads files of trades without messages: the exchange's daily files, and rows written by a stream's listener.
+
+- aggregates `<SYMBOL>-aggTrades-<date>.zip` or `.csv`: `a,p,q,f,l,T,m[,M]`;
+- trades `<SYMBOL>-trades-<date>.zip` or `.csv`: `id,price,qty,quote_qty,time,is_buyer_maker[,is_best_match]`;
+- any other `.csv` with the columns of a `trade` message by name (`EventTime,TransactionTime,Symbol,TradeId,…`).
+
+Daily files of spot have no header and count in microseconds since 2025; those of futures have one.
+"""
+
+import io
+import re
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import polars as pl
+
+from flows.model import DAY_MS
+
+_DAILY = re.compile(r"(?P<symbol>\w+)-(?P<kind>aggTrades|trades)-(?P<date>\d{4}-\d{2}-\d{2})\.(zip|csv)")
+_MICROSECONDS = 100_000_000_000_000
+"""No time in milliseconds is that large before the year 5138, and every one in microseconds since 1973 is larger."""
+
+
+class TradeFile(NamedTuple):
+    """The rows of a file, prices and quantities as printed."""
+
+    symbol: str
+    aggregated: bool
+    rows: pl.DataFrame
+    """Columns `id first_id last_id time event_time price quantity maker`."""
+    end_ms: int | None
+    """Until when it is complete, if it says so: a daily file to the end of its day."""
+
+
+def is_trade_file(path: Path) -> bool:
+    """Whether a file, by its name, may hold trades."""
+    return path.suffix == ".csv" or bool(_DAILY.fullmatch(path.name))
+
+
+def read_trades(path: Path) -> list[TradeFile]:
+    """What a file holds, by symbol; nothing for a `.csv` that is about something else."""
+    match = _DAILY.fullmatch(path.name)
+    if match is None:
+        return _named_columns(path)
+    aggregated = match["kind"] == "aggTrades"
+    texts = _daily_rows(path, 7 if aggregated else 6)
+    trade_id, price, quantity = texts.columns[:3]
+    first, last, time, maker = texts.columns[3:7] if aggregated else (trade_id, trade_id, *texts.columns[4:6])
+    rows = _rows(texts, trade_id, first, last, time, time, price, quantity, maker)
+    day = datetime.fromisoformat(match["date"]).replace(tzinfo=UTC)
+    return [TradeFile(match["symbol"], aggregated, rows, int(day.timestamp() * 1_000) + DAY_MS)]
+
+
+def milliseconds(time: pl.Expr) -> pl.Expr:
+    """Column of times in milliseconds, of which those in microseconds are reduced."""
+    return pl.when(time >= _MICROSECONDS).then(time // 1_000).otherwise(time)
+
+
+def _named_columns(path: Path) -> list[TradeFile]:
+    texts = pl.read_csv(path, infer_schema=False)
+    if not {"TradeId", "TransactionTime", "Symbol", "IsBuyerMarketMaker"} <= set(texts.columns):
+        return []
+    names = ("TradeId", "TradeId", "TradeId", "TransactionTime", "EventTime", "Price", "Quantity", "IsBuyerMarketMaker")
+    return [
+        TradeFile(symbol, aggregated=False, rows=_rows(texts.filter(pl.col("Symbol") == symbol), *names), end_ms=None)
+        for symbol in texts["Symbol"].unique(maintain_order=True)
+    ]
+
+
+def _daily_rows(path: Path, columns: int) -> pl.DataFrame:
+    content = path.read_bytes()
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            content = archive.read(archive.namelist()[0])
+    has_header = not content[:1].isdigit()
+    texts = pl.read_csv(io.BytesIO(content), has_header=has_header, infer_schema=False)
+    if texts.width < columns:
+        raise ValueError(f"{path}: {texts.width} columns, expected at least {columns}")
+    return texts
+
+
+def _rows(
+    texts: pl.DataFrame,
+    trade_id: str,
+    first: str,
+    last: str,
+    time: str,
+    event_time: str,
+    price: str,
+    quantity: str,
+    maker: str,
+) -> pl.DataFrame:
+    return texts.select(
+        pl.col(trade_id).cast(pl.Int64).alias("id"),
+        pl.col(first).cast(pl.Int64).alias("first_id"),
+        pl.col(last).cast(pl.Int64).alias("last_id"),
+        milliseconds(pl.col(time).cast(pl.Int64)).alias("time"),
+        milliseconds(pl.col(event_time).cast(pl.Int64)).alias("event_time"),
+        pl.col(price).alias("price"),
+        pl.col(quantity).alias("quantity"),
+        pl.col(maker).str.to_lowercase().is_in(["true", "1"]).alias("maker"),
+    ).sort("id")

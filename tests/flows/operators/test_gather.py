@@ -1,0 +1,77 @@
+from typing import Any
+
+from flows.clock import FeedClock
+from flows.model import Connected, Kline, Pulse, Ticker
+from flows.operators import gather
+from flows.operators.gather import Gather
+from flows.operators.parse import Batch, LineNews
+from tests.fakes.trades import BEGIN, trade
+
+KEY = "binance:BTCUSDT"
+
+
+class Moment:
+    """A gather with a clock that stands until it is moved."""
+
+    def __init__(self, hold_ms: int = 5) -> None:
+        self.ms = 1_000
+        self.clock = FeedClock(lambda: self.ms)
+        self.gather = Gather(self.clock, hold_ms=hold_ms, monotonic_ms=lambda: self.ms)
+
+
+def kline() -> Kline:
+    return Kline("BTCUSDT", "1m", BEGIN, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, is_closed=True)
+
+
+def test_the_first_events_go_with_the_first_pulse() -> None:
+    assert Moment().gather([Batch(KEY, [trade(1, 0)]), Pulse()]) == [(KEY, [trade(1, 0)])]
+
+
+def test_what_comes_within_the_hold_goes_together_when_it_is_over() -> None:
+    moment = Moment()
+    moment.gather([Batch(KEY, [trade(1, 0)]), Pulse()])
+    assert moment.gather([Batch(KEY, [trade(2, 1)]), Pulse()]) == []
+    moment.ms += 4
+    assert moment.gather([Batch(KEY, [trade(3, 2)]), Pulse()]) == []
+    moment.ms += 1
+    assert moment.gather([Pulse()]) == [(KEY, [trade(2, 1), trade(3, 2)])]
+    assert moment.gather([Pulse()]) == []
+
+
+def test_enough_goes_without_a_pulse(monkeypatch: Any) -> None:
+    monkeypatch.setattr(gather, "ENOUGH", 3)
+    moment = Moment()
+    assert moment.gather([Batch(KEY, [trade(1, 0), trade(2, 1)])]) == []
+    assert moment.gather([Batch(KEY, [trade(3, 2)])]) == [(KEY, [trade(1, 0), trade(2, 1), trade(3, 2)])]
+
+
+def test_trades_go_before_klines_whatever_came_first() -> None:
+    out = Moment().gather([Batch(KEY, [kline()]), Batch(KEY, [trade(1, 0)]), Pulse()])
+    assert out == [(KEY, [trade(1, 0)]), (KEY, [kline()])]
+
+
+def test_a_line_event_stays_behind_what_came_before_it() -> None:
+    event = Connected("market", ("BTCUSDT",), "ws://x")
+    moment = Moment()
+    out = moment.gather([Batch(KEY, [trade(1, 0)]), LineNews(KEY, event), Batch(KEY, [trade(2, 1)])])
+    assert out == [(KEY, [trade(1, 0)]), (KEY, event)]
+
+
+def test_the_batches_of_others_are_not_touched() -> None:
+    moment, first = Moment(), Batch(KEY, [trade(1, 0)])
+    moment.gather([first])
+    moment.gather([Batch(KEY, [trade(2, 1)])])
+    assert first.events == [trade(1, 0)]
+
+
+def test_what_feeds_no_candle_is_left_out() -> None:
+    ticker = Ticker("BTCUSDT", BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)
+    assert Moment().gather([Batch(KEY, [ticker]), Pulse()]) == []
+
+
+def test_the_feeds_clock_follows_the_trades_that_are_released() -> None:
+    moment = Moment()
+    moment.gather([Batch(KEY, [trade(1, 500)])])
+    assert moment.clock.now().feed == 0
+    moment.gather([Pulse()])
+    assert moment.clock.now().feed == BEGIN + 500

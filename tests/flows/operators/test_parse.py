@@ -1,0 +1,44 @@
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from flows.model import Connected, Pulse, RawFrames, Rejected
+from flows.operators.parse import Batch, LineNews, Parse
+from tests.fakes.trades import trade
+
+BTC_ETH = ("BTCUSDT", "ETHUSDT")
+
+
+class Found(NamedTuple):
+    events: list[Any]
+    rejected: list[Rejected]
+    ignored: int
+
+
+class Scripted:
+    """A venue's parser that finds what it is told to."""
+
+    def __init__(self, found: Sequence[Found]) -> None:
+        self._found = list(found)
+
+    def parse(self, frames: RawFrames) -> Found:
+        return self._found.pop(0)
+
+
+def test_events_become_batches_of_their_instrument_and_refusals_stay_beside_them() -> None:
+    refused = Rejected("binance", "no JSON", b"x", 1)
+    parse = Parse("binance", Scripted([Found([("BTCUSDT", [trade(1, 0)])], [refused], 2)]))
+    out = parse([RawFrames("market", [b"..."], 1), Pulse()])
+    assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)]), Pulse()]
+    assert parse.ignored == 2
+
+
+def test_a_line_event_reaches_every_instrument_of_the_line_in_its_place() -> None:
+    event = Connected("market", BTC_ETH, "ws://x")
+    parse = Parse("binance", Scripted([Found([("BTCUSDT", [trade(1, 0)])], [], 0), Found([], [], 0)]))
+    out = parse([RawFrames("market", [b"..."], 1), event, RawFrames("market", [b"..."], 1)])
+    assert out == [
+        Batch("binance:BTCUSDT", [trade(1, 0)]),
+        event,
+        LineNews("binance:BTCUSDT", event),
+        LineNews("binance:ETHUSDT", event),
+    ]

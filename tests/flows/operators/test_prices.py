@@ -1,0 +1,42 @@
+from flows.model import Kline, MarketData, Ticker, Trade
+from flows.operators.parse import Batch
+from flows.operators.prices import Prices
+from tests.fakes.trades import BEGIN, trade
+
+KEY = "binance:BTCUSDT"
+
+
+def ticker(time: int, price: float) -> Ticker:
+    return Ticker("BTCUSDT", BEGIN + time, -5.0, -0.5, 101.0, price, 105.0, 110.0, 90.0, 1_000.0, 1e5, 0, 1, 9)
+
+
+def test_the_last_trade_of_a_poll_is_the_price() -> None:
+    out = Prices()([Batch(KEY, [trade(1, 0, 10.0), trade(2, 1, 11.0)])])
+    assert out == [MarketData("binance", "BTCUSDT", 11.0, BEGIN + 1)]
+
+
+def test_the_figures_of_the_day_come_with_the_exchanges_ticker() -> None:
+    prices = Prices()
+    prices([Batch(KEY, [trade(1, 5, 10.0)])])
+    assert prices([Batch(KEY, [ticker(3, 9.0)])]) == [
+        MarketData("binance", "BTCUSDT", 10.0, BEGIN + 5, -5.0, -0.5, 1_000.0)  # the trade is newer than the ticker
+    ]
+
+
+def test_nothing_is_said_twice() -> None:
+    prices = Prices()
+    prices([Batch(KEY, [trade(1, 0, 10.0)])])
+    assert prices([Batch(KEY, [trade(2, 1, 10.0)])]) == []
+
+
+def test_an_older_kline_does_not_set_the_price_back() -> None:
+    prices = Prices()
+    prices([Batch(KEY, [trade(1, 1_000, 10.0)])])
+    kline = Kline("BTCUSDT", "1m", BEGIN + 900, BEGIN, 1, 99, 1, 99, 1, 1, 1, 1, 1, 1, 1, is_closed=False)
+    assert prices([Batch(KEY, [kline])]) == []
+
+
+def test_fills_off_the_market_are_no_price() -> None:
+    fund = Trade("BTCUSDT", 2, BEGIN, 1e9, 1.0, buyer_is_maker=True, event_time=BEGIN, fill="ADL")
+    assert Prices()([Batch(KEY, [trade(1, 0, 10.0), fund])])[0].price == 10.0
+    assert Prices()([Batch(KEY, [fund])]) == []

@@ -1,0 +1,73 @@
+import asyncio
+import json
+import signal
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+
+from sources.replay.__main__ import parse_arguments
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_what_is_not_said() -> None:
+    tape = parse_arguments(["a.gz"])
+    assert (tape.market, tape.speed, tape.times, tape.port, tape.loop) == ("spot", 1.0, "original", 9443, False)
+    synthetic = parse_arguments(["--synthetic", "--speed", "max", "--symbols", "A", "B"])
+    assert (synthetic.times, synthetic.speed, synthetic.symbols) == ("now", "max", ["A", "B"])
+
+
+@pytest.mark.parametrize(
+    ("argv", "reason"),
+    [
+        ([], "name tapes, or say --synthetic"),
+        (["a.gz", "--synthetic"], "tapes or --synthetic, not both"),
+        (["a.gz", "--speed", "0"], "'0' is no speed: write a number above 0, or max"),
+        (["a.gz", "--speed", "fast"], "'fast' is no speed"),
+        (["a.gz", "--market", "coinm"], "invalid choice: 'coinm'"),
+    ],
+)
+def test_a_command_that_cannot_be_understood(argv: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(argv)
+    assert ended.value.code == 2
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.e2e
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+async def test_it_says_where_it_listens_and_ends_cleanly(ending: signal.Signals) -> None:
+    command = ("-m", "sources.replay", "--synthetic", "--symbols", "BTCUSDT", "--port", "0")
+    process = await asyncio.create_subprocess_exec(sys.executable, *command, cwd=ROOT, stdout=PIPE, stderr=PIPE)
+    try:
+        assert process.stdout is not None
+        address = (await process.stdout.readline()).decode().strip()
+        async with httpx.AsyncClient(base_url=f"http://{address}") as client:
+            assert (await client.get("/api/v3/ping")).json() == {}
+        async with connect(f"ws://{address}/stream?streams=btcusdt@trade") as stream:
+            assert json.loads(await stream.recv())["stream"] == "btcusdt@trade"
+            process.send_signal(ending)
+            await stream.wait_closed()
+            assert stream.close_code == 1001
+        _, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+        assert b"Traceback" not in errors
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.e2e
+async def test_a_tape_that_is_missing_is_an_error_that_names_it() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sources.replay", "nosuch.tape", "--port", "0", cwd=ROOT, stdout=PIPE, stderr=PIPE
+    )
+    _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert b"nosuch.tape" in errors
+    assert b"Traceback" not in errors
