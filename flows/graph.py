@@ -51,9 +51,9 @@ def market_flow(
     flow = Dataflow("marketflow")
     frames = op.input("source", flow, source)
     parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
-    valid = op.flat_map_batch("validate", parsed, Validate(clock))
+    valid = op.flat_map_batch("validate", parsed, Validate())
 
-    gathered = op.flat_map_batch("gather", valid, Gather(hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
+    gathered = op.flat_map_batch("gather", valid, Gather(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
     traded = machine("sequence_candles", gathered, partial(_sequence_candles, feed=feed), clock, runner)
     trades = _only("sequence", traded, TradeBatch)
     candles = _only("candles", traded, Candle)

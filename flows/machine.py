@@ -95,7 +95,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._answers: deque[tuple[Ask, Any]] = deque()
 
     def on_batch(self, values: list[tuple[str, Any]]) -> tuple[list[Any], bool]:
-        """Everything that has arrived for this key; a timer that is due goes first."""
+        """Everything that has arrived for this key; a timer that is due goes last, for what has arrived is older."""
         if self._machine is None:
             self._key = values[0][0]
             self._machine = self._build(self._key, None)
@@ -103,9 +103,11 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         if type(newest) is list:
             self._clock.observe(newest[-1].event_time)  # in a cluster the source may be in another process
         self._now = now = self._clock.now()
-        out = self._on_time(now) if self._answers or now.feed >= self._due_feed else []
+        out: list[Any] = []
         for _, item in values:
             out += self._machine.on_events(item, now)
+        if self._answers or now.feed >= self._due_feed:
+            out += self._on_time(now)
         return self._told(out), StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[Any], bool]:

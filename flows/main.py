@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 import structlog
 from bytewax.dataflow import Dataflow
+from sinks.broadcast import Broadcast
 
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink, Unpacking, WriterSink
-from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.trades import open_trade_writer, part_of

@@ -98,6 +98,9 @@ class Disconnected(Struct, frozen=True):
 class Pulse(Struct, frozen=True):
     """A source has nothing more to hand on for the moment: what was held back to make larger batches may go."""
 
+    final: bool = False
+    """Nothing will ever come again: everything must go."""
+
 
 LineEvent: TypeAlias = Connected | Subscribed | Disconnected
 

@@ -86,7 +86,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         if self._stop.is_set():
             self._ended = True
             self._close()
-            return [*self._drained(None), Pulse()]
+            return [*self._drained(None), Pulse(final=True)]
         if self._leads and not self._has_come():
             self._bell.wait(WAIT_S, self._has_come)
         out = self._drained(self._poll_frames)

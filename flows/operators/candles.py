@@ -3,7 +3,7 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by the feed's time a grace after its end; the last only while the line is up. The end of input closes
+  have, or by time a grace after its end; the last only while the line is up. The end of input closes
   nothing.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
   are missing nothing is invented: no candle, or one marked `partial`.
@@ -93,6 +93,7 @@ class CandleBuilder:
         self._lines_down: set[str] = set()
         self._dirty = False
         self._shown_local = 0
+        self._traded_local = 0
         self._event_time = 0
         if state is not None:
             self._resume(state)
@@ -103,6 +104,7 @@ class CandleBuilder:
         """Takes one item of the step before."""
         out: list[Any] = []
         if type(events) is TradeBatch:
+            self._traded_local = now.local
             self._take_batch(events, out)
         else:
             self._take_news(events, out)
@@ -125,7 +127,7 @@ class CandleBuilder:
     def on_timer(self, now: Now) -> list[Any]:
         """Closes what is over, publishes what is forming."""
         out: list[Any] = []
-        while self._base and not self._lines_down and now.feed >= self._end_of(self._base) + self._grace_ms:
+        while (wait := self._wait_to_close(now)) is not None and wait <= 0:
             self._close_base(out)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
             self._show_forming(now, out)
@@ -141,11 +143,24 @@ class CandleBuilder:
         if self._base is None:
             return None
         waits = []
-        if not self._lines_down:
-            waits.append(self._end_of(self._base) + self._grace_ms - now.feed)
+        to_close = self._wait_to_close(now)
+        if to_close is not None:
+            waits.append(to_close)
         if self._dirty:
             waits.append(self._shown_local + self._forming_ms - now.local)
         return max(0, min(waits)) if waits else None
+
+    def _wait_to_close(self, now: Now) -> int | None:
+        """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
+
+        The grace must have passed by the feed's time and, since the last trade, by local time too: in a replay at many
+        times the pace a second of the feed is no time at all, and trades may still be on their way.
+        """
+        if self._base is None or self._lines_down:
+            return None
+        by_feed = self._end_of(self._base) + self._grace_ms - now.feed
+        by_local = self._traded_local + self._grace_ms - now.local
+        return max(by_feed, by_local)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy."""
@@ -193,8 +208,8 @@ class CandleBuilder:
                 continue
             if open_time > self._current.open_time:
                 self._advance_to(open_time, out)
+            self._jump = None  # the first trade stands on the far side of the hole; behind it nothing is missing
             self._current.add_trades(list(group))
-        self._jump = None
 
     @property
     def _current(self) -> Bucket:

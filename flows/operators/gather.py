@@ -6,6 +6,7 @@ Only what feeds candles and the trade store waits, and at most `hold_ms`; prices
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from flows.clock import FeedClock
 from flows.model import Kline, Pulse, Trade
 from flows.operators.parse import Batch, LineNews, Parsed
 
@@ -19,9 +20,13 @@ Keyed: TypeAlias = tuple[str, Any]
 class Gather:
     """Holds trades and klines by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
     release and the source has nothing more for the moment (`Pulse`). Line events release what came before them.
+
+    The feed's clock is set here, by trades alone, as they are released: so it is never ahead of trades that are still
+    held, nor of those on a line that is read more slowly than another, as when a recording is played at full speed.
     """
 
-    def __init__(self, *, hold_ms: int, monotonic_ms: Callable[[], int]) -> None:
+    def __init__(self, clock: FeedClock, *, hold_ms: int, monotonic_ms: Callable[[], int]) -> None:
+        self._clock = clock
         self._hold_ms = hold_ms
         self._monotonic_ms = monotonic_ms
         self._held: dict[tuple[str, type], list[Any]] = {}
@@ -31,7 +36,7 @@ class Gather:
     def __call__(self, items: list[Parsed]) -> list[Keyed]:
         """Batches that are large or old enough, trades of an instrument before its klines."""
         out: list[Keyed] = []
-        pulse = False
+        pulse = ends = False
         for item in items:
             if type(item) is Batch:
                 self._hold(item)
@@ -40,7 +45,8 @@ class Gather:
                 out.append((item.key, item.event))
             elif type(item) is Pulse:
                 pulse = True
-        if self._count and (self._count >= ENOUGH or (pulse and self._is_time())):
+                ends = ends or item.final
+        if self._count and (ends or self._count >= ENOUGH or (pulse and self._is_time())):
             self._release(out)
         return out
 
@@ -62,8 +68,11 @@ class Gather:
     def _release(self, out: list[Keyed]) -> None:
         if not self._count:
             return
-        for wanted in (True, False):
-            out.extend((key, events) for (key, kind), events in self._held.items() if issubclass(kind, Trade) is wanted)
+        trades = [(key, events) for (key, kind), events in self._held.items() if issubclass(kind, Trade)]
+        klines = [(key, events) for (key, kind), events in self._held.items() if not issubclass(kind, Trade)]
+        if trades:
+            self._clock.observe(max(events[-1].event_time for _, events in trades))
+        out += trades + klines
         self._held = {}
         self._count = 0
         self._released_ms = self._monotonic_ms()

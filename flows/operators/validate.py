@@ -8,7 +8,6 @@ from typing import Any, TypeAlias
 
 from msgspec import json, structs
 
-from flows.clock import FeedClock
 from flows.model import MARKET_FILL, AggregateTrade, BookTicker, Kline, MarketEvent, Rejected, Trade, timeframe_ms
 from flows.operators.parse import Batch, Parsed
 
@@ -19,35 +18,28 @@ _TIME_FIELDS = ("time", "event_time", "open_time", "close_time")
 
 
 class Validate:
-    """Refuses impossible events and lets the feed's clock see the newest exchange time.
+    """Refuses impossible events.
 
     A refused event is reported as JSON of the model, for its frame was shared with others and is no longer at hand.
     """
 
-    def __init__(self, clock: FeedClock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._rules: dict[type, _Rule | None] = {}
 
     def __call__(self, items: list[Parsed]) -> list[Parsed]:
         """Batches without their refused events, in the same order; an empty batch is dropped."""
         out: list[Parsed] = []
-        newest = 0
         for item in items:
             if type(item) is not Batch:
                 out.append(item)
                 continue
-            last = item.events[-1].event_time
-            if last >= MICROSECONDS_FROM:
+            if item.events[-1].event_time >= MICROSECONDS_FROM:
                 item.events = [_in_milliseconds(event) for event in item.events]
-                last = item.events[-1].event_time
-            newest = max(newest, last)
             rule = self._rule_for(item.events[0])
             if rule:
                 _refuse(item, rule, out)
             if item.events:
                 out.append(item)
-        if newest:
-            self._clock.observe(newest)
         return out
 
     def _rule_for(self, event: MarketEvent) -> "_Rule | None":

@@ -62,3 +62,30 @@ def official_klines(path: Path) -> list[dict[str, float]]:
     """Rows of an official kline file; what it does not tell is left out."""
     with path.open() as file:
         return [{name: float(value) for name, value in row.items() if value} for row in csv.DictReader(file)]
+
+
+def pepe_frames() -> list[bytes]:
+    """The day of PEPEUSDT as the frames of its aggTrade stream, with the file's own digits."""
+    archive = zipfile.ZipFile(recording("binance-spot-pepeusdt-2024-10-27") / "PEPEUSDT-aggTrades-2024-10-27.zip")
+    with archive.open(archive.namelist()[0]) as file:
+        return [
+            (
+                f'{{"stream":"pepeusdt@aggTrade","data":{{"e":"aggTrade","E":{time},"s":"PEPEUSDT","a":{number},'
+                f'"p":"{price}","q":"{quantity}","f":{first},"l":{last},"T":{time},"m":{maker.lower()},"M":true}}}}'
+            ).encode()
+            for number, price, quantity, first, last, time, maker, _ in csv.reader(io.TextIOWrapper(file))
+        ]
+
+
+def trx_frames() -> list[bytes]:
+    """48 minutes of TRXUSDT trades with times in microseconds."""
+    path = recording("binance-spot-trxusdt-2025-03-04") / "trade_stream_us.csv"
+    with path.open() as file:
+        return [
+            (
+                f'{{"stream":"{row["Stream"]}","data":{{"e":"trade","E":{row["EventTime"]},"s":"{row["Symbol"]}",'
+                f'"t":{row["TradeId"]},"p":"{row["Price"]}","q":"{row["Quantity"]}","T":{row["TransactionTime"]},'
+                f'"m":{"true" if row["IsBuyerMarketMaker"] == "1" else "false"},"M":true}}}}'
+            ).encode()
+            for row in csv.DictReader(file)
+        ]

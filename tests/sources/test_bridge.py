@@ -86,7 +86,7 @@ def test_every_frame_comes_once_and_in_order_between_the_line_events() -> None:
 def test_the_input_ends_with_a_pulse_and_deliveries_are_followed_by_one() -> None:
     with ThreadedVenue(send_hundred) as url:
         out = run(url, until=100)
-    assert isinstance(out[-1], Pulse)
+    assert out[-1] == Pulse(final=True)
 
 
 def test_small_polls_keep_the_order() -> None:

@@ -127,6 +127,21 @@ def test_periods_between_the_two_sides_of_a_gap_are_not_invented() -> None:
     assert [(summary(candle)[1], candle.status) for candle in closed(out)] == [(1, "partial")]
 
 
+def test_only_the_periods_at_the_hole_are_partial() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE)), at(MINUTE))
+    machine.on_events(Gap("binance", "BTCUSDT", 3, 3, BEGIN + MINUTE, BEGIN + MINUTE + 5), at(MINUTE + 300))
+    after = batch(trade(4, MINUTE + 5), trade(5, 2 * MINUTE), trade(6, 4 * MINUTE), trade(7, 5 * MINUTE))
+    out = machine.on_events(after, at(5 * MINUTE))
+    assert [(summary(candle)[1], candle.status) for candle in closed(out)] == [
+        (1, "partial"),
+        (2, "final"),
+        (3, "final"),
+        (4, "final"),
+    ]
+
+
 def test_a_candle_that_a_gap_reaches_back_into_is_published_again_as_partial() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0)), at(0))

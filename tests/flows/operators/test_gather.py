@@ -27,6 +27,12 @@ def test_the_first_events_go_with_the_first_pulse() -> None:
     assert Moment().gather([Batch(KEY, [trade(1, 0)]), Pulse()]) == [(KEY, [trade(1, 0)])]
 
 
+def test_the_final_pulse_waits_for_nothing() -> None:
+    moment = Moment()
+    moment.gather([Batch(KEY, [trade(1, 0)]), Pulse()])
+    assert moment.gather([Batch(KEY, [trade(2, 1)]), Pulse(final=True)]) == [(KEY, [trade(2, 1)])]
+
+
 def test_what_comes_within_the_hold_goes_together_when_it_is_over() -> None:
     moment = Moment()
     moment.gather([Batch(KEY, [trade(1, 0)]), Pulse()])

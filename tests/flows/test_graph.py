@@ -1,0 +1,163 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
+from msgspec import structs
+
+from flows.clock import FeedClock
+from flows.graph import Sinks, market_flow
+from flows.model import Candle, Incident, MarketData, Pulse, RawFrames, Rejected, TradeBatch
+from flows.settings import Feed
+from sources.binance.parse import BinanceParser
+from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
+
+QUOTE_ULPS = 4
+
+
+class Outcome:
+    """Everything that came out of a flow."""
+
+    def __init__(self) -> None:
+        self.candles: list[Candle] = []
+        self.trades: list[tuple[str, TradeBatch]] = []
+        self.broadcast: list[tuple[str, list[Any]]] = []
+        self.rejects: list[Rejected] = []
+        self.incidents: list[Incident] = []
+
+    @property
+    def sinks(self) -> Sinks:
+        return Sinks(
+            candles=TestingSink(self.candles),
+            trades=TestingSink(self.trades),
+            broadcast=TestingSink(self.broadcast),
+            rejects=TestingSink(self.rejects),
+            incidents=TestingSink(self.incidents),
+        )
+
+    def closed(self, timeframe: str) -> dict[int, Candle]:
+        """The last version of each closed candle, without the moment that it was made at."""
+        return {
+            c.open_time: structs.replace(c, event_time=0)
+            for c in self.candles
+            if c.is_closed and c.timeframe == timeframe
+        }
+
+    @property
+    def trade_ids(self) -> list[int]:
+        return [trade.id for _, batch in self.trades for trade in batch.trades]
+
+
+def play(frames: list[bytes], *, venue: str = "binance", poll: int = 500, workers: int = 1, **feed: Any) -> Outcome:
+    """The frames through the real flow, so many a poll."""
+    items: list[Any] = []
+    for start in range(0, len(frames), poll):
+        chunk = frames[start : start + poll]
+        for line in ("market", "public"):
+            payloads = [frame for frame in chunk if line_of(frame) == line]
+            if payloads:
+                items.append(RawFrames(line, payloads, 0))
+        items.append(Pulse())
+    items.append(Pulse(final=True))
+    outcome = Outcome()
+    # the local clock stands: only the feed's own time closes anything
+    flow = market_flow(
+        source=TestingSource(items, batch_size=3),
+        parser=BinanceParser(venue),
+        feed=Feed(venue=venue, symbols=("X",), **feed),  # type: ignore[arg-type]
+        sinks=outcome.sinks,
+        clock=FeedClock(lambda: 0),
+    )
+    if workers > 1:
+        cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    else:
+        run_main(flow)
+    return outcome
+
+
+def assert_equal(ours: dict[int, Candle], official: list[dict[str, float]], *, but_quote: bool = False) -> None:
+    names = {"count": "trades", "taker_buy_base": "taker_buy_volume", "taker_buy_quote": "taker_buy_quote_volume"}
+    for row in official:
+        candle = ours[int(row["open_time_ms"])]
+        for name, value in row.items():
+            if name == "open_time_ms" or (but_quote and "quote" in name):
+                continue
+            tolerance = QUOTE_ULPS * 2**-52 if "quote" in name else 0
+            assert getattr(candle, names.get(name, name)) == pytest.approx(value, rel=tolerance, abs=0), (candle, name)
+
+
+def test_a_day_of_pepeusdt_equals_the_official_candles() -> None:
+    outcome = play(pepe_frames(), timeframes=("1m", "3m", "30m", "1d"))
+    folder = recording("binance-spot-pepeusdt-2024-10-27")
+    for timeframe, count in (("3m", 480), ("30m", 48)):
+        official = official_klines(folder / f"binance_spot_PEPEUSDT_{timeframe}_2024-10-27.csv")
+        # the end of input closes nothing: the last period is still forming, and right
+        last = {c.open_time: c for c in outcome.candles if c.timeframe == timeframe and not c.is_closed}
+        assert len(official) == count
+        assert_equal(last | outcome.closed(timeframe), official)
+        assert len(outcome.closed(timeframe)) == count - 1
+    [day] = official_klines(folder / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
+    [forming] = [c for c in outcome.candles if c.timeframe == "1d"][-1:]
+    assert_equal({forming.open_time: forming}, [day])
+    assert (outcome.rejects, outcome.incidents) == ([], [])
+    assert outcome.trade_ids == list(range(outcome.trade_ids[0], outcome.trade_ids[0] + 57_229))
+
+
+@pytest.mark.parametrize("symbol", ["btcusdt", "ethusdt"])
+def test_spot_trades_equal_the_official_five_minutes(symbol: str) -> None:
+    folder = recording("binance-spot-2024-08-08")
+    frames = [f for path in sorted(folder.glob(f"{symbol}_*.gz")) for f in frames_of(path)]
+    outcome = play(frames, streams=("trade",))
+    official = official_klines(
+        recording("official-klines") / f"binance_spot_{symbol.upper()}_5m_2024-08-08T2355_10m.csv"
+    )
+    assert len(official) == 2
+    assert_equal(outcome.closed("5m"), official)
+    assert outcome.rejects == []
+
+
+def test_usdm_trades_equal_the_official_minutes() -> None:
+    frames = list(frames_of(recording("binance-usdm-2024-08-08") / "btcusdt_20240808.gz"))
+    outcome = play(frames, venue="binance-usdm", streams=("trade",))
+    path: Path = recording("official-klines") / "binance_usdm_BTCUSDT_1m_2024-08-08T2354_12m.csv"
+    first_whole = 1_723_161_300_000  # the recording begins at 23:54:15 and ends before midnight
+    ours = outcome.closed("1m") | {c.open_time: c for c in outcome.candles if not c.is_closed and c.timeframe == "1m"}
+    official = [row for row in official_klines(path) if first_whole <= row["open_time_ms"] < first_whole + 300_000]
+    assert len(official) == 5
+    assert_equal(ours, official)
+    assert (outcome.rejects, outcome.incidents) == ([], [])
+
+
+def test_trades_in_microseconds_equal_the_official_five_minutes() -> None:
+    outcome = play(trx_frames(), streams=("trade",))
+    folder = recording("binance-spot-trxusdt-2025-03-04")
+    official = official_klines(folder / "binance_spot_TRXUSDT_5m_2025-03-04T0000_45m.csv")
+    assert len(official) == 9
+    assert_equal(outcome.closed("5m"), official)
+
+
+@pytest.mark.parametrize(("poll", "workers"), [(1, 1), (37, 1), (5_000, 1), (500, 2)])
+def test_neither_polls_nor_workers_change_a_candle(poll: int, workers: int) -> None:
+    frames = trx_frames()
+    expected = play(frames, streams=("trade",)).closed("5m")
+    assert play(frames, streams=("trade",), poll=poll, workers=workers).closed("5m") == expected
+
+
+def test_what_the_broadcast_gets() -> None:
+    outcome = play(trx_frames()[:600], streams=("trade",))
+    items = [item for _, batch in outcome.broadcast for item in batch]
+    assert {type(item) for item in items} == {MarketData, Candle, TradeBatch}
+    assert [c for c in items if isinstance(c, Candle)] == outcome.candles
+    assert [i.id for b in items if isinstance(b, TradeBatch) for i in b.trades] == outcome.trade_ids
+
+
+def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:
+    frames = trx_frames()
+    outcome = play(frames[:200] + frames[210:], streams=("trade",))
+    missing = [json.loads(frame)["data"]["t"] for frame in frames[200:210]]
+    [incident] = outcome.incidents
+    assert (incident.kind, incident.first_id, incident.last_id) == ("gap", missing[0], missing[-1])
+    time = json.loads(frames[200])["data"]["T"] // 1_000
+    assert outcome.closed("1m")[time - time % 60_000].status == "partial"
+    assert outcome.closed("5m")[1_741_047_600_000].status == "final"  # later ones are whole again

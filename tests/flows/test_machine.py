@@ -1,0 +1,131 @@
+from typing import Any
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.operators import StatefulBatchLogic
+from bytewax.testing import TestingSink, TestingSource, run_main
+
+from flows.clock import FeedClock, Now
+from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, Ask, MachineLogic, machine, refuse_asks
+from tests.fakes.trades import BEGIN, trade
+
+
+class Echo:
+    """Gives what it gets; has one timer, at a time of the feed."""
+
+    def __init__(self, key: str, state: Any, *, due_at: int | None = None) -> None:
+        self.key = key
+        self.seen = list(state or [])
+        self.due_at = due_at
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        self.seen.append(events)
+        return [events]
+
+    def on_timer(self, now: Now) -> list[Any]:
+        self.due_at = None
+        return ["timer"]
+
+    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+        return [(ask.what, answer)]
+
+    def on_end(self, now: Now) -> list[Any]:
+        return ["end"]
+
+    def due_in(self, now: Now) -> int | None:
+        return None if self.due_at is None else max(0, self.due_at - now.feed)
+
+    def snapshot(self) -> list[Any]:
+        return list(self.seen)
+
+
+class Asking(Echo):
+    """Asks for whatever it gets."""
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        return [Ask(events), "given"]
+
+
+def clock_at(local: list[int], feed: int = BEGIN) -> FeedClock:
+    clock = FeedClock(lambda: local[0])
+    clock.observe(feed)
+    return clock
+
+
+def test_everything_of_a_key_goes_to_its_machine_and_the_end_too() -> None:
+    out: list[Any] = []
+    flow = Dataflow("test")
+    up = op.input("in", flow, TestingSource([("a", [1]), ("b", [2]), ("a", [3])], batch_size=10))
+    keyed: Any = op.flat_map_batch("as_news", up, lambda items: [(key, str(value)) for key, value in items])
+    op.output("out", machine("machine", keyed, Echo, clock_at([0])), TestingSink(out))
+    run_main(flow)
+    assert sorted(out) == [("a", "[1]"), ("a", "[3]"), ("a", "end"), ("b", "[2]"), ("b", "end")]
+
+
+def test_a_timer_that_is_due_goes_after_what_has_arrived() -> None:
+    local = [0]
+    logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 50), clock=clock_at(local))
+    logic.on_batch([("k", "first")])
+    logic.notify_at()
+    local[0] = 60
+    assert logic.on_batch([("k", "second")]) == (["second", "timer"], StatefulBatchLogic.RETAIN)
+
+
+def test_timers_are_never_far_away() -> None:
+    local = [0]
+    logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 10**9), clock=clock_at(local))
+    logic.on_batch([("k", "x")])
+    far = logic.notify_at()
+    near = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 10), clock=clock_at(local))
+    near.on_batch([("k", "x")])
+    soon = near.notify_at()
+    assert far is not None
+    assert soon is not None
+    assert 0 < (far - soon).total_seconds() * 1_000 <= HEARTBEAT_MS
+
+
+def test_being_woken_for_nothing_does_nothing() -> None:
+    logic = MachineLogic(None, lambda key, state: Echo(key, state, due_at=BEGIN + 50), clock=clock_at([0]))
+    logic.on_batch([("k", "x")])
+    assert logic.on_notify() == ([], StatefulBatchLogic.RETAIN)
+
+
+def test_newer_events_move_the_feeds_time() -> None:
+    clock = clock_at([0])
+    logic = MachineLogic(None, Echo, clock=clock)
+    logic.on_batch([("k", [trade(1, 5_000)])])
+    assert clock.now().feed == BEGIN + 5_000
+
+
+def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> None:
+    asked: list[Any] = []
+    logic = MachineLogic(
+        None, Asking, clock=clock_at([0]), runner=lambda key, ask, answer: asked.append((key, ask, answer))
+    )
+    assert logic.on_batch([("k", "trades 7 to 9")]) == (["given"], StatefulBatchLogic.RETAIN)
+    [(key, ask, answer)] = asked
+    assert (key, ask) == ("k", Ask("trades 7 to 9"))
+    assert logic.notify_at() is not None  # it looks for the answer every few milliseconds
+    answer(["t7", "t8", "t9"])
+    assert logic.on_notify() == ([("trades 7 to 9", ["t7", "t8", "t9"])], StatefulBatchLogic.RETAIN)
+    assert logic.notify_at() is None
+    assert ANSWER_POLL_MS < HEARTBEAT_MS
+
+
+def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
+    logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=refuse_asks)
+    logic.on_batch([("k", "x")])
+    [(what, error)] = logic.on_notify()[0]
+    assert what == "x"
+    assert isinstance(error, LookupError)
+
+
+def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:
+    local = [0]
+    first = MachineLogic(None, Echo, clock=clock_at(local))
+    first.on_batch([("k", "x")])
+    again = MachineLogic(first.snapshot(), lambda key, state: Echo(key, state, due_at=BEGIN + 5), clock=clock_at(local))
+    assert again.snapshot() == ("k", ["x"])
+    assert again.notify_at() is not None
+    local[0] = 5
+    assert again.on_notify()[0] == ["timer"]

@@ -1,0 +1,38 @@
+import pickle
+
+import pytest
+
+from flows.model import AggregateTrade, Candle, Instrument, Trade, timeframe_ms
+
+
+@pytest.mark.parametrize(
+    ("timeframe", "ms"), [("1m", 60_000), ("15m", 900_000), ("4h", 14_400_000), ("1d", 86_400_000)]
+)
+def test_timeframes(timeframe: str, ms: int) -> None:
+    assert timeframe_ms(timeframe) == ms
+
+
+@pytest.mark.parametrize("timeframe", ["", "m", "0m", "1", "7m", "1w", "1M", "2d", "-1m", "1 m"])
+def test_what_is_no_timeframe_is_named(timeframe: str) -> None:
+    with pytest.raises(ValueError, match="is no timeframe"):
+        timeframe_ms(timeframe)
+
+
+def test_an_instruments_key_leads_back_to_it() -> None:
+    instrument = Instrument("binance-usdm", "BTCUSDT")
+    assert (instrument.key, Instrument.of(instrument.key)) == ("binance-usdm:BTCUSDT", instrument)
+
+
+def test_a_trade_covers_itself_and_an_aggregate_what_it_says() -> None:
+    plain = Trade("X", 5, 1, 1.0, 1.0, buyer_is_maker=True, event_time=1)
+    assert (plain.first_id, plain.last_id) == (5, 5)
+    whole = AggregateTrade(
+        symbol="X", id=5, time=1, price=1.0, quantity=1.0, buyer_is_maker=True, event_time=1, first_id=8, last_id=9
+    )
+    again = pickle.loads(pickle.dumps(whole))
+    assert (again, again.first_id, again.last_id) == (whole, 8, 9)
+
+
+def test_a_candle_ends_with_its_last_millisecond() -> None:
+    candle = Candle("binance", "X", "5m", 0, *([1.0] * 6), 1, 1.0, 1.0, 1, 1, is_closed=True, status="final")
+    assert candle.close_time == 299_999
