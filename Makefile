@@ -37,8 +37,9 @@ bench: $(READY)  ## speed, as ratios within one run
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
 
-picture: $(READY)  ## the picture of the flow in the README, from the flow itself
+picture: $(READY)  ## brings the picture of the flow and the table of settings in the README up to date
 	$(RUN) -m tests.picture
+	$(RUN) -m tests.settings_table
 
 clean:     ## forgets the environment; data/ stays
 	rm -rf $(VENV)

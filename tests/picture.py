@@ -1,0 +1,42 @@
+"""The picture of the flow in the README, drawn by Bytewax's own visualiser: `python -m tests.picture` brings it up
+to date.
+"""
+
+from pathlib import Path
+
+from bytewax.testing import TestingSink, TestingSource
+from bytewax.visualize import to_mermaid
+
+from flows.graph import Sinks, market_flow
+from flows.settings import Feed
+from sources.binance.parse import BinanceParser
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- flow: begin -->", "<!-- flow: end -->"
+
+
+def picture() -> str:
+    """The flow with all its branches, as a Mermaid block."""
+    flow = market_flow(
+        source=TestingSource([]),
+        parser=BinanceParser("binance"),
+        feed=Feed(),
+        sinks=Sinks(*(TestingSink([]) for _ in Sinks.__struct_fields__)),
+    )
+    return f"```mermaid\n{to_mermaid(flow).strip()}\n```"
+
+
+def current() -> str:
+    """The picture that the README shows."""
+    return README.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+
+
+def main() -> None:
+    """Puts the picture into the README."""
+    before, _, rest = README.read_text().partition(BEGIN)
+    _, _, after = rest.partition(END)
+    README.write_text(f"{before}{BEGIN}\n{picture()}\n{END}{after}")
+
+
+if __name__ == "__main__":
+    main()
