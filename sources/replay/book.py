@@ -1,7 +1,7 @@
 """An order book as a client keeps it: a snapshot, and the differences after it. Levels stay the exchange's own text."""
 
+from bisect import bisect_left, insort
 from collections.abc import Iterable
-from itertools import islice
 from typing import Any
 
 import msgspec
@@ -46,38 +46,38 @@ class Book:
         self.last_id = snapshot.last_id
         self.event_time = snapshot.event_time
         self.transaction_time = snapshot.transaction_time
-        self.bid_levels = dict(snapshot.bids)
-        """Quantity by price, in no order."""
-        self.ask_levels = dict(snapshot.asks)
+        self._bids = _Side(snapshot.bids)
+        self._asks = _Side(snapshot.asks)
 
     def apply(self, update: DepthUpdate) -> None:
         """Takes a diff; one that the book already contains changes nothing."""
         if update.last_id <= self.last_id:
             return
-        _change(self.bid_levels, update.bids)
-        _change(self.ask_levels, update.asks)
+        self._bids.change(update.bids)
+        self._asks.change(update.asks)
         self.last_id = update.last_id
         self.event_time, self.transaction_time = update.event_time, update.transaction_time
 
     def bids(self, limit: int) -> list[Level]:
         """The best bids, highest first."""
-        return list(islice(sorted(self.bid_levels.items(), key=_price, reverse=True), limit))
+        return self._bids.highest(limit)
 
     def asks(self, limit: int) -> list[Level]:
         """The best asks, lowest first."""
-        return list(islice(sorted(self.ask_levels.items(), key=_price), limit))
+        return self._asks.lowest(limit)
 
     def best_bid(self) -> Level | None:
         """The highest bid; None on an empty side."""
-        return max(self.bid_levels.items(), key=_price, default=None)
+        return next(iter(self.bids(1)), None)
 
     def best_ask(self) -> Level | None:
         """The lowest ask; None on an empty side."""
-        return min(self.ask_levels.items(), key=_price, default=None)
+        return next(iter(self.asks(1)), None)
 
     def changes_to(self, other: "Book") -> tuple[list[Level], list[Level]]:
         """The bids and asks of a diff that turns this book into the other."""
-        return _changes(self.bid_levels, other.bid_levels), _changes(self.ask_levels, other.ask_levels)
+        theirs = other._bids, other._asks  # noqa: SLF001  # of its own kind
+        return self._bids.changes_to(theirs[0]), self._asks.changes_to(theirs[1])
 
     def snapshot(self, limit: int, kind: MarketKind) -> dict[str, Any]:
         """The REST answer of this moment."""
@@ -85,26 +85,41 @@ class Book:
         return {"lastUpdateId": self.last_id, **times, "bids": self.bids(limit), "asks": self.asks(limit)}
 
 
-def _price(level: Level) -> float:
-    return float(level[0])
+class _Side:
+    """Quantity by price, and the prices in order."""
+
+    def __init__(self, levels: Iterable[Level]) -> None:
+        self.quantities = dict(levels)
+        self._order = sorted((float(price), price) for price in self.quantities)
+
+    def change(self, levels: Iterable[Level]) -> None:
+        for price, quantity in levels:
+            known = price in self.quantities
+            if not _is_zero(quantity):
+                self.quantities[price] = quantity
+                if not known:
+                    insort(self._order, (float(price), price))
+            elif known:
+                del self.quantities[price]
+                del self._order[bisect_left(self._order, (float(price), price))]
+
+    def lowest(self, limit: int) -> list[Level]:
+        return [(price, self.quantities[price]) for _, price in self._order[:limit]]
+
+    def highest(self, limit: int) -> list[Level]:
+        return [(price, self.quantities[price]) for _, price in self._order[: -limit - 1 : -1]]
+
+    def changes_to(self, other: "_Side") -> list[Level]:
+        old, new = self.quantities, other.quantities
+        gone = [(price, _zero_like(quantity)) for price, quantity in old.items() if price not in new]
+        return gone + [level for level in new.items() if old.get(level[0]) != level[1]]
 
 
 def _is_zero(quantity: str) -> bool:
     return not quantity.strip("0.")
 
 
-def _change(side: dict[str, str], levels: Iterable[Level]) -> None:
-    for price, quantity in levels:
-        if _is_zero(quantity):
-            side.pop(price, None)
-        else:
-            side[price] = quantity
-
-
-def _changes(old: dict[str, str], new: dict[str, str]) -> list[Level]:
-    gone = [
-        (price, "0" if "." not in quantity else "0." + "0" * len(quantity.partition(".")[2]))
-        for price, quantity in old.items()
-        if price not in new
-    ]
-    return gone + [level for level in new.items() if old.get(level[0]) != level[1]]
+def _zero_like(quantity: str) -> str:
+    """Zero with the decimals of another quantity."""
+    _, point, fraction = quantity.partition(".")
+    return "0" + point + "0" * len(fraction)

@@ -132,7 +132,7 @@ class Ladder:
             if best not in side.lots:
                 side.put(best, self._draw_lots())
                 self.update_id += 1
-            for _ in range(_CHURN):
+            for _ in range(_CHURN if len(side.lots) >= _LEVELS else 3 * _CHURN):
                 self._add_level(side, best, step)
             for tick in side.worst(max(len(side.lots) - _MOST_LEVELS, 0)):
                 side.put(tick, 0)

@@ -19,6 +19,7 @@ from sources.replay.history_files import read_history
 from sources.replay.intervals import MINUTE_MS
 from sources.replay.laps import SymbolLaps, lap_ms, reel_of
 from sources.replay.market import Market, MarketKind
+from sources.replay.paces import LAG_MS
 from sources.replay.playback import Playback
 from sources.replay.recordings import Line, is_of_market, is_recording, read_lines
 from sources.replay.reel import Reel
@@ -118,7 +119,7 @@ def _span(tapes: Sequence[SymbolTape]) -> tuple[int, int]:
         series += [tape.trades["due"], tape.aggregates["due"]]
         begins += [int(due[0]) for due in series if due.len()]
         ends += [int(due[-1]) for due in series if due.len()]
-        ends += [] if tape.end_ms is None else [tape.end_ms]
+        ends += [] if tape.end_ms is None else [tape.end_ms + LAG_MS]
     if not begins:
         raise ValueError("the tapes hold no message")
     return min(begins), max(ends)

@@ -30,12 +30,16 @@ def test_futures_trade_names_its_fill() -> None:
 
 def test_aggregates() -> None:
     assert USDM.aggregates(AGGREGATES) == [
-        b'{"e":"aggTrade","E":1001,"s":"BTCUSDT","a":3,"p":"61800.30","q":"0.006","nq":"0.006",'
-        b'"f":7,"l":9,"T":1000,"m":false,"st":1}'
+        (
+            b'{"e":"aggTrade","E":1001,"s":"BTCUSDT","a":3,"p":"61800.30","q":"0.006","nq":"0.006",'
+            b'"f":7,"l":9,"T":1000,"m":false,"st":1}'
+        )
     ]
     assert SPOT.aggregates(AGGREGATES) == [
-        b'{"e":"aggTrade","E":1001,"s":"BTCUSDT","a":3,"p":"6180.03000000","q":"0.00006000",'
-        b'"f":7,"l":9,"T":1000,"m":false,"M":true}'
+        (
+            b'{"e":"aggTrade","E":1001,"s":"BTCUSDT","a":3,"p":"6180.03000000","q":"0.00006000",'
+            b'"f":7,"l":9,"T":1000,"m":false,"M":true}'
+        )
     ]
 
 

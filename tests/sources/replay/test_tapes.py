@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import math
 from collections.abc import Iterable
 from decimal import Decimal
 from pathlib import Path
@@ -45,7 +46,11 @@ def closed(messages: Iterable[Message]) -> dict[int, dict[str, Any]]:
 
 def assert_equal(klines: dict[int, dict[str, Any]], expected: dict[int, dict[str, float]]) -> None:
     for open_ms, fields in expected.items():
-        assert {name: float(klines[open_ms][name]) for name in fields} == fields
+        found = {name: float(klines[open_ms][name]) for name in fields}
+        # The official files have been through float64, in which a day's quote volume lacks its last digit.
+        if abs(found.get("q", 0.0) - fields.get("q", 0.0)) <= math.ulp(fields.get("q", 0.0)):
+            found |= {name: fields[name] for name in ("q",) if name in fields}
+        assert found == fields
 
 
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
@@ -131,10 +136,10 @@ def test_the_first_snapshot_fits_into_the_diffs() -> None:
 
 def test_one_tape_of_diffs_serves_every_speed() -> None:
     streams = [f"btcusdt@depth{speed}" for speed in ("", "@0ms", "@100ms", "@500ms")]
-    first, *others = (play(load_tapes([SPOT], kind="spot"), stream) for stream in streams)
+    messages = play(load_tapes([SPOT], kind="spot"), *streams)
+    first, *others = ([message.data for message in messages if message.stream == stream] for stream in streams)
     assert len(first) > 6000
-    for other in others:
-        assert [message.data for message in other] == [message.data for message in first]
+    assert others == [first] * 3
 
 
 def test_partial_depth_is_the_top_of_the_book() -> None:

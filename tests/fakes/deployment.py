@@ -1,0 +1,123 @@
+"""A whole deployment on loopback: the flow in a process of its own, and a client of its hub."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.asyncio.client import ClientConnection, connect
+
+ROOT = Path(__file__).parents[2]
+START_S = 60
+"""Longest wait for something that should take a second: a bound for broken runs, not a measure."""
+
+
+def free_port() -> int:
+    """A port that nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class RunningFlow:
+    """The flow as `python -m bytewax.run flows.main` in `folder`, told by the environment."""
+
+    def __init__(self, process: asyncio.subprocess.Process, hub_url: str, log: Path) -> None:
+        self._process = process
+        self.hub_url = hub_url
+        self.log = log
+
+    async def stop(self, number: int = signal.SIGTERM) -> int:
+        """Sends a signal and gives the exit code."""
+        self._process.send_signal(number)
+        return await asyncio.wait_for(self._process.wait(), START_S)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    def said(self) -> str:
+        """Its log so far."""
+        return self.log.read_text()
+
+
+@asynccontextmanager
+async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncIterator[RunningFlow]:
+    """Starts the flow; settings as `feed__symbols=[…]`. Yields as soon as its hub listens."""
+    port = free_port()
+    chosen = {"hub__port": port, "log__format": "json"} | settings
+    environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
+    log = folder / "flow.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bytewax.run", "flows.main", *flags,
+            cwd=folder, stdout=out, stderr=out,
+            env={**os.environ, **environment, "PYTHONPATH": str(ROOT), "RUST_BACKTRACE": "0"},
+        )  # fmt: skip
+    try:
+        await _until_listening(port, process, log)
+        yield RunningFlow(process, f"ws://127.0.0.1:{port}/ws", log)
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+def _as_text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+async def _until_listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+    async with asyncio.timeout(START_S):
+        while True:
+            if process.returncode is not None:
+                raise RuntimeError(f"the flow ended with {process.returncode}:\n{log.read_text()}")
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+            except OSError:
+                await asyncio.sleep(0.05)
+                continue
+            writer.close()
+            await writer.wait_closed()
+            return
+
+
+class HubClient:
+    """A client of the hub that keeps everything it was told."""
+
+    def __init__(self, hub: ClientConnection) -> None:
+        self._hub = hub
+        self.messages: list[dict[str, Any]] = []
+
+    async def subscribe(self, *channels: str) -> None:
+        """Asks for channels and waits until the hub has confirmed it."""
+        await self._hub.send(json.dumps({"op": "subscribe", "channels": channels}))
+        await self.until(lambda message: message.get("type") == "Subscribed")
+
+    async def until(self, wanted: Any) -> dict[str, Any]:
+        """Reads on until a message is as wanted, and gives it."""
+        async with asyncio.timeout(START_S):
+            while True:
+                message: dict[str, Any] = json.loads(await self._hub.recv())
+                self.messages.append(message)
+                if wanted(message):
+                    return message
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        """The data of all messages of a type, in order."""
+        return [message["data"] for message in self.messages if message["type"] == kind]
+
+
+@asynccontextmanager
+async def hub_client(url: str) -> AsyncIterator[HubClient]:
+    """Connects to a hub."""
+    async with connect(url, max_size=None, max_queue=None) as hub:
+        yield HubClient(hub)
