@@ -1,0 +1,142 @@
+"""What stands between the flow's thread and the thread that writes trades: a bounded queue of batches."""
+
+import threading
+from collections import deque
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+from flows.model import TradeBatch
+
+
+class Loss(Struct):
+    """Trades of one symbol that found no room while the store was away."""
+
+    symbol: str
+    trades: int
+    first_id: int
+    last_id: int
+    begin: int
+    """Time of the first, ms UTC."""
+    end: int
+    """Time of the last."""
+
+    def include(self, batch: TradeBatch) -> None:
+        """Counts a further batch."""
+        self.trades += len(batch.trades)
+        self.first_id = min(self.first_id, batch.trades[0].id)
+        self.last_id = max(self.last_id, batch.trades[-1].id)
+        self.begin = min(self.begin, batch.trades[0].time)
+        self.end = max(self.end, batch.trades[-1].time)
+
+
+class TradeBuffer:
+    """Holds at most `capacity` trades (and whatever one batch exceeds that by), counting those being written.
+
+    At the bound `put` waits for room while the store works, so a fast replay runs at the store's pace. While the store
+    fails, or once the buffer is closed, it never waits: new batches are dropped and counted, and what is held stays. So
+    what is lost is the newest, which an exchange still gives out.
+    """
+
+    def __init__(self, *, capacity: int) -> None:
+        self._capacity = capacity
+        self._batches: deque[TradeBatch] = deque()
+        self._held = 0
+        self._accepted = 0
+        self._stored = 0
+        self._failing = False
+        self._closed = False
+        self._flushing = False
+        self._losses: dict[str, Loss] = {}
+        self._changed = threading.Condition()
+
+    def put(self, batches: Iterable[TradeBatch]) -> None:
+        """Takes batches; from the flow's thread."""
+        with self._changed:
+            for batch in batches:
+                if not self._has_room():
+                    self._lose(batch)
+                elif batch.trades:
+                    self._batches.append(batch)
+                    self._held += len(batch.trades)
+                    self._accepted += len(batch.trades)
+
+    def _has_room(self) -> bool:
+        if self._held >= self._capacity:
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._failing or self._closed or self._held < self._capacity)
+        return self._held < self._capacity and not self._closed
+
+    def _lose(self, batch: TradeBatch) -> None:
+        if not batch.trades:
+            return
+        if batch.symbol not in self._losses:
+            first = batch.trades[0]
+            self._losses[batch.symbol] = Loss(batch.symbol, 0, first.id, first.id, first.time, first.time)
+        self._losses[batch.symbol].include(batch)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Waits until it is time to write: `timeout_s` are over, the buffer is full or to be flushed, or it is closed.
+        False when it is closed.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._urgent() or self._closed, timeout_s)
+            return not self._closed
+
+    def _urgent(self) -> bool:
+        return not self._failing and (self._flushing or self._held >= self._capacity)
+
+    def take(self, *, most_trades: int) -> list[TradeBatch]:
+        """The oldest batches, at least one and then up to `most_trades`; they count as held until `settle`."""
+        with self._changed:
+            taken: list[TradeBatch] = []
+            count = 0
+            while self._batches and (not taken or count + len(self._batches[0].trades) <= most_trades):
+                taken.append(self._batches.popleft())
+                count += len(taken[-1].trades)
+            return taken
+
+    def put_back(self, batches: list[TradeBatch], *, failing: bool) -> None:
+        """Returns what could not be written; `failing` says that the store cannot be expected to take it soon."""
+        with self._changed:
+            self._batches.extendleft(reversed(batches))
+            self._failing = failing
+            self._changed.notify_all()
+
+    def settle(self, trades: int) -> None:
+        """So many of the taken trades are stored for good."""
+        with self._changed:
+            self._held -= trades
+            self._stored += trades
+            self._failing = False
+            self._flushing = self._flushing and self._stored < self._accepted
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until all that was put before is stored; False when `timeout_s` did not suffice."""
+        with self._changed:
+            target = self._accepted
+            self._flushing = self._stored < target
+            self._changed.notify_all()
+            return self._changed.wait_for(lambda: self._stored >= target, timeout_s)
+
+    def close(self) -> None:
+        """Nothing is taken in any more, and nobody waits any more."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def take_losses(self) -> list[Loss]:
+        """What was dropped since this was last asked."""
+        with self._changed:
+            losses, self._losses = list(self._losses.values()), {}
+            return losses
+
+    def take_rest(self) -> list[Loss]:
+        """Gives up what is still held. The answer is all that was lost, this included."""
+        with self._changed:
+            while self._batches:
+                batch = self._batches.popleft()
+                self._held -= len(batch.trades)
+                self._lose(batch)
+        return self.take_losses()

@@ -1,0 +1,258 @@
+"""How trades are laid out in the store: one record a symbol and second, later one a symbol and minute.
+
+Key: `trades:{symbol}:{unix_timestamp_ms}`, the start of the period, 13 digits: keys sort by time until the year 2286.
+
+Value: a MessagePack map from column name to one blob each, little-endian, without a header, all of the same number of
+rows, in the order of the trade ids. Each reads in one line, e.g. `numpy.frombuffer(record["price"], "<f8")`.
+
+| column | element | |
+|---|---|---|
+| `id` | int64 | the trade's id, or the aggregate's |
+| `first_id`, `last_id` | int64 | raw trade ids it covers; left out together where both equal `id` |
+| `time` | int64 | exchange time, ms UTC |
+| `price`, `quantity` | float64 | |
+| `buyer_is_maker` | uint8 | 1: the taker sold |
+| `fill` | uint8 | index into `FILLS`; left out where every trade is a `MARKET` fill |
+
+Blobs of whole numbers join by concatenation, which keeps rewriting a second cheap; zstd finds the rest.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from operator import attrgetter, le, lt
+from struct import calcsize, pack, unpack
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from flows.model import MARKET_FILL, AggregateTrade, Trade
+
+SECOND_MS = 1_000
+MINUTE_MS = 60_000
+END_MS = 9_999_999_999_999
+"""The last time that a key can hold."""
+
+FILLS = (MARKET_FILL, "INSURANCE_FUND", "ADL", "NA", "OTHER")
+"""Kinds of fill by their stored code; one that is not known is kept as the last."""
+
+_PREFIX = b"trades:"
+_OTHER = len(FILLS) - 1
+_MARKET_ONLY = {MARKET_FILL}
+_FILL_CODES = {name: code for code, name in enumerate(FILLS)}
+_FORMS = {
+    "id": "q",
+    "first_id": "q",
+    "last_id": "q",
+    "time": "q",
+    "price": "d",
+    "quantity": "d",
+    "buyer_is_maker": "B",
+    "fill": "B",
+}
+_TYPES = {"q": pl.Int64(), "d": pl.Float64(), "B": pl.UInt8()}
+_BY_ID = attrgetter("id")
+_Row = tuple[Any, ...]
+
+
+class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+    """A record's value. Ids rise strictly; an empty optional column means what the table above says."""
+
+    id: bytes
+    first_id: bytes = b""
+    last_id: bytes = b""
+    time: bytes
+    price: bytes
+    quantity: bytes
+    buyer_is_maker: bytes
+    fill: bytes = b""
+
+    def __len__(self) -> int:
+        """Number of trades."""
+        return len(self.buyer_is_maker)
+
+    def column(self, name: str) -> bytes:
+        """The blob of any column, also of one that is left out."""
+        blob: bytes = getattr(self, name)
+        return blob or (bytes(len(self)) if name == "fill" else self.id)
+
+    def part(self, begin: int, end: int) -> "TradeColumns":
+        """The trades from the `begin`-th up to the `end`-th, exclusive."""
+        wide = slice(8 * begin, 8 * end)
+        return TradeColumns(
+            id=self.id[wide],
+            first_id=self.first_id[wide],
+            last_id=self.last_id[wide],
+            time=self.time[wide],
+            price=self.price[wide],
+            quantity=self.quantity[wide],
+            buyer_is_maker=self.buyer_is_maker[begin:end],
+            fill=self.fill[begin:end],
+        )
+
+    def rows(self) -> Iterator[_Row]:
+        """The trades one by one, in the order of the columns."""
+        return zip(*(unpack(f"<{len(self)}{form}", self.column(name)) for name, form in _FORMS.items()), strict=True)
+
+
+encode_record = msgspec.msgpack.Encoder().encode
+decode_record = msgspec.msgpack.Decoder(TradeColumns).decode
+
+
+def second_of(time_ms: int) -> int:
+    """Start of the second that a time lies in."""
+    return time_ms - time_ms % SECOND_MS
+
+
+def minute_of(time_ms: int) -> int:
+    """Start of the minute that a time lies in."""
+    return time_ms - time_ms % MINUTE_MS
+
+
+def encode_key(symbol: str, start_ms: int) -> bytes:
+    """Key of the record of a symbol that starts at `start_ms`; times that no key can hold count as the nearest."""
+    return b"%b%b:%013d" % (_PREFIX, symbol.encode(), min(max(start_ms, 0), END_MS))
+
+
+def decode_start(key: Any) -> int:
+    """Start of the record of a key (`bytes`)."""
+    return int(key[-13:])
+
+
+def decode_symbol(key: Any) -> str:
+    """Symbol of the record of a key (`bytes`)."""
+    return str(key[len(_PREFIX) : -14], "utf-8")
+
+
+def end_of_symbol(symbol: str) -> bytes:
+    """A key behind all records of a symbol and before those of the next one."""
+    return b"%b%b;" % (_PREFIX, symbol.encode())  # `;` is what follows `:`
+
+
+def encode_columns(trades: Sequence[Trade]) -> TradeColumns:
+    """Columns of trades in any order; of several with the same id the first one counts.
+
+    `struct.error`, `TypeError` or `OverflowError` when a value is no number of its column's type.
+    """
+    ids = [trade.id for trade in trades]
+    if not all(map(lt, ids, islice(ids, 1, None))):
+        trades = sorted({trade.id: trade for trade in reversed(trades)}.values(), key=_BY_ID)
+        ids = [trade.id for trade in trades]
+    aggregates = any(isinstance(trade, AggregateTrade) for trade in trades)
+    kinds = {trade.fill for trade in trades}
+    return _columns(
+        ids,
+        [trade.first_id for trade in trades] if aggregates else ids,
+        [trade.last_id for trade in trades] if aggregates else ids,
+        [trade.time for trade in trades],
+        [trade.price for trade in trades],
+        [trade.quantity for trade in trades],
+        [trade.buyer_is_maker for trade in trades],
+        [] if kinds == _MARKET_ONLY else [_FILL_CODES.get(trade.fill, _OTHER) for trade in trades],
+    )
+
+
+def _columns(
+    ids: Sequence[int],
+    first_ids: Sequence[int],
+    last_ids: Sequence[int],
+    times: Sequence[int],
+    prices: Sequence[float],
+    quantities: Sequence[float],
+    sides: Sequence[bool],
+    fills: Sequence[int],
+) -> TradeColumns:
+    int64, float64 = f"<{len(ids)}q", f"<{len(ids)}d"
+    own_ids = first_ids == ids == last_ids
+    return TradeColumns(
+        id=pack(int64, *ids),
+        first_id=b"" if own_ids else pack(int64, *first_ids),
+        last_id=b"" if own_ids else pack(int64, *last_ids),
+        time=pack(int64, *times),
+        price=pack(float64, *prices),
+        quantity=pack(float64, *quantities),
+        buyer_is_maker=bytes(sides),
+        fill=bytes(fills) if any(fills) else b"",
+    )
+
+
+def encode_seconds(trades: Sequence[Trade]) -> dict[int, TradeColumns]:
+    """Columns of the trades of each second, by its start; see `encode_columns`."""
+    whole = encode_columns(trades)
+    times = unpack(f"<{len(whole)}q", whole.time)
+    if not all(map(le, times, islice(times, 1, None))):  # futures' times may run back while the ids rise
+        return {second: encode_columns(found) for second, found in _by_second(trades).items()}
+    seconds = {}
+    begin = 0
+    while begin < len(times):  # packing once and cutting costs less than packing each second
+        second = second_of(times[begin])
+        end = bisect_left(times, second + SECOND_MS, begin)
+        seconds[second] = whole.part(begin, end)
+        begin = end
+    return seconds
+
+
+def _by_second(trades: Sequence[Trade]) -> dict[int, list[Trade]]:
+    seconds: dict[int, list[Trade]] = {}
+    for trade in trades:
+        seconds.setdefault(second_of(trade.time), []).append(trade)
+    return seconds
+
+
+def join_columns(parts: Sequence[TradeColumns]) -> TradeColumns:
+    """All trades of the parts by id, each once; where parts disagree the earlier part counts.
+
+    The first part itself when the others add nothing to it. At least one part is needed.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    if all(_last_id(before) < _first_id(after) for before, after in zip(parts, islice(parts, 1, None), strict=False)):
+        return _concatenated(parts)
+    rows: dict[int, _Row] = {}
+    for part in parts:
+        for row in part.rows():
+            rows.setdefault(row[0], row)
+    if len(rows) == len(parts[0]):
+        return parts[0]
+    return _columns(*zip(*(rows[id_] for id_ in sorted(rows)), strict=True))
+
+
+def _concatenated(parts: Sequence[TradeColumns]) -> TradeColumns:
+    blobs = {
+        name: b"".join([part.column(name) for part in parts]) if any(getattr(part, name) for part in parts) else b""
+        for name in _FORMS
+    }
+    return TradeColumns(**blobs)
+
+
+def _first_id(columns: TradeColumns) -> int:
+    return int.from_bytes(columns.id[:8], "little", signed=True)
+
+
+def _last_id(columns: TradeColumns) -> int:
+    return int.from_bytes(columns.id[-8:], "little", signed=True)
+
+
+def decode_frame(parts: Sequence[TradeColumns], *, every_fill: bool = False) -> pl.DataFrame:
+    """The parts one after another as one frame: `id first_id last_id time price quantity buyer_is_maker` (Boolean).
+
+    Fills that are not `MARKET` are left out; with `every_fill` they stay, and a column `fill` names each. The order of
+    the parts is kept, so ids rise only if the parts are in order. No Python runs per trade.
+    """
+    frame = pl.DataFrame([_series(name, form, [part.column(name) for part in parts]) for name, form in _FORMS.items()])
+    frame = frame.with_columns(pl.col("buyer_is_maker").cast(pl.Boolean))
+    if every_fill:
+        return frame.with_columns(pl.Series("fill", FILLS).gather(frame["fill"]))
+    if any(part.fill for part in parts):
+        frame = frame.filter(pl.col("fill") == 0)
+    return frame.drop("fill")
+
+
+def _series(name: str, form: str, blobs: list[bytes]) -> pl.Series:
+    blob = b"".join(blobs)
+    rows = len(blob) // calcsize(f"<{form}")
+    if not rows:
+        return pl.Series(name, [], dtype=_TYPES[form])
+    whole = pl.Series(name, [blob], dtype=pl.Binary)
+    return whole.bin.reinterpret(dtype=pl.Array(_TYPES[form], rows)).reshape((-1,))

@@ -1,0 +1,106 @@
+"""The two ways in which the store's records change: trades come in, and seconds become minutes.
+
+Each is one atomic batch, and each may be repeated: trades are joined by id, and what is there counts.
+"""
+
+import struct
+from collections.abc import Iterable
+from itertools import groupby
+
+import structlog
+from rocksdict import WriteBatch
+
+from flows.model import Trade, TradeBatch
+from sinks.trade_codec import (
+    MINUTE_MS,
+    TradeColumns,
+    encode_columns,
+    encode_key,
+    encode_record,
+    encode_seconds,
+    join_columns,
+    minute_of,
+)
+from sinks.trade_store import TradeStore
+
+log = structlog.get_logger(__name__)
+
+Second = tuple[str, int]
+"""A symbol, and the start of a second in ms UTC."""
+
+
+def add_batches(store: TradeStore, batches: Iterable[TradeBatch]) -> list[Second]:
+    """Writes the trades of some batches to their seconds, and returns these.
+
+    A trade that is there already changes nothing. A trade whose values do not fit the columns is refused with an ERROR.
+    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    """
+    writes = WriteBatch(raw_mode=True)
+    seconds: list[Second] = []
+    for symbol, trades in _by_symbol(batches).items():
+        for start, columns in _encoded(symbol, trades).items():
+            key = encode_key(symbol, start)
+            known = store.record(key)
+            joined = columns if known is None else join_columns([known, columns])
+            if joined is not known:
+                writes.put(key, encode_record(joined))
+            seconds.append((symbol, start))
+    if len(writes):
+        store.write(writes)
+    return seconds
+
+
+def _by_symbol(batches: Iterable[TradeBatch]) -> dict[str, list[Trade]]:
+    symbols: dict[str, list[Trade]] = {}
+    for batch in batches:
+        symbols.setdefault(batch.symbol, []).extend(batch.trades)
+    return symbols
+
+
+def _encoded(symbol: str, trades: list[Trade]) -> dict[int, TradeColumns]:
+    try:
+        return encode_seconds(trades)
+    except (struct.error, TypeError, ValueError, OverflowError):
+        return _encoded_where_possible(symbol, trades)
+
+
+def _encoded_where_possible(symbol: str, trades: list[Trade]) -> dict[int, TradeColumns]:
+    possible = []
+    for trade in trades:
+        try:
+            encode_columns([trade])
+        except (struct.error, TypeError, ValueError, OverflowError) as error:
+            log.error("trade refused", symbol=symbol, trade=trade, reason=str(error))  # noqa: TRY400
+        else:
+            possible.append(trade)
+    return encode_seconds(possible)
+
+
+def merge_minutes(store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *, most_records: int) -> tuple[int, int]:
+    """Merges the seconds of a symbol into minutes, from the minute `begin_ms` to the minute before `end_ms`, and stops
+    after the minute in which it has looked at `most_records`.
+
+    Returns where to go on (`end_ms` when all is done) and the records looked at. A minute is merged in one batch, and
+    one that is merged already is left as it is. `TradeStoreError` when the store cannot be written.
+    """
+    seen = 0
+    for minute, starts in groupby(store.starts(symbol, begin_ms, end_ms), minute_of):
+        if seen >= most_records:
+            return minute, seen
+        found = list(starts)
+        seen += len(found)
+        if found != [minute]:
+            with store.lock:
+                _merge_minute(store, symbol, minute)
+    return end_ms, seen
+
+
+def _merge_minute(store: TradeStore, symbol: str, minute: int) -> None:
+    # Read again under the lock: a late trade may have come since the keys were listed.
+    records = list(store.records(symbol, minute, minute + MINUTE_MS))
+    merged = join_columns([columns for _, columns in records])
+    writes = WriteBatch(raw_mode=True)
+    for start, _ in records:
+        writes.delete(encode_key(symbol, start))
+    writes.put(encode_key(symbol, minute), encode_record(merged))
+    store.write(writes)
