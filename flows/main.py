@@ -17,13 +17,13 @@ from typing import Any, NoReturn
 
 import structlog
 from bytewax.dataflow import Dataflow
-from sinks.broadcast import Broadcast
 
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink, Unpacking, WriterSink
+from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.trades import open_trade_writer, part_of
@@ -53,11 +53,19 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         ledger.write([incident])
 
     if settings.mongo.enabled:
-        mongo = open_mongo_writer(settings.mongo, retention=_retention(settings), on_incident=report)
+        mongo = open_mongo_writer(
+            settings.mongo,
+            retention=_retention(settings),
+            on_incident=report,
+            venue=venue,
+            summary_s=settings.log.summary_s,
+        )
     ledger = IncidentWriter(*_keepers(mongo, broadcast))
 
     def open_partition(part: str) -> Any:
-        return open_trade_writer(settings.trades, venue=venue, partition=part, on_incident=report)
+        return open_trade_writer(
+            settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
+        )
 
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
     return market_flow(

@@ -100,7 +100,7 @@ class HubClient:
     async def subscribe(self, *channels: str) -> None:
         """Asks for channels and waits until the hub has confirmed it."""
         await self._hub.send(json.dumps({"op": "subscribe", "channels": channels}))
-        await self.until(lambda message: message.get("type") == "Subscribed")
+        await self.until(lambda message: message["type"] == "Snapshot")
 
     async def until(self, wanted: Any) -> dict[str, Any]:
         """Reads on until a message is as wanted, and gives it."""
@@ -110,6 +110,20 @@ class HubClient:
                 self.messages.append(message)
                 if wanted(message):
                     return message
+
+    async def until_live(self, lines: int = 2) -> None:
+        """Reads on until so many lines of the venue are live: from then on the flow hears whatever the venue says."""
+        live = set()
+
+        def is_enough(message: dict[str, Any]) -> bool:
+            news = message["data"] if message["type"] == "Snapshot" else [message]
+            for status in (item["data"] for item in news if item.get("type") == "Status"):
+                if status["state"] == "live":
+                    live.add(status["line"])
+            return len(live) >= lines
+
+        if not any(is_enough(message) for message in self.messages if message["type"] in ("Snapshot", "Status")):
+            await self.until(is_enough)
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
         """The data of all messages of a type, in order."""

@@ -1,0 +1,61 @@
+"""Frames of a made-up market for the benchmarks: aggTrades of many symbols at a steady rate, as Binance words them."""
+
+import random
+from typing import Any
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from flows.model import Pulse, RawFrames
+
+BEGIN_MS = 1_767_225_600_000
+SOLD_SHARE = 0.5
+
+
+def agg_trade_frames(*, count: int, symbols: int, trades_per_s: int, seed: int = 7) -> list[bytes]:
+    """`count` combined-stream frames, in the order of their times, ids of every symbol rising by one."""
+    rng = random.Random(seed)
+    names = [f"COIN{index:02d}USDT" for index in range(symbols)]
+    prices = [rng.uniform(0.5, 60_000) for _ in names]
+    ids = [1_000_000 * (index + 1) for index in range(symbols)]
+    frames = []
+    for number in range(count):
+        index = rng.randrange(symbols)
+        prices[index] *= 1 + rng.gauss(0, 1e-5)
+        ids[index] += 1
+        time = BEGIN_MS + number * 1_000 // trades_per_s
+        name = names[index]
+        maker = "true" if rng.random() < SOLD_SHARE else "false"
+        quantity = max(rng.expovariate(3), 1e-8)
+        frames.append(
+            f'{{"stream":"{name.lower()}@aggTrade","data":{{"e":"aggTrade","E":{time + 2},"s":"{name}","a":{
+                ids[index]
+            },'
+            f'"p":"{prices[index]:.8f}","q":"{quantity:.8f}","f":{ids[index]},"l":{ids[index]},"T":{time},"m":{maker},'
+            f'"M":true}}}}'.encode()
+        )
+    return frames
+
+
+class _Polls(StatefulSourcePartition[Any, None]):
+    def __init__(self, frames: list[bytes], size: int) -> None:
+        self._chunks = (frames[start : start + size] for start in range(0, len(frames), size))
+
+    def next_batch(self) -> list[Any]:
+        return [RawFrames("market", next(self._chunks), 0), Pulse()]
+
+    def snapshot(self) -> None:
+        return None
+
+
+class PolledFrames(FixedPartitionedSource[Any, None]):
+    """Frames read directly, `size` a poll, each poll ending as a source ends it when it has nothing more."""
+
+    def __init__(self, frames: list[bytes], *, size: int) -> None:
+        self._frames = frames
+        self._size = size
+
+    def list_parts(self) -> list[str]:
+        return ["shard-00"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Polls:
+        return _Polls(self._frames, self._size)
