@@ -1,0 +1,23 @@
+from typing import Any
+
+from pymongo.database import Database
+
+from sinks.candle_reader import read_candles
+from sinks.candle_store import CandleStore
+from tests.fakes.candles import BEGIN, candle, forming
+
+
+def test_candles_of_a_span_oldest_first(mongo_database: Database[dict[str, Any]]) -> None:
+    others = [candle(2, symbol="ETHUSDT"), candle(2, venue="kraken"), candle(0, timeframe="5m")]
+    minutes = [candle(3), forming(4), candle(0), candle(2), candle(1)]
+    CandleStore(mongo_database, retention_days={}).store([*others, *minutes], timeout_s=20)
+
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", BEGIN + 60_000, BEGIN + 4 * 60_000 + 1)
+
+    assert found == [
+        candle(1, event_time=0),
+        candle(2, event_time=0),
+        candle(3, event_time=0),
+        forming(4, event_time=0),
+    ]
+    assert read_candles(mongo_database, "binance", "BTCUSDT", "1m", BEGIN + 60_000, BEGIN + 60_000) == []
