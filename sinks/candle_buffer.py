@@ -1,0 +1,185 @@
+"""What stands between the flow's thread and the thread that writes candles: the newest version of each, and incidents.
+
+Only the newest version is worth a write, so versions of one candle take each other's place while they wait.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from flows.clock import monotonic_ms
+from flows.model import Candle, Incident
+
+Storable: TypeAlias = Candle | Incident
+
+
+class Loss(Struct):
+    """What was given up of one instrument's closed candles and incidents."""
+
+    venue: str
+    symbol: str
+    candles: int
+    incidents: int
+    begin: int
+    """Least open time of the candles, or begin of the incidents, ms UTC."""
+    end: int
+    """Greatest of them."""
+
+
+class CandleBuffer:
+    """Holds at most `capacity` candles and incidents, counting those being written. Nobody ever waits for room.
+
+    Closed candles and incidents are due at once, in the order in which they came; forming ones all together, every
+    `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version will follow; when
+    there are none, the oldest of the others, which are counted as losses.
+    """
+
+    def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
+        self._capacity = capacity
+        self._forming_ms = forming_ms
+        self._local_ms = local_ms
+        self._lasting: OrderedDict[Hashable, Storable] = OrderedDict()
+        self._forming: OrderedDict[Hashable, Candle] = OrderedDict()
+        self._forming_due_ms = local_ms()
+        self._in_flight = 0
+        self._closed = False
+        self._losses: dict[tuple[str, str], Loss] = {}
+        self._changed = threading.Condition()
+        self._forming_dropped = 0
+
+    def __len__(self) -> int:
+        return len(self._lasting) + len(self._forming) + self._in_flight
+
+    def put(self, items: Iterable[Storable]) -> bool:
+        """Takes items; about a microsecond each. False, and nothing is taken, when it is closed."""
+        with self._changed:
+            if self._closed:
+                return False
+            due_before = bool(self._lasting or self._forming)
+            for item in items:
+                self._keep_newest(item)
+            self._trim()
+            if self._lasting or not due_before:
+                self._changed.notify_all()
+            return True
+
+    def _keep_newest(self, item: Storable) -> None:
+        if not isinstance(item, Candle):
+            self._lasting[item] = item
+            return
+        key = (item.venue, item.symbol, item.timeframe, item.open_time)
+        held = self._lasting.get(key)
+        if not item.is_closed:
+            if held is None:
+                self._forming[key] = item
+            return
+        self._forming.pop(key, None)
+        if not isinstance(held, Candle) or held.revision <= item.revision:
+            self._lasting[key] = item
+
+    def _trim(self) -> None:
+        while len(self) > self._capacity:
+            if self._forming:
+                self._forming.popitem(last=False)
+                self._forming_dropped += 1
+            elif self._lasting:
+                self._lose(self._lasting.popitem(last=False)[1])
+            else:
+                return
+
+    def _lose(self, item: Storable) -> None:
+        is_candle = isinstance(item, Candle)
+        time = item.open_time if isinstance(item, Candle) else item.begin
+        place = item.venue, item.symbol
+        loss = self._losses.setdefault(place, Loss(*place, 0, 0, time, time))
+        loss.candles += is_candle
+        loss.incidents += not is_candle
+        loss.begin, loss.end = min(loss.begin, time), max(loss.end, time)
+
+    def wait(self, pause_s: float = 0.0) -> bool:
+        """Waits `pause_s`, or without a pause until something is due. False as soon as it is closed."""
+        with self._changed:
+            if pause_s:
+                self._changed.wait_for(lambda: self._closed, pause_s)
+            else:
+                while not (self._closed or self._is_due()):
+                    self._changed.wait(self._until_forming_s() if self._forming else None)
+            return not self._closed
+
+    def _is_due(self) -> bool:
+        return bool(self._lasting) or (bool(self._forming) and self._until_forming_s() <= 0)
+
+    def _until_forming_s(self) -> float:
+        return (self._forming_due_ms - self._local_ms()) / 1_000
+
+    def take(self, *, most: int) -> list[Storable]:
+        """What is due: the oldest `most` that last, then all that are forming if it is their time, or if the buffer is
+        closed. They count as held until they are settled or put back.
+        """
+        with self._changed:
+            count = min(most, len(self._lasting))
+            taken = [self._lasting.popitem(last=False)[1] for _ in range(count)]
+            if self._forming and (self._closed or self._until_forming_s() <= 0):
+                taken += self._forming.values()
+                self._forming.clear()
+                self._forming_due_ms = self._local_ms() + self._forming_ms
+            self._in_flight += len(taken)
+            return taken
+
+    def settle(self, count: int) -> None:
+        """So many of the taken items are done with."""
+        with self._changed:
+            self._in_flight -= count
+
+    def put_back(self, items: list[Storable]) -> None:
+        """Returns what could not be written to its place in front, unless something newer came meanwhile."""
+        with self._changed:
+            self._in_flight -= len(items)
+            for item in reversed(items):
+                self._return(item)
+            self._trim()
+
+    def _return(self, item: Storable) -> None:
+        if not isinstance(item, Candle):
+            self._lasting[item] = item
+            self._lasting.move_to_end(item, last=False)
+            return
+        key = (item.venue, item.symbol, item.timeframe, item.open_time)
+        held = self._lasting.get(key)
+        if not item.is_closed:
+            if held is None:
+                self._forming.setdefault(key, item)
+        elif not isinstance(held, Candle) or held.revision < item.revision:
+            self._forming.pop(key, None)
+            self._lasting[key] = item
+            self._lasting.move_to_end(key, last=False)
+
+    def close(self) -> None:
+        """Nothing is taken in any more, and what is held is due."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def take_losses(self) -> list[Loss]:
+        """What was lost since this was last asked."""
+        with self._changed:
+            losses, self._losses = list(self._losses.values()), {}
+            return losses
+
+    def take_forming_dropped(self) -> int:
+        """How many forming versions gave way since this was last asked."""
+        with self._changed:
+            dropped, self._forming_dropped = self._forming_dropped, 0
+            return dropped
+
+    def take_rest(self) -> list[Loss]:
+        """Gives up what is still held. The answer is all that was lost, this included."""
+        with self._changed:
+            self._forming_dropped += len(self._forming)
+            self._forming.clear()
+            while self._lasting:
+                self._lose(self._lasting.popitem(last=False)[1])
+        return self.take_losses()

@@ -1,0 +1,129 @@
+"""Candles and incidents in MongoDB: the collections, their indexes, and bulk writes that can be repeated.
+
+Nothing here waits longer than it is told to, and nothing is tried again but what the unique key makes ambiguous.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import bson
+import pymongo
+import structlog
+from bson.errors import BSONError
+from msgspec import Struct
+from pymongo import UpdateOne, WriteConcern
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from flows.clock import wall_ms
+from flows.model import Candle, Incident
+from sinks.candle_buffer import Storable
+from sinks.documents import (
+    INCIDENTS,
+    INDEXES,
+    MARKET_DATA,
+    candle_document,
+    candle_upsert,
+    incident_document,
+    incident_upsert,
+)
+
+log = structlog.get_logger(__name__)
+
+ACKNOWLEDGED = WriteConcern(w="majority", j=True)
+INDEX_TIMEOUT_S = 60.0
+"""Longest time to build the indexes; on a new database it is no time at all."""
+_DUPLICATE_KEY = 11_000
+_NO_DOCUMENT = BSONError, OverflowError, UnicodeError
+
+
+class Stored(Struct):
+    """What became of a number of items."""
+
+    closed: int = 0
+    """Closed candles that are news to the store."""
+    forming: int = 0
+    """Forming versions that are."""
+    incidents: int = 0
+    already_newer: int = 0
+    """Versions of which the store has the same or a newer one."""
+    misfits: int = 0
+    """Items that cannot be documents."""
+
+    def add(self, other: "Stored") -> None:
+        """Counts `other` too."""
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+
+class CandleStore:
+    """One database. Every method raises `PyMongoError` when the server is away, refuses, or takes too long."""
+
+    def __init__(self, database: Database[dict[str, Any]], *, retention_days: Mapping[str, int]) -> None:
+        self._database = database.with_options(write_concern=ACKNOWLEDGED)
+        self._retention_days = retention_days
+
+    def ensure_indexes(self, *, timeout_s: float) -> None:
+        """Makes the collections and indexes that are missing. A server must answer within `timeout_s`; then it may
+        build for `INDEX_TIMEOUT_S`.
+        """
+        with pymongo.timeout(timeout_s):
+            self._database.command("ping")
+        with pymongo.timeout(INDEX_TIMEOUT_S):
+            for collection, indexes in INDEXES.items():
+                self._database[collection].create_indexes(list(indexes))
+
+    def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
+        """Writes items, acknowledged by a majority and in the journal; after an error some may be there, and all can be
+        written again. What cannot be a document is left out with an ERROR line, so that it does not hold up the rest.
+        """
+        with pymongo.timeout(timeout_s):
+            try:
+                return self._store(items)
+            except _NO_DOCUMENT:
+                fit = [item for item in items if self._fits(item)]
+                stored = self._store(fit)
+                stored.misfits = len(items) - len(fit)
+                return stored
+
+    def _fits(self, item: Storable) -> bool:
+        try:
+            if isinstance(item, Candle):
+                bson.encode(candle_document(item, now_ms=0, retention_days=self._retention_days))
+            else:
+                bson.encode(incident_document(item, now_ms=0))
+        except _NO_DOCUMENT as error:
+            log.error("cannot be a document, not stored", item=item, reason=str(error))  # noqa: TRY400
+            return False
+        return True
+
+    def _store(self, items: Sequence[Storable]) -> Stored:
+        now_ms = wall_ms()
+        candles = [item for item in items if isinstance(item, Candle)]
+        incidents = [item for item in items if isinstance(item, Incident)]
+        upserts = [candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_days) for candle in candles]
+        newer = self._upsert(MARKET_DATA, upserts)
+        self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
+        closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
+        forming = len(candles) - len(newer) - closed
+        return Stored(closed=closed, forming=forming, incidents=len(incidents), already_newer=len(newer))
+
+    def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
+        """Returns the places of the operations that found something newer."""
+        refused = self._bulk(collection, upserts)
+        # Once more: another writer may have made the document in between, and that one need not be newer.
+        again = self._bulk(collection, [upserts[place] for place in refused])
+        return {refused[place] for place in again}
+
+    def _bulk(self, collection: str, upserts: list[UpdateOne]) -> list[int]:
+        """One unordered bulk write. Returns the places of the operations refused with a duplicate key."""
+        if not upserts:
+            return []
+        try:
+            self._database[collection].bulk_write(upserts, ordered=False)
+        except BulkWriteError as error:
+            refusals = error.details["writeErrors"]
+            if error.details["writeConcernErrors"] or any(r["code"] != _DUPLICATE_KEY for r in refusals):
+                raise
+            return [refusal["index"] for refusal in refusals]
+        return []

@@ -1,0 +1,133 @@
+"""The documents of the MongoDB store: what a candle and an incident look like there, and how one is written.
+
+Collection `market_data` holds one document a candle, `incidents` one for everything that went wrong. Times of the
+market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are BSON dates, as MongoDB's TTL needs them.
+Writing anything again changes nothing but `updated_at`.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from hashlib import blake2b
+from typing import Any
+
+import msgspec
+from bson.datetime_ms import DatetimeMS
+from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
+
+from flows.model import DAY_MS, Candle, Incident, timeframe_ms
+
+MARKET_DATA = "market_data"
+INCIDENTS = "incidents"
+
+INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
+    MARKET_DATA: (
+        IndexModel(
+            [("venue", ASCENDING), ("symbol", ASCENDING), ("timeframe", ASCENDING), ("open_time", ASCENDING)],
+            name="candle",
+            unique=True,
+        ),
+        IndexModel([("symbol", ASCENDING), ("timeframe", ASCENDING), ("open_time", DESCENDING)], name="newest"),
+        IndexModel(
+            [("symbol", ASCENDING), ("timeframe", ASCENDING), ("open_time", ASCENDING), ("close_time", ASCENDING)],
+            name="span",
+        ),
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+    ),
+    INCIDENTS: (
+        IndexModel([("venue", ASCENDING), ("symbol", ASCENDING), ("begin", ASCENDING)], name="place"),
+        IndexModel([("kind", ASCENDING)], name="kind"),
+    ),
+}
+"""What each collection is indexed by."""
+
+_length_ms = cache(timeframe_ms)
+
+
+def candle_document(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
+    """The whole document of a candle that is stored for the first time at `now_ms` (wall clock).
+
+    `retention_days` says by timeframe how long it is kept, counted from its own close; a timeframe that is not named is
+    kept for ever, with `expires_at` null. An empty mapping keeps everything.
+    """
+    values = _values(candle, now_ms=now_ms, retention_days=retention_days)
+    return {**_key(candle), **values, "created_at": DatetimeMS(now_ms)}
+
+
+def candle_upsert(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> UpdateOne:
+    """The write of one version of a candle. Versions may come in any order and any number of times: a closed one takes
+    the place of a forming one and of a lower revision, a forming one only that of a forming one with no later trade.
+
+    Where the stored version is newer, the filter does not match, MongoDB tries to insert, and the unique key refuses
+    that: this duplicate key error says `already newer`. Two writers that store a candle for the first time at the same
+    moment can get the same error; whoever gets it tries once more to tell the two cases apart.
+    """
+    older: dict[str, Any] = (
+        {"$or": [{"is_closed": False}, {"revision": {"$lt": candle.revision}}]}
+        if candle.is_closed
+        else {"is_closed": False, "last_id": {"$lte": candle.last_id}}
+    )
+    values = _values(candle, now_ms=now_ms, retention_days=retention_days)
+    return UpdateOne(
+        {**_key(candle), **older},
+        {"$set": values, "$setOnInsert": {"created_at": DatetimeMS(now_ms)}},
+        upsert=True,
+    )
+
+
+def _key(candle: Candle) -> dict[str, Any]:
+    return {
+        "venue": candle.venue,
+        "symbol": candle.symbol,
+        "timeframe": candle.timeframe,
+        "open_time": candle.open_time,
+    }
+
+
+def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
+    end_ms = candle.open_time + _length_ms(candle.timeframe)
+    days = retention_days.get(candle.timeframe)
+    return {
+        "close_time": end_ms - 1,
+        "open": candle.open,
+        "high": candle.high,
+        "low": candle.low,
+        "close": candle.close,
+        "volume": candle.volume,
+        "quote_volume": candle.quote_volume,
+        "trades": candle.trades,
+        "taker_buy_volume": candle.taker_buy_volume,
+        "taker_buy_quote_volume": candle.taker_buy_quote_volume,
+        "is_closed": candle.is_closed,
+        "status": candle.status,
+        "revision": candle.revision,
+        "first_id": candle.first_id,
+        "last_id": candle.last_id,
+        "updated_at": DatetimeMS(now_ms),
+        "expires_at": None if days is None else DatetimeMS(end_ms - 1 + days * DAY_MS),
+    }
+
+
+def candle_of(document: Mapping[str, Any]) -> Candle:
+    """The candle of a document. `event_time` is not stored and comes back as 0."""
+    return Candle(**{field: document[field] for field in _STORED_FIELDS})
+
+
+_STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
+
+
+def incident_document(incident: Incident, *, now_ms: int) -> dict[str, Any]:
+    """The document of an incident. Its `_id` follows from all that it says, so the same incident has the same `_id`
+    whenever it is reported.
+    """
+    digest = blake2b(msgspec.msgpack.encode(incident), digest_size=8).hexdigest()
+    return {
+        "_id": f"{incident.kind}:{incident.venue}:{incident.symbol}:{incident.begin}:{digest}",
+        **msgspec.structs.asdict(incident),
+        "created_at": DatetimeMS(now_ms),
+    }
+
+
+def incident_upsert(incident: Incident, *, now_ms: int) -> UpdateOne:
+    """The write of an incident; one that is there already stays as it is."""
+    document = incident_document(incident, now_ms=now_ms)
+    return UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)

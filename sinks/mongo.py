@@ -1,0 +1,234 @@
+"""Writes candles and incidents to MongoDB.
+
+The flow's thread only puts them into a buffer; a thread of the writer's own stores them. The flow never waits for the
+server.
+"""
+
+import math
+import threading
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import structlog
+from pymongo import MongoClient
+from pymongo.errors import BulkWriteError, PyMongoError
+
+from flows.clock import monotonic_ms
+from flows.settings import Mongo
+from sinks.candle_buffer import CandleBuffer, Loss, Storable
+from sinks.candle_store import CandleStore, Stored
+from sinks.outage import OnIncident, OutageWatch
+
+log = structlog.get_logger(__name__)
+
+Client: TypeAlias = MongoClient[dict[str, Any]]
+
+BULK_ITEMS = 1_000
+"""Items in one bulk write: about 50 ms of the server's work."""
+ANSWER_TIMEOUT_S = 2.0
+"""How long a server may take to be found and to answer at all, before it counts as away."""
+WRITE_TIMEOUT_S = 4.0
+"""Longest time that one bulk write may take; less than `CLOSE_TIMEOUT_S`, so that a server that hangs delays no end."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long `close` tries to write out what is held."""
+_LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
+
+
+class MongoAddressError(ValueError):
+    """`mongo.uri` cannot be used; the text says why."""
+
+
+class MongoWriter:
+    """Keeps candles and incidents.
+
+    Closed candles and incidents are written at once, forming candles all together every `forming_ms`, the newest
+    version of each. A server that is away is tried again for as long as it takes, with what is held; what is said about
+    that is in `OutageWatch`.
+
+    At most `capacity` items are held; what happens at that bound is said in `CandleBuffer`. What is lost there costs an
+    ERROR line and an incident for each instrument when the outage is over.
+
+    `on_incident` is called from the writer's thread and may hand the incident to `write`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        database: str,
+        retention_days: Mapping[str, int],
+        forming_ms: int = 1_000,
+        capacity: int = 200_000,
+        venue: str = "",
+        summary_s: float = 60.0,
+        on_incident: OnIncident = lambda _: None,
+    ) -> None:
+        """Looks for the server at once, in the background. The client is the writer's from now on, and closed with it.
+        `venue` names the one that its incidents concern; empty for all.
+        """
+        self._client = client
+        self._store = CandleStore(client[database], retention_days=retention_days)
+        self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
+        self._outages = OutageWatch(venue=venue, on_incident=on_incident)
+        self._summary = _Summary(interval_s=summary_s)
+        self._indexed = False
+        self._close_by_ms: int | None = None
+        self._thread = threading.Thread(target=self._run, name="mongo-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def stored(self) -> Stored:
+        """What became of all that was written so far."""
+        return self._summary.total
+
+    def write(self, batch: Sequence[Storable]) -> None:
+        """Takes candles and incidents, from any thread; about a microsecond each."""
+        if not self._buffer.put(batch):
+            log.error("written after the close, not stored", items=len(batch))
+
+    def close(self) -> None:
+        """Writes out what is held, for at most `CLOSE_TIMEOUT_S`; what is left then is reported as lost."""
+        if self._close_by_ms is None:
+            self._close_by_ms = monotonic_ms() + int(CLOSE_TIMEOUT_S * 1_000)
+            self._buffer.close()
+        self._thread.join(CLOSE_TIMEOUT_S + 1)
+        if self._thread.is_alive():
+            log.error("the server is still building indexes, not waiting", items_not_stored=len(self._buffer))
+
+    # --- the writer's thread ---
+
+    def _run(self) -> None:
+        self._turn()
+        while self._buffer.wait(self._outages.pause_s):
+            self._turn()
+        while len(self._buffer) and self._time_left_s() > 0:
+            if not self._turn():
+                time.sleep(min(self._outages.pause_s, self._time_left_s()))
+        self._report_losses(self._buffer.take_rest())
+        self._summary.log_all()
+        self._client.close()
+
+    def _time_left_s(self) -> float:
+        """Time until the close must be done."""
+        if self._close_by_ms is None:
+            return math.inf
+        return max(0.0, (self._close_by_ms - monotonic_ms()) / 1_000)
+
+    def _turn(self) -> bool:
+        """Writes what is due. False when that failed; what is not written then is held again."""
+        left = self._buffer.take(most=BULK_ITEMS)
+        self._outages.on_news(left)
+        try:
+            self._ensure_indexes()
+            while left:
+                bulk = left[:BULK_ITEMS]
+                self._summary.count(self._store.store(bulk, timeout_s=self._timeout_s(WRITE_TIMEOUT_S)))
+                self._buffer.settle(len(bulk))
+                left = left[BULK_ITEMS:]
+        except PyMongoError as error:
+            self._on_failure(left, cause=_cause(error))
+            return False
+        except Exception as error:
+            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            self._on_failure(left, cause=repr(error))
+            return False
+        if self._outages.on_success():
+            self._report_losses(self._buffer.take_losses())
+        self._summary.log_if_due()
+        return True
+
+    def _timeout_s(self, longest_s: float) -> float:
+        return max(min(longest_s, self._time_left_s()), _LEAST_TIMEOUT_S)
+
+    def _ensure_indexes(self) -> None:
+        """At the start and after an outage: the server may come back with an empty disk."""
+        if not self._indexed:
+            self._store.ensure_indexes(timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))
+            self._indexed = True
+
+    def _on_failure(self, left: list[Storable], *, cause: str) -> None:
+        self._indexed = False
+        self._buffer.put_back(left)
+        self._outages.on_failure(cause, held=len(self._buffer))
+
+    def _report_losses(self, losses: list[Loss]) -> None:
+        for loss in losses:
+            self._outages.on_loss(loss)
+        if dropped := self._buffer.take_forming_dropped():
+            log.warning("forming candles not stored", versions=dropped)
+
+
+class _Summary:
+    """Says once in a while, and at the end, what was stored."""
+
+    def __init__(self, *, interval_s: float) -> None:
+        self._interval_ms = int(interval_s * 1_000)
+        self._due_ms = monotonic_ms() + self._interval_ms
+        self._recent = Stored()
+        self.total = Stored()
+
+    def count(self, stored: Stored) -> None:
+        self.total.add(stored)
+        self._recent.add(stored)
+
+    def log_if_due(self) -> None:
+        if monotonic_ms() >= self._due_ms:
+            self.log_all()
+
+    def log_all(self) -> None:
+        recent, self._recent = self._recent, Stored()
+        self._due_ms = monotonic_ms() + self._interval_ms
+        if recent != Stored():
+            log.info(
+                "candles stored",
+                candles=recent.closed,
+                forming=recent.forming,
+                already_newer=recent.already_newer,
+                incidents=recent.incidents,
+            )
+
+
+def _cause(error: PyMongoError) -> str:
+    """The server's or the driver's own words, without the dump of the topology and of the documents."""
+    if isinstance(error, BulkWriteError):
+        refusals = error.details["writeErrors"] + error.details["writeConcernErrors"]
+        return "; ".join(dict.fromkeys(refusal["errmsg"] for refusal in refusals))
+    return str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+
+
+def open_mongo_writer(
+    settings: Mongo, *, retention: bool, on_incident: OnIncident, venue: str = "", summary_s: float = 60.0
+) -> MongoWriter:
+    """The writer as the settings say; `retention` off keeps every candle for ever. `MongoAddressError` when the address
+    is none; whether a server is there shows later.
+    """
+    return MongoWriter(
+        open_client(settings),
+        database=settings.database,
+        retention_days=settings.retention_days if retention else {},
+        forming_ms=settings.forming_ms,
+        capacity=settings.buffer,
+        venue=venue,
+        summary_s=summary_s,
+        on_incident=on_incident,
+    )
+
+
+def open_client(settings: Mongo) -> Client:
+    """A client of `mongo.uri` that notices within seconds that no server is there. `MongoAddressError` when the address
+    cannot be one.
+    """
+    answer_ms = int(ANSWER_TIMEOUT_S * 1_000)
+    try:
+        with warnings.catch_warnings(action="error", category=UserWarning):  # unknown options, which it would ignore
+            return MongoClient(
+                settings.uri,
+                appname="marketflow",
+                maxPoolSize=settings.pool,
+                serverSelectionTimeoutMS=answer_ms,
+                connectTimeoutMS=answer_ms,
+            )
+    except (PyMongoError, ValueError, UserWarning) as error:
+        raise MongoAddressError(f"mongo.uri: {error}; write it as mongodb://127.0.0.1:27017") from error

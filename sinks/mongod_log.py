@@ -1,0 +1,84 @@
+"""What `mongod` says while it runs (structured log, JSON a line) and what its last words mean when it cannot."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+ELSEWHERE = "install MongoDB and set mongo.uri to its address"
+ADDRESS_IN_USE = 48
+"""Exit code of `mongod` when its port is taken."""
+LISTENING = 23016
+"""Id of the entry `Waiting for connections`; its attributes name the port."""
+_MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
+_DEBIAN_PACKAGES = {
+    "libcurl.so.4": "libcurl4",
+    "libssl.so.3": "libssl3",
+    "libcrypto.so.3": "libssl3",
+    "liblzma.so.5": "liblzma5",
+}
+
+
+class LogEntry(msgspec.Struct):
+    """One line, as the reference manual's "Structured Logging" describes it."""
+
+    severity: str = msgspec.field(name="s")
+    """`F`, `E`, `W`, `I` or `D1` to `D5`."""
+    id: int
+    message: str = msgspec.field(name="msg")
+    attr: dict[str, Any] = {}
+    tags: list[str] = []
+
+
+_decoder = msgspec.json.Decoder(LogEntry)
+
+
+def parse_line(line: bytes) -> LogEntry | str:
+    """The entry of a line; what is none (the dynamic loader's words, say) as text."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.DecodeError:
+        return line.decode(errors="replace").strip()
+
+
+def reason_of(entry: LogEntry | str) -> str:
+    """What an entry says went wrong."""
+    if isinstance(entry, str):
+        return entry
+    error = entry.attr.get("error", entry.message)
+    return str(error.get("errmsg", error)) if isinstance(error, dict) else str(error)
+
+
+def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int) -> str:
+    """Why a server with its data in `path` did not start, and what to do: from its exit code and what it said last."""
+    said = "\n".join(reasons)
+    if missing := _MISSING_LIBRARY.search(said):
+        library = missing[1]
+        package = _DEBIAN_PACKAGES.get(library)
+        install = f"apt-get install {package} (Debian, Ubuntu)" if package else "install it"
+        return f"the bundled server needs {library}, which this system lacks: {install}, or {ELSEWHERE}"
+    if "GLIBC" in said or "cannot be run" in said:
+        return f"the bundled server does not run on this system ({reasons[-1]}): {ELSEWHERE}"
+    if code == ADDRESS_IN_USE:
+        return (
+            f"port {port} is taken by another program: choose another with --port, and set mongo.uri to "
+            f"mongodb://127.0.0.1:<that port>"
+        )
+    if "DBPathInUse" in said:
+        return (
+            f"another server{_holder(path)} has {path} open: use that one, or stop it first, or choose another "
+            f"directory with --path"
+        )
+    first = reasons[0] if reasons else "it said nothing"
+    return f"the bundled server ended with code {code}: {first}"
+
+
+def _holder(path: Path) -> str:
+    """` (pid N)` from the lock file, where a running server keeps it."""
+    try:
+        pid = (path / "mongod.lock").read_text().strip()
+    except OSError:
+        return ""
+    return f" (pid {pid})" if pid else ""

@@ -1,0 +1,44 @@
+"""What many tests share: a real MongoDB server, started once."""
+
+import shutil
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from sinks.mongod import MongodError, bundled_binary, running_mongod
+
+FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1")
+
+_numbers = count(1)
+
+
+@pytest.fixture(scope="session")
+def mongod_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The bundled server, with nothing in it."""
+    try:
+        bundled_binary()
+    except MongodError as error:
+        pytest.skip(str(error))
+    path = tmp_path_factory.mktemp("mongod")
+    with running_mongod(path, parameters=FAST) as uri:
+        yield uri
+    shutil.rmtree(path)  # its journal alone takes 300 MB
+
+
+@pytest.fixture
+def mongo_client(mongod_uri: str) -> Iterator[MongoClient[dict[str, Any]]]:
+    """A client of that server."""
+    with MongoClient[dict[str, Any]](mongod_uri, tz_aware=True) as client:
+        yield client
+
+
+@pytest.fixture
+def mongo_database(mongo_client: MongoClient[dict[str, Any]]) -> Iterator[Database[dict[str, Any]]]:
+    """A database that no other test has; it is dropped afterwards."""
+    database = mongo_client[f"test_{next(_numbers)}"]
+    yield database
+    mongo_client.drop_database(database.name)
