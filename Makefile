@@ -16,11 +16,11 @@ $(READY): deploy/requirements.lock
 	@touch $(READY)
 
 run: $(READY)  ## the live exchange
-	$(VENV)/bin/honcho --no-colour -f deploy/run.procfile -d . start
+	$(VENV)/bin/honcho --no-colour -f deploy/run.procfile -d . start || test $$? -eq 130
 
 demo: $(READY)  ## the same flow against the bundled replay exchange; needs no network
 	@cat deploy/demo.txt
-	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start
+	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start || test $$? -eq 130
 
 test: $(READY)  ## all tests
 	$(RUN) -m pytest

@@ -36,6 +36,7 @@ from sources.rest import VenueError
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""
+ASK_AGAIN_S = 0.1
 DRAIN_S = 15.0
 """Longest time between a request to stop and the end of the process."""
 
@@ -115,8 +116,15 @@ def _check_symbols(settings: Settings) -> None:
     """An unknown symbol is an error at start. A venue that cannot be asked is not: its lines keep trying."""
 
     async def ask() -> list[str]:
-        async with BinanceRest.of(settings.feed) as rest:
-            return await asyncio.wait_for(rest.symbols(), CHECK_S)
+        async with BinanceRest.of(settings.feed) as rest, asyncio.timeout(CHECK_S):
+            while True:
+                try:
+                    return await rest.symbols()
+                except VenueError as error:
+                    # an exchange of our own may have been started together with the flow, and be a moment behind
+                    if error.status or not settings.feed.rest_url:
+                        raise
+                    await asyncio.sleep(ASK_AGAIN_S)
 
     try:
         known = asyncio.run(ask())

@@ -181,7 +181,7 @@ class Broadcast:
         wait_ms = self._ticked_ms + self._settings.tick_ms - monotonic_ms()
         if wait_ms <= 0:
             self._tick()
-        elif self._timer is None or self._timer.cancelled() or self._timer.when() > self._loop.time() + wait_ms / 1_000:
+        elif self._timer is None or self._timer.when() > self._loop.time() + wait_ms / 1_000:
             self._tick_in(wait_ms)
 
     def _tick_in(self, wait_ms: float) -> None:
@@ -190,6 +190,9 @@ class Broadcast:
         self._timer = self._loop.call_later(wait_ms / 1_000, self._tick)
 
     def _tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         try:
             self._deliver_news()
         except Exception:  # noqa: BLE001 - whatever it is, the flow and the next tick must not suffer from it

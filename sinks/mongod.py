@@ -11,9 +11,10 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from os import getpid
 from pathlib import Path
@@ -37,6 +38,15 @@ STOP_TIMEOUT_S = 30.0
 """Longest clean end; then the server is killed, and the next start recovers."""
 CANNOT_START = 1
 """Exit code of the command when there is no server."""
+LINGER_S = 4.0
+"""Longest wait for clients to leave before a signal is obeyed."""
+_LOOK_S = 0.05
+_APP = "marketflow-mongod"
+_OTHERS: list[dict[str, Any]] = [
+    {"$currentOp": {"allUsers": True, "idleConnections": True}},
+    {"$match": {"client": {"$exists": True}, "appName": {"$ne": _APP}}},
+    {"$limit": 1},
+]
 _BY_SIGNAL = 128  # exit codes above it tell the signal, as in the shell
 _PING_TIMEOUT_S = 2.0
 
@@ -209,13 +219,19 @@ def running_mongod(
 def run(path: Path, *, port: int, cache_gb: float) -> int:
     """Runs it until it ends or a signal ends it, and returns the exit code: 0 after a clean end. `MongodError` when it
     cannot be started.
+
+    A signal that goes to everyone, like Ctrl-C, must not take the server from those who are still writing: it waits
+    up to `LINGER_S` until its clients have left. A second signal ends it at once.
     """
     server = Mongod(path, port=port, cache_gb=cache_gb)
     stopping = threading.Event()
 
     def on_signal(number: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            server.send_signal(number)
+            return
         stopping.set()
-        server.send_signal(number)
+        threading.Thread(target=_end_when_left, args=(server, number), daemon=True).start()
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
@@ -229,6 +245,14 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
     code = server.wait()
     log.info("mongod ended", code=code)
     return code if code >= 0 else _BY_SIGNAL - code
+
+
+def _end_when_left(server: Mongod, number: int) -> None:
+    deadline = time.monotonic() + LINGER_S
+    with suppress(PyMongoError), MongoClient[dict[str, Any]](server.uri, appname=_APP, timeoutMS=1_000) as client:
+        while time.monotonic() < deadline and any(client.admin.aggregate(_OTHERS)):
+            time.sleep(_LOOK_S)
+    server.send_signal(number)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -11,7 +11,8 @@ from pymongo.database import Database
 
 from sinks.mongod import MongodError, bundled_binary, running_mongod
 
-FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1")
+FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enableTestCommands=1")
+"""Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""
 
 _numbers = count(1)
 

@@ -1,8 +1,9 @@
 """Step `lines`: what happened to the venue's lines, as the state that clients show and as incidents for the ledger."""
 
+from collections.abc import Callable
 from typing import Any
 
-from flows.clock import FeedClock
+from flows.clock import FeedClock, wall_ms
 from flows.model import Connected, Disconnected, FeedStatus, Incident, IncidentKind, Subscribed
 
 
@@ -11,9 +12,10 @@ class Lines:
     again.
     """
 
-    def __init__(self, venue: str, clock: FeedClock) -> None:
+    def __init__(self, venue: str, clock: FeedClock, *, wall_ms: Callable[[], int] = wall_ms) -> None:
         self._venue = venue
         self._clock = clock
+        self._wall_ms = wall_ms
         self._down_since: dict[str, int] = {}
 
     def __call__(self, items: list[Any]) -> list[FeedStatus | Incident]:
@@ -31,8 +33,12 @@ class Lines:
                     out.append(self._went_down(item))
         return out
 
+    def _now(self) -> int:
+        """The feed's time; before the feed has told any, the wall clock's."""
+        return self._clock.now().feed or self._wall_ms()
+
     def _went_down(self, event: Disconnected) -> Incident:
-        now = self._clock.now().feed
+        now = self._now()
         begin = self._down_since.setdefault(event.line, now)
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
@@ -41,7 +47,7 @@ class Lines:
         begin = self._down_since.pop(event.line, None)
         if begin is None:
             return []
-        now = self._clock.now().feed
+        now = self._now()
         return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
 
 

@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from sources.replay.tapes import load_tapes
 
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""
+
+LINGER_S = 3.0
+"""Longest wait for clients to leave before the exchange ends."""
+_LOOK_S = 0.02
 
 _EPILOG = """control endpoint:
   GET  /control/state     what is played, who listens, which faults are on
@@ -105,6 +110,7 @@ async def serve(arguments: argparse.Namespace) -> None:
     ) as exchange:
         _announce(exchange)
         await _until_stopped(exchange, stop)
+        await _until_left(exchange)
     _log.info("replay exchange stopped")
 
 
@@ -118,6 +124,13 @@ def _announce(exchange: ReplayExchange) -> None:
     )
     sys.stdout.write(exchange.rest_url.removeprefix("http://") + "\n")
     sys.stdout.flush()
+
+
+async def _until_left(exchange: ReplayExchange) -> None:
+    """Ctrl-C goes to everyone: a client that is about to leave by itself is not cut off."""
+    deadline = time.monotonic() + LINGER_S
+    while exchange.clients and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end of its life, nobody is kept waiting
+        await asyncio.sleep(_LOOK_S)
 
 
 async def _until_stopped(exchange: ReplayExchange, stop: asyncio.Event) -> None:

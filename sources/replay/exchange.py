@@ -73,6 +73,11 @@ class ReplayExchange:
             monotonic_s=loop.time,
         )
 
+    @property
+    def clients(self) -> int:
+        """How many connections are open."""
+        return len(self._sessions)
+
     # --- the market --------------------------------------------------------------------------------------------------
 
     @property

@@ -1,7 +1,7 @@
 """What the replay exchange needs of a market, be it a tape or a synthetic one.
 
-The server (`server.py`) knows connections, limits and faults; a market knows prices. The seam between them is this page.
-Payloads are the exchange's own JSON, ready to send; REST answers are plain rows in the exchange's own form.
+The server (`server.py`) knows connections, limits and faults; a market knows prices. The seam between them is this
+page. Payloads are the exchange's own JSON, ready to send; REST answers are plain rows in the exchange's own form.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 MarketKind: TypeAlias = Literal["spot", "usdm"]
 Wanted: TypeAlias = Callable[[str], bool]
-"""Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`): what nobody wants need not be made."""
+"""Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`): what nobody wants need not be
+made.
+"""
 
 
 class Message(NamedTuple):
@@ -24,13 +26,16 @@ class Message(NamedTuple):
 
 
 class Market(Protocol):
-    """A market that is played from beginning to end. REST answers know only what has been played so far, plus history."""
+    """A market that is played from beginning to end. REST answers know only what has been played so far, plus
+    history.
+    """
 
     kind: MarketKind
 
     def play(self, wanted: Wanted) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, endless for a synthetic or looped market. Taking a message moves
-        the market's own state (book, last trade, now) to just after it."""
+        the market's own state (book, last trade, now) to just after it.
+        """
 
     @property
     def now_ms(self) -> int:

@@ -24,14 +24,12 @@ def agg_trade_frames(*, count: int, symbols: int, trades_per_s: int, seed: int =
         ids[index] += 1
         time = BEGIN_MS + number * 1_000 // trades_per_s
         name = names[index]
-        maker = "true" if rng.random() < SOLD_SHARE else "false"
-        quantity = max(rng.expovariate(3), 1e-8)
+        price, maker = f"{prices[index]:.8f}", "true" if rng.random() < SOLD_SHARE else "false"
+        quantity, number_of_it = f"{max(rng.expovariate(3), 1e-8):.8f}", ids[index]
         frames.append(
-            f'{{"stream":"{name.lower()}@aggTrade","data":{{"e":"aggTrade","E":{time + 2},"s":"{name}","a":{
-                ids[index]
-            },'
-            f'"p":"{prices[index]:.8f}","q":"{quantity:.8f}","f":{ids[index]},"l":{ids[index]},"T":{time},"m":{maker},'
-            f'"M":true}}}}'.encode()
+            f'{{"stream":"{name.lower()}@aggTrade","data":{{"e":"aggTrade","E":{time + 2},"s":"{name}",'
+            f'"a":{number_of_it},"p":"{price}","q":"{quantity}","f":{number_of_it},"l":{number_of_it},"T":{time},'
+            f'"m":{maker},"M":true}}}}'.encode()
         )
     return frames
 

@@ -56,7 +56,7 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
     chosen = {"hub__port": port, "log__format": "json"} | settings
     environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
     log = folder / "flow.log"
-    with log.open("wb") as out:
+    with log.open("wb") as out:  # noqa: ASYNC230 - a moment, before anything runs
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bytewax.run", "flows.main", *flags,
             cwd=folder, stdout=out, stderr=out,
@@ -79,7 +79,7 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process, log: 
     async with asyncio.timeout(START_S):
         while True:
             if process.returncode is not None:
-                raise RuntimeError(f"the flow ended with {process.returncode}:\n{log.read_text()}")
+                raise RuntimeError(f"the flow ended with {process.returncode}, see {log}")
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:

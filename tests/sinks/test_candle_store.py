@@ -1,4 +1,3 @@
-import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +15,7 @@ from flows.clock import wall_ms
 from flows.model import DAY_MS, Candle
 from sinks.candle_buffer import Storable
 from sinks.candle_store import CandleStore, Stored
-from sinks.documents import INCIDENTS, MARKET_DATA, candle_of
+from sinks.documents import INCIDENTS, MARKET_DATA, candle_document, candle_of
 from tests.fakes.candles import BEGIN, candle, forming, gap, of_symbol, shuffled_versions
 
 Documents = Database[dict[str, Any]]
@@ -158,21 +157,22 @@ def test_any_order_and_repetition_ends_in_the_newest_version(
     assert [candle_of(document) for document in documents] == [of_symbol(newest, symbol)]
 
 
-def test_writers_that_race_leave_the_newest_version(store: CandleStore, mongo_database: Documents) -> None:
-    """They find no document, and all but one of them are refused by the unique key, the newest perhaps among them."""
-    minutes, writers = 1_000, 4
-    start = threading.Barrier(writers)
-
-    def write(revision: int) -> None:
-        start.wait()
-        store.store([candle(minute, revision=revision) for minute in range(minutes)], timeout_s=TIMEOUT_S)
-
-    with ThreadPoolExecutor(writers) as pool:
-        list(pool.map(write, range(writers)))
-
-    assert [(kept.open_time, kept.revision) for kept in stored(mongo_database)] == [
-        (BEGIN + minute * 60_000, writers - 1) for minute in range(minutes)
-    ]
+def test_an_older_version_that_comes_between_does_not_win(store: CandleStore, mongo_database: Documents) -> None:
+    """The server finds no document, is held there until another writer has made one, and then refuses the insert."""
+    admin = mongo_database.client.admin
+    point = "hangBeforeUpsertPerformsInsert"
+    entered = admin.command("configureFailPoint", point, mode="alwaysOn")["count"]
+    try:
+        with ThreadPoolExecutor(1) as pool:
+            newer = pool.submit(store.store, [candle(revision=3)], timeout_s=TIMEOUT_S)
+            admin.command("waitForFailPoint", point, timesEntered=entered + 1, maxTimeMS=20_000)
+            older = candle_document(candle(revision=1), now_ms=BEGIN, retention_days={})
+            mongo_database[MARKET_DATA].insert_one(older)
+            admin.command("configureFailPoint", point, mode="off")
+            assert newer.result() == Stored(closed=1)
+    finally:
+        admin.command("configureFailPoint", point, mode="off")
+    assert stored(mongo_database) == [candle(revision=3, event_time=0)]
 
 
 def test_what_cannot_be_a_document_holds_up_nobody(store: CandleStore, mongo_database: Documents) -> None:

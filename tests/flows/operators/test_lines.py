@@ -31,3 +31,9 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
 def test_silence_is_an_incident_of_its_own_kind() -> None:
     out = Lines("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, "silent for 60 s or more: aggT")])
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
+
+
+def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:
+    lines = Lines("binance", FeedClock(lambda: 0), wall_ms=lambda: 77)
+    out = lines([Disconnected("market", BTC, "no route")])
+    assert [(item.begin, item.end) for item in out if isinstance(item, Incident)] == [(77, 77)]

@@ -1,0 +1,97 @@
+"""Frames ▶ parse ▶ validate ▶ sequence ▶ six candles inside the engine, one worker, 50 symbols, no sockets and no stores."""
+
+from functools import partial
+from typing import Any
+
+import msgspec
+from bytewax.outputs import DynamicSink, StatelessSinkPartition
+from bytewax.testing import run_main
+
+from flows.graph import Sinks, market_flow
+from flows.model import timeframe_ms
+from flows.settings import Feed
+from sources.binance.parse import BinanceParser
+from sources.binance.wire import MarketEnvelope
+from tests.benchmarks.market import PolledFrames, agg_trade_frames
+from tests.benchmarks.rows import Row, interleaved
+
+FRAMES = 300_000
+ROUNDS = 5
+
+
+class _Nowhere(StatelessSinkPartition[Any]):
+    def write_batch(self, items: list[Any]) -> None:
+        """Lets go of them."""
+
+
+class Nowhere(DynamicSink[Any]):
+    """A sink that costs nothing."""
+
+    def build(self, step_id: str, worker_index: int, worker_count: int) -> _Nowhere:
+        return _Nowhere()
+
+
+def run_flow(frames: list[bytes], *, poll: int) -> None:
+    """The flow as it is, but for its ends."""
+    run_main(
+        market_flow(
+            source=PolledFrames(frames, size=poll),
+            parser=BinanceParser("binance"),
+            feed=Feed(),
+            sinks=Sinks(candles=Nowhere()),
+        )
+    )
+
+
+def decode_only(frames: list[bytes]) -> None:
+    """The bare typed decoding of the same frames, one by one."""
+    decode = msgspec.json.Decoder(MarketEnvelope, strict=False).decode
+    for frame in frames:
+        decode(frame)
+
+
+def plain_loop(frames: list[bytes]) -> None:
+    """What one would write first: decode a frame, update six candles, next frame."""
+    decode = msgspec.json.Decoder(MarketEnvelope, strict=False).decode
+    lengths = [timeframe_ms(name) for name in Feed().timeframes]
+    candles: dict[tuple[str, int], list[float]] = {}
+    closed = []
+    for frame in frames:
+        trade: Any = decode(frame).data
+        price, quantity = trade.price, trade.quantity
+        taker = 0.0 if trade.buyer_is_maker else quantity
+        for length in lengths:
+            begin = trade.time - trade.time % length
+            candle = candles.get((trade.symbol, length))
+            if candle is None or candle[0] != begin:
+                if candle is not None:
+                    closed.append(candle)
+                candles[trade.symbol, length] = [
+                    begin, price, price, price, price, quantity, price * quantity, 1, taker, taker * price,
+                ]  # fmt: skip
+                continue
+            candle[2] = max(candle[2], price)
+            candle[3] = min(candle[3], price)
+            candle[4] = price
+            candle[5] += quantity
+            candle[6] += price * quantity
+            candle[7] += 1
+            candle[8] += taker
+            candle[9] += taker * price
+
+
+def run() -> list[Row]:
+    """The flow against bare decoding and a plain loop, and small polls against large ones."""
+    frames = agg_trade_frames(count=FRAMES, symbols=50, trades_per_s=5_000)
+    polls = {poll: partial(run_flow, frames, poll=poll) for poll in (20, 500, 1_000)}
+    bare, loop, small, usual, large = interleaved(
+        ROUNDS, partial(decode_only, frames), partial(plain_loop, frames), polls[20], polls[500], polls[1_000]
+    )
+    per_frame = 1e6 / FRAMES
+    figure = f"{usual * per_frame:.2f} µs a trade"
+    return [
+        Row("flow, 500 frames a poll", figure, f"bare decoding, {bare * per_frame:.2f} µs", bare / usual, 0.45),
+        Row("the same", figure, f"plain loop, {loop * per_frame:.2f} µs", loop / usual, 1.4),
+        Row("flow, 20 frames a poll", f"{small * per_frame:.2f} µs a trade",
+            f"polls of 1,000, {large * per_frame:.2f} µs", large / small, 0.45),
+    ]  # fmt: skip
