@@ -1,4 +1,4 @@
-"""Frames ▶ parse ▶ validate ▶ sequence ▶ six candles inside the engine, one worker, 50 symbols, no sockets and no stores."""
+"""Frames ▶ parse ▶ validate ▶ sequence ▶ six candles in the engine: one worker, 50 symbols, no sockets, no stores."""
 
 from functools import partial
 from typing import Any

@@ -1,4 +1,4 @@
-"""The line through the whole house: exchange ▶ flow in a process of its own ▶ MongoDB, RocksDB and a client of the hub."""
+"""The line through the house: exchange ▶ flow in a process of its own ▶ MongoDB, RocksDB and a client of the hub."""
 
 import json
 from collections import defaultdict

@@ -56,7 +56,7 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
     chosen = {"hub__port": port, "log__format": "json"} | settings
     environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
     log = folder / "flow.log"
-    with log.open("wb") as out:  # noqa: ASYNC230 - a moment, before anything runs
+    with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bytewax.run", "flows.main", *flags,
             cwd=folder, stdout=out, stderr=out,

@@ -34,5 +34,7 @@ def test_a_trade_covers_itself_and_an_aggregate_what_it_says() -> None:
 
 
 def test_a_candle_ends_with_its_last_millisecond() -> None:
-    candle = Candle("binance", "X", "5m", 0, *([1.0] * 6), 1, 1.0, 1.0, 1, 1, is_closed=True, status="final")
+    candle = Candle(
+        "binance", "X", "5m", 0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1.0, 1.0, 1, 1, is_closed=True, status="final"
+    )
     assert candle.close_time == 299_999

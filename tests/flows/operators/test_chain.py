@@ -8,7 +8,8 @@ class Doubling:
     """Gives a number and its double; at its time, what it was built with."""
 
     def __init__(self, due: int | None = None, at_time: tuple[Any, ...] = ()) -> None:
-        self.due, self.at_time, self.seen = due, at_time, []
+        self.due, self.at_time = due, at_time
+        self.seen: list[Any] = []
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
         self.seen.append(events)
