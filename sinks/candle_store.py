@@ -112,7 +112,7 @@ class CandleStore:
         """Returns the places of the operations that found something newer."""
         refused = self._bulk(collection, upserts)
         # Once more: another writer may have made the document in between, and that one need not be newer.
-        again = list(range(len(refused)))
+        again = self._bulk(collection, [upserts[place] for place in refused])
         return {refused[place] for place in again}
 
     def _bulk(self, collection: str, upserts: list[UpdateOne]) -> list[int]:

@@ -52,6 +52,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add("--synthetic", action="store_true", help="play a synthetic market instead of tapes; it never ends")
     add("--seed", type=int, default=1, help="of the synthetic market; the same seed gives the same market")
     add("--symbols", nargs="+", default=list(Feed().symbols), help="of the synthetic market (default: %(default)s)")
+    add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
     add("--market", choices=("spot", "usdm"), default="spot", help="spot, or USD-M futures (default: spot)")
     add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
@@ -92,7 +93,9 @@ def open_market(arguments: argparse.Namespace) -> Market:
         )
     symbols = tuple(symbol.upper() for symbol in arguments.symbols)
     start_ms = wall_ms() if arguments.times == "now" else SYNTHETIC_BEGIN_MS
-    return SyntheticMarket(arguments.market, symbols, seed=arguments.seed, start_ms=start_ms)
+    return SyntheticMarket(
+        arguments.market, symbols, seed=arguments.seed, start_ms=start_ms, trades_per_s=arguments.trades_per_s
+    )
 
 
 async def serve(arguments: argparse.Namespace) -> None:

@@ -36,10 +36,16 @@ def agg_trade_frames(*, count: int, symbols: int, trades_per_s: int, seed: int =
 
 class _Polls(StatefulSourcePartition[Any, None]):
     def __init__(self, frames: list[bytes], size: int) -> None:
-        self._chunks = (frames[start : start + size] for start in range(0, len(frames), size))
+        self._frames = frames
+        self._size = size
+        self._start = 0
 
     def next_batch(self) -> list[Any]:
-        return [RawFrames("market", next(self._chunks), 0), Pulse()]
+        start, self._start = self._start, self._start + self._size
+        if start >= len(self._frames):
+            raise StopIteration
+        pulse = Pulse(final=self._start >= len(self._frames))
+        return [RawFrames("market", self._frames[start : self._start], 0), pulse]
 
     def snapshot(self) -> None:
         return None

@@ -34,6 +34,11 @@ class RunningFlow:
         self.hub_url = hub_url
         self.log = log
 
+    @property
+    def pid(self) -> int:
+        """Its process."""
+        return self._process.pid
+
     async def stop(self, number: int = signal.SIGTERM) -> int:
         """Sends a signal and gives the exit code."""
         self._process.send_signal(number)
