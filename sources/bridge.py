@@ -1,6 +1,6 @@
 """The venue's connections become a Bytewax source. Nothing else in this room knows the engine.
 
-The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most `WAIT_S`:
+The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most a few milliseconds:
 that is faster than polling by the engine's own pace (a millisecond) and much faster than its asynchronous batches.
 Only one partition of a worker may wait, for the worker polls them in turn.
 """
@@ -22,7 +22,9 @@ from sources.feed import VenueFeed, shard_of
 from sources.network import NetworkThread
 
 WAIT_S = 0.005
-"""Longest wait of an idle poll."""
+"""Longest wait of the first idle poll after a delivery: what later steps held back may go after it."""
+IDLE_WAIT_S = 0.02
+"""Longest wait of those that follow. An arrival rings the bell, so waiting longer delays nothing but timers."""
 
 Polled: TypeAlias = RawFrames | Connected | Subscribed | Disconnected | Pulse
 
@@ -77,6 +79,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._stop = stop
         self._close = close
         self._ended = False
+        self._delivered = False
         self._queues = connect(self._bell.ring)
 
     def next_batch(self) -> list[Polled]:
@@ -88,8 +91,9 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
             self._close()
             return [*self._drained(None), Pulse(final=True)]
         if self._leads and not self._has_come():
-            self._bell.wait(WAIT_S, self._has_come)
+            self._bell.wait(WAIT_S if self._delivered else IDLE_WAIT_S, self._has_come)
         out = self._drained(self._poll_frames)
+        self._delivered = bool(out)
         if (out or self._leads) and not self._has_come():
             out.append(Pulse())
         return out

@@ -9,8 +9,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ SYMBOLS = 50
 SOCKET_TRADES = 400_000
 DIRECT_TRADES = 1_000_000
 LATENCY_S = 8.0
+WARM_UP_S = 3.0
 IDLE_S = 10.0
 ALL_TIME = (0, 1 << 43)
 
@@ -192,36 +193,56 @@ def direct_rate(uri: str, folder: Path) -> tuple[float, int]:
 
 
 async def latency_ms(uri: str, folder: Path, *, trades_per_s: int) -> tuple[float, float, float]:
-    """Median and 99th percentile from the exchange's event time to a client, and the machine's timer noise (99th)."""
+    """How much later than a client of the exchange a client of the hub hears of a trade, and the machine's timer noise.
+
+    Milliseconds: median, 99th percentile, and the noise's 99th percentile.
+    """
     symbols = [f"COIN{index:02d}USDT" for index in range(10)]
     each = str(trades_per_s / len(symbols))
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(
             running_exchange_process("--synthetic", "--symbols", *symbols, "--trades-per-s", each)
         )
-        settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade", "ticker"])
+        settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade"])
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         await listeners(stack, flow.hub_url, 99)
-        client = await stack.enter_async_context(connect(flow.hub_url, max_size=None, max_queue=None))
-        await asyncio.wait_for(client.recv(), START_S)
-        noise = asyncio.ensure_future(_timer_noise(LATENCY_S))
-        delays = await _delays(client, LATENCY_S)
-        late = await noise
+        names = "/".join(f"{symbol.lower()}@aggTrade" for symbol in symbols)
+        direct = await stack.enter_async_context(connect(f"ws://{address}/stream?streams={names}", max_queue=None))
+        hub = await stack.enter_async_context(connect(flow.hub_url, max_size=None, max_queue=None))
+        await asyncio.sleep(WARM_UP_S)
+        at_exchange, at_hub, late = await asyncio.gather(
+            _arrivals(direct, _of_exchange), _arrivals(hub, _of_hub), _timer_noise(LATENCY_S)
+        )
         await flow.stop()
+    delays = [(at_hub[key] - at_exchange[key]) * 1_000 for key in at_hub.keys() & at_exchange.keys()]
     return statistics.median(delays), _percentile(delays, 99), _percentile(late, 99)
 
 
-async def _delays(client: Any, seconds: float) -> list[float]:
-    delays = []
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        text = await client.recv()
-        now = time.time() * 1_000
-        message = json.loads(text)
-        if message["type"] == "MarketData":
-            sent = datetime.fromisoformat(message["data"]["timestamp"]).timestamp() * 1_000
-            delays.append(now - sent)
-    return delays
+async def _arrivals(client: Any, key_of: Callable[[dict[str, Any]], Any]) -> dict[Any, float]:
+    """When each price of a symbol and millisecond was first heard of."""
+    arrivals: dict[Any, float] = {}
+    end = time.monotonic() + LATENCY_S
+    while (now := time.monotonic()) < end:
+        with suppress(TimeoutError):
+            text = await asyncio.wait_for(client.recv(), end - now)
+            heard = time.monotonic()
+            key = key_of(json.loads(text))
+            if key is not None:
+                arrivals.setdefault(key, heard)
+    return arrivals
+
+
+def _of_exchange(message: dict[str, Any]) -> Any:
+    data = message["data"]
+    return data["s"], data["E"], float(data["p"])
+
+
+def _of_hub(message: dict[str, Any]) -> Any:
+    if message["type"] != "MarketData":
+        return None
+    data = message["data"]
+    time_ms = round(datetime.fromisoformat(data["timestamp"]).timestamp() * 1_000)
+    return data["symbol"], time_ms, data["price"]
 
 
 async def _timer_noise(seconds: float) -> list[float]:
