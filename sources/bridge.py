@@ -1,11 +1,12 @@
 """The venue's connections become a Bytewax source. Nothing else in this room knows the engine.
 
-The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most a few milliseconds:
-that is faster than polling by the engine's own pace (a millisecond) and much faster than its asynchronous batches.
-Only one partition of a worker may wait, for the worker polls them in turn.
+The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most a few
+milliseconds: that is faster than polling by the engine's own pace (a millisecond) and much faster than its
+asynchronous batches. Only one partition of a worker may wait, for the worker polls them in turn.
 """
 
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
@@ -21,10 +22,8 @@ from sources.connection import Connection, FrameQueue
 from sources.feed import VenueFeed, shard_of
 from sources.network import NetworkThread
 
-WAIT_S = 0.005
-"""Longest wait of the first idle poll after a delivery: what later steps held back may go after it."""
 IDLE_WAIT_S = 0.02
-"""Longest wait of those that follow. An arrival rings the bell, so waiting longer delays nothing but timers."""
+"""Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
 
 Polled: TypeAlias = RawFrames | Connected | Subscribed | Disconnected | Pulse
 
@@ -68,7 +67,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
 
     def __init__(
         self, connect: Callable[[Callable[[], None]], list[FrameQueue]], *, worker: _Worker, poll_frames: int,
-        stop: threading.Event, close: Callable[[], None],
+        hold_s: float, stop: threading.Event, close: Callable[[], None],
     ) -> None:  # fmt: skip
         self._bell = worker.bell
         if worker.leader is None:
@@ -79,7 +78,9 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._stop = stop
         self._close = close
         self._ended = False
-        self._delivered = False
+        self._hold_s = hold_s
+        self._owes_pulse = False
+        self._pulsed_s = 0.0
         self._queues = connect(self._bell.ring)
 
     def next_batch(self) -> list[Polled]:
@@ -91,12 +92,23 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
             self._close()
             return [*self._drained(None), Pulse(final=True)]
         if self._leads and not self._has_come():
-            self._bell.wait(WAIT_S if self._delivered else IDLE_WAIT_S, self._has_come)
+            self._bell.wait(self._hold_s if self._owes_pulse else IDLE_WAIT_S, self._has_come)
         out = self._drained(self._poll_frames)
-        self._delivered = bool(out)
-        if (out or self._leads) and not self._has_come():
+        if not self._has_come() and self._is_time_for_pulse(delivered=bool(out)):
             out.append(Pulse())
         return out
+
+    def _is_time_for_pulse(self, *, delivered: bool) -> bool:
+        """After every delivery; and once more `hold_s` later, if the delivery came so soon after the pulse before that
+        later steps may have held it back.
+        """
+        now = time.monotonic()
+        long_ago = now - self._pulsed_s >= self._hold_s
+        if not delivered and not (self._owes_pulse and long_ago):
+            return False
+        self._owes_pulse = delivered and not long_ago
+        self._pulsed_s = now
+        return True
 
     def next_awake(self) -> datetime:
         """At once: the waiting is done inside the poll."""
@@ -174,6 +186,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             connect,
             worker=self._worker,
             poll_frames=self._settings.poll_frames,
+            hold_s=self._settings.gather_ms / 1_000,
             stop=self._stop,
             close=self._network.close,
         )
