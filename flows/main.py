@@ -22,7 +22,7 @@ from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
-from sinks.bridge import PartitionedWriterSink, Unpacking, WriterSink
+from sinks.bridge import PartitionedWriterSink, Shared, Unpacking, WriterSink
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
@@ -46,22 +46,18 @@ _log = structlog.get_logger("flows.main")
 def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
     """The whole system of one process. `stop` ends its input, and with it the flow."""
     feed, venue = settings.feed, settings.feed.venue
-    broadcast = _open_broadcast(settings)
-    mongo: MongoWriter | None = None
+    ledger = IncidentWriter()
 
     def report(incident: Incident) -> None:
-        """Where the incidents of a store go: everywhere but into the flow."""
+        """What happened to a store is told everywhere but in the flow."""
         ledger.write([incident])
 
-    if settings.mongo.enabled:
-        mongo = open_mongo_writer(
-            settings.mongo,
-            retention=_retention(settings),
-            on_incident=report,
-            venue=venue,
-            summary_s=settings.log.summary_s,
-        )
-    ledger = IncidentWriter(*_keepers(mongo, broadcast))
+    broadcast: Shared[Any] | None = Shared(_open_broadcast(settings)) if settings.hub.enabled else None
+    mongo: Shared[Any] | None = Shared(_open_mongo(settings, report)) if settings.mongo.enabled else None
+    for keeper in (mongo, broadcast):
+        if keeper:
+            ledger.keep_in(keeper.open())
+    incidents = Shared(ledger)
 
     def open_partition(part: str) -> Any:
         return open_trade_writer(
@@ -74,34 +70,37 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         parser=BinanceParser(venue),
         feed=feed,
         sinks=Sinks(
-            candles=WriterSink(lambda: mongo) if mongo else None,
+            candles=WriterSink(mongo.open) if mongo else None,
             trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
             if settings.trades.enabled
             else None,
-            broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast), lambda _: 0)
+            broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast.open()), lambda _: 0)
             if broadcast
             else None,
             rejects=WriterSink(RejectWriter),
-            incidents=WriterSink(lambda: ledger),
+            incidents=WriterSink(incidents.open),
         ),
     )
 
 
-def _open_broadcast(settings: Settings) -> Broadcast | None:
+def _open_broadcast(settings: Settings) -> Broadcast:
     """Opens the port now: a port that is taken is an error at start, not at the first message."""
-    if not settings.hub.enabled:
-        return None
     broadcast = Broadcast(settings.hub, venue=settings.feed.venue, origin=settings.feed.origin)
     try:
         broadcast.start()
     except OSError as error:
-        raise SettingsError(f"hub.port: {error}") from error
+        raise SettingsError(str(error)) from error
     return broadcast
 
 
-def _keepers(mongo: MongoWriter | None, broadcast: Broadcast | None) -> list[Callable[[Incident], None]]:
-    writers: list[Any] = [writer for writer in (mongo, broadcast) if writer is not None]
-    return [lambda incident, writer=writer: writer.write([incident]) for writer in writers]  # type: ignore[misc]
+def _open_mongo(settings: Settings, report: Callable[[Incident], None]) -> MongoWriter:
+    return open_mongo_writer(
+        settings.mongo,
+        retention=_retention(settings),
+        on_incident=report,
+        venue=settings.feed.venue,
+        summary_s=settings.log.summary_s,
+    )
 
 
 def _retention(settings: Settings) -> bool:

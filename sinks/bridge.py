@@ -1,5 +1,6 @@
 """A plain `Writer` becomes a Bytewax sink. Nothing else in this room knows the engine."""
 
+import threading
 from collections.abc import Callable
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -25,6 +26,39 @@ class Writer(Protocol[T]):
 
     def close(self) -> None:
         """Writes out what is held, within a few seconds, and lets go of everything."""
+
+
+class Shared(Generic[T]):
+    """One writer for several sinks and workers. Each opens it, each closes it; the last one's close is the writer's."""
+
+    def __init__(self, writer: Writer[T]) -> None:
+        self._writer = writer
+        self._users = 0
+        self._lock = threading.Lock()
+
+    def open(self) -> Writer[T]:
+        """The writer for one more user."""
+        with self._lock:
+            self._users += 1
+        return _Handle(self._writer, self._release)
+
+    def _release(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if self._users:
+                return
+        self._writer.close()
+
+
+class _Handle(Generic[T]):
+    def __init__(self, writer: Writer[T], release: Callable[[], None]) -> None:
+        self.write = writer.write
+        self._release: Callable[[], None] | None = release
+
+    def close(self) -> None:
+        release, self._release = self._release, None
+        if release:
+            release()
 
 
 class Unpacking(Generic[T]):

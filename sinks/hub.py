@@ -1,245 +1,324 @@
-"""Who hears what, in which order, and what a slow listener loses. No sockets here, and time is an argument.
+"""The broadcast's policy: what is sent to whom, how often, in which order, and what a slow client loses.
 
-Every message gets the next `seq`, whoever hears it. Prices and forming candles are paced: the newest wins, and what
-was held back goes out when its turn comes. The ring keeps the last messages for clients that come back.
+Pure: time is an argument, a client's line is a `Peer`. The methods are called by one thread.
+
+    publish ─▶ pace ─▶ number, ring, last known ─▶ tick ─▶ flush: joined frames, once for all clients who want the same
+                                                                └▶ a client that is behind: its own queue
+
+`seq` rises by one with every message, wanted or not, and no client ever sees it fall. It begins at a number that the
+composition root takes from the clock, in microseconds: a hub that starts later numbers higher than any before it ever
+did, as none makes a million messages a second, so a number of another life is never taken for one of this.
 """
 
-from collections import OrderedDict, deque
-from collections.abc import Hashable, Iterable, Iterator
-from typing import Any
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from msgspec import Struct
 
-from flows.model import Candle, FeedStatus, Incident, MarketData, Publishable, Ticker, TradeBatch
-from sinks.messages import DEFAULT_CHANNELS, Channel, Format, body_of, frame_of, iso
+from flows.clock import Now
+from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Publishable, Ticker, TradeBatch
+from flows.settings import Hub as HubSettings
+from sinks.answers import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
+from sinks.bodies import ChartNews, LineNews, iso_utc
+from sinks.client import Client, Peer
+from sinks.last_known import LastKnown
+from sinks.messages import Encoding, Envelope, Message, Sendable, Topic
+from sinks.pace import Pace
+from sinks.subscription import Ping, RequestError, Rule, Subscription, parse_request
 
-FORMING_MS = 100
-"""Least time between two forming versions of a candle."""
-RING_TRADES = 50_000
+FORMING_MS: Final = 100
+"""Least time between two versions of the same forming candle."""
+TRADES_A_MESSAGE: Final = 500
+RING_TRADES: Final = 100_000
 """Trades that the ring's messages hold at most; then the oldest messages go, as when there are too many messages."""
-GIVE_UP_FACTOR = 4
-"""A client that has lost so many times what its queue holds is let go."""
+SNAPSHOT_PART: Final = 200
+"""Messages in one part of a snapshot: well below the size that clients accept by default."""
+TICK_LIMIT: Final = 500
+"""Messages that are sent without waiting for the end of the tick."""
+TRY_AGAIN_LATER: Final = 1013
+"""Close code of a client that is too slow (IANA, WebSocket Close Code Number Registry)."""
 
 
-class Filter(Struct, frozen=True):
-    """What a client wants; None means all."""
+class Counters(Struct):
+    """What the hub has done since it started."""
 
-    channels: frozenset[str] = DEFAULT_CHANNELS
-    symbols: frozenset[str] | None = None
-    timeframes: frozenset[str] | None = None
-
-    def wants(self, entry: "Entry") -> bool:
-        """Whether a message is for this client. News of the whole venue has no symbol and passes any choice of them."""
-        return (
-            entry.channel in self.channels
-            and (self.symbols is None or not entry.symbol or entry.symbol in self.symbols)
-            and (self.timeframes is None or not entry.timeframe or entry.timeframe in self.timeframes)
-        )
-
-
-class Entry:
-    """One message of the hub. It is encoded when the first client of a format hears it, and never again."""
-
-    __slots__ = ("_frames", "channel", "merge_key", "news", "price", "seq", "symbol", "time_ms", "timeframe")
-
-    def __init__(
-        self, seq: int, channel: Channel, news: Publishable, *, time_ms: int, price: MarketData | None = None
-    ) -> None:
-        self.seq = seq
-        self.channel = channel
-        self.news = news
-        self.price = price
-        self.time_ms = time_ms
-        self.symbol: str = getattr(news, "symbol", "")
-        self.timeframe: str = getattr(news, "timeframe", "")
-        self.merge_key = _merge_key(channel, news)
-        self._frames: dict[str, bytes] = {}
-
-    def message(self) -> dict[str, Any]:
-        """The whole message."""
-        body = body_of(self.channel, self.news, self.price)
-        return {"type": self.channel, "data": body, "timestamp": iso(self.time_ms), "seq": self.seq}
-
-    def frame(self, form: Format) -> bytes:
-        """The message as a finished frame."""
-        frame = self._frames.get(form)
-        if frame is None:
-            frame = self._frames[form] = frame_of(self.message(), form)
-        return frame
-
-
-def _merge_key(channel: Channel, news: Publishable) -> Hashable | None:
-    """Messages with the same key may be merged for a client that is slow: the newest says it all. None: never."""
-    match news:
-        case MarketData() | Ticker():
-            return channel, news.symbol
-        case Candle(is_closed=False):
-            return channel, news.symbol, news.timeframe
-        case FeedStatus():
-            return channel, news.line
-        case _:
-            return None
-
-
-class _Paced(Struct):
-    """The pace of one price or forming candle."""
-
-    sent_ms: int
-    held: Publishable | None = None
+    clients: int = 0
+    """Connected now."""
+    sent: int = 0
+    """Frames handed to clients."""
+    dropped: int = 0
+    """Messages that clients lost by being slow, or the hub by being flooded; one lost by ten clients counts ten."""
+    lagged: int = 0
+    """Times a client fell so far behind that it lost something."""
 
 
 class Hub:
-    """Takes news, gives messages in the order of their `seq`.
+    """Numbers the news of one venue and fans them out. See the module for the way they take."""
 
-    `first_seq` must be higher than whatever an earlier hub can have given, so that nobody resumes from another's
-    number.
-    """
-
-    def __init__(self, *, rate: int, ring: int, first_seq: int) -> None:
-        self._price_ms = max(1, 1_000 // rate)
-        self._ring: deque[Entry] = deque()
-        self._ring_size = ring
+    def __init__(self, settings: HubSettings, *, venue: str, origin: str, first_seq: int) -> None:
+        self._settings = settings
+        self._venue = venue
+        self._origin = origin
+        self._seq = first_seq
+        self._ring: deque[Message] = deque()
         self._ring_trades = 0
-        self._next_seq = first_seq
-        self._paced: dict[Hashable, _Paced] = {}
-        self._held: dict[Hashable, int] = {}
-        self._prices: dict[str, MarketData] = {}
-        self._current: dict[Hashable, Entry] = {}
+        self._known = LastKnown()
+        self._prices: Pace[str, MarketData] = Pace(1_000 / settings.rate)
+        self._newest_price: dict[str, MarketData] = {}
+        self._forming: Pace[tuple[str, str], Candle] = Pace(FORMING_MS)
+        self._tick: list[Message] = []
+        self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
+        self.counters = Counters()
+
+    # --- news ---
+
+    def publish(self, items: Iterable[Publishable], now: Now) -> None:
+        """Takes news. They leave with the next `flush`, or at once when there are many."""
+        for item in items:
+            self._take(item, now)
+            if len(self._tick) >= TICK_LIMIT:
+                self.flush(now)
+
+    def on_time(self, now: Now) -> None:
+        """Lets out what was held back and whose turn has come."""
+        for data in self._prices.take_due(now.local):
+            self._emit_price(data, now)
+        for candle in self._forming.take_due(now.local):
+            self._emit_forming(candle, now)
 
     @property
-    def last_seq(self) -> int:
-        """The `seq` of the newest message."""
-        return self._next_seq - 1
+    def next_turn_ms(self) -> float | None:
+        """Local time at which `on_time` has something to do; None: nothing."""
+        turns = [turn for turn in (self._prices.next_turn_ms, self._forming.next_turn_ms) if turn is not None]
+        return min(turns, default=None)
 
-    def publish(self, items: Iterable[Publishable], *, now_ms: int, wall_ms: int) -> list[Entry]:
-        """The messages that these news make now. `now_ms` is monotonic and paces, `wall_ms` only stamps."""
-        out: list[Entry] = []
-        for item in items:
-            match item:
-                case MarketData():
-                    self._prices[item.symbol] = item
-                    self._pace(("MarketData", item.symbol), item, self._price_ms, now_ms, wall_ms, out)
-                case Candle(is_closed=True):
-                    self._held.pop(("Candle", item.symbol, item.timeframe), None)
-                    self._emit("Candle", item, wall_ms, out)
-                    self._emit("ChartUpdate", item, wall_ms, out)
-                case Candle():
-                    self._pace(("Candle", item.symbol, item.timeframe), item, FORMING_MS, now_ms, wall_ms, out)
-                case TradeBatch():
-                    self._emit("Trade", item, wall_ms, out)
-                case Ticker():
-                    self._emit("Ticker", item, wall_ms, out)
-                case FeedStatus():
-                    self._emit("Status", item, wall_ms, out)
-                case Incident():
-                    self._emit("Incident", item, wall_ms, out)
-        return out
+    def release(self, now: Now) -> None:
+        """Lets out all that is held back, for the end."""
+        for data in self._prices.take_all():
+            self._emit_price(data, now)
+        for candle in self._forming.take_all():
+            self._emit_forming(candle, now)
 
-    def release(self, *, now_ms: int, wall_ms: int) -> list[Entry]:
-        """The messages that were held back and whose turn has come."""
-        out: list[Entry] = []
-        for key in [key for key, due in self._held.items() if due <= now_ms]:
-            del self._held[key]
-            paced = self._paced[key]
-            if paced.held is not None:
-                paced.sent_ms = now_ms
-                news, paced.held = paced.held, None
-                self._emit(_channel_of(news), news, wall_ms, out)
-        return out
+    def on_loss(self, count: int, now: Now) -> None:
+        """News were lost before they came here: every client may have wanted them, and is told."""
+        self.flush(now)
+        for client in self._clients():
+            client.lose(count)
+            self._count_loss(client, count)
+            self._pump(client, now)
 
-    def due_in(self, now_ms: int) -> int | None:
-        """Milliseconds until `release` has something; None when nothing is held back."""
-        return max(0, min(self._held.values()) - now_ms) if self._held else None
+    def _take(self, item: Publishable, now: Now) -> None:
+        match item:
+            case MarketData():
+                self._take_price(item, now)
+            case Candle():
+                self._take_candle(item, now)
+            case TradeBatch():
+                self._take_trades(item, now)
+            case Ticker():
+                self._known.put(self._emit(Topic("Ticker", item.symbol), item, now, mergeable=True))
+            case BookTicker():
+                self._known.put(self._emit(Topic("OrderBook", item.symbol), item, now, mergeable=True))
+            case FeedStatus():
+                message = self._emit(Topic("Status"), LineNews(item, self._origin), now)
+                self._known.put(message, line=item.line)
+            case Incident():
+                self._emit(Topic("Incident", item.symbol), item, now)
 
-    def since(self, seq: int) -> list[Entry] | None:
-        """The messages after `seq`; None when some of them are gone, or the number was never given by this hub."""
-        if seq == self.last_seq:
-            return []
-        if not self._ring or not self._ring[0].seq - 1 <= seq < self.last_seq:
-            return None
-        return [entry for entry in self._ring if entry.seq > seq]
+    def _take_price(self, data: MarketData, now: Now) -> None:
+        symbol = data.symbol
+        self._newest_price[symbol] = data
+        sent = self._known.price(symbol)
+        if sent is not None and _figures(sent.item) == _figures(data):
+            self._prices.drop(symbol)  # what was held is over, and clients know the price it went back to
+        elif self._prices.offer(symbol, data, now.local):
+            self._emit_price(data, now)
 
-    def snapshot(self, wanted: Filter) -> list[Entry]:
-        """The newest message of everything that has a current state, oldest first."""
-        return sorted(filter(wanted.wants, self._current.values()), key=lambda entry: entry.seq)
+    def _take_candle(self, candle: Candle, now: Now) -> None:
+        key = (candle.symbol, candle.timeframe)
+        if not candle.is_closed:
+            if self._forming.offer(key, candle, now.local):
+                self._emit_forming(candle, now)
+            return
+        held = self._forming.held(key)
+        if held is not None and held.open_time <= candle.open_time:
+            self._forming.drop(key)
+        news = ChartNews(candle, self._newest_price.get(candle.symbol))
+        for channel, item in (("ChartUpdate", news), ("Candle", candle)):
+            message = self._emit(Topic(channel, *key), item, now)
+            self._known.put_closed(message, open_time=candle.open_time)
 
-    def _pace(
-        self, key: Hashable, news: Publishable, interval_ms: int, now_ms: int, wall_ms: int, out: list[Entry]
-    ) -> None:
-        paced = self._paced.get(key)
-        if paced is None:
-            paced = self._paced[key] = _Paced(now_ms - interval_ms)
-        due = paced.sent_ms + interval_ms
-        if due <= now_ms:
-            paced.sent_ms, paced.held = now_ms, None
-            self._held.pop(key, None)
-            self._emit(_channel_of(news), news, wall_ms, out)
-        else:
-            paced.held = news
-            self._held[key] = due
+    def _take_trades(self, batch: TradeBatch, now: Now) -> None:
+        for begin in range(0, len(batch.trades), TRADES_A_MESSAGE):
+            part = batch.trades[begin : begin + TRADES_A_MESSAGE]
+            item = TradeBatch(batch.venue, batch.symbol, part, late=batch.late)
+            self._emit(Topic("Trade", batch.symbol), item, now)
 
-    def _emit(self, channel: Channel, news: Publishable, wall_ms: int, out: list[Entry]) -> None:
-        price = self._prices.get(news.symbol) if channel == "ChartUpdate" and isinstance(news, Candle) else None
-        entry = Entry(self._next_seq, channel, news, time_ms=wall_ms, price=price)
-        self._next_seq += 1
-        self._remember(entry)
-        if entry.merge_key is not None or isinstance(news, Candle):
-            self._current[_state_key(entry)] = entry
-        out.append(entry)
+    def _emit_price(self, data: MarketData, now: Now) -> None:
+        self._known.put(self._emit(Topic("MarketData", data.symbol), data, now, mergeable=True))
 
-    def _remember(self, entry: Entry) -> None:
-        self._ring.append(entry)
-        self._ring_trades += _trades_in(entry)
-        while len(self._ring) > self._ring_size or self._ring_trades > RING_TRADES:
+    def _emit_forming(self, candle: Candle, now: Now) -> None:
+        message = self._emit(Topic("Candle", candle.symbol, candle.timeframe), candle, now, mergeable=True)
+        self._known.put_forming(message, open_time=candle.open_time)
+
+    def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
+        self._seq += 1
+        message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
+        self._remember(message)
+        if self._groups:
+            self._tick.append(message)
+        return message
+
+    def _remember(self, message: Message) -> None:
+        self._ring.append(message)
+        self._ring_trades += _trades_in(message)
+        while self._ring and (len(self._ring) > self._settings.ring or self._ring_trades > RING_TRADES):
             self._ring_trades -= _trades_in(self._ring.popleft())
 
+    # --- clients ---
 
-def _trades_in(entry: Entry) -> int:
-    return len(entry.news.trades) if isinstance(entry.news, TradeBatch) else 0
+    def join(
+        self,
+        peer: Peer,
+        now: Now,
+        *,
+        encoding: Encoding,
+        subscription: Subscription,
+        resume_after: int | None = None,
+    ) -> Client:
+        """A client comes. With `resume_after` it first gets what it missed since then, else it begins with the next
+        message.
+        """
+        self.flush(now)
+        client = Client(peer, encoding=encoding, subscription=subscription, capacity=self._settings.capacity)
+        self._add(client)
+        if resume_after is not None:
+            client.put_ahead(self._missed(client, resume_after, now))
+            self._pump(client, now)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """A client is gone; once is enough."""
+        key = (client.subscription, client.encoding)
+        group = self._groups.get(key, {})
+        if client in group:
+            self.counters.clients -= 1
+            del group[client]
+            if not group:
+                del self._groups[key]
+
+    def on_request(self, client: Client, payload: str | bytes, now: Now) -> None:
+        """Answers a client's message. To be called while the client is not behind: one that does not read is not
+        listened to either.
+        """
+        self.flush(now)
+        try:
+            request = parse_request(payload)
+            answers = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
+        except RequestError as error:
+            answers = [self._answer("Error", ErrorData(str(error)), now)]
+        client.put_ahead(answers)
+        self._pump(client, now)
+
+    def on_writable(self, client: Client, now: Now) -> None:
+        """A client's line has room again."""
+        client.resume()
+        self._pump(client, now)
+
+    def _change(self, client: Client, rule: Rule, now: Now) -> list[Sendable]:
+        subscription = client.subscription.with_rule(rule)
+        self.leave(client)
+        client.subscription = subscription
+        self._add(client)
+        name = "Subscribed" if rule.wanted else "Unsubscribed"
+        data = SubscribedData.of(rule, venue=self._venue, origin=self._origin)
+        answer = self._answer(name, data, now)
+        return [answer, *self._snapshot(Subscription((rule,)), now)] if rule.wanted else [answer]
+
+    def _add(self, client: Client) -> None:
+        self._groups.setdefault((client.subscription, client.encoding), {})[client] = None
+        self.counters.clients += 1
+
+    def _clients(self) -> list[Client]:
+        return [client for group in self._groups.values() for client in group]
+
+    # --- what one client alone gets ---
+
+    def _missed(self, client: Client, after: int, now: Now) -> Iterable[Sendable]:
+        oldest = self._ring[0].seq if self._ring else self._seq + 1
+        if oldest - 1 <= after <= self._seq:
+            missed = islice(self._ring, after + 1 - oldest, None)
+            return [message for message in missed if client.subscription.wants(message.topic)]
+        return [Answer(Reset()), *self._snapshot(client.subscription, now)]
+
+    def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
+        envelopes = [message.envelope() for message in self._known.messages(subscription.wants)]
+        begins = range(0, max(len(envelopes), 1), SNAPSHOT_PART)
+        return [
+            self._answer(
+                "Snapshot",
+                SnapshotData(envelopes[begin : begin + SNAPSHOT_PART], complete=begin == begins[-1]),
+                now,
+            )
+            for begin in begins
+        ]
+
+    def _pong(self, now: Now) -> Sendable:
+        return Answer(Pong(iso_utc(now.feed), self._seq))
+
+    def _answer(self, kind: str, data: Struct, now: Now) -> Sendable:
+        return Answer(Envelope(kind, data, iso_utc(now.feed), self._seq))
+
+    # --- sending ---
+
+    def flush(self, now: Now) -> None:
+        """Ends the tick: everything in it goes to whom it concerns, or to their queues."""
+        messages, self._tick = self._tick, []
+        if not messages:
+            return
+        stuck: list[Client] = []
+        for (subscription, encoding), clients in self._groups.items():
+            wanted = [message for message in messages if subscription.wants(message.topic)]
+            if wanted:
+                stuck += self._fan_out(wanted, encoding, clients, now)
+        for client in stuck:
+            self._give_up(client)
+
+    def _fan_out(
+        self, messages: list[Message], encoding: Encoding, clients: Iterable[Client], now: Now
+    ) -> list[Client]:
+        """Sends the same to all of them; returns those who have been behind for too long."""
+        joined = b""
+        stuck = []
+        for client in clients:
+            if client.behind:
+                self._count_loss(client, client.queue(messages, now.local))
+                if client.is_stuck(now.local):
+                    stuck.append(client)
+            else:
+                joined = joined or b"".join([message.frame(encoding) for message in messages])
+                client.write(joined, now.local)
+                self.counters.sent += len(messages)
+        return stuck
+
+    def _pump(self, client: Client, now: Now) -> None:
+        self.counters.sent += client.pump(now.local)
+
+    def _count_loss(self, client: Client, count: int) -> None:
+        if count:
+            self.counters.dropped += count
+            self.counters.lagged += client.dropped == count
+
+    def _give_up(self, client: Client) -> None:
+        self.leave(client)
+        client.peer.dismiss(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
 
 
-def _channel_of(news: Publishable) -> Channel:
-    return "MarketData" if isinstance(news, MarketData) else "Candle"
+def _trades_in(message: Message) -> int:
+    return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
 
 
-def _state_key(entry: Entry) -> Hashable:
-    """A closed candle and the forming one after it are both current."""
-    closed = isinstance(entry.news, Candle) and entry.news.is_closed
-    return entry.channel, entry.symbol, entry.timeframe, closed, getattr(entry.news, "line", "")
-
-
-class Backlog:
-    """What waits for a client that does not keep up: at most `capacity` messages.
-
-    First what may be merged is merged: of prices, tickers and forming candles the newest stays, in its place by
-    `seq`. Then the oldest message is dropped and counted, and the client will be told. When it has lost
-    `GIVE_UP_FACTOR` times the capacity without reading, `hopeless` says so.
-    """
-
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._waiting: OrderedDict[Hashable, Entry] = OrderedDict()
-        self.lost = 0
-
-    def __len__(self) -> int:
-        return len(self._waiting)
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether the client should be let go."""
-        return self.lost >= self._capacity * GIVE_UP_FACTOR
-
-    def put(self, entry: Entry) -> None:
-        """Adds a message."""
-        key = entry.merge_key if entry.merge_key is not None else entry.seq
-        self._waiting.pop(key, None)
-        self._waiting[key] = entry
-        if len(self._waiting) > self._capacity:
-            self._waiting.popitem(last=False)
-            self.lost += 1
-
-    def take(self) -> tuple[int, Iterator[Entry]]:
-        """How many were lost since the last call, and everything that waits, in order."""
-        lost, waiting = self.lost, self._waiting
-        self.lost, self._waiting = 0, OrderedDict()
-        return lost, iter(waiting.values())
+def _figures(data: MarketData) -> tuple[float | None, ...]:
+    return data.price, data.price_change_24h, data.price_change_percent_24h, data.volume_24h

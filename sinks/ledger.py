@@ -2,6 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable
+from typing import Any, Protocol
 
 import structlog
 
@@ -57,11 +58,25 @@ class RejectWriter:
         self._unlogged = 0
 
 
-class IncidentWriter:
-    """Logs incidents and hands them on to where they are kept."""
+class Keeper(Protocol):
+    """Where incidents are kept, or told to whoever listens."""
 
-    def __init__(self, *keep: Callable[[Incident], None]) -> None:
-        self._keep = keep
+    def write(self, batch: list[Any]) -> None:
+        """Takes incidents."""
+
+    def close(self) -> None:
+        """Lets go of it."""
+
+
+class IncidentWriter:
+    """Logs incidents and hands them on to where they are kept. It may be written to before it has any keeper."""
+
+    def __init__(self) -> None:
+        self._keepers: list[Keeper] = []
+
+    def keep_in(self, keeper: Keeper) -> None:
+        """Hands on what comes from now on, and closes the keeper in the end."""
+        self._keepers.append(keeper)
 
     def write(self, batch: list[Incident]) -> None:
         """Takes incidents in their order."""
@@ -74,8 +89,10 @@ class IncidentWriter:
                 outcome=incident.outcome,
                 **({"first_id": incident.first_id, "last_id": incident.last_id} if incident.first_id >= 0 else {}),
             )
-            for keep in self._keep:
-                keep(incident)
+        for keeper in self._keepers:
+            keeper.write(batch)
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Lets go of the keepers; nothing is held here."""
+        for keeper in self._keepers:
+            keeper.close()

@@ -1,128 +1,131 @@
-"""The hub's messages: what a client reads, made from the model and encoded once for everyone.
+"""What the hub says: the model in the exact form that clients read, JSON or MessagePack, encoded once for all of them.
 
-    {"type":"MarketData","data":{…},"timestamp":"2025-01-01T00:00:00Z","seq":1}
-
-`timestamp` is when the hub took the news (UTC); times inside `data` are the exchange's. Both are ISO 8601, with
-milliseconds where there are any. What is not known is null.
+Every message is `{"type", "data", "timestamp", "seq"}`. Times are ISO-8601 in UTC with a `Z`, with milliseconds unless
+they are a whole second. The envelope's `timestamp` is the feed's time at which the hub made the message; the one in
+`data` is the exchange's own time of the news; `candle.timestamp` is the begin of the candle's period. Numbers are JSON
+numbers, unknown ones `null`. MessagePack carries the same fields, times as text too.
 """
 
 from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
+from msgspec import Struct
 
-from flows.model import Candle, FeedStatus, Incident, MarketData, Publishable, Ticker, TradeBatch
+from flows.model import BookTicker, Candle, MarketData, Publishable, Ticker, TradeBatch
 from flows.websocket import BINARY, TEXT, encode_frame
+from sinks.bodies import (
+    CandleBody,
+    ChartUpdateBody,
+    IncidentBody,
+    MarketDataBody,
+    OrderBookBody,
+    StatusBody,
+    TickerBody,
+    TradeBody,
+    iso_utc,
+)
 
-Format: TypeAlias = Literal["json", "msgpack"]
+Encoding: TypeAlias = Literal["json", "msgpack"]
 
-Channel: TypeAlias = Literal["MarketData", "ChartUpdate", "Candle", "Trade", "Ticker", "Status", "Incident"]
-CHANNELS: tuple[Channel, ...] = ("MarketData", "ChartUpdate", "Candle", "Trade", "Ticker", "Status", "Incident")
-DEFAULT_CHANNELS: frozenset[Channel] = frozenset(("MarketData", "ChartUpdate"))
-PLANNED_CHANNELS = ("OrderBook", "Stats", "Balance", "Position")
-"""Channels of the contract that carry nothing yet; they may be subscribed."""
+CHANNELS = (
+    "MarketData",
+    "ChartUpdate",
+    "Trade",
+    "Candle",
+    "Ticker",
+    "OrderBook",
+    "Stats",
+    "Status",
+    "Incident",
+    "Balance",
+    "Position",
+)
+"""What can be subscribed. `Stats`, `Balance` and `Position` are silent as long as the flow has none."""
 
-
-def iso(time_ms: int) -> str:
-    """A time in ISO 8601, UTC; milliseconds only where there are any."""
-    text = datetime.fromtimestamp(time_ms / 1_000, UTC).isoformat(
-        timespec="milliseconds" if time_ms % 1_000 else "seconds"
-    )
-    return text.replace("+00:00", "Z")
-
-
-def market_data(data: MarketData) -> dict[str, Any]:
-    """The `data` of a `MarketData` message."""
-    return {
-        "symbol": data.symbol,
-        "price": data.price,
-        "price_change_24h": data.price_change_24h,
-        "price_change_percent_24h": data.price_change_percent_24h,
-        "volume_24h": data.volume_24h,
-        "timestamp": iso(data.time),
-    }
-
-
-def chart_update(candle: Candle, price: MarketData | None) -> dict[str, Any]:
-    """The `data` of a `ChartUpdate` message: a closed or amended candle, and the price at that moment."""
-    return {
-        "symbol": candle.symbol,
-        "timeframe": candle.timeframe,
-        "candle": {
-            "timestamp": iso(candle.open_time),
-            "open": candle.open,
-            "high": candle.high,
-            "low": candle.low,
-            "close": candle.close,
-            "volume": candle.volume,
-            "is_closed": candle.is_closed,
-            "status": candle.status,
-            "revision": candle.revision,
-        },
-        "latest_price": price.price if price else None,
-        "price_change_24h": price.price_change_24h if price else None,
-        "price_change_percent_24h": price.price_change_percent_24h if price else None,
-        "volume_24h": price.volume_24h if price else None,
-        "timestamp": iso(candle.event_time),
-    }
-
-
-def candle(news: Candle) -> dict[str, Any]:
-    """The `data` of a `Candle` message: everything about a candle, forming or closed."""
-    data = msgspec.structs.asdict(news)
-    data["open_time"] = iso(news.open_time)
-    data["close_time"] = iso(news.close_time)
-    data["timestamp"] = iso(data.pop("event_time"))
-    return data
-
-
-def trades(batch: TradeBatch) -> dict[str, Any]:
-    """The `data` of a `Trade` message: trades of one instrument by rising id; `late` ones were missing before."""
-    return {
-        "symbol": batch.symbol,
-        "late": batch.late,
-        "trades": [
-            {
-                "id": trade.id,
-                "price": trade.price,
-                "quantity": trade.quantity,
-                "buyer_is_maker": trade.buyer_is_maker,
-                "fill": trade.fill,
-                "timestamp": iso(trade.time),
-            }
-            for trade in batch.trades
-        ],
-    }
-
-
-def _as_it_is(news: Ticker | FeedStatus | Incident) -> dict[str, Any]:
-    return msgspec.structs.asdict(news)
-
-
-_BODIES: dict[str, Callable[[Any], dict[str, Any]]] = {
-    "MarketData": market_data,
-    "Candle": candle,
-    "Trade": trades,
-    "Ticker": _as_it_is,
-    "Status": _as_it_is,
-    "Incident": _as_it_is,
+_BODIES: dict[str, Callable[[Any], Struct]] = {
+    "MarketData": MarketDataBody.of,
+    "ChartUpdate": ChartUpdateBody.of,
+    "Trade": TradeBody.of,
+    "Candle": CandleBody.of,
+    "Ticker": TickerBody.of,
+    "OrderBook": OrderBookBody.of,
+    "Status": StatusBody.of,
+    "Incident": IncidentBody.of,
 }
 
 
-def body_of(channel: Channel, news: Publishable, price: MarketData | None) -> dict[str, Any]:
-    """The `data` of a channel's message."""
-    if channel == "ChartUpdate" and isinstance(news, Candle):
-        return chart_update(news, price)
-    return _BODIES[channel](news)
+class Topic(NamedTuple):
+    """What a message is about, as far as subscriptions care; "" where a dimension does not apply."""
+
+    channel: str
+    symbol: str = ""
+    timeframe: str = ""
 
 
-_json = msgspec.json.Encoder()
-_msgpack = msgspec.msgpack.Encoder()
+class Sendable(Protocol):
+    """Anything that a client can be sent."""
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame."""
 
 
-def frame_of(message: dict[str, Any], form: Format) -> bytes:
-    """A message as a finished WebSocket frame."""
-    if form == "json":
-        return encode_frame(_json.encode(message), TEXT)
-    return encode_frame(_msgpack.encode(message), BINARY)
+class Envelope(Struct, frozen=True):
+    """A message as it stands on the wire."""
+
+    type: str
+    data: Struct
+    timestamp: str
+    seq: int
+
+
+class Message:
+    """One message of the hub, numbered. Its frames are made when the first client needs them, and shared."""
+
+    __slots__ = ("_frames", "item", "mergeable", "seq", "stamp_ms", "topic")
+
+    def __init__(self, topic: Topic, item: Any, *, seq: int, stamp_ms: int, mergeable: bool = False) -> None:
+        self.topic = topic
+        self.item = item
+        self.seq = seq
+        self.stamp_ms = stamp_ms
+        """Feed's time, ms UTC."""
+        self.mergeable = mergeable
+        """Whether a later message of the same topic makes this one superfluous."""
+        self._frames: dict[Encoding, bytes] = {}
+
+    def envelope(self) -> Envelope:
+        """The message before it is encoded."""
+        channel = self.topic.channel
+        return Envelope(channel, _BODIES[channel](self.item), iso_utc(self.stamp_ms), self.seq)
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame, the same object at every call."""
+        frame = self._frames.get(encoding)
+        if frame is None:
+            frame = self._frames[encoding] = encode(self.envelope(), encoding)
+        return frame
+
+
+def encode(body: Any, encoding: Encoding) -> bytes:
+    """A body as a WebSocket frame: JSON as text, MessagePack as binary."""
+    if encoding == "json":
+        return encode_frame(_JSON.encode(body), TEXT)
+    return encode_frame(_MSGPACK.encode(body), BINARY)
+
+
+_JSON = msgspec.json.Encoder()
+_MSGPACK = msgspec.msgpack.Encoder()
+
+
+def exchange_time(item: Publishable) -> int:
+    """The exchange's time of a piece of news, ms UTC; 0 where it has none."""
+    match item:
+        case MarketData():
+            return item.time
+        case TradeBatch():
+            return item.trades[-1].event_time if item.trades else 0
+        case Candle() | Ticker() | BookTicker():
+            return item.event_time
+        case _:
+            return 0

@@ -140,7 +140,7 @@ async def _until_live(client: Any, *, lines: int) -> None:
     live: set[str] = set()
     while len(live) < lines:
         message = json.loads(await asyncio.wait_for(client.recv(), START_S))
-        for item in message["data"] if message["type"] == "Snapshot" else [message]:
+        for item in message["data"]["messages"] if message["type"] == "Snapshot" else [message]:
             if item["type"] == "Status" and item["data"]["state"] == "live":
                 live.add(item["data"]["line"])
 

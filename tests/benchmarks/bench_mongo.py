@@ -19,6 +19,7 @@ from sinks.candle_buffer import CandleBuffer
 from sinks.documents import INDEXES, MARKET_DATA, candle_upsert
 from sinks.mongo import BULK_ITEMS, MongoWriter, open_client
 from sinks.mongod import running_mongod
+from tests.benchmarks.rows import Row
 from tests.fakes.candles import candle
 
 CANDLES = 20_000
@@ -96,7 +97,11 @@ def measure(rounds: int = ROUNDS) -> Figures:
     return Figures(len(candles) / writer, len(candles) / bare, statistics.median(ratios), put_us)
 
 
-if __name__ == "__main__":
+def run() -> list[Row]:
+    """The writer against the driver alone, and what it costs the flow."""
     figures = measure()
-    print(f"writer {figures.writer:,.0f} candles/s, bare bulk_write {figures.bare:,.0f}/s")  # noqa: T201
-    print(f"ratio {figures.ratio:.2f}, put {figures.put_us:.2f} us a candle")  # noqa: T201
+    bare = f"bare bulk_write, {figures.bare:,.0f}/s"
+    return [
+        Row("MongoDB writer", f"{figures.writer:,.0f} candles/s", bare, figures.ratio, 0.9),
+        Row("what it costs the flow", "µs a candle", "", figures.put_us, 2.0, at_most=True),
+    ]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from flows.model import AggregateTrade, Trade, TradeBatch
@@ -19,6 +19,7 @@ from sinks.trade_reader import TradeView
 from sinks.trade_store import TradeStore
 from sinks.trade_upkeep import TradeUpkeep
 from sinks.trades import TradeWriter
+from tests.benchmarks.rows import Row
 
 BEGIN_MS = 1_767_225_600_000
 TRADES_PER_S = 50
@@ -153,3 +154,14 @@ def _scan_rate(store: TradeStore, trades: int) -> float:
         if found != trades:
             raise RuntimeError(f"{found} of {trades} trades were read")
     return statistics.median(rates)
+
+
+def run() -> list[Row]:
+    """The store against rows, and what a trade takes on the disk."""
+    rates, sizes = write_rates(), sizes_and_scans()
+    written, rows = f"{rates['trades_per_s']:,.0f} trades/s", f"one row a trade, {rates['rows_per_s']:,.0f}/s"
+    scan = f"{sizes['second_scan_per_s'] / 1e6:.1f} M trades/s scanned"
+    return [
+        Row("trade store, writing", written, rows, rates["ratio"], 1.5),
+        Row("trade store, seconds", "bytes a trade", scan, sizes["second_bytes"], 20, at_most=True),
+    ]

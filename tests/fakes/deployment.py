@@ -105,7 +105,7 @@ class HubClient:
     async def subscribe(self, *channels: str) -> None:
         """Asks for channels and waits until the hub has confirmed it."""
         await self._hub.send(json.dumps({"op": "subscribe", "channels": channels}))
-        await self.until(lambda message: message["type"] == "Snapshot")
+        await self.until(lambda message: message["type"] == "Snapshot" and message["data"]["complete"])
 
     async def until(self, wanted: Any) -> dict[str, Any]:
         """Reads on until a message is as wanted, and gives it."""
@@ -121,7 +121,7 @@ class HubClient:
         live = set()
 
         def is_enough(message: dict[str, Any]) -> bool:
-            news = message["data"] if message["type"] == "Snapshot" else [message]
+            news = message["data"]["messages"] if message["type"] == "Snapshot" else [message]
             for status in (item["data"] for item in news if item.get("type") == "Status"):
                 if status["state"] == "live":
                     live.add(status["line"])

@@ -1,195 +1,208 @@
+"""The hub's laws, with a clock and lines that tests hold in their hands."""
+
+import json
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
+from websockets.frames import Frame
+from websockets.streams import StreamReader
 
-from flows.model import Candle, FeedStatus, Incident, MarketData, Publishable, Ticker, TradeBatch
-from sinks.hub import FORMING_MS, GIVE_UP_FACTOR, Backlog, Entry, Filter, Hub
+from flows.clock import Now
+from flows.model import Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
+from flows.settings import Hub as HubSettings
+from sinks.client import FULL_MS, Client
+from sinks.hub import FORMING_MS, Hub
 from sinks.messages import CHANNELS
-from tests.fakes.trades import BEGIN, trade
+from sinks.subscription import DEFAULT, Rule, Subscription
 
-ALL = Filter(channels=frozenset(CHANNELS))
+BEGIN = 1_767_225_600_000
+ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),))
+
+
+class Line:
+    """A client's line that takes so many writes at a time."""
+
+    def __init__(self, room: int = 10**9) -> None:
+        self.room = room
+        self.heard: list[dict[str, Any]] = []
+        self.dismissed: int | None = None
+
+    def write_frames(self, frames: bytes) -> bool:
+        reader = StreamReader()
+        reader.feed_data(frames)
+        while reader.buffer:
+            parsing = Frame.parse(reader.read_exact, mask=False)
+            try:
+                next(parsing)
+            except StopIteration as done:
+                self.heard.append(json.loads(done.value.data))
+        self.room -= 1
+        return self.room > 0
+
+    def dismiss(self, code: int, reason: str) -> None:
+        self.dismissed = code
+
+    def of_type(self, kind: str) -> list[dict[str, Any]]:
+        return [message for message in self.heard if message["type"] == kind]
+
+
+class Playing:
+    def __init__(self, **settings: Any) -> None:
+        self.hub = Hub(HubSettings(**settings), venue="binance", origin="replay", first_seq=1_000)
+        self.now = Now(BEGIN, 0)
+
+    def at(self, local_ms: int, *items: Publishable) -> None:
+        self.now = Now(BEGIN + local_ms, local_ms)
+        self.hub.publish(items, self.now)
+        self.hub.on_time(self.now)
+        self.hub.flush(self.now)
+
+    def join(self, line: Line, subscription: Subscription = ALL, resume_after: int | None = None) -> Client:
+        return self.hub.join(line, self.now, encoding="json", subscription=subscription, resume_after=resume_after)
+
+    def give_room(self, client: Client, line: Line, room: int) -> None:
+        line.room = room
+        self.hub.on_writable(client, self.now)
 
 
 def price(value: float, symbol: str = "BTCUSDT") -> MarketData:
     return MarketData("binance", symbol, value, BEGIN)
 
 
-def candle(open_time: int = 0, *, closed: bool = True, close: float = 1.0, revision: int = 0) -> Candle:
-    return Candle(
-        "binance", "BTCUSDT", "1m", BEGIN + open_time, 1.0, 1.0, 1.0, close, 1.0, 1.0, 1, 0.5, 0.5, 1, 1,
-        is_closed=closed, status="final" if closed else "forming", revision=revision, event_time=BEGIN,
-    )  # fmt: skip
+def candle(minute: int = 0, *, closed: bool = True, close: float = 1.0) -> Candle:
+    return Candle("binance", "BTCUSDT", "1m", BEGIN + minute * 60_000, 1.0, 9.0, 1.0, close, 1.0, 1.0, 1, 0.5, 0.5,
+    1, 1,               is_closed=closed, status="final" if closed else "forming", event_time=BEGIN)  # fmt: skip
 
 
 def batch(number: int) -> TradeBatch:
-    return TradeBatch("binance", "BTCUSDT", [trade(number, 0)])
+    return TradeBatch("binance", "BTCUSDT", [Trade("BTCUSDT", number, BEGIN, 1.0, 1.0, False, BEGIN)])
 
 
-class Playing:
-    """A hub and its clock."""
-
-    def __init__(self, *, ring: int = 100) -> None:
-        self.hub = Hub(rate=100, ring=ring, first_seq=1)
-
-    def at(self, now_ms: int, *items: Publishable) -> list[tuple[int, str, Any]]:
-        out = self.hub.publish(items, now_ms=now_ms, wall_ms=BEGIN) + self.hub.release(now_ms=now_ms, wall_ms=BEGIN)
-        return [(entry.seq, entry.channel, entry.news) for entry in out]
-
-
-def test_a_price_goes_at_once_and_the_newest_of_those_that_follow_too_fast_in_its_turn() -> None:
-    play = Playing()
-    assert play.at(0, price(1.0)) == [(1, "MarketData", price(1.0))]
-    assert play.at(3, price(2.0)) == []
-    assert play.at(7, price(3.0)) == []
-    assert play.hub.due_in(7) == 3
-    assert play.at(10) == [(2, "MarketData", price(3.0))]
-    assert play.hub.due_in(10) is None
-
-
-def test_symbols_have_paces_of_their_own() -> None:
-    play = Playing()
+def test_a_price_goes_at_once_and_the_newest_of_those_that_follow_in_its_turn() -> None:
+    play, line = Playing(rate=100), Line()
+    play.join(line)
     play.at(0, price(1.0))
-    assert play.at(1, price(9.0, "ETHUSDT")) == [(2, "MarketData", price(9.0, "ETHUSDT"))]
+    play.at(3, price(2.0))
+    play.at(7, price(3.0))
+    assert play.hub.next_turn_ms == 10
+    play.at(10)
+    assert [m["data"]["price"] for m in line.heard] == [1.0, 3.0]
+    assert play.hub.next_turn_ms is None
 
 
-def test_a_closed_candle_is_never_held_back_and_ends_the_forming_one_before_it() -> None:
-    play = Playing()
-    play.at(0, candle(closed=False, close=1.0))
-    assert play.at(1, candle(closed=False, close=2.0)) == []
-    assert play.at(2, candle(close=3.0)) == [(2, "Candle", candle(close=3.0)), (3, "ChartUpdate", candle(close=3.0))]
-    assert play.at(FORMING_MS) == []
+def test_a_price_that_went_and_came_back_is_no_news() -> None:
+    play, line = Playing(rate=100), Line()
+    play.join(line)
+    play.at(0, price(1.0))
+    play.at(1, price(2.0), price(1.0))
+    play.at(50, price(1.0))
+    assert [m["data"]["price"] for m in line.heard] == [1.0]
 
 
-def test_a_chart_update_has_the_price_of_its_moment() -> None:
-    play = Playing()
-    play.hub.publish([candle(), price(7.5)], now_ms=0, wall_ms=BEGIN)
-    [_, first, _] = play.hub.since(0) or []
-    assert first.message()["data"]["latest_price"] is None
-    [_, second] = play.hub.publish([candle(60_000)], now_ms=0, wall_ms=BEGIN)
-    assert second.message()["data"]["latest_price"] == 7.5
+def test_a_close_ends_the_forming_candle_that_waits_but_not_a_newer_one() -> None:
+    play, line = Playing(), Line()
+    play.join(line)
+    play.at(0, candle(0, closed=False, close=1.0), candle(0, closed=False, close=2.0), candle(0, close=3.0))
+    play.at(1, candle(1, closed=False, close=4.0), candle(0, close=5.0))
+    play.at(FORMING_MS)
+    assert [(m["data"]["candle"]["close"]) for m in line.of_type("Candle")] == [1.0, 3.0, 5.0, 4.0]
 
 
-def test_what_is_missed_is_in_the_ring_or_it_is_said_that_it_is_gone() -> None:
-    play = Playing(ring=3)
-    for number in range(1, 6):
+def test_a_number_of_another_hub_is_never_taken_for_one_of_this() -> None:
+    play, line = Playing(), Line()
+    play.at(0, price(1.0))
+    play.join(line, resume_after=999)
+    assert [m["type"] for m in line.heard] == ["Reset", "Snapshot"]
+
+
+def test_a_full_queue_is_patient_only_while_the_client_reads() -> None:
+    play, line = Playing(capacity=1), Line(room=1)
+    client = play.join(line)
+    for number in range(4):
         play.at(number, batch(number))
-    assert play.hub.last_seq == 5
-    assert [entry.seq for entry in play.hub.since(3) or []] == [4, 5]
-    assert [entry.seq for entry in play.hub.since(2) or []] == [3, 4, 5]
-    assert play.hub.since(5) == []
-    assert play.hub.since(1) is None
-    assert play.hub.since(6) is None  # another hub's number
+    play.at(FULL_MS, batch(8))
+    assert line.dismissed is None
+    play.give_room(client, line, 2)
+    play.at(FULL_MS + 10, batch(9), batch(10))
+    assert line.dismissed is None
+    play.at(FULL_MS + 5_000, batch(11))
+    line.room = 0
+    play.at(3 * FULL_MS + 10, batch(12), batch(13))
+    play.at(5 * FULL_MS, batch(14))
+    assert line.dismissed == 1013
+    assert play.hub.counters.clients == 0
 
 
-def test_the_snapshot_is_the_newest_of_everything_that_is_wanted() -> None:
+def test_who_loses_nobody_else_loses() -> None:
+    play, slow, fast = Playing(capacity=1), Line(room=1), Line()
+    play.join(slow)
+    play.join(fast)
+    for step in range(6):
+        play.at(step * FULL_MS, batch(step), batch(10 + step))
+    assert slow.dismissed == 1013
+    assert len(fast.of_type("Trade")) == 12
+
+
+def test_without_clients_nothing_is_encoded() -> None:
     play = Playing()
-    status = FeedStatus("binance", "market", "live", ("BTCUSDT",))
-    play.at(0, price(1.0), candle(0), candle(60_000, closed=False), status, batch(1))
-    play.at(1_000, price(2.0), candle(60_000))
-    shown = [(entry.channel, entry.news) for entry in play.hub.snapshot(ALL)]
-    assert shown == [
-        ("Candle", candle(60_000, closed=False)),
-        ("Status", status),
-        ("MarketData", price(2.0)),
-        ("Candle", candle(60_000)),
-        ("ChartUpdate", candle(60_000)),
-    ]
-    assert [entry.channel for entry in play.hub.snapshot(Filter())] == ["MarketData", "ChartUpdate"]
-
-
-def entry(number: int, news: Publishable, channel: Any = "MarketData") -> Entry:
-    return Entry(number, channel, news, time_ms=BEGIN)
-
-
-def test_filters() -> None:
-    btc = entry(1, price(1.0))
-    chart = entry(2, candle(), "ChartUpdate")
-    outage = entry(3, Incident("disconnect", "binance", "", 0, 0, "cut"), "Incident")
-    assert Filter().wants(btc)
-    assert not Filter(symbols=frozenset(("ETHUSDT",))).wants(btc)
-    assert not Filter(timeframes=frozenset(("5m",))).wants(chart)
-    assert Filter(timeframes=frozenset(("5m",))).wants(btc)
-    assert msgspec.structs.replace(ALL, symbols=frozenset(("ETHUSDT",))).wants(outage)
-
-
-def test_a_slow_client_gets_the_newest_price_and_every_closed_candle() -> None:
-    backlog = Backlog(capacity=10)
-    for number in range(1, 21):
-        backlog.put(entry(number, price(float(number))))
-    backlog.put(entry(21, candle(), "ChartUpdate"))
-    backlog.put(entry(22, price(22.0)))
-    lost, waiting = backlog.take()
-    assert (lost, [(e.seq, e.channel) for e in waiting]) == (0, [(21, "ChartUpdate"), (22, "MarketData")])
-
-
-def test_what_does_not_fit_is_counted_and_in_the_end_the_client_is_hopeless() -> None:
-    backlog = Backlog(capacity=3)
-    for number in range(1, 3 + 3 * GIVE_UP_FACTOR):
-        backlog.put(entry(number, batch(number), "Trade"))
-        assert not backlog.hopeless
-    backlog.put(entry(99, batch(99), "Trade"))
-    assert backlog.hopeless
-    lost, waiting = backlog.take()
-    assert (lost, [e.seq for e in waiting][-1]) == (12, 99)
+    play.at(0, price(1.0), candle(0), batch(1), FeedStatus("binance", "market", "live", ()))
+    assert [message._frames for message in play.hub._ring] == [{}] * 5
 
 
 news = st.one_of(
-    st.floats(1, 9).map(price),
-    st.sampled_from(["BTCUSDT", "ETHUSDT"]).map(lambda symbol: price(1.0, symbol)),
-    st.integers(0, 5).map(lambda number: candle(number * 60_000)),
-    st.floats(1, 9).map(lambda close: candle(closed=False, close=close)),
+    st.builds(price, st.floats(1, 9), st.sampled_from(["BTCUSDT", "ETHUSDT"])),
+    st.builds(candle, st.integers(0, 5), closed=st.booleans(), close=st.floats(1, 9)),
     st.integers(1, 99).map(batch),
-    st.just(Ticker("BTCUSDT", BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)),
 )
-steps = st.lists(st.tuples(st.integers(0, 30), st.lists(news, max_size=5)), max_size=40)
+steps = st.lists(st.tuples(st.integers(0, 200), st.lists(news, max_size=6), st.integers(0, 3)), max_size=40)
 
 
-@given(steps)
-def test_the_sequence_rises_by_one_and_nothing_that_may_not_be_merged_is_held_back(played: list[Any]) -> None:
-    play, now = Playing(ring=10**6), 0
-    out = []
-    for step, items in played:
-        now += step
-        out += play.at(now, *items)
-    assert [seq for seq, _, _ in out] == list(range(1, len(out) + 1))
-    given_out = [item for _, channel, item in out if channel in ("ChartUpdate", "Trade")]
-    taken = [
-        i for _, items in played for i in items if isinstance(i, TradeBatch) or (isinstance(i, Candle) and i.is_closed)
-    ]
-    assert given_out == taken
+@given(steps, st.integers(1, 8))
+def test_order_newest_and_no_silent_loss(played: list[Any], capacity: int) -> None:
+    play, fast, slow = Playing(capacity=capacity), Line(), Line(room=1)
+    play.join(fast)
+    client, now = play.join(slow), 0
+    for wait_ms, items, room in played:
+        now += min(wait_ms, FULL_MS // 41)
+        play.at(now, *items)
+        if room and client.behind:
+            play.give_room(client, slow, room)
+    play.give_room(client, slow, 10**9)
+    seqs = [m["seq"] for m in slow.heard if "seq" in m]
+    assert seqs == sorted(set(seqs))
+    assert [m["seq"] for m in fast.heard] == list(range(1_001, 1_001 + len(fast.heard)))
+    lost = sum(m["dropped"] for m in slow.of_type("Lagged"))
+    assert lost == play.hub.counters.dropped
+    keepers = [m for m in fast.heard if never_merged(m)]
+    kept = [m for m in slow.heard if never_merged(m)]
+    assert [m for m in keepers if m in kept] == kept
+    assert len(keepers) - len(kept) <= lost
+    if not lost:
+        assert newest(slow.heard) == newest(fast.heard)
+
+
+def never_merged(message: dict[str, Any]) -> bool:
+    return message["type"] in ("ChartUpdate", "Trade") or (
+        message["type"] == "Candle" and message["data"]["candle"]["is_closed"]
+    )
+
+
+def newest(messages: list[dict[str, Any]]) -> dict[Any, Any]:
+    return {(m["type"], m["data"]["symbol"]): m for m in messages if m["type"] == "MarketData"}
 
 
 @given(steps, st.data())
-def test_a_client_that_resumes_sees_what_one_that_was_never_cut_saw(played: list[Any], data: st.DataObject) -> None:
-    play, now = Playing(ring=10**6), 0
-    seen = []
-    for step, items in played:
-        now += step
-        seen += play.at(now, *items)
-    after = data.draw(st.integers(0, len(seen)))
-    missed = play.hub.since(after)
-    if after == 0 and not seen:
-        assert missed == []
-    else:
-        assert [(e.seq, e.channel, e.news) for e in missed or []] == seen[after:]
-
-
-@given(st.lists(news, max_size=200), st.integers(1, 20))
-def test_a_backlog_keeps_the_order_and_loses_nothing_in_silence(items: list[Publishable], capacity: int) -> None:
-    backlog = Backlog(capacity)
-    entries = [
-        entry(number, item, "Trade" if isinstance(item, TradeBatch) else "Candle") for number, item in enumerate(items)
-    ]
-    for item in entries:
-        backlog.put(item)
-    lost, rest = backlog.take()
-    waiting = list(rest)
-    assert [e.seq for e in waiting] == sorted(e.seq for e in waiting)
-    assert len(waiting) <= capacity
-    keepers = [e for e in entries if e.merge_key is None]
-    kept = [e for e in waiting if e.merge_key is None]
-    assert len(keepers) - len(kept) <= lost
-    if not lost:
-        assert kept == keepers
+def test_resuming_gives_what_a_client_that_stayed_saw(played: list[Any], data: st.DataObject) -> None:
+    play, stayed, now = Playing(), Line(), 0
+    play.join(stayed, DEFAULT)
+    for wait_ms, items, _ in played:
+        now += wait_ms
+        play.at(now, *items)
+    cut = data.draw(st.integers(0, len(stayed.heard)))
+    after = stayed.heard[cut - 1]["seq"] if cut else 1_000
+    back = Line(room=data.draw(st.integers(1, 3)))
+    client = play.join(back, DEFAULT, resume_after=after)
+    play.at(now + 1_000, price(99.0))
+    play.give_room(client, back, 10**9)
+    assert back.heard == stayed.heard[cut:]

@@ -35,10 +35,27 @@ def test_closing_says_what_was_held_back() -> None:
     assert [entry["last_payload"] for entry in logs] == ["payload 0", "payload 1"]
 
 
+class Keeper:
+    """Keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.kept: list[Incident] = []
+        self.closed = False
+
+    def write(self, batch: list[Incident]) -> None:
+        self.kept += batch
+
+    def close(self) -> None:
+        self.closed = True
+
+
 def test_incidents_are_logged_and_kept() -> None:
-    kept: list[Incident] = []
+    keeper = Keeper()
     incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "3 trades did not arrive", "open", 7, 9)
     with capture_logs() as logs:
-        IncidentWriter(kept.append).write([incident])
-    assert kept == [incident]
+        writer = IncidentWriter()
+        writer.keep_in(keeper)
+        writer.write([incident])
+        writer.close()
+    assert (keeper.kept, keeper.closed) == ([incident], True)
     assert (logs[0]["event"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident: gap", 7, 9)

@@ -1,6 +1,6 @@
 import struct
 
-import msgpack  # type: ignore[import-untyped]
+import msgpack
 import polars as pl
 import pytest
 from hypothesis import given

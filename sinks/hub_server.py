@@ -1,0 +1,237 @@
+"""The hub on its event loop: takes news from the inbox, lets clients in, passes on their requests.
+
+Ticks: the first news after a pause leave at once, what follows within `hub.tick_ms` leaves together.
+"""
+
+import asyncio
+import socket
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Final, cast
+
+import structlog
+from websockets.asyncio.server import ServerConnection, serve
+from websockets.exceptions import ConnectionClosedError
+from websockets.frames import CloseCode
+from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
+
+from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
+from flows.model import Publishable
+from flows.settings import Hub as HubSettings
+from sinks.client import STALLED_MS, Client
+from sinks.client_socket import DISMISS_S, WRITE_LIMITS, ClientSocket
+from sinks.gate import MESSAGE_BYTES, REQUESTS_PER_S, Allowance, Knock, Refused, admit
+from sinks.hub import Hub
+from sinks.inbox import Inbox
+from sinks.messages import Encoding, exchange_time
+
+DRAIN_S: Final = 2.0
+"""How long the clients have at the end to read what waits for them."""
+OPEN_TIMEOUT_S: Final = 5.0
+PING_S: Final = 20.0
+"""Time between two pings, and for the answer to one."""
+SUBPROTOCOLS: Final = ("msgpack", "json")
+REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
+
+_log = structlog.get_logger(__name__)
+
+
+class HubServer:
+    """Serves one hub on a listening socket. All methods belong to the thread of its loop."""
+
+    def __init__(self, settings: HubSettings, *, hub: Hub, inbox: Inbox[Publishable]) -> None:
+        self._settings = settings
+        self._hub = hub
+        self._inbox = inbox
+        self._tick_s = settings.tick_ms / 1_000
+        self._clock = FeedClock()
+        self._lines: set[ClientSocket] = set()
+        self._clients: set[Client] = set()
+        self._moved = asyncio.Event()
+        self._stop = asyncio.Event()
+        self._ticked_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
+        """Serves until `stop`, then drains and closes every line within a few seconds."""
+        async with serve(
+            self._follow,
+            sock=listener,
+            process_request=self._admit,
+            select_subprotocol=_choose_subprotocol,
+            subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
+            create_connection=cast("type[ServerConnection]", self._open_line),
+            compression=None,
+            max_size=MESSAGE_BYTES,
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_interval=PING_S,
+            ping_timeout=PING_S,
+            close_timeout=DISMISS_S,
+            write_limit=WRITE_LIMITS,
+        ) as server:
+            on_ready()
+            await self._stop.wait()
+            server.close(close_connections=False)
+            await self._drain()
+            await self._dismiss_all()
+
+    def stop(self) -> None:
+        """Begins the end."""
+        self._stop.set()
+
+    # --- ticks ---
+
+    def wake(self) -> None:
+        """There is something in the inbox."""
+        self._tick_at(self._ticked_s + self._tick_s)
+
+    def _tick_at(self, at_s: float) -> None:
+        if self._timer is None or at_s < self._timer.when():
+            self._cancel_tick()
+            self._timer = asyncio.get_running_loop().call_at(at_s, self._tick)
+
+    def _cancel_tick(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._ticked_s = asyncio.get_running_loop().time()
+        self._take_news()
+        self._attempt(self._hub.on_time)
+        self._attempt(self._hub.flush)
+        turn_ms = self._hub.next_turn_ms
+        if turn_ms is not None:
+            self._tick_at(max(turn_ms / 1_000, self._ticked_s + self._tick_s))
+
+    def _take_news(self) -> None:
+        delivery = self._inbox.take_all()
+        if delivery.lost:
+            _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
+            self._attempt(partial(self._hub.on_loss, delivery.lost))
+        for batch in delivery.batches:
+            self._clock.observe(max(map(exchange_time, batch)))
+            self._attempt(partial(self._hub.publish, batch))
+
+    def _attempt(self, act: Callable[[Now], None]) -> None:
+        """What fails is a bug: it is logged, and the next batch is taken all the same."""
+        try:
+            act(self._now())
+        except Exception:  # noqa: BLE001 - the flow must not suffer
+            _log.exception("broadcast failed")
+
+    def _now(self) -> Now:
+        """The feed's present; before the first news, the wall clock stamps what little is said."""
+        now = self._clock.now()
+        return now if now.feed else Now(wall_ms(), now.local)
+
+    # --- clients ---
+
+    def _open_line(self, *args: Any, **kwargs: Any) -> ClientSocket:
+        line = ClientSocket(*args, **kwargs)
+        line.on_lost = partial(self._lines.discard, line)
+        self._lines.add(line)
+        return line
+
+    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
+        line = cast("ClientSocket", connection)
+        knock = Knock(request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization"))
+        clients = sum(other.admission is not None for other in self._lines)
+        try:
+            line.admission = admit(knock, self._settings, clients=clients)
+        except Refused as refusal:
+            _log.warning("client refused", peer=line.peer_name, status=refusal.status.value, reason=str(refusal))
+            response = connection.respond(refusal.status, f"{refusal}\n")
+            if refusal.status == refusal.status.UNAUTHORIZED:
+                response.headers["WWW-Authenticate"] = "Bearer"
+            return response
+        return None
+
+    async def _follow(self, connection: ServerConnection) -> None:
+        """One client, from the handshake to the end."""
+        line = cast("ClientSocket", connection)
+        client = self._join(line)
+        _log.info("client connected", peer=line.peer_name, encoding=client.encoding)
+        try:
+            await self._answer_requests(line, client)
+        except ConnectionClosedError:
+            pass  # how it ended is in the line below
+        finally:
+            self._hub.leave(client)
+            self._clients.discard(client)
+            self._moved.set()
+            await line.gone()
+            _log_end(line)
+
+    def _join(self, line: ClientSocket) -> Client:
+        encoding: Encoding = "msgpack" if line.subprotocol == "msgpack" else "json"
+        admission = line.admission
+        assert admission is not None  # noqa: S101 - nobody gets here without one
+        client = self._hub.join(
+            line,
+            self._now(),
+            encoding=encoding,
+            subscription=admission.subscription,
+            resume_after=admission.resume_after,
+        )
+        line.on_writable = partial(self._on_writable, client)
+        self._clients.add(client)
+        return client
+
+    async def _answer_requests(self, line: ClientSocket, client: Client) -> None:
+        """Who does not read is not listened to: the requests wait in the socket until the client has caught up."""
+        allowance = Allowance(now_ms=monotonic_ms())
+        async for payload in line:
+            if not allowance.take(monotonic_ms()):
+                line.dismiss(CloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} requests a second")
+                return
+            try:
+                async with asyncio.timeout(STALLED_MS / 1_000):
+                    while client.behind:
+                        await line.drain()
+            except TimeoutError:
+                line.dismiss(CloseCode.TRY_AGAIN_LATER, "requests, but does not read")
+                return
+            self._hub.on_request(client, payload, self._now())
+
+    def _on_writable(self, client: Client) -> None:
+        self._hub.on_writable(client, self._now())
+        self._moved.set()
+
+    # --- the end ---
+
+    async def _drain(self) -> None:
+        """Sends what is left, and waits `DRAIN_S` for it to be read."""
+        self._cancel_tick()
+        self._take_news()
+        self._attempt(self._hub.release)
+        self._attempt(self._hub.flush)
+        try:
+            async with asyncio.timeout(DRAIN_S):
+                while any(client.behind for client in self._clients):
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            behind = sum(client.behind for client in self._clients)
+            _log.warning("clients did not read to the end", clients=behind, seconds=DRAIN_S)
+
+    async def _dismiss_all(self) -> None:
+        lines = list(self._lines)
+        for line in lines:
+            line.dismiss(CloseCode.GOING_AWAY, "the hub ends")
+        await asyncio.gather(*(line.gone() for line in lines))
+
+
+def _choose_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The client's first that is known; JSON needs none."""
+    return next((name for name in offered if name in SUBPROTOCOLS), None)
+
+
+def _log_end(line: ClientSocket) -> None:
+    sent, received = line.protocol.close_sent, line.protocol.close_rcvd
+    if sent is not None and sent.code in REFUSALS:
+        _log.warning("client refused", peer=line.peer_name, code=int(sent.code), reason=sent.reason)
+    else:
+        _log.info("client left", peer=line.peer_name, code=int(received.code) if received else None)
