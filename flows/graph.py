@@ -2,7 +2,6 @@
 store.
 """
 
-from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -19,8 +18,8 @@ from flows.model import Candle, FeedStatus, Incident, Instrument, Rejected, Tick
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.gather import Gather
-from flows.operators.lines import Lines
-from flows.operators.parse import Batch, Parse, VenueParser
+from flows.operators.news import News
+from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.sequence import Sequencer
 from flows.operators.validate import Validate
@@ -57,10 +56,8 @@ def market_flow(
     traded = machine("sequence_candles", gathered, partial(_sequence_candles, feed=feed), clock, runner)
     trades = _only("sequence", traded, TradeBatch)
     candles = _only("candles", traded, Candle)
-    lines = op.flat_map_batch("lines", valid, Lines(feed.venue, clock))
-    status = op.flat_map_batch("status", lines, partial(_of_type, FeedStatus))
-    outages = op.flat_map_batch("outages", lines, partial(_of_type, Incident))
-    incidents = op.merge("incidents", _only("amiss", traded, Incident), outages)
+    news = op.flat_map_batch("news", valid, News(feed.venue, clock))
+    incidents = op.merge("incidents", _only("amiss", traded, Incident), _of_type("outages", news, Incident))
 
     if sinks.candles:
         op.output("mongodb", candles, sinks.candles)
@@ -69,11 +66,11 @@ def market_flow(
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.rejects:
-        op.output("rejects", op.flat_map_batch("refused", valid, partial(_of_type, Rejected)), sinks.rejects)
+        op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
         prices = op.flat_map_batch("prices", valid, Prices())
-        tickers = op.flat_map_batch("tickers", valid, _newest_tickers)
-        everything = op.merge("everything", prices, tickers, status, trades, candles, incidents)
+        told = _of_type("told", news, FeedStatus, Ticker)
+        everything = op.merge("everything", prices, told, trades, candles, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, _one_for_all), sinks.broadcast)
     return flow
 
@@ -102,14 +99,9 @@ def _by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
     return [(Instrument(batch.venue, batch.symbol).key, batch) for batch in batches]
 
 
-def _of_type(kind: type, items: list[Any]) -> list[Any]:
-    return [item for item in items if type(item) is kind]
-
-
-def _newest_tickers(items: list[Any]) -> Iterator[Ticker]:
-    for item in items:
-        if type(item) is Batch and isinstance(item.events[-1], Ticker):
-            yield item.events[-1]
+def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
+    """The items of some types."""
+    return op.flat_map_batch(step_id, up, lambda items: [item for item in items if isinstance(item, kinds)])
 
 
 def _one_for_all(items: list[Any]) -> list[tuple[str, Any]]:

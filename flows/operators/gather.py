@@ -29,7 +29,9 @@ class Gather:
         self._clock = clock
         self._hold_ms = hold_ms
         self._monotonic_ms = monotonic_ms
-        self._held: dict[tuple[str, type], list[Any]] = {}
+        self._trades: dict[str, list[Any]] = {}
+        self._klines: dict[str, list[Any]] = {}
+        self._places: dict[type, dict[str, list[Any]] | None] = {}
         self._count = 0
         self._released_ms = 0
 
@@ -52,15 +54,22 @@ class Gather:
 
     def _hold(self, batch: Batch) -> None:
         events = batch.events
-        first = events[0]
-        if not isinstance(first, Trade | Kline):
+        kind = type(events[0])
+        place = self._places[kind] if kind in self._places else self._place_of(kind)
+        if place is None:
             return
         self._count += len(events)
-        held = self._held.get((batch.key, type(first)))
+        held = place.get(batch.key)
         if held is None:
-            self._held[batch.key, type(first)] = events.copy()  # others hold the batch too
+            place[batch.key] = events.copy()  # others hold the batch too
         else:
-            held.extend(events)
+            held += events
+
+    def _place_of(self, kind: type) -> dict[str, list[Any]] | None:
+        """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""
+        place = self._trades if issubclass(kind, Trade) else self._klines if issubclass(kind, Kline) else None
+        self._places[kind] = place
+        return place
 
     def _is_time(self) -> bool:
         return self._monotonic_ms() - self._released_ms >= self._hold_ms
@@ -68,11 +77,11 @@ class Gather:
     def _release(self, out: list[Keyed]) -> None:
         if not self._count:
             return
-        trades = [(key, events) for (key, kind), events in self._held.items() if issubclass(kind, Trade)]
-        klines = [(key, events) for (key, kind), events in self._held.items() if not issubclass(kind, Trade)]
-        if trades:
-            self._clock.observe(max(events[-1].event_time for _, events in trades))
-        out += trades + klines
-        self._held = {}
+        if self._trades:
+            self._clock.observe(max(events[-1].event_time for events in self._trades.values()))
+        out += self._trades.items()
+        out += self._klines.items()
+        self._trades.clear()
+        self._klines.clear()
         self._count = 0
         self._released_ms = self._monotonic_ms()

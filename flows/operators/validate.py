@@ -29,13 +29,16 @@ class Validate:
     def __call__(self, items: list[Parsed]) -> list[Parsed]:
         """Batches without their refused events, in the same order; an empty batch is dropped."""
         out: list[Parsed] = []
+        rules = self._rules
         for item in items:
             if type(item) is not Batch:
                 out.append(item)
                 continue
-            if item.events[-1].event_time >= MICROSECONDS_FROM:
+            last = item.events[-1]
+            if last.event_time >= MICROSECONDS_FROM:
                 item.events = [_in_milliseconds(event) for event in item.events]
-            rule = self._rule_for(item.events[0])
+            kind = type(last)
+            rule = rules[kind] if kind in rules else self._rule_for(last)
             if rule:
                 _refuse(item, rule, out)
             if item.events:
@@ -44,10 +47,9 @@ class Validate:
 
     def _rule_for(self, event: MarketEvent) -> "_Rule | None":
         """The rule of an event's type, which may be a venue's own subtype of a model type."""
-        kind = type(event)
-        if kind not in self._rules:
-            self._rules[kind] = next((rule for model, rule in _RULES.items() if isinstance(event, model)), None)
-        return self._rules[kind]
+        rule = next((rule for model, rule in _RULES.items() if isinstance(event, model)), None)
+        self._rules[type(event)] = rule
+        return rule
 
 
 def _refuse(batch: Batch, rule: "_Rule", out: list[Parsed]) -> None:

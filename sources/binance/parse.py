@@ -60,7 +60,14 @@ class BinanceParser:
             runs = self._parse_all(frames)
         except msgspec.MsgspecError:
             return self._parse_each(frames)
-        return Parsed([(run[0].symbol, run) for run in map(_in_the_model, runs.values())], [], 0)
+        events: list[tuple[str, list[Any]]] = []
+        for run in runs.values():
+            first = run[0]
+            if type(first) is wire.KlineMessage:  # nested on the wire; every other message is its model type already
+                events.append((first.s, [_kline(message) for message in run]))
+            else:
+                events.append((first.symbol, run))
+        return Parsed(events, [], 0)
 
     # --- the fast way ---
 
@@ -131,11 +138,6 @@ def _is_book_ticker(payload: bytes) -> bool:
 def _collect(runs: _Runs, envelopes: Iterable[Any]) -> None:
     for envelope in envelopes:
         runs[envelope.stream].append(envelope.data)
-
-
-def _in_the_model(run: list[Any]) -> list[Any]:
-    """Klines are nested on the wire; every other message is its model type already."""
-    return [_kline(message) for message in run] if type(run[0]) is wire.KlineMessage else run
 
 
 def _one_in_the_model(message: Any) -> MarketEvent:

@@ -1,15 +1,22 @@
-"""Step `lines`: what happened to the venue's lines, as the state that clients show and as incidents for the ledger."""
+"""Step `news`: what is seldom, and not about trades: the state of the venue's lines, refused input, its own statistics.
+
+It is one step, for a step costs at every poll, and those behind it only when there is something.
+"""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 from flows.clock import FeedClock, wall_ms
-from flows.model import Connected, Disconnected, FeedStatus, Incident, IncidentKind, Subscribed
+from flows.model import Connected, Disconnected, FeedStatus, Incident, IncidentKind, Rejected, Subscribed, Ticker
+from flows.operators.parse import Batch
+
+Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
 
 
-class Lines:
-    """Turns line events into `FeedStatus` and `Incident`. An outage has a begin, and an end when the line is live
-    again.
+class News:
+    """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
+
+    Refused input passes, and so does the newest ticker of each batch.
     """
 
     def __init__(self, venue: str, clock: FeedClock, *, wall_ms: Callable[[], int] = wall_ms) -> None:
@@ -18,11 +25,17 @@ class Lines:
         self._wall_ms = wall_ms
         self._down_since: dict[str, int] = {}
 
-    def __call__(self, items: list[Any]) -> list[FeedStatus | Incident]:
-        """What clients and the ledger should hear of these events."""
-        out: list[FeedStatus | Incident] = []
+    def __call__(self, items: list[Any]) -> list[Newsworthy]:
+        """What clients and the ledger should hear of."""
+        out: list[Newsworthy] = []
         for item in items:
+            if type(item) is Batch:
+                if isinstance(item.events[-1], Ticker):
+                    out.append(item.events[-1])
+                continue
             match item:
+                case Rejected():
+                    out.append(item)
                 case Connected():
                     out.append(FeedStatus(self._venue, item.line, "connected", item.symbols))
                 case Subscribed():

@@ -1,0 +1,96 @@
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from sources.record import TapeWriter
+from sources.replay.server import running_exchange
+from sources.replay.synthetic import SyntheticMarket
+from sources.replay.tapes import load_tapes
+
+ROOT = Path(__file__).parents[2]
+BEGIN = 1_767_225_600_000
+
+
+def depth_frame(first: int, last: int) -> bytes:
+    data = {
+        "e": "depthUpdate",
+        "E": BEGIN + last,
+        "s": "BTCUSDT",
+        "U": first,
+        "u": last,
+        "b": [["9.0", "1.0"]],
+        "a": [],
+    }
+    return msgspec.json.encode({"stream": "btcusdt@depth@100ms", "data": data})
+
+
+def trade_frame(number: int) -> bytes:
+    data = {
+        "e": "trade", "E": BEGIN + number, "s": "BTCUSDT", "t": number, "p": "9.50000000", "q": "1.00000000",
+        "T": BEGIN + number, "m": True, "M": True,
+    }  # fmt: skip
+    return msgspec.json.encode({"stream": "btcusdt@trade", "data": data})
+
+
+def test_what_was_written_is_what_the_exchange_plays(tmp_path: Path) -> None:
+    path = tmp_path / "t.tape.zst"
+    frames = [trade_frame(number) for number in range(1, 6)]
+    tape = TapeWriter(path, venue="binance", symbols=("BTCUSDT",))
+    for number, frame in enumerate(frames):
+        tape.write(frame, number)
+    tape.close()
+    market = load_tapes([path], kind="spot")
+    played = [message.data for message in market.play(lambda stream: stream == "btcusdt@trade")]
+    assert [msgspec.json.decode(data)["t"] for data in played] == [1, 2, 3, 4, 5]
+
+
+def test_a_tape_that_was_never_closed_is_readable_up_to_its_last_flush(tmp_path: Path) -> None:
+    path = tmp_path / "t.tape.zst"
+    tape = TapeWriter(path, venue="binance", symbols=("BTCUSDT",))
+    tape.write(trade_frame(1), 1)
+    tape.flush()
+    copy = tmp_path / "copy.tape.zst"
+    copy.write_bytes(path.read_bytes())
+    tape.close()
+    market = load_tapes([copy], kind="spot")
+    assert len(list(market.play(lambda stream: stream == "btcusdt@trade"))) == 1
+
+
+@pytest.mark.e2e
+async def test_the_command_records_an_exchange_and_the_tape_plays(tmp_path: Path) -> None:
+    market = SyntheticMarket("spot", ("BTCUSDT",), seed=3, start_ms=BEGIN, trades_per_s=50.0)
+    out = tmp_path / "recorded.tape.zst"
+    async with running_exchange(market, speed=4.0) as exchange:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sources.record", "--symbols", "btcusdt", "--minutes", "0.05",
+            "--streams", "trade", "depth", "bookTicker", "--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url,
+            "--out", str(out), cwd=ROOT, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        said, errors = await process.communicate()
+    assert process.returncode == 0, errors.decode()
+    assert f"python -m sources.replay {out}" in said.decode()
+    tape = load_tapes([out], kind="spot")
+    played = [
+        msgspec.json.decode(message.data) for message in tape.play(lambda name: "@trade" in name or "@depth" in name)
+    ]
+    trades = [body["t"] for body in played if body.get("e") == "trade"]
+    assert len(trades) > 50
+    assert trades == list(range(trades[0], trades[0] + len(trades)))
+    assert tape.depth("BTCUSDT", 5) is not None  # the snapshot is on the tape and fits the changes
+
+
+async def test_an_unknown_symbol_is_named(tmp_path: Path) -> None:
+    market = SyntheticMarket("spot", ("BTCUSDT",), seed=3, start_ms=BEGIN)
+    async with running_exchange(market, speed=1.0) as exchange:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "sources.record", "--symbols", "BTCUSTD", "--minutes", "1",
+            "--ws-url", exchange.ws_url, "--rest-url", exchange.rest_url, "--out", str(tmp_path / "x"),
+            cwd=ROOT, stdout=PIPE, stderr=PIPE,
+        )  # fmt: skip
+        _, errors = await process.communicate()
+    assert process.returncode == 1
+    assert "BTCUSTD is not traded there; did you mean BTCUSDT" in errors.decode()
