@@ -98,7 +98,10 @@ class Broadcast:
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family)
+        listener = socket.create_server((host, port), family=family)
+        # accepted sockets inherit it; without it a small message waits for the client's delayed acknowledgement, 40 ms
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except OSError as error:
         reason = error.strerror or str(error)
         raise OSError(f"cannot listen on {host}:{port} (hub.host, hub.port): {reason}") from error
+    return listener

@@ -5,12 +5,14 @@ Every run is bounded in count and time.
 
 import asyncio
 import json
+import socket
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -59,34 +61,39 @@ async def running_exchange_process(*arguments: str) -> AsyncIterator[str]:
         await process.wait()
 
 
-class Listener(asyncio.Protocol):
-    """A hub client that only reads: what a hundred of them cost must not be the benchmark's own Python."""
+@contextmanager
+def listeners(hub_url: str, count: int) -> Iterator[None]:
+    """So many clients of the hub that only empty their sockets, twenty times a second, on a thread.
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self.bytes = 0
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Asks for the upgrade."""
-        request = (
-            f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{self._port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        transport.write(request.encode())  # type: ignore[attr-defined]
-
-    def data_received(self, data: bytes) -> None:
-        """Lets go of it."""
-        self.bytes += len(data)
-
-
-async def listeners(stack: AsyncExitStack, hub_url: str, count: int) -> None:
-    """Connects so many clients that only read."""
+    What they cost must not be the benchmark's own Python, for it shares the processors with what is measured.
+    """
     port = int(hub_url.rpartition(":")[2].partition("/")[0])
-    for _ in range(count):
-        transport, _listener = await asyncio.get_running_loop().create_connection(
-            lambda: Listener(port), "127.0.0.1", port
-        )
-        stack.callback(transport.close)
+    request = (
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for line in sockets:
+        line.sendall(request.encode())
+        line.setblocking(False)
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.wait(0.05):
+            for line in sockets:
+                with suppress(BlockingIOError):
+                    while line.recv(1 << 18):
+                        pass
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for line in sockets:
+            line.close()
 
 
 def settings_for(address: str, uri: str, folder: Path, symbols: list[str], **more: Any) -> dict[str, Any]:
@@ -122,7 +129,7 @@ async def socket_rate(uri: str, folder: Path) -> tuple[float, int]:
             (await control.post("/control/pause")).raise_for_status()
             settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade"])
             flow = await stack.enter_async_context(running_flow(folder, **settings))
-            await listeners(stack, flow.hub_url, 9)
+            stack.enter_context(listeners(flow.hub_url, 9))
             client = await stack.enter_async_context(connect(flow.hub_url, max_size=None, max_queue=None))
             await client.send(json.dumps({"op": "subscribe", "channels": ["Trade", "Status"]}))
             await _until_live(client, lines=1)
@@ -205,7 +212,7 @@ async def latency_ms(uri: str, folder: Path, *, trades_per_s: int) -> tuple[floa
         )
         settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade"])
         flow = await stack.enter_async_context(running_flow(folder, **settings))
-        await listeners(stack, flow.hub_url, 99)
+        stack.enter_context(listeners(flow.hub_url, 99))
         names = "/".join(f"{symbol.lower()}@aggTrade" for symbol in symbols)
         direct = await stack.enter_async_context(connect(f"ws://{address}/stream?streams={names}", max_queue=None))
         hub = await stack.enter_async_context(connect(flow.hub_url, max_size=None, max_queue=None))
