@@ -1,5 +1,6 @@
 # Each command sets up what it needs: a virtual environment from the pinned lock, with the hash of every package checked.
-PYTHON ?= $(shell command -v python3.12 || command -v python3.11 || echo python3)
+FITS := import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))
+PYTHON ?= $(shell for it in python3.12 python3.11 python3; do $$it -c '$(FITS)' 2>/dev/null && echo $$it && break; done)
 VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
@@ -10,7 +11,7 @@ help:      ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 $(READY): deploy/requirements.lock
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if v in ((3, 11), (3, 12)) else f"marketflow needs Python 3.11 or 3.12, this is {v[0]}.{v[1]}: make PYTHON=/path/to/python3.11")'
+	@$(or $(PYTHON),false) -c '$(FITS)' || { echo 'marketflow needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11'; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
 	@touch $(READY)
