@@ -33,7 +33,9 @@ def trade_ids(folder: Path) -> dict[str, list[int]]:
     return dict(ids)
 
 
-async def play(folder: Path, mongod_uri: str, tmp_path: Path, *, kind: Any, venue: str) -> list[dict[str, Any]]:
+async def play(
+    folder: Path, mongod_uri: str, tmp_path: Path, *, kind: Any, venue: str, flags: tuple[str, ...] = ()
+) -> list[dict[str, Any]]:
     """Plays a recording through the deployment to its last trade, ends the flow, and gives what the client was told."""
     ids = trade_ids(folder)
     market = load_tapes([folder], kind=kind)
@@ -49,7 +51,7 @@ async def play(folder: Path, mongod_uri: str, tmp_path: Path, *, kind: Any, venu
             "mongo__database": tmp_path.name,
             "trades__path": str(tmp_path / "trades"),
         }
-        async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+        async with running_flow(tmp_path, *flags, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "ChartUpdate", "MarketData", "Incident", "Status")
             await client.until_live()
             exchange.resume()
@@ -98,9 +100,10 @@ def assert_client_saw_each_closed_candle_once_and_in_order(messages: list[dict[s
         assert {timestamp for timestamp, _ in seen} == set(first)
 
 
-async def test_spot(mongod_uri: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [(), ("-w", "2")], ids=["one worker", "two workers"])
+async def test_spot(mongod_uri: str, tmp_path: Path, flags: tuple[str, ...]) -> None:
     folder = recording("binance-spot-2024-08-08")
-    messages = await play(folder, mongod_uri, tmp_path, kind="spot", venue="binance")
+    messages = await play(folder, mongod_uri, tmp_path, kind="spot", venue="binance", flags=flags)
     assert_trades_are_there_once(folder, tmp_path / "trades" / "binance")
     with MongoClient[dict[str, Any]](mongod_uri) as mongo:
         for symbol in ("BTCUSDT", "ETHUSDT"):
