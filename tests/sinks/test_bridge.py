@@ -1,0 +1,64 @@
+from typing import Any
+
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.testing import TestingSource, run_main
+
+from sinks.bridge import PartitionedWriterSink, Shared, Unpacking, WriterSink
+
+
+class Kept:
+    """A writer that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.items: list[Any] = []
+        self.closed = 0
+
+    def write(self, batch: list[Any]) -> None:
+        self.items += batch
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+def run(items: list[Any], sink: Any) -> None:
+    flow = Dataflow("test")
+    op.output("out", op.input("in", flow, TestingSource(items, batch_size=2)), sink)
+    run_main(flow)
+
+
+def test_a_writer_gets_everything_and_is_closed() -> None:
+    kept = Kept()
+    run([1, 2, 3], WriterSink(lambda: kept))
+    assert (kept.items, kept.closed) == ([1, 2, 3], 1)
+
+
+def test_keys_go_to_their_partition() -> None:
+    opened: dict[str, Kept] = {}
+
+    def open_writer(part: str) -> Kept:
+        opened[part] = Kept()
+        return opened[part]
+
+    parts = ["part-00", "part-01"]
+    run([("0", "a"), ("1", "b"), ("0", "c")], PartitionedWriterSink(parts, open_writer, int))
+    assert {part: writer.items for part, writer in opened.items()} == {"part-00": ["a", "c"], "part-01": ["b"]}
+    assert all(writer.closed == 1 for writer in opened.values())
+
+
+def test_packed_items_are_unpacked() -> None:
+    kept = Kept()
+    run([("hub", [1, 2]), ("hub", [3])], PartitionedWriterSink(["hub"], lambda _: Unpacking(kept), lambda _: 0))
+    assert kept.items == [1, 2, 3]
+
+
+def test_a_shared_writer_is_closed_by_its_last_user_and_only_once_by_each() -> None:
+    kept = Kept()
+    shared = Shared(kept)
+    first, second = shared.open(), shared.open()
+    first.close()
+    first.close()
+    second.write([1])
+    assert kept.closed == 0
+    second.close()
+    assert (kept.items, kept.closed) == ([1], 1)

@@ -1,0 +1,61 @@
+import json
+
+import msgspec
+from websockets.frames import Frame
+from websockets.streams import StreamReader
+
+from flows.model import Candle, Incident, MarketData, TradeBatch
+from sinks.bodies import ChartNews, iso_utc
+from sinks.messages import Encoding, Message, Topic
+from tests.fakes.trades import BEGIN, trade
+
+
+def payload(message: Message, encoding: Encoding) -> bytes:
+    """What a client's library makes of the frame."""
+    reader = StreamReader()
+    reader.feed_data(message.frame(encoding))
+    parsing = Frame.parse(reader.read_exact, mask=False)
+    try:
+        next(parsing)
+    except StopIteration as done:
+        frame: Frame = done.value
+    return bytes(frame.data)
+
+
+def test_market_data_to_the_letter() -> None:
+    data = MarketData("binance", "BTCUSDT", 61837.63, BEGIN + 123, -512.3, -0.547, 15321.4)
+    message = Message(Topic("MarketData", "BTCUSDT"), data, seq=1, stamp_ms=BEGIN)
+    assert payload(message, "json") == (
+        b'{"type":"MarketData","data":{"symbol":"BTCUSDT","price":61837.63,"price_change_24h":-512.3,'
+        b'"price_change_percent_24h":-0.547,"volume_24h":15321.4,"timestamp":"2026-01-01T00:00:00.123Z"},'
+        b'"timestamp":"2026-01-01T00:00:00Z","seq":1}'
+    )
+
+
+def test_a_chart_update_to_the_letter() -> None:
+    candle = Candle(
+        "binance", "BTCUSDT", "1m", BEGIN, 1.5, 3.0, 1.0, 2.5, 10.0, 20.0, 7, 4.0, 8.0, 11, 17,
+        is_closed=True, status="repaired", revision=2, event_time=BEGIN + 60_250,
+    )  # fmt: skip
+    news = ChartNews(candle, MarketData("binance", "BTCUSDT", 2.75, BEGIN))
+    message = Message(Topic("ChartUpdate", "BTCUSDT", "1m"), news, seq=9, stamp_ms=BEGIN + 61_000)
+    assert payload(message, "json") == (
+        b'{"type":"ChartUpdate","data":{"symbol":"BTCUSDT","timeframe":"1m","candle":{'
+        b'"timestamp":"2026-01-01T00:00:00Z","open":1.5,"high":3.0,"low":1.0,"close":2.5,"volume":10.0,'
+        b'"is_closed":true,"status":"repaired","revision":2},"latest_price":2.75,"price_change_24h":null,'
+        b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":"2026-01-01T00:01:00.250Z"},'
+        b'"timestamp":"2026-01-01T00:01:01Z","seq":9}'
+    )
+
+
+def test_both_encodings_say_the_same_and_each_is_made_once() -> None:
+    batch = TradeBatch("binance", "BTCUSDT", [trade(1, 5, 10.0, 2.0), trade(2, 6, 11.0, sold=True)])
+    incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "3 trades did not arrive", "open", 7, 9)
+    for topic, item in ((Topic("Trade", "BTCUSDT"), batch), (Topic("Incident", "BTCUSDT"), incident)):
+        message = Message(topic, item, seq=1, stamp_ms=BEGIN)
+        assert json.loads(payload(message, "json")) == msgspec.msgpack.decode(payload(message, "msgpack"))
+        assert message.frame("json") is message.frame("json")
+
+
+def test_times_have_milliseconds_only_where_there_are_any() -> None:
+    assert [iso_utc(0), iso_utc(BEGIN + 7)] == ["1970-01-01T00:00:00Z", "2026-01-01T00:00:00.007Z"]
