@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeAlias
 from bytewax import operators as op
 from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
-from msgspec import Struct
 
+from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now, monotonic_ms
 
 HEARTBEAT_MS = 1_000
@@ -26,12 +26,6 @@ _GRAIN_MS = 10
 """Timers are rounded up to this, so that machines woken together share one."""
 _MAX_WAKES = 256
 _NEVER = 1 << 62
-
-
-class Ask(Struct, frozen=True):
-    """What a machine wants to know from outside, e.g. trades by id. `what` is the request in the venue's vocabulary."""
-
-    what: Any
 
 
 class Machine(Protocol):
@@ -57,7 +51,7 @@ class AnsweringMachine(Machine, Protocol):
     """A machine that asks."""
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
-        """What became of an ask; an exception instance when it failed."""
+        """What became of an ask: its answer, or an `AskError` instance."""
 
 
 AskRunner: TypeAlias = Callable[[str, Ask, Callable[[Any], None]], None]
@@ -67,8 +61,8 @@ exception.
 
 
 def refuse_asks(key: str, ask: Ask, answer: Callable[[Any], None]) -> None:
-    """The runner of a flow whose machines ask for nothing: asking is answered with a `LookupError`."""
-    answer(LookupError(f"{key} asked for {ask.what}, and nobody answers asks here"))
+    """The runner of a flow without a REST side: every ask is refused."""
+    answer(AskError(f"{key}: nobody answers {type(ask).__name__} here", lasting=True))
 
 
 class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
@@ -142,13 +136,13 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         return out
 
     def _told(self, out: list[Any]) -> list[Any]:
-        asks = [item for item in out if type(item) is Ask]
+        asks = [item for item in out if isinstance(item, Ask)]
         if not asks:
             return out
         for ask in asks:
             self._asked += 1
             self._runner(self._key, ask, partial(self._answered, ask))
-        return [item for item in out if type(item) is not Ask]
+        return [item for item in out if not isinstance(item, Ask)]
 
     def _answered(self, ask: Ask, answer: Any) -> None:
         self._answers.append((ask, answer))

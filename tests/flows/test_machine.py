@@ -5,8 +5,9 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, run_main
 
+from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now
-from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, Ask, MachineLogic, machine, refuse_asks
+from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, machine, refuse_asks
 from tests.fakes.trades import BEGIN, trade
 
 
@@ -27,7 +28,7 @@ class Echo:
         return ["timer"]
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
-        return [(ask.what, answer)]
+        return [(ask.symbol, answer)]
 
     def on_end(self, now: Now) -> list[Any]:
         return ["end"]
@@ -117,7 +118,7 @@ def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
     logic.on_batch([("k", "x")])
     [(what, error)] = logic.on_notify()[0]
     assert what == "x"
-    assert isinstance(error, LookupError)
+    assert isinstance(error, AskError)
 
 
 def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:

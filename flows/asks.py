@@ -1,0 +1,86 @@
+"""What machines ask of a venue's REST side, and how urgent it is.
+
+An ask is a value: the machine makes it, the bridge has it run elsewhere, and the answer comes back to the same machine
+like any other input. When there is no answer, an `AskError` comes instead.
+"""
+
+from enum import IntEnum
+
+from msgspec import Struct
+
+
+class Urgency(IntEnum):
+    """Who goes first when the venue's limit does not allow everything at once."""
+
+    REPAIR = 0
+    BOOK = 1
+    HISTORY = 2
+    AUDIT = 3
+
+
+class Ask(Struct, frozen=True):
+    """A question about one instrument."""
+
+    symbol: str
+
+    @property
+    def urgency(self) -> Urgency:
+        """Its place in the queue."""
+        return Urgency.HISTORY
+
+
+class TradesAsk(Ask, frozen=True):
+    """The trades with ids from `first_id` to `last_id`, both inclusive. Answer: `list[Trade]`, ids rising, without those
+    that the venue no longer has.
+    """
+
+    first_id: int
+    last_id: int
+    begin: int
+    """Time of the last trade before them, ms UTC."""
+    end: int
+    """Time of the first trade behind them."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Candles wait for it."""
+        return Urgency.REPAIR
+
+
+class KlinesAsk(Ask, frozen=True):
+    """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
+    oldest first; without ids (-1) where the venue does not tell them.
+    """
+
+    timeframe: str
+    start: int
+    end: int
+    checks: bool = False
+    """They are wanted to check what is there already, not to fill anything."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Checking can wait."""
+        return Urgency.AUDIT if self.checks else Urgency.HISTORY
+
+
+class BookAsk(Ask, frozen=True):
+    """The best `levels` of each side of the book. Answer: `BookSnapshot`."""
+
+    levels: int
+    checks: bool = False
+    """It is wanted to check a book that is in sync already."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """A book that is not in sync is of no use until then."""
+        return Urgency.AUDIT if self.checks else Urgency.BOOK
+
+
+class AskError(Exception):
+    """There is no answer: the venue was asked, and again, in vain; the text says why."""
+
+    def __init__(self, reason: str, *, lasting: bool = False) -> None:
+        super().__init__(reason)
+        self.lasting = lasting
+        """Asking again is of no use, e.g. because the venue no longer has it."""
