@@ -30,8 +30,8 @@ class Ask(Struct, frozen=True):
 
 
 class TradesAsk(Ask, frozen=True):
-    """The trades with ids from `first_id` to `last_id`, both inclusive. Answer: `list[Trade]`, ids rising, without those
-    that the venue no longer has.
+    """The trades with ids from `first_id` to `last_id`, both inclusive. Answer: `list[Trade]`, ids rising, without
+    those that the venue no longer has.
     """
 
     first_id: int
