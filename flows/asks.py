@@ -8,6 +8,8 @@ from enum import IntEnum
 
 from msgspec import Struct
 
+from flows.model import Candle, Kline
+
 
 class Urgency(IntEnum):
     """Who goes first when the venue's limit does not allow everything at once."""
@@ -75,6 +77,36 @@ class BookAsk(Ask, frozen=True):
     def urgency(self) -> Urgency:
         """A book that is not in sync is of no use until then."""
         return Urgency.AUDIT if self.checks else Urgency.BOOK
+
+
+class LastTradeAsk(Ask, frozen=True):
+    """The newest trade that is stored already. Answer: `(id, time)`, or None without any."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """The first trades wait for it."""
+        return Urgency.REPAIR
+
+
+class HistoryAsk(Ask, frozen=True):
+    """What the store lacks of these timeframes until `now` (feed's time, ms UTC). Answer: `list[History]`."""
+
+    timeframes: tuple[str, ...]
+    now: int
+    forced: str = ""
+    """Somebody asked for it, by a request of this id: everything is fetched again, not only what is missing."""
+
+
+class History(Struct, frozen=True):
+    """Candles of the venue over one timeframe, and what is stored of the same periods."""
+
+    timeframe: str
+    klines: list[Kline]
+    """Oldest first; closed ones."""
+    stored: dict[int, Candle]
+    """By open time."""
+    error: str = ""
+    """Why there are no klines, or not all."""
 
 
 class AskError(Exception):

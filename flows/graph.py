@@ -14,13 +14,14 @@ from msgspec import Struct
 
 from flows.clock import FeedClock, monotonic_ms
 from flows.machine import AskRunner, machine, refuse_asks
-from flows.model import Candle, FeedStatus, Incident, Instrument, Rejected, Ticker, TradeBatch
+from flows.model import Candle, FeedStatus, Incident, Instrument, Proven, Rejected, Ticker, TradeBatch
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.gather import Gather
 from flows.operators.news import News
 from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
+from flows.operators.reconcile import Reconciler
 from flows.operators.sequence import Sequencer
 from flows.operators.validate import Validate
 from flows.settings import Feed
@@ -29,7 +30,7 @@ from flows.settings import Feed
 class Sinks(Struct, frozen=True):
     """Where the results go; None leaves a branch out."""
 
-    candles: Sink[Candle] | None = None
+    candles: Sink[tuple[str, Any]] | None = None
     trades: Sink[tuple[str, TradeBatch]] | None = None
     broadcast: Sink[Any] | None = None
     rejects: Sink[Rejected] | None = None
@@ -43,9 +44,11 @@ def market_flow(
     feed: Feed,
     sinks: Sinks,
     clock: FeedClock | None = None,
-    runner: AskRunner = refuse_asks,
+    runner: AskRunner | None = None,
 ) -> Dataflow:
-    """The flow of one venue. Step ids are part of the contract: recovered state is found by them."""
+    """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched. Step ids are part
+    of the contract: recovered state is found by them.
+    """
     clock = clock or FeedClock()
     flow = Dataflow("marketflow")
     frames = op.input("source", flow, source)
@@ -53,14 +56,17 @@ def market_flow(
     valid = op.flat_map_batch("validate", parsed, Validate())
 
     gathered = op.flat_map_batch("gather", valid, Gather(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
-    traded = machine("sequence_candles", gathered, partial(_sequence_candles, feed=feed), clock, runner)
+    build = partial(_sequence_candles, feed=feed, asks=runner is not None)
+    traded = machine("sequence_candles_reconcile", gathered, build, clock, runner or refuse_asks)
     trades = _only("sequence", traded, TradeBatch)
     candles = _only("candles", traded, Candle)
+    proofs = op.flat_map_batch("reconcile", traded, _proven)
     news = op.flat_map_batch("news", valid, News(feed.venue, clock))
     incidents = op.merge("incidents", _only("amiss", traded, Incident), _of_type("outages", news, Incident))
 
     if sinks.candles:
-        op.output("mongodb", candles, sinks.candles)
+        stored = op.merge("stored", candles, proofs)
+        op.output("mongodb", op.flat_map_batch("documents", stored, partial(_together, "mongodb")), sinks.candles)
     if sinks.trades:
         op.output("rocksdb", op.flat_map_batch("by_instrument", trades, _by_instrument), sinks.trades)
     if sinks.incidents:
@@ -71,21 +77,36 @@ def market_flow(
         prices = op.flat_map_batch("prices", valid, Prices())
         told = _of_type("told", news, FeedStatus, Ticker)
         everything = op.merge("everything", prices, told, trades, candles, incidents)
-        op.output("broadcast", op.flat_map_batch("all", everything, _one_for_all), sinks.broadcast)
+        op.output("broadcast", op.flat_map_batch("all", everything, partial(_together, "hub")), sinks.broadcast)
     return flow
 
 
-def _sequence_candles(key: str, state: Any, *, feed: Feed) -> Chain:
-    """Sequencing and candles of one instrument, in one keyed step."""
-    sequenced, built = state or (None, None)
+def _sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
+    """Sequencing, candles and their proof for one instrument, in one keyed step."""
+    sequenced, built, reconciled = state or (None, None, None)
     return Chain(
-        Sequencer(key, reorder_ms=feed.reorder_ms, state=sequenced),
+        Sequencer(
+            key,
+            reorder_ms=feed.reorder_ms,
+            repair_ms=feed.repair_ms if asks else 0,
+            repair_trades=feed.repair_trades,
+            state=sequenced,
+        ),
         CandleBuilder(
             key,
             timeframes=feed.timeframes,
             close_grace_ms=feed.close_grace_ms,
             forming_ms=feed.forming_ms,
+            seed_ms=feed.seed_ms if "kline" in feed.streams else 0,
             state=built,
+        ),
+        Reconciler(
+            key,
+            timeframes=feed.timeframes,
+            asks=asks,
+            grace_ms=feed.proof_grace_ms,
+            refresh_ms=feed.refresh_minutes * 60_000,
+            state=reconciled,
         ),
     )
 
@@ -104,6 +125,10 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
     return op.flat_map_batch(step_id, up, lambda items: [item for item in items if isinstance(item, kinds)])
 
 
-def _one_for_all(items: list[Any]) -> list[tuple[str, Any]]:
-    """The hub is one for the whole deployment: everything has the same key."""
-    return [("hub", items)] if items else []
+def _proven(items: list[tuple[str, Any]]) -> list[Candle]:
+    return [value.candle for _, value in items if type(value) is Proven]
+
+
+def _together(key: str, items: list[Any]) -> list[tuple[str, Any]]:
+    """For a sink that is one for the whole deployment: everything has the same key."""
+    return [(key, items)] if items else []

@@ -267,6 +267,10 @@ CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "part
 are incomplete. `partial`: known to lack trades."""
 
 
+Proof: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
+"""What comparing a closed candle with the exchange's own kline showed; empty while that has not arrived."""
+
+
 class Candle(Struct, frozen=True, gc=False):
     """Open, high, low, close and volumes of one instrument over `[open_time, open_time + timeframe)`."""
 
@@ -284,7 +288,7 @@ class Candle(Struct, frozen=True, gc=False):
     taker_buy_volume: float
     taker_buy_quote_volume: float
     first_id: int
-    """Raw trade ids; -1 when the period has no trade."""
+    """Raw trade ids; -1 when the period has no trade, or the exchange did not tell them."""
     last_id: int
     is_closed: bool
     status: CandleStatus
@@ -292,11 +296,18 @@ class Candle(Struct, frozen=True, gc=False):
     """0 for the first closed version, one more for every amendment."""
     event_time: int = 0
     """Exchange time of the news that made this version."""
+    proof: Proof = ""
 
     @property
     def close_time(self) -> int:
         """Last millisecond that belongs to it."""
         return self.open_time + timeframe_ms(self.timeframe) - 1
+
+
+class Proven(Struct, frozen=True, gc=False):
+    """A candle that was published before its proof was known: the same version, with the proof."""
+
+    candle: Candle
 
 
 class MarketData(Struct, frozen=True, gc=False):
@@ -312,7 +323,19 @@ class MarketData(Struct, frozen=True, gc=False):
 
 
 IncidentKind: TypeAlias = Literal[
-    "gap", "late", "mismatch", "reject", "disconnect", "reconnect", "silent", "feed_down", "store_outage", "lag"
+    "gap",
+    "repair",
+    "late",
+    "partial",
+    "mismatch",
+    "history",
+    "reject",
+    "disconnect",
+    "reconnect",
+    "silent",
+    "feed_down",
+    "store_outage",
+    "lag",
 ]
 
 

@@ -83,6 +83,20 @@ class Feed(Section):
     """Trades of so many milliseconds go through sequencing and candles together; prices do not wait for it."""
     reorder_ms: Annotated[int, Field(ge=0)] = 200
     """How long a hole in the trade ids waits for a straggler before it is a gap."""
+    repair_ms: Annotated[int, Field(ge=0)] = 30_000
+    """How long trades wait for a hole before them to be filled over REST without getting on; 0 fills none."""
+    repair_trades: Annotated[int, Field(ge=0)] = 200_000
+    """Most missing trades that are fetched for one hole; a larger one is left to the archive importer."""
+    seed_ms: Annotated[int, Field(ge=0)] = 5_000
+    """How long running candles wait for the exchange's own after a start or a hole, to be complete from the first."""
+    kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Past candles fetched for a symbol and timeframe that the store does not have yet."""
+    request_pause_ms: Annotated[int, Field(ge=0)] = 100
+    """Time between two requests for past candles."""
+    proof_grace_ms: Annotated[int, Field(ge=0)] = 10_000
+    """How long a closed candle waits for the exchange's own before that is asked for over REST."""
+    refresh_minutes: Annotated[int, Field(ge=0)] = 60
+    """Time between two looks at the past of the timeframes of an hour and more; 0 never looks."""
     close_grace_ms: Annotated[int, Field(ge=0)] = 2_000
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Annotated[int, Field(ge=0)] = 100

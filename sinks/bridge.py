@@ -28,6 +28,18 @@ class Writer(Protocol[T]):
         """Writes out what is held, within a few seconds, and lets go of everything."""
 
 
+class KeepingWriter(Writer[T], Protocol[T]):
+    """A store that may be behind: what it still holds becomes part of the flow's recovered state, so that a killed
+    process loses nothing that the flow counts as written.
+    """
+
+    def pending(self) -> list[Any]:
+        """What is not stored yet; a copy."""
+
+    def resume(self, pending: list[Any]) -> None:
+        """Takes over what `pending` gave, in an earlier process."""
+
+
 class Shared(Generic[T]):
     """One writer for several sinks and workers. Each opens it, each closes it; the last one's close is the writer's."""
 
@@ -77,6 +89,23 @@ class Unpacking(Generic[T]):
         self._writer.close()
 
 
+class UnpackingKeeper(Unpacking[T]):
+    """The same for a writer whose pending items outlive the process."""
+
+    def __init__(self, writer: Writer[T], keeper: KeepingWriter[T]) -> None:
+        """`keeper` holds what goes to `writer`, which may be a handle of it."""
+        super().__init__(writer)
+        self._keeper = keeper
+
+    def pending(self) -> list[Any]:
+        """The keeper's."""
+        return self._keeper.pending()
+
+    def resume(self, pending: list[Any]) -> None:
+        """The keeper's."""
+        self._keeper.resume(pending)
+
+
 class _WriterPartition(StatelessSinkPartition[T]):
     def __init__(self, writer: Writer[T]) -> None:
         self._writer = writer
@@ -99,22 +128,36 @@ class WriterSink(DynamicSink[T], Generic[T]):
         return _WriterPartition(self._open_writer())
 
 
-class _KeyedPartition(StatefulSinkPartition[T, None]):
+class _KeyedPartition(StatefulSinkPartition[T, list[Any] | None]):
     def __init__(self, writer: Writer[T]) -> None:
         self._writer = writer
 
     def write_batch(self, values: list[T]) -> None:
         self._writer.write(values)
 
-    def snapshot(self) -> None:
+    def snapshot(self) -> list[Any] | None:
         return None
 
     def close(self) -> None:
         self._writer.close()
 
 
+class _KeepingPartition(_KeyedPartition[T]):
+    def __init__(self, writer: KeepingWriter[T], pending: list[Any] | None) -> None:
+        super().__init__(writer)
+        self._keeper = writer
+        if pending:
+            writer.resume(pending)
+
+    def snapshot(self) -> list[Any] | None:
+        return self._keeper.pending()
+
+
 class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
     """One writer a partition, each at exactly one worker of the whole cluster. Items are `(key, value)`.
+
+    What such a sink was given is given again after a crash, from the last snapshot on. With a `KeepingWriter` that is
+    all a restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
 
     The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened
     elsewhere.
@@ -135,6 +178,24 @@ class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
         """Called by the engine."""
         return self._part_of(item_key)
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> StatefulSinkPartition[T, None]:
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: list[Any] | None
+    ) -> StatefulSinkPartition[T, list[Any] | None]:
         """Called by the engine."""
         return _KeyedPartition(self._open_writer(for_part))
+
+
+class KeepingWriterSink(PartitionedWriterSink[T]):
+    """The same for writers whose pending items outlive the process."""
+
+    def __init__(
+        self, parts: list[str], open_writer: Callable[[str], KeepingWriter[T]], part_of: Callable[[str], int]
+    ) -> None:
+        super().__init__(parts, open_writer, part_of)
+        self._open_keeper = open_writer
+
+    def build_part(
+        self, step_id: str, for_part: str, resume_state: list[Any] | None
+    ) -> StatefulSinkPartition[T, list[Any] | None]:
+        """Called by the engine."""
+        return _KeepingPartition(self._open_keeper(for_part), resume_state)

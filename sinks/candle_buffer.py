@@ -44,14 +44,14 @@ class CandleBuffer:
         self._lasting: OrderedDict[Hashable, Storable] = OrderedDict()
         self._forming: OrderedDict[Hashable, Candle] = OrderedDict()
         self._forming_due_ms = local_ms()
-        self._in_flight = 0
+        self._in_flight: dict[int, Storable] = {}
         self._closed = False
         self._losses: dict[tuple[str, str], Loss] = {}
         self._changed = threading.Condition()
         self._forming_dropped = 0
 
     def __len__(self) -> int:
-        return len(self._lasting) + len(self._forming) + self._in_flight
+        return len(self._lasting) + len(self._forming) + len(self._in_flight)
 
     def put(self, items: Iterable[Storable]) -> bool:
         """Takes items; about a microsecond each. False, and nothing is taken, when it is closed."""
@@ -126,19 +126,26 @@ class CandleBuffer:
                 taken += self._forming.values()
                 self._forming.clear()
                 self._forming_due_ms = self._local_ms() + self._forming_ms
-            self._in_flight += len(taken)
+            self._in_flight.update((id(item), item) for item in taken)
             return taken
 
-    def settle(self, count: int) -> None:
-        """So many of the taken items are done with."""
+    def settle(self, items: Iterable[Storable]) -> None:
+        """These of the taken items are done with."""
         with self._changed:
-            self._in_flight -= count
+            for item in items:
+                del self._in_flight[id(item)]
+
+    def lasting(self) -> list[Storable]:
+        """Everything but forming candles that is held, what is being written included."""
+        with self._changed:
+            in_flight = [item for item in self._in_flight.values() if not isinstance(item, Candle) or item.is_closed]
+            return in_flight + list(self._lasting.values())
 
     def put_back(self, items: list[Storable]) -> None:
         """Returns what could not be written to its place in front, unless something newer came meanwhile."""
         with self._changed:
-            self._in_flight -= len(items)
             for item in reversed(items):
+                del self._in_flight[id(item)]
                 self._return(item)
             self._trim()
 

@@ -56,15 +56,17 @@ def candle_document(candle: Candle, *, now_ms: int, retention_days: Mapping[str,
 
 def candle_upsert(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> UpdateOne:
     """The write of one version of a candle. Versions may come in any order and any number of times: a closed one takes
-    the place of a forming one (whose revision is 0) and of a lower revision, a forming one only that of a forming one
-    with no later trade.
+    the place of a forming one (whose revision is 0) and of a lower revision, and with a proof that of itself without;
+    a forming one only takes the place of a forming one with no later trade.
 
     Where the stored version is newer, the filter does not match, MongoDB tries to insert, and the unique key refuses
     that: this duplicate key error says `already newer`. Two writers that store a candle for the first time at the same
     moment can get the same error; whoever gets it tries once more to tell the two cases apart.
     """
     older = _key(candle)
-    if candle.revision:
+    if candle.proof:
+        older["$or"] = [{"revision": {"$lt": candle.revision}}, {"revision": candle.revision, "proof": ""}]
+    elif candle.revision:
         older["revision"] = {"$lt": candle.revision}
     else:
         older["is_closed"] = False
@@ -100,6 +102,7 @@ def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -
         "is_closed": candle.is_closed,
         "status": candle.status,
         "revision": candle.revision,
+        "proof": candle.proof,
         "first_id": candle.first_id,
         "last_id": candle.last_id,
         "updated_at": _date(now_ms),
@@ -109,7 +112,7 @@ def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -
 
 def candle_of(document: Mapping[str, Any]) -> Candle:
     """The candle of a document. `event_time` is not stored and comes back as 0."""
-    return Candle(**{field: document[field] for field in _STORED_FIELDS})
+    return Candle(**{field: document[field] for field in _STORED_FIELDS if field in document})
 
 
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")

@@ -93,6 +93,14 @@ class MongoWriter:
         if not self._buffer.put(batch):
             log.error("written after the close, not stored", items=len(batch))
 
+    def pending(self) -> list[Storable]:
+        """What a restart must write again, if this process ends now."""
+        return self._buffer.lasting()
+
+    def resume(self, pending: list[Storable]) -> None:
+        """Takes over what a process before this one could not write."""
+        self.write(pending)
+
     def close(self) -> None:
         """Writes out what is held, for at most `CLOSE_TIMEOUT_S`; what is left then is reported as lost."""
         if self._close_by_ms is None:
@@ -154,7 +162,7 @@ class MongoWriter:
 
     def _store_bulk(self, bulk: list[Storable]) -> None:
         stored = self._store.store(bulk, timeout_s=self._timeout_s(WRITE_TIMEOUT_S))
-        self._buffer.settle(len(bulk))
+        self._buffer.settle(bulk)
         self._summary.count(stored)
 
     def _make_indexes(self) -> None:

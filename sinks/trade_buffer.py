@@ -41,6 +41,7 @@ class TradeBuffer:
     def __init__(self, *, capacity: int) -> None:
         self._capacity = capacity
         self._batches: deque[TradeBatch] = deque()
+        self._taken: list[TradeBatch] = []
         self._held = 0
         self._accepted = 0
         self._stored = 0
@@ -94,18 +95,23 @@ class TradeBuffer:
             while self._batches and (not taken or count + len(self._batches[0].trades) <= most_trades):
                 taken.append(self._batches.popleft())
                 count += len(taken[-1].trades)
+            self._taken += taken
             return taken
 
     def put_back(self, batches: list[TradeBatch], *, failing: bool) -> None:
-        """Returns what could not be written; `failing` says that the store cannot be expected to take it soon."""
+        """Returns all that was taken and could not be written; `failing` says that the store cannot be expected to take
+        it soon.
+        """
         with self._changed:
+            self._taken.clear()
             self._batches.extendleft(reversed(batches))
             self._failing = failing
             self._changed.notify_all()
 
     def settle(self, trades: int) -> None:
-        """So many of the taken trades are stored for good."""
+        """All that was taken, so many trades, is stored for good."""
         with self._changed:
+            self._taken.clear()
             self._held -= trades
             self._stored += trades
             self._failing = False
@@ -119,6 +125,15 @@ class TradeBuffer:
             self._flushing = self._stored < target
             self._changed.notify_all()
             return self._changed.wait_for(lambda: self._stored >= target, timeout_s)
+
+    def pending(self, timeout_s: float) -> list[TradeBatch]:
+        """What is held, after up to `timeout_s` for writing it; nothing is waited for while the store fails."""
+        with self._changed:
+            is_failing = self._failing
+        if not is_failing and self.flush(timeout_s):
+            return []
+        with self._changed:
+            return [*self._taken, *self._batches]
 
     def close(self) -> None:
         """Nothing is taken in any more, and nobody waits any more."""

@@ -33,6 +33,8 @@ BATCHES_A_SYNC = 40
 """Atomic writes between two syncs to the disk, when there is much to write."""
 CLOSE_TIMEOUT_S = 5.0
 """How long `close` tries to write out what is held."""
+PENDING_TIMEOUT_S = 1.0
+"""How long the flow waits for the store to take what is queued, before that becomes part of its recovered state."""
 _BUSY_S = 0.05
 _LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a store that is stuck
 _LONGEST_RETRY_S = 5.0
@@ -106,6 +108,14 @@ class TradeWriter:
     def flush(self, *, timeout_s: float = 10.0) -> bool:
         """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
         return self._buffer.flush(timeout_s)
+
+    def pending(self) -> list[TradeBatch]:
+        """What a restart must write again, if this process ends now: nothing, unless the store fails or is slow."""
+        return self._buffer.pending(PENDING_TIMEOUT_S)
+
+    def resume(self, pending: list[TradeBatch]) -> None:
+        """Takes over what a process before this one could not write."""
+        self.write(pending)
 
     def view(self) -> TradeView:
         """A view of what is stored so far, for this process; good until `close`."""

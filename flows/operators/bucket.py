@@ -10,7 +10,7 @@ decimals that the exchange prints gives the exchange's digits, however many trad
 from itertools import compress
 from math import fsum
 from operator import mul
-from typing import Any, Literal
+from typing import Any, Self
 
 from flows.model import AggregateTrade, Kline, Trade
 
@@ -42,8 +42,8 @@ class Bucket:
     """One instrument over one period, or a part of it. `gaps` names what is known to be missing."""
 
     __slots__ = (
-        "close", "first_id", "gaps", "high", "last_id", "low", "open", "open_time", "quote_volume", "revision",
-        "status", "taker_quote_volume", "taker_volume", "trades", "volume",
+        "close", "covered", "first_id", "gaps", "high", "is_repaired", "last_id", "low", "open", "open_time",
+        "quote_volume", "taker_quote_volume", "taker_volume", "trades", "volume",
     )  # fmt: skip
 
     def __init__(self, open_time: int, price: float) -> None:
@@ -54,8 +54,10 @@ class Bucket:
         self.first_id = self.last_id = NO_ID
         self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume = Sum(), Sum(), Sum(), Sum()
         self.gaps: frozenset[int] = frozenset()
-        self.revision = 0
-        self.status: Literal["", "repaired", "venue"] = ""
+        self.covered = NO_ID
+        """Last raw trade id that is in it by way of the exchange's kline; trades up to it must not be added."""
+        self.is_repaired = False
+        """Something was missing, and was filled in later."""
 
     def add_trades(self, trades: list[Trade]) -> None:
         """Takes trades of this period in the order of their ids, all newer than those it has."""
@@ -79,7 +81,7 @@ class Bucket:
     def merge(self, other: "Bucket") -> None:
         """Takes another part of the same period, older, newer or in between."""
         self.gaps |= other.gaps
-        self.status = other.status or self.status
+        self.is_repaired |= other.is_repaired
         if not other.trades:
             return
         if not self.trades:
@@ -99,15 +101,17 @@ class Bucket:
         self.taker_volume.put(*other.taker_volume)
         self.taker_quote_volume.put(*other.taker_quote_volume)
 
-    def take_kline(self, kline: Kline) -> None:
-        """Becomes what the exchange says of the period."""
-        self.open, self.high, self.low, self.close = kline.open, kline.high, kline.low, kline.close
-        self.trades, self.first_id, self.last_id = kline.trades, kline.first_id, kline.last_id
-        self.volume, self.quote_volume = Sum([kline.volume]), Sum([kline.quote_volume])
-        self.taker_volume = Sum([kline.taker_buy_volume])
-        self.taker_quote_volume = Sum([kline.taker_buy_quote_volume])
-        self.gaps = frozenset()
-        self.status = "venue"
+    @classmethod
+    def of_kline(cls, kline: Kline) -> Self:
+        """What the exchange says of a running period."""
+        bucket = cls(kline.open_time, kline.open)
+        bucket.high, bucket.low, bucket.close = kline.high, kline.low, kline.close
+        bucket.trades, bucket.first_id, bucket.last_id = kline.trades, kline.first_id, kline.last_id
+        bucket.volume, bucket.quote_volume = Sum([kline.volume]), Sum([kline.quote_volume])
+        bucket.taker_volume = Sum([kline.taker_buy_volume])
+        bucket.taker_quote_volume = Sum([kline.taker_buy_quote_volume])
+        bucket.covered = kline.last_id
+        return bucket
 
     def copy(self) -> "Bucket":
         """An independent copy."""

@@ -3,16 +3,18 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end; the last only while the line is up. The end of input closes
-  nothing.
+  have, or by time a grace after its end; the last only while the line is up. The end of input closes nothing.
+* A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
+  trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
   are missing nothing is invented: no candle, or one marked `partial`.
-* A trade for a closed period amends it: the same key, revision + 1, published again.
+* A trade for a closed period amends it: the same key, published again.
 
 Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
+from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
@@ -38,17 +40,20 @@ BEGIN = -1
 """The gap before the first trade that was ever seen: whatever was traded in that period until then."""
 AMEND_MS = 600_000
 """Closed periods that ended so long ago are forgotten, but for the last one; what would amend them is an incident."""
+MOST_RECENT = 50_000
+"""Trades that are kept while a running period waits for the exchange's kline; with more it waits in vain."""
 DECIMALS = 8
 """No venue prints more decimals of a volume; rounded to them, a sum is the exchange's number and not a neighbour of
 it.
 """
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
+_AT_FIRST_SIGHT = -1
 
 
 class _Timeframe:
-    """The periods of one timeframe: what is closed of the running one, the recent ones, and the exchange's last
-    word.
+    """The periods of one timeframe: what is known of the running one besides the newest trades, the recent closed
+    ones, and the exchange's last word on the running one.
     """
 
     __slots__ = ("closed", "kline", "length", "name", "part")
@@ -73,23 +78,36 @@ class _Timeframe:
 
 
 class CandleBuilder:
-    """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`.
+    """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`, and
+    hands on trades and klines.
 
     Trades go into one bucket of the shortest timeframe; the longer ones are merged from its periods as they close, so a
     trade costs the same however many timeframes there are. `timeframes` is sorted, each a multiple of the first.
+    For `seed_ms` of local time after the begin or a hole, running periods wait for the exchange's kline and are not
+    shown.
     """
 
     def __init__(
-        self, key: str, *, timeframes: tuple[str, ...], close_grace_ms: int, forming_ms: int, state: Any = None
+        self,
+        key: str,
+        *,
+        timeframes: tuple[str, ...],
+        close_grace_ms: int,
+        forming_ms: int,
+        seed_ms: int = 0,
+        state: Any = None,
     ) -> None:
         self._venue, self._symbol = Instrument.of(key)
         self._shortest, *self._longer = (_Timeframe(name) for name in timeframes)
         self._frames = {frame.name: frame for frame in (self._shortest, *self._longer)}
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
+        self._seed_ms = seed_ms
         self._base: Bucket | None = None
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
         self._jump: int | None = None
+        self._recent: list[Trade] | None = None
+        self._seed_by = 0
         self._lines_down: set[str] = set()
         self._dirty = False
         self._shown_local = 0
@@ -104,29 +122,37 @@ class CandleBuilder:
         """Takes one item of the step before."""
         out: list[Any] = []
         if type(events) is TradeBatch:
+            out.append(events)
             self._traded_local = now.local
-            self._take_batch(events, out)
+            self._take_batch(events, now, out)
         else:
-            self._take_news(events, out)
+            self._take_news(events, now, out)
+        if self._recent is not None:
+            self._seed_all(now)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
             self._show_forming(now, out)
         return out
 
-    def _take_news(self, news: Any, out: list[Any]) -> None:
+    def _take_news(self, news: Any, now: Now, out: list[Any]) -> None:
         match news:
             case Gap():
-                self._take_gap(news, out)
+                self._take_gap(news, now, out)
             case [Kline(), *_]:
                 for kline in news:
                     self._take_kline(kline, out)
+                out.append(news)
             case Disconnected():
                 self._lines_down.add(news.line)
             case Subscribed():
                 self._lines_down.discard(news.line)
+            case _:
+                out.append(news)
 
     def on_timer(self, now: Now) -> list[Any]:
         """Closes what is over, publishes what is forming."""
         out: list[Any] = []
+        if self._recent is not None:
+            self._seed_all(now)
         while (wait := self._wait_to_close(now)) is not None and wait <= 0:
             self._close_base(out)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
@@ -135,6 +161,7 @@ class CandleBuilder:
 
     def on_end(self, now: Now) -> list[Any]:
         """The input ends: the forming candles as they are."""
+        self._recent = None
         self._shown_local = now.local - self._forming_ms
         return self.on_timer(Now(0, now.local))
 
@@ -148,6 +175,8 @@ class CandleBuilder:
             waits.append(to_close)
         if self._dirty:
             waits.append(self._shown_local + self._forming_ms - now.local)
+        if self._recent is not None:
+            waits.append(self._seed_by - now.local)
         return max(0, min(waits)) if waits else None
 
     def _wait_to_close(self, now: Now) -> int | None:
@@ -179,10 +208,12 @@ class CandleBuilder:
             if frame is not None:
                 frame.part = Bucket.of_state(part) if part else None
                 frame.closed = {bucket.open_time: bucket for bucket in map(Bucket.of_state, closed)}
+        if self._seed_ms and self._base is not None and any(self._lacks(frame) for frame in self._frames.values()):
+            self._recent, self._seed_by = [], _AT_FIRST_SIGHT
 
     # --- trades ---
 
-    def _take_batch(self, batch: TradeBatch, out: list[Any]) -> None:
+    def _take_batch(self, batch: TradeBatch, now: Now, out: list[Any]) -> None:
         trades = batch.trades
         if not isinstance(trades[0], AggregateTrade):
             trades = [t for t in trades if t.fill == MARKET_FILL]
@@ -191,13 +222,17 @@ class CandleBuilder:
             if batch.late:
                 self._amend(trades, out)
             else:
+                if self._base is None:
+                    self._begin(trades[0], now)
                 self._take_in_sequence(trades, out)
+                if self._recent is not None:
+                    self._recent += trades
         if batch.late:
             self._fill_gaps(batch.trades, out)
 
     def _take_in_sequence(self, trades: list[Trade], out: list[Any]) -> None:
         self._dirty = True
-        base = self._base or self._begin(trades[0])
+        base = self._current
         times = [t.time for t in trades]
         if self._jump is None and base.open_time <= min(times) and max(times) < self._end_of(base):
             base.add_trades(trades)
@@ -216,14 +251,14 @@ class CandleBuilder:
         assert self._base is not None  # noqa: S101 - the first trade has begun it
         return self._base
 
-    def _begin(self, trade: Trade) -> Bucket:
+    def _begin(self, trade: Trade, now: Now) -> None:
         """The first trade ever: what came before it in its periods is not known."""
         self._base = self._bucket(self._shortest.floor(trade.time), trade.price, gap=BEGIN)
         for frame in self._longer:
             open_time = frame.floor(trade.time)
             gap = BEGIN if open_time < self._base.open_time else None
             frame.part = self._bucket(open_time, trade.price, gap=gap)
-        return self._base
+        self._wait_for_klines(now)
 
     @staticmethod
     def _bucket(open_time: int, price: float, *, gap: int | None = None) -> Bucket:
@@ -257,37 +292,40 @@ class CandleBuilder:
     def _close_base(self, out: list[Any]) -> None:
         base = self._current
         end = self._end_of(base)
-        self._close(self._shortest, base, out)
+        if self._shortest.part is not None:
+            self._shortest.part.merge(base)
+            self._close(self._shortest, self._shortest.part, out)
+            self._shortest.part = None
+        else:
+            self._close(self._shortest, base, out)
         for frame in self._longer:
-            part = frame.part or self._bucket(frame.floor(base.open_time), base.open)
+            part = self._part_of(frame, base)
             part.merge(base)
-            frame.part = part
             if end % frame.length == 0:
                 self._close(frame, part, out)
                 frame.part = self._bucket(end, base.close)
         self._base = self._bucket(end, base.close)
         self._dirty = True
 
+    def _part_of(self, frame: _Timeframe, base: Bucket) -> Bucket:
+        """What a frame's running period holds besides `base`; made when there was nothing yet."""
+        if frame.part is None:
+            frame.part = self._bucket(frame.floor(base.open_time), base.open)
+        return frame.part
+
     def _close(self, frame: _Timeframe, bucket: Bucket, out: list[Any]) -> None:
-        kline = frame.kline
-        if bucket.gaps and kline and kline.open_time == bucket.open_time and kline.last_id >= bucket.last_id:
-            bucket.take_kline(kline)
         frame.keep(bucket)
         out.append(self._candle(frame, bucket, is_closed=True))
 
     def _take_kline(self, kline: Kline, out: list[Any]) -> None:
-        """The exchange's closed kline proves a period complete, or stands in for one that lacks trades."""
+        """The exchange's closed kline proves a period complete; its running one may tell what we lack of it."""
         frame = self._frames.get(kline.timeframe)
-        if frame is None or not kline.is_closed:
+        if frame is None:
             return
         frame.kline = kline
-        self._event_time = max(self._event_time, kline.event_time)
-        closed = frame.closed.get(kline.open_time)
-        if closed is not None:
-            if closed.gaps and kline.last_id >= closed.last_id:
-                closed.take_kline(kline)
-                self._republish(frame, closed, out)
+        if not kline.is_closed:
             return
+        self._event_time = max(self._event_time, kline.event_time)
         base = self._base
         ends_with_base = base is not None and kline.open_time + frame.length == self._end_of(base)
         if base and ends_with_base and kline.last_id == (base.last_id if base.trades else self._last_id(frame)):
@@ -297,64 +335,117 @@ class CandleBuilder:
         """Last id of a running period whose newest part is empty."""
         return frame.part.last_id if frame.part else -1
 
+    # --- what the exchange knows of a running period, and we do not ---
+
+    def _wait_for_klines(self, now: Now) -> None:
+        if self._seed_ms:
+            self._recent, self._seed_by = [], now.local + self._seed_ms
+
+    def _lacks(self, frame: _Timeframe) -> bool:
+        """Whether the running period of a frame is known to lack trades."""
+        base = self._current
+        return bool(base.gaps or (frame.part is not None and frame.part.gaps))
+
+    def _seed_all(self, now: Now) -> None:
+        """Fills what lacks trades, where the exchange's kline and our newest trades meet; ends the waiting when nothing
+        does, or its time is over.
+        """
+        if self._base is None or self._recent is None:
+            return
+        if self._seed_by == _AT_FIRST_SIGHT:
+            self._seed_by = now.local + self._seed_ms
+        lacking = [frame for frame in self._frames.values() if self._lacks(frame)]
+        for frame in lacking:
+            self._seed(frame, self._recent)
+        is_over = now.local >= self._seed_by or len(self._recent) > MOST_RECENT
+        if is_over or not any(self._lacks(frame) for frame in lacking):
+            self._recent = None
+            self._dirty = True
+
+    def _seed(self, frame: _Timeframe, recent: list[Trade]) -> None:
+        """The running period becomes the exchange's kline and the trades with a later id, if none is between them."""
+        kline, base = frame.kline, self._current
+        if kline is None or kline.open_time != frame.floor(base.open_time) or not recent:
+            return
+        if not recent[0].first_id - 1 <= kline.last_id <= recent[-1].last_id:
+            return  # too old, or ahead of the trades that we have
+        newer = [trade for trade in recent if trade.last_id > kline.last_id]
+        if newer and newer[0].first_id <= kline.last_id:
+            return  # it holds a part of an aggregate
+        self._move_base_into_parts()
+        seeded = Bucket.of_kline(kline)
+        running = [trade for trade in newer if frame.floor(trade.time) == kline.open_time]
+        if running:
+            seeded.add_trades(running)
+        frame.part = seeded
+        self._dirty = True
+
+    def _move_base_into_parts(self) -> None:
+        """So that one frame's part can be replaced without touching the others."""
+        base = self._current
+        for frame in self._frames.values():
+            self._part_of(frame, base).merge(base)
+        self._base = self._bucket(base.open_time, base.close)
+
     # --- amending ---
 
     def _amend(self, trades: list[Trade], out: list[Any]) -> None:
         """Trades of periods that are over, or older than trades that the running one has."""
         amended: dict[tuple[str, int], Bucket] = {}
         for open_time, group in groupby(sorted(trades, key=_time_and_id), lambda t: self._shortest.floor(t.time)):
-            delta = Bucket(open_time, 0.0)
-            delta.add_trades(sorted(group, key=_id_of))
-            if self._base and open_time == self._base.open_time:
-                self._base.merge(delta)
+            ordered = sorted(group, key=_id_of)
+            if self._base and open_time == self._base.open_time and self._shortest.part is None:
+                self._base.merge(_bucket_of(open_time, ordered))
                 self._dirty = True
                 continue
             for frame in self._frames.values():
-                self._merge_into_past(frame, delta, amended, out)
+                self._merge_into_past(frame, open_time, ordered, amended, out)
         for (name, _), bucket in amended.items():
-            self._republish(self._frames[name], bucket, out)
+            out.append(self._candle(self._frames[name], bucket, is_closed=True))
 
     def _merge_into_past(
-        self, frame: _Timeframe, delta: Bucket, amended: dict[tuple[str, int], Bucket], out: list[Any]
+        self,
+        frame: _Timeframe,
+        time: int,
+        trades: list[Trade],
+        amended: dict[tuple[str, int], Bucket],
+        out: list[Any],
     ) -> None:
-        open_time = frame.floor(delta.open_time)
-        if frame.part and frame.part.open_time == open_time:
-            frame.part.merge(delta)
+        open_time = frame.floor(time)
+        if self._base and open_time == frame.floor(self._base.open_time):
+            _add_missing(self._part_of(frame, self._base), trades)
             self._dirty = True
             return
         bucket = frame.closed.get(open_time)
         if bucket is None and frame.closed and open_time > min(frame.closed):
-            bucket = self._bucket(open_time, delta.open)  # it was skipped across a hole
+            bucket = self._bucket(open_time, trades[0].price)  # it was skipped across a hole
             bucket.gaps = frozenset(self._open_gaps)
             frame.keep(bucket)
         if bucket is None:
-            cause = f"{delta.trades} trades for a {frame.name} candle that is no longer held"
+            cause = f"{len(trades)} trades for a {frame.name} candle that is no longer held"
             end = open_time + frame.length - 1
-            ids = delta.first_id, delta.last_id
+            ids = trades[0].first_id, trades[-1].last_id
             out.append(Incident("late", self._venue, self._symbol, open_time, end, cause, "not amended", *ids))
-        elif bucket.status != "venue":  # the exchange's kline has these trades already
-            bucket.merge(delta)
+        else:
+            _add_missing(bucket, trades)
             amended[frame.name, open_time] = bucket
-
-    def _republish(self, frame: _Timeframe, bucket: Bucket, out: list[Any]) -> None:
-        bucket.revision += 1
-        out.append(self._candle(frame, bucket, is_closed=True))
 
     # --- gaps ---
 
-    def _take_gap(self, gap: Gap, out: list[Any]) -> None:
+    def _take_gap(self, gap: Gap, now: Now, out: list[Any]) -> None:
         """Marks every period that may lack trades; those already published are published again as partial."""
         self._open_gaps[gap.first_id] = (gap.last_id, gap.last_id - gap.first_id + 1)
         self._jump = gap.first_id
         mark = frozenset((gap.first_id,))
-        for bucket in filter(None, (self._base, *(frame.part for frame in self._longer))):
+        for bucket in self._running():
             bucket.gaps |= mark
         for frame in self._frames.values():
             for bucket in frame.closed.values():
                 overlaps = bucket.open_time + frame.length > gap.after_time and bucket.open_time <= gap.before_time
-                if overlaps and bucket.status != "venue":
+                if overlaps:
                     bucket.gaps |= mark
-                    self._republish(frame, bucket, out)
+                    out.append(self._candle(frame, bucket, is_closed=True))
+        self._wait_for_klines(now)
 
     def _fill_gaps(self, trades: list[Trade], out: list[Any]) -> None:
         """Counts what came late; a gap that is filled no longer marks anything."""
@@ -367,28 +458,40 @@ class CandleBuilder:
             self._lift_mark(frozenset((first,)), out)
 
     def _lift_mark(self, mark: frozenset[int], out: list[Any]) -> None:
-        for bucket in filter(None, (self._base, *(frame.part for frame in self._longer))):
+        for bucket in self._running():
             if bucket.gaps & mark:
                 bucket.gaps -= mark
-                bucket.status = bucket.status or "repaired"
+                bucket.is_repaired = True
         for frame in self._frames.values():
             for bucket in frame.closed.values():
                 if bucket.gaps & mark:
                     bucket.gaps -= mark
-                    bucket.status = "repaired"
-                    self._republish(frame, bucket, out)
+                    bucket.is_repaired = True
+                    out.append(self._candle(frame, bucket, is_closed=True))
+
+    def _running(self) -> Iterator[Bucket]:
+        """Everything that is held of running periods."""
+        yield from filter(None, (self._base, *(frame.part for frame in self._frames.values())))
 
     # --- publishing ---
 
     def _show_forming(self, now: Now, out: list[Any]) -> None:
-        """The running candles. The pace is local time's: it spares those who read, and says nothing about the data."""
+        """The running candles, but for those that wait for the exchange's kline. The pace is local time's: it spares
+        those who read, and says nothing about the data.
+        """
         base = self._current
         self._dirty = False
         self._shown_local = now.local
-        out.append(self._candle(self._shortest, base, is_closed=False))
-        for frame in self._longer:
-            running = frame.part.copy() if frame.part else self._bucket(frame.floor(base.open_time), base.open)
-            running.merge(base)
+        for frame in self._frames.values():
+            if self._recent is not None and self._lacks(frame):
+                continue
+            running = base
+            if frame.part is not None:
+                running = frame.part.copy()
+                running.merge(base)
+            elif frame is not self._shortest:
+                running = self._bucket(frame.floor(base.open_time), base.open)
+                running.merge(base)
             out.append(self._candle(frame, running, is_closed=False))
 
     def _candle(self, frame: _Timeframe, bucket: Bucket, *, is_closed: bool) -> Candle:
@@ -410,7 +513,6 @@ class CandleBuilder:
             last_id=bucket.last_id,
             is_closed=is_closed,
             status=_status(bucket, is_closed=is_closed),
-            revision=bucket.revision,
             event_time=self._event_time,
         )
 
@@ -420,7 +522,20 @@ def _status(bucket: Bucket, *, is_closed: bool) -> CandleStatus:
         return "partial"
     if not is_closed:
         return "forming"
-    return bucket.status or "final"
+    return "repaired" if bucket.is_repaired else "final"
+
+
+def _bucket_of(open_time: int, trades: list[Trade]) -> Bucket:
+    bucket = Bucket(open_time, 0.0)
+    bucket.add_trades(trades)
+    return bucket
+
+
+def _add_missing(bucket: Bucket, trades: list[Trade]) -> None:
+    """Adds trades to a period, in whatever place; without those that came with the exchange's kline already."""
+    missing = [trade for trade in trades if trade.first_id > bucket.covered]
+    if missing:
+        bucket.merge(_bucket_of(bucket.open_time, missing))
 
 
 def _rounded(total: Sum) -> float:

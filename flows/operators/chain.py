@@ -1,4 +1,4 @@
-"""Machines in a row count as one machine: what one gives, the next one takes.
+"""Machines in a row count as one machine: what one gives, the next one takes, and what the last one gives comes out.
 
 The engine's cost is by keyed step and key. In a row of its own each, sequencing and candles would pay it twice, and
 touch every trade a second time when it has long left the processor's cache.
@@ -6,20 +6,24 @@ touch every trade a second time when it has long left the processor's cache.
 
 from typing import Any
 
+from flows.asks import Ask
 from flows.clock import Now
 
 _Machine = Any  # the protocol stands with the engine's bridge, which these rooms do not know
 
 
 class Chain:
-    """Gives everything that any of its machines gives, in order. What a machine merely passed on is not given twice."""
+    """Each machine hands on what is not for it, or not for it alone. Asks leave at once, and their answers come back to
+    the machine that asked.
+    """
 
     def __init__(self, *machines: _Machine) -> None:
         self._machines = machines
+        self._asked: dict[Ask, int] = {}
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes one item."""
-        return self._fed(0, [events], now)
+        return self._passed(0, self._machines[0].on_events(events, now), now)
 
     def on_timer(self, now: Now) -> list[Any]:
         """Wakes whoever is due; the first ones first, for they may have something for those behind."""
@@ -27,14 +31,19 @@ class Chain:
         for place, machine in enumerate(self._machines):
             due = machine.due_in(now)
             if due is not None and due <= 0:
-                out += self._given(place, machine.on_timer(now), now)
+                out += self._passed(place, machine.on_timer(now), now)
         return out
+
+    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+        """Hands the answer to whoever asked."""
+        place = self._asked.pop(ask)
+        return self._passed(place, self._machines[place].on_answer(ask, answer, now), now)
 
     def on_end(self, now: Now) -> list[Any]:
         """The input ends."""
         out: list[Any] = []
         for place, machine in enumerate(self._machines):
-            out += self._given(place, machine.on_end(now), now)
+            out += self._passed(place, machine.on_end(now), now)
         return out
 
     def due_in(self, now: Now) -> int | None:
@@ -46,19 +55,24 @@ class Chain:
         """The states of all, in order."""
         return tuple(machine.snapshot() for machine in self._machines)
 
-    def _fed(self, place: int, items: list[Any], now: Now) -> list[Any]:
-        """What comes out when `items` go into the machine at `place`."""
-        if place == len(self._machines):
-            return []
-        machine = self._machines[place]
-        out: list[Any] = []
+    def _passed(self, place: int, items: list[Any], now: Now) -> list[Any]:
+        """What comes out at the end when the machine at `place` has given `items`."""
+        asks: list[Any] = []
+        for following in range(place + 1, len(self._machines)):
+            if not items:
+                break
+            machine, given = self._machines[following], items
+            items = []
+            for item in given:
+                if isinstance(item, Ask):
+                    asks.append(self._noted(following - 1, item))
+                else:
+                    items += machine.on_events(item, now)
         for item in items:
-            given = machine.on_events(item, now)
-            if len(given) == 1 and given[0] is item:  # passed on
-                out += self._fed(place + 1, given, now)
-            else:
-                out += self._given(place, given, now)
-        return out
+            if isinstance(item, Ask):
+                self._noted(len(self._machines) - 1, item)
+        return asks + items
 
-    def _given(self, place: int, items: list[Any], now: Now) -> list[Any]:
-        return items + self._fed(place + 1, items, now) if items else items
+    def _noted(self, place: int, ask: Ask) -> Ask:
+        self._asked[ask] = place
+        return ask

@@ -24,7 +24,7 @@ from websockets.asyncio.client import connect
 
 from flows.graph import Sinks, market_flow
 from flows.settings import Feed, Hub, Mongo, Trades
-from sinks.bridge import PartitionedWriterSink, Unpacking, WriterSink
+from sinks.bridge import PartitionedWriterSink, Unpacking
 from sinks.broadcast import Broadcast
 from sinks.mongo import open_mongo_writer
 from sinks.mongod import running_mongod
@@ -182,7 +182,7 @@ def direct_rate(uri: str, folder: Path) -> tuple[float, int]:
         parser=BinanceParser("binance"),
         feed=Feed(),
         sinks=Sinks(
-            candles=WriterSink(lambda: mongo),
+            candles=PartitionedWriterSink(["mongodb"], lambda _: Unpacking(mongo), lambda _: 0),
             trades=PartitionedWriterSink(["part-00"], open_partition, lambda _: 0),
             broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast), lambda _: 0),
         ),

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from flows.model import Candle, Incident
+from flows.model import Candle, Incident, Kline
 
 BEGIN = 1_767_225_600_000
 """A midnight, so every timeframe begins there."""
@@ -37,6 +37,12 @@ def candle(minute: int = 0, **changes: Any) -> Candle:
     """A closed candle, so many minutes after `BEGIN`."""
     open_time = BEGIN + minute * 60_000
     return msgspec.structs.replace(BASE, **{"open_time": open_time, "event_time": open_time + 60_003, **changes})
+
+
+def kline_like(ours: Candle, **changes: Any) -> Kline:
+    """The exchange's own version of a candle, with some fields different."""
+    values = {name: getattr(ours, name) for name in Kline.__struct_fields__}
+    return Kline(**{**values, "is_closed": True, **changes})
 
 
 def forming(minute: int = 0, *, last_id: int = 1_020, **changes: Any) -> Candle:

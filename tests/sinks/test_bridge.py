@@ -4,7 +4,14 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from sinks.bridge import PartitionedWriterSink, Shared, Unpacking, WriterSink
+from sinks.bridge import (
+    KeepingWriterSink,
+    PartitionedWriterSink,
+    Shared,
+    Unpacking,
+    UnpackingKeeper,
+    WriterSink,
+)
 
 
 class Kept:
@@ -62,3 +69,36 @@ def test_a_shared_writer_is_closed_by_its_last_user_and_only_once_by_each() -> N
     assert kept.closed == 0
     second.close()
     assert (kept.items, kept.closed) == ([1], 1)
+
+
+class Keeper(Kept):
+    """A writer that could not write its last items yet."""
+
+    def pending(self) -> list[Any]:
+        return self.items[-1:]
+
+    def resume(self, pending: list[Any]) -> None:
+        self.items += [("again", item) for item in pending]
+
+
+def test_what_is_pending_is_part_of_the_state_and_comes_back_after_a_restart() -> None:
+    kept: list[Keeper] = []
+
+    def open_keeper(_: str) -> Keeper:
+        kept.append(Keeper())
+        return kept[-1]
+
+    sink = KeepingWriterSink(["only"], open_keeper, lambda _: 0)
+    first = sink.build_part("out", "only", None)
+    first.write_batch(["a", "b"])
+    second = sink.build_part("out", "only", first.snapshot())
+    second.write_batch(["c"])
+    assert kept[1].items == [("again", "b"), "c"]
+    packed = UnpackingKeeper(kept[1], kept[1])
+    packed.write([["d"], ["e"]])
+    assert packed.pending() == ["e"]
+
+
+def test_a_writer_that_keeps_nothing_has_no_state() -> None:
+    sink = PartitionedWriterSink(["only"], lambda _: Kept(), lambda _: 0)
+    assert sink.build_part("out", "only", None).snapshot() is None

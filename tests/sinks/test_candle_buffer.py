@@ -87,7 +87,7 @@ def test_what_is_being_written_counts_and_is_not_dropped() -> None:
     taken = held.take(most=2)
     held.put([candle(3), candle(4)])
     assert held.take_losses() == [Loss("binance", "BTCUSDT", 2, 0, BEGIN + 120_000, BEGIN + 180_000)]
-    held.settle(len(taken))
+    held.settle(taken)
     assert len(held) == 1
 
 
@@ -128,12 +128,12 @@ def test_the_newest_version_is_never_lost_on_the_way(arrivals: tuple[Candle, lis
             held.put_back(taken)
         else:
             written += taken
-            held.settle(len(taken))
+            held.settle(taken)
     held.close()
     while len(held):
         taken = held.take(most=2)
         written += taken
-        held.settle(len(taken))
+        held.settle(taken)
     if newest.is_closed:
         assert newest in written
     assert len(held) == 0

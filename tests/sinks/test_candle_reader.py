@@ -2,7 +2,7 @@ from typing import Any
 
 from pymongo.database import Database
 
-from sinks.candle_reader import read_candles
+from sinks.candle_reader import CandleReader, read_candles
 from sinks.candle_store import CandleStore
 from tests.fakes.candles import BEGIN, candle, forming
 
@@ -21,3 +21,12 @@ def test_candles_of_a_span_oldest_first(mongo_database: Database[dict[str, Any]]
         forming(4, event_time=0),
     ]
     assert read_candles(mongo_database, "binance", "BTCUSDT", "1m", BEGIN + 60_000, BEGIN + 60_000) == []
+
+
+def test_what_lacks_nothing(mongo_database: Database[dict[str, Any]]) -> None:
+    minutes = [candle(0), candle(1, status="partial"), candle(2, status="venue"), forming(3), candle(4, symbol="X")]
+    CandleStore(mongo_database, retention_days={}).store(minutes, timeout_s=20)
+    reader = CandleReader(mongo_database, venue="binance")
+    assert reader.whole("BTCUSDT", "1m", BEGIN) == [BEGIN, BEGIN + 120_000]
+    assert reader.whole("BTCUSDT", "1m", BEGIN + 1) == [BEGIN + 120_000]
+    assert reader.between("BTCUSDT", "1m", BEGIN, BEGIN + 60_000) == [candle(0, event_time=0)]

@@ -85,6 +85,7 @@ def test_a_document_is_as_it_was_made(mongo_database: Documents) -> None:
         "is_closed": True,
         "status": "final",
         "revision": 0,
+        "proof": "",
         "first_id": 1_000,
         "last_id": 1_041,
     }

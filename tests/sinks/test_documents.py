@@ -43,6 +43,7 @@ def test_every_field_of_a_candle() -> None:
         "is_closed": True,
         "status": "final",
         "revision": 0,
+        "proof": "",
         "first_id": 1_000,
         "last_id": 1_041,
         "created_at": DatetimeMS(NOW),

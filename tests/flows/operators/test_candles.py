@@ -1,4 +1,6 @@
 import pickle
+from collections.abc import Sequence
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -109,13 +111,10 @@ def test_the_end_of_input_closes_nothing() -> None:
 # --- what is not known ---
 
 
-def test_the_first_period_is_partial_until_the_exchange_tells_the_whole_of_it() -> None:
+def test_the_first_period_is_partial() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(5, 30_000, 10.0)), at(30_000))
-    out = machine.on_events(batch(trade(6, MINUTE)), at(MINUTE))
-    assert closed(out)[0].status == "partial"
-    [amended] = closed(machine.on_events([kline(0, last_id=5, trades=5)], at(MINUTE)))
-    assert (amended.status, amended.revision, amended.volume, amended.trades) == ("venue", 1, 5.0, 5)
+    assert closed(machine.on_events(batch(trade(6, MINUTE)), at(MINUTE)))[0].status == "partial"
 
 
 def test_periods_between_the_two_sides_of_a_gap_are_not_invented() -> None:
@@ -148,7 +147,7 @@ def test_a_candle_that_a_gap_reaches_back_into_is_published_again_as_partial() -
     machine.on_events(batch(trade(2, MINUTE)), at(MINUTE))
     machine.on_timer(at(2 * MINUTE + 2_000, LATER))
     out = machine.on_events(Gap("binance", "BTCUSDT", 3, 3, BEGIN + MINUTE, BEGIN + 2 * MINUTE + 9), at(3 * MINUTE))
-    assert [(summary(candle)[1], candle.status, candle.revision) for candle in closed(out)] == [(1, "partial", 1)]
+    assert [(summary(candle)[1], candle.status) for candle in closed(out)] == [(1, "partial")]
 
 
 def test_late_trades_fill_the_gap_and_the_candle_is_published_repaired() -> None:
@@ -158,11 +157,10 @@ def test_late_trades_fill_the_gap_and_the_candle_is_published_repaired() -> None
     machine.on_events(Gap("binance", "BTCUSDT", 3, 4, BEGIN + MINUTE, BEGIN + 2 * MINUTE), at(2 * MINUTE))
     machine.on_events(batch(trade(5, 2 * MINUTE, 12.0)), at(2 * MINUTE))
     first = machine.on_events(batch(trade(3, MINUTE + 1, 20.0), late=True), at(2 * MINUTE))
-    assert [(c.status, c.revision, c.high) for c in closed(first)] == [("partial", 1, 20.0)]
+    assert [(c.status, c.high) for c in closed(first)] == [("partial", 20.0)]
     second = machine.on_events(batch(trade(4, MINUTE + 2, 9.0), late=True), at(2 * MINUTE))
     last = closed(second)[-1]
     assert (last.status, last.open, last.high, last.low, last.close, last.trades) == ("repaired", 11, 20, 9, 9, 3)
-    assert [c.revision for c in closed(second)] == sorted(c.revision for c in closed(second))
 
 
 def test_a_trade_that_comes_after_its_period_was_closed_amends_it() -> None:
@@ -172,7 +170,7 @@ def test_a_trade_that_comes_after_its_period_was_closed_amends_it() -> None:
     machine.on_timer(at(2 * MINUTE + 2_000, LATER))
     out = machine.on_events(batch(trade(3, 2 * MINUTE - 1, 8.0)), at(2 * MINUTE + 2_001))
     [amended] = closed(out)
-    assert (*summary(amended), amended.revision, amended.status) == ("1m", 1, 5.0, 8.0, 5.0, 8.0, 1, "final")
+    assert (*summary(amended), amended.status) == ("1m", 1, 5.0, 8.0, 5.0, 8.0, "final")
 
 
 def test_a_trade_for_a_candle_no_longer_held_is_an_incident() -> None:
@@ -191,14 +189,130 @@ def test_fills_off_the_market_stay_out() -> None:
     assert (candle.low, candle.high, candle.trades, candle.last_id) == (10.0, 11.0, 2, 3)
 
 
+# --- a start in the middle of a period ---
+
+
+def running(timeframe: str, last_id: int, *, open_at: int = 0, **values: Any) -> Kline:
+    """The exchange's running kline, with three trades up to `last_id`."""
+    fields = {"open": 5.0, "high": 9.0, "low": 4.0, "close": 6.0, "volume": 3.0, "quote_volume": 18.0} | values
+    return Kline(
+        symbol="BTCUSDT", timeframe=timeframe, event_time=BEGIN + open_at + 1, open_time=BEGIN + open_at, trades=3,
+        taker_buy_volume=1.0, taker_buy_quote_volume=6.0, first_id=last_id - 2, last_id=last_id, is_closed=False,
+        **fields,
+    )  # fmt: skip
+
+
+def seeding(*timeframes: str, state: Any = None) -> CandleBuilder:
+    return CandleBuilder(
+        "binance:BTCUSDT",
+        timeframes=timeframes or ("1m", "5m"),
+        close_grace_ms=2_000,
+        forming_ms=0,
+        seed_ms=5_000,
+        state=state,
+    )
+
+
+def candles(out: list[Any]) -> list[Candle]:
+    return [item for item in out if isinstance(item, Candle)]
+
+
+def test_running_periods_are_the_exchanges_kline_and_the_trades_that_it_does_not_hold() -> None:
+    machine = seeding()
+    start = 2 * MINUTE + 30_000
+    assert candles(machine.on_events(batch(trade(11, start, 7.0), trade(12, start, 8.0)), at(start))) == []
+    # the kline of the minute holds trade 11, the one of the five minutes only what was before it
+    out = candles(machine.on_events([running("1m", 11, open_at=2 * MINUTE), running("5m", 10)], at(start)))
+    assert [(c.timeframe, c.open, c.close, c.volume, c.trades, c.first_id, c.last_id, c.status) for c in out] == [
+        ("1m", 5.0, 8.0, 4.0, 4, 9, 12, "forming"),
+        ("5m", 5.0, 8.0, 5.0, 5, 8, 12, "forming"),
+    ]
+    machine.on_events(batch(trade(13, start + 1, 20.0)), at(start + 1))
+    minute, *_ = closed(machine.on_events(batch(trade(14, 3 * MINUTE, 8.5)), at(3 * MINUTE)))
+    assert (minute.open, minute.high, minute.close, minute.trades, minute.status) == (5.0, 20.0, 20.0, 5, "final")
+    five = closed(machine.on_events(batch(trade(15, 5 * MINUTE)), at(5 * MINUTE)))[-1]
+    assert (five.timeframe, five.first_id, five.last_id, five.trades, five.high) == ("5m", 8, 14, 7, 20.0)
+    assert five.status == "final"
+
+
+def test_a_kline_that_is_ahead_of_the_trades_waits_for_them_and_one_that_is_too_old_is_of_no_use() -> None:
+    machine = seeding("1m")
+    machine.on_events(batch(trade(11, 30_000, 7.0)), at(30_000))
+    assert candles(machine.on_events([running("1m", 8)], at(30_000))) == []
+    assert candles(machine.on_events([running("1m", 13)], at(30_001))) == []
+    assert candles(machine.on_events(batch(trade(12, 30_002, 7.0)), at(30_002))) == []
+    [candle] = candles(machine.on_events(batch(trade(13, 30_003), trade(14, 30_003, 8.0)), at(30_003)))
+    assert (candle.trades, candle.first_id, candle.last_id, candle.close) == (4, 11, 14, 8.0)
+
+
+def test_without_a_kline_in_time_the_running_period_is_shown_as_partial() -> None:
+    machine = seeding("1m")
+    machine.on_events(batch(trade(11, 30_000, 7.0)), at(30_000))
+    assert machine.due_in(at(30_000)) == 5_000
+    assert [c.status for c in candles(machine.on_timer(at(30_000, 5_000)))] == ["partial"]
+
+
+def test_a_gap_in_a_running_period_is_healed_by_the_exchanges_kline_and_late_trades_are_not_counted_twice() -> None:
+    machine = seeding("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(Gap("binance", "BTCUSDT", 2, 3, BEGIN, BEGIN + 10), at(10))
+    assert candles(machine.on_events(batch(trade(4, 10, 6.0)), at(10))) == []
+    [healed] = candles(machine.on_events([running("1m", 4)], at(10)))
+    assert (healed.trades, healed.status) == (3, "forming")
+    late = machine.on_events(batch(trade(2, 5, 6.0), trade(3, 6, 6.0), late=True), at(11))
+    assert {c.trades for c in candles(late)} == {3}
+
+
+@given(st.data())
+def test_wherever_the_start_falls_the_candles_are_those_of_a_run_from_the_begin(data: st.DataObject) -> None:
+    trades = data.draw(trade_runs(max_size=40))
+    start = data.draw(st.integers(0, len(trades) - 1))
+    end = at(trades[-1].time - BEGIN + 6 * MINUTE, LATER)
+    whole = builder()
+    expected = final(whole.on_events(batch(*trades), at(0)) + whole.on_timer(end))
+    machine = seeding()
+    out: list[Any] = []
+    out += machine.on_events(batch(trades[start]), at(0))
+    for timeframe, length in (("1m", MINUTE), ("5m", 5 * MINUTE)):
+        open_time = trades[start].time // length * length
+        known = [t for t in trades[: start + 1] if t.time >= open_time]
+        told = known[: data.draw(st.integers(0, len(known)))]
+        if told and told[-1].last_id >= trades[start].first_id - 1:
+            out += machine.on_events([kline_of(told, timeframe, open_time)], at(0))
+        else:
+            out += machine.on_events([kline_of(known, timeframe, open_time)], at(0))
+    if rest := trades[start + 1 :]:
+        out += machine.on_events(batch(*rest), at(0))
+    out += machine.on_timer(end)
+    first = {tf: trades[start].time // length * length for tf, length in (("1m", MINUTE), ("5m", 5 * MINUTE))}
+    seen = {key: values for key, values in expected.items() if key[1] >= first[key[0]]}
+    assert {key: values[:-1] for key, values in final(out).items()} == {k: v[:-1] for k, v in seen.items()}
+    assert {values[-1] for values in final(out).values()} <= {"final"}
+
+
+def kline_of(trades: Sequence[Trade], timeframe: str, open_time: int) -> Kline:
+    """What an exchange says of these trades."""
+    prices = [t.price for t in trades]
+    bought = [t for t in trades if not t.buyer_is_maker]
+    return Kline(
+        symbol="BTCUSDT", timeframe=timeframe, event_time=trades[-1].time, open_time=open_time,
+        open=prices[0], high=max(prices), low=min(prices), close=prices[-1],
+        volume=fsum(t.quantity for t in trades), quote_volume=fsum(t.quantity * t.price for t in trades),
+        trades=sum(t.last_id - t.first_id + 1 for t in trades),
+        taker_buy_volume=fsum(t.quantity for t in bought),
+        taker_buy_quote_volume=fsum(t.quantity * t.price for t in bought),
+        first_id=trades[0].first_id, last_id=trades[-1].last_id, is_closed=False,
+    )  # fmt: skip
+
+
 # --- forming ---
 
 
 def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
     machine = builder("1m", "5m")
     out = machine.on_events(batch(trade(1, 0, 10.0)), at(0, 1_000))
-    assert [(c.timeframe, c.is_closed) for c in out] == [("1m", False), ("5m", False)]
-    assert machine.on_events(batch(trade(2, 1, 11.0)), at(1, 1_099)) == []
+    assert [(c.timeframe, c.is_closed) for c in out if isinstance(c, Candle)] == [("1m", False), ("5m", False)]
+    assert machine.on_events(batch(trade(2, 1, 11.0)), at(1, 1_099)) == [batch(trade(2, 1, 11.0))]
     assert machine.due_in(at(1, 1_099)) == 1
     assert [c.close for c in machine.on_timer(at(1, 1_100))] == [11.0, 11.0]
     assert machine.on_timer(at(1, 1_300)) == []  # nothing new

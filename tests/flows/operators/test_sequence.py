@@ -4,8 +4,10 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.model import Disconnected, Gap, Incident, Kline, Trade, TradeBatch
+from flows.asks import AskError, LastTradeAsk, TradesAsk
+from flows.model import AggregateTrade, Disconnected, Gap, Incident, Kline, Trade, TradeBatch
 from flows.operators import sequence
+from flows.operators.repair import ASK_TRADES, ENOUGH_TRIES, LATER_MS, RETRY_MS
 from flows.operators.sequence import Sequencer
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
@@ -110,6 +112,199 @@ def test_a_restart_goes_on_where_it_was() -> None:
     state = pickle.loads(pickle.dumps(machine.snapshot()))
     again = Sequencer("binance:BTCUSDT", reorder_ms=200, state=state)
     assert ids(again.on_events([trade(2, 10)], at(310))) == [2, 3]
+
+
+# --- repair ---
+
+
+def repairing(state: Any = None, **settings: int) -> Sequencer:
+    return Sequencer(
+        "binance:BTCUSDT", **({"reorder_ms": 200, "repair_ms": 30_000, "repair_trades": 50_000} | settings), state=state
+    )
+
+
+def begun_repairing(**settings: int) -> Sequencer:
+    """One that has handed on trade 1 and knows that nothing is stored."""
+    machine = repairing(**settings)
+    [ask] = machine.on_events([trade(1, 0)], at(0))
+    assert ask == LastTradeAsk("BTCUSDT")
+    machine.on_answer(ask, None, at(0))
+    assert ids(machine.on_timer(at(200))) == [1]
+    return machine
+
+
+def holed(machine: Sequencer, first: int = 5) -> TradesAsk:
+    """Makes a hole before `first`, and gives the ask for it."""
+    assert machine.on_events([trade(first, 40)], at(300)) == []
+    [ask] = machine.on_timer(at(500))
+    assert isinstance(ask, TradesAsk)
+    return ask
+
+
+def incidents(out: list[Any]) -> list[tuple[str, int, int]]:
+    return [(i.kind, i.first_id, i.last_id) for i in out if isinstance(i, Incident)]
+
+
+def test_a_hole_is_asked_for_and_repaired_before_anybody_notices() -> None:
+    machine = begun_repairing()
+    ask = holed(machine)
+    assert ask == TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)
+    assert machine.on_events([trade(6, 50)], at(600)) == []
+    out = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(650, 70))
+    assert ids(out) == [2, 3, 4, 5, 6]
+    assert incidents(out) == [("repair", 2, 4)]
+    assert not any(isinstance(item, Gap) for item in out)
+    assert machine.due_in(at(650, 70)) is None
+
+
+def test_a_large_hole_is_filled_a_part_at_a_time() -> None:
+    machine = begun_repairing()
+    asks: list[Any] = [holed(machine, first=25_002)]
+    handed_on: list[int] = []
+    while asks:
+        ask = asks.pop()
+        assert ask.last_id - ask.first_id < ASK_TRADES
+        found = [trade(number, 10) for number in range(ask.first_id, ask.last_id + 1)]
+        out = machine.on_answer(ask, found, at(600))
+        handed_on += ids(out)
+        asks = [item for item in out if isinstance(item, TradesAsk)]
+    assert handed_on == list(range(2, 25_003))
+
+
+def test_a_hole_larger_than_is_allowed_is_a_gap_at_once() -> None:
+    machine = begun_repairing(repair_trades=3)
+    machine.on_events([trade(6, 40)], at(300))
+    out = machine.on_timer(at(500))
+    assert [type(item) for item in out] == [Gap, Incident, TradeBatch]
+    assert "feed.repair_trades" in out[1].outcome
+    assert machine.due_in(at(500)) is None
+
+
+def test_what_fails_is_asked_again_until_the_patience_is_over_and_then_in_the_background() -> None:
+    machine = begun_repairing(repair_ms=5_000)
+    ask = holed(machine)
+    assert machine.on_answer(ask, AskError("no network"), at(500, 0)) == []
+    assert machine.due_in(at(500, 0)) == RETRY_MS
+    assert machine.on_timer(at(500, RETRY_MS)) == [ask]
+    assert machine.on_answer(ask, AskError("no network"), at(500, RETRY_MS)) == []
+    out = machine.on_timer(at(500, 5_000))
+    assert incidents(out) == [("gap", 2, 4)]
+    assert "no network" in next(i.outcome for i in out if isinstance(i, Incident))
+    assert ids(out) == [5]
+    assert machine.on_timer(at(900, 5_000 + LATER_MS)) == [ask]
+    late = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(900, 5_001 + LATER_MS))
+    assert late == [TradeBatch("binance", "BTCUSDT", [trade(2, 10), trade(3, 20), trade(4, 30)], late=True)]
+    assert machine.due_in(at(900, 5_001 + LATER_MS)) is None
+
+
+def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> None:
+    machine = begun_repairing()
+    ask = holed(machine)
+    out = machine.on_answer(ask, AskError("gone", lasting=True), at(501))
+    assert (incidents(out), ids(out)) == ([("gap", 2, 4)], [5])
+    assert machine.due_in(at(501)) is None
+
+
+def test_an_empty_answer_is_believed_after_some_tries() -> None:
+    machine = begun_repairing()
+    ask, local, out = holed(machine), 0, []
+    for _ in range(ENOUGH_TRIES):
+        out = machine.on_answer(ask, [], at(600, local))
+        local += machine.due_in(at(600, local)) or 0
+        machine.on_timer(at(600, local))
+    assert incidents(out) == [("gap", 2, 4)]
+
+
+def test_what_the_venue_has_is_taken_and_the_rest_is_a_gap() -> None:
+    machine = begun_repairing(repair_ms=1)
+    ask = holed(machine)
+    out = machine.on_answer(ask, [trade(2, 10), trade(4, 30)], at(600, 0))
+    assert ids(out) == [2]
+    out = machine.on_timer(at(900, 1))
+    assert (incidents(out), ids(out)) == ([("gap", 3, 3)], [4, 5])
+
+
+def test_without_recovered_state_the_store_says_where_to_go_on() -> None:
+    machine = repairing()
+    [ask] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
+    assert machine.on_timer(at(500)) == []  # nothing goes before the store has answered
+    [missing] = machine.on_answer(ask, (2, BEGIN - 1_000), at(500))
+    assert missing == TradesAsk("BTCUSDT", 3, 4, BEGIN - 1_000, BEGIN + 40)
+    assert ids(machine.on_answer(missing, [trade(3, 0), trade(4, 10)], at(700))) == [3, 4, 5, 6]
+
+
+def test_what_is_stored_already_is_a_duplicate() -> None:
+    machine = repairing()
+    [ask] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
+    assert ids(machine.on_answer(ask, (5, BEGIN + 40), at(60))) == [6]
+    assert machine.duplicates == 1
+
+
+def test_after_a_restart_the_first_live_trade_shows_what_is_missing() -> None:
+    machine = begun_repairing()
+    holed(machine)
+    again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.on_events([trade(9, 90)], at(1_000)) == []
+    [ask] = again.on_timer(at(1_200))
+    assert ask == TradesAsk("BTCUSDT", 2, 8, BEGIN, BEGIN + 90)
+
+
+def test_a_gap_survives_a_restart_and_is_asked_for_at_once() -> None:
+    machine = begun_repairing(repair_ms=1)
+    holed(machine)
+    machine.on_timer(at(600, 1))
+    again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.on_timer(at(600, 1)) == [TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)]
+
+
+def aggregate(first: int, last: int, time: int) -> AggregateTrade:
+    """One that stands for single fills."""
+    return AggregateTrade(
+        symbol="BTCUSDT", id=first, time=BEGIN + time, price=1.0, quantity=1.0, buyer_is_maker=False,
+        event_time=BEGIN + time, first_id=first, last_id=last,
+    )  # fmt: skip
+
+
+def test_single_fills_can_be_repaired_by_the_aggregates_that_cover_them() -> None:
+    machine = begun_repairing()
+    ask = holed(machine)
+    out = machine.on_answer(ask, [aggregate(2, 3, 10), aggregate(4, 4, 20)], at(600))
+    batches = [item.trades for item in out if isinstance(item, TradeBatch)]
+    assert batches == [[aggregate(2, 3, 10), aggregate(4, 4, 20)], [trade(5, 40)]]
+
+
+@given(st.data())
+def test_whatever_is_cut_out_the_repaired_trades_are_the_same(data: st.DataObject) -> None:
+    trades: list[Trade] = data.draw(trade_runs(max_step_ms=50))
+    arrivals = [t for t in trades if t.id == 1 or data.draw(st.booleans())]
+    machine = repairing()
+    out: list[Any] = []
+    feed = 0
+    for run in data.draw(cut(arrivals)):
+        out += answered(machine, machine.on_events(run, at(feed)), trades, feed)
+        feed += data.draw(st.integers(0, 400))
+        out += answered(machine, machine.on_timer(at(feed)), trades, feed)
+    for _ in trades:
+        feed += 200
+        out += answered(machine, machine.on_timer(at(feed)), trades, feed)
+    seen = [t for item in out if isinstance(item, TradeBatch) for t in item.trades]
+    assert seen == trades[: arrivals[-1].id]
+    assert {kind for kind, _, _ in incidents(out)} <= {"repair"}
+
+
+def answered(machine: Sequencer, out: list[Any], trades: list[Trade], feed: int) -> list[Any]:
+    """What comes out when every ask is answered from `trades`."""
+    given_out: list[Any] = []
+    waiting = list(out)
+    while waiting:
+        item = waiting.pop(0)
+        if isinstance(item, LastTradeAsk):
+            waiting += machine.on_answer(item, None, at(feed))
+        elif isinstance(item, TradesAsk):
+            waiting += machine.on_answer(item, trades[item.first_id - 1 : item.last_id], at(feed))
+        else:
+            given_out.append(item)
+    return given_out
 
 
 @given(st.data())

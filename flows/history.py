@@ -1,0 +1,81 @@
+"""Answers what machines ask about the past: what the store has, and what the venue must add to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from flows.asks import History, HistoryAsk, KlinesAsk
+from flows.model import Candle, Kline, timeframe_ms
+from flows.operators.history import MOST_BACK, Span, missing_spans
+
+FetchKlines = Callable[[KlinesAsk], Awaitable[list[Kline]]]
+"""The venue's klines; `AskError` or another exception when they cannot be had."""
+
+_log = structlog.get_logger(__name__)
+
+
+class StoredCandles(Protocol):
+    """What is stored of one venue. Both may block, and raise whatever the store's driver raises."""
+
+    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+        """Open times, from `start_ms` on, of the candles that are closed and lack nothing."""
+
+    def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """The candles that open in `[start_ms, end_ms)`."""
+
+
+class HistoryDesk:
+    """Fetches what a store lacks, one request at a time with a pause in between, for all instruments together."""
+
+    def __init__(self, stored: StoredCandles | None, fetch: FetchKlines, *, limit: int, pause_s: float) -> None:
+        """Without a store the latest `limit` klines are fetched."""
+        self._stored = stored
+        self._fetch = fetch
+        self._limit = limit
+        self._pause_s = pause_s
+        self._turn = asyncio.Lock()
+
+    async def answer(self, ask: HistoryAsk) -> list[History]:
+        """One timeframe after the other, the shortest first; what cannot be had says why."""
+        histories = [await self._history(ask, timeframe) for timeframe in ask.timeframes]
+        fetched = sum(len(history.klines) for history in histories)
+        errors = [history.error for history in histories if history.error]
+        if errors:
+            _log.warning("history is incomplete", symbol=ask.symbol, klines=fetched, reason=errors[-1])
+        else:
+            _log.info("history fetched", symbol=ask.symbol, klines=fetched, timeframes=list(ask.timeframes))
+        return histories
+
+    async def _history(self, ask: HistoryAsk, timeframe: str) -> History:
+        length = timeframe_ms(timeframe)
+        klines: list[Kline] = []
+        known: dict[int, Candle] = {}
+        try:
+            whole = [] if ask.forced else await self._whole(ask, timeframe, length)
+            for span in missing_spans(whole, length=length, now=ask.now, limit=self._limit):
+                klines += await self._fetched(KlinesAsk(ask.symbol, timeframe, span.start, span.end))
+                known |= await self._known(ask, timeframe, span, length)
+        except Exception as error:  # noqa: BLE001 - whatever the store's driver raises, or the venue
+            return History(timeframe, klines, known, str(error) or repr(error))
+        return History(timeframe, klines, known)
+
+    async def _whole(self, ask: HistoryAsk, timeframe: str, length: int) -> list[int]:
+        if self._stored is None:
+            return []
+        start = ask.now // length * length - (MOST_BACK + 1) * length
+        return await asyncio.to_thread(self._stored.whole, ask.symbol, timeframe, start)
+
+    async def _known(self, ask: HistoryAsk, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
+        if self._stored is None:
+            return {}
+        end = span.end + length
+        candles = await asyncio.to_thread(self._stored.between, ask.symbol, timeframe, span.start, end)
+        return {candle.open_time: candle for candle in candles}
+
+    async def _fetched(self, ask: KlinesAsk) -> list[Kline]:
+        async with self._turn:
+            klines = await self._fetch(ask)
+            await asyncio.sleep(self._pause_s)
+            return klines

@@ -1,0 +1,43 @@
+"""Whether two versions of a candle say the same: ours, from the trades, and the exchange's own kline."""
+
+from collections.abc import Iterable
+
+from flows.model import Candle, Kline
+
+PRINTED_UNIT = 1e-8
+"""No venue prints more decimals; what differs by less than half of this is printed alike."""
+ULPS = 4
+"""Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
+
+_PRICES = ("open", "high", "low", "close")
+_VOLUMES = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_IDS = ("first_id", "last_id")
+_BY_DESIGN = frozenset(("trades", *_VOLUMES, *_IDS))
+"""USD-M klines count fills that its trade streams leave out (insurance fund, auto-deleveraging)."""
+
+
+def differing_fields(candle: Candle, kline: Kline) -> list[str]:
+    """Names of the fields that do not say the same. Ids count where both sides have them."""
+    fields = [name for name in _PRICES if getattr(candle, name) != getattr(kline, name)]
+    fields += [name for name in _VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
+    if candle.trades != kline.trades:
+        fields.append("trades")
+    if candle.first_id >= 0 and kline.first_id >= 0:
+        fields += [name for name in _IDS if getattr(candle, name) != getattr(kline, name)]
+    return fields
+
+
+def is_same(ours: float, theirs: float) -> bool:
+    """Equal to what is printed, or to what float64 can tell apart."""
+    difference = abs(ours - theirs)
+    return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
+
+
+def differ_by_design(venue: str, fields: Iterable[str]) -> bool:
+    """Whether the venue's two sources are known to differ in just these fields."""
+    return venue == "binance-usdm" and _BY_DESIGN.issuperset(fields)
+
+
+def in_words(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:
+    """Both versions of the fields, for people."""
+    return ", ".join(f"{name} {getattr(candle, name)} ≠ {getattr(kline, name)}" for name in fields)

@@ -1,0 +1,230 @@
+import pickle
+from typing import Any
+
+from msgspec.structs import replace
+
+from flows.asks import AskError, History, HistoryAsk, KlinesAsk
+from flows.clock import Now
+from flows.model import Candle, Disconnected, Incident, Kline, Proven
+from flows.operators.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
+from tests.fakes.candles import BEGIN, candle, kline_like
+
+MINUTE = 60_000
+GRACE = 10_000
+NOW = Now(BEGIN, 0)
+
+
+def at(local: int) -> Now:
+    return Now(BEGIN + local, local)
+
+
+def reconciler(*, asks: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Reconciler:
+    return Reconciler(f"{venue}:BTCUSDT", timeframes=("1m", "1h"), asks=asks, grace_ms=GRACE, state=state, **settings)
+
+
+def asking(*, state: Any = None) -> Reconciler:
+    """One whose history is there."""
+    machine = reconciler(asks=True, state=state)
+    [ask] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)
+    assert machine.on_answer(ask, [], NOW) == []
+    return machine
+
+
+def rest(ours: Candle, **changes: Any) -> Kline:
+    """What REST tells of a period: without ids."""
+    return kline_like(ours, first_id=-1, last_id=-1, **changes)
+
+
+def versions(out: list[Any]) -> list[tuple[int, str, str]]:
+    return [(c.revision, c.status, c.proof) for c in out if isinstance(c, Candle)]
+
+
+# --- by the stream ---
+
+
+def test_a_kline_that_was_there_first_proves_the_candle_as_it_is_published() -> None:
+    machine = reconciler()
+    assert machine.on_events([kline_like(candle())], NOW) == []
+    assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "equal")]
+
+
+def test_a_kline_that_comes_later_proves_what_is_published() -> None:
+    machine = reconciler()
+    assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "")]
+    assert machine.on_events([kline_like(candle())], NOW) == [Proven(candle(proof="equal"))]
+    assert machine.on_events([kline_like(candle())], NOW) == []
+
+
+def test_a_partial_candle_gives_way_to_the_exchanges() -> None:
+    machine = reconciler()
+    out = machine.on_events(candle(status="partial", trades=40), NOW)
+    assert versions(out) == [(0, "partial", "")]
+    assert [i.kind for i in out if isinstance(i, Incident)] == ["partial"]
+    [venues] = machine.on_events([kline_like(candle())], NOW)
+    assert (venues.trades, venues.status, venues.revision) == (42, "venue", 1)
+    assert machine.on_events(candle(status="partial", trades=41), NOW) == []
+
+
+def test_a_repaired_candle_is_published_and_proven_again() -> None:
+    machine = reconciler()
+    machine.on_events(candle(status="partial", trades=40), NOW)
+    machine.on_events([kline_like(candle())], NOW)
+    assert versions(machine.on_events(candle(status="repaired"), NOW)) == [(2, "repaired", "equal")]
+
+
+def test_a_complete_candle_that_differs_is_a_mismatch_and_the_exchanges_is_served() -> None:
+    machine = reconciler()
+    machine.on_events(candle(high=200.0), NOW)
+    served, incident = machine.on_events([kline_like(candle())], NOW)
+    assert (served.high, served.status, served.proof, served.revision) == (101.5, "venue", "ours wrong", 1)
+    assert (incident.kind, incident.cause, incident.begin, incident.first_id) == (
+        "mismatch", "high 200.0 ≠ 101.5", BEGIN, 1_000,
+    )  # fmt: skip
+
+
+def test_what_usdm_counts_differently_is_not_comparable() -> None:
+    machine = reconciler(venue="binance-usdm")
+    ours = candle(venue="binance-usdm")
+    machine.on_events(ours, NOW)
+    [proven] = machine.on_events([kline_like(ours, trades=43, volume=13.0)], NOW)
+    assert proven.candle == replace(ours, proof="not comparable")
+
+
+def test_a_candle_that_says_nothing_new_is_not_published_again() -> None:
+    machine = reconciler()
+    machine.on_events(candle(), NOW)
+    assert machine.on_events(candle(event_time=BEGIN + 99_999), NOW) == []
+
+
+def test_forming_candles_and_everything_else_pass() -> None:
+    machine = reconciler()
+    forming = candle(is_closed=False, status="forming")
+    event = Disconnected("market", ("BTCUSDT",), "cut")
+    assert machine.on_events(forming, NOW) == [forming]
+    assert machine.on_events(event, NOW) == [event]
+
+
+# --- by asking ---
+
+
+def test_a_kline_that_does_not_come_is_asked_for_after_the_grace() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    machine.on_events(candle(1), at(1_000))
+    assert machine.due_in(at(1_000)) == 9_000
+    [ask] = machine.on_timer(at(11_000))
+    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN + MINUTE, checks=True)
+    out = machine.on_answer(ask, [rest(candle(0)), rest(candle(1))], at(11_100))
+    assert [(p.candle.open_time, p.candle.proof) for p in out] == [(BEGIN, "equal"), (BEGIN + MINUTE, "equal")]
+    assert machine.due_in(at(11_100)) is None
+
+
+def test_what_is_not_answered_is_asked_again_and_not_for_ever() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    local = 0
+    for _ in range(MOST_TRIES):
+        wait = machine.due_in(at(local))
+        assert wait is not None
+        local += wait
+        [ask] = machine.on_timer(at(local))
+        machine.on_answer(ask, AskError("no network"), at(local))
+    assert machine.due_in(at(local)) is None
+
+
+def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
+    machine = asking()
+    assert versions(machine.on_events(candle(high=200.0), at(0))) == [(0, "final", "")]
+    assert machine.on_events([kline_like(candle())], at(1)) == []
+    [ask] = machine.on_timer(at(1))
+    served, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
+    assert incident.outcome == "ours wrong: the exchange's is served"
+
+
+def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:
+    machine = asking()
+    machine.on_events(candle(), at(0))
+    machine.on_events([kline_like(candle(), high=200.0)], at(1))
+    [ask] = machine.on_timer(at(1))
+    proven, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    assert (proven.candle.proof, incident.cause) == ("theirs wrong", "high 101.5 ≠ 200.0")
+
+
+def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    machine.on_events(candle(3), at(0))
+    [ask] = machine.on_timer(at(0))
+    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE, checks=True)
+    out = machine.on_answer(ask, [rest(candle(1)), rest(candle(2), is_closed=True)], at(1))
+    assert [(c.open_time, c.status, c.revision) for c in out] == [
+        (BEGIN + MINUTE, "venue", 0),
+        (BEGIN + 2 * MINUTE, "venue", 0),
+    ]
+
+
+# --- history ---
+
+
+def test_live_candles_wait_for_their_history() -> None:
+    machine = reconciler(asks=True)
+    forming = candle(5, is_closed=False, status="forming")
+    [ask] = machine.on_events(forming, NOW)
+    assert ask == HistoryAsk("BTCUSDT", ("1m", "1h"), BEGIN)
+    assert machine.on_events(candle(5), NOW) == []
+    history = History("1m", [rest(candle(number)) for number in range(3, 6)], {})
+    out = machine.on_answer(ask, [history], NOW)
+    assert [(c.open_time - BEGIN, c.status) for c in out] == [
+        (3 * MINUTE, "venue"), (4 * MINUTE, "venue"), (5 * MINUTE, "forming"), (5 * MINUTE, "final"),
+    ]  # fmt: skip
+    assert len(machine.on_events(candle(6), NOW)) == 1
+
+
+def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(9), NOW)
+    stored = {
+        c.open_time: c
+        for c in (
+            candle(1),
+            candle(2, proof="equal"),
+            candle(3, status="partial", trades=3, revision=1),
+            candle(4, is_closed=False, status="forming"),
+            candle(5, close=3.0),
+        )
+    }
+    out = machine.on_answer(ask, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
+    candles = [item.candle if isinstance(item, Proven) else item for item in out if not isinstance(item, Incident)]
+    past = [item for item in candles if item.open_time < BEGIN + 9 * MINUTE]
+    assert [((i.open_time - BEGIN) // MINUTE, i.revision, i.proof) for i in past] == [
+        (1, 0, "equal"), (3, 2, ""), (4, 0, ""), (5, 1, "ours wrong"),
+    ]  # fmt: skip
+    assert [i.cause for i in out if isinstance(i, Incident)] == ["close 3.0 ≠ 101.0"]
+
+
+def test_a_history_that_cannot_be_had_is_an_incident_and_holds_up_nobody_for_ever() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(5), NOW)
+    out = machine.on_answer(ask, AskError("no network"), NOW)
+    assert [(type(item), getattr(item, "kind", "")) for item in out] == [(Incident, "history"), (Candle, "")]
+    late = reconciler(asks=True)
+    late.on_events(candle(5), NOW)
+    assert late.due_in(NOW) == HISTORY_MS
+    assert versions(late.on_timer(at(HISTORY_MS))) == [(0, "final", "")]
+
+
+def test_longer_timeframes_are_refreshed_from_time_to_time() -> None:
+    machine = reconciler(asks=True, refresh_ms=50_000)
+    [ask] = machine.on_events(candle(5), NOW)
+    machine.on_answer(ask, [], NOW)
+    assert machine.on_timer(at(50_000))[0] == HistoryAsk("BTCUSDT", ("1h",), BEGIN + 50_000)
+
+
+def test_a_restart_goes_on_where_it_was() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    again = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.on_events(candle(0), at(0)) == []
+    assert again.on_timer(at(0)) == [KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN, checks=True)]
+    assert versions(again.on_events(candle(0, trades=43), at(0))) == [(1, "final", "")]
