@@ -19,11 +19,12 @@ from typing import Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
+from flows.desk import open_desk
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
-from sinks.bridge import PartitionedWriterSink, Shared, Unpacking, WriterSink
+from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
@@ -54,7 +55,8 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         ledger.write([incident])
 
     broadcast: Shared[Any] | None = Shared(_open_broadcast(settings)) if settings.hub.enabled else None
-    mongo: Shared[Any] | None = Shared(_open_mongo(settings, report)) if settings.mongo.enabled else None
+    documents = _open_mongo(settings, report) if settings.mongo.enabled else None
+    mongo: Shared[Any] | None = Shared(documents) if documents else None
     for keeper in (mongo, broadcast):
         if keeper:
             ledger.keep_in(keeper.open())
@@ -70,9 +72,12 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         source=FeedSource(BinanceFeed(feed), settings=feed, stop=stop),
         parser=BinanceParser(venue),
         feed=feed,
+        runner=open_desk(settings),
         sinks=Sinks(
-            candles=WriterSink(mongo.open) if mongo else None,
-            trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
+            candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
+            if mongo and documents
+            else None,
+            trades=KeepingWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
             if settings.trades.enabled
             else None,
             broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast.open()), lambda _: 0)

@@ -2,6 +2,8 @@
 
 from typing import Any, Self
 
+from flows.asks import KlinesAsk, TradesAsk
+from flows.model import AggregateTrade, Kline, timeframe_ms
 from flows.settings import Feed
 from sources.rest import RestClient
 
@@ -55,3 +57,51 @@ class BinanceRest:
         """The snapshot of a book: `lastUpdateId`, `bids`, `asks`, as the venue words it."""
         snapshot: dict[str, Any] = await self._client.get(f"{self._prefix}/depth", symbol=symbol, limit=DEPTH_LIMIT)
         return snapshot
+
+    async def trades(self, ask: TradesAsk) -> list[AggregateTrade]:
+        """The aggregates of these ids that the venue still has."""
+        found: list[AggregateTrade] = []
+        following = ask.first_id
+        while following <= ask.last_id:
+            rows = await self._client.get(f"{self._prefix}/aggTrades", symbol=ask.symbol, fromId=following, limit=1000)
+            page = [_aggregate(ask.symbol, row) for row in rows]
+            found += [trade for trade in page if ask.first_id <= trade.id <= ask.last_id]
+            if not page or page[-1].id < following:
+                break
+            following = page[-1].id + 1
+        return found
+
+    async def klines(self, ask: KlinesAsk) -> list[Kline]:
+        """The klines that open in the span; closed are those behind which another one is known."""
+        found: list[Kline] = []
+        start = ask.start
+        length = timeframe_ms(ask.timeframe)
+        while start <= ask.end:
+            rows = await self._client.get(
+                f"{self._prefix}/klines",
+                symbol=ask.symbol, interval=ask.timeframe, startTime=start, endTime=ask.end + length, limit=1000,
+            )  # fmt: skip
+            if not rows:
+                break
+            last = rows[-1][0]
+            found += [_kline(ask, row, is_closed=row[0] < last) for row in rows if row[0] <= ask.end]
+            if len(rows) < 1000:
+                break
+            start = last
+        return found
+
+
+def _aggregate(symbol: str, row: dict[str, Any]) -> AggregateTrade:
+    return AggregateTrade(
+        symbol=symbol, id=row["a"], time=row["T"], price=float(row["p"]), quantity=float(row["q"]),
+        buyer_is_maker=row["m"], event_time=row["T"], first_id=row["f"], last_id=row["l"],
+    )  # fmt: skip
+
+
+def _kline(ask: KlinesAsk, row: list[Any], *, is_closed: bool) -> Kline:
+    return Kline(
+        symbol=ask.symbol, timeframe=ask.timeframe, event_time=row[6], open_time=row[0],
+        open=float(row[1]), high=float(row[2]), low=float(row[3]), close=float(row[4]), volume=float(row[5]),
+        quote_volume=float(row[7]), trades=row[8], taker_buy_volume=float(row[9]),
+        taker_buy_quote_volume=float(row[10]), first_id=-1, last_id=-1, is_closed=is_closed,
+    )  # fmt: skip

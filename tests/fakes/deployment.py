@@ -44,6 +44,11 @@ class RunningFlow:
         self._process.send_signal(number)
         return await asyncio.wait_for(self._process.wait(), START_S)
 
+    async def kill(self) -> None:
+        """Ends it as the power does."""
+        self._process.kill()
+        await self._process.wait()
+
     @property
     def running(self) -> bool:
         """Whether it has not ended yet."""

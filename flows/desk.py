@@ -1,0 +1,61 @@
+"""Who answers the asks of a whole process: the venue's REST side, and the stores for what is there already."""
+
+import asyncio
+from typing import Any
+
+from pymongo import MongoClient
+
+from flows.asks import HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
+from flows.history import HistoryDesk, StoredCandles
+from flows.machine import AskRunner
+from flows.settings import Mongo, Settings
+from sinks.candle_reader import CandleReader
+from sinks.trade_reader import TradeReader
+from sources.binance.rest import BinanceRest
+from sources.desk import AskDesk
+from sources.network import NetworkThread
+
+READ_TIMEOUT_MS = 5_000
+"""Longest wait for MongoDB at the look into the past; then that is an incident, and live candles go on."""
+
+
+def open_desk(settings: Settings) -> AskRunner:
+    """The runner of a flow's asks. It ends with the process."""
+    rest = BinanceRest.of(settings.feed)
+
+    history = HistoryDesk(
+        _stored_candles(settings.mongo, settings.feed.venue) if settings.mongo.enabled else None,
+        rest.klines,
+        limit=settings.feed.kline_limit,
+        pause_s=settings.feed.request_pause_ms / 1_000,
+    )
+
+    async def last_trade(ask: LastTradeAsk) -> tuple[int, int] | None:
+        return await asyncio.to_thread(_last_trade, settings, ask.symbol)
+
+    handlers = {
+        TradesAsk: rest.trades,
+        KlinesAsk: rest.klines,
+        HistoryAsk: history.answer,
+        LastTradeAsk: last_trade,
+    }
+    return AskDesk(handlers, NetworkThread())
+
+
+def _stored_candles(mongo: Mongo, venue: str) -> StoredCandles:
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
+    )
+    return CandleReader(client[mongo.database], venue=venue)
+
+
+def _last_trade(settings: Settings, symbol: str) -> tuple[int, int] | None:
+    """Id and time of the newest stored trade; None without any, or without a store."""
+    path = settings.trades.path / settings.feed.venue
+    if not settings.trades.enabled or not path.is_dir():
+        return None
+    with TradeReader(path) as reader:
+        last_id, last_time = reader.last_id(symbol), reader.last_time(symbol)
+    return None if last_id is None or last_time is None else (last_id, last_time)
+
+

@@ -1,0 +1,153 @@
+"""The flow is killed at random moments and started again; the stores hold what an undisturbed run would have held."""
+
+import asyncio
+import random
+from pathlib import Path
+from typing import Any
+
+import httpx
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pymongo import MongoClient
+
+from flows.recovery import prepare
+from sinks.trade_reader import TradeReader
+from sources.replay.tapes import load_tapes
+from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.deployment import RunningFlow, hub_client, running_flow
+from tests.fakes.recordings import recording
+
+pytestmark = pytest.mark.e2e
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+SPEED = 12.0
+KILLS = 10
+LONGEST_LIFE_S = 3.0
+TIMES_OF_WRITING = ("_id", "created_at", "updated_at", "expires_at")
+
+
+def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
+    return {
+        "feed__origin": "replay",
+        "feed__symbols": list(SYMBOLS),
+        "feed__streams": ["aggTrade", "kline"],
+        "feed__ws_url": exchange.ws_url,
+        "feed__rest_url": exchange.rest_url,
+        "feed__backoff_min_s": 0.1,
+        "feed__proof_grace_ms": 500,
+        "feed__request_pause_ms": 0,
+        "mongo__uri": mongod_uri,
+        "mongo__database": folder.name,
+        "trades__path": str(folder / "trades"),
+    }
+
+
+def recovering(folder: Path) -> tuple[str, ...]:
+    """Flags of the engine that keep the state in `folder`."""
+    return ("-r", str(folder / "recovery"), "-s", "1", "-b", "0")
+
+
+def candles_of(mongod_uri: str, database: str) -> list[dict[str, Any]]:
+    """Every document, without the times of writing, in the order of its key."""
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        documents = list(client[database]["market_data"].find({}, dict.fromkeys(TIMES_OF_WRITING, 0)))
+    return sorted(documents, key=lambda d: (d["symbol"], d["timeframe"], d["open_time"]))
+
+
+def trades_of(folder: Path) -> dict[str, pl.DataFrame]:
+    with TradeReader(folder / "trades" / "binance") as reader:
+        return {symbol: reader.trades(symbol, 0, 2 << 42) for symbol in reader.symbols()}
+
+
+async def until_complete(folder: Path, mongod_uri: str, last_ids: dict[str, int]) -> None:
+    """Returns when the last trade of each symbol is stored, and every closed candle has its proof."""
+
+    def is_complete() -> bool:
+        with TradeReader(folder / "trades" / "binance") as reader:
+            if any(reader.last_id(symbol) != last_id for symbol, last_id in last_ids.items()):
+                return False
+        closed = [document for document in candles_of(mongod_uri, folder.name) if document["is_closed"]]
+        return all(document["proof"] or document["status"] == "venue" for document in closed)
+
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(is_complete):
+            await asyncio.sleep(0.2)  # noqa: ASYNC110 - another process writes
+
+
+def last_aggregates(exchange: ThreadedExchange) -> dict[str, int]:
+    """The newest id of each symbol, as the exchange tells anybody."""
+
+    def newest(symbol: str) -> int:
+        parameters: dict[str, Any] = {"symbol": symbol, "limit": 1}
+        [row] = httpx.get(f"{exchange.rest_url}/api/v3/aggTrades", params=parameters).json()
+        last_id: int = row["a"]
+        return last_id
+
+    return {symbol: newest(symbol) for symbol in SYMBOLS}
+
+
+async def played(folder: Path, mongod_uri: str, *, kills: int) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
+    """Plays the recording to its end, killing the flow so many times, and gives what the stores hold then. The exchange
+    goes on meanwhile, and serves over REST what nobody listened to.
+    """
+    folder.mkdir()
+    prepare(folder / "recovery")
+    chance = random.Random(7)
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
+        settings = settings_for(folder, exchange, mongod_uri)
+        async with running_flow(folder, *recovering(folder), **settings) as flow, hub_client(flow.hub_url) as client:
+            await client.subscribe("Status", "Trade")
+            await client.until_live(1)
+            exchange.resume()
+            for symbol in SYMBOLS:  # the first trades are no gap to anybody, so they must have been seen
+                await client.until(lambda m, symbol=symbol: m["type"] == "Trade" and m["data"]["symbol"] == symbol)
+            if kills:
+                await asyncio.sleep(chance.uniform(1.5, LONGEST_LIFE_S))
+                await flow.kill()
+            else:
+                return await ended(folder, mongod_uri, exchange, flow)
+        for _ in range(kills - 1):
+            async with running_flow(folder, *recovering(folder), **settings) as flow:
+                await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
+                await flow.kill()
+        async with running_flow(folder, *recovering(folder), **settings) as flow:
+            return await ended(folder, mongod_uri, exchange, flow)
+
+
+async def ended(
+    folder: Path, mongod_uri: str, exchange: ThreadedExchange, flow: RunningFlow
+) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
+    """Waits for the end of the recording, ends the flow, and gives what the stores hold."""
+    await asyncio.to_thread(exchange.wait_finished, 240)
+    await until_complete(folder, mongod_uri, last_aggregates(exchange))
+    assert await flow.stop() == 0, flow.said()
+    return candles_of(mongod_uri, folder.name), trades_of(folder)
+
+
+def differences(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What differs, candle by candle and field by field: both values."""
+    keys = ("symbol", "timeframe", "open_time")
+    ours = {tuple(document[key] for key in keys): document for document in found}
+    theirs = {tuple(document[key] for key in keys): document for document in expected}
+    out: list[tuple[Any, ...]] = [(key, "missing") for key in theirs.keys() - ours.keys()]
+    out += [(key, "superfluous") for key in ours.keys() - theirs.keys()]
+    for key in theirs.keys() & ours.keys():
+        out += [
+            (key, field, value, ours[key].get(field))
+            for field, value in theirs[key].items()
+            if ours[key].get(field) != value
+        ]
+    return out
+
+
+async def test_killed_at_random_moments_nothing_is_lost(mongod_uri: str, tmp_path: Path) -> None:
+    (candles, trades), (disturbed_candles, disturbed_trades) = await asyncio.gather(
+        played(tmp_path / "undisturbed", mongod_uri, kills=0), played(tmp_path / "disturbed", mongod_uri, kills=KILLS)
+    )
+    for frame in trades.values():
+        assert frame["id"].to_list() == list(range(frame["id"][0], frame["id"][0] + frame.height))
+    assert differences(candles, disturbed_candles) == []
+    for symbol in SYMBOLS:
+        assert_frame_equal(disturbed_trades[symbol], trades[symbol])
