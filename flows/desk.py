@@ -57,5 +57,3 @@ def _last_trade(settings: Settings, symbol: str) -> tuple[int, int] | None:
     with TradeReader(path) as reader:
         last_id, last_time = reader.last_id(symbol), reader.last_time(symbol)
     return None if last_id is None or last_time is None else (last_id, last_time)
-
-

@@ -1,0 +1,97 @@
+"""The replay exchange as a witness: what it tells anybody over REST, against what the stores hold."""
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pymongo import MongoClient
+
+from flows.model import Candle, Kline
+from flows.operators.verdict import differing_fields
+from sinks.candle_reader import read_candles
+from sinks.trade_reader import TradeReader
+
+PAGE = 1_000
+
+
+class Witness:
+    """A client of the exchange's REST interface that has nothing in common with ours."""
+
+    def __init__(self, rest_url: str) -> None:
+        self._http = httpx.Client(base_url=rest_url, timeout=30)
+
+    def close(self) -> None:
+        """Ends its connections."""
+        self._http.close()
+
+    def _get(self, path: str, **parameters: Any) -> Any:
+        response = self._http.get(path, params=parameters)
+        response.raise_for_status()
+        return response.json()
+
+    def newest_id(self, symbol: str) -> int:
+        """Id of the newest aggregate."""
+        [row] = self._get("/api/v3/aggTrades", symbol=symbol, limit=1)
+        newest: int = row["a"]
+        return newest
+
+    def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
+        """`(id, time, price, quantity, buyer is maker)` of all from an id on."""
+        rows: list[tuple[Any, ...]] = []
+        while True:
+            page = self._get("/api/v3/aggTrades", symbol=symbol, fromId=first_id, limit=PAGE)
+            rows += [(row["a"], row["T"], float(row["p"]), float(row["q"]), row["m"]) for row in page]
+            if len(page) < PAGE:
+                return rows
+            first_id = page[-1]["a"] + 1
+
+    def klines(self, symbol: str, timeframe: str, start_ms: int) -> list[Kline]:
+        """Closed klines from a time on, without ids."""
+        rows = self._get("/api/v3/klines", symbol=symbol, interval=timeframe, startTime=start_ms, limit=PAGE)
+        return [
+            Kline(
+                symbol=symbol, timeframe=timeframe, event_time=row[6], open_time=row[0], open=float(row[1]),
+                high=float(row[2]), low=float(row[3]), close=float(row[4]), volume=float(row[5]),
+                quote_volume=float(row[7]), trades=row[8], taker_buy_volume=float(row[9]),
+                taker_buy_quote_volume=float(row[10]), first_id=-1, last_id=-1, is_closed=True,
+            )
+            for row in rows[:-1]
+        ]  # fmt: skip
+
+    def state(self) -> dict[str, Any]:
+        """What the control endpoint tells."""
+        state: dict[str, Any] = self._get("/control/state")
+        return state
+
+
+def stored_trades(store: Path, symbol: str) -> list[tuple[Any, ...]]:
+    """The same of what is stored."""
+    with TradeReader(store) as reader:
+        frame = reader.trades(symbol, 0, 2 << 42)
+    return frame.select("id", "time", "price", "quantity", "buyer_is_maker").rows()
+
+
+def last_stored(store: Path, symbol: str) -> int | None:
+    """Id of the newest stored trade."""
+    if not any(store.glob("part-*")):
+        return None
+    with TradeReader(store) as reader:
+        return reader.last_id(symbol)
+
+
+def stored_candles(mongod_uri: str, database: str, symbol: str, timeframe: str) -> list[Candle]:
+    """What is stored of a timeframe, oldest first."""
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        return read_candles(client[database], "binance", symbol, timeframe, 0, 2 << 42)
+
+
+def disagreements(candles: list[Candle], klines: list[Kline]) -> list[tuple[int, list[str]]]:
+    """Open times and fields in which closed candles do not say what the exchange does; what is missing, too."""
+    ours = {candle.open_time: candle for candle in candles if candle.is_closed}
+    out: list[tuple[int, list[str]]] = []
+    for kline in klines:
+        candle = ours.get(kline.open_time)
+        fields = ["missing"] if candle is None else differing_fields(candle, kline)
+        if fields:
+            out.append((kline.open_time, fields))
+    return out
