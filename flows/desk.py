@@ -5,14 +5,14 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from flows.asks import HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
+from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
 from flows.history import HistoryDesk, StoredCandles
 from flows.machine import AskRunner
 from flows.settings import Mongo, Settings
 from sinks.candle_reader import CandleReader
 from sinks.trade_reader import TradeReader
 from sources.binance.rest import BinanceRest
-from sources.desk import AskDesk
+from sources.desk import AskDesk, Handler
 from sources.network import NetworkThread
 
 READ_TIMEOUT_MS = 5_000
@@ -21,7 +21,7 @@ READ_TIMEOUT_MS = 5_000
 
 def open_desk(settings: Settings) -> AskRunner:
     """The runner of a flow's asks. It ends with the process."""
-    rest = BinanceRest.of(settings.feed)
+    rest = BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryDesk(
         _stored_candles(settings.mongo, settings.feed.venue) if settings.mongo.enabled else None,
@@ -33,9 +33,10 @@ def open_desk(settings: Settings) -> AskRunner:
     async def last_trade(ask: LastTradeAsk) -> tuple[int, int] | None:
         return await asyncio.to_thread(_last_trade, settings, ask.symbol)
 
-    handlers = {
+    handlers: dict[type[Ask], Handler] = {
         TradesAsk: rest.trades,
         KlinesAsk: rest.klines,
+        BookAsk: rest.book,
         HistoryAsk: history.answer,
         LastTradeAsk: last_trade,
     }

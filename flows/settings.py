@@ -149,6 +149,17 @@ class Feed(Section):
         return self.symbols[int(index) - 1 :: int(count)]
 
 
+class Rest(Section):
+    """The venue's REST interface."""
+
+    weight_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the venue's request weight that this process may spend; several on one address share it out."""
+    timeout_s: Seconds = 10.0
+    """Longest wait for an answer."""
+    tries: Annotated[int, Field(ge=1)] = 4
+    """Attempts for a request that fails for the moment."""
+
+
 class Mongo(Section):
     """The document store of candles, statistics and incidents."""
 
@@ -249,6 +260,7 @@ class Settings(BaseSettings):
     )
 
     feed: Feed = Feed()
+    rest: Rest = Rest()
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
     hub: Hub = Hub()

@@ -242,7 +242,9 @@ async def test_a_trade_store_whose_disk_is_full(mongod_uri: str, tmp_path: Path)
 def small_disk(path: Path) -> Iterator[None]:
     """A file system of 64 MB."""
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
