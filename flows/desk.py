@@ -4,9 +4,10 @@ import asyncio
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.database import Database
 
 from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
-from flows.history import HistoryDesk, StoredCandles
+from flows.history import HistoryDesk
 from flows.machine import AskRunner
 from flows.settings import Mongo, Settings
 from sinks.candle_reader import CandleReader
@@ -24,7 +25,7 @@ def open_desk(settings: Settings) -> AskRunner:
     rest = BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryDesk(
-        _stored_candles(settings.mongo, settings.feed.venue) if settings.mongo.enabled else None,
+        CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
         rest.klines,
         limit=settings.feed.kline_limit,
         pause_s=settings.feed.request_pause_ms / 1_000,
@@ -43,11 +44,12 @@ def open_desk(settings: Settings) -> AskRunner:
     return AskDesk(handlers, NetworkThread())
 
 
-def _stored_candles(mongo: Mongo, venue: str) -> StoredCandles:
+def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
+    """The database for reading; who reads waits `READ_TIMEOUT_MS` at most, and gets a `PyMongoError` then."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
     )
-    return CandleReader(client[mongo.database], venue=venue)
+    return client[mongo.database]
 
 
 def _last_trade(settings: Settings, symbol: str) -> tuple[int, int] | None:

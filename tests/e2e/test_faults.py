@@ -144,7 +144,7 @@ async def test_messages_that_are_lost_repeated_swapped_late_or_broken(mongod_uri
 async def test_lines_that_are_cut_dead_or_silent(mongod_uri: str, tmp_path: Path) -> None:
     folder = tmp_path / "lines"
     folder.mkdir()
-    async with stage(folder, mongod_uri) as playing:
+    async with stage(folder, mongod_uri, speed=20.0) as playing:
         playing.exchange.inject(faults.Drop())
         await playing.heard("disconnect")
         await playing.heard("reconnect")
