@@ -57,34 +57,34 @@ def market_flow(
     valid = op.flat_map_batch("validate", parsed, Validate())
 
     gathered = op.flat_map_batch("gather", valid, Gather(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
-    build = partial(_sequence_candles, feed=feed, asks=runner is not None)
+    build = partial(sequence_candles, feed=feed, asks=runner is not None)
     traded = machine("sequence_candles_reconcile", gathered, build, clock, runner or refuse_asks)
-    trades = _only("sequence", traded, TradeBatch)
-    candles = _only("candles", traded, Candle)
-    proofs = op.flat_map_batch("reconcile", traded, _recorded)
+    trades = only("sequence", traded, TradeBatch)
+    candles = only("candles", traded, Candle)
+    proofs = op.flat_map_batch("reconcile", traded, recorded)
     news = op.flat_map_batch("news", valid, News(feed.venue, clock))
-    incidents = op.merge("incidents", _only("amiss", traded, Incident), _of_type("outages", news, Incident))
+    incidents = op.merge("incidents", only("amiss", traded, Incident), _of_type("outages", news, Incident))
 
     if sinks.candles:
         stored = op.merge("stored", candles, proofs)
-        op.output("mongodb", op.flat_map_batch("documents", stored, partial(_together, "mongodb")), sinks.candles)
+        op.output("mongodb", op.flat_map_batch("documents", stored, partial(together, "mongodb")), sinks.candles)
     if sinks.trades:
-        op.output("rocksdb", op.flat_map_batch("by_instrument", trades, _by_instrument), sinks.trades)
+        op.output("rocksdb", op.flat_map_batch("by_instrument", trades, by_instrument), sinks.trades)
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.refreshed:
-        op.output("requests", _only("refreshed", traded, Refreshed), sinks.refreshed)
+        op.output("requests", only("refreshed", traded, Refreshed), sinks.refreshed)
     if sinks.rejects:
         op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
         prices = op.flat_map_batch("prices", valid, Prices())
         told = _of_type("told", news, FeedStatus, Ticker)
         everything = op.merge("everything", prices, told, trades, candles, incidents)
-        op.output("broadcast", op.flat_map_batch("all", everything, partial(_together, "hub")), sinks.broadcast)
+        op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
 
 
-def _sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
+def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
     """Sequencing, candles and their proof for one instrument, in one keyed step."""
     sequenced, built, reconciled = state or (None, None, None)
     return Chain(
@@ -114,12 +114,13 @@ def _sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
     )
 
 
-def _only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
+def only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
     """The values of one type, without their keys."""
     return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) is kind])
 
 
-def _by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
+def by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
+    """Trades under the key of their instrument, for the partitions of the store."""
     return [(Instrument(batch.venue, batch.symbol).key, batch) for batch in batches]
 
 
@@ -128,10 +129,11 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
     return op.flat_map_batch(step_id, up, lambda items: [item for item in items if isinstance(item, kinds)])
 
 
-def _recorded(items: list[tuple[str, Any]]) -> list[Candle]:
+def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
+    """Candles that are for the store alone."""
     return [value.candle for _, value in items if type(value) is Recorded]
 
 
-def _together(key: str, items: list[Any]) -> list[tuple[str, Any]]:
+def together(key: str, items: list[Any]) -> list[tuple[str, Any]]:
     """For a sink that is one for the whole deployment: everything has the same key."""
     return [(key, items)] if items else []

@@ -117,6 +117,21 @@ class RefreshWanted(Struct, frozen=True):
     end: int = 0
 
 
+class Whole(Struct, frozen=True):
+    """The trades of an instrument in `[begin, end)`, ms UTC, are all known: told before the first of them, and again
+    when it `is_over`.
+    """
+
+    symbols: tuple[str, ...]
+    begin: int
+    end: int
+    name: str
+    """Where they come from."""
+    has_trades: bool = True
+    """False: only klines come from there."""
+    is_over: bool = False
+
+
 LineEvent: TypeAlias = Connected | Subscribed | Disconnected | RefreshWanted
 
 

@@ -6,6 +6,7 @@ directory (or the file that `MARKETFLOW_CONFIG` names), the default below. An un
 
 import ipaddress
 import os
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -276,6 +277,31 @@ class Replay(Section):
     """Port to listen on."""
 
 
+class Backfill(Section):
+    """What the archive importer imports: of the venue `feed.venue`, the symbols `feed.symbols`."""
+
+    start: date | None = None
+    """First day, UTC."""
+    end: date | None = None
+    """The day behind the last one; default: today, which the archive does not have yet."""
+    source: str = "archive"
+    """`archive`: the exchange's public files, downloaded. Or a folder that holds such files, in any order."""
+    kinds: tuple[Literal["trades", "klines"], ...] = ("trades", "klines")
+    """Trades make candles and fill the trade store; klines prove them, or take their place where there are none."""
+    archive_url: str = "https://data.binance.vision/data"
+    """Address of the public files."""
+    cache: Path = Path("data/archive")
+    """Where downloaded files are kept, and the list of those that are imported."""
+    retention: bool = False
+    """Let the stores delete what is past its time, which old data mostly is at once."""
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start and self.end and self.end <= self.start:
+            raise ValueError("end is not after start")
+        return self
+
+
 class Log(Section):
     """What the process says about itself."""
 
@@ -305,6 +331,7 @@ class Settings(BaseSettings):
     api: Api = Api()
     replay: Replay = Replay()
     log: Log = Log()
+    backfill: Backfill = Backfill()
 
     @classmethod
     def settings_customise_sources(

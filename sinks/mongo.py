@@ -93,6 +93,11 @@ class MongoWriter:
         if not self._buffer.put(batch):
             log.error("written after the close, not stored", items=len(batch))
 
+    @property
+    def held(self) -> int:
+        """Items that are not stored yet."""
+        return len(self._buffer)
+
     def pending(self) -> list[Storable]:
         """What a restart must write again, if this process ends now."""
         return self._buffer.lasting()

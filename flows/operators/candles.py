@@ -32,6 +32,7 @@ from flows.model import (
     Subscribed,
     Trade,
     TradeBatch,
+    Whole,
     timeframe_ms,
 )
 from flows.operators.bucket import Bucket, Sum
@@ -49,6 +50,7 @@ it.
 
 _STATE_VERSION = 2
 _AT_FIRST_SIGHT = -1
+_NEVER = 1 << 62
 
 
 class _Timeframe:
@@ -104,6 +106,7 @@ class CandleBuilder:
         self._forming_ms = forming_ms
         self._seed_ms = seed_ms
         self._base: Bucket | None = None
+        self._known_from = _NEVER
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
         self._jump: int | None = None
         self._recent: list[Trade] | None = None
@@ -141,12 +144,24 @@ class CandleBuilder:
                 for kline in news:
                     self._take_kline(kline, out)
                 out.append(news)
+            case Whole(has_trades=True):
+                self._take_whole(news, out)
+                out.append(news)
             case Disconnected():
                 self._lines_down.add(news.line)
             case Subscribed():
                 self._lines_down.discard(news.line)
             case _:
                 out.append(news)
+
+    def _take_whole(self, whole: Whole, out: list[Any]) -> None:
+        """Nothing is missing from its begin on; when it is over, so is every period before its end."""
+        self._known_from = whole.begin
+        if not whole.is_over and self._base is not None and self._base.open_time < whole.begin:
+            self._base = None  # what lies between is not known
+        while whole.is_over and self._base is not None and self._end_of(self._base) <= whole.end:
+            self._close_base(out)
+        self._dirty = False
 
     def on_timer(self, now: Now) -> list[Any]:
         """Closes what is over, publishes what is forming."""
@@ -252,11 +267,12 @@ class CandleBuilder:
         return self._base
 
     def _begin(self, trade: Trade, now: Now) -> None:
-        """The first trade ever: what came before it in its periods is not known."""
-        self._base = self._bucket(self._shortest.floor(trade.time), trade.price, gap=BEGIN)
+        """The first trade ever: what came before it in its periods is not known, unless we were told."""
+        begin = self._shortest.floor(trade.time)
+        self._base = self._bucket(begin, trade.price, gap=None if begin >= self._known_from else BEGIN)
         for frame in self._longer:
             open_time = frame.floor(trade.time)
-            gap = BEGIN if open_time < self._base.open_time else None
+            gap = BEGIN if open_time < min(begin, self._known_from) else None
             frame.part = self._bucket(open_time, trade.price, gap=gap)
         self._wait_for_klines(now)
 

@@ -26,6 +26,7 @@ from flows.model import (
     Recorded,
     Refreshed,
     RefreshWanted,
+    Whole,
     timeframe_ms,
 )
 from flows.operators.verdict import differ_by_design, differing_fields, in_words
@@ -105,6 +106,7 @@ class Reconciler:
         self._history_by: int | None = None
         """Local time until which live candles wait for their history."""
         self._begun = not asks
+        self._has_files = False
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         if state is not None:
             for name, track in state[1].items():
@@ -130,6 +132,8 @@ class Reconciler:
             return out
         if type(events) is RefreshWanted:
             return self._ask_again(events, now)
+        if type(events) is Whole:
+            self._has_files = self._has_files or not events.has_trades
         return [events]
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
@@ -156,8 +160,12 @@ class Reconciler:
         return out
 
     def on_end(self, now: Now) -> list[Any]:
-        """The input ends: what waits, goes."""
-        return self._let_go(now)
+        """The input ends: what waits, goes, and klines of files whose trades never came."""
+        out = self._let_go(now)
+        for track in self._tracks.values() if self._has_files else ():
+            for open_time in sorted(t for t in track.klines if t > track.newest):
+                out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
+        return out
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
@@ -176,9 +184,23 @@ class Reconciler:
         if not candle.is_closed:
             return [candle]
         track = self._tracks[candle.timeframe]
-        if track.newest >= 0 and self._asks:
-            for skipped in range(track.newest + track.length, candle.open_time, track.length):
-                track.wanted[skipped] = now.local
+        return self._fill_skipped(track, candle.open_time, now) + self._take_closed(track, candle, now)
+
+    def _fill_skipped(self, track: _Track, until: int, now: Now) -> list[Any]:
+        """The exchange's candles for the periods since the newest one that was built."""
+        out: list[Any] = []
+        if track.newest < 0:
+            for open_time in sorted(t for t in track.klines if t < until):
+                out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
+        else:
+            for skipped in range(track.newest + track.length, until, track.length):
+                if kline := track.klines.get(skipped):
+                    out += self._publish(track, candle_of_kline(self._venue, kline))
+                elif self._asks:
+                    track.wanted[skipped] = now.local
+        return out
+
+    def _take_closed(self, track: _Track, candle: Candle, now: Now) -> list[Any]:
         track.newest = max(track.newest, candle.open_time)
         track.forget()
         track.tries.pop(candle.open_time, None)
@@ -232,7 +254,7 @@ class Reconciler:
         if candle is not None:
             return self._compare(track, candle, kline, now, is_final=is_final)
         if track.begun is not None and track.begun <= open_time < track.newest:
-            return self._publish(track, _of_kline(self._venue, kline))  # skipped across a hole
+            return self._publish(track, candle_of_kline(self._venue, kline))  # skipped across a hole
         return []
 
     def _compare(  # noqa: PLR0911 - a table of cases
@@ -247,7 +269,7 @@ class Reconciler:
         if not fields:
             return self._publish(track, candle, "equal")
         if candle.status == "partial":
-            return self._publish(track, _of_kline(self._venue, kline, candle))
+            return self._publish(track, candle_of_kline(self._venue, kline, candle))
         if differ_by_design(self._venue, fields):
             return self._publish(track, candle, "not comparable")
         if is_final or not self._asks:
@@ -269,7 +291,7 @@ class Reconciler:
             incident = self._incident("mismatch", candle, words, "theirs wrong: their history says what ours does")
             return [*self._publish(track, candle, "theirs wrong"), incident]
         incident = self._incident("mismatch", candle, words, "ours wrong: the exchange's is served")
-        return [*self._publish(track, _of_kline(self._venue, final, candle), "ours wrong"), incident]
+        return [*self._publish(track, candle_of_kline(self._venue, final, candle), "ours wrong"), incident]
 
     # --- asking ---
 
@@ -353,13 +375,13 @@ class Reconciler:
         """A kline of a period that is not ours to build."""
         stored = history.stored.get(kline.open_time)
         if stored is None or not stored.is_closed:
-            return [Recorded(_of_kline(self._venue, kline))]
+            return [Recorded(candle_of_kline(self._venue, kline))]
         fields = differing_fields(stored, kline)
         if not fields:
             return [] if stored.proof or stored.status == "venue" else [_proven(stored, "equal")]
         if stored.status != "partial" and differ_by_design(self._venue, fields):
             return [] if stored.proof else [_proven(stored, "not comparable")]
-        candle = structs.replace(_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
+        candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
         if stored.status == "partial":
             return [Recorded(candle)]
         words = in_words(stored, kline, fields)
@@ -392,7 +414,7 @@ def _proven(candle: Candle, proof: Proof) -> Recorded:
     return Recorded(structs.replace(candle, proof=proof))
 
 
-def _of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:
+def candle_of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:
     """The exchange's version as a candle; ids that it does not tell are ours, if we have some."""
     ids = (kline.first_id, kline.last_id) if kline.first_id >= 0 or ours is None else (ours.first_id, ours.last_id)
     return Candle(

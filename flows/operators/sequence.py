@@ -11,7 +11,7 @@ from typing import Any
 
 from flows.asks import Ask, AskError, LastTradeAsk, TradesAsk
 from flows.clock import Now
-from flows.model import AggregateTrade, Gap, Incident, Instrument, Trade, TradeBatch
+from flows.model import AggregateTrade, Gap, Incident, Instrument, Trade, TradeBatch, Whole
 from flows.operators.repair import ASK_TRADES, Gaps, Hole
 
 MAX_HELD = 200_000
@@ -49,6 +49,7 @@ class Sequencer:
         self._is_new = state is None and repair_ms > 0
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
+        self._whole_until: int | None = None
         self.duplicates = 0
         if state is not None:
             _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills = state
@@ -58,7 +59,7 @@ class Sequencer:
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes a run of trades, or anything else."""
         if not (isinstance(events, list) and isinstance(events[0], Trade)):
-            return [events]
+            return [*self._begin_behind(events), events] if type(events) is Whole and events.has_trades else [events]
         first_id, size = events[0].id, len(events)
         if first_id == self._next and not self._held and _rises_by_one(events, first_id, size):
             self._next = first_id + size
@@ -264,6 +265,17 @@ class Sequencer:
         newest = max(waiting, key=_id_of)
         out = self._begin_anew(newest, now) if self._counts_anew(newest) else []
         return out + self._sort_in(waiting, now)
+
+    def _begin_behind(self, whole: Whole) -> list[Any]:
+        """Trades are told to be whole from a time on: what lies between them and the ones before is nobody's hole."""
+        out: list[Any] = []
+        if not whole.is_over and self._whole_until not in (None, whole.begin):
+            self._next = None
+            cause = f"nothing was told between {self._symbol}'s trades until then and {whole.name}"
+            begin, end = self._whole_until or 0, whole.begin
+            out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, "left out"))
+        self._whole_until = whole.end
+        return out
 
     def _counts_anew(self, trade: Trade) -> bool:
         return self._next is not None and trade.id < self._next and trade.time > self._last_time + RESTART_MS

@@ -1,0 +1,83 @@
+"""Gets the files of the archive: from a folder, or over HTTP into one; checked against their checksums."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+
+from sources.archive.names import ArchiveFile, file_named
+from sources.archive.rows import ArchiveError
+
+CHECKSUM = ".CHECKSUM"
+TIMEOUT_S = 30.0
+_CHUNK = 1 << 20
+_NOT_FOUND = 404
+
+OnBytes = Callable[[int, int], None]
+"""Called with the bytes that have come and how many there will be (0: unknown)."""
+
+
+def files_in(folder: Path, symbols: tuple[str, ...], begin: int, end: int) -> list[tuple[ArchiveFile, Path]]:
+    """The archive's files of these symbols below a folder that reach into `[begin, end)`, in order of time."""
+    if not folder.is_dir():
+        raise ArchiveError(f"{folder} is no folder: set backfill.source to one that holds the archive's files")
+    found = [(file, path) for path in folder.rglob("*") if (file := file_named(path.name)) and path.is_file()]
+    wanted = [(file, path) for file, path in found if file.symbol in symbols and file.begin < end and file.end > begin]
+    return sorted(wanted, key=lambda pair: (pair[0].symbol, pair[0].begin, pair[0].is_trades, pair[0].name))
+
+
+def check(path: Path) -> bool:
+    """Compares a file with the checksum beside it. False when there is none; `ArchiveError` when it differs."""
+    beside = path.with_name(path.name + CHECKSUM)
+    if not beside.is_file():
+        return False
+    told = beside.read_text().split()
+    with path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if not told or told[0].lower() != found:
+        raise ArchiveError(f"{path} does not match its checksum: delete both and run again")
+    return True
+
+
+class Downloader:
+    """Downloads into a folder what is not there yet; a file appears under its name only when it is whole."""
+
+    def __init__(self, base_url: str, folder: Path, *, on_bytes: OnBytes = lambda _, __: None) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._folder = folder
+        self._on_bytes = on_bytes
+
+    def get(self, file: ArchiveFile, venue: str) -> Path | None:
+        """The file; None when the archive does not have it. `ArchiveError` when it cannot be had."""
+        path = self._folder / venue / file.name
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            url = f"{self._base_url}/{file.path(venue)}"
+            if not self._download(url, path):
+                return None
+            self._download(url + CHECKSUM, path.with_name(path.name + CHECKSUM))
+        check(path)
+        return path
+
+    def _download(self, url: str, path: Path) -> bool:
+        partial = path.with_name(path.name + ".part")
+        try:
+            with (
+                httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as response,
+                partial.open("wb") as to,
+            ):
+                if response.status_code == _NOT_FOUND:
+                    return False
+                response.raise_for_status()
+                total = int(response.headers.get("Content-Length", 0))
+                for chunk in response.iter_bytes(_CHUNK):
+                    to.write(chunk)
+                    self._on_bytes(to.tell(), total)
+        except (httpx.HTTPError, OSError) as error:
+            raise ArchiveError(f"{url} cannot be had: {error or type(error).__name__}") from error
+        else:
+            partial.replace(path)
+            return True
+        finally:
+            partial.unlink(missing_ok=True)

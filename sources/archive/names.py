@@ -1,0 +1,75 @@
+"""What the files of Binance's public archive are called, what they cover, and where they lie.
+
+spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-10-27.zip
+futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-10.zip
+"""
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+
+from msgspec import Struct
+
+from flows.model import DAY_MS
+
+TRADES = "aggTrades"
+_MARKETS = {"binance": "spot", "binance-usdm": "futures/um"}
+_NAME = re.compile(r"([A-Z0-9_]+)-(aggTrades|\d{1,2}[smhd])-(\d{4})-(\d{2})(?:-(\d{2}))?\.(?:zip|csv)")
+
+
+class ArchiveFile(Struct, frozen=True, order=True):
+    """One file: whole UTC days of one kind of data of one symbol."""
+
+    begin: int
+    """First millisecond, UTC."""
+    end: int
+    """First millisecond behind it."""
+    symbol: str
+    kind: str
+    """`aggTrades`, or the interval of klines."""
+    name: str
+
+    @property
+    def is_trades(self) -> bool:
+        """Whether it holds trades."""
+        return self.kind == TRADES
+
+    def path(self, venue: str) -> str:
+        """Where the archive keeps it."""
+        period = "daily" if self.end - self.begin == DAY_MS else "monthly"
+        kind = TRADES if self.is_trades else f"klines/{self.symbol}/{self.kind}"
+        folder = f"{kind}/{self.symbol}" if self.is_trades else kind
+        return f"{_MARKETS[venue]}/{period}/{folder}/{self.name}"
+
+
+def file_named(name: str) -> ArchiveFile | None:
+    """What a file of that name holds; None when it is no file of the archive."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        return None
+    symbol, kind, year, month, day = match.groups()
+    try:
+        first = date(int(year), int(month), int(day or 1))
+    except ValueError:
+        return None
+    behind = first + timedelta(days=1) if day else _next_month(first)
+    return ArchiveFile(_ms(first), _ms(behind), symbol, kind, name)
+
+
+def files_for(symbol: str, kind: str, first: date, behind: date) -> Iterator[ArchiveFile]:
+    """The files that cover the days from `first` to the one before `behind`: whole months as such, the rest by day."""
+    day = first
+    while day < behind:
+        is_month = day.day == 1 and _next_month(day) <= behind
+        label = f"{day:%Y-%m}" if is_month else f"{day:%Y-%m-%d}"
+        following = _next_month(day) if is_month else day + timedelta(days=1)
+        yield ArchiveFile(_ms(day), _ms(following), symbol, kind, f"{symbol}-{kind}-{label}.zip")
+        day = following
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _ms(day: date) -> int:
+    return int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1_000

@@ -1,0 +1,167 @@
+"""The archive importer in a process of its own, into real stores."""
+
+import asyncio
+import os
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+from pymongo import MongoClient
+
+from sinks.candle_reader import read_candles
+from sinks.trade_reader import TradeReader
+from tests.fakes.deployment import ROOT
+from tests.fakes.recordings import official_klines, recording
+
+pytestmark = pytest.mark.e2e
+
+PEPE = "binance-spot-pepeusdt-2024-10-27"
+DAY_MS = 86_400_000
+END = 2 << 42
+
+
+async def imported(
+    folder: Path, source: Path, mongod_uri: str, *, kill_after_s: float | None = None
+) -> tuple[int, str]:
+    """Runs the importer; its exit code and what it said."""
+    environment = {
+        "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
+        "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
+        "MARKETFLOW_BACKFILL__SOURCE": str(source),
+        "MARKETFLOW_BACKFILL__CACHE": str(folder / "archive"),
+        "MARKETFLOW_TRADES__PATH": str(folder / "trades"),
+        "MARKETFLOW_MONGO__URI": mongod_uri,
+        "MARKETFLOW_MONGO__DATABASE": folder.name,
+        "MARKETFLOW_LOG__FORMAT": "json",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bytewax.run", "flows.backfill",
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    if kill_after_s is not None:
+        await asyncio.sleep(kill_after_s)
+        process.kill()
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
+
+
+def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        fields = dict.fromkeys(("_id", "created_at", "updated_at"), 0)
+        found = list(client[database]["market_data"].find({}, fields))
+    return sorted(found, key=lambda document: (document["timeframe"], document["open_time"]))
+
+
+def trades(folder: Path) -> pl.DataFrame:
+    with TradeReader(folder / "trades" / "binance") as reader:
+        return reader.trades("PEPEUSDT", 0, END)
+
+
+def days(folder: Path, count: int) -> Path:
+    """The recorded day, and the same again for the days after it, with ids and times that go on."""
+    source = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    with zipfile.ZipFile(source) as archive:
+        text = archive.read(archive.namelist()[0])
+    names = ["id", "price", "quantity", "first", "last", "time", "maker", "best"]
+    frame = pl.read_csv(
+        text, has_header=False, new_columns=names, schema_overrides=dict.fromkeys(names[1:3], pl.String)
+    )
+    fills = frame["last"][-1] - frame["first"][0] + 1
+    folder.mkdir()
+    for number in range(count):
+        shifted = frame.with_columns(
+            pl.col("id") + number * frame.height,
+            pl.col("first", "last") + number * fills,
+            pl.col("time") + number * DAY_MS,
+        )
+        shifted.write_csv(folder / f"PEPEUSDT-aggTrades-2024-10-{27 + number}.csv", include_header=False)
+    return folder
+
+
+async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongod_uri: str, tmp_path: Path) -> None:
+    code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
+    assert code == 0, said
+    assert '"trades": 57229' in said
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        for timeframe, count in (("3m", 480), ("30m", 48), ("1d", 1)):
+            found = read_candles(client[tmp_path.name], "binance", "PEPEUSDT", timeframe, 0, END)
+            ours = {candle.open_time: candle for candle in found}
+            official = official_klines(recording(PEPE) / f"binance_spot_PEPEUSDT_{timeframe}_2024-10-27.csv")
+            assert len(found) == len(official) == count
+            for row in official:
+                candle = ours[int(row["open_time_ms"])]
+                assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == tuple(
+                    row[name] for name in ("open", "high", "low", "close", "volume")
+                )
+                assert (candle.is_closed, candle.status) == (True, "final")
+    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
+    assert (code, '"imported_before": 1' in said) == (0, True)
+    (tmp_path / "archive" / "imported.json").unlink()
+    assert (await imported(tmp_path, recording(PEPE), mongod_uri))[0] == 0
+    assert documents(mongod_uri, tmp_path.name) == before[0]
+    assert_frame_equal(trades(tmp_path), before[1])
+
+
+async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 4)
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    whole.mkdir()
+    broken.mkdir()
+    code, said = await imported(whole, source, mongod_uri)
+    assert code == 0, said
+    for moment in (1.2, 1.6, 2.0):
+        await imported(broken, source, mongod_uri, kill_after_s=moment)
+    code, said = await imported(broken, source, mongod_uri)
+    assert code == 0, said
+    assert documents(mongod_uri, "broken") == documents(mongod_uri, "whole")
+    assert_frame_equal(trades(broken), trades(whole))
+    assert trades(whole).height == 4 * 57_229
+
+
+async def test_klines_prove_the_candles_and_take_the_place_of_a_day_without_trades(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    official = official_klines(recording(PEPE) / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
+    [row] = official
+    fields = (row["open"], row["high"], row["low"], row["close"], row["volume"])
+    rest = (row["quote_volume"], int(row["count"]), row["taker_buy_base"], row["taker_buy_quote"], 0)
+    begin = int(row["open_time_ms"])
+    for number in range(2):
+        opened = begin + number * DAY_MS
+        line = ",".join(map(str, (opened, *fields, opened + DAY_MS - 1, *rest)))
+        (source / f"PEPEUSDT-1d-2024-10-{27 + number}.csv").write_text(line + "\n")
+    file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    (source / file.name).write_bytes(file.read_bytes())
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 0, said
+    assert '"candles_equal": 1' in said
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        first, second = read_candles(client[tmp_path.name], "binance", "PEPEUSDT", "1d", 0, END)
+    assert (first.status, first.proof, first.close) == ("final", "equal", row["close"])
+    assert (second.status, second.open_time, second.volume) == ("venue", begin + DAY_MS, row["volume"])
+
+
+async def test_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    (source / "PEPEUSDT-aggTrades-2024-10-28.zip").write_bytes(b"PK no zip")
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 1
+    assert "PEPEUSDT-aggTrades-2024-10-28.zip cannot be read" in said
+    assert "Traceback" not in said
+    assert trades(tmp_path).height == 57_229
+
+
+async def test_a_folder_without_files_says_so(mongod_uri: str, tmp_path: Path) -> None:
+    code, said = await imported(tmp_path, tmp_path, mongod_uri)
+    assert (code, said.strip().splitlines()[-1]) == (
+        1, f"marketflow: {tmp_path} holds no files of PEPEUSDT for these days",
+    )  # fmt: skip

@@ -1,0 +1,49 @@
+from datetime import UTC, date, datetime
+
+import pytest
+
+from sources.archive.names import file_named, files_for
+
+DAY_MS = 86_400_000
+
+
+def ms(*day: int) -> int:
+    return int(datetime(*day, tzinfo=UTC).timestamp()) * 1_000  # type: ignore[misc,arg-type]
+
+
+def test_a_name_says_what_the_file_covers() -> None:
+    daily = file_named("PEPEUSDT-aggTrades-2024-10-27.zip")
+    assert daily is not None
+    assert (daily.symbol, daily.is_trades, daily.begin, daily.end) == (
+        "PEPEUSDT", True, ms(2024, 10, 27), ms(2024, 10, 28),
+    )  # fmt: skip
+    monthly = file_named("BTCUSDT-1h-2024-02.csv")
+    assert monthly is not None
+    assert (monthly.kind, monthly.begin, monthly.end) == ("1h", ms(2024, 2, 1), ms(2024, 3, 1))
+
+
+@pytest.mark.parametrize(
+    "name", ["BTCUSDT-1h-2024-13.zip", "BTCUSDT-aggTrades-2024-02-30.zip", "notes.zip", "BTCUSDT-trades-2024-02-01.zip"]
+)
+def test_other_files_are_none_of_ours(name: str) -> None:
+    assert file_named(name) is None
+
+
+def test_whole_months_come_as_such_and_the_rest_by_day() -> None:
+    files = list(files_for("BTCUSDT", "aggTrades", date(2024, 1, 30), date(2024, 3, 3)))
+    assert [file.name for file in files] == [
+        "BTCUSDT-aggTrades-2024-01-30.zip",
+        "BTCUSDT-aggTrades-2024-01-31.zip",
+        "BTCUSDT-aggTrades-2024-02.zip",
+        "BTCUSDT-aggTrades-2024-03-01.zip",
+        "BTCUSDT-aggTrades-2024-03-02.zip",
+    ]
+    assert [file.begin for file in files[1:]] == [file.end for file in files[:-1]]
+
+
+def test_the_archive_keeps_them_by_market_period_and_kind() -> None:
+    [trades] = files_for("BTCUSDT", "aggTrades", date(2024, 1, 30), date(2024, 1, 31))
+    assert trades.path("binance") == "spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-01-30.zip"
+    [klines] = files_for("BTCUSDT", "4h", date(2024, 2, 1), date(2024, 3, 1))
+    assert klines.path("binance-usdm") == "futures/um/monthly/klines/BTCUSDT/4h/BTCUSDT-4h-2024-02.zip"
+    assert trades.end - trades.begin == DAY_MS
