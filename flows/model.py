@@ -95,6 +95,15 @@ class Disconnected(Struct, frozen=True):
     """So many have failed that it is an outage; the attempts go on."""
 
 
+class Behind(Struct, frozen=True):
+    """The flow is so far behind that a line had to wait for it."""
+
+    line: str
+    symbols: tuple[str, ...]
+    frames: int
+    """Messages that wait."""
+
+
 class Pulse(Struct, frozen=True):
     """A source has nothing more to hand on for the moment: what was held back to make larger batches may go."""
 
@@ -132,7 +141,7 @@ class Whole(Struct, frozen=True):
     is_over: bool = False
 
 
-LineEvent: TypeAlias = Connected | Subscribed | Disconnected | RefreshWanted
+LineEvent: TypeAlias = Connected | Subscribed | Disconnected | Behind | RefreshWanted
 
 
 # --- what the venues say, in one vocabulary --------------------------------------------------------------------------

@@ -73,6 +73,10 @@ class Feed(Section):
     """A channel that is silent for so long is reported and its connection renewed; 0.25 of it is the check's
     interval.
     """
+    rotate_hours: Annotated[float, Field(ge=0)] = 12
+    """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
+    redundancy: Literal[1, 2] = 1
+    """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
     open_timeout_s: Seconds = 10.0
     """Longest wait for a connection to open."""
     backoff_min_s: Seconds = 2.0

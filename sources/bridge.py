@@ -19,7 +19,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
 from flows.settings import Feed
-from sources.connection import Connection, FrameQueue
+from sources.connection import Connection, FrameQueue, Redundancy
 from sources.feed import VenueFeed, shard_of
 from sources.network import NetworkThread
 
@@ -214,8 +214,17 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
 
     def _started(self, plan: Any, ring: Callable[[], None]) -> FrameQueue:
         queue = FrameQueue(plan.line, self._settings.queue_frames, ring)
-        connection = Connection(plan, feed=self._feed, settings=self._settings, queue=queue)
-        self._network.start(connection.run()).add_done_callback(_report_bug)
+        redundancy, rotate_s = Redundancy(), self._settings.rotate_hours * 3_600
+        for number in range(1, self._settings.redundancy + 1):
+            connection = Connection(
+                plan,
+                feed=self._feed,
+                settings=self._settings,
+                queue=queue,
+                redundancy=redundancy,
+                first_rotation_s=rotate_s * number / self._settings.redundancy,
+            )
+            self._network.start(connection.run()).add_done_callback(_report_bug)
         return queue
 
 

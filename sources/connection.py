@@ -15,7 +15,7 @@ import structlog
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from flows.model import Connected, Disconnected, LineEvent, Subscribed
+from flows.model import Behind, Connected, Disconnected, LineEvent, Subscribed
 from flows.settings import Feed
 from sources.backoff import backoff_s
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown, VenueFeed
@@ -25,6 +25,7 @@ PING_S = 20.0
 """Our own pings: a line that is dead without saying so is noticed after this and `PONG_S`."""
 PONG_S = 20.0
 ROOM_POLL_S = 0.002
+SHUTDOWN = "shutdown announced"
 _QUIET_LIMIT = 16
 
 _log = structlog.get_logger(__name__)
@@ -59,9 +60,14 @@ class Patience:
     believed to be quiet: its patience doubles, up to sixteen times.
     """
 
-    def __init__(self, channels: frozenset[bytes], stale_after_s: float, now_s: float) -> None:
+    def __init__(
+        self, channels: frozenset[bytes], stale_after_s: float, now_s: float, factors: dict[bytes, int] | None = None
+    ) -> None:
+        """`factors` remembers from life to life who was believed to be quiet."""
         self._stale_after_s = stale_after_s
-        self._factor = dict.fromkeys(channels, 1)
+        self._factor = {} if factors is None else factors
+        for channel in channels:
+            self._factor.setdefault(channel, 1)
         self._last = dict.fromkeys(channels, now_s)
         self.heard: set[bytes] = set()
         """Channels heard since the last look; the reader adds to it."""
@@ -88,31 +94,59 @@ class LineError(Exception):
     """The connection is of no use any more; the text says why."""
 
 
-class Connection:
-    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently."""
+class Redundancy:
+    """Which of the connections that carry the same streams are live: the line is down only when none is."""
 
-    def __init__(self, plan: ConnectionPlan, *, feed: VenueFeed, settings: Feed, queue: FrameQueue) -> None:
+    def __init__(self) -> None:
+        self._live: set[object] = set()
+
+    @property
+    def is_down(self) -> bool:
+        """Whether none is live."""
+        return not self._live
+
+    def begins(self, connection: object) -> bool:
+        """One is live. True when none was."""
+        was_down = not self._live
+        self._live.add(connection)
+        return was_down
+
+    def ends(self, connection: object) -> bool:
+        """One is not live any more. True when none is."""
+        self._live.discard(connection)
+        return not self._live
+
+
+class _Life:
+    """One socket from opening to its end."""
+
+    def __init__(
+        self,
+        plan: ConnectionPlan,
+        *,
+        feed: VenueFeed,
+        settings: Feed,
+        queue: FrameQueue,
+        patience: Patience,
+        on_opened: Callable[[], None],
+        on_subscribed: Callable[[], None],
+    ) -> None:
         self._plan = plan
         self._feed = feed
         self._settings = settings
         self._queue = queue
-        self._patience = Patience(plan.channels, settings.stale_after_s, time.monotonic())
-        self._failures = 0
+        self._patience = patience
+        self._on_opened = on_opened
+        self._on_subscribed = on_subscribed
         self._unconfirmed: set[int] = set()
+        self._confirmed = asyncio.Event()
+        self.delivers = asyncio.Event()
+        """Everything is confirmed, and data has come since."""
+        self.leaves = asyncio.Event()
+        """The venue has announced that it will close it."""
 
-    async def run(self) -> None:
-        """Lives until cancelled, then closes gracefully."""
-        while True:
-            reason = await self._live_once()
-            self._failures += 1
-            self._report(reason)
-            wait_s = backoff_s(self._failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
-            await asyncio.sleep(0 if reason == "shutdown announced" and self._failures == 1 else wait_s)
-
-    # --- one life ---
-
-    async def _live_once(self) -> str:
-        """From opening to the end; returns why it ended."""
+    async def live(self) -> str:
+        """Lives until the socket ends, and returns why; cancelled, it closes gracefully."""
         plan = self._plan
         try:
             async with connect(
@@ -126,7 +160,7 @@ class Connection:
                 ping_timeout=PONG_S,
             ) as socket:
                 _log.info("connected", venue=self._feed.venue, line=plan.line, url=plan.url, streams=len(plan.streams))
-                self._queue.put_event(Connected(plan.line, plan.symbols, plan.url))
+                self._on_opened()
                 return await self._serve(socket)
         except (OSError, TimeoutError, WebSocketException) as error:
             return f"{plan.url} cannot be reached: {error or type(error).__name__}"
@@ -142,6 +176,8 @@ class Connection:
         except LineError as error:
             return str(error)
         except ConnectionClosed as error:
+            if self.leaves.is_set():
+                return SHUTDOWN
             return f"closed by the venue: {error}" if error.rcvd else f"line cut: {error}"
         finally:
             for task in (reader, *others):
@@ -154,6 +190,7 @@ class Connection:
         """The hot loop: a frame costs one receive, one look at its channel, one append."""
         queue, items, bound, ring = self._queue, self._queue.items, self._queue.bound, self._queue.ring
         receive, channel_of, heard = socket.recv, self._feed.channel_of, self._patience.heard.add
+        confirmed: asyncio.Event | None = self._confirmed
         while True:
             frame = await receive(decode=False)
             channel = channel_of(frame)
@@ -163,8 +200,12 @@ class Connection:
             heard(channel)
             items.append(frame)
             ring()
+            if confirmed is not None and confirmed.is_set():
+                self.delivers.set()
+                confirmed = None
             if len(items) >= bound:
                 _log.warning("the flow is behind, the line waits", line=queue.line, frames=len(items))
+                queue.put_event(Behind(queue.line, self._plan.symbols, len(items)))
                 while len(items) >= bound // 2:  # noqa: ASYNC110 - the taker is a thread, and an event would cost it
                     await asyncio.sleep(ROOM_POLL_S)
 
@@ -185,20 +226,15 @@ class Connection:
             case Ack() if control.id in self._unconfirmed:
                 self._unconfirmed.discard(control.id)
                 if not self._unconfirmed:
-                    self._subscribed()
+                    self._on_subscribed()
+                    self._confirmed.set()
             case Refusal():
                 raise LineError(f"the venue refused the subscription: {control.reason}")
             case Shutdown():
-                raise LineError("shutdown announced")
+                self.leaves.set()
             case None:
                 self._queue.items.append(frame)  # the parser knows what to make of it, or refuses it in public
                 self._queue.ring()
-
-    def _subscribed(self) -> None:
-        self._failures = 0
-        plan = self._plan
-        _log.info("subscribed", venue=self._feed.venue, line=plan.line, symbols=len(plan.symbols))
-        self._queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
 
     async def _watch(self) -> None:
         while True:
@@ -208,17 +244,142 @@ class Connection:
                 names = ", ".join(channel.decode() for channel in silent)
                 raise LineError(f"silent for {self._settings.stale_after_s:g} s or more: {names}")
 
+
+class Connection:
+    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently.
+
+    Before the venue ends a connection for its age, or when it says that it will, a successor is opened beside it; the
+    old one closes when the new one delivers. What both have sent is sorted out by whoever puts trades in sequence.
+    """
+
+    def __init__(
+        self,
+        plan: ConnectionPlan,
+        *,
+        feed: VenueFeed,
+        settings: Feed,
+        queue: FrameQueue,
+        redundancy: Redundancy | None = None,
+        first_rotation_s: float | None = None,
+    ) -> None:
+        """`redundancy` is shared by the connections that carry the same; `first_rotation_s` sets their ages apart."""
+        self._plan = plan
+        self._feed = feed
+        self._settings = settings
+        self._queue = queue
+        self._redundancy = redundancy or Redundancy()
+        self._rotate_s = settings.rotate_hours * 3_600
+        self._next_rotation_s = self._rotate_s if first_rotation_s is None else first_rotation_s
+        self._failures = 0
+        self._quiet: dict[bytes, int] = {}
+
+    async def run(self) -> None:
+        """Lives until cancelled, then closes gracefully."""
+        while True:
+            reason = await self._live()
+            self._failures += 1
+            self._report(reason)
+            wait_s = backoff_s(self._failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
+            await asyncio.sleep(0 if reason == SHUTDOWN and self._failures == 1 else wait_s)
+
+    # --- one life, or several that follow each other without a break ---
+
+    async def _live(self) -> str:
+        """From opening to the end of the line; returns why it ended."""
+        current, ends = self._begin(self._opened, self._subscribed)
+        try:
+            while not await self._is_over(current, ends):
+                successor = await self._successor(ends)
+                if successor is None:
+                    break
+                old = ends
+                current, ends = successor
+                await _ended(old)
+                _log.info("line renewed", venue=self._feed.venue, line=self._plan.line)
+            return await ends
+        finally:
+            await _ended(ends)
+
+    def _begin(
+        self, on_opened: Callable[[], None], on_subscribed: Callable[[], None]
+    ) -> tuple[_Life, "asyncio.Task[str]"]:
+        patience = Patience(self._plan.channels, self._settings.stale_after_s, time.monotonic(), self._quiet)
+        life = _Life(
+            self._plan,
+            feed=self._feed,
+            settings=self._settings,
+            queue=self._queue,
+            patience=patience,
+            on_opened=on_opened,
+            on_subscribed=on_subscribed,
+        )
+        return life, asyncio.create_task(life.live())
+
+    async def _is_over(self, life: _Life, ends: "asyncio.Task[str]") -> bool:
+        """Waits for its end, or for the time of its successor. True when it has ended."""
+        due_s = self._next_rotation_s or None
+        leaves = asyncio.ensure_future(life.leaves.wait())
+        await asyncio.wait({ends, leaves}, timeout=due_s, return_when=asyncio.FIRST_COMPLETED)
+        leaves.cancel()
+        self._next_rotation_s = self._rotate_s
+        return ends.done()
+
+    async def _successor(self, ends: "asyncio.Task[str]") -> "tuple[_Life, asyncio.Task[str]] | None":
+        """A life that delivers; None when the old one has ended before there was one."""
+        failures = 0
+        while not ends.done():
+            life, its_end = self._begin(_nothing, _nothing)
+            delivers = asyncio.ensure_future(life.delivers.wait())
+            try:
+                await asyncio.wait({delivers, its_end, ends}, return_when=asyncio.FIRST_COMPLETED)
+                if life.delivers.is_set() and not its_end.done():
+                    return life, its_end
+            finally:
+                delivers.cancel()
+                if not life.delivers.is_set() or its_end.done():
+                    await _ended(its_end)
+            failures += 1
+            wait_s = backoff_s(failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
+            _log.warning("the line's successor failed, trying again", line=self._plan.line, attempt=failures)
+            await asyncio.wait({ends}, timeout=wait_s)
+        return None
+
+    def _opened(self) -> None:
+        if self._redundancy.is_down:
+            self._queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
+
+    def _subscribed(self) -> None:
+        self._failures = 0
+        plan = self._plan
+        _log.info("subscribed", venue=self._feed.venue, line=plan.line, symbols=len(plan.symbols))
+        if self._redundancy.begins(self):
+            self._queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
+
     # --- after it ---
 
     def _report(self, reason: str) -> None:
-        """Every failure is logged; the flow hears of the first and of the one that makes it an outage."""
+        """Every failure is logged; the flow hears of the first and of the one that makes it an outage, unless another
+        connection carries the same.
+        """
         plan, tries = self._plan, self._settings.backoff_tries
+        is_down = self._redundancy.ends(self)
         hint = "" if self._failures > 1 else self._hint(reason)
-        _log.warning(f"line down, trying again{hint}", line=plan.line, reason=reason, attempt=self._failures)
-        if self._failures in (1, tries):
+        also = "" if is_down else ", the other one goes on"
+        _log.warning(f"line down, trying again{also}{hint}", line=plan.line, reason=reason, attempt=self._failures)
+        if is_down and self._failures in (1, tries):
             lasting = self._failures == tries
             self._queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))
 
     def _hint(self, reason: str) -> str:
         offline = "cannot be reached" in reason and self._settings.origin in ("live", "testnet")
         return "; without a network, `make demo` works offline" if offline else ""
+
+
+def _nothing() -> None:
+    """A successor opens in silence: for the flow the line has been live all the time."""
+
+
+async def _ended(life: "asyncio.Task[str]") -> None:
+    """Lets a life end gracefully."""
+    life.cancel()
+    await asyncio.gather(life, return_exceptions=True)

@@ -7,7 +7,17 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flows.clock import FeedClock, wall_ms
-from flows.model import Connected, Disconnected, FeedStatus, Incident, IncidentKind, Rejected, Subscribed, Ticker
+from flows.model import (
+    Behind,
+    Connected,
+    Disconnected,
+    FeedStatus,
+    Incident,
+    IncidentKind,
+    Rejected,
+    Subscribed,
+    Ticker,
+)
 from flows.operators.parse import Batch
 
 Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
@@ -36,6 +46,8 @@ class News:
             match item:
                 case Rejected():
                     out.append(item)
+                case Behind():
+                    out.append(self._is_behind(item))
                 case Connected():
                     out.append(FeedStatus(self._venue, item.line, "connected", item.symbols))
                 case Subscribed():
@@ -55,6 +67,11 @@ class News:
         begin = self._down_since.setdefault(event.line, now)
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
+
+    def _is_behind(self, event: Behind) -> Incident:
+        now = self._now()
+        cause = f"{event.line}: {event.frames} messages wait for the flow"
+        return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
 
     def _came_back(self, event: Subscribed) -> list[Incident]:
         begin = self._down_since.pop(event.line, None)

@@ -160,6 +160,17 @@ async def test_lines_that_are_cut_dead_or_silent(mongod_uri: str, tmp_path: Path
         await assert_nothing_is_lost(playing, folder, mongod_uri)
 
 
+async def test_connections_that_are_renewed_under_load_miss_nothing(mongod_uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "renewed"
+    folder.mkdir()
+    async with stage(folder, mongod_uri, feed__rotate_hours=0.5 / 3_600) as playing:
+        playing.exchange.inject(faults.Shutdown(close_after_s=1.0))
+        await playing.trades_pass(10)
+        await assert_nothing_is_lost(playing, folder, mongod_uri)
+        assert playing.flow.said().count("line renewed") > 5
+        assert playing.client.of_type("Incident") == []  # no repair was needed
+
+
 @pytest.mark.parametrize("by_ms", [2_000, -2_000])
 async def test_a_clock_that_is_wrong(mongod_uri: str, tmp_path: Path, by_ms: int) -> None:
     folder = tmp_path / f"clock{by_ms}"

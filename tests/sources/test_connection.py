@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from flows.model import Connected, Disconnected, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.connection import Connection, FrameQueue, Patience
+from sources.connection import Connection, FrameQueue, Patience, Redundancy
 from tests.fakes.venue import VenueSession, frame, running_venue
 
 AGG = frozenset((b"aggT",))
@@ -82,7 +82,7 @@ async def test_a_cut_line_is_reported_in_its_place_and_comes_back() -> None:
         assert [type(await arrivals.next()) for _ in range(3)] == [Connected, Subscribed, bytes]
 
 
-async def test_an_announced_shutdown_renews_at_once() -> None:
+async def test_an_announced_shutdown_is_bridged_by_a_successor() -> None:
     async def leave(session: VenueSession) -> None:
         await session.confirm()
         await session.send({"stream": "!serverShutdown", "data": {"e": "serverShutdown", "E": 1767225600000}})
@@ -91,9 +91,84 @@ async def test_an_announced_shutdown_renews_at_once() -> None:
     # had it waited for the backoff, the test would time out
     async with running_venue(leave, serve_one) as url, connected(url, backoff_min_s=600, backoff_max_s=600) as arrivals:
         assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
-        lost = await arrivals.next()
-        assert lost.reason == "shutdown announced"
-        assert isinstance(await arrivals.next(), Connected)
+        assert await arrivals.next() == frame(1)  # by the successor, and nobody says that the line was down
+
+
+async def test_a_connection_is_renewed_before_its_age_without_a_break() -> None:
+    ended: list[int] = []
+
+    async def serve_until_renewed(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        await session.socket.wait_closed()
+        ended.append(1)
+
+    async def serve_on(session: VenueSession) -> None:
+        await session.confirm()
+        assert not ended  # the old one lives until this one delivers
+        await session.send(frame(2))
+        await session.stay()
+
+    async with (
+        running_venue(serve_until_renewed, serve_on) as url,
+        connected(url, rotate_hours=0.2 / 3_600) as arrivals,
+    ):
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        assert [await arrivals.next(), await arrivals.next()] == [frame(1), frame(2)]
+
+
+async def test_a_successor_that_fails_leaves_the_old_connection_as_it_is() -> None:
+    async def serve(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        await session.stay()
+
+    async def fail(session: VenueSession) -> None:
+        session.socket.transport.abort()
+
+    async with (
+        running_venue(serve, fail, serve_one) as url,
+        connected(url, rotate_hours=0.2 / 3_600) as arrivals,
+    ):
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        assert [await arrivals.next(), await arrivals.next()] == [frame(1), frame(1)]
+
+
+async def test_with_two_side_by_side_the_loss_of_one_is_no_news() -> None:
+    async def serve_and_fail(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        await session.stay()
+
+    chosen: dict[str, Any] = {"symbols": ("BTCUSDT",), "streams": ("aggTrade",), "origin": "replay"}
+    rung = asyncio.Event()
+    sessions: list[VenueSession] = []
+
+    async def kept(session: VenueSession) -> None:
+        sessions.append(session)
+        await serve_and_fail(session)
+
+    async with running_venue(kept, kept, kept) as url:
+        settings = Feed(**chosen, ws_url=url, backoff_min_s=0.01, backoff_max_s=0.01)
+        feed, redundancy = BinanceFeed(settings), Redundancy()
+        [plan] = feed.plans(settings.symbols)
+        queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
+        lives = [
+            asyncio.ensure_future(
+                Connection(plan, feed=feed, settings=settings, queue=queue, redundancy=redundancy).run()
+            )
+            for _ in range(2)
+        ]
+        arrivals = Arrivals(queue, rung)
+        heard: list[Any] = []
+        while heard.count(frame(1)) < 2:
+            heard.append(await arrivals.next())
+        assert sum(isinstance(item, Subscribed) for item in heard) == 1
+        sessions[0].socket.transport.abort()
+        assert await arrivals.next() == frame(1)  # it is back already, and the line was never down
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
 
 
 async def test_a_refused_subscription_ends_that_life() -> None:
