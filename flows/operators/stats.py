@@ -253,7 +253,7 @@ class DayStats:
 
 
 class Minutely:
-    """Lets pass the first statistics of each minute and instrument: those that are worth keeping."""
+    """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
 
     def __init__(self) -> None:
         self._minutes: dict[tuple[str, str], int] = {}
@@ -264,7 +264,7 @@ class Minutely:
 
     def _is_first(self, stats: Stats24h) -> bool:
         key, minute = (stats.venue, stats.symbol), stats.time // 60_000
-        is_first = minute > self._minutes.get(key, -1)
+        is_first = stats.complete and minute > self._minutes.get(key, -1)
         if is_first:
             self._minutes[key] = minute
         return is_first

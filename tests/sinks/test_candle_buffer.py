@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from flows.model import Candle
 from sinks.candle_buffer import CandleBuffer, Loss, Storable
-from tests.fakes.candles import BEGIN, candle, forming, gap, shuffled_versions
+from tests.fakes.candles import BEGIN, candle, forming, gap, shuffled_versions, stats
 
 
 class Clock:
@@ -79,6 +79,13 @@ def test_at_the_bound_forming_ones_go_first_and_then_the_oldest() -> None:
     assert held.take_losses() == [Loss("binance", "BTCUSDT", 4, 0, BEGIN, BEGIN + 180_000)]
     assert held.take_losses() == []
     assert held.take(most=10) == [candle(4), gap(symbol="ETHUSDT"), candle(5), candle(6)]
+
+
+def test_statistics_are_given_up_without_a_word() -> None:
+    held = buffer(capacity=2)
+    held.put([stats(0), candle(0), stats(1), candle(1)])
+    assert held.take_losses() == [Loss("binance", "BTCUSDT", 1, 0, BEGIN, BEGIN)]
+    assert held.take(most=2) == [stats(1), candle(1)]
 
 
 def test_what_is_being_written_counts_and_is_not_dropped() -> None:

@@ -272,7 +272,8 @@ def test_one_a_minute_and_instrument_is_kept() -> None:
     stats = stats_in(Followed().seeded().wake())
     later = [structs.replace(stats, time=BEGIN + ms) for ms in (0, 1_000, 60_000, 61_000, 59_000)]
     other = structs.replace(stats, symbol="ETHUSDT", time=BEGIN)
-    assert Minutely()([*later, other]) == [later[0], later[2], other]
+    lacking = structs.replace(stats, time=BEGIN, complete=False)
+    assert Minutely()([lacking, *later, other]) == [later[0], later[2], other]
 
 
 # --- a real day ---
