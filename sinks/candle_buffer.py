@@ -32,9 +32,9 @@ class Loss(Struct):
 class CandleBuffer:
     """Holds at most `capacity` candles and incidents, counting those being written. Nobody ever waits for room.
 
-    Closed candles, incidents and statistics are due at once, in the order in which they came; forming ones all together,
-    every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version will follow;
-    when there are none, the oldest of the others, which are counted as losses, but for statistics.
+    Closed candles, incidents and statistics are due at once, in the order in which they came; forming ones all
+    together, every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version
+    will follow; when there are none, the oldest of the others, which are counted as losses, but for statistics.
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:

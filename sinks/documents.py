@@ -1,8 +1,8 @@
-"""The documents of the MongoDB store: what a candle, statistics and an incident look like there, and how one is written.
+"""The documents of the MongoDB store: what candles, statistics and incidents look like there, and how they are written.
 
 Collection `market_data` holds one document a candle, `market_stats` one an instrument and minute, `incidents` one for
-everything that went wrong. Times of the market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are BSON dates, as MongoDB's TTL needs them.
-Writing anything again changes nothing but `updated_at`.
+everything that went wrong. Times of the market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are
+BSON dates, as MongoDB's TTL needs them. Writing anything again changes nothing but `updated_at`.
 """
 
 from collections.abc import Mapping

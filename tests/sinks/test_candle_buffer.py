@@ -1,3 +1,4 @@
+from operator import attrgetter
 from typing import Any
 
 from hypothesis import given
@@ -128,7 +129,7 @@ def test_the_newest_version_is_never_lost_on_the_way(arrivals: tuple[Candle, lis
     held = buffer(clock)
     written: list[Storable] = []
     for batch in batches:
-        held.put(sorted(batch, key=lambda version: version.last_id))
+        held.put(sorted(batch, key=attrgetter("last_id")))
         clock.ms += data.draw(st.sampled_from([0, 500, 1_000]))
         taken = held.take(most=data.draw(st.integers(1, 3)))
         if data.draw(st.booleans()):
