@@ -94,7 +94,10 @@ class HistoryAsk(Ask, frozen=True):
     timeframes: tuple[str, ...]
     now: int
     forced: str = ""
-    """Somebody asked for it, by a request of this id: everything is fetched again, not only what is missing."""
+    """Somebody wants it, by a request of this name: everything is fetched again, not only what is missing."""
+    start: int = 0
+    """With `end` the open times `[start, end)` that are wanted; default the newest."""
+    end: int = 0
 
 
 class History(Struct, frozen=True):

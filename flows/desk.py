@@ -4,15 +4,16 @@ import asyncio
 from typing import Any
 
 from pymongo import MongoClient
+from pymongo.database import Database
 
-from flows.asks import HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
-from flows.history import HistoryDesk, StoredCandles
+from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
+from flows.history import HistoryDesk
 from flows.machine import AskRunner
 from flows.settings import Mongo, Settings
 from sinks.candle_reader import CandleReader
 from sinks.trade_reader import TradeReader
 from sources.binance.rest import BinanceRest
-from sources.desk import AskDesk
+from sources.desk import AskDesk, Handler
 from sources.network import NetworkThread
 
 READ_TIMEOUT_MS = 5_000
@@ -21,10 +22,10 @@ READ_TIMEOUT_MS = 5_000
 
 def open_desk(settings: Settings) -> AskRunner:
     """The runner of a flow's asks. It ends with the process."""
-    rest = BinanceRest.of(settings.feed)
+    rest = BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryDesk(
-        _stored_candles(settings.mongo, settings.feed.venue) if settings.mongo.enabled else None,
+        CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
         rest.klines,
         limit=settings.feed.kline_limit,
         pause_s=settings.feed.request_pause_ms / 1_000,
@@ -33,20 +34,22 @@ def open_desk(settings: Settings) -> AskRunner:
     async def last_trade(ask: LastTradeAsk) -> tuple[int, int] | None:
         return await asyncio.to_thread(_last_trade, settings, ask.symbol)
 
-    handlers = {
+    handlers: dict[type[Ask], Handler] = {
         TradesAsk: rest.trades,
         KlinesAsk: rest.klines,
+        BookAsk: rest.book,
         HistoryAsk: history.answer,
         LastTradeAsk: last_trade,
     }
     return AskDesk(handlers, NetworkThread())
 
 
-def _stored_candles(mongo: Mongo, venue: str) -> StoredCandles:
+def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
+    """The database for reading; who reads waits `READ_TIMEOUT_MS` at most, and gets a `PyMongoError` then."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
     )
-    return CandleReader(client[mongo.database], venue=venue)
+    return client[mongo.database]
 
 
 def _last_trade(settings: Settings, symbol: str) -> tuple[int, int] | None:

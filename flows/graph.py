@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from flows.clock import FeedClock, monotonic_ms
 from flows.machine import AskRunner, machine, refuse_asks
-from flows.model import Candle, FeedStatus, Incident, Instrument, Proven, Rejected, Ticker, TradeBatch
+from flows.model import Candle, FeedStatus, Incident, Instrument, Recorded, Refreshed, Rejected, Ticker, TradeBatch
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.gather import Gather
@@ -35,6 +35,7 @@ class Sinks(Struct, frozen=True):
     broadcast: Sink[Any] | None = None
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
+    refreshed: Sink[Refreshed] | None = None
 
 
 def market_flow(
@@ -60,7 +61,7 @@ def market_flow(
     traded = machine("sequence_candles_reconcile", gathered, build, clock, runner or refuse_asks)
     trades = _only("sequence", traded, TradeBatch)
     candles = _only("candles", traded, Candle)
-    proofs = op.flat_map_batch("reconcile", traded, _proven)
+    proofs = op.flat_map_batch("reconcile", traded, _recorded)
     news = op.flat_map_batch("news", valid, News(feed.venue, clock))
     incidents = op.merge("incidents", _only("amiss", traded, Incident), _of_type("outages", news, Incident))
 
@@ -71,6 +72,8 @@ def market_flow(
         op.output("rocksdb", op.flat_map_batch("by_instrument", trades, _by_instrument), sinks.trades)
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
+    if sinks.refreshed:
+        op.output("requests", _only("refreshed", traded, Refreshed), sinks.refreshed)
     if sinks.rejects:
         op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
@@ -125,8 +128,8 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
     return op.flat_map_batch(step_id, up, lambda items: [item for item in items if isinstance(item, kinds)])
 
 
-def _proven(items: list[tuple[str, Any]]) -> list[Candle]:
-    return [value.candle for _, value in items if type(value) is Proven]
+def _recorded(items: list[tuple[str, Any]]) -> list[Candle]:
+    return [value.candle for _, value in items if type(value) is Recorded]
 
 
 def _together(key: str, items: list[Any]) -> list[tuple[str, Any]]:

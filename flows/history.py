@@ -53,13 +53,20 @@ class HistoryDesk:
         klines: list[Kline] = []
         known: dict[int, Candle] = {}
         try:
-            whole = [] if ask.forced else await self._whole(ask, timeframe, length)
-            for span in missing_spans(whole, length=length, now=ask.now, limit=self._limit):
+            for span in await self._spans(ask, timeframe, length):
                 klines += await self._fetched(KlinesAsk(ask.symbol, timeframe, span.start, span.end))
                 known |= await self._known(ask, timeframe, span, length)
         except Exception as error:  # noqa: BLE001 - whatever the store's driver raises, or the venue
             return History(timeframe, klines, known, str(error) or repr(error))
         return History(timeframe, klines, known)
+
+    async def _spans(self, ask: HistoryAsk, timeframe: str, length: int) -> list[Span]:
+        """What to fetch."""
+        if ask.end:
+            last = min(ask.end, ask.now) - 1
+            return [Span(-(-ask.start // length) * length, last // length * length)]
+        whole = [] if ask.forced else await self._whole(ask, timeframe, length)
+        return missing_spans(whole, length=length, now=ask.now, limit=self._limit)
 
     async def _whole(self, ask: HistoryAsk, timeframe: str, length: int) -> list[int]:
         if self._stored is None:

@@ -19,7 +19,8 @@ from typing import Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
-from flows.desk import open_desk
+from flows.attendant import RequestDesk
+from flows.desk import open_database, open_desk
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
@@ -28,6 +29,7 @@ from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpac
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
+from sinks.requests import Attendant
 from sinks.trades import open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -67,9 +69,12 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
             settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
         )
 
+    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
+    requests = _open_requests(settings, source) if settings.mongo.enabled else None
+
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
     return market_flow(
-        source=FeedSource(BinanceFeed(feed), settings=feed, stop=stop),
+        source=source,
         parser=BinanceParser(venue),
         feed=feed,
         runner=open_desk(settings),
@@ -85,6 +90,7 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
             else None,
             rejects=WriterSink(RejectWriter),
             incidents=WriterSink(incidents.open),
+            refreshed=WriterSink(lambda: requests) if requests else None,
         ),
     )
 
@@ -107,6 +113,12 @@ def _open_mongo(settings: Settings, report: Callable[[Incident], None]) -> Mongo
         venue=settings.feed.venue,
         summary_s=settings.log.summary_s,
     )
+
+
+def _open_requests(settings: Settings, source: FeedSource) -> RequestDesk:
+    requests = RequestDesk(Attendant(open_database(settings.mongo)), venue=settings.feed.venue, refresh=source.refresh)
+    requests.start()
+    return requests
 
 
 def _retention(settings: Settings) -> bool:

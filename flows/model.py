@@ -102,7 +102,22 @@ class Pulse(Struct, frozen=True):
     """Nothing will ever come again: everything must go."""
 
 
-LineEvent: TypeAlias = Connected | Subscribed | Disconnected
+class RefreshWanted(Struct, frozen=True):
+    """Somebody wants the past of an instrument fetched again, at once. No line says so: it comes from the operator's
+    side, and takes the same way.
+    """
+
+    symbols: tuple[str, ...]
+    request: str
+    """Names the request in what is said of it later."""
+    timeframes: tuple[str, ...] = ()
+    """Default: all."""
+    start: int = 0
+    """With `end` the span of open times `[start, end)` that is wanted, ms UTC; default the newest."""
+    end: int = 0
+
+
+LineEvent: TypeAlias = Connected | Subscribed | Disconnected | RefreshWanted
 
 
 # --- what the venues say, in one vocabulary --------------------------------------------------------------------------
@@ -306,10 +321,19 @@ class Candle(Struct, frozen=True, gc=False):
         return self.open_time + timeframe_ms(self.timeframe) - 1
 
 
-class Proven(Struct, frozen=True, gc=False):
-    """A candle that was published before its proof was known: the same version, with the proof."""
+class Recorded(Struct, frozen=True, gc=False):
+    """A candle for the store alone: it is of the past, or was published before its proof was known."""
 
     candle: Candle
+
+
+class Refreshed(Struct, frozen=True):
+    """What became of a `RefreshWanted`."""
+
+    request: str
+    report: str
+    """For people."""
+    failed: bool = False
 
 
 class MarketData(Struct, frozen=True, gc=False):

@@ -7,6 +7,7 @@ asynchronous batches. Only one partition of a worker may wait, for the worker po
 
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
@@ -16,7 +17,7 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
-from flows.model import Connected, Disconnected, Pulse, RawFrames, Subscribed
+from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
 from flows.settings import Feed
 from sources.connection import Connection, FrameQueue
 from sources.feed import VenueFeed, shard_of
@@ -25,7 +26,7 @@ from sources.network import NetworkThread
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
 
-Polled: TypeAlias = RawFrames | Connected | Subscribed | Disconnected | Pulse
+Polled: TypeAlias = RawFrames | LineEvent | Pulse
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _log = structlog.get_logger(__name__)
@@ -81,7 +82,13 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._hold_s = hold_s
         self._owes_pulse = False
         self._pulsed_s = 0.0
+        self._told: deque[LineEvent] = deque()
         self._queues = connect(self._bell.ring)
+
+    def tell(self, event: LineEvent) -> None:
+        """Puts something into the stream that no line said; from any thread."""
+        self._told.append(event)
+        self._bell.ring()
 
     def next_batch(self) -> list[Polled]:
         """What has arrived; after `stop`, what had arrived until the connections were closed, and then the end."""
@@ -125,10 +132,12 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._close()
 
     def _has_come(self) -> bool:
-        return any(queue.items for queue in self._queues)
+        return bool(self._told) or any(queue.items for queue in self._queues)
 
     def _drained(self, limit: int | None) -> list[Polled]:
         out: list[Polled] = []
+        while self._told:
+            out.append(self._told.popleft())
         for queue in self._queues:
             out += _taken(queue, limit)
         return out
@@ -169,6 +178,17 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._stop = stop
         self._network = NetworkThread()
         self._worker = _Worker()
+        self._partitions: dict[int, FeedPartition] = {}
+
+    def refresh(self, wanted: RefreshWanted) -> bool:
+        """Lets the machine of an instrument know that its past is wanted again; from any thread. False when the
+        partition of that instrument is not here, or not built yet.
+        """
+        [symbol] = wanted.symbols
+        partition = self._partitions.get(shard_of(symbol, self._settings.shards))
+        if partition is not None:
+            partition.tell(wanted)
+        return partition is not None
 
     def list_parts(self) -> list[str]:
         """Called by the engine."""
@@ -182,7 +202,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         def connect(ring: Callable[[], None]) -> list[FrameQueue]:
             return [self._started(plan, ring) for plan in self._feed.plans(symbols)]
 
-        return FeedPartition(
+        partition = self._partitions[number] = FeedPartition(
             connect,
             worker=self._worker,
             poll_frames=self._settings.poll_frames,
@@ -190,6 +210,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             stop=self._stop,
             close=self._network.close,
         )
+        return partition
 
     def _started(self, plan: Any, ring: Callable[[], None]) -> FrameQueue:
         queue = FrameQueue(plan.line, self._settings.queue_frames, ring)

@@ -36,6 +36,6 @@ class AskDesk:
             answer(error)
         except VenueError as error:
             answer(AskError(str(error), lasting=error.status in (400, 404)))
-        except Exception as error:
-            _log.exception("an ask was not answered", key=key, ask=ask)
+        except Exception as error:  # noqa: BLE001 - whatever happened, the machine waits for an answer
+            _log.error("an ask was not answered", key=key, ask=ask, exc_info=error)
             answer(AskError(repr(error)))

@@ -1,11 +1,31 @@
-"""The REST side of a venue: requests, and errors as values that say what to do."""
+"""The REST side of a venue, which all asks share: its request weight, its refusals, and its bad days.
 
-from typing import Any
+A request waits for its turn in the budget, is tried again with growing, random delays when the venue or the network
+fails, and not at all while a circuit breaker holds that the venue is down.
+"""
 
 import httpx
 import msgspec
+import structlog
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-TIMEOUT_S = 10.0
+from flows.asks import Urgency
+from flows.settings import Rest
+from sources.budget import WeightBudget
+
+BREAKER_FAILURES = 5
+"""Failures in a row after which the venue is taken to be down."""
+BREAKER_S = 10.0
+"""How long it is left alone then, until one request tries whether it is back."""
+LONGEST_WAIT_S = 30.0
+"""A venue that wants to be left alone for longer is not waited for: the request fails, and says until when."""
+TOO_MANY = frozenset((429, 418))
+"""Over the limit, and banned for having gone on."""
+_SERVER_ERRORS = 500
+
+_log = structlog.get_logger(__name__)
 
 
 class VenueError(Exception):
@@ -20,32 +40,75 @@ class VenueError(Exception):
         self.retry_after_s = retry_after_s
         """How long the venue wants to be left alone; None when it did not say."""
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
+
 
 class RestClient:
     """Asks one venue at one address; whoever opens it closes it."""
 
-    def __init__(self, base_url: str, *, timeout_s: float = TIMEOUT_S) -> None:
+    def __init__(self, base_url: str, *, settings: Rest, weight_per_minute: int, weight_header: str = "") -> None:
+        """`weight_header` names the header of an answer that says how much weight the venue has counted."""
         self.base_url = base_url.rstrip("/")
-        self._client = httpx.AsyncClient(base_url=self.base_url, timeout=timeout_s)
+        self.budget = WeightBudget(max(1, int(weight_per_minute * settings.weight_share)))
+        self._weight_header = weight_header
+        self._tries = settings.tries
+        self._client = httpx.AsyncClient(base_url=self.base_url, timeout=settings.timeout_s)
+        self._breakers = AsyncCircuitBreakerFactory(
+            default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_S, exclude=[(VenueError, _is_an_answer)]
+        )
 
     async def aclose(self) -> None:
         """Closes its connections."""
         await self._client.aclose()
 
-    async def get(self, path: str, **params: str | int) -> Any:
-        """The decoded answer; `VenueError` when there is none, or it is an error."""
+    async def get(self, path: str, *, weight: int = 1, urgency: Urgency = Urgency.AUDIT, **params: str | int) -> bytes:
+        """The body of the answer; `VenueError` when there is none, or it is an error."""
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(self._tries),
+            wait=wait_random_exponential(multiplier=0.25, max=5.0),
+            retry=retry_if_exception(lambda error: isinstance(error, VenueError) and error.is_passing),
+            reraise=True,
+        )
+        return await attempts(self._get_once, path, weight, urgency, params)
+
+    async def _get_once(self, path: str, weight: int, urgency: Urgency, params: dict[str, str | int]) -> bytes:
+        held_s = self.budget.held_for_s
+        if held_s > LONGEST_WAIT_S:
+            raise VenueError(f"{self.base_url} wants to be left alone for another {held_s:.0f} s", status=403)
+        await self.budget.spend(weight, urgency)
+        try:
+            async with await self._breakers.get_breaker(self.base_url):
+                return await self._answer(path, params)
+        except OpenedState as error:
+            message = (
+                f"{self.base_url} failed {BREAKER_FAILURES} times in a row and is left alone for {BREAKER_S:.0f} s"
+            )
+            raise VenueError(message) from error
+
+    async def _answer(self, path: str, params: dict[str, str | int]) -> bytes:
         try:
             response = await self._client.get(path, params=params)
         except httpx.HTTPError as error:
             raise VenueError(f"{self.base_url}{path}: {str(error) or type(error).__name__}") from error
+        used = response.headers.get(self._weight_header, "") if self._weight_header else ""
+        if used.isdigit():
+            self.budget.told(int(used))
         if response.is_success:
-            try:
-                return msgspec.json.decode(response.content)
-            except msgspec.MsgspecError as error:
-                raise VenueError(
-                    f"{self.base_url}{path}: the answer is no JSON", status=response.status_code
-                ) from error
-        raise _error_of(response)
+            return response.content
+        refusal = _error_of(response)
+        if refusal.status in TOO_MANY:
+            wait_s = refusal.retry_after_s or 1.0
+            self.budget.hold(wait_s)
+            _log.warning("the venue wants to be left alone", status=refusal.status, seconds=wait_s, path=path)
+        raise refusal
+
+
+def _is_an_answer(error: BaseException) -> bool:
+    """A venue that refuses is not down."""
+    return isinstance(error, VenueError) and 0 < error.status < _SERVER_ERRORS
 
 
 def _error_of(response: httpx.Response) -> VenueError:

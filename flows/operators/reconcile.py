@@ -17,7 +17,17 @@ from msgspec import structs
 
 from flows.asks import Ask, AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
-from flows.model import Candle, Incident, Instrument, Kline, Proof, Proven, timeframe_ms
+from flows.model import (
+    Candle,
+    Incident,
+    Instrument,
+    Kline,
+    Proof,
+    Recorded,
+    Refreshed,
+    RefreshWanted,
+    timeframe_ms,
+)
 from flows.operators.verdict import differ_by_design, differing_fields, in_words
 
 KEPT_MS = 600_000
@@ -69,7 +79,7 @@ class _Track:
 
 class Reconciler:
     """Machine of one instrument, behind the one that builds candles. Takes `Candle` and klines; gives `Candle` with its
-    revision, `Proven`, `Incident` and asks; passes everything else on.
+    revision, `Recorded`, `Incident` and asks; passes everything else on.
 
     Without `asks` nothing is asked for: a proof then comes by the stream or not at all. Live candles wait until the
     history before them is there, prices and trades do not.
@@ -118,15 +128,16 @@ class Reconciler:
                 if kline.is_closed and kline.timeframe in self._tracks:
                     out += self._take_kline(self._tracks[kline.timeframe], kline, now)
             return out
+        if type(events) is RefreshWanted:
+            return self._ask_again(events, now)
         return [events]
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes klines that were asked for."""
         if isinstance(ask, HistoryAsk):
-            out = self._take_history(answer, now)
-            if not ask.forced:
-                out += self._let_go(now)
-            return out
+            return (
+                self._refreshed(ask, answer, now) if ask.forced else self._take_history(answer, now) + self._let_go(now)
+            )
         if isinstance(ask, KlinesAsk):
             return self._take_asked(ask, answer, now)
         return []
@@ -204,9 +215,9 @@ class Reconciler:
             out.append(self._incident("partial", numbered, cause, "until the exchange's own is there"))
         return out
 
-    def _proven(self, track: _Track, candle: Candle, proof: Proof) -> Proven:
+    def _proven(self, track: _Track, candle: Candle, proof: Proof) -> Recorded:
         proven = track.published[candle.open_time] = structs.replace(candle, proof=proof)
-        return Proven(proven)
+        return Recorded(proven)
 
     # --- against the exchange's ---
 
@@ -298,6 +309,33 @@ class Reconciler:
             self._refresh_due = now.local + self._refresh_ms
         return [HistoryAsk(self._symbol, tuple(self._tracks), now.feed)]
 
+    def _ask_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
+        timeframes = wanted.timeframes or tuple(self._tracks)
+        unknown = [name for name in timeframes if name not in self._tracks]
+        if unknown or not (self._asks and now.feed):
+            reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
+            return [Refreshed(wanted.request, reason, failed=True)]
+        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, wanted.start, wanted.end)]
+
+    def _refreshed(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
+        """Compares what was fetched with everything that we have, and says what that changed."""
+        out = self._take_history(answer, now)
+        histories = [] if isinstance(answer, AskError) else answer
+        for history in histories:
+            track = self._tracks[history.timeframe]
+            for kline in history.klines:
+                if kline.is_closed and track.begun is not None and kline.open_time >= track.begun:
+                    out += self._take_kline(track, kline, now, is_final=True)
+        errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
+        fetched = sum(len(history.klines) for history in histories)
+        changed = [item.candle if type(item) is Recorded else item for item in out if type(item) is not Incident]
+        confirmed = sum(candle.proof in ("equal", "not comparable") for candle in changed)
+        written = len(changed) - confirmed
+        report = (
+            f"{fetched} candles fetched: {written} written, {confirmed} confirmed, the others were known to be right"
+        )
+        return [*out, Refreshed(ask.forced, "; ".join([report, *errors]), failed=bool(errors))]
+
     def _take_history(self, answer: Any, now: Now) -> list[Any]:
         if isinstance(answer, AskError):
             return [self._trouble(now, str(answer))]
@@ -315,7 +353,7 @@ class Reconciler:
         """A kline of a period that is not ours to build."""
         stored = history.stored.get(kline.open_time)
         if stored is None or not stored.is_closed:
-            return [_of_kline(self._venue, kline)]
+            return [Recorded(_of_kline(self._venue, kline))]
         fields = differing_fields(stored, kline)
         if not fields:
             return [] if stored.proof or stored.status == "venue" else [_proven(stored, "equal")]
@@ -323,10 +361,10 @@ class Reconciler:
             return [] if stored.proof else [_proven(stored, "not comparable")]
         candle = structs.replace(_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
         if stored.status == "partial":
-            return [candle]
+            return [Recorded(candle)]
         words = in_words(stored, kline, fields)
         incident = self._incident("mismatch", stored, words, "ours wrong: the exchange's is served")
-        return [structs.replace(candle, proof="ours wrong"), incident]
+        return [_proven(candle, "ours wrong"), incident]
 
     def _let_go(self, now: Now) -> list[Any]:
         """The candles that waited for their history."""
@@ -350,8 +388,8 @@ class Reconciler:
         return Incident(kind, self._venue, self._symbol, candle.open_time, end, cause, outcome, *ids)
 
 
-def _proven(candle: Candle, proof: Proof) -> Proven:
-    return Proven(structs.replace(candle, proof=proof))
+def _proven(candle: Candle, proof: Proof) -> Recorded:
+    return Recorded(structs.replace(candle, proof=proof))
 
 
 def _of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:

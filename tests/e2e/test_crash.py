@@ -1,11 +1,12 @@
 """The flow is killed at random moments and started again; the stores hold what an undisturbed run would have held."""
 
 import asyncio
+import contextlib
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
@@ -16,8 +17,9 @@ from flows.recovery import prepare
 from sinks.trade_reader import TradeReader
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
-from tests.fakes.deployment import RunningFlow, hub_client, running_flow
+from tests.fakes.deployment import HubClient, RunningFlow, free_port, hub_client, running_flow
 from tests.fakes.recordings import recording
+from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +27,18 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SPEED = 12.0
 KILLS = 10
 LONGEST_LIFE_S = 3.0
+PATIENCE_S = 240
 TIMES_OF_WRITING = ("_id", "created_at", "updated_at", "expires_at")
+
+Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
+
+
+@contextlib.contextmanager
+def playing() -> Iterator[ThreadedExchange]:
+    """The recording; once begun it goes on whether anybody listens or not, and REST serves what nobody heard."""
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
+        yield exchange
 
 
 def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
@@ -49,6 +62,15 @@ def recovering(folder: Path) -> tuple[str, ...]:
     return ("-r", str(folder / "recovery"), "-s", "1", "-b", "0")
 
 
+async def begun(exchange: ThreadedExchange, client: HubClient) -> None:
+    """Lets the recording begin, and waits until the first trades are seen: before them nobody knows of a gap."""
+    await client.subscribe("Status", "Trade")
+    await client.until_live(1)
+    exchange.resume()
+    for symbol in SYMBOLS:
+        await client.until(lambda m, symbol=symbol: m["type"] == "Trade" and m["data"]["symbol"] == symbol)
+
+
 def candles_of(mongod_uri: str, database: str) -> list[dict[str, Any]]:
     """Every document, without the times of writing, in the order of its key."""
     with MongoClient[dict[str, Any]](mongod_uri) as client:
@@ -61,70 +83,49 @@ def trades_of(folder: Path) -> dict[str, pl.DataFrame]:
         return {symbol: reader.trades(symbol, 0, 2 << 42) for symbol in reader.symbols()}
 
 
-async def until_complete(folder: Path, mongod_uri: str, last_ids: dict[str, int]) -> None:
-    """Returns when the last trade of each symbol is stored, and every closed candle has its proof."""
+async def until_played(folder: Path, mongod_uri: str, exchange: ThreadedExchange) -> None:
+    """Waits until the recording has ended, its last trades are stored, and every closed candle has its proof."""
+    await asyncio.to_thread(exchange.wait_finished, PATIENCE_S)
+    with contextlib.closing(Witness(exchange.rest_url)) as witness:
+        newest = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
 
     def is_complete() -> bool:
-        with TradeReader(folder / "trades" / "binance") as reader:
-            if any(reader.last_id(symbol) != last_id for symbol, last_id in last_ids.items()):
-                return False
+        if any(last_stored(folder / "trades" / "binance", symbol) != newest[symbol] for symbol in SYMBOLS):
+            return False
         closed = [document for document in candles_of(mongod_uri, folder.name) if document["is_closed"]]
         return all(document["proof"] or document["status"] == "venue" for document in closed)
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(PATIENCE_S):
         while not await asyncio.to_thread(is_complete):
             await asyncio.sleep(0.2)
 
 
-def last_aggregates(exchange: ThreadedExchange) -> dict[str, int]:
-    """The newest id of each symbol, as the exchange tells anybody."""
-
-    def newest(symbol: str) -> int:
-        parameters: dict[str, Any] = {"symbol": symbol, "limit": 1}
-        [row] = httpx.get(f"{exchange.rest_url}/api/v3/aggTrades", params=parameters).json()
-        last_id: int = row["a"]
-        return last_id
-
-    return {symbol: newest(symbol) for symbol in SYMBOLS}
+async def ended(folder: Path, mongod_uri: str, exchange: ThreadedExchange, flow: RunningFlow) -> Stored:
+    """Plays to the end, ends the flow, and gives what the stores hold."""
+    await until_played(folder, mongod_uri, exchange)
+    assert await flow.stop() == 0, flow.said()
+    return candles_of(mongod_uri, folder.name), trades_of(folder)
 
 
-async def played(folder: Path, mongod_uri: str, *, kills: int) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
-    """Plays the recording to its end, killing the flow so many times, and gives what the stores hold then. The exchange
-    goes on meanwhile, and serves over REST what nobody listened to.
-    """
+async def played(folder: Path, mongod_uri: str, *, kills: int) -> Stored:
+    """Plays the whole recording, killing the flow so many times."""
     folder.mkdir()
     prepare(folder / "recovery")
     chance = random.Random(7)
-    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
-    with exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
+    with playing() as exchange:
         settings = settings_for(folder, exchange, mongod_uri)
         async with running_flow(folder, *recovering(folder), **settings) as flow, hub_client(flow.hub_url) as client:
-            await client.subscribe("Status", "Trade")
-            await client.until_live(1)
-            exchange.resume()
-            for symbol in SYMBOLS:  # the first trades are no gap to anybody, so they must have been seen
-                await client.until(lambda m, symbol=symbol: m["type"] == "Trade" and m["data"]["symbol"] == symbol)
-            if kills:
-                await asyncio.sleep(chance.uniform(1.5, LONGEST_LIFE_S))
-                await flow.kill()
-            else:
+            await begun(exchange, client)
+            if not kills:
                 return await ended(folder, mongod_uri, exchange, flow)
+            await asyncio.sleep(chance.uniform(1.5, LONGEST_LIFE_S))
+            await flow.kill()
         for _ in range(kills - 1):
             async with running_flow(folder, *recovering(folder), **settings) as flow:
                 await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
                 await flow.kill()
         async with running_flow(folder, *recovering(folder), **settings) as flow:
             return await ended(folder, mongod_uri, exchange, flow)
-
-
-async def ended(
-    folder: Path, mongod_uri: str, exchange: ThreadedExchange, flow: RunningFlow
-) -> tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]:
-    """Waits for the end of the recording, ends the flow, and gives what the stores hold."""
-    await asyncio.to_thread(exchange.wait_finished, 240)
-    await until_complete(folder, mongod_uri, last_aggregates(exchange))
-    assert await flow.stop() == 0, flow.said()
-    return candles_of(mongod_uri, folder.name), trades_of(folder)
 
 
 def same(ours: Any, theirs: Any) -> bool:
@@ -159,3 +160,30 @@ async def test_killed_at_random_moments_nothing_is_lost(mongod_uri: str, tmp_pat
     assert differences(candles, disturbed_candles) == []
     for symbol in SYMBOLS:
         assert_frame_equal(disturbed_trades[symbol], trades[symbol])
+
+
+async def test_a_state_written_by_one_worker_is_resumed_by_two_processes(mongod_uri: str, tmp_path: Path) -> None:
+    folder, second = tmp_path / "grown", tmp_path / "second"
+    folder.mkdir()
+    second.mkdir()
+    prepare(folder / "recovery")
+    with playing() as exchange, contextlib.closing(Witness(exchange.rest_url)) as witness:
+        settings = settings_for(folder, exchange, mongod_uri)
+        async with running_flow(folder, *recovering(folder), **settings) as flow, hub_client(flow.hub_url) as client:
+            await begun(exchange, client)
+            await asyncio.sleep(LONGEST_LIFE_S)
+            await flow.kill()
+        cluster = ("-a", f"127.0.0.1:{free_port()};127.0.0.1:{free_port()}")
+        async with (
+            running_flow(folder, *recovering(folder), "-i", "0", *cluster, **settings) as flow,
+            running_flow(second, *recovering(folder), "-i", "1", *cluster, **settings) as other,
+        ):
+            await until_played(folder, mongod_uri, exchange)
+            codes = await asyncio.gather(flow.stop(), other.stop())
+            assert list(codes) == [0, 0], flow.said() + other.said()
+        for symbol in SYMBOLS:
+            trades = trades_of(folder)[symbol]
+            assert trades["id"].to_list() == list(range(trades["id"][0], witness.newest_id(symbol) + 1))
+            klines = witness.klines(symbol, "1m", trades["time"][0] // 60_000 * 60_000)
+            assert len(klines) == 11
+            assert disagreements(stored_candles(mongod_uri, folder.name, symbol, "1m"), klines) == []

@@ -144,7 +144,7 @@ async def test_messages_that_are_lost_repeated_swapped_late_or_broken(mongod_uri
 async def test_lines_that_are_cut_dead_or_silent(mongod_uri: str, tmp_path: Path) -> None:
     folder = tmp_path / "lines"
     folder.mkdir()
-    async with stage(folder, mongod_uri) as playing:
+    async with stage(folder, mongod_uri, speed=20.0) as playing:
         playing.exchange.inject(faults.Drop())
         await playing.heard("disconnect")
         await playing.heard("reconnect")
@@ -242,7 +242,9 @@ async def test_a_trade_store_whose_disk_is_full(mongod_uri: str, tmp_path: Path)
 def small_disk(path: Path) -> Iterator[None]:
     """A file system of 64 MB."""
     path.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(path)], check=False, capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"a small file system cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:

@@ -35,6 +35,11 @@ class Witness:
         newest: int = row["a"]
         return newest
 
+    def newer_than(self, symbol: str, last_fill: int) -> list[dict[str, Any]]:
+        """The newest aggregates, as told, whose fills are all newer than one."""
+        rows = self._get("/api/v3/aggTrades", symbol=symbol, limit=PAGE)
+        return [row for row in rows if row["f"] > last_fill]
+
     def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
         """`(id, time, price, quantity, buyer is maker)` of all from an id on."""
         rows: list[tuple[Any, ...]] = []
@@ -48,20 +53,26 @@ class Witness:
     def klines(self, symbol: str, timeframe: str, start_ms: int) -> list[Kline]:
         """Closed klines from a time on, without ids."""
         rows = self._get("/api/v3/klines", symbol=symbol, interval=timeframe, startTime=start_ms, limit=PAGE)
-        return [
-            Kline(
-                symbol=symbol, timeframe=timeframe, event_time=row[6], open_time=row[0], open=float(row[1]),
-                high=float(row[2]), low=float(row[3]), close=float(row[4]), volume=float(row[5]),
-                quote_volume=float(row[7]), trades=row[8], taker_buy_volume=float(row[9]),
-                taker_buy_quote_volume=float(row[10]), first_id=-1, last_id=-1, is_closed=True,
-            )
-            for row in rows[:-1]
-        ]  # fmt: skip
+        return [_kline(symbol, timeframe, row) for row in rows[:-1]]
+
+    def running_kline(self, symbol: str, timeframe: str) -> Kline:
+        """The running one."""
+        [row] = self._get("/api/v3/klines", symbol=symbol, interval=timeframe, limit=1)
+        return _kline(symbol, timeframe, row)
 
     def state(self) -> dict[str, Any]:
         """What the control endpoint tells."""
         state: dict[str, Any] = self._get("/control/state")
         return state
+
+
+def _kline(symbol: str, timeframe: str, row: list[Any]) -> Kline:
+    return Kline(
+        symbol=symbol, timeframe=timeframe, event_time=row[6], open_time=row[0], open=float(row[1]),
+        high=float(row[2]), low=float(row[3]), close=float(row[4]), volume=float(row[5]),
+        quote_volume=float(row[7]), trades=row[8], taker_buy_volume=float(row[9]),
+        taker_buy_quote_volume=float(row[10]), first_id=-1, last_id=-1, is_closed=True,
+    )  # fmt: skip
 
 
 def stored_trades(store: Path, symbol: str) -> list[tuple[Any, ...]]:

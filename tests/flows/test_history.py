@@ -83,3 +83,10 @@ async def test_what_cannot_be_had_says_why_and_the_other_timeframes_follow() -> 
     assert [(history.timeframe, history.error) for history in failed] == [("1m", "no network"), ("5m", "no network")]
     [broken] = await desk(Venue(), BrokenStore()).answer(HistoryAsk("BTCUSDT", ("1m",), NOW))
     assert (broken.klines, broken.error) == ([], "the server is away")
+
+
+async def test_a_span_is_fetched_as_it_is_wanted() -> None:
+    venue = Venue()
+    start, end = BEGIN + 3 * MINUTE + 1, BEGIN + 9 * MINUTE
+    await desk(venue, Store([candle(4)])).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", start, end))
+    assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[4, 8]]

@@ -58,7 +58,7 @@ def test_a_wrong_setting_is_named(sections: dict[str, Any], says: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("MARKETFLOW_FEED__SYMBOLZ", "is no setting"), ("MARKETFLOW_FED__SYMBOLS", "sections are feed, mongo")],
+    [("MARKETFLOW_FEED__SYMBOLZ", "is no setting"), ("MARKETFLOW_FED__SYMBOLS", "sections are feed, rest, mongo")],
 )
 def test_an_unknown_variable_is_named(name: str, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "1")

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from flows.asks import AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
-from flows.model import Candle, Disconnected, Incident, Kline, Proven
+from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted
 from flows.operators.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
 from tests.fakes.candles import BEGIN, candle, kline_like
 
@@ -51,7 +51,7 @@ def test_a_kline_that_was_there_first_proves_the_candle_as_it_is_published() -> 
 def test_a_kline_that_comes_later_proves_what_is_published() -> None:
     machine = reconciler()
     assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "")]
-    assert machine.on_events([kline_like(candle())], NOW) == [Proven(candle(proof="equal"))]
+    assert machine.on_events([kline_like(candle())], NOW) == [Recorded(candle(proof="equal"))]
     assert machine.on_events([kline_like(candle())], NOW) == []
 
 
@@ -175,7 +175,8 @@ def test_live_candles_wait_for_their_history() -> None:
     assert machine.on_events(candle(5), NOW) == []
     history = History("1m", [rest(candle(number)) for number in range(3, 6)], {})
     out = machine.on_answer(ask, [history], NOW)
-    assert [(c.open_time - BEGIN, c.status) for c in out] == [
+    candles = [item.candle if isinstance(item, Recorded) else item for item in out]
+    assert [(c.open_time - BEGIN, c.status) for c in candles] == [
         (3 * MINUTE, "venue"), (4 * MINUTE, "venue"), (5 * MINUTE, "forming"), (5 * MINUTE, "final"),
     ]  # fmt: skip
     assert len(machine.on_events(candle(6), NOW)) == 1
@@ -195,7 +196,7 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
         )
     }
     out = machine.on_answer(ask, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
-    candles = [item.candle if isinstance(item, Proven) else item for item in out if not isinstance(item, Incident)]
+    candles = [item.candle if isinstance(item, Recorded) else item for item in out if not isinstance(item, Incident)]
     past = [item for item in candles if item.open_time < BEGIN + 9 * MINUTE]
     assert [((i.open_time - BEGIN) // MINUTE, i.revision, i.proof) for i in past] == [
         (1, 0, "equal"), (3, 2, ""), (4, 0, ""), (5, 1, "ours wrong"),
@@ -228,3 +229,28 @@ def test_a_restart_goes_on_where_it_was() -> None:
     assert again.on_events(candle(0), at(0)) == []
     assert again.on_timer(at(0)) == [KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN, checks=True)]
     assert versions(again.on_events(candle(0, trades=43), at(0))) == [(1, "final", "")]
+
+
+def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
+    machine = asking()
+    machine.on_events(candle(8), at(0))
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(1))
+    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 1, forced="r1")
+    stored = {candle(6).open_time: candle(6, proof="equal"), candle(7).open_time: candle(7, close=3.0)}
+    history = History("1m", [rest(candle(number)) for number in range(5, 9)], stored)
+    *rows, report = machine.on_answer(ask, [history], at(2))
+    changed = [row.candle for row in rows if isinstance(row, Recorded)]
+    assert [((c.open_time - BEGIN) // MINUTE, c.revision, c.status, c.proof) for c in changed] == [
+        (5, 0, "venue", ""), (7, 1, "venue", "ours wrong"), (8, 0, "final", "equal"),
+    ]  # fmt: skip
+    assert report == Refreshed("r1", "4 candles fetched: 2 written, 1 confirmed, the others were known to be right")
+
+
+def test_a_refresh_that_cannot_be_done_says_why() -> None:
+    machine = asking()
+    [unknown] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("7m",)), at(1))
+    assert (unknown.failed, unknown.report) == (True, "7m is not built here")
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r2"), at(1))
+    *_, failed = machine.on_answer(ask, AskError("no network"), at(2))
+    assert (failed.request, failed.failed) == ("r2", True)
+    assert "no network" in failed.report

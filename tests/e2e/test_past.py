@@ -1,0 +1,153 @@
+"""What a start finds: a period that is half over, a store that lacks the past, somebody who wants it fetched again."""
+
+import asyncio
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import AsyncMongoClient
+
+from flows.model import timeframe_ms
+from flows.operators.verdict import differing_fields, is_same
+from sinks.requests import Petitioner, Request, Work
+from sources.replay.tapes import load_tapes
+from sources.replay.threaded import exchange_in_thread
+from tests.fakes.deployment import HubClient, hub_client, running_flow
+from tests.fakes.recordings import recording
+from tests.fakes.witness import Witness, disagreements, stored_candles
+
+pytestmark = pytest.mark.e2e
+
+TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
+BEGIN = 1_723_161_255_208
+MIDNIGHT = 1_723_161_600_000
+"""In the middle of the recording: every timeframe closes."""
+SPEED = 20.0
+PATIENCE_S = 60
+
+
+def settings_for(folder: Path, exchange: Any, mongod_uri: str) -> dict[str, Any]:
+    return {
+        "feed__origin": "replay",
+        "feed__symbols": ["BTCUSDT"],
+        "feed__streams": ["aggTrade", "kline"],
+        "feed__ws_url": exchange.ws_url,
+        "feed__rest_url": exchange.rest_url,
+        "feed__proof_grace_ms": 500,
+        "feed__request_pause_ms": 0,
+        "mongo__uri": mongod_uri,
+        "mongo__database": folder.name,
+        "trades__path": str(folder / "trades"),
+        "hub__rate": 1_000,
+    }
+
+
+def forming_of(client: HubClient) -> dict[str, dict[str, Any]]:
+    """The newest forming candle of each timeframe that the client was told."""
+    found: dict[str, dict[str, Any]] = {}
+    for message in client.messages:
+        if message["type"] == "Candle":
+            found[message["data"]["timeframe"]] = message["data"]
+    return found
+
+
+async def test_a_start_in_the_middle_of_a_period_is_right_from_the_first_candle(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with (
+        exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,
+        contextlib.closing(Witness(exchange.rest_url)) as witness,
+    ):
+        while witness.state()["now"] < BEGIN + 100_000:
+            await asyncio.sleep(0.05)
+        settings = settings_for(tmp_path, exchange, mongod_uri)
+        async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+            await client.subscribe("Candle", "ChartUpdate", "Incident")
+            while forming_of(client).keys() != set(TIMEFRAMES):
+                await client.until(lambda message: message["type"] == "Candle")
+            exchange.pause()
+            rows = {name: witness.running_kline("BTCUSDT", name) for name in TIMEFRAMES}
+            with contextlib.suppress(TimeoutError):  # what is on its way when the exchange stands still
+                async with asyncio.timeout(1):
+                    await client.until(lambda _: False)
+            for name, kline in rows.items():
+                candle = forming_of(client)[name]["candle"]
+                newer = witness.newer_than("BTCUSDT", candle["last_id"])  # traded, and not sent yet
+                assert len(newer) < 10
+                prices = [float(row["p"]) for row in newer]
+                assert (candle["open"], candle["status"]) == (kline.open, "forming"), name
+                assert max([candle["high"], *prices]) == kline.high, name
+                assert min([candle["low"], *prices]) == kline.low, name
+                assert (prices[-1] if prices else candle["close"]) == kline.close, name
+                assert candle["trades"] + sum(row["l"] - row["f"] + 1 for row in newer) == kline.trades, name
+                assert is_same(candle["volume"] + sum(float(row["q"]) for row in newer), kline.volume), name
+            assert {m["data"]["candle"]["status"] for m in client.messages if m["type"] == "Candle"} == {"forming"}
+            assert client.of_type("ChartUpdate") == []  # the past is for the store alone
+            exchange.resume()
+            await asyncio.to_thread(exchange.wait_finished, PATIENCE_S)
+            assert await flow.stop() == 0, flow.said()
+        for name in TIMEFRAMES:
+            length = timeframe_ms(name)
+            [last] = [
+                candle
+                for candle in stored_candles(mongod_uri, tmp_path.name, "BTCUSDT", name)
+                if candle.open_time == MIDNIGHT - length
+            ]
+            [kline] = [k for k in witness.klines("BTCUSDT", name, MIDNIGHT - length) if k.open_time == last.open_time]
+            assert differing_fields(last, kline) == []
+            assert (last.status, last.proof) == ("final", "equal")
+
+
+async def test_the_past_is_fetched_compared_and_fetched_again_on_demand(mongod_uri: str, tmp_path: Path) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    database = tmp_path.name
+    with (
+        exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,
+        contextlib.closing(Witness(exchange.rest_url)) as witness,
+    ):
+        settings = settings_for(tmp_path, exchange, mongod_uri)
+        async with (
+            running_flow(tmp_path, **settings, feed__kline_limit=40) as flow,
+            hub_client(flow.hub_url) as client,
+            AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo,
+        ):
+            await client.subscribe("Candle")
+            await client.until(lambda message: message["type"] == "Candle")
+
+            def past(timeframe: str) -> list[tuple[int, list[str]]]:
+                start = BEGIN // timeframe_ms(timeframe) * timeframe_ms(timeframe) - 40 * timeframe_ms(timeframe)
+                klines = [k for k in witness.klines("BTCUSDT", timeframe, start) if k.open_time < MIDNIGHT - 900_000]
+                assert len(klines) > 30
+                return disagreements(stored_candles(mongod_uri, database, "BTCUSDT", timeframe), klines)
+
+            for timeframe in ("15m", "1h", "4h", "1d"):
+                assert await asyncio.to_thread(past, timeframe) == []
+            hours = [c for c in stored_candles(mongod_uri, database, "BTCUSDT", "1h") if c.is_closed]
+            assert {candle.status for candle in hours} == {"venue"}
+            collection = mongo[database]["market_data"]
+            await collection.delete_one({"timeframe": "1h", "open_time": hours[5].open_time})
+            await collection.update_one(
+                {"timeframe": "1h", "open_time": hours[9].open_time}, {"$set": {"close": 1.0, "status": "final"}}
+            )
+            petitioner = Petitioner(mongo[database])
+            asked = await petitioner.ask(Work("refresh", "binance", "BTCUSDT"))
+            done = await finished(petitioner, asked)
+            assert done.state == "done", done.report
+            assert await asyncio.to_thread(past, "1h") == []
+            assert "2 written" in done.report
+            other = await finished(petitioner, await petitioner.ask(Work("refresh", "binance", "BTCUSDT", "7m")))
+            assert (other.state, other.report) == ("failed", "7m is not built here")
+            assert await flow.stop() == 0, flow.said()
+
+
+async def finished(petitioner: Petitioner, request: Request) -> Request:
+    """The request when it is done or has failed."""
+    async with asyncio.timeout(PATIENCE_S):
+        while request.state in ("open", "running"):
+            await asyncio.sleep(0.1)
+            found = await petitioner.request(request.id)
+            assert found is not None
+            request = found
+    return request
