@@ -16,6 +16,7 @@ from flows.clock import Now
 from flows.model import BookDelta, BookSnapshot, BookTicker, BookView, Disconnected, Incident, Instrument, Level
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
+from flows.operators.parse import Batch, LineNews
 
 LINE = "public"
 """The line that carries books."""
@@ -44,6 +45,18 @@ class BookPolicy(NamedTuple):
     """Time between two audits."""
     audit_least_share: float = 0.95
     """Less than this share of equal levels, and the book was wrong."""
+
+
+def book_events(items: list[Any]) -> list[tuple[str, Any]]:
+    """What books are kept from, by instrument: differences, best bid and ask, and cuts of the line."""
+    out: list[tuple[str, Any]] = []
+    for item in items:
+        if type(item) is Batch:
+            if isinstance(item.events[0], BookDelta | BookTicker):
+                out.append((item.key, item.events))
+        elif type(item) is LineNews and isinstance(item.event, Disconnected):
+            out.append((item.key, item.event))
+    return out
 
 
 class BookKeeper:

@@ -23,6 +23,7 @@ RETRY_MIN_MS = 1_000
 """First delay before klines are asked for again; doubles with each failure."""
 MOST_DOUBLINGS = 6
 """The longest delay is so many times doubled."""
+MINUTE_MS = 60_000
 TOLERANCE = 1e-9
 """Relative difference of two volumes that are the same number, printed and summed."""
 
@@ -252,6 +253,11 @@ class DayStats:
         ]
 
 
+def minutes_of(timeframes: tuple[str, ...]) -> str:
+    """The shortest timeframe of a minute or more, or the longest of all that are shorter; they are sorted."""
+    return next((name for name in timeframes if timeframe_ms(name) >= MINUTE_MS), timeframes[-1])
+
+
 class Minutely:
     """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
 
@@ -263,7 +269,7 @@ class Minutely:
         return [stats for stats in items if self._is_first(stats)]
 
     def _is_first(self, stats: Stats24h) -> bool:
-        key, minute = (stats.venue, stats.symbol), stats.time // 60_000
+        key, minute = (stats.venue, stats.symbol), stats.time // MINUTE_MS
         is_first = stats.complete and minute > self._minutes.get(key, -1)
         if is_first:
             self._minutes[key] = minute

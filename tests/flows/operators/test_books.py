@@ -19,13 +19,17 @@ from flows.model import (
     BookView,
     Disconnected,
     Incident,
+    MarketEvent,
+    Pulse,
     RawFrames,
     Subscribed,
 )
-from flows.operators.books import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy
+from flows.operators.books import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
+from flows.operators.parse import Batch, LineNews
 from sources.binance.parse import BinanceParser
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
 from tests.fakes.recordings import recording
+from tests.fakes.trades import trade
 
 AUDIT_MS = 600_000
 ASK = BookAsk(SYMBOL, 1_000)
@@ -95,6 +99,14 @@ class Kept:
 
 def only(kind: type, out: list[Any]) -> list[Any]:
     return [item for item in out if isinstance(item, kind)]
+
+
+def test_books_are_kept_from_differences_quotes_and_cuts_of_the_line() -> None:
+    deltas: list[MarketEvent] = [*ExchangeBook().deltas(1)]
+    quotes: list[MarketEvent] = [BookTicker(SYMBOL, 7, 1.0, 2.0, 3.0, 4.0)]
+    others = [Batch("k", [trade(1, 0, 1.0)]), LineNews("k", Subscribed("public", (SYMBOL,), ())), CUT, Pulse()]
+    taken = book_events([Batch("k", deltas), *others, Batch("k", quotes), LineNews("k", CUT)])
+    assert taken == [("k", deltas), ("k", quotes), ("k", CUT)]
 
 
 # --- coming up ---

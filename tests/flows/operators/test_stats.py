@@ -10,7 +10,7 @@ from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, Trade
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.sequence import Sequencer
-from flows.operators.stats import DayStats, Minutely
+from flows.operators.stats import DayStats, Minutely, minutes_of
 from tests.fakes.candles import BEGIN, candle, forming, kline_like
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 
@@ -263,6 +263,15 @@ def test_what_does_not_end_with_the_same_trade_or_lacks_something_is_not_compare
     assert followed.take(ticker(stats, last_id=1_021, volume=1.0)) == []
     followed.wake()
     assert followed.take(ticker(stats, volume=1.0)) == []
+
+
+@pytest.mark.parametrize(
+    ("timeframes", "minutes"), [(("1m", "5m"), "1m"), (("1s", "1m", "1h"), "1m"), (("5m",), "5m"), (("1s", "5s"), "5s")]
+)
+def test_the_shortest_timeframe_of_a_minute_or_more_makes_the_minutes(
+    timeframes: tuple[str, ...], minutes: str
+) -> None:
+    assert minutes_of(timeframes) == minutes
 
 
 # --- kept ---
