@@ -14,7 +14,21 @@ from msgspec import Struct
 
 from flows.clock import FeedClock, monotonic_ms
 from flows.machine import AskRunner, machine, refuse_asks
-from flows.model import Candle, FeedStatus, Incident, Instrument, Recorded, Refreshed, Rejected, Ticker, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FeedStatus,
+    Incident,
+    Instrument,
+    Recorded,
+    Refreshed,
+    Rejected,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
+from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
 from flows.operators.gather import Gather
@@ -23,8 +37,9 @@ from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.reconcile import Reconciler
 from flows.operators.sequence import Sequencer
+from flows.operators.stats import DayStats, Minutely, minutes_of
 from flows.operators.validate import Validate
-from flows.settings import Feed
+from flows.settings import Books, Feed
 
 
 class Sinks(Struct, frozen=True):
@@ -46,9 +61,10 @@ def market_flow(
     sinks: Sinks,
     clock: FeedClock | None = None,
     runner: AskRunner | None = None,
+    books: Books = Books(),  # noqa: B008 - it is frozen
 ) -> Dataflow:
-    """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched. Step ids are part
-    of the contract: recovered state is found by them.
+    """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched, and there are no
+    books and no statistics. Step ids are part of the contract: recovered state is found by them.
     """
     clock = clock or FeedClock()
     flow = Dataflow("marketflow")
@@ -63,11 +79,28 @@ def market_flow(
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
     news = op.flat_map_batch("news", valid, News(feed.venue, clock))
-    incidents = op.merge("incidents", only("amiss", traded, Incident), _of_type("outages", news, Incident))
+    stored: list[Stream[Any]] = [candles, proofs]
+    told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
+    amiss: list[Stream[Any]] = [only("amiss", traded, Incident), _of_type("outages", news, Incident)]
+    if runner:
+        # a clock of its own: that of the candles is never ahead of trades that are still held
+        quoted = op.flat_map_batch("book_events", valid, book_events)
+        kept = machine("books", quoted, partial(_book, books=books), FeedClock(), runner)
+        tickers = op.flat_map_batch("tickers", news, partial(_tickers, feed.venue))
+        minutes = op.flat_map_batch("minutes", traded, partial(_minutes, minutes_of(feed.timeframes)))
+        day = machine("stats", op.merge("daily", minutes, tickers), partial(_stats, feed=feed), clock, runner)
+        stored.append(op.flat_map_batch("each_minute", only("statistics", day, Stats24h), Minutely()))
+        watched = op.merge("watched", kept, day)
+        told.append(op.flat_map_batch("quotes", watched, _quotes))
+        amiss.append(only("watched_amiss", watched, Incident))
+    incidents = op.merge("incidents", *amiss)
 
     if sinks.candles:
-        stored = op.merge("stored", candles, proofs)
-        op.output("mongodb", op.flat_map_batch("documents", stored, partial(together, "mongodb")), sinks.candles)
+        op.output(
+            "mongodb",
+            op.flat_map_batch("documents", op.merge("stored", *stored), partial(together, "mongodb")),
+            sinks.candles,
+        )
     if sinks.trades:
         op.output("rocksdb", op.flat_map_batch("by_instrument", trades, by_instrument), sinks.trades)
     if sinks.incidents:
@@ -78,8 +111,7 @@ def market_flow(
         op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
         prices = op.flat_map_batch("prices", valid, Prices())
-        told = _of_type("told", news, FeedStatus, Ticker)
-        everything = op.merge("everything", prices, told, trades, candles, incidents)
+        everything = op.merge("everything", prices, *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
 
@@ -114,6 +146,23 @@ def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
     )
 
 
+def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
+    """The order book of one instrument."""
+    policy = BookPolicy(
+        levels=books.levels,
+        every_ms=books.every_ms,
+        depth=books.depth,
+        audit_ms=int(books.audit_s * 1_000),
+        audit_least_share=books.audit_least_share,
+    )
+    return BookKeeper(key, policy=policy)
+
+
+def _stats(key: str, _: Any, *, feed: Feed) -> DayStats:
+    """The 24 hours of one instrument."""
+    return DayStats(key, timeframe=minutes_of(feed.timeframes))
+
+
 def only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
     """The values of one type, without their keys."""
     return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) is kind])
@@ -132,6 +181,18 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
 def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
     """Candles that are for the store alone."""
     return [value.candle for _, value in items if type(value) is Recorded]
+
+
+def _tickers(venue: str, items: list[Any]) -> list[tuple[str, Ticker]]:
+    return [(Instrument(venue, item.symbol).key, item) for item in items if isinstance(item, Ticker)]
+
+
+def _minutes(timeframe: str, items: list[tuple[str, Any]]) -> list[tuple[str, Candle]]:
+    return [keyed for keyed in items if type(keyed[1]) is Candle and keyed[1].timeframe == timeframe]
+
+
+def _quotes(items: list[tuple[str, Any]]) -> list[Any]:
+    return [value for _, value in items if isinstance(value, BookView | BookTicker | Stats24h)]
 
 
 def together(key: str, items: list[Any]) -> list[tuple[str, Any]]:

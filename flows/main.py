@@ -78,6 +78,7 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         parser=BinanceParser(venue),
         feed=feed,
         runner=open_desk(settings),
+        books=settings.books,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
             if mongo and documents

@@ -208,6 +208,29 @@ class Trades(Section):
     """Seconds older than this are merged into minutes."""
 
 
+class Books(Section):
+    """Order books, of the symbols whose `depth` stream is subscribed."""
+
+    levels: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Levels a side that clients get."""
+    every_ms: Annotated[int, Field(ge=0)] = 100
+    """Least time between two views of a book; best bid and ask do not wait for it."""
+    depth: Literal[100, 500, 1_000] = 500
+    """Levels a side that a snapshot is asked for, and that are kept; more cost more of the request weight."""
+    audit_s: Seconds = 600.0
+    """Time between two comparisons of a book with a fresh snapshot."""
+    audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """A book that has less than this share of the exchange's best 100 levels was wrong, which is an incident."""
+
+    @model_validator(mode="after")
+    def _no_more_than_known(self) -> Self:
+        if self.levels > self.depth:
+            raise ValueError(
+                f"levels {self.levels} are more than depth {self.depth}: no more are known than are asked for"
+            )
+        return self
+
+
 class Hub(Section):
     """The WebSocket broadcast."""
 
@@ -291,7 +314,7 @@ class Backfill(Section):
     source: str = "archive"
     """`archive`: the exchange's public files, downloaded. Or a folder that holds such files, in any order."""
     kinds: tuple[Literal["trades", "klines"], ...] = ("trades", "klines")
-    """Trades make candles and fill the trade store; klines prove them, or take their place where there are none."""
+    """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
     archive_url: str = "https://data.binance.vision/data"
     """Address of the public files."""
     cache: Path = Path("data/archive")
@@ -331,6 +354,7 @@ class Settings(BaseSettings):
     rest: Rest = Rest()
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
+    books: Books = Books()
     hub: Hub = Hub()
     api: Api = Api()
     replay: Replay = Replay()

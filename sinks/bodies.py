@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Ticker, TradeBatch
+from flows.model import BookTicker, BookView, Candle, FeedStatus, Incident, MarketData, Stats24h, Ticker, TradeBatch
 
 
 def iso_utc(time_ms: int) -> str:
@@ -238,23 +238,97 @@ class TickerBody(Struct, frozen=True, gc=False):
         )
 
 
-class OrderBookBody(Struct, frozen=True):
-    """The best levels, best first, each `[price, quantity]`; an empty side is an empty list."""
+class StatsBody(Struct, frozen=True, gc=False):
+    """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
+
+    symbol: str
+    open_time: str
+    open: float
+    high: float
+    low: float
+    last: float
+    volume: float
+    quote_volume: float
+    change: float
+    change_percent: float
+    weighted_average: float
+    trades: int
+    complete: bool
+    timestamp: str
+
+    @classmethod
+    def of(cls, item: Stats24h) -> "StatsBody":
+        """From the model."""
+        return cls(
+            item.symbol,
+            iso_utc(item.open_time),
+            item.open,
+            item.high,
+            item.low,
+            item.last,
+            item.volume,
+            item.quote_volume,
+            item.change,
+            item.change_percent,
+            item.weighted_average,
+            item.trades,
+            item.complete,
+            iso_utc(item.time),
+        )
+
+
+class BookTickerBody(Struct, frozen=True, gc=False):
+    """Best bid and ask; on an empty side price and quantity are 0.0."""
 
     symbol: str
     update_id: int
-    bids: list[tuple[float, float]]
-    asks: list[tuple[float, float]]
+    bid_price: float
+    bid_quantity: float
+    ask_price: float
+    ask_quantity: float
     timestamp: str | None
 
     @classmethod
-    def of(cls, item: BookTicker) -> "OrderBookBody":
-        """From the best bid and ask; the timestamp is null where the venue does not say."""
+    def of(cls, item: BookTicker) -> "BookTickerBody":
+        """From the model; the timestamp is null where the venue does not say."""
         return cls(
             item.symbol,
             item.update_id,
-            [(item.bid_price, item.bid_quantity)] if item.bid_price else [],
-            [(item.ask_price, item.ask_quantity)] if item.ask_price else [],
+            item.bid_price,
+            item.bid_quantity,
+            item.ask_price,
+            item.ask_quantity,
+            iso_utc(item.event_time) if item.event_time else None,
+        )
+
+
+class OrderBookBody(Struct, frozen=True):
+    """The best levels, best first, each `[price, quantity]`; an empty side is an empty list. Unless `synced`, the book
+    is not known to be the exchange's, and has no levels.
+    """
+
+    symbol: str
+    synced: bool
+    update_id: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    spread: float | None
+    mid: float | None
+    imbalance: float | None
+    timestamp: str | None
+
+    @classmethod
+    def of(cls, item: BookView) -> "OrderBookBody":
+        """From the model; the timestamp is null where the venue does not say."""
+        return cls(
+            item.symbol,
+            item.synced,
+            item.update_id,
+            item.bids,
+            item.asks,
+            item.spread,
+            item.mid,
+            item.imbalance,
             iso_utc(item.event_time) if item.event_time else None,
         )
 

@@ -11,9 +11,9 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from flows.clock import monotonic_ms
-from flows.model import Candle, Incident
+from flows.model import Candle, Incident, Stats24h
 
-Storable: TypeAlias = Candle | Incident
+Storable: TypeAlias = Candle | Incident | Stats24h
 
 
 class Loss(Struct):
@@ -32,9 +32,9 @@ class Loss(Struct):
 class CandleBuffer:
     """Holds at most `capacity` candles and incidents, counting those being written. Nobody ever waits for room.
 
-    Closed candles and incidents are due at once, in the order in which they came; forming ones all together, every
-    `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version will follow; when
-    there are none, the oldest of the others, which are counted as losses.
+    Closed candles, incidents and statistics are due at once, in the order in which they came; forming ones all
+    together, every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version
+    will follow; when there are none, the oldest of the others, which are counted as losses, but for statistics.
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
@@ -91,6 +91,8 @@ class CandleBuffer:
                 return
 
     def _lose(self, item: Storable) -> None:
+        if isinstance(item, Stats24h):
+            return  # the next minute has its own
         is_candle = isinstance(item, Candle)
         time = item.open_time if isinstance(item, Candle) else item.begin
         place = item.venue, item.symbol

@@ -1,4 +1,4 @@
-"""Candles and incidents in MongoDB: the collections, their indexes, and bulk writes that can be repeated.
+"""Candles, statistics and incidents in MongoDB: the collections, their indexes, and bulk writes that can be repeated.
 
 Nothing here waits longer than it is told to, and nothing is tried again but what the unique key makes ambiguous.
 """
@@ -16,16 +16,19 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from flows.clock import wall_ms
-from flows.model import Candle, Incident
+from flows.model import Candle, Incident, Stats24h
 from sinks.candle_buffer import Storable
 from sinks.documents import (
     INCIDENTS,
     INDEXES,
     MARKET_DATA,
+    MARKET_STATS,
     candle_document,
     candle_upsert,
     incident_document,
     incident_upsert,
+    stats_document,
+    stats_upsert,
 )
 
 log = structlog.get_logger(__name__)
@@ -45,6 +48,8 @@ class Stored(Struct):
     forming: int = 0
     """Forming versions that are."""
     incidents: int = 0
+    statistics: int = 0
+    """Minutes of an instrument."""
     already_newer: int = 0
     """Versions of which the store has the same or a newer one."""
     misfits: int = 0
@@ -90,6 +95,8 @@ class CandleStore:
         try:
             if isinstance(item, Candle):
                 bson.encode(candle_document(item, now_ms=0, retention_days=self._retention_days))
+            elif isinstance(item, Stats24h):
+                bson.encode(stats_document(item, now_ms=0, retention_days=self._retention_days))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -101,12 +108,21 @@ class CandleStore:
         now_ms = wall_ms()
         candles = [item for item in items if isinstance(item, Candle)]
         incidents = [item for item in items if isinstance(item, Incident)]
+        statistics = [item for item in items if isinstance(item, Stats24h)]
         upserts = [candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_days) for candle in candles]
         newer = self._upsert(MARKET_DATA, upserts)
         self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
+        minutes = [stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_days) for stats in statistics]
+        newer_minutes = self._upsert(MARKET_STATS, minutes)
         closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
         forming = len(candles) - len(newer) - closed
-        return Stored(closed=closed, forming=forming, incidents=len(incidents), already_newer=len(newer))
+        return Stored(
+            closed=closed,
+            forming=forming,
+            incidents=len(incidents),
+            statistics=len(statistics) - len(newer_minutes),
+            already_newer=len(newer) + len(newer_minutes),
+        )
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
         """Returns the places of the operations that found something newer."""

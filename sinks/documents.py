@@ -1,8 +1,8 @@
-"""The documents of the MongoDB store: what a candle and an incident look like there, and how one is written.
+"""The documents of the MongoDB store: what candles, statistics and incidents look like there, and how they are written.
 
-Collection `market_data` holds one document a candle, `incidents` one for everything that went wrong. Times of the
-market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are BSON dates, as MongoDB's TTL needs them.
-Writing anything again changes nothing but `updated_at`.
+Collection `market_data` holds one document a candle, `market_stats` one an instrument and minute, `incidents` one for
+everything that went wrong. Times of the market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are
+BSON dates, as MongoDB's TTL needs them. Writing anything again changes nothing but `updated_at`.
 """
 
 from collections.abc import Mapping
@@ -14,10 +14,12 @@ import msgspec
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
-from flows.model import DAY_MS, Candle, Incident, timeframe_ms
+from flows.model import DAY_MS, Candle, Incident, Stats24h, timeframe_ms
 
 MARKET_DATA = "market_data"
+MARKET_STATS = "market_stats"
 INCIDENTS = "incidents"
+MINUTE_MS = 60_000
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     MARKET_DATA: (
@@ -31,6 +33,10 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
             [("symbol", ASCENDING), ("timeframe", ASCENDING), ("open_time", ASCENDING), ("close_time", ASCENDING)],
             name="span",
         ),
+        IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
+    ),
+    MARKET_STATS: (
+        IndexModel([("venue", ASCENDING), ("symbol", ASCENDING), ("minute", DESCENDING)], name="minute", unique=True),
         IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
     ),
     INCIDENTS: (
@@ -116,6 +122,28 @@ def candle_of(document: Mapping[str, Any]) -> Candle:
 
 
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
+
+
+def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
+    """The document of an instrument's statistics; `minute` is the begin of the minute that they were made in. They are
+    kept as long as the candles of a minute.
+    """
+    days = retention_days.get("1m")
+    return {
+        **msgspec.structs.asdict(stats),
+        "minute": stats.time - stats.time % MINUTE_MS,
+        "updated_at": _date(now_ms),
+        "expires_at": None if days is None else _date(stats.time + days * DAY_MS),
+    }
+
+
+def stats_upsert(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> UpdateOne:
+    """The write of statistics; within a minute the newest stay. Where the stored ones are newer, the unique key refuses
+    it, as with candles.
+    """
+    document = stats_document(stats, now_ms=now_ms, retention_days=retention_days)
+    older = {name: document.pop(name) for name in ("venue", "symbol", "minute")}
+    return UpdateOne({**older, "time": {"$lte": stats.time}}, {"$set": document}, upsert=True)
 
 
 def incident_document(incident: Incident, *, now_ms: int) -> dict[str, Any]:

@@ -18,7 +18,18 @@ from typing import Final
 from msgspec import Struct
 
 from flows.clock import Now
-from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Publishable, Ticker, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FeedStatus,
+    Incident,
+    MarketData,
+    Publishable,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
 from flows.settings import Hub as HubSettings
 from sinks.answers import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
 from sinks.bodies import ChartNews, LineNews, iso_utc
@@ -67,6 +78,8 @@ class Hub:
         self._known = LastKnown()
         self._prices: Pace[str, MarketData] = Pace(1_000 / settings.rate)
         self._newest_price: dict[str, MarketData] = {}
+        self._stats: dict[str, Stats24h] = {}
+        self._best: Pace[str, BookTicker] = Pace(1_000 / settings.rate)
         self._forming: Pace[tuple[str, str], Candle] = Pace(FORMING_MS)
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
@@ -85,19 +98,23 @@ class Hub:
         """Lets out what was held back and whose turn has come."""
         for data in self._prices.take_due(now.local):
             self._emit_price(data, now)
+        for best in self._best.take_due(now.local):
+            self._emit_latest("BookTicker", best, now)
         for candle in self._forming.take_due(now.local):
             self._emit_forming(candle, now)
 
     @property
     def next_turn_ms(self) -> float | None:
         """Local time at which `on_time` has something to do; None: nothing."""
-        turns = [turn for turn in (self._prices.next_turn_ms, self._forming.next_turn_ms) if turn is not None]
-        return min(turns, default=None)
+        paces = self._prices, self._best, self._forming
+        return min((turn for pace in paces if (turn := pace.next_turn_ms) is not None), default=None)
 
     def release(self, now: Now) -> None:
         """Lets out all that is held back, for the end."""
         for data in self._prices.take_all():
             self._emit_price(data, now)
+        for best in self._best.take_all():
+            self._emit_latest("BookTicker", best, now)
         for candle in self._forming.take_all():
             self._emit_forming(candle, now)
 
@@ -117,18 +134,38 @@ class Hub:
                 self._take_candle(item, now)
             case TradeBatch():
                 self._take_trades(item, now)
-            case Ticker():
-                self._known.put(self._emit(Topic("Ticker", item.symbol), item, now, mergeable=True))
-            case BookTicker():
-                self._known.put(self._emit(Topic("OrderBook", item.symbol), item, now, mergeable=True))
+            case Stats24h():
+                self._take_stats(item, now)
+            case BookTicker() | BookView() | Ticker():
+                self._take_quote(item, now)
             case FeedStatus():
                 message = self._emit(Topic("Status"), LineNews(item, self._origin), now)
                 self._known.put(message, line=item.line)
             case Incident():
                 self._emit(Topic("Incident", item.symbol), item, now)
 
+    def _take_quote(self, quote: BookTicker | BookView | Ticker, now: Now) -> None:
+        match quote:
+            case Ticker():
+                self._emit_latest("Ticker", quote, now)
+            case BookView():
+                self._emit_latest("OrderBook", quote, now)
+            case BookTicker() if self._best.offer(quote.symbol, quote, now.local):
+                self._emit_latest("BookTicker", quote, now)
+
+    def _take_stats(self, stats: Stats24h, now: Now) -> None:
+        """Our own statistics take the place of the exchange's in what is said with a price, once they are complete."""
+        symbol = stats.symbol
+        self._emit_latest("Stats", stats, now)
+        self._stats[symbol] = stats
+        if symbol in self._newest_price:
+            self._take_price(self._newest_price[symbol], now)
+
     def _take_price(self, data: MarketData, now: Now) -> None:
         symbol = data.symbol
+        stats = self._stats.get(symbol)
+        if stats is not None and stats.complete:
+            data = _with_stats(data, stats)
         self._newest_price[symbol] = data
         sent = self._known.price(symbol)
         if sent is not None and _figures(sent.item) == _figures(data):
@@ -157,7 +194,13 @@ class Hub:
             self._emit(Topic("Trade", batch.symbol), item, now)
 
     def _emit_price(self, data: MarketData, now: Now) -> None:
-        self._known.put(self._emit(Topic("MarketData", data.symbol), data, now, mergeable=True))
+        self._emit_latest("MarketData", data, now)
+
+    def _emit_latest(
+        self, channel: str, item: MarketData | Ticker | BookTicker | BookView | Stats24h, now: Now
+    ) -> None:
+        """What the next one of the same symbol makes superfluous."""
+        self._known.put(self._emit(Topic(channel, item.symbol), item, now, mergeable=True))
 
     def _emit_forming(self, candle: Candle, now: Now) -> None:
         message = self._emit(Topic("Candle", candle.symbol, candle.timeframe), candle, now, mergeable=True)
@@ -318,6 +361,10 @@ class Hub:
 
 def _trades_in(message: Message) -> int:
     return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
+
+
+def _with_stats(data: MarketData, stats: Stats24h) -> MarketData:
+    return MarketData(data.venue, data.symbol, data.price, data.time, stats.change, stats.change_percent, stats.volume)
 
 
 def _figures(data: MarketData) -> tuple[float | None, ...]:

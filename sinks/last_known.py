@@ -7,7 +7,8 @@ from sinks.messages import Message, Topic
 
 
 class LastKnown:
-    """Latest price, ticker and book of each symbol, closed and forming candle of each timeframe, state of each line.
+    """Latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe, state of
+    each line.
 
     Grows with the instruments and lines of the venue, not with time. Trades and incidents are events and have no state.
     """

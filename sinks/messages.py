@@ -12,14 +12,16 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from flows.model import BookTicker, Candle, MarketData, Publishable, Ticker, TradeBatch
+from flows.model import BookTicker, BookView, Candle, MarketData, Publishable, Stats24h, Ticker, TradeBatch
 from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.bodies import (
+    BookTickerBody,
     CandleBody,
     ChartUpdateBody,
     IncidentBody,
     MarketDataBody,
     OrderBookBody,
+    StatsBody,
     StatusBody,
     TickerBody,
     TradeBody,
@@ -34,6 +36,7 @@ CHANNELS = (
     "Trade",
     "Candle",
     "Ticker",
+    "BookTicker",
     "OrderBook",
     "Stats",
     "Status",
@@ -41,7 +44,7 @@ CHANNELS = (
     "Balance",
     "Position",
 )
-"""What can be subscribed. `Stats`, `Balance` and `Position` are silent as long as the flow has none."""
+"""What can be subscribed. `Balance` and `Position` are silent as long as the flow has none."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,
@@ -49,7 +52,9 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "Trade": TradeBody.of,
     "Candle": CandleBody.of,
     "Ticker": TickerBody.of,
+    "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
+    "Stats": StatsBody.of,
     "Status": StatusBody.of,
     "Incident": IncidentBody.of,
 }
@@ -121,11 +126,11 @@ _MSGPACK = msgspec.msgpack.Encoder()
 def exchange_time(item: Publishable) -> int:
     """The exchange's time of a piece of news, ms UTC; 0 where it has none."""
     match item:
-        case MarketData():
+        case MarketData() | Stats24h():
             return item.time
         case TradeBatch():
             return item.trades[-1].event_time if item.trades else 0
-        case Candle() | Ticker() | BookTicker():
+        case Candle() | Ticker() | BookTicker() | BookView():
             return item.event_time
         case _:
             return 0

@@ -227,6 +227,7 @@ class _Summary:
                 forming=recent.forming,
                 already_newer=recent.already_newer,
                 incidents=recent.incidents,
+                statistics=recent.statistics,
             )
 
 

@@ -1,10 +1,10 @@
 """Step `prices`: the current price of every instrument, straight from what was validated, so that it never waits for a
-repair. The 24-hour figures are the exchange's own.
+repair. The 24-hour figures are the exchange's own, from its long ticker or its short one.
 """
 
 from typing import Any
 
-from flows.model import MARKET_FILL, Instrument, Kline, MarketData, Ticker, Trade
+from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Ticker, Trade
 from flows.operators.parse import Batch, Parsed
 
 
@@ -53,7 +53,7 @@ class Prices:
 
     def _take(self, batch: Batch) -> _Price | None:
         last = batch.events[-1]
-        if not isinstance(last, Trade | Kline | Ticker):
+        if not isinstance(last, Trade | Kline | Ticker | MiniTicker):
             return None
         price = self._prices.get(batch.key)
         if price is None:
@@ -62,10 +62,15 @@ class Prices:
             self._take_trade(price, last, batch.events)
         elif isinstance(last, Kline):
             price.take(last.close, last.event_time)
-        else:
+        elif isinstance(last, Ticker):
             price.take(last.last_price, last.event_time)
             price.change = last.price_change
             price.percent = last.price_change_percent
+            price.volume = last.volume
+        else:
+            price.take(last.close, last.event_time)
+            price.change = last.close - last.open
+            price.percent = 100 * price.change / last.open if last.open else None
             price.volume = last.volume
         return price
 

@@ -136,6 +136,7 @@ class TickerMessage(
         "open_time": "O",
         "close_time": "C",
         "trades": "n",
+        "last_id": "L",
     },
 ):
     """`<symbol>@ticker`, both markets: a rolling window of 24 hours.
@@ -160,6 +161,7 @@ class TickerMessage(
     open_time: int
     close_time: int
     trades: int
+    last_id: int = -1
 
 
 class MiniTickerMessage(

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from flows.model import Candle, Incident, Kline
+from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h
 
 BEGIN = 1_767_225_600_000
 """A midnight, so every timeframe begins there."""
@@ -84,3 +84,14 @@ def shuffled_versions(draw: st.DrawFn) -> tuple[Candle, list[list[Candle]]]:
         batches.append(arrivals[:size])
         arrivals = arrivals[size:]
     return lived[-1], batches
+
+
+def stats(minute: int = 0, *, seconds: int = 0, **changes: Any) -> Stats24h:
+    """Statistics, so many minutes and seconds after `BEGIN`."""
+    time = BEGIN + minute * 60_000 + seconds * 1_000
+    made = Stats24h(
+        "binance", "BTCUSDT", time=time, open_time=BEGIN + minute * 60_000 - DAY_MS, open=100.0, high=110.0, low=90.0,
+        last=105.0, volume=2_000.0, quote_volume=201_000.0, change=5.0, change_percent=5.0, weighted_average=100.5,
+        trades=12_345, complete=True,
+    )  # fmt: skip
+    return msgspec.structs.replace(made, **changes)

@@ -1,4 +1,7 @@
+import gzip
+import itertools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -6,10 +9,24 @@ import pytest
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from msgspec import structs
 
+from flows.asks import Ask, AskError, BookAsk, HistoryAsk, KlinesAsk
 from flows.clock import FeedClock
 from flows.graph import Sinks, market_flow
-from flows.model import Candle, Incident, MarketData, Pulse, RawFrames, Rejected, TradeBatch
-from flows.settings import Feed
+from flows.machine import AskRunner
+from flows.model import (
+    BookSnapshot,
+    BookTicker,
+    BookView,
+    Candle,
+    Incident,
+    MarketData,
+    Pulse,
+    RawFrames,
+    Rejected,
+    Stats24h,
+    TradeBatch,
+)
+from flows.settings import Books, Feed
 from sources.binance.parse import BinanceParser
 from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
 
@@ -20,7 +37,7 @@ class Outcome:
     """Everything that came out of a flow."""
 
     def __init__(self) -> None:
-        self.stored: list[tuple[str, list[Candle]]] = []
+        self.stored: list[tuple[str, list[Candle | Stats24h]]] = []
         self.trades: list[tuple[str, TradeBatch]] = []
         self.broadcast: list[tuple[str, list[Any]]] = []
         self.rejects: list[Rejected] = []
@@ -38,7 +55,7 @@ class Outcome:
 
     @property
     def candles(self) -> list[Candle]:
-        return [candle for _, candles in self.stored for candle in candles]
+        return [item for _, items in self.stored for item in items if isinstance(item, Candle)]
 
     def closed(self, timeframe: str) -> dict[int, Candle]:
         """The last version of each closed candle, without the moment that it was made at."""
@@ -53,7 +70,16 @@ class Outcome:
         return [trade.id for _, batch in self.trades for trade in batch.trades]
 
 
-def play(frames: list[bytes], *, venue: str = "binance", poll: int = 500, workers: int = 1, **feed: Any) -> Outcome:
+def play(
+    frames: list[bytes],
+    *,
+    venue: str = "binance",
+    poll: int = 500,
+    workers: int = 1,
+    runner: AskRunner | None = None,
+    local_ms: Callable[[], int] = lambda: 0,
+    **feed: Any,
+) -> Outcome:
     """The frames through the real flow, so many a poll."""
     items: list[Any] = []
     for start in range(0, len(frames), poll):
@@ -65,13 +91,15 @@ def play(frames: list[bytes], *, venue: str = "binance", poll: int = 500, worker
         items.append(Pulse())
     items.append(Pulse(final=True))
     outcome = Outcome()
-    # the local clock stands: only the feed's own time closes anything
+    # while the local clock stands, only the feed's own time closes anything
     flow = market_flow(
         source=TestingSource(items, batch_size=3),
         parser=BinanceParser(venue),
         feed=Feed(venue=venue, symbols=("X",), **feed),  # type: ignore[arg-type]
         sinks=outcome.sinks,
-        clock=FeedClock(lambda: 0),
+        clock=FeedClock(local_ms),
+        runner=runner,
+        books=Books(depth=1_000, every_ms=0),
     )
     if workers > 1:
         cluster_main(flow, [], 0, worker_count_per_proc=workers)
@@ -168,3 +196,55 @@ def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:
     time = json.loads(frames[200])["data"]["T"] // 1_000
     assert outcome.closed("1m")[time - time % 60_000].status == "partial"
     assert outcome.closed("5m")[1_741_047_600_000].status == "final"  # later ones are whole again
+
+
+def recorded_snapshot(path: Path) -> BookSnapshot:
+    """The REST answer in the middle of a recording."""
+    with gzip.open(path) as lines:
+        body = next(line.partition(b" ")[2] for line in lines if b'{"lastUpdateId"' in line[:40])
+    snapshot = json.loads(body)
+    bids, asks = ([(float(price), float(quantity)) for price, quantity in snapshot[side]] for side in ("bids", "asks"))
+    return BookSnapshot("ETHUSDT", snapshot["lastUpdateId"], bids, asks, snapshot["E"])
+
+
+def recorded_quotes(frames: list[bytes]) -> dict[int, tuple[float, ...]]:
+    """Best bid and ask of a recording by update id."""
+    quotes = [json.loads(frame)["data"] for frame in frames if b"@bookTicker" in frame[:40]]
+    return {quote["u"]: tuple(float(quote[name]) for name in "bBaA") for quote in quotes}
+
+
+def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
+    path = recording("binance-usdm-2024-08-08") / "ethusdt_20240808.gz"
+    frames = list(itertools.islice(frames_of(path), 14_000))  # into the first whole minute
+
+    def run(_: str, ask: Ask, answer: Callable[[Any], None]) -> None:
+        match ask:
+            case BookAsk():
+                answer(recorded_snapshot(path))
+            case KlinesAsk() | HistoryAsk():
+                answer([])
+            case _:
+                answer(AskError("nobody answers that here", lasting=True))
+
+    streams = ("trade", "depth", "bookTicker")
+    outcome = play(
+        frames, venue="binance-usdm", poll=20, runner=run, local_ms=itertools.count().__next__, streams=streams
+    )
+    items = [item for _, batch in outcome.broadcast for item in batch]
+    quotes = recorded_quotes(frames)
+
+    unsynced, *views = [item for item in items if isinstance(item, BookView)]
+    tops = {view.update_id: (*view.bids[0], *view.asks[0]) for view in views if view.update_id in quotes}
+    assert (unsynced.synced, {view.synced for view in views}) == (False, {True})
+    assert len(tops) > 5
+    assert tops == {update: quotes[update] for update in tops}
+
+    best = [item for item in items if isinstance(item, BookTicker)][-1]
+    assert (best.bid_price, best.bid_quantity, best.ask_price, best.ask_quantity) == quotes[max(quotes)]
+
+    stats = [item for item in items if isinstance(item, Stats24h)][-1]
+    minutes = {candle.open_time: candle for candle in outcome.candles if candle.timeframe == "1m"}
+    assert stats.complete
+    assert stats.trades == sum(candle.trades for candle in minutes.values())
+    assert [item for _, stored in outcome.stored for item in stored if isinstance(item, Stats24h)] == [stats]
+    assert {incident.kind for incident in outcome.incidents} <= {"partial", "history"}

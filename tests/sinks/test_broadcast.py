@@ -14,9 +14,10 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from flows.model import BookTicker, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
+from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
+from tests.fakes.candles import stats
 
 BEGIN = 1_767_225_600_000
 MINUTE = 60_000
@@ -176,11 +177,24 @@ async def test_unsubscribing_one_symbol_keeps_the_others() -> None:
         assert (await hear(client))["data"]["symbol"] == "ETHUSDT"
 
 
-async def test_the_best_bid_and_ask_come_on_the_channel_order_book() -> None:
-    async with hub() as h, h.client("?channels=OrderBook") as client:
-        h.write(BookTicker("BTCUSDT", 7, 1.0, 2.0, 3.0, 4.0))
-        data = (await hear(client))["data"]
-        assert (data["bids"], data["asks"]) == ([[1.0, 2.0]], [[3.0, 4.0]])
+@pytest.mark.parametrize(
+    ("channel", "item"),
+    [
+        ("BookTicker", BookTicker("BTCUSDT", 7, 1.0, 2.0, 3.0, 4.0)),
+        ("OrderBook", BookView("binance", "BTCUSDT", True, 7, 0, [(1.0, 2.0)], [(3.0, 4.0)])),
+        ("Stats", stats()),
+    ],
+)
+async def test_books_and_statistics_come_on_their_channels_and_to_those_who_come_late(
+    channel: str, item: Publishable
+) -> None:
+    async with hub() as h, h.client(f"?channels={channel}") as client:
+        h.write(item)
+        live = await hear(client)
+        assert (live["type"], live["data"]["symbol"]) == (channel, "BTCUSDT")
+        async with h.client() as late:
+            answers = await ask(late, op="subscribe", channels=[channel])
+            assert shown(answers) == [live]
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+from operator import attrgetter
 from typing import Any
 
 from hypothesis import given
@@ -5,7 +6,7 @@ from hypothesis import strategies as st
 
 from flows.model import Candle
 from sinks.candle_buffer import CandleBuffer, Loss, Storable
-from tests.fakes.candles import BEGIN, candle, forming, gap, shuffled_versions
+from tests.fakes.candles import BEGIN, candle, forming, gap, shuffled_versions, stats
 
 
 class Clock:
@@ -81,6 +82,13 @@ def test_at_the_bound_forming_ones_go_first_and_then_the_oldest() -> None:
     assert held.take(most=10) == [candle(4), gap(symbol="ETHUSDT"), candle(5), candle(6)]
 
 
+def test_statistics_are_given_up_without_a_word() -> None:
+    held = buffer(capacity=2)
+    held.put([stats(0), candle(0), stats(1), candle(1)])
+    assert held.take_losses() == [Loss("binance", "BTCUSDT", 1, 0, BEGIN, BEGIN)]
+    assert held.take(most=2) == [stats(1), candle(1)]
+
+
 def test_what_is_being_written_counts_and_is_not_dropped() -> None:
     held = buffer(capacity=3)
     held.put([candle(0), candle(1), candle(2)])
@@ -121,7 +129,7 @@ def test_the_newest_version_is_never_lost_on_the_way(arrivals: tuple[Candle, lis
     held = buffer(clock)
     written: list[Storable] = []
     for batch in batches:
-        held.put(sorted(batch, key=lambda version: version.last_id))
+        held.put(sorted(batch, key=attrgetter("last_id")))
         clock.ms += data.draw(st.sampled_from([0, 500, 1_000]))
         taken = held.take(most=data.draw(st.integers(1, 3)))
         if data.draw(st.booleans()):

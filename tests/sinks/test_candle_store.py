@@ -15,8 +15,8 @@ from flows.clock import wall_ms
 from flows.model import DAY_MS, Candle
 from sinks.candle_buffer import Storable
 from sinks.candle_store import CandleStore, Stored
-from sinks.documents import INCIDENTS, MARKET_DATA, candle_document, candle_of
-from tests.fakes.candles import BEGIN, candle, forming, gap, of_symbol, shuffled_versions
+from sinks.documents import INCIDENTS, MARKET_DATA, MARKET_STATS, candle_document, candle_of
+from tests.fakes.candles import BEGIN, candle, forming, gap, of_symbol, shuffled_versions, stats
 
 Documents = Database[dict[str, Any]]
 
@@ -47,6 +47,11 @@ def test_the_server_has_the_collections_and_indexes(store: CandleStore, mongo_da
         "candle": {"key": [("venue", 1), ("symbol", 1), ("timeframe", 1), ("open_time", 1)], "unique": True},
         "newest": {"key": [("symbol", 1), ("timeframe", 1), ("open_time", -1)]},
         "span": {"key": [("symbol", 1), ("timeframe", 1), ("open_time", 1), ("close_time", 1)]},
+        "expiry": {"key": [("expires_at", 1)], "expireAfterSeconds": 0},
+    }
+    assert indexes(MARKET_STATS) == {
+        "_id_": {"key": [("_id", 1)]},
+        "minute": {"key": [("venue", 1), ("symbol", 1), ("minute", -1)], "unique": True},
         "expiry": {"key": [("expires_at", 1)], "expireAfterSeconds": 0},
     }
     assert indexes(INCIDENTS) == {
@@ -178,9 +183,10 @@ def test_an_older_version_that_comes_between_does_not_win(store: CandleStore, mo
 
 def test_what_cannot_be_a_document_holds_up_nobody(store: CandleStore, mongo_database: Documents) -> None:
     misfits: list[Storable] = [candle(1, last_id=2**63), candle(2, symbol="\ud800"), gap(cause="\ud800")]
+    misfits.append(stats(symbol="\ud800"))
     with capture_logs() as logs:
         result = store.store([candle(0), *misfits, candle(3)], timeout_s=TIMEOUT_S)
-    assert result == Stored(closed=2, misfits=3)
+    assert result == Stored(closed=2, misfits=4)
     assert stored(mongo_database) == [candle(0, event_time=0), candle(3, event_time=0)]
     assert [(entry["log_level"], entry["item"]) for entry in logs] == [("error", misfit) for misfit in misfits]
 
@@ -198,3 +204,14 @@ def test_an_absent_server_is_an_error() -> None:
             store.store([candle()], timeout_s=0.05)
         with pytest.raises(ServerSelectionTimeoutError):
             store.ensure_indexes(timeout_s=0.05)
+
+
+def test_of_the_statistics_of_a_minute_the_newest_stay(store: CandleStore, mongo_database: Documents) -> None:
+    first, newest, other = stats(seconds=1), stats(seconds=9, last=107.0), stats(1, last=108.0)
+    assert store.store([newest, other], timeout_s=TIMEOUT_S) == Stored(statistics=2)
+    assert store.store([first, newest], timeout_s=TIMEOUT_S) == Stored(statistics=1, already_newer=1)
+    kept = mongo_database[MARKET_STATS].find().sort("minute")
+    assert [(d["minute"], d["time"], d["last"]) for d in kept] == [
+        (BEGIN, BEGIN + 9_000, 107.0),
+        (BEGIN + 60_000, BEGIN + 60_000, 108.0),
+    ]

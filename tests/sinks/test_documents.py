@@ -10,11 +10,13 @@ from sinks.documents import (
     INCIDENTS,
     INDEXES,
     MARKET_DATA,
+    MARKET_STATS,
     candle_document,
     candle_of,
     incident_document,
+    stats_document,
 )
-from tests.fakes.candles import BEGIN, candle, gap
+from tests.fakes.candles import BEGIN, candle, gap, stats
 
 NOW = BEGIN + 61_000
 DAYS = {"1m": 7, "5m": 30, "15m": 90, "1h": 365, "4h": 730}
@@ -98,6 +100,30 @@ def test_an_incident_is_known_by_what_it_says() -> None:
     assert len({identity(NOW), *(identity(NOW, **changes) for changes in changed)}) == 5
 
 
+def test_every_field_of_statistics() -> None:
+    assert stats_document(stats(2, seconds=7), now_ms=NOW, retention_days={"1m": 7}) == {
+        "venue": "binance",
+        "symbol": "BTCUSDT",
+        "minute": BEGIN + 120_000,
+        "time": BEGIN + 127_000,
+        "open_time": BEGIN + 120_000 - DAY_MS,
+        "open": 100.0,
+        "high": 110.0,
+        "low": 90.0,
+        "last": 105.0,
+        "volume": 2_000.0,
+        "quote_volume": 201_000.0,
+        "change": 5.0,
+        "change_percent": 5.0,
+        "weighted_average": 100.5,
+        "trades": 12_345,
+        "complete": True,
+        "updated_at": DatetimeMS(NOW),
+        "expires_at": DatetimeMS(BEGIN + 127_000 + 7 * DAY_MS),
+    }
+    assert stats_document(stats(), now_ms=NOW, retention_days={})["expires_at"] is None
+
+
 def test_the_indexes() -> None:
     def described(indexes: tuple[IndexModel, ...]) -> list[dict[str, Any]]:
         return [{**index.document, "key": list(index.document["key"].items())} for index in indexes]
@@ -106,6 +132,10 @@ def test_the_indexes() -> None:
         {"key": [("venue", 1), ("symbol", 1), ("timeframe", 1), ("open_time", 1)], "name": "candle", "unique": True},
         {"key": [("symbol", 1), ("timeframe", 1), ("open_time", -1)], "name": "newest"},
         {"key": [("symbol", 1), ("timeframe", 1), ("open_time", 1), ("close_time", 1)], "name": "span"},
+        {"key": [("expires_at", 1)], "name": "expiry", "expireAfterSeconds": 0},
+    ]
+    assert described(INDEXES[MARKET_STATS]) == [
+        {"key": [("venue", 1), ("symbol", 1), ("minute", -1)], "name": "minute", "unique": True},
         {"key": [("expires_at", 1)], "name": "expiry", "expireAfterSeconds": 0},
     ]
     assert described(INDEXES[INCIDENTS]) == [

@@ -9,12 +9,13 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from flows.clock import Now
-from flows.model import Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
+from flows.model import BookTicker, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.client import FULL_MS, Client
 from sinks.hub import FORMING_MS, Hub
 from sinks.messages import CHANNELS
 from sinks.subscription import DEFAULT, Rule, Subscription
+from tests.fakes.candles import stats
 
 BEGIN = 1_767_225_600_000
 ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),))
@@ -98,6 +99,34 @@ def test_a_price_that_went_and_came_back_is_no_news() -> None:
     play.at(1, price(2.0), price(1.0))
     play.at(50, price(1.0))
     assert [m["data"]["price"] for m in line.heard] == [1.0]
+
+
+def test_best_bid_and_ask_are_paced_like_prices() -> None:
+    play, line = Playing(rate=100), Line()
+    play.join(line)
+    for ms in (0, 3, 7):
+        play.at(ms, BookTicker("BTCUSDT", ms, 1.0 + ms, 1.0, 20.0, 1.0))
+    assert play.hub.next_turn_ms == 10
+    play.at(10)
+    play.at(11, BookTicker("BTCUSDT", 11, 12.0, 1.0, 20.0, 1.0))
+    play.hub.release(play.now)
+    play.hub.flush(play.now)
+    assert [message["data"]["bid_price"] for message in line.of_type("BookTicker")] == [1.0, 8.0, 12.0]
+
+
+def test_complete_statistics_of_our_own_take_the_place_of_the_exchanges_with_prices_and_charts() -> None:
+    play, line = Playing(rate=100), Line()
+    play.join(line)
+    theirs = MarketData("binance", "BTCUSDT", 1.0, BEGIN, 7.0, 8.0, 9.0)
+    play.at(0, theirs, stats(complete=False))
+    play.at(20, stats())
+    play.at(40, theirs)
+    play.at(60, MarketData("binance", "BTCUSDT", 2.0, BEGIN, 7.0, 8.0, 9.0), candle())
+    names = ("price", "price_change_24h", "price_change_percent_24h", "volume_24h")
+    told = [tuple(message["data"][name] for name in names) for message in line.of_type("MarketData")]
+    assert told == [(1.0, 7.0, 8.0, 9.0), (1.0, 5.0, 5.0, 2_000.0), (2.0, 5.0, 5.0, 2_000.0)]
+    (chart,) = line.of_type("ChartUpdate")
+    assert chart["data"]["volume_24h"] == 2_000.0
 
 
 def test_a_close_ends_the_forming_candle_that_waits_but_not_a_newer_one() -> None:

@@ -1,12 +1,15 @@
 import json
+from typing import Any
 
 import msgspec
+import pytest
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from flows.model import Candle, Incident, MarketData, TradeBatch
+from flows.model import BookTicker, BookView, Candle, Incident, MarketData, TradeBatch
 from sinks.bodies import ChartNews, iso_utc
-from sinks.messages import Encoding, Message, Topic
+from sinks.messages import Encoding, Message, Topic, exchange_time
+from tests.fakes.candles import stats
 from tests.fakes.trades import BEGIN, trade
 
 
@@ -46,6 +49,62 @@ def test_a_chart_update_to_the_letter() -> None:
         b'"price_change_percent_24h":null,"volume_24h":null,"timestamp":"2026-01-01T00:01:00.250Z"},'
         b'"timestamp":"2026-01-01T00:01:01Z","seq":9}'
     )
+
+
+@pytest.mark.parametrize(
+    ("channel", "item", "data"),
+    [
+        (
+            "OrderBook",
+            BookView("binance", "BTCUSDT", True, 7, BEGIN, [(99.0, 3.0), (98.0, 1.5)], [(101.0, 1.5)]),
+            (
+                b'{"symbol":"BTCUSDT","synced":true,"update_id":7,"bids":[[99.0,3.0],[98.0,1.5]],"asks":[[101.0,1.5]],'
+                b'"spread":2.0,"mid":100.0,"imbalance":0.5,"timestamp":"2026-01-01T00:00:00Z"}'
+            ),
+        ),
+        (
+            "OrderBook",
+            BookView("binance", "BTCUSDT", synced=False),
+            (
+                b'{"symbol":"BTCUSDT","synced":false,"update_id":0,"bids":[],"asks":[],"spread":null,"mid":null,'
+                b'"imbalance":null,"timestamp":null}'
+            ),
+        ),
+        (
+            "BookTicker",
+            BookTicker("BTCUSDT", 7, 99.0, 3.0, 101.0, 1.5),
+            (
+                b'{"symbol":"BTCUSDT","update_id":7,"bid_price":99.0,"bid_quantity":3.0,"ask_price":101.0,'
+                b'"ask_quantity":1.5,"timestamp":null}'
+            ),
+        ),
+        (
+            "Stats",
+            stats(1, seconds=2),
+            (
+                b'{"symbol":"BTCUSDT","open_time":"2025-12-31T00:01:00Z","open":100.0,"high":110.0,"low":90.0,'
+                b'"last":105.0,"volume":2000.0,"quote_volume":201000.0,"change":5.0,"change_percent":5.0,'
+                b'"weighted_average":100.5,"trades":12345,"complete":true,"timestamp":"2026-01-01T00:01:02Z"}'
+            ),
+        ),
+    ],
+)
+def test_books_and_statistics_to_the_letter(channel: str, item: Any, data: bytes) -> None:
+    message = Message(Topic(channel, "BTCUSDT"), item, seq=1, stamp_ms=BEGIN)
+    wanted = b'{"type":"%b","data":%b,"timestamp":"2026-01-01T00:00:00Z","seq":1}' % (channel.encode(), data)
+    assert payload(message, "json") == wanted
+
+
+@pytest.mark.parametrize(
+    ("item", "time"),
+    [
+        (BookTicker("BTCUSDT", 7, 99.0, 3.0, 101.0, 1.5, event_time=BEGIN), BEGIN),
+        (BookView("binance", "BTCUSDT", True, 7, BEGIN), BEGIN),
+        (stats(seconds=3), BEGIN + 3_000),
+    ],
+)
+def test_the_exchanges_time_of_books_and_statistics(item: Any, time: int) -> None:
+    assert exchange_time(item) == time
 
 
 def test_both_encodings_say_the_same_and_each_is_made_once() -> None:

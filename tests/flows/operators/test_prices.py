@@ -1,4 +1,4 @@
-from flows.model import Kline, MarketData, Ticker, Trade
+from flows.model import Kline, MarketData, MiniTicker, Ticker, Trade
 from flows.operators.parse import Batch
 from flows.operators.prices import Prices
 from tests.fakes.trades import BEGIN, trade
@@ -21,6 +21,11 @@ def test_the_figures_of_the_day_come_with_the_exchanges_ticker() -> None:
     assert prices([Batch(KEY, [ticker(3, 9.0)])]) == [
         MarketData("binance", "BTCUSDT", 10.0, BEGIN + 5, -5.0, -0.5, 1_000.0)  # the trade is newer than the ticker
     ]
+
+
+def test_the_short_ticker_tells_the_same() -> None:
+    mini = MiniTicker("BTCUSDT", BEGIN, 99.0, 100.0, 110.0, 90.0, 1_000.0, 1e5)
+    assert Prices()([Batch(KEY, [mini])]) == [MarketData("binance", "BTCUSDT", 99.0, BEGIN, -1.0, -1.0, 1_000.0)]
 
 
 def test_nothing_is_said_twice() -> None:

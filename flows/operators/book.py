@@ -1,0 +1,33 @@
+"""An order book at one update id, and what makes it the exchange's: a snapshot and the differences after it."""
+
+from flows.model import BookDelta, BookSnapshot, Level
+from flows.operators.ladder import Ladder
+
+
+class Book:
+    """Both sides of a book. `depth` is how many levels a side the snapshot was asked for; no more are kept."""
+
+    __slots__ = ("asks", "bids", "event_time", "update_id")
+
+    def __init__(self, snapshot: BookSnapshot, *, depth: int) -> None:
+        self.update_id = snapshot.last_update_id
+        self.event_time = snapshot.event_time
+        self.bids = Ladder(snapshot.bids, is_bids=True, depth=depth)
+        self.asks = Ladder(snapshot.asks, is_bids=False, depth=depth)
+
+    def apply(self, delta: BookDelta) -> None:
+        """Takes the difference that follows."""
+        self.bids.change(delta.bids)
+        self.asks.change(delta.asks)
+        self.update_id = delta.last_update_id
+        self.event_time = delta.event_time
+
+    def likeness(self, other: "Book", count: int) -> float:
+        """The share of the best `count` levels of both sides that are the same in another book; 1.0 for empty ones."""
+        ours, theirs = _levels(self, count), _levels(other, count)
+        return len(ours & theirs) / max(len(ours), len(theirs)) if ours or theirs else 1.0
+
+
+def _levels(book: Book, count: int) -> set[tuple[str, Level]]:
+    bids = {("bid", level) for level in book.bids.best(count)}
+    return bids | {("ask", level) for level in book.asks.best(count)}

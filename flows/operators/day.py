@@ -1,0 +1,107 @@
+"""The last 24 hours of an instrument, minute by minute, and what they come to."""
+
+from collections.abc import Iterable
+from math import fsum
+from typing import NamedTuple
+
+from flows.model import DAY_MS, Candle, Kline
+
+
+class Span(NamedTuple):
+    """Prices and volumes of a minute, or of many. Without a trade all prices are the last one before, or 0.0."""
+
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+
+    @classmethod
+    def of(cls, source: Candle | Kline) -> "Span":
+        """Of a candle, ours or the exchange's."""
+        return cls(
+            source.open, source.high, source.low, source.close, source.volume, source.quote_volume, source.trades
+        )  # fmt: skip
+
+
+NOTHING = Span(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
+
+
+def joined(spans: Iterable[Span]) -> Span:
+    """What spans in the order of their time come to. Those without a trade tell no more than the last price."""
+    spans = list(spans)
+    traded = [span for span in spans if span.trades]
+    if not traded:
+        price = next((span.close for span in reversed(spans) if span.close), 0.0)
+        return Span(price, price, price, price, 0.0, 0.0, 0)
+    return Span(
+        traded[0].open,
+        max([span.high for span in traded]),
+        min([span.low for span in traded]),
+        traded[-1].close,
+        fsum([span.volume for span in traded]),
+        fsum([span.quote_volume for span in traded]),
+        sum([span.trades for span in traded]),
+    )
+
+
+class DayWindow:
+    """The running minute and those of the 24 hours before it. What they come to is counted anew once a minute, and when
+    a closed one is amended; the running one is added to that.
+    """
+
+    def __init__(self, minute_ms: int) -> None:
+        self._minute_ms = minute_ms
+        self._minutes: dict[int, Span] = {}
+        self._closed: Span | None = None
+        self.running: int | None = None
+        """Open time of the running minute; None before the first."""
+
+    @property
+    def begin(self) -> int:
+        """Open time of the oldest minute that belongs to it."""
+        assert self.running is not None  # noqa: S101 - there is a first minute
+        return self.running - DAY_MS
+
+    def advance(self, time: int) -> bool:
+        """Moves on to the minute that holds `time`, and forgets what is a day older. False when it is there already."""
+        open_time = time - time % self._minute_ms
+        if self.running is not None and open_time <= self.running:
+            return False
+        self.running, self._closed = open_time, None
+        for old in [known for known in self._minutes if known < self.begin]:
+            del self._minutes[old]
+        return True
+
+    def put(self, open_time: int, span: Span) -> None:
+        """A minute, or a newer version of it. One that is over a day old is ignored, a later one becomes the running
+        one.
+        """
+        self.advance(open_time)
+        if open_time < self.begin:
+            return
+        if open_time != self.running and self._minutes.get(open_time) != span:
+            self._closed = None
+        self._minutes[open_time] = span
+
+    def get(self, open_time: int) -> Span | None:
+        """What is known of a minute."""
+        return self._minutes.get(open_time)
+
+    def missing(self, until: int) -> list[int]:
+        """Open times before `until` of which nothing is known."""
+        return [time for time in range(self.begin, until, self._minute_ms) if time not in self._minutes]
+
+    def total(self) -> Span:
+        """What all of it comes to."""
+        if self._closed is None:
+            self._closed = self.total_of(self.begin, self.running)
+        running = self._minutes.get(self.running) if self.running is not None else None
+        return joined((self._closed, running)) if running else self._closed
+
+    def total_of(self, begin: int, end: int | None = None) -> Span:
+        """What the minutes that open from `begin` to before `end` come to, or to the last."""
+        inside = [time for time in self._minutes if begin <= time and (end is None or time < end)]
+        return joined([self._minutes[time] for time in sorted(inside)])
