@@ -38,6 +38,11 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
+def _refuse_open_house(host: str, token: str | None) -> None:
+    if not _is_loopback(host) and not token:
+        raise ValueError(f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
+
+
 class Feed(Section):
     """Where the data comes from."""
 
@@ -199,8 +204,41 @@ class Hub(Section):
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
-        if not _is_loopback(self.host) and not self.token:
-            raise ValueError(f"host {self.host} can be reached from outside: set token, or listen on 127.0.0.1")
+        _refuse_open_house(self.host, self.token)
+        return self
+
+
+class Api(Section):
+    """The REST interface and the page."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on; any other than loopback needs `token`."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """Port to listen on; 0 takes a free one."""
+    token: str | None = None
+    """What callers must present as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open."""
+    cors: tuple[str, ...] = ()
+    """Web origins that may call, besides programs (which send none) and pages of this machine."""
+    hub_urls: tuple[str, ...] = ()
+    """The hubs to follow, `ws://host:port/ws` each; default: the one of these settings."""
+    cache_size: Annotated[int, Field(ge=1)] = 500
+    """Candles of each symbol and timeframe that are held in memory."""
+    body_bytes: Annotated[int, Field(ge=1_024)] = 65_536
+    """Longest body of a request."""
+    store_timeout_s: Seconds = 5.0
+    """Longest wait for an answer of the database."""
+    price_age_s: Seconds = 1.0
+    """Prices older than this are marked `stale`."""
+    book_age_s: Seconds = 5.0
+    """Order books older than this are marked `stale`."""
+    balance_age_s: Seconds = 30.0
+    """Balances older than this are marked `stale`."""
+    indicator_age_s: Seconds = 60.0
+    """Indicators older than this are marked `stale`."""
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Self:
+        _refuse_open_house(self.host, self.token)
         return self
 
 
@@ -238,6 +276,7 @@ class Settings(BaseSettings):
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
     hub: Hub = Hub()
+    api: Api = Api()
     replay: Replay = Replay()
     log: Log = Log()
 

@@ -65,7 +65,7 @@ def admit(knock: Knock, settings: HubSettings, *, clients: int) -> Admission:
         raise Refused(HTTPStatus.NOT_FOUND, f"nothing here; the broadcast is at {PATH}")
     if not _may_call(knock.origins, settings.origins):
         raise Refused(HTTPStatus.FORBIDDEN, "this origin may not connect; the setting is hub.origins")
-    if settings.token and not _knows_token(settings.token, [*_bearers(knock.authorizations), *query.get("token", [])]):
+    if settings.token and not knows_token(settings.token, [*bearers(knock.authorizations), *query.get("token", [])]):
         raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer, or ?token=")
     if clients >= settings.max_clients:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients; the setting is hub.max_clients")
@@ -76,10 +76,11 @@ def admit(knock: Knock, settings: HubSettings, *, clients: int) -> Admission:
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
-    return all(origin in allowed or _is_local_page(origin) for origin in origins)
+    return all(origin in allowed or is_local_page(origin) for origin in origins)
 
 
-def _is_local_page(origin: str) -> bool:
+def is_local_page(origin: str) -> bool:
+    """Whether a web origin is a page of this machine."""
     try:
         host = urlsplit(origin).hostname or ""
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
@@ -87,13 +88,14 @@ def _is_local_page(origin: str) -> bool:
         return False
 
 
-def _bearers(authorizations: list[str]) -> list[str]:
+def bearers(authorizations: list[str]) -> list[str]:
+    """The tokens in `Authorization` headers."""
     pairs = (value.partition(" ") for value in authorizations)
     return [token.strip() for scheme, _, token in pairs if scheme.lower() == "bearer"]
 
 
-def _knows_token(token: str, shown: list[str]) -> bool:
-    """Compares in constant time, so that the time says nothing about the token."""
+def knows_token(token: str, shown: list[str]) -> bool:
+    """Whether one of the shown is the token. It compares in constant time, so that the time says nothing about it."""
     return any(hmac.compare_digest(token.encode(), one.encode(errors="surrogateescape")) for one in shown)
 
 
