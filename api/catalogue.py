@@ -24,12 +24,18 @@ class Catalogue:
         self._feed = feed
         self._live = live
         self._documents = documents
+        self._venues: set[str] = set()
         self._listed: dict[str, list[ListedInstrument]] = {}
         self._stored: dict[str, list[str]] = {}
         self._read_ms: dict[str, int] = {}
 
-    def venue(self, named: str) -> str:
-        """The venue that a request means."""
+    async def venue(self, named: str) -> str:
+        """The venue that a request means; `Problem` when nothing is known of it."""
+        followed = {self._feed.venue, *(board.venue for board in self._live.boards())}
+        if named and named not in followed | self._venues:
+            self._venues = set(await self._documents.venues())
+            if named not in self._venues:
+                raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
         return named or self._feed.venue
 
     def followed(self, venue: str) -> set[str]:
@@ -44,7 +50,7 @@ class Catalogue:
 
     async def instrument(self, symbol: str, venue: str = "") -> Instrument:
         """The instrument of a name in any case; `Problem` with the nearest names when there is none."""
-        venue, symbol = self.venue(venue), symbol.upper()
+        venue, symbol = await self.venue(venue), symbol.upper()
         if symbol not in self.followed(venue):
             await self._load(venue, KEPT_MS)
             if symbol not in self._names(venue):

@@ -107,6 +107,11 @@ class Documents:
             documents = await newest.to_list()
         return [candle_of(document) for document in reversed(documents)]
 
+    async def venues(self) -> list[str]:
+        """The venues of which candles are stored."""
+        async with self.guarded():
+            return await self._database[MARKET_DATA].distinct("venue")
+
     async def symbols(self, venue: str) -> list[str]:
         """The symbols of which candles are stored."""
         async with self.guarded():

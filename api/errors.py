@@ -14,6 +14,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "wrong_host": HTTPStatus.FORBIDDEN,
     "not_found": HTTPStatus.NOT_FOUND,
     "unknown_symbol": HTTPStatus.NOT_FOUND,
+    "unknown_venue": HTTPStatus.NOT_FOUND,
     "no_data": HTTPStatus.NOT_FOUND,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,

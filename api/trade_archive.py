@@ -98,10 +98,19 @@ class TradeArchive:
         return await self._read(venue, read)
 
     async def iterate(
-        self, venue: str, symbol: str, start_ms: int, end_ms: int, *, rows: int = FRAME_ROWS
+        self,
+        venue: str,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        rows: int = FRAME_ROWS,
+        every_fill: bool = False,
     ) -> AsyncGenerator[pl.DataFrame, None]:
         """The trades in `[start_ms, end_ms)` as frames of about `rows`, as the store was at the first one."""
-        frames = await self._read(venue, lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows))
+        frames = await self._read(
+            venue, lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows, every_fill=every_fill)
+        )
         while (frame := await self._read(venue, lambda _: next(frames, None), catch_up=False)) is not None:
             yield _in_order(frame)
 
@@ -110,12 +119,12 @@ class TradeArchive:
         last = await self._read(venue, lambda reader: reader.last_time(symbol))
         if last is None:
             return None
-        held, first_id, last_id = 0, 0, -1
-        async for frame in self.iterate(venue, symbol, max(0, last - span_ms), END_MS):
-            first_id = frame.item(0, "id") if not held else first_id
-            last_id = frame.item(-1, "id")
+        held = 0
+        ids: list[int] = []
+        async for frame in self.iterate(venue, symbol, max(0, last - span_ms), END_MS, every_fill=True):
             held += frame.height
-        return Completeness(held, last_id - first_id + 1)
+            ids += frame.select(low=pl.col("id").min(), high=pl.col("id").max()).row(0)
+        return Completeness(held, max(ids) - min(ids) + 1)
 
     async def _read(self, venue: str, act: Callable[[TradeReader], T], *, catch_up: bool = True) -> T:
         def work() -> T:

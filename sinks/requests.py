@@ -94,12 +94,13 @@ def request_of(document: Mapping[str, Any]) -> Request:
         Work(**{field: document[field] for field in Work.__struct_fields__}),
         document["state"],
         document["report"],
-        _ms(document["created_at"]),
-        _ms(document["updated_at"]),
+        date_ms(document["created_at"]),
+        date_ms(document["updated_at"]),
     )
 
 
-def _ms(date: datetime) -> int:
+def date_ms(date: datetime) -> int:
+    """A BSON date as it is read back, in ms UTC."""
     return int(DatetimeMS(date))
 
 
