@@ -103,7 +103,8 @@ class VolumeByPrice:
         volumes = to_units(quantities, self._volume_places)
         self._parts.append(_count(to_units(prices, self._price_places), volumes, trades["buyer_is_maker"].to_numpy()))
         self.trades += trades.height
-        first, last = trades.select(first=pl.col("time").min(), last=pl.col("time").max()).row(0)
+        times = trades["time"].to_numpy()
+        first, last = int(times.min()), int(times.max())
         self.first_time = first if self.first_time is None else min(first, self.first_time)
         self.last_time = last if self.last_time is None else max(last, self.last_time)
 
