@@ -141,7 +141,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         if hdrs.ALLOW in error.headers:
             response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
         return response
-    except Exception:  # noqa: BLE001 - whatever it is, the caller gets an answer
+    except Exception:
         if request.writer.output_size:
             raise
         _log.exception("a handler failed", path=request.path, request_id=request[_NAME])

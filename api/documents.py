@@ -15,7 +15,7 @@ from api.errors import Problem
 from api.health import Watch
 from flows.model import Candle, Incident
 from flows.settings import Mongo
-from sinks.documents import INCIDENTS, MARKET_DATA, candle_of
+from sinks.documents import INCIDENTS, MARKET_DATA, candle_of, incident_of
 from sinks.requests import Petitioner
 
 CHECK_S: Final = 2.0
@@ -143,4 +143,4 @@ class Documents:
         of = {"venue": venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
         async with self.guarded():
             documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
-        return [Incident(**{field: document[field] for field in Incident.__struct_fields__}) for document in documents]
+        return [incident_of(document) for document in documents]

@@ -21,8 +21,9 @@ from msgspec import Struct
 
 from api.board import Board
 from api.candle_cache import CandleCache, SeriesKey
+from api.follow import Cut, Joined, LiveEvent, Lost
 from api.heard import News, candle_of
-from api.hub_line import Cut, HubLine, Joined, LiveEvent, Lost
+from api.hub_line import HubLine
 from flows.clock import monotonic_ms
 from flows.model import Candle
 from sinks.messages import CHANNELS
@@ -60,10 +61,12 @@ class LiveView:
         token: str | None = None,
         channels: tuple[str, ...] = DEFAULT_CHANNELS,
         cache_size: int = 500,
+        local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self.candles = CandleCache(cache_size)
         """Newest candles, forming ones included."""
         self.lines = [HubLine(url, token=token, channels=channels, tell=self._on_event) for url in urls]
+        self._local_ms = local_ms
         self._listeners: dict[object, Callable[[LiveEvent], object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = asyncio.Event()
@@ -153,7 +156,7 @@ class LiveView:
     def _on_event(self, event: LiveEvent) -> None:
         if isinstance(event, News):
             if event.channel == "Candle":
-                self.candles.put(candle_of(event.body, venue=event.venue), monotonic_ms())
+                self.candles.put(candle_of(event.body, venue=event.venue), self._local_ms())
         else:
             self._on_line_event(event)
         for listener in list(self._listeners.values()):
@@ -165,7 +168,7 @@ class LiveView:
     def _on_line_event(self, event: Joined | Lost | Cut) -> None:
         if isinstance(event, Lost) or (isinstance(event, Joined) and not event.resumed):
             for board in self.boards():
-                self.candles.doubt(board.venue, monotonic_ms())
+                self.candles.doubt(board.venue, self._local_ms())
         if all(line.board.venue for line in self.lines):
             self._joined.set()
 

@@ -40,7 +40,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     documents = Documents(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
     catalogue = Catalogue(settings.feed, live, documents)
-    history = History(documents, live)
+    history = History(documents, live.candles)
     meters = Meters(live)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(documents.close)

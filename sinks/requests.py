@@ -24,6 +24,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 
 from flows.clock import wall_ms
+from sinks.documents import plain
 
 SUBSCRIPTIONS = "subscriptions"
 REQUESTS = "requests"
@@ -91,7 +92,7 @@ def request_of(document: Mapping[str, Any]) -> Request:
     """The request of a document."""
     return Request(
         document["_id"],
-        Work(**{field: document[field] for field in Work.__struct_fields__}),
+        Work(**{field: plain(document[field]) for field in Work.__struct_fields__}),
         document["state"],
         document["report"],
         date_ms(document["created_at"]),

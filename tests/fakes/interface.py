@@ -12,10 +12,11 @@ from pymongo import MongoClient
 from api.__main__ import running_api
 from api.services import Services
 from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
+from flows.settings import Api, Mongo, Settings
 from flows.settings import Hub as HubSettings
-from flows.settings import Settings
+from flows.settings import Trades as TradesSettings
 from sinks.broadcast import Broadcast
-from sinks.mongo import CandleStore
+from sinks.candle_store import CandleStore
 from sinks.requests import Attendant, ListedInstrument
 from sinks.trades import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
@@ -85,9 +86,9 @@ class Deployment:
         port = self.broadcast.port if self.broadcast else 1
         hub_urls = (f"ws://127.0.0.1:{port}/ws",)
         return Settings(
-            mongo={"uri": self.mongod_uri, "database": self.database},
-            trades={"path": self.trades_path},
-            api={"port": 0, "hub_urls": hub_urls, **api},
+            mongo=Mongo(uri=self.mongod_uri, database=self.database),
+            trades=TradesSettings(path=self.trades_path),
+            api=Api(**{"port": 0, "hub_urls": hub_urls, **api}),
         )
 
 
