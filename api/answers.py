@@ -24,7 +24,7 @@ def success(request: web.Request, data: Any, *, status: int) -> web.Response:
 
 def failure(problem: Problem, *, request_id: str) -> web.Response:
     """The answer that says why there is no data."""
-    error = ErrorBody(problem.code, problem.message, request_id, problem.nearest)
+    error = ErrorBody(problem.code, problem.message, request_id, problem.nearest, problem.collecting)
     response = web.Response(
         body=b'{"success":false,"data":null,"error":' + _JSON.encode(error) + b"}",
         status=problem.status,

@@ -15,7 +15,21 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api import accounts, books, candles, metrics, page, prices, quality, refresh, status, symbols, trades
+from api import (
+    accounts,
+    books,
+    candles,
+    metrics,
+    page,
+    prices,
+    quality,
+    refresh,
+    signals,
+    status,
+    symbols,
+    trades,
+    volume,
+)
 from api.answers import failure, success
 from api.errors import Problem
 from api.gate import Knock, admit, may_call
@@ -24,7 +38,7 @@ from api.route import AnyRoute, RawRoute, Route, params_reader, status_of
 from api.schema import openapi
 from api.services import Services
 
-GROUPS: Final = (prices, candles, trades, books, symbols, refresh, quality, accounts, status, metrics)
+GROUPS: Final = (prices, candles, trades, books, volume, signals, symbols, refresh, quality, accounts, status, metrics)
 """The files with routes that the documentation shows."""
 REQUEST_ID: Final = "X-Request-Id"
 _ID: Final = re.compile(r"[\w.-]{1,64}")

@@ -6,6 +6,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from api.analytics.profile import Collecting
+
 STATUS: Final[Mapping[str, HTTPStatus]] = {
     "bad_request": HTTPStatus.BAD_REQUEST,
     "range_too_large": HTTPStatus.BAD_REQUEST,
@@ -16,6 +18,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "unknown_symbol": HTTPStatus.NOT_FOUND,
     "unknown_venue": HTTPStatus.NOT_FOUND,
     "no_data": HTTPStatus.NOT_FOUND,
+    "collecting": HTTPStatus.CONFLICT,
     "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
     "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
@@ -31,7 +34,15 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
 class Problem(Exception):  # noqa: N818 - it is an answer
     """Ends a request with an error answer; the text is for the caller."""
 
-    def __init__(self, code: str, message: str, *, nearest: Sequence[str] = (), retry_after_s: int = 0) -> None:
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        nearest: Sequence[str] = (),
+        retry_after_s: int = 0,
+        collecting: Collecting | None = None,
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
@@ -39,6 +50,8 @@ class Problem(Exception):  # noqa: N818 - it is an answer
         """Names that may have been meant."""
         self.retry_after_s = retry_after_s
         """When trying again makes sense; 0 says nothing."""
+        self.collecting = collecting
+        """How far the trades are, where there are too few of them."""
 
     @property
     def status(self) -> HTTPStatus:
@@ -53,3 +66,4 @@ class ErrorBody(Struct, frozen=True):
     message: str
     request_id: str
     nearest: tuple[str, ...] = ()
+    collecting: Collecting | None = None

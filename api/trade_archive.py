@@ -1,7 +1,7 @@
 """Reads the trade stores for the API: in a thread of its own, also while the flow writes them."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from pathlib import Path
@@ -114,9 +114,37 @@ class TradeArchive:
         while (frame := await self._read(venue, lambda _: next(frames, None), catch_up=False)) is not None:
             yield _in_order(frame)
 
+    async def feed(
+        self,
+        venue: str,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        take: Callable[[pl.DataFrame], None],
+        *,
+        columns: Sequence[str],
+    ) -> None:
+        """Hands the trades in `[start_ms, end_ms)` to `take`, in the reading thread, a frame at a time."""
+        frames = await self._read(
+            venue, lambda reader: reader.iterate(symbol, max(start_ms, 0), end_ms, columns=columns)
+        )
+
+        def take_next(_: TradeReader) -> bool:
+            frame = next(frames, None)
+            if frame is not None:
+                take(frame)
+            return frame is not None
+
+        while await self._read(venue, take_next, catch_up=False):
+            pass
+
+    async def last_time(self, venue: str, symbol: str) -> int | None:
+        """Time of a symbol's newest trade, ms UTC; None without trades."""
+        return await self._read(venue, lambda reader: reader.last_time(symbol))
+
     async def completeness(self, venue: str, symbol: str, span_ms: int) -> Completeness | None:
         """Of the last `span_ms` of a symbol; None without trades."""
-        last = await self._read(venue, lambda reader: reader.last_time(symbol))
+        last = await self.last_time(venue, symbol)
         if last is None:
             return None
         held = 0
