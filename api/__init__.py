@@ -1,1 +1,1 @@
-"""The REST interface. Its routes come with the API; the room is reserved so that the layers can be checked."""
+"""The REST interface, the live view and the page: reads the stores and follows the hub, and never touches the flow."""

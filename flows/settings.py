@@ -295,6 +295,50 @@ class Api(Section):
         return self
 
 
+Weight = Annotated[float, Field(ge=0)]
+
+
+class Analysis(Section):
+    """What counts how much in the reading of several timeframes; a weight is relative to the others beside it."""
+
+    timeframes: dict[str, Weight] = {"1m": 0.5, "5m": 1, "15m": 1, "1h": 2, "4h": 2, "1d": 1}
+    """Weight by timeframe; one that is not named, or has 0, does not count."""
+    trend: Weight = 0.5
+    """Weight of the trend in a timeframe's score."""
+    momentum: Weight = 0.3
+    """Weight of the momentum."""
+    volume: Weight = 0.2
+    """Weight of what takers buy and sell."""
+
+    @field_validator("timeframes")
+    @classmethod
+    def _are_timeframes(cls, weights: dict[str, float]) -> dict[str, float]:
+        for timeframe in weights:
+            timeframe_ms(timeframe)
+        return weights
+
+
+class Tools(Section):
+    """The tools for agents (`python -m api.mcp`), which ask the REST interface."""
+
+    api_url: str | None = None
+    """Address of the REST interface; default: that of these settings."""
+    timeout_s: Seconds = 10.0
+    """Longest wait for an answer of it."""
+    host: str = "127.0.0.1"
+    """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8090
+    """Port to listen on with `--http`; 0 takes a free one."""
+    rows: Annotated[int, Field(ge=1, le=1_000)] = 200
+    """Most candles, levels or rows in one answer."""
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Self:
+        if not _is_loopback(self.host):
+            raise ValueError(f"host {self.host} can be reached from outside: listen on 127.0.0.1")
+        return self
+
+
 class Replay(Section):
     """The bundled replay exchange."""
 
@@ -357,6 +401,8 @@ class Settings(BaseSettings):
     books: Books = Books()
     hub: Hub = Hub()
     api: Api = Api()
+    analysis: Analysis = Analysis()
+    tools: Tools = Tools()
     replay: Replay = Replay()
     log: Log = Log()
     backfill: Backfill = Backfill()

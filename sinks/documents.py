@@ -11,6 +11,7 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+from bson import Int64
 from bson.datetime_ms import DatetimeMS
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
@@ -118,10 +119,14 @@ def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -
 
 def candle_of(document: Mapping[str, Any]) -> Candle:
     """The candle of a document. `event_time` is not stored and comes back as 0."""
-    return Candle(**{field: document[field] for field in _STORED_FIELDS if field in document})
+    values = {field: document[field] for field in _STORED_FIELDS if field in document}
+    for field in _LONG_FIELDS:
+        values[field] = int(values[field])
+    return Candle(**values)
 
 
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
+_LONG_FIELDS = ("open_time", "first_id", "last_id")  # the driver gives them in a type of its own, which msgspec refuses
 
 
 def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
@@ -156,6 +161,16 @@ def incident_document(incident: Incident, *, now_ms: int) -> dict[str, Any]:
         **msgspec.structs.asdict(incident),
         "created_at": _date(now_ms),
     }
+
+
+def incident_of(document: Mapping[str, Any]) -> Incident:
+    """The incident of a document."""
+    return Incident(**{field: plain(document[field]) for field in Incident.__struct_fields__})
+
+
+def plain(value: Any) -> Any:
+    """A value of a document without the driver's own type of long integers, which msgspec cannot encode."""
+    return int(value) if isinstance(value, Int64) else value
 
 
 def incident_upsert(incident: Incident, *, now_ms: int) -> UpdateOne:

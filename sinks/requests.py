@@ -24,6 +24,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 
 from flows.clock import wall_ms
+from sinks.documents import plain
 
 SUBSCRIPTIONS = "subscriptions"
 REQUESTS = "requests"
@@ -91,15 +92,16 @@ def request_of(document: Mapping[str, Any]) -> Request:
     """The request of a document."""
     return Request(
         document["_id"],
-        Work(**{field: document[field] for field in Work.__struct_fields__}),
+        Work(**{field: plain(document[field]) for field in Work.__struct_fields__}),
         document["state"],
         document["report"],
-        _ms(document["created_at"]),
-        _ms(document["updated_at"]),
+        date_ms(document["created_at"]),
+        date_ms(document["updated_at"]),
     )
 
 
-def _ms(date: datetime) -> int:
+def date_ms(date: datetime) -> int:
+    """A BSON date as it is read back, in ms UTC."""
     return int(DatetimeMS(date))
 
 

@@ -34,6 +34,9 @@ MINUTE_MS = 60_000
 END_MS = 9_999_999_999_999
 """The last time that a key can hold."""
 
+COLUMNS = ("id", "first_id", "last_id", "time", "price", "quantity", "buyer_is_maker")
+"""Columns of a frame of trades."""
+
 FILLS = (MARKET_FILL, "INSURANCE_FUND", "ADL", "NA", "OTHER")
 """Kinds of fill by their stored code; one that is not known is kept as the last."""
 
@@ -52,6 +55,8 @@ _FORMS = {
     "fill": "B",
 }
 _TYPES = {"q": pl.Int64(), "d": pl.Float64(), "B": pl.UInt8()}
+_SHOWN = {"buyer_is_maker": pl.Boolean()}
+_OPTIONAL = {"first_id", "last_id", "fill"}
 _BY_ID = attrgetter("id")
 _Row = tuple[Any, ...]
 
@@ -234,23 +239,25 @@ def _last_id(columns: TradeColumns) -> int:
     return int.from_bytes(columns.id[-8:], "little", signed=True)
 
 
-def decode_frame(parts: Sequence[TradeColumns], *, every_fill: bool = False) -> pl.DataFrame:
-    """The parts one after another as one frame: `id first_id last_id time price quantity buyer_is_maker` (Boolean).
+def decode_frame(
+    parts: Sequence[TradeColumns], *, every_fill: bool = False, columns: Sequence[str] = COLUMNS
+) -> pl.DataFrame:
+    """The parts one after another as one frame of `columns`; `buyer_is_maker` is Boolean.
 
     Fills that are not `MARKET` are left out; with `every_fill` they stay, and a column `fill` names each. The order of
     the parts is kept, so ids rise only if the parts are in order. No Python runs per trade.
     """
-    frame = pl.DataFrame([_series(name, form, [part.column(name) for part in parts]) for name, form in _FORMS.items()])
-    frame = frame.with_columns(pl.col("buyer_is_maker").cast(pl.Boolean))
+    others = any(part.fill for part in parts)
+    wanted = [*columns, "fill"] if others or every_fill else columns
+    frame = pl.DataFrame([_series(name, parts).cast(_SHOWN.get(name, _TYPES[_FORMS[name]])) for name in wanted])
     if every_fill:
         return frame.with_columns(pl.Series("fill", FILLS).gather(frame["fill"]))
-    if any(part.fill for part in parts):
-        frame = frame.filter(pl.col("fill") == 0)
-    return frame.drop("fill")
+    return frame.filter(pl.col("fill") == 0).drop("fill") if others else frame
 
 
-def _series(name: str, form: str, blobs: list[bytes]) -> pl.Series:
-    blob = b"".join(blobs)
+def _series(name: str, parts: Sequence[TradeColumns]) -> pl.Series:
+    form = _FORMS[name]
+    blob = b"".join([part.column(name) for part in parts] if name in _OPTIONAL else map(attrgetter(name), parts))
     rows = len(blob) // calcsize(f"<{form}")
     if not rows:
         return pl.Series(name, [], dtype=_TYPES[form])

@@ -10,7 +10,7 @@ from typing import Self
 
 import polars as pl
 
-from sinks.trade_codec import END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
+from sinks.trade_codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
 from sinks.trade_store import TradeStore
 
 FRAME_ROWS = 100_000
@@ -32,23 +32,46 @@ class TradeView:
         """The symbols that are stored, in alphabetical order."""
         return sorted({symbol for store in self._stores for symbol in store.symbols()})
 
-    def trades(self, symbol: str, start_ms: int, end_ms: int, *, every_fill: bool = False) -> pl.DataFrame:
+    def trades(
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        every_fill: bool = False,
+        columns: Sequence[str] = COLUMNS,
+    ) -> pl.DataFrame:
         """The trades in `[start_ms, end_ms)` in the order of their ids. A trade takes about 50 bytes of memory, so a
-        busy symbol's week is better read by `iterate`.
+        busy symbol's week is better read by `iterate`, or by naming the columns.
         """
-        frames = list(self.iterate(symbol, start_ms, end_ms, every_fill=every_fill))
-        return _by_id(pl.concat(frames)) if frames else decode_frame([], every_fill=every_fill)
+        frames = list(self._frames(symbol, start_ms, end_ms, FRAME_ROWS, every_fill, columns))
+        whole = _by_id(pl.concat(frames)) if frames else decode_frame([], every_fill=every_fill, columns=columns)
+        return whole.select(_shown(columns, every_fill))
 
     def iterate(
-        self, symbol: str, start_ms: int, end_ms: int, *, rows: int = FRAME_ROWS, every_fill: bool = False
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        rows: int = FRAME_ROWS,
+        every_fill: bool = False,
+        columns: Sequence[str] = COLUMNS,
     ) -> Iterator[pl.DataFrame]:
         """The trades in `[start_ms, end_ms)` as frames of whole minutes, one after another in time, none of them empty:
         each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store as
-        it is when the first one is asked for.
+        it is when the first one is asked for. Fewer `columns` are read faster.
         """
-        window = pl.col("time").is_between(start_ms, end_ms, closed="left")
+        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns):
+            yield frame.select(_shown(columns, every_fill))
+
+    def _frames(
+        self, symbol: str, start_ms: int, end_ms: int, rows: int, every_fill: bool, columns: Sequence[str]
+    ) -> Iterator[pl.DataFrame]:
+        """The frames with id and time, which are needed to put them in order."""
+        read = [name for name in COLUMNS if name in {"id", "time", *columns}]
         for parts in _gathered(self._minutes(symbol, start_ms, end_ms), rows):
-            frame = _by_id(decode_frame(parts, every_fill=every_fill)).filter(window)
+            frame = _within(_by_id(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
             if frame.height:
                 yield frame
 
@@ -106,6 +129,18 @@ def _gathered(minutes: Iterator[list[TradeColumns]], rows: int) -> Iterator[list
             parts, gathered = [], 0
     if parts:
         yield parts
+
+
+def _shown(columns: Sequence[str], every_fill: bool) -> list[str]:
+    return [*columns, "fill"] if every_fill else list(columns)
+
+
+def _within(frame: pl.DataFrame, start_ms: int, end_ms: int) -> pl.DataFrame:
+    """The trades of a span. Nearly always that is all of them, and seeing it costs less than copying them."""
+    first, last = frame["time"].min(), frame["time"].max()
+    if first is None or (start_ms <= first and last < end_ms):  # type: ignore[operator]
+        return frame
+    return frame.filter(pl.col("time").is_between(start_ms, end_ms, closed="left"))
 
 
 def _by_id(frame: pl.DataFrame) -> pl.DataFrame:

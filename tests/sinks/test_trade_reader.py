@@ -96,6 +96,17 @@ def test_a_frame_without_a_trade_in_the_span_is_left_out(store: TradeStore) -> N
     assert list(TradeView([store]).iterate("BTCUSDT", BEGIN + 5_000, BEGIN + 10_000)) == []
 
 
+def test_fewer_columns_hold_the_same_trades_in_the_same_order(store: TradeStore) -> None:
+    add(store, trade(1, 61_000, 5.0), trade(2, 59_000, 6.0), trade(3, 61_500, 7.0))
+    view = TradeView([store])
+
+    assert view.trades("BTCUSDT", BEGIN, END, columns=("price",)).to_dict(as_series=False) == {"price": [5.0, 6.0, 7.0]}
+    assert view.trades("BTCUSDT", BEGIN + 60_000, END, columns=("price", "id")).rows() == [(5.0, 1), (7.0, 3)]
+    assert view.trades("NONE", BEGIN, END, columns=("price", "time")).columns == ["price", "time"]
+    (frame,) = view.iterate("BTCUSDT", BEGIN, BEGIN + 61_001, columns=("buyer_is_maker", "price"), every_fill=True)
+    assert frame.rows() == [(False, 5.0, "MARKET"), (False, 6.0, "MARKET")]
+
+
 def test_only_market_fills_unless_asked(store: TradeStore) -> None:
     liquidation = Trade("BTCUSDT", 2, BEGIN + 1, 0.0, 1.0, False, BEGIN, "INSURANCE_FUND")
     add(store, trade(1, 0), liquidation)

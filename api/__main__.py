@@ -1,0 +1,66 @@
+"""`python -m api`: serves the interface until SIGINT or SIGTERM, whatever of the deployment is there."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import structlog
+from aiohttp import web
+
+from api.app import build_app
+from api.services import Services, running_services
+from flows.logs import set_up_logs
+from flows.settings import Settings, SettingsError, load_settings
+
+DRAIN_S: Final = 5.0
+"""How long requests that are under way may take at the end."""
+
+_log = structlog.get_logger("api")
+
+
+@asynccontextmanager
+async def running_api(settings: Settings) -> AsyncIterator[tuple[str, Services]]:
+    """Serves the interface until it is left; yields its address. `SettingsError` when the port cannot be opened."""
+    api = settings.api
+    async with running_services(settings) as services:
+        runner = web.AppRunner(build_app(services), access_log=None, shutdown_timeout=DRAIN_S)
+        await runner.setup()
+        try:
+            site = web.TCPSite(runner, api.host, api.port)
+            try:
+                await site.start()
+            except OSError as error:
+                raise SettingsError(f"cannot listen on {api.host}:{api.port} (api.host, api.port): {error}") from error
+            host, port = runner.addresses[0][:2]
+            yield f"http://{f'[{host}]' if ':' in host else host}:{port}", services
+        finally:
+            await runner.cleanup()
+
+
+async def serve(settings: Settings) -> None:
+    """Serves until a signal comes."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with running_api(settings) as (url, _):
+        _log.info("serving", url=url, docs=f"{url}/docs", token=settings.api.token is not None)
+        await stop.wait()
+        _log.info("stopping")
+
+
+def main() -> None:
+    """Reads the settings and serves."""
+    try:
+        settings = load_settings()
+        set_up_logs(settings.log)
+        asyncio.run(serve(settings))
+    except SettingsError as error:
+        sys.exit(f"marketflow: {error}")
+
+
+if __name__ == "__main__":
+    main()

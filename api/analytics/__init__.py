@@ -1,0 +1,1 @@
+"""What can be concluded from trades and candles: pure functions of frames and arrays."""

@@ -1,0 +1,199 @@
+"""A reading of several timeframes: what the common indicators say together, how sure that is, and why.
+
+It is arithmetic on the past, not a forecast. Every score lies between -1 (down) and +1 (up).
+
+Of one timeframe, with `clip` to that range, at the newest candle:
+
+- trend       = clip((EMA20 - EMA50) / ATR14)
+- momentum    = mean of clip((RSI14 - 50) / 20) and clip(2 * MACD histogram / ATR14)
+- volume      = clip(5 * (2 * taker buys / volume - 1)) of the last 20 candles
+- volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it takes from the confidence
+- score       = mean of trend, momentum and volume by `Weights`
+
+Over the timeframes, by their weights:
+
+- score       = mean of the timeframes' scores
+- agreement   = |mean of the scores| / mean of |score|: 1 when all point the same way
+- data        = mean of min(1, candles / `NEEDED`), 0 for a timeframe without a score
+- calm        = mean of min(1, 1 / volatility)
+- confidence  = agreement * data * calm
+- signal      = `up` from `LEAN` on, `strong up` from `STRONG` on, likewise down; else `neutral`
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+import numpy as np
+from msgspec import Struct
+
+from api.analytics.bars import Bars, Floats
+from api.analytics.indicators import compute, parse_wanted
+from flows.model import Candle
+
+NEEDED: Final = 250
+"""Candles with which the averages hardly depend on where they began."""
+LEAST: Final = 52
+"""Candles below which there is no score: the slowest average has no value."""
+LEAN: Final = 0.2
+STRONG: Final = 0.6
+VOLUME_CANDLES: Final = 20
+USUAL_CANDLES: Final = 100
+
+Signal = Literal["strong down", "down", "neutral", "up", "strong up"]
+
+
+class Weights(Struct, frozen=True):
+    """What counts how much; a weight is relative to the others of its kind, and 0 leaves its part out."""
+
+    timeframes: Mapping[str, float]
+    trend: float = 0.5
+    momentum: float = 0.3
+    volume: float = 0.2
+
+
+class TimeframeReading(Struct, frozen=True):
+    """What one timeframe says. Scores are null where there are too few candles, or the formula divides by zero."""
+
+    timeframe: str
+    candles: int
+    weight: float
+    score: float | None
+    trend: float | None
+    momentum: float | None
+    volume: float | None
+    volatility: float | None
+    reasons: list[str]
+
+
+class Analysis(Struct, frozen=True):
+    """All timeframes together; `score` is null, and the signal neutral, where none has a score."""
+
+    signal: Signal
+    score: float | None
+    confidence: float
+    agreement: float
+    data: float
+    calm: float
+    timeframes: list[TimeframeReading]
+    reasons: list[str]
+
+
+def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysis:
+    """Reads the candles of each timeframe that has a weight, oldest first, the forming one included."""
+    readings = [
+        read_timeframe(timeframe, series.get(timeframe, ()), weights)
+        for timeframe, weight in weights.timeframes.items()
+        if weight > 0
+    ]
+    total = sum(reading.weight for reading in readings)
+    scored = [(reading.weight, reading.score) for reading in readings if reading.score is not None]
+    score, strength = _mean(scored), _mean([(weight, abs(one)) for weight, one in scored])
+    calm = _mean([(one.weight, min(1.0, 1 / one.volatility)) for one in readings if one.volatility])
+    agreement = abs(score) / strength if score is not None and strength else 0.0
+    whole = [one.weight * min(1.0, one.candles / NEEDED) for one in readings if one.score is not None]
+    data = sum(whole) / total if total else 0.0
+    signal = _signal(score or 0.0)
+    return Analysis(
+        signal,
+        score,
+        agreement * data * (calm or 0.0),
+        agreement,
+        data,
+        calm or 0.0,
+        readings,
+        _reasons(signal, score, agreement, data, calm or 0.0, readings),
+    )
+
+
+def read_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weights) -> TimeframeReading:
+    """What one timeframe says."""
+    weight, count = weights.timeframes[timeframe], len(candles)
+    if count < LEAST:
+        reason = f"{timeframe}: {count} candles are too few, a score needs {LEAST}"
+        return TimeframeReading(timeframe, count, weight, None, None, None, None, None, [reason])
+    bars = Bars.of(candles)
+    fast, slow, atr, strength = (_newest(bars, name) for name in ("ema:20", "ema:50", "atr:14", "rsi:14"))
+    histogram = _newest(bars, "macd", "histogram")
+    trend = _clip((fast - slow) / atr) if fast is not None and slow is not None and atr else None
+    parts = [
+        None if strength is None else _clip((strength - 50) / 20),
+        _clip(2 * histogram / atr) if histogram is not None and atr else None,
+    ]
+    momentum = _mean([(1.0, part) for part in parts if part is not None])
+    bought = _bought(candles[-VOLUME_CANDLES:])
+    volume = None if bought is None else _clip(5 * (2 * bought - 1))
+    volatility = _volatility(bars)
+    weighted = ((weights.trend, trend), (weights.momentum, momentum), (weights.volume, volume))
+    score = _mean([(part, one) for part, one in weighted if one is not None])
+    reasons = [
+        _say(trend, f"{timeframe}: trend {{:+.2f}}, EMA20 {_g(fast)} against EMA50 {_g(slow)}, ATR14 {_g(atr)}"),
+        _say(momentum, f"{timeframe}: momentum {{:+.2f}}, RSI14 {_g(strength)}, MACD histogram {_g(histogram)}"),
+        _say(volume, f"{timeframe}: volume {{:+.2f}}, takers bought {100 * (bought or 0):.1f} %"),
+        _say(volatility, f"{timeframe}: volatility {{:.2f}} of the usual"),
+    ]
+    if count < NEEDED:
+        reasons.append(f"{timeframe}: {count} of {NEEDED} candles, which lowers the confidence")
+    return TimeframeReading(
+        timeframe, count, weight, score, trend, momentum, volume, volatility, [one for one in reasons if one]
+    )
+
+
+def _newest(bars: Bars, text: str, output: str | None = None) -> float | None:
+    values = compute(bars, parse_wanted(text), last=1).values
+    return values[output or next(iter(values))][0]
+
+
+def _volatility(bars: Bars) -> float | None:
+    ranges: list[float | None] = compute(bars, parse_wanted("atr:14"), last=USUAL_CANDLES).values["atr"]
+    known: Floats = np.array([value for value in ranges if value is not None], dtype=np.float64)
+    return float(known[-1] / known.mean()) if known.size and known.mean() > 0 else None
+
+
+def _bought(candles: Sequence[Candle]) -> float | None:
+    volume = sum(candle.volume for candle in candles)
+    return sum(candle.taker_buy_volume for candle in candles) / volume if volume else None
+
+
+def _mean(weighted: Sequence[tuple[float, float]]) -> float | None:
+    total = sum(weight for weight, _ in weighted)
+    return sum(weight * value for weight, value in weighted) / total if total else None
+
+
+def _clip(value: float) -> float:
+    return max(-1.0, min(1.0, value))
+
+
+def _signal(score: float) -> Signal:
+    if abs(score) < LEAN:
+        return "neutral"
+    if abs(score) < STRONG:
+        return "up" if score > 0 else "down"
+    return "strong up" if score > 0 else "strong down"
+
+
+def _reasons(
+    signal: Signal,
+    score: float | None,
+    agreement: float,
+    data: float,
+    calm: float,
+    readings: Sequence[TimeframeReading],
+) -> list[str]:
+    if score is None:
+        return ["no timeframe has candles enough for a score", *(one.reasons[0] for one in readings if one.reasons)]
+    shown = ", ".join(f"{one.timeframe} {one.score:+.2f}" for one in readings if one.score is not None)
+    reasons = [f"{signal}: the mean score is {score:+.2f} ({shown})", f"the timeframes agree to {agreement:.0%}"]
+    if data < 1:
+        thin = ", ".join(f"{one.timeframe} has {one.candles}" for one in readings if one.candles < NEEDED)
+        reasons.append(f"thin data lowers the confidence to {data:.0%} of what it were ({thin} of {NEEDED} candles)")
+    if calm < 1:
+        reasons.append(f"unusual volatility lowers the confidence to {calm:.0%} of what it were")
+    return reasons
+
+
+def _say(value: float | None, text: str) -> str:
+    return "" if value is None else text.format(value)
+
+
+def _g(value: float | None) -> str:
+    return "unknown" if value is None else f"{value:.6g}"

@@ -1,0 +1,212 @@
+"""The server: routes become handlers, and around each of them stand, from the outside in,
+
+`record` (request id, log, metrics) ▶ `explain` (errors become answers) ▶ `guard` (host, origin, token) ▶ the handler.
+"""
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any, Final
+from uuid import uuid4
+
+import msgspec
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from api import (
+    accounts,
+    books,
+    candles,
+    metrics,
+    page,
+    prices,
+    quality,
+    refresh,
+    signals,
+    status,
+    symbols,
+    trades,
+    volume,
+)
+from api.answers import failure, success
+from api.errors import Problem
+from api.gate import Knock, admit, may_call
+from api.page import DASHBOARD
+from api.route import AnyRoute, RawRoute, Route, params_reader, status_of
+from api.schema import openapi
+from api.services import Services
+
+GROUPS: Final = (prices, candles, trades, books, volume, signals, symbols, refresh, quality, accounts, status, metrics)
+"""The files with routes that the documentation shows."""
+REQUEST_ID: Final = "X-Request-Id"
+_ID: Final = re.compile(r"[\w.-]{1,64}")
+_CODES: Final = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+}
+_NAME: Final = web.RequestKey("request_id", str)
+
+_log = structlog.get_logger(__name__)
+
+
+def build_app(services: Services) -> web.Application:
+    """The whole interface."""
+    described = [route for group in GROUPS for route in group.routes(services)]
+    routes = [*described, *page.routes(openapi(described))]
+    unprotected = {route.path for route in routes if not route.protected}
+    app = web.Application(
+        middlewares=[_recorder(services), _explain, _guard(services, unprotected)],
+        client_max_size=services.settings.api.body_bytes,
+    )
+    for route in routes:
+        _add(app, route)
+    if DASHBOARD.is_dir():
+        app.router.add_static("/static", DASHBOARD)
+    app.on_response_prepare.append(_header_setter(services))
+    return app
+
+
+def _add(app: web.Application, route: AnyRoute) -> None:
+    handler = _raw_endpoint(route) if isinstance(route, RawRoute) else _endpoint(route)
+    if route.method == hdrs.METH_GET:
+        app.router.add_get(route.path, handler)
+    else:
+        app.router.add_route(route.method, route.path, handler)
+
+
+def _endpoint(route: Route) -> Handler:
+    read_params = params_reader(route.params)
+    read_body = _body_reader(route.body) if route.body else None
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        params = read_params(request)
+        result = await (route.handler(params, await read_body(request)) if read_body else route.handler(params))
+        return success(request, result, status=status_of(route, result))
+
+    return endpoint
+
+
+def _raw_endpoint(route: RawRoute) -> Handler:
+    read_params = params_reader(route.params)
+
+    async def endpoint(request: web.Request) -> web.StreamResponse:
+        return await route.handler(request, read_params(request))
+
+    return endpoint
+
+
+def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitable[msgspec.Struct]]:
+    decoder: msgspec.json.Decoder[Any] = msgspec.json.Decoder(kind)
+
+    async def read(request: web.Request) -> msgspec.Struct:
+        if request.content_type != "application/json":
+            raise Problem("unsupported_media_type", "send the body as application/json")
+        try:
+            body: msgspec.Struct = decoder.decode(await request.read())
+        except (msgspec.DecodeError, UnicodeError) as error:
+            raise Problem("bad_request", f"the body cannot be right: {error}") from error
+        return body
+
+    return read
+
+
+# --- what stands around the handlers ---
+
+
+def _recorder(services: Services) -> Any:
+    meters = services.meters
+
+    @web.middleware
+    async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
+        began = time.perf_counter()
+        shown = request.headers.get(REQUEST_ID, "")
+        request[_NAME] = shown if _ID.fullmatch(shown) else uuid4().hex
+        response = await handler(request)
+        seconds = time.perf_counter() - began
+        resource = request.match_info.route.resource
+        meters.on_answer(resource.canonical if resource else "none", response.status, seconds)
+        _log.info(
+            "answered",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            ms=round(seconds * 1_000, 2),
+            request_id=request[_NAME],
+        )
+        return response
+
+    return record
+
+
+@web.middleware
+async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse:
+    try:
+        return await handler(request)
+    except Problem as problem:
+        if request.writer.output_size:
+            raise  # half an answer is out: cutting the connection is the only way to say that it is none
+        return failure(problem, request_id=request[_NAME])
+    except web.HTTPException as error:
+        code = _CODES.get(HTTPStatus(error.status), "bad_request")
+        response = failure(Problem(code, error.reason), request_id=request[_NAME])
+        if hdrs.ALLOW in error.headers:
+            response.headers[hdrs.ALLOW] = error.headers[hdrs.ALLOW]
+        return response
+    except Exception:
+        if request.writer.output_size:
+            raise
+        _log.exception("a handler failed", path=request.path, request_id=request[_NAME])
+        return failure(Problem("internal", "a bug; the log tells more"), request_id=request[_NAME])
+
+
+def _guard(services: Services, unprotected: set[str]) -> Any:
+    settings = services.settings.api
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        resource = request.match_info.route.resource
+        path = resource.canonical if resource else ""
+        preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
+        admit(_knock(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
+        if preflight:
+            return web.Response(
+                status=HTTPStatus.NO_CONTENT,
+                headers={
+                    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
+                    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: f"Authorization, Content-Type, {REQUEST_ID}",
+                    hdrs.ACCESS_CONTROL_MAX_AGE: "600",
+                },
+            )
+        return await handler(request)
+
+    return guard
+
+
+def _header_setter(services: Services) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
+    settings = services.settings.api
+
+    async def set_headers(request: web.Request, response: web.StreamResponse) -> None:
+        response.headers[REQUEST_ID] = request[_NAME]
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        knock = _knock(request)
+        if knock.origin:
+            response.headers[hdrs.VARY] = hdrs.ORIGIN
+            if may_call(knock, settings):
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = knock.origin
+                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID
+
+    return set_headers
+
+
+def _knock(request: web.Request) -> Knock:
+    headers = request.headers
+    return Knock(
+        headers.get(hdrs.HOST, ""),
+        headers.get(hdrs.ORIGIN, ""),
+        headers.getall(hdrs.AUTHORIZATION, []),
+        request.query.getall("token", []),
+    )

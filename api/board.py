@@ -1,0 +1,70 @@
+"""The state of one venue, as one hub tells it: the latest news of everything. Pure.
+
+Ages are in the feed's time, carried forward by the monotonic clock: what a snapshot says was old already when it came.
+"""
+
+from collections import Counter, deque
+from typing import Final
+
+from api.heard import News
+from flows.clock import FeedClock
+
+INCIDENTS_KEPT: Final = 200
+EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
+"""Channels of which the latest message is not the state."""
+
+
+class Board:
+    """Latest price, ticker, book and statistics of each symbol, state of each line, last incidents."""
+
+    def __init__(self, venue: str, clock: FeedClock | None = None) -> None:
+        self.venue = venue
+        self.origin = ""
+        self.clock = clock or FeedClock()
+        self.incidents: deque[News] = deque(maxlen=INCIDENTS_KEPT)
+        self.counts: Counter[str] = Counter()
+        """Messages by channel."""
+        self.last_heard: dict[str, int] = {}
+        """Stamp of the newest message by channel."""
+        self._latest: dict[tuple[str, str], News] = {}
+        self._lines: dict[str, News] = {}
+
+    def take(self, news: News) -> None:
+        """Takes a message."""
+        self.clock.observe(news.stamp_ms)
+        channel = news.channel
+        self.counts[channel] += 1
+        self.last_heard[channel] = max(news.stamp_ms, self.last_heard.get(channel, 0))
+        if channel == "Status":
+            self._lines[news.body.line] = news
+            self.origin = news.body.origin
+        elif channel == "Incident":
+            self.incidents.append(news)
+        elif channel not in EVENTS:
+            self._latest[channel, news.symbol] = news
+
+    def forget(self) -> None:
+        """The hub says that what is known is not the present any more. Incidents have happened all the same."""
+        self._latest.clear()
+        self._lines.clear()
+
+    def latest(self, channel: str, symbol: str) -> News | None:
+        """The newest message of a channel about a symbol."""
+        return self._latest.get((channel, symbol))
+
+    def all_latest(self, channel: str) -> list[News]:
+        """The newest message about every symbol, in their alphabetical order."""
+        return [self._latest[key] for key in sorted(self._latest) if key[0] == channel]
+
+    def lines(self) -> list[News]:
+        """The state of every line of the venue, by name."""
+        return [self._lines[line] for line in sorted(self._lines)]
+
+    def symbols(self) -> set[str]:
+        """The symbols that it knows anything of."""
+        told = {symbol for _, symbol in self._latest if symbol}
+        return told.union(*(news.body.symbols for news in self._lines.values()))
+
+    def age_ms(self, news: News) -> int:
+        """How long ago the hub made a message."""
+        return max(0, self.clock.now().feed - news.stamp_ms)

@@ -1,0 +1,57 @@
+"""Order books, from the live view. What is older than `api.book_age_s` says so."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from api.errors import Problem
+from api.route import AnyRoute, Route, Symbol, Venue
+from api.services import Services
+
+
+class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Which book, and how many levels of each side."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    depth: Annotated[int, Meta(ge=1, le=5_000)] = 20
+
+
+class Book(Struct, frozen=True):
+    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue does not say."""
+
+    venue: str
+    symbol: str
+    update_id: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    timestamp: str | None
+    age_ms: int
+    stale: bool
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    limit_ms = int(services.settings.api.book_age_s * 1_000)
+
+    async def order_book(params: BookParams) -> Book:
+        """The order book of a symbol."""
+        instrument = await services.catalogue.instrument(params.symbol, params.venue)
+        found = services.live.latest("OrderBook", instrument.symbol, instrument.venue)
+        if found is None:
+            raise Problem("no_data", f"the book of {instrument.symbol} is not known yet")
+        news, age_ms = found
+        body, depth = news.body, params.depth
+        return Book(
+            news.venue,
+            body.symbol,
+            body.update_id,
+            body.bids[:depth],
+            body.asks[:depth],
+            body.timestamp,
+            age_ms,
+            age_ms > limit_ms,
+        )
+
+    errors = ("unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
+    return [Route("GET", "/api/orderbook/{symbol}", order_book, Book, BookParams, errors=errors)]

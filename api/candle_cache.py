@@ -1,0 +1,168 @@
+"""The newest candles of every symbol and timeframe, as the hub tells them and the store has them. Pure.
+
+A series answers only what it knows to be whole: from where the store was read on, and while nothing the hub said can
+have been missed. After a cut or a hole it asks to be filled again; what is then still missing the store lacks too, once
+it has had `SETTLE_MS` to take what the hub told before.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from msgspec import Struct
+
+from flows.model import Candle, timeframe_ms
+
+SETTLE_MS: Final = 5_000
+"""Time in which a closed candle that the hub has told of is in the store."""
+FULL_MS: Final = 60_000
+"""How long a series that was filled is good: an importer changes the store without telling the hub."""
+LACKING_MS: Final = 2_000
+"""The same where the store had less than was asked for: history may be on its way."""
+
+
+class SeriesKey(NamedTuple):
+    """Which candles."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+
+
+class CacheCounters(Struct):
+    """How often a question was answered from memory."""
+
+    hits: int = 0
+    misses: int = 0
+
+
+def is_newer(version: Candle, known: Candle) -> bool:
+    """Whether a version of a candle takes the place of another, by the law of the store: amended before closed before
+    forming, and the later trade among forming ones.
+    """
+    if version.revision != known.revision:
+        return version.revision > known.revision
+    if version.is_closed != known.is_closed:
+        return version.is_closed
+    return version.last_id >= known.last_id
+
+
+def newest_versions(*lists: Iterable[Candle]) -> list[Candle]:
+    """Every period once, in its newest version, oldest first. All must be of one series."""
+    newest: dict[int, Candle] = {}
+    for candles in lists:
+        for candle in candles:
+            known = newest.get(candle.open_time)
+            if known is None or is_newer(candle, known):
+                newest[candle.open_time] = candle
+    return [newest[open_time] for open_time in sorted(newest)]
+
+
+class Series:
+    """The newest `size` candles of one series; beyond that the oldest go. Times called `now_ms` are monotonic."""
+
+    def __init__(self, timeframe: str, size: int) -> None:
+        self._length_ms = timeframe_ms(timeframe)
+        self._size = size
+        self._candles: list[Candle] = []
+        self._whole_from = 0
+        self._good_until_ms = -1
+        self._doubted_ms = -SETTLE_MS
+
+    def __len__(self) -> int:
+        return len(self._candles)
+
+    def put(self, candle: Candle, now_ms: int) -> None:
+        """Takes a version that the hub tells. An older one than is known changes nothing."""
+        candles = self._candles
+        if candles and candle.open_time > candles[-1].open_time:
+            if candle.open_time > candles[-1].open_time + self._length_ms:
+                self.doubt(now_ms)
+            candles.append(candle)
+            self._shorten()
+        elif candle.open_time >= self._whole_from:
+            self._candles = newest_versions(candles, [candle])
+            self._shorten()
+
+    def fill(self, stored: list[Candle], now_ms: int) -> None:
+        """Takes the newest candles of the store, oldest first: `size` of them, or all it has when they are fewer."""
+        lacking = len(stored) < self._size
+        self._whole_from = 0 if lacking else stored[0].open_time
+        self._candles = newest_versions(stored, self._candles)
+        self._shorten()
+        if now_ms - self._doubted_ms >= SETTLE_MS:
+            self._good_until_ms = now_ms + (LACKING_MS if lacking else FULL_MS)
+
+    def doubt(self, now_ms: int) -> None:
+        """Something may be missing."""
+        self._doubted_ms = now_ms
+        self._good_until_ms = -1
+
+    def last(self, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False) -> list[Candle] | None:
+        """The newest `count` candles that open before a time, oldest first; None when only the store knows. With
+        `however_old` also from a series that was filled too long ago, but never one that may lack something.
+        """
+        if now_ms > self._good_until_ms and not (however_old and self._good_until_ms >= 0):
+            return None
+        found = self.told(before_ms)[-count:]
+        return found if len(found) == count or not self._whole_from else None
+
+    def told(self, before_ms: int | None = None) -> list[Candle]:
+        """All that is held, whole or not."""
+        if before_ms is None:
+            return list(self._candles)
+        return [candle for candle in self._candles if candle.open_time < before_ms]
+
+    def _shorten(self) -> None:
+        if len(self._candles) > self._size:
+            del self._candles[: -self._size]
+            self._whole_from = max(self._whole_from, self._candles[0].open_time)
+
+
+class CandleCache:
+    """All series. It grows with the instruments and timeframes that the hubs tell of or that were asked for."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.counters = CacheCounters()
+        self._series: dict[SeriesKey, Series] = {}
+
+    def __len__(self) -> int:
+        """Candles held."""
+        return sum(map(len, self._series.values()))
+
+    def series(self, key: SeriesKey) -> Series:
+        """The series of a key, empty at first."""
+        found = self._series.get(key)
+        if found is None:
+            found = self._series[key] = Series(key.timeframe, self.size)
+        return found
+
+    def put(self, candle: Candle, now_ms: int) -> None:
+        """Takes a version that the hub tells."""
+        self.series(SeriesKey(candle.venue, candle.symbol, candle.timeframe)).put(candle, now_ms)
+
+    def doubt(self, venue: str, now_ms: int) -> None:
+        """A line was cut: any series of the venue may lack something."""
+        for key, series in self._series.items():
+            if key.venue == venue:
+                series.doubt(now_ms)
+
+    def last(
+        self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False
+    ) -> list[Candle] | None:
+        """The newest candles of a series, or None when the store must be asked; counts which it was."""
+        series = self._series.get(key)
+        found = series.last(count, before_ms, now_ms, however_old=however_old) if series else None
+        if found is None:
+            self.counters.misses += 1
+        else:
+            self.counters.hits += 1
+        return found
+
+    def told(self, key: SeriesKey) -> list[Candle]:
+        """What is held of a series, whole or not."""
+        return self._series[key].told() if key in self._series else []
+
+    def keys(self) -> list[SeriesKey]:
+        """The series that there are."""
+        return list(self._series)

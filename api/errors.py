@@ -1,0 +1,69 @@
+"""What an answer says when it is not what was asked for: one form, with a code for machines and a text for people."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Final
+
+from msgspec import Struct
+
+from api.analytics.profile import Collecting
+
+STATUS: Final[Mapping[str, HTTPStatus]] = {
+    "bad_request": HTTPStatus.BAD_REQUEST,
+    "range_too_large": HTTPStatus.BAD_REQUEST,
+    "unauthorized": HTTPStatus.UNAUTHORIZED,
+    "wrong_origin": HTTPStatus.FORBIDDEN,
+    "wrong_host": HTTPStatus.FORBIDDEN,
+    "not_found": HTTPStatus.NOT_FOUND,
+    "unknown_symbol": HTTPStatus.NOT_FOUND,
+    "unknown_venue": HTTPStatus.NOT_FOUND,
+    "no_data": HTTPStatus.NOT_FOUND,
+    "collecting": HTTPStatus.CONFLICT,
+    "method_not_allowed": HTTPStatus.METHOD_NOT_ALLOWED,
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unsupported_media_type": HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
+    "not_built": HTTPStatus.NOT_IMPLEMENTED,
+    "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+    "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
+    "trade_store_absent": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+"""Every code, and the HTTP status that goes with it."""
+
+
+class Problem(Exception):  # noqa: N818 - it is an answer
+    """Ends a request with an error answer; the text is for the caller."""
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        nearest: Sequence[str] = (),
+        retry_after_s: int = 0,
+        collecting: Collecting | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.nearest = tuple(nearest)
+        """Names that may have been meant."""
+        self.retry_after_s = retry_after_s
+        """When trying again makes sense; 0 says nothing."""
+        self.collecting = collecting
+        """How far the trades are, where there are too few of them."""
+
+    @property
+    def status(self) -> HTTPStatus:
+        """The HTTP status of its code."""
+        return STATUS[self.code]
+
+
+class ErrorBody(Struct, frozen=True):
+    """Why there is no data. `request_id` finds it in the log."""
+
+    code: str
+    message: str
+    request_id: str
+    nearest: tuple[str, ...] = ()
+    collecting: Collecting | None = None

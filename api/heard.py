@@ -1,0 +1,109 @@
+"""What a client of the hub hears, in the shapes in which the hub says it (`sinks/bodies.py`, `sinks/answers.py`)."""
+
+from datetime import UTC, datetime
+from typing import Any, Final, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from flows.model import Candle
+from sinks.answers import SubscribedData
+from sinks.bodies import (
+    CandleBody,
+    ChartUpdateBody,
+    IncidentBody,
+    MarketDataBody,
+    OrderBookBody,
+    StatusBody,
+    TickerBody,
+    TradeBody,
+)
+
+BODIES: Final[dict[str, Any]] = {
+    "MarketData": MarketDataBody,
+    "ChartUpdate": ChartUpdateBody,
+    "Trade": TradeBody,
+    "Candle": CandleBody,
+    "Ticker": TickerBody,
+    "OrderBook": OrderBookBody,
+    "Status": StatusBody,
+    "Incident": IncidentBody,
+    "Subscribed": SubscribedData,
+}
+"""The shape of `data` by the message's type; that of any other is whatever JSON it is."""
+
+Body: TypeAlias = Any
+
+
+class Heard(Struct, frozen=True):
+    """A message as it came."""
+
+    type: str
+    data: msgspec.Raw = msgspec.Raw(b"null")
+    timestamp: str = ""
+    seq: int = 0
+    dropped: int = 0
+    """Of `Lagged`: how many messages were lost before this one."""
+
+
+class SnapshotPart(Struct, frozen=True):
+    """`data` of a snapshot."""
+
+    messages: list[Heard]
+    complete: bool
+
+
+class News(Struct, frozen=True):
+    """A message about the market or the feed."""
+
+    venue: str
+    channel: str
+    body: Body
+    stamp_ms: int
+    """Feed's time at which the hub made it, ms UTC."""
+    seq: int
+
+    @property
+    def symbol(self) -> str:
+        """What it is about; "" where that is no instrument."""
+        return getattr(self.body, "symbol", "") or (self.body.get("symbol", "") if isinstance(self.body, dict) else "")
+
+
+def decode(frame: str | bytes) -> Heard:
+    """A text frame of the hub; `msgspec.DecodeError` when it is none."""
+    return _HEARD.decode(frame)
+
+
+def decode_snapshot(data: msgspec.Raw) -> SnapshotPart:
+    """The data of a `Snapshot`."""
+    return _SNAPSHOT.decode(data)
+
+
+def decode_body(kind: str, data: msgspec.Raw) -> Body:
+    """The data of a message of any other type; fields that are not known here are ignored."""
+    return _DECODERS.get(kind, _ANY).decode(data)
+
+
+_HEARD = msgspec.json.Decoder(Heard)
+_SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
+_DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
+_ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
+
+
+def ms_of(iso: str) -> int:
+    """ISO-8601 in UTC as milliseconds since the epoch; `ValueError` when it is not that."""
+    return round(datetime.fromisoformat(iso).astimezone(UTC).timestamp() * 1_000)
+
+
+def candle_of(body: CandleBody, *, venue: str) -> Candle:
+    """The candle that a message tells of."""
+    told = msgspec.structs.asdict(body.candle)
+    open_time = ms_of(told.pop("timestamp"))
+    return Candle(
+        venue=venue,
+        symbol=body.symbol,
+        timeframe=body.timeframe,
+        open_time=open_time,
+        event_time=ms_of(body.timestamp),
+        **told,
+    )

@@ -1,0 +1,115 @@
+"""Prices and ticks, from the live view. What is older than `api.price_age_s` says so."""
+
+from msgspec import Struct
+
+from api.errors import Problem
+from api.heard import News
+from api.route import AnyRoute, Route, Symbol, Symbols, Venue
+from api.services import Services
+
+
+class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument."""
+
+    symbol: Symbol
+    venue: Venue = ""
+
+
+class OfSymbols(Struct, frozen=True, forbid_unknown_fields=True):
+    """Some instruments, or all."""
+
+    symbols: Symbols = ()
+    venue: Venue = ""
+
+
+class Price(Struct, frozen=True):
+    """Price in the quote currency; the 24-hour figures are null until they are known."""
+
+    venue: str
+    symbol: str
+    price: float
+    price_change_24h: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    timestamp: str
+    age_ms: int
+    """How long ago the price changed, in the feed's time."""
+    stale: bool
+
+
+class TickAnswer(Struct, frozen=True):
+    """Price and best bid and ask; null where not known."""
+
+    venue: str
+    symbol: str
+    price: float
+    bid: float | None
+    ask: float | None
+    age_ms: int
+    stale: bool
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    live, catalogue = services.live, services.catalogue
+    limit_ms = int(services.settings.api.price_age_s * 1_000)
+
+    def price_of(news: News, age_ms: int) -> Price:
+        body = news.body
+        return Price(
+            news.venue,
+            body.symbol,
+            body.price,
+            body.price_change_24h,
+            body.price_change_percent_24h,
+            body.volume_24h,
+            body.timestamp,
+            age_ms,
+            age_ms > limit_ms,
+        )
+
+    async def price(params: OfSymbol) -> Price:
+        """The latest price of a symbol."""
+        instrument = await catalogue.instrument(params.symbol, params.venue)
+        found = live.latest("MarketData", instrument.symbol, instrument.venue)
+        if found is None:
+            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status says how its feed is")
+        return price_of(*found)
+
+    async def prices(params: OfSymbols) -> list[Price]:
+        """The latest prices, in alphabetical order of the symbols."""
+        wanted = {symbol.upper() for symbol in params.symbols}
+        return [
+            price_of(news, board.age_ms(news))
+            for board in live.boards(params.venue or None)
+            for news in board.all_latest("MarketData")
+            if not wanted or news.symbol in wanted
+        ]
+
+    async def ticks(params: OfSymbols) -> list[TickAnswer]:
+        """Price with best bid and ask of each symbol."""
+        wanted = {symbol.upper() for symbol in params.symbols}
+        found = [
+            live.tick(news.symbol, board.venue)
+            for board in live.boards(params.venue or None)
+            for news in board.all_latest("MarketData")
+            if not wanted or news.symbol in wanted
+        ]
+        return [
+            TickAnswer(tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, tick.age_ms > limit_ms)
+            for tick in found
+            if tick
+        ]
+
+    return [
+        Route("GET", "/api/prices", prices, list[Price], OfSymbols),
+        Route(
+            "GET",
+            "/api/prices/{symbol}",
+            price,
+            Price,
+            OfSymbol,
+            errors=("unknown_symbol", "unknown_venue", "no_data", "store_unavailable"),
+        ),
+        Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols),
+    ]

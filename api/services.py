@@ -1,0 +1,76 @@
+"""What the routes work with."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from typing import Final
+
+from msgspec import Struct
+
+from api.candle_cache import SeriesKey
+from api.catalogue import Catalogue
+from api.documents import Documents
+from api.history import History
+from api.live import LiveView
+from api.meters import Meters
+from api.trade_archive import TradeArchive
+from flows.settings import Settings
+
+CHECK_TRADES_S: Final = 5.0
+
+
+class Services(Struct, frozen=True):
+    """Everything that answers are made of."""
+
+    settings: Settings
+    live: LiveView
+    documents: Documents
+    trades: TradeArchive
+    catalogue: Catalogue
+    history: History
+    meters: Meters
+
+
+@asynccontextmanager
+async def running_services(settings: Settings) -> AsyncIterator[Services]:
+    """Follows the hubs and looks after the stores until it is left. It starts whatever of them is there."""
+    api, hub = settings.api, settings.hub
+    urls = api.hub_urls or (f"ws://{_reachable(hub.host)}:{hub.port}/ws",)
+    live = LiveView(*urls, token=hub.token, cache_size=api.cache_size)
+    documents = Documents(settings.mongo, timeout_s=api.store_timeout_s)
+    trades = TradeArchive(settings.trades, venue=settings.feed.venue)
+    catalogue = Catalogue(settings.feed, live, documents)
+    history = History(documents, live.candles)
+    meters = Meters(live)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(documents.close)
+        stack.push_async_callback(trades.close)
+        await stack.enter_async_context(live)
+        await asyncio.gather(documents.check(), trades.check())
+        for work in (documents.follow(), _follow(trades), history.warm(_series(settings))):
+            task = asyncio.create_task(work)
+            stack.push_async_callback(_end, task)
+        yield Services(settings, live, documents, trades, catalogue, history, meters)
+
+
+def _reachable(host: str) -> str:
+    """Where to find a server that listens on this address."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
+    return named.get(host, f"[{host}]" if ":" in host else host)
+
+
+def _series(settings: Settings) -> list[SeriesKey]:
+    feed = settings.feed
+    return [SeriesKey(feed.venue, symbol, timeframe) for symbol in feed.symbols for timeframe in feed.timeframes]
+
+
+async def _follow(trades: TradeArchive) -> None:
+    while True:
+        await asyncio.sleep(CHECK_TRADES_S)
+        await trades.check()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

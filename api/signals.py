@@ -1,0 +1,218 @@
+"""What the candles say: indicators, and the reading of several timeframes at once.
+
+Indicators are computed with as many candles before the answer's first as they remember, so that a value does not depend
+on how many were asked for. Where the store has fewer, `settled` is false.
+"""
+
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
+
+from api.analytics.analysis import NEEDED, Analysis, Signal, Weights, analyse
+from api.analytics.bars import Bars
+from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
+from api.candle_cache import SeriesKey
+from api.errors import Problem
+from api.freshness import age_ms
+from api.route import AnyRoute, Route, Symbol, Symbols, Timeframe, Venue, check_timeframe
+from api.services import Services
+from flows.model import Candle, timeframe_ms
+from sinks.bodies import iso_utc
+
+READ_MOST: Final = 5_000
+"""Most candles that are read for one answer."""
+MOST: Final = 1_000
+ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
+
+Name = Annotated[str, Meta(pattern="^[A-Za-z]{1,10}(:[0-9.]{1,8}){0,3}$", examples=["rsi", "ema:50", "macd:12:26:9"])]
+
+
+class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Indicators by name, each with its parameters behind colons, for the newest `limit` candles: 1 is the latest."""
+
+    symbol: Symbol
+    timeframe: Timeframe
+    venue: Venue = ""
+    names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=20)] = ("rsi", "macd", "bbands", "ema", "sma")
+    limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
+
+
+class IndicatorAnswer(Struct, frozen=True):
+    """An entry a candle, oldest first; `timestamps` are the begins of their periods, values null where not defined. The
+    last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is 0 during a
+    forming one; it is null, and the answer stale, where no hub tells the time.
+    """
+
+    venue: str
+    symbol: str
+    timeframe: str
+    timestamps: list[str]
+    is_closed: bool
+    statuses: dict[str, int]
+    """How many of the candles have which status."""
+    settled: bool
+    age_ms: int | None
+    stale: bool
+    indicators: list[IndicatorSeries]
+
+
+class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument."""
+
+    symbol: Symbol
+    venue: Venue = ""
+
+
+class AnalysisAnswer(Struct, frozen=True):
+    """The reading of all timeframes that have a weight."""
+
+    venue: str
+    symbol: str
+    age_ms: int | None
+    stale: bool
+    analysis: Analysis
+
+
+class OverviewParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Some instruments, or all that are followed."""
+
+    symbols: Symbols = ()
+    venue: Venue = ""
+
+
+class Summary(Struct, frozen=True):
+    """An instrument in a line; figures are null where unknown."""
+
+    venue: str
+    symbol: str
+    price: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    signal: Signal
+    score: float | None
+    confidence: float
+    age_ms: int | None
+    stale: bool
+
+
+class Signals:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        settings = services.settings.analysis
+        self._weights = Weights(settings.timeframes, settings.trend, settings.momentum, settings.volume)
+        self._limit_ms = int(services.settings.api.indicator_age_s * 1_000)
+
+    async def indicators(self, params: IndicatorParams) -> IndicatorAnswer:
+        """Technical indicators of a symbol's candles."""
+        check_timeframe(params.timeframe)
+        wanted = _parsed(params.names)
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        memory = max(one.memory for one in wanted)
+        key = SeriesKey(venue, symbol, params.timeframe)
+        candles = await self._services.history.newest(key, min(params.limit + memory, READ_MOST))
+        if not candles:
+            raise Problem(
+                "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
+            )
+        bars, shown = Bars.of(candles), candles[-params.limit :]
+        age, stale = self._age(venue, shown[-1])
+        return IndicatorAnswer(
+            venue,
+            symbol,
+            params.timeframe,
+            [iso_utc(candle.open_time) for candle in shown],
+            is_closed=shown[-1].is_closed,
+            statuses=_statuses(shown),
+            settled=len(candles) - len(shown) >= memory,
+            age_ms=age,
+            stale=stale,
+            indicators=[compute(bars, one, params.limit) for one in wanted],
+        )
+
+    async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
+        """The signals of all timeframes, together and with every reason."""
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        analysis, newest = await self._analyse(venue, symbol)
+        if newest is None:
+            raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
+        return AnalysisAnswer(venue, symbol, *self._age(venue, newest), analysis)
+
+    async def overview(self, params: OverviewParams) -> list[Summary]:
+        """Price and signal of every symbol, in their alphabetical order."""
+        venue = await self._services.catalogue.venue(params.venue)
+        wanted = {symbol.upper() for symbol in params.symbols}
+        followed = sorted(self._services.catalogue.followed(venue))
+        return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
+
+    async def _summary(self, venue: str, symbol: str) -> Summary:
+        analysis, newest = await self._analyse(venue, symbol)
+        found = self._services.live.latest("MarketData", symbol, venue)
+        market = found[0].body if found else None
+        age, stale = self._age(venue, newest) if newest else (None, True)
+        return Summary(
+            venue,
+            symbol,
+            price=market.price if market else None,
+            price_change_percent_24h=market.price_change_percent_24h if market else None,
+            volume_24h=market.volume_24h if market else None,
+            signal=analysis.signal,
+            score=analysis.score,
+            confidence=analysis.confidence,
+            age_ms=age,
+            stale=stale,
+        )
+
+    async def _analyse(self, venue: str, symbol: str) -> tuple[Analysis, Candle | None]:
+        """The analysis, and the newest candle of the shortest timeframe."""
+        history = self._services.history
+        series = {
+            timeframe: await history.newest(SeriesKey(venue, symbol, timeframe), NEEDED)
+            for timeframe, weight in self._weights.timeframes.items()
+            if weight
+        }
+        newest = [candles[-1] for candles in series.values() if candles]
+        return analyse(series, self._weights), min(newest, key=lambda one: timeframe_ms(one.timeframe), default=None)
+
+    def _age(self, venue: str, candle: Candle) -> tuple[int | None, bool]:
+        age = age_ms(self._services.live.boards(venue), candle.close_time)
+        return age, age is None or age > self._limit_ms
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    signals = Signals(services)
+    return [
+        Route(
+            "GET",
+            "/api/indicators/{symbol}/{timeframe}",
+            signals.indicators,
+            IndicatorAnswer,
+            IndicatorParams,
+            errors=ERRORS,
+        ),
+        Route("GET", "/api/analysis/{symbol}", signals.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
+        Route(
+            "GET",
+            "/api/overview",
+            signals.overview,
+            list[Summary],
+            OverviewParams,
+            errors=("bad_request", "unknown_venue", "store_unavailable"),
+        ),
+    ]
+
+
+def _parsed(names: tuple[str, ...]) -> list[Wanted]:
+    try:
+        return [parse_wanted(name) for name in dict.fromkeys(names)]
+    except ValueError as error:
+        raise Problem("bad_request", str(error)) from error
+
+
+def _statuses(candles: list[Candle]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for candle in candles:
+        found[candle.status] = found.get(candle.status, 0) + 1
+    return found

@@ -1,0 +1,183 @@
+"""What is stored, as polars frames: candles, trades, statistics and incidents, also while the flow writes them.
+
+    with Frames(load_settings()) as frames:
+        frames.candles("BTCUSDT", "1h", start=datetime(2025, 1, 1, tzinfo=UTC))
+
+Spans are `[start, end)`, each bound a time in ms UTC or an aware `datetime`, open where it is left out. Every frame has
+its times as the exchange gave them, integers in ms UTC, and a column `timestamp`, the first of them as UTC datetime.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, Self, TypeAlias
+
+import polars as pl
+from bson import decode_all
+from pymongo import ASCENDING
+
+from flows.settings import Settings
+from sinks.documents import INCIDENTS, MARKET_DATA
+from sinks.mongo import open_client
+from sinks.trade_codec import COLUMNS, END_MS
+from sinks.trade_reader import FRAME_ROWS, TradeReader
+
+MARKET_STATS: Final = "market_stats"
+
+Moment: TypeAlias = int | datetime
+
+CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "open_time": pl.Int64(),
+    "close_time": pl.Int64(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "quote_volume": pl.Float64(),
+    "trades": pl.Int64(),
+    "taker_buy_volume": pl.Float64(),
+    "taker_buy_quote_volume": pl.Float64(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+    "is_closed": pl.Boolean(),
+    "status": pl.String(),
+    "revision": pl.Int64(),
+    "proof": pl.String(),
+}
+STATS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "time": pl.Int64(),
+    "open_time": pl.Int64(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "last": pl.Float64(),
+    "volume": pl.Float64(),
+    "quote_volume": pl.Float64(),
+    "change": pl.Float64(),
+    "change_percent": pl.Float64(),
+    "weighted_average": pl.Float64(),
+    "trades": pl.Int64(),
+    "complete": pl.Boolean(),
+}
+INCIDENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "begin": pl.Int64(),
+    "end": pl.Int64(),
+    "kind": pl.String(),
+    "symbol": pl.String(),
+    "cause": pl.String(),
+    "outcome": pl.String(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+}
+
+
+class Frames:
+    """Reads the stores of the settings; `venue` is that of `feed.venue` unless said otherwise.
+
+    What is not stored makes an empty frame. `PyMongoError` when the database does not answer, `FileNotFoundError`
+    without a trade store, `TradeStoreError` when that cannot be read. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, settings: Settings, *, venue: str | None = None) -> None:
+        self.venue = venue or settings.feed.venue
+        self._client = open_client(settings.mongo)
+        self._database = self._client[settings.mongo.database]
+        self._trades_path = settings.trades.path
+        self._reader: TradeReader | None = None
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        self._client.close()
+        if self._reader:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def candles(self, symbol: str, timeframe: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """The candles that open in the span, oldest first, the forming one included."""
+        of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
+        return self._documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA)
+
+    def stats(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """The 24-hour statistics of the span, one a minute, oldest first."""
+        return self._documents(MARKET_STATS, {"venue": self.venue, "symbol": symbol}, "time", start, end, STATS_SCHEMA)
+
+    def incidents(self, symbol: str | None = None, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """What went wrong and began in the span, oldest first: of a symbol with what concerned the whole venue (whose
+        `symbol` is empty), or of all.
+        """
+        of = {"venue": self.venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
+        return self._documents(INCIDENTS, of, "begin", start, end, INCIDENT_SCHEMA)
+
+    def trades(
+        self, symbol: str, start: Moment = 0, end: Moment = END_MS, *, columns: Sequence[str] = COLUMNS
+    ) -> pl.DataFrame:
+        """The trades of the span in the order of their ids. Name the columns that are needed: all of them take 60
+        bytes of memory a trade.
+        """
+        read = _with_time(columns)
+        return _stamped(self._trades().trades(symbol, _ms(start), _ms(end), columns=read), "time")
+
+    def iterate_trades(
+        self,
+        symbol: str,
+        start: Moment = 0,
+        end: Moment = END_MS,
+        *,
+        rows: int = FRAME_ROWS,
+        columns: Sequence[str] = COLUMNS,
+    ) -> Iterator[pl.DataFrame]:
+        """The same in frames of about so many rows, for spans that memory does not hold."""
+        read = _with_time(columns)
+        for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
+            yield _stamped(frame, "time")
+
+    def trade_symbols(self) -> list[str]:
+        """The symbols of which trades are stored."""
+        return self._trades().symbols()
+
+    def candle_symbols(self) -> list[str]:
+        """The symbols of which candles are stored."""
+        return sorted(self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue}))
+
+    def _trades(self) -> TradeReader:
+        if self._reader is None:
+            self._reader = TradeReader(self._trades_path / self.venue)
+        self._reader.catch_up()
+        return self._reader
+
+    def _documents(
+        self,
+        collection: str,
+        of: Mapping[str, Any],
+        time: str,
+        start: Moment,
+        end: Moment,
+        schema: Mapping[str, pl.DataType],
+    ) -> pl.DataFrame:
+        span = {**of, time: {"$gte": _ms(start), "$lt": _ms(end)}}
+        fields = {"_id": 0, **dict.fromkeys(schema, 1)}
+        # Raw batches: a document is an object only until its batch is columns.
+        batches: Iterable[Any] = self._database[collection].find_raw_batches(span, fields).sort(time, ASCENDING)
+        parts = [pl.DataFrame(decode_all(batch), schema=schema) for batch in batches]
+        return _stamped(pl.concat(parts) if parts else pl.DataFrame(schema=schema), time)
+
+
+def _with_time(columns: Sequence[str]) -> Sequence[str]:
+    return columns if "time" in columns else ["time", *columns]
+
+
+def _stamped(frame: pl.DataFrame, time: str) -> pl.DataFrame:
+    return frame.with_columns(timestamp=pl.col(time).cast(pl.Datetime("ms", "UTC")))
+
+
+def _ms(moment: Moment) -> int:
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment} has no time zone: write datetime(…, tzinfo=UTC)")
+        return round(moment.timestamp() * 1_000)
+    return moment

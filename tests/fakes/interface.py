@@ -1,0 +1,148 @@
+"""The interface on loopback, beside a real hub, a real mongod and a real trade store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from aiohttp import ClientSession
+from pymongo import MongoClient
+
+from api.__main__ import running_api
+from api.services import Services
+from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
+from flows.settings import Api, Mongo, Settings
+from flows.settings import Hub as HubSettings
+from flows.settings import Trades as TradesSettings
+from sinks.broadcast import Broadcast
+from sinks.candle_store import CandleStore
+from sinks.requests import Attendant, ListedInstrument
+from sinks.trades import TradeWriter
+from tests.fakes.candles import BEGIN, candle, forming, gap
+
+PATIENCE_S = 20
+NOW = BEGIN + 10 * 60_000 + 30_000
+"""The feed's time in the tests: in the middle of the eleventh minute."""
+
+
+def price(value: float, symbol: str = "BTCUSDT", *, time: int = NOW) -> MarketData:
+    return MarketData("binance", symbol, value, time, 1.5, 0.25, 1_000.0)
+
+
+LIVE = FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
+BOOK = BookTicker("BTCUSDT", 42, 99.5, 1.0, 100.5, 2.0, NOW)
+
+
+def stored_candles(count: int = 10, **changes: Any) -> list[Candle]:
+    """So many closed candles from `BEGIN` on."""
+    return [candle(minute, close=100.0 + minute, **changes) for minute in range(count)]
+
+
+def trade(number: int, time: int) -> Trade:
+    return Trade("BTCUSDT", number, time, 100.0 + number, 0.5, number % 2 == 0, time)
+
+
+class Deployment:
+    """What the interface depends on. Each part can be left out, stopped and told something."""
+
+    def __init__(self, tmp_path: Path, mongod_uri: str) -> None:
+        self.trades_path = tmp_path / "trades"
+        self.mongod_uri = mongod_uri
+        self.database = f"api_{tmp_path.name}"
+        self.broadcast: Broadcast | None = None
+
+    def start_hub(self, port: int = 0) -> Broadcast:
+        self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay")
+        self.broadcast.start()
+        return self.broadcast
+
+    def tell(self, *items: Publishable) -> None:
+        assert self.broadcast is not None
+        self.broadcast.write(list(items))
+
+    async def stop_hub(self) -> None:
+        if self.broadcast:
+            broadcast, self.broadcast = self.broadcast, None
+            await asyncio.to_thread(broadcast.close)
+
+    def store(self, items: Sequence[Candle | Incident]) -> None:
+        with MongoClient[dict[str, Any]](self.mongod_uri) as client:
+            store = CandleStore(client[self.database], retention_days={})
+            store.ensure_indexes(timeout_s=5)
+            store.store(items, timeout_s=5)
+
+    def list_instruments(self, *symbols: str) -> None:
+        with MongoClient[dict[str, Any]](self.mongod_uri) as client:
+            listed = [ListedInstrument("binance", symbol, "TRADING") for symbol in symbols]
+            Attendant(client[self.database]).publish_instruments("binance", listed)
+
+    def store_trades(self, trades: Sequence[Trade]) -> None:
+        writer = TradeWriter(self.trades_path / "binance" / "part-00", venue="binance", retention_days=0)
+        writer.write([TradeBatch("binance", "BTCUSDT", list(trades))])
+        writer.close()
+
+    def settings(self, **api: Any) -> Settings:
+        port = self.broadcast.port if self.broadcast else 1
+        hub_urls = (f"ws://127.0.0.1:{port}/ws",)
+        return Settings(
+            mongo=Mongo(uri=self.mongod_uri, database=self.database),
+            trades=TradesSettings(path=self.trades_path),
+            api=Api(**{"port": 0, "hub_urls": hub_urls, **api}),
+        )
+
+
+def fill(deployment: Deployment) -> None:
+    """Ten stored minutes, an incident, forty trades, a listing, and a hub that knows the present."""
+    deployment.store([*stored_candles(), gap()])
+    deployment.list_instruments("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    deployment.store_trades([trade(number, BEGIN + number * 1_000) for number in range(1, 41)])
+    deployment.start_hub()
+    deployment.tell(LIVE, price(100.0), price(50.0, "ETHUSDT"), BOOK, candle(9, close=109.0), forming(10))
+
+
+class Interface:
+    """The running interface and a client of it."""
+
+    def __init__(self, url: str, services: Services, session: ClientSession) -> None:
+        self.url = url
+        self.services = services
+        self.session = session
+
+    async def get(self, path: str, **options: Any) -> tuple[int, Any]:
+        return await self.ask("GET", path, **options)
+
+    async def ask(self, method: str, path: str, **options: Any) -> tuple[int, Any]:
+        async with self.session.request(method, self.url + path, **options) as response:
+            return response.status, await response.json()
+
+    async def data(self, path: str, **options: Any) -> Any:
+        status, body = await self.get(path, **options)
+        assert (status, body["success"], body["error"]) == (200, True, None), body
+        return body["data"]
+
+    async def error(self, path: str, **options: Any) -> tuple[int, str]:
+        status, body = await self.get(path, **options)
+        assert (body["success"], body["data"]) == (False, None), body
+        return status, body["error"]["code"]
+
+
+@asynccontextmanager
+async def interface(deployment: Deployment, **api: Any) -> AsyncIterator[Interface]:
+    """Serves the interface; where there is a hub, it has been heard."""
+    async with AsyncExitStack() as stack:
+        url, services = await stack.enter_async_context(running_api(deployment.settings(**api)))
+        session = await stack.enter_async_context(ClientSession())
+        if deployment.broadcast:
+            await until(lambda: services.live.lines[0].seq > 0)
+        yield Interface(url, services, session)
+
+
+async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+    """Waits until it is so."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            found = condition()
+            if found if isinstance(found, bool) else await found:
+                return
+            await asyncio.sleep(0.01)
