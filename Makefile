@@ -24,7 +24,7 @@ demo: $(READY)  ## the same flow against the bundled replay exchange; needs no n
 	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start || test $$? -eq 130
 
 test: $(READY)  ## all tests
-	$(RUN) -m pytest
+	$(RUN) -m pytest -n 3 --dist worksteal
 
 check: $(READY)  ## style, types, layers
 	$(VENV)/bin/ruff check .

@@ -20,7 +20,7 @@ from sources.replay.klines import Kline, klines_of
 from sources.replay.payloads import Printer, Statistics
 from sources.replay.reel import Strip
 
-_PAST_ROWS = 100_000
+_PAST_ROWS = 400_000
 
 
 class SymbolMarket:
