@@ -17,6 +17,7 @@ from flows.model import timeframe_ms
 
 PREFIX = "MARKETFLOW_"
 
+_SNAPSHOT_LEVELS = (100, 500, 1_000)
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
 Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
@@ -215,8 +216,8 @@ class Books(Section):
     """Levels a side that clients get."""
     every_ms: Annotated[int, Field(ge=0)] = 100
     """Least time between two views of a book; best bid and ask do not wait for it."""
-    depth: Literal[100, 500, 1_000] = 500
-    """Levels a side that a snapshot is asked for, and that are kept; more cost more of the request weight."""
+    depth: int = 500
+    """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
     audit_s: Seconds = 600.0
     """Time between two comparisons of a book with a fresh snapshot."""
     audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -224,6 +225,8 @@ class Books(Section):
 
     @model_validator(mode="after")
     def _no_more_than_known(self) -> Self:
+        if self.depth not in _SNAPSHOT_LEVELS:
+            raise ValueError(f"depth {self.depth}: venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
         if self.levels > self.depth:
             raise ValueError(
                 f"levels {self.levels} are more than depth {self.depth}: no more are known than are asked for"

@@ -268,8 +268,9 @@ def test_a_side_of_which_nothing_is_known_any_more_starts_over() -> None:
     kept.answer(kept.exchange.snapshot(3))
     for price, _ in kept.exchange.best_bids(3):
         kept.exchange.change("bids", price, 0.0)
-    kept.take(kept.exchange.delta())
+    out = kept.take(kept.exchange.delta())
     assert not kept.view.synced
+    assert only(Incident, out) == []
 
 
 # --- audits ---
