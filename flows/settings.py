@@ -330,8 +330,8 @@ class Tools(Section):
     """Longest wait for an answer of it."""
     host: str = "127.0.0.1"
     """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8090
-    """Port to listen on with `--http`; 0 takes a free one."""
+    port: Port = 8090
+    """Port to listen on with `--http`."""
     rows: Annotated[int, Field(ge=1, le=1_000)] = 200
     """Most candles, levels or rows in one answer."""
 

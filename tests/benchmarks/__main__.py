@@ -9,6 +9,7 @@ from pathlib import Path
 import structlog
 
 from tests.benchmarks import (
+    bench_analytics,
     bench_books,
     bench_complete,
     bench_deployment,
@@ -21,7 +22,16 @@ from tests.benchmarks.rows import Row, table
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-PARTS = (bench_flow, bench_books, bench_trades, bench_mongo, bench_hub, bench_deployment, bench_complete)
+PARTS = (
+    bench_flow,
+    bench_books,
+    bench_trades,
+    bench_mongo,
+    bench_analytics,
+    bench_hub,
+    bench_deployment,
+    bench_complete,
+)
 
 
 def main() -> int:
