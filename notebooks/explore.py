@@ -33,7 +33,9 @@ def choices():
     frames = Frames(load_settings())
     _symbols = frames.candle_symbols()
     _nothing = "**Nothing is stored yet.** Start the flow (`make demo`), or name the stores in `marketflow.toml`."
-    mo.stop(not _symbols, mo.md(_nothing) if mo.running_in_notebook() else print(_nothing))
+    if not _symbols and not mo.running_in_notebook():
+        print(_nothing)
+    mo.stop(not _symbols, mo.md(_nothing))
     symbol = mo.ui.dropdown(_symbols, value=_symbols[0], label="symbol")
     timeframe = mo.ui.dropdown(["1m", "5m", "15m", "1h", "4h", "1d"], value="1m", label="timeframe")
     hours = mo.ui.slider(1, 168, value=24, label="hours", show_value=True)
@@ -63,9 +65,7 @@ def candle_chart(candles, symbol, timeframe):
     _bodies = _shown.mark_bar(size=2).encode(y=alt.Y("open:Q").scale(zero=False), y2="close:Q")
     _title = f"{symbol.value} {timeframe.value}, the last {min(candles.height, 500)} candles"
     _volumes = _shown.mark_bar(size=2).encode(y=alt.Y("volume:Q", title="volume")).properties(width=680, height=80)
-    mo.ui.altair_chart(
-        (_wicks + _bodies).properties(width=680, height=300, title=_title) & _volumes, chart_selection=None
-    )
+    (_wicks + _bodies).properties(width=680, height=300, title=_title) & _volumes
     return
 
 
@@ -86,29 +86,31 @@ def read_trades(frames, start, symbol):
 @app.cell
 def profile_chart(profile, symbol):
     mo.stop(profile is None, mo.md("No trades of these hours are stored."))
+    # A row of one tick has no height of its own: it is drawn up to the next. What was sold stands behind the bought.
     _rows = pl.DataFrame(
         [
-            {"low": row.low, "high": row.high, "side": side, "volume": volume}
+            {"low": row.low, "high": row.high, "end": row.high + profile.tick, "side": side, "from": begin, "to": end}
             for row in profile.rows
-            for side, volume in (("bought", row.buy_volume), ("sold", row.sell_volume))
+            for side, begin, end in (("bought", 0.0, row.buy_volume), ("sold", row.buy_volume, row.volume))
         ]
     )
     _bars = (
         alt.Chart(_rows)
-        .mark_bar()
+        .mark_rect()
         .encode(
             y=alt.Y("low:Q", title="price").scale(zero=False),
-            y2="high:Q",
-            x=alt.X("volume:Q", title="volume"),
+            y2="end:Q",
+            x=alt.X("from:Q", title="volume"),
+            x2="to:Q",
             color=alt.Color("side:N", title=None).scale(domain=["bought", "sold"], range=[UP, DOWN]),
-            tooltip=["low", "high", "side", "volume"],
+            tooltip=["low", "high", "side", "from", "to"],
         )
     )
     _levels = pl.DataFrame({"price": [profile.poc, profile.vah, profile.val], "level": ["POC", "VAH", "VAL"]})
     _lines = alt.Chart(_levels).mark_rule(strokeDash=[4, 3]).encode(y="price:Q")
     _names = alt.Chart(_levels).mark_text(align="right", dy=-6).encode(y="price:Q", text="level:N", x=alt.value(675))
     _title = f"{symbol.value}: volume by price, {profile.trades:,} trades"
-    mo.ui.altair_chart((_bars + _lines + _names).properties(width=680, height=360, title=_title), chart_selection=None)
+    (_bars + _lines + _names).properties(width=680, height=360, title=_title)
     return
 
 

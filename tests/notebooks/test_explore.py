@@ -64,6 +64,7 @@ def test_as_a_script_it_tells_what_is_stored(
     assert "final" in said
     assert "gap" in said
     assert "next_candle" in said
+    assert "Nothing is stored" not in said
 
 
 def test_without_trades_the_rest_is_told(mongo_database: Database[dict[str, Any]], environment: dict[str, str]) -> None:
