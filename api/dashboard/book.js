@@ -40,7 +40,7 @@ export class Book {
   #paintMiddle(bids, asks, decimals) {
     const both = bids.length && asks.length;
     const spread = both ? asks[0][0] - bids[0][0] : null;
-    write(byId("mid"), both ? fixed((asks[0][0] + bids[0][0]) / 2, decimals) : "–");
+    write(byId("mid"), both ? fixed((asks[0][0] + bids[0][0]) / 2, decimals + 1) : "–");
     write(byId("spread"), both ? `spread ${fixed(spread, decimals)}` : "");
     const share = both ? total(bids) / (total(bids) + total(asks)) : 0.5;
     byId("imbalance").style.setProperty("--share", share);

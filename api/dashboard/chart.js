@@ -9,6 +9,8 @@ import { get } from "./rest.js";
 const PAGE = 500;
 const MARGIN = 40; // candles left of the view below which older ones are fetched
 const TRIES = 8;
+const WHOLE_MS = 60_000; // for so long the interface asks the flow for nothing that it did not have
+const FAILED_MS = 3_000;
 
 export class Chart {
   #canvas = null;
@@ -17,7 +19,7 @@ export class Chart {
   #generation = 0;
   #early = [];
   #loadingOlder = false;
-  #whole = false;
+  #wholeUntil = 0;
   #cursor = null;
 
   constructor({ onClosed }) {
@@ -52,7 +54,7 @@ export class Chart {
     this.#focus = focus;
     this.#candles = null;
     this.#cursor = null;
-    this.#whole = false;
+    this.#wholeUntil = 0;
     byId("canvas").classList.add("loading");
     await this.reload({ fresh: true });
   }
@@ -62,17 +64,18 @@ export class Chart {
     const generation = ++this.#generation;
     this.#early = [];
     this.#loadingOlder = false;
-    const candles = fresh || !this.#candles ? new Candles(this.#focus.timeframe) : this.#candles;
-    const since = candles.last?.time;
-    const page = await this.#read(generation, since === undefined ? {} : { start: since, limit: 1_000 });
+    const held = fresh ? null : this.#candles;
+    const page = await this.#read(generation, {});
     if (generation !== this.#generation) return;
     byId("canvas").classList.remove("loading");
+    const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
+    const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long cut what was held is too old
     candles.merge(page ?? []);
     this.#candles = candles;
     for (const candle of this.#early) candles.put(candle);
     this.#early = null;
     this.#draw();
-    if (fresh) this.#canvas?.showNewest();
+    if (!meets) this.#canvas?.showNewest();
     this.onClosed();
   }
 
@@ -104,16 +107,19 @@ export class Chart {
   }
 
   async #loadOlder() {
-    if (this.#loadingOlder || this.#whole || this.#early || !this.#candles?.first) return;
+    if (this.#loadingOlder || performance.now() < this.#wholeUntil || this.#early || !this.#candles?.first) return;
     this.#loadingOlder = true;
     const generation = this.#generation;
     const page = await this.#read(generation, { end: this.#candles.first.time });
     if (generation !== this.#generation) return;
     this.#loadingOlder = false;
-    const before = this.#candles.list.length;
-    this.#candles.merge(page ?? []);
-    this.#whole = this.#candles.list.length === before;
+    if (!page?.length) {
+      this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
+      return;
+    }
+    this.#candles.merge(page);
     this.#draw();
+    this.onClosed();
   }
 
   /** Candles of a span. The flow may have to fetch them first: then the answer comes after some asking. */
@@ -124,18 +130,22 @@ export class Chart {
       try {
         answer = await get(`/api/chart/${symbol}/${timeframe}`, { limit: PAGE, venue, ...span });
       } catch (error) {
-        this.#say(error.code === "no_data" && span.end ? "" : error.message);
-        return null;
+        if (error.code !== "no_data") {
+          this.#say(error.message);
+          return null;
+        }
+        if (!tries) break; // there are none; where the flow was asked, they may be on their way to the store
+        answer = { wait_s: 1 };
       }
-      const work = answer.candles ? answer.history : answer;
-      if (answer.candles && (answer.candles.length || !work) && !(span.end && !answer.candles.length && work?.wait_s)) {
+      if (answer.candles) {
         this.#say("");
         return answer.candles;
       }
-      this.#say(`the flow is asked for older candles${work.report ? `: ${work.report}` : ""}`);
-      await sleep(1_000 * Math.max(1, work.wait_s));
+      this.#say("the flow is asked for older candles");
+      await sleep(1_000 * Math.max(1, answer.wait_s));
     }
-    return null;
+    this.#say("");
+    return [];
   }
 
   #say(text) {

@@ -90,6 +90,8 @@ class Line {
         this.#become("live");
         this.handlers.onLive(this.#venue);
       }
+    } else if (!this.#venue) {
+      return; // what comes before the first answer is in its snapshot
     } else if (message.type === "Snapshot") {
       for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true);
     } else if (message.type === "Lagged" || message.type === "Reset") {

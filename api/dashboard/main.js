@@ -240,6 +240,7 @@ byId("refresh").onclick = async () => {
   byId("refresh").disabled = false;
 };
 addEventListener("keydown", onKey);
+globalThis.marketflow = chart; // for the console: marketflow.candles
 
 /** Calls `work` every so often while somebody looks. */
 function every(ms, work) {
