@@ -62,6 +62,8 @@ class Feed(Section):
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
     """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    symbols_minutes: Annotated[int, Field(ge=1)] = 120
+    """How long the venue's list of instruments is believed until it is asked for again."""
     connections: Annotated[int, Field(ge=1, le=64)] = 1
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200

@@ -13,7 +13,18 @@ from zlib import crc32
 
 from flows.asks import Ask, AskError, BookAsk
 from flows.clock import Now
-from flows.model import BookDelta, BookSnapshot, BookTicker, BookView, Disconnected, Incident, Instrument, Level
+from flows.model import (
+    BookDelta,
+    BookSnapshot,
+    BookTicker,
+    BookView,
+    Disconnected,
+    Incident,
+    Instrument,
+    Level,
+    LineEvent,
+    Removed,
+)
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
 from flows.operators.parse import Batch, LineNews
@@ -48,15 +59,21 @@ class BookPolicy(NamedTuple):
 
 
 def book_events(items: list[Any]) -> list[tuple[str, Any]]:
-    """What books are kept from, by instrument: differences, best bid and ask, and cuts of the line."""
+    """What books are kept from, by instrument: differences, best bid and ask, cuts of the line, and the end of it."""
     out: list[tuple[str, Any]] = []
     for item in items:
         if type(item) is Batch:
             if isinstance(item.events[0], BookDelta | BookTicker):
                 out.append((item.key, item.events))
-        elif type(item) is LineNews and isinstance(item.event, Disconnected):
+        elif type(item) is LineNews and _concerns(item.event):
             out.append((item.key, item.event))
     return out
+
+
+def _concerns(event: LineEvent) -> bool:
+    if type(event) is Removed:
+        return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
+    return type(event) is Disconnected
 
 
 class BookKeeper:

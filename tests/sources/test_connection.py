@@ -36,7 +36,7 @@ async def connected(url: str, **changes: Any) -> AsyncIterator[Arrivals]:
     chosen |= {"backoff_min_s": 0.01, "backoff_max_s": 0.01} | changes
     settings = Feed(**chosen)
     feed, rung = BinanceFeed(settings), asyncio.Event()
-    [plan] = feed.plans(settings.symbols)
+    [plan] = feed.plans(dict.fromkeys(settings.symbols, ()))
     queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
     life = asyncio.ensure_future(Connection(plan, feed=feed, settings=settings, queue=queue).run())
     try:
@@ -151,7 +151,7 @@ async def test_with_two_side_by_side_the_loss_of_one_is_no_news() -> None:
     async with running_venue(kept, kept, kept) as url:
         settings = Feed(**chosen, ws_url=url, backoff_min_s=0.01, backoff_max_s=0.01)
         feed, redundancy = BinanceFeed(settings), Redundancy()
-        [plan] = feed.plans(settings.symbols)
+        [plan] = feed.plans(dict.fromkeys(settings.symbols, ()))
         queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
         lives = [
             asyncio.ensure_future(

@@ -14,7 +14,7 @@ def feed(**changes: Any) -> BinanceFeed:
 
 
 def test_spot_divides_books_from_the_rest() -> None:
-    market, public = feed().plans(("BTCUSDT",))
+    market, public = feed().plans({"BTCUSDT": ()})
     assert (market.line, market.url) == ("market", "wss://stream.binance.com:9443/stream")
     assert market.streams == (
         "btcusdt@aggTrade",
@@ -28,7 +28,7 @@ def test_spot_divides_books_from_the_rest() -> None:
 
 
 def test_usdm_goes_by_its_routes() -> None:
-    plans = feed(venue="binance-usdm").plans(("BTCUSDT",))
+    plans = feed(venue="binance-usdm").plans({"BTCUSDT": ()})
     assert [plan.url for plan in plans] == [
         "wss://fstream.binance.com/market/stream",
         "wss://fstream.binance.com/public/stream",
@@ -36,7 +36,7 @@ def test_usdm_goes_by_its_routes() -> None:
 
 
 def test_usdm_raw_trades_come_with_the_books() -> None:
-    plans = feed(venue="binance-usdm", streams=("trade", "kline")).plans(("BTCUSDT",))
+    plans = feed(venue="binance-usdm", streams=("trade", "kline")).plans({"BTCUSDT": ()})
     assert {plan.line: plan.streams for plan in plans} == {
         "market": ("btcusdt@kline_1m", "btcusdt@kline_5m"),
         "public": ("btcusdt@trade",),
@@ -52,7 +52,7 @@ def test_usdm_raw_trades_come_with_the_books() -> None:
     ],
 )
 def test_addresses(changes: dict[str, Any], address: str) -> None:
-    assert feed(**changes).plans(("BTCUSDT",))[0].url == address
+    assert feed(**changes).plans({"BTCUSDT": ()})[0].url == address
 
 
 def test_an_origin_without_an_address_is_an_error_that_names_the_setting() -> None:
@@ -62,7 +62,9 @@ def test_an_origin_without_an_address_is_an_error_that_names_the_setting() -> No
 
 def test_streams_that_do_not_fit_get_more_connections_and_symbols_stay_whole() -> None:
     symbols = tuple(f"COIN{number}USDT" for number in range(7))
-    plans = feed(symbols=symbols, streams_per_connection=8, streams=("aggTrade", "kline", "ticker")).plans(symbols)
+    plans = feed(symbols=symbols, streams_per_connection=8, streams=("aggTrade", "kline", "ticker")).plans(
+        dict.fromkeys(symbols, ())
+    )
     assert [len(plan.symbols) for plan in plans] == [2, 2, 2, 1]  # four streams a symbol
     assert sorted(symbol for plan in plans for symbol in plan.symbols) == list(symbols)
     assert all(len(plan.streams) == 4 * len(plan.symbols) for plan in plans)
