@@ -3,7 +3,7 @@
 import { Candles } from "./candles.js";
 import { openCanvas } from "./canvas.js";
 import { compact, decimalsOf, fixed, percent, precision } from "./format.js";
-import { byId, note, sleep, write } from "./page.js";
+import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { get } from "./rest.js";
 
 const PAGE = 500;
@@ -18,6 +18,8 @@ export class Chart {
   #candles = null;
   #generation = 0;
   #early = [];
+  #changed = new Map(); // time of a candle that is to be drawn, and whether it is one before the last
+  #drawnTo = 0;
   #loadingOlder = false;
   #wholeUntil = 0;
   #cursor = null;
@@ -53,6 +55,7 @@ export class Chart {
   async choose(focus) {
     this.#focus = focus;
     this.#candles = null;
+    this.#changed.clear();
     this.#cursor = null;
     this.#wholeUntil = 0;
     byId("canvas").classList.add("loading");
@@ -92,8 +95,8 @@ export class Chart {
       void this.reload();
       return;
     }
-    this.#canvas?.update(this.#drawn(candle), outcome === "amended");
-    this.#paintLegend();
+    this.#changed.set(Date.parse(candle.timestamp), outcome === "amended");
+    paintSoon(this.#paintChanged);
     if (candle.is_closed) this.onClosed();
   }
 
@@ -154,15 +157,23 @@ export class Chart {
 
   #draw() {
     const list = this.#candles.list;
+    this.#changed.clear();
+    this.#drawnTo = this.#candles.last?.time ?? 0;
     const decimals = precision.see(this.#focus.symbol, ...list.slice(-200).map((candle) => candle.close));
     this.#canvas?.setDecimals(decimals);
     this.#canvas?.setCandles(list);
     this.#paintLegend();
   }
 
-  #drawn(candle) {
-    return this.#candles.at(Date.parse(candle.timestamp));
-  }
+  #paintChanged = () => {
+    for (const [time, amended] of this.#changed) {
+      const last = this.#drawnTo;
+      this.#canvas?.update(this.#candles.at(time), amended || time < last);
+      this.#drawnTo = Math.max(last, time);
+    }
+    this.#changed.clear();
+    this.#paintLegend();
+  };
 
   #paintLegend() {
     const candle = this.#candles?.at(this.#cursor) ?? this.#candles?.last;

@@ -157,7 +157,11 @@ function paintHead() {
   write(byId("high"), fixed(heldStats?.high, decimals));
   write(byId("low"), fixed(heldStats?.low, decimals));
   write(byId("volume"), compact(data?.volume_24h));
-  document.title = data ? `${fixed(data.price, decimals)} ${focus.symbol} · marketflow` : "marketflow";
+}
+
+function paintTitle() {
+  const data = focus && prices.latest(focus.venue, focus.symbol);
+  if (data) document.title = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
 }
 
 function paintOrigin(origin) {
@@ -250,6 +254,7 @@ function every(ms, work) {
 await chart.open();
 openTheme(() => chart.recolour());
 every(1_000, paintLight);
+setInterval(paintTitle, 1_000); // a tab in the background shows it too
 every(1_000, () => quality.paintLatency());
 every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just begun

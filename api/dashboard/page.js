@@ -15,15 +15,18 @@ export function write(target, text) {
   if (target.textContent !== text) target.textContent = text;
 }
 
+const PAINT_MS = 100; // more often nobody can read, and each time costs a layout
 const waiting = new Set();
+let paintedAt = 0;
 
-/** Calls `paint` with the next frame, once however often it is asked for until then. */
+/** Calls `paint` with one of the next frames, once however often it is asked for until then. */
 export function paintSoon(paint) {
-  if (!waiting.size) requestAnimationFrame(paintAll);
+  if (!waiting.size) setTimeout(() => requestAnimationFrame(paintAll), paintedAt + PAINT_MS - performance.now());
   waiting.add(paint);
 }
 
 function paintAll() {
+  paintedAt = performance.now();
   const paints = [...waiting];
   waiting.clear();
   for (const paint of paints) paint();

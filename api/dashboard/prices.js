@@ -3,6 +3,8 @@
 import { byId, element, paintSoon, write } from "./page.js";
 import { fixed, percent, precision } from "./format.js";
 
+const FLASH_MS = 450;
+
 const keyOf = (venue, symbol) => `${venue}:${symbol}`;
 
 export class Prices {
@@ -20,7 +22,7 @@ export class Prices {
   take(data, venue) {
     const row = this.#row(venue, data.symbol);
     if (row.data && row.data.timestamp > data.timestamp) return;
-    row.moved = row.data ? data.price - row.data.price : 0;
+    row.moved += row.data ? data.price - row.data.price : 0;
     row.data = data;
     precision.see(data.symbol, data.price);
     this.#changed.add(row);
@@ -91,11 +93,13 @@ export class Prices {
   }
 
   #paint = () => {
-    for (const { data, moved, price, change } of this.#changed) {
+    for (const row of this.#changed) {
+      const { data, moved, price, change } = row;
       write(price, fixed(data.price, precision.of(data.symbol)));
       write(change, percent(data.price_change_percent_24h));
       change.dataset.way = wayOf(data.price_change_percent_24h);
-      if (moved) flash(price, moved);
+      if (moved) flash(row, moved);
+      row.moved = 0;
     }
     this.#changed.clear();
   };
@@ -103,9 +107,9 @@ export class Prices {
 
 export const wayOf = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 
-/** An animation that restarts with each move, in the compositor. */
-function flash(target, moved) {
-  const name = moved > 0 ? "up" : "down";
-  target.getAnimations().forEach((running) => running.cancel());
-  target.animate([{ color: `var(--${name})`, background: `var(--${name}-soft)` }, {}], { duration: 600 });
+/** Lights up for a moment; without an animation, which would cost every frame of it. */
+function flash(row, moved) {
+  row.price.dataset.flash = moved > 0 ? "up" : "down";
+  clearTimeout(row.dark);
+  row.dark = setTimeout(() => delete row.price.dataset.flash, FLASH_MS);
 }

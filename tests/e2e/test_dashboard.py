@@ -6,20 +6,23 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from api.__main__ import running_api
 from api.page import DASHBOARD
+from flows.model import BookView
 from flows.recovery import prepare
 from flows.settings import Api, Feed, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, free_port, running_flow
+from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
 
 pytestmark = pytest.mark.e2e
 
@@ -32,6 +35,13 @@ PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
+Told: TypeAlias = tuple[Page, Deployment, Interface]
+
+
+def book(*, synced: bool) -> BookView:
+    """A book with one level a side, or one that is not known to be right."""
+    bids, asks = [[(99.5, 1.0)], [(100.5, 2.0)]] if synced else [[], []]
+    return BookView("binance", "BTCUSDT", synced, 43, NOW, bids, asks)
 
 
 def chromium() -> str:
@@ -48,7 +58,11 @@ class Stage:
     def __init__(self, folder: Path, exchange: ThreadedExchange, mongod_uri: str, browser: Browser) -> None:
         self._folder = folder
         self._exchange = exchange
+<<<<<<< HEAD
         self._mongo: dict[str, Any] = {"uri": mongod_uri, "database": f"page_{folder.name}"}
+=======
+        self._mongo = Mongo(uri=mongod_uri, database=f"page_{folder.name}")
+>>>>>>> dash
         self._port = free_port()
         self._browser = browser
         self.url = ""
@@ -68,8 +82,8 @@ class Stage:
             feed__rest_url=self._exchange.rest_url,
             feed__request_pause_ms=0,
             feed__backoff_min_s=0.1,
-            mongo__uri=self._mongo["uri"],
-            mongo__database=self._mongo["database"],
+            mongo__uri=self._mongo.uri,
+            mongo__database=self._mongo.database,
             trades__path=str(self._folder / "trades"),
         ) as flow:  # fmt: skip
             yield flow
@@ -79,7 +93,7 @@ class Stage:
         return Settings(
             feed=Feed(origin="synthetic", symbols=SYMBOLS),
             hub=HubSettings(port=self._port),
-            mongo=Mongo(**self._mongo),
+            mongo=self._mongo,
             trades=TradesSettings(path=self._folder / "trades"),
             api=Api(port=0),
         )
@@ -211,20 +225,27 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     return [time // 60_000 for time in held if time >= since]
 
 
-async def test_a_symbol_is_added_and_removed(stage: Stage) -> None:
+async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
     async with stage.flow(), stage.page() as page:
-        await page.keyboard.press("/")
-        await page.keyboard.type("solusdt")
-        await page.keyboard.press("Enter")
-        added = page.locator("#prices li[data-symbol=SOLUSDT]")
-        await expect(added.locator(".change")).to_contain_text("%")
-        await added.hover()
-        await added.locator(".remove").click()
-        await expect(added).to_have_count(0)
-        await page.keyboard.press("/")
-        await page.keyboard.type("nosuch")
-        await page.keyboard.press("Enter")
-        await expect(page.locator(".note.bad")).to_contain_text("NOSUCH")
+        box = await page.locator("#canvas").bounding_box()
+        assert box is not None
+        for _ in range(3):
+            held = await count(page)
+            async with asyncio.timeout(PATIENCE_MS / 1_000):
+                while await count(page) <= held:
+                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
+                    await page.mouse.down()
+                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
+                    await page.mouse.up()
+                    await page.wait_for_timeout(200)
+        times = await page.evaluate("marketflow.candles.map((candle) => candle.time / 60_000)")
+        assert times == list(range(int(times[0]), int(times[-1]) + 1))
+
+
+async def count(page: Page) -> int:
+    """How many candles the page holds."""
+    held: int = await page.evaluate("marketflow.candles.length")
+    return held
 
 
 async def test_without_the_chart_library_the_rest_works(stage: Stage) -> None:
@@ -234,3 +255,82 @@ async def test_without_the_chart_library_the_rest_works(stage: Stage) -> None:
         await expect(page.locator("#no-chart")).to_be_visible()
         await changed(page.locator("#price"))
         await changed(page.locator("#legend-close"))
+
+
+@pytest.fixture
+async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
+    """The page on a hub that says what the test tells it to, with ten stored candles."""
+    executable = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
+    deployment = Deployment(tmp_path, mongod_uri)
+    fill(deployment)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(deployment.stop_hub)
+        running = await stack.enter_async_context(interface(deployment))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        stack.push_async_callback(browser.close)
+        page = await browser.new_page()
+        await page.goto(f"{running.url}/#BTCUSDT/1m")
+        await expect(page.locator("#legend-status")).to_contain_text("forming")
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        yield page, deployment, running
+
+
+async def test_a_price_that_rises_lights_up(told: Told) -> None:
+    page, deployment, _ = told
+    row = page.locator("#prices li[data-symbol=ETHUSDT] .price")
+    await expect(row).to_have_text("50.00")
+    await row.evaluate(
+        "(row) => { row.seen = [];"
+        " new MutationObserver(() => row.seen.push(row.dataset.flash ?? '')).observe(row, {attributes: true}); }"
+    )
+    deployment.tell(price(51.25, "ETHUSDT", time=NOW + 1_000))
+    await expect(row).to_have_text("51.25")
+    await expect(row).not_to_have_attribute("data-flash", "up")
+    assert await row.evaluate("(row) => row.seen") == ["up", ""]
+
+
+async def test_an_amended_candle_takes_the_place_of_the_first_version(told: Told) -> None:
+    page, deployment, _ = told
+    deployment.tell(candle(9, close=112.0, high=113.0, status="repaired", revision=2))
+    deployment.tell(forming(10, close=104.0, high=105.0))
+    await expect(page.locator("#legend-close")).to_have_text("104.00")
+    shown = await page.evaluate("marketflow.candles.slice(-2).map(({close, status}) => [close, status])")
+    assert shown == [[112.0, "repaired"], [104.0, "forming"]]
+
+
+async def test_a_book_that_is_not_in_step_shows_no_levels(told: Told) -> None:
+    page, deployment, _ = told
+    best = page.locator("#bids .level span").first
+    deployment.tell(book(synced=True))
+    await expect(best).to_have_text("99.50")
+    deployment.tell(book(synced=False))
+    await expect(page.locator("#book-state")).to_have_text("not in step with the exchange")
+    await expect(best).to_be_empty()
+
+
+async def test_a_symbol_is_added_and_removed(told: Told) -> None:
+    page, deployment, running = told
+    await page.keyboard.press("/")
+    await page.keyboard.type("solusdt\n")
+    added = page.locator("#prices li[data-symbol=SOLUSDT]")
+    await expect(added.locator(".price")).to_have_text("…")
+    deployment.tell(price(20.0, "SOLUSDT"))
+    await expect(added.locator(".price")).to_have_text("20.00")
+    await expect(page.locator(".note")).to_have_text("SOLUSDT is followed")
+    await added.hover()
+    await added.locator(".remove").click()
+
+    async def is_unwanted() -> bool:
+        states = await running.data("/api/symbols")
+        return [state["wanted"] for state in states if state["symbol"] == "SOLUSDT"] == [False]
+
+    await until(is_unwanted)
+
+
+async def test_an_unknown_symbol_is_refused_with_the_reason(told: Told) -> None:
+    page, _, _ = told
+    await page.locator("#add-symbol").fill("NOSUCH")
+    await page.locator("#add button").click()
+    await expect(page.locator(".note.bad")).to_contain_text("NOSUCH")
