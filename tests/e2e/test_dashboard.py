@@ -58,11 +58,7 @@ class Stage:
     def __init__(self, folder: Path, exchange: ThreadedExchange, mongod_uri: str, browser: Browser) -> None:
         self._folder = folder
         self._exchange = exchange
-<<<<<<< HEAD
-        self._mongo: dict[str, Any] = {"uri": mongod_uri, "database": f"page_{folder.name}"}
-=======
         self._mongo = Mongo(uri=mongod_uri, database=f"page_{folder.name}")
->>>>>>> dash
         self._port = free_port()
         self._browser = browser
         self.url = ""
