@@ -11,10 +11,10 @@ from pymongo import AsyncMongoClient
 
 from flows.recovery import prepare
 from sinks.requests import Petitioner, Wish
-from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import exchange_in_thread
 from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored, stored_trades
+from tests.fakes.young_market import YoungMarket
 
 pytestmark = pytest.mark.e2e
 
@@ -66,14 +66,14 @@ async def traded(client: HubClient, count: int) -> set[str]:
 
 
 async def assert_stored_as_told(witness: Witness, store: Path, symbols: Sequence[str]) -> None:
-    """Of each symbol every id since the first stored one, as the exchange tells it; the market must stand."""
+    """Of each symbol every id from the first stored one to what is the newest now, as the exchange tells it."""
     for symbol in symbols:
         newest = witness.newest_id(symbol)
         async with asyncio.timeout(PATIENCE_S):
-            while await asyncio.to_thread(last_stored, store, symbol) != newest:
+            while (await asyncio.to_thread(last_stored, store, symbol) or 0) < newest:
                 await asyncio.sleep(0.2)
         trades = stored_trades(store, symbol)
-        assert trades == witness.aggregates(symbol, trades[0][0])
+        assert trades == witness.aggregates(symbol, trades[0][0])[: len(trades)]
 
 
 def said(flow: RunningFlow, event: str) -> list[dict[str, Any]]:
@@ -83,7 +83,7 @@ def said(flow: RunningFlow, event: str) -> list[dict[str, Any]]:
 
 
 async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri: str, tmp_path: Path) -> None:
-    market = SyntheticMarket("spot", FIRST + MORE, seed=1, start_ms=1_767_225_600_000, trades_per_s=10)
+    market = YoungMarket(FIRST + MORE, start_ms=1_767_225_600_000, trades_per_s=3)
     store = tmp_path / "trades" / "binance"
     prepare(tmp_path / "recovery")
     with exchange_in_thread(market, speed=2.0, start_now=True) as exchange:
@@ -120,7 +120,6 @@ async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri:
 
             await wish(petitioner, MORE[:1], wanted=True)
             await until_candles_of(client, MORE[:1])
-            exchange.pause()
             witness = Witness(exchange.rest_url)
             try:
                 await assert_stored_as_told(witness, store, (*FIRST, MORE[0]))

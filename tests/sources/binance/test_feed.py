@@ -70,6 +70,41 @@ def test_streams_that_do_not_fit_get_more_connections_and_symbols_stay_whole() -
     assert all(len(plan.streams) == 4 * len(plan.symbols) for plan in plans)
 
 
+def test_symbols_stay_where_they_are_and_new_ones_go_where_there_is_most_room() -> None:
+    fed = feed(streams_per_connection=4, streams=("aggTrade",), connections=2)
+    first = fed.plans(dict.fromkeys("ABCDE", ()))
+    assert [plan.symbols for plan in first] == [("A", "C", "E"), ("B", "D")]
+    fewer = fed.plans(dict.fromkeys("BDE", ()), first)
+    assert [plan.symbols for plan in fewer] == [("E",), ("B", "D")]
+    more = fed.plans(dict.fromkeys("BDEFGHIJK", ()), fewer)
+    assert [plan.symbols for plan in more] == [("E", "G", "I"), ("B", "D", "J"), ("F", "H", "K")]
+
+
+def test_a_connection_that_nothing_is_left_for_keeps_its_place() -> None:
+    fed = feed(streams=("aggTrade", "depth"))
+    market, public = fed.plans({"BTCUSDT": ()})
+    assert [plan.streams for plan in fed.plans({}, [market, public])] == [(), ()]
+    assert fed.plans({"BTCUSDT": ()}, fed.plans({}, [market, public])) == [market, public]
+
+
+def test_a_wish_names_its_kinds_of_streams() -> None:
+    market, public = feed().plans({"BTCUSDT": ("kline", "depth"), "ETHUSDT": ("ticker",)})
+    assert market.kinds == {"BTCUSDT": ("kline",), "ETHUSDT": ("ticker",)}
+    assert market.streams == ("btcusdt@kline_1m", "btcusdt@kline_5m", "ethusdt@ticker")
+    assert (public.kinds, public.streams) == ({"BTCUSDT": ("depth",)}, ("btcusdt@depth@100ms",))
+
+
+def test_the_channels_of_quiet_symbols_may_be_silent() -> None:
+    wishes = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
+    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT",)))
+    assert plan.channels == {b"aggT"}
+
+
+def test_streams_are_ended_as_they_were_begun() -> None:
+    [(number, text)] = feed().unsubscribe_requests(("btcusdt@trade",))
+    assert msgspec.json.decode(text) == {"method": "UNSUBSCRIBE", "params": ["btcusdt@trade"], "id": number}
+
+
 def test_requests_hold_up_to_two_hundred_names() -> None:
     names = tuple(f"coin{number}usdt@trade" for number in range(401))
     requests = [(number, msgspec.json.decode(text)) for number, text in feed().subscribe_requests(names)]
