@@ -289,10 +289,6 @@ class Api(Section):
     """Prices older than this are marked `stale`."""
     book_age_s: Seconds = 5.0
     """Order books older than this are marked `stale`."""
-    balance_age_s: Seconds = 30.0
-    """Balances older than this are marked `stale`."""
-    indicator_age_s: Seconds = 60.0
-    """Indicators older than this are marked `stale`."""
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
