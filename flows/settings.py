@@ -80,6 +80,9 @@ class Feed(Section):
     """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
     redundancy: Literal[1, 2] = 1
     """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
+    transport: Literal["websockets", "picows"] = "websockets"
+    """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
+    """
     open_timeout_s: Seconds = 10.0
     """Longest wait for a connection to open."""
     backoff_min_s: Seconds = 2.0

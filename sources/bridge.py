@@ -19,10 +19,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
 from flows.settings import Feed
-from sources.connection import FrameQueue
 from sources.feed import VenueFeed, Wishes, shard_of
+from sources.frame_queue import FrameQueue
 from sources.lines import Lines, report_bug
 from sources.network import NetworkThread
+from sources.transport import transport_of
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
@@ -174,9 +175,11 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     """
 
     def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
+        """`SettingsError` when the transport of the settings is not installed."""
         self._feed = feed
         self._settings = settings
         self._stop = stop
+        transport_of(settings.transport)  # one that is not installed is refused before anything runs
         self._network = NetworkThread()
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}
