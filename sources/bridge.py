@@ -152,7 +152,7 @@ def _taken(queue: FrameQueue, limit: int | None) -> Iterable[Polled]:
         return []
     take = queue.items.popleft
     taken: list[Any] = [take() for _ in range(waiting if limit is None else min(waiting, limit))]
-    if not queue.events:
+    if not queue.has_events():
         return [RawFrames(queue.line, taken, wall_ns())]
     return list(_with_events(queue, taken))
 
@@ -163,7 +163,7 @@ def _with_events(queue: FrameQueue, taken: list[Any]) -> Iterator[Polled]:
             yield RawFrames(queue.line, list(items), wall_ns())
         else:
             for event in items:
-                queue.events -= 1
+                queue.note_taken_event()
                 yield event
 
 

@@ -22,15 +22,23 @@ class FrameQueue:
         self.bound = bound
         self.ring = ring
         self.items: deque[bytes | LineEvent] = deque()
-        self.events = 0
-        """Line events among the items; only the putting thread adds, only the taking thread subtracts."""
+        self._events_put = 0  # two counts, since each thread may change only its own
+        self._events_taken = 0
         self._is_behind = False
 
     def put_event(self, event: LineEvent) -> None:
         """Puts what happened to the line behind the frames that came before it."""
-        self.events += 1
+        self._events_put += 1
         self.items.append(event)
         self.ring()
+
+    def has_events(self) -> bool:
+        """Whether there are line events that the taker has not noted as taken."""
+        return self._events_put != self._events_taken
+
+    def note_taken_event(self) -> None:
+        """The taker came upon a line event."""
+        self._events_taken += 1
 
     def fall_behind(self, symbols: tuple[str, ...]) -> None:
         """It is full: the flow hears of it, once until there is room again."""

@@ -64,11 +64,11 @@ def transport_of(name: Literal["websockets", "picows"]) -> Open:
     return open_picows
 
 
-def closed_by_venue(code: int, text: str) -> str:
+def closed_by_venue(code: int, text: str | None) -> str:
     """Why a connection has ended when the venue has closed it."""
-    return f"closed by the venue: {code}{' ' if text else ''}{text}"
+    return f"closed by the venue: {code} {text or ''}".rstrip()
 
 
-def cut(why: str) -> str:
+def cut(why: str | None) -> str:
     """Why a connection has ended when nobody has closed it."""
     return f"line cut: {why or 'no close frame received'}"
