@@ -146,7 +146,7 @@ async def drawn(page: Page) -> bool:
 
 async def keep(page: Page, folder: Path, name: str) -> None:
     """A picture of the page, for people to look at."""
-    chosen = Path(os.environ.get("MARKETFLOW_SCREENSHOTS", folder))
+    chosen = Path(os.environ.get("SCREENSHOTS", folder))
     chosen.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
