@@ -385,6 +385,8 @@ class Reconciler:
         if stored.status == "partial":
             return [Recorded(candle)]
         words = in_words(stored, kline, fields)
+        if stored.status == "venue":
+            return [Recorded(candle), self._incident("mismatch", stored, words, "the exchange has changed its own")]
         incident = self._incident("mismatch", stored, words, "ours wrong: the exchange's is served")
         return [_proven(candle, "ours wrong"), incident]
 

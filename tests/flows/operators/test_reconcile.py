@@ -204,6 +204,15 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
     assert [i.cause for i in out if isinstance(i, Incident)] == ["close 3.0 ≠ 101.0"]
 
 
+def test_a_past_that_the_exchange_has_changed_is_taken_over_and_said() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(9), NOW)
+    stored = {candle(5).open_time: candle(5, close=3.0, status="venue")}
+    recorded, incident, *_ = machine.on_answer(ask, [History("1m", [rest(candle(5))], stored)], NOW)
+    assert (recorded.candle.close, recorded.candle.revision, recorded.candle.proof) == (101.0, 1, "")
+    assert incident.outcome == "the exchange has changed its own"
+
+
 def test_a_history_that_cannot_be_had_is_an_incident_and_holds_up_nobody_for_ever() -> None:
     machine = reconciler(asks=True)
     [ask] = machine.on_events(candle(5), NOW)
