@@ -105,6 +105,11 @@ class TradeWriter:
         """Queues trades: a fraction of a microsecond for each batch, whatever its size."""
         self._buffer.put(batch)
 
+    @property
+    def held(self) -> int:
+        """Trades that are not stored yet."""
+        return len(self._buffer)
+
     def flush(self, *, timeout_s: float = 10.0) -> bool:
         """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
         return self._buffer.flush(timeout_s)
