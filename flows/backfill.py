@@ -33,6 +33,7 @@ from sinks.bridge import PartitionedWriterSink
 from sinks.intake import Intake
 from sinks.ledger import IncidentWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
+from sinks.trade_codec import MINUTE_MS
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
@@ -102,13 +103,16 @@ def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
 
 
 def _open_trades(settings: Settings, ledger: IncidentWriter) -> list[TradeWriter]:
-    """The writers of all partitions; old data is kept, unless the settings want it otherwise."""
+    """The writers of all partitions. Old data is kept, unless the settings want it otherwise, and goes at once into the
+    minutes that it would become.
+    """
     kept = {} if settings.backfill.retention else {"retention_days": 0.0}
     return [
         open_trade_writer(
             settings.trades.model_copy(update=kept),
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
+            record_ms=MINUTE_MS,
             on_incident=lambda incident: ledger.write([incident]),
         )
         for number in range(settings.trades.partitions)

@@ -112,15 +112,16 @@ class Intake:
         if self._candles is None:
             return
         for start in range(0, len(candles), CHUNK):
-            self._wait(self._candles, most=self._most_candles, store="MongoDB")
+            if not self._wait(self._candles, most=self._most_candles, store="MongoDB"):
+                return
             self._candles.write(candles[start : start + CHUNK])
 
     def _take_trades(self, batch: TradeBatch) -> None:
         if not self._trades:
             return
         writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
-        self._wait(writer, most=MOST_TRADES, store="the trade store")
-        writer.write([batch])
+        if self._wait(writer, most=MOST_TRADES, store="the trade store"):
+            writer.write([batch])
 
     def _note(self) -> None:
         """Waits until everything is stored, and says so."""
@@ -134,8 +135,8 @@ class Intake:
         self._reached = []
         self._noted_ms = monotonic_ms()
 
-    def _wait(self, writer: MongoWriter | TradeWriter, *, most: int, store: str) -> None:
-        """Waits until a writer holds no more than `most`; not when it has failed."""
+    def _wait(self, writer: MongoWriter | TradeWriter, *, most: int, store: str) -> bool:
+        """Waits until a writer holds no more than `most`. False when a store has failed."""
         least, since_ms = writer.held, monotonic_ms()
         while (held := writer.held) > most and not self._has_failed:
             if held < least:
@@ -143,6 +144,7 @@ class Intake:
             elif monotonic_ms() - since_ms > self._patience_s * 1_000:
                 self._fail(store)
             time.sleep(_LOOK_S)
+        return not self._has_failed
 
     def _fail(self, store: str) -> None:
         self._has_failed = True

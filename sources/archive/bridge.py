@@ -112,7 +112,7 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         for file in files:
             if not file.is_trades:
                 self._watcher.on_file(file)
-                if klines := klines_of(file, paths[file], span.begin, span.end):
+                if klines := klines_of(file, paths[file], *span.cut(file)):
                     yield [(key, klines)]
         if trades:
             yield [(key, whole)]
@@ -120,7 +120,7 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             self._torn.add(span.symbol)
             for file in trades:
                 self._watcher.on_file(file)
-                for batch in trades_of(file, paths[file], span.begin, span.end):
+                for batch in trades_of(file, paths[file], *span.cut(file)):
                     self._watcher.on_trades(len(batch))
                     yield [(key, batch)]
             self._torn.discard(span.symbol)

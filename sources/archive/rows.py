@@ -46,7 +46,9 @@ def trades_of(file: ArchiveFile, path: Path, begin: int, end: int) -> Iterator[l
     wanted = pl.col("time").is_between(begin, end, closed="left") & (pl.col("price") > 0) & (pl.col("quantity") > 0)
     is_maker = pl.col("buyer_is_maker").str.to_lowercase() == "true"
     for block in _frames(path, _TRADE_COLUMNS):
-        frame = block.with_columns(_in_ms("time"), is_maker).filter(wanted).sort("id", maintain_order=True)
+        timed = block.with_columns(_in_ms("time"), is_maker)
+        _check_days(file, path, timed["time"])
+        frame = timed.filter(wanted).sort("id", maintain_order=True)
         for start in range(0, frame.height, BATCH):
             yield _trades(file.symbol, frame[start : start + BATCH])
 
@@ -66,10 +68,11 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
     read.
     """
     wanted = pl.col("open_time").is_between(begin, end, closed="left")
-    blocks = [
-        block.with_columns(_in_ms("open_time"), _in_ms("close_time")).filter(wanted)
-        for block in _frames(path, _KLINE_COLUMNS)
-    ]
+    blocks = []
+    for block in _frames(path, _KLINE_COLUMNS):
+        timed = block.with_columns(_in_ms("open_time"), _in_ms("close_time"))
+        _check_days(file, path, timed["open_time"])
+        blocks.append(timed.filter(wanted))
     klines = [
         Kline(
             symbol=file.symbol, timeframe=file.kind, event_time=row["close_time"], open_time=row["open_time"],
@@ -81,6 +84,12 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
         for row in block.iter_rows(named=True)
     ]  # fmt: skip
     return sorted(klines, key=lambda kline: kline.open_time)
+
+
+def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:
+    """A single trade may stand a moment beside its day; a whole block of them is a file under a wrong name."""
+    if not times.is_between(file.begin, file.end, closed="left").any():
+        raise ArchiveError(f"{path} holds other days than its name says")
 
 
 def _frames(path: Path, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from sources.archive.names import ArchiveFile
 
+_NEVER_MS = 1 << 62
+
 
 class Span(Struct, frozen=True):
     """Days of one symbol, and the files that hold them."""
@@ -26,6 +28,13 @@ class Span(Struct, frozen=True):
     def name(self) -> str:
         """How it is called in logs: by its last file, which is one of trades if it has any."""
         return self.files[-1].name
+
+    def cut(self, file: ArchiveFile) -> tuple[int, int]:
+        """Times `[begin, end)` of what is wanted of a file. One that lies within the span is wanted as it is, also if a
+        trade of it stands a moment beside its day: it is nowhere else.
+        """
+        begin = self.begin if self.begin > file.begin else 0
+        return begin, self.end if self.end < file.end else _NEVER_MS
 
 
 def spans_of(files: Iterable[ArchiveFile], begin: int, end: int) -> list[Span]:

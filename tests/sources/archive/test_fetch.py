@@ -1,10 +1,5 @@
 import hashlib
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -12,6 +7,7 @@ import pytest
 from sources.archive.fetch import Downloader, check, files_in
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import ArchiveError
+from tests.fakes.archive import archive_of
 
 NAME = "XUSDT-aggTrades-2024-10-27.zip"
 
@@ -20,25 +16,6 @@ def named(name: str = NAME) -> ArchiveFile:
     file = file_named(name)
     assert file is not None
     return file
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """A server of a folder that says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def archive(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def published(folder: Path, content: bytes, *, checksum: str | None = None) -> None:
@@ -52,7 +29,7 @@ def published(folder: Path, content: bytes, *, checksum: str | None = None) -> N
 def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content")
     told: list[tuple[int, int]] = []
-    with archive(tmp_path / "served") as url:
+    with archive_of(tmp_path / "served") as url:
         downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda done, total: told.append((done, total)))
         path = downloader.get(named(), "binance")
         assert path is not None
@@ -66,7 +43,7 @@ def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content", checksum="0" * 64)
-    with archive(tmp_path / "served") as url, pytest.raises(ArchiveError, match="delete both and run again"):
+    with archive_of(tmp_path / "served") as url, pytest.raises(ArchiveError, match="delete both and run again"):
         Downloader(url, tmp_path / "cache").get(named(), "binance")
 
 

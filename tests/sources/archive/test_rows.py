@@ -109,3 +109,8 @@ def test_a_file_without_rows_has_no_trades(tmp_path: Path) -> None:
     header = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote\n"
     minutes = named("XUSDT-1m-2024-10-27.csv")
     assert klines_of(minutes, written(tmp_path, header, minutes.name), *DAY) == []
+
+
+def test_a_file_under_a_wrong_name_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="other days than its name says"):
+        list(trades_of(named("XUSDT-aggTrades-2024-10-28.csv"), written(tmp_path, ROW), 0, 1 << 62))

@@ -45,5 +45,8 @@ def test_spans_are_cut_to_what_is_wanted() -> None:
     month = named("XUSDT-aggTrades-2024-10.zip")
     [span] = spans_of([month], month.begin + DAY_MS, month.begin + 3 * DAY_MS)
     assert (span.begin, span.end) == (month.begin + DAY_MS, month.begin + 3 * DAY_MS)
+    assert span.cut(month) == (span.begin, span.end)
+    [whole] = spans_of([month], month.begin, month.end)
+    assert whole.cut(month) == (0, 1 << 62)
     assert names("XUSDT-aggTrades-2024-10-27.zip", end=month.begin) == []
     assert names("XUSDT-aggTrades-2024-10-27.zip", begin=month.end) == []
