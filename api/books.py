@@ -18,13 +18,19 @@ class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Book(Struct, frozen=True):
-    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue does not say."""
+    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue does not say. Unless
+    `synced`, the book is not known to be the exchange's, and has no levels.
+    """
 
     venue: str
     symbol: str
+    synced: bool
     update_id: int
     bids: list[tuple[float, float]]
     asks: list[tuple[float, float]]
+    spread: float | None
+    mid: float | None
+    imbalance: float | None
     timestamp: str | None
     age_ms: int
     stale: bool
@@ -45,9 +51,13 @@ def routes(services: Services) -> list[AnyRoute]:
         return Book(
             news.venue,
             body.symbol,
+            body.synced,
             body.update_id,
             body.bids[:depth],
             body.asks[:depth],
+            body.spread,
+            body.mid,
+            body.imbalance,
             body.timestamp,
             age_ms,
             age_ms > limit_ms,

@@ -9,11 +9,13 @@ from msgspec import Struct
 from flows.model import Candle
 from sinks.answers import SubscribedData
 from sinks.bodies import (
+    BookTickerBody,
     CandleBody,
     ChartUpdateBody,
     IncidentBody,
     MarketDataBody,
     OrderBookBody,
+    StatsBody,
     StatusBody,
     TickerBody,
     TradeBody,
@@ -26,6 +28,8 @@ BODIES: Final[dict[str, Any]] = {
     "Candle": CandleBody,
     "Ticker": TickerBody,
     "OrderBook": OrderBookBody,
+    "BookTicker": BookTickerBody,
+    "Stats": StatsBody,
     "Status": StatusBody,
     "Incident": IncidentBody,
     "Subscribed": SubscribedData,

@@ -1,7 +1,7 @@
 """Does what the API asks of the flow: a thread that looks into MongoDB now and then.
 
 What is wanted of an instrument goes to its machine, through the source like everything else, and what became of it
-comes back here as a sink.
+comes back here as a sink. Which instruments are followed at all is looked up first.
 """
 
 import threading
@@ -11,29 +11,39 @@ import structlog
 from pymongo.errors import PyMongoError
 
 from flows.model import Refreshed, RefreshWanted
+from flows.wishes import WishDesk
 from sinks.requests import Attendant, Request
 
 LOOK_S = 0.5
 """Time between two looks."""
 AGAIN_S = 10.0
 """The same while the server is away."""
+FIRST_LOOK_S = 2.0
+"""Longest wait at start for the first look, so that the source begins with what is wanted."""
 
 _log = structlog.get_logger(__name__)
 
 
 class RequestDesk:
-    """Takes requests from MongoDB, hands them to the flow, and writes back what became of them."""
+    """Follows the wishes in MongoDB, takes requests from there, hands them to the flow, and writes back what became of
+    them.
+    """
 
-    def __init__(self, attendant: Attendant, *, venue: str, refresh: Callable[[RefreshWanted], bool]) -> None:
+    def __init__(
+        self, attendant: Attendant, *, venue: str, refresh: Callable[[RefreshWanted], bool], wishes: WishDesk
+    ) -> None:
         self._attendant = attendant
         self._venue = venue
         self._refresh = refresh
+        self._wishes = wishes
+        self._has_looked = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
 
     def start(self) -> None:
-        """Begins to look."""
+        """Begins to look; returns after the first time, or when that takes too long."""
         self._thread.start()
+        self._has_looked.wait(FIRST_LOOK_S)
 
     def write(self, batch: list[Refreshed]) -> None:
         """Says what became of requests."""
@@ -51,11 +61,14 @@ class RequestDesk:
                 if not is_ready:
                     self._attendant.ensure_indexes()
                     is_ready = True
+                self._wishes.look()
+                self._has_looked.set()
                 while not self._stopped.is_set() and (request := self._attendant.take(self._venue)) is not None:
                     self._hand_on(request)
             except PyMongoError as error:
-                _log.debug("requests cannot be read", reason=str(error))
+                _log.debug("wishes and requests cannot be read", reason=str(error))
                 is_ready = False
+                self._has_looked.set()
             if self._stopped.wait(LOOK_S if is_ready else AGAIN_S):
                 return
 

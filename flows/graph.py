@@ -24,6 +24,7 @@ from flows.model import (
     Recorded,
     Refreshed,
     Rejected,
+    Removed,
     Stats24h,
     Ticker,
     TradeBatch,
@@ -187,8 +188,13 @@ def _tickers(venue: str, items: list[Any]) -> list[tuple[str, Ticker]]:
     return [(Instrument(venue, item.symbol).key, item) for item in items if isinstance(item, Ticker)]
 
 
-def _minutes(timeframe: str, items: list[tuple[str, Any]]) -> list[tuple[str, Candle]]:
-    return [keyed for keyed in items if type(keyed[1]) is Candle and keyed[1].timeframe == timeframe]
+def _minutes(timeframe: str, items: list[tuple[str, Any]]) -> list[tuple[str, Candle | Removed]]:
+    """The candles of the minutes, and behind the last one that no more will come."""
+    return [
+        keyed
+        for keyed in items
+        if (type(keyed[1]) is Candle and keyed[1].timeframe == timeframe) or type(keyed[1]) is Removed
+    ]
 
 
 def _quotes(items: list[tuple[str, Any]]) -> list[Any]:

@@ -17,6 +17,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now, monotonic_ms
+from flows.model import Removed
 
 HEARTBEAT_MS = 1_000
 """Longest distance of a timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
@@ -89,17 +90,25 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._answers: deque[tuple[Ask, Any]] = deque()
 
     def on_batch(self, values: list[tuple[str, Any]]) -> tuple[list[Any], bool]:
-        """Everything that has arrived for this key; a timer that is due goes last, for what has arrived is older."""
-        if self._machine is None:
-            self._key = values[0][0]
-            self._machine = self._build(self._key, None)
+        """Everything that has arrived for this key; a timer that is due goes last, for what has arrived is older.
+
+        After `Removed` there is no machine and no state of this key any more, unless something comes behind it.
+        """
+        self._key = values[0][0]
         newest = values[-1][1]
         if type(newest) is list:
             self._clock.observe(newest[-1].event_time)  # in a cluster the source may be in another process
         self._now = now = self._clock.now()
         out: list[Any] = []
         for _, item in values:
+            if type(item) is Removed:
+                out = [*self._told(out), *self._let_go(now), item]
+                continue
+            if self._machine is None:
+                self._machine = self._build(self._key, None)
             out += self._machine.on_events(item, now)
+        if self._machine is None:
+            return out, StatefulBatchLogic.DISCARD
         if self._answers or now.feed >= self._due_feed:
             out += self._on_time(now)
         return self._told(out), StatefulBatchLogic.RETAIN
@@ -125,6 +134,13 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         """Key and state of the machine. An ask that is open now is not in it: the recovered machine asks again."""
         return self._key, self._machine.snapshot()
 
+    def _let_go(self, now: Now) -> list[Any]:
+        """What the machine holds, as at the end of the input. What it has asked nobody waits for any more."""
+        machine, self._machine = self._machine, None
+        self._asked, self._answers, self._due_feed = 0, deque(), 0
+        out = machine.on_end(now) if machine is not None else []
+        return [item for item in out if not isinstance(item, Ask)]
+
     def _on_time(self, now: Now) -> list[Any]:
         out: list[Any] = []
         while self._answers:
@@ -141,11 +157,13 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
             return out
         for ask in asks:
             self._asked += 1
-            self._runner(self._key, ask, partial(self._answered, ask))
+            self._runner(self._key, ask, partial(_answer, self._answers, ask))
         return [item for item in out if not isinstance(item, Ask)]
 
-    def _answered(self, ask: Ask, answer: Any) -> None:
-        self._answers.append((ask, answer))
+
+def _answer(answers: deque[tuple[Ask, Any]], ask: Ask, answer: Any) -> None:
+    """Leaves an answer for the machine that asked; when that is gone, nobody reads it."""
+    answers.append((ask, answer))
 
 
 _wakes: dict[int, datetime] = {}

@@ -12,7 +12,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -25,6 +26,7 @@ from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
+from flows.wishes import WishDesk
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
@@ -47,8 +49,10 @@ DRAIN_S = 15.0
 _log = structlog.get_logger("flows.main")
 
 
-def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
-    """The whole system of one process. `stop` ends its input, and with it the flow."""
+def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str, str] | None = None) -> Dataflow:
+    """The whole system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
+    instruments, where it has told them.
+    """
     feed, venue = settings.feed, settings.feed.venue
     ledger = IncidentWriter()
 
@@ -70,7 +74,7 @@ def build_flow(settings: Settings, stop: threading.Event) -> Dataflow:
         )
 
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
-    requests = _open_requests(settings, source) if settings.mongo.enabled else None
+    requests = _open_requests(settings, source, report, statuses) if settings.mongo.enabled else None
 
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
     return market_flow(
@@ -116,8 +120,22 @@ def _open_mongo(settings: Settings, report: Callable[[Incident], None]) -> Mongo
     )
 
 
-def _open_requests(settings: Settings, source: FeedSource) -> RequestDesk:
-    requests = RequestDesk(Attendant(open_database(settings.mongo)), venue=settings.feed.venue, refresh=source.refresh)
+def _open_requests(
+    settings: Settings,
+    source: FeedSource,
+    report: Callable[[Incident], None],
+    statuses: Mapping[str, str] | None,
+) -> RequestDesk:
+    attendant = Attendant(open_database(settings.mongo))
+    wishes = WishDesk(
+        attendant,
+        feed=settings.feed,
+        follow=source.follow,
+        ask=partial(_ask_statuses, settings),
+        report=report,
+        statuses=statuses,
+    )
+    requests = RequestDesk(attendant, venue=settings.feed.venue, refresh=source.refresh, wishes=wishes)
     requests.start()
     return requests
 
@@ -130,14 +148,14 @@ def _retention(settings: Settings) -> bool:
     return holds
 
 
-def _check_symbols(settings: Settings) -> None:
-    """An unknown symbol is an error at start. A venue that cannot be asked is not: its lines keep trying."""
+def _ask_statuses(settings: Settings) -> dict[str, str] | None:
+    """The venue's instruments and the status of each; None when it cannot be asked."""
 
-    async def ask() -> list[str]:
+    async def ask() -> dict[str, str]:
         async with BinanceRest.of(settings.feed) as rest, asyncio.timeout(CHECK_S):
             while True:
                 try:
-                    return await rest.symbols()
+                    return await rest.statuses()
                 except VenueError as error:
                     # an exchange of our own may have been started together with the flow, and be a moment behind
                     if error.status or not settings.feed.rest_url:
@@ -145,14 +163,23 @@ def _check_symbols(settings: Settings) -> None:
                     await asyncio.sleep(ASK_AGAIN_S)
 
     try:
-        known = asyncio.run(ask())
+        return asyncio.run(ask())
     except (VenueError, TimeoutError) as error:
         _log.warning("the symbols could not be checked, going on", reason=str(error) or "no answer in time")
-        return
-    try:
-        check_symbols(settings.feed.own_symbols, known)
-    except UnknownSymbolError as error:
-        raise SettingsError(f"feed.symbols: {error}") from error
+        return None
+
+
+def _check_symbols(settings: Settings) -> dict[str, str] | None:
+    """The venue's instruments. An unknown symbol is an error at start. A venue that cannot be asked is not: its lines
+    keep trying.
+    """
+    statuses = _ask_statuses(settings)
+    if statuses is not None:
+        try:
+            check_symbols(settings.feed.own_symbols, list(statuses))
+        except UnknownSymbolError as error:
+            raise SettingsError(f"feed.symbols: {error}") from error
+    return statuses
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -190,9 +217,9 @@ def _build() -> Dataflow:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
-        _check_symbols(settings)
+        statuses = _check_symbols(settings)
         stop = threading.Event()
-        built = build_flow(settings, stop)
+        built = build_flow(settings, stop, statuses)
     except (SettingsError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)

@@ -95,6 +95,17 @@ class Disconnected(Struct, frozen=True):
     """So many have failed that it is an outage; the attempts go on."""
 
 
+class Removed(Struct, frozen=True):
+    """A line no longer carries some kinds of streams of these instruments: nothing of them comes behind this."""
+
+    line: str
+    symbols: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """What has ended, in the words of the setting `feed.streams`."""
+    is_gone: bool
+    """Nothing else is followed of them either, on whatever line."""
+
+
 class Behind(Struct, frozen=True):
     """The flow is so far behind that a line had to wait for it."""
 
@@ -141,7 +152,7 @@ class Whole(Struct, frozen=True):
     is_over: bool = False
 
 
-LineEvent: TypeAlias = Connected | Subscribed | Disconnected | Behind | RefreshWanted
+LineEvent: TypeAlias = Connected | Subscribed | Disconnected | Removed | Behind | RefreshWanted
 
 
 # --- what the venues say, in one vocabulary --------------------------------------------------------------------------
@@ -444,6 +455,7 @@ IncidentKind: TypeAlias = Literal[
     "disconnect",
     "reconnect",
     "silent",
+    "stale",
     "feed_down",
     "store_outage",
     "lag",

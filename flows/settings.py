@@ -17,6 +17,7 @@ from flows.model import timeframe_ms
 
 PREFIX = "MARKETFLOW_"
 
+_SNAPSHOT_LEVELS = (100, 500, 1_000)
 Port = Annotated[int, Field(ge=1, le=65_535)]
 Seconds = Annotated[float, Field(gt=0)]
 Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
@@ -61,6 +62,8 @@ class Feed(Section):
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
     """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    symbols_minutes: Annotated[int, Field(ge=1)] = 120
+    """How long the venue's list of instruments is believed until it is asked for again."""
     connections: Annotated[int, Field(ge=1, le=64)] = 1
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
@@ -215,8 +218,8 @@ class Books(Section):
     """Levels a side that clients get."""
     every_ms: Annotated[int, Field(ge=0)] = 100
     """Least time between two views of a book; best bid and ask do not wait for it."""
-    depth: Literal[100, 500, 1_000] = 500
-    """Levels a side that a snapshot is asked for, and that are kept; more cost more of the request weight."""
+    depth: int = 500
+    """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
     audit_s: Seconds = 600.0
     """Time between two comparisons of a book with a fresh snapshot."""
     audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -224,6 +227,8 @@ class Books(Section):
 
     @model_validator(mode="after")
     def _no_more_than_known(self) -> Self:
+        if self.depth not in _SNAPSHOT_LEVELS:
+            raise ValueError(f"depth {self.depth}: venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
         if self.levels > self.depth:
             raise ValueError(
                 f"levels {self.levels} are more than depth {self.depth}: no more are known than are asked for"
@@ -284,10 +289,8 @@ class Api(Section):
     """Prices older than this are marked `stale`."""
     book_age_s: Seconds = 5.0
     """Order books older than this are marked `stale`."""
-    balance_age_s: Seconds = 30.0
-    """Balances older than this are marked `stale`."""
     indicator_age_s: Seconds = 60.0
-    """Indicators older than this are marked `stale`."""
+    """Age from which indicators and what is read from them are `stale`."""
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
@@ -327,8 +330,8 @@ class Tools(Section):
     """Longest wait for an answer of it."""
     host: str = "127.0.0.1"
     """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8090
-    """Port to listen on with `--http`; 0 takes a free one."""
+    port: Port = 8090
+    """Port to listen on with `--http`."""
     rows: Annotated[int, Field(ge=1, le=1_000)] = 200
     """Most candles, levels or rows in one answer."""
 

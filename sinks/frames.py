@@ -13,7 +13,7 @@ from typing import Any, Final, Self, TypeAlias
 
 import polars as pl
 from bson import decode_all
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 
 from flows.settings import Settings
 from sinks.documents import INCIDENTS, MARKET_DATA
@@ -82,7 +82,7 @@ class Frames:
         self.venue = venue or settings.feed.venue
         self._client = open_client(settings.mongo)
         self._database = self._client[settings.mongo.database]
-        self._trades_path = settings.trades.path
+        self.trades_path = settings.trades.path
         self._reader: TradeReader | None = None
 
     def close(self) -> None:
@@ -101,6 +101,12 @@ class Frames:
         """The candles that open in the span, oldest first, the forming one included."""
         of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
         return self._documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA)
+
+    def last_candle(self, symbol: str, timeframe: str) -> int | None:
+        """When the newest candle opened, ms UTC; None without any."""
+        of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
+        found = self._database[MARKET_DATA].find_one(of, {"open_time": 1}, sort=[("open_time", DESCENDING)])
+        return found["open_time"] if found else None
 
     def stats(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
         """The 24-hour statistics of the span, one a minute, oldest first."""
@@ -146,7 +152,7 @@ class Frames:
 
     def _trades(self) -> TradeReader:
         if self._reader is None:
-            self._reader = TradeReader(self._trades_path / self.venue)
+            self._reader = TradeReader(self.trades_path / self.venue)
         self._reader.catch_up()
         return self._reader
 

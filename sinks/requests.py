@@ -2,7 +2,7 @@
 
 | collection | one document | its fields | written by |
 |---|---|---|---|
-| `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API; the flow follows it |
+| `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API, to be followed; the flow, its own |
 | `requests` | a piece of work | those of `Work`, `state report created_at updated_at expires_at` | both |
 | `instruments` | what can be had | `venue symbol status updated_at` | the flow |
 
@@ -175,6 +175,20 @@ class Attendant:
     def wishes(self, venue: str) -> list[Wish]:
         """All that was ever wished of a venue, symbols in alphabetical order."""
         return [_wish_of(document) for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
+
+    def propose(self, wishes: Iterable[Wish]) -> None:
+        """Writes down wishes about symbols of which nobody has said anything yet."""
+        now = DatetimeMS(wall_ms())
+        inserts = [
+            UpdateOne(
+                {"_id": f"{wish.venue}:{wish.symbol}"},
+                {"$setOnInsert": {**msgspec.structs.asdict(wish), "updated_at": now}},
+                upsert=True,
+            )
+            for wish in wishes
+        ]
+        if inserts:
+            self._subscriptions.bulk_write(inserts, ordered=False)
 
     def take(self, venue: str, kinds: Sequence[RequestKind] = ("refresh", "history")) -> Request | None:
         """The oldest open request, which is `running` from now on; None when nothing waits. Two processes never get

@@ -21,10 +21,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from operator import attrgetter, le, lt
-from struct import calcsize, pack, unpack
+from struct import pack, unpack
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from flows.model import MARKET_FILL, AggregateTrade, Trade
@@ -54,8 +55,7 @@ _FORMS = {
     "buyer_is_maker": "B",
     "fill": "B",
 }
-_TYPES = {"q": pl.Int64(), "d": pl.Float64(), "B": pl.UInt8()}
-_SHOWN = {"buyer_is_maker": pl.Boolean()}
+_ELEMENTS = {**_FORMS, "buyer_is_maker": "?"}
 _OPTIONAL = {"first_id", "last_id", "fill"}
 _BY_ID = attrgetter("id")
 _Row = tuple[Any, ...]
@@ -244,17 +244,14 @@ def decode_frame(
     """
     others = any(part.fill for part in parts)
     wanted = [*columns, "fill"] if others or every_fill else columns
-    frame = pl.DataFrame([_series(name, parts).cast(_SHOWN.get(name, _TYPES[_FORMS[name]])) for name in wanted])
+    ids = _series("id", parts)
+    own = {name for name in ("first_id", "last_id") if not any(map(attrgetter(name), parts))}
+    frame = pl.DataFrame([ids.alias(name) if name == "id" or name in own else _series(name, parts) for name in wanted])
     if every_fill:
         return frame.with_columns(pl.Series("fill", FILLS).gather(frame["fill"]))
     return frame.filter(pl.col("fill") == 0).drop("fill") if others else frame
 
 
 def _series(name: str, parts: Sequence[TradeColumns]) -> pl.Series:
-    form = _FORMS[name]
     blob = b"".join([part.column(name) for part in parts] if name in _OPTIONAL else map(attrgetter(name), parts))
-    rows = len(blob) // calcsize(f"<{form}")
-    if not rows:
-        return pl.Series(name, [], dtype=_TYPES[form])
-    whole = pl.Series(name, [blob], dtype=pl.Binary)
-    return whole.bin.reinterpret(dtype=pl.Array(_TYPES[form], rows)).reshape((-1,))
+    return pl.Series(name, np.frombuffer(blob, f"<{_ELEMENTS[name]}"))  # polars reads numpy's memory in place

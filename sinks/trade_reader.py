@@ -1,5 +1,6 @@
 """Reads stored trades: as frames, lazily or at once, also while the flow writes them in another process."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from heapq import merge
@@ -44,8 +45,9 @@ class TradeView:
         """The trades in `[start_ms, end_ms)` in the order of their ids. A trade takes about 50 bytes of memory, so a
         busy symbol's week is better read by `iterate`, or by naming the columns.
         """
-        frames = list(self._frames(symbol, start_ms, end_ms, FRAME_ROWS, every_fill, columns))
-        whole = _by_id(pl.concat(frames)) if frames else decode_frame([], every_fill=every_fill, columns=columns)
+        # All records as one frame: joining frames would copy the trades once more.
+        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns), None)
+        whole = decode_frame([], every_fill=every_fill, columns=columns) if found is None else found
         return whole.select(_shown(columns, every_fill))
 
     def iterate(

@@ -19,8 +19,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
 from flows.settings import Feed
-from sources.connection import Connection, FrameQueue, Redundancy
-from sources.feed import VenueFeed, shard_of
+from sources.connection import FrameQueue
+from sources.feed import VenueFeed, Wishes, shard_of
+from sources.lines import Lines, report_bug
 from sources.network import NetworkThread
 
 IDLE_WAIT_S = 0.02
@@ -169,7 +170,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     """The live source of one venue. `stop` ends it: connections close, queued frames go out, then the input ends.
 
     The number of partitions is a setting and never follows the symbols, because recovered state is found by their
-    names.
+    names. Until `follow` says otherwise, the symbols are those of the settings that are this process's.
     """
 
     def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
@@ -179,12 +180,35 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._network = NetworkThread()
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}
+        self._lines: dict[int, Lines] = {}
+        self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
+        self._quiet: frozenset[str] = frozenset()
+        self._turn = threading.Lock()
+
+    def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
+        """What is wanted from now on; from any thread, and at once. The venue is asked for the difference, on the
+        connections that are open; symbols that are `quiet` alarm nobody by their silence.
+        """
+        with self._turn:
+            self._wishes, self._quiet = dict(wishes), quiet
+            for number in self._lines:
+                self._follow(number)
+
+    def _follow(self, number: int) -> None:
+        """Lets the connections of a shard follow what is wanted of it."""
+        if self._stop.is_set():
+            return
+        wishes = {s: kinds for s, kinds in self._wishes.items() if shard_of(s, self._settings.shards) == number}
+        following = self._lines[number].follow(wishes, quiet=self._quiet)
+        self._network.start(following).add_done_callback(report_bug)
 
     def refresh(self, wanted: RefreshWanted) -> bool:
         """Lets the machine of an instrument know that its past is wanted again; from any thread. False when the
-        partition of that instrument is not here, or not built yet.
+        instrument is not followed, or its partition not built yet.
         """
         [symbol] = wanted.symbols
+        if symbol not in self._wishes:
+            return False
         partition = self._partitions.get(shard_of(symbol, self._settings.shards))
         if partition is not None:
             partition.tell(wanted)
@@ -197,10 +221,12 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     def build_part(self, step_id: str, for_part: str, resume_state: tuple[int] | None) -> FeedPartition:
         """Called by the engine; connects at once."""
         number = int(for_part.rpartition("-")[2])
-        symbols = tuple(s for s in self._settings.own_symbols if shard_of(s, self._settings.shards) == number)
 
         def connect(ring: Callable[[], None]) -> list[FrameQueue]:
-            return [self._started(plan, ring) for plan in self._feed.plans(symbols)]
+            with self._turn:
+                lines = self._lines[number] = Lines(self._feed, settings=self._settings, ring=ring)
+                self._follow(number)
+            return lines.queues
 
         partition = self._partitions[number] = FeedPartition(
             connect,
@@ -211,24 +237,3 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             close=self._network.close,
         )
         return partition
-
-    def _started(self, plan: Any, ring: Callable[[], None]) -> FrameQueue:
-        queue = FrameQueue(plan.line, self._settings.queue_frames, ring)
-        redundancy, rotate_s = Redundancy(), self._settings.rotate_hours * 3_600
-        for number in range(1, self._settings.redundancy + 1):
-            connection = Connection(
-                plan,
-                feed=self._feed,
-                settings=self._settings,
-                queue=queue,
-                redundancy=redundancy,
-                first_rotation_s=rotate_s * number / self._settings.redundancy,
-            )
-            self._network.start(connection.run()).add_done_callback(_report_bug)
-        return queue
-
-
-def _report_bug(future: Any) -> None:
-    """A connection ends only by cancellation; anything else is ours to know."""
-    if not future.cancelled() and (error := future.exception()) is not None:
-        _log.error("a connection died of an error of ours", exc_info=error)

@@ -66,11 +66,16 @@ class Patience:
         """`factors` remembers from life to life who was believed to be quiet."""
         self._stale_after_s = stale_after_s
         self._factor = {} if factors is None else factors
-        for channel in channels:
-            self._factor.setdefault(channel, 1)
-        self._last = dict.fromkeys(channels, now_s)
+        self._last: dict[bytes, float] = {}
+        self.follow(channels, now_s)
         self.heard: set[bytes] = set()
         """Channels heard since the last look; the reader adds to it."""
+
+    def follow(self, channels: frozenset[bytes], now_s: float) -> None:
+        """Other channels from now on; new ones get time to speak up."""
+        self._last = {channel: self._last.get(channel, now_s) for channel in channels}
+        for channel in channels:
+            self._factor.setdefault(channel, 1)
 
     def begin(self, now_s: float) -> None:
         """A new connection: everyone gets time to speak up."""
@@ -83,8 +88,8 @@ class Patience:
             self._last[channel] = now_s
             self._factor[channel] = 1
         self.heard.clear()
-        limits = {channel: self._stale_after_s * factor for channel, factor in self._factor.items()}
-        stale = [channel for channel, last in self._last.items() if now_s - last > limits[channel]]
+        limit_s, factor = self._stale_after_s, self._factor
+        stale = [channel for channel, last in self._last.items() if now_s - last > limit_s * factor[channel]]
         for channel in stale:
             self._factor[channel] = min(self._factor[channel] * 2, _QUIET_LIMIT)
         return sorted(stale)
@@ -129,9 +134,13 @@ class _Life:
         queue: FrameQueue,
         patience: Patience,
         on_opened: Callable[[], None],
-        on_subscribed: Callable[[], None],
+        on_subscribed: Callable[[ConnectionPlan], None],
     ) -> None:
         self._plan = plan
+        self._asked = plan
+        """What the venue was asked for last."""
+        self._changed = asyncio.Event()
+        self._settled = asyncio.Event()
         self._feed = feed
         self._settings = settings
         self._queue = queue
@@ -140,10 +149,24 @@ class _Life:
         self._on_subscribed = on_subscribed
         self._unconfirmed: set[int] = set()
         self._confirmed = asyncio.Event()
+        self._is_subscribed = False
+        self._next_request_s = 0.0
         self.delivers = asyncio.Event()
         """Everything is confirmed, and data has come since."""
         self.leaves = asyncio.Event()
         """The venue has announced that it will close it."""
+
+    async def change(self, plan: ConnectionPlan) -> None:
+        """Makes the venue send something else. Returns when that is confirmed, or this life has ended."""
+        self._plan = plan
+        self._patience.follow(plan.channels, time.monotonic())
+        self._settled.clear()
+        self._changed.set()
+        await self._settled.wait()
+
+    def on_end(self) -> None:
+        """Nobody waits for a dead one."""
+        self._settled.set()
 
     async def live(self) -> str:
         """Lives until the socket ends, and returns why; cancelled, it closes gracefully."""
@@ -210,15 +233,36 @@ class _Life:
                     await asyncio.sleep(ROOM_POLL_S)
 
     async def _subscribe(self, socket: ClientConnection) -> None:
-        requests = self._feed.subscribe_requests(self._plan.streams)
+        """Asks for what the plan says, and after each change of it for the difference."""
+        carried: dict[str, None] = {}
+        while True:
+            self._changed.clear()
+            plan = self._asked = self._plan
+            wanted = dict.fromkeys(plan.streams)
+            gone = self._feed.unsubscribe_requests(tuple(name for name in carried if name not in wanted))
+            new = self._feed.subscribe_requests(tuple(name for name in wanted if name not in carried))
+            await self._request(socket, [*gone, *new])
+            carried = wanted
+            if self._plan is plan:
+                self._settled.set()
+            await self._changed.wait()
+
+    async def _request(self, socket: ClientConnection, requests: list[tuple[int, str]]) -> None:
+        """Makes requests at the venue's pace, and waits until all are confirmed."""
+        if not requests:
+            return
+        self._confirmed.clear()
         self._unconfirmed = {request_id for request_id, _ in requests}
-        for number, (_, text) in enumerate(requests):
-            if number:
-                await asyncio.sleep(self._feed.request_interval_s)
+        for _, text in requests:
+            await asyncio.sleep(self._next_request_s - time.monotonic())
+            self._next_request_s = time.monotonic() + self._feed.request_interval_s
             await socket.send(text)
-        await asyncio.sleep(self._settings.open_timeout_s)
-        if self._unconfirmed:
-            raise LineError(f"the venue did not confirm the subscription within {self._settings.open_timeout_s:g} s")
+        try:
+            async with asyncio.timeout(self._settings.open_timeout_s):
+                await self._confirmed.wait()
+        except TimeoutError:
+            limit_s = self._settings.open_timeout_s
+            raise LineError(f"the venue did not confirm the subscription within {limit_s:g} s") from None
 
     def _take_control(self, frame: bytes) -> None:
         control = self._feed.control_of(frame)
@@ -226,8 +270,10 @@ class _Life:
             case Ack() if control.id in self._unconfirmed:
                 self._unconfirmed.discard(control.id)
                 if not self._unconfirmed:
-                    self._on_subscribed()
                     self._confirmed.set()
+                    if not self._is_subscribed:
+                        self._is_subscribed = True
+                        self._on_subscribed(self._asked)
             case Refusal():
                 raise LineError(f"the venue refused the subscription: {control.reason}")
             case Shutdown():
@@ -246,7 +292,8 @@ class _Life:
 
 
 class Connection:
-    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently.
+    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently. Its plan may change
+    meanwhile.
 
     Before the venue ends a connection for its age, or when it says that it will, a successor is opened beside it; the
     old one closes when the new one delivers. What both have sent is sorted out by whoever puts trades in sequence.
@@ -272,6 +319,7 @@ class Connection:
         self._next_rotation_s = self._rotate_s if first_rotation_s is None else first_rotation_s
         self._failures = 0
         self._quiet: dict[bytes, int] = {}
+        self._lives: set[_Life] = set()
 
     async def run(self) -> None:
         """Lives until cancelled, then closes gracefully."""
@@ -281,6 +329,13 @@ class Connection:
             self._report(reason)
             wait_s = backoff_s(self._failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
             await asyncio.sleep(0 if reason == SHUTDOWN and self._failures == 1 else wait_s)
+
+    async def change(self, plan: ConnectionPlan) -> None:
+        """Carries what this plan of the same address says, without a break for what stays. Returns when the venue has
+        confirmed it wherever a socket is open; one that is opened later asks for it from its beginning.
+        """
+        self._plan = plan
+        await asyncio.gather(*(life.change(plan) for life in self._lives))
 
     # --- one life, or several that follow each other without a break ---
 
@@ -301,7 +356,7 @@ class Connection:
             await _ended(ends)
 
     def _begin(
-        self, on_opened: Callable[[], None], on_subscribed: Callable[[], None]
+        self, on_opened: Callable[[], None], on_subscribed: Callable[[ConnectionPlan], None]
     ) -> tuple[_Life, "asyncio.Task[str]"]:
         patience = Patience(self._plan.channels, self._settings.stale_after_s, time.monotonic(), self._quiet)
         life = _Life(
@@ -313,7 +368,14 @@ class Connection:
             on_opened=on_opened,
             on_subscribed=on_subscribed,
         )
-        return life, asyncio.create_task(life.live())
+        self._lives.add(life)
+        ends = asyncio.create_task(life.live())
+        ends.add_done_callback(lambda _: self._forget(life))
+        return life, ends
+
+    def _forget(self, life: _Life) -> None:
+        self._lives.discard(life)
+        life.on_end()
 
     async def _is_over(self, life: _Life, ends: "asyncio.Task[str]") -> bool:
         """Waits for its end, or for the time of its successor. True when it has ended."""
@@ -328,7 +390,7 @@ class Connection:
         """A life that delivers; None when the old one has ended before there was one."""
         failures = 0
         while not ends.done():
-            life, its_end = self._begin(_nothing, _nothing)
+            life, its_end = self._begin(_nothing, lambda _: None)
             delivers = asyncio.ensure_future(life.delivers.wait())
             try:
                 await asyncio.wait({delivers, its_end, ends}, return_when=asyncio.FIRST_COMPLETED)
@@ -348,9 +410,8 @@ class Connection:
         if self._redundancy.is_down:
             self._queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
 
-    def _subscribed(self) -> None:
+    def _subscribed(self, plan: ConnectionPlan) -> None:
         self._failures = 0
-        plan = self._plan
         _log.info("subscribed", venue=self._feed.venue, line=plan.line, symbols=len(plan.symbols))
         if self._redundancy.begins(self):
             self._queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))

@@ -4,10 +4,16 @@ A venue implements `VenueFeed`; `connection.py` lives by it.
 """
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 from zlib import crc32
 
 from msgspec import Struct
+
+Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
+"""What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`; no kinds means
+those of that setting.
+"""
 
 
 class ConnectionPlan(Struct, frozen=True):
@@ -16,10 +22,16 @@ class ConnectionPlan(Struct, frozen=True):
     line: str
     """Which of the venue's lines it belongs to; the parser picks its decoder by it."""
     url: str
-    symbols: tuple[str, ...]
+    kinds: dict[str, tuple[str, ...]]
+    """By symbol, the kinds of its streams."""
     streams: tuple[str, ...]
     channels: frozenset[bytes]
     """Channels that must not fall silent, as `channel_of` names them."""
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The instruments on it."""
+        return tuple(self.kinds)
 
 
 class Ack(Struct, frozen=True):
@@ -48,11 +60,18 @@ class VenueFeed(Protocol):
     request_interval_s: float
     """Least time between two requests on a connection, within the venue's limit and with room for pongs."""
 
-    def plans(self, symbols: tuple[str, ...]) -> list[ConnectionPlan]:
-        """The connections that carry everything wanted of these symbols."""
+    def plans(
+        self, wishes: Wishes, current: Sequence[ConnectionPlan] = (), *, quiet: frozenset[str] = frozenset()
+    ) -> list[ConnectionPlan]:
+        """The connections that carry everything wanted. First those of `current`, in the same order: what is on one of
+        them stays there, and one that is not needed any more has no streams. Symbols that are `quiet` may be silent.
+        """
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """Requests `(id, text)` that subscribe the streams, as few as the venue allows."""
+
+    def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """The same, to end streams."""
 
     def channel_of(self, frame: bytes) -> bytes:
         """The channel that a frame of data belongs to; empty for a frame that is none. Called for every frame."""

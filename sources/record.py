@@ -92,7 +92,7 @@ class Recorder:
             self._take(queues)
 
     def _plans(self) -> list:  # type: ignore[type-arg]
-        return self._feed.plans(self._settings.symbols)
+        return self._feed.plans(dict.fromkeys(self._settings.symbols, ()))
 
     def _take(self, queues: Iterable[FrameQueue]) -> None:
         now = wall_ns()

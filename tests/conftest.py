@@ -6,10 +6,14 @@ from itertools import count
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from sinks.mongod import MongodError, bundled_binary, running_mongod
+
+settings.register_profile("marketflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("marketflow")  # a busy machine is no failure: speed belongs to the benchmarks
 
 FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enableTestCommands=1")
 """Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""

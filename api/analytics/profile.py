@@ -6,9 +6,8 @@ prices into rows of equally many ticks and finds in them
 - the point of control (POC), the row with the most volume; of several the one nearest to the middle of the range, and
   of two as near the lower;
 - the value area, from its low (VAL) to its high (VAH): it begins as the POC, and grows by the row above or below, the
-  one with more volume (the upper when equal), until it holds the wanted share of the volume. So charts such as
-  TradingView's draw it; with `step=2` two rows a side are compared and taken at a time, as in the Market Profile
-  handbook of the CBOT.
+  one with more volume (the upper when equal), until it holds the wanted share of the volume. That is what charts
+  usually draw; with `step=2` two rows a side are compared and taken at a time, as in the Market Profile of the CBOT.
 """
 
 import math

@@ -1,6 +1,6 @@
 """An order book at one update id, and what makes it the exchange's: a snapshot and the differences after it."""
 
-from flows.model import BookDelta, BookSnapshot, Level
+from flows.model import BookDelta, BookSnapshot
 from flows.operators.ladder import Ladder
 
 
@@ -23,11 +23,16 @@ class Book:
         self.event_time = delta.event_time
 
     def likeness(self, other: "Book", count: int) -> float:
-        """The share of the best `count` levels of both sides that are the same in another book; 1.0 for empty ones."""
-        ours, theirs = _levels(self, count), _levels(other, count)
-        return len(ours & theirs) / max(len(ours), len(theirs)) if ours or theirs else 1.0
-
-
-def _levels(book: Book, count: int) -> set[tuple[str, Level]]:
-    bids = {("bid", level) for level in book.bids.best(count)}
-    return bids | {("ask", level) for level in book.asks.best(count)}
+        """The share of the best `count` levels of both sides that are the same in another book, as far as both know
+        them; 1.0 where there are none.
+        """
+        same = all_ = 0
+        for ours, theirs in ((self.bids, other.bids), (self.asks, other.asks)):
+            known, others = ours.best(count), theirs.best(count)
+            if not ours.is_whole:
+                others = others[: len(known)]
+            if not theirs.is_whole:
+                known = known[: len(others)]
+            same += len(set(known) & set(others))
+            all_ += max(len(known), len(others))
+        return same / all_ if all_ else 1.0

@@ -13,7 +13,18 @@ from zlib import crc32
 
 from flows.asks import Ask, AskError, BookAsk
 from flows.clock import Now
-from flows.model import BookDelta, BookSnapshot, BookTicker, BookView, Disconnected, Incident, Instrument, Level
+from flows.model import (
+    BookDelta,
+    BookSnapshot,
+    BookTicker,
+    BookView,
+    Disconnected,
+    Incident,
+    Instrument,
+    Level,
+    LineEvent,
+    Removed,
+)
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
 from flows.operators.parse import Batch, LineNews
@@ -48,15 +59,21 @@ class BookPolicy(NamedTuple):
 
 
 def book_events(items: list[Any]) -> list[tuple[str, Any]]:
-    """What books are kept from, by instrument: differences, best bid and ask, and cuts of the line."""
+    """What books are kept from, by instrument: differences, best bid and ask, cuts of the line, and the end of it."""
     out: list[tuple[str, Any]] = []
     for item in items:
         if type(item) is Batch:
             if isinstance(item.events[0], BookDelta | BookTicker):
                 out.append((item.key, item.events))
-        elif type(item) is LineNews and isinstance(item.event, Disconnected):
+        elif type(item) is LineNews and _concerns(item.event):
             out.append((item.key, item.event))
     return out
+
+
+def _concerns(event: LineEvent) -> bool:
+    if type(event) is Removed:
+        return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
+    return type(event) is Disconnected
 
 
 class BookKeeper:
@@ -80,6 +97,7 @@ class BookKeeper:
         self._void_until = 0
         self._audit_phase = crc32(key.encode()) % policy.audit_ms  # so that not all symbols are audited at once
         self._best: BookTicker | None = None
+        self._time = 0
         self._dirty = False
         self._shown_at = 0
         self._is_announced = False
@@ -150,6 +168,7 @@ class BookKeeper:
     # --- differences ---
 
     def _take_deltas(self, deltas: list[BookDelta], now: Now, out: list[Any]) -> None:
+        self._time = deltas[-1].event_time
         for delta in deltas:
             fault = self._sync.take(delta)
             if fault:
@@ -175,7 +194,7 @@ class BookKeeper:
             self._fall(f"the book is crossed: bid {bids[0][0]}, ask {asks[0][0]}", now, out)
             return
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
-            self._fall("the price has left the part of the book that is known", now, out)
+            self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
         self._tell_best(self._ticker(book, bids, asks), out)
         if is_shown:
@@ -197,7 +216,10 @@ class BookKeeper:
 
     def _fall(self, fault: str, now: Now, out: list[Any]) -> None:
         """A book that was in sync is not any more."""
-        out.append(self._incident(self._sync.book, now, fault, "a new snapshot is fetched"))
+        out.append(self._incident(fault, "a new snapshot is fetched"))
+        self._begin_anew(now, out)
+
+    def _begin_anew(self, now: Now, out: list[Any]) -> None:
         if now.local - self._synced_at >= STEADY_MS:
             self._failures = 0
         self._start_over(out)
@@ -261,19 +283,19 @@ class BookKeeper:
         if isinstance(answer, AskError) or fresh.take_snapshot(answer):
             self._void(now)
         else:
-            self._compare(fresh, now, out)
+            self._compare(fresh, out)
 
     def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: list[Any]) -> None:
         if fresh.take(delta):
             self._void(now)
         else:
-            self._compare(fresh, now, out)
+            self._compare(fresh, out)
 
     def _void(self, now: Now) -> None:
         """The snapshot proves nothing; that of the next audit may."""
         self._fresh, self._void_until = None, now.local + VOID_MS
 
-    def _compare(self, fresh: BookSync, now: Now, out: list[Any]) -> None:
+    def _compare(self, fresh: BookSync, out: list[Any]) -> None:
         """As soon as both books are at the same update id; then the fresh one goes on."""
         old, new = self._sync.book, fresh.book
         if old is None or new is None or old.update_id != new.update_id:
@@ -282,11 +304,10 @@ class BookKeeper:
         self._sync, self._fresh, self._dirty = fresh, None, True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
-            out.append(self._incident(new, now, cause, "the snapshot has taken its place"))
+            out.append(self._incident(cause, "the snapshot has taken its place"))
 
-    def _incident(self, book: Book | None, now: Now, cause: str, outcome: str) -> Incident:
-        time = (book.event_time if book else 0) or now.feed
-        return Incident("resync", self._venue, self._symbol, time, max(time, now.feed), cause, outcome)
+    def _incident(self, cause: str, outcome: str) -> Incident:
+        return Incident("resync", self._venue, self._symbol, self._time, self._time, cause, outcome)
 
     # --- showing ---
 

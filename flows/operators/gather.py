@@ -7,12 +7,13 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flows.clock import FeedClock
-from flows.model import Kline, Pulse, Trade
+from flows.model import Kline, LineEvent, Pulse, Removed, Trade
 from flows.operators.parse import Batch, LineNews, Parsed
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
 
+_TRADES = frozenset(("aggTrade", "trade"))
 Keyed: TypeAlias = tuple[str, Any]
 """`(instrument key, list of events of one type or a line event)`."""
 
@@ -42,7 +43,7 @@ class Gather:
         for item in items:
             if type(item) is Batch:
                 self._hold(item)
-            elif type(item) is LineNews:
+            elif type(item) is LineNews and _concerns(item.event):
                 self._release(out)
                 out.append((item.key, item.event))
             elif type(item) is Pulse:
@@ -85,3 +86,12 @@ class Gather:
         self._klines.clear()
         self._count = 0
         self._released_ms = self._monotonic_ms()
+
+
+def _concerns(event: LineEvent) -> bool:
+    """Whether the machines of trades and candles must hear of it; that their streams have ended, e.g., and not that of
+    books. Klines alone they can do without.
+    """
+    if type(event) is not Removed:
+        return True
+    return not _TRADES.isdisjoint(event.kinds) or (event.is_gone and "kline" in event.kinds)

@@ -5,13 +5,12 @@ best: what is new there is sorted in when the best levels are wanted, and most c
 thirty levels costs two microseconds, however deep the book is.
 """
 
-from bisect import insort
 from itertools import islice
 from math import inf
 
 from flows.model import Level
 
-REACH = 200
+REACH = 64
 """Prices in order after a look through all; twice as many as the best levels that were ever asked for, if that is more.
 """
 SLACK = 4
@@ -93,10 +92,11 @@ class Ladder:
         if len(quantities) > SLACK * self._depth or len(self._near) > SLACK * self._reach:
             self._look_through()
             return
-        edge, near = self._edge, self._near
-        for price in islice(reversed(quantities), fresh):
-            if price >= edge if self._is_bids else price <= edge:
-                insort(near, price)
+        edge, prices = self._edge, islice(reversed(quantities), fresh)
+        near = [price for price in prices if price >= edge] if self._is_bids else [p for p in prices if p <= edge]
+        if near:
+            self._near += near
+            self._near.sort()
         self._sorted_in = len(quantities)
 
     def _forget_removed(self, among: int) -> None:

@@ -15,6 +15,7 @@ from flows.model import (
     Incident,
     IncidentKind,
     Rejected,
+    Removed,
     Subscribed,
     Ticker,
 )
@@ -33,7 +34,8 @@ class News:
         self._venue = venue
         self._clock = clock
         self._wall_ms = wall_ms
-        self._down_since: dict[str, int] = {}
+        self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
+        self._live: dict[str, dict[str, None]] = {}  # symbols by line
 
     def __call__(self, items: list[Any]) -> list[Newsworthy]:
         """What clients and the ledger should hear of."""
@@ -51,8 +53,11 @@ class News:
                 case Connected():
                     out.append(FeedStatus(self._venue, item.line, "connected", item.symbols))
                 case Subscribed():
-                    out.append(FeedStatus(self._venue, item.line, "live", item.symbols))
+                    self._live.setdefault(item.line, {}).update(dict.fromkeys(item.symbols))
+                    out.append(self._live_on(item.line))
                     out += self._came_back(item)
+                case Removed() if item.is_gone:
+                    out += self._is_gone(item)
                 case Disconnected():
                     out.append(FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason))
                     out.append(self._went_down(item))
@@ -64,9 +69,21 @@ class News:
 
     def _went_down(self, event: Disconnected) -> Incident:
         now = self._now()
-        begin = self._down_since.setdefault(event.line, now)
+        begin = min((self._down_since.setdefault((event.line, name), now) for name in event.symbols), default=now)
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
+
+    def _live_on(self, line: str) -> FeedStatus:
+        return FeedStatus(self._venue, line, "live", tuple(self._live[line]))
+
+    def _is_gone(self, event: Removed) -> list[FeedStatus]:
+        """Tells what is left on a line, unless it is down."""
+        left = self._live.setdefault(event.line, {})
+        for symbol in event.symbols:
+            left.pop(symbol, None)
+            self._down_since.pop((event.line, symbol), None)
+        is_down = any((event.line, symbol) in self._down_since for symbol in left)
+        return [] if is_down else [self._live_on(event.line)]
 
     def _is_behind(self, event: Behind) -> Incident:
         now = self._now()
@@ -74,7 +91,8 @@ class News:
         return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
 
     def _came_back(self, event: Subscribed) -> list[Incident]:
-        begin = self._down_since.pop(event.line, None)
+        begins = [self._down_since.pop((event.line, symbol), None) for symbol in event.symbols]
+        begin = min((time for time in begins if time is not None), default=None)
         if begin is None:
             return []
         now = self._now()

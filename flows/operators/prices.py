@@ -4,8 +4,8 @@ repair. The 24-hour figures are the exchange's own, from its long ticker or its 
 
 from typing import Any
 
-from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Ticker, Trade
-from flows.operators.parse import Batch, Parsed
+from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
+from flows.operators.parse import Batch, LineNews, Parsed
 
 
 class _Price:
@@ -38,7 +38,7 @@ class _Price:
 
 
 class Prices:
-    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll."""
+    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. Who is gone is forgotten."""
 
     def __init__(self) -> None:
         self._prices: dict[str, _Price] = {}
@@ -49,6 +49,8 @@ class Prices:
         for item in items:
             if type(item) is Batch and (price := self._take(item)) is not None:
                 touched[item.key] = price
+            elif type(item) is LineNews and type(item.event) is Removed and item.event.is_gone:
+                self._prices.pop(item.key, None)
         return [data for price in touched.values() if (data := price.market_data()) is not None]
 
     def _take(self, batch: Batch) -> _Price | None:

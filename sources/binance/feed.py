@@ -5,14 +5,14 @@ lines, `public` for books and `market` for the rest, as USD-M demands by its pat
 that a burst of book data does not hold up trades.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
 import msgspec
 
 from flows.settings import Feed
-from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown
+from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown, Wishes
 
 MARKET_LINE = "market"
 PUBLIC_LINE = "public"
@@ -52,22 +52,47 @@ class BinanceFeed:
 
     # --- where to go ---
 
-    def plans(self, symbols: tuple[str, ...]) -> list[ConnectionPlan]:
-        """Each symbol's streams of a line stay on one connection; symbols are dealt evenly."""
-        plans = []
-        for line in (MARKET_LINE, PUBLIC_LINE):
-            kinds = [kind for kind in self._settings.streams if self._line_of(kind) == line]
-            a_symbol = sum(len(self._names("", kind)) for kind in kinds)
-            if a_symbol and symbols:
-                fit = max(1, self._settings.streams_per_connection // a_symbol)
-                groups = min(len(symbols), max(self._settings.connections, -(-len(symbols) // fit)))
-                plans += [self._plan(line, symbols[start::groups], kinds) for start in range(groups)]
-        return plans
+    def plans(
+        self, wishes: Wishes, current: Sequence[ConnectionPlan] = (), *, quiet: frozenset[str] = frozenset()
+    ) -> list[ConnectionPlan]:
+        """Each symbol's streams of a line stay on one connection, and new ones go to the emptiest."""
+        following = {line: self._dealt(line, wishes, current) for line in (MARKET_LINE, PUBLIC_LINE)}
+        of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
+        more = [(line, carried) for line, parts in following.items() for carried in parts]
+        return [self._plan(line, carried, quiet) for line, carried in (*of_current, *more)]
 
-    def _plan(self, line: str, symbols: tuple[str, ...], kinds: Iterable[str]) -> ConnectionPlan:
-        streams = tuple(name for symbol in symbols for kind in kinds for name in self._names(symbol, kind))
-        channels = frozenset(self.channel_of(f'{{"stream":"{stream}","'.encode()) for stream in streams)
-        return ConnectionPlan(line, self._url(line), symbols, streams, channels)
+    def _dealt(self, line: str, wishes: Wishes, current: Sequence[ConnectionPlan]) -> list[dict[str, tuple[str, ...]]]:
+        """The kinds by symbol of each connection of a line. One that is full of what it has may want even more of that:
+        the venue's limit is well above ours.
+        """
+        wanted = {symbol: kinds for symbol in wishes if (kinds := self._kinds_on(line, wishes[symbol]))}
+        sizes = {symbol: sum(len(self._names(symbol, kind)) for kind in kinds) for symbol, kinds in wanted.items()}
+        parts = [[symbol for symbol in plan.kinds if symbol in wanted] for plan in current if plan.line == line]
+        most = self._settings.streams_per_connection
+        fewest = min(len(wanted), max(self._settings.connections, -(-sum(sizes.values()) // most)))
+        parts += [[] for _ in range(fewest - len(parts))]
+        loads = [sum(sizes[symbol] for symbol in part) for part in parts]
+        dealt = {symbol for part in parts for symbol in part}
+        for symbol in (symbol for symbol in wanted if symbol not in dealt):
+            place = loads.index(min(loads))
+            if loads[place] and loads[place] + sizes[symbol] > most:
+                place = len(parts)
+                parts.append([])
+                loads.append(0)
+            parts[place].append(symbol)
+            loads[place] += sizes[symbol]
+        return [{symbol: wanted[symbol] for symbol in part} for part in parts]
+
+    def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(
+            kind for kind in kinds or self._settings.streams if self._line_of(kind) == line and self._names("", kind)
+        )
+
+    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], quiet: frozenset[str]) -> ConnectionPlan:
+        streams = {name: symbol for symbol in kinds for kind in kinds[symbol] for name in self._names(symbol, kind)}
+        loud = [name for name, symbol in streams.items() if symbol not in quiet]
+        channels = frozenset(self.channel_of(f'{{"stream":"{name}","'.encode()) for name in loud)
+        return ConnectionPlan(line, self._url(line), kinds, tuple(streams), channels)
 
     def _url(self, line: str) -> str:
         route = f"/{line}" if self.venue == "binance-usdm" else ""
@@ -88,10 +113,17 @@ class BinanceFeed:
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """SUBSCRIBE requests of up to 200 names each."""
+        return self._requests("SUBSCRIBE", streams)
+
+    def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """UNSUBSCRIBE requests of up to 200 names each."""
+        return self._requests("UNSUBSCRIBE", streams)
+
+    def _requests(self, method: str, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         requests = []
         for start in range(0, len(streams), _NAMES_PER_REQUEST):
             request_id = next(self._ids)
-            body = {"method": "SUBSCRIBE", "params": streams[start : start + _NAMES_PER_REQUEST], "id": request_id}
+            body = {"method": method, "params": streams[start : start + _NAMES_PER_REQUEST], "id": request_id}
             requests.append((request_id, msgspec.json.encode(body).decode()))
         return requests
 

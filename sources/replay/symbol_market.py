@@ -20,7 +20,9 @@ from sources.replay.klines import Kline, klines_of
 from sources.replay.payloads import Printer, Statistics
 from sources.replay.reel import Strip
 
-_PAST_ROWS = 100_000
+_PAST_ROWS = 400_000
+_BEFORE_SNAPSHOT = 100
+"""Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was made."""
 
 
 class SymbolMarket:
@@ -177,6 +179,8 @@ class SymbolMarket:
         for index in range(self._book_cursor, track.played + 1):
             if index in strip.snapshots:
                 self._book = Book(strip.snapshots[index])
+                for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
+                    self._book.apply(decode_update(track.payloads[earlier]))
             if self._book and index < track.played:
                 self._book.apply(decode_update(track.payloads[index]))
         self._book_cursor = track.played

@@ -8,12 +8,30 @@ from pathlib import Path
 
 import structlog
 
-from tests.benchmarks import bench_deployment, bench_flow, bench_hub, bench_mongo, bench_trades
+from tests.benchmarks import (
+    bench_analytics,
+    bench_books,
+    bench_complete,
+    bench_deployment,
+    bench_flow,
+    bench_hub,
+    bench_mongo,
+    bench_trades,
+)
 from tests.benchmarks.rows import Row, table
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-PARTS = (bench_flow, bench_trades, bench_mongo, bench_hub, bench_deployment)
+PARTS = (
+    bench_flow,
+    bench_books,
+    bench_trades,
+    bench_mongo,
+    bench_analytics,
+    bench_hub,
+    bench_deployment,
+    bench_complete,
+)
 
 
 def main() -> int:

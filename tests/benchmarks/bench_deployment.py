@@ -180,7 +180,7 @@ def direct_rate(uri: str, folder: Path) -> tuple[float, int]:
     flow = market_flow(
         source=PolledFrames(frames, size=1_000),
         parser=BinanceParser("binance"),
-        feed=Feed(),
+        feed=Feed(streams=("aggTrade",)),
         sinks=Sinks(
             candles=PartitionedWriterSink(["mongodb"], lambda _: Unpacking(mongo), lambda _: 0),
             trades=PartitionedWriterSink(["part-00"], open_partition, lambda _: 0),

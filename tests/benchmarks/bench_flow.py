@@ -37,7 +37,7 @@ def run_flow(frames: list[bytes], *, poll: int) -> None:
         market_flow(
             source=PolledFrames(frames, size=poll),
             parser=BinanceParser("binance"),
-            feed=Feed(),
+            feed=Feed(streams=("aggTrade",)),  # without klines there is nothing to wait for at the start
             sinks=Sinks(candles=Nowhere()),
         )
     )

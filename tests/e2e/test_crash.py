@@ -27,17 +27,17 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 SPEED = 12.0
 KILLS = 10
 LONGEST_LIFE_S = 3.0
-PATIENCE_S = 240
+PATIENCE_S = 900
 TIMES_OF_WRITING = ("_id", "created_at", "updated_at", "expires_at")
 
 Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
 
 
 @contextlib.contextmanager
-def playing() -> Iterator[ThreadedExchange]:
+def playing(speed: float = SPEED) -> Iterator[ThreadedExchange]:
     """The recording; once begun it goes on whether anybody listens or not, and REST serves what nobody heard."""
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
-    with exchange_in_thread(market, speed=SPEED, paused=True, start_now=True) as exchange:
+    with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange:
         yield exchange
 
 
@@ -107,12 +107,12 @@ async def ended(folder: Path, mongod_uri: str, exchange: ThreadedExchange, flow:
     return candles_of(mongod_uri, folder.name), trades_of(folder)
 
 
-async def played(folder: Path, mongod_uri: str, *, kills: int) -> Stored:
+async def played(folder: Path, mongod_uri: str, *, kills: int, speed: float = SPEED) -> Stored:
     """Plays the whole recording, killing the flow so many times."""
     folder.mkdir()
     prepare(folder / "recovery")
     chance = random.Random(7)
-    with playing() as exchange:
+    with playing(speed) as exchange:
         settings = settings_for(folder, exchange, mongod_uri)
         async with running_flow(folder, *recovering(folder), **settings) as flow, hub_client(flow.hub_url) as client:
             await begun(exchange, client)

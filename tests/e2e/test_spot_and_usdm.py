@@ -111,7 +111,7 @@ async def test_spot(mongod_uri: str, tmp_path: Path, flags: tuple[str, ...]) -> 
             name = f"binance_spot_{symbol}_5m_2024-08-08T2355_10m.csv"
             assert_equal(stored, official_klines(recording("official-klines") / name))
     assert_client_saw_each_closed_candle_once_and_in_order(messages)
-    assert [m for m in messages if m["type"] == "Incident"] == []
+    assert [m["data"] for m in messages if m["type"] == "Incident"] == []
     traded = {
         trade["price"]
         for message in messages

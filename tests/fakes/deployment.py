@@ -62,7 +62,7 @@ class RunningFlow:
 @asynccontextmanager
 async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncIterator[RunningFlow]:
     """Starts the flow; settings as `feed__symbols=[…]`. Yields as soon as its hub listens."""
-    port = free_port()
+    port = settings.get("hub__port") or free_port()
     chosen = {"hub__port": port, "log__format": "json"} | settings
     environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
     log = folder / "flow.log"

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 
 from api.__main__ import running_api
 from api.services import Services
-from flows.model import BookTicker, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
+from flows.model import BookView, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Api, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
@@ -31,7 +31,7 @@ def price(value: float, symbol: str = "BTCUSDT", *, time: int = NOW) -> MarketDa
 
 
 LIVE = FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
-BOOK = BookTicker("BTCUSDT", 42, 99.5, 1.0, 100.5, 2.0, NOW)
+BOOK = BookView("binance", "BTCUSDT", True, 42, NOW, [(99.5, 1.0)], [(100.5, 2.0)])
 
 
 def stored_candles(count: int = 10, **changes: Any) -> list[Candle]:

@@ -8,6 +8,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now
 from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, machine, refuse_asks
+from flows.model import Removed
 from tests.fakes.trades import BEGIN, trade
 
 
@@ -130,3 +131,52 @@ def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:
     assert again.notify_at() is not None
     local[0] = 5
     assert again.on_notify()[0] == ["timer"]
+
+
+GONE = Removed("market", ("K",), ("aggTrade",), is_gone=True)
+
+
+def test_a_machine_whose_streams_have_ended_hands_on_what_it_holds_and_is_forgotten() -> None:
+    logic = MachineLogic(None, Echo, clock=clock_at([0]))
+    logic.on_batch([("k", "first")])
+    assert logic.on_batch([("k", "last"), ("k", GONE)]) == (["last", "end", GONE], StatefulBatchLogic.DISCARD)
+
+
+def test_what_comes_behind_the_end_gets_a_new_machine() -> None:
+    logic = MachineLogic(None, Echo, clock=clock_at([0]))
+    out = logic.on_batch([("k", "old"), ("k", GONE), ("k", "new")])
+    assert out == (["old", "end", GONE, "new"], StatefulBatchLogic.RETAIN)
+    assert logic.snapshot() == ("k", ["new"])
+
+
+def test_an_answer_to_a_machine_that_is_gone_reaches_nobody() -> None:
+    asked: list[Any] = []
+    logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=lambda *question: asked.append(question))
+    logic.on_batch([("k", "x")])
+    logic.on_batch([("k", GONE), ("k", "y")])
+    asked[0][2]("late")
+    assert logic.on_notify()[0] == []
+    asked[1][2]("in time")
+    assert logic.on_notify()[0] == [("y", "in time")]
+
+
+def test_the_end_of_a_key_that_has_no_machine_makes_none() -> None:
+    logic = MachineLogic(None, Echo, clock=clock_at([0]))
+    assert logic.on_batch([("k", GONE)]) == ([GONE], StatefulBatchLogic.DISCARD)
+
+
+def test_the_engine_begins_anew_with_a_key_that_was_removed() -> None:
+    out: list[Any] = []
+    flow = Dataflow("test")
+    values: list[Any] = [("a", "old"), ("a", GONE), ("a", "new")]
+    up = op.input("in", flow, TestingSource(values, batch_size=1))
+    built: list[Any] = []
+
+    def build(key: str, state: Any) -> Echo:
+        built.append(state)
+        return Echo(key, state)
+
+    op.output("out", machine("machine", up, build, clock_at([0])), TestingSink(out))
+    run_main(flow)
+    assert [value for _, value in out] == ["old", "end", GONE, "new", "end"]
+    assert built == [None, None]

@@ -1,5 +1,6 @@
 from typing import Any
 
+import bson
 import msgspec
 import pytest
 from bson.datetime_ms import DatetimeMS
@@ -14,6 +15,7 @@ from sinks.documents import (
     candle_document,
     candle_of,
     incident_document,
+    incident_of,
     stats_document,
 )
 from tests.fakes.candles import BEGIN, candle, gap, stats
@@ -146,3 +148,12 @@ def test_the_indexes() -> None:
 
 def test_all_of_an_incident_is_kept() -> None:
     assert set(incident_document(gap(), now_ms=NOW)) >= set(msgspec.structs.asdict(gap()))
+
+
+def test_what_is_read_back_can_be_encoded() -> None:
+    stored = bson.decode(bson.encode(document(first_id=5_000_000_000, last_id=5_000_000_007)))
+    read = candle_of(stored)
+    assert msgspec.json.decode(msgspec.json.encode(read), type=type(read)) == read
+    incident = incident_of(bson.decode(bson.encode(incident_document(gap(first_id=5_000_000_000), now_ms=NOW))))
+    assert incident == gap(first_id=5_000_000_000)
+    assert msgspec.json.decode(msgspec.json.encode(incident), type=type(incident)) == incident

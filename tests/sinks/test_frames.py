@@ -127,6 +127,12 @@ def test_trades_while_they_are_written(frames: Frames, tmp_path: Path) -> None:
         assert [part["id"].to_list() for part in parts] == [[1, 2, 3]]
 
 
+def test_when_the_newest_candle_opened(frames: Frames, store: CandleStore) -> None:
+    assert frames.last_candle("BTCUSDT", "1m") is None
+    store.store([candle(3), candle(1), candle(5, symbol="ETHUSDT")], timeout_s=5)
+    assert frames.last_candle("BTCUSDT", "1m") == BEGIN + 3 * MINUTE
+
+
 def test_what_is_stored_at_all(frames: Frames, store: CandleStore, tmp_path: Path) -> None:
     store.store([candle(0), candle(0, symbol="ETHUSDT"), candle(0, symbol="XBTUSD", venue="kraken")], timeout_s=5)
     with TradeStore(tmp_path / "binance" / "part-00") as writer:

@@ -35,6 +35,14 @@ async def test_the_last_word_about_a_symbol_counts(petitioner: Petitioner, atten
     assert await petitioner.wishes("binance") == wishes
 
 
+async def test_a_proposal_never_overrules_a_word(petitioner: Petitioner, attendant: Attendant) -> None:
+    said = Wish("binance", "SOLUSDT", wanted=False)
+    await petitioner.wish(said)
+    attendant.propose([Wish("binance", "SOLUSDT", wanted=True), Wish("binance", "BTCUSDT", wanted=True)])
+    attendant.propose([])
+    assert attendant.wishes("binance") == [Wish("binance", "BTCUSDT", wanted=True), said]
+
+
 async def test_work_is_taken_once_and_reported(petitioner: Petitioner, attendant: Attendant) -> None:
     asked = await petitioner.ask(HISTORY)
     assert (asked.state, asked.work, asked.report) == ("open", HISTORY, "")

@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.analytics.analysis import LEAN, LEAST, NEEDED, STRONG, Weights, analyse, read_timeframe
@@ -130,6 +130,7 @@ def test_wild_prices_take_from_the_confidence() -> None:
     assert "unusual volatility lowers the confidence" in analysis.reasons[-1]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 1_000), st.integers(0, 300), st.floats(-0.01, 0.01), st.floats(0, 1))
 def test_scores_and_confidence_stay_in_their_bounds(seed: int, count: int, drift: float, share: float) -> None:
     candles = with_buyers(wandering(count, seed=seed, drift=drift), share)

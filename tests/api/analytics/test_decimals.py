@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.analytics.decimals import decimals_of, to_units
@@ -7,6 +7,7 @@ from api.analytics.decimals import decimals_of, to_units
 amounts = st.lists(st.integers(0, 10**9), min_size=1, max_size=400)
 
 
+@settings(deadline=None)
 @given(amounts, st.integers(0, 6))
 def test_every_decimal_number_becomes_its_whole_units(units: list[int], places: int) -> None:
     values = np.array([unit / 10**places for unit in units])

@@ -52,6 +52,7 @@ def brute_value_area(volumes: list[Fraction], share: Fraction, step: Step) -> tu
     return poc, min(rows), max(rows)
 
 
+@settings(deadline=None)
 @given(
     trade_runs(max_size=40),
     st.integers(1, 300),
@@ -73,7 +74,7 @@ def test_equals_a_recount_of_a_whole_day(bins: int, step: Step) -> None:
     recount(trades, profile_of(trade_frame(trades), bins=bins, step=step))
 
 
-@settings(max_examples=50)
+@settings(max_examples=50, deadline=None)
 @given(trade_runs(max_size=40).flatmap(lambda trades: st.tuples(st.just(trades), cut(trades))))
 def test_parts_added_one_by_one_make_the_profile_of_the_whole(parts: tuple[list[Trade], list[list[Trade]]]) -> None:
     trades, batches = parts

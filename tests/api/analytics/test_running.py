@@ -1,6 +1,6 @@
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.analytics.bars import Bars
@@ -25,6 +25,7 @@ def assert_equal(found: dict[str, dict[str, float | None]], expected: dict[str, 
             assert found[label][output] == (value and pytest.approx(value, rel=1e-9, abs=1e-9)), label
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 60))
 def test_candle_by_candle_equals_the_whole_series(seed: int, count: int) -> None:
     candles = wandering(count, seed=seed)

@@ -1,4 +1,4 @@
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.analytics.profile import ProfileRow
@@ -72,6 +72,7 @@ def test_a_book_that_does_not_reach_across_the_zone_says_nothing_of_it() -> None
     assert (zone.bid_quantity, zone.ask_quantity) == (None, None)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(0, 50), min_size=1, max_size=80),
     st.integers(1, 8),

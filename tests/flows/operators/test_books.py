@@ -22,6 +22,7 @@ from flows.model import (
     MarketEvent,
     Pulse,
     RawFrames,
+    Removed,
     Subscribed,
 )
 from flows.operators.books import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
@@ -107,6 +108,13 @@ def test_books_are_kept_from_differences_quotes_and_cuts_of_the_line() -> None:
     others = [Batch("k", [trade(1, 0, 1.0)]), LineNews("k", Subscribed("public", (SYMBOL,), ())), CUT, Pulse()]
     taken = book_events([Batch("k", deltas), *others, Batch("k", quotes), LineNews("k", CUT)])
     assert taken == [("k", deltas), ("k", quotes), ("k", CUT)]
+
+
+def test_the_end_of_its_differences_reaches_a_book_and_that_of_trades_does_not() -> None:
+    gone = Removed("public", (SYMBOL,), ("depth", "bookTicker"), is_gone=True)
+    less = Removed("public", (SYMBOL,), ("bookTicker",), is_gone=False)
+    trades = Removed("market", (SYMBOL,), ("aggTrade", "kline"), is_gone=True)
+    assert book_events([LineNews("k", event) for event in (gone, less, trades)]) == [("k", gone)]
 
 
 # --- coming up ---
@@ -268,8 +276,9 @@ def test_a_side_of_which_nothing_is_known_any_more_starts_over() -> None:
     kept.answer(kept.exchange.snapshot(3))
     for price, _ in kept.exchange.best_bids(3):
         kept.exchange.change("bids", price, 0.0)
-    kept.take(kept.exchange.delta())
+    out = kept.take(kept.exchange.delta())
     assert not kept.view.synced
+    assert only(Incident, out) == []
 
 
 # --- audits ---

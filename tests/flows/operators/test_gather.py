@@ -1,7 +1,9 @@
 from typing import Any
 
+import pytest
+
 from flows.clock import FeedClock
-from flows.model import Connected, Kline, Pulse, Ticker
+from flows.model import Connected, Kline, Pulse, Removed, Ticker
 from flows.operators import gather
 from flows.operators.gather import Gather
 from flows.operators.parse import Batch, LineNews
@@ -61,6 +63,24 @@ def test_a_line_event_stays_behind_what_came_before_it() -> None:
     moment = Moment()
     out = moment.gather([Batch(KEY, [trade(1, 0)]), LineNews(KEY, event), Batch(KEY, [trade(2, 1)])])
     assert out == [(KEY, [trade(1, 0)]), (KEY, event)]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "is_gone", "is_told"),
+    [
+        (("aggTrade", "kline"), True, True),
+        (("trade",), False, True),
+        (("kline", "ticker"), True, True),  # a symbol that had no trades
+        (("kline", "ticker"), False, False),  # its trades go on
+        (("depth", "bookTicker"), True, False),
+    ],
+)
+def test_the_end_of_its_streams_reaches_a_machine_that_lives_by_them(
+    kinds: tuple[str, ...], *, is_gone: bool, is_told: bool
+) -> None:
+    event = Removed("market", ("BTCUSDT",), kinds, is_gone=is_gone)
+    out = Moment().gather([Batch(KEY, [trade(1, 0)]), LineNews(KEY, event), Pulse()])
+    assert out == [(KEY, [trade(1, 0)]), *([(KEY, event)] if is_told else [])]
 
 
 def test_the_batches_of_others_are_not_touched() -> None:

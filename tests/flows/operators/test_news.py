@@ -1,5 +1,5 @@
 from flows.clock import FeedClock
-from flows.model import Connected, Disconnected, FeedStatus, Incident, Pulse, Rejected, Subscribed, Ticker
+from flows.model import Connected, Disconnected, FeedStatus, Incident, Pulse, Rejected, Removed, Subscribed, Ticker
 from flows.operators.news import News
 from flows.operators.parse import Batch
 from tests.fakes.trades import trade
@@ -46,3 +46,31 @@ def test_refused_input_and_the_newest_ticker_pass_and_nothing_else() -> None:
     tickers = [Ticker("BTCUSDT", time, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1) for time in (1, 2)]
     items = [Batch("binance:BTCUSDT", [trade(1, 0)]), refused, Batch("binance:BTCUSDT", [*tickers]), Pulse()]
     assert News("binance", FeedClock(lambda: 0))(items) == [refused, tickers[1]]
+
+
+def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> None:
+    news = News("binance", FeedClock(lambda: 0))
+    news([Subscribed("market", BTC, ())])
+    assert news([Subscribed("market", ("ETHUSDT",), ())]) == [
+        FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
+    ]
+    assert news([Removed("market", BTC, ("kline",), is_gone=False)]) == []
+    assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == [
+        FeedStatus("binance", "market", "live", ("ETHUSDT",))
+    ]
+
+
+def test_what_goes_while_a_line_is_down_does_not_make_it_live() -> None:
+    news = News("binance", FeedClock(lambda: 0))
+    both = ("BTCUSDT", "ETHUSDT")
+    news([Subscribed("market", both, ()), Disconnected("market", both, "line cut")])
+    assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == []
+    assert [item.kind for item in news([Subscribed("market", ("ETHUSDT",), ())]) if isinstance(item, Incident)] == [
+        "reconnect"
+    ]
+
+
+def test_a_symbol_that_joins_another_connection_does_not_end_an_outage() -> None:
+    news = News("binance", FeedClock(lambda: 0))
+    news([Subscribed("market", BTC, ()), Disconnected("market", BTC, "line cut")])
+    assert [type(item) for item in news([Subscribed("market", ("ETHUSDT",), ())])] == [FeedStatus]

@@ -1,5 +1,5 @@
-from flows.model import Kline, MarketData, MiniTicker, Ticker, Trade
-from flows.operators.parse import Batch
+from flows.model import Kline, MarketData, MiniTicker, Removed, Ticker, Trade
+from flows.operators.parse import Batch, LineNews
 from flows.operators.prices import Prices
 from tests.fakes.trades import BEGIN, trade
 
@@ -32,6 +32,13 @@ def test_nothing_is_said_twice() -> None:
     prices = Prices()
     prices([Batch(KEY, [trade(1, 0, 10.0)])])
     assert prices([Batch(KEY, [trade(2, 1, 10.0)])]) == []
+
+
+def test_a_symbol_that_is_gone_is_forgotten() -> None:
+    prices = Prices()
+    prices([Batch(KEY, [trade(1, 1_000, 10.0)])])
+    prices([LineNews(KEY, Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True))])
+    assert prices([Batch(KEY, [trade(1, 0, 10.0)])]) == [MarketData("binance", "BTCUSDT", 10.0, BEGIN)]
 
 
 def test_an_older_kline_does_not_set_the_price_back() -> None:

@@ -2,10 +2,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.feed import Ack, Refusal, Shutdown
+from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown
 
 
 def feed(**changes: Any) -> BinanceFeed:
@@ -14,7 +16,7 @@ def feed(**changes: Any) -> BinanceFeed:
 
 
 def test_spot_divides_books_from_the_rest() -> None:
-    market, public = feed().plans(("BTCUSDT",))
+    market, public = feed().plans({"BTCUSDT": ()})
     assert (market.line, market.url) == ("market", "wss://stream.binance.com:9443/stream")
     assert market.streams == (
         "btcusdt@aggTrade",
@@ -28,7 +30,7 @@ def test_spot_divides_books_from_the_rest() -> None:
 
 
 def test_usdm_goes_by_its_routes() -> None:
-    plans = feed(venue="binance-usdm").plans(("BTCUSDT",))
+    plans = feed(venue="binance-usdm").plans({"BTCUSDT": ()})
     assert [plan.url for plan in plans] == [
         "wss://fstream.binance.com/market/stream",
         "wss://fstream.binance.com/public/stream",
@@ -36,7 +38,7 @@ def test_usdm_goes_by_its_routes() -> None:
 
 
 def test_usdm_raw_trades_come_with_the_books() -> None:
-    plans = feed(venue="binance-usdm", streams=("trade", "kline")).plans(("BTCUSDT",))
+    plans = feed(venue="binance-usdm", streams=("trade", "kline")).plans({"BTCUSDT": ()})
     assert {plan.line: plan.streams for plan in plans} == {
         "market": ("btcusdt@kline_1m", "btcusdt@kline_5m"),
         "public": ("btcusdt@trade",),
@@ -52,7 +54,7 @@ def test_usdm_raw_trades_come_with_the_books() -> None:
     ],
 )
 def test_addresses(changes: dict[str, Any], address: str) -> None:
-    assert feed(**changes).plans(("BTCUSDT",))[0].url == address
+    assert feed(**changes).plans({"BTCUSDT": ()})[0].url == address
 
 
 def test_an_origin_without_an_address_is_an_error_that_names_the_setting() -> None:
@@ -62,10 +64,60 @@ def test_an_origin_without_an_address_is_an_error_that_names_the_setting() -> No
 
 def test_streams_that_do_not_fit_get_more_connections_and_symbols_stay_whole() -> None:
     symbols = tuple(f"COIN{number}USDT" for number in range(7))
-    plans = feed(symbols=symbols, streams_per_connection=8, streams=("aggTrade", "kline", "ticker")).plans(symbols)
+    plans = feed(symbols=symbols, streams_per_connection=8, streams=("aggTrade", "kline", "ticker")).plans(
+        dict.fromkeys(symbols, ())
+    )
     assert [len(plan.symbols) for plan in plans] == [2, 2, 2, 1]  # four streams a symbol
     assert sorted(symbol for plan in plans for symbol in plan.symbols) == list(symbols)
     assert all(len(plan.streams) == 4 * len(plan.symbols) for plan in plans)
+
+
+def test_symbols_stay_where_they_are_and_new_ones_go_where_there_is_most_room() -> None:
+    fed = feed(streams_per_connection=4, streams=("aggTrade",), connections=2)
+    first = fed.plans(dict.fromkeys("ABCDE", ()))
+    assert [plan.symbols for plan in first] == [("A", "C", "E"), ("B", "D")]
+    fewer = fed.plans(dict.fromkeys("BDE", ()), first)
+    assert [plan.symbols for plan in fewer] == [("E",), ("B", "D")]
+    more = fed.plans(dict.fromkeys("BDEFGHIJK", ()), fewer)
+    assert [plan.symbols for plan in more] == [("E", "G", "I"), ("B", "D", "J"), ("F", "H", "K")]
+
+
+@given(st.lists(st.sets(st.sampled_from("ABCDEFGHIJKL")), min_size=1, max_size=6))
+def test_however_wishes_change_each_symbol_is_on_one_connection_and_stays_there(steps: list[set[str]]) -> None:
+    fed = feed(streams_per_connection=4, streams=("aggTrade", "ticker"))
+    plans: list[ConnectionPlan] = []
+    for wanted in steps:
+        before = plans
+        plans = fed.plans(dict.fromkeys(sorted(wanted), ()), before)
+        assert sorted(symbol for plan in plans for symbol in plan.symbols) == sorted(wanted)
+        assert all(len(plan.streams) <= 4 for plan in plans)
+        for old, new in zip(before, plans, strict=False):
+            assert set(old.symbols) & wanted <= set(new.symbols)
+
+
+def test_a_connection_that_nothing_is_left_for_keeps_its_place() -> None:
+    fed = feed(streams=("aggTrade", "depth"))
+    market, public = fed.plans({"BTCUSDT": ()})
+    assert [plan.streams for plan in fed.plans({}, [market, public])] == [(), ()]
+    assert fed.plans({"BTCUSDT": ()}, fed.plans({}, [market, public])) == [market, public]
+
+
+def test_a_wish_names_its_kinds_of_streams() -> None:
+    market, public = feed().plans({"BTCUSDT": ("kline", "depth"), "ETHUSDT": ("ticker",)})
+    assert market.kinds == {"BTCUSDT": ("kline",), "ETHUSDT": ("ticker",)}
+    assert market.streams == ("btcusdt@kline_1m", "btcusdt@kline_5m", "ethusdt@ticker")
+    assert (public.kinds, public.streams) == ({"BTCUSDT": ("depth",)}, ("btcusdt@depth@100ms",))
+
+
+def test_the_channels_of_quiet_symbols_may_be_silent() -> None:
+    wishes = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
+    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT",)))
+    assert plan.channels == {b"aggT"}
+
+
+def test_streams_are_ended_as_they_were_begun() -> None:
+    [(number, text)] = feed().unsubscribe_requests(("btcusdt@trade",))
+    assert msgspec.json.decode(text) == {"method": "UNSUBSCRIBE", "params": ["btcusdt@trade"], "id": number}
 
 
 def test_requests_hold_up_to_two_hundred_names() -> None:

@@ -4,6 +4,7 @@ import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.replay.book import DepthSnapshot
 from sources.replay.decimals import decimals_of
 from sources.replay.derive import TRADE, aggregates_of, pieces_of, roll_up
 from sources.replay.history import History
@@ -99,3 +100,22 @@ def test_the_window_is_a_day() -> None:
     quiet = market.statistics(3 * day)
     assert quiet is not None
     assert (quiet.window.close, quiet.window.volume) == (7, 0)
+
+
+def test_a_recorded_snapshot_is_brought_forward_by_the_diffs_that_were_recorded_before_it() -> None:
+    """An answer is written down later than it was made."""
+    begin = 1_700_000_000_000
+    diffs = [
+        b'{"e":"depthUpdate","E":1,"s":"XUSDT","U":1,"u":4,"b":[["9","1"]],"a":[]}',
+        b'{"e":"depthUpdate","E":2,"s":"XUSDT","U":5,"u":8,"b":[["8","0"]],"a":[["11","2"]]}',
+    ]
+    part = strip(frame(1, [(begin, 10, 1)]))
+    times, places = pl.Series([begin, begin]), pl.Series([1, 2])
+    part.depth_track = Track(["xusdt@depth"], diffs, due=times, place=places)
+    part.snapshots = {2: DepthSnapshot(6, [("8", "5"), ("7", "1")], [("12", "1")])}
+    market = SymbolMarket(PRINTER)
+    market.begin(part)
+    part.depth_track.played = 2
+    book = market.book()
+    assert book is not None
+    assert (book.last_id, book.bids(5), book.asks(5)) == (8, [("7", "1")], [("11", "2"), ("12", "1")])

@@ -1,0 +1,59 @@
+/** The reading of all timeframes as a table. */
+
+import { byId, element, write } from "./page.js";
+import { NONE, signed } from "./format.js";
+import { wayOf } from "./prices.js";
+import { get } from "./rest.js";
+
+const LEAN = 0.2; // as the interface's own signal
+
+export class Analysis {
+  #focus = null;
+
+  choose(focus) {
+    this.#focus = focus;
+    byId("readings").replaceChildren();
+    this.#head("…", "", "");
+  }
+
+  async refresh() {
+    const focus = this.#focus;
+    if (!focus) return;
+    let answer;
+    try {
+      answer = await get(`/api/analysis/${focus.symbol}`, { venue: focus.venue });
+    } catch (error) {
+      if (focus === this.#focus) this.#head(NONE, "", error.message);
+      return;
+    }
+    if (focus !== this.#focus) return;
+    const { analysis, stale } = answer;
+    const way = Math.abs(analysis.score ?? 0) < LEAN ? "" : wayOf(analysis.score);
+    const sure = `score ${signed(analysis.score, 2)} · confidence ${Math.round(analysis.confidence * 100)}%`;
+    this.#head(analysis.signal, way, stale ? `${sure} · stale` : sure);
+    byId("readings").replaceChildren(...analysis.timeframes.map(rowOf));
+  }
+
+  #head(signal, way, about) {
+    write(byId("signal"), signal);
+    byId("signal").dataset.way = way;
+    write(byId("confidence"), about);
+  }
+}
+
+function rowOf(reading) {
+  const row = element("tr", "", element("th", "", reading.timeframe));
+  row.title = reading.reasons.join("\n");
+  for (const name of ["trend", "momentum", "volume", "score"]) row.append(meter(reading[name], name === "score"));
+  return row;
+}
+
+/** A score from -1 to +1 as a bar that begins in the middle. */
+function meter(score, strong) {
+  const bar = element("i");
+  bar.style.setProperty("--score", score ?? 0);
+  bar.dataset.way = wayOf(score);
+  const number = element("span", strong ? "strong" : "", signed(score, 2));
+  number.dataset.way = wayOf(score);
+  return element("td", "", element("div", "meter", bar), number);
+}

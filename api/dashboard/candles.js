@@ -1,0 +1,64 @@
+/** The candles of one chart: in order, each once, a closed one never replaced by what was before it. */
+
+const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+export const lengthMs = (timeframe) => Number.parseInt(timeframe, 10) * UNITS_MS[timeframe.at(-1)];
+
+export class Candles {
+  #byTime = new Map();
+  #sorted = [];
+
+  constructor(timeframe) {
+    this.lengthMs = lengthMs(timeframe);
+  }
+
+  get list() {
+    return this.#sorted;
+  }
+
+  get first() {
+    return this.#sorted[0];
+  }
+
+  get last() {
+    return this.#sorted.at(-1);
+  }
+
+  at(time) {
+    return this.#byTime.get(time);
+  }
+
+  /** Adds many, oldest first, in any relation to those that are there. */
+  merge(candles) {
+    for (const candle of candles.map(timed)) if (!this.#isOlder(candle)) this.#byTime.set(candle.time, candle);
+    this.#sorted = [...this.#byTime.values()].sort((one, other) => one.time - other.time);
+  }
+
+  /** Takes one from the broadcast: `last` and `amended` say what to draw, `old` nothing new, `hole` some are missing. */
+  put(news) {
+    const candle = timed(news);
+    if (this.#isOlder(candle)) return "old";
+    const last = this.last;
+    if (last && candle.time > last.time + this.lengthMs) return "hole";
+    const known = this.#byTime.has(candle.time);
+    if (!known && last && candle.time < last.time) return "old"; // from before the loaded part
+    this.#byTime.set(candle.time, candle);
+    if (!known) this.#sorted.push(candle);
+    else this.#sorted[this.#indexOf(candle.time)] = candle;
+    return !last || candle.time >= last.time ? "last" : "amended";
+  }
+
+  #isOlder(candle) {
+    const held = this.#byTime.get(candle.time);
+    if (!held) return false;
+    return held.is_closed ? !candle.is_closed || candle.revision < held.revision : false;
+  }
+
+  #indexOf(time) {
+    let index = this.#sorted.length - 1;
+    while (this.#sorted[index].time !== time) index--;
+    return index;
+  }
+}
+
+const timed = (candle) => ({ ...candle, time: Date.parse(candle.timestamp) });

@@ -1,0 +1,203 @@
+/** The candle chart of the chosen instrument: history over REST, what forms and closes from the broadcast. */
+
+import { Candles } from "./candles.js";
+import { openCanvas } from "./canvas.js";
+import { compact, decimalsOf, fixed, percent, precision } from "./format.js";
+import { byId, note, paintSoon, sleep, write } from "./page.js";
+import { get } from "./rest.js";
+
+const PAGE = 500;
+const MARGIN = 40; // candles left of the view below which older ones are fetched
+const TRIES = 8;
+const WHOLE_MS = 60_000; // for so long the interface asks the flow for nothing that it did not have
+const FAILED_MS = 3_000;
+
+export class Chart {
+  #canvas = null;
+  #focus = null;
+  #candles = null;
+  #generation = 0;
+  #early = [];
+  #changed = new Map(); // time of a candle that is to be drawn, and whether it is one before the last
+  #drawnTo = 0;
+  #loadingOlder = false;
+  #wholeUntil = 0;
+  #cursor = null;
+
+  constructor({ onClosed }) {
+    this.onClosed = onClosed;
+  }
+
+  /** Whether there is a library to draw with; without it everything but the drawing works. */
+  async open() {
+    try {
+      this.#canvas = await openCanvas(byId("canvas"));
+    } catch {
+      byId("no-chart").hidden = false;
+      return;
+    }
+    this.#canvas.onScroll((left) => left < MARGIN && this.#loadOlder());
+    this.#canvas.onCursor((time) => {
+      this.#cursor = time;
+      this.#paintLegend();
+    });
+  }
+
+  get canvas() {
+    return this.#canvas;
+  }
+
+  get candles() {
+    return this.#candles?.list ?? [];
+  }
+
+  /** Begins another chart. */
+  async choose(focus) {
+    this.#focus = focus;
+    this.#candles = null;
+    this.#changed.clear();
+    this.#cursor = null;
+    this.#wholeUntil = 0;
+    byId("canvas").classList.add("loading");
+    await this.reload({ fresh: true });
+  }
+
+  /** Reads the newest candles anew, after a cut or a refresh; what is on screen stays. */
+  async reload({ fresh = false } = {}) {
+    const generation = ++this.#generation;
+    this.#early = [];
+    this.#loadingOlder = false;
+    const held = fresh ? null : this.#candles;
+    const page = await this.#read(generation, {});
+    if (generation !== this.#generation) return;
+    byId("canvas").classList.remove("loading");
+    const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
+    const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long cut what was held is too old
+    candles.merge(page ?? []);
+    this.#candles = candles;
+    for (const candle of this.#early) candles.put(candle);
+    this.#early = null;
+    this.#draw();
+    if (!meets) this.#canvas?.showNewest();
+    this.onClosed();
+  }
+
+  /** A candle of the broadcast. */
+  take({ symbol, timeframe, candle }) {
+    if (symbol !== this.#focus?.symbol || timeframe !== this.#focus.timeframe) return;
+    if (this.#early) {
+      this.#early.push(candle);
+      return;
+    }
+    const outcome = this.#candles.put(candle);
+    if (outcome === "old") return;
+    if (outcome === "hole") {
+      void this.reload();
+      return;
+    }
+    this.#changed.set(Date.parse(candle.timestamp), outcome === "amended");
+    paintSoon(this.#paintChanged);
+    if (candle.is_closed) this.onClosed();
+  }
+
+  recolour() {
+    this.#canvas?.recolour();
+    if (this.#candles) this.#draw();
+  }
+
+  showNewest() {
+    this.#canvas?.showNewest();
+  }
+
+  async #loadOlder() {
+    if (this.#loadingOlder || performance.now() < this.#wholeUntil || this.#early || !this.#candles?.first) return;
+    this.#loadingOlder = true;
+    const generation = this.#generation;
+    const page = await this.#read(generation, { end: this.#candles.first.time });
+    if (generation !== this.#generation) return;
+    this.#loadingOlder = false;
+    if (!page?.length) {
+      this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
+      return;
+    }
+    this.#candles.merge(page);
+    this.#draw();
+    this.onClosed();
+  }
+
+  /** Candles of a span. The flow may have to fetch them first: then the answer comes after some asking. */
+  async #read(generation, span) {
+    const { venue, symbol, timeframe } = this.#focus;
+    for (let tries = 0; tries < TRIES && generation === this.#generation; tries++) {
+      let answer;
+      try {
+        answer = await get(`/api/chart/${symbol}/${timeframe}`, { limit: PAGE, venue, ...span });
+      } catch (error) {
+        if (error.code !== "no_data") {
+          this.#say(error.message);
+          return null;
+        }
+        if (!tries) break; // there are none; where the flow was asked, they may be on their way to the store
+        answer = { wait_s: 1 };
+      }
+      if (answer.candles) {
+        this.#say("");
+        return answer.candles;
+      }
+      this.#say("the flow is asked for older candles");
+      await sleep(1_000 * Math.max(1, answer.wait_s));
+    }
+    this.#say("");
+    return [];
+  }
+
+  #say(text) {
+    write(byId("chart-state"), text);
+  }
+
+  #draw() {
+    const list = this.#candles.list;
+    this.#changed.clear();
+    this.#drawnTo = this.#candles.last?.time ?? 0;
+    const decimals = precision.see(this.#focus.symbol, ...list.slice(-200).map((candle) => candle.close));
+    this.#canvas?.setDecimals(decimals);
+    this.#canvas?.setCandles(list);
+    this.#paintLegend();
+  }
+
+  #paintChanged = () => {
+    for (const [time, amended] of this.#changed) {
+      const last = this.#drawnTo;
+      this.#canvas?.update(this.#candles.at(time), amended || time < last);
+      this.#drawnTo = Math.max(last, time);
+    }
+    this.#changed.clear();
+    this.#paintLegend();
+  };
+
+  #paintLegend() {
+    const candle = this.#candles?.at(this.#cursor) ?? this.#candles?.last;
+    byId("legend").hidden = !candle;
+    if (!candle) return;
+    const decimals = Math.max(precision.of(this.#focus.symbol), decimalsOf([candle.close]));
+    for (const name of ["open", "high", "low", "close"]) write(byId(`legend-${name}`), fixed(candle[name], decimals));
+    write(byId("legend-volume"), compact(candle.volume));
+    write(byId("legend-move"), percent((candle.close / candle.open - 1) * 100));
+    byId("legend-move").dataset.way = candle.close >= candle.open ? "up" : "down";
+    const revised = candle.revision > 1 ? `, revision ${candle.revision}` : "";
+    write(byId("legend-status"), `${candle.timestamp.slice(0, 16).replace("T", " ")} · ${candle.status}${revised}`);
+    byId("legend").dataset.open = candle.open;
+    byId("legend").dataset.close = candle.close;
+  }
+}
+
+/** Asks the flow to fetch the candles again, and tells what becomes of it. */
+export async function refresh({ venue, symbol }, ask) {
+  let work = await ask(`/api/market-data/refresh/${symbol}?${new URLSearchParams({ venue })}`);
+  note(`${symbol} is being fetched again`);
+  while (work.state === "open" || work.state === "running") {
+    await sleep(1_000);
+    work = await get(`/api/requests/${work.id}`);
+  }
+  note(`${symbol}: ${work.report || work.state}`, { bad: work.state === "failed" });
+}

@@ -1,0 +1,167 @@
+/**
+ * The broadcast: one line a hub, each kept open with a growing delay between attempts.
+ *
+ * What everybody's panel needs is asked for when a line opens; what the chosen instrument needs follows `focus`. Each
+ * request is answered with a snapshot, so a new line needs to remember nothing of the one before.
+ */
+
+import { token } from "./rest.js";
+
+const EVERYTHING = ["MarketData", "Status", "Incident"];
+const OF_SYMBOL = ["Trade", "OrderBook", "Stats"];
+const OF_TIMEFRAME = ["Candle"];
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15_000;
+const SILENCE_MS = 10_000;
+const FOCUS_MS = 200; // a hub closes on whoever asks more than 20 times a second
+
+/** Delay before an attempt after so many failures, with a part of chance so that pages do not come back at once. */
+export const delayAfter = (failures, chance = Math.random()) =>
+  Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures) * (0.75 + chance / 4);
+
+/** One hub. `onMessage(message, venue)` gets the parts of snapshots one by one, `onState()` is told of every change. */
+class Line {
+  state = "connecting";
+  failures = 0;
+  retryAt = 0;
+  #venue = "";
+  #socket;
+  #focus;
+  #focused;
+  #heardAt = 0;
+  #timer;
+  #watch;
+
+  constructor(url, handlers) {
+    this.url = url;
+    this.handlers = handlers;
+    this.#open();
+  }
+
+  focus(focus) {
+    this.#focus = focus;
+    clearTimeout(this.#focused);
+    this.#focused = setTimeout(() => this.#sendFocus(), FOCUS_MS);
+  }
+
+  retryNow() {
+    if (this.state !== "waiting") return;
+    clearTimeout(this.#timer);
+    this.#open();
+  }
+
+  #open() {
+    this.#become("connecting");
+    const shown = token() ? `?${new URLSearchParams({ token: token() })}` : "";
+    const socket = new WebSocket(this.url + shown);
+    this.#socket = socket;
+    this.#heardAt = performance.now();
+    socket.onopen = () => {
+      this.#send({ op: "subscribe", channels: EVERYTHING });
+      this.#sendFocus();
+    };
+    socket.onmessage = (event) => this.#take(JSON.parse(event.data));
+    socket.onclose = () => this.#retry();
+    this.#watch = setInterval(() => this.#check(), SILENCE_MS / 2);
+  }
+
+  #retry() {
+    clearInterval(this.#watch);
+    const delay = delayAfter(this.failures++);
+    this.retryAt = performance.now() + delay;
+    this.#become("waiting");
+    this.#timer = setTimeout(() => this.#open(), delay);
+  }
+
+  /** A line may be dead without a word: whoever is silent is pinged, and whoever does not answer is left. */
+  #check() {
+    const silent = performance.now() - this.#heardAt;
+    if (silent > 2 * SILENCE_MS) this.#socket.close();
+    else if (silent > SILENCE_MS) this.#send({ op: "ping" });
+  }
+
+  #take(message) {
+    this.#heardAt = performance.now();
+    if (message.type === "Subscribed") {
+      this.#venue = message.data.venue;
+      this.handlers.onOrigin(message.data.origin);
+      if (this.state !== "live") {
+        this.failures = 0;
+        this.#become("live");
+        this.handlers.onLive(this.#venue);
+      }
+    } else if (!this.#venue) {
+      return; // what comes before the first answer is in its snapshot
+    } else if (message.type === "Snapshot") {
+      for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true);
+    } else if (message.type === "Lagged" || message.type === "Reset") {
+      this.handlers.onLive(this.#venue);
+    } else {
+      this.handlers.onMessage(message, this.#venue, false);
+    }
+  }
+
+  #sendFocus() {
+    if (!this.#focus) return;
+    const { symbol, timeframe } = this.#focus;
+    this.#send({ op: "unsubscribe", channels: [...OF_SYMBOL, ...OF_TIMEFRAME] });
+    this.#send({ op: "subscribe", channels: OF_SYMBOL, symbols: [symbol] });
+    this.#send({ op: "subscribe", channels: OF_TIMEFRAME, symbols: [symbol], timeframes: [timeframe] });
+  }
+
+  #send(request) {
+    if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(request));
+  }
+
+  #become(state) {
+    this.state = state;
+    this.handlers.onState();
+  }
+}
+
+/** All hubs together. */
+export class Broadcast {
+  #lines = new Map();
+  #handlers;
+  #focus;
+
+  constructor(handlers) {
+    this.#handlers = handlers;
+    addEventListener("online", () => this.retryNow());
+    document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
+  }
+
+  /** Follows these hubs from now on; the addresses are those of the API's machine. */
+  follow(urls) {
+    for (const url of urls.map(seenFromHere)) {
+      if (this.#lines.has(url)) continue;
+      const line = new Line(url, this.#handlers);
+      this.#lines.set(url, line);
+      if (this.#focus) line.focus(this.#focus);
+    }
+  }
+
+  focus(focus) {
+    this.#focus = focus;
+    for (const line of this.#lines.values()) line.focus(focus);
+  }
+
+  retryNow() {
+    for (const line of this.#lines.values()) line.retryNow();
+  }
+
+  /** `live` when every line is; otherwise the state of the worst, and when it is tried again. */
+  get state() {
+    const lines = [...this.#lines.values()];
+    const cut = lines.find((line) => line.state === "waiting") ?? lines.find((line) => line.state !== "live");
+    return cut ? { name: cut.state, url: cut.url, retryAt: cut.retryAt } : { name: lines.length ? "live" : "connecting" };
+  }
+}
+
+/** A hub on the API's loopback is, for a page that comes from elsewhere, on the API's host. */
+function seenFromHere(url) {
+  const address = new URL(url);
+  const local = (name) => ["127.0.0.1", "localhost", "[::1]"].includes(name);
+  if (local(address.hostname) && !local(location.hostname)) address.hostname = location.hostname;
+  return address.href;
+}

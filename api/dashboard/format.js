@@ -1,0 +1,68 @@
+/** Numbers, times and ages as the page writes them. */
+
+const formats = new Map();
+
+function format(decimals) {
+  if (!formats.has(decimals)) {
+    formats.set(
+      decimals,
+      new Intl.NumberFormat("en-US", { minimumFractionDigits: decimals, maximumFractionDigits: decimals }),
+    );
+  }
+  return formats.get(decimals);
+}
+
+const short = new Intl.NumberFormat("en-US", { notation: "compact", maximumSignificantDigits: 4 });
+
+export const NONE = "–";
+
+export const fixed = (value, decimals) => (value == null ? NONE : format(decimals).format(value));
+export const compact = (value) => (value == null ? NONE : short.format(value));
+export const signed = (value, decimals) => (value == null ? NONE : (value > 0 ? "+" : "") + fixed(value, decimals));
+export const percent = (value) => (value == null ? NONE : `${signed(value, 2)}%`);
+
+/** A share as percent that says 100 only when nothing is missing. */
+export function share(value) {
+  if (value == null) return NONE;
+  return value >= 1 ? "100%" : `${(Math.floor(value * 100_000) / 1_000).toFixed(3)}%`;
+}
+
+/** Time of day, UTC, of an ISO-8601 text. */
+export const clock = (iso) => iso.slice(11, 19);
+
+/** Milliseconds as the largest unit that fits. */
+export function age(ms) {
+  if (ms < 1_000) return `${Math.round(ms)} ms`;
+  const seconds = ms / 1_000;
+  if (seconds < 60) return `${Math.floor(seconds)} s`;
+  if (seconds < 3_600) return `${Math.floor(seconds / 60)} min`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3_600)} h` : `${Math.floor(seconds / 86_400)} d`;
+}
+
+/** Decimals that are needed to write all of these numbers exactly, at most 8. */
+export function decimalsOf(values) {
+  let most = 0;
+  for (const value of values) {
+    if (value == null) continue;
+    const [digits, exponent = "0"] = String(value).split("e");
+    most = Math.max(most, (digits.split(".")[1] ?? "").length - Number(exponent));
+  }
+  return Math.min(most, 8);
+}
+
+/** Decimals of each instrument's prices: as many as were ever seen, so that columns do not jump. */
+export class Precision {
+  #seen = new Map();
+
+  see(symbol, ...values) {
+    const decimals = Math.max(this.of(symbol), decimalsOf(values));
+    this.#seen.set(symbol, decimals);
+    return decimals;
+  }
+
+  of(symbol) {
+    return this.#seen.get(symbol) ?? 2;
+  }
+}
+
+export const precision = new Precision();

@@ -1,0 +1,265 @@
+/** The page: what is chosen, and who is told of what. */
+
+import { Analysis } from "./analysis.js";
+import { Book } from "./book.js";
+import { Chart, refresh } from "./chart.js";
+import { Broadcast } from "./connection.js";
+import { Extras } from "./extras.js";
+import { age, compact, fixed, percent, precision, signed } from "./format.js";
+import { byId, note, paintSoon, sleep, write } from "./page.js";
+import { Prices, wayOf } from "./prices.js";
+import { Quality } from "./quality.js";
+import { get, post } from "./rest.js";
+import { Symbols } from "./symbols.js";
+import { openTheme } from "./theme.js";
+import { Trades } from "./trades.js";
+
+const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
+const FLUSHED_MS = 2_000; // by then the trade store has what was on its way when it was asked
+const ORIGINS = {
+  live: "",
+  testnet: "testnet: these are not the market's prices",
+  replay: "replay: recorded data, not the market of now",
+  synthetic: "synthetic: generated data, not a market",
+};
+
+let focus = null;
+let heardAt = 0;
+let heldStats = null;
+
+const book = new Book();
+const trades = new Trades();
+const quality = new Quality();
+const analysis = new Analysis();
+const chart = new Chart({ onClosed: () => void extras.refresh() });
+const extras = new Extras(chart);
+const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
+const symbols = new Symbols(prices);
+const broadcast = new Broadcast({ onMessage, onLive, onState: paintLight, onOrigin: paintOrigin });
+
+// --- what the broadcast tells ---
+
+function onMessage(message, venue, fromSnapshot) {
+  const { type, data } = message;
+  heardAt = performance.now();
+  if (type === "MarketData") {
+    if (!fromSnapshot) quality.measure(message);
+    takePrice(data, venue);
+  } else if (type === "Incident") {
+    quality.onIncident(data);
+  } else if (venue === focus?.venue && data.symbol === focus.symbol) {
+    ofFocus[type]?.(data);
+  }
+}
+
+const ofFocus = {
+  Candle: (data) => chart.take(data),
+  OrderBook: (data) => book.take(data),
+  Trade: (data) => trades.take(data.trades),
+  Stats: (data) => {
+    heldStats = data;
+    paintSoon(paintHead);
+  },
+};
+
+function takePrice(data, venue) {
+  prices.take(data, venue);
+  if (data.symbol === focus?.symbol && venue === focus.venue) paintSoon(paintHead);
+}
+
+/** A line is open, or lost something: what the stores have meanwhile is read from them. */
+function onLive(venue) {
+  if (focus?.venue !== venue) return;
+  void chart.reload();
+  void readTrades();
+}
+
+async function readTrades() {
+  const chosen = focus;
+  for (const pause of [0, FLUSHED_MS]) {
+    await sleep(pause);
+    try {
+      const page = await get("/api/trades", { symbol: chosen.symbol, venue: chosen.venue, limit: 60 });
+      if (chosen.symbol !== focus.symbol) return;
+      trades.take(page.trades);
+    } catch {
+      return; // without a trade store the broadcast's trades are all there is
+    }
+  }
+}
+
+// --- what is chosen ---
+
+function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focus?.timeframe ?? "1m" }) {
+  const other = symbol !== focus?.symbol || venue !== focus.venue;
+  if (!other && timeframe === focus.timeframe) return;
+  focus = { venue, symbol, timeframe };
+  history.replaceState(null, "", `#${symbol}/${timeframe}`);
+  for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === timeframe);
+  broadcast.focus(focus);
+  void chart.choose(focus);
+  extras.choose(focus);
+  if (other) chooseSymbol();
+}
+
+function chooseSymbol() {
+  heldStats = null;
+  prices.choose(focus.venue, focus.symbol);
+  book.clear();
+  trades.clear(focus.symbol);
+  quality.choose(focus);
+  analysis.choose(focus);
+  void readTrades();
+  void readBook();
+  void quality.refresh();
+  void analysis.refresh();
+  paintHead();
+}
+
+async function readBook() {
+  const chosen = focus;
+  try {
+    const found = await get(`/api/orderbook/${chosen.symbol}`, { venue: chosen.venue });
+    if (chosen.symbol === focus.symbol) book.take(found);
+  } catch {
+    // the panel says that there is none
+  }
+}
+
+function chooseFirst() {
+  const [symbol, timeframe] = location.hash.slice(1).split("/");
+  const known = prices.instruments;
+  const wanted = known.find((instrument) => instrument.symbol === symbol) ?? byTurnover(known)[0];
+  if (wanted) choose({ ...wanted, timeframe: TIMEFRAMES.includes(timeframe) ? timeframe : "1m" });
+}
+
+/** What most money moves in comes first. */
+function byTurnover(instruments) {
+  const turnover = ({ venue, symbol }) => {
+    const data = prices.latest(venue, symbol);
+    return data?.volume_24h == null ? 0 : data.volume_24h * data.price;
+  };
+  return instruments.toSorted((one, other) => turnover(other) - turnover(one));
+}
+
+// --- what the page shows of the whole ---
+
+function paintHead() {
+  if (!focus) return;
+  const data = prices.latest(focus.venue, focus.symbol);
+  const decimals = precision.of(focus.symbol);
+  write(byId("symbol"), focus.symbol);
+  write(byId("venue"), focus.venue);
+  write(byId("price"), data ? fixed(data.price, decimals) : "–");
+  const change = data?.price_change_24h;
+  write(byId("change"), change == null ? "" : `${signed(change, decimals)}  ${percent(data.price_change_percent_24h)}`);
+  byId("change").dataset.way = wayOf(change);
+  write(byId("high"), fixed(heldStats?.high, decimals));
+  write(byId("low"), fixed(heldStats?.low, decimals));
+  write(byId("volume"), compact(data?.volume_24h));
+}
+
+function paintTitle() {
+  const data = focus && prices.latest(focus.venue, focus.symbol);
+  if (data) document.title = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
+}
+
+function paintOrigin(origin) {
+  const text = ORIGINS[origin] ?? origin;
+  byId("banner").hidden = !text;
+  write(byId("banner"), text);
+}
+
+function paintLight() {
+  const { name, url, retryAt } = broadcast.state;
+  const cut = name !== "live";
+  const silent = heardAt ? `data ${age(performance.now() - heardAt)} old` : "no data yet";
+  const again = name === "waiting" ? `again in ${Math.max(0, Math.ceil((retryAt - performance.now()) / 1_000))} s` : "connecting…";
+  document.body.classList.toggle("cut", cut && heardAt > 0);
+  byId("light").dataset.state = name;
+  byId("light").title = cut ? `${url ?? "the broadcast"} is not reached; click to try now` : "the broadcast is live";
+  write(byId("light-text"), cut ? `${silent} · ${again}` : "live");
+}
+
+async function readStatus() {
+  try {
+    const status = await get("/api/status");
+    if (status.origin) paintOrigin(status.origin);
+    broadcast.follow(status.hub_urls);
+    const missing = status.missing.filter((text) => !text.startsWith("hub "));
+    byId("missing").hidden = !missing.length;
+    write(byId("missing"), missing.join(" · "));
+  } catch (error) {
+    byId("missing").hidden = false;
+    write(byId("missing"), error.message);
+  }
+}
+
+async function readPrices() {
+  try {
+    for (const price of await get("/api/prices")) takePrice(price, price.venue);
+  } catch (error) {
+    note(error.message, { bad: true });
+  }
+}
+
+async function readSymbols() {
+  try {
+    const followed = (await get("/api/symbols")).filter((state) => state.followed || state.wanted);
+    for (const { venue, symbol } of followed) prices.expect(venue, symbol);
+  } catch (error) {
+    note(error.message, { bad: true });
+  }
+}
+
+// --- what the user does ---
+
+function onKey(event) {
+  if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !focus) return;
+  const step = { ArrowDown: 1, ArrowUp: -1, ArrowRight: 1, ArrowLeft: -1 }[event.key];
+  const timeframe = TIMEFRAMES[Number(event.key) - 1];
+  if (step) choose(prices.neighbour(step));
+  else if (timeframe) choose({ timeframe });
+  else if (event.key === "/") byId("add-symbol").focus();
+  else if (event.key === "End") chart.showNewest();
+  else return;
+  event.preventDefault();
+}
+
+for (const timeframe of TIMEFRAMES) {
+  const button = Object.assign(document.createElement("button"), { value: timeframe, textContent: timeframe });
+  button.title = `key ${TIMEFRAMES.indexOf(timeframe) + 1}`;
+  button.onclick = () => choose({ timeframe });
+  byId("timeframes").append(button);
+}
+byId("light").onclick = () => broadcast.retryNow();
+byId("refresh").onclick = async () => {
+  byId("refresh").disabled = true;
+  try {
+    await refresh(focus, post);
+    await chart.reload({ fresh: true });
+  } catch (error) {
+    note(error.message, { bad: true });
+  }
+  byId("refresh").disabled = false;
+};
+addEventListener("keydown", onKey);
+globalThis.marketflow = chart; // for the console: marketflow.candles
+
+/** Calls `work` every so often while somebody looks. */
+function every(ms, work) {
+  setInterval(() => document.hidden || work(), ms);
+}
+
+await chart.open();
+openTheme(() => chart.recolour());
+every(1_000, paintLight);
+setInterval(paintTitle, 1_000); // a tab in the background shows it too
+every(1_000, () => quality.paintLatency());
+every(5_000, readStatus);
+every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just begun
+every(10_000, () => quality.refresh());
+every(30_000, () => analysis.refresh());
+await readPrices();
+await Promise.all([readStatus(), readSymbols()]);
+chooseFirst();

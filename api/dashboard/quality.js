@@ -1,0 +1,81 @@
+/** The strip that says how good the data is: complete, equal to the exchange's, what went wrong last, how late. */
+
+import { byId, write } from "./page.js";
+import { age, share, clock } from "./format.js";
+import { get } from "./rest.js";
+
+const LATENCIES = 200;
+
+export class Quality {
+  #focus = null;
+  #latencies = [];
+  #incident = null;
+
+  choose(focus) {
+    this.#focus = focus;
+    for (const name of ["completeness", "equality", "incident"]) this.#say(name, "…", "");
+  }
+
+  /** Reads the interface's figures of the chosen symbol. */
+  async refresh() {
+    const focus = this.#focus;
+    if (!focus) return;
+    let quality;
+    try {
+      quality = await get("/api/quality", { symbol: focus.symbol, venue: focus.venue });
+    } catch (error) {
+      if (focus === this.#focus) for (const name of ["completeness", "equality"]) this.#say(name, "unknown", "", error.message);
+      return;
+    }
+    if (focus !== this.#focus) return;
+    this.#paintTrades(quality.trades);
+    this.#paintProofs(quality.series);
+    this.onIncident(quality.incidents[0] ?? null);
+  }
+
+  /** Exchange's time to broadcast's, both as the message tells them: no clock of this machine has a say. */
+  measure(message) {
+    if (!message.data.timestamp) return;
+    this.#latencies.push(Date.parse(message.timestamp) - Date.parse(message.data.timestamp));
+    if (this.#latencies.length > LATENCIES) this.#latencies.shift();
+  }
+
+  paintLatency() {
+    if (!this.#latencies.length) return;
+    const sorted = this.#latencies.toSorted((one, other) => one - other);
+    const middle = sorted[sorted.length >> 1], late = sorted[Math.floor(sorted.length * 0.99)];
+    const about = `99 of 100 within ${age(Math.max(0, late))}, exchange to broadcast`;
+    this.#say("latency", age(Math.max(0, middle)), middle > 1_000 ? "warn" : "good", about);
+  }
+
+  onIncident(incident) {
+    if (incident && this.#incident && incident.begin < this.#incident.begin) return;
+    this.#incident = incident;
+    if (!incident) return this.#say("incident", "none", "good");
+    const where = incident.symbol || incident.venue;
+    const text = `${incident.kind} ${clock(incident.begin)} ${where}`;
+    this.#say("incident", text, "", [incident.cause, incident.outcome].filter(Boolean).join(": "));
+  }
+
+  #paintTrades(trades) {
+    const found = trades?.find(({ symbol }) => symbol === this.#focus.symbol);
+    if (!found) return this.#say("completeness", trades ? "no trades yet" : "no trade store", "");
+    const about = `${found.held.toLocaleString("en-US")} of ${found.issued.toLocaleString("en-US")} trade ids of the last hour`;
+    this.#say("completeness", share(found.completeness), found.completeness >= 1 ? "good" : "warn", about);
+  }
+
+  #paintProofs(series) {
+    const sum = (name) => series.reduce((total, one) => total + (one.proofs[name] ?? 0), 0);
+    const equal = sum("equal"), wrong = sum("ours wrong") + sum("theirs wrong");
+    if (!equal && !wrong) return this.#say("equality", "nothing compared yet", "");
+    const about = `${equal} of ${equal + wrong} compared candles are the exchange's own, field by field`;
+    this.#say("equality", `${share(equal / (equal + wrong))} of ${equal + wrong}`, wrong ? "warn" : "good", about);
+  }
+
+  #say(name, text, mood, about = "") {
+    const shown = byId(name);
+    write(shown, text);
+    shown.dataset.mood = mood;
+    shown.parentElement.title = about;
+  }
+}

@@ -1,0 +1,45 @@
+/** The REST interface: every answer is `{"success", "data", "error"}`; what is no success is thrown as a `Failure`. */
+
+const KEPT = "marketflow.token";
+
+export class Failure extends Error {
+  /** `code` is the interface's own, or `unreachable`. */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** The token that callers must present, where one is set; "" otherwise. */
+export const token = () => sessionStorage.getItem(KEPT) ?? "";
+
+export const get = (path, query = {}) => ask("GET", path, query);
+export const post = (path, body) => ask("POST", path, {}, body);
+export const remove = (path, query = {}) => ask("DELETE", path, query);
+
+async function ask(method, path, query, body) {
+  const named = Object.entries(query).filter(([, value]) => value !== undefined && value !== "");
+  const address = named.length ? `${path}?${new URLSearchParams(named)}` : path;
+  const headers = token() ? { Authorization: `Bearer ${token()}` } : {};
+  if (body) headers["Content-Type"] = "application/json";
+  let response, answer;
+  try {
+    response = await fetch(address, { method, headers, body: body && JSON.stringify(body) });
+    answer = await response.json();
+  } catch (error) {
+    throw new Failure("unreachable", `the interface does not answer: ${error.message}`);
+  }
+  if (response.status === 401 && askForToken()) return ask(method, path, query, body);
+  if (!answer.success) throw new Failure(answer.error.code, answer.error.message);
+  return answer.data;
+}
+
+let refused = false;
+
+/** Whether the user gave a token; who declines is not asked again. */
+function askForToken() {
+  const shown = refused ? null : prompt("This interface needs its token (api.token):");
+  refused = !shown;
+  if (shown) sessionStorage.setItem(KEPT, shown);
+  return !refused;
+}

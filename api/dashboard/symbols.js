@@ -1,0 +1,58 @@
+/** Adding and removing symbols: a wish to the flow, and its confirmation. */
+
+import { byId, element, note, sleep } from "./page.js";
+import { get, post, remove } from "./rest.js";
+
+const PATIENCE = 30; // looks, one a second
+
+export class Symbols {
+  constructor(prices) {
+    this.prices = prices;
+    byId("add").onsubmit = (event) => {
+      event.preventDefault();
+      void this.#told(() => this.#add(byId("add-symbol").value.trim().toUpperCase()));
+    };
+    byId("add-symbol").onfocus = () => void this.#told(() => this.#offer());
+  }
+
+  /** Follows no more, as soon as the flow says so. */
+  async drop({ venue, symbol }) {
+    await this.#told(async () => {
+      await remove(`/api/symbols/${symbol}`, { venue });
+      if (await confirmed(venue, symbol, false)) this.prices.forget(venue, symbol);
+      else note(`the flow has not let go of ${symbol} yet`, { bad: true });
+    });
+  }
+
+  async #add(name) {
+    if (!name) return;
+    const { venue, symbol } = await post("/api/symbols", { symbol: name });
+    byId("add-symbol").value = "";
+    this.prices.expect(venue, symbol);
+    if (await confirmed(venue, symbol, true)) note(`${symbol} is followed`);
+    else note(`the flow does not follow ${symbol} yet`, { bad: true });
+  }
+
+  async #offer() {
+    const { symbols } = await get("/api/supported-symbols");
+    byId("supported").replaceChildren(...symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol })));
+  }
+
+  async #told(work) {
+    try {
+      await work();
+    } catch (error) {
+      note(error.message, { bad: true });
+    }
+  }
+}
+
+async function confirmed(venue, symbol, followed) {
+  for (let look = 0; look < PATIENCE; look++) {
+    const states = await get("/api/symbols", { venue });
+    const found = states.find((state) => state.symbol === symbol);
+    if ((found?.followed ?? false) === followed) return true;
+    await sleep(1_000);
+  }
+  return false;
+}

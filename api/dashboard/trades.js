@@ -1,0 +1,48 @@
+/** The last trades: those of the broadcast, and before them those of the store, each once and newest first. */
+
+import { byId, element, paintSoon, write } from "./page.js";
+import { clock, decimalsOf, fixed, precision } from "./format.js";
+
+const ROWS = 60;
+
+export class Trades {
+  #rows = Array.from({ length: ROWS }, () => element("div", "trade", element("span"), element("span"), element("span")));
+  #byId = new Map();
+  #symbol = "";
+
+  constructor() {
+    byId("trades").append(...this.#rows);
+  }
+
+  clear(symbol) {
+    this.#symbol = symbol;
+    this.#byId.clear();
+    paintSoon(this.#paint);
+  }
+
+  take(trades) {
+    for (const trade of trades) this.#byId.set(trade.id, trade);
+    if (this.#byId.size > 4 * ROWS) this.#byId = new Map(this.#newest().map((trade) => [trade.id, trade]));
+    paintSoon(this.#paint);
+  }
+
+  #newest() {
+    return [...this.#byId.values()].sort((one, other) => other.id - one.id).slice(0, ROWS);
+  }
+
+  #paint = () => {
+    const shown = this.#newest();
+    const decimals = precision.see(this.#symbol, ...shown.map((trade) => trade.price));
+    const places = Math.min(6, decimalsOf(shown.map((trade) => trade.quantity)));
+    this.#rows.forEach((row, index) => {
+      const trade = shown[index];
+      row.hidden = !trade;
+      if (!trade) return;
+      const [price, quantity, time] = row.children;
+      row.dataset.way = trade.buyer_is_maker ? "down" : "up"; // the taker sold, or bought
+      write(price, fixed(trade.price, decimals));
+      write(quantity, fixed(trade.quantity, places));
+      write(time, clock(trade.timestamp));
+    });
+  };
+}

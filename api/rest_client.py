@@ -1,0 +1,91 @@
+"""Asks the REST interface over HTTP, and takes its envelope off."""
+
+from types import TracebackType
+from typing import Any, Final, NamedTuple, Self
+from urllib.parse import quote
+
+import httpx
+import msgspec
+from msgspec import Struct
+
+from flows.settings import Settings
+
+ACCEPTED: Final = 202
+
+
+class Failure(Exception):  # noqa: N818 - it is an answer
+    """There is no data, and the text says why and what to do; `code` is the interface's, `unreachable` without one."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+
+
+class Answer(NamedTuple):
+    """`data` of an answer; where it is only `accepted`, that tells of work that was begun."""
+
+    data: Any
+    accepted: bool
+
+
+class _Error(Struct, frozen=True):
+    code: str
+    message: str
+    nearest: tuple[str, ...] = ()
+
+
+class _Envelope(Struct, frozen=True):
+    success: bool
+    data: Any = None
+    error: _Error | None = None
+
+
+class RestClient:
+    """A client of the interface that the settings name; use it as a context manager."""
+
+    def __init__(self, settings: Settings) -> None:
+        api, tools = settings.api, settings.tools
+        host = f"[{api.host}]" if ":" in api.host else api.host
+        self.url = tools.api_url or f"http://{host}:{api.port}"
+        self._client = httpx.AsyncClient(
+            base_url=self.url,
+            timeout=tools.timeout_s,
+            headers={"Authorization": f"Bearer {api.token}"} if api.token else {},
+            trust_env=False,
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._client.aclose()
+
+    async def get(self, *path: str, **query: Any) -> Answer:
+        """The answer of `/api/…`, without parameters that are None. `Failure` when it is an error, or none at all."""
+        try:
+            response = await self._client.get(
+                "/".join(["/api", *(quote(part, safe="") for part in path)]),
+                params={name: value for name, value in query.items() if value is not None},
+            )
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise Failure(
+                "unreachable", f"the interface at {self.url} does not answer ({reason}); start it with python -m api"
+            ) from error
+        try:
+            envelope = msgspec.json.decode(response.content, type=_Envelope)
+        except msgspec.DecodeError as error:
+            raise Failure("unreachable", f"what answers at {self.url} is not the interface of marketflow") from error
+        if not envelope.success:
+            raise _failure(envelope.error, response.headers.get("Retry-After", ""))
+        return Answer(envelope.data, response.status_code == ACCEPTED)
+
+
+def _failure(error: _Error | None, retry_after: str) -> Failure:
+    if error is None:
+        return Failure("internal", "the interface gave no reason")
+    nearest = f"; the nearest names are {', '.join(error.nearest)}" if error.nearest else ""
+    wait = f"; try again in {retry_after} s" if retry_after else ""
+    return Failure(error.code, f"{error.message}{nearest}{wait}")

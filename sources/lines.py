@@ -1,0 +1,120 @@
+"""The connections of one shard of a venue's symbols, and how they follow what is wanted.
+
+Everything here lives on the network thread. What is on an open connection stays there untouched while other streams
+come and go beside it; a connection that carries nothing any more is closed, and opened again when it is needed.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from msgspec import structs
+
+from flows.model import Removed, Subscribed
+from flows.settings import Feed
+from sources.connection import Connection, FrameQueue, Redundancy
+from sources.feed import ConnectionPlan, VenueFeed, Wishes
+
+_log = structlog.get_logger(__name__)
+
+
+class Lines:
+    """Follows wishes. `queues` grows with the connections; each stays, for what is in it is still to be read."""
+
+    def __init__(self, feed: VenueFeed, *, settings: Feed, ring: Callable[[], None]) -> None:
+        self._feed = feed
+        self._settings = settings
+        self._ring = ring
+        self._lines: list[_Line] = []
+        self.queues: list[FrameQueue] = []
+
+    async def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
+        """Carries what is wanted, and nothing else; returns when the venue has confirmed it on the lines that are up.
+        A later call may come before that: its changes wait for those of the earlier one, line by line.
+        """
+        plans = self._feed.plans(wishes, [line.plan for line in self._lines], quiet=quiet)
+        for plan in plans[len(self._lines) :]:
+            line = _Line(plan, feed=self._feed, settings=self._settings, ring=self._ring)
+            self._lines.append(line)
+            self.queues.append(line.queue)
+        changes = []
+        for line, plan in zip(self._lines, plans, strict=True):
+            before, line.plan = line.plan, plan  # at once, for the next call begins with it
+            if plan != before:
+                changes.append(line.change(before, plan, wishes))
+        await asyncio.gather(*changes)
+
+
+class _Line:
+    """One planned connection, or several side by side that carry the same, behind one queue. Closed at first."""
+
+    def __init__(self, plan: ConnectionPlan, *, feed: VenueFeed, settings: Feed, ring: Callable[[], None]) -> None:
+        self.plan = structs.replace(plan, kinds={}, streams=(), channels=frozenset())
+        self.queue = FrameQueue(plan.line, settings.queue_frames, ring)
+        self._feed = feed
+        self._settings = settings
+        self._turn = asyncio.Lock()
+        self._redundancy = Redundancy()
+        self._connections: list[Connection] = []
+        self._lives: list[asyncio.Task[None]] = []
+
+    async def change(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
+        """Carries what the plan says; when that is done, tells what has come and gone."""
+        async with self._turn:
+            if not plan.streams:
+                await self._close()
+            elif not self._connections:
+                self._open(plan)
+            else:
+                await asyncio.gather(*(connection.change(plan) for connection in self._connections))
+                self._tell_new(before, plan)
+            self._tell_removed(before, plan, wishes)
+
+    def _open(self, plan: ConnectionPlan) -> None:
+        self._redundancy, rotate_s = Redundancy(), self._settings.rotate_hours * 3_600
+        for number in range(1, self._settings.redundancy + 1):
+            connection = Connection(
+                plan,
+                feed=self._feed,
+                settings=self._settings,
+                queue=self.queue,
+                redundancy=self._redundancy,
+                first_rotation_s=rotate_s * number / self._settings.redundancy,
+            )
+            life = asyncio.create_task(connection.run())
+            life.add_done_callback(report_bug)
+            self._connections.append(connection)
+            self._lives.append(life)
+
+    async def _close(self) -> None:
+        lives, self._lives, self._connections = self._lives, [], []
+        for life in lives:
+            life.cancel()
+        await asyncio.gather(*lives, return_exceptions=True)
+
+    def _tell_new(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
+        """When the line is down, it tells of all its streams as it comes back."""
+        old = set(before.streams)
+        streams = tuple(name for name in plan.streams if name not in old)
+        symbols = tuple(name for name, kinds in plan.kinds.items() if set(kinds) - set(before.kinds.get(name, ())))
+        if streams and not self._redundancy.is_down:
+            _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.streams))
+            self.queue.put_event(Subscribed(plan.line, symbols, streams))
+
+    def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
+        removed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
+        for symbol, kinds in before.kinds.items():
+            left = plan.kinds.get(symbol, ())
+            ended = tuple(kind for kind in kinds if kind not in left)
+            if ended:
+                removed.setdefault((ended, symbol not in wishes), []).append(symbol)
+        for (ended, is_gone), symbols in removed.items():
+            _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.streams))
+            self.queue.put_event(Removed(plan.line, tuple(symbols), ended, is_gone))
+
+
+def report_bug(future: Any) -> None:
+    """For what ends only by cancellation: anything else is ours to know."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.error("a connection died of an error of ours", exc_info=error)

@@ -1,0 +1,284 @@
+"""What each route answers, beside a real hub, a real mongod and a real trade store."""
+
+import io
+from typing import Any
+
+import polars as pl
+import pytest
+from pymongo import MongoClient
+
+from sinks.bodies import iso_utc
+from sinks.requests import Attendant
+from tests.fakes.candles import BEGIN, candle, forming
+from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, stored_candles, trade, until
+
+MINUTE = 60_000
+
+
+def closes(chart: Any) -> list[tuple[str, float]]:
+    return [(one["timestamp"], one["close"]) for one in chart["candles"]]
+
+
+def minutes(*numbers: int) -> list[tuple[str, float]]:
+    return [(iso_utc(BEGIN + number * MINUTE), 100.0 + number) for number in numbers]
+
+
+FORMING = (iso_utc(BEGIN + 10 * MINUTE), 1_020.0)
+
+
+async def test_prices_say_how_old_they_are(served: Interface, deployment: Deployment) -> None:
+    one = await served.data("/api/prices/btcusdt")
+    assert one == {
+        "venue": "binance",
+        "symbol": "BTCUSDT",
+        "price": 100.0,
+        "price_change_24h": 1.5,
+        "price_change_percent_24h": 0.25,
+        "volume_24h": 1_000.0,
+        "timestamp": iso_utc(NOW),
+        "age_ms": one["age_ms"],
+        "stale": one["age_ms"] > 1_000,
+    }
+    deployment.tell(price(51.0, "ETHUSDT", time=NOW + 60_000))
+    await until(lambda: served.services.live.price("ETHUSDT") == 51.0)
+    old, new = await served.data("/api/prices")
+    assert (old["symbol"], old["stale"]) == ("BTCUSDT", True)
+    assert old["age_ms"] >= 60_000
+    assert (new["symbol"], new["stale"]) == ("ETHUSDT", False)
+    assert [each["symbol"] for each in await served.data("/api/prices?symbols=ethusdt,SOLUSDT")] == ["ETHUSDT"]
+
+
+async def test_ticks_have_the_best_bid_and_ask_where_they_are_known(served: Interface) -> None:
+    ticks = await served.data("/api/ticks")
+    assert [(tick["symbol"], tick["bid"], tick["ask"]) for tick in ticks] == [
+        ("BTCUSDT", 99.5, 100.5),
+        ("ETHUSDT", None, None),
+    ]
+
+
+async def test_a_chart_joins_the_stored_and_the_forming_candle(served: Interface) -> None:
+    chart = await served.data("/api/chart/BTCUSDT/1m?limit=11")
+    assert closes(chart) == [*minutes(*range(10)), FORMING]
+    assert (chart["latest_price"], chart["volume_24h"], chart["history"]) == (100.0, 1_000.0, None)
+    assert chart["seq"] == served.services.live.lines[0].seq
+    assert closes(await served.data(f"/api/chart/BTCUSDT/1m?limit=3&end={BEGIN + 5 * MINUTE}")) == minutes(2, 3, 4)
+    span = f"start={BEGIN + 7 * MINUTE}&end={BEGIN + 12 * MINUTE}"
+    assert closes(await served.data(f"/api/chart/BTCUSDT/1m?{span}")) == [*minutes(7, 8, 9), FORMING]
+
+
+async def test_a_chart_goes_on_as_the_hub_tells(served: Interface, deployment: Deployment) -> None:
+    await served.data("/api/chart/BTCUSDT/1m?limit=2")
+    deployment.tell(candle(10, close=110.0), forming(11), candle(8, close=8.5, revision=1, status="repaired"))
+    live = served.services.live
+    await until(lambda: any(one.revision for one in live.candles.told(live.candles.keys()[0])))
+    chart = await served.data("/api/chart/BTCUSDT/1m?limit=4")
+    amended = (iso_utc(BEGIN + 8 * MINUTE), 8.5)
+    assert closes(chart) == [amended, *minutes(9, 10), (iso_utc(BEGIN + 11 * MINUTE), 1_020.0)]
+
+
+async def test_fewer_candles_than_asked_for_are_shown_and_the_rest_is_asked_for(served: Interface) -> None:
+    chart = await served.data("/api/chart/BTCUSDT/1m?limit=100")
+    assert closes(chart) == [*minutes(*range(10)), FORMING]
+    assert (chart["history"]["kind"], chart["history"]["state"]) == ("history", "open")
+    again = await served.data("/api/chart/BTCUSDT/1m?limit=100")
+    assert again["history"]["id"] == chart["history"]["id"]
+
+
+async def test_a_symbol_without_candles_is_wished_for_and_comes(served: Interface, deployment: Deployment) -> None:
+    status, answer = await served.get("/api/chart/SOLUSDT/1h?limit=100")
+    asked = answer["data"]
+    assert (status, asked["state"], asked["symbol"], asked["timeframe"]) == (202, "open", "SOLUSDT", "1h")
+    assert asked["wait_s"] >= 1
+    with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
+        flow = Attendant(client[deployment.database])
+        assert [(wish.symbol, wish.wanted) for wish in flow.wishes("binance")] == [("SOLUSDT", True)]
+        taken = flow.take("binance")
+        assert taken is not None
+        deployment.store(stored_candles(100, symbol="SOLUSDT", timeframe="1h"))
+        flow.report(taken.id, "done", "100 candles")
+    assert (await served.data(f"/api/requests/{asked['id']}"))["report"] == "100 candles"
+    hours = [candle(minute, symbol="SOLUSDT") for minute in range(100)]
+    chart = await served.data("/api/chart/SOLUSDT/1h?limit=100")
+    assert closes(chart) == [(iso_utc(one.open_time), 100.0 + n) for n, one in enumerate(hours)]
+
+
+async def test_history_that_does_not_exist_is_not_asked_for_again(served: Interface, deployment: Deployment) -> None:
+    await served.get("/api/chart/SOLUSDT/1h")
+    with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
+        flow = Attendant(client[deployment.database])
+        taken = flow.take("binance")
+        assert taken is not None
+        flow.report(taken.id, "failed", "the venue has none")
+    assert await served.error("/api/chart/SOLUSDT/1h") == (404, "no_data")
+
+
+async def test_several_charts_come_at_once(served: Interface) -> None:
+    charts = await served.data("/api/charts?symbols=BTCUSDT,ETHUSDT&timeframes=1m,5m&limit=2")
+    assert [(chart["symbol"], chart["timeframe"], len(chart["candles"])) for chart in charts] == [
+        ("BTCUSDT", "1m", 2),
+        ("BTCUSDT", "5m", 0),
+        ("ETHUSDT", "1m", 0),
+        ("ETHUSDT", "5m", 0),
+    ]
+
+
+async def test_candles_and_rows_say_the_same(served: Interface) -> None:
+    (full,) = (await served.data(f"/api/candles/BTCUSDT/1m?start={BEGIN}&end={BEGIN + MINUTE}"))["candles"]
+    assert (full["open"], full["trades"], full["first_id"], full["last_id"]) == (100.0, 42, 1_000, 1_041)
+    rows = (await served.data(f"/api/ohlcv?symbol=BTCUSDT&timeframe=1m&start={BEGIN}&end={BEGIN + MINUTE}"))["rows"]
+    assert rows == [[BEGIN, 100.0, 101.5, 99.25, 100.0, 12.5]]
+
+
+async def test_pages_of_trades_are_all_trades_once(served: Interface) -> None:
+    path = f"/api/trades?symbol=BTCUSDT&start={BEGIN}&limit=7"
+    ids, cursor = [], ""
+    while cursor is not None:
+        page = await served.data(f"{path}&cursor={cursor}")
+        ids += [one["id"] for one in page["trades"]]
+        cursor = page["next"]
+    assert ids == list(range(1, 41))
+    newest = await served.data("/api/trades?symbol=BTCUSDT&limit=3")
+    assert [one["id"] for one in newest["trades"]] == [38, 39, 40]
+    before = await served.data(f"/api/trades?symbol=BTCUSDT&limit=2&end={BEGIN + 10_000}")
+    assert [one["id"] for one in before["trades"]] == [8, 9]
+
+
+async def arrow(served: Interface, query: str) -> pl.DataFrame:
+    async with served.session.get(f"{served.url}/trades.arrow?{query}") as response:
+        assert response.content_type == "application/vnd.apache.arrow.stream"
+        return pl.read_ipc_stream(io.BytesIO(await response.read()))
+
+
+async def test_trades_come_as_an_arrow_stream(served: Interface) -> None:
+    frame = await arrow(served, f"venue=binance&market=spot&symbol=BTCUSDT&from={BEGIN + 2_000}&to={BEGIN + 5_000}")
+    assert frame.schema == {"ts": pl.Int64, "price": pl.Float64, "qty": pl.Float64, "is_sell": pl.Boolean}
+    assert frame.rows() == [
+        (BEGIN + 2_000, 102.0, 0.5, True),
+        (BEGIN + 3_000, 103.0, 0.5, False),
+        (BEGIN + 4_000, 104.0, 0.5, True),
+    ]
+    assert (await arrow(served, "symbol=BTCUSDT&limit=5"))["price"].to_list() == [101.0, 102.0, 103.0, 104.0, 105.0]
+    assert (await arrow(served, f"symbol=BTCUSDT&from={BEGIN + 10**9}")).height == 0
+
+
+async def test_an_arrow_stream_of_many_batches_is_whole(deployment: Deployment) -> None:
+    deployment.store_trades([trade(number, BEGIN + number * 10) for number in range(1, 130_001)])
+    async with interface(deployment) as running:
+        frame = await arrow(running, "symbol=BTCUSDT")
+        assert frame["ts"].to_list() == [BEGIN + number * 10 for number in range(1, 130_001)]
+        assert (await arrow(running, "symbol=BTCUSDT&limit=120000")).height == 120_000
+
+
+async def test_the_book_has_as_many_levels_as_asked_for(served: Interface) -> None:
+    book = await served.data("/api/orderbook/BTCUSDT?depth=1")
+    assert (book["bids"], book["asks"], book["update_id"]) == ([[99.5, 1.0]], [[100.5, 2.0]], 42)
+    assert await served.error("/api/orderbook/ETHUSDT") == (404, "no_data")
+
+
+async def test_symbols_are_wished_for_and_given_up(served: Interface) -> None:
+    status, answer = await served.ask("POST", "/api/symbols", json={"symbol": "solusdt"})
+    wished = {"venue": "binance", "symbol": "SOLUSDT", "wanted": True, "followed": False}
+    assert (status, answer["data"]) == (202, wished)
+    states = {state["symbol"]: state for state in await served.data("/api/symbols")}
+    assert states["SOLUSDT"] == wished
+    assert (states["BTCUSDT"]["wanted"], states["BTCUSDT"]["followed"]) == (None, True)
+    status, answer = await served.ask("DELETE", "/api/symbols/SOLUSDT")
+    assert (status, answer["data"]["wanted"]) == (202, False)
+    status, answer = await served.ask("POST", "/api/subscribe", json={"symbols": ["ETHUSDT", "SOLUSDT"]})
+    assert [(each["symbol"], each["wanted"]) for each in answer["data"]] == [("ETHUSDT", True), ("SOLUSDT", True)]
+
+
+async def test_the_venues_list_is_shown_once_the_flow_has_written_it(deployment: Deployment) -> None:
+    async with interface(deployment) as running:
+        before = await running.data("/api/supported-symbols")
+        assert (before["complete"], [one["symbol"] for one in before["symbols"]]) == (False, ["BTCUSDT", "ETHUSDT"])
+    deployment.list_instruments("BTCUSDT", "PEPEUSDT")
+    async with interface(deployment) as running:
+        after = await running.data("/api/supported-symbols")
+        assert (after["complete"], [one["symbol"] for one in after["symbols"]]) == (True, ["BTCUSDT", "PEPEUSDT"])
+
+
+async def test_a_refresh_is_one_request_and_tells_its_progress(served: Interface, deployment: Deployment) -> None:
+    status, first = await served.ask("POST", "/api/market-data/refresh/BTCUSDT")
+    _, again = await served.ask("POST", "/api/market-data/refresh/BTCUSDT")
+    request_id = first["data"]["id"]
+    assert (status, again["data"]["id"]) == (202, request_id)
+    with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
+        Attendant(client[deployment.database]).report(request_id, "done", "6 timeframes")
+    ended = await served.data(f"/api/requests/{request_id}")
+    assert (ended["state"], ended["report"], ended["wait_s"]) == ("done", "6 timeframes", 0.0)
+    assert await served.error(f"/api/requests/{'0' * 32}") == (404, "not_found")
+
+
+async def test_quality_counts_what_is_stored_proven_and_complete(deployment: Deployment) -> None:
+    deployment.store_trades([trade(number, BEGIN + number * 1_000) for number in (1, 2, 4, 5)])
+    deployment.store([*stored_candles(3), candle(3, status="partial")])
+    with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
+        collection = client[deployment.database]["market_data"]
+        collection.update_one({"open_time": BEGIN}, {"$set": {"proof": "equal"}})
+    async with interface(deployment) as running:
+        quality = await running.data("/api/quality?symbol=BTCUSDT")
+        (series,) = quality["series"]
+        assert (series["candles"], series["by_status"]) == (4, {"final": 3, "partial": 1})
+        assert series["proofs"] == {"equal": 1, "": 3}
+        assert (series["first"], series["last"]) == (iso_utc(BEGIN), iso_utc(BEGIN + 3 * MINUTE))
+        assert quality["trades"] == [{"symbol": "BTCUSDT", "held": 4, "issued": 5, "completeness": 0.8}]
+        async with running.session.get(f"{running.url}/metrics") as response:
+            metrics = await response.text()
+        assert 'market_data_completeness{symbol="BTCUSDT",venue="binance"} 0.8' in metrics
+
+
+async def test_quality_shows_the_last_incidents(served: Interface) -> None:
+    (incident,) = (await served.data("/api/quality"))["incidents"]
+    assert (incident["kind"], incident["first_id"], incident["begin"]) == ("gap", 7, iso_utc(BEGIN))
+
+
+async def test_metrics_count_what_was_heard_and_answered(served: Interface) -> None:
+    await served.data("/api/prices")
+    async with served.session.get(f"{served.url}/metrics") as response:
+        text = await response.text()
+    assert 'market_data_updates_total{channel="MarketData",venue="binance"} 2.0' in text
+    assert 'market_data_api_answers_total{route="/api/prices",status="200"} 1.0' in text
+    assert "market_data_exchange_to_broadcast_seconds_count" in text
+    assert "market_data_cache_size" in text
+
+
+async def test_long_answers_are_compressed_for_those_who_can_read_it(served: Interface) -> None:
+    url = f"{served.url}/openapi.json"
+    chart = f"{served.url}/api/candles/BTCUSDT/1m?limit=11"
+    async with served.session.get(chart, headers={"Accept-Encoding": "gzip"}) as response:
+        assert response.headers["Content-Encoding"] == "gzip"
+    async with served.session.get(chart, headers={"Accept-Encoding": "identity"}) as response:
+        assert "Content-Encoding" not in response.headers
+    async with served.session.get(url) as response:
+        assert (await response.json())["openapi"] == "3.1.0"
+
+
+async def test_the_documentation_needs_nothing_from_elsewhere(served: Interface) -> None:
+    for path in ("/docs", "/docs/docs.js"):
+        async with served.session.get(served.url + path) as response:
+            assert response.status == 200
+            assert "http://" not in (text := await response.text())
+            assert "https://" not in text
+
+
+async def test_a_request_keeps_its_id(served: Interface) -> None:
+    async with served.session.get(f"{served.url}/api/prices/NONE", headers={"X-Request-Id": "mine-1"}) as response:
+        assert response.headers["X-Request-Id"] == "mine-1"
+        assert (await response.json())["error"]["request_id"] == "mine-1"
+    async with served.session.get(f"{served.url}/health/live", headers={"X-Request-Id": "no id: {}"}) as response:
+        assert len(response.headers["X-Request-Id"]) == 32
+
+
+@pytest.mark.parametrize("path", ["/api/balance", "/api/positions"])
+async def test_accounts_say_that_they_are_not_built(served: Interface, path: str) -> None:
+    assert await served.error(path) == (501, "not_built")
+
+
+async def test_everything_is_there_in_a_whole_deployment(deployment: Deployment) -> None:
+    fill(deployment)
+    async with interface(deployment) as running:
+        status = await running.data("/api/status")
+        assert (status["missing"], status["origin"]) == ([], "replay")
+        assert [part["up"] for part in (await running.data("/health/ready"))["parts"]] == [True, True, True]
+        assert await running.data("/health/live") == {"alive": True}

@@ -1,0 +1,185 @@
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from api.rest_client import Failure, RestClient
+from api.tools import NO_ACCOUNT, Tools
+from flows.model import Trade
+from flows.settings import Settings
+from flows.settings import Tools as ToolsSettings
+from tests.fakes.candle_runs import wandering
+from tests.fakes.candles import BEGIN, gap
+from tests.fakes.interface import BOOK, LIVE, Deployment, interface, price
+
+CANDLES = 60
+TRADES = 1_200
+
+
+def trades(count: int) -> list[Trade]:
+    rng = random.Random(5)
+    return [
+        Trade(
+            "BTCUSDT", number, BEGIN + number * 1_000, rng.randrange(9_900, 10_100) / 100, 0.5, number % 2 == 0, BEGIN
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def fill(deployment: Deployment, *, count: int = TRADES) -> None:
+    deployment.store([*wandering(CANDLES), gap()])
+    deployment.list_instruments("BTCUSDT", "ETHUSDT", "SOLUSDT")
+    deployment.store_trades(trades(count))
+    deployment.start_hub()
+    deployment.tell(LIVE, price(100.0), BOOK)
+
+
+@asynccontextmanager
+async def tools(deployment: Deployment, *, rows: int = 200) -> AsyncIterator[Tools]:
+    async with (
+        interface(deployment) as running,
+        RestClient(Settings(tools=ToolsSettings(api_url=running.url))) as client,
+    ):
+        yield Tools(client, rows=rows)
+
+
+@pytest.fixture
+async def filled(deployment: Deployment) -> AsyncIterator[Tools]:
+    fill(deployment)
+    async with tools(deployment) as found:
+        yield found
+
+
+def is_fresh(reply: dict[str, Any]) -> bool:
+    freshness = reply["freshness"]
+    return freshness["origin"] == "replay" and freshness["missing"] == [] and freshness["age_ms"] is not None
+
+
+async def test_the_current_price(filled: Tools) -> None:
+    reply = await filled.get_current_price("btcusdt")
+
+    assert (reply["data"]["symbol"], reply["data"]["price"]) == ("BTCUSDT", 100.0)
+    assert reply["completeness"] == {"has_24h_figures": True}
+    assert is_fresh(reply)
+
+
+async def test_candles_with_what_is_known_of_them(filled: Tools) -> None:
+    reply = await filled.get_candles("BTCUSDT", "1m", limit=20)
+
+    assert [candle["close"] for candle in reply["data"]["candles"]] == [one.close for one in wandering(CANDLES)[-20:]]
+    assert reply["completeness"] == {
+        "candles": 20,
+        "asked_for": 20,
+        "by_status": {"final": 20},
+        "lacks_trades": False,
+        "more_are_being_fetched": False,
+    }
+    assert is_fresh(reply)
+
+
+async def test_candles_before_a_time(filled: Tools) -> None:
+    reply = await filled.get_candles("BTCUSDT", "1m", limit=5, end=BEGIN + 5 * 60_000)
+
+    assert [one["close"] for one in reply["data"]["candles"]] == [one.close for one in wandering(5)]
+
+
+async def test_candles_that_are_not_there_yet_say_how_long_to_wait(filled: Tools) -> None:
+    with pytest.raises(Failure, match=r"collecting: no 4h candle of BTCUSDT is stored yet; .* try again in 3 s"):
+        await filled.get_candles("BTCUSDT", "4h")
+
+
+async def test_candles_of_a_symbol_without_a_price_are_stale(deployment: Deployment) -> None:
+    deployment.store(wandering(3))
+    async with tools(deployment) as found:
+        reply = await found.get_candles("BTCUSDT", "1m", limit=3)
+
+    assert reply["freshness"]["age_ms"] is None
+    assert reply["freshness"]["stale"] is True
+
+
+async def test_the_latest_indicators(filled: Tools) -> None:
+    reply = await filled.get_technical_indicators("BTCUSDT", "1m", ["rsi", "ema:50"])
+
+    assert [one["label"] for one in reply["data"]["indicators"]] == ["rsi:14", "ema:50"]
+    assert [len(one["values"][one["name"]]) for one in reply["data"]["indicators"]] == [1, 1]
+    assert reply["completeness"] == {
+        "candles": 1,
+        "by_status": {"final": 1},
+        "settled": False,
+        "last_is_closed": True,
+    }
+
+
+async def test_the_volume_profile(filled: Tools) -> None:
+    reply = await filled.get_volume_profile("BTCUSDT", bins=10)
+
+    profile = reply["data"]["profile"]
+    assert (profile["trades"], profile["volume"], len(profile["rows"])) == (TRADES, TRADES / 2, 10)
+    assert reply["completeness"]["trades_stored"] == 1.0
+    assert is_fresh(reply)
+
+
+async def test_vacuums(filled: Tools) -> None:
+    reply = await filled.get_liquidity_vacuums("BTCUSDT", limit=2)
+
+    assert len(reply["data"]["vacuums"]) == 2
+    assert reply["data"]["price"] == 100.0
+    assert reply["completeness"]["trades_stored"] == 1.0
+
+
+async def test_too_few_trades_say_how_long_to_wait(deployment: Deployment) -> None:
+    fill(deployment, count=500)
+    async with tools(deployment) as found:
+        with pytest.raises(Failure, match=r"collecting: 500 of 1000 trades so far.* try again in \d+ s"):
+            await found.get_volume_profile("BTCUSDT")
+
+
+async def test_the_order_book(filled: Tools) -> None:
+    reply = await filled.get_order_book("BTCUSDT")
+
+    assert (reply["data"]["bids"], reply["data"]["asks"]) == ([[99.5, 1.0]], [[100.5, 2.0]])
+    assert reply["completeness"] == {"bids": 1, "asks": 1, "asked_for": 20}
+
+
+async def test_the_quality_of_the_data(filled: Tools) -> None:
+    reply = await filled.get_data_quality("btcusdt")
+
+    assert [(one["timeframe"], one["candles"]) for one in reply["data"]["series"]] == [("1m", CANDLES)]
+    assert [one["kind"] for one in reply["data"]["incidents"]] == ["gap"]
+    assert reply["completeness"] == {"trades_stored": 1.0}
+
+
+async def test_no_account_is_connected(filled: Tools) -> None:
+    reply = await filled.current_position()
+
+    assert reply["data"] == {"connected": False, "positions": [], "message": NO_ACCOUNT}
+
+
+async def test_an_unknown_symbol_has_nearest_names(filled: Tools) -> None:
+    with pytest.raises(Failure, match=r"unknown_symbol: BTCUSDX .*nearest names are BTCUSDT"):
+        await filled.get_current_price("BTCUSDX")
+
+
+async def test_no_answer_is_longer_than_allowed(deployment: Deployment) -> None:
+    fill(deployment)
+    async with tools(deployment, rows=3) as found:
+        candles = await found.get_candles("BTCUSDT", "1m", limit=50)
+        indicators = await found.get_technical_indicators("BTCUSDT", "1m", limit=50)
+        profile = await found.get_volume_profile("BTCUSDT", bins=50)
+        vacuums = await found.get_liquidity_vacuums("BTCUSDT", limit=50)
+
+    assert (len(candles["data"]["candles"]), candles["completeness"]["asked_for"]) == (3, 50)
+    assert len(indicators["data"]["timestamps"]) == 3
+    assert len(profile["data"]["profile"]["rows"]) <= 3
+    assert len(vacuums["data"]["vacuums"]) <= 3
+
+
+async def test_what_is_missing_in_the_deployment_is_said(deployment: Deployment) -> None:
+    fill(deployment)
+    async with tools(deployment) as found:
+        await deployment.stop_hub()
+        reply = await found.get_volume_profile("BTCUSDT")
+
+    assert any("is down since" in missing for missing in reply["freshness"]["missing"])

@@ -1,0 +1,180 @@
+"""What completeness costs: repair, the archive importer, recovery; and what two hundred kills leave behind."""
+
+import asyncio
+import random
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from bytewax import operators as op
+from bytewax.dataflow import Dataflow
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSource, run_main
+
+from flows.asks import TradesAsk
+from flows.clock import FeedClock
+from flows.graph import Sinks, market_flow, sequence_candles
+from flows.machine import machine
+from flows.recovery import prepare
+from flows.settings import Feed, Mongo, Rest, Trades, load_settings
+from sinks.mongod import running_mongod
+from sources.archive.names import file_named
+from sources.archive.rows import trades_of
+from sources.binance.parse import BinanceParser
+from sources.binance.rest import BinanceRest
+from sources.replay.server import running_exchange
+from sources.replay.synthetic import SyntheticMarket
+from tests.benchmarks.bench_flow import Nowhere
+from tests.benchmarks.market import PolledFrames, agg_trade_frames
+from tests.benchmarks.rows import Row, interleaved
+from tests.e2e.test_crash import differences, played
+
+MISSING = 100_000
+IMPORTED = 1_000_000
+RECOVERED = 600_000
+KEYS = 200
+KILLS = 200
+KILL_SPEED = 1.2
+DAY_MS = 86_400_000
+BEGIN = 1_767_225_600_000
+
+
+async def repair_s() -> float:
+    """Seconds that the repair of so many trades takes beside the limiter's waiting."""
+    market = SyntheticMarket("spot", ("BTCUSDT",), seed=3, start_ms=BEGIN, trades_per_s=5_000)
+    async with running_exchange(market, speed="max", start_now=True) as exchange:
+
+        def told(from_id: int | None) -> int:
+            rows = market.agg_trades("BTCUSDT", from_id=from_id, start_ms=None, end_ms=None, limit=1)
+            return rows[0]["a"] if rows else 0
+
+        while told(None) - told(0) < MISSING:
+            await asyncio.sleep(0.05)
+        exchange.pause()
+        feed = Feed(origin="replay", rest_url=exchange.rest_url)
+        async with BinanceRest.of(feed, Rest()) as rest:
+            newest = told(None)
+            begin = time.perf_counter()
+            found = 0
+            following = newest - MISSING + 1
+            while following <= newest:
+                page = await rest.trades(TradesAsk("BTCUSDT", following, min(newest, following + 9_999), 0, 0))
+                found += len(page)
+                following = page[-1].id + 1
+            assert found == MISSING
+            return time.perf_counter() - begin
+
+
+def archive_file(folder: Path) -> Path:
+    """A day of made-up trades, as the archive has it."""
+    count, chance = IMPORTED, random.Random(5)
+    prices = [round(90_000 + chance.gauss(0, 50), 2) for _ in range(count)]
+    frame = pl.DataFrame(
+        {
+            "id": range(1, count + 1),
+            "price": prices,
+            "quantity": [round(chance.expovariate(40), 5) + 0.00001 for _ in range(count)],
+            "first": range(1, count + 1),
+            "last": range(1, count + 1),
+            "time": [BEGIN + number * (DAY_MS - 1) // count for number in range(count)],
+            "maker": [chance.random() < 0.5 for _ in range(count)],
+        }
+    )
+    path = folder / "BTCUSDT-aggTrades-2026-01-01.csv"
+    frame.write_csv(path, include_header=False)
+    return path
+
+
+def import_into_candles(path: Path) -> None:
+    """The file through the machines, without stores."""
+    file = file_named(path.name)
+    assert file is not None
+    feed = Feed(streams=("aggTrade",), reorder_ms=0, forming_ms=10**9, close_grace_ms=10**12)
+    flow = Dataflow("import")
+    batches: list[Any] = [("binance:BTCUSDT", trades) for trades in trades_of(file, path)]
+    read = op.input("in", flow, TestingSource(batches))
+    built = machine("built", read, lambda key, state: sequence_candles(key, state, feed=feed, asks=False), FeedClock())
+    op.output("out", built, Nowhere())
+    run_main(flow)
+
+
+def import_whole(path: Path, folder: Path, uri: str) -> None:
+    """The importer as it is, with both stores."""
+    from flows import backfill  # noqa: PLC0415 - it reads no settings before it is asked for its flow
+
+    settings = load_settings(
+        feed=Feed(symbols=("BTCUSDT",), streams=("aggTrade",)),
+        mongo=Mongo(uri=uri, database=folder.name),
+        trades=Trades(path=folder / "trades"),
+    )
+    file = file_named(path.name)
+    assert file is not None
+    meter = backfill.Meter()
+    stores = backfill.Stores(settings, backfill.Journal(folder / "imported.json", stores=folder.name))
+    run_main(backfill.build_flow(settings, [file], lambda _: path, meter, stores))
+    meter.end()
+
+
+def with_recovery(frames: list[bytes], directory: Path | None) -> None:
+    """The flow, with its state kept or not."""
+    flow = market_flow(
+        source=PolledFrames(frames, size=1_000),
+        parser=BinanceParser("binance"),
+        feed=Feed(streams=("aggTrade",)),
+        sinks=Sinks(candles=Nowhere()),
+    )
+    if directory is None:
+        run_main(flow)
+    else:
+        prepare(directory)
+        run_main(flow, epoch_interval=timedelta(seconds=5), recovery_config=RecoveryConfig(str(directory)))
+
+
+def resume_s(folder: Path) -> float:
+    """Seconds until a flow of so many symbols is ready again from its recovered state."""
+    directory = folder / "resumed"
+    with_recovery(agg_trade_frames(count=50_000, symbols=KEYS, trades_per_s=20_000), directory)
+    begin = time.perf_counter()
+    with_recovery(agg_trade_frames(count=KEYS, symbols=KEYS, trades_per_s=20_000), directory)
+    return time.perf_counter() - begin
+
+
+def killed(uri: str, folder: Path) -> int:
+    """Documents and trades that differ from an undisturbed run after so many kills."""
+
+    async def both() -> tuple[Any, Any]:
+        return await asyncio.gather(
+            played(folder / "undisturbed", uri, kills=0, speed=KILL_SPEED),
+            played(folder / "disturbed", uri, kills=KILLS, speed=KILL_SPEED),
+        )
+
+    (candles, trades), (disturbed, disturbed_trades) = asyncio.run(both())
+    unequal = sum(not frame.equals(disturbed_trades[symbol]) for symbol, frame in trades.items())
+    return len(differences(candles, disturbed)) + unequal
+
+
+def run() -> list[Row]:
+    """All of it; the kills take ten minutes."""
+    with tempfile.TemporaryDirectory() as name, running_mongod(Path(name) / "mongod") as uri:
+        folder = Path(name)
+        path = archive_file(folder)
+        [candles_s] = interleaved(3, lambda: import_into_candles(path))
+        began_s = time.process_time()
+        import_whole(path, folder, uri)
+        stores_s = time.process_time() - began_s
+        frames = agg_trade_frames(count=RECOVERED, symbols=50, trades_per_s=20_000)
+        numbers = iter(range(1_000))
+        kept, bare = interleaved(
+            5, lambda: with_recovery(frames, folder / f"state{next(numbers)}"), lambda: with_recovery(frames, None)
+        )
+        return [
+            Row("repair of 100,000 trades", "s beside the limiter's waiting", "", asyncio.run(repair_s()), 30, True),
+            Row("importer into candles", "trades a CPU second", "", IMPORTED / candles_s, 400_000),
+            Row("importer with both stores", "trades a CPU second", "", IMPORTED / stores_s, 150_000),
+            Row("recovery on", "throughput", "recovery off", bare / kept, 0.9),
+            Row(f"resume of {KEYS} symbols", "s", "", resume_s(folder), 5, True),
+            Row(f"{KILLS} random kills", "documents and trades that differ", "", killed(uri, folder), 0, True),
+        ]

@@ -1,0 +1,332 @@
+"""The page in a real browser, on a real deployment: what a user sees, chooses and goes through."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+import pytest
+from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+
+from api.__main__ import running_api
+from api.page import DASHBOARD
+from flows.model import BookView
+from flows.recovery import prepare
+from flows.settings import Api, Feed, Mongo, Settings
+from flows.settings import Hub as HubSettings
+from flows.settings import Trades as TradesSettings
+from sources.replay.synthetic import SyntheticMarket
+from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.candles import candle, forming
+from tests.fakes.deployment import RunningFlow, free_port, running_flow
+from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
+
+pytestmark = pytest.mark.e2e
+
+SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+LISTED: Final = (*SYMBOLS, "SOLUSDT")
+BEGIN: Final = 1_767_225_600_000
+SPEED: Final = 10.0
+"""A minute of the market takes six seconds."""
+PATIENCE_MS: Final = 60_000
+"""Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+DESKTOP: Final = (1440, 900)
+PHONE: Final = (390, 844)
+Told: TypeAlias = tuple[Page, Deployment, Interface]
+
+
+def book(*, synced: bool) -> BookView:
+    """A book with one level a side, or one that is not known to be right."""
+    bids, asks = [[(99.5, 1.0)], [(100.5, 2.0)]] if synced else [[], []]
+    return BookView("binance", "BTCUSDT", synced, 43, NOW, bids, asks)
+
+
+def chromium() -> str:
+    """The machine's browser."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        pytest.skip("there is no chromium here: apt-get install chromium")
+    return found
+
+
+class Stage:
+    """The deployment behind the page, and its browser."""
+
+    def __init__(self, folder: Path, exchange: ThreadedExchange, mongod_uri: str, browser: Browser) -> None:
+        self._folder = folder
+        self._exchange = exchange
+        self._mongo = Mongo(uri=mongod_uri, database=f"page_{folder.name}")
+        self._port = free_port()
+        self._browser = browser
+        self.url = ""
+        self.complaints: list[str] = []
+        """What the pages' consoles and scripts found fault with."""
+        prepare(folder / "recovery")
+
+    @asynccontextmanager
+    async def flow(self) -> AsyncIterator[RunningFlow]:
+        """The flow; when it is started again it goes on where it was, on the same port."""
+        async with running_flow(
+            self._folder, "-r", str(self._folder / "recovery"), "-s", "1", "-b", "0",
+            hub__port=self._port,
+            feed__origin="synthetic",
+            feed__symbols=list(SYMBOLS),
+            feed__ws_url=self._exchange.ws_url,
+            feed__rest_url=self._exchange.rest_url,
+            feed__request_pause_ms=0,
+            feed__backoff_min_s=0.1,
+            mongo__uri=self._mongo.uri,
+            mongo__database=self._mongo.database,
+            trades__path=str(self._folder / "trades"),
+        ) as flow:  # fmt: skip
+            yield flow
+
+    def settings(self) -> Settings:
+        """Those of the interface."""
+        return Settings(
+            feed=Feed(origin="synthetic", symbols=SYMBOLS),
+            hub=HubSettings(port=self._port),
+            mongo=self._mongo,
+            trades=TradesSettings(path=self._folder / "trades"),
+            api=Api(port=0),
+        )
+
+    @asynccontextmanager
+    async def page(self, *, size: tuple[int, int] = DESKTOP, **options: Any) -> AsyncIterator[Page]:
+        """The page in a window of its own, with prices and a chart."""
+        width, height = size
+        context = await self._browser.new_context(viewport={"width": width, "height": height}, **options)
+        page = await context.new_page()
+        page.set_default_timeout(PATIENCE_MS)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        await page.goto(f"{self.url}/#BTCUSDT/1m")
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        await expect(page.locator("#legend")).to_be_visible()
+        await expect(page.locator("#bids .level span").first).not_to_be_empty()
+        yield page
+        await context.close()
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Stage]:
+    """A synthetic exchange, an interface and a browser; the flow is the test's own."""
+    executable = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
+    market = SyntheticMarket("spot", LISTED, seed=7, start_ms=BEGIN)
+    async with AsyncExitStack() as stack:
+        exchange = stack.enter_context(exchange_in_thread(market, speed=SPEED, start_now=True))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        stack.push_async_callback(browser.close)
+        found = Stage(tmp_path, exchange, mongod_uri, browser)
+        found.url, _ = await stack.enter_async_context(running_api(found.settings()))
+        yield found
+        assert found.complaints == []
+
+
+async def changed(locator: Locator) -> tuple[str, str]:
+    """Waits until a text is another one; both."""
+    before = await locator.inner_text()
+    await expect(locator).not_to_have_text(before)
+    return before, await locator.inner_text()
+
+
+async def opening(page: Page) -> str:
+    """When the candle in the chart's legend began, as far as it is the newest."""
+    return (await page.locator("#legend-status").inner_text()).partition(" · ")[0]
+
+
+async def drawn(page: Page) -> bool:
+    """Whether the chart has something on its canvas."""
+    return await page.locator("#canvas canvas").count() > 0
+
+
+async def keep(page: Page, folder: Path, name: str) -> None:
+    """A picture of the page, for people to look at."""
+    chosen = Path(os.environ.get("MARKETFLOW_SCREENSHOTS", folder))
+    chosen.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=chosen / f"{name}.png", full_page=True)
+
+
+async def test_it_shows_the_market_as_it_moves(stage: Stage, tmp_path: Path) -> None:
+    async with stage.flow(), stage.page(color_scheme="dark") as page:
+        await expect(page.locator("#banner")).to_contain_text("synthetic")
+        assert await page.locator("#prices li .name").all_inner_texts() == list(SYMBOLS)
+        for place in ("#price", "#prices li[data-symbol=ETHUSDT] .price", "#legend-close", "#bids .level span"):
+            before, after = await changed(page.locator(place).first)
+            assert before != after
+        await expect(page.locator(".trade:not([hidden])")).not_to_have_count(0)
+        await expect(page.locator("#completeness")).to_have_text("100%")
+        await expect(page.locator("#signal")).not_to_have_text("…")
+        begun, begins = await opening(page), page.locator("#legend-status")
+        await expect(begins).not_to_contain_text(begun)  # a candle closed, and the next one forms
+        assert await opening(page) > begun
+        assert await drawn(page) == (DASHBOARD / "vendor").is_dir()
+        await keep(page, tmp_path, "dark")
+
+
+async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(stage: Stage, tmp_path: Path) -> None:
+    async with stage.flow(), stage.page(color_scheme="light") as page:
+        await page.keyboard.press("ArrowDown")
+        await expect(page.locator("#symbol")).to_have_text("ETHUSDT")
+        await expect(page.locator("#prices li[aria-selected]")).to_have_attribute("data-symbol", "ETHUSDT")
+        await page.keyboard.press("2")
+        await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
+        assert page.url.endswith("#ETHUSDT/5m")
+        await expect(page.locator("#legend-status")).to_contain_text("forming")
+        assert int((await opening(page))[-2:]) % 5 == 0
+        await changed(page.locator("#legend-close"))
+        await page.locator("#prices li[data-symbol=BTCUSDT]").click()
+        await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
+        assert await page.evaluate("document.documentElement.dataset.theme") == "light"
+        await keep(page, tmp_path, "light")
+        await page.locator("#theme").click()
+        assert await page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+async def test_it_fits_a_phone(stage: Stage, tmp_path: Path) -> None:
+    async with stage.flow(), stage.page(size=PHONE, color_scheme="dark", has_touch=True) as page:
+        assert await page.evaluate("document.documentElement.scrollWidth") == PHONE[0]
+        await keep(page, tmp_path, "phone")
+
+
+async def test_a_cut_is_shown_and_what_was_missed_is_filled(stage: Stage, tmp_path: Path) -> None:
+    light = "#light-text"
+    async with AsyncExitStack() as stack:
+        flow = await stack.enter_async_context(stage.flow())
+        page = await stack.enter_async_context(stage.page(color_scheme="dark"))
+        await flow.kill()
+        await expect(page.locator(light)).to_contain_text("old")
+        await expect(page.locator("body")).to_have_class("cut")
+        await keep(page, tmp_path, "cut")
+        begun = await opening(page)
+        await asyncio.sleep(2 * 60 / SPEED)  # the market goes on for two candles that nobody hears
+        await stack.enter_async_context(stage.flow())
+        await page.locator("#light").click()
+        await expect(page.locator(light)).to_have_text("live")
+        await expect(page.locator("body")).not_to_have_class("cut")
+        await expect(page.locator("#legend-status")).not_to_contain_text(begun)
+        times = await shown_minutes(page, begun)
+        assert times == list(range(times[0], times[-1] + 1))
+        assert len(times) > 2
+
+
+async def shown_minutes(page: Page, begun: str) -> list[int]:
+    """The candles that the page holds since then, as minutes since 1970."""
+    held = await page.evaluate("marketflow.candles.map((candle) => candle.time)")
+    since = await page.evaluate("(text) => Date.parse(text)", f"{begun.replace(' ', 'T')}Z")
+    return [time // 60_000 for time in held if time >= since]
+
+
+async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
+    async with stage.flow(), stage.page() as page:
+        box = await page.locator("#canvas").bounding_box()
+        assert box is not None
+        for _ in range(3):
+            held = await count(page)
+            async with asyncio.timeout(PATIENCE_MS / 1_000):
+                while await count(page) <= held:
+                    await page.mouse.move(box["x"] + 100, box["y"] + 200)
+                    await page.mouse.down()
+                    await page.mouse.move(box["x"] + 800, box["y"] + 200, steps=4)
+                    await page.mouse.up()
+                    await page.wait_for_timeout(200)
+        times = await page.evaluate("marketflow.candles.map((candle) => candle.time / 60_000)")
+        assert times == list(range(int(times[0]), int(times[-1]) + 1))
+
+
+async def count(page: Page) -> int:
+    """How many candles the page holds."""
+    held: int = await page.evaluate("marketflow.candles.length")
+    return held
+
+
+async def test_without_the_chart_library_the_rest_works(stage: Stage) -> None:
+    async with stage.flow(), stage.page() as page:
+        await page.route("**/vendor/**", lambda route: route.abort())
+        await page.reload()
+        await expect(page.locator("#no-chart")).to_be_visible()
+        await changed(page.locator("#price"))
+        await changed(page.locator("#legend-close"))
+
+
+@pytest.fixture
+async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
+    """The page on a hub that says what the test tells it to, with ten stored candles."""
+    executable = chromium()
+    expect.set_options(timeout=PATIENCE_MS)
+    deployment = Deployment(tmp_path, mongod_uri)
+    fill(deployment)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(deployment.stop_hub)
+        running = await stack.enter_async_context(interface(deployment))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        stack.push_async_callback(browser.close)
+        page = await browser.new_page()
+        await page.goto(f"{running.url}/#BTCUSDT/1m")
+        await expect(page.locator("#legend-status")).to_contain_text("forming")
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        yield page, deployment, running
+
+
+async def test_a_price_that_rises_lights_up(told: Told) -> None:
+    page, deployment, _ = told
+    row = page.locator("#prices li[data-symbol=ETHUSDT] .price")
+    await expect(row).to_have_text("50.00")
+    await row.evaluate(
+        "(row) => { row.seen = [];"
+        " new MutationObserver(() => row.seen.push(row.dataset.flash ?? '')).observe(row, {attributes: true}); }"
+    )
+    deployment.tell(price(51.25, "ETHUSDT", time=NOW + 1_000))
+    await expect(row).to_have_text("51.25")
+    await expect(row).not_to_have_attribute("data-flash", "up")
+    assert await row.evaluate("(row) => row.seen") == ["up", ""]
+
+
+async def test_an_amended_candle_takes_the_place_of_the_first_version(told: Told) -> None:
+    page, deployment, _ = told
+    deployment.tell(candle(9, close=112.0, high=113.0, status="repaired", revision=2))
+    deployment.tell(forming(10, close=104.0, high=105.0))
+    await expect(page.locator("#legend-close")).to_have_text("104.00")
+    shown = await page.evaluate("marketflow.candles.slice(-2).map(({close, status}) => [close, status])")
+    assert shown == [[112.0, "repaired"], [104.0, "forming"]]
+
+
+async def test_a_book_that_is_not_in_step_shows_no_levels(told: Told) -> None:
+    page, deployment, _ = told
+    best = page.locator("#bids .level span").first
+    deployment.tell(book(synced=True))
+    await expect(best).to_have_text("99.50")
+    deployment.tell(book(synced=False))
+    await expect(page.locator("#book-state")).to_have_text("not in step with the exchange")
+    await expect(best).to_be_empty()
+
+
+async def test_a_symbol_is_added_and_removed(told: Told) -> None:
+    page, deployment, running = told
+    await page.keyboard.press("/")
+    await page.keyboard.type("solusdt\n")
+    added = page.locator("#prices li[data-symbol=SOLUSDT]")
+    await expect(added.locator(".price")).to_have_text("…")
+    deployment.tell(price(20.0, "SOLUSDT"))
+    await expect(added.locator(".price")).to_have_text("20.00")
+    await expect(page.locator(".note")).to_have_text("SOLUSDT is followed")
+    await added.hover()
+    await added.locator(".remove").click()
+
+    async def is_unwanted() -> bool:
+        states = await running.data("/api/symbols")
+        return [state["wanted"] for state in states if state["symbol"] == "SOLUSDT"] == [False]
+
+    await until(is_unwanted)
+
+
+async def test_an_unknown_symbol_is_refused_with_the_reason(told: Told) -> None:
+    page, _, _ = told
+    await page.locator("#add-symbol").fill("NOSUCH")
+    await page.locator("#add button").click()
+    await expect(page.locator(".note.bad")).to_contain_text("NOSUCH")

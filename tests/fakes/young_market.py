@@ -1,0 +1,18 @@
+"""A synthetic market of many symbols without a past: making years of it takes seconds for each of them."""
+
+from collections.abc import Sequence
+
+from sources.replay.history import History
+from sources.replay.playback import Playback
+from sources.replay.profiles import profile_of
+from sources.replay.symbol_market import SymbolMarket
+from sources.replay.synthetic import _Maker, _reels
+
+
+class YoungMarket(Playback):
+    """Spot. Implements `Market`; it begins at `start_ms`, a whole second."""
+
+    def __init__(self, symbols: Sequence[str], *, start_ms: int, trades_per_s: float) -> None:
+        makers = [_Maker("spot", profile_of("spot", symbol), 1, start_ms, trades_per_s) for symbol in symbols]
+        markets = {maker.profile.symbol: SymbolMarket(maker.printer, History()) for maker in makers}
+        super().__init__("spot", markets, _reels(makers, start_ms, trades_per_s), begin_ms=start_ms)
