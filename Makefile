@@ -31,6 +31,7 @@ run: $(READY) $(CHART)  ## the live exchange
 	$(VENV)/bin/honcho --no-colour -f deploy/run.procfile -d . start || test $$? -eq 130
 
 demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
+	@rm -rf data/demo  # every demo is a market of its own: the candles of another would be wrong in it
 	@cat deploy/demo.txt
 	$(VENV)/bin/honcho --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start || test $$? -eq 130
 

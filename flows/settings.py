@@ -292,6 +292,8 @@ class Api(Section):
     """Prices older than this are marked `stale`."""
     book_age_s: Seconds = 5.0
     """Order books older than this are marked `stale`."""
+    indicator_age_s: Seconds = 60.0
+    """Age from which indicators and what is read from them are `stale`."""
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:

@@ -55,12 +55,15 @@ def wanted(feed: Feed, wishes: Iterable[Wish], statuses: Statuses) -> Wanted:
 
 
 def _refusal(feed: Feed, symbol: str, kinds: tuple[str, ...], statuses: Statuses) -> str:
-    """Why a wish cannot be followed; empty when it can."""
-    other_trades = {"aggTrade", "trade"} - set(feed.streams) if {"aggTrade", "trade"} & set(feed.streams) else set()
-    unknown = [kind for kind in kinds if kind not in get_args(Stream) or kind in other_trades]
+    """Why a wish cannot be followed; empty when it can. Ids of fills and of aggregates count different things, so
+    trades are of the one kind that the settings name.
+    """
+    other_trades = "aggTrade" if "trade" in feed.streams else "trade"
+    known = [kind for kind in get_args(Stream) if kind != other_trades]
+    unknown = [kind for kind in kinds if kind not in known]
     if unknown:
-        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(feed.streams)}"
-    if statuses and symbol not in feed.symbols:
+        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(known)}"
+    if statuses and symbol not in statuses and symbol not in feed.symbols:
         try:
             check_symbols((symbol,), list(statuses))
         except UnknownSymbolError as error:
@@ -109,7 +112,8 @@ class WishDesk:
         self._statuses: Statuses = statuses or {}
         self._is_published = not self._statuses
         self._ask_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
-        self._followed: Wanted | None = None
+        self._followed = Wanted({}, frozenset(), {})
+        self._seen: tuple[list[Wish], Statuses] | None = None
 
     def look(self) -> None:
         """Compares what is wanted with what is followed. `PyMongoError` when the wishes cannot be read."""
@@ -117,9 +121,9 @@ class WishDesk:
             self._refresh()
         venue = self._feed.venue
         wishes = self._attendant.wishes(venue)
-        found = wanted(self._feed, wishes, self._statuses)
-        if found != self._followed:
-            self._turn_to(found)
+        if (wishes, self._statuses) != self._seen:
+            self._seen = wishes, self._statuses
+            self._turn_to(wanted(self._feed, wishes, self._statuses))
         said = {wish.symbol for wish in wishes}
         self._attendant.propose(Wish(venue, name, wanted=True) for name in self._feed.symbols if name not in said)
         if not self._is_published:
@@ -134,7 +138,7 @@ class WishDesk:
             self._statuses, self._is_published = found, False
 
     def _turn_to(self, found: Wanted) -> None:
-        before, self._followed = self._followed or Wanted({}, frozenset(), {}), found
+        before, self._followed = self._followed, found
         for symbol, reason in found.refused.items():
             if before.refused.get(symbol) != reason:
                 _log.warning("a wish is refused", symbol=symbol, reason=reason)

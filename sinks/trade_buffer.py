@@ -51,6 +51,9 @@ class TradeBuffer:
         self._losses: dict[str, Loss] = {}
         self._changed = threading.Condition()
 
+    def __len__(self) -> int:
+        return self._held
+
     def put(self, batches: Iterable[TradeBatch]) -> None:
         """Takes batches; from the flow's thread."""
         with self._changed:

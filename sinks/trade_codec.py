@@ -105,11 +105,6 @@ encode_record = msgspec.msgpack.Encoder().encode
 decode_record = msgspec.msgpack.Decoder(TradeColumns).decode
 
 
-def second_of(time_ms: int) -> int:
-    """Start of the second that a time lies in."""
-    return time_ms - time_ms % SECOND_MS
-
-
 def minute_of(time_ms: int) -> int:
     """Start of the minute that a time lies in."""
     return time_ms - time_ms % MINUTE_MS
@@ -182,27 +177,27 @@ def _columns(
     )
 
 
-def encode_seconds(trades: Sequence[Trade]) -> dict[int, TradeColumns]:
-    """Columns of the trades of each second, by its start; see `encode_columns`."""
+def encode_periods(trades: Sequence[Trade], *, length_ms: int = SECOND_MS) -> dict[int, TradeColumns]:
+    """Columns of the trades of each second, or of another length, by its start; see `encode_columns`."""
     whole = encode_columns(trades)
     times = unpack(f"<{len(whole)}q", whole.time)
     if not all(map(le, times, islice(times, 1, None))):  # futures' times may run back while the ids rise
-        return {second: encode_columns(found) for second, found in _by_second(trades).items()}
-    seconds = {}
+        return {start: encode_columns(found) for start, found in _by_period(trades, length_ms).items()}
+    periods = {}
     begin = 0
-    while begin < len(times):  # packing once and cutting costs less than packing each second
-        second = second_of(times[begin])
-        end = bisect_left(times, second + SECOND_MS, begin)
-        seconds[second] = whole.part(begin, end)
+    while begin < len(times):  # packing once and cutting costs less than packing each period
+        start = times[begin] - times[begin] % length_ms
+        end = bisect_left(times, start + length_ms, begin)
+        periods[start] = whole.part(begin, end)
         begin = end
-    return seconds
+    return periods
 
 
-def _by_second(trades: Sequence[Trade]) -> dict[int, list[Trade]]:
-    seconds: dict[int, list[Trade]] = {}
+def _by_period(trades: Sequence[Trade], length_ms: int) -> dict[int, list[Trade]]:
+    periods: dict[int, list[Trade]] = {}
     for trade in trades:
-        seconds.setdefault(second_of(trade.time), []).append(trade)
-    return seconds
+        periods.setdefault(trade.time - trade.time % length_ms, []).append(trade)
+    return periods
 
 
 def join_columns(parts: Sequence[TradeColumns]) -> TradeColumns:

@@ -13,11 +13,12 @@ from rocksdict import WriteBatch
 from flows.model import Trade, TradeBatch
 from sinks.trade_codec import (
     MINUTE_MS,
+    SECOND_MS,
     TradeColumns,
     encode_columns,
     encode_key,
+    encode_periods,
     encode_record,
-    encode_seconds,
     join_columns,
     minute_of,
 )
@@ -29,8 +30,9 @@ Second = tuple[str, int]
 """A symbol, and the start of a second in ms UTC."""
 
 
-def add_batches(store: TradeStore, batches: Iterable[TradeBatch]) -> list[Second]:
-    """Writes the trades of some batches to their seconds, and returns these.
+def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: int = SECOND_MS) -> list[Second]:
+    """Writes the trades of some batches to their seconds, or at once to the minutes that old seconds become, and
+    returns the starts of these.
 
     A trade that is there already changes nothing. A trade whose values do not fit the columns is refused with an ERROR.
     `TradeStoreError` when nothing was written. The caller holds `store.lock`.
@@ -38,7 +40,7 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch]) -> list[Second
     writes = WriteBatch(raw_mode=True)
     seconds: list[Second] = []
     for symbol, trades in _by_symbol(batches).items():
-        for start, columns in _encoded(symbol, trades).items():
+        for start, columns in _encoded(symbol, trades, record_ms).items():
             key = encode_key(symbol, start)
             known = store.record(key)
             joined = columns if known is None else join_columns([known, columns])
@@ -57,14 +59,14 @@ def _by_symbol(batches: Iterable[TradeBatch]) -> dict[str, list[Trade]]:
     return symbols
 
 
-def _encoded(symbol: str, trades: list[Trade]) -> dict[int, TradeColumns]:
+def _encoded(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:
     try:
-        return encode_seconds(trades)
+        return encode_periods(trades, length_ms=record_ms)
     except (struct.error, TypeError, ValueError, OverflowError):
-        return _encoded_where_possible(symbol, trades)
+        return _encoded_where_possible(symbol, trades, record_ms)
 
 
-def _encoded_where_possible(symbol: str, trades: list[Trade]) -> dict[int, TradeColumns]:
+def _encoded_where_possible(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:
     possible = []
     for trade in trades:
         try:
@@ -73,7 +75,7 @@ def _encoded_where_possible(symbol: str, trades: list[Trade]) -> dict[int, Trade
             log.error("trade refused", symbol=symbol, trade=trade, reason=str(error))  # noqa: TRY400
         else:
             possible.append(trade)
-    return encode_seconds(possible)
+    return encode_periods(possible, length_ms=record_ms)
 
 
 def merge_minutes(store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *, most_records: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from flows.clock import monotonic_ms
 from flows.model import Incident, TradeBatch
 from flows.settings import Trades
 from sinks.trade_buffer import Loss, TradeBuffer
+from sinks.trade_codec import SECOND_MS
 from sinks.trade_merge import add_batches
 from sinks.trade_reader import TradeView
 from sinks.trade_store import StoreBusyError, TradeStore, TradeStoreError
@@ -83,12 +84,16 @@ class TradeWriter:
         buffer_trades: int = 1_000_000,
         summary_s: float = 60.0,
         first_retry_s: float = 0.25,
+        record_ms: int = SECOND_MS,
         on_incident: OnIncident = lambda _: None,
     ) -> None:
-        """Opens the store, and makes it if need be. `TradeStoreError` when that fails; nothing else ever raises."""
+        """Opens the store, and makes it if need be. `TradeStoreError` when that fails; nothing else ever raises.
+        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old.
+        """
         self._venue = venue
         self._flush_s = flush_ms / 1_000
         self._first_retry_s = first_retry_s
+        self._record_ms = record_ms
         self._on_incident = on_incident
         self._store = TradeStore(path)
         self._buffer = TradeBuffer(capacity=buffer_trades)
@@ -104,6 +109,11 @@ class TradeWriter:
     def write(self, batch: list[TradeBatch]) -> None:
         """Queues trades: a fraction of a microsecond for each batch, whatever its size."""
         self._buffer.put(batch)
+
+    @property
+    def held(self) -> int:
+        """Trades that are not stored yet."""
+        return len(self._buffer)
 
     def flush(self, *, timeout_s: float = 10.0) -> bool:
         """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
@@ -188,7 +198,7 @@ class TradeWriter:
     def _add(self, batches: list[TradeBatch]) -> None:
         if batches:
             with self._store.lock:
-                seconds = add_batches(self._store, batches)
+                seconds = add_batches(self._store, batches, record_ms=self._record_ms)
                 self._upkeep.on_written(seconds)
             self._newest_ms = max(self._newest_ms, *(batch.trades[-1].time for batch in batches))
 
@@ -267,7 +277,13 @@ class _Summary:
 
 
 def open_trade_writer(
-    settings: Trades, *, venue: str, partition: str, on_incident: OnIncident, summary_s: float = 60.0
+    settings: Trades,
+    *,
+    venue: str,
+    partition: str,
+    on_incident: OnIncident,
+    summary_s: float = 60.0,
+    record_ms: int = SECOND_MS,
 ) -> TradeWriter:
     """The writer of a partition (`part-00`, …) of a venue, as the settings say. `TradeStoreError` when the store cannot
     be opened.
@@ -279,5 +295,6 @@ def open_trade_writer(
         retention_days=settings.retention_days,
         merge_after_minutes=settings.merge_after_minutes,
         summary_s=summary_s,
+        record_ms=record_ms,
         on_incident=on_incident,
     )

@@ -34,7 +34,7 @@ export class Candles {
     this.#sorted = [...this.#byTime.values()].sort((one, other) => one.time - other.time);
   }
 
-  /** Takes one from the broadcast: `last` and `amended` say what to draw, `old` nothing new, `hole` some are missing. */
+  /** Takes one of the broadcast: `last` and `amended` say what to draw, `old` nothing new, `hole` some are missing. */
   put(news) {
     const candle = timed(news);
     if (this.#isOlder(candle)) return "old";

@@ -58,6 +58,7 @@ export class Chart {
     this.#changed.clear();
     this.#cursor = null;
     this.#wholeUntil = 0;
+    this.#paintLegend();
     byId("canvas").classList.add("loading");
     await this.reload({ fresh: true });
   }

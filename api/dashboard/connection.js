@@ -154,7 +154,8 @@ export class Broadcast {
   get state() {
     const lines = [...this.#lines.values()];
     const cut = lines.find((line) => line.state === "waiting") ?? lines.find((line) => line.state !== "live");
-    return cut ? { name: cut.state, url: cut.url, retryAt: cut.retryAt } : { name: lines.length ? "live" : "connecting" };
+    if (!cut) return { name: lines.length ? "live" : "connecting" };
+    return { name: cut.state, url: cut.url, retryAt: cut.retryAt };
   }
 }
 

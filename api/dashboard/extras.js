@@ -44,7 +44,8 @@ export class Extras {
   }
 
   async #indicators() {
-    const wishes = Object.keys(INDICATORS).filter((name) => this.#on.has(name)).flatMap((name) => INDICATORS[name]);
+    const names = Object.keys(INDICATORS).filter((name) => this.#on.has(name));
+    const wishes = names.flatMap((name) => INDICATORS[name]);
     const { timeframe, symbol } = this.#focus;
     const limit = Math.min(1_000, Math.max(1, this.chart.candles.length));
     const answer = wishes.length
@@ -57,7 +58,8 @@ export class Extras {
 
   async #profile() {
     const path = `/api/volume-profile/${this.#focus.symbol}`;
-    const answer = this.#on.has("profile") ? await this.#read(["profile"], path, { min_trades: 100 }) : { profile: null };
+    const off = { profile: null };
+    const answer = this.#on.has("profile") ? await this.#read(["profile"], path, { min_trades: 100 }) : off;
     if (answer) this.chart.canvas.showProfile(answer.profile);
   }
 

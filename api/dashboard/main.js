@@ -174,7 +174,8 @@ function paintLight() {
   const { name, url, retryAt } = broadcast.state;
   const cut = name !== "live";
   const silent = heardAt ? `data ${age(performance.now() - heardAt)} old` : "no data yet";
-  const again = name === "waiting" ? `again in ${Math.max(0, Math.ceil((retryAt - performance.now()) / 1_000))} s` : "connecting…";
+  const waits = Math.max(0, Math.ceil((retryAt - performance.now()) / 1_000));
+  const again = name === "waiting" ? `again in ${waits} s` : "connecting…";
   document.body.classList.toggle("cut", cut && heardAt > 0);
   byId("light").dataset.state = name;
   byId("light").title = cut ? `${url ?? "the broadcast"} is not reached; click to try now` : "the broadcast is live";

@@ -1,6 +1,6 @@
 /** What is drawn behind and beside the candles: the volume profile as bars at the right edge, vacuums as zones. */
 
-/** A lightweight-charts primitive that calls `draw(context, {width, height, y})` in media coordinates below the candles. */
+/** A primitive of lightweight-charts: calls `draw(context, {width, height, y})` in media coordinates, behind all. */
 class Overlay {
   #update = () => {};
   #series;

@@ -1,7 +1,7 @@
 /** The strip that says how good the data is: complete, equal to the exchange's, what went wrong last, how late. */
 
 import { byId, write } from "./page.js";
-import { age, share, clock } from "./format.js";
+import { age, clock, fixed, share } from "./format.js";
 import { get } from "./rest.js";
 
 const LATENCIES = 200;
@@ -24,7 +24,8 @@ export class Quality {
     try {
       quality = await get("/api/quality", { symbol: focus.symbol, venue: focus.venue });
     } catch (error) {
-      if (focus === this.#focus) for (const name of ["completeness", "equality"]) this.#say(name, "unknown", "", error.message);
+      if (focus !== this.#focus) return;
+      for (const name of ["completeness", "equality"]) this.#say(name, "unknown", "", error.message);
       return;
     }
     if (focus !== this.#focus) return;
@@ -60,7 +61,7 @@ export class Quality {
   #paintTrades(trades) {
     const found = trades?.find(({ symbol }) => symbol === this.#focus.symbol);
     if (!found) return this.#say("completeness", trades ? "no trades yet" : "no trade store", "");
-    const about = `${found.held.toLocaleString("en-US")} of ${found.issued.toLocaleString("en-US")} trade ids of the last hour`;
+    const about = `${fixed(found.held, 0)} of ${fixed(found.issued, 0)} trade ids of the last hour`;
     this.#say("completeness", share(found.completeness), found.completeness >= 1 ? "good" : "warn", about);
   }
 

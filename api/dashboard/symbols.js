@@ -35,7 +35,8 @@ export class Symbols {
 
   async #offer() {
     const { symbols } = await get("/api/supported-symbols");
-    byId("supported").replaceChildren(...symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol })));
+    const options = symbols.map(({ symbol }) => Object.assign(element("option"), { value: symbol }));
+    byId("supported").replaceChildren(...options);
   }
 
   async #told(work) {

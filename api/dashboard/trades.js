@@ -5,8 +5,10 @@ import { clock, decimalsOf, fixed, precision } from "./format.js";
 
 const ROWS = 60;
 
+const rowOfTrade = () => element("div", "trade", element("span"), element("span"), element("span"));
+
 export class Trades {
-  #rows = Array.from({ length: ROWS }, () => element("div", "trade", element("span"), element("span"), element("span")));
+  #rows = Array.from({ length: ROWS }, rowOfTrade);
   #byId = new Map();
   #symbol = "";
 

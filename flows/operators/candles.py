@@ -50,6 +50,8 @@ it.
 
 _STATE_VERSION = 2
 _AT_FIRST_SIGHT = -1
+_EVERY_LINE = ""
+"""Stands for the lines of a machine that was recovered: nobody knows yet whether it is still followed."""
 _NEVER = 1 << 62
 
 
@@ -127,6 +129,7 @@ class CandleBuilder:
         if type(events) is TradeBatch:
             out.append(events)
             self._traded_local = now.local
+            self._lines_down.discard(_EVERY_LINE)
             self._take_batch(events, now, out)
         else:
             self._take_news(events, now, out)
@@ -150,7 +153,7 @@ class CandleBuilder:
             case Disconnected():
                 self._lines_down.add(news.line)
             case Subscribed():
-                self._lines_down.discard(news.line)
+                self._lines_down -= {news.line, _EVERY_LINE}
             case _:
                 out.append(news)
 
@@ -218,6 +221,7 @@ class CandleBuilder:
     def _resume(self, state: tuple[Any, ...]) -> None:
         _, base, frames, self._open_gaps, self._jump, self._event_time = state
         self._base = Bucket.of_state(base) if base else None
+        self._lines_down.add(_EVERY_LINE)
         for name, (part, closed) in frames.items():
             frame = self._frames.get(name)
             if frame is not None:

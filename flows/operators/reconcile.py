@@ -106,7 +106,6 @@ class Reconciler:
         self._history_by: int | None = None
         """Local time until which live candles wait for their history."""
         self._begun = not asks
-        self._has_files = False
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         if state is not None:
             for name, track in state[1].items():
@@ -132,8 +131,8 @@ class Reconciler:
             return out
         if type(events) is RefreshWanted:
             return self._ask_again(events, now)
-        if type(events) is Whole:
-            self._has_files = self._has_files or not events.has_trades
+        if type(events) is Whole and events.is_over:
+            return [*self._stand_in(events), events]
         return [events]
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
@@ -160,12 +159,8 @@ class Reconciler:
         return out
 
     def on_end(self, now: Now) -> list[Any]:
-        """The input ends: what waits, goes, and klines of files whose trades never came."""
-        out = self._let_go(now)
-        for track in self._tracks.values() if self._has_files else ():
-            for open_time in sorted(t for t in track.klines if t > track.newest):
-                out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
-        return out
+        """The input ends: what waits, goes."""
+        return self._let_go(now)
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
@@ -198,6 +193,16 @@ class Reconciler:
                     out += self._publish(track, candle_of_kline(self._venue, kline))
                 elif self._asks:
                     track.wanted[skipped] = now.local
+        return out
+
+    def _stand_in(self, whole: Whole) -> list[Any]:
+        """The exchange's candles for the periods of files of which no trades came."""
+        out: list[Any] = []
+        for track in self._tracks.values():
+            for open_time in sorted(t for t in track.klines if max(whole.begin, track.newest + 1) <= t < whole.end):
+                out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
+                track.newest = open_time
+            track.forget()
         return out
 
     def _take_closed(self, track: _Track, candle: Candle, now: Now) -> list[Any]:
@@ -385,6 +390,8 @@ class Reconciler:
         if stored.status == "partial":
             return [Recorded(candle)]
         words = in_words(stored, kline, fields)
+        if stored.status == "venue":
+            return [Recorded(candle), self._incident("mismatch", stored, words, "the exchange has changed its own")]
         incident = self._incident("mismatch", stored, words, "ours wrong: the exchange's is served")
         return [_proven(candle, "ours wrong"), incident]
 

@@ -1,32 +1,50 @@
 """Files of the archive become a Bytewax source. Nothing else in this room knows the engine."""
 
+import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import structs
 
 from flows.model import Instrument, Whole
+from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError, klines_of, trades_of
+from sources.archive.spans import Span, spans_of
 
 Keyed: TypeAlias = tuple[str, Any]
 GetFile: TypeAlias = Callable[[ArchiveFile], Path | None]
-"""The path of a file; None when it does not exist."""
-OnTrades: TypeAlias = Callable[[ArchiveFile, int], None]
-"""Called with a file and the trades of a batch; 0 when the file begins."""
-
-OnFailure: TypeAlias = Callable[[ArchiveFile, ArchiveError], None]
-"""Called with a file that cannot be used; the next one follows."""
+"""The path of a file; None when it does not exist. `ArchiveError` when it cannot be used."""
+Paths: TypeAlias = dict[ArchiveFile, Path]
 
 
-class _Files(StatefulSourcePartition[Keyed, None]):
-    def __init__(self, items: Iterator[list[Keyed]]) -> None:
+class Watcher(Protocol):
+    """Who is told how the reading goes on."""
+
+    def on_file(self, file: ArchiveFile) -> None:
+        """A file begins."""
+
+    def on_trades(self, trades: int) -> None:
+        """So many more are read."""
+
+    def on_missing(self, file: ArchiveFile) -> None:
+        """There is no such file."""
+
+    def on_failure(self, span: Span, error: ArchiveError) -> None:
+        """A span cannot be imported; the next one follows."""
+
+
+class _Items(StatefulSourcePartition[Keyed, None]):
+    def __init__(self, items: Iterator[list[Keyed]], stop: threading.Event) -> None:
         self._items = items
+        self._stop = stop
 
     def next_batch(self) -> list[Keyed]:
+        if self._stop.is_set():
+            raise StopIteration
         return next(self._items)
 
     def next_awake(self) -> datetime | None:
@@ -37,48 +55,78 @@ class _Files(StatefulSourcePartition[Keyed, None]):
 
 
 class ArchiveSource(FixedPartitionedSource[Keyed, None]):
-    """Files one after the other, as `(instrument key, trades, klines or Whole)`. Each file's trades stand between two
-    `Whole`: the file holds all there were, so nothing is missing at its begin, and everything is over at its end.
+    """Spans one after the other, but for those that the journal holds, as `(instrument key, item)`.
+
+    A span is its klines, its trades between two `Whole`, for its files hold all there were, so nothing is missing at
+    its begin and everything is over at its end; and at last the `Span` itself, with the files that were found. A month
+    that is not published comes by its days. `stop` ends it between two batches.
     """
 
     def __init__(
-        self, venue: str, files: list[ArchiveFile], get: GetFile, *, on_trades: OnTrades, on_failure: OnFailure
+        self, venue: str, spans: list[Span], get: GetFile, *, journal: Journal, watcher: Watcher, stop: threading.Event
     ) -> None:
         self._venue = venue
-        self._files = files
+        self._spans = spans
         self._get = get
-        self._on_trades = on_trades
-        self._on_failure = on_failure
+        self._journal = journal
+        self._watcher = watcher
+        self._stop = stop
+        self._torn: set[str] = set()
 
     def list_parts(self) -> list[str]:
         """Called by the engine."""
         return ["archive"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Files:
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _Items:
         """Called by the engine."""
-        return _Files(self._items())
+        return _Items(self._items(self._spans), self._stop)
 
-    def _items(self) -> Iterator[list[Keyed]]:
-        for file in self._files:
+    def _items(self, spans: list[Span]) -> Iterator[list[Keyed]]:
+        for span in spans:
             try:
-                yield from self._items_of(file)
+                yield from self._items_of(span)
             except ArchiveError as error:
-                self._on_failure(file, error)
+                self._watcher.on_failure(span, error)
 
-    def _items_of(self, file: ArchiveFile) -> Iterator[list[Keyed]]:
-        path = self._get(file)
-        if path is None:
+    def _items_of(self, span: Span) -> Iterator[list[Keyed]]:
+        new = [file for file in span.files if not self._journal.holds(file, span)]
+        if not new:
             return
-        self._on_trades(file, 0)
-        key = Instrument(self._venue, file.symbol).key
-        whole = Whole((file.symbol,), file.begin, file.end, file.name, file.is_trades)
-        over = structs.replace(whole, is_over=True)
-        if not file.is_trades:
-            yield [(key, klines_of(file, path)), (key, over)]
+        if span.symbol in self._torn:
+            raise ArchiveError(f"{span.name} waits until what is before it can be read")
+        found = {file: self._get(file) for file in new}
+        if any(file.is_month and path is None for file, path in found.items()):
+            yield from self._items(_by_day(span))
             return
-        batches = trades_of(file, path)
-        yield [(key, whole)]
-        for trades in batches:
-            self._on_trades(file, len(trades))
-            yield [(key, trades)]
-        yield [(key, over)]
+        for file in (file for file, path in found.items() if path is None):
+            self._watcher.on_missing(file)
+        if any(found.values()):
+            known = {file: self._get(file) for file in span.files if file not in found}
+            yield from self._read(span, {file: path for file, path in (known | found).items() if path})
+
+    def _read(self, span: Span, paths: Paths) -> Iterator[list[Keyed]]:
+        files = tuple(file for file in span.files if file in paths)
+        trades = [file for file in files if file.is_trades]
+        key = Instrument(self._venue, span.symbol).key
+        whole = Whole((span.symbol,), span.begin, span.end, span.name, bool(trades))
+        for file in files:
+            if not file.is_trades:
+                self._watcher.on_file(file)
+                if klines := klines_of(file, paths[file], *span.cut(file)):
+                    yield [(key, klines)]
+        if trades:
+            yield [(key, whole)]
+            # Broken off, it would look like a hole, and candles would be stored as lacking what a whole file has.
+            self._torn.add(span.symbol)
+            for file in trades:
+                self._watcher.on_file(file)
+                for batch in trades_of(file, paths[file], *span.cut(file)):
+                    self._watcher.on_trades(len(batch))
+                    yield [(key, batch)]
+            self._torn.discard(span.symbol)
+        yield [(key, structs.replace(whole, is_over=True)), (key, structs.replace(span, files=files))]
+
+
+def _by_day(span: Span) -> list[Span]:
+    days = [day for file in span.files for day in (file.days() if file.is_month else [file])]
+    return spans_of(days, span.begin, span.end)

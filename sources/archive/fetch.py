@@ -1,6 +1,8 @@
 """Gets the files of the archive: from a folder, or over HTTP into one; checked against their checksums."""
 
 import hashlib
+import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,25 +20,38 @@ OnBytes = Callable[[int, int], None]
 """Called with the bytes that have come and how many there will be (0: unknown)."""
 
 
-def files_in(folder: Path, symbols: tuple[str, ...], begin: int, end: int) -> list[tuple[ArchiveFile, Path]]:
-    """The archive's files of these symbols below a folder that reach into `[begin, end)`, in order of time."""
+def files_in(folder: Path, symbols: tuple[str, ...]) -> dict[ArchiveFile, Path]:
+    """The archive's files of these symbols below a folder, however deep."""
     if not folder.is_dir():
         raise ArchiveError(f"{folder} is no folder: set backfill.source to one that holds the archive's files")
-    found = [(file, path) for path in folder.rglob("*") if (file := file_named(path.name)) and path.is_file()]
-    wanted = [(file, path) for file, path in found if file.symbol in symbols and file.begin < end and file.end > begin]
-    return sorted(wanted, key=lambda pair: (pair[0].symbol, pair[0].begin, pair[0].is_trades, pair[0].name))
+    named = [(file, path) for path in sorted(folder.rglob("*")) if (file := file_named(path.name)) and path.is_file()]
+    return {file: path for file, path in named if file.symbol in symbols}
 
 
 def check(path: Path) -> bool:
-    """Compares a file with the checksum beside it. False when there is none; `ArchiveError` when it differs."""
+    """Compares a file with the checksum beside it, or a zip file without one with its own. False when there is nothing
+    to compare; `ArchiveError` when it differs.
+    """
     beside = path.with_name(path.name + CHECKSUM)
     if not beside.is_file():
-        return False
+        return path.suffix == ".zip" and _check_zip(path)
     told = beside.read_text().split()
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not told or told[0].lower() != found:
         raise ArchiveError(f"{path} does not match its checksum: delete both and run again")
+    return True
+
+
+def _check_zip(path: Path) -> bool:
+    """A file that is broken in its middle must not be found out when half of it is imported."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ArchiveError(f"{path} cannot be read: {error}") from error
+    if broken:
+        raise ArchiveError(f"{path} cannot be read: {broken} does not match its checksum")
     return True
 
 

@@ -34,9 +34,18 @@ class ArchiveFile(Struct, frozen=True, order=True):
         """Whether it holds trades."""
         return self.kind == TRADES
 
+    @property
+    def is_month(self) -> bool:
+        """Whether it holds a month, and not a day."""
+        return self.end - self.begin > DAY_MS
+
+    def days(self) -> list["ArchiveFile"]:
+        """The daily files that hold the same."""
+        return list(files_for(self.symbol, self.kind, _date(self.begin), _date(self.end), by_month=False))
+
     def path(self, venue: str) -> str:
         """Where the archive keeps it."""
-        period = "daily" if self.end - self.begin == DAY_MS else "monthly"
+        period = "monthly" if self.is_month else "daily"
         kind = TRADES if self.is_trades else f"klines/{self.symbol}/{self.kind}"
         folder = f"{kind}/{self.symbol}" if self.is_trades else kind
         return f"{_MARKETS[venue]}/{period}/{folder}/{self.name}"
@@ -56,11 +65,13 @@ def file_named(name: str) -> ArchiveFile | None:
     return ArchiveFile(_ms(first), _ms(behind), symbol, kind, name)
 
 
-def files_for(symbol: str, kind: str, first: date, behind: date) -> Iterator[ArchiveFile]:
-    """The files that cover the days from `first` to the one before `behind`: whole months as such, the rest by day."""
+def files_for(symbol: str, kind: str, first: date, behind: date, *, by_month: bool = True) -> Iterator[ArchiveFile]:
+    """The files that cover the days from `first` to the one before `behind`: whole months as such unless told
+    otherwise, the rest by day.
+    """
     day = first
     while day < behind:
-        is_month = day.day == 1 and _next_month(day) <= behind
+        is_month = by_month and day.day == 1 and _next_month(day) <= behind
         label = f"{day:%Y-%m}" if is_month else f"{day:%Y-%m-%d}"
         following = _next_month(day) if is_month else day + timedelta(days=1)
         yield ArchiveFile(_ms(day), _ms(following), symbol, kind, f"{symbol}-{kind}-{label}.zip")
@@ -69,6 +80,10 @@ def files_for(symbol: str, kind: str, first: date, behind: date) -> Iterator[Arc
 
 def _next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+
+
+def _date(ms: int) -> date:
+    return datetime.fromtimestamp(ms / 1_000, UTC).date()
 
 
 def _ms(day: date) -> int:

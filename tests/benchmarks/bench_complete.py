@@ -3,6 +3,7 @@
 import asyncio
 import random
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -21,8 +22,12 @@ from flows.machine import machine
 from flows.recovery import prepare
 from flows.settings import Feed, Mongo, Rest, Trades, load_settings
 from sinks.mongod import running_mongod
+from sources.archive.bridge import ArchiveSource
+from sources.archive.journal import Journal
+from sources.archive.meter import Meter
 from sources.archive.names import file_named
 from sources.archive.rows import trades_of
+from sources.archive.spans import spans_of
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
 from sources.replay.server import running_exchange
@@ -94,7 +99,7 @@ def import_into_candles(path: Path) -> None:
     assert file is not None
     feed = Feed(streams=("aggTrade",), reorder_ms=0, forming_ms=10**9, close_grace_ms=10**12)
     flow = Dataflow("import")
-    batches: list[Any] = [("binance:BTCUSDT", trades) for trades in trades_of(file, path)]
+    batches: list[Any] = [("binance:BTCUSDT", trades) for trades in trades_of(file, path, file.begin, file.end)]
     read = op.input("in", flow, TestingSource(batches))
     built = machine("built", read, lambda key, state: sequence_candles(key, state, feed=feed, asks=False), FeedClock())
     op.output("out", built, Nowhere())
@@ -112,9 +117,13 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     )
     file = file_named(path.name)
     assert file is not None
-    meter = backfill.Meter()
-    stores = backfill.Stores(settings, backfill.Journal(folder / "imported.json", stores=folder.name))
-    run_main(backfill.build_flow(settings, [file], lambda _: path, meter, stores))
+    meter, stop = Meter(), threading.Event()
+    journal = Journal(folder / "imported.json", stores=folder.name)
+    spans = spans_of([file], file.begin, file.end)
+    source = ArchiveSource("binance", spans, lambda _: path, journal=journal, watcher=meter, stop=stop)
+    intake = backfill.build_intake(settings, journal, meter, stop)
+    run_main(backfill.build_flow(settings, source, intake))
+    intake.close()
     meter.end()
 
 

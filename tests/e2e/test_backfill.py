@@ -1,7 +1,9 @@
 """The archive importer in a process of its own, into real stores."""
 
 import asyncio
+import hashlib
 import os
+import signal
 import sys
 import zipfile
 from pathlib import Path
@@ -14,6 +16,8 @@ from pymongo import MongoClient
 
 from sinks.candle_reader import read_candles
 from sinks.trade_reader import TradeReader
+from sinks.trade_store import TradeStore
+from tests.fakes.archive import archive_of
 from tests.fakes.deployment import ROOT
 from tests.fakes.recordings import official_klines, recording
 
@@ -25,9 +29,9 @@ END = 2 << 42
 
 
 async def imported(
-    folder: Path, source: Path, mongod_uri: str, *, kill_after_s: float | None = None
+    folder: Path, source: Path, mongod_uri: str, *, kill_at: str | None = None, **settings: str
 ) -> tuple[int, str]:
-    """Runs the importer; its exit code and what it said."""
+    """Runs the importer; its exit code and what it said. It is killed as soon as it says `kill_at`."""
     environment = {
         "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
         "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
@@ -37,18 +41,21 @@ async def imported(
         "MARKETFLOW_MONGO__URI": mongod_uri,
         "MARKETFLOW_MONGO__DATABASE": folder.name,
         "MARKETFLOW_LOG__FORMAT": "json",
+        **{f"MARKETFLOW_{key.upper()}": value for key, value in settings.items()},
     }
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "bytewax.run", "flows.backfill",
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
-    if kill_after_s is not None:
-        await asyncio.sleep(kill_after_s)
-        process.kill()
-    said, _ = await process.communicate()
-    assert process.returncode is not None
-    return process.returncode, said.decode()
+    assert process.stdout is not None
+    said = ""
+    async for line in process.stdout:
+        said += line.decode()
+        if kill_at and kill_at in said:
+            process.kill()
+            kill_at = None
+    return await process.wait(), said
 
 
 def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
@@ -84,6 +91,17 @@ def days(folder: Path, count: int) -> Path:
     return folder
 
 
+def daily_kline(folder: Path, number: int) -> dict[str, float]:
+    """The exchange's own candle of the recorded day, as that of a day after it; gives the recorded one."""
+    [row] = official_klines(recording(PEPE) / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
+    fields = (row["open"], row["high"], row["low"], row["close"], row["volume"])
+    rest = (row["quote_volume"], int(row["count"]), row["taker_buy_base"], row["taker_buy_quote"], 0)
+    opened = int(row["open_time_ms"]) + number * DAY_MS
+    line = ",".join(map(str, (opened, *fields, opened + DAY_MS - 1, *rest)))
+    (folder / f"PEPEUSDT-1d-2024-10-{27 + number}.csv").write_text(line + "\n")
+    return row
+
+
 async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongod_uri: str, tmp_path: Path) -> None:
     code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
     assert code == 0, said
@@ -111,13 +129,17 @@ async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongo
 
 async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 4)
+    for number in range(4):
+        daily_kline(source, number)
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     code, said = await imported(whole, source, mongod_uri)
     assert code == 0, said
-    for moment in (1.2, 1.6, 2.0):
-        await imported(broken, source, mongod_uri, kill_after_s=moment)
+    assert '"candles_equal": 4' in said
+    for day in (27, 28, 30):
+        code, said = await imported(broken, source, mongod_uri, kill_at=f"aggTrades-2024-10-{day}")
+        assert code == -signal.SIGKILL, said
     code, said = await imported(broken, source, mongod_uri)
     assert code == 0, said
     assert documents(mongod_uri, "broken") == documents(mongod_uri, "whole")
@@ -125,20 +147,44 @@ async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str
     assert trades(whole).height == 4 * 57_229
 
 
+async def test_what_another_import_stored_is_not_taken_for_this_ones(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    assert (await imported(tmp_path, source, mongod_uri, mongo__enabled="false"))[0] == 0
+    assert (await imported(tmp_path, source, mongod_uri, feed__timeframes='["1m"]'))[0] == 0
+    code, said = await imported(tmp_path, source, mongod_uri, feed__timeframes='["1m", "1h"]')
+    assert (code, '"imported_before": 0' in said) == (0, True)
+    found = documents(mongod_uri, tmp_path.name)
+    assert [d["timeframe"] for d in found] == ["1h"] * 24 + ["1m"] * 1_440
+    assert "mongodb://" not in said
+
+
+async def test_a_day_that_is_missing_is_an_incident_and_makes_no_candle_partial(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = days(tmp_path / "source", 3)
+    (source / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv")
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 0, said
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        [gap] = client[tmp_path.name]["incidents"].find({"kind": "gap"})
+    assert (gap["end"] - gap["begin"], gap["begin"] % DAY_MS) == (DAY_MS, 0)
+    before = documents(mongod_uri, tmp_path.name)
+    assert {d["status"] for d in before} == {"final"}
+    (tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(source / "PEPEUSDT-aggTrades-2024-10-28.csv")
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 2' in said) == (0, True)
+    after = documents(mongod_uri, tmp_path.name)
+    assert [d for d in after if not gap["begin"] <= d["open_time"] < gap["end"]] == before
+    assert (len(after), {d["status"] for d in after}) == (len(before) * 3 // 2, {"final"})
+
+
 async def test_klines_prove_the_candles_and_take_the_place_of_a_day_without_trades(
     mongod_uri: str, tmp_path: Path
 ) -> None:
     source = tmp_path / "source"
     source.mkdir()
-    official = official_klines(recording(PEPE) / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
-    [row] = official
-    fields = (row["open"], row["high"], row["low"], row["close"], row["volume"])
-    rest = (row["quote_volume"], int(row["count"]), row["taker_buy_base"], row["taker_buy_quote"], 0)
+    row, _ = daily_kline(source, 0), daily_kline(source, 1)
     begin = int(row["open_time_ms"])
-    for number in range(2):
-        opened = begin + number * DAY_MS
-        line = ",".join(map(str, (opened, *fields, opened + DAY_MS - 1, *rest)))
-        (source / f"PEPEUSDT-1d-2024-10-{27 + number}.csv").write_text(line + "\n")
     file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
     (source / file.name).write_bytes(file.read_bytes())
     code, said = await imported(tmp_path, source, mongod_uri)
@@ -155,7 +201,7 @@ async def test_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(m
     (source / "PEPEUSDT-aggTrades-2024-10-28.zip").write_bytes(b"PK no zip")
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 1
-    assert "PEPEUSDT-aggTrades-2024-10-28.zip cannot be read" in said
+    assert "PEPEUSDT-aggTrades-2024-10-28.zip cannot be read" in said.splitlines()[-1]
     assert "Traceback" not in said
     assert trades(tmp_path).height == 57_229
 
@@ -165,3 +211,54 @@ async def test_a_folder_without_files_says_so(mongod_uri: str, tmp_path: Path) -
     assert (code, said.strip().splitlines()[-1]) == (
         1, f"marketflow: {tmp_path} holds no files of PEPEUSDT for these days",
     )  # fmt: skip
+
+
+async def test_a_file_that_ends_in_its_middle_holds_up_what_is_behind_it(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 3)
+    second = source / "PEPEUSDT-aggTrades-2024-10-28.csv"
+    text = second.read_bytes()
+    second.write_bytes(text[:-40])
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 1
+    assert "10-28.csv cannot be read" in said.splitlines()[-1]
+    assert "10-29.csv waits" in said.splitlines()[-1]
+    second.write_bytes(text)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 1' in said) == (0, True)
+    assert trades(tmp_path).height == 3 * 57_229
+    assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}
+
+
+async def test_a_wrong_checksum_is_named(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    (source / "PEPEUSDT-aggTrades-2024-10-27.csv.CHECKSUM").write_text("0" * 64)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, "does not match its checksum: delete both" in said.splitlines()[-1]) == (1, True)
+    assert documents(mongod_uri, tmp_path.name) == []
+
+
+async def test_a_trade_store_in_use_is_named_at_once(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    with TradeStore(tmp_path / "trades" / "binance" / "part-00"):
+        code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, "Traceback" in said) == (1, False)
+    assert "part-00 cannot be opened" in said
+
+
+async def test_from_the_archive_over_http_each_file_comes_once_and_what_it_lacks_is_named(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    served = tmp_path / "served" / "spot" / "daily" / "aggTrades" / "PEPEUSDT"
+    served.mkdir(parents=True)
+    (served / file.name).write_bytes(file.read_bytes())
+    (served / f"{file.name}.CHECKSUM").write_text(f"{hashlib.sha256(file.read_bytes()).hexdigest()}  {file.name}\n")
+    with archive_of(tmp_path / "served") as url:
+        wanted = {"backfill__archive_url": url, "backfill__start": "2024-10-27", "backfill__end": "2024-10-29"}
+        code, said = await imported(tmp_path, Path("archive"), mongod_uri, **wanted, backfill__kinds='["trades"]')
+        assert (code, '"files": ["PEPEUSDT-aggTrades-2024-10-28.zip"]' in said) == (0, True), said
+        assert trades(tmp_path).height == 57_229
+        (served / file.name).unlink()
+        code, said = await imported(tmp_path, Path("archive"), mongod_uri, **wanted, backfill__kinds='["trades"]')
+        assert (code, '"imported_before": 1' in said) == (0, True), said
+    assert (tmp_path / "archive" / "binance" / file.name).read_bytes() == file.read_bytes()

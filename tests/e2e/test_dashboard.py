@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -33,6 +34,7 @@ SPEED: Final = 10.0
 """A minute of the market takes six seconds."""
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+LIBRARY: Final = DASHBOARD / "vendor" / "lightweight-charts.standalone.production.mjs"
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 Told: TypeAlias = tuple[Page, Deployment, Interface]
@@ -146,7 +148,7 @@ async def drawn(page: Page) -> bool:
 
 async def keep(page: Page, folder: Path, name: str) -> None:
     """A picture of the page, for people to look at."""
-    chosen = Path(os.environ.get("MARKETFLOW_SCREENSHOTS", folder))
+    chosen = Path(os.environ.get("SCREENSHOTS", folder))
     chosen.mkdir(parents=True, exist_ok=True)
     await page.screenshot(path=chosen / f"{name}.png", full_page=True)
 
@@ -164,7 +166,7 @@ async def test_it_shows_the_market_as_it_moves(stage: Stage, tmp_path: Path) -> 
         begun, begins = await opening(page), page.locator("#legend-status")
         await expect(begins).not_to_contain_text(begun)  # a candle closed, and the next one forms
         assert await opening(page) > begun
-        assert await drawn(page) == (DASHBOARD / "vendor").is_dir()
+        assert await drawn(page) == LIBRARY.is_file()
         await keep(page, tmp_path, "dark")
 
 
@@ -176,8 +178,7 @@ async def test_symbol_and_timeframe_are_chosen_by_keys_and_by_pointer(stage: Sta
         await page.keyboard.press("2")
         await expect(page.locator("#timeframes button[aria-pressed=true]")).to_have_text("5m")
         assert page.url.endswith("#ETHUSDT/5m")
-        await expect(page.locator("#legend-status")).to_contain_text("forming")
-        assert int((await opening(page))[-2:]) % 5 == 0
+        await expect(page.locator("#legend-status")).to_have_text(re.compile(r":[0-5][05] · forming$"))
         await changed(page.locator("#legend-close"))
         await page.locator("#prices li[data-symbol=BTCUSDT]").click()
         await expect(page.locator("#symbol")).to_have_text("BTCUSDT")
@@ -221,6 +222,7 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     return [time // 60_000 for time in held if time >= since]
 
 
+@pytest.mark.skipif(not LIBRARY.is_file(), reason="the chart library is not installed: make dashboard")
 async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
     async with stage.flow(), stage.page() as page:
         box = await page.locator("#canvas").bounding_box()

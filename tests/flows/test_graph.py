@@ -23,6 +23,7 @@ from flows.model import (
     Pulse,
     RawFrames,
     Rejected,
+    Removed,
     Stats24h,
     TradeBatch,
 )
@@ -196,6 +197,27 @@ def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:
     time = json.loads(frames[200])["data"]["T"] // 1_000
     assert outcome.closed("1m")[time - time % 60_000].status == "partial"
     assert outcome.closed("5m")[1_741_047_600_000].status == "final"  # later ones are whole again
+
+
+def test_behind_its_end_a_symbol_begins_anew_and_what_was_held_is_told() -> None:
+    frames = trx_frames()
+    gone = Removed("market", ("TRXUSDT",), ("trade", "kline"), is_gone=True)
+    parts = [RawFrames("market", frames[:200], 0), gone, RawFrames("market", frames[300:400], 0), Pulse(final=True)]
+    outcome = Outcome()
+    run_main(
+        market_flow(
+            source=TestingSource(parts),
+            parser=BinanceParser("binance"),
+            feed=Feed(symbols=("TRXUSDT",), streams=("trade",)),
+            sinks=outcome.sinks,
+            clock=FeedClock(lambda: 0),
+        )
+    )
+    ids = [json.loads(frame)["data"]["t"] for frame in frames]
+    assert outcome.trade_ids == ids[:200] + ids[300:400]
+    assert [incident.kind for incident in outcome.incidents if incident.kind == "gap"] == []
+    last = json.loads(frames[199])["data"]["t"]
+    assert last in {candle.last_id for candle in outcome.candles if candle.timeframe == "1d"}
 
 
 def recorded_snapshot(path: Path) -> BookSnapshot:

@@ -40,7 +40,6 @@ def test_as_long_as_the_venue_has_not_told_what_it_has_all_is_followed() -> None
 
 @pytest.mark.parametrize("kind", ["trade", "tick"])
 def test_streams_that_cannot_be_had_are_refused(kind: str) -> None:
-    """Ids of fills and of aggregates count different things, so there are only the ones of the settings."""
     found = wanted(feed(), [wish("SOLUSDT", "kline", kind)], TRADING)
     assert found.refused["SOLUSDT"].startswith(f"{kind} cannot be followed here; choose from aggTrade, kline")
 

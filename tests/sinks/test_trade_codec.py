@@ -17,8 +17,8 @@ from sinks.trade_codec import (
     decode_symbol,
     encode_columns,
     encode_key,
+    encode_periods,
     encode_record,
-    encode_seconds,
     end_of_symbol,
     join_columns,
 )
@@ -84,7 +84,7 @@ def test_joining_again_changes_nothing(first: list[Trade], second: list[Trade]) 
 
 @given(st.lists(PLAIN, min_size=1, max_size=20, unique_by=lambda t: t.id))
 def test_seconds_are_cut_by_the_trades_own_times(trades: list[Trade]) -> None:
-    seconds = encode_seconds(trades)
+    seconds = encode_periods(trades)
 
     assert {start: decode_frame([part], every_fill=True).rows() for start, part in seconds.items()} == {
         start: rows_of([t for t in trades if t.time // 1_000 == start // 1_000]) for start in seconds

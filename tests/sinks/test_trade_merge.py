@@ -37,6 +37,22 @@ def test_trades_go_to_the_seconds_of_their_own_times(tmp_path: Path) -> None:
         assert decode_frame([record])["id"].to_list() == [1, 3]
 
 
+def test_old_trades_go_to_their_minutes_at_once_also_beside_seconds_that_are_there(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        trades = [trade(number, number * 7_000) for number in range(1, 20)]
+        add_batches(store, [batch(*trades[2:4])])
+        add_batches(store, [batch(*trades[:9])], record_ms=MINUTE_MS)
+        assert add_batches(store, [batch(*trades[6:])], record_ms=MINUTE_MS) == [
+            ("BTCUSDT", BEGIN), ("BTCUSDT", BEGIN + MINUTE_MS), ("BTCUSDT", BEGIN + 2 * MINUTE_MS),
+        ]  # fmt: skip
+
+        assert starts(store) == [0, 21_000, 28_000, 60_000, 120_000]
+        assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+        merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=100)
+        assert starts(store) == [0, 60_000, 120_000]
+        assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+
+
 def test_a_second_that_is_rewritten_keeps_what_it_had(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
         add_batches(store, [batch(trade(1, 0, 10.0), trade(3, 2, 30.0))])

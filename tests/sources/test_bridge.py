@@ -7,7 +7,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from flows.model import Connected, Disconnected, Pulse, RawFrames, Subscribed
+from flows.model import Connected, Disconnected, Pulse, RawFrames, RefreshWanted, Removed, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.bridge import Doorbell, FeedSource
@@ -109,6 +109,61 @@ def test_shards_share_the_symbols_among_workers() -> None:
     payloads = [payload for item in out if isinstance(item, RawFrames) for payload in item.payloads]
     streams = sorted(msgspec.json.decode(payload)["stream"] for payload in payloads)
     assert streams == sorted(f"{symbol.lower()}@aggTrade" for symbol in symbols)
+
+
+async def confirm_everything(session: VenueSession) -> None:
+    while True:
+        body = await session.confirm()
+        if body["method"] == "SUBSCRIBE":
+            for number, name in enumerate(body["params"]):
+                await session.send(frame(number, name))
+
+
+def test_symbols_come_and_go_while_the_flow_runs() -> None:
+    stop = threading.Event()
+    out: list[Any] = []
+    steps = [{"BTCUSDT": (), "ETHUSDT": (), "XRPUSDT": ()}, {"ETHUSDT": ()}]
+    with ThreadedVenue(confirm_everything) as url:
+        settings = Feed(symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url=url)
+        source = FeedSource(BinanceFeed(settings), settings=settings, stop=stop)
+
+        def look(_: str, item: Any) -> None:
+            if isinstance(item, Subscribed):
+                source.follow(steps.pop(0))
+            elif isinstance(item, Removed):
+                stop.set()
+
+        flow = Dataflow("test")
+        items = op.input("source", flow, source)
+        op.output("out", op.inspect("look", items, look), TestingSink(out))
+        run_main(flow)
+    told = [(type(item), item.symbols) for item in out if isinstance(item, Connected | Subscribed | Removed)]
+    assert told == [
+        (Connected, ("BTCUSDT",)),
+        (Subscribed, ("BTCUSDT",)),
+        (Subscribed, ("ETHUSDT", "XRPUSDT")),
+        (Removed, ("BTCUSDT", "XRPUSDT")),
+    ]
+
+
+def test_what_is_followed_before_the_engine_has_begun_is_followed_from_the_start() -> None:
+    stop = threading.Event()
+    out: list[Any] = []
+    with ThreadedVenue(confirm_everything) as url:
+        settings = Feed(symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url=url)
+        source = FeedSource(BinanceFeed(settings), settings=settings, stop=stop)
+        source.follow({"ETHUSDT": ()})
+        assert not source.refresh(RefreshWanted(("BTCUSDT",), "r"))
+
+        def look(_: str, item: Any) -> None:
+            if isinstance(item, Subscribed):
+                stop.set()
+
+        flow = Dataflow("test")
+        items = op.input("source", flow, source)
+        op.output("out", op.inspect("look", items, look), TestingSink(out))
+        run_main(flow)
+    assert [item.symbols for item in out if isinstance(item, Subscribed)] == [("ETHUSDT",)]
 
 
 def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:

@@ -1,6 +1,6 @@
 import asyncio
 import gc
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ class Arrivals:
     def __init__(self, queue: FrameQueue, rung: asyncio.Event) -> None:
         self._queue = queue
         self._rung = rung
+        self.change_to: Callable[[str], Awaitable[None]]
+        """Lets the connection carry this symbol and no other."""
 
     async def next(self) -> Any:
         async with asyncio.timeout(20):
@@ -37,9 +39,17 @@ async def connected(url: str, **changes: Any) -> AsyncIterator[Arrivals]:
     feed, rung = BinanceFeed(settings), asyncio.Event()
     [plan] = feed.plans(dict.fromkeys(settings.symbols, ()))
     queue = FrameQueue(plan.line, settings.queue_frames, rung.set)
-    life = asyncio.ensure_future(Connection(plan, feed=feed, settings=settings, queue=queue).run())
+    connection = Connection(plan, feed=feed, settings=settings, queue=queue)
+    life = asyncio.ensure_future(connection.run())
+    arrivals = Arrivals(queue, rung)
+
+    async def change_to(symbol: str) -> None:
+        async with asyncio.timeout(20):
+            await connection.change(feed.plans({symbol: ()})[0])
+
+    arrivals.change_to = change_to
     try:
-        yield Arrivals(queue, rung)
+        yield arrivals
     finally:
         life.cancel()
         await asyncio.gather(life, return_exceptions=True)
@@ -131,6 +141,98 @@ async def test_a_successor_that_fails_leaves_the_old_connection_as_it_is() -> No
     ):
         assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
         assert [await arrivals.next(), await arrivals.next()] == [frame(1), frame(1)]
+
+
+ETH = "ethusdt@aggTrade"
+
+
+async def test_a_change_is_asked_for_on_the_open_socket_and_lasts_until_it_is_confirmed() -> None:
+    steps: list[Any] = []
+
+    async def serve(session: VenueSession) -> None:
+        await session.confirm()
+        await session.send(frame(1))
+        steps.append(await session.confirm())
+        steps.append(await session.request())
+        await session.send(frame(2, ETH))
+        steps.append("confirmed")
+        await session.send({"result": None, "id": steps[1]["id"]})
+        await session.stay()
+
+    async with running_venue(serve) as url, connected(url) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(3)] == [Connected, Subscribed, bytes]
+        await arrivals.change_to("ETHUSDT")
+        assert [(step["method"], step["params"]) for step in steps[:2]] == [
+            ("UNSUBSCRIBE", ["btcusdt@aggTrade"]),
+            ("SUBSCRIBE", [ETH]),
+        ]
+        assert steps[2:] == ["confirmed"]
+        assert await arrivals.next() == frame(2, ETH)  # and nobody says that the line was down
+
+
+async def test_a_change_before_the_first_confirmation_is_made_behind_it() -> None:
+    asked = asyncio.Event()
+    bodies: list[Any] = []
+
+    async def serve(session: VenueSession) -> None:
+        first = await session.request()
+        asked.set()
+        await asyncio.sleep(0.05)
+        await session.send({"result": None, "id": first["id"]})
+        bodies.extend([await session.confirm(), await session.confirm()])
+        await session.stay()
+
+    async with running_venue(serve) as url, connected(url) as arrivals:
+        await asked.wait()
+        await arrivals.change_to("ETHUSDT")
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        assert [body["params"] for body in bodies] == [["btcusdt@aggTrade"], [ETH]]
+
+
+async def test_a_line_that_comes_back_asks_for_what_is_wanted_by_then() -> None:
+    async def cut(session: VenueSession) -> None:
+        await session.confirm()
+        await session.request()  # the change is never confirmed
+        session.socket.transport.abort()
+
+    async def serve(session: VenueSession) -> None:
+        assert (await session.confirm())["params"] == [ETH]
+        await session.stay()
+
+    async with running_venue(cut, serve) as url, connected(url) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        await arrivals.change_to("ETHUSDT")  # the end of a life is the end of its waiting
+        assert (await arrivals.next()).symbols == ("ETHUSDT",)  # disconnected
+        assert isinstance(await arrivals.next(), Connected)
+        assert await arrivals.next() == Subscribed("market", ("ETHUSDT",), (ETH,))
+
+
+async def test_a_successor_carries_what_is_wanted_by_then() -> None:
+    async def serve(session: VenueSession) -> None:
+        for _ in range(3):
+            await session.confirm()
+        await session.stay()
+
+    async def serve_on(session: VenueSession) -> None:
+        assert (await session.confirm())["params"] == [ETH]
+        await session.send(frame(2, ETH))
+        await session.stay()
+
+    async with running_venue(serve, serve_on) as url, connected(url, rotate_hours=1.5 / 3_600) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        await arrivals.change_to("ETHUSDT")
+        assert await arrivals.next() == frame(2, ETH)
+
+
+async def test_a_change_that_is_never_confirmed_renews_the_connection() -> None:
+    async def ignore(session: VenueSession) -> None:
+        await session.confirm()
+        await session.stay()
+
+    async with running_venue(ignore, serve_one) as url, connected(url, open_timeout_s=0.5) as arrivals:
+        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
+        await arrivals.change_to("ETHUSDT")
+        assert "did not confirm" in (await arrivals.next()).reason
 
 
 async def test_with_two_side_by_side_the_loss_of_one_is_no_news() -> None:

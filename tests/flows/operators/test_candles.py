@@ -318,6 +318,15 @@ def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
     assert machine.on_timer(at(1, 1_300)) == []  # nothing new
 
 
+def test_a_recovered_machine_closes_nothing_by_time_until_its_symbol_is_followed_again() -> None:
+    machine = builder()
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    again = builder(state=machine.snapshot())
+    assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
+    again.on_events(Subscribed("market", ("BTCUSDT",), ()), at(3 * MINUTE, LATER))
+    assert [summary(candle)[:2] for candle in closed(again.on_timer(at(3 * MINUTE, LATER)))] == [("1m", 0), ("1m", 1)]
+
+
 # --- laws ---
 
 
@@ -351,6 +360,7 @@ def test_any_cut_into_batches_gives_the_same_candles(data: st.DataObject) -> Non
         if data.draw(st.booleans()):
             state = pickle.loads(pickle.dumps(cuts.snapshot()))
             cuts = builder(state=state)
+            out += cuts.on_events(Subscribed("market", ("BTCUSDT",), ()), Now(part[-1].time, 0))
     assert final(out + cuts.on_timer(end)) == final(expected)
 
 

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from flows.asks import AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
-from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted
+from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted, Whole
 from flows.operators.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
 from tests.fakes.candles import BEGIN, candle, kline_like
 
@@ -204,6 +204,15 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
     assert [i.cause for i in out if isinstance(i, Incident)] == ["close 3.0 ≠ 101.0"]
 
 
+def test_a_past_that_the_exchange_has_changed_is_taken_over_and_said() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(9), NOW)
+    stored = {candle(5).open_time: candle(5, close=3.0, status="venue")}
+    recorded, incident, *_ = machine.on_answer(ask, [History("1m", [rest(candle(5))], stored)], NOW)
+    assert (recorded.candle.close, recorded.candle.revision, recorded.candle.proof) == (101.0, 1, "")
+    assert incident.outcome == "the exchange has changed its own"
+
+
 def test_a_history_that_cannot_be_had_is_an_incident_and_holds_up_nobody_for_ever() -> None:
     machine = reconciler(asks=True)
     [ask] = machine.on_events(candle(5), NOW)
@@ -254,3 +263,40 @@ def test_a_refresh_that_cannot_be_done_says_why() -> None:
     *_, failed = machine.on_answer(ask, AskError("no network"), at(2))
     assert (failed.request, failed.failed) == ("r2", True)
     assert "no network" in failed.report
+
+
+# --- files ---
+
+
+def over(minute: int, minutes: int, *, has_trades: bool) -> Whole:
+    begin = BEGIN + minute * MINUTE
+    return Whole(("BTCUSDT",), begin, begin + minutes * MINUTE, "a file", has_trades, is_over=True)
+
+
+def test_klines_of_files_without_trades_stand_in_as_soon_as_they_are_over_and_only_once() -> None:
+    machine = reconciler()
+    machine.on_events([rest(candle(minute)) for minute in range(3)], NOW)
+    out = machine.on_events(over(0, 2, has_trades=False), NOW)
+    assert [(c.open_time, c.status) for c in out[:-1]] == [(BEGIN, "venue"), (BEGIN + MINUTE, "venue")]
+    assert out[-1] == over(0, 2, has_trades=False)
+    assert machine.on_events(over(0, 2, has_trades=False), NOW) == [over(0, 2, has_trades=False)]
+    assert machine.on_end(NOW) == []
+
+
+def test_years_of_klines_without_trades_are_not_kept() -> None:
+    machine = reconciler()
+    for hour in range(24):
+        first = hour * 60
+        machine.on_events([rest(candle(minute)) for minute in range(first, first + 60)], NOW)
+        assert len(machine.on_events(over(first, 60, has_trades=False), NOW)) == 61
+    _, tracks = machine.snapshot()
+    assert len(tracks["1m"][2]) < 60
+
+
+def test_behind_files_without_trades_the_next_ones_are_proven_as_ever() -> None:
+    machine = reconciler()
+    machine.on_events([rest(candle(minute)) for minute in range(3)], NOW)
+    assert versions(machine.on_events(candle(0), NOW)) == [(0, "final", "equal")]
+    assert machine.on_events(over(0, 1, has_trades=True), NOW) == [over(0, 1, has_trades=True)]
+    assert versions(machine.on_events(over(1, 1, has_trades=False), NOW)) == [(0, "venue", "")]
+    assert versions(machine.on_events(candle(2), NOW)) == [(0, "final", "equal")]

@@ -1,9 +1,5 @@
 import hashlib
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +7,7 @@ import pytest
 from sources.archive.fetch import Downloader, check, files_in
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import ArchiveError
+from tests.fakes.archive import archive_of
 
 NAME = "XUSDT-aggTrades-2024-10-27.zip"
 
@@ -19,25 +16,6 @@ def named(name: str = NAME) -> ArchiveFile:
     file = file_named(name)
     assert file is not None
     return file
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    """A server of a folder that says nothing."""
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def archive(folder: Path) -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_address[1]}"
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def published(folder: Path, content: bytes, *, checksum: str | None = None) -> None:
@@ -51,7 +29,7 @@ def published(folder: Path, content: bytes, *, checksum: str | None = None) -> N
 def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content")
     told: list[tuple[int, int]] = []
-    with archive(tmp_path / "served") as url:
+    with archive_of(tmp_path / "served") as url:
         downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda done, total: told.append((done, total)))
         path = downloader.get(named(), "binance")
         assert path is not None
@@ -65,7 +43,7 @@ def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
 
 def test_a_wrong_checksum_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content", checksum="0" * 64)
-    with archive(tmp_path / "served") as url, pytest.raises(ArchiveError, match="delete both and run again"):
+    with archive_of(tmp_path / "served") as url, pytest.raises(ArchiveError, match="delete both and run again"):
         Downloader(url, tmp_path / "cache").get(named(), "binance")
 
 
@@ -75,23 +53,35 @@ def test_an_archive_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_the_files_of_a_folder_in_order_klines_before_the_trades_that_they_prove(tmp_path: Path) -> None:
-    names = [
-        "XUSDT-aggTrades-2024-10-28.zip", "XUSDT-aggTrades-2024-10-27.zip", "XUSDT-1m-2024-10-27.zip",
-        "YUSDT-aggTrades-2024-10-27.zip", "XUSDT-aggTrades-2024-11-27.zip", "readme.txt",
-    ]  # fmt: skip
-    (tmp_path / "deep").mkdir()
+def test_the_files_of_a_folder_however_deep(tmp_path: Path) -> None:
+    names = ["XUSDT-aggTrades-2024-10-27.zip", "XUSDT-1m-2024-10.csv", "YUSDT-aggTrades-2024-10-27.zip", "readme.txt"]
+    (tmp_path / "very" / "deep").mkdir(parents=True)
     for name in names:
-        (tmp_path / "deep" / name).touch()
-    begin, end = named().begin, named().end + 86_400_000
-    assert [path.name for _, path in files_in(tmp_path, ("XUSDT",), begin, end)] == [names[2], names[1], names[0]]
+        (tmp_path / "very" / "deep" / name).touch()
+    found = files_in(tmp_path, ("XUSDT",))
+    assert {file.name: path.name for file, path in found.items()} == {name: name for name in names[:2]}
     with pytest.raises(ArchiveError, match=r"backfill\.source"):
-        files_in(tmp_path / "absent", ("XUSDT",), begin, end)
+        files_in(tmp_path / "absent", ("XUSDT",))
+
+
+def test_a_zip_file_that_is_broken_in_its_middle_is_found_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / NAME
+    with zipfile.ZipFile(path, "w") as zipped:  # stored as it is, so that nothing but its checksum is wrong
+        zipped.writestr("a.csv", "1,2,3\n" * 1_000)
+    assert check(path)
+    content = bytearray(path.read_bytes())
+    content[2_000] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArchiveError, match=r"a\.csv does not match its checksum"):
+        check(path)
+    path.write_bytes(content[:3_000])
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        check(path)
 
 
 def test_without_a_checksum_nothing_is_compared(tmp_path: Path) -> None:
-    path = tmp_path / NAME
+    path = (tmp_path / NAME).with_suffix(".csv")
     path.write_bytes(b"content")
     assert not check(path)
-    path.with_name(NAME + ".CHECKSUM").write_text(hashlib.sha256(b"content").hexdigest())
+    path.with_name(path.name + ".CHECKSUM").write_text(hashlib.sha256(b"content").hexdigest())
     assert check(path)

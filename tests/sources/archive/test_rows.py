@@ -5,7 +5,7 @@ import pytest
 
 from flows.model import AggregateTrade
 from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import BATCH, ArchiveError, klines_of, trades_of
+from sources.archive.rows import BATCH, BLOCK_BYTES, ArchiveError, klines_of, trades_of
 from tests.fakes.recordings import pepe_trades, recording
 
 HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"
@@ -20,6 +20,7 @@ def named(name: str) -> ArchiveFile:
 
 
 TRADES = named("XUSDT-aggTrades-2024-10-27.csv")
+DAY = TRADES.begin, TRADES.end
 
 
 def aggregate(number: int, first: int, last: int, *, sold: bool) -> AggregateTrade:
@@ -37,14 +38,14 @@ def written(folder: Path, text: str, name: str = TRADES.name) -> Path:
 
 
 def test_a_header_a_further_column_and_microseconds_make_no_difference(tmp_path: Path) -> None:
-    assert list(trades_of(TRADES, written(tmp_path, HEADER + ROW))) == [[aggregate(7, 10, 12, sold=True)]]
-    assert list(trades_of(TRADES, written(tmp_path, ROW))) == [[aggregate(7, 10, 12, sold=True)]]
-    assert list(trades_of(TRADES, written(tmp_path, MICROSECONDS))) == [[aggregate(8, 13, 13, sold=False)]]
+    assert list(trades_of(TRADES, written(tmp_path, HEADER + ROW), *DAY)) == [[aggregate(7, 10, 12, sold=True)]]
+    assert list(trades_of(TRADES, written(tmp_path, ROW), *DAY)) == [[aggregate(7, 10, 12, sold=True)]]
+    assert list(trades_of(TRADES, written(tmp_path, MICROSECONDS), *DAY)) == [[aggregate(8, 13, 13, sold=False)]]
 
 
 def test_a_whole_day_of_the_exchanges_own_file() -> None:
     path = recording("binance-spot-pepeusdt-2024-10-27") / "PEPEUSDT-aggTrades-2024-10-27.zip"
-    batches = list(trades_of(named(path.name), path))
+    batches = list(trades_of(named(path.name), path, *DAY))
     assert max(map(len, batches)) == BATCH
     ours = [(t.id, t.time, t.price, t.quantity, t.buyer_is_maker, t.first_id, t.last_id) for b in batches for t in b]
     assert ours == [(t.id, t.time, t.price, t.quantity, t.buyer_is_maker, t.first_id, t.last_id) for t in pepe_trades()]
@@ -52,7 +53,7 @@ def test_a_whole_day_of_the_exchanges_own_file() -> None:
 
 def test_klines(tmp_path: Path) -> None:
     text = "1729987200000,1,4,0.5,2,10,1729987259999,20,7,3,6,0\n"
-    [kline] = klines_of(named("XUSDT-1m-2024-10-27.csv"), written(tmp_path, text))
+    [kline] = klines_of(named("XUSDT-1m-2024-10-27.csv"), written(tmp_path, text), *DAY)
     assert (kline.open_time, kline.high, kline.volume, kline.quote_volume, kline.trades) == (
         1_729_987_200_000, 4.0, 10.0, 20.0, 7,
     )  # fmt: skip
@@ -68,9 +69,48 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         tmp_path / "absent.csv",
     ):
         with pytest.raises(ArchiveError, match=path.name):
-            list(trades_of(TRADES, path))
+            list(trades_of(TRADES, path, *DAY))
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         archive.writestr("a.csv", ROW)
         archive.writestr("b.csv", ROW)
     with pytest.raises(ArchiveError, match="holds 2 CSV files"):
-        list(trades_of(TRADES, tmp_path / "two.zip"))
+        list(trades_of(TRADES, tmp_path / "two.zip", *DAY))
+
+
+def test_the_text_is_cut_into_blocks_at_the_ends_of_lines(tmp_path: Path) -> None:
+    row = "{},1.5,2.25,{},{},1729987202368,true\n"
+    count = 2 * BLOCK_BYTES // len(row)
+    path = written(tmp_path, HEADER + "".join(row.format(n, n, n) for n in range(count)).rstrip("\n"))
+    assert path.stat().st_size > BLOCK_BYTES
+    assert [t.id for batch in trades_of(TRADES, path, *DAY) for t in batch] == list(range(count))
+
+
+def test_what_lies_outside_of_the_span_stays_out(tmp_path: Path) -> None:
+    path = written(tmp_path, MICROSECONDS)
+    time = 1_729_987_202_368
+    assert list(trades_of(TRADES, path, time + 1, TRADES.end)) == []
+    assert list(trades_of(TRADES, path, TRADES.begin, time)) == []
+    assert len(list(trades_of(TRADES, path, time, time + 1))) == 1
+
+
+def test_a_trade_that_was_taken_back_stays_out(tmp_path: Path) -> None:
+    path = written(tmp_path, "6,0.00000000,0.00000000,-1,-1,1729987202368,true\n" + ROW)
+    assert list(trades_of(TRADES, path, *DAY)) == [[aggregate(7, 10, 12, sold=True)]]
+
+
+@pytest.mark.parametrize("torn", ["8,1.5,2.2", "8,1.5,2.25,13,13,,true\n", "8,high,2.25,13,13,1729987202368,true\n"])
+def test_a_row_that_is_cut_off_or_no_row_is_an_error(tmp_path: Path, torn: str) -> None:
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        list(trades_of(TRADES, written(tmp_path, ROW + torn), *DAY))
+
+
+def test_a_file_without_rows_has_no_trades(tmp_path: Path) -> None:
+    assert list(trades_of(TRADES, written(tmp_path, HEADER), *DAY)) == []
+    header = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_buy_quote\n"
+    minutes = named("XUSDT-1m-2024-10-27.csv")
+    assert klines_of(minutes, written(tmp_path, header, minutes.name), *DAY) == []
+
+
+def test_a_file_under_a_wrong_name_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="other days than its name says"):
+        list(trades_of(named("XUSDT-aggTrades-2024-10-28.csv"), written(tmp_path, ROW), 0, 1 << 62))

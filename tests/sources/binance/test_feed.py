@@ -2,10 +2,12 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.feed import Ack, Refusal, Shutdown
+from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown
 
 
 def feed(**changes: Any) -> BinanceFeed:
@@ -78,6 +80,19 @@ def test_symbols_stay_where_they_are_and_new_ones_go_where_there_is_most_room() 
     assert [plan.symbols for plan in fewer] == [("E",), ("B", "D")]
     more = fed.plans(dict.fromkeys("BDEFGHIJK", ()), fewer)
     assert [plan.symbols for plan in more] == [("E", "G", "I"), ("B", "D", "J"), ("F", "H", "K")]
+
+
+@given(st.lists(st.sets(st.sampled_from("ABCDEFGHIJKL")), min_size=1, max_size=6))
+def test_however_wishes_change_each_symbol_is_on_one_connection_and_stays_there(steps: list[set[str]]) -> None:
+    fed = feed(streams_per_connection=4, streams=("aggTrade", "ticker"))
+    plans: list[ConnectionPlan] = []
+    for wanted in steps:
+        before = plans
+        plans = fed.plans(dict.fromkeys(sorted(wanted), ()), before)
+        assert sorted(symbol for plan in plans for symbol in plan.symbols) == sorted(wanted)
+        assert all(len(plan.streams) <= 4 for plan in plans)
+        for old, new in zip(before, plans, strict=False):
+            assert set(old.symbols) & wanted <= set(new.symbols)
 
 
 def test_a_connection_that_nothing_is_left_for_keeps_its_place() -> None:
