@@ -3,8 +3,8 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end; the last only while nothing can be missing: the line is up, has brought a trade
-  since it was down, and none is held back behind a hole. The end of input closes nothing.
+  have, or by time a grace after its end; the last only while nothing can be missing: the line is up and has brought a
+  trade since it was down, and none is held back behind a hole. The end of input closes nothing.
 * A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
   trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
