@@ -9,6 +9,7 @@ import contextlib
 import random
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,8 @@ from tests.fakes.witness import Witness, last_stored
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 LONGEST_LIFE_S = 2.0
+FIRST_LIFE_S = 2.0
+"""Time in which the flow's state is kept for the first time: without any, it would begin like one that never was."""
 MID_MINUTE_S = range(20, 45)
 """Where the market is stopped: what closed has its proof by then, and nothing is about to close."""
 PATIENCE_S = 300
@@ -125,6 +128,8 @@ async def compared(
             async with following(killed) as (flow, client):
                 await begun(exchange, calm_client, client)
                 await calm_client.close()
+                await _until(lambda: all(last_stored(_store(killed), symbol) for symbol in SYMBOLS))
+                await asyncio.sleep(FIRST_LIFE_S)
                 await _live(flow, chance, 1, on_kill)
             for number in range(2, kills + 1):
                 async with following(killed) as (flow, client):
@@ -165,15 +170,23 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
 
     def is_complete(path: Path) -> bool:
         # REST knows one message more than the streams when the market is stopped in between
-        stored = {symbol: last_stored(path / "trades" / "binance", symbol) or 0 for symbol in SYMBOLS}
+        stored = {symbol: last_stored(_store(path), symbol) or 0 for symbol in SYMBOLS}
         return all(stored[symbol] >= newest[symbol] - 1 for symbol in SYMBOLS) and is_proven(
             mongod_uri, f"{folder.name}_{path.name}"
         )
 
+    for path in paths:
+        await _until(partial(is_complete, path))
+
+
+def _store(path: Path) -> Path:
+    return path / "trades" / "binance"
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE_S):
-        for path in paths:
-            while not await asyncio.to_thread(is_complete, path):
-                await asyncio.sleep(0.2)
+        while not await asyncio.to_thread(is_so):
+            await asyncio.sleep(0.2)
 
 
 def differences(expected: Stored, found: Stored) -> list[tuple[Any, ...]]:
