@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from sources.archive.bridge import ArchiveSource
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import file_named
-from sources.archive.rows import trades_of
+from sources.archive.rows import FileVolume, trades_of
 from sources.archive.spans import spans_of
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -124,7 +125,9 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     meter, stop = Meter(), threading.Event()
     journal = Journal(folder / "imported.json", stores=folder.name)
     spans = spans_of([file], file.begin, file.end)
-    source = ArchiveSource("binance", spans, lambda _: path, journal=journal, watcher=meter, stop=stop)
+    source = ArchiveSource(
+        "binance", spans, lambda _: FileVolume(file, path), journal=journal, watcher=meter, stop=stop
+    )
     intake = backfill.build_intake(settings, journal, meter, stop)
     run_main(backfill.build_flow(settings, source, intake))
     intake.close()
@@ -162,12 +165,11 @@ def killed(uri: str, folder: Path, *, kills: int = KILLS, rounds: int = ROUNDS) 
     differing = 0
     for number in range(rounds):
         market = SyntheticMarket("spot", SYMBOLS, seed=number, start_ms=BEGIN + DAY_MS - 300_000)
-        done = number * kills // rounds
         begin = time.monotonic()
         calm, disturbed = asyncio.run(
             compared(
                 folder / f"round{number}", uri, market, speed=KILL_SPEED, kills=kills // rounds, seed=number,
-                on_kill=lambda kill, done=done: _say(f"\r  kill {done + kill} of {kills}"),
+                on_kill=partial(_count, done=number * kills // rounds, kills=kills),
             )
         )  # fmt: skip
         found = differences(calm, disturbed)
@@ -177,6 +179,10 @@ def killed(uri: str, folder: Path, *, kills: int = KILLS, rounds: int = ROUNDS) 
         _say("".join(f"    {difference}\n" for difference in found[:MOST_TOLD]))
         differing += len(found)
     return differing
+
+
+def _count(kill: int, *, done: int, kills: int) -> None:
+    _say(f"\r  kill {done + kill} of {kills}")
 
 
 def _say(text: str) -> None:

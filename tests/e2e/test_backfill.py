@@ -29,7 +29,7 @@ END = 2 << 42
 
 
 async def imported(
-    folder: Path, source: Path, mongod_uri: str, *, kill_at: str | None = None, **settings: str
+    folder: Path, source: Path | str, mongod_uri: str, *, kill_at: str | None = None, **settings: str
 ) -> tuple[int, str]:
     """Runs the importer; its exit code and what it said. It is killed as soon as it says `kill_at`."""
     environment = {

@@ -28,7 +28,7 @@ SYMBOLS = ("BTCUSDT", "ETHUSDT")
 LONGEST_LIFE_S = 2.0
 FIRST_LIFE_S = 2.0
 """Time in which the flow's state is kept for the first time: without any, it would begin like one that never was."""
-MID_MINUTE_S = range(20, 45)
+MID_MINUTE_S = range(10, 30)
 """Where the market is stopped: what closed has its proof by then, and nothing is about to close."""
 PATIENCE_S = 300
 """Longest wait for the stores to be complete: a bound for broken runs, not a measure."""
