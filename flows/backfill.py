@@ -25,13 +25,16 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
 from flows.clock import FeedClock
+from flows.desk import open_database
 from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
+from flows.operators.improve import LACKING, improved
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
-from sinks.intake import Intake
+from sinks.candle_reader import CandleReader
+from sinks.intake import Improvement, Intake
 from sinks.ledger import IncidentWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.trade_codec import MINUTE_MS
@@ -95,7 +98,14 @@ def build_intake(settings: Settings, journal: Journal, meter: Meter, stop: threa
         marker=Span,
         on_stored=on_stored,
         on_failure=on_failure,
+        improvement=_improvement(settings) if settings.mongo.enabled else None,
     )
+
+
+def _improvement(settings: Settings) -> Improvement:
+    """Stored candles that lack trades, or are the exchange's, get better by an import that has all trades."""
+    reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
+    return Improvement(partial(reader.of_status, LACKING), improved)
 
 
 def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:

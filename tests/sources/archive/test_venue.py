@@ -1,3 +1,4 @@
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
@@ -23,18 +24,19 @@ SYMBOL = "BTCUSDT"
 @contextmanager
 def venue() -> Iterator[tuple[VenueDays, Witness]]:
     """Some minutes of a busy market around a midnight, and a client that has nothing in common with ours."""
-    market = SyntheticMarket("spot", (SYMBOL,), seed=3, start_ms=BEGIN, trades_per_s=100)
+    market = SyntheticMarket("spot", (SYMBOL,), seed=3, start_ms=BEGIN, trades_per_s=30)
     network = NetworkThread()
     with (
-        exchange_in_thread(market, speed=600.0, start_now=True) as exchange,
+        exchange_in_thread(market, speed=120.0, start_now=True) as exchange,
         closing(Witness(exchange.rest_url)) as seen,
     ):
         while seen.server_time() < MIDNIGHT + 60_000:
-            pass
+            time.sleep(0.1)
         exchange.pause()
         rest = BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, streams=("aggTrade",)))
         with closing(network):
             yield VenueDays(rest, network), seen
+            network.start(rest.__aexit__()).result()
 
 
 def ids(trades: list[AggregateTrade]) -> list[int]:
@@ -52,7 +54,7 @@ def test_days_hold_each_trade_once_and_the_first_is_known_from_its_first_trade_o
         read = [trade for day in (before, behind) for batch in day.trades(0, 0) for trade in batch]
     told = [row for row in every if row[1] < MIDNIGHT + 30_000]
     assert [(t.id, t.time, t.price, t.quantity, t.buyer_is_maker) for t in read] == told
-    assert len(told) > 5_000
+    assert len(told) > 1_000
 
 
 def test_klines_are_those_that_are_closed_and_that_of_the_period_in_which_a_day_begins() -> None:
