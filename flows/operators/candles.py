@@ -14,7 +14,7 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -88,7 +88,7 @@ class CandleBuilder:
     Trades go into one bucket of the shortest timeframe; the longer ones are merged from its periods as they close, so a
     trade costs the same however many timeframes there are. `timeframes` is sorted, each a multiple of the first.
     For `seed_ms` of local time after the begin or a hole, running periods wait for the exchange's kline and are not
-    shown.
+    shown. While trades are on their way here, as `is_waiting` tells, no period closes by time.
     """
 
     def __init__(
@@ -99,6 +99,7 @@ class CandleBuilder:
         close_grace_ms: int,
         forming_ms: int,
         seed_ms: int = 0,
+        is_waiting: Callable[[], bool] = lambda: False,
         state: Any = None,
     ) -> None:
         self._venue, self._symbol = Instrument.of(key)
@@ -107,6 +108,7 @@ class CandleBuilder:
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
         self._seed_ms = seed_ms
+        self._is_waiting = is_waiting
         self._base: Bucket | None = None
         self._known_from = _NEVER
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
@@ -154,6 +156,7 @@ class CandleBuilder:
                 self._lines_down.add(news.line)
             case Subscribed():
                 self._lines_down -= {news.line, _EVERY_LINE}
+                self._traded_local = now.local  # the first trades behind a break have the same grace
             case _:
                 out.append(news)
 
@@ -203,7 +206,7 @@ class CandleBuilder:
         The grace must have passed by the feed's time and, since the last trade, by local time too: in a replay at many
         times the pace a second of the feed is no time at all, and trades may still be on their way.
         """
-        if self._base is None or self._lines_down:
+        if self._base is None or self._lines_down or self._is_waiting():
             return None
         by_feed = self._end_of(self._base) + self._grace_ms - now.feed
         by_local = self._traded_local + self._grace_ms - now.local

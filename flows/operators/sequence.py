@@ -112,6 +112,10 @@ class Sequencer:
             waits.append(due - now.local)
         return max(0, min(waits)) if waits else None
 
+    def is_waiting(self) -> bool:
+        """Whether trades are held back: until they are handed on, nobody knows what belongs to a time that is over."""
+        return bool(self._held)
+
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy. What waits behind a hole will be part of the restart's own."""
         held = [] if self._repair_ms else list(self._held.values())

@@ -331,13 +331,28 @@ def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
     assert machine.on_timer(at(1, 1_300)) == []  # nothing new
 
 
+def test_nothing_closes_by_time_while_trades_are_held_back() -> None:
+    held = [True]
+    machine = CandleBuilder(
+        "binance:BTCUSDT", timeframes=("1m",), close_grace_ms=2_000, forming_ms=100, is_waiting=lambda: held[0]
+    )
+    machine.on_events(batch(trade(1, 0)), at(0, 0))
+    over = at(MINUTE + 2_000, MINUTE)
+    assert closed(machine.on_timer(over)) == []
+    held.clear()
+    held.append(False)
+    assert len(closed(machine.on_timer(over))) == 1
+
+
 def test_a_recovered_machine_closes_nothing_by_time_until_its_symbol_is_followed_again() -> None:
     machine = builder()
     machine.on_events(batch(trade(1, 0, 10.0)), at(0))
     again = builder(state=machine.snapshot())
     assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
     again.on_events(Subscribed("market", ("BTCUSDT",), ()), at(3 * MINUTE, LATER))
-    assert [summary(candle)[:2] for candle in closed(again.on_timer(at(3 * MINUTE, LATER)))] == [("1m", 0), ("1m", 1)]
+    assert closed(again.on_timer(at(3 * MINUTE, LATER + 1_999))) == []  # what was missed may be on its way
+    out = again.on_timer(at(3 * MINUTE, LATER + 2_000))
+    assert [summary(candle)[:2] for candle in closed(out)] == [("1m", 0), ("1m", 1)]
 
 
 # --- laws ---
