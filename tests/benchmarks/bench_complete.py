@@ -45,7 +45,7 @@ RECOVERED = 600_000
 KEYS = 200
 KILLS = 200
 ROUNDS = 8
-KILL_SPEED = 6.0
+KILL_SPEED = 12.0
 MOST_TOLD = 10
 """Differences of a round that are printed."""
 DAY_MS = 86_400_000
@@ -190,7 +190,7 @@ def _say(text: str) -> None:
 
 
 def run() -> list[Row]:
-    """All of it; the kills take a quarter of an hour."""
+    """All of it; the kills take about a quarter of an hour."""
     with tempfile.TemporaryDirectory() as name, running_mongod(Path(name) / "mongod") as uri:
         folder = Path(name)
         path = archive_file(folder)

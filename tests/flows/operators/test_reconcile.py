@@ -299,7 +299,7 @@ def test_years_of_klines_without_trades_are_not_kept() -> None:
         first = hour * 60
         machine.on_events([rest(candle(minute)) for minute in range(first, first + 60)], NOW)
         assert len(machine.on_events(over(first, 60, has_trades=False), NOW)) == 61
-    _, tracks = machine.snapshot()
+    _, tracks, _ = machine.snapshot()
     assert len(tracks["1m"][2]) < 60
 
 
