@@ -135,7 +135,7 @@ def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
             close_grace_ms=feed.close_grace_ms,
             forming_ms=feed.forming_ms,
             seed_ms=feed.seed_ms if "kline" in feed.streams else 0,
-            is_waiting=sequencer.is_waiting,
+            is_behind=sequencer.holds_back,
             state=built,
         ),
         Reconciler(

@@ -1,8 +1,8 @@
 """The hub on its event loop: takes news from the inbox, lets clients in, passes on their requests.
 
 Ticks: the first news after a pause leave at once. What follows waits until the thread has been busy for no more than a
-fifth of the time since the last tick, at most `hub.tick_ms`, and leaves together: with few clients or little news nobody
-waits; with many of both a client gets many messages in one write, and writes are what fan-out costs.
+fifth of the time since the last tick, at most `hub.tick_ms`, and leaves together: with few clients or little news
+nobody waits; with many of both a client gets many messages in one write, and writes are what fan-out costs.
 """
 
 import asyncio

@@ -56,6 +56,10 @@ class Sequencer:
             self._hold(held)
             self._gaps = Gaps(gaps)
 
+    def holds_back(self) -> bool:
+        """Whether trades wait, behind a hole or for the beginning: the newest that was handed on is not the newest."""
+        return bool(self._held)
+
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes a run of trades, or anything else."""
         if not (isinstance(events, list) and isinstance(events[0], Trade)):
@@ -111,10 +115,6 @@ class Sequencer:
         if self._repair_ms and self._asked is None and (due := self._gaps.due) is not None:
             waits.append(due - now.local)
         return max(0, min(waits)) if waits else None
-
-    def is_waiting(self) -> bool:
-        """Whether trades are held back: until they are handed on, nobody knows what belongs to a time that is over."""
-        return bool(self._held)
 
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy. What waits behind a hole will be part of the restart's own."""
