@@ -101,7 +101,7 @@ class Removed(Struct, frozen=True):
     line: str
     symbols: tuple[str, ...]
     kinds: tuple[str, ...]
-    """What has ended, in the words of the setting `feed.streams`."""
+    """What has ended, in the words of the setting `feed.streams`, klines by timeframe as in `kline_1m`."""
     is_gone: bool
     """Nothing else is followed of them either, on whatever line."""
 
