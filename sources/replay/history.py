@@ -5,8 +5,10 @@ beyond its bound is rolled up into the next coarser tier (`_TIERS`), so klines o
 that tier divides: 1 s for an hour or two, 1 m for ten weeks, 1 h for years.
 """
 
+from bisect import bisect_left
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 
 from sources.replay.derive import PIECE, roll_up
@@ -29,13 +31,14 @@ class History:
     def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
         """`source` gives the rows (`HISTORY`) when they are first asked for."""
         self._source = source
-        self._pending: list[pl.DataFrame] = []
+        self._pending: list[tuple[pl.DataFrame, str]] = []
+        self._opens = np.empty(0, np.int64)
         self._wholes: dict[int, Kline] = {}  # by the row with which they begin
         self._rows = pl.DataFrame(schema=HISTORY)
 
     def append(self, pieces: pl.DataFrame, interval: str) -> None:
-        """Adds what was played since, rolled up to `interval`; old pieces may become coarser by it."""
-        self._pending.append(based(roll_up(pieces, interval), interval))
+        """Adds what was played since, rolled up to `interval` in its time; old pieces may become coarser by it."""
+        self._pending.append((pieces, interval))
         if len(self._pending) > _PENDING and self._source is None:
             self._merge()
 
@@ -72,7 +75,10 @@ class History:
         return int(self._rows["close"][row - 1]) if row else None
 
     def _row(self, time_ms: int) -> int:
-        return int(self._frame["open_time"].search_sorted(time_ms))
+        frame = self._frame
+        if self._opens.size != frame.height:
+            self._opens = frame["open_time"].to_numpy()
+        return bisect_left(self._opens, time_ms)
 
     @property
     def _frame(self) -> pl.DataFrame:
@@ -83,9 +89,11 @@ class History:
     def _merge(self) -> None:
         if self._source is not None:
             self._rows, self._source = self._source().select(*HISTORY), None
-        rows = pl.concat([self._rows, *self._pending])
+        added = [based(roll_up(pieces, interval), interval) for pieces, interval in self._pending]
+        rows = pl.concat([self._rows, *added])
         self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows)
         self._pending.clear()
+        self._opens = np.empty(0, np.int64)
         self._wholes.clear()
 
 
