@@ -84,6 +84,9 @@ class Follow(Protocol):
 class WishDesk:
     """Lets the source follow the wishes in MongoDB, writes there what the settings want and what the venue has, and
     says once of an instrument that it has stopped trading.
+
+    The settings are the beginning: a symbol of theirs is written down as wanted when nobody has said anything about it
+    yet. From then on the last word in MongoDB counts, also after a restart.
     """
 
     def __init__(

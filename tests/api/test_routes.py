@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from pymongo import MongoClient
 
-from flows.model import Candle
+from flows.model import Candle, FeedStatus
 from sinks.bodies import iso_utc
 from sinks.requests import Attendant
 from tests.fakes.candles import BEGIN, candle, forming
@@ -192,6 +192,24 @@ async def test_symbols_are_wished_for_and_given_up(served: Interface) -> None:
     assert (status, answer["data"]["wanted"]) == (202, False)
     status, answer = await served.ask("POST", "/api/subscribe", json={"symbols": ["ETHUSDT", "SOLUSDT"]})
     assert [(each["symbol"], each["wanted"]) for each in answer["data"]] == [("ETHUSDT", True), ("SOLUSDT", True)]
+
+
+async def test_a_symbol_that_the_flow_has_removed_is_followed_no_more(
+    served: Interface, deployment: Deployment
+) -> None:
+    await served.ask("DELETE", "/api/symbols/BTCUSDT")
+    deployment.tell(
+        FeedStatus("binance", "market", "live", ("ETHUSDT",)),
+        FeedStatus("binance", "market", "removed", ("BTCUSDT",), "not wanted any more"),
+    )
+    await until(lambda: served.services.live.symbols() == {"ETHUSDT"})
+    states = {state["symbol"]: (state["wanted"], state["followed"]) for state in await served.data("/api/symbols")}
+    assert states == {"BTCUSDT": (False, False), "ETHUSDT": (None, True)}
+    assert [one["symbol"] for one in await served.data("/api/overview")] == ["ETHUSDT"]
+    assert [one["symbol"] for one in await served.data("/api/prices")] == ["ETHUSDT"]
+    assert await served.error("/api/prices/BTCUSDT") == (404, "no_data")
+    candles = await served.data("/api/candles/BTCUSDT/1m")
+    assert len(candles["candles"]) == 10, "what is stored stays"
 
 
 async def test_a_wish_names_its_streams(served: Interface) -> None:
