@@ -6,9 +6,10 @@ directory (or the file that `MARKETFLOW_CONFIG` names), the default below. An un
 
 import ipaddress
 import os
+from collections.abc import Iterable
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -163,6 +164,20 @@ class Feed(Section):
         """The symbols of this process's share."""
         index, _, count = self.shard.partition("/")
         return self.symbols[int(index) - 1 :: int(count)]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of streams that may be wished for a symbol; `kline` is the klines of all timeframes, `kline_1m` of
+        one. Ids of fills and of aggregates count different things, so trades are of the one kind that `streams` names.
+        """
+        other_trades = "aggTrade" if "trade" in self.streams else "trade"
+        klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
+        return (*(kind for kind in get_args(Stream) if kind != other_trades), *klines)
+
+    def refusal_of(self, kinds: Iterable[str]) -> str:
+        """Why kinds of streams cannot be followed; empty when they can."""
+        unknown = [kind for kind in kinds if kind not in self.kinds]
+        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(self.kinds)}" if unknown else ""
 
 
 class Rest(Section):
