@@ -121,6 +121,10 @@ class HubClient:
                 if wanted(message):
                     return message
 
+    async def close(self) -> None:
+        """Hears nothing more."""
+        await self._hub.close()
+
     async def until_live(self, lines: int = 2) -> None:
         """Reads on until so many lines of the venue are live: from then on the flow hears whatever the venue says."""
         live = set()
