@@ -15,6 +15,7 @@ from tests.benchmarks import (
     bench_deployment,
     bench_flow,
     bench_hub,
+    bench_load,
     bench_mongo,
     bench_trades,
 )
@@ -31,6 +32,7 @@ PARTS = (
     bench_hub,
     bench_deployment,
     bench_complete,
+    bench_load,
 )
 
 
