@@ -284,6 +284,17 @@ class Hub(Section):
         return self
 
 
+class Metrics(Section):
+    """What the flow counts, for Prometheus."""
+
+    enabled: bool = True
+    """Serve `/metrics` at all. The API has its own."""
+    host: str = "127.0.0.1"
+    """Address to listen on. What is served holds no secrets, and needs no token."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    """Port to listen on; 0 takes a free one, which the log names."""
+
+
 class Api(Section):
     """The REST interface and the page."""
 
@@ -440,6 +451,7 @@ class Settings(BaseSettings):
     trades: Trades = Trades()
     books: Books = Books()
     hub: Hub = Hub()
+    metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()
     tools: Tools = Tools()

@@ -63,7 +63,7 @@ class RunningFlow:
 async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncIterator[RunningFlow]:
     """Starts the flow; settings as `feed__symbols=[…]`. Yields as soon as its hub listens."""
     port = settings.get("hub__port") or free_port()
-    chosen = {"hub__port": port, "log__format": "json"} | settings
+    chosen = {"hub__port": port, "log__format": "json", "metrics__enabled": False} | settings
     environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
     log = folder / "flow.log"
     with log.open("wb") as out:
