@@ -7,6 +7,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from api.analysis_record import AnalysisRecord
+from api.analyst import Analyst
 from api.candle_cache import SeriesKey
 from api.catalogue import Catalogue
 from api.documents import Documents
@@ -28,6 +30,7 @@ class Services(Struct, frozen=True):
     trades: TradeArchive
     catalogue: Catalogue
     history: History
+    analyst: Analyst
     meters: Meters
 
 
@@ -41,16 +44,19 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
     catalogue = Catalogue(settings.feed, live, documents)
     history = History(documents, live.candles)
+    analyst = Analyst(settings, history, live)
+    record = AnalysisRecord(analyst, live, documents, retention_days=settings.analysis.retention_days)
     meters = Meters(live)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(documents.close)
         stack.push_async_callback(trades.close)
         await stack.enter_async_context(live)
         await asyncio.gather(documents.check(), trades.check())
-        for work in (documents.follow(), _follow(trades), history.warm(_series(settings))):
+        works = [documents.follow(), _follow(trades), history.warm(_series(settings))]
+        for work in [*works, record.follow()] if settings.analysis.store else works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
-        yield Services(settings, live, documents, trades, catalogue, history, meters)
+        yield Services(settings, live, documents, trades, catalogue, history, analyst, meters)
 
 
 def _reachable(host: str) -> str:
