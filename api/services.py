@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
@@ -19,6 +19,8 @@ from api.trade_archive import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
+HEED_S: Final = 1.0
+"""How long a task may take to heed a cancellation."""
 
 
 class Services(Struct, frozen=True):
@@ -77,6 +79,9 @@ async def _follow(trades: TradeArchive) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    # Until it is heeded: the driver of MongoDB may take a cancellation for a broken connection, and try once more.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=HEED_S)
+    if not task.cancelled():
+        task.result()
