@@ -80,6 +80,9 @@ class Feed(Section):
     """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
     redundancy: Literal[1, 2] = 1
     """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
+    transport: Literal["websockets", "picows"] = "websockets"
+    """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
+    """
     open_timeout_s: Seconds = 10.0
     """Longest wait for a connection to open."""
     backoff_min_s: Seconds = 2.0
@@ -257,8 +260,8 @@ class Hub(Section):
     """Messages kept for clients that resume."""
     rate: Annotated[int, Field(ge=1)] = 100
     """Most `MarketData` a second and symbol; the newest wins."""
-    tick_ms: Annotated[int, Field(ge=0, le=50)] = 2
-    """Messages of so many milliseconds reach a client in one write."""
+    tick_ms: Annotated[int, Field(ge=0, le=50)] = 10
+    """Longest time under load whose messages reach a client in one write; when there is little to do nothing waits."""
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:

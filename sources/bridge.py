@@ -19,10 +19,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
 from flows.settings import Feed
-from sources.connection import FrameQueue
 from sources.feed import VenueFeed, Wishes, shard_of
+from sources.frame_queue import FrameQueue
 from sources.lines import Lines, report_bug
 from sources.network import NetworkThread
+from sources.transport import transport_of
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
@@ -151,7 +152,7 @@ def _taken(queue: FrameQueue, limit: int | None) -> Iterable[Polled]:
         return []
     take = queue.items.popleft
     taken: list[Any] = [take() for _ in range(waiting if limit is None else min(waiting, limit))]
-    if not queue.events:
+    if not queue.has_events():
         return [RawFrames(queue.line, taken, wall_ns())]
     return list(_with_events(queue, taken))
 
@@ -162,7 +163,7 @@ def _with_events(queue: FrameQueue, taken: list[Any]) -> Iterator[Polled]:
             yield RawFrames(queue.line, list(items), wall_ns())
         else:
             for event in items:
-                queue.events -= 1
+                queue.note_taken_event()
                 yield event
 
 
@@ -174,9 +175,11 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     """
 
     def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
+        """`SettingsError` when the transport of the settings is not installed."""
         self._feed = feed
         self._settings = settings
         self._stop = stop
+        transport_of(settings.transport)  # one that is not installed is refused before anything runs
         self._network = NetworkThread()
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}

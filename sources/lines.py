@@ -13,8 +13,9 @@ from msgspec import structs
 
 from flows.model import Removed, Subscribed
 from flows.settings import Feed
-from sources.connection import Connection, FrameQueue, Redundancy
+from sources.connection import Connection, Redundancy
 from sources.feed import ConnectionPlan, VenueFeed, Wishes
+from sources.frame_queue import FrameQueue
 
 _log = structlog.get_logger(__name__)
 

@@ -4,7 +4,9 @@ import asyncio
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 CLOSE_S = 3.0
 """Longest wait for connections to close gracefully."""
@@ -18,7 +20,7 @@ class NetworkThread:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
 
-    def start(self, task: Coroutine[Any, Any, None]) -> Future[None]:
+    def start(self, task: Coroutine[Any, Any, T]) -> Future[T]:
         """Runs a coroutine on the loop; cancelling the future cancels it."""
         with self._lock:
             if self._loop is None:

@@ -24,8 +24,9 @@ from flows.model import Disconnected, LineEvent, Subscribed
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
-from sources.connection import Connection, FrameQueue
+from sources.connection import Connection
 from sources.feed import UnknownSymbolError, check_symbols
+from sources.frame_queue import FrameQueue
 from sources.rest import VenueError
 
 FORMAT = "marketflow-tape"

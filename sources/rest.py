@@ -4,6 +4,8 @@ A request waits for its turn in the budget, is tried again with growing, random 
 fails, and not at all while a circuit breaker holds that the venue is down.
 """
 
+from typing import Any
+
 import httpx
 import msgspec
 import structlog
@@ -13,14 +15,16 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 
 from flows.asks import Urgency
 from flows.settings import Rest
-from sources.budget import WeightBudget
+from sources.budget import WINDOW_S, HeldError, Spending, WeightBudget
 
 BREAKER_FAILURES = 5
 """Failures in a row after which the venue is taken to be down."""
 BREAKER_S = 10.0
-"""How long it is left alone then, until one request tries whether it is back."""
-LONGEST_WAIT_S = 30.0
-"""A venue that wants to be left alone for longer is not waited for: the request fails, and says until when."""
+"""How long it is left alone then, until the next request tries whether it is back."""
+MOST_UNDER_WAY = 8
+"""Requests that wait for their answer at the same time. The others queue by urgency, not in the connection pool, which
+knows none and gives up on those that wait there.
+"""
 TOO_MANY = frozenset((429, 418))
 """Over the limit, and banned for having gone on."""
 _SERVER_ERRORS = 500
@@ -46,19 +50,38 @@ class VenueError(Exception):
         return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
 
 
+class NotAskedError(VenueError):
+    """The venue is left alone for now: it is down, or wants to be. To try again at once is of no use."""
+
+
 class RestClient:
     """Asks one venue at one address; whoever opens it closes it."""
 
-    def __init__(self, base_url: str, *, settings: Rest, weight_per_minute: int, weight_header: str = "") -> None:
-        """`weight_header` names the header of an answer that says how much weight the venue has counted."""
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        settings: Rest,
+        weight_per_minute: int,
+        weight_header: str = "",
+        breaker_s: float = BREAKER_S,
+    ) -> None:
+        """`weight_header` names the header of an answer that says how much weight the venue has counted; `breaker_s`
+        is how long a venue that is down is left alone.
+        """
         self.base_url = base_url.rstrip("/")
-        self.budget = WeightBudget(max(1, int(weight_per_minute * settings.weight_share)))
+        self.budget = WeightBudget(
+            max(1, int(weight_per_minute * settings.weight_share)), most_under_way=MOST_UNDER_WAY
+        )
         self._weight_header = weight_header
         self._tries = settings.tries
         self._client = httpx.AsyncClient(base_url=self.base_url, timeout=settings.timeout_s)
         self._breakers = AsyncCircuitBreakerFactory(
-            default_threshold=BREAKER_FAILURES, default_ttl=BREAKER_S, exclude=[(VenueError, _is_an_answer)]
+            default_threshold=BREAKER_FAILURES, default_ttl=breaker_s, exclude=[(VenueError, _is_an_answer)]
         )
+        self._breakers.add_listener(self._on_breaker)
+        self._breaker_s = breaker_s
+        self._is_down = False
 
     async def aclose(self) -> None:
         """Closes its connections."""
@@ -69,41 +92,53 @@ class RestClient:
         attempts = AsyncRetrying(
             stop=stop_after_attempt(self._tries),
             wait=wait_random_exponential(multiplier=0.25, max=5.0),
-            retry=retry_if_exception(lambda error: isinstance(error, VenueError) and error.is_passing),
+            retry=retry_if_exception(_is_worth_another_try),
             reraise=True,
         )
         return await attempts(self._get_once, path, weight, urgency, params)
 
     async def _get_once(self, path: str, weight: int, urgency: Urgency, params: dict[str, str | int]) -> bytes:
-        held_s = self.budget.held_for_s
-        if held_s > LONGEST_WAIT_S:
-            raise VenueError(f"{self.base_url} wants to be left alone for another {held_s:.0f} s", status=403)
-        await self.budget.spend(weight, urgency)
         try:
-            async with await self._breakers.get_breaker(self.base_url):
-                return await self._answer(path, params)
+            async with self.budget.spend(weight, urgency) as spending, await self._breakers.get_breaker(self.base_url):
+                spending.is_sent = True
+                return await self._answer(path, params, spending)
+        except HeldError as error:
+            raise NotAskedError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
         except OpenedState as error:
-            message = (
-                f"{self.base_url} failed {BREAKER_FAILURES} times in a row and is left alone for {BREAKER_S:.0f} s"
-            )
-            raise VenueError(message) from error
+            # the library raises one and the same object each time, which would gather the traceback of every request
+            error.with_traceback(None)
+            outage = f"failed {BREAKER_FAILURES} times in a row and is left alone for {self._breaker_s:.0f} s"
+            raise NotAskedError(f"{self.base_url} {outage}") from None
 
-    async def _answer(self, path: str, params: dict[str, str | int]) -> bytes:
+    async def _answer(self, path: str, params: dict[str, str | int], spending: Spending) -> bytes:
         try:
             response = await self._client.get(path, params=params)
         except httpx.HTTPError as error:
             raise VenueError(f"{self.base_url}{path}: {str(error) or type(error).__name__}") from error
         used = response.headers.get(self._weight_header, "") if self._weight_header else ""
         if used.isdigit():
-            self.budget.told(int(used))
+            spending.told = int(used)
         if response.is_success:
             return response.content
         refusal = _error_of(response)
         if refusal.status in TOO_MANY:
-            wait_s = refusal.retry_after_s or 1.0
+            wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
             self.budget.hold(wait_s)
             _log.warning("the venue wants to be left alone", status=refusal.status, seconds=wait_s, path=path)
         raise refusal
+
+    def _on_breaker(self, address: str, kind: str, event: Any) -> None:
+        """An outage is told once, however often it is tried in vain whether it is over."""
+        if kind == "state_changed" and event.state == "opened" and not self._is_down:
+            self._is_down = True
+            _log.warning("the venue is taken to be down", address=address, failures=BREAKER_FAILURES)
+        elif kind == "state_changed" and event.state == "closed" and self._is_down:
+            self._is_down = False
+            _log.info("the venue answers again", address=address)
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, VenueError) and error.is_passing and not isinstance(error, NotAskedError)
 
 
 def _is_an_answer(error: BaseException) -> bool:

@@ -7,8 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from flows.asks import BookAsk, KlinesAsk, TradesAsk, Urgency
-from flows.model import AggregateTrade, BookSnapshot, Kline, Level, Trade, timeframe_ms
+from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.settings import Feed, Rest
+from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest import RestClient, VenueError
 
 _REST_URLS = {
@@ -21,11 +22,16 @@ _PATHS = {"binance": "/api/v3", "binance-usdm": "/fapi/v1"}
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEPTH_LIMIT = 1_000
 """Levels a side that both markets serve."""
+_USDM_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
 PAGE = 1_000
 """Rows that both markets serve at once."""
-BAD_REQUEST = 400
+MOST_TRADES = 10_000
+"""Trades in the answer to one ask; whoever wants more asks for the rest."""
 _LONGEST_WINDOW_MS = 3_599_000
 """USD-M serves aggregates by time only within less than an hour."""
+_KEPT_MS = 48 * 3_600_000
+"""And only of the last two days."""
+_ANSWERED = 200
 
 T = TypeVar("T")
 
@@ -52,32 +58,45 @@ _WEIGHTS = {
 class _AggregateRow(Struct, frozen=True, gc=False):
     """`aggTrades`: as on the stream, without symbol and event time."""
 
-    a: int
-    p: float
-    q: float
-    f: int
-    l: int  # noqa: E741 - the exchange's name
-    T: int
+    a: Id
+    p: Price
+    q: Quantity
+    f: Id
+    l: Id  # noqa: E741 - the exchange's name
+    T: Time
     m: bool
 
 
 class _FillRow(Struct, frozen=True, gc=False):
     """`historicalTrades` of spot."""
 
-    id: int
-    price: float
-    qty: float
-    time: int
+    id: Id
+    price: Price
+    qty: Quantity
+    time: Time
     isBuyerMaker: bool  # noqa: N815 - the exchange's name
 
 
-_KlineRow = tuple[int, float, float, float, float, float, int, float, int, float, float, msgspec.Raw]
+_KlineRow = tuple[
+    Time,
+    Price,
+    Price,
+    Price,
+    Price,
+    QuantityOrZero,
+    Time,
+    QuantityOrZero,
+    Id,
+    QuantityOrZero,
+    QuantityOrZero,
+    msgspec.Raw,
+]
 
 
 class _Depth(Struct, frozen=True):
-    lastUpdateId: int  # noqa: N815 - the exchange's name
-    bids: list[Level]
-    asks: list[Level]
+    lastUpdateId: Id  # noqa: N815 - the exchange's name
+    bids: Levels
+    asks: Levels
     E: int = 0
 
 
@@ -160,11 +179,13 @@ class BinanceRest:
         return snapshot
 
     async def book(self, ask: BookAsk) -> BookSnapshot:
-        """The best levels of each side."""
+        """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""
         found = _decoded(_DEPTH, await self._depth(ask.symbol, ask.levels, ask.urgency), "depth")
         return BookSnapshot(ask.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
 
     async def _depth(self, symbol: str, levels: int, urgency: Urgency) -> bytes:
+        if self._venue != "binance":
+            levels = next((size for size in _USDM_DEPTHS if size >= levels), _USDM_DEPTHS[-1])
         weight = _step(self._weights.depth, levels)
         return await self._client.get(
             f"{self._prefix}/depth", weight=weight, urgency=urgency, symbol=symbol, limit=levels
@@ -173,10 +194,11 @@ class BinanceRest:
     # --- trades ---
 
     async def trades(self, ask: TradesAsk) -> list[Trade]:
-        """The trades of these ids that the venue still has, ids rising.
+        """The trades of these ids that the venue still has, ids rising, up to `MOST_TRADES`: the first of them.
 
         Ids of aggregates are asked for as such. Ids of single fills spot serves as such too; USD-M does not without a
-        key, so there the aggregates answer that lie wholly within the ids, each under its first id.
+        key, so there the aggregates answer that lie wholly within the ids, each under its first id. What is missing
+        then are fills that share an aggregate with one outside, and fills that were none of the market.
         """
         if not self._counts_fills:
             return await self._aggregates(ask)
@@ -184,28 +206,42 @@ class BinanceRest:
 
     async def _aggregates(self, ask: TradesAsk) -> list[Trade]:
         found: list[Trade] = []
-        following = ask.first_id
-        while following <= ask.last_id:
-            limit = min(PAGE, ask.last_id - following + 1)
-            page = await self._page_of_aggregates(ask, fromId=following, limit=limit)
-            found += [trade for trade in page if following <= trade.id <= ask.last_id]
+        following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
+        while following <= last:
+            page = await self._page_of_aggregates(ask, fromId=following, limit=min(PAGE, last - following + 1))
+            found += [trade for trade in page if following <= trade.id <= last]
             if not page or page[-1].id < following:
                 break
             following = page[-1].id + 1
         return found
 
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
-        found: dict[int, Trade] = {}
-        start = ask.begin
+        """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
+        found: list[Trade] = []
+        page, newest_id = await self._first_by_time(ask), -1
+        while page and page[-1].id > newest_id:
+            found += [
+                msgspec.structs.replace(trade, id=trade.first_id)
+                for trade in page
+                if ask.first_id <= trade.first_id and trade.last_id <= ask.last_id
+            ]
+            newest = page[-1]
+            if newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
+                break
+            newest_id = newest.id
+            page = await self._page_of_aggregates(ask, fromId=newest_id + 1, limit=PAGE)
+        return found[:MOST_TRADES]
+
+    async def _first_by_time(self, ask: TradesAsk) -> list[AggregateTrade]:
+        """The first page of what was traded in the ask's time; empty when nothing was, or the venue lost it."""
+        start = max(ask.begin, ask.end - _KEPT_MS)
         while start <= ask.end:
             end = min(ask.end, start + _LONGEST_WINDOW_MS)
             page = await self._page_of_aggregates(ask, startTime=start, endTime=end, limit=PAGE)
-            for trade in page:
-                if ask.first_id <= trade.first_id and trade.last_id <= ask.last_id:
-                    found[trade.first_id] = msgspec.structs.replace(trade, id=trade.first_id)
-            is_full = len(page) == PAGE and page[-1].time > start
-            start = page[-1].time if is_full else end + 1
-        return [found[number] for number in sorted(found)]
+            if page:
+                return page
+            start = end + 1
+        return []
 
     async def _page_of_aggregates(self, ask: TradesAsk, **params: int) -> list[AggregateTrade]:
         path = f"{self._prefix}/aggTrades"
@@ -223,9 +259,9 @@ class BinanceRest:
     async def _fills(self, ask: TradesAsk) -> list[Trade]:
         path = f"{self._prefix}/historicalTrades"
         found: list[Trade] = []
-        following = ask.first_id
-        while following <= ask.last_id:
-            limit = min(PAGE, ask.last_id - following + 1)
+        following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
+        while following <= last:
+            limit = min(PAGE, last - following + 1)
             body = await self._client.get(
                 path, weight=self._weights.fills, urgency=ask.urgency, symbol=ask.symbol, fromId=following, limit=limit
             )
@@ -233,7 +269,7 @@ class BinanceRest:
             found += [
                 Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
                 for row in page
-                if following <= row.id <= ask.last_id
+                if following <= row.id <= last
             ]
             if not page or page[-1].id < following:
                 break
@@ -243,7 +279,9 @@ class BinanceRest:
     # --- klines ---
 
     async def klines(self, ask: KlinesAsk) -> list[Kline]:
-        """The klines that open in the span. A kline is closed when the venue has begun a later one."""
+        """The klines that open in the span. A kline is closed when the venue has begun a later one: so the one after
+        the span is fetched too, and no clock is asked.
+        """
         length = timeframe_ms(ask.timeframe)
         found: list[Kline] = []
         start, end = ask.start, ask.end + length  # one more, for it says that the last one is closed
@@ -278,7 +316,7 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
     try:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise VenueError(f"{path}: the answer is not what it should be: {error}", status=BAD_REQUEST) from error
+        raise VenueError(f"{path}: the answer is not what it should be: {error}", status=_ANSWERED) from error
 
 
 def _step(steps: tuple[tuple[int, int], ...], rows: int) -> int:

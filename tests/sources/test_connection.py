@@ -9,10 +9,9 @@ from structlog.testing import capture_logs
 from flows.model import Connected, Disconnected, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.connection import Connection, FrameQueue, Patience, Redundancy
+from sources.connection import Connection, Redundancy
+from sources.frame_queue import FrameQueue
 from tests.fakes.venue import VenueSession, frame, running_venue
-
-AGG = frozenset((b"aggT",))
 
 
 class Arrivals:
@@ -336,31 +335,3 @@ async def test_a_full_queue_makes_the_venue_wait() -> None:
             if isinstance(item, bytes):
                 got.append(item.rstrip())
         assert got == [frame(number) for number in range(4_000)]
-
-
-def test_patience_counts_each_channel_for_itself() -> None:
-    patience = Patience(frozenset((b"aggT", b"tick")), stale_after_s=60, now_s=0)
-    patience.heard.add(b"tick")
-    assert patience.silent(60) == []
-    assert patience.silent(61) == [b"aggT"]  # the ticker spoke at the last look
-
-
-def test_patience_with_a_quiet_channel_doubles_until_it_speaks() -> None:
-    patience = Patience(AGG, stale_after_s=60, now_s=0)
-    assert patience.silent(61) == [b"aggT"]
-    patience.begin(61)
-    assert patience.silent(61 + 119) == []
-    assert patience.silent(61 + 121) == [b"aggT"]
-    patience.begin(182)
-    patience.heard.add(b"aggT")
-    assert patience.silent(183) == []
-    assert patience.silent(183 + 61) == [b"aggT"]
-
-
-def test_patience_follows_other_channels_from_when_they_are_wanted() -> None:
-    patience = Patience(AGG, stale_after_s=60, now_s=0)
-    patience.follow(frozenset((b"tick",)), now_s=50)
-    assert patience.silent(61) == []
-    assert patience.silent(111) == [b"tick"]
-    patience.follow(frozenset(), now_s=112)
-    assert patience.silent(1_000) == []

@@ -1,8 +1,10 @@
+import asyncio
 import threading
+from queue import Queue
 from typing import Any
 
 from flows.asks import Ask, AskError, KlinesAsk
-from sources.desk import AskDesk
+from sources.desk import MOST_OPEN, AskDesk
 from sources.network import NetworkThread
 from sources.rest import VenueError
 
@@ -57,3 +59,69 @@ def test_whatever_goes_wrong_the_answer_says_so() -> None:
         assert isinstance(error, AskError)
         assert text in str(error)
         assert error.lasting is lasting
+
+
+def test_a_malformed_answer_is_no_reason_to_give_up() -> None:
+    async def garbled(_: Ask) -> None:
+        raise VenueError("not what it should be", status=200)
+
+    assert asked(garbled, ASK).lasting is False
+
+
+def test_the_end_answers_what_is_open_and_refuses_what_comes() -> None:
+    begun = threading.Event()
+    answers: Queue[Any] = Queue()
+
+    async def never(_: Ask) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    network = NetworkThread()
+    desk = AskDesk({KlinesAsk: never}, network)
+    desk("binance:BTCUSDT", ASK, answers.put)
+    assert begun.wait(10)
+    desk.close()
+    desk("binance:ETHUSDT", ASK, answers.put)
+    desk.close()
+    told = {str(answers.get(timeout=10)) for _ in range(2)}
+    assert told == {
+        "binance:BTCUSDT: the end came before the answer",
+        "binance:ETHUSDT: nobody answers any more, for the end has come",
+    }
+    network.close()
+    assert answers.empty()
+
+
+def test_the_end_of_the_network_answers_too() -> None:
+    begun = threading.Event()
+    answers: Queue[Any] = Queue()
+
+    async def never(_: Ask) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    network = NetworkThread()
+    AskDesk({KlinesAsk: never}, network)("binance:BTCUSDT", ASK, answers.put)
+    assert begun.wait(10)
+    network.close()
+    assert "the end came before the answer" in str(answers.get(timeout=10))
+
+
+def test_too_many_open_asks_are_refused_for_now() -> None:
+    answers: Queue[Any] = Queue()
+
+    async def never(_: Ask) -> None:
+        await asyncio.Event().wait()
+
+    network = NetworkThread()
+    desk = AskDesk({KlinesAsk: never}, network)
+    for _ in range(MOST_OPEN + 1):
+        desk("binance:BTCUSDT", ASK, answers.put)
+    refused_ask = answers.get(timeout=10)
+    assert (str(refused_ask), refused_ask.lasting) == (
+        f"binance:BTCUSDT: {MOST_OPEN} asks are without an answer yet",
+        False,
+    )
+    assert answers.empty()
+    desk.close()
+    network.close()

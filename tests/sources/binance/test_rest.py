@@ -4,15 +4,19 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from flows.asks import BookAsk, KlinesAsk, TradesAsk
 from flows.clock import wall_ms
 from flows.model import AggregateTrade
 from flows.settings import Feed
-from sources.binance.rest import BinanceRest
+from sources.binance.rest import MOST_TRADES, BinanceRest
 from sources.replay.exchange import ReplayExchange
 from sources.replay.server import running_exchange
 from sources.replay.tapes import load_tapes
+from sources.rest import VenueError
 from tests.fakes.recordings import recording
+from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
 SPOT, USDM = "binance-spot-2024-08-08", "binance-usdm-2024-08-08"
 
@@ -28,6 +32,42 @@ async def played(
         settings = Feed(origin="replay", rest_url=exchange.rest_url, **feed)
         async with BinanceRest.of(settings) as rest:
             yield rest, exchange
+
+
+class Rows(ScriptedMarket):
+    """A market whose aggregates are given, and cover one fill each."""
+
+    def __init__(self, rows: list[dict[str, Any]], **market: Any) -> None:
+        super().__init__(**market)
+        self._rows = rows
+
+    def agg_trades(
+        self, symbol: str, *, from_id: int | None, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[dict[str, Any]]:
+        return [
+            row
+            for row in self._rows
+            if (from_id is None or row["a"] >= from_id)
+            and (start_ms is None or row["T"] >= start_ms)
+            and (end_ms is None or row["T"] <= end_ms)
+        ][:limit]
+
+
+def row(number: int, time: int, **changes: Any) -> dict[str, Any]:
+    return {"a": number, "p": "1.5", "q": "2", "f": number, "l": number, "T": time, "m": True} | changes
+
+
+@asynccontextmanager
+async def scripted(market: ScriptedMarket, **feed: Any) -> AsyncIterator[tuple[BinanceRest, ReplayExchange]]:
+    """An exchange whose answers the test has written."""
+    async with (
+        running_exchange(market) as exchange,
+        BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, **feed)) as rest,
+    ):
+        yield rest, exchange
+
+
+USDM_FILLS = {"venue": "binance-usdm", "streams": ("trade",)}
 
 
 def span(first: int, last: int, begin: int = 0, end: int = 0) -> TradesAsk:
@@ -95,3 +135,59 @@ async def test_requests_cost_what_the_venue_counts() -> None:
         await rest.symbols()
         now_s = wall_ms() / 1_000
         assert rest.used_weight == exchange.used_weight(now_s) == 5 + 25 + 50 + 250 + 20
+
+
+async def test_a_moment_with_more_aggregates_than_a_page_is_fetched_whole() -> None:
+    rows = [row(number, BEGIN_MS if number < 1_500 else BEGIN_MS + 1_000) for number in range(2_000)]
+    async with scripted(Rows(rows, kind="usdm"), **USDM_FILLS) as (rest, _):
+        trades = await rest.trades(span(100, 1_899, BEGIN_MS, BEGIN_MS + 2_000))
+    assert [trade.id for trade in trades] == list(range(100, 1_900))
+
+
+async def test_the_first_aggregate_may_be_hours_behind_the_begin_of_the_hole() -> None:
+    late = BEGIN_MS + 5 * 3_600_000
+    async with scripted(Rows([row(7, late), row(8, late + 1)], kind="usdm"), **USDM_FILLS) as (rest, _):
+        trades = await rest.trades(span(7, 7, BEGIN_MS, late + 1))
+    assert [trade.id for trade in trades] == [7]
+
+
+async def test_what_usdm_no_longer_has_is_no_error_and_costs_a_bounded_weight() -> None:
+    async with scripted(Rows([row(9_000, BEGIN_MS)], kind="usdm"), venue="binance-usdm") as (rest, _):
+        assert await rest.trades(span(10, 20, 0, 0)) == []
+    async with scripted(Rows([], kind="usdm"), **USDM_FILLS) as (rest, exchange):
+        week_ms = 7 * 86_400_000
+        assert await rest.trades(span(10, 20, BEGIN_MS - week_ms, BEGIN_MS)) == []
+        assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 49 * 20
+
+
+@pytest.mark.parametrize("feed", [{}, {"streams": ("trade",)}, USDM_FILLS])
+async def test_an_answer_holds_the_first_of_what_is_asked(feed: dict[str, Any]) -> None:
+    rows = [row(number, BEGIN_MS + number) for number in range(MOST_TRADES + 2_000)]
+
+    class Market(Rows):
+        def trades(self, symbol: str, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+            first = from_id or 0
+            return [
+                {"id": first + n, "price": "1.5", "qty": "2", "time": BEGIN_MS, "isBuyerMaker": True}
+                for n in range(limit)
+            ]
+
+    kind = "usdm" if "venue" in feed else "spot"
+    async with scripted(Market(rows, kind=kind), **feed) as (rest, _):
+        trades = await rest.trades(span(5, MOST_TRADES + 1_000, BEGIN_MS, BEGIN_MS + len(rows)))
+    assert [trade.id for trade in trades] == list(range(5, 5 + MOST_TRADES))
+
+
+@pytest.mark.parametrize("wrong", [{"p": "nan"}, {"p": "0"}, {"q": "-1"}, {"T": 5}, {"l": None}])
+async def test_an_impossible_row_is_refused_and_may_be_better_next_time(wrong: dict[str, Any]) -> None:
+    async with scripted(Rows([row(1, BEGIN_MS, **wrong)])) as (rest, _):
+        with pytest.raises(VenueError, match="not what it should be") as caught:
+            await rest.trades(span(1, 1))
+    assert caught.value.status == 200
+
+
+async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
+    async with scripted(ScriptedMarket(kind="usdm"), venue="binance-usdm") as (rest, exchange):
+        sizes = [len((await rest.book(BookAsk("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
+        assert sizes == [5, 50, 500, 1_000, 1_000]
+        assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 2 + 2 + 10 + 20 + 20

@@ -1,0 +1,74 @@
+"""The WebSocket client library behind a seam: `transport_*.py` each put one of them behind it.
+
+A transport hands over every message the moment it has it. What a message means, when to give up and when to come back
+are for others to decide.
+"""
+
+from collections.abc import Callable
+from typing import Literal, Protocol, TypeAlias
+
+from flows.settings import SettingsError
+
+MAX_MESSAGE_BYTES = 16 << 20
+PING_S = 20.0
+"""Our own pings: a socket that is dead without saying so is noticed after this and as long again."""
+CLOSE_S = 1.0
+"""Longest wait for the venue's part of the closing handshake."""
+
+Receive: TypeAlias = Callable[[bytes], None]
+"""Takes one message. Called on the event loop, for every message, so it is quick and never raises."""
+
+
+class TransportError(Exception):
+    """The venue cannot be reached, or the socket has ended; the text says why."""
+
+
+class Socket(Protocol):
+    """An open connection."""
+
+    async def send(self, text: str) -> None:
+        """Sends a message; `TransportError` when the connection has ended."""
+
+    def pause(self) -> None:
+        """Leaves to the venue what has not been read yet; some that has been may still come."""
+
+    def resume(self) -> None:
+        """Reads on."""
+
+    async def wait_ended(self) -> str:
+        """Returns why the connection has ended, when it has."""
+
+    async def close(self) -> None:
+        """Ends it gracefully, at the latest after `CLOSE_S`. Harmless when it has ended already."""
+
+
+class Open(Protocol):
+    """Opens connections."""
+
+    async def __call__(self, url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S) -> Socket:
+        """Connects; `TransportError` when that fails, or takes longer than `timeout_s`."""
+
+
+def transport_of(name: Literal["websockets", "picows"]) -> Open:
+    """The transport of the setting `feed.transport`; `SettingsError` when its library is not installed."""
+    if name == "websockets":
+        from sources.transport_websockets import open_socket  # noqa: PLC0415 - only the chosen library is loaded
+
+        return open_socket
+    try:
+        from sources.transport_picows import open_socket as open_picows  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise SettingsError(
+            "feed.transport is picows, which is not installed: install marketflow[fast], or choose websockets"
+        ) from error
+    return open_picows
+
+
+def closed_by_venue(code: int, text: str | None) -> str:
+    """Why a connection has ended when the venue has closed it."""
+    return f"closed by the venue: {code} {text or ''}".rstrip()
+
+
+def cut(why: str | None) -> str:
+    """Why a connection has ended when nobody has closed it."""
+    return f"line cut: {why or 'no close frame received'}"
