@@ -341,6 +341,10 @@ class Analysis(Section):
     """Weight of the momentum."""
     volume: Weight = 0.2
     """Weight of what takers buy and sell."""
+    store: bool = True
+    """Whether the API stores the reading of every followed symbol once a minute."""
+    retention_days: Annotated[float, Field(ge=0)] = 7
+    """How long those are kept, from when they were made; 0 keeps them for ever."""
 
     @field_validator("timeframes")
     @classmethod
