@@ -8,11 +8,11 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from flows.graph import Sinks, market_flow
-from flows.model import timeframe_ms
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
 from sources.binance.wire import MarketEnvelope
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
+from tests.benchmarks.plain import plain_candles
 from tests.benchmarks.rows import Row, interleaved
 
 FRAMES = 300_000
@@ -52,32 +52,9 @@ def decode_only(frames: list[bytes]) -> None:
 
 def plain_loop(frames: list[bytes]) -> None:
     """What one would write first: decode a frame, update six candles, next frame."""
-    decode = msgspec.json.Decoder(MarketEnvelope, strict=False).decode
-    lengths = [timeframe_ms(name) for name in Feed().timeframes]
-    candles: dict[tuple[str, int], list[float]] = {}
-    closed = []
+    take = plain_candles()
     for frame in frames:
-        trade: Any = decode(frame).data
-        price, quantity = trade.price, trade.quantity
-        taker = 0.0 if trade.buyer_is_maker else quantity
-        for length in lengths:
-            begin = trade.time - trade.time % length
-            candle = candles.get((trade.symbol, length))
-            if candle is None or candle[0] != begin:
-                if candle is not None:
-                    closed.append(candle)
-                candles[trade.symbol, length] = [
-                    begin, price, price, price, price, quantity, price * quantity, 1, taker, taker * price,
-                ]  # fmt: skip
-                continue
-            candle[2] = max(candle[2], price)
-            candle[3] = min(candle[3], price)
-            candle[4] = price
-            candle[5] += quantity
-            candle[6] += price * quantity
-            candle[7] += 1
-            candle[8] += taker
-            candle[9] += taker * price
+        take(frame)
 
 
 def run() -> list[Row]:
