@@ -260,8 +260,8 @@ class Hub(Section):
     """Messages kept for clients that resume."""
     rate: Annotated[int, Field(ge=1)] = 100
     """Most `MarketData` a second and symbol; the newest wins."""
-    tick_ms: Annotated[int, Field(ge=0, le=50)] = 2
-    """Messages of so many milliseconds reach a client in one write."""
+    tick_ms: Annotated[int, Field(ge=0, le=50)] = 10
+    """Longest time under load whose messages reach a client in one write; when there is little to do nothing waits."""
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:

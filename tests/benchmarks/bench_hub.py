@@ -1,17 +1,14 @@
-"""What a delivery costs: the hub against `websockets.broadcast` of every message, interleaved in one process.
+"""The hub: what a delivery costs, what becomes of the pace with 500 clients, and what one that is stuck does to others.
 
-100 clients on loopback, read by a thread that only empties the sockets; 1,000 messages a second. The figure is CPU time
-of the serving thread for each message and client.
+The clients are in other processes (`crowd.py`). CPU time is that of the serving thread for each message and client.
 """
 
 import asyncio
-import selectors
-import socket
 import statistics
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import msgspec
@@ -20,11 +17,12 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from flows.model import MarketData
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
+from tests.benchmarks.crowd import drained, measured, shake_hands
 from tests.benchmarks.rows import Row
 
 T = TypeVar("T")
 
-CLIENTS, RATE, SYMBOLS, SECONDS, ROUNDS = 100, 1_000, 50, 1.0, 5
+CLIENTS, MANY, RATE, SYMBOLS, SECONDS, LONGER_S, ROUNDS = 100, 500, 1_000, 50, 1.0, 4.0, 5
 BEGIN = 1_767_225_600_000
 
 
@@ -32,45 +30,10 @@ def news(number: int) -> MarketData:
     return MarketData("binance", f"COIN{number % SYMBOLS:02}USDT", 1.0 + number, BEGIN + number, -1.0, -0.5, 1e4)
 
 
-@contextmanager
-def reading(port: int) -> Iterator[None]:
-    """So many clients that read and do nothing else, in a process-wide thread."""
-    selector, stop = selectors.DefaultSelector(), threading.Event()
-    sockets = []
-    for _ in range(CLIENTS):
-        line = socket.create_connection(("127.0.0.1", port))
-        line.sendall(
-            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-        )
-        while b"\r\n\r\n" not in line.recv(4_096):
-            pass
-        line.setblocking(False)
-        selector.register(line, selectors.EVENT_READ)
-        sockets.append(line)
-
-    def run() -> None:
-        while not stop.is_set():
-            for key, _ in selector.select(0.05):
-                with suppress(OSError):
-                    key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
-
-    reader = threading.Thread(target=run)
-    reader.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        reader.join()
-        for line in sockets:
-            line.close()
-        selector.close()
-
-
-def paced(send: Callable[[int], object]) -> int:
+def paced(send: Callable[[int], object], *, seconds: float = SECONDS) -> int:
     """Sends at the rate for the time; returns how many."""
     begin, number = time.monotonic(), 0
-    while (elapsed := time.monotonic() - begin) < SECONDS:
+    while (elapsed := time.monotonic() - begin) < seconds:
         while number < elapsed * RATE:
             send(number)
             number += 1
@@ -88,7 +51,7 @@ def of_hub() -> float:
     def cpu_s() -> float:
         return asyncio.run_coroutine_threadsafe(_cpu(), loop).result()
 
-    with reading(hub.port):
+    with drained(hub.port, clients=CLIENTS):
         before, sent_before = cpu_s(), hub.counters.sent
         paced(lambda number: hub.write([news(number)]))
         time.sleep(0.05)
@@ -126,7 +89,7 @@ def of_library() -> float:
     def send(number: int) -> None:
         loop.call_soon_threadsafe(lambda: broadcast(connections, encode(news(number)), text=True))
 
-    with reading(port):
+    with drained(port, clients=CLIENTS):
         before = run(_cpu())
         count = paced(send)
         time.sleep(0.05)
@@ -143,21 +106,58 @@ def of_library() -> float:
     return used / (count * CLIENTS) * 1e6
 
 
+def delays_ms(*, clients: int, stuck: bool = False) -> tuple[list[float], float]:
+    """How late a client gets each message, counted from when it was due, beside so many others; and the share of the
+    messages that left at all. With `stuck` one more client never reads.
+    """
+    hub = Broadcast(HubSettings(port=0), venue="binance", origin="replay")
+    hub.start()
+    begin_s = 0.0
+
+    def send(number: int) -> None:
+        nonlocal begin_s
+        if not number:
+            begin_s = time.monotonic()
+        hub.write([news(number)])
+
+    with ExitStack() as running:
+        running.enter_context(drained(hub.port, clients=clients))
+        if stuck:
+            running.enter_context(shake_hands(hub.port, receive_bytes=4_096))
+        with measured(hub.port) as arrivals:
+            paced(send, seconds=LONGER_S)
+            time.sleep(0.2)
+    hub.close()
+    delays = [(at_s - begin_s - (price - 1) / RATE) * 1_000 for price, at_s in arrivals]
+    return delays, len(delays) / (LONGER_S * RATE)
+
+
 def run() -> list[Row]:
-    """The hub against the library's own broadcast of each message."""
+    """The hub against the library's own broadcast of each message, against the clock, and against itself."""
     ours, theirs = [], []
     for _ in range(ROUNDS):
         ours.append(of_hub())
         theirs.append(of_library())
     hub_us, library_us = statistics.median(ours), statistics.median(theirs)
     ratio = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
+    delays, share = delays_ms(clients=MANY)
+    p50, p99 = _percentile(delays, 50), _percentile(delays, 99)
+    alone, beside = zip(*((_median(stuck=False), _median(stuck=True)) for _ in range(ROUNDS)), strict=True)
+    crowd, pace = f"{MANY} clients, 1,000 messages/s", "the pace they were due at"
     return [
-        Row(
-            "CPU a delivery, 100 clients, 1,000 messages/s",
-            f"{hub_us:.1f} µs",
-            f"`websockets.broadcast` of each, {library_us:.1f} µs",
-            ratio,
-            0.4,
-            at_most=True,
-        )
-    ]
+        Row("CPU a delivery, 100 clients, 1,000 messages/s", f"{hub_us:.1f} µs",
+            f"`websockets.broadcast` of each, {library_us:.1f} µs", ratio, 0.4, at_most=True),
+        Row(crowd, "share that left in time", pace, share, 0.95),
+        Row(crowd, f"p99, ms; p50 {p50:.1f}", pace, p99, 100, at_most=True),
+        Row("one stuck client: p50 of the others", f"{statistics.median(beside):.2f} ms",
+            f"without it, {statistics.median(alone):.2f} ms",
+            statistics.median(beside) / statistics.median(alone), 1.1, at_most=True),
+    ]  # fmt: skip
+
+
+def _median(*, stuck: bool) -> float:
+    return statistics.median(delays_ms(clients=CLIENTS, stuck=stuck)[0])
+
+
+def _percentile(values: list[float], share: int) -> float:
+    return statistics.quantiles(values, n=100)[share - 1]
