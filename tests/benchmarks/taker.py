@@ -123,7 +123,7 @@ def seconds_of(process: "subprocess.Popen[str]") -> float:
     """What it has printed at its end."""
     said, _ = process.communicate()
     if process.returncode:
-        raise RuntimeError(f"a taker ended with {process.returncode}: run {process.args} by hand")
+        raise RuntimeError(f"a taker ended with {process.returncode}: run it by hand: {process.args!r}")
     return float(said)
 
 
