@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test check bench lock picture dashboard clean help
+.PHONY: run demo test check bench soak lock picture dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -46,6 +46,9 @@ check: $(READY)  ## style, types, layers
 
 bench: $(READY)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
+
+soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
+	$(RUN) -m tests.benchmarks soak --minutes $(or $(MINUTES),10)
 
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
