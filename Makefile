@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test check bench soak lock picture dashboard clean help
+.PHONY: run demo test check bench soak lock picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -56,6 +56,9 @@ lock: $(READY)  ## pins every package anew, with hashes and without addresses
 picture: $(READY)  ## brings the picture of the flow and the table of settings in the README up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
+
+pictures: $(READY)  ## draws the pictures of docs/benchmarks.md anew, which takes two minutes and py-spy
+	$(RUN) -m tests.benchmarks.pictures
 
 clean:     ## forgets the environment; data/ stays
 	rm -rf $(VENV)

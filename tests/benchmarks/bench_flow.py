@@ -1,6 +1,8 @@
 """Frames ▶ parse ▶ validate ▶ sequence ▶ six candles in the engine: one worker, 50 symbols, no sockets, no stores."""
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -72,3 +74,9 @@ def run() -> list[Row]:
         Row("flow, 20 frames a poll", f"{small * per_frame:.2f} µs a trade",
             f"polls of 1,000, {large * per_frame:.2f} µs", large / small, 0.45),
     ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    payloads, times = Path(sys.argv[1]).read_bytes().split(b"\n"), int(sys.argv[2])
+    for _ in range(times):
+        run_flow(payloads, poll=500)

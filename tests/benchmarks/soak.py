@@ -1,6 +1,6 @@
 """Whether it stays as it is: a whole deployment under load for a long time, looked at every few seconds.
 
-    python -m tests.benchmarks soak [--minutes 10] [--speed 10]
+    python -m tests.benchmarks soak [--minutes 10] [--speed 5]
 
 The replay exchange plays a synthetic market of a hundred symbols with all streams, at many times its pace, so that
 minutes hold hours of it. Each look is a line; at the end stand the slopes of memory, and the latency then and now.
@@ -31,7 +31,7 @@ from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import last_third_to_first, slope
-from tests.fakes.deployment import ROOT, environment_of, free_port, running_flow
+from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
@@ -86,7 +86,7 @@ class _Deployment(Struct, frozen=True):
     processes: dict[str, psutil.Process]
 
     async def market_ms(self) -> int:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=START_S) as client:
             state = (await client.get(f"http://{self.address}/control/state")).json()
         return int(state["now"])
 
@@ -131,6 +131,7 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
                 "--symbols", *symbols,
             )
         )  # fmt: skip
+        await _make_pasts(address, symbols)
         settings = settings_for(
             address, uri, folder, symbols,
             feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
@@ -140,6 +141,16 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
         mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
         yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
         await flow.stop()
+
+
+async def _make_pasts(address: str, symbols: Sequence[str]) -> None:
+    """The exchange makes a symbol's past when it is first asked for it: that of so many at once would keep it busy
+    while the flow wants its answers.
+    """
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=START_S) as client:
+        for symbol in symbols:
+            query = {"symbol": symbol, "interval": "1m", "limit": "1"}
+            (await client.get("/api/v3/klines", params=query)).raise_for_status()
 
 
 @asynccontextmanager
@@ -224,7 +235,7 @@ def run(argv: Sequence[str]) -> list[Row]:
     add("--minutes", type=float, default=10.0, help="of wall time (default: %(default)s)")
     add("--every", type=float, default=10.0, metavar="S", help="seconds between two looks (default: %(default)s)")
     add("--symbols", type=int, default=100, metavar="N", help="of the market (default: %(default)s)")
-    add("--speed", type=float, default=10.0, help="seconds of market time a second (default: %(default)s)")
+    add("--speed", type=float, default=5.0, help="seconds of market time a second (default: %(default)s)")
     add("--trades-per-s", type=float, default=1.0, metavar="N", help="of each symbol (default: %(default)s)")
     add("--transport", choices=("websockets", "picows"), default="picows", help="of the flow (default: %(default)s)")
     return asyncio.run(_soak(parser.parse_args(argv)))
