@@ -18,6 +18,7 @@ from tests.benchmarks.plain import plain_candles
 from tests.benchmarks.rows import Row, interleaved
 
 FRAMES = 300_000
+POLL = 500
 ROUNDS = 5
 
 
@@ -62,14 +63,14 @@ def plain_loop(frames: list[bytes]) -> None:
 def run() -> list[Row]:
     """The flow against bare decoding and a plain loop, and small polls against large ones."""
     frames = agg_trade_frames(count=FRAMES, symbols=50, trades_per_s=5_000)
-    polls = {poll: partial(run_flow, frames, poll=poll) for poll in (20, 500, 1_000)}
+    polls = {poll: partial(run_flow, frames, poll=poll) for poll in (20, POLL, 1_000)}
     bare, loop, small, usual, large = interleaved(
-        ROUNDS, partial(decode_only, frames), partial(plain_loop, frames), polls[20], polls[500], polls[1_000]
+        ROUNDS, partial(decode_only, frames), partial(plain_loop, frames), polls[20], polls[POLL], polls[1_000]
     )
     per_frame = 1e6 / FRAMES
     figure = f"{usual * per_frame:.2f} µs a trade"
     return [
-        Row("flow, 500 frames a poll", figure, f"bare decoding, {bare * per_frame:.2f} µs", bare / usual, 0.45),
+        Row(f"flow, {POLL} frames a poll", figure, f"bare decoding, {bare * per_frame:.2f} µs", bare / usual, 0.45),
         Row("the same", figure, f"plain loop, {loop * per_frame:.2f} µs", loop / usual, 1.4),
         Row("flow, 20 frames a poll", f"{small * per_frame:.2f} µs a trade",
             f"polls of 1,000, {large * per_frame:.2f} µs", large / small, 0.45),
@@ -79,4 +80,4 @@ def run() -> list[Row]:
 if __name__ == "__main__":
     payloads, times = Path(sys.argv[1]).read_bytes().split(b"\n"), int(sys.argv[2])
     for _ in range(times):
-        run_flow(payloads, poll=500)
+        run_flow(payloads, poll=POLL)

@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import re
 import subprocess
 import sys
 import tempfile
@@ -11,13 +12,14 @@ from pathlib import Path
 
 from sinks.mongod import running_mongod
 from tests.benchmarks.bench_deployment import GOALS_MS, LATENCY_S
+from tests.benchmarks.bench_flow import POLL
 from tests.benchmarks.latency import Latency, measured
 from tests.benchmarks.market import agg_trade_frames
 from tests.benchmarks.plot import latency_plot
 from tests.fakes.deployment import ROOT
 
 DOCS = ROOT / "docs"
-TRADES = 300_000
+SYMBOLS, TRADES = 50, 300_000
 RUNS = 20
 SAMPLES_PER_S = 250
 RATES = (100, 300, 1_000, 3_000, 10_000)
@@ -27,11 +29,13 @@ def draw_flame_graph(path: Path) -> None:
     """Of many runs, so that what a process needs for its start is hardly seen."""
     with tempfile.TemporaryDirectory() as folder:
         frames = Path(folder) / "frames"
-        frames.write_bytes(b"\n".join(agg_trade_frames(count=TRADES, symbols=50, trades_per_s=5_000)))
+        frames.write_bytes(b"\n".join(agg_trade_frames(count=TRADES, symbols=SYMBOLS, trades_per_s=5_000)))
         spy = Path(sys.executable).with_name("py-spy")
         record = f"{spy} record --format flamegraph --rate {SAMPLES_PER_S} --output {path} --".split()
         target = f"{sys.executable} -m tests.benchmarks.bench_flow {frames} {RUNS}".split()
         subprocess.run([*record, *target], cwd=ROOT, check=True)
+    title = f"the flow: frames of {SYMBOLS} symbols' trades, read directly, {POLL} a poll"
+    path.write_text(re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", path.read_text()))
 
 
 def draw_latency(path: Path) -> None:
