@@ -120,20 +120,22 @@ def market_flow(
 def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
     """Sequencing, candles and their proof for one instrument, in one keyed step."""
     sequenced, built, reconciled = state or (None, None, None)
+    sequencer = Sequencer(
+        key,
+        reorder_ms=feed.reorder_ms,
+        repair_ms=feed.repair_ms if asks else 0,
+        repair_trades=feed.repair_trades,
+        state=sequenced,
+    )
     return Chain(
-        Sequencer(
-            key,
-            reorder_ms=feed.reorder_ms,
-            repair_ms=feed.repair_ms if asks else 0,
-            repair_trades=feed.repair_trades,
-            state=sequenced,
-        ),
+        sequencer,
         CandleBuilder(
             key,
             timeframes=feed.timeframes,
             close_grace_ms=feed.close_grace_ms,
             forming_ms=feed.forming_ms,
             seed_ms=feed.seed_ms if "kline" in feed.streams else 0,
+            is_behind=sequencer.holds_back,
             state=built,
         ),
         Reconciler(

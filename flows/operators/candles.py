@@ -3,7 +3,8 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end; the last only while the line is up. The end of input closes nothing.
+  have, or by time a grace after its end; the last only while nothing can be missing: the line is up and has brought a
+  trade since it was down, and none is held back behind a hole. The end of input closes nothing.
 * A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
   trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
@@ -14,7 +15,7 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import groupby
 from typing import Any
 
@@ -50,8 +51,6 @@ it.
 
 _STATE_VERSION = 2
 _AT_FIRST_SIGHT = -1
-_EVERY_LINE = ""
-"""Stands for the lines of a machine that was recovered: nobody knows yet whether it is still followed."""
 _NEVER = 1 << 62
 
 
@@ -99,14 +98,17 @@ class CandleBuilder:
         close_grace_ms: int,
         forming_ms: int,
         seed_ms: int = 0,
+        is_behind: Callable[[], bool] = lambda: False,
         state: Any = None,
     ) -> None:
+        """`is_behind` says whether whoever puts the trades in sequence holds some back."""
         self._venue, self._symbol = Instrument.of(key)
         self._shortest, *self._longer = (_Timeframe(name) for name in timeframes)
         self._frames = {frame.name: frame for frame in (self._shortest, *self._longer)}
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
         self._seed_ms = seed_ms
+        self._is_behind = is_behind
         self._base: Bucket | None = None
         self._known_from = _NEVER
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
@@ -114,6 +116,8 @@ class CandleBuilder:
         self._recent: list[Trade] | None = None
         self._seed_by = 0
         self._lines_down: set[str] = set()
+        self._is_unsure = False
+        """Trades may have been missed: the next one in sequence shows that none were."""
         self._dirty = False
         self._shown_local = 0
         self._traded_local = 0
@@ -129,7 +133,7 @@ class CandleBuilder:
         if type(events) is TradeBatch:
             out.append(events)
             self._traded_local = now.local
-            self._lines_down.discard(_EVERY_LINE)
+            self._is_unsure = False
             self._take_batch(events, now, out)
         else:
             self._take_news(events, now, out)
@@ -152,8 +156,9 @@ class CandleBuilder:
                 out.append(news)
             case Disconnected():
                 self._lines_down.add(news.line)
+                self._is_unsure = True
             case Subscribed():
-                self._lines_down -= {news.line, _EVERY_LINE}
+                self._lines_down.discard(news.line)
             case _:
                 out.append(news)
 
@@ -203,7 +208,7 @@ class CandleBuilder:
         The grace must have passed by the feed's time and, since the last trade, by local time too: in a replay at many
         times the pace a second of the feed is no time at all, and trades may still be on their way.
         """
-        if self._base is None or self._lines_down:
+        if self._base is None or self._lines_down or self._is_unsure or self._is_behind():
             return None
         by_feed = self._end_of(self._base) + self._grace_ms - now.feed
         by_local = self._traded_local + self._grace_ms - now.local
@@ -221,7 +226,7 @@ class CandleBuilder:
     def _resume(self, state: tuple[Any, ...]) -> None:
         _, base, frames, self._open_gaps, self._jump, self._event_time = state
         self._base = Bucket.of_state(base) if base else None
-        self._lines_down.add(_EVERY_LINE)
+        self._is_unsure = True
         for name, (part, closed) in frames.items():
             frame = self._frames.get(name)
             if frame is not None:

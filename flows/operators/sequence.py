@@ -56,6 +56,10 @@ class Sequencer:
             self._hold(held)
             self._gaps = Gaps(gaps)
 
+    def holds_back(self) -> bool:
+        """Whether trades wait, behind a hole or for the beginning: the newest that was handed on is not the newest."""
+        return bool(self._held)
+
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes a run of trades, or anything else."""
         if not (isinstance(events, list) and isinstance(events[0], Trade)):

@@ -19,13 +19,13 @@ LATER = 10**9
 """A local time at which every pace allows everything."""
 
 
-def builder(*timeframes: str, state: Any = None) -> CandleBuilder:
+def builder(*timeframes: str, **options: Any) -> CandleBuilder:
     return CandleBuilder(
         "binance:BTCUSDT",
         timeframes=timeframes or ("1m", "5m"),
         close_grace_ms=2_000,
         forming_ms=100,
-        state=state,
+        **options,
     )
 
 
@@ -80,13 +80,26 @@ def test_the_timer_closes_a_grace_after_the_end() -> None:
     ]
 
 
-def test_the_timer_closes_nothing_while_the_line_is_down() -> None:
+def test_the_timer_closes_nothing_until_a_line_that_was_down_has_brought_a_trade() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0, 10.0)), at(0))
     machine.on_events(Disconnected("market", ("BTCUSDT",), "cut"), at(1))
     assert closed(machine.on_timer(at(10 * MINUTE, LATER))) == []
     machine.on_events(Subscribed("market", ("BTCUSDT",), ()), at(10 * MINUTE))
-    assert len(closed(machine.on_timer(at(10 * MINUTE, LATER)))) == 9
+    assert closed(machine.on_timer(at(10 * MINUTE, LATER))) == []  # who knows what was missed meanwhile
+    out = machine.on_events(batch(trade(2, 10 * MINUTE, 11.0)), at(10 * MINUTE, LATER))
+    assert [candle.open_time for candle in closed(out)] == [BEGIN + minute * MINUTE for minute in range(10)]
+    assert len(closed(machine.on_timer(at(11 * MINUTE + 2_000, 2 * LATER)))) == 1
+
+
+def test_the_timer_closes_nothing_while_trades_are_held_back() -> None:
+    held = [True]
+    machine = builder("1m", is_behind=lambda: held[0])
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    assert closed(machine.on_timer(at(2 * MINUTE, LATER))) == []
+    assert machine.due_in(at(2 * MINUTE, LATER)) is None
+    held[0] = False
+    assert [candle.open_time for candle in closed(machine.on_timer(at(63_000, LATER)))] == [BEGIN]
 
 
 def test_the_exchanges_closed_kline_closes_when_it_ends_with_our_last_trade() -> None:
@@ -318,13 +331,15 @@ def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
     assert machine.on_timer(at(1, 1_300)) == []  # nothing new
 
 
-def test_a_recovered_machine_closes_nothing_by_time_until_its_symbol_is_followed_again() -> None:
+def test_a_recovered_machine_closes_nothing_by_time_until_it_has_a_trade() -> None:
     machine = builder()
     machine.on_events(batch(trade(1, 0, 10.0)), at(0))
     again = builder(state=machine.snapshot())
-    assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
     again.on_events(Subscribed("market", ("BTCUSDT",), ()), at(3 * MINUTE, LATER))
-    assert [summary(candle)[:2] for candle in closed(again.on_timer(at(3 * MINUTE, LATER)))] == [("1m", 0), ("1m", 1)]
+    assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
+    again.on_events(batch(trade(2, 30_000, 10.0)), at(3 * MINUTE, LATER))
+    out = closed(again.on_timer(at(3 * MINUTE, 2 * LATER)))
+    assert [summary(candle)[:2] for candle in out] == [("1m", 0), ("1m", 1)]
 
 
 # --- laws ---
@@ -351,9 +366,10 @@ def final(out: list[Any]) -> dict[tuple[str, int], tuple[object, ...]]:
 @given(st.data())
 def test_any_cut_into_batches_gives_the_same_candles(data: st.DataObject) -> None:
     trades = data.draw(trade_runs())
-    end = at(trades[-1].time - BEGIN + 6 * MINUTE, LATER)
+    end_ms = trades[-1].time - BEGIN + 6 * MINUTE
+    last, end = batch(trade(len(trades) + 1, end_ms)), at(end_ms, LATER)
     whole, cuts = builder(), builder()
-    expected = whole.on_events(batch(*trades), at(0)) + whole.on_timer(end)
+    expected = whole.on_events(batch(*trades), at(0)) + whole.on_events(last, end)
     out: list[Any] = []
     for part in data.draw(cut(trades)):
         out += cuts.on_events(batch(*part), Now(part[-1].time, data.draw(st.integers(0, 500))))
@@ -361,7 +377,7 @@ def test_any_cut_into_batches_gives_the_same_candles(data: st.DataObject) -> Non
             state = pickle.loads(pickle.dumps(cuts.snapshot()))
             cuts = builder(state=state)
             out += cuts.on_events(Subscribed("market", ("BTCUSDT",), ()), Now(part[-1].time, 0))
-    assert final(out + cuts.on_timer(end)) == final(expected)
+    assert final(out + cuts.on_events(last, end)) == final(expected)
 
 
 @given(trade_runs())
