@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import re
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,8 @@ from pathlib import Path
 
 from sinks.mongod import running_mongod
 from tests.benchmarks.bench_deployment import GOALS_MS, LATENCY_S
-from tests.benchmarks.bench_flow import POLL
+from tests.benchmarks.bench_flow import POLL, run_flow
+from tests.benchmarks.flame import flame_graph, tree_of
 from tests.benchmarks.latency import Latency, measured
 from tests.benchmarks.market import agg_trade_frames
 from tests.benchmarks.plot import latency_plot
@@ -26,16 +26,16 @@ RATES = (100, 300, 1_000, 3_000, 10_000)
 
 
 def draw_flame_graph(path: Path) -> None:
-    """Of many runs, so that what a process needs for its start is hardly seen."""
+    """Of many runs; what the process does before them is left out."""
     with tempfile.TemporaryDirectory() as folder:
-        frames = Path(folder) / "frames"
+        frames, stacks = Path(folder) / "frames", Path(folder) / "stacks"
         frames.write_bytes(b"\n".join(agg_trade_frames(count=TRADES, symbols=SYMBOLS, trades_per_s=5_000)))
         spy = Path(sys.executable).with_name("py-spy")
-        record = f"{spy} record --format flamegraph --rate {SAMPLES_PER_S} --output {path} --".split()
+        record = f"{spy} record --format raw --function --rate {SAMPLES_PER_S} --output {stacks} --".split()
         target = f"{sys.executable} -m tests.benchmarks.bench_flow {frames} {RUNS}".split()
         subprocess.run([*record, *target], cwd=ROOT, check=True)
-    title = f"the flow: frames of {SYMBOLS} symbols' trades, read directly, {POLL} a poll"
-    path.write_text(re.sub(r'(<text id="title"[^>]*>)[^<]*', rf"\g<1>{title}", path.read_text()))
+        title = f"the flow: frames of {SYMBOLS} symbols' trades, read directly, {POLL} a poll"
+        path.write_text(flame_graph(tree_of(stacks.read_text().splitlines(), root=run_flow.__name__), title=title))
 
 
 def draw_latency(path: Path) -> None:
