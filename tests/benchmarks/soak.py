@@ -35,6 +35,8 @@ from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, run
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
+CACHED = 2
+"""Candles of a series that the interface holds: with the usual number it would take hours of market to fill."""
 HEARD = 5
 """Symbols whose prices are listened to."""
 OURS = {"flow": "flows.main", "api": "api", "exchange": "sources.replay"}
@@ -135,6 +137,7 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
         settings = settings_for(
             address, uri, folder, symbols,
             feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
+            api__cache_size=CACHED,
         )  # fmt: skip
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         await stack.enter_async_context(_running_api(folder, settings))
