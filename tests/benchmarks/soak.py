@@ -181,6 +181,7 @@ async def _soak(arguments: argparse.Namespace) -> list[Row]:
     symbols = symbols_of(arguments.symbols)[:HEARD]
     with Progress(console=Console(soft_wrap=True)) as progress:
         bar = progress.add_task("soak", total=arguments.minutes * 60)
+        progress.print(f"the exchange makes the past of {arguments.symbols} symbols …")
         async with (
             _running_deployment(arguments) as deployment,
             listening(deployment.address, deployment.hub_url, symbols) as ears,
