@@ -15,7 +15,7 @@ EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
 
 
 class Board:
-    """Latest price, ticker, book and statistics of each symbol, state of each line, last incidents."""
+    """Latest price, ticker, book and statistics of each symbol that is followed, state of each line, last incidents."""
 
     def __init__(self, venue: str, clock: FeedClock | None = None) -> None:
         self.venue = venue
@@ -36,12 +36,19 @@ class Board:
         self.counts[channel] += 1
         self.last_heard[channel] = max(news.stamp_ms, self.last_heard.get(channel, 0))
         if channel == "Status":
-            self._lines[news.body.line] = news
-            self.origin = news.body.origin
+            self._take_status(news)
         elif channel == "Incident":
             self.incidents.append(news)
         elif channel not in EVENTS:
             self._latest[channel, news.symbol] = news
+
+    def _take_status(self, news: News) -> None:
+        self.origin = news.body.origin
+        if news.body.state == "removed":
+            gone = frozenset(news.body.symbols)
+            self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
+        else:
+            self._lines[news.body.line] = news
 
     def forget(self) -> None:
         """The hub says that what is known is not the present any more. Incidents have happened all the same."""

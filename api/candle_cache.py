@@ -5,7 +5,7 @@ have been missed. After a cut or a hole it asks to be filled again; what is then
 it has had `SETTLE_MS` to take what the hub told before.
 """
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -146,6 +146,12 @@ class CandleCache:
         for key, series in self._series.items():
             if key.venue == venue:
                 series.doubt(now_ms)
+
+    def forget(self, venue: str, symbols: Container[str]) -> None:
+        """The hub tells of these symbols no more."""
+        self._series = {
+            key: series for key, series in self._series.items() if key.venue != venue or key.symbol not in symbols
+        }
 
     def last(
         self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False

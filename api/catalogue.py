@@ -39,9 +39,9 @@ class Catalogue:
         return named or self._feed.venue
 
     def followed(self, venue: str) -> set[str]:
-        """The symbols that the flow follows, as far as settings and hubs say."""
+        """The symbols that the flow follows, as the hubs say; those of the settings as long as they say nothing."""
         own = set(self._feed.symbols) if venue == self._feed.venue else set()
-        return own | self._live.symbols(venue)
+        return self._live.symbols(venue) or own
 
     async def listed(self, venue: str) -> list[ListedInstrument]:
         """What the venue has; nothing as long as the flow has not written it down."""

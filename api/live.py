@@ -6,7 +6,8 @@
             print(event)
 
 It follows each hub through cuts: after one it resumes where it was, or, when the hub holds that no more, replaces what
-it knows; `Joined.resumed` says which. What is not heard of any more stays, with an age that grows.
+it knows; `Joined.resumed` says which. What is not heard of any more stays, with an age that grows; symbols that the
+flow follows no more are forgotten.
 """
 
 import asyncio
@@ -157,6 +158,8 @@ class LiveView:
         if isinstance(event, News):
             if event.channel == "Candle":
                 self.candles.put(candle_of(event.body, venue=event.venue), self._local_ms())
+            elif event.channel == "Status" and event.body.state == "removed":
+                self.candles.forget(event.venue, event.body.symbols)
         else:
             self._on_line_event(event)
         for listener in list(self._listeners.values()):

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from api.errors import Problem
 from api.prices import OfSymbol
 from api.route import AnyRoute, Route, Symbol, Venue
 from api.services import Services
@@ -12,7 +13,10 @@ from sinks.requests import ListedInstrument, Wish
 ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
 
-StreamName = Annotated[str, Meta(pattern="^[A-Za-z]{1,32}$", examples=["aggTrade"])]
+StreamName = Annotated[
+    str, Meta(pattern="^[A-Za-z]{1,32}(_[0-9]{1,3}[smhd])?$", examples=["aggTrade", "kline", "kline_1m"])
+]
+StreamNames = Annotated[tuple[StreamName, ...], Meta(max_length=20)]
 
 
 class OfVenue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -22,29 +26,33 @@ class OfVenue(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class AddSymbol(Struct, frozen=True, forbid_unknown_fields=True):
-    """A symbol to follow. Without `streams`, those of the setting `feed.streams`."""
+    """A symbol to follow. Without `streams`, those of the setting `feed.streams`; `kline` is the klines of all
+    timeframes, `kline_1m` of one. The last word counts: what was followed of it and is not named ends.
+    """
 
     symbol: Symbol
     venue: Venue = ""
-    streams: Annotated[tuple[StreamName, ...], Meta(max_length=10)] = ()
+    streams: StreamNames = ()
 
 
 class AddSymbols(Struct, frozen=True, forbid_unknown_fields=True):
-    """Symbols to follow."""
+    """Symbols to follow, each with the same `streams`."""
 
     symbols: Annotated[tuple[Symbol, ...], Meta(min_length=1, max_length=100)]
     venue: Venue = ""
+    streams: StreamNames = ()
 
 
 class SymbolState(Struct, frozen=True):
     """`wanted`: what was wished last, null when nothing was. `followed`: whether the hub tells of it, which confirms
-    the wish.
+    the wish. `streams`: those that were wished, none for those of the setting `feed.streams`.
     """
 
     venue: str
     symbol: str
     wanted: bool | None
     followed: bool
+    streams: tuple[str, ...] = ()
 
 
 class Supported(Struct, frozen=True):
@@ -64,15 +72,18 @@ class SymbolDesk:
         self._catalogue = services.catalogue
         self._documents = services.documents
         self._live = services.live
+        self._feed = services.settings.feed
 
     async def states(self, params: OfVenue) -> list[SymbolState]:
         """The symbols that are wanted or followed."""
         venue = await self._catalogue.venue(params.venue)
         async with self._documents.guarded():
             wishes = await self._documents.petitioner.wishes(venue)
-        wanted: dict[str, bool | None] = {wish.symbol: wish.wanted for wish in wishes}
+        wished = {wish.symbol: wish for wish in wishes}
         told = self._live.symbols(venue)
-        return [SymbolState(venue, name, wanted.get(name), name in told) for name in sorted(told | set(wanted))]
+        unsaid = [SymbolState(venue, name, None, followed=True) for name in told - wished.keys()]
+        said = [_state_of(wish, followed=name in told) for name, wish in wished.items()]
+        return sorted([*unsaid, *said], key=lambda state: state.symbol)
 
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
@@ -84,8 +95,8 @@ class SymbolDesk:
         venue = await self._catalogue.venue(body.venue)
         names = list(dict.fromkeys(symbol.upper() for symbol in body.symbols))
         for name in names:
-            await self._check(venue, name)
-        return [await self._wish(venue, name, wanted=True) for name in names]
+            await self._check(venue, name, body.streams)
+        return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]
 
     async def remove(self, params: OfSymbol) -> SymbolState:
         """Follow a symbol no more; what is stored of it stays."""
@@ -103,15 +114,24 @@ class SymbolDesk:
 
     async def _wish(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
         if wanted:
-            await self._check(venue, symbol)
+            await self._check(venue, symbol, streams)
+        wish = Wish(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
         async with self._documents.guarded():
-            await self._documents.petitioner.wish(Wish(venue, symbol, wanted, streams))
-        return SymbolState(venue, symbol, wanted, symbol in self._live.symbols(venue))
+            await self._documents.petitioner.wish(wish)
+        return _state_of(wish, followed=symbol in self._live.symbols(venue))
 
-    async def _check(self, venue: str, symbol: str) -> None:
-        """`Problem` when the venue is known not to have it; without the venue's list, the flow will tell."""
+    async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:
+        """`Problem` when the venue is known not to have it, or a flow of these settings would refuse its streams;
+        without the venue's list, the flow will tell.
+        """
+        if venue == self._feed.venue and (reason := self._feed.refusal_of(streams)):
+            raise Problem("bad_request", f"streams: {reason}")
         if listed := await self._catalogue.listed(venue):
             self._catalogue.check(symbol, venue, {instrument.symbol for instrument in listed})
+
+
+def _state_of(wish: Wish, *, followed: bool) -> SymbolState:
+    return SymbolState(wish.venue, wish.symbol, wish.wanted, followed, wish.streams)
 
 
 def routes(services: Services) -> list[AnyRoute]:

@@ -49,6 +49,15 @@ class TradesAsk(Ask, frozen=True):
         return Urgency.REPAIR
 
 
+class PastTradesAsk(TradesAsk, frozen=True):
+    """The same of old times, for an import: nobody waits for it."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Live trades go first."""
+        return Urgency.HISTORY
+
+
 class KlinesAsk(Ask, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
     oldest first; without ids (-1) where the venue does not tell them.

@@ -1,10 +1,11 @@
-"""The archive importer: the exchange's public files, through the same machines into the same stores.
+"""The importer: the exchange's public files, or what its REST side tells of old times, through the same machines into
+the same stores.
 
     MARKETFLOW_BACKFILL__START=2024-10-01 python -m bytewax.run flows.backfill
 
 What is stored for good is noted and not imported again; what was broken off is imported again from the begin of its
-file, which changes nothing that is stored already. The stores must not be in use by a flow. The exit code is 1 when
-anything could not be imported; days that the archive does not have are named, and are no failure.
+file, or day, which changes nothing that is stored already. The stores must not be in use by a flow. The exit code is 1
+when anything could not be imported; days that are not to be had are named, and are no failure.
 """
 
 import atexit
@@ -13,7 +14,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -24,13 +25,16 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
 from flows.clock import FeedClock
+from flows.desk import open_database
 from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
-from flows.model import DAY_MS
+from flows.model import DAY_MS, timeframe_ms
+from flows.operators.improve import LACKING, improved
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
-from sinks.intake import Intake
+from sinks.candle_reader import CandleReader
+from sinks.intake import Improvement, Intake
 from sinks.ledger import IncidentWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.trade_codec import MINUTE_MS
@@ -40,14 +44,19 @@ from sources.archive.bridge import ArchiveSource, GetFile, Keyed
 from sources.archive.fetch import Downloader, check, files_in
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
-from sources.archive.names import TRADES, ArchiveFile, files_for
-from sources.archive.rows import ArchiveError
+from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
+from sources.archive.rows import ArchiveError, FileVolume
 from sources.archive.spans import Span, spans_of
+from sources.archive.venue import VenueDays
+from sources.binance.rest import BinanceRest
+from sources.network import NetworkThread
 
 MOST_CANDLES = 50_000
 """Candles that wait for MongoDB; with more, the import waits too."""
 JOURNAL = "imported.json"
 NEVER_MS = 10**12
+SETTLED_MS = 10_000
+"""Trades and klines of so long ago are all told by the REST side."""
 
 _log = structlog.get_logger("flows.backfill")
 
@@ -89,7 +98,14 @@ def build_intake(settings: Settings, journal: Journal, meter: Meter, stop: threa
         marker=Span,
         on_stored=on_stored,
         on_failure=on_failure,
+        improvement=_improvement(settings) if settings.mongo.enabled else None,
     )
+
+
+def _improvement(settings: Settings) -> Improvement:
+    """Stored candles that lack trades, or are the exchange's, get better by an import that has all trades."""
+    reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
+    return Improvement(partial(reader.of_status, LACKING), improved)
 
 
 def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
@@ -129,31 +145,65 @@ def stores_of(settings: Settings) -> str:
 
 def _plan(settings: Settings, on_bytes: Callable[[int, int], None]) -> tuple[list[Span], GetFile]:
     """What to import, and how to get at it."""
+    backfill = settings.backfill
+    kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
+    if backfill.source not in ("archive", "rest"):
+        return _plan_folder(settings, kinds)
+    if backfill.start is None:
+        raise SettingsError("backfill.start: say from when on, as in MARKETFLOW_BACKFILL__START=2024-10-01")
+    begin, end = _ms(backfill.start), _ms(backfill.end or datetime.now(UTC))
+    if backfill.source == "rest":
+        return _plan_rest(settings, kinds, begin, end)
+    return _plan_archive(settings, kinds, begin, end, on_bytes)
+
+
+def _plan_folder(settings: Settings, kinds: list[str]) -> tuple[list[Span], GetFile]:
+    backfill, symbols = settings.backfill, settings.feed.symbols
+    paths = {file: path for file, path in files_in(Path(backfill.source), symbols).items() if file.kind in kinds}
+    begin = _ms(backfill.start) if backfill.start else 0
+    spans = spans_of(paths, begin, _ms(backfill.end or datetime.now(UTC)))
+    if not spans:
+        raise ArchiveError(f"{backfill.source} holds no files of {', '.join(symbols)} for these days")
+
+    def get(file: ArchiveFile) -> FileVolume:
+        check(paths[file])
+        return FileVolume(file, paths[file])
+
+    return spans, get
+
+
+def _plan_archive(
+    settings: Settings, kinds: list[str], begin: int, end: int, on_bytes: Callable[[int, int], None]
+) -> tuple[list[Span], GetFile]:
+    """Files hold whole days, and today has none yet."""
     backfill, feed = settings.backfill, settings.feed
-    kinds = [TRADES] * ("trades" in backfill.kinds) + list(feed.timeframes) * ("klines" in backfill.kinds)
-    begin, behind = backfill.start, backfill.end or datetime.now(UTC).date()
-    if backfill.source != "archive":
-        paths = {
-            file: path for file, path in files_in(Path(backfill.source), feed.symbols).items() if file.kind in kinds
-        }
-        spans = spans_of(paths, _ms(begin) if begin else 0, _ms(behind))
-        if not spans:
-            raise ArchiveError(f"{backfill.source} holds no files of {', '.join(feed.symbols)} for these days")
-
-        def local(file: ArchiveFile) -> Path:
-            check(paths[file])
-            return paths[file]
-
-        return spans, local
-    if begin is None:
-        raise SettingsError("backfill.start: say from which day on, as in MARKETFLOW_BACKFILL__START=2024-10-01")
+    first, behind = date_of(begin), date_of(end + DAY_MS - 1 if backfill.end else end)
+    files = [file for symbol in feed.symbols for kind in kinds for file in files_for(symbol, kind, first, behind)]
     downloader = Downloader(backfill.archive_url, backfill.cache, on_bytes=on_bytes)
-    files = [file for symbol in feed.symbols for kind in kinds for file in files_for(symbol, kind, begin, behind)]
-    return spans_of(files, _ms(begin), _ms(behind)), partial(downloader.get, venue=feed.venue)
+
+    def get(file: ArchiveFile) -> FileVolume | None:
+        path = downloader.get(file, venue=feed.venue)
+        return FileVolume(file, path) if path else None
+
+    return spans_of(files, begin, end), get
 
 
-def _ms(day: date) -> int:
-    return (day - date(1970, 1, 1)).days * DAY_MS
+def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:
+    """Days of the venue, until a moment ago by its own time, in whole periods."""
+    feed = settings.feed
+    network = NetworkThread()
+    rest = BinanceRest.of(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
+    days = VenueDays(rest, network)
+    length = timeframe_ms(feed.timeframes[0])
+    end = min(end, (days.told(rest.time()) - SETTLED_MS) // length * length)
+    files = [file for symbol in feed.symbols for kind in kinds for file in days_for(symbol, kind, begin, end)]
+    if not files:
+        raise ArchiveError(f"backfill.start: {settings.backfill.start} is not over yet at {feed.venue}")
+    return spans_of(files, begin, end), days.get
+
+
+def _ms(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000)
 
 
 def _end_on_signals() -> None:
@@ -180,7 +230,7 @@ def _say_at_exit(meter: Meter, intake: Intake) -> None:
             "imported", files=meter.files, trades=meter.trades, trades_per_s=rate, candles_compared=compared, **proofs
         )
         if meter.missing:
-            _log.warning("not in the archive", files=meter.missing)
+            _log.warning("not to be had", files=meter.missing)
         if meter.failures:
             sys.stderr.write(f"marketflow: not everything was imported: {'; '.join(meter.failures)}\n")
             sys.stderr.flush()

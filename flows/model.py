@@ -101,7 +101,7 @@ class Removed(Struct, frozen=True):
     line: str
     symbols: tuple[str, ...]
     kinds: tuple[str, ...]
-    """What has ended, in the words of the setting `feed.streams`."""
+    """What has ended, in the words of the setting `feed.streams`, klines by timeframe as in `kline_1m`."""
     is_gone: bool
     """Nothing else is followed of them either, on whatever line."""
 
@@ -486,12 +486,17 @@ class Rejected(Struct, frozen=True):
 
 
 class FeedStatus(Struct, frozen=True):
-    """State of one line of a venue, for clients that want to show a light."""
+    """State of one line of a venue, for clients that want to show a light.
+
+    `removed` is no state but the end of something: these symbols are followed no more, on whatever line, and nothing
+    that was said of them is the present any longer, until a line is `live` with them again.
+    """
 
     venue: str
     line: str
-    state: Literal["connected", "live", "disconnected"]
+    state: Literal["connected", "live", "disconnected", "removed"]
     symbols: tuple[str, ...]
+    """What the line carries; of `removed`, what has gone."""
     reason: str = ""
 
 

@@ -6,11 +6,12 @@ directory (or the file that `MARKETFLOW_CONFIG` names), the default below. An un
 
 import ipaddress
 import os
-from datetime import date
+from collections.abc import Iterable
+from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
 
 from flows.model import timeframe_ms
@@ -164,6 +165,20 @@ class Feed(Section):
         index, _, count = self.shard.partition("/")
         return self.symbols[int(index) - 1 :: int(count)]
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of streams that may be wished for a symbol; `kline` is the klines of all timeframes, `kline_1m` of
+        one. Ids of fills and of aggregates count different things, so trades are of the one kind that `streams` names.
+        """
+        other_trades = "aggTrade" if "trade" in self.streams else "trade"
+        klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
+        return (*(kind for kind in get_args(Stream) if kind != other_trades), *klines)
+
+    def refusal_of(self, kinds: Iterable[str]) -> str:
+        """Why kinds of streams cannot be followed; empty when they can."""
+        unknown = [kind for kind in kinds if kind not in self.kinds]
+        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(self.kinds)}" if unknown else ""
+
 
 class Rest(Section):
     """The venue's REST interface."""
@@ -269,6 +284,17 @@ class Hub(Section):
         return self
 
 
+class Metrics(Section):
+    """What the flow counts, for Prometheus."""
+
+    enabled: bool = True
+    """Serve `/metrics` at all. The API has its own."""
+    host: str = "127.0.0.1"
+    """Address to listen on. What is served holds no secrets, and needs no token."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    """Port to listen on; 0 takes a free one, which the log names."""
+
+
 class Api(Section):
     """The REST interface and the page."""
 
@@ -354,15 +380,34 @@ class Replay(Section):
     """Port to listen on."""
 
 
-class Backfill(Section):
-    """What the archive importer imports: of the venue `feed.venue`, the symbols `feed.symbols`."""
+def _moment(told: object) -> object:
+    """A day is its first moment; without a time zone it is UTC."""
+    if isinstance(told, str):
+        try:
+            told = datetime.fromisoformat(told.strip())
+        except ValueError:
+            raise ValueError(f"{told!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
+    if isinstance(told, date) and not isinstance(told, datetime):
+        told = datetime(told.year, told.month, told.day, tzinfo=UTC)
+    if isinstance(told, datetime):
+        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    return told
 
-    start: date | None = None
-    """First day, UTC."""
-    end: date | None = None
-    """The day behind the last one; default: today, which the archive does not have yet."""
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+class Backfill(Section):
+    """What the importer imports: of the venue `feed.venue`, the symbols `feed.symbols`."""
+
+    start: Moment | None = None
+    """From when on: a day, or a time as in `2024-10-27T06:00`; UTC."""
+    end: Moment | None = None
+    """Until when: the day behind the last one, or a time; default: all there is, without today in the archive."""
     source: str = "archive"
-    """`archive`: the exchange's public files, downloaded. Or a folder that holds such files, in any order."""
+    """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for what is too new for them.
+    Or a folder that holds such files, in any order.
+    """
     kinds: tuple[Literal["trades", "klines"], ...] = ("trades", "klines")
     """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
     archive_url: str = "https://data.binance.vision/data"
@@ -406,6 +451,7 @@ class Settings(BaseSettings):
     trades: Trades = Trades()
     books: Books = Books()
     hub: Hub = Hub()
+    metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()
     tools: Tools = Tools()

@@ -2,14 +2,14 @@
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple, Protocol, get_args
+from typing import NamedTuple, Protocol
 from zlib import crc32
 
 import structlog
 
 from flows.clock import wall_ms
 from flows.model import Incident
-from flows.settings import Feed, Stream
+from flows.settings import Feed
 from sinks.requests import Attendant, ListedInstrument, Wish
 from sources.feed import UnknownSymbolError, Wishes, check_symbols
 
@@ -55,14 +55,9 @@ def wanted(feed: Feed, wishes: Iterable[Wish], statuses: Statuses) -> Wanted:
 
 
 def _refusal(feed: Feed, symbol: str, kinds: tuple[str, ...], statuses: Statuses) -> str:
-    """Why a wish cannot be followed; empty when it can. Ids of fills and of aggregates count different things, so
-    trades are of the one kind that the settings name.
-    """
-    other_trades = "aggTrade" if "trade" in feed.streams else "trade"
-    known = [kind for kind in get_args(Stream) if kind != other_trades]
-    unknown = [kind for kind in kinds if kind not in known]
-    if unknown:
-        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(known)}"
+    """Why a wish cannot be followed; empty when it can."""
+    if reason := feed.refusal_of(kinds):
+        return reason
     if statuses and symbol not in statuses and symbol not in feed.symbols:
         try:
             check_symbols((symbol,), list(statuses))
@@ -89,6 +84,9 @@ class Follow(Protocol):
 class WishDesk:
     """Lets the source follow the wishes in MongoDB, writes there what the settings want and what the venue has, and
     says once of an instrument that it has stopped trading.
+
+    The settings are the beginning: a symbol of theirs is written down as wanted when nobody has said anything about it
+    yet. From then on the last word in MongoDB counts, also after a restart.
     """
 
     def __init__(

@@ -334,7 +334,9 @@ class OrderBookBody(Struct, frozen=True):
 
 
 class StatusBody(Struct, frozen=True):
-    """The state of one line of the venue, and what its data is."""
+    """The state of one line of the venue, and what its data is. `state` is `connected`, `live` or `disconnected` of the
+    line and its `symbols`; or `removed`: these symbols are followed no more, and nothing known of them is the present.
+    """
 
     venue: str
     origin: str

@@ -1,5 +1,6 @@
 """Reads candles back from MongoDB."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from pymongo import ASCENDING
@@ -48,3 +49,14 @@ class CandleReader:
     def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
         """The candles that open in `[start_ms, end_ms)`, oldest first."""
         return read_candles(self._database, self._venue, symbol, timeframe, start_ms, end_ms)
+
+    def of_status(self, statuses: Sequence[str], symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """The closed candles of these statuses that open in `[start_ms, end_ms)`, of all timeframes."""
+        wanted = {
+            "venue": self._venue,
+            "symbol": symbol,
+            "open_time": {"$gte": start_ms, "$lt": end_ms},
+            "is_closed": True,
+            "status": {"$in": list(statuses)},
+        }
+        return [candle_of(document) for document in self._database[MARKET_DATA].find(wanted)]

@@ -10,7 +10,7 @@ composition root takes from the clock, in microseconds: a hub that starts later 
 did, as none makes a million messages a second, so a number of another life is never taken for one of this.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
@@ -34,6 +34,7 @@ from flows.settings import Hub as HubSettings
 from sinks.answers import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
 from sinks.bodies import ChartNews, LineNews, iso_utc
 from sinks.client import Client, Peer
+from sinks.departed import Departed
 from sinks.last_known import LastKnown
 from sinks.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.pace import Pace
@@ -81,16 +82,21 @@ class Hub:
         self._stats: dict[str, Stats24h] = {}
         self._best: Pace[str, BookTicker] = Pace(1_000 / settings.rate)
         self._forming: Pace[tuple[str, str], Candle] = Pace(FORMING_MS)
+        self._departed = Departed()
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
         self.counters = Counters()
+        self.published: Counter[str] = Counter()
+        """Messages by channel, wanted or not."""
 
     # --- news ---
 
     def publish(self, items: Iterable[Publishable], now: Now) -> None:
         """Takes news. They leave with the next `flush`, or at once when there are many."""
         for item in items:
-            self._take(item, now)
+            # incidents have happened all the same
+            if isinstance(item, FeedStatus | Incident) or not self._departed.is_late(item.symbol, now.local):
+                self._take(item, now)
             if len(self._tick) >= TICK_LIMIT:
                 self.flush(now)
 
@@ -139,10 +145,31 @@ class Hub:
             case BookTicker() | BookView() | Ticker():
                 self._take_quote(item, now)
             case FeedStatus():
-                message = self._emit(Topic("Status"), LineNews(item, self._origin), now)
-                self._known.put(message, line=item.line)
+                self._take_status(item, now)
             case Incident():
                 self._emit(Topic("Incident", item.symbol), item, now)
+
+    def _take_status(self, status: FeedStatus, now: Now) -> None:
+        message = self._emit(Topic("Status"), LineNews(status, self._origin), now)
+        if status.state == "removed":
+            self._forget(frozenset(status.symbols), now)
+            return
+        self._known.put(message, line=status.line)
+        if status.state == "live":
+            self._departed.come_back(status.symbols)
+
+    def _forget(self, symbols: frozenset[str], now: Now) -> None:
+        """Symbols have no present any more: who comes later hears nothing of them, and nothing is held of them."""
+        self._departed.depart(symbols, now.local)
+        self._known.forget(symbols)
+        self._prices.forget(symbols.__contains__)
+        self._best.forget(symbols.__contains__)
+        self._forming.forget(lambda key: key[0] in symbols)
+        for symbol in symbols:
+            self._newest_price.pop(symbol, None)
+            self._stats.pop(symbol, None)
+        for subscription, _ in self._groups:
+            subscription.forget(symbols)
 
     def _take_quote(self, quote: BookTicker | BookView | Ticker, now: Now) -> None:
         match quote:
@@ -208,6 +235,7 @@ class Hub:
 
     def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
         self._seq += 1
+        self.published[topic.channel] += 1
         message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
         self._remember(message)
         if self._groups:

@@ -1,7 +1,8 @@
 """Takes everything that an import makes, in its order, and says when it is stored for good.
 
 A live flow goes on when a store fails, for the market does not wait. An import can wait, and can be run again: so here
-nothing is ever dropped, and a store that takes nothing for too long ends it.
+nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may know less
+than what is imported: then that is its next version.
 """
 
 import time
@@ -9,8 +10,11 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from msgspec import Struct
+from pymongo.errors import PyMongoError
+
 from flows.clock import monotonic_ms
-from flows.model import Candle, Incident, Instrument, Recorded, TradeBatch
+from flows.model import DAY_MS, Candle, Incident, Instrument, Recorded, TradeBatch
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter, part_of
 
@@ -22,6 +26,8 @@ NOTE_MS = 5_000
 """Least time between two moments at which everything is stored: it costs a wait for the stores."""
 PATIENCE_S = 60.0
 """Longest time without a single candle or trade stored."""
+MOST_DAYS = 100
+"""Days of symbols of which is known what could be better; a day is looked up once, or once more."""
 _LOOK_S = 0.005
 
 
@@ -30,6 +36,21 @@ class Ledger(Protocol):
 
     def write(self, batch: list[Incident]) -> None:
         """Takes incidents."""
+
+
+class Known(Protocol):
+    """What is stored of one symbol's candles, and could be better."""
+
+    def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
+
+
+class Improvement(Struct, frozen=True):
+    """How candles take the place of stored ones that know less."""
+
+    known: Known
+    improved: Callable[[Candle, Candle], Candle]
+    """The version to write of a candle, and of the stored one."""
 
 
 class Intake:
@@ -50,6 +71,7 @@ class Intake:
         marker: type,
         on_stored: Callable[[list[Any]], None],
         on_failure: Callable[[str], None],
+        improvement: Improvement | None = None,
         patience_s: float = PATIENCE_S,
     ) -> None:
         """At most `most_candles` and `CHUNK` candles are held. `trades` are the writers of all partitions in order, or
@@ -62,6 +84,8 @@ class Intake:
         self._marker = marker
         self._on_stored = on_stored
         self._on_failure = on_failure
+        self._improvement = improvement
+        self._lacking: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
         self._patience_s = patience_s
         self._reached: list[Any] = []
         self._noted_ms = monotonic_ms()
@@ -114,7 +138,39 @@ class Intake:
         for start in range(0, len(candles), CHUNK):
             if not self._wait(self._candles, most=self._most_candles, store="MongoDB"):
                 return
-            self._candles.write(candles[start : start + CHUNK])
+            self._candles.write(self._improved(candles[start : start + CHUNK]))
+
+    def _improved(self, candles: list[Candle]) -> list[Candle]:
+        """Each as the next version of a stored one that knows less, if there is one."""
+        if self._improvement is None:
+            return candles
+        out = []
+        for candle in candles:
+            stored = self._lacking_on(candle).get((candle.timeframe, candle.open_time))
+            out.append(self._improvement.improved(candle, stored) if stored else candle)
+        return out
+
+    def _lacking_on(self, candle: Candle) -> dict[tuple[str, int], Candle]:
+        """What was stored of a candle's day before the import came to it, and could be better."""
+        day = candle.symbol, candle.open_time - candle.open_time % DAY_MS
+        if day not in self._lacking:
+            if len(self._lacking) >= MOST_DAYS:
+                self._lacking.clear()
+            self._lacking[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
+        return self._lacking[day]
+
+    def _known_of(self, symbol: str, begin: int) -> list[Candle]:
+        """Waits for the server like everything here."""
+        assert self._improvement is not None  # noqa: S101 - who calls has seen it
+        until_ms = monotonic_ms() + self._patience_s * 1_000
+        while not self._has_failed:
+            try:
+                return self._improvement.known(symbol, begin, begin + DAY_MS)
+            except PyMongoError:
+                if monotonic_ms() > until_ms:
+                    self._fail("MongoDB")
+                time.sleep(_LOOK_S)
+        return []
 
     def _take_trades(self, batch: TradeBatch) -> None:
         if not self._trades:

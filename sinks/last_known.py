@@ -1,6 +1,6 @@
 """The present, as a client that comes late must learn it: the latest message of everything that has a state."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from itertools import chain
 
 from sinks.messages import Message, Topic
@@ -10,7 +10,8 @@ class LastKnown:
     """Latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe, state of
     each line.
 
-    Grows with the instruments and lines of the venue, not with time. Trades and incidents are events and have no state.
+    Grows with the instruments that are followed and the lines of the venue, not with time. Trades and incidents are
+    events and have no state.
     """
 
     def __init__(self) -> None:
@@ -35,6 +36,12 @@ class LastKnown:
             self._closed[topic] = (open_time, message)
         if topic in self._forming and self._forming[topic][0] <= open_time:
             del self._forming[topic]
+
+    def forget(self, symbols: Container[str]) -> None:
+        """Forgets all that is about these symbols; they have no present any more."""
+        self._latest = {key: message for key, message in self._latest.items() if key[0].symbol not in symbols}
+        self._closed = {topic: known for topic, known in self._closed.items() if topic.symbol not in symbols}
+        self._forming = {topic: known for topic, known in self._forming.items() if topic.symbol not in symbols}
 
     def price(self, symbol: str) -> Message | None:
         """The price of a symbol that was sent last."""

@@ -1,6 +1,7 @@
 """Not too often: at most one value a key and interval, the newest, and the last one always."""
 
 import heapq
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=tuple[str, ...] | str)
@@ -37,6 +38,12 @@ class Pace(Generic[K, V]):
     def drop(self, key: K) -> None:
         """Forgets what waits for its turn."""
         self._held.pop(key, None)
+
+    def forget(self, is_gone: Callable[[K], bool]) -> None:
+        """Forgets keys altogether: what waits, and when they had their last turn."""
+        for key in [known for known in self._free_at if is_gone(known)]:
+            del self._free_at[key]
+            self._held.pop(key, None)
 
     @property
     def next_turn_ms(self) -> float | None:

@@ -4,7 +4,7 @@ A subscription is a list of rules, and the newest rule that speaks of a message 
 what it says, whatever came before: all candles but those of one symbol, one symbol's trades and everybody's prices.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -73,6 +73,10 @@ class Subscription:
             decisive = (rule.wanted for rule in reversed(self.rules) if rule.covers(topic))
             known = self._known[topic] = next(decisive, False)
         return known
+
+    def forget(self, symbols: Container[str]) -> None:
+        """Symbols of which there will be no messages for now."""
+        self._known = {topic: known for topic, known in self._known.items() if topic.symbol not in symbols}
 
     def with_rule(self, rule: Rule) -> "Subscription":
         """The subscription after a request. The first `subscribe` replaces what a client gets that never asked;

@@ -11,8 +11,8 @@ from zlib import crc32
 from msgspec import Struct
 
 Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
-"""What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`; no kinds means
-those of that setting.
+"""What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`, or as in
+`kline_1m` for the klines of one timeframe; no kinds means those of that setting.
 """
 
 
@@ -23,7 +23,7 @@ class ConnectionPlan(Struct, frozen=True):
     """Which of the venue's lines it belongs to; the parser picks its decoder by it."""
     url: str
     kinds: dict[str, tuple[str, ...]]
-    """By symbol, the kinds of its streams."""
+    """By symbol, the kinds of its streams, klines by timeframe."""
     streams: tuple[str, ...]
     channels: frozenset[bytes]
     """Channels that must not fall silent, as `channel_of` names them."""

@@ -47,6 +47,8 @@ function onMessage(message, venue, fromSnapshot) {
     takePrice(data, venue);
   } else if (type === "Incident") {
     quality.onIncident(data);
+  } else if (type === "Status") {
+    if (data.state === "removed") for (const symbol of data.symbols) prices.forget(venue, symbol);
   } else if (venue === focus?.venue && data.symbol === focus.symbol) {
     ofFocus[type]?.(data);
   }

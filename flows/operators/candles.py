@@ -353,7 +353,9 @@ class CandleBuilder:
         self._event_time = max(self._event_time, kline.event_time)
         base = self._base
         ends_with_base = base is not None and kline.open_time + frame.length == self._end_of(base)
-        if base and ends_with_base and kline.last_id == (base.last_id if base.trades else self._last_id(frame)):
+        says_its_end = kline.last_id >= 0 or not kline.trades  # REST and files tell no ids
+        last_id = base.last_id if base and base.trades else self._last_id(frame)
+        if ends_with_base and says_its_end and kline.last_id == last_id:
             self._close_base(out)
 
     def _last_id(self, frame: _Timeframe) -> int:

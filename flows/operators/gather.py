@@ -94,4 +94,6 @@ def _concerns(event: LineEvent) -> bool:
     """
     if type(event) is not Removed:
         return True
-    return not _TRADES.isdisjoint(event.kinds) or (event.is_gone and "kline" in event.kinds)
+    return not _TRADES.isdisjoint(event.kinds) or (
+        event.is_gone and any(kind.startswith("kline") for kind in event.kinds)
+    )

@@ -77,13 +77,17 @@ class News:
         return FeedStatus(self._venue, line, "live", tuple(self._live[line]))
 
     def _is_gone(self, event: Removed) -> list[FeedStatus]:
-        """Tells what is left on a line, unless it is down."""
+        """Tells what is left on a line, unless it is down, and which symbols no line carries any more."""
         left = self._live.setdefault(event.line, {})
         for symbol in event.symbols:
             left.pop(symbol, None)
             self._down_since.pop((event.line, symbol), None)
         is_down = any((event.line, symbol) in self._down_since for symbol in left)
-        return [] if is_down else [self._live_on(event.line)]
+        out = [] if is_down else [self._live_on(event.line)]
+        gone = tuple(symbol for symbol in event.symbols if not any(symbol in live for live in self._live.values()))
+        if gone:
+            out.append(FeedStatus(self._venue, event.line, "removed", gone, "not wanted any more"))
+        return out
 
     def _is_behind(self, event: Behind) -> Incident:
         now = self._now()

@@ -40,7 +40,7 @@ REFRESHED_MS = 3_600_000
 MOST_TRIES = 5
 """Asks for the klines of a period, until it stays without a proof."""
 
-_STATE_VERSION = 1
+_STATE_VERSION = 2
 
 
 class _Track:
@@ -111,6 +111,9 @@ class Reconciler:
             for name, track in state[1].items():
                 if name in self._tracks:
                     self._tracks[name].resume(track)
+            for candle in state[2] if state[0] > 1 else ():
+                if candle.timeframe in self._tracks:
+                    self._waiting[candle.timeframe, candle.open_time, True] = candle
 
     # --- the machine's face ---
 
@@ -170,7 +173,8 @@ class Reconciler:
 
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy."""
-        return _STATE_VERSION, {name: track.state() for name, track in self._tracks.items()}
+        waiting = [candle for candle in self._waiting.values() if candle.is_closed]
+        return _STATE_VERSION, {name: track.state() for name, track in self._tracks.items()}, waiting
 
     # --- candles ---
 

@@ -16,7 +16,7 @@ _BY_DESIGN = frozenset(("trades", *_VOLUMES, *_IDS))
 """USD-M klines count fills that its trade streams leave out (insurance fund, auto-deleveraging)."""
 
 
-def differing_fields(candle: Candle, kline: Kline) -> list[str]:
+def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
     """Names of the fields that do not say the same. Ids count where both sides have them."""
     fields = [name for name in _PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in _VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]

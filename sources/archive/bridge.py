@@ -3,22 +3,39 @@
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import structs
 
-from flows.model import Instrument, Whole
+from flows.model import AggregateTrade, Instrument, Kline, Whole
 from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile
-from sources.archive.rows import ArchiveError, klines_of, trades_of
+from sources.archive.rows import ArchiveError
 from sources.archive.spans import Span, spans_of
 
 Keyed: TypeAlias = tuple[str, Any]
-GetFile: TypeAlias = Callable[[ArchiveFile], Path | None]
-"""The path of a file; None when it does not exist. `ArchiveError` when it cannot be used."""
-Paths: TypeAlias = dict[ArchiveFile, Path]
+
+
+class Volume(Protocol):
+    """What a file holds, wherever it comes from. Both methods raise `ArchiveError` when it cannot be read, which may
+    show only after some of it.
+    """
+
+    @property
+    def known_from(self) -> int:
+        """Time from which on it lacks nothing, ms UTC; 0 when it is whole."""
+
+    def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
+        """The trades in `[begin, end)`, ids rising."""
+
+    def klines(self, begin: int, end: int) -> list[Kline]:
+        """The closed klines that open in `[begin, end)`, oldest first."""
+
+
+GetFile: TypeAlias = Callable[[ArchiveFile], Volume | None]
+"""What is in a file; None when it does not exist. `ArchiveError` when it cannot be used."""
+Volumes: TypeAlias = dict[ArchiveFile, Volume]
 
 
 class Watcher(Protocol):
@@ -95,24 +112,25 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         if span.symbol in self._torn:
             raise ArchiveError(f"{span.name} waits until what is before it can be read")
         found = {file: self._get(file) for file in new}
-        if any(file.is_month and path is None for file, path in found.items()):
+        if any(file.is_month and volume is None for file, volume in found.items()):
             yield from self._items(_by_day(span))
             return
-        for file in (file for file, path in found.items() if path is None):
+        for file in (file for file, volume in found.items() if volume is None):
             self._watcher.on_missing(file)
         if any(found.values()):
             known = {file: self._get(file) for file in span.files if file not in found}
-            yield from self._read(span, {file: path for file, path in (known | found).items() if path})
+            yield from self._read(span, {file: volume for file, volume in (known | found).items() if volume})
 
-    def _read(self, span: Span, paths: Paths) -> Iterator[list[Keyed]]:
-        files = tuple(file for file in span.files if file in paths)
+    def _read(self, span: Span, volumes: Volumes) -> Iterator[list[Keyed]]:
+        files = [file for file in span.files if file in volumes]
         trades = [file for file in files if file.is_trades]
         key = Instrument(self._venue, span.symbol).key
-        whole = Whole((span.symbol,), span.begin, span.end, span.name, bool(trades))
+        begin = max([span.begin, *(volumes[file].known_from for file in trades)])
+        whole = Whole((span.symbol,), begin, span.end, span.name, bool(trades))
         for file in files:
             if not file.is_trades:
                 self._watcher.on_file(file)
-                if klines := klines_of(file, paths[file], *span.cut(file)):
+                if klines := volumes[file].klines(*span.cut(file)):
                     yield [(key, klines)]
         if trades:
             yield [(key, whole)]
@@ -120,11 +138,12 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             self._torn.add(span.symbol)
             for file in trades:
                 self._watcher.on_file(file)
-                for batch in trades_of(file, paths[file], *span.cut(file)):
+                for batch in volumes[file].trades(*span.cut(file)):
                     self._watcher.on_trades(len(batch))
                     yield [(key, batch)]
             self._torn.discard(span.symbol)
-        yield [(key, structs.replace(whole, is_over=True)), (key, structs.replace(span, files=files))]
+        read = tuple(structs.replace(file, begin=max(file.begin, volumes[file].known_from)) for file in files)
+        yield [(key, structs.replace(whole, is_over=True)), (key, structs.replace(span, files=read))]
 
 
 def _by_day(span: Span) -> list[Span]:

@@ -62,7 +62,7 @@ class Meter:
     def on_missing(self, file: ArchiveFile) -> None:
         """There is no such file."""
         self.missing.append(file.name)
-        _log.warning("the archive does not have it", file=file.name)
+        _log.warning("not to be had", file=file.name)
 
     def on_failure(self, span: Span, error: ArchiveError) -> None:
         """A span cannot be imported."""

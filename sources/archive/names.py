@@ -41,7 +41,7 @@ class ArchiveFile(Struct, frozen=True, order=True):
 
     def days(self) -> list["ArchiveFile"]:
         """The daily files that hold the same."""
-        return list(files_for(self.symbol, self.kind, _date(self.begin), _date(self.end), by_month=False))
+        return list(files_for(self.symbol, self.kind, date_of(self.begin), date_of(self.end), by_month=False))
 
     def path(self, venue: str) -> str:
         """Where the archive keeps it."""
@@ -78,11 +78,19 @@ def files_for(symbol: str, kind: str, first: date, behind: date, *, by_month: bo
         day = following
 
 
+def days_for(symbol: str, kind: str, begin: int, end: int) -> Iterator[ArchiveFile]:
+    """What a venue tells of the time `[begin, end)`, ms UTC, day by day; the first and the last day may be cut."""
+    for day in range(begin - begin % DAY_MS, end, DAY_MS):
+        name = f"{symbol}-{kind}-{date_of(day):%Y-%m-%d}"
+        yield ArchiveFile(max(begin, day), min(end, day + DAY_MS), symbol, kind, name)
+
+
 def _next_month(day: date) -> date:
     return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
-def _date(ms: int) -> date:
+def date_of(ms: int) -> date:
+    """The UTC day of a time."""
     return datetime.fromtimestamp(ms / 1_000, UTC).date()
 
 

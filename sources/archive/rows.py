@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 import polars as pl
+from msgspec import Struct
 
 from flows.model import AggregateTrade, Kline
 from sources.archive.names import ArchiveFile
@@ -35,6 +36,22 @@ _TYPES = {
 
 class ArchiveError(Exception):
     """A file cannot be used; the text says which, and why."""
+
+
+class FileVolume(Struct, frozen=True):
+    """A file of the archive, as the source reads it."""
+
+    file: ArchiveFile
+    path: Path
+    known_from: int = 0
+
+    def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
+        """Its trades in `[begin, end)`."""
+        return trades_of(self.file, self.path, begin, end)
+
+    def klines(self, begin: int, end: int) -> list[Kline]:
+        """Its klines that open in `[begin, end)`."""
+        return klines_of(self.file, self.path, begin, end)
 
 
 def trades_of(file: ArchiveFile, path: Path, begin: int, end: int) -> Iterator[list[AggregateTrade]]:

@@ -66,7 +66,7 @@ class BinanceFeed:
         the venue's limit is well above ours.
         """
         wanted = {symbol: kinds for symbol in wishes if (kinds := self._kinds_on(line, wishes[symbol]))}
-        sizes = {symbol: sum(len(self._names(symbol, kind)) for kind in kinds) for symbol, kinds in wanted.items()}
+        sizes = {symbol: len(kinds) for symbol, kinds in wanted.items()}
         parts = [[symbol for symbol in plan.kinds if symbol in wanted] for plan in current if plan.line == line]
         most = self._settings.streams_per_connection
         fewest = min(len(wanted), max(self._settings.connections, -(-sum(sizes.values()) // most)))
@@ -84,12 +84,19 @@ class BinanceFeed:
         return [{symbol: wanted[symbol] for symbol in part} for part in parts]
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        return tuple(
-            kind for kind in kinds or self._settings.streams if self._line_of(kind) == line and self._names("", kind)
-        )
+        """One kind a stream, each once."""
+        single = (name for kind in kinds or self._settings.streams for name in self._single(kind))
+        return tuple(dict.fromkeys(name for name in single if self._line_of(name) == line))
+
+    def _single(self, kind: str) -> tuple[str, ...]:
+        """The kinds of single streams that a kind stands for; of klines, those that the venue has."""
+        if not kind.startswith("kline"):
+            return (kind,)
+        timeframes = self._settings.timeframes if kind == "kline" else (kind.removeprefix("kline_"),)
+        return tuple(f"kline_{timeframe}" for timeframe in timeframes if timeframe in INTERVALS)
 
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], quiet: frozenset[str]) -> ConnectionPlan:
-        streams = {name: symbol for symbol in kinds for kind in kinds[symbol] for name in self._names(symbol, kind)}
+        streams = {_name(symbol, kind): symbol for symbol in kinds for kind in kinds[symbol]}
         loud = [name for name, symbol in streams.items() if symbol not in quiet]
         channels = frozenset(self.channel_of(f'{{"stream":"{name}","'.encode()) for name in loud)
         return ConnectionPlan(line, self._url(line), kinds, tuple(streams), channels)
@@ -102,12 +109,6 @@ class BinanceFeed:
         """USD-M serves its undocumented `trade` with the books."""
         is_public = kind in _BOOK_KINDS or (kind == "trade" and self.venue == "binance-usdm")
         return PUBLIC_LINE if is_public else MARKET_LINE
-
-    def _names(self, symbol: str, kind: str) -> list[str]:
-        name = symbol.lower()
-        if kind == "kline":
-            return [f"{name}@kline_{interval}" for interval in self._settings.timeframes if interval in INTERVALS]
-        return [f"{name}@depth@100ms" if kind == "depth" else f"{name}@{kind}"]
 
     # --- what to say ---
 
@@ -148,3 +149,8 @@ class BinanceFeed:
         if error:
             return Refusal(f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error))
         return Ack(reply["id"]) if "result" in reply and isinstance(reply.get("id"), int) else None
+
+
+def _name(symbol: str, kind: str) -> str:
+    """The stream of a symbol, as the venue names it."""
+    return f"{symbol.lower()}@{'depth@100ms' if kind == 'depth' else kind}"

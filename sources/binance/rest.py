@@ -100,6 +100,10 @@ class _Depth(Struct, frozen=True):
     E: int = 0
 
 
+class _Time(Struct, frozen=True):
+    serverTime: int  # noqa: N815 - the exchange's name
+
+
 class _Symbol(Struct, frozen=True):
     symbol: str
     status: str = "TRADING"
@@ -113,6 +117,7 @@ _AGGREGATES = msgspec.json.Decoder(list[_AggregateRow], strict=False)
 _FILLS = msgspec.json.Decoder(list[_FillRow], strict=False)
 _KLINES = msgspec.json.Decoder(list[_KlineRow], strict=False)
 _DEPTH = msgspec.json.Decoder(_Depth, strict=False)
+_TIME = msgspec.json.Decoder(_Time)
 _INFO = msgspec.json.Decoder(_ExchangeInfo)
 
 
@@ -156,6 +161,11 @@ class BinanceRest:
     def used_weight(self) -> int:
         """Request weight that counts at this moment."""
         return self._client.budget.used
+
+    async def time(self) -> int:
+        """The venue's own time, ms UTC."""
+        path = f"{self._prefix}/time"
+        return _decoded(_TIME, await self._client.get(path), path).serverTime
 
     # --- instruments and books ---
 
@@ -218,7 +228,7 @@ class BinanceRest:
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
         found: list[Trade] = []
-        page, newest_id = await self._first_by_time(ask), -1
+        page, newest_id = await self.first_trades(ask), -1
         while page and page[-1].id > newest_id:
             found += [
                 msgspec.structs.replace(trade, id=trade.first_id)
@@ -232,7 +242,7 @@ class BinanceRest:
             page = await self._page_of_aggregates(ask, fromId=newest_id + 1, limit=PAGE)
         return found[:MOST_TRADES]
 
-    async def _first_by_time(self, ask: TradesAsk) -> list[AggregateTrade]:
+    async def first_trades(self, ask: TradesAsk) -> list[AggregateTrade]:
         """The first page of what was traded in the ask's time; empty when nothing was, or the venue lost it."""
         start = max(ask.begin, ask.end - _KEPT_MS)
         while start <= ask.end:

@@ -5,10 +5,10 @@ beyond its bound is rolled up into the next coarser tier (`_TIERS`), so klines o
 that tier divides: 1 s for an hour or two, 1 m for ten weeks, 1 h for years.
 """
 
-from array import array
 from bisect import bisect_left
 from collections.abc import Callable
 
+import numpy as np
 import polars as pl
 
 from sources.replay.derive import PIECE, roll_up
@@ -22,7 +22,7 @@ _TIERS = (("1s", 7_200, "1m"), ("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
 """Interval, how many of its periods are kept at least (and at most twice as many), and into what older ones go."""
 
 _PENDING = 64
-"""Stretches that wait to be merged in, while nobody asks."""
+"""Stretches that wait to be merged in, while nobody asks, and that lie in memory as they were added."""
 
 
 class History:
@@ -31,14 +31,14 @@ class History:
     def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
         """`source` gives the rows (`HISTORY`) when they are first asked for."""
         self._source = source
-        self._pending: list[pl.DataFrame] = []
-        self._opens: array[int] | None = None
-        self._totals: pl.DataFrame | None = None
+        self._pending: list[tuple[pl.DataFrame, str]] = []
+        self._opens = np.empty(0, np.int64)
+        self._wholes: dict[int, Kline] = {}  # by the row with which they begin
         self._rows = pl.DataFrame(schema=HISTORY)
 
     def append(self, pieces: pl.DataFrame, interval: str) -> None:
-        """Adds what was played since, rolled up to `interval`; old pieces may become coarser by it."""
-        self._pending.append(based(roll_up(pieces, interval), interval))
+        """Adds what was played since, rolled up to `interval` in its time; old pieces may become coarser by it."""
+        self._pending.append((pieces, interval))
         if len(self._pending) > _PENDING and self._source is None:
             self._merge()
 
@@ -56,31 +56,29 @@ class History:
     @property
     def last_open(self) -> int | None:
         """Begin of the newest piece; None without any."""
-        opens = self._open_times()
-        return opens[-1] if opens else None
+        frame = self._frame
+        return None if frame.is_empty() else int(frame["open_time"][-1])
 
     def since(self, time_ms: int) -> Kline | None:
         """Everything that began at a moment or later as one kline; None without anything."""
         row = self._row(time_ms)
-        if row == len(self._open_times()):
+        if row == self._rows.height:
             return None
-        if self._totals is None:
-            self._totals = _totals(self._frame)
-        return Kline(*self._totals.row(row))
+        whole = self._wholes.get(row)
+        if whole is None:
+            whole = self._wholes[row] = _whole(self._rows.slice(row))
+        return whole
 
     def close_before(self, time_ms: int) -> int | None:
         """The last price of what began before a moment."""
         row = self._row(time_ms)
-        return int(self._frame["close"][row - 1]) if row else None
+        return int(self._rows["close"][row - 1]) if row else None
 
     def _row(self, time_ms: int) -> int:
-        return bisect_left(self._open_times(), time_ms)
-
-    def _open_times(self) -> "array[int]":
         frame = self._frame
-        if self._opens is None:
-            self._opens = array("q", frame["open_time"].to_list())
-        return self._opens
+        if self._opens.size != frame.height:
+            self._opens = frame["open_time"].to_numpy()
+        return bisect_left(self._opens, time_ms)
 
     @property
     def _frame(self) -> pl.DataFrame:
@@ -91,9 +89,12 @@ class History:
     def _merge(self) -> None:
         if self._source is not None:
             self._rows, self._source = self._source().select(*HISTORY), None
-        self._rows = _thinned(pl.concat([self._rows, *self._pending], rechunk=True))
+        added = [based(roll_up(pieces, interval), interval) for pieces, interval in self._pending]
+        rows = pl.concat([self._rows, *added])
+        self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows)
         self._pending.clear()
-        self._opens = self._totals = None
+        self._opens = np.empty(0, np.int64)
+        self._wholes.clear()
 
 
 def based(pieces: pl.DataFrame, interval: str) -> pl.DataFrame:
@@ -108,23 +109,21 @@ def shifted(history: pl.DataFrame, shift_ms: int) -> pl.DataFrame:
     return history.with_columns(pl.col("open_time") + pl.lit(shift_ms) // pl.col("base_ms") * pl.col("base_ms"))
 
 
-def _totals(frame: pl.DataFrame) -> pl.DataFrame:
-    """For each row, it and all that follow as one piece."""
-    sums = pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum(reverse=True)
-    return frame.select(*PIECE).with_columns(
-        sums,
-        pl.col("high").cum_max(reverse=True),
-        pl.col("low").cum_min(reverse=True),
-        pl.col("close", "last_id").last(),
-    )
+def _whole(pieces: pl.DataFrame) -> Kline:
+    """All pieces, at least one, as one."""
+    sums = pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").sum()
+    first, last = pl.col("open_time", "open", "first_id").first(), pl.col("close", "last_id").last()
+    row = pieces.select(first, pl.col("high").max(), pl.col("low").min(), last, sums)
+    return Kline(*row.select(*PIECE).row(0))
 
 
 def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
     for interval, kept, coarser in _TIERS:
-        fine = pl.col("base_ms") == INTERVALS_MS[interval]
-        opens = frame.filter(fine)["open_time"]
-        if opens.len() <= 2 * kept:
+        length = INTERVALS_MS[interval]
+        if (frame["base_ms"] == length).sum() <= 2 * kept:
             continue
+        fine = pl.col("base_ms") == length
+        opens = frame.filter(fine)["open_time"]
         # Whole periods of the coarser tier only, or one of them would exist twice.
         cut = opens.to_frame().select(period_of(coarser, pl.col("open_time"))).to_series()[-kept]
         old = fine & (pl.col("open_time") < cut)

@@ -7,10 +7,12 @@ nothing about it predicts anything.
 
 import math
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import polars as pl
 
+from sources.replay.ahead import Ahead, Soon
 from sources.replay.history import History
 from sources.replay.ladder import Ladder
 from sources.replay.market import MarketKind
@@ -25,8 +27,10 @@ from sources.replay.synthetic_history import activity, synthetic_history
 _SLOT_MS = 100
 """The speed of the depth stream: a slot's changes of the book are one diff."""
 _REEL_TRADES = 1_000
-"""Trades a symbol that are made ahead, within the bounds below: so long does making them keep a server busy."""
+"""Trades a symbol that are made ahead, within the bounds below: so much memory do they take."""
 _REEL_SLOTS = (1, 200)
+_FIRST_REEL_SLOTS = 20
+"""The first reel is short, for everybody waits for it; each is twice as long as the one before, up to the bounds."""
 _FILLS = 1.6
 """Trades of an average order."""
 _SECOND_VOLATILITY = 0.6 / math.sqrt(365 * 86_400)
@@ -49,16 +53,21 @@ class SyntheticMarket(Playback):
     ) -> None:
         begin_ms = start_ms - start_ms % 1_000
         makers = [_Maker(kind, profile_of(kind, symbol), seed, begin_ms, trades_per_s) for symbol in symbols]
-        markets = {maker.profile.symbol: SymbolMarket(maker.printer, History(maker.history)) for maker in makers}
-        super().__init__(kind, markets, _reels(makers, begin_ms, trades_per_s), begin_ms=begin_ms)
+        pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
+        markets = {
+            maker.profile.symbol: SymbolMarket(maker.printer, History(Soon(pasts, maker.history))) for maker in makers
+        }
+        super().__init__(kind, markets, Ahead(_reels(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
 
 
 def _reels(makers: Sequence["_Maker"], begin_ms: int, trades_per_s: float) -> Iterator[Reel]:
-    slots = int(_REEL_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
-    length = min(max(slots, _REEL_SLOTS[0]), _REEL_SLOTS[1]) * _SLOT_MS
+    bound = int(_REEL_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
+    most = min(max(bound, _REEL_SLOTS[0]), _REEL_SLOTS[1])
+    slots = min(_FIRST_REEL_SLOTS, most)
     while True:
-        yield Reel([maker.strip(begin_ms, begin_ms + length) for maker in makers], end_ms=begin_ms + length)
-        begin_ms += length
+        end_ms = begin_ms + slots * _SLOT_MS
+        yield Reel([maker.strip(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
+        begin_ms, slots = end_ms, min(2 * slots, most)
 
 
 class _Mood:

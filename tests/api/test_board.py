@@ -12,8 +12,8 @@ def price(value: float, stamp_ms: int, symbol: str = "BTCUSDT") -> News:
     return News("binance", "MarketData", MarketDataBody.of(MarketData("binance", symbol, value, BEGIN)), stamp_ms, 1)
 
 
-def status(state: str) -> News:
-    news = LineNews(FeedStatus("binance", "market", state, ("ETHUSDT",)), "replay")  # type: ignore[arg-type]
+def status(state: str, symbol: str = "ETHUSDT") -> News:
+    news = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
     return News("binance", "Status", StatusBody.of(news), BEGIN, 2)
 
 
@@ -51,3 +51,12 @@ def test_what_has_happened_is_not_forgotten_with_the_present() -> None:
     board.forget()
     assert board.symbols() == set()
     assert [news.body.first_id for news in board.incidents] == [7]
+
+
+def test_a_symbol_that_is_removed_is_forgotten_and_the_lines_stay() -> None:
+    board = Board("binance")
+    for news in (status("live"), price(1.0, BEGIN), price(2.0, BEGIN, "ETHUSDT"), status("removed", "BTCUSDT")):
+        board.take(news)
+    assert board.latest("MarketData", "BTCUSDT") is None
+    assert [news.body.price for news in board.all_latest("MarketData")] == [2.0]
+    assert ([news.body.state for news in board.lines()], board.symbols()) == (["live"], {"ETHUSDT"})

@@ -9,6 +9,7 @@ import pytest
 from api import live as live_module
 from api.heard import ms_of
 from api.live import Cut, Joined, LiveEvent, LiveView, Lost, News, Tick
+from flows.model import FeedStatus
 from flows.settings import Hub
 from sinks.broadcast import Broadcast
 from tests.fakes.candles import candle, forming
@@ -139,3 +140,17 @@ async def take(events: AsyncIterator[LiveEvent], count: int) -> list[LiveEvent]:
 
 def candle_times(events: list[LiveEvent]) -> list[int]:
     return [ms_of(event.body.candle.timestamp) for event in events if isinstance(event, News)]
+
+
+async def test_a_symbol_that_the_flow_follows_no_more_is_forgotten(hub: Deployment) -> None:
+    hub.tell(LIVE, price(100.0), price(5.0, "ETHUSDT"), BOOK, candle(9), forming(10, last_id=1_001))
+    async with LiveView(url_of(hub)) as live:
+        await until(lambda: live.forming("BTCUSDT", "1m") is not None)
+        hub.tell(
+            FeedStatus("binance", "market", "live", ("ETHUSDT",)),
+            FeedStatus("binance", "market", "removed", ("BTCUSDT",)),
+        )
+        await until(lambda: live.price("BTCUSDT") is None)
+        assert (live.tick("BTCUSDT"), live.forming("BTCUSDT", "1m")) == (None, None)
+        assert (live.symbols(), live.price("ETHUSDT")) == ({"ETHUSDT"}, 5.0)
+        assert live.candles.keys() == []

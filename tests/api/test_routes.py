@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from pymongo import MongoClient
 
-from flows.model import Candle
+from flows.model import Candle, FeedStatus
 from sinks.bodies import iso_utc
 from sinks.requests import Attendant
 from tests.fakes.candles import BEGIN, candle, forming
@@ -183,7 +183,7 @@ async def test_the_book_has_as_many_levels_as_asked_for(served: Interface) -> No
 
 async def test_symbols_are_wished_for_and_given_up(served: Interface) -> None:
     status, answer = await served.ask("POST", "/api/symbols", json={"symbol": "solusdt"})
-    wished = {"venue": "binance", "symbol": "SOLUSDT", "wanted": True, "followed": False}
+    wished = {"venue": "binance", "symbol": "SOLUSDT", "wanted": True, "followed": False, "streams": []}
     assert (status, answer["data"]) == (202, wished)
     states = {state["symbol"]: state for state in await served.data("/api/symbols")}
     assert states["SOLUSDT"] == wished
@@ -192,6 +192,45 @@ async def test_symbols_are_wished_for_and_given_up(served: Interface) -> None:
     assert (status, answer["data"]["wanted"]) == (202, False)
     status, answer = await served.ask("POST", "/api/subscribe", json={"symbols": ["ETHUSDT", "SOLUSDT"]})
     assert [(each["symbol"], each["wanted"]) for each in answer["data"]] == [("ETHUSDT", True), ("SOLUSDT", True)]
+
+
+async def test_a_symbol_that_the_flow_has_removed_is_followed_no_more(
+    served: Interface, deployment: Deployment
+) -> None:
+    await served.ask("DELETE", "/api/symbols/BTCUSDT")
+    deployment.tell(
+        FeedStatus("binance", "market", "live", ("ETHUSDT",)),
+        FeedStatus("binance", "market", "removed", ("BTCUSDT",), "not wanted any more"),
+    )
+    await until(lambda: served.services.live.symbols() == {"ETHUSDT"})
+    states = {state["symbol"]: (state["wanted"], state["followed"]) for state in await served.data("/api/symbols")}
+    assert states == {"BTCUSDT": (False, False), "ETHUSDT": (None, True)}
+    assert [one["symbol"] for one in await served.data("/api/overview")] == ["ETHUSDT"]
+    assert [one["symbol"] for one in await served.data("/api/prices")] == ["ETHUSDT"]
+    assert await served.error("/api/prices/BTCUSDT") == (404, "no_data")
+    candles = await served.data("/api/candles/BTCUSDT/1m")
+    assert len(candles["candles"]) == 10, "what is stored stays"
+
+
+async def test_a_wish_names_its_streams(served: Interface) -> None:
+    wish = {"symbol": "SOLUSDT", "streams": ["aggTrade", "kline_5m", "kline_5m"]}
+    status, answer = await served.ask("POST", "/api/symbols", json=wish)
+    assert (status, answer["data"]["streams"]) == (202, ["aggTrade", "kline_5m"])
+    body = {"symbols": ["ETHUSDT", "SOLUSDT"], "streams": ["kline"]}
+    await served.ask("POST", "/api/subscribe", json=body)
+    states = {state["symbol"]: state["streams"] for state in await served.data("/api/symbols")}
+    assert states == {"BTCUSDT": [], "ETHUSDT": ["kline"], "SOLUSDT": ["kline"]}
+
+
+@pytest.mark.parametrize("stream", ["trade", "kline_3m", "tick"])
+async def test_streams_that_cannot_be_followed_are_refused_with_those_that_can(served: Interface, stream: str) -> None:
+    for path, body in (("symbols", {"symbol": "SOLUSDT"}), ("subscribe", {"symbols": ["ETHUSDT", "SOLUSDT"]})):
+        status, answer = await served.ask("POST", f"/api/{path}", json={**body, "streams": ["aggTrade", stream]})
+        assert (status, answer["error"]["code"]) == (400, "bad_request")
+        assert answer["error"]["message"].startswith(
+            f"streams: {stream} cannot be followed here; choose from aggTrade, kline, "
+        )
+    assert {state["wanted"] for state in await served.data("/api/symbols")} == {None}
 
 
 async def test_the_venues_list_is_shown_once_the_flow_has_written_it(deployment: Deployment) -> None:

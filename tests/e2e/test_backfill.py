@@ -29,7 +29,7 @@ END = 2 << 42
 
 
 async def imported(
-    folder: Path, source: Path, mongod_uri: str, *, kill_at: str | None = None, **settings: str
+    folder: Path, source: Path | str, mongod_uri: str, *, kill_at: str | None = None, **settings: str
 ) -> tuple[int, str]:
     """Runs the importer; its exit code and what it said. It is killed as soon as it says `kill_at`."""
     environment = {
@@ -194,6 +194,30 @@ async def test_klines_prove_the_candles_and_take_the_place_of_a_day_without_trad
         first, second = read_candles(client[tmp_path.name], "binance", "PEPEUSDT", "1d", 0, END)
     assert (first.status, first.proof, first.close) == ("final", "equal", row["close"])
     assert (second.status, second.open_time, second.volume) == ("venue", begin + DAY_MS, row["volume"])
+
+
+async def test_trades_that_come_after_klines_repair_what_the_klines_stood_in_for(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    row = daily_kline(source, 0)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 0, said
+    assert [(d["status"], d["revision"], d["first_id"]) for d in documents(mongod_uri, tmp_path.name)] == [
+        ("venue", 0, -1)
+    ]
+    file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    (source / file.name).write_bytes(file.read_bytes())
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert code == 0, said
+    before = documents(mongod_uri, tmp_path.name)
+    [day] = [document for document in before if document["timeframe"] == "1d"]
+    assert (day["status"], day["revision"], day["proof"], day["volume"]) == ("repaired", 1, "equal", row["volume"])
+    assert day["first_id"] > 0
+    (tmp_path / "archive" / "imported.json").unlink()
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    assert documents(mongod_uri, tmp_path.name) == before
 
 
 async def test_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(mongod_uri: str, tmp_path: Path) -> None:

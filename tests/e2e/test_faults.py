@@ -3,6 +3,7 @@ end every trade is stored once, every candle equals the exchange's own, and the 
 """
 
 import asyncio
+import json
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -19,6 +20,7 @@ from sources.replay.threaded import ThreadedExchange, exchange_in_thread
 from tests.conftest import FAST
 from tests.fakes.deployment import HubClient, RunningFlow, free_port, hub_client, running_flow
 from tests.fakes.recordings import recording
+from tests.fakes.slow_line import slow_line
 from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles, stored_trades
 
 pytestmark = pytest.mark.e2e
@@ -213,6 +215,38 @@ async def test_a_document_store_that_goes_away(tmp_path: Path) -> None:
                 await playing.heard("store_outage", "takes candles again")
                 await assert_nothing_is_lost(playing, folder, uri)
 
+
+async def test_a_document_store_that_answers_slowly(mongod_uri: str, tmp_path: Path) -> None:
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    async with slow_line(int(mongod_uri.rpartition(":")[2])) as line:
+        uri = f"mongodb://127.0.0.1:{line.port}/?directConnection=true"
+        async with stage(folder, uri, speed=20.0, mongo__buffer=MOST_HELD) as playing:
+            await until(lambda: bool(stored_candles(mongod_uri, folder.name, "BTCUSDT", "1m")))
+            line.delay_s = LATE_S
+            await playing.heard("store_outage", "held back")
+            store = folder / "trades" / "binance"
+            newest = await asyncio.to_thread(playing.witness.newest_id, "BTCUSDT")
+            await until(lambda: (last_stored(store, "BTCUSDT") or 0) > newest)  # the trade store notices nothing
+            await playing.trades_pass(10)  # nor do the clients
+            await asyncio.sleep(SLOW_S)
+            line.delay_s = 0.0
+            await playing.heard("store_outage", "takes candles again")
+            await assert_nothing_is_lost(playing, folder, mongod_uri)
+    outages = playing.client.of_type("Incident")
+    assert [outage["kind"] for outage in outages] == ["store_outage"] * 2
+    begin, end = outages
+    assert begin["begin"] <= end["begin"] < end["end"]
+    held = [json.loads(text)["held"] for text in playing.flow.said().splitlines() if '"held"' in text]
+    assert held
+    assert max(held) <= MOST_HELD
+
+
+MOST_HELD = 1_000
+LATE_S = 6.0
+"""More than a bulk write may take."""
+SLOW_S = 10
+"""Two hundred seconds of the recording: candles close meanwhile."""
 
 AWAY_S = 20
 """Four hundred seconds of the recording: candles close meanwhile."""

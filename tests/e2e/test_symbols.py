@@ -130,3 +130,52 @@ async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri:
             touched = {data["symbol"] for data in client.of_type("Incident") if data["kind"] in ("gap", "repair")}
             assert touched <= set(MORE)
             assert "Traceback" not in flow.said()
+
+
+def symbols_known(client: HubClient) -> set[str]:
+    """The symbols of which the snapshot told something."""
+    messages = [message for part in client.of_type("Snapshot") for message in part["messages"]]
+    return {message["data"]["symbol"] for message in messages if "symbol" in message["data"]}
+
+
+async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(mongod_uri: str, tmp_path: Path) -> None:
+    stays, goes, comes = "AAAUSDT", "BBBUSDT", "CCCUSDT"
+    channels = ("MarketData", "Candle", "Trade", "BookTicker", "Status")
+    market = YoungMarket((stays, goes, comes), start_ms=1_767_225_600_000, trades_per_s=3)
+    with exchange_in_thread(market, speed=2.0, start_now=True) as exchange:
+        settings: dict[str, Any] = {
+            "feed__origin": "synthetic",
+            "feed__symbols": [stays, goes],
+            "feed__timeframes": ["1m", "5m"],
+            "feed__streams": ["aggTrade", "kline", "bookTicker"],
+            "feed__ws_url": exchange.ws_url,
+            "feed__rest_url": exchange.rest_url,
+            "mongo__uri": mongod_uri,
+            "mongo__database": tmp_path.name,
+            "trades__path": str(tmp_path / "trades"),
+        }
+        async with AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo:
+            petitioner = Petitioner(mongo[tmp_path.name])
+            async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+                await client.subscribe(*channels)
+                await until_candles_of(client, (stays, goes))
+                await wish(petitioner, [goes], wanted=False)
+                await client.until(lambda message: message["data"].get("state") == "removed")
+                assert client.of_type("Status")[-1]["symbols"] == [goes]
+                async with hub_client(flow.hub_url) as late:
+                    await late.subscribe(*channels)
+                    assert symbols_known(late) == {stays}
+                await petitioner.wish(Wish("binance", comes, wanted=True, streams=("kline_5m",)))
+                await client.until(lambda message: message["data"].get("symbol") == comes)
+                assert await flow.stop() == 0, flow.said()
+            subscribed = [entry["symbols"] for entry in said(flow, "subscribed to more")]
+            assert subscribed == [[comes]]
+            assert not [data for data in client.of_type("Trade") if data["symbol"] == comes]
+
+            async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
+                await client.subscribe(*channels)
+                await until_candles_of(client, (stays,))
+                heard = {message["data"]["symbol"] for message in client.messages if "symbol" in message["data"]}
+                assert heard | symbols_known(client) <= {stays, comes}
+                assert {data["symbol"] for data in client.of_type("Trade")} == {stays}
+                assert await flow.stop() == 0, flow.said()

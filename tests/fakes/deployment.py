@@ -63,7 +63,7 @@ class RunningFlow:
 async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncIterator[RunningFlow]:
     """Starts the flow; settings as `feed__symbols=[…]`. Yields as soon as its hub listens."""
     port = settings.get("hub__port") or free_port()
-    chosen = {"hub__port": port, "log__format": "json"} | settings
+    chosen = {"hub__port": port, "log__format": "json", "metrics__enabled": False} | settings
     log = folder / "flow.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
@@ -125,6 +125,10 @@ class HubClient:
                 self.messages.append(message)
                 if wanted(message):
                     return message
+
+    async def close(self) -> None:
+        """Hears nothing more."""
+        await self._hub.close()
 
     async def until_live(self, lines: int = 2) -> None:
         """Reads on until so many lines of the venue are live: from then on the flow hears whatever the venue says."""

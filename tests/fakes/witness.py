@@ -29,6 +29,11 @@ class Witness:
         response.raise_for_status()
         return response.json()
 
+    def server_time(self) -> int:
+        """The exchange's time, ms UTC."""
+        now: int = self._get("/api/v3/time")["serverTime"]
+        return now
+
     def newest_id(self, symbol: str) -> int:
         """Id of the newest aggregate."""
         [row] = self._get("/api/v3/aggTrades", symbol=symbol, limit=1)

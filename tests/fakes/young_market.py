@@ -1,4 +1,4 @@
-"""A synthetic market of many symbols without a past: making years of it takes seconds for each of them."""
+"""A synthetic market of many symbols without a past."""
 
 from collections.abc import Sequence
 

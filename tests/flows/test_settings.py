@@ -1,3 +1,4 @@
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,30 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"tools": {"host": "0.0.0.0"}}, "listen on 127.0.0.1"),
         ({"analysis": {"timeframes": {"7m": 1}}}, "'7m' is no timeframe"),
         ({"analysis": {"trend": -1}}, "analysis.trend"),
+        ({"backfill": {"start": "2024-13-01"}}, "backfill.start: Value error, '2024-13-01' is no time: write a day"),
+        ({"backfill": {"end": "soon"}}, "backfill.end: Value error, 'soon' is no time"),
+        ({"backfill": {"start": "2024-10-27T06:00", "end": "2024-10-27"}}, "end is not after start"),
     ],
 )
 def test_a_wrong_setting_is_named(sections: dict[str, Any], says: str) -> None:
     with pytest.raises(SettingsError) as raised:
         load_settings(**sections)
     assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("told", "hour"),
+    [
+        ("2024-10-27", 0),
+        (date(2024, 10, 27), 0),
+        ("2024-10-27T06:00", 6),
+        ("2024-10-27T06:00Z", 6),
+        ("2024-10-27T06:00+02:00", 4),
+        (datetime(2024, 10, 27, 6), 6),  # noqa: DTZ001 - as the file may say it
+    ],
+)
+def test_an_import_begins_with_a_day_or_at_a_time_of_utc(told: Any, hour: int) -> None:
+    assert load_settings(backfill={"start": told}).backfill.start == datetime(2024, 10, 27, hour, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,12 @@ def test_as_long_as_the_venue_has_not_told_what_it_has_all_is_followed() -> None
     assert list(wanted(feed(), [wish("SOLUSD")], {}).wishes) == ["BTCUSDT", "ETHUSDT", "SOLUSD"]
 
 
-@pytest.mark.parametrize("kind", ["trade", "tick"])
+def test_a_wish_may_name_the_klines_of_one_timeframe() -> None:
+    found = wanted(feed(timeframes=("1m", "5m")), [wish("SOLUSDT", "aggTrade", "kline_5m")], TRADING)
+    assert (found.wishes["SOLUSDT"], found.refused) == (("aggTrade", "kline_5m"), {})
+
+
+@pytest.mark.parametrize("kind", ["trade", "tick", "kline_3m", "kline_", "depth_1m"])
 def test_streams_that_cannot_be_had_are_refused(kind: str) -> None:
     found = wanted(feed(), [wish("SOLUSDT", "kline", kind)], TRADING)
     assert found.refused["SOLUSDT"].startswith(f"{kind} cannot be followed here; choose from aggTrade, kline")

@@ -5,11 +5,12 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from flows.clock import Now
-from flows.model import BookTicker, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
+from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Ticker, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.client import FULL_MS, Client
 from sinks.hub import FORMING_MS, Hub
@@ -235,3 +236,79 @@ def test_resuming_gives_what_a_client_that_stayed_saw(played: list[Any], data: s
     play.at(now + 1_000, price(99.0))
     play.give_room(client, back, 10**9)
     assert back.heard == stayed.heard[cut:]
+
+
+REMOVED = FeedStatus("binance", "market", "removed", ("BTCUSDT",), "not wanted any more")
+
+
+def everything_of(symbol: str) -> list[Publishable]:
+    """News of each channel that has a present."""
+    quote = BookTicker(symbol, 1, 1.0, 1.0, 2.0, 1.0)
+    closed, running = (replace(made, symbol=symbol) for made in (candle(0), candle(1, closed=False)))
+    book = BookView("binance", symbol, True, 1, BEGIN, [(1.0, 1.0)], [(2.0, 1.0)])
+    ticker = Ticker(symbol, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)
+    return [price(1.0, symbol), closed, running, quote, book, ticker, replace(stats(), symbol=symbol)]
+
+
+def snapshot(play: Playing) -> list[dict[str, Any]]:
+    """What a client hears of the present that comes now."""
+    line = Line()
+    client = play.join(line)
+    play.hub.on_request(client, json.dumps({"op": "subscribe", "channels": CHANNELS}), play.now)
+    play.hub.leave(client)
+    return [message for part in line.of_type("Snapshot") for message in part["data"]["messages"]]
+
+
+def test_a_symbol_that_is_removed_has_no_present_any_more_and_followers_are_told() -> None:
+    play, line = Playing(), Line()
+    play.join(line)
+    live = FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
+    play.at(0, live, *everything_of("BTCUSDT"), *everything_of("ETHUSDT"))
+    play.at(10)  # the price with the statistics
+    known = snapshot(play)
+    assert {m["type"] for m in known if m["data"].get("symbol") == "BTCUSDT"} == {
+        "MarketData", "ChartUpdate", "Candle", "BookTicker", "OrderBook", "Ticker", "Stats",
+    }  # fmt: skip
+    play.at(20, FeedStatus("binance", "market", "live", ("ETHUSDT",)), REMOVED)
+    left = snapshot(play)
+    assert [m for m in left if m["type"] != "Status"] == [m for m in known if m["data"].get("symbol") == "ETHUSDT"]
+    assert [m["data"]["symbols"] for m in left if m["type"] == "Status"] == [["ETHUSDT"]]
+    told = line.heard[-1]["data"]
+    assert (told["state"], told["symbols"], told["reason"]) == ("removed", ["BTCUSDT"], "not wanted any more")
+
+
+def test_news_that_were_on_their_way_when_their_symbol_was_removed_are_not_told() -> None:
+    play, line = Playing(), Line()
+    play.join(line)
+    play.at(0, price(1.0))
+    play.at(1, price(2.0))  # held back
+    play.at(5, REMOVED)
+    play.at(20, *everything_of("BTCUSDT"), price(3.0, "ETHUSDT"))
+    assert [(m["data"]["symbol"], m["data"]["price"]) for m in line.of_type("MarketData")] == [
+        ("BTCUSDT", 1.0),
+        ("ETHUSDT", 3.0),
+    ]
+    assert line.of_type("Candle") == []
+    assert [m["data"].get("symbol", "") for m in snapshot(play)] == ["ETHUSDT"]
+
+
+def test_a_symbol_that_comes_back_is_told_at_once() -> None:
+    play, line = Playing(), Line()
+    play.join(line)
+    play.at(0, price(1.0), REMOVED)
+    play.at(20, FeedStatus("binance", "market", "live", ("BTCUSDT",)), price(1.0))
+    assert [m["data"]["price"] for m in line.of_type("MarketData")] == [1.0, 1.0]
+    assert [m["type"] for m in snapshot(play)] == ["Status", "MarketData"]
+
+
+def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
+    play = Playing(ring=10)
+    play.join(Line())
+    for number in range(50):
+        symbol = f"S{number}USDT"
+        play.at(10 * number, *everything_of(symbol), FeedStatus("binance", "market", "removed", (symbol,)))
+    hub = play.hub
+    assert snapshot(play) == []
+    assert not hub._newest_price
+    assert not hub._stats
+    assert [pace._free_at for pace in (hub._prices, hub._best, hub._forming)] == [{}, {}, {}]

@@ -1,13 +1,16 @@
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct, structs
 from pymongo import MongoClient
 from pymongo.database import Database
+from pymongo.errors import ServerSelectionTimeoutError
 
 from flows.model import Candle, Incident, Recorded, Trade, TradeBatch
-from sinks.candle_reader import read_candles
-from sinks.intake import Intake
+from flows.operators.improve import LACKING, improved
+from sinks.candle_reader import CandleReader, read_candles
+from sinks.intake import Improvement, Intake
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter
 from tests.fakes.candles import candle
@@ -30,11 +33,13 @@ class Heard:
         self.incidents += batch
 
     def intake(
-        self, *, candles: MongoWriter | None = None, trades: list[TradeWriter] | None = None, patience_s: float = 30.0
-    ) -> Intake:
+        self, *, candles: MongoWriter | None = None, trades: list[TradeWriter] | None = None,
+        improvement: Improvement | None = None, patience_s: float = 30.0,
+    ) -> Intake:  # fmt: skip
         return Intake(
             candles=candles, most_candles=100, trades=trades or [], ledger=self, marker=Mark,
-            on_stored=self.stored.extend, on_failure=self.failures.append, patience_s=patience_s,
+            on_stored=self.stored.extend, on_failure=self.failures.append, improvement=improvement,
+            patience_s=patience_s,
         )  # fmt: skip
 
 
@@ -77,6 +82,42 @@ def test_a_mark_is_told_when_all_before_it_is_stored(
     intake.close()
     assert (heard.stored, heard.failures) == ([Mark(1), Mark(2)], [])
     assert intake.proofs.total() == 2_500
+
+
+def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    whole = [candle(number) for number in range(6)]
+    changed = {1: {"status": "partial", "trades": 3}, 2: {"status": "venue", "first_id": -1, "last_id": -1},
+               3: {"status": "venue", "close": 99.5, "first_id": -1, "last_id": -1}}  # fmt: skip
+    stored = [structs.replace(whole[number], revision=2, **changed.get(number, {})) for number in range(5)]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, LACKING), improved)
+    for _ in range(2):
+        heard = Heard()
+        intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+        intake.write([[*whole, Mark(1)]])
+        intake.close()
+        found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+        better = [structs.replace(whole[number], revision=3, status="repaired") for number in (1, 2)]
+        expected = [stored[0], *better, stored[3], stored[4], whole[5]]
+        assert found == [structs.replace(version, event_time=0) for version in expected]
+
+
+def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
+    heard = Heard()
+    writer = mongo("mongodb://127.0.0.1:9", "absent")
+
+    def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        raise ServerSelectionTimeoutError(f"{symbol}: away from {start_ms} to {end_ms}")
+
+    intake = heard.intake(candles=writer, improvement=Improvement(known, improved), patience_s=0.1)
+    intake.write([[candle(0), Mark(1)]])
+    intake.close()
+    assert (heard.stored, len(heard.failures)) == ([], 1)
 
 
 def test_the_last_marks_are_told_at_the_end() -> None:

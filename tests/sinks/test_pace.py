@@ -57,3 +57,16 @@ def test_values_of_a_key_are_an_interval_apart_and_the_last_one_is_never_lost(st
         assert all(later - earlier >= 10 for earlier, later in itertools.pairwise(times))
         offered = [number for number, other in keys.items() if other == key]
         assert [value for _, value in out][-1:] == offered[-1:]
+
+
+def test_what_is_forgotten_has_no_turn_and_begins_anew() -> None:
+    pace: Pace[str, int] = Pace(10)
+    for key in ("a", "b"):
+        assert pace.offer(key, 1, 0)
+        assert not pace.offer(key, 2, 1)
+    pace.forget("a".__eq__)
+    assert pace.offer("a", 3, 2)
+    assert (pace.held("a"), pace.held("b")) == (None, 2)
+    assert not pace.offer("a", 4, 3)
+    assert pace.take_due(10) == [2]
+    assert pace.take_due(12) == [4]

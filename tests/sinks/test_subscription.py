@@ -62,3 +62,12 @@ def test_what_cannot_be_understood_is_an_error_that_helps(payload: str, says: st
     with pytest.raises(RequestError) as raised:
         parse_request(payload)
     assert says in str(raised.value)
+
+
+def test_what_is_wanted_stays_the_same_when_a_symbol_is_forgotten() -> None:
+    subscription = Subscription((Rule(wanted=True, channels=frozenset(["Trade"]), symbols=frozenset(["BTCUSDT"])),))
+    wanted, other = Topic("Trade", "BTCUSDT"), Topic("Trade", "ETHUSDT")
+    assert (subscription.wants(wanted), subscription.wants(other)) == (True, False)
+    subscription.forget({"BTCUSDT", "ETHUSDT"})
+    assert subscription._known == {}
+    assert (subscription.wants(wanted), subscription.wants(other)) == (True, False)

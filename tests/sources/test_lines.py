@@ -87,6 +87,16 @@ async def test_one_kind_of_stream_goes_and_the_others_stay() -> None:
         ]
 
 
+async def test_the_klines_of_one_timeframe_go_and_those_of_another_stay() -> None:
+    async with running_venue(confirm_everything) as url, lines_to(url, timeframes=("1m", "5m")) as it:
+        await it.follow(BTCUSDT=("aggTrade", "kline"))
+        await it.news(2)
+        await it.follow(BTCUSDT=("aggTrade", "kline_5m"))
+        assert await it.news(1) == [Removed("market", ("BTCUSDT",), ("kline_1m",), is_gone=False)]
+        await it.follow(BTCUSDT=("aggTrade", "kline"))
+        assert await it.news(1) == [Subscribed("market", ("BTCUSDT",), ("btcusdt@kline_1m",))]
+
+
 async def test_what_does_not_fit_gets_a_connection_of_its_own_and_that_is_closed_when_it_is_empty() -> None:
     sessions: list[VenueSession] = []
 

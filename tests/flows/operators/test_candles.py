@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from flows.clock import Now
-from flows.model import AggregateTrade, Candle, Disconnected, Gap, Incident, Kline, Subscribed, Trade, TradeBatch
+from flows.model import AggregateTrade, Candle, Disconnected, Gap, Incident, Kline, Subscribed, Trade, TradeBatch, Whole
 from flows.operators.candles import CandleBuilder
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
@@ -112,6 +113,18 @@ def test_the_exchanges_closed_kline_closes_when_it_ends_with_our_last_trade() ->
     out = machine.on_events([kline(MINUTE, last_id=3)], at(2 * MINUTE))
     assert [summary(candle) for candle in closed(out)] == [("1m", 1, 5.0, 7.0, 5.0, 7.0)]
     assert closed(out)[0].status == "final"
+
+
+def test_a_kline_that_tells_no_ids_closes_nothing_before_its_trades_are_there() -> None:
+    machine = builder("1m")
+    machine.on_events(Whole(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day"), at(0))
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(Whole(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day", is_over=True), at(0))
+    of_the_next_day = structs.replace(kline(MINUTE, last_id=2), first_id=-1, last_id=-1)
+    assert closed(machine.on_events([of_the_next_day], at(MINUTE))) == []
+    machine.on_events(batch(trade(2, MINUTE, 7.0)), at(MINUTE))
+    out = machine.on_events(batch(trade(3, 2 * MINUTE, 8.0)), at(2 * MINUTE))
+    assert [(summary(candle), candle.trades) for candle in closed(out)] == [(("1m", 1, 7.0, 7.0, 7.0, 7.0), 1)]
 
 
 def test_the_end_of_input_closes_nothing() -> None:

@@ -70,8 +70,8 @@ def test_a_line_event_stays_behind_what_came_before_it() -> None:
     [
         (("aggTrade", "kline"), True, True),
         (("trade",), False, True),
-        (("kline", "ticker"), True, True),  # a symbol that had no trades
-        (("kline", "ticker"), False, False),  # its trades go on
+        (("kline_1m", "ticker"), True, True),  # a symbol that had no trades
+        (("kline_1m", "ticker"), False, False),  # its trades go on
         (("depth", "bookTicker"), True, False),
     ],
 )

@@ -56,7 +56,8 @@ def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> Non
     ]
     assert news([Removed("market", BTC, ("kline",), is_gone=False)]) == []
     assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == [
-        FeedStatus("binance", "market", "live", ("ETHUSDT",))
+        FeedStatus("binance", "market", "live", ("ETHUSDT",)),
+        FeedStatus("binance", "market", "removed", BTC, "not wanted any more"),
     ]
 
 
@@ -64,7 +65,9 @@ def test_what_goes_while_a_line_is_down_does_not_make_it_live() -> None:
     news = News("binance", FeedClock(lambda: 0))
     both = ("BTCUSDT", "ETHUSDT")
     news([Subscribed("market", both, ()), Disconnected("market", both, "line cut")])
-    assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == []
+    assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == [
+        FeedStatus("binance", "market", "removed", BTC, "not wanted any more")
+    ]
     assert [item.kind for item in news([Subscribed("market", ("ETHUSDT",), ())]) if isinstance(item, Incident)] == [
         "reconnect"
     ]
@@ -74,3 +77,16 @@ def test_a_symbol_that_joins_another_connection_does_not_end_an_outage() -> None
     news = News("binance", FeedClock(lambda: 0))
     news([Subscribed("market", BTC, ()), Disconnected("market", BTC, "line cut")])
     assert [type(item) for item in news([Subscribed("market", ("ETHUSDT",), ())])] == [FeedStatus]
+
+
+def test_a_symbol_is_told_as_removed_once_no_line_carries_it() -> None:
+    news = News("binance", FeedClock(lambda: 0))
+    both = ("BTCUSDT", "ETHUSDT")
+    news([Subscribed("market", both, ()), Subscribed("public", both, ())])
+    assert news([Removed("public", BTC, ("depth",), is_gone=True)]) == [
+        FeedStatus("binance", "public", "live", ("ETHUSDT",))
+    ]
+    assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == [
+        FeedStatus("binance", "market", "live", ("ETHUSDT",)),
+        FeedStatus("binance", "market", "removed", BTC, "not wanted any more"),
+    ]

@@ -240,6 +240,16 @@ def test_a_restart_goes_on_where_it_was() -> None:
     assert versions(again.on_events(candle(0, trades=43), at(0))) == [(1, "final", "")]
 
 
+def test_what_waits_for_the_history_waits_on_after_a_restart() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(1), NOW)
+    resumed = reconciler(asks=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    [again] = resumed.on_events(candle(2), NOW)
+    assert (type(ask), type(again)) == (HistoryAsk, HistoryAsk)
+    out = resumed.on_answer(again, [], NOW)
+    assert [item.open_time for item in out if isinstance(item, Candle)] == [candle(1).open_time, candle(2).open_time]
+
+
 def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
     machine = asking()
     machine.on_events(candle(8), at(0))
@@ -289,7 +299,7 @@ def test_years_of_klines_without_trades_are_not_kept() -> None:
         first = hour * 60
         machine.on_events([rest(candle(minute)) for minute in range(first, first + 60)], NOW)
         assert len(machine.on_events(over(first, 60, has_trades=False), NOW)) == 61
-    _, tracks = machine.snapshot()
+    _, tracks, _ = machine.snapshot()
     assert len(tracks["1m"][2]) < 60
 
 

@@ -11,7 +11,7 @@ from sources.archive.bridge import ArchiveSource
 from sources.archive.fetch import check, files_in
 from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError
+from sources.archive.rows import ArchiveError, FileVolume
 from sources.archive.spans import Span, spans_of
 
 KEY = "binance:XUSDT"
@@ -58,11 +58,12 @@ def put(folder: Path, name: str, *, torn: bool = False, number: int = 1) -> Arch
 def run(folder: Path, spans: list[Span], notes: Notes, *, stop: threading.Event | None = None) -> list[Any]:
     """What comes out of the source; the journal lies beside the files."""
 
-    def get(file: ArchiveFile) -> Path | None:
+    def get(file: ArchiveFile) -> FileVolume | None:
         path = files_in(folder, (file.symbol,)).get(file)
-        if path:
-            check(path)
-        return path
+        if path is None:
+            return None
+        check(path)
+        return FileVolume(file, path)
 
     journal = Journal(folder / "journal.json", stores="")
     out: list[Any] = []
@@ -119,7 +120,7 @@ def test_a_month_that_is_not_published_comes_by_its_days(tmp_path: Path) -> None
     month = named("XUSDT-aggTrades-2024-02.zip")
     for day in month.days()[:2]:
         put(tmp_path, day.name.replace(".zip", ".csv"), number=int(day.begin))
-    found = {file.begin: path for file, path in files_in(tmp_path, ("XUSDT",)).items()}
+    found = {file.begin: FileVolume(file, path) for file, path in files_in(tmp_path, ("XUSDT",)).items()}
     notes = Notes()
     out: list[Any] = []
     flow = Dataflow("test")

@@ -104,9 +104,15 @@ def test_a_connection_that_nothing_is_left_for_keeps_its_place() -> None:
 
 def test_a_wish_names_its_kinds_of_streams() -> None:
     market, public = feed().plans({"BTCUSDT": ("kline", "depth"), "ETHUSDT": ("ticker",)})
-    assert market.kinds == {"BTCUSDT": ("kline",), "ETHUSDT": ("ticker",)}
+    assert market.kinds == {"BTCUSDT": ("kline_1m", "kline_5m"), "ETHUSDT": ("ticker",)}
     assert market.streams == ("btcusdt@kline_1m", "btcusdt@kline_5m", "ethusdt@ticker")
     assert (public.kinds, public.streams) == ({"BTCUSDT": ("depth",)}, ("btcusdt@depth@100ms",))
+
+
+def test_a_wish_may_be_for_the_klines_of_one_timeframe() -> None:
+    [market] = feed().plans({"BTCUSDT": ("kline_5m",), "ETHUSDT": ("kline_5m", "kline"), "SOLUSDT": ("kline_7m",)})
+    assert market.kinds == {"BTCUSDT": ("kline_5m",), "ETHUSDT": ("kline_5m", "kline_1m")}
+    assert market.streams == ("btcusdt@kline_5m", "ethusdt@kline_5m", "ethusdt@kline_1m")
 
 
 def test_the_channels_of_quiet_symbols_may_be_silent() -> None:

@@ -1,0 +1,99 @@
+"""The importer against an exchange's REST side, into real stores."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from polars.testing import assert_frame_equal
+
+from sources.replay.tapes import load_tapes
+from sources.replay.threaded import exchange_in_thread
+from tests.e2e.test_backfill import documents, imported
+from tests.fakes.recordings import recording
+from tests.fakes.twins import SYMBOLS, trades_of
+from tests.fakes.witness import Witness, disagreements, stored_candles
+
+pytestmark = pytest.mark.e2e
+
+MINUTE_MS = 60_000
+
+
+@contextmanager
+def played() -> Iterator[tuple[Witness, dict[str, Any]]]:
+    """An exchange with eleven minutes of trades, and months of klines before them; and the settings that import it."""
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with (
+        exchange_in_thread(market, start_now=True) as exchange,
+        contextlib.closing(Witness(exchange.rest_url)) as witness,
+    ):
+        exchange.wait_finished(60)
+        yield (
+            witness,
+            {
+                "feed__origin": "replay",
+                "feed__symbols": '["BTCUSDT", "ETHUSDT"]',
+                "feed__timeframes": '["1m", "5m", "1h"]',
+                "feed__rest_url": exchange.rest_url,
+                "backfill__start": "2024-08-08T22:00",
+            },
+        )
+
+
+async def test_what_the_exchange_tells_equals_its_candles_and_again_changes_nothing(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    with played() as (witness, settings):
+        code, said = await imported(tmp_path, "rest", mongod_uri, **settings)
+        assert code == 0, said
+        begin = 1_723_154_400_000
+        until = witness.server_time() // MINUTE_MS * MINUTE_MS
+        for symbol in SYMBOLS:
+            for timeframe in ("1m", "5m", "1h"):
+                candles = stored_candles(mongod_uri, tmp_path.name, symbol, timeframe)
+                klines = [k for k in witness.klines(symbol, timeframe, begin) if k.event_time < until - MINUTE_MS]
+                assert disagreements(candles, klines) == []
+                assert [c.open_time for c in candles][: len(klines)] == [k.open_time for k in klines]
+            rows = trades_of(tmp_path)[symbol].select("id", "time", "price", "quantity", "buyer_is_maker").rows()
+            told = witness.aggregates(symbol, 0)
+            assert rows == told[: len(rows)]
+            assert all(row[1] >= until - MINUTE_MS for row in told[len(rows) :])
+        unproven = [d for d in documents(mongod_uri, tmp_path.name) if d["status"] != "venue" and d["proof"] != "equal"]
+        assert unproven == []
+        before = documents(mongod_uri, tmp_path.name), trades_of(tmp_path)
+        for _ in range(2):
+            code, said = await imported(tmp_path, "rest", mongod_uri, **settings)
+            assert code == 0, said
+            assert documents(mongod_uri, tmp_path.name) == before[0]
+            for symbol in SYMBOLS:
+                assert_frame_equal(trades_of(tmp_path)[symbol], before[1][symbol])
+            (tmp_path / "archive" / "imported.json").unlink()
+
+
+async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str, tmp_path: Path) -> None:
+    whole, broken = tmp_path / "whole_rest", tmp_path / "broken_rest"
+    whole.mkdir()
+    broken.mkdir()
+    with played() as (_, settings):
+        code, said = await imported(whole, "rest", mongod_uri, **settings)
+        assert code == 0, said
+        for kill_at in ("BTCUSDT-aggTrades-2024-08-08", "ETHUSDT-aggTrades-2024-08-09"):
+            code, said = await imported(broken, "rest", mongod_uri, kill_at=kill_at, **settings)
+            assert code == -signal.SIGKILL, said
+        code, said = await imported(broken, "rest", mongod_uri, **settings)
+        assert code == 0, said
+    assert documents(mongod_uri, "broken_rest") == documents(mongod_uri, "whole_rest")
+    for symbol in SYMBOLS:
+        assert_frame_equal(trades_of(broken)[symbol], trades_of(whole)[symbol])
+
+
+async def test_a_time_that_is_none_and_an_exchange_that_is_away_are_named(mongod_uri: str, tmp_path: Path) -> None:
+    code, said = await imported(tmp_path, "rest", mongod_uri, backfill__start="yesterday")
+    assert code == 1
+    assert "backfill.start: Value error, 'yesterday' is no time: write a day or an ISO time" in said
+    away = {"feed__origin": "replay", "feed__rest_url": "http://127.0.0.1:9", "rest__tries": "1"}
+    code, said = await imported(tmp_path, "rest", mongod_uri, backfill__start="2024-08-08", **away)
+    assert (code, "Traceback" in said, "http://127.0.0.1:9" in said) == (1, False, True)

@@ -1,0 +1,222 @@
+"""Two flows on one exchange: one is left alone, the other is killed again and again. What both have stored when the
+market stands still must be the same.
+
+The market ends when the kills are done, and not before: so it is always long enough, however slow the machine is.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from pymongo import MongoClient
+
+from flows.operators.verdict import is_same
+from flows.recovery import prepare
+from sinks.trade_reader import TradeReader
+from sources.replay.market import Market
+from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_flow
+from tests.fakes.witness import Witness, last_stored
+
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+LONGEST_LIFE_S = 2.0
+FIRST_LIFE_S = 2.0
+"""Time in which the flow's state is kept for the first time: without any, it would begin like one that never was."""
+MID_MINUTE_S = range(10, 30)
+"""Where the market is stopped: what closed has its proof by then, and nothing is about to close."""
+PATIENCE_S = 300
+"""Longest wait for the stores to be complete: a bound for broken runs, not a measure."""
+TIMES_OF_WRITING = ("_id", "created_at", "updated_at", "expires_at")
+
+Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
+
+
+def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
+    """A flow of trades and klines whose stores are named by its folder."""
+    return {
+        "feed__origin": "replay",
+        "feed__symbols": list(SYMBOLS),
+        "feed__streams": ["aggTrade", "kline"],
+        "feed__ws_url": exchange.ws_url,
+        "feed__rest_url": exchange.rest_url,
+        "feed__backoff_min_s": 0.1,
+        "feed__proof_grace_ms": 500,
+        "feed__request_pause_ms": 0,
+        "mongo__uri": mongod_uri,
+        "mongo__database": folder.name,
+        "trades__path": str(folder / "trades"),
+    }
+
+
+def recovering(folder: Path) -> tuple[str, ...]:
+    """Flags of the engine that keep the state in `folder`."""
+    return ("-r", str(folder / "recovery"), "-s", "1", "-b", "0")
+
+
+def candles_of(mongod_uri: str, database: str) -> list[dict[str, Any]]:
+    """Every document, without the times of writing, in the order of its key."""
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        documents = list(client[database]["market_data"].find({}, dict.fromkeys(TIMES_OF_WRITING, 0)))
+    return sorted(documents, key=lambda d: (d["symbol"], d["timeframe"], d["open_time"]))
+
+
+def trades_of(folder: Path) -> dict[str, pl.DataFrame]:
+    """All stored trades by symbol."""
+    with TradeReader(folder / "trades" / "binance") as reader:
+        return {symbol: reader.trades(symbol, 0, 2 << 42) for symbol in reader.symbols()}
+
+
+def is_proven(mongod_uri: str, database: str) -> bool:
+    """Whether every closed candle has its proof."""
+    closed = [document for document in candles_of(mongod_uri, database) if document["is_closed"]]
+    return all(document["proof"] or document["status"] == "venue" for document in closed)
+
+
+async def begun(exchange: ThreadedExchange, *clients: HubClient) -> None:
+    """Lets the market begin when all are live, and waits until the first trades are seen: before them nobody knows of a
+    gap.
+    """
+    for client in clients:
+        await client.subscribe("Status", "Trade")
+        await client.until_live(1)
+    exchange.resume()
+    for client in clients:
+        await traded(client)
+
+
+async def traded(client: HubClient) -> None:
+    """Waits for a trade of each symbol."""
+    for symbol in SYMBOLS:
+        await client.until(lambda m, symbol=symbol: m["type"] == "Trade" and m["data"]["symbol"] == symbol)
+
+
+async def compared(
+    folder: Path,
+    mongod_uri: str,
+    market: Market,
+    *,
+    speed: float,
+    kills: int,
+    seed: int = 7,
+    on_kill: Callable[[int], None] = lambda _: None,
+) -> tuple[Stored, Stored]:
+    """What both have stored: the one that was left alone, and the one that was killed so many times.
+
+    Half of its lives last until it has traded again and a random while longer, the others are as short as chance wants
+    them, from the moment on at which it is up.
+    """
+    calm, killed = folder / "calm", folder / "killed"
+    for path in (calm, killed):
+        path.mkdir(parents=True)
+        prepare(path / "recovery")
+    chance = random.Random(seed)
+    with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange:
+
+        @asynccontextmanager
+        async def following(path: Path) -> AsyncIterator[tuple[RunningFlow, HubClient]]:
+            chosen = settings_for(path, exchange, mongod_uri) | {"mongo__database": f"{folder.name}_{path.name}"}
+            async with running_flow(path, *recovering(path), **chosen) as flow, hub_client(flow.hub_url) as client:
+                yield flow, client
+
+        async with following(calm) as (calm_flow, calm_client):
+            async with following(killed) as (flow, client):
+                await begun(exchange, calm_client, client)
+                await calm_client.close()
+                await _until(lambda: all(last_stored(_store(killed), symbol) for symbol in SYMBOLS))
+                await asyncio.sleep(FIRST_LIFE_S)
+                await _live(flow, chance, 1, on_kill)
+            for number in range(2, kills + 1):
+                async with following(killed) as (flow, client):
+                    if number % 2:
+                        await client.subscribe("Trade")
+                        await traded(client)
+                    await _live(flow, chance, number, on_kill)
+            async with following(killed) as (flow, client):
+                await client.subscribe("Trade")
+                await traded(client)  # what is missing shows by the first trade behind it
+                await client.until(lambda m: m["type"] == "Trade" and _second_of(m) in MID_MINUTE_S)
+                await asyncio.to_thread(exchange.pause)
+                await _until_complete(exchange, mongod_uri, folder, calm, killed)
+                codes = await asyncio.gather(flow.stop(), calm_flow.stop())
+                assert list(codes) == [0, 0], flow.said() + calm_flow.said()
+    calm_stored, killed_stored = (
+        (candles_of(mongod_uri, f"{folder.name}_{path.name}"), trades_of(path)) for path in (calm, killed)
+    )
+    return calm_stored, killed_stored
+
+
+def _second_of(message: dict[str, Any]) -> int:
+    """The second of the minute of the newest trade."""
+    return int(message["data"]["trades"][-1]["timestamp"][17:19])
+
+
+async def _live(flow: RunningFlow, chance: random.Random, number: int, on_kill: Callable[[int], None]) -> None:
+    """The rest of a life, and its end."""
+    await asyncio.sleep(chance.uniform(0.0, LONGEST_LIFE_S))
+    await flow.kill()
+    on_kill(number)
+
+
+async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: Path, *paths: Path) -> None:
+    """Waits until both have the last trades, and a proof for every closed candle."""
+    with contextlib.closing(Witness(exchange.rest_url)) as witness:
+        newest = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
+
+    def is_complete(path: Path) -> bool:
+        # REST knows one message more than the streams when the market is stopped in between
+        stored = {symbol: last_stored(_store(path), symbol) or 0 for symbol in SYMBOLS}
+        return all(stored[symbol] >= newest[symbol] - 1 for symbol in SYMBOLS) and is_proven(
+            mongod_uri, f"{folder.name}_{path.name}"
+        )
+
+    for path in paths:
+        await _until(partial(is_complete, path))
+
+
+def _store(path: Path) -> Path:
+    return path / "trades" / "binance"
+
+
+async def _until(is_so: Callable[[], bool]) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        while not await asyncio.to_thread(is_so):
+            await asyncio.sleep(0.2)
+
+
+def differences(expected: Stored, found: Stored) -> list[tuple[Any, ...]]:
+    """What differs: candle by candle and field by field, and symbol by symbol of the trades; both values."""
+    return [*_candles_that_differ(expected[0], found[0]), *_trades_that_differ(expected[1], found[1])]
+
+
+def _candles_that_differ(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+    keys = ("symbol", "timeframe", "open_time")
+    ours = {tuple(document[key] for key in keys): document for document in found}
+    theirs = {tuple(document[key] for key in keys): document for document in expected}
+    yield from ((key, "missing") for key in theirs.keys() - ours.keys())
+    yield from ((key, "superfluous") for key in ours.keys() - theirs.keys())
+    for key in theirs.keys() & ours.keys():
+        for field, value in theirs[key].items():
+            if not _same(ours[key].get(field), value):
+                yield key, field, value, ours[key].get(field)
+
+
+def _same(ours: Any, theirs: Any) -> bool:
+    """Equal; quote volumes of a day have more digits than float64, so their last place depends on where the start
+    fell.
+    """
+    return is_same(ours, theirs) if isinstance(theirs, float) and isinstance(ours, float) else bool(ours == theirs)
+
+
+def _trades_that_differ(expected: dict[str, pl.DataFrame], found: dict[str, pl.DataFrame]) -> Iterator[tuple[Any, ...]]:
+    for symbol, theirs in expected.items():
+        ours = found.get(symbol, theirs.clear())
+        for one, other, word in ((theirs, ours, "missing"), (ours, theirs, "superfluous")):
+            yield from ((symbol, row, word) for row in one.join(other, on=one.columns, how="anti").rows())
+        if ours.height != theirs.height:
+            yield symbol, "trades", theirs.height, ours.height
