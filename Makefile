@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test check bench lock picture dashboard clean help
+.PHONY: run demo test check bench soak lock picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -47,12 +47,18 @@ check: $(READY)  ## style, types, layers
 bench: $(READY)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
+soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
+	$(RUN) -m tests.benchmarks soak --minutes $(or $(MINUTES),10)
+
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
 
 picture: $(READY)  ## brings the picture of the flow and the table of settings in the README up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
+
+pictures: $(READY)  ## draws the pictures of docs/benchmarks.md anew, which takes two minutes and py-spy
+	$(RUN) -m tests.benchmarks.pictures
 
 clean:     ## forgets the environment; data/ stays
 	rm -rf $(VENV)

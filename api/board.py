@@ -12,6 +12,8 @@ from flows.clock import FeedClock
 INCIDENTS_KEPT: Final = 200
 EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
 """Channels of which the latest message is not the state."""
+TIMELESS: Final = ("Status", "Incident")
+"""Channels whose stamps do not tell the feed's time: before the first news of the market they are of the wall clock."""
 
 
 class Board:
@@ -31,8 +33,9 @@ class Board:
 
     def take(self, news: News) -> None:
         """Takes a message."""
-        self.clock.observe(news.stamp_ms)
         channel = news.channel
+        if channel not in TIMELESS:
+            self.clock.observe(news.stamp_ms)
         self.counts[channel] += 1
         self.last_heard[channel] = max(news.stamp_ms, self.last_heard.get(channel, 0))
         if channel == "Status":

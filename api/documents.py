@@ -15,6 +15,7 @@ from api.errors import Problem
 from api.health import Watch
 from flows.model import Candle, Incident
 from flows.settings import Mongo
+from sinks.analyses import AnalysisStore
 from sinks.documents import INCIDENTS, MARKET_DATA, candle_of, incident_of
 from sinks.requests import Petitioner
 
@@ -44,6 +45,8 @@ class Documents:
         self._indexed = False
         self.petitioner = Petitioner(self._database)
         """What is asked of the flow; to be used within `guarded`."""
+        self.analyses = AnalysisStore(self._database)
+        """What was read of the market; to be used within `guarded`."""
         self.watch = Watch("mongodb")
 
     async def follow(self) -> None:
@@ -53,12 +56,13 @@ class Documents:
             await asyncio.sleep(CHECK_S)
 
     async def check(self) -> None:
-        """Looks whether the server is there, and makes the indexes of the requests when it comes."""
+        """Looks whether the server is there, and makes the indexes of what the API writes when it comes."""
         try:
             with pymongo.timeout(ANSWER_S):
                 await self._database.command("ping")
                 if not self._indexed:
                     await self.petitioner.ensure_indexes()
+                    await self.analyses.ensure_indexes()
                     self._indexed = True
         except PyMongoError as error:
             self._on_failure(error)

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from api.board import Board
+from api.board import TIMELESS, Board
 from api.heard import Heard, News, decode, decode_body, decode_snapshot, ms_of
 
 
@@ -103,7 +103,8 @@ class Follower:
         if not self._placed:
             return
         part = decode_snapshot(heard.data)
-        self.board.clock.observe(ms_of(heard.timestamp))
+        if any(message.type not in TIMELESS for message in part.messages):
+            self.board.clock.observe(ms_of(heard.timestamp))
         for message in part.messages:
             if message.seq > self.seq:
                 yield from self._take(message)

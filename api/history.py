@@ -33,13 +33,16 @@ class History:
         self._cache = cache
         self._local_ms = local_ms
 
-    async def newest(self, key: SeriesKey, count: int, before_ms: int | None = None) -> list[Candle]:
-        """The newest `count` candles that open before a time, the forming one included, oldest first. `Problem` when
-        only the store could tell, and it does not answer.
+    async def newest(
+        self, key: SeriesKey, count: int, before_ms: int | None = None, *, from_memory: bool = False
+    ) -> list[Candle]:
+        """The newest `count` candles that open before a time, the forming one included, oldest first. `from_memory`
+        takes them from there even when it was filled long ago, if it lacks nothing: only what an importer changes
+        meanwhile may be missing. `Problem` when only the store could tell, and it does not answer.
         """
         now_ms = self._local_ms()
-        known = self._cache.last(key, count, before_ms, now_ms)
-        if known is not None:
+        known = self._cache.last(key, count, before_ms, now_ms, however_old=from_memory)
+        if known is not None and (len(known) == count or not from_memory):
             return known
         try:
             return await self._from_store(key, count, before_ms, now_ms)

@@ -6,38 +6,73 @@ no store of its own: it asks the REST interface. Needs the extra `tools`.
 
 import argparse
 import asyncio
+import inspect
 import sys
 from collections.abc import Awaitable, Callable
 from functools import wraps
-from typing import Final, ParamSpec, TypeVar
+from typing import Any, Final, ParamSpec
+
+import msgspec
+from pydantic import ValidationError
 
 from api.rest_client import Failure, RestClient
-from api.tools import Tools
+from api.tools import Reply, Tools
 from flows.settings import Settings, SettingsError, load_settings
 
 try:
     from mcp.server.mcpserver import MCPServer
     from mcp.server.mcpserver.exceptions import ToolError
-    from mcp.types import ToolAnnotations
+    from mcp.types import CallToolResult, TextContent, ToolAnnotations
 except ModuleNotFoundError:
     sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow[tools]'")
 
-INSTRUCTIONS: Final = (
-    "Market data of crypto exchanges, as one deployment of marketflow has it. Every answer has data, freshness and "
-    "completeness: do not take stale data for current, and mind freshness.origin, which tells live from replayed data. "
-    "An error says what is missing and, where it helps, how long to wait. Nothing can be changed or traded."
-)
+INSTRUCTIONS: Final = """\
+Market data of crypto exchanges, as one deployment of marketflow has it. Begin with get_overview: it lists the symbols.
+Nothing can be changed or traded.
+
+Units: prices, and what is made of them, are in the quote currency (USDT of BTCUSDT), volumes and quantities in the base
+currency (BTC); `percent` 3.5 means 3.5 %; timestamps are UTC, a candle's is the begin of its period.
+
+Every answer has `data`, `freshness` and `completeness`. freshness.age_ms is how long ago the newest of the data was
+true, in milliseconds of the feed's time; null means that nobody knows. Do not take data with freshness.stale true for
+current. freshness.origin tells `live` data from `testnet`, `replay` and `synthetic`, which are not the market of today.
+freshness.missing says in words what of the deployment is down. completeness says what the data is known to lack.
+
+An error begins with a code: `collecting` means that the data is on its way, and says after how many seconds to ask
+again; `bad_request` and `unknown_symbol` say what to write instead; with `no_data` asking again does not help."""
 Arguments = ParamSpec("Arguments")
-Result = TypeVar("Result")
+
+
+class ToolServer(MCPServer):
+    """Refuses calls with texts that begin with a code, as the interface has them, and say what to do."""
+
+    async def call_tool(self, name: str, arguments: dict[str, Any], context: Any = None) -> Any:
+        """Calls a tool by name; `ToolError` when it is refused."""
+        try:
+            return await super().call_tool(name, arguments, context)
+        except ToolError as error:
+            cause = error.__cause__
+            if isinstance(cause, ValidationError):
+                raise ToolError(f"bad_request: {'; '.join(map(_fault, cause.errors()))}") from cause
+            if isinstance(cause, ToolError):
+                raise ToolError(str(cause)) from cause.__cause__
+            raise
+
+
+def _fault(found: Any) -> str:
+    where, what = ".".join(map(str, found["loc"])), found["msg"]
+    return f"{where}: {what}" + ("" if found["type"] == "missing" else f", not {found['input']!r}")
 
 
 def build_server(tools: Tools) -> MCPServer:
     """The server with every tool, each marked as reading only."""
-    server = MCPServer("marketflow", instructions=INSTRUCTIONS, log_level="WARNING")
+    server = ToolServer("marketflow", instructions=INSTRUCTIONS, log_level="WARNING")
     for tool in (
+        tools.get_overview,
         tools.get_current_price,
         tools.get_candles,
         tools.get_technical_indicators,
+        tools.get_analysis,
         tools.get_volume_profile,
         tools.get_liquidity_vacuums,
         tools.get_order_book,
@@ -45,19 +80,22 @@ def build_server(tools: Tools) -> MCPServer:
         tools.current_position,
     ):
         annotations = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
-        server.tool(annotations=annotations)(_readable(tool))
+        server.tool(description=inspect.getdoc(tool), annotations=annotations)(_readable(tool))
     return server
 
 
-def _readable(tool: Callable[Arguments, Awaitable[Result]]) -> Callable[Arguments, Awaitable[Result]]:
-    """The tool with failures as the protocol has them, so that the agent reads the reason."""
+def _readable(tool: Callable[Arguments, Awaitable[Reply]]) -> Callable[Arguments, Awaitable[Reply]]:
+    """The tool with answers in short text beside the structure, and with failures as the protocol has them."""
 
     @wraps(tool)
-    async def ask(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+    async def ask(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         try:
-            return await tool(*args, **kwargs)
+            reply = await tool(*args, **kwargs)
         except Failure as failure:
             raise ToolError(str(failure)) from failure
+        # Without line breaks and indentation a profile takes half as many tokens.
+        text = TextContent(type="text", text=msgspec.json.encode(reply).decode())
+        return CallToolResult(content=[text], structured_content=reply)
 
     return ask
 

@@ -19,6 +19,7 @@ class Failure(Exception):  # noqa: N818 - it is an answer
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
         self.code = code
+        self.message = message
 
 
 class Answer(NamedTuple):

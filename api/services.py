@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Final
 
 from msgspec import Struct
 
+from api.analysis_record import AnalysisRecord
+from api.analyst import Analyst
 from api.candle_cache import SeriesKey
 from api.catalogue import Catalogue
 from api.documents import Documents
@@ -17,6 +19,8 @@ from api.trade_archive import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
+HEED_S: Final = 1.0
+"""How long a task may take to heed a cancellation."""
 
 
 class Services(Struct, frozen=True):
@@ -28,6 +32,7 @@ class Services(Struct, frozen=True):
     trades: TradeArchive
     catalogue: Catalogue
     history: History
+    analyst: Analyst
     meters: Meters
 
 
@@ -41,16 +46,19 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
     catalogue = Catalogue(settings.feed, live, documents)
     history = History(documents, live.candles)
+    analyst = Analyst(settings, history, live)
+    record = AnalysisRecord(analyst, live, documents, retention_days=settings.analysis.retention_days)
     meters = Meters(live)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(documents.close)
         stack.push_async_callback(trades.close)
         await stack.enter_async_context(live)
         await asyncio.gather(documents.check(), trades.check())
-        for work in (documents.follow(), _follow(trades), history.warm(_series(settings))):
+        works = [documents.follow(), _follow(trades), history.warm(_series(settings))]
+        for work in [*works, record.follow()] if settings.analysis.store else works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
-        yield Services(settings, live, documents, trades, catalogue, history, meters)
+        yield Services(settings, live, documents, trades, catalogue, history, analyst, meters)
 
 
 def _reachable(host: str) -> str:
@@ -71,6 +79,9 @@ async def _follow(trades: TradeArchive) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
+    # Until it is heeded: the driver of MongoDB may take a cancellation for a broken connection, and try once more.
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=HEED_S)
+    if not task.cancelled():
+        task.result()

@@ -4,19 +4,19 @@ Indicators are computed with as many candles before the answer's first as they r
 on how many were asked for. Where the store has fewer, `settled` is false.
 """
 
-from typing import Annotated, Final
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
-from api.analytics.analysis import NEEDED, Analysis, Signal, Weights, analyse
+from api.analytics.analysis import Analysis, Signal
 from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
 from api.candle_cache import SeriesKey
 from api.errors import Problem
-from api.freshness import age_ms
-from api.route import AnyRoute, Route, Symbol, Symbols, Timeframe, Venue, check_timeframe
+from api.route import AnyRoute, Route, Symbol, Symbols, Time, Timeframe, Venue, check_timeframe
 from api.services import Services
-from flows.model import Candle, timeframe_ms
+from flows.model import Candle
 from sinks.bodies import iso_utc
 
 READ_MOST: Final = 5_000
@@ -73,6 +73,29 @@ class AnalysisAnswer(Struct, frozen=True):
     analysis: Analysis
 
 
+class PastParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest `limit` analyses whose minute begins in `[start, end)`, ms UTC of the feed."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    start: Time = 0
+    end: Time | None = None
+    limit: Annotated[int, Meta(ge=1, le=1_440)] = 60
+
+
+class PastAnalysis(Struct, frozen=True):
+    """What the analysis said at a moment, without its reasons; `price` is what the newest candle closed at then."""
+
+    timestamp: str
+    price: float
+    signal: Signal
+    score: float | None
+    confidence: float
+    agreement: float
+    data: float
+    calm: float
+
+
 class OverviewParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Some instruments, or all that are followed."""
 
@@ -100,9 +123,7 @@ class Signals:
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        settings = services.settings.analysis
-        self._weights = Weights(settings.timeframes, settings.trend, settings.momentum, settings.volume)
-        self._limit_ms = int(services.settings.api.indicator_age_s * 1_000)
+        self._analyst = services.analyst
 
     async def indicators(self, params: IndicatorParams) -> IndicatorAnswer:
         """Technical indicators of a symbol's candles."""
@@ -117,7 +138,7 @@ class Signals:
                 "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
             )
         bars, shown = Bars.of(candles), candles[-params.limit :]
-        age, stale = self._age(venue, shown[-1])
+        age, stale = self._analyst.age(venue, shown[-1])
         return IndicatorAnswer(
             venue,
             symbol,
@@ -134,10 +155,20 @@ class Signals:
     async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
         """The signals of all timeframes, together and with every reason."""
         venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
-        analysis, newest = await self._analyse(venue, symbol)
-        if newest is None:
+        reading = await self._analyst.read(venue, symbol)
+        if reading.newest is None:
             raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
-        return AnalysisAnswer(venue, symbol, *self._age(venue, newest), analysis)
+        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.analysis)
+
+    async def past(self, params: PastParams) -> list[PastAnalysis]:
+        """The analyses that were stored once a minute, oldest first."""
+        services = self._services
+        venue, symbol = await services.catalogue.instrument(params.symbol, params.venue)
+        async with services.documents.guarded():
+            documents = await services.documents.analyses.newest(
+                venue, symbol, count=params.limit, start_ms=params.start, before_ms=params.end
+            )
+        return [_past(document) for document in documents]
 
     async def overview(self, params: OverviewParams) -> list[Summary]:
         """Price and signal of every symbol, in their alphabetical order."""
@@ -147,37 +178,21 @@ class Signals:
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 
     async def _summary(self, venue: str, symbol: str) -> Summary:
-        analysis, newest = await self._analyse(venue, symbol)
+        reading = await self._analyst.read(venue, symbol)
         found = self._services.live.latest("MarketData", symbol, venue)
         market = found[0].body if found else None
-        age, stale = self._age(venue, newest) if newest else (None, True)
         return Summary(
             venue,
             symbol,
             price=market.price if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
-            signal=analysis.signal,
-            score=analysis.score,
-            confidence=analysis.confidence,
-            age_ms=age,
-            stale=stale,
+            signal=reading.analysis.signal,
+            score=reading.analysis.score,
+            confidence=reading.analysis.confidence,
+            age_ms=reading.age_ms,
+            stale=reading.stale,
         )
-
-    async def _analyse(self, venue: str, symbol: str) -> tuple[Analysis, Candle | None]:
-        """The analysis, and the newest candle of the shortest timeframe."""
-        history = self._services.history
-        series = {
-            timeframe: await history.newest(SeriesKey(venue, symbol, timeframe), NEEDED)
-            for timeframe, weight in self._weights.timeframes.items()
-            if weight
-        }
-        newest = [candles[-1] for candles in series.values() if candles]
-        return analyse(series, self._weights), min(newest, key=lambda one: timeframe_ms(one.timeframe), default=None)
-
-    def _age(self, venue: str, candle: Candle) -> tuple[int | None, bool]:
-        age = age_ms(self._services.live.boards(venue), candle.close_time)
-        return age, age is None or age > self._limit_ms
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -195,6 +210,14 @@ def routes(services: Services) -> list[AnyRoute]:
         Route("GET", "/api/analysis/{symbol}", signals.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
         Route(
             "GET",
+            "/api/analysis/{symbol}/history",
+            signals.past,
+            list[PastAnalysis],
+            PastParams,
+            errors=("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable"),
+        ),
+        Route(
+            "GET",
             "/api/overview",
             signals.overview,
             list[Summary],
@@ -209,6 +232,11 @@ def _parsed(names: tuple[str, ...]) -> list[Wanted]:
         return [parse_wanted(name) for name in dict.fromkeys(names)]
     except ValueError as error:
         raise Problem("bad_request", str(error)) from error
+
+
+def _past(document: Mapping[str, Any]) -> PastAnalysis:
+    stamp = iso_utc(int(document["time"]))
+    return PastAnalysis(stamp, *(document[name] for name in PastAnalysis.__struct_fields__[1:]))
 
 
 def _statuses(candles: list[Candle]) -> dict[str, int]:

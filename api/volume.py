@@ -33,8 +33,9 @@ Share = Annotated[float, Meta(ge=0.01, le=1)]
 
 
 class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; `step` rows at a time make the value
-    area. With fewer than `min_trades` the answer is the error `collecting`, which says how long to wait.
+    """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; the value area grows by `step` rows
+    at a time, 2 as on TradingView. With fewer than `min_trades` the answer is the error `collecting`, which says how
+    long to wait.
     """
 
     symbol: Symbol
@@ -43,7 +44,7 @@ class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
     bins: Annotated[int, Meta(ge=1, le=1_000)] = 100
     tick: Annotated[float, Meta(gt=0, le=1e9)] | None = None
     value_area: Share = 0.7
-    step: Step = 1
+    step: Step = 2
     min_trades: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
 
 

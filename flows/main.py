@@ -24,6 +24,7 @@ from flows.attendant import RequestDesk
 from flows.desk import open_database, open_desk
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
+from flows.metrics import FlowMeters, Parts, serve
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
 from flows.wishes import WishDesk
@@ -32,7 +33,7 @@ from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.requests import Attendant
-from sinks.trades import open_trade_writer, part_of
+from sinks.trades import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -54,26 +55,35 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     instruments, where it has told them.
     """
     feed, venue = settings.feed, settings.feed.venue
-    ledger = IncidentWriter()
+    ledger, rejects = IncidentWriter(), RejectWriter()
+    meters = FlowMeters()
 
     def report(incident: Incident) -> None:
         """What happened to a store is told everywhere but in the flow."""
         ledger.write([incident])
 
-    broadcast: Shared[Any] | None = Shared(_open_broadcast(settings)) if settings.hub.enabled else None
+    hub = _open_broadcast(settings, meters) if settings.hub.enabled else None
+    broadcast: Shared[Any] | None = Shared(hub) if hub else None
     documents = _open_mongo(settings, report) if settings.mongo.enabled else None
     mongo: Shared[Any] | None = Shared(documents) if documents else None
     for keeper in (mongo, broadcast):
         if keeper:
             ledger.keep_in(keeper.open())
-    incidents = Shared(ledger)
+    incidents, refused = Shared(ledger), Shared(rejects)
+    partitions: list[TradeWriter] = []
 
-    def open_partition(part: str) -> Any:
-        return open_trade_writer(
-            settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
+    def open_partition(part: str) -> TradeWriter:
+        partitions.append(
+            open_trade_writer(
+                settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
+            )
         )
+        return partitions[-1]
 
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
+    meters.follow(Parts(ledger, rejects, source, hub, documents, partitions))
+    if settings.metrics.enabled:
+        serve(meters, settings.metrics)
     requests = _open_requests(settings, source, report, statuses) if settings.mongo.enabled else None
 
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
@@ -93,16 +103,18 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
             broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast.open()), lambda _: 0)
             if broadcast
             else None,
-            rejects=WriterSink(RejectWriter),
+            rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
             refreshed=WriterSink(lambda: requests) if requests else None,
         ),
     )
 
 
-def _open_broadcast(settings: Settings) -> Broadcast:
+def _open_broadcast(settings: Settings, meters: FlowMeters) -> Broadcast:
     """Opens the port now: a port that is taken is an error at start, not at the first message."""
-    broadcast = Broadcast(settings.hub, venue=settings.feed.venue, origin=settings.feed.origin)
+    broadcast = Broadcast(
+        settings.hub, venue=settings.feed.venue, origin=settings.feed.origin, on_delay=meters.latency.observe
+    )
     try:
         broadcast.start()
     except OSError as error:

@@ -291,6 +291,17 @@ class Hub(Section):
         return self
 
 
+class Metrics(Section):
+    """What the flow counts, for Prometheus."""
+
+    enabled: bool = True
+    """Serve `/metrics` at all. The API has its own."""
+    host: str = "127.0.0.1"
+    """Address to listen on. What is served holds no secrets, and needs no token."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    """Port to listen on; 0 takes a free one, which the log names."""
+
+
 class Api(Section):
     """The REST interface and the page."""
 
@@ -337,6 +348,10 @@ class Analysis(Section):
     """Weight of the momentum."""
     volume: Weight = 0.2
     """Weight of what takers buy and sell."""
+    store: bool = True
+    """Whether the API stores the reading of every followed symbol once a minute."""
+    retention_days: Annotated[float, Field(ge=0)] = 7
+    """How long those are kept, from when they were made; 0 keeps them for ever."""
 
     @field_validator("timeframes")
     @classmethod
@@ -447,6 +462,7 @@ class Settings(BaseSettings):
     trades: Trades = Trades()
     books: Books = Books()
     hub: Hub = Hub()
+    metrics: Metrics = Metrics()
     api: Api = Api()
     analysis: Analysis = Analysis()
     tools: Tools = Tools()

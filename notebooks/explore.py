@@ -26,6 +26,14 @@ with app.setup:
 
     alt.data_transformers.disable_max_rows()
     UP, DOWN = "#26a69a", "#ef5350"
+    WIDTH = 640
+    SHORT = alt.Axis(format="~s", tickCount=5)
+    TIME = alt.Axis(format="%H:%M", labelOverlap=True)
+
+    def table(frame):
+        """A frame as plain text: the interactive table is for long ones."""
+        with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
+            return mo.md(str(frame) if frame.height else "")
 
 
 @app.cell
@@ -55,17 +63,22 @@ def read_candles(frames, hours, symbol, timeframe):
 
 @app.cell
 def candle_chart(candles, symbol, timeframe):
-    _shown = alt.Chart(candles.tail(500)).encode(
-        x=alt.X("timestamp:T", title=None),
+    _newest = candles.tail(500)
+    _shown = alt.Chart(_newest).encode(
+        x=alt.X("utcyearmonthdatehoursminutes(timestamp):T", title=None, axis=TIME),
         color=alt.condition("datum.close >= datum.open", alt.value(UP), alt.value(DOWN)),
         tooltip=["timestamp:T", "open", "high", "low", "close", "volume", "trades", "status"],
     )
-    _prices = alt.Y("low:Q", title="price").scale(zero=False)
-    _wicks = _shown.mark_rule().encode(y=_prices, y2="high:Q")
-    _bodies = _shown.mark_bar(size=2).encode(y=alt.Y("open:Q").scale(zero=False), y2="close:Q")
-    _title = f"{symbol.value} {timeframe.value}, the last {min(candles.height, 500)} candles"
-    _volumes = _shown.mark_bar(size=2).encode(y=alt.Y("volume:Q", title="volume")).properties(width=680, height=80)
-    (_wicks + _bodies).properties(width=680, height=300, title=_title) & _volumes
+    _width = max(1, min(8, 0.7 * WIDTH / _newest.height))
+    _wicks = _shown.mark_rule().encode(y=alt.Y("low:Q", title="price").scale(zero=False), y2="high:Q")
+    _bodies = _shown.mark_bar(size=_width).encode(y=alt.Y("open:Q").scale(zero=False), y2="close:Q")
+    _volumes = _shown.mark_bar(size=_width, opacity=0.6).encode(y=alt.Y("volume:Q", axis=SHORT))
+    _title = f"{symbol.value} {timeframe.value}, the last {_newest.height} candles (UTC)"
+    alt.vconcat(
+        (_wicks + _bodies).properties(width=WIDTH, height=300, title=_title),
+        _volumes.properties(width=WIDTH, height=80),
+        spacing=4,
+    ).resolve_scale(x="shared")
     return
 
 
@@ -86,10 +99,11 @@ def read_trades(frames, start, symbol):
 @app.cell
 def profile_chart(profile, symbol):
     mo.stop(profile is None, mo.md("No trades of these hours are stored."))
-    # A row of one tick has no height of its own: it is drawn up to the next. What was sold stands behind the bought.
+    # A row reaches half a tick beyond its prices, so the levels lie within it. What was sold stands behind the bought.
+    _half = profile.tick / 2
     _rows = pl.DataFrame(
         [
-            {"low": row.low, "high": row.high, "end": row.high + profile.tick, "side": side, "from": begin, "to": end}
+            {"low": row.low - _half, "high": row.high + _half, "side": side, "from": begin, "to": end}
             for row in profile.rows
             for side, begin, end in (("bought", 0.0, row.buy_volume), ("sold", row.buy_volume, row.volume))
         ]
@@ -99,18 +113,22 @@ def profile_chart(profile, symbol):
         .mark_rect()
         .encode(
             y=alt.Y("low:Q", title="price").scale(zero=False),
-            y2="end:Q",
-            x=alt.X("from:Q", title="volume"),
+            y2="high:Q",
+            x=alt.X("from:Q", title="volume", axis=SHORT),
             x2="to:Q",
-            color=alt.Color("side:N", title=None).scale(domain=["bought", "sold"], range=[UP, DOWN]),
+            color=alt.Color("side:N", title="takers").scale(domain=["bought", "sold"], range=[UP, DOWN]),
             tooltip=["low", "high", "side", "from", "to"],
         )
     )
     _levels = pl.DataFrame({"price": [profile.poc, profile.vah, profile.val], "level": ["POC", "VAH", "VAL"]})
     _lines = alt.Chart(_levels).mark_rule(strokeDash=[4, 3]).encode(y="price:Q")
-    _names = alt.Chart(_levels).mark_text(align="right", dy=-6).encode(y="price:Q", text="level:N", x=alt.value(675))
+    _names = (
+        alt.Chart(_levels)
+        .mark_text(align="left", dx=4, fontWeight="bold")
+        .encode(y="price:Q", text="level:N", x=alt.value(WIDTH))
+    )
     _title = f"{symbol.value}: volume by price, {profile.trades:,} trades"
-    (_bars + _lines + _names).properties(width=680, height=360, title=_title)
+    (_bars + _lines + _names).properties(width=WIDTH, height=360, title=_title)
     return
 
 
@@ -118,16 +136,51 @@ def profile_chart(profile, symbol):
 def accuracy(candles, completeness, frames, start, symbol):
     by_status = candles.group_by("status", "proof").len("candles").sort("status", "proof")
     incidents = frames.incidents(symbol.value, start).group_by("kind").len("incidents").sort("kind")
-    _share = "no trades are stored" if completeness is None else f"{completeness:.4%} of the trades issued are stored"
+    _closed = candles.filter("is_closed")
+    _equal = _closed.filter(pl.col("proof") == "equal").height
     mo.vstack(
         [
-            mo.md(f"## How accurate it is\n\n{_share}. Candles by status and by proof against the exchange's own:"),
-            mo.ui.table(by_status, selection=None),
-            mo.md("What went wrong:" if incidents.height else "Nothing went wrong."),
-            mo.ui.table(incidents, selection=None) if incidents.height else mo.md(""),
+            mo.md("## How accurate it is"),
+            mo.hstack(
+                [
+                    mo.stat(
+                        "none stored" if completeness is None else f"{completeness:.4%}",
+                        label="trades",
+                        caption="of those that the exchange issued",
+                    ),
+                    mo.stat(
+                        f"{_equal:,} of {_closed.height:,}", label="closed candles", caption="equal the exchange's"
+                    ),
+                    mo.stat(int(incidents["incidents"].sum()), label="incidents", caption="each with its outcome"),
+                ],
+                justify="start",
+                gap=2,
+            ),
+            mo.hstack([table(by_status), table(incidents)], justify="start", gap=3),
         ]
     )
     return by_status, incidents
+
+
+@app.cell
+def analysis_chart(frames, start, symbol):
+    analyses = frames.analysis(symbol.value, start)
+    mo.stop(analyses.is_empty(), mo.md("No analysis of these hours is stored; the API stores one a minute."))
+    _scores = analyses.explode("timeframes").select("timestamp", pl.col("timeframes").struct.unnest())
+    _rows = (
+        alt.Chart(_scores)
+        .mark_rect()
+        .encode(
+            x=alt.X("yearmonthdatehoursminutes(timestamp):O", title=None, axis=alt.Axis(labels=False, ticks=False)),
+            y=alt.Y("timeframe:N", title=None, sort=_scores["timeframe"].unique(maintain_order=True).to_list()),
+            color=alt.Color("score:Q").scale(scheme="redyellowgreen", domain=[-1, 1]),
+            tooltip=["timestamp:T", "timeframe", "score", "trend", "momentum", "volume", "volatility"],
+        )
+    )
+    _last = analyses.row(-1, named=True)
+    _title = f"What the analysis said, minute by minute; last: {_last['signal']}, confidence {_last['confidence']:.0%}"
+    _rows.properties(width=WIDTH, height=140, title=_title)
+    return
 
 
 @app.cell
@@ -141,13 +194,20 @@ def study(candles):
     correlations = _moves.select(
         same_candle=pl.corr("bought", "same"), next_candle=pl.corr("bought", "next"), candles=pl.len()
     )
+    _points = alt.Chart(_moves.tail(2_000)).mark_circle(size=12, opacity=0.4, color="#5c6bc0")
+    _bought = alt.X("bought:Q", title="share that takers bought", axis=alt.Axis(format="%"))
+    _side = {"width": WIDTH // 2 - 40, "height": 200}
+    _same, _next = (
+        _points.encode(x=_bought, y=alt.Y(f"{name}:Q", title="return", axis=alt.Axis(format=".2%"))).properties(
+            title=f"{title}: correlation {correlations[column].item() or 0:+.2f}", **_side
+        )
+        for name, title, column in (
+            ("same", "return of the same candle", "same_candle"),
+            ("next", "return of the next", "next_candle"),
+        )
+    )
     mo.vstack(
-        [
-            mo.md(
-                "## A small study\n\nHow the share that takers bought goes with the candle's return, and the next's:"
-            ),
-            mo.ui.table(correlations, selection=None),
-        ]
+        [mo.md("## A small study\n\nDoes a candle go up in which takers buy, and the next one too?"), _same | _next]
     )
     return (correlations,)
 

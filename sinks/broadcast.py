@@ -34,11 +34,19 @@ class Broadcast:
     What goes wrong after `start` is logged and stays here: the flow never hears of it.
     """
 
-    def __init__(self, settings: HubSettings, *, venue: str, origin: str) -> None:
+    def __init__(
+        self,
+        settings: HubSettings,
+        *,
+        venue: str,
+        origin: str,
+        on_delay: Callable[[float], object] = lambda _: None,
+    ) -> None:
+        """`on_delay` is told with each batch how many seconds of the feed's time the newest of it took to get here."""
         self._settings = settings
         self._hub = Hub(settings, venue=venue, origin=origin, first_seq=wall_ms() * 1_000)
         self._inbox: Inbox[Publishable] = Inbox(INBOX_ITEMS)
-        self._server = HubServer(settings, hub=self._hub, inbox=self._inbox)
+        self._server = HubServer(settings, hub=self._hub, inbox=self._inbox, on_delay=on_delay)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -49,6 +57,11 @@ class Broadcast:
     def counters(self) -> Counters:
         """What it has done; the figures move on."""
         return self._hub.counters
+
+    @property
+    def published(self) -> dict[str, int]:
+        """Messages so far, by channel."""
+        return dict(self._hub.published)
 
     def start(self) -> None:
         """Opens the port, and serves it from now on. `OSError` when it cannot be opened, with a text for people."""

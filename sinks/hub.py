@@ -10,7 +10,7 @@ composition root takes from the clock, in microseconds: a hub that starts later 
 did, as none makes a million messages a second, so a number of another life is never taken for one of this.
 """
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from itertools import islice
 from typing import Final
@@ -86,6 +86,8 @@ class Hub:
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
         self.counters = Counters()
+        self.published: Counter[str] = Counter()
+        """Messages by channel, wanted or not."""
 
     # --- news ---
 
@@ -233,6 +235,7 @@ class Hub:
 
     def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
         self._seq += 1
+        self.published[topic.channel] += 1
         message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
         self._remember(message)
         if self._groups:

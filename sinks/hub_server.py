@@ -45,10 +45,13 @@ _log = structlog.get_logger(__name__)
 class HubServer:
     """Serves one hub on a listening socket. All methods belong to the thread of its loop."""
 
-    def __init__(self, settings: HubSettings, *, hub: Hub, inbox: Inbox[Publishable]) -> None:
+    def __init__(
+        self, settings: HubSettings, *, hub: Hub, inbox: Inbox[Publishable], on_delay: Callable[[float], object]
+    ) -> None:
         self._settings = settings
         self._hub = hub
         self._inbox = inbox
+        self._on_delay = on_delay
         self._longest_tick_s = settings.tick_ms / 1_000
         self._clock = FeedClock()
         self._lines: set[ClientSocket] = set()
@@ -123,7 +126,10 @@ class HubServer:
             _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
-            self._clock.observe(max(map(exchange_time, batch)))
+            newest = max(map(exchange_time, batch))
+            if newest:
+                self._clock.observe(newest)
+                self._on_delay(max(0, self._clock.now().feed - newest) / 1_000)
             self._attempt(partial(self._hub.publish, batch))
 
     def _attempt(self, act: Callable[[Now], None]) -> None:

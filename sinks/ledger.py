@@ -1,6 +1,6 @@
 """What went wrong, where people look for it: the log, and a bounded memory of refused input."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -73,6 +73,8 @@ class IncidentWriter:
 
     def __init__(self) -> None:
         self._keepers: list[Keeper] = []
+        self.counts: Counter[str] = Counter()
+        """How many there were of each kind."""
 
     def keep_in(self, keeper: Keeper) -> None:
         """Hands on what comes from now on, and closes the keeper in the end."""
@@ -81,6 +83,7 @@ class IncidentWriter:
     def write(self, batch: list[Incident]) -> None:
         """Takes incidents in their order."""
         for incident in batch:
+            self.counts[incident.kind] += 1
             _log.warning(
                 f"incident: {incident.kind}",
                 venue=incident.venue,

@@ -78,6 +78,8 @@ class MongoWriter:
         self._outages = OutageWatch(venue=venue, on_incident=on_incident)
         self._summary = _Summary(interval_s=summary_s)
         self._indexed = False
+        self.failures = 0
+        """Attempts to write that failed."""
         self._close_by_ms: int | None = None
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="mongo-sender")
         self._thread = threading.Thread(target=self._run, name="mongo-writer", daemon=True)
@@ -136,6 +138,7 @@ class MongoWriter:
         self._outages.on_news(items)
         failed, cause = self._send_all(items)
         if cause:
+            self.failures += 1
             self._indexed = False
             self._buffer.put_back(failed)
             self._outages.on_failure(cause, held=len(self._buffer))

@@ -101,6 +101,8 @@ class TradeWriter:
         self._newest_ms = 0
         self._busy_s = 0.0
         self._outage: _Outage | None = None
+        self.failures = 0
+        """Attempts to write that failed."""
         self._summary = _Summary(interval_s=summary_s)
         self._thread = threading.Thread(target=self._run, name=f"trade-writer-{path.name}", daemon=True)
         self._thread.start()
@@ -114,6 +116,11 @@ class TradeWriter:
     def held(self) -> int:
         """Trades that are not stored yet."""
         return len(self._buffer)
+
+    @property
+    def stored(self) -> int:
+        """Trades that were stored so far."""
+        return self._summary.total
 
     def flush(self, *, timeout_s: float = 10.0) -> bool:
         """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
@@ -214,6 +221,7 @@ class TradeWriter:
             log.error("trades cannot be stored, trying again", venue=self._venue, cause=cause)
             self._report(cause=cause, outcome="held back, trying again")
         self._outage.tries += 1
+        self.failures += 1
 
     def _on_success(self) -> None:
         self._busy_s = 0.0
@@ -260,10 +268,12 @@ class _Summary:
         self._interval_ms = int(interval_s * 1_000)
         self._due_ms = monotonic_ms() + self._interval_ms
         self._stored: Counter[str] = Counter()
+        self.total = 0
 
     def count(self, batches: list[TradeBatch]) -> None:
         for batch in batches:
             self._stored[batch.symbol] += len(batch.trades)
+            self.total += len(batch.trades)
 
     def log_if_due(self) -> None:
         if monotonic_ms() >= self._due_ms:

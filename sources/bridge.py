@@ -87,6 +87,10 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._told: deque[LineEvent] = deque()
         self._queues = connect(self._bell.ring)
 
+    def waiting(self) -> dict[str, int]:
+        """Frames and line events that have come and were not taken yet, by line."""
+        return {queue.line: len(queue.items) for queue in self._queues}
+
     def tell(self, event: LineEvent) -> None:
         """Puts something into the stream that no line said; from any thread."""
         self._told.append(event)
@@ -204,6 +208,14 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         wishes = {s: kinds for s, kinds in self._wishes.items() if shard_of(s, self._settings.shards) == number}
         following = self._lines[number].follow(wishes, quiet=self._quiet)
         self._network.start(following).add_done_callback(report_bug)
+
+    def waiting(self) -> dict[str, int]:
+        """What waits for the flow, by shard and line; from any thread."""
+        return {
+            f"{number:02d} {line}": count
+            for number, partition in list(self._partitions.items())
+            for line, count in partition.waiting().items()
+        }
 
     def refresh(self, wanted: RefreshWanted) -> bool:
         """Lets the machine of an instrument know that its past is wanted again; from any thread. False when the

@@ -5,9 +5,12 @@ prices into rows of equally many ticks and finds in them
 
 - the point of control (POC), the row with the most volume; of several the one nearest to the middle of the range, and
   of two as near the lower;
-- the value area, from its low (VAL) to its high (VAH): it begins as the POC, and grows by the row above or below, the
-  one with more volume (the upper when equal), until it holds the wanted share of the volume. That is what charts
-  usually draw; with `step=2` two rows a side are compared and taken at a time, as in the Market Profile of the CBOT.
+- the value area, from its low (VAL) to its high (VAH): it begins as the POC, and grows by the two rows above or the two
+  below, whichever hold more volume together (those above when equal, a single one at the fringe), until it holds the
+  wanted share of the volume. That is the Market Profile rule of the CBOT as TradingView documents it for its charts
+  (https://www.tradingview.com/support/solutions/43000502040, "Calculating Value Area"); what happens when both are
+  equal and at the fringe is left open there. With `step=1` one row a side is compared and taken at a time, which never
+  takes a row in that a larger neighbour stands beside.
 """
 
 import math
@@ -127,7 +130,7 @@ class VolumeByPrice:
         return Collecting(self.trades, min_trades, round(rate, 3), wait_s)
 
     def profile(
-        self, *, bins: int = 100, tick: float | None = None, value_area: float = 0.7, step: Step = 1
+        self, *, bins: int = 100, tick: float | None = None, value_area: float = 0.7, step: Step = 2
     ) -> VolumeProfile:
         """The profile in at most `bins` rows from the lowest price on; with `tick` in rows of so much price each, which
         begin at its multiples. `value_area` is the share of the volume, up to four decimals. `ValueError` without
@@ -164,7 +167,7 @@ class VolumeByPrice:
 
 
 def profile_of(
-    trades: pl.DataFrame, *, bins: int = 100, tick: float | None = None, value_area: float = 0.7, step: Step = 1
+    trades: pl.DataFrame, *, bins: int = 100, tick: float | None = None, value_area: float = 0.7, step: Step = 2
 ) -> VolumeProfile:
     """The profile of one frame; see `VolumeByPrice`."""
     counted = VolumeByPrice()

@@ -135,7 +135,8 @@ class Player:
     async def _play_in_time(self, messages: Iterator[Message], clock: MarketClock) -> None:
         turn: list[Message] = []
         for message in messages:
-            if message.due_ms > clock.now_ms or len(turn) >= TURN or self.paused:
+            is_full = len(turn) >= TURN or not self._wanted(message.stream)
+            if message.due_ms > clock.now_ms or is_full or self.paused:
                 self._hand_on(turn)
                 turn = []
                 await self._until(message.due_ms, clock)
@@ -149,13 +150,14 @@ class Player:
             await asyncio.sleep(clock.wait_s(due_ms))
 
     def _wants(self, stream: str) -> bool:
-        """What the clients want, and now and then whatever comes next: a market passes over what nobody wants, and
-        would not come back before its end, or run ahead of its time, if nobody wanted anything.
+        """What the clients want, and now and then whatever comes next: a market passes over what nobody wants, and if
+        nobody wanted anything it would not come back before its end, or before it has caught up with its time, or would
+        run ahead of that.
         """
         if self._wanted(stream):
             return True
-        if self._clock:
-            return self._market.now_ms > self._clock.now_ms + self._lead_ms
+        if self._clock and self._market.now_ms > self._clock.now_ms + self._lead_ms:
+            return True
         self._passed_over += 1
         return self._passed_over % _PASSED_OVER == 0
 

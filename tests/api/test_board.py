@@ -34,6 +34,17 @@ def test_ages_are_in_the_feeds_time_carried_forward() -> None:
     assert (board.age_ms(old), board.age_ms(new)) == (5_250, 250)
 
 
+def test_what_is_said_before_the_market_speaks_does_not_tell_the_time() -> None:
+    local = [0]
+    board = Board("binance", FeedClock(lambda: local[0]))
+    board.take(status("connected"))
+    board.take(incident(gap()))
+    assert board.clock.now().feed == 0
+    board.take(price(1.0, BEGIN - 86_400_000))
+    local[0] = 250
+    assert board.clock.now().feed == BEGIN - 86_400_000 + 250
+
+
 def test_it_knows_the_latest_of_everything_and_the_symbols_of_the_lines() -> None:
     board = Board("binance")
     for news in (price(1.0, BEGIN), price(2.0, BEGIN + 1), status("connected"), status("live")):

@@ -200,6 +200,27 @@ async def test_without_the_store_the_memory_still_answers_what_it_knows_to_be_wh
         await history.newest(KEY, 5)
 
 
+async def test_whoever_asks_again_and_again_is_answered_from_memory(store: Store) -> None:
+    now_ms = 0
+    live = LiveView(cache_size=10)
+    history = History(store, live.candles, local_ms=lambda: now_ms)
+    assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
+    now_ms = 10_000_000
+    assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
+    assert store.asked == 1
+    live.candles.doubt("binance", now_ms)
+    store.held[-1] = candle(19, revision=1)
+    assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
+    assert store.asked == 2
+
+
+async def test_a_memory_that_lacks_candles_asks_the_store_every_time(store: Store) -> None:
+    history = History(store, LiveView(cache_size=30).candles)
+    assert await history.newest(KEY, 25, from_memory=True) == store.held
+    store.held.insert(0, candle(-1))
+    assert await history.newest(KEY, 25, from_memory=True) == store.held
+
+
 async def test_a_store_that_is_away_at_the_start_is_no_end(store: Store) -> None:
     store.away = True
     history = History(store, LiveView(cache_size=10).candles)

@@ -1,5 +1,8 @@
 import asyncio
+import inspect
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -18,9 +21,11 @@ from tests.fakes.interface import Deployment, interface
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 30
 CALLS: dict[str, dict[str, Any]] = {
+    "get_overview": {},
     "get_current_price": {"symbol": "BTCUSDT"},
     "get_candles": {"symbol": "BTCUSDT", "timeframe": "1m", "limit": 5},
     "get_technical_indicators": {"symbol": "BTCUSDT", "timeframe": "1m", "names": ["rsi:7"]},
+    "get_analysis": {"symbol": "BTCUSDT"},
     "get_volume_profile": {"symbol": "BTCUSDT"},
     "get_liquidity_vacuums": {"symbol": "BTCUSDT"},
     "get_order_book": {"symbol": "BTCUSDT"},
@@ -86,10 +91,14 @@ async def test_every_tool_is_listed_and_answers(deployment: Deployment, transpor
 
     assert listed.keys() == CALLS.keys()
     assert all(tool.annotations and tool.annotations.read_only_hint for tool in listed.values())
+    assert all(tool.description == inspect.cleandoc(tool.description or "") for tool in listed.values())
     for name, reply in replies.items():
         assert not reply.is_error, (name, reply.content)
         assert reply.structured_content is not None
         assert reply.structured_content.keys() == {"data", "freshness", "completeness"}, name
+        (content,) = reply.content
+        assert json.loads(content.text) == reply.structured_content
+        assert "\n" not in content.text
     price = replies["get_current_price"].structured_content
     assert price is not None
     assert price["data"]["price"] == 100.0
@@ -100,15 +109,21 @@ async def test_a_malformed_call_gets_an_error_and_the_server_lives(deployment: D
     fill(deployment)
     async with interface(deployment) as running, transport(running.url) as client:
         for name, arguments, reason in (
-            ("get_candles", {"symbol": "BTCUSDT", "timeframe": "7m"}, "timeframe"),
-            ("get_candles", {}, "symbol"),
-            ("get_candles", {"symbol": "BTCUSDT", "limit": 10**6}, "limit"),
-            ("get_current_price", {"symbol": "../status"}, "symbol"),
-            ("get_current_price", {"symbol": "BTCUSDX"}, "the nearest names are BTCUSDT"),
-            ("get_technical_indicators", {"symbol": "BTCUSDT", "timeframe": "1m", "names": ["rsx"]}, "is no indicator"),
-            ("get_candles", {"symbol": "BTCUSDT", "timeframe": "4h"}, "try again in"),
+            ("get_candles", {"symbol": "BTCUSDT", "timeframe": "7m"}, "bad_request: timeframe: .*'1d', not '7m'"),
+            ("get_candles", {}, "bad_request: symbol: Field required"),
+            ("get_candles", {"symbol": "BTCUSDT", "limit": 10**6}, "bad_request: limit: .* to 1000, not 1000000"),
+            ("get_current_price", {"symbol": "../status"}, r"bad_request: symbol: .*, not '\.\./status'"),
+            ("get_current_price", {"symbol": "BTCUSDX"}, "unknown_symbol: .* the nearest names are BTCUSDT"),
+            ("get_current_price", {"symbol": "SOLUSDT"}, "no_data: .* not followed here, only BTCUSDT, ETHUSDT"),
+            (
+                "get_technical_indicators",
+                {"symbol": "BTCUSDT", "timeframe": "1m", "names": ["rsx"]},
+                "bad_request: 'rsx' is no indicator; there are sma, .*",
+            ),
+            ("get_candles", {"symbol": "BTCUSDT", "timeframe": "4h"}, r"collecting: .* try again in \d+ s"),
         ):
-            assert reason in await refusal(client, name, arguments)
+            text = await refusal(client, name, arguments)
+            assert re.fullmatch(reason, text), text
         assert "no_such_tool" in await refusal(client, "no_such_tool", {})
 
         reply = await client.call_tool("get_current_price", {"symbol": "BTCUSDT"})

@@ -1,12 +1,10 @@
 import msgspec
 import pytest
 
-from api.analytics.analysis import Analysis, Weights, analyse
+from api.analytics.analysis import Analysis
 from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, compute, parse_wanted
-from api.signals import OfSymbol, Signals
 from flows.model import Candle
-from flows.settings import Analysis as AnalysisSettings
 from sinks.bodies import iso_utc
 from tests.fakes.candle_runs import wandering
 from tests.fakes.interface import LIVE, Deployment, interface, price
@@ -63,20 +61,6 @@ async def test_candles_that_are_too_few_are_not_settled_and_old_ones_are_stale(s
     assert (answer["settled"], answer["is_closed"]) == (False, True)
     assert (answer["age_ms"], answer["stale"]) == (None, True)
     assert answer["indicators"][0]["values"]["rsi"][:14] == [None] * 14
-
-
-async def test_the_analysis_weighs_the_timeframes_of_the_settings(stored: Deployment) -> None:
-    weights = AnalysisSettings(timeframes={"1m": 1, "1h": 3, "4h": 0, "1d": 1}, trend=1)
-    async with interface(stored) as running:
-        services = msgspec.structs.replace(
-            running.services, settings=running.services.settings.model_copy(update={"analysis": weights})
-        )
-        answer = await Signals(services).analysis(OfSymbol("BTCUSDT"))
-
-    series = {"1m": [*MINUTES[-250:-1], FORMING], "1h": HOURS}
-    expected = analyse(series, Weights({"1m": 1, "1h": 3, "1d": 1}, 1, 0.3, 0.2))
-    assert answer.analysis == expected
-    assert (answer.age_ms, answer.stale) == (0, False)
 
 
 async def test_the_analysis_by_its_address(stored: Deployment) -> None:

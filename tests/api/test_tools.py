@@ -61,7 +61,25 @@ async def test_the_current_price(filled: Tools) -> None:
     reply = await filled.get_current_price("btcusdt")
 
     assert (reply["data"]["symbol"], reply["data"]["price"]) == ("BTCUSDT", 100.0)
+    assert not reply["data"].keys() & {"age_ms", "stale"}
     assert reply["completeness"] == {"has_24h_figures": True}
+    assert is_fresh(reply)
+
+
+async def test_the_overview_lists_what_there_is(filled: Tools) -> None:
+    reply = await filled.get_overview()
+
+    assert [(line["symbol"], line["price"]) for line in reply["data"]] == [("BTCUSDT", 100.0), ("ETHUSDT", None)]
+    assert reply["completeness"] == {"symbols": 2, "shown": 2, "stale_symbols": ["ETHUSDT"]}
+    assert reply["freshness"]["stale"] is True
+
+
+async def test_the_analysis_with_its_reasons(filled: Tools) -> None:
+    reply = await filled.get_analysis("BTCUSDT")
+
+    assert (reply["data"]["signal"], reply["data"]["venue"]) == ("strong down", "binance")
+    assert any("thin data" in reason for reason in reply["data"]["reasons"])
+    assert reply["completeness"]["candles"] == {"1m": CANDLES, "5m": 0, "15m": 0, "1h": 0, "4h": 0, "1d": 0}
     assert is_fresh(reply)
 
 
@@ -90,6 +108,18 @@ async def test_candles_that_are_not_there_yet_say_how_long_to_wait(filled: Tools
         await filled.get_candles("BTCUSDT", "4h")
 
 
+async def test_indicators_of_candles_that_are_not_there_yet_say_how_long_to_wait(filled: Tools) -> None:
+    with pytest.raises(Failure, match=r"collecting: no 4h candle of BTCUSDT is stored yet; .* try again in 3 s"):
+        await filled.get_technical_indicators("btcusdt", "4h")
+
+
+async def test_what_is_followed_and_has_no_data_yet_is_told_from_what_is_not(filled: Tools) -> None:
+    with pytest.raises(Failure, match=r"no_data: .* ETHUSDT is followed, so there will be some"):
+        await filled.get_current_price("ethusdt")
+    with pytest.raises(Failure, match=r"no_data: .* SOLUSDT is not followed here, only BTCUSDT, ETHUSDT"):
+        await filled.get_volume_profile("SOLUSDT")
+
+
 async def test_candles_of_a_symbol_without_a_price_are_stale(deployment: Deployment) -> None:
     deployment.store(wandering(3))
     async with tools(deployment) as found:
@@ -115,7 +145,8 @@ async def test_the_latest_indicators(filled: Tools) -> None:
 async def test_the_volume_profile(filled: Tools) -> None:
     reply = await filled.get_volume_profile("BTCUSDT", bins=10)
 
-    profile = reply["data"]["profile"]
+    profile = reply["data"]
+    assert list(profile)[-1] == "rows"
     assert (profile["trades"], profile["volume"], len(profile["rows"])) == (TRADES, TRADES / 2, 10)
     assert reply["completeness"]["trades_stored"] == 1.0
     assert is_fresh(reply)
@@ -147,6 +178,7 @@ async def test_the_quality_of_the_data(filled: Tools) -> None:
     reply = await filled.get_data_quality("btcusdt")
 
     assert [(one["timeframe"], one["candles"]) for one in reply["data"]["series"]] == [("1m", CANDLES)]
+    assert [one["proofs"] for one in reply["data"]["series"]] == [{"not compared": CANDLES}]
     assert [one["kind"] for one in reply["data"]["incidents"]] == ["gap"]
     assert reply["completeness"] == {"trades_stored": 1.0}
 
@@ -172,7 +204,7 @@ async def test_no_answer_is_longer_than_allowed(deployment: Deployment) -> None:
 
     assert (len(candles["data"]["candles"]), candles["completeness"]["asked_for"]) == (3, 50)
     assert len(indicators["data"]["timestamps"]) == 3
-    assert len(profile["data"]["profile"]["rows"]) <= 3
+    assert len(profile["data"]["rows"]) <= 3
     assert len(vacuums["data"]["vacuums"]) <= 3
 
 

@@ -38,11 +38,11 @@ def traded(deployment: Deployment) -> Deployment:
 
 async def test_the_profile_of_the_stored_trades(traded: Deployment) -> None:
     async with interface(traded) as running:
-        answer = await running.data("/api/volume-profile/btcusdt?hours=168&bins=50&value_area=0.8&step=2")
+        answer = await running.data("/api/volume-profile/btcusdt?hours=168&bins=50&value_area=0.8&step=1")
 
     found = msgspec.convert(answer["profile"], VolumeProfile)
     trades = market(1_500, hole=range(10_080, 10_086))
-    assert found == profile_of(trade_frame(trades), bins=50, value_area=0.8, step=2)
+    assert found == profile_of(trade_frame(trades), bins=50, value_area=0.8, step=1)
     assert answer["basis"] == {
         "start": iso_utc(BEGIN + SECOND),
         "end": iso_utc(BEGIN + 1_500 * SECOND),

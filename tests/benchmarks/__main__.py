@@ -1,8 +1,13 @@
-"""`make bench`: every figure beside its yardstick of the same run, as one table; the last one is kept in the docs."""
+"""`make bench`: every figure beside its yardstick of the same run, as one table; the last one is kept in the docs.
+
+python -m tests.benchmarks [PART …]    # those named, e.g. `flow transport`, without keeping them; default: all
+python -m tests.benchmarks soak [--minutes 10]
+"""
 
 import logging
 import platform
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,37 +22,53 @@ from tests.benchmarks import (
     bench_hub,
     bench_load,
     bench_mongo,
+    bench_shards,
     bench_trades,
+    bench_transport,
+    soak,
 )
 from tests.benchmarks.rows import Row, table
 
 DOCS = Path(__file__).parents[2] / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
-PARTS = (
-    bench_flow,
-    bench_books,
-    bench_trades,
-    bench_mongo,
-    bench_analytics,
-    bench_hub,
-    bench_deployment,
-    bench_complete,
-    bench_load,
-)
+PARTS = {
+    part.__name__.rpartition("_")[2]: part
+    for part in (
+        bench_flow,
+        bench_transport,
+        bench_shards,
+        bench_books,
+        bench_trades,
+        bench_mongo,
+        bench_analytics,
+        bench_hub,
+        bench_deployment,
+        bench_complete,
+        bench_load,
+    )
+}
 
 
-def main() -> int:
-    """Runs everything and prints the table; the exit code says whether every goal is met."""
+def main(argv: Sequence[str]) -> int:
+    """Runs what is named and prints the table; the exit code says whether every goal is met."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    rows: list[Row] = []
-    for part in PARTS:
-        name = part.__name__.rpartition("_")[2]
-        print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes of work
-        rows += part.run()
+    rows = soak.run(argv[1:]) if argv and argv[0] == "soak" else _run(argv or list(PARTS))
     text = table(rows)
     print(text)  # noqa: T201 - what the command is for
-    _keep(text)
+    if not argv:
+        _keep(text)
     return 0 if all(row.met for row in rows) else 1
+
+
+def _run(names: Sequence[str]) -> list[Row]:
+    unknown = [name for name in names if name not in PARTS]
+    if unknown:
+        sys.exit(f"no such part: {', '.join(unknown)}; there are {', '.join(PARTS)}, and soak")
+    rows: list[Row] = []
+    for name in names:
+        print(f"{name} …", file=sys.stderr, flush=True)  # noqa: T201 - progress of minutes of work
+        rows += PARTS[name].run()
+    return rows
 
 
 def _keep(text: str) -> None:
@@ -59,4 +80,4 @@ def _keep(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,34 +1,42 @@
-"""Analytics and frames: volume profiles over stored days, indicators, and frames against the bare drivers.
+"""Analytics and frames while the flow writes: volume profiles over stored days, indicators, and frames against the bare
+drivers.
 
 python -m tests.benchmarks.bench_analytics
 
 The symbol trades 1.5 million times a day; its last hour is stored by the second, what is older by the minute, as in a
-store that the flow writes. All figures are CPU time of this process.
+store that the flow writes. A process of its own writes trades into that store meanwhile, 5,000 a second. All figures
+are CPU time of this process, which is the reader; it takes some two minutes.
 """
 
+import logging
+import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from itertools import pairwise
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
+import structlog
 from pymongo import MongoClient
 from rocksdict import WriteBatch
 
 from api.analytics.bars import Bars
 from api.analytics.indicators import compute, parse_wanted
 from api.analytics.profile import VolumeByPrice
-from flows.model import DAY_MS
-from flows.settings import Mongo, Settings
-from sinks.candle_store import CandleStore
-from sinks.documents import MARKET_DATA
+from flows.model import DAY_MS, Trade, TradeBatch
+from flows.settings import Mongo, Settings, Trades
+from sinks.documents import INDEXES, MARKET_DATA, candle_document
 from sinks.frames import CANDLE_SCHEMA, Frames
 from sinks.mongod import running_mongod
-from sinks.trade_codec import MINUTE_MS, SECOND_MS, TradeColumns, encode_key, encode_record
+from sinks.trade_codec import END_MS, MINUTE_MS, SECOND_MS, TradeColumns, encode_key, encode_record
 from sinks.trade_reader import TradeReader
 from sinks.trade_store import StoreBusyError, TradeStore
+from sinks.trade_upkeep import TradeUpkeep
+from sinks.trades import TradeWriter
 from tests.benchmarks.rows import Row, interleaved
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN
@@ -36,11 +44,21 @@ from tests.fakes.candles import BEGIN
 TRADES_PER_DAY: Final = 1_500_000
 DAYS: Final = 7
 HOUR_MS: Final = 3_600_000
-CANDLES: Final = 100_000
+CANDLES: Final = 1_000_000
+CANDLES_AT_ONCE: Final = 50_000
 ROUNDS: Final = 5
+LONG_ROUNDS: Final = 2
+"""Rounds of what takes seconds."""
 SYMBOL: Final = "BTCUSDT"
 END: Final = BEGIN + DAYS * DAY_MS
-PROFILE_COLUMNS: Final = ("time", "price", "quantity", "buyer_is_maker")
+PROFILE_COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")
+LIVE_SYMBOLS: Final = (SYMBOL, *(f"COIN{number:02d}USDT" for number in range(49)))
+LIVE_TRADES_PER_S: Final = 5_000
+POLLS_PER_S: Final = 20
+MERGED_S: Final = 600
+"""Seconds of all live symbols that are merged."""
+MERGE_AT_ONCE: Final = 1_000
+QUIET: Final = structlog.make_filtering_bound_logger(logging.ERROR)
 
 
 def build_store(path: Path, *, days: int = DAYS, trades_per_day: int = TRADES_PER_DAY) -> None:
@@ -85,60 +103,155 @@ def _put(store: TradeStore, key: bytes, record: bytes) -> None:
             return
 
 
+@contextmanager
+def live_writer(path: Path) -> Iterator[None]:
+    """A process writes what the flow would: 5,000 trades a second of 50 symbols, the measured one among them."""
+    spawn = multiprocessing.get_context("spawn")
+    writing, stop = spawn.Event(), spawn.Event()
+    process = spawn.Process(target=_write_live, args=(path, writing, stop))
+    process.start()
+    try:
+        if not writing.wait(timeout=60):
+            raise RuntimeError("the writer did not begin")
+        yield
+        if not process.is_alive():
+            raise RuntimeError("the writer ended too soon")
+    finally:
+        stop.set()
+        process.join()
+
+
+def _write_live(path: Path, writing: Event, stop: Event) -> None:
+    structlog.configure(wrapper_class=QUIET)
+    writer = TradeWriter(path / "part-00", venue="binance", retention_days=0)
+    each = LIVE_TRADES_PER_S // POLLS_PER_S // len(LIVE_SYMBOLS)
+    first_id, began = DAYS * TRADES_PER_DAY, time.monotonic()
+    poll = 0
+    while not stop.wait(max(0.0, began + poll / POLLS_PER_S - time.monotonic())):
+        moment = END + poll * 1_000 // POLLS_PER_S
+        numbers = range(first_id + poll * each, first_id + (poll + 1) * each)
+        writer.write([live_batch(symbol, numbers, moment) for symbol in LIVE_SYMBOLS])
+        poll += 1
+        if poll == POLLS_PER_S:
+            writing.set()
+    writer.close()
+
+
+def live_batch(symbol: str, numbers: range, moment: int) -> TradeBatch:
+    """Trades of one poll, whose price goes up and down between 60,000 and 60,010."""
+    trades = [
+        Trade(symbol, number, moment, 60_000 + number % 1_000 / 100, 0.001 + number % 7, number % 2 == 0, moment)
+        for number in numbers
+    ]
+    return TradeBatch("binance", symbol, trades)
+
+
 def median_s(work: Callable[[], object]) -> float:
     """CPU seconds of a work."""
     return interleaved(ROUNDS, work)[0]
 
 
-def profile_over(reader: TradeReader, hours: int) -> None:
-    """A volume profile of the last hours."""
+def profile_over(reader: TradeReader, hours: int) -> int:
+    """A volume profile of the last hours, as the interface makes one; returns the number of trades."""
+    reader.catch_up()
+    last = reader.last_time(SYMBOL) or 0
     counted = VolumeByPrice()
-    for frame in reader.iterate(SYMBOL, END - hours * HOUR_MS, END, columns=PROFILE_COLUMNS):
+    for frame in reader.iterate(SYMBOL, last + 1 - hours * HOUR_MS, END_MS, columns=PROFILE_COLUMNS):
         counted.add(frame)
     counted.profile()
+    return counted.trades
 
 
 def profile_rows(path: Path) -> list[Row]:
-    """Profiles over an hour, a day and a week, and a day's frame of trades."""
-    with TradeReader(path) as reader, TradeStore(path / "part-00") as store:
-        rows = []
+    """Profiles over an hour, a day and a week."""
+    rows = []
+    with TradeReader(path) as reader:
         for hours, goal_s in ((1, 0.02), (24, 0.25), (168, 2.0)):
-            trades = reader.count(SYMBOL, END - hours * HOUR_MS, END)
             seconds = median_s(lambda hours=hours: profile_over(reader, hours))  # type: ignore[misc]
-            rows.append(Row(f"volume profile, {hours} h", "CPU s", f"{trades:,} trades", seconds, goal_s, at_most=True))
-        begin = END - DAY_MS
+            began = time.perf_counter()
+            trades = profile_over(reader, hours)
+            figure = f"CPU s; {time.perf_counter() - began:.3f} s by the clock"
+            what = f"volume profile, {hours} h, while written"
+            rows.append(Row(what, figure, f"{trades:,} trades", seconds, goal_s, at_most=True))
+    return rows
+
+
+def trades_row(path: Path) -> Row:
+    """A frame of a week's trades against reading the same records and doing nothing with them."""
+    settings = Settings(trades=Trades(path=path.parent))
+    begin, end = END - DAYS * DAY_MS, END
+    count = DAYS * TRADES_PER_DAY
+    with (
+        Frames(settings, venue=path.name) as frames,
+        TradeStore(path / "part-00", secondary_path=path.parent / "bare") as store,
+    ):
         bare, framed = interleaved(
-            ROUNDS,
-            lambda: [None for _ in store.records(SYMBOL, begin, END)],
-            lambda: reader.trades(SYMBOL, begin, END),
+            LONG_ROUNDS,
+            lambda: [None for _ in store.records(SYMBOL, begin, end)],
+            lambda: _expect(frames.trades(SYMBOL, begin, end).height, count),
         )
-    rate = f"{TRADES_PER_DAY / framed / 1e6:.1f} M trades/s"
-    return [*rows, Row("frame of trades", rate, f"bare RocksDB read, {bare:.3f} s", bare / framed, 0.5)]
+    rate = f"{count / framed / 1e6:.1f} M trades/s of {count / 1e6:.1f} M"
+    return Row("frame of trades, while written", rate, f"bare RocksDB read, {bare:.2f} s", bare / framed, 0.5)
 
 
-def candle_rows() -> list[Row]:
-    """A frame of candles against the driver's own documents."""
+def _expect(found: int, count: int) -> None:
+    if found != count:
+        raise RuntimeError(f"{found} of {count} were read")
+
+
+def merge_row() -> Row:
+    """What it costs to merge the seconds of the live symbols into minutes, by how long these took to trade."""
+    each = LIVE_TRADES_PER_S // len(LIVE_SYMBOLS)
+    with TemporaryDirectory() as directory:
+        writer = TradeWriter(Path(directory), venue="binance", retention_days=0)
+        for second in range(MERGED_S):
+            numbers = range(second * each, (second + 1) * each)
+            writer.write([live_batch(symbol, numbers, END + second * 1_000) for symbol in LIVE_SYMBOLS])
+        writer.close()
+        with TradeStore(Path(directory)) as store:
+            upkeep = TradeUpkeep(store, retention_days=0, merge_after_minutes=0)
+            began = time.process_time()
+            while _merge_some(upkeep):
+                pass
+            spent_s = time.process_time() - began
+    figure = f"share of a core, {spent_s / (MERGED_S * len(LIVE_SYMBOLS)) * 1e6:.0f} µs a record"
+    live = f"{len(LIVE_SYMBOLS)} symbols, {LIVE_TRADES_PER_S:,} trades/s"
+    return Row("merging of old seconds", figure, live, spent_s / MERGED_S, 0.02, at_most=True)
+
+
+def _merge_some(upkeep: TradeUpkeep) -> int:
+    try:
+        return upkeep.merge(most_records=MERGE_AT_ONCE)
+    except StoreBusyError:  # it has hours for this in a live store
+        time.sleep(0.2)
+        return 1
+
+
+def candle_row() -> Row:
+    """A frame of candles against the driver's own documents, each of which is forgotten at once."""
     of = {"venue": "binance", "symbol": SYMBOL, "timeframe": "1m", "open_time": {"$gte": 0}}
     fields = {"_id": 0, **dict.fromkeys(CANDLE_SCHEMA, 1)}
-    candles = wandering(CANDLES)
     with (
         TemporaryDirectory() as directory,
         running_mongod(Path(directory)) as uri,
-        MongoClient[dict[str, object]](uri) as client,
+        MongoClient[dict[str, Any]](uri) as client,
         Frames(Settings(mongo=Mongo(uri=uri, database="frames"))) as frames,
     ):
         collection = client["frames"][MARKET_DATA]
-        store = CandleStore(client["frames"], retention_days={})
-        store.ensure_indexes(timeout_s=30)
-        for start in range(0, CANDLES, 10_000):
-            store.store(candles[start : start + 10_000], timeout_s=60)
+        collection.create_indexes(list(INDEXES[MARKET_DATA]))
+        documents = [candle_document(one, now_ms=BEGIN, retention_days={}) for one in wandering(CANDLES_AT_ONCE)]
+        for _ in range(CANDLES // CANDLES_AT_ONCE):
+            collection.insert_many(documents, ordered=False)
+            for document in documents:
+                del document["_id"]
+                document["open_time"] += CANDLES_AT_ONCE * MINUTE_MS
         bare, framed = interleaved(
-            ROUNDS,
-            lambda: list(collection.find(of, fields).sort("open_time")),
-            lambda: frames.candles(SYMBOL, "1m"),
+            1,  # ten seconds each, and as long again to warm up
+            lambda: _expect(sum(1 for _ in collection.find(of, fields).sort("open_time")), CANDLES),
+            lambda: _expect(frames.candles(SYMBOL, "1m").height, CANDLES),
         )
-    rate = f"{CANDLES / framed:,.0f} candles/s"
-    return [Row("frame of candles", rate, f"bare find, {CANDLES / bare:,.0f}/s", bare / framed, 0.5)]
+    rate = f"{CANDLES / framed:,.0f} candles/s of {CANDLES / 1e6:g} M"
+    return Row("frame of candles", rate, f"bare find, {CANDLES / bare:,.0f}/s", bare / framed, 0.5)
 
 
 def indicator_row() -> Row:
@@ -155,14 +268,17 @@ def indicator_row() -> Row:
 
 
 def run() -> list[Row]:
-    """Profiles, frames and indicators."""
+    """Profiles, frames, upkeep and indicators."""
     with TemporaryDirectory() as directory:
-        path = Path(directory)
+        path = Path(directory, "binance")
         build_store(path)
-        return [*profile_rows(path), *candle_rows(), indicator_row()]
+        with live_writer(path):
+            rows = [*profile_rows(path), trades_row(path), indicator_row()]
+    return [*rows, merge_row(), candle_row()]
 
 
 if __name__ == "__main__":
     from tests.benchmarks.rows import table
 
+    structlog.configure(wrapper_class=QUIET)
     print(table(run()))  # noqa: T201 - what the command is for

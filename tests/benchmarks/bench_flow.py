@@ -1,6 +1,8 @@
 """Frames ▶ parse ▶ validate ▶ sequence ▶ six candles in the engine: one worker, 50 symbols, no sockets, no stores."""
 
+import sys
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -8,14 +10,15 @@ from bytewax.outputs import DynamicSink, StatelessSinkPartition
 from bytewax.testing import run_main
 
 from flows.graph import Sinks, market_flow
-from flows.model import timeframe_ms
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
 from sources.binance.wire import MarketEnvelope
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
+from tests.benchmarks.plain import plain_candles
 from tests.benchmarks.rows import Row, interleaved
 
 FRAMES = 300_000
+POLL = 500
 ROUNDS = 5
 
 
@@ -52,46 +55,29 @@ def decode_only(frames: list[bytes]) -> None:
 
 def plain_loop(frames: list[bytes]) -> None:
     """What one would write first: decode a frame, update six candles, next frame."""
-    decode = msgspec.json.Decoder(MarketEnvelope, strict=False).decode
-    lengths = [timeframe_ms(name) for name in Feed().timeframes]
-    candles: dict[tuple[str, int], list[float]] = {}
-    closed = []
+    take = plain_candles()
     for frame in frames:
-        trade: Any = decode(frame).data
-        price, quantity = trade.price, trade.quantity
-        taker = 0.0 if trade.buyer_is_maker else quantity
-        for length in lengths:
-            begin = trade.time - trade.time % length
-            candle = candles.get((trade.symbol, length))
-            if candle is None or candle[0] != begin:
-                if candle is not None:
-                    closed.append(candle)
-                candles[trade.symbol, length] = [
-                    begin, price, price, price, price, quantity, price * quantity, 1, taker, taker * price,
-                ]  # fmt: skip
-                continue
-            candle[2] = max(candle[2], price)
-            candle[3] = min(candle[3], price)
-            candle[4] = price
-            candle[5] += quantity
-            candle[6] += price * quantity
-            candle[7] += 1
-            candle[8] += taker
-            candle[9] += taker * price
+        take(frame)
 
 
 def run() -> list[Row]:
     """The flow against bare decoding and a plain loop, and small polls against large ones."""
     frames = agg_trade_frames(count=FRAMES, symbols=50, trades_per_s=5_000)
-    polls = {poll: partial(run_flow, frames, poll=poll) for poll in (20, 500, 1_000)}
+    polls = {poll: partial(run_flow, frames, poll=poll) for poll in (20, POLL, 1_000)}
     bare, loop, small, usual, large = interleaved(
-        ROUNDS, partial(decode_only, frames), partial(plain_loop, frames), polls[20], polls[500], polls[1_000]
+        ROUNDS, partial(decode_only, frames), partial(plain_loop, frames), polls[20], polls[POLL], polls[1_000]
     )
     per_frame = 1e6 / FRAMES
     figure = f"{usual * per_frame:.2f} µs a trade"
     return [
-        Row("flow, 500 frames a poll", figure, f"bare decoding, {bare * per_frame:.2f} µs", bare / usual, 0.45),
+        Row(f"flow, {POLL} frames a poll", figure, f"bare decoding, {bare * per_frame:.2f} µs", bare / usual, 0.45),
         Row("the same", figure, f"plain loop, {loop * per_frame:.2f} µs", loop / usual, 1.4),
         Row("flow, 20 frames a poll", f"{small * per_frame:.2f} µs a trade",
             f"polls of 1,000, {large * per_frame:.2f} µs", large / small, 0.45),
     ]  # fmt: skip
+
+
+if __name__ == "__main__":
+    payloads, times = Path(sys.argv[1]).read_bytes().split(b"\n"), int(sys.argv[2])
+    for _ in range(times):
+        run_flow(payloads, poll=POLL)

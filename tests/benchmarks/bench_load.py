@@ -5,7 +5,6 @@ The exchange's request weights are in force. It runs in a process of its own, an
 
 import asyncio
 import json
-import statistics
 import tempfile
 import time
 from contextlib import AsyncExitStack
@@ -17,8 +16,10 @@ import psutil
 from msgspec import Struct
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.bench_deployment import listeners, running_exchange_process, settings_for
+from tests.benchmarks.around import listeners, running_exchange_process, settings_for
+from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
+from tests.benchmarks.trend import slope
 from tests.fakes.deployment import START_S, HubClient, hub_client, running_flow
 
 SYMBOLS = 200
@@ -48,7 +49,7 @@ class Load(Struct, frozen=True):
 
 async def load(uri: str, folder: Path) -> Load:
     """Runs it."""
-    symbols = [f"COIN{index:03d}USDT" for index in range(SYMBOLS)]
+    symbols = list(symbols_of(SYMBOLS))
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(
             running_exchange_process(
@@ -72,8 +73,8 @@ async def load(uri: str, folder: Path) -> Load:
         played = (await _state(control))["played"] - played
         await flow.stop()
     spent: float = after.user + after.system - before.user - before.system
-    slope, _ = statistics.linear_regression(*zip(*sizes, strict=True))
-    return Load(up_s, used_weight, played / seconds, spent / seconds, slope * 60)
+    growth = slope(*zip(*sizes, strict=True))
+    return Load(up_s, used_weight, played / seconds, spent / seconds, growth.each * 60)
 
 
 async def _until_synced(client: HubClient, symbols: set[str]) -> float:

@@ -11,10 +11,15 @@ BEGIN_MS = 1_767_225_600_000
 SOLD_SHARE = 0.5
 
 
+def symbols_of(count: int) -> tuple[str, ...]:
+    """Their names."""
+    return tuple(f"COIN{index:02d}USDT" for index in range(count))
+
+
 def agg_trade_frames(*, count: int, symbols: int, trades_per_s: int, seed: int = 7) -> list[bytes]:
     """`count` combined-stream frames, in the order of their times, ids of every symbol rising by one."""
     rng = random.Random(seed)
-    names = [f"COIN{index:02d}USDT" for index in range(symbols)]
+    names = symbols_of(symbols)
     prices = [rng.uniform(0.5, 60_000) for _ in names]
     ids = [1_000_000 * (index + 1) for index in range(symbols)]
     frames = []

@@ -37,6 +37,20 @@ def interleaved(rounds: int, *works: Callable[[], object]) -> list[float]:
     return [statistics.median(spent) for spent in seconds]
 
 
+def in_turns(rounds: int, *works: Callable[[], float]) -> list[list[float]]:
+    """What each work measures of itself, in so many rounds in which each has its turn."""
+    measured: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, values in zip(works, measured, strict=True):
+            values.append(work())
+    return measured
+
+
+def median_ratio(values: list[float], others: list[float]) -> float:
+    """Median of the ratios round by round: what burdens the machine for a while burdens both sides of a round."""
+    return statistics.median(value / other for value, other in zip(values, others, strict=True))
+
+
 def table(rows: list[Row]) -> str:
     """All rows as Markdown."""
     lines = ["| what | figure | yardstick | value | goal | |", "|---|---|---|---|---|---|"]

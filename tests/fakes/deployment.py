@@ -6,7 +6,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -63,14 +63,13 @@ class RunningFlow:
 async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncIterator[RunningFlow]:
     """Starts the flow; settings as `feed__symbols=[…]`. Yields as soon as its hub listens."""
     port = settings.get("hub__port") or free_port()
-    chosen = {"hub__port": port, "log__format": "json"} | settings
-    environment = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in chosen.items()}
+    chosen = {"hub__port": port, "log__format": "json", "metrics__enabled": False} | settings
     log = folder / "flow.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "bytewax.run", "flows.main", *flags,
             cwd=folder, stdout=out, stderr=out,
-            env={**os.environ, **environment, "PYTHONPATH": str(ROOT), "RUST_BACKTRACE": "0"},
+            env=environment_of(chosen),
         )  # fmt: skip
     try:
         await _until_listening(port, process, log)
@@ -79,6 +78,12 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The environment of a process with these settings, named as `feed__symbols`."""
+    told = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in settings.items()}
+    return {**os.environ, **told, "PYTHONPATH": str(ROOT), "RUST_BACKTRACE": "0"}
 
 
 def _as_text(value: Any) -> str:

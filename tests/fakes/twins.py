@@ -18,6 +18,7 @@ from pymongo import MongoClient
 
 from flows.operators.verdict import is_same
 from flows.recovery import prepare
+from flows.settings import Feed
 from sinks.trade_reader import TradeReader
 from sources.replay.market import Market
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
@@ -25,6 +26,8 @@ from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_f
 from tests.fakes.witness import Witness, last_stored
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
+LIMIT = 50
+"""Past candles of each symbol and timeframe."""
 LONGEST_LIFE_S = 2.0
 FIRST_LIFE_S = 2.0
 """Time in which the flow's state is kept for the first time: without any, it would begin like one that never was."""
@@ -46,6 +49,7 @@ def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> d
         "feed__ws_url": exchange.ws_url,
         "feed__rest_url": exchange.rest_url,
         "feed__backoff_min_s": 0.1,
+        "feed__kline_limit": LIMIT,
         "feed__proof_grace_ms": 500,
         "feed__request_pause_ms": 0,
         "mongo__uri": mongod_uri,
@@ -128,7 +132,7 @@ async def compared(
             async with following(killed) as (flow, client):
                 await begun(exchange, calm_client, client)
                 await calm_client.close()
-                await _until(lambda: all(last_stored(_store(killed), symbol) for symbol in SYMBOLS))
+                await _until(lambda: _is_known(mongod_uri, folder, killed))
                 await asyncio.sleep(FIRST_LIFE_S)
                 await _live(flow, chance, 1, on_kill)
             for number in range(2, kills + 1):
@@ -179,6 +183,13 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
         await _until(partial(is_complete, path))
 
 
+def _is_known(mongod_uri: str, folder: Path, path: Path) -> bool:
+    """Whether trades are stored of every symbol, and its past."""
+    past = LIMIT * len(SYMBOLS) * len(Feed().timeframes)
+    stored = all(last_stored(_store(path), symbol) for symbol in SYMBOLS)
+    return stored and len(candles_of(mongod_uri, f"{folder.name}_{path.name}")) >= past
+
+
 def _store(path: Path) -> Path:
     return path / "trades" / "binance"
 
@@ -190,16 +201,21 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 
 def differences(expected: Stored, found: Stored) -> list[tuple[Any, ...]]:
-    """What differs: candle by candle and field by field, and symbol by symbol of the trades; both values."""
-    return [*_candles_that_differ(expected[0], found[0]), *_trades_that_differ(expected[1], found[1])]
+    """What differs: candle by candle and field by field, and symbol by symbol of the trades; both values. How far back
+    the past goes is no difference: that follows from the minute in which each of them looked for it.
+    """
+    begin = min(frame["time"][0] for frame in expected[1].values())
+    return [*_candles_that_differ(expected[0], found[0], begin), *_trades_that_differ(expected[1], found[1])]
 
 
-def _candles_that_differ(expected: list[dict[str, Any]], found: list[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
+def _candles_that_differ(
+    expected: list[dict[str, Any]], found: list[dict[str, Any]], begin: int
+) -> Iterator[tuple[Any, ...]]:
     keys = ("symbol", "timeframe", "open_time")
     ours = {tuple(document[key] for key in keys): document for document in found}
     theirs = {tuple(document[key] for key in keys): document for document in expected}
-    yield from ((key, "missing") for key in theirs.keys() - ours.keys())
-    yield from ((key, "superfluous") for key in ours.keys() - theirs.keys())
+    for one, other, word in ((theirs, ours, "missing"), (ours, theirs, "superfluous")):
+        yield from ((key, word) for key in one.keys() - other.keys() if one[key]["close_time"] >= begin)
     for key in theirs.keys() & ours.keys():
         for field, value in theirs[key].items():
             if not _same(ours[key].get(field), value):

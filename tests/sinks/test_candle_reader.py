@@ -1,5 +1,6 @@
 from typing import Any
 
+from msgspec import structs
 from pymongo.database import Database
 
 from sinks.candle_reader import CandleReader, read_candles
@@ -30,3 +31,14 @@ def test_what_lacks_nothing(mongo_database: Database[dict[str, Any]]) -> None:
     assert reader.whole("BTCUSDT", "1m", BEGIN) == [BEGIN, BEGIN + 120_000]
     assert reader.whole("BTCUSDT", "1m", BEGIN + 1) == [BEGIN + 120_000]
     assert reader.between("BTCUSDT", "1m", BEGIN, BEGIN + 60_000) == [candle(0, event_time=0)]
+
+
+def test_closed_candles_of_some_statuses_of_all_timeframes(mongo_database: Database[dict[str, Any]]) -> None:
+    lacking = [candle(1, status="partial"), candle(2, status="venue"), candle(0, timeframe="5m", status="venue")]
+    others = [candle(0), forming(3), candle(9, status="venue"), candle(2, status="venue", symbol="ETHUSDT")]
+    CandleStore(mongo_database, retention_days={}).store([*lacking, *others], timeout_s=20)
+    reader = CandleReader(mongo_database, venue="binance")
+    found = reader.of_status(("partial", "venue"), "BTCUSDT", BEGIN, BEGIN + 5 * 60_000)
+    expected = [structs.replace(version, event_time=0) for version in lacking]
+    assert sorted(found, key=lambda c: (c.timeframe, c.open_time)) == expected
+    assert reader.of_status(("partial",), "BTCUSDT", BEGIN, BEGIN + 5 * 60_000) == expected[:1]

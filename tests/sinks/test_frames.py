@@ -1,20 +1,23 @@
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import polars as pl
 import pytest
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
-from flows.model import TradeBatch
+from flows.model import Candle, Incident, Stats24h, TradeBatch
 from flows.settings import Mongo, Settings, Trades
 from sinks.candle_store import CandleStore
-from sinks.frames import CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
+from sinks.frames import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
 from sinks.trade_merge import add_batches
 from sinks.trade_store import TradeStore
-from tests.fakes.candles import BEGIN, candle, forming, gap
+from sinks.trades import TradeWriter
+from tests.fakes.candles import BEGIN, candle, forming, gap, stats
 from tests.fakes.trades import trade
 
 MINUTE = 60_000
@@ -95,19 +98,29 @@ def test_incidents_of_a_symbol_and_of_its_whole_venue(frames: Frames, store: Can
     ]
 
 
-def test_statistics_of_a_span(frames: Frames, mongo_database: Database[dict[str, Any]]) -> None:
-    known = {name: 1.5 for name, kind in STATS_SCHEMA.items() if kind == pl.Float64}
-    mongo_database["market_stats"].insert_many(
-        {"venue": "binance", "symbol": "BTCUSDT", "time": BEGIN + minute * MINUTE, "trades": minute, **known}
-        for minute in (2, 0, 1)
-    )
+def test_statistics_carry_every_field_of_the_newest_in_each_minute(frames: Frames, store: CandleStore) -> None:
+    first, again, second = stats(0), stats(0, seconds=40, last=106.5, complete=False), stats(1)
+    store.store([second, first, again, stats(2), stats(0, symbol="ETHUSDT")], timeout_s=5)
 
     frame = frames.stats("BTCUSDT", end=BEGIN + 2 * MINUTE)
 
-    assert frame.select("time", "trades", "last", "complete", "timestamp").rows() == [
-        (BEGIN, 0, 1.5, None, at(BEGIN)),
-        (BEGIN + MINUTE, 1, 1.5, None, at(BEGIN + MINUTE)),
-    ]
+    assert frame.schema == {**STATS_SCHEMA, "timestamp": pl.Datetime("ms", "UTC")}
+    for name in STATS_SCHEMA:
+        assert frame[name].to_list() == [getattr(one, name) for one in (again, second)], name
+    assert frame["timestamp"].to_list() == [at(BEGIN + 40_000), at(BEGIN + MINUTE)]
+
+
+def test_the_schemas_are_those_of_what_is_stored() -> None:
+    """A field that the model gains is a column, or is left out on purpose."""
+    kinds = {int: pl.Int64(), float: pl.Float64(), bool: pl.Boolean(), str: pl.String()}
+    for schema, model, left_out in (
+        (STATS_SCHEMA, Stats24h, {"venue", "symbol"}),
+        (CANDLE_SCHEMA, Candle, {"venue", "symbol", "timeframe", "event_time"}),
+        (INCIDENT_SCHEMA, Incident, {"venue"}),
+    ):
+        hints = get_type_hints(model)
+        fields = {name: kinds.get(hints[name], pl.String()) for name in model.__struct_fields__ if name not in left_out}
+        assert dict(schema) == fields | ({"close_time": pl.Int64()} if model is Candle else {})
 
 
 def test_trades_while_they_are_written(frames: Frames, tmp_path: Path) -> None:
@@ -125,6 +138,73 @@ def test_trades_while_they_are_written(frames: Frames, tmp_path: Path) -> None:
         ]
         parts = frames.iterate_trades("BTCUSDT", BEGIN, BEGIN + 4_000, rows=1, columns=("id", "time"))
         assert [part["id"].to_list() for part in parts] == [[1, 2, 3]]
+
+
+def test_a_query_reads_the_trades_part_by_part(frames: Frames, tmp_path: Path) -> None:
+    with TradeStore(tmp_path / "binance" / "part-00") as writer:
+        add(writer, *range(1, 301))
+        query = frames.scan_trades("BTCUSDT", BEGIN + 2_000)
+        whole = frames.trades("BTCUSDT", BEGIN + 2_000)
+
+        assert query.collect_schema() == whole.schema
+        assert query.collect().equals(whole)
+        assert query.collect(engine="streaming").equals(whole)
+        assert query.head(2).select("timestamp", "id").collect().equals(whole.head(2).select("timestamp", "id"))
+        sold = query.filter(pl.col("buyer_is_maker") & (pl.col("price") > 150))
+        assert sold.select(pl.len()).collect().item() == whole.filter("buyer_is_maker", pl.col("price") > 150).height
+        assert query.select(pl.col("price").sum()).collect().item() == whole["price"].sum()
+        add(writer, 301)
+        assert query.select(pl.col("id").max()).collect().item() == 301
+
+
+def grows(count: int, write: Callable[[int], object], read: Callable[[], list[int]]) -> None:
+    """Reads all the time while a thread writes 0, 1, 2, …: what is read has no hole, and never becomes less."""
+    writer = threading.Thread(target=lambda: [write(number) for number in range(count)])
+    writer.start()
+    seen = 0
+    while writer.is_alive():
+        found = read()
+        assert found == list(range(len(found)))
+        assert len(found) >= seen
+        seen = len(found)
+    writer.join()
+    assert read() == list(range(count))
+
+
+@pytest.mark.parametrize("kind", ["candles", "stats", "incidents"])
+def test_frames_of_documents_while_they_are_written(frames: Frames, store: CandleStore, kind: str) -> None:
+    def write(minute: int) -> None:
+        store.store([candle(minute), stats(minute), gap(begin=BEGIN + minute * MINUTE)], timeout_s=5)
+
+    read: Callable[[], pl.DataFrame] = {
+        "candles": partial(frames.candles, "BTCUSDT", "1m"),
+        "stats": partial(frames.stats, "BTCUSDT"),
+        "incidents": partial(frames.incidents, "BTCUSDT"),
+    }[kind]
+    minute = (pl.col("timestamp").dt.epoch("ms") - BEGIN) // MINUTE
+    grows(60, write, lambda: read().select(minute).to_series().to_list())
+
+
+@pytest.mark.parametrize("kind", ["at once", "in parts", "as a query"])
+def test_frames_of_trades_while_they_are_written(frames: Frames, tmp_path: Path, kind: str) -> None:
+    writer = TradeWriter(tmp_path / "binance" / "part-00", venue="binance", flush_ms=1)
+
+    def write(number: int) -> None:
+        writer.write([TradeBatch("binance", "BTCUSDT", [trade(number, number * 100)])])
+        if number % 100 == 99:
+            writer.flush()
+
+    def read() -> list[int]:
+        if kind == "at once":
+            return frames.trades("BTCUSDT", columns=("id",))["id"].to_list()
+        if kind == "in parts":
+            return [number for part in frames.iterate_trades("BTCUSDT", rows=500) for number in part["id"].to_list()]
+        return frames.scan_trades("BTCUSDT").collect()["id"].to_list()
+
+    try:
+        grows(3_000, write, read)
+    finally:
+        writer.close()
 
 
 def test_when_the_newest_candle_opened(frames: Frames, store: CandleStore) -> None:
@@ -146,6 +226,7 @@ def test_what_is_not_stored_makes_an_empty_frame(frames: Frames, tmp_path: Path)
     assert frames.candles("NONE", "1m").schema == {**CANDLE_SCHEMA, **stamp}
     assert frames.stats("NONE").schema == {**STATS_SCHEMA, **stamp}
     assert frames.incidents("NONE").schema == {**INCIDENT_SCHEMA, **stamp}
+    assert frames.analysis("NONE").schema == {**ANALYSIS_SCHEMA, **stamp}
     with TradeStore(tmp_path / "binance" / "part-00"):
         assert frames.trades("NONE").height == 0
 

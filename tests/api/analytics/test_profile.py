@@ -147,6 +147,21 @@ def test_the_value_area_grows_from_the_point_of_control(
     assert value_area_of(volumes, 0.7, step) == expected
 
 
+@pytest.mark.parametrize(("step", "expected"), [(2, (3, 1, 5)), (1, (3, 2, 4))])
+def test_both_rules_worked_by_hand(step: Step, expected: tuple[int, int, int]) -> None:
+    """70 % of 56 are 39.2, and the point of control has 20. By twos: above 9 + 4, below 12 + 6, so the lower two make
+    38; above 9 + 4, below the last 3, so the upper two make 51. One by one: 12 from below make 32, 9 from above 41.
+    """
+    assert value_area_of([3, 6, 12, 20, 9, 4, 2], 0.7, step) == expected
+
+
+def test_the_value_area_is_that_of_tradingview_unless_told_otherwise() -> None:
+    volumes = [3.0, 6.0, 12.0, 20.0, 9.0, 4.0, 2.0]
+    profile = profile_of(trade_frame([trade(row, row, 100.0 + row, volume) for row, volume in enumerate(volumes)]))
+
+    assert (profile.step, profile.poc, profile.val, profile.vah) == (2, 103.0, 101.0, 105.0)
+
+
 def test_too_few_trades_tell_how_long_it_takes() -> None:
     counted = VolumeByPrice()
     assert counted.collecting(10) == Collecting(0, 10, 0.0, None)

@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from sources.archive.names import file_named, files_for
+from sources.archive.names import days_for, file_named, files_for
 
 DAY_MS = 86_400_000
 
@@ -47,3 +47,13 @@ def test_the_archive_keeps_them_by_market_period_and_kind() -> None:
     [klines] = files_for("BTCUSDT", "4h", date(2024, 2, 1), date(2024, 3, 1))
     assert klines.path("binance-usdm") == "futures/um/monthly/klines/BTCUSDT/4h/BTCUSDT-4h-2024-02.zip"
     assert trades.end - trades.begin == DAY_MS
+
+
+def test_days_of_a_venue_are_cut_to_what_is_wanted() -> None:
+    begin, end = ms(2024, 1, 30, 6), ms(2024, 2, 1, 0, 5)
+    assert [(file.name, file.begin, file.end, file.is_month) for file in days_for("BTCUSDT", "1m", begin, end)] == [
+        ("BTCUSDT-1m-2024-01-30", begin, ms(2024, 1, 31), False),
+        ("BTCUSDT-1m-2024-01-31", ms(2024, 1, 31), ms(2024, 2, 1), False),
+        ("BTCUSDT-1m-2024-02-01", ms(2024, 2, 1), end, False),
+    ]
+    assert list(days_for("BTCUSDT", "1m", end, begin)) == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from flows.asks import BookAsk, KlinesAsk, TradesAsk
+from flows.asks import BookAsk, KlinesAsk, PastTradesAsk, TradesAsk
 from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
 from flows.settings import Books, Feed
@@ -127,6 +127,21 @@ async def test_a_book_and_the_instruments() -> None:
         assert book.last_update_id == told["lastUpdateId"]
         assert book.bids == [(float(price), float(quantity)) for price, quantity in told["bids"]]
         assert await rest.statuses() == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
+
+
+async def test_the_venues_own_time() -> None:
+    async with played() as (rest, exchange):
+        assert await rest.time() == exchange.market.now_ms
+
+
+async def test_the_first_trades_of_a_time_and_nothing_where_nothing_was_traded() -> None:
+    async with played() as (rest, exchange):
+        every = exchange.market.agg_trades("BTCUSDT", from_id=0, start_ms=None, end_ms=None, limit=1_000)
+        begin = every[500]["T"]
+        [first, *_] = await rest.first_trades(PastTradesAsk("BTCUSDT", 0, 1 << 62, begin, begin + DAY_MS))
+        assert first.id == next(row["a"] for row in every if row["T"] >= begin)
+        before = every[0]["T"] - 1
+        assert await rest.first_trades(PastTradesAsk("BTCUSDT", 0, 1 << 62, before - DAY_MS, before)) == []
 
 
 async def test_requests_cost_what_the_venue_counts() -> None:

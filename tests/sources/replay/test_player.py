@@ -100,6 +100,29 @@ async def test_what_nobody_wants_neither_hastens_the_market_nor_stops_everything
         assert speed == "max" or loop.time() - began_s >= 0.19  # all but the lead of 5 s at twenty times the speed
 
 
+async def test_a_market_behind_its_time_that_nobody_wants_leaves_others_their_turns() -> None:
+    turns = 0
+
+    async def something_else() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(something_else())
+    player = Player(
+        ScriptedMarket([trade_message(number, due_ms=BEGIN_MS) for number in range(10_000)]),
+        speed=1.0,
+        wanted=lambda _: False,
+        deliver=lambda _: None,
+        ready=at_once,
+        monotonic_s=asyncio.get_running_loop().time,
+    )
+    await player.play()
+    other.cancel()
+    assert turns >= 3  # one for each 2,048 messages passed over, but for that in which it begins
+
+
 async def test_a_paused_market_neither_plays_nor_ages() -> None:
     out: list[list[Message]] = []
     player = player_of(ScriptedMarket(trade_messages(3)), 1_000, out)

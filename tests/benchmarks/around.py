@@ -1,0 +1,76 @@
+"""What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at."""
+
+import asyncio
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from tests.fakes.deployment import ROOT, START_S
+
+
+@asynccontextmanager
+async def running_exchange_process(*arguments: str) -> AsyncIterator[str]:
+    """The replay exchange as the command that users run; yields `host:port`."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "sources.replay", *arguments, "--port", "0",
+        cwd=ROOT, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert process.stdout
+        address = await asyncio.wait_for(process.stdout.readline(), START_S)
+        yield address.decode().strip()
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@contextmanager
+def listeners(hub_url: str, count: int) -> Iterator[None]:
+    """So many clients of the hub that only empty their sockets, twenty times a second, on a thread.
+
+    What they cost must not be the benchmark's own Python, for it shares the processors with what is measured.
+    """
+    port = int(hub_url.rpartition(":")[2].partition("/")[0])
+    request = (
+        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    for line in sockets:
+        line.sendall(request.encode())
+        line.setblocking(False)
+    ended = threading.Event()
+
+    def sweep() -> None:
+        while not ended.wait(0.05):
+            for line in sockets:
+                with suppress(BlockingIOError):
+                    while line.recv(1 << 18):
+                        pass
+
+    thread = threading.Thread(target=sweep)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+        for line in sockets:
+            line.close()
+
+
+def settings_for(address: str, uri: str, folder: Path, symbols: list[str], **more: Any) -> dict[str, Any]:
+    """The settings of a flow that listens to that exchange."""
+    return {
+        "feed__origin": "replay",
+        "feed__symbols": symbols,
+        "feed__ws_url": f"ws://{address}",
+        "feed__rest_url": f"http://{address}",
+        "mongo__uri": uri,
+        "mongo__database": folder.name.replace(".", "_"),
+        "trades__path": str(folder / "trades"),
+    } | more

@@ -1,0 +1,245 @@
+"""Whether it stays as it is: a whole deployment under load for a long time, looked at every few seconds.
+
+    python -m tests.benchmarks soak [--minutes 10] [--speed 5]
+
+The replay exchange plays a synthetic market of a hundred symbols with all streams, at many times its pace, so that
+minutes hold hours of it. Each look is a line; at the end stand the slopes of memory, and the latency then and now.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import psutil
+from msgspec import Struct
+from pymongo import MongoClient
+from rich.console import Console
+from rich.progress import Progress
+
+from sinks.mongod import running_mongod
+from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.latency import Ears, Latency, listening
+from tests.benchmarks.market import symbols_of
+from tests.benchmarks.rows import Row
+from tests.benchmarks.trend import last_third_to_first, slope
+from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
+
+WARM_UP_SHARE = 0.25
+"""Of the time; until then caches fill, and nothing is judged."""
+CACHED = 2
+"""Candles of a series that the interface holds: with the usual number it would take hours of market to fill."""
+HEARD = 5
+"""Symbols whose prices are listened to."""
+OURS = {"flow": "flows.main", "api": "api", "exchange": "sources.replay"}
+"""Our processes, by a word of their command."""
+GOAL_MB_AN_HOUR = 1.0
+FLAT = 1.25
+_MB = 1e6
+_LEAST_LOOKS = 12
+
+
+class Process(Struct, frozen=True):
+    """What one process holds."""
+
+    memory_mb: float
+    files: int
+    threads: int
+
+
+class Look(Struct, frozen=True):
+    """The deployment at one moment."""
+
+    hours: float
+    """Wall time since the begin."""
+    market_hours: float
+    processes: dict[str, Process]
+    rocksdb_mb: float
+    mongodb_mb: float
+    latency: Latency | None
+    """Since the look before."""
+
+    def line(self) -> str:
+        """For people."""
+        held = "  ".join(
+            f"{name} {process.memory_mb:.1f} MB {process.files} files {process.threads} threads"
+            for name, process in self.processes.items()
+        )
+        heard = f"p50 {self.latency.p50:.1f} p99 {self.latency.p99:.1f} ms" if self.latency else "nothing heard"
+        return (
+            f"{self.hours * 60:5.1f} min, market {self.market_hours:.2f} h  {held}  "
+            f"RocksDB {self.rocksdb_mb:.1f} MB  MongoDB {self.mongodb_mb:.1f} MB  {heard}"
+        )
+
+
+class _Deployment(Struct, frozen=True):
+    address: str
+    hub_url: str
+    folder: Path
+    mongo: MongoClient[dict[str, Any]]
+    processes: dict[str, psutil.Process]
+
+    async def market_ms(self) -> int:
+        async with httpx.AsyncClient(timeout=START_S) as client:
+            state = (await client.get(f"http://{self.address}/control/state")).json()
+        return int(state["now"])
+
+    def held(self) -> dict[str, Process]:
+        """`psutil.NoSuchProcess` when one has ended."""
+        return {
+            name: Process(process.memory_info().rss / _MB, process.num_fds(), process.num_threads())
+            for name, process in self.processes.items()
+        }
+
+    def rocksdb_mb(self) -> float:
+        sizes = [_size_of(path) for path in (self.folder / "trades").rglob("*")]
+        return sum(sizes) / _MB
+
+    def mongodb_mb(self) -> float:
+        of_it = self.mongo[self.folder.name].command("dbStats")
+        return float(of_it["storageSize"] + of_it["indexSize"]) / _MB
+
+    def said(self) -> Counter[str]:
+        """What our processes had to warn of."""
+        lines = [line for log in self.folder.glob("*.log") for line in log.read_text().splitlines()]
+        told = [msgspec.json.decode(line) for line in lines if line.startswith("{")]
+        return Counter(entry["event"] for entry in told if entry["level"] in ("warning", "error"))
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # compacted away meanwhile
+        return 0
+
+
+@asynccontextmanager
+async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_Deployment]:
+    symbols = list(symbols_of(arguments.symbols))
+    async with AsyncExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soak")))
+        uri = stack.enter_context(running_mongod(folder / "mongod"))
+        address = await stack.enter_async_context(
+            running_exchange_process(
+                "--synthetic", "--speed", str(arguments.speed), "--trades-per-s", str(arguments.trades_per_s),
+                "--symbols", *symbols,
+            )
+        )  # fmt: skip
+        await _make_pasts(address, symbols)
+        settings = settings_for(
+            address, uri, folder, symbols,
+            feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
+            api__cache_size=CACHED,
+        )  # fmt: skip
+        flow = await stack.enter_async_context(running_flow(folder, **settings))
+        await stack.enter_async_context(_running_api(folder, settings))
+        mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
+        yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
+        await flow.stop()
+
+
+async def _make_pasts(address: str, symbols: Sequence[str]) -> None:
+    """The exchange makes a symbol's past when it is first asked for it: that of so many at once would keep it busy
+    while the flow wants its answers.
+    """
+    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=START_S) as client:
+        for symbol in symbols:
+            query = {"symbol": symbol, "interval": "1m", "limit": "1"}
+            (await client.get("/api/v3/klines", params=query)).raise_for_status()
+
+
+@asynccontextmanager
+async def _running_api(folder: Path, settings: dict[str, Any]) -> AsyncIterator[None]:
+    with (folder / "api.log").open("wb") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "api", cwd=ROOT, env=environment_of(settings), stdout=log, stderr=log
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def _processes() -> dict[str, psutil.Process]:
+    children = psutil.Process().children(recursive=True)
+    found = {name: child for name, word in OURS.items() for child in children if word in child.cmdline()}
+    found.update((child.name(), child) for child in children if child.name() == "mongod")
+    return found
+
+
+async def _soak(arguments: argparse.Namespace) -> list[Row]:
+    looks: list[Look] = []
+    symbols = symbols_of(arguments.symbols)[:HEARD]
+    with Progress(console=Console(soft_wrap=True)) as progress:
+        bar = progress.add_task("soak", total=arguments.minutes * 60)
+        progress.print(f"the exchange makes the past of {arguments.symbols} symbols …")
+        async with (
+            _running_deployment(arguments) as deployment,
+            listening(deployment.address, deployment.hub_url, symbols) as ears,
+        ):
+            begin_s, begin_ms = time.monotonic(), await deployment.market_ms()
+            while (elapsed_s := time.monotonic() - begin_s) < arguments.minutes * 60:
+                await ears.sleep(arguments.every)
+                looks.append(await _look(deployment, ears, begin_s, begin_ms))
+                progress.print(looks[-1].line(), highlight=False)
+                progress.update(bar, completed=elapsed_s)
+            for event, count in deployment.said().most_common():
+                progress.print(f"{count} times: {event}", highlight=False)
+    return judged(looks)
+
+
+async def _look(deployment: _Deployment, ears: Ears, begin_s: float, begin_ms: int) -> Look:
+    return Look(
+        hours=(time.monotonic() - begin_s) / 3_600,
+        market_hours=(await deployment.market_ms() - begin_ms) / 3_600_000,
+        processes=deployment.held(),
+        rocksdb_mb=deployment.rocksdb_mb(),
+        mongodb_mb=deployment.mongodb_mb(),
+        latency=ears.take(),
+    )
+
+
+def judged(looks: Sequence[Look]) -> list[Row]:
+    """The slopes after the warm-up, and the latency in the last third of that time against the first.
+
+    `ValueError` when there are too few looks.
+    """
+    calm = looks[int(len(looks) * WARM_UP_SHARE) :]
+    latencies = [look.latency for look in calm if look.latency]
+    if len(latencies) < _LEAST_LOOKS:
+        raise ValueError(f"{len(latencies)} looks after the warm-up are too few: run it longer, or look more often")
+    hours = [look.hours for look in calm]
+    span = f"{calm[-1].hours * 60:.0f} min, {calm[-1].market_hours:.1f} h of market"
+    rows = []
+    for name in OURS:
+        memory = [look.processes[name].memory_mb for look in calm]
+        found = slope(hours, memory)
+        held = f"±{2 * found.error:.1f}; {memory[0]:.0f} MB ▶ {memory[-1]:.0f} MB"
+        rows.append(Row(f"soak of {span}: {name}", "MB an hour", held, found.each, GOAL_MB_AN_HOUR, at_most=True))
+    p99 = [latency.p99 for latency in latencies]
+    noise = last_third_to_first([latency.noise_p99 for latency in latencies])
+    rows.append(Row("the same: p99 exchange ▶ client", "last third", f"first third; timer noise {noise:.2f}",
+        last_third_to_first(p99), FLAT, at_most=True))  # fmt: skip
+    return rows
+
+
+def run(argv: Sequence[str]) -> list[Row]:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks soak", description=(__doc__ or "").split(":")[0])
+    add = parser.add_argument
+    add("--minutes", type=float, default=10.0, help="of wall time (default: %(default)s)")
+    add("--every", type=float, default=10.0, metavar="S", help="seconds between two looks (default: %(default)s)")
+    add("--symbols", type=int, default=100, metavar="N", help="of the market (default: %(default)s)")
+    add("--speed", type=float, default=5.0, help="seconds of market time a second (default: %(default)s)")
+    add("--trades-per-s", type=float, default=1.0, metavar="N", help="of each symbol (default: %(default)s)")
+    add("--transport", choices=("websockets", "picows"), default="picows", help="of the flow (default: %(default)s)")
+    return asyncio.run(_soak(parser.parse_args(argv)))

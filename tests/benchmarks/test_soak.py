@@ -1,0 +1,34 @@
+"""How the looks of a soak are judged."""
+
+import pytest
+
+from tests.benchmarks.latency import Latency
+from tests.benchmarks.soak import OURS, Look, Process, judged
+
+
+def look(number: int, *, memory_mb: float, p99: float = 10.0) -> Look:
+    processes = {name: Process(memory_mb, 40, 10) for name in OURS}
+    return Look(number / 60, number / 6, processes, 1.0, 1.0, Latency(2.0, p99, 1.0))
+
+
+def test_what_fills_in_the_warm_up_is_no_slope_and_what_rises_after_it_is() -> None:
+    filling = [look(number, memory_mb=100.0 + 10 * number) for number in range(10)]
+    rising = [look(number, memory_mb=200.0 + 3 * number / 60) for number in range(10, 40)]
+    *memory, late = judged([*filling, *rising])
+    assert [row.value for row in memory] == pytest.approx([3.0] * len(OURS))
+    assert not any(row.met for row in memory)
+    assert late.value == 1
+    assert late.met
+
+
+def test_latency_that_grows_with_the_hours_is_not_flat() -> None:
+    looks = [look(number, memory_mb=100.0, p99=10.0 + number) for number in range(40)]
+    *memory, late = judged(looks)
+    assert all(row.met for row in memory)
+    assert late.value == pytest.approx((10 + 34.5) / (10 + 14.5))  # medians of looks 30 to 39, and of 10 to 19
+    assert not late.met
+
+
+def test_too_few_looks_are_refused() -> None:
+    with pytest.raises(ValueError, match="too few"):
+        judged([look(number, memory_mb=100.0) for number in range(10)])
