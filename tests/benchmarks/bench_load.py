@@ -14,9 +14,10 @@ from typing import Any
 import httpx
 import psutil
 from msgspec import Struct
+from websockets.asyncio.client import connect
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import listeners, running_exchange_process, settings_for
+from tests.benchmarks.around import running_exchange_process, settings_for
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import slope
@@ -64,13 +65,15 @@ async def load(uri: str, folder: Path) -> Load:
         async with hub_client(flow.hub_url) as client:
             up_s = await _until_synced(client, set(symbols))
         used_weight = (await _state(control))["used_weight"]
-        stack.enter_context(listeners(flow.hub_url, 1))
+        listener = asyncio.create_task(_listen(flow.hub_url))
         await asyncio.sleep(SETTLE_S)
         played, process = (await _state(control))["played"], psutil.Process(flow.pid)
         before, begin = process.cpu_times(), time.monotonic()
         sizes = await _sizes(process)
         after, seconds = process.cpu_times(), time.monotonic() - begin
         played = (await _state(control))["played"] - played
+        assert not listener.done(), "the hub let go of its client"
+        listener.cancel()
         await flow.stop()
     spent: float = after.user + after.system - before.user - before.system
     growth = slope(*zip(*sizes, strict=True))
@@ -93,6 +96,13 @@ async def _until_synced(client: HubClient, symbols: set[str]) -> float:
     await client.subscribe("OrderBook")
     await client.until(all_synced)
     return time.monotonic() - begin
+
+
+async def _listen(url: str) -> None:
+    """A client that takes everything and reads nothing."""
+    async with connect(url, max_size=None) as client:
+        async for _ in client:
+            pass
 
 
 async def _sizes(process: psutil.Process) -> list[tuple[float, float]]:
