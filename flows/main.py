@@ -7,7 +7,6 @@ project does anything at import.
 """
 
 import asyncio
-import gc
 import os
 import signal
 import sys
@@ -22,6 +21,7 @@ from bytewax.dataflow import Dataflow
 
 from flows.attendant import RequestDesk
 from flows.desk import open_database, open_desk
+from flows.garbage import calm_garbage_collector
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.metrics import FlowMeters, Parts, serve
@@ -215,16 +215,6 @@ def _give_up() -> NoReturn:
     os._exit(1)
 
 
-def _calm_garbage_collector() -> None:
-    """What is loaded by now stays for good, and need not be looked through again; what flows makes no cycles.
-
-    Left alone, a full collection stops all threads for some fifty milliseconds every other second.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
 def _build() -> Dataflow:
     try:
         settings = load_settings()
@@ -235,7 +225,7 @@ def _build() -> Dataflow:
     except (SettingsError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)
-    _calm_garbage_collector()
+    calm_garbage_collector()
     feed = settings.feed
     _log.info("starting", venue=feed.venue, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
     return built

@@ -38,8 +38,6 @@ class Load(Struct, frozen=True):
 
     up_s: float
     """From the first book that was announced until all were in sync; the market's time runs as the clock does."""
-    used_weight: int
-    """What the exchange had counted in that minute."""
     messages_per_s: float
     """From the exchange."""
     cores: float
@@ -64,7 +62,6 @@ async def load(uri: str, folder: Path) -> Load:
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         async with hub_client(flow.hub_url) as client:
             up_s = await _until_synced(client, set(symbols))
-        used_weight = (await _state(control))["used_weight"]
         listener = asyncio.create_task(_listen(flow.hub_url))
         await asyncio.sleep(SETTLE_S)
         played, process = (await _state(control))["played"], psutil.Process(flow.pid)
@@ -77,7 +74,7 @@ async def load(uri: str, folder: Path) -> Load:
         await flow.stop()
     spent: float = after.user + after.system - before.user - before.system
     growth = slope(*zip(*sizes, strict=True))
-    return Load(up_s, used_weight, played / seconds, spent / seconds, growth.each * 60)
+    return Load(up_s, played / seconds, spent / seconds, growth.each * 60)
 
 
 async def _until_synced(client: HubClient, symbols: set[str]) -> float:
@@ -128,7 +125,7 @@ def run() -> list[Row]:
     name = f"{SYMBOLS} symbols with books, candles, statistics"
     rate = f"{found.messages_per_s:,.0f} messages/s"
     return [
-        Row(f"{SYMBOLS} books in sync", "seconds", f"{found.used_weight:,} of weight", found.up_s, 60, at_most=True),
+        Row(f"{SYMBOLS} books in sync", "seconds", "the venue's request weights", found.up_s, 60, at_most=True),
         Row(name, "cores", rate, found.cores, 1, at_most=True),
         Row(name, f"MB a minute, over {LOAD_S:.0f} s", rate, found.growth, 1, at_most=True),
     ]
