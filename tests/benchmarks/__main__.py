@@ -21,6 +21,7 @@ from tests.benchmarks import (
     bench_deployment,
     bench_flow,
     bench_hub,
+    bench_load,
     bench_mongo,
     bench_shards,
     bench_trades,
@@ -45,6 +46,7 @@ PARTS = {
         bench_api,
         bench_deployment,
         bench_complete,
+        bench_load,
     )
 }
 
