@@ -155,6 +155,7 @@ def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
         levels=books.levels,
         every_ms=books.every_ms,
         depth=books.depth,
+        first_depth=books.first_depth if books.levels <= books.first_depth else books.depth,
         audit_ms=int(books.audit_s * 1_000),
         audit_least_share=books.audit_least_share,
     )

@@ -238,6 +238,10 @@ class Books(Section):
     """Least time between two views of a book; best bid and ask do not wait for it."""
     depth: int = 500
     """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
+    first_depth: int = 100
+    """The same of the snapshot that a book begins with (`depth` where `levels` are more): so hundreds of books are
+    there within a minute of the venue's weight, and those whose price moves far ask for `depth` levels next.
+    """
     audit_s: Seconds = 600.0
     """Time between two comparisons of a book with a fresh snapshot."""
     audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -245,8 +249,11 @@ class Books(Section):
 
     @model_validator(mode="after")
     def _no_more_than_known(self) -> Self:
-        if self.depth not in _SNAPSHOT_LEVELS:
-            raise ValueError(f"depth {self.depth}: venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
+        for name, levels in (("depth", self.depth), ("first_depth", self.first_depth)):
+            if levels not in _SNAPSHOT_LEVELS:
+                raise ValueError(f"{name} {levels}: venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
+        if self.first_depth > self.depth:
+            raise ValueError(f"first_depth {self.first_depth} is more than depth {self.depth}: choose at most that")
         if self.levels > self.depth:
             raise ValueError(
                 f"levels {self.levels} are more than depth {self.depth}: no more are known than are asked for"

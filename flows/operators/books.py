@@ -6,6 +6,7 @@
 
 A book in sync is compared from time to time with a fresh snapshot, which is brought forward by the same differences and
 then takes its place: so what the exchange does not report any more goes, and the known part is in the middle again.
+The same deepens a book that began with few levels, as soon as its price comes near the end of them.
 """
 
 from typing import Any, NamedTuple
@@ -52,6 +53,8 @@ class BookPolicy(NamedTuple):
     """Least time between two views of a book."""
     depth: int = 500
     """Levels a side of a snapshot; no more are kept."""
+    first_depth: int | None = None
+    """Levels a side of the snapshot that a book begins with, if not as many: what costs little is there soon."""
     audit_ms: int = 600_000
     """Time between two audits."""
     audit_least_share: float = 0.95
@@ -87,6 +90,7 @@ class BookKeeper:
         self._venue, self._symbol = Instrument.of(key)
         self._rules = RULES[self._venue]
         self._policy = policy
+        self._first_depth = policy.first_depth or policy.depth
         self._sync = self._begun()
         self._fresh: BookSync | None = None
         self._asked = False
@@ -212,7 +216,7 @@ class BookKeeper:
     # --- starting over ---
 
     def _begun(self) -> BookSync:
-        return BookSync(self._rules, depth=self._policy.depth)
+        return BookSync(self._rules, depth=self._first_depth)
 
     def _fall(self, fault: str, now: Now, out: list[Any]) -> None:
         """A book that was in sync is not any more."""
@@ -239,7 +243,7 @@ class BookKeeper:
     def _ask(self, out: list[Any]) -> None:
         """Step 2."""
         self._asked = True
-        out.append(BookAsk(self._symbol, self._policy.depth))
+        out.append(BookAsk(self._symbol, self._first_depth))
 
     def _ask_later(self, now: Now) -> None:
         """At once the first time, then with a growing delay."""
@@ -267,7 +271,7 @@ class BookKeeper:
     # --- audit ---
 
     def _begin_audit(self, now: Now, out: list[Any]) -> None:
-        self._fresh = self._begun()
+        self._fresh = BookSync(self._rules, depth=self._policy.depth)
         self._next_audit(now)
         out.append(BookAsk(self._symbol, self._policy.depth, checks=True))
 

@@ -17,8 +17,10 @@ from flows.model import AggregateTrade, Kline, Trade
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
 
-MAX_PARTS = 64
-"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost."""
+MAX_PARTS = 16
+"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. Every candle that is
+shown adds them up, which is oftener than trades come, so they are few.
+"""
 
 
 class Sum(list[float]):
@@ -115,7 +117,15 @@ class Bucket:
 
     def copy(self) -> "Bucket":
         """An independent copy."""
-        return Bucket.of_state(self.state())
+        twin = Bucket.__new__(Bucket)
+        twin.open_time, twin.open, twin.high, twin.low, twin.close = (
+            self.open_time, self.open, self.high, self.low, self.close,
+        )  # fmt: skip
+        twin.trades, twin.first_id, twin.last_id = self.trades, self.first_id, self.last_id
+        twin.volume, twin.quote_volume = Sum(self.volume), Sum(self.quote_volume)
+        twin.taker_volume, twin.taker_quote_volume = Sum(self.taker_volume), Sum(self.taker_quote_volume)
+        twin.gaps, twin.covered, twin.is_repaired = self.gaps, self.covered, self.is_repaired
+        return twin
 
     def state(self) -> tuple[Any, ...]:
         """A copy of everything in it, as a tuple in the order of `__slots__`."""

@@ -78,8 +78,10 @@ class BinanceParser:
         elif self._has_typed_book_ticker:
             _collect(runs, self._book(b"\n".join(frames.payloads)))
         else:
-            tickers = [payload for payload in frames.payloads if _is_book_ticker(payload)]
-            books = [payload for payload in frames.payloads if not _is_book_ticker(payload)]
+            tickers: list[bytes] = []
+            books: list[bytes] = []
+            for payload in frames.payloads:
+                (tickers if payload.find(_BOOK_TICKER, 0, _STREAM_NAME_ENDS) > 0 else books).append(payload)
             _collect(runs, self._book(b"\n".join(books)))
             _collect(runs, self._book_ticker(b"\n".join(tickers)))
         return runs
@@ -129,10 +131,6 @@ class BinanceParser:
 
 def _lines_of(envelope: Any) -> Callable[[bytes], Any]:
     return json.Decoder(envelope, strict=False).decode_lines
-
-
-def _is_book_ticker(payload: bytes) -> bool:
-    return payload.find(_BOOK_TICKER, 0, _STREAM_NAME_ENDS) > 0
 
 
 def _collect(runs: _Runs, envelopes: Iterable[Any]) -> None:

@@ -15,11 +15,13 @@ import structlog
 
 from tests.benchmarks import (
     bench_analytics,
+    bench_api,
     bench_books,
     bench_complete,
     bench_deployment,
     bench_flow,
     bench_hub,
+    bench_load,
     bench_mongo,
     bench_shards,
     bench_trades,
@@ -41,8 +43,10 @@ PARTS = {
         bench_mongo,
         bench_analytics,
         bench_hub,
+        bench_api,
         bench_deployment,
         bench_complete,
+        bench_load,
     )
 }
 

@@ -100,7 +100,7 @@ def play(
         sinks=outcome.sinks,
         clock=FeedClock(local_ms),
         runner=runner,
-        books=Books(depth=1_000, every_ms=0),
+        books=Books(depth=1_000, first_depth=1_000, every_ms=0),  # a recording has one snapshot of 1,000
     )
     if workers > 1:
         cluster_main(flow, [], 0, worker_count_per_proc=workers)

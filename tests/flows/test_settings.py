@@ -50,6 +50,8 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"feed": {"shard": "3/2"}}, "3/2"),
         ({"feed": {"backoff_min_s": 9, "backoff_max_s": 3}}, "backoff_max_s"),
         ({"books": {"depth": 700}}, "depth 700: venues serve 100, 500, 1000 levels"),
+        ({"books": {"first_depth": 50}}, "first_depth 50: venues serve 100, 500, 1000 levels"),
+        ({"books": {"first_depth": 1000}}, "first_depth 1000 is more than depth 500"),
         ({"books": {"levels": 600}}, "levels 600 are more than depth 500"),
         ({"tools": {"host": "0.0.0.0"}}, "listen on 127.0.0.1"),
         ({"analysis": {"timeframes": {"7m": 1}}}, "'7m' is no timeframe"),

@@ -380,6 +380,20 @@ def test_a_book_whose_price_nears_the_end_of_what_is_known_is_renewed_before_it_
     assert kept.view.bids == kept.exchange.best_bids(10)
 
 
+def test_a_book_begins_with_few_levels_and_is_deepened_when_its_price_nears_the_end_of_them() -> None:
+    kept = Kept(levels=60, first_depth=10)
+    first = BookAsk(SYMBOL, 10)
+    assert only(BookAsk, kept.change()) == [first]
+    kept.answer(ask=first)
+    assert kept.view.bids == kept.exchange.best_bids(10)
+    for price, _ in kept.exchange.best_bids(6):
+        kept.exchange.change("bids", price, 0.0)
+    assert only(BookAsk, kept.take(kept.exchange.delta())) == [AUDIT]
+    kept.answer(ask=AUDIT)
+    kept.pass_ms(100)
+    kept.assert_true()
+
+
 # --- laws ---
 
 

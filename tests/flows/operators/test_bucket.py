@@ -63,6 +63,16 @@ def test_an_empty_part_changes_no_price() -> None:
     assert (bucket.open, bucket.high, bucket.low, bucket.close) == (10.0, 10.0, 10.0, 10.0)
 
 
+def test_a_copy_has_everything_and_is_independent() -> None:
+    bucket = bucket_of([trade(1, 0, 10.0), trade(2, 1, 12.0)])
+    bucket.gaps, bucket.covered, bucket.is_repaired = frozenset((7,)), 1, True
+    twin = bucket.copy()
+    assert twin.state() == bucket.state()
+    before = bucket.state()
+    twin.add_trades([trade(3, 2, 11.0)])
+    assert bucket.state() == before
+
+
 def test_state_is_a_copy() -> None:
     bucket = bucket_of([trade(1, 0, 10.0)])
     copy = Bucket.of_state(bucket.state())

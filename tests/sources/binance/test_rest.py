@@ -1,5 +1,6 @@
 """What the market data asks of Binance, against the replay exchange."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from flows.asks import BookAsk, KlinesAsk, PastTradesAsk, TradesAsk
 from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
-from flows.settings import Feed
+from flows.settings import Books, Feed
 from sources.binance.rest import MOST_TRADES, BinanceRest
 from sources.replay.exchange import ReplayExchange
 from sources.replay.server import running_exchange
@@ -206,3 +207,20 @@ async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
         sizes = [len((await rest.book(BookAsk("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
         assert sizes == [5, 50, 500, 1_000, 1_000]
         assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 2 + 2 + 10 + 20 + 20
+
+
+@pytest.mark.parametrize(("venue", "kind"), [("binance", "spot"), ("binance-usdm", "usdm")])
+async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(venue: Any, kind: Any) -> None:
+    """Although the last day of two hundred symbols was asked for before them, which alone is more on USD-M."""
+    day = KlinesAsk("BTCUSDT", "1m", BEGIN_MS - DAY_MS, BEGIN_MS)
+    first = BookAsk("BTCUSDT", Books().first_depth)
+    async with scripted(ScriptedMarket(kind=kind), venue=venue) as (rest, exchange):
+        days = [asyncio.create_task(rest.klines(day)) for _ in range(200)]
+        await asyncio.sleep(0)
+        books = await asyncio.gather(*(rest.book(first) for _ in range(200)))
+        used = exchange.used_weight(wall_ms() / 1_000)
+        for task in days:
+            task.cancel()
+        await asyncio.gather(*days, return_exceptions=True)
+    assert {(len(book.bids), len(book.asks)) for book in books} == {(100, 100)}
+    assert used <= exchange.limits.weight_per_minute  # what is refused counts too, so nothing was
