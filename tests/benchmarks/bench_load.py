@@ -27,7 +27,7 @@ SYMBOLS = 200
 TRADES_PER_S = 18
 """Fills of each symbol on average over a day; in its first hours, at which the market begins, about 20 aggregates."""
 LOAD_S = 600.0
-SETTLE_S = 90.0
+SETTLE_S = 300.0
 """Until the past is fetched and what fills up at first is full."""
 SAMPLE_S = 5.0
 MEGABYTE = 1 << 20
