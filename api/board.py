@@ -4,6 +4,7 @@ Ages are in the feed's time, carried forward by the monotonic clock: what a snap
 """
 
 from collections import Counter, deque
+from collections.abc import Iterable
 from typing import Final
 
 from api.heard import News
@@ -64,7 +65,7 @@ class Board:
 
     def all_latest(self, channel: str) -> list[News]:
         """The newest message about every symbol, in their alphabetical order."""
-        return [self._latest[key] for key in sorted(self._latest) if key[0] == channel]
+        return [self._latest[key] for key in sorted(key for key in self._latest if key[0] == channel)]
 
     def lines(self) -> list[News]:
         """The state of every line of the venue, by name."""
@@ -77,4 +78,9 @@ class Board:
 
     def age_ms(self, news: News) -> int:
         """How long ago the hub made a message."""
-        return max(0, self.clock.now().feed - news.stamp_ms)
+        return self.ages_ms([news])[0]
+
+    def ages_ms(self, news: Iterable[News]) -> list[int]:
+        """How long ago the hub made each message."""
+        now_ms = self.clock.now().feed
+        return [max(0, now_ms - one.stamp_ms) for one in news]

@@ -5,7 +5,9 @@ have been missed. After a cut or a hole it asks to be filled again; what is then
 it has had `SETTLE_MS` to take what the hub told before.
 """
 
+from bisect import bisect_left
 from collections.abc import Container, Iterable
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from msgspec import Struct
@@ -18,6 +20,8 @@ FULL_MS: Final = 60_000
 """How long a series that was filled is good: an importer changes the store without telling the hub."""
 LACKING_MS: Final = 2_000
 """The same where the store had less than was asked for: history may be on its way."""
+
+_OPEN_TIME = attrgetter("open_time")
 
 
 class SeriesKey(NamedTuple):
@@ -80,8 +84,17 @@ class Series:
             candles.append(candle)
             self._shorten()
         elif candle.open_time >= self._whole_from:
-            self._candles = newest_versions(candles, [candle])
+            self._place(candle)
+
+    def _place(self, candle: Candle) -> None:
+        """Puts a candle where its period stands."""
+        candles = self._candles
+        place = bisect_left(candles, candle.open_time, key=_OPEN_TIME)
+        if place == len(candles) or candles[place].open_time != candle.open_time:
+            candles.insert(place, candle)
             self._shorten()
+        elif is_newer(candle, candles[place]):
+            candles[place] = candle
 
     def fill(self, stored: list[Candle], now_ms: int) -> None:
         """Takes the newest candles of the store, oldest first: `size` of them, or all it has when they are fewer."""

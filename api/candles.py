@@ -5,18 +5,19 @@ goes on without a seam. Where fewer candles are stored than were asked for, the 
 `history` says how far that is; with none at all the answer is 202, and asking again after `wait_s` gives the chart.
 """
 
-from typing import Annotated
+from typing import Annotated, cast
 
 from msgspec import Meta, Struct
 
 from api.candle_cache import SeriesKey
 from api.errors import Problem
+from api.rendered import RenderedCandles
 from api.route import AnyRoute, Route, Symbol, Timeframe, Venue, check_timeframe
 from api.services import Services
 from api.span import MOST, USUAL, Span, SpanParams, span_of
 from api.work import WorkView, ask_for_history
 from flows.model import Candle, timeframe_ms
-from sinks.bodies import CandleBody, ChartCandle, FullCandle, iso_utc
+from sinks.bodies import CandleBody, ChartCandle, FullCandle
 from sinks.trade_codec import END_MS
 
 CHARTS_MOST = 20_000
@@ -73,6 +74,7 @@ class Charts:
         self._services = services
         self._live = services.live
         self._history = services.history
+        self._rendered = RenderedCandles()
 
     async def chart(self, params: SpanParams) -> Chart | WorkView:
         """The chart of a symbol: stored candles and the forming one."""
@@ -129,7 +131,7 @@ class Charts:
         market = found[0].body if found else None
         return Chart(
             *key,
-            [_chart_candle(candle) for candle in candles],
+            cast("list[ChartCandle]", self._rendered.json(key, candles)),  # in the answer it is that
             latest_price=market.price if market else None,
             price_change_24h=market.price_change_24h if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
@@ -164,17 +166,3 @@ def _lacks(candles: list[Candle], span: Span) -> bool:
     if len(candles) >= span.most:
         return False
     return not candles or span.start is None or candles[0].open_time - timeframe_ms(candles[0].timeframe) >= span.start
-
-
-def _chart_candle(candle: Candle) -> ChartCandle:
-    return ChartCandle(
-        iso_utc(candle.open_time),
-        candle.open,
-        candle.high,
-        candle.low,
-        candle.close,
-        candle.volume,
-        candle.is_closed,
-        candle.status,
-        candle.revision,
-    )

@@ -79,12 +79,11 @@ def routes(services: Services) -> list[AnyRoute]:
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
         wanted = {symbol.upper() for symbol in params.symbols}
-        return [
-            price_of(news, board.age_ms(news))
-            for board in live.boards(params.venue or None)
-            for news in board.all_latest("MarketData")
-            if not wanted or news.symbol in wanted
-        ]
+        found: list[Price] = []
+        for board in live.boards(params.venue or None):
+            latest = [news for news in board.all_latest("MarketData") if not wanted or news.symbol in wanted]
+            found += map(price_of, latest, board.ages_ms(latest))
+        return found
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price with best bid and ask of each symbol."""

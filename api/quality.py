@@ -16,6 +16,7 @@ KEPT_MS: Final = 10_000
 """How long an answer is held: it reads a lot."""
 HOUR_MS: Final = 3_600_000
 INCIDENTS: Final = 50
+EXCHANGES_OWN: Final = "exchange's own"
 
 
 class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -27,8 +28,9 @@ class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SeriesQuality(Struct):
-    """Stored candles of a symbol and timeframe. `proofs` says how comparing them with the exchange's own came out, ""
-    where they were not compared.
+    """Stored candles of a symbol and timeframe. `proofs` says of the closed ones how comparing them with the exchange's
+    own came out: `exchange's own` where there is nothing to compare, for it told them itself, as history or where our
+    trades had a hole; "" where it has not told its version yet.
     """
 
     symbol: str
@@ -121,8 +123,13 @@ def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQualit
             series = SeriesQuality(of["symbol"], of["timeframe"], 0, {}, {}, iso_utc(row["first"]), last, age_ms)
             found[key] = series
         series.candles += row["candles"]
-        for counted, name in ((series.by_status, of["status"]), (series.proofs, of["proof"])):
-            counted[name] = counted.get(name, 0) + row["candles"]
+        _count(series.by_status, of["status"], row["candles"])
+        if of["status"] != "forming":
+            _count(series.proofs, of["proof"] or (EXCHANGES_OWN if of["status"] == "venue" else ""), row["candles"])
         series.last = max(series.last, last)
         series.written_ms_ago = min(series.written_ms_ago, age_ms)
     return [found[key] for key in sorted(found)]
+
+
+def _count(counted: dict[str, int], name: str, candles: int) -> None:
+    counted[name] = counted.get(name, 0) + candles

@@ -179,8 +179,9 @@ class Tools:
 
     async def get_data_quality(self, symbol: Symbol) -> Reply:
         """How good the stored data of a symbol is. For each timeframe: candles by status, and by proof (`equal` to the
-        exchange's own candle, `ours wrong`, `theirs wrong`, `not comparable`, or `not compared` so far). Of the trades:
-        how many ids the exchange issued, and how many are held. And the last incidents, newest first.
+        exchange's own candle, `exchange's own` where it told the candle itself, `ours wrong`, `theirs wrong`, `not
+        comparable`, or `not compared` so far). Of the trades: how many ids the exchange issued, and how many are held.
+        And the last incidents, newest first.
         """
         data, status = await self._ask("quality", symbol=symbol)
         data["incidents"] = data["incidents"][: self._rows]

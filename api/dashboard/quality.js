@@ -67,10 +67,12 @@ export class Quality {
 
   #paintProofs(series) {
     const sum = (name) => series.reduce((total, one) => total + (one.proofs[name] ?? 0), 0);
-    const equal = sum("equal"), wrong = sum("ours wrong") + sum("theirs wrong");
-    if (!equal && !wrong) return this.#say("equality", "nothing compared yet", "");
+    const equal = sum("equal"), wrong = sum("ours wrong") + sum("theirs wrong"), told = sum("exchange's own");
+    const more = told ? `${fixed(told, 0)} candles come from the exchange itself` : "";
+    if (!equal && !wrong) return this.#say("equality", "nothing compared yet", "", more);
     const about = `${equal} of ${equal + wrong} compared candles are the exchange's own, field by field`;
-    this.#say("equality", `${share(equal / (equal + wrong))} of ${equal + wrong}`, wrong ? "warn" : "good", about);
+    const text = `${share(equal / (equal + wrong))} of ${equal + wrong}`;
+    this.#say("equality", text, wrong ? "warn" : "good", [about, more].filter(Boolean).join("; "));
   }
 
   #say(name, text, mood, about = "") {

@@ -1,19 +1,20 @@
 """What each route answers, beside a real hub, a real mongod and a real trade store."""
 
 import io
-from typing import Any
+from typing import Any, Final
 
 import polars as pl
 import pytest
 from pymongo import MongoClient
 
-from flows.model import Candle, FeedStatus
+from flows.model import Candle, FeedStatus, Proof
 from sinks.bodies import iso_utc
 from sinks.requests import Attendant
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, stored_candles, trade, until
 
 MINUTE = 60_000
+WRONG: Final[Proof] = "ours wrong"
 
 
 def closes(chart: Any) -> list[tuple[str, float]]:
@@ -257,16 +258,17 @@ async def test_a_refresh_is_one_request_and_tells_its_progress(served: Interface
 
 async def test_quality_counts_what_is_stored_proven_and_complete(deployment: Deployment) -> None:
     deployment.store_trades([trade(number, BEGIN + number * 1_000) for number in (1, 2, 4, 5)])
-    deployment.store([*stored_candles(3), candle(3, status="partial")])
+    deployment.store([*stored_candles(3), candle(3, status="partial"), forming(4)])
+    deployment.store([candle(-1, status="venue"), candle(-2, status="venue"), candle(-3, status="venue", proof=WRONG)])
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         collection = client[deployment.database]["market_data"]
         collection.update_one({"open_time": BEGIN}, {"$set": {"proof": "equal"}})
     async with interface(deployment) as running:
         quality = await running.data("/api/quality?symbol=BTCUSDT")
         (series,) = quality["series"]
-        assert (series["candles"], series["by_status"]) == (4, {"final": 3, "partial": 1})
-        assert series["proofs"] == {"equal": 1, "": 3}
-        assert (series["first"], series["last"]) == (iso_utc(BEGIN), iso_utc(BEGIN + 3 * MINUTE))
+        assert (series["candles"], series["by_status"]) == (8, {"final": 3, "partial": 1, "venue": 3, "forming": 1})
+        assert series["proofs"] == {"equal": 1, "": 3, "exchange's own": 2, WRONG: 1}
+        assert (series["first"], series["last"]) == (iso_utc(BEGIN - 3 * MINUTE), iso_utc(BEGIN + 4 * MINUTE))
         assert quality["trades"] == [{"symbol": "BTCUSDT", "held": 4, "issued": 5, "completeness": 0.8}]
         async with running.session.get(f"{running.url}/metrics") as response:
             metrics = await response.text()

@@ -15,6 +15,7 @@ import structlog
 
 from tests.benchmarks import (
     bench_analytics,
+    bench_api,
     bench_books,
     bench_complete,
     bench_deployment,
@@ -42,6 +43,7 @@ PARTS = {
         bench_mongo,
         bench_analytics,
         bench_hub,
+        bench_api,
         bench_deployment,
         bench_complete,
         bench_load,

@@ -1,4 +1,4 @@
-"""A whole deployment on loopback: the flow in a process of its own, and a client of its hub."""
+"""A whole deployment on loopback: flow and interface in processes of their own, and a client of the hub."""
 
 import asyncio
 import json
@@ -80,6 +80,28 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
             await process.wait()
 
 
+@asynccontextmanager
+async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[str]:
+    """The interface as `python -m api` in `folder`, and its address, as soon as it listens."""
+    port = free_port()
+    log = folder / "api.log"
+    with log.open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "api",
+            cwd=folder, stdout=out, stderr=out,
+            env=environment_of({"log__format": "json"} | settings | {"api__port": port}),
+        )  # fmt: skip
+    try:
+        await _until_listening(port, process, log)
+        yield f"http://127.0.0.1:{port}"
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), START_S) == 0, log.read_text()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """The environment of a process with these settings, named as `feed__symbols`."""
     told = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in settings.items()}
@@ -94,7 +116,7 @@ async def _until_listening(port: int, process: asyncio.subprocess.Process, log: 
     async with asyncio.timeout(START_S):
         while True:
             if process.returncode is not None:
-                raise RuntimeError(f"the flow ended with {process.returncode}, see {log}")
+                raise RuntimeError(f"it ended with {process.returncode}, see {log}")
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
             except OSError:

@@ -21,7 +21,8 @@ from sinks.requests import Attendant, ListedInstrument
 from sinks.trades import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
 
-PATIENCE_S = 20
+PATIENCE_S = 60
+"""Longest wait for something that should take a moment: a bound for broken runs, not a measure."""
 NOW = BEGIN + 10 * 60_000 + 30_000
 """The feed's time in the tests: in the middle of the eleventh minute."""
 

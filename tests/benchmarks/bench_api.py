@@ -1,0 +1,94 @@
+"""The interface beside a running flow: how long a chart takes, and how many answers a second."""
+
+import asyncio
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from sinks.mongod import running_mongod
+from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.asking import Asker, bare_server, delays_ms, requests_per_s
+from tests.benchmarks.market import symbols_of
+from tests.benchmarks.rows import Row
+from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
+
+SYMBOLS = 50
+CANDLES = 500
+CHART = f"/api/chart/COIN00USDT/1m?limit={CANDLES}"
+PRICES = "/api/prices"
+PER_S, SECONDS = 50, 10.0
+FULL_S, ROUNDS = 2.0, 5
+
+
+@asynccontextmanager
+async def running_api_process(settings: dict[str, Any]) -> AsyncIterator[int]:
+    """The interface as the command that users run, and its port, when it has what is asked of it."""
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "api", cwd=ROOT, env=environment_of(settings | {"api__port": port}),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with asyncio.timeout(START_S):
+            while not await _is_whole(port):
+                await asyncio.sleep(0.2)
+        yield port
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+async def _is_whole(port: int) -> bool:
+    try:
+        asker = await Asker.to(port)
+        prices, chart = json.loads(await asker.get(PRICES)), json.loads(await asker.get(CHART))
+    except (OSError, RuntimeError, asyncio.IncompleteReadError):
+        return False
+    asker.close()
+    return len(prices["data"]) == SYMBOLS and len(chart["data"]["candles"]) == CANDLES
+
+
+async def measured(uri: str, folder: Path) -> list[Row]:
+    """All figures."""
+    symbols = list(symbols_of(SYMBOLS))
+    async with AsyncExitStack() as stack:
+        address = await stack.enter_async_context(running_exchange_process("--synthetic", "--symbols", *symbols))
+        settings = settings_for(
+            address, uri, folder, symbols, feed__kline_limit=600, feed__request_pause_ms=0, hub__port=free_port()
+        )
+        await stack.enter_async_context(running_flow(folder, **settings))
+        port = await stack.enter_async_context(running_api_process(settings))
+        asker = await Asker.to(port)
+        bodies = {"chart": await asker.get(CHART), "prices": await asker.get(PRICES)}
+        asker.close()
+        bare = stack.enter_context(bare_server(bodies))
+        delays = await delays_ms(port, CHART, per_s=PER_S, seconds=SECONDS)
+        rates: dict[str, list[float]] = {"prices": [], "bare prices": [], "chart": [], "bare chart": []}
+        for _ in range(ROUNDS):
+            rates["prices"].append(await requests_per_s(port, PRICES, seconds=FULL_S))
+            rates["bare prices"].append(await requests_per_s(bare, "/same/prices", seconds=FULL_S))
+            rates["chart"].append(await requests_per_s(port, CHART, seconds=FULL_S))
+            rates["bare chart"].append(await requests_per_s(bare, "/encoded/chart", seconds=FULL_S))
+    each = {name: statistics.median(values) for name, values in rates.items()}
+    percentiles = statistics.quantiles(delays, n=100)
+    pace = f"{PER_S} requests/s beside a flow of {SYMBOLS} symbols"
+    return [
+        Row(f"/api/chart, {CANDLES} candles", "p50, ms", pace, percentiles[49], 15, at_most=True),
+        Row(f"/api/chart, {CANDLES} candles", "p99, ms", pace, percentiles[98], 60, at_most=True),
+        Row(f"/api/prices, {SYMBOLS} symbols", "requests/s",
+            f"bare aiohttp with the same bytes, {each['bare prices']:,.0f}/s", each["prices"], 2_000),
+        Row(f"/api/chart, {CANDLES} candles from memory", f"{each['chart']:,.0f} requests/s",
+            f"bare aiohttp, orjson of the same rows, {each['bare chart']:,.0f}/s",
+            each["chart"] / each["bare chart"], 0.8),
+    ]  # fmt: skip
+
+
+def run() -> list[Row]:
+    """On stores and processes of its own."""
+    with tempfile.TemporaryDirectory() as parent, running_mongod(Path(parent) / "mongod") as uri:
+        return asyncio.run(measured(uri, Path(tempfile.mkdtemp(prefix="run", dir=parent))))
