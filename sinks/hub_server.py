@@ -29,7 +29,7 @@ from sinks.hub import Hub
 from sinks.inbox import Inbox
 from sinks.messages import Encoding, exchange_time
 
-BUSY_SHARE: Final = 0.2
+BUSY_SHARE: Final = 0.3
 """Share of a core that the thread takes, until ticks are as long as they may be."""
 DRAIN_S: Final = 2.0
 """How long the clients have at the end to read what waits for them."""
