@@ -5,9 +5,10 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
+import psutil
 from aiohttp import web
 
 _SPAWN = multiprocessing.get_context("spawn")
@@ -63,10 +64,23 @@ async def delays_ms(port: int, path: str, *, per_s: int, seconds: float) -> list
     return found
 
 
-async def requests_per_s(port: int, path: str, *, seconds: float, connections: int = 8) -> float:
-    """How many requests a second a server answers, each connection with one under way."""
-    askers = [await Asker.to(port) for _ in range(connections)]
-    end_s = time.perf_counter() + seconds
+class Server(NamedTuple):
+    """A process that answers."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """What it has used so far, the system's part included."""
+        times = psutil.Process(self.pid).cpu_times()
+        used: float = times.user + times.system
+        return used
+
+
+async def requests_per_cpu_s(server: Server, path: str, *, seconds: float, connections: int = 8) -> float:
+    """How many requests a server answers in a second of a core, each connection with one under way."""
+    askers = [await Asker.to(server.port) for _ in range(connections)]
+    end_s, before_s = time.perf_counter() + seconds, server.cpu_s()
 
     async def ask(asker: Asker) -> int:
         count = 0
@@ -76,19 +90,19 @@ async def requests_per_s(port: int, path: str, *, seconds: float, connections: i
         asker.close()
         return count
 
-    return sum(await asyncio.gather(*map(ask, askers))) / seconds
+    return sum(await asyncio.gather(*map(ask, askers))) / (server.cpu_s() - before_s)
 
 
 @contextmanager
-def bare_server(bodies: dict[str, bytes]) -> Iterator[int]:
-    """Bare aiohttp in a process of its own, and its port: `/same/<name>` gives the bytes, `/encoded/<name>` decodes
-    them once and encodes them for every request.
+def bare_server(bodies: dict[str, bytes]) -> Iterator[Server]:
+    """Bare aiohttp in a process of its own: `/same/<name>` gives the bytes, `/encoded/<name>` decodes them once and
+    encodes them for every request.
     """
     ours, theirs = _SPAWN.Pipe()
     process = _SPAWN.Process(target=_serve, args=(theirs, bodies), daemon=True)
     process.start()
     try:
-        yield ours.recv()
+        yield Server(ours.recv(), process.pid or 0)
     finally:
         process.kill()
         process.join()

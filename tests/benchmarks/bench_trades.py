@@ -59,7 +59,7 @@ def build_polls(*, trades: int, symbols: int, seed: int = 7) -> list[list[TradeB
     return polls
 
 
-def write_rates(*, trades: int = 200_000, symbols: int = 50) -> dict[str, float]:
+def write_rates(*, trades: int = 600_000, symbols: int = 50) -> dict[str, float]:
     """Trades a second of the writer and of one row a trade in batches of 1,000, until all are on the disk: medians of
     interleaved rounds. `ratio` is the first over the second; `write_us` is what a trade costs the thread that hands it
     over.
