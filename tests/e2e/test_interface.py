@@ -50,7 +50,7 @@ class Caller:
         self.asked[route or path] = self.asked.get(route or path, 0) + 1
         return answer["data"]
 
-    async def candles(self, symbol: str, timeframe: str, **span: int) -> list[dict[str, Any]]:
+    async def candles(self, symbol: str, timeframe: str, **span: Any) -> list[dict[str, Any]]:
         """Those of a chart."""
         chart = await self.data(f"/api/chart/{symbol}/{timeframe}", route="/api/chart/{symbol}/{timeframe}", **span)
         candles: list[dict[str, Any]] = chart["candles"]
