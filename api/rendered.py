@@ -29,14 +29,12 @@ class RenderedCandles:
         known, encoded = self._held.get(key, ([], b""))
         if known != past:  # candles that stay are the same objects, and lists look at that first
             encoded = _encoded(past)
-            self._hold(key, past, encoded)
+            self._held[key] = past, encoded
+            if len(self._held) > self._most:
+                self._held.popitem(last=False)
+        if past:
+            self._held.move_to_end(key)
         return msgspec.Raw(b"[%b%b%b]" % (encoded, b"," if past else b"", _encoded(newest)))
-
-    def _hold(self, key: SeriesKey, past: list[Candle], encoded: bytes) -> None:
-        self._held[key] = past, encoded
-        self._held.move_to_end(key)
-        if len(self._held) > self._most:
-            self._held.popitem(last=False)
 
 
 def _encoded(candles: Iterable[Candle]) -> bytes:

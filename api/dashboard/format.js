@@ -30,6 +30,9 @@ export function share(value) {
 /** Time of day, UTC, of an ISO-8601 text. */
 export const clock = (iso) => iso.slice(11, 19);
 
+/** Whether a time is before another, both ISO-8601; as texts, a whole second would come behind its own fractions. */
+export const isBefore = (iso, other) => Date.parse(iso) < Date.parse(other);
+
 /** Milliseconds as the largest unit that fits. */
 export function age(ms) {
   if (ms < 1_000) return `${Math.round(ms)} ms`;

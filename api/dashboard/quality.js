@@ -1,7 +1,7 @@
 /** The strip that says how good the data is: complete, equal to the exchange's, what went wrong last, how late. */
 
 import { byId, write } from "./page.js";
-import { age, clock, fixed, share } from "./format.js";
+import { age, clock, fixed, isBefore, share } from "./format.js";
 import { get } from "./rest.js";
 
 const LATENCIES = 200;
@@ -50,7 +50,7 @@ export class Quality {
   }
 
   onIncident(incident) {
-    if (incident && this.#incident && incident.begin < this.#incident.begin) return;
+    if (incident && this.#incident && isBefore(incident.begin, this.#incident.begin)) return;
     this.#incident = incident;
     if (!incident) return this.#say("incident", "none", "good");
     const where = incident.symbol || incident.venue;

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -13,7 +12,6 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, async_playwright, expect
 
 from api.__main__ import running_api
-from api.page import DASHBOARD
 from flows.model import BookView
 from flows.recovery import prepare
 from flows.settings import Api, Feed, Mongo, Settings
@@ -21,6 +19,7 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, free_port, running_flow
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
@@ -34,7 +33,6 @@ SPEED: Final = 10.0
 """A minute of the market takes six seconds."""
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
-LIBRARY: Final = DASHBOARD / "vendor" / "lightweight-charts.standalone.production.mjs"
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 Told: TypeAlias = tuple[Page, Deployment, Interface]
@@ -46,12 +44,9 @@ def book(*, synced: bool) -> BookView:
     return BookView("binance", "BTCUSDT", synced, 43, NOW, bids, asks)
 
 
-def chromium() -> str:
-    """The machine's browser."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("there is no chromium here: apt-get install chromium")
-    return found
+def browser_path() -> str:
+    """The machine's browser, or the test is skipped."""
+    return chromium() or pytest.skip(NO_BROWSER)
 
 
 class Stage:
@@ -115,7 +110,7 @@ class Stage:
 @pytest.fixture
 async def stage(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Stage]:
     """A synthetic exchange, an interface and a browser; the flow is the test's own."""
-    executable = chromium()
+    executable = browser_path()
     expect.set_options(timeout=PATIENCE_MS)
     market = SyntheticMarket("spot", LISTED, seed=7, start_ms=BEGIN)
     async with AsyncExitStack() as stack:
@@ -222,7 +217,7 @@ async def shown_minutes(page: Page, begun: str) -> list[int]:
     return [time // 60_000 for time in held if time >= since]
 
 
-@pytest.mark.skipif(not LIBRARY.is_file(), reason="the chart library is not installed: make dashboard")
+@pytest.mark.skipif(not LIBRARY.is_file(), reason=NO_LIBRARY)
 async def test_history_comes_on_scrolling_back(stage: Stage) -> None:
     async with stage.flow(), stage.page() as page:
         box = await page.locator("#canvas").bounding_box()
@@ -258,7 +253,7 @@ async def test_without_the_chart_library_the_rest_works(stage: Stage) -> None:
 @pytest.fixture
 async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
     """The page on a hub that says what the test tells it to, with ten stored candles."""
-    executable = chromium()
+    executable = browser_path()
     expect.set_options(timeout=PATIENCE_MS)
     deployment = Deployment(tmp_path, mongod_uri)
     fill(deployment)
@@ -283,7 +278,7 @@ async def test_a_price_that_rises_lights_up(told: Told) -> None:
         "(row) => { row.seen = [];"
         " new MutationObserver(() => row.seen.push(row.dataset.flash ?? '')).observe(row, {attributes: true}); }"
     )
-    deployment.tell(price(51.25, "ETHUSDT", time=NOW + 1_000))
+    deployment.tell(price(51.25, "ETHUSDT", time=NOW + 50))  # NOW is a whole second, whose text sorts behind this one's
     await expect(row).to_have_text("51.25")
     await expect(row).not_to_have_attribute("data-flash", "up")
     assert await row.evaluate("(row) => row.seen") == ["up", ""]

@@ -211,8 +211,8 @@ async def assert_a_refresh_brings_back_what_was_lost(
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         gone = {"symbol": "BTCUSDT", "timeframe": "1h", "open_time": lost_ms}
         assert client[database]["market_data"].delete_one(gone).deleted_count == 1
-    refresh = {"route": "/api/market-data/refresh/{symbol}"}
-    work = await caller.data("/api/market-data/refresh/BTCUSDT", "POST", **refresh)
+    path = "/api/market-data/refresh/{symbol}"
+    work = await caller.data(path.format(symbol="BTCUSDT"), "POST", route=path)
     assert work["state"] == "open"
 
     async def has_ended() -> bool:

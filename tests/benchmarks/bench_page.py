@@ -1,0 +1,161 @@
+"""The page in a real browser: how soon the first chart is there, and what a busy market costs the page.
+
+What a page costs is processor time of its renderer, as the browser counts it, so that other processes do not disturb
+the figure; the time until the first chart is one of the clock.
+"""
+
+import asyncio
+import statistics
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from playwright.async_api import Browser, CDPSession, Page, async_playwright, expect
+
+from flows.model import BookView, FeedStatus, Publishable, TradeBatch
+from sinks.mongod import running_mongod
+from tests.benchmarks.market import symbols_of
+from tests.benchmarks.rows import Row
+from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium
+from tests.fakes.candles import BEGIN, candle, forming
+from tests.fakes.deployment import running_interface
+from tests.fakes.interface import Deployment, price, trade
+
+SYMBOLS: Final = 50
+CANDLES: Final = 500
+PER_S: Final = 20
+"""Updates a second: of each symbol's price, and for the chosen one of candle, book and trades as well."""
+SECONDS: Final = 10.0
+ROUNDS: Final = 5
+LEVELS: Final = 20
+PATIENCE_MS: Final = 60_000
+SIZE: Final = {"width": 1440, "height": 900}
+NOW: Final = BEGIN + CANDLES * 60_000 + 5_000
+DRAWN: Final = """() => new Promise((tell) => {
+    const look = () => globalThis.marketflow?.candles.length >= %d && document.querySelector("#canvas canvas")
+        ? requestAnimationFrame(() => tell(performance.now())) : setTimeout(look, 2);
+    look();
+})"""
+"""Milliseconds since the navigation began, in the frame after the one that draws the chart."""
+
+
+class Market:
+    """A hub that tells of all symbols as often as it is told to."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+        self._symbols = list(symbols_of(SYMBOLS))
+        self._number = 0
+
+    @property
+    def shown(self) -> list[str]:
+        """The latest prices, as the page writes them."""
+        return [f"{self._value + place:.2f}" for place in range(SYMBOLS)]
+
+    @property
+    def _value(self) -> float:
+        return 100.0 + self._number % 13 / 4
+
+    def begin(self) -> None:
+        """Past candles of the first symbol, and a first word about each."""
+        chosen = self._symbols[0]
+        self._deployment.store([candle(minute, symbol=chosen, close=100.0 + minute % 7) for minute in range(CANDLES)])
+        self._deployment.list_instruments(*self._symbols)
+        self._deployment.start_hub()
+        self._deployment.tell(FeedStatus("binance", "market", "live", tuple(self._symbols)), *self._news())
+
+    async def move(self, seconds: float) -> None:
+        """Goes on for so long; what is late is not made up for."""
+        loop = asyncio.get_running_loop()
+        begin_s = loop.time()
+        for number in range(int(seconds * PER_S)):
+            await asyncio.sleep(begin_s + number / PER_S - loop.time())
+            self._deployment.tell(*self._news())
+
+    def _news(self) -> list[Publishable]:
+        self._number += 1
+        number, time = self._number, NOW + self._number * 1_000 // PER_S
+        value = self._value
+        chosen = self._symbols[0]
+        bids = [(value - level / 10, 1.0 + (number + level) % 9) for level in range(1, LEVELS + 1)]
+        asks = [(value + level / 10, 1.0 + (number - level) % 9) for level in range(1, LEVELS + 1)]
+        return [
+            *(price(value + place, symbol, time=time) for place, symbol in enumerate(self._symbols)),
+            forming(CANDLES, symbol=chosen, last_id=number, close=value, high=102.0, event_time=time),
+            BookView("binance", chosen, True, number, time, bids, asks),
+            TradeBatch("binance", chosen, [trade(number, time)]),
+        ]
+
+
+@asynccontextmanager
+async def opened(browser: Browser, url: str) -> AsyncIterator[tuple[Page, float]]:
+    """The page in a window that has nothing in its cache, and the seconds until its chart was drawn."""
+    context = await browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
+    page = await context.new_page()
+    page.set_default_timeout(PATIENCE_MS)
+    await page.goto(f"{url}/#{next(iter(symbols_of(SYMBOLS)))}/1m", wait_until="commit")
+    yield page, await page.evaluate(DRAWN % CANDLES) / 1_000
+    await context.close()
+
+
+async def spent_s(session: CDPSession) -> dict[str, float]:
+    """Processor seconds of the page so far: `TaskDuration` of its main thread, `ProcessTime` of all its renderer's."""
+    found: Any = await session.send("Performance.getMetrics")
+    return {metric["name"]: metric["value"] for metric in found["metrics"]}
+
+
+async def burden(page: Page, market: Market) -> dict[str, float]:
+    """Cores that the page takes while the market moves."""
+    session = await page.context.new_cdp_session(page)
+    await session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    await market.move(2.0)
+    before = await spent_s(session)
+    await market.move(SECONDS)
+    after = await spent_s(session)
+    await expect(page.locator("#prices .price")).to_have_text(market.shown)
+    seconds = after["Timestamp"] - before["Timestamp"]
+    return {name: (after[name] - before[name]) / seconds for name in ("TaskDuration", "ProcessTime")}
+
+
+async def measured(uri: str, folder: Path, executable: str) -> list[Row]:
+    """All figures."""
+    deployment = Deployment(folder, uri)
+    market = Market(deployment)
+    market.begin()
+    settings = {
+        "mongo__uri": uri,
+        "mongo__database": deployment.database,
+        "trades__path": str(deployment.trades_path),
+        "api__hub_urls": [f"ws://127.0.0.1:{deployment.broadcast.port if deployment.broadcast else 0}/ws"],
+    }
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(deployment.stop_hub)
+        url = await stack.enter_async_context(running_interface(folder, **settings))
+        playwright = await stack.enter_async_context(async_playwright())
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        stack.push_async_callback(browser.close)
+        first_s = []
+        for _ in range(ROUNDS):
+            async with opened(browser, url) as (page, seconds):
+                first_s.append(seconds)
+        async with opened(browser, url) as (page, _):
+            cores = await burden(page, market)
+    busy = f"{PER_S} updates/s of each of {SYMBOLS} symbols; with all its threads {cores['ProcessTime']:.2f}"
+    return [
+        Row("page, first chart", "seconds", f"{CANDLES} candles, nothing cached", statistics.median(first_s), 1.0,
+            at_most=True),
+        Row("page, main thread", "cores", busy, cores["TaskDuration"], 0.25, at_most=True),
+    ]  # fmt: skip
+
+
+def run() -> list[Row]:
+    """On a hub, stores and a browser of its own; nothing where there is none to look with."""
+    executable = chromium()
+    if executable is None or not LIBRARY.is_file():
+        print(NO_LIBRARY if executable else NO_BROWSER, file=sys.stderr)  # noqa: T201 - part of the command
+        return []
+    with tempfile.TemporaryDirectory() as parent, running_mongod(Path(parent) / "mongod") as uri:
+        return asyncio.run(measured(uri, Path(tempfile.mkdtemp(prefix="run", dir=parent)), executable))
