@@ -105,7 +105,9 @@ class HistoryAsk(Ask, frozen=True):
     forced: str = ""
     """Somebody wants it, by a request of this name: everything is fetched again, not only what is missing."""
     start: int = 0
-    """With `end` the open times `[start, end)` that are wanted; default the newest."""
+    """With `end` the open times `[start, end)` that are wanted: until `now` without an end, and without a start a page
+    before the end; default the newest.
+    """
     end: int = 0
 
 

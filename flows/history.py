@@ -13,6 +13,9 @@ from flows.operators.history import MOST_BACK, Span, missing_spans
 FetchKlines = Callable[[KlinesAsk], Awaitable[list[Kline]]]
 """The venue's klines; `AskError` or another exception when they cannot be had."""
 
+PAGE = 1_000
+"""Candles before an end that are fetched when no start is named: one answer of the venue. All may be millions."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -62,9 +65,10 @@ class HistoryDesk:
 
     async def _spans(self, ask: HistoryAsk, timeframe: str, length: int) -> list[Span]:
         """What to fetch."""
-        if ask.end:
-            last = min(ask.end, ask.now) - 1
-            return [Span(-(-ask.start // length) * length, last // length * length)]
+        if ask.start or ask.end:
+            last = (min(ask.end or ask.now, ask.now) - 1) // length * length
+            first = -(-ask.start // length) * length if ask.start else max(0, last - (PAGE - 1) * length)
+            return [Span(first, last)]
         whole = [] if ask.forced else await self._whole(ask, timeframe, length)
         return missing_spans(whole, length=length, now=ask.now, limit=self._limit)
 

@@ -133,7 +133,7 @@ class RefreshWanted(Struct, frozen=True):
     timeframes: tuple[str, ...] = ()
     """Default: all."""
     start: int = 0
-    """With `end` the span of open times `[start, end)` that is wanted, ms UTC; default the newest."""
+    """With `end` the span of open times `[start, end)` that is wanted, ms UTC, as in `Work`; default the newest."""
     end: int = 0
 
 

@@ -65,7 +65,8 @@ class ListedInstrument(Struct, frozen=True):
 
 class Work(Struct, frozen=True):
     """What is to be done. `refresh`: fetch the symbol's recent candles again, of all timeframes unless one is named.
-    `history`: fetch the candles that open in `[start, end)`, ms UTC; without them the newest that the venue gives.
+    `history`: fetch the candles that open in `[start, end)`, ms UTC; without `end` until now, without `start` the
+    newest thousand before `end`, and without both as many as at a start.
     """
 
     kind: RequestKind

@@ -90,3 +90,19 @@ async def test_a_span_is_fetched_as_it_is_wanted() -> None:
     start, end = BEGIN + 3 * MINUTE + 1, BEGIN + 9 * MINUTE
     await desk(venue, Store([candle(4)])).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", start, end))
     assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[4, 8]]
+
+
+async def test_a_span_without_an_end_is_fetched_until_now() -> None:
+    venue = Venue()
+    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", start=BEGIN + 97 * MINUTE))
+    assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[97, 100]]
+
+
+async def test_without_a_start_a_page_before_the_end_is_fetched_and_not_all_there_ever_was() -> None:
+    venue = Venue()
+    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=BEGIN + 9 * MINUTE))
+    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=NOW + 9 * MINUTE))
+    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=3 * MINUTE))
+    before_nine, newest, first_ever = [minutes([ask.start, ask.end]) for ask in venue.asked]
+    assert (before_nine, newest) == ([8 - 999, 8], [100 - 999, 100])
+    assert first_ever == minutes([0, 2 * MINUTE])
