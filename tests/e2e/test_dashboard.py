@@ -77,6 +77,7 @@ class Stage:
             feed__backoff_min_s=0.1,
             mongo__uri=self._mongo.uri,
             mongo__database=self._mongo.database,
+            mongo__retention=False,  # the market is of a fixed day, which grows older
             trades__path=str(self._folder / "trades"),
         ) as flow:  # fmt: skip
             yield flow
