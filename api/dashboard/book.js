@@ -52,9 +52,9 @@ const total = (levels) => levels.reduce((sum, [, quantity]) => sum + quantity, 0
 
 function sideOf(body, count) {
   const rows = Array.from({ length: count }, () => {
-    const row = element("div", "level", element("i"), element("span"), element("span"), element("span"));
-    const [bar, price, quantity, sum] = row.children;
-    return { row, bar, price, quantity, sum };
+    const row = element("div", "level", element("span"), element("span"), element("span"));
+    const [price, quantity, sum] = row.children;
+    return { row, price, quantity, sum };
   });
   body.append(...rows.map(({ row }) => row));
   return rows;
@@ -62,12 +62,12 @@ function sideOf(body, count) {
 
 function paintSide(rows, levels, decimals, places, most) {
   let sum = 0;
-  rows.forEach(({ bar, price, quantity, sum: total }, index) => {
+  rows.forEach(({ row, price, quantity, sum: total }, index) => {
     const level = levels[index];
     sum += level ? level[1] : 0;
     write(price, level ? fixed(level[0], decimals) : "");
     write(quantity, level ? fixed(level[1], places) : "");
     write(total, level ? compact(sum) : "");
-    bar.style.transform = `scaleX(${level ? sum / most : 0})`;
+    row.style.backgroundSize = `${level ? (100 * sum) / most : 0}% 100%`;
   });
 }

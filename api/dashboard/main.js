@@ -254,7 +254,6 @@ function every(ms, work) {
   setInterval(() => document.hidden || work(), ms);
 }
 
-await chart.open();
 openTheme(() => chart.recolour());
 every(1_000, paintLight);
 setInterval(paintTitle, 1_000); // a tab in the background shows it too
@@ -263,6 +262,5 @@ every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just begun
 every(10_000, () => quality.refresh());
 every(30_000, () => analysis.refresh());
-await readPrices();
-await Promise.all([readStatus(), readSymbols()]);
+await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);
 chooseFirst();

@@ -10,19 +10,30 @@ export function element(name, className = "", ...children) {
   return made;
 }
 
-/** Sets text only where it changed: the rest of the page needs no layout. */
+/** Sets text only where it changed, and within its node: the rest of the page needs no layout. */
 export function write(target, text) {
-  if (target.textContent !== text) target.textContent = text;
+  const node = target.firstChild;
+  if (!node) target.textContent = text;
+  else if (node.data !== text) node.data = text;
 }
 
 const PAINT_MS = 100; // more often nobody can read, and each time costs a layout
 const waiting = new Set();
 let paintedAt = 0;
 
-/** Calls `paint` with one of the next frames, once however often it is asked for until then. */
+/**
+ * Calls `paint` before one of the next frames, once however often it is asked for until then. It is not called within
+ * the frame: the chart draws in the frame after it was told, and so that is the same one and not another.
+ */
 export function paintSoon(paint) {
-  if (!waiting.size) setTimeout(() => requestAnimationFrame(paintAll), paintedAt + PAINT_MS - performance.now());
+  if (!waiting.size) setTimeout(paintSeen, paintedAt + PAINT_MS - performance.now());
   waiting.add(paint);
+}
+
+/** While nobody looks there are no frames, and nothing is painted. */
+function paintSeen() {
+  if (document.hidden) requestAnimationFrame(paintAll);
+  else paintAll();
 }
 
 function paintAll() {

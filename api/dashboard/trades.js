@@ -11,9 +11,11 @@ export class Trades {
   #rows = Array.from({ length: ROWS }, rowOfTrade);
   #byId = new Map();
   #symbol = "";
+  #first;
+  #panel = byId("trades");
 
   constructor() {
-    byId("trades").append(...this.#rows);
+    this.#panel.append(...this.#rows);
   }
 
   clear(symbol) {
@@ -32,8 +34,19 @@ export class Trades {
     return [...this.#byId.values()].sort((one, other) => other.id - one.id).slice(0, ROWS);
   }
 
+  /** The rows of trades that stay keep their text: what is new takes the last rows to the top. */
+  #moveDown(shown) {
+    const fresh = shown.findIndex((trade) => trade.id === this.#first);
+    this.#first = shown[0]?.id;
+    if (fresh <= 0) return;
+    const moved = this.#rows.splice(-fresh);
+    this.#rows.unshift(...moved);
+    this.#panel.prepend(...moved);
+  }
+
   #paint = () => {
     const shown = this.#newest();
+    this.#moveDown(shown);
     const decimals = precision.see(this.#symbol, ...shown.map((trade) => trade.price));
     const places = Math.min(6, decimalsOf(shown.map((trade) => trade.quantity)));
     this.#rows.forEach((row, index) => {
