@@ -14,6 +14,7 @@ from flows.model import (
     FeedStatus,
     Incident,
     IncidentKind,
+    Pulse,
     Rejected,
     Removed,
     Subscribed,
@@ -23,11 +24,14 @@ from flows.operators.parse import Batch
 
 Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
 
+REFUSED_EVERY_MS = 1_000
+"""Messages that are refused within so much local time are one incident; the first one is told at once."""
+
 
 class News:
     """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
 
-    Refused input passes, and so does the newest ticker of each batch.
+    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
     """
 
     def __init__(self, venue: str, clock: FeedClock, *, wall_ms: Callable[[], int] = wall_ms) -> None:
@@ -36,36 +40,62 @@ class News:
         self._wall_ms = wall_ms
         self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
         self._live: dict[str, dict[str, None]] = {}  # symbols by line
+        self._refused = 0
+        self._refused_for = ""
+        self._refused_since = 0
+        self._refused_told_ms: int | None = None
 
     def __call__(self, items: list[Any]) -> list[Newsworthy]:
         """What clients and the ledger should hear of."""
         out: list[Newsworthy] = []
         for item in items:
-            if type(item) is Batch:
-                if isinstance(item.events[-1], Ticker):
-                    out.append(item.events[-1])
-                continue
-            match item:
-                case Rejected():
-                    out.append(item)
-                case Behind():
-                    out.append(self._is_behind(item))
-                case Connected():
-                    out.append(FeedStatus(self._venue, item.line, "connected", item.symbols))
-                case Subscribed():
-                    self._live.setdefault(item.line, {}).update(dict.fromkeys(item.symbols))
-                    out.append(self._live_on(item.line))
-                    out += self._came_back(item)
-                case Removed() if item.is_gone:
-                    out += self._is_gone(item)
-                case Disconnected():
-                    out.append(FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason))
-                    out.append(self._went_down(item))
+            if type(item) is not Batch:
+                out += self._news_of(item)
+            elif isinstance(item.events[-1], Ticker):
+                out.append(item.events[-1])
+        if self._refused:
+            last = items[-1]
+            out += self._tell_refused(ends=type(last) is Pulse and last.final)
         return out
+
+    def _news_of(self, item: Any) -> list[Newsworthy]:
+        found: list[Newsworthy] = []
+        match item:
+            case Rejected():
+                self._note_refused(item)
+                found = [item]
+            case Behind():
+                found = [self._is_behind(item)]
+            case Connected():
+                found = [FeedStatus(self._venue, item.line, "connected", item.symbols)]
+            case Subscribed():
+                self._live.setdefault(item.line, {}).update(dict.fromkeys(item.symbols))
+                found = [self._live_on(item.line), *self._came_back(item)]
+            case Removed() if item.is_gone:
+                found = [*self._is_gone(item)]
+            case Disconnected():
+                status = FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason)
+                found = [status, self._went_down(item)]
+        return found
 
     def _now(self) -> int:
         """The feed's time; before the feed has told any, the wall clock's."""
         return self._clock.now().feed or self._wall_ms()
+
+    def _note_refused(self, refused: Rejected) -> None:
+        if not self._refused:
+            self._refused_since = self._now()
+        self._refused += 1
+        self._refused_for = refused.reason
+
+    def _tell_refused(self, *, ends: bool) -> list[Incident]:
+        local, told = self._clock.now().local, self._refused_told_ms
+        if told is not None and local - told < REFUSED_EVERY_MS and not ends:
+            return []
+        self._refused_told_ms = local
+        cause = f"messages refused: {self._refused}, the last one for this: {self._refused_for}"
+        self._refused = 0
+        return [Incident("reject", self._venue, "", self._refused_since, self._now(), cause, "kept out of everything")]
 
     def _went_down(self, event: Disconnected) -> Incident:
         now = self._now()

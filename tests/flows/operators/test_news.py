@@ -45,7 +45,33 @@ def test_refused_input_and_the_newest_ticker_pass_and_nothing_else() -> None:
     refused = Rejected("binance", "no JSON", b"x", 1)
     tickers = [Ticker("BTCUSDT", time, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1) for time in (1, 2)]
     items = [Batch("binance:BTCUSDT", [trade(1, 0)]), refused, Batch("binance:BTCUSDT", [*tickers]), Pulse()]
-    assert News("binance", FeedClock(lambda: 0))(items) == [refused, tickers[1]]
+    out = News("binance", FeedClock(lambda: 0))(items)
+    assert [item for item in out if not isinstance(item, Incident)] == [refused, tickers[1]]
+
+
+def test_refused_messages_are_an_incident_the_first_at_once_and_the_others_together() -> None:
+    local = [0]
+    clock = FeedClock(lambda: local[0])
+    clock.observe(1_000)
+    news = News("binance", clock)
+
+    def told(*items: object) -> list[Incident]:
+        return [item for item in news(list(items)) if isinstance(item, Incident)]
+
+    def reject(begin: int, end: int, cause: str) -> Incident:
+        return Incident("reject", "binance", "", begin, end, cause, "kept out of everything")
+
+    refused = [Rejected("binance", reason, b"x", 1) for reason in ("no JSON", "no price", "no time")]
+    assert told(refused[0]) == [reject(1_000, 1_000, "messages refused: 1, the last one for this: no JSON")]
+    local[0] = 400
+    assert told(refused[1], Pulse()) == []
+    local[0] = 600
+    assert told(refused[2]) == []
+    local[0] = 1_000
+    assert told(Pulse()) == [reject(1_400, 2_000, "messages refused: 2, the last one for this: no time")]
+    assert told(refused[0], Pulse(final=True)) == [
+        reject(2_000, 2_000, "messages refused: 1, the last one for this: no JSON")
+    ]
 
 
 def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> None:
