@@ -48,6 +48,7 @@ def test_a_round_begins_when_a_minute_has_settled(feed_ms: int) -> None:
 
 
 async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> None:
+    stored.keeps_analyses = True
     async with interface(stored) as running:
         said = await running.data("/api/analysis/BTCUSDT")
         assert await recorder(running.services).record() == 1
@@ -66,6 +67,7 @@ async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> 
 
 
 async def test_a_minute_is_one_document_and_the_next_another(stored: Deployment, mongo_client: Any) -> None:
+    stored.keeps_analyses = True
     async with interface(stored) as running:
         record = recorder(running.services)
         await record.record()
@@ -83,6 +85,7 @@ async def test_a_minute_is_one_document_and_the_next_another(stored: Deployment,
 
 async def test_stale_candles_are_not_read_again_and_again(stored: Deployment) -> None:
     stored.tell(price(101.5, time=NOW + 10 * MINUTE))
+    stored.keeps_analyses = True
     async with interface(stored) as running:
         await until(lambda: (tick := running.services.live.tick("BTCUSDT")) is not None and tick.price == 101.5)
         assert (await running.data("/api/analysis/BTCUSDT"))["stale"]
@@ -90,6 +93,7 @@ async def test_stale_candles_are_not_read_again_and_again(stored: Deployment) ->
 
 
 async def test_it_runs_by_itself(stored: Deployment, mongo_client: Any) -> None:
+    stored.keeps_analyses = True
     async with interface(stored):
         await until(lambda: mongo_client[stored.database][MARKET_ANALYSIS].count_documents({}) == 1)
 
@@ -98,6 +102,7 @@ async def test_unless_it_is_turned_off(stored: Deployment) -> None:
     def running() -> set[str]:
         return {getattr(task.get_coro(), "__qualname__", "") for task in asyncio.all_tasks()}
 
+    stored.keeps_analyses = True
     settings = stored.settings()
     async with running_services(settings):
         assert "AnalysisRecord.follow" in running()
@@ -112,6 +117,7 @@ async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -
     try:
         deployment.tell(LIVE, price(101.5, time=NOW), FORMING)
         with capture_logs() as logs:
+            deployment.keeps_analyses = True
             async with interface(deployment) as running:
                 with pytest.raises(Problem, match="the candle store does not answer"):
                     await recorder(running.services).record()

@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from api.__main__ import running_api
 from api.services import Services
 from flows.model import BookView, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
-from flows.settings import Api, Mongo, Settings
+from flows.settings import Analysis, Api, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.broadcast import Broadcast
@@ -52,6 +52,8 @@ class Deployment:
         self.mongod_uri = mongod_uri
         self.database = f"api_{tmp_path.name}"
         self.broadcast: Broadcast | None = None
+        self.keeps_analyses = False
+        """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
         self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay")
@@ -90,6 +92,7 @@ class Deployment:
             mongo=Mongo(uri=self.mongod_uri, database=self.database),
             trades=TradesSettings(path=self.trades_path),
             api=Api(**{"port": 0, "hub_urls": hub_urls, **api}),
+            analysis=Analysis(store=self.keeps_analyses),
         )
 
 
