@@ -44,7 +44,7 @@ check: $(READY)  ## style, types, layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(READY)  ## speed, as ratios within one run
+bench: $(READY) $(CHART)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
 soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
