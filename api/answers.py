@@ -15,7 +15,9 @@ _JSON = msgspec.json.Encoder()
 
 def success(request: web.Request, data: Any, *, status: int) -> web.Response:
     """The answer with the data."""
-    body = b'{"success":true,"data":' + _JSON.encode(data) + b',"error":null}'
+    body = bytearray(b'{"success":true,"data":')
+    _JSON.encode_into(data, body, -1)
+    body += b',"error":null}'
     response = web.Response(body=body, status=status, content_type="application/json")
     if len(body) >= COMPRESS_BYTES and "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
         response.enable_compression(ContentCoding.gzip)

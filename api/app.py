@@ -192,11 +192,11 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
         response.headers[REQUEST_ID] = request[_NAME]
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
-        knock = _knock(request)
-        if knock.origin:
+        origin = request.headers.get(hdrs.ORIGIN)
+        if origin:
             response.headers[hdrs.VARY] = hdrs.ORIGIN
-            if may_call(knock, settings):
-                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = knock.origin
+            if may_call(_knock(request), settings):
+                response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID
 
     return set_headers

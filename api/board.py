@@ -5,6 +5,7 @@ Ages are in the feed's time, carried forward by the monotonic clock: what a snap
 
 from collections import Counter, deque
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
 from api.heard import News
@@ -31,6 +32,7 @@ class Board:
         """Stamp of the newest message by channel."""
         self._latest: dict[tuple[str, str], News] = {}
         self._lines: dict[str, News] = {}
+        self._symbols: frozenset[str] | None = frozenset()  # None when it is to be made anew
 
     def take(self, news: News) -> None:
         """Takes a message."""
@@ -44,10 +46,14 @@ class Board:
         elif channel == "Incident":
             self.incidents.append(news)
         elif channel not in EVENTS:
-            self._latest[channel, news.symbol] = news
+            key = channel, news.symbol
+            if key not in self._latest:
+                self._symbols = None
+            self._latest[key] = news
 
     def _take_status(self, news: News) -> None:
         self.origin = news.body.origin
+        self._symbols = None
         if news.body.state == "removed":
             gone = frozenset(news.body.symbols)
             self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
@@ -58,6 +64,7 @@ class Board:
         """The hub says that what is known is not the present any more. Incidents have happened all the same."""
         self._latest.clear()
         self._lines.clear()
+        self._symbols = None
 
     def latest(self, channel: str, symbol: str) -> News | None:
         """The newest message of a channel about a symbol."""
@@ -71,10 +78,12 @@ class Board:
         """The state of every line of the venue, by name."""
         return [self._lines[line] for line in sorted(self._lines)]
 
-    def symbols(self) -> set[str]:
+    def symbols(self) -> AbstractSet[str]:
         """The symbols that it knows anything of."""
-        told = {symbol for _, symbol in self._latest if symbol}
-        return told.union(*(news.body.symbols for news in self._lines.values()))
+        if self._symbols is None:
+            told = (symbol for _, symbol in self._latest if symbol)
+            self._symbols = frozenset(told).union(*(news.body.symbols for news in self._lines.values()))
+        return self._symbols
 
     def age_ms(self, news: News) -> int:
         """How long ago the hub made a message."""

@@ -1,5 +1,7 @@
 """Which instruments there are: an unknown symbol is told apart from one that has no data yet."""
 
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
 from difflib import get_close_matches
 from typing import Final
 
@@ -31,17 +33,19 @@ class Catalogue:
 
     async def venue(self, named: str) -> str:
         """The venue that a request means; `Problem` when nothing is known of it."""
+        if not named:
+            return self._feed.venue
         followed = {self._feed.venue, *(board.venue for board in self._live.boards())}
-        if named and named not in followed | self._venues:
+        if named not in followed | self._venues:
             self._venues = set(await self._documents.venues())
             if named not in self._venues:
                 raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
-        return named or self._feed.venue
+        return named
 
-    def followed(self, venue: str) -> set[str]:
+    def followed(self, venue: str) -> AbstractSet[str]:
         """The symbols that the flow follows, as the hubs say; those of the settings as long as they say nothing."""
-        own = set(self._feed.symbols) if venue == self._feed.venue else set()
-        return self._live.symbols(venue) or own
+        own = self._feed.symbols if venue == self._feed.venue else ()
+        return self._live.symbols(venue) or frozenset(own)
 
     async def listed(self, venue: str) -> list[ListedInstrument]:
         """What the venue has; nothing as long as the flow has not written it down."""
@@ -59,14 +63,14 @@ class Catalogue:
         return Instrument(venue, symbol)
 
     @staticmethod
-    def check(symbol: str, venue: str, names: set[str]) -> None:
+    def check(symbol: str, venue: str, names: Collection[str]) -> None:
         """`Problem` when a symbol is not among the names."""
         if symbol not in names:
             nearest = get_close_matches(symbol, sorted(names), n=5)
             hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
             raise Problem("unknown_symbol", f"{symbol} is not known at {venue}{hint}", nearest=nearest)
 
-    def _names(self, venue: str) -> set[str]:
+    def _names(self, venue: str) -> AbstractSet[str]:
         listed = {instrument.symbol for instrument in self._listed.get(venue, ())}
         return self.followed(venue) | listed | set(self._stored.get(venue, ()))
 

@@ -1,6 +1,6 @@
 """What a client of the hub hears, in the shapes in which the hub says it (`sinks/bodies.py`, `sinks/answers.py`)."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -96,7 +96,7 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 def ms_of(iso: str) -> int:
     """ISO-8601 in UTC as milliseconds since the epoch; `ValueError` when it is not that."""
-    return round(datetime.fromisoformat(iso).astimezone(UTC).timestamp() * 1_000)
+    return round(datetime.fromisoformat(iso).timestamp() * 1_000)
 
 
 def candle_of(body: CandleBody, *, venue: str) -> Candle:

@@ -14,6 +14,7 @@ import asyncio
 import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final, Self
 
@@ -129,9 +130,9 @@ class LiveView:
                 return told[-1]
         return None
 
-    def symbols(self, venue: str | None = None) -> set[str]:
+    def symbols(self, venue: str | None = None) -> AbstractSet[str]:
         """The symbols that the hubs know anything of."""
-        return set().union(*(board.symbols() for board in self.boards(venue)))
+        return frozenset().union(*(board.symbols() for board in self.boards(venue)))
 
     def seq(self, venue: str, symbol: str) -> int:
         """Number of the newest message of the hub that tells of an instrument; 0 when none does. Whoever resumes after
