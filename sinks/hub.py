@@ -85,6 +85,7 @@ class Hub:
         self._departed = Departed()
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
+        self._from_last = False
         self.counters = Counters()
         self.published: Counter[str] = Counter()
         """Messages by channel, wanted or not."""
@@ -345,15 +346,18 @@ class Hub:
     # --- sending ---
 
     def flush(self, now: Now) -> None:
-        """Ends the tick: everything in it goes to whom it concerns, or to their queues."""
+        """Ends the tick: everything in it goes to whom it concerns, or to their queues; in one tick to the first client
+        first, in the next to the last, so that nobody always waits for all others.
+        """
         messages, self._tick = self._tick, []
         if not messages:
             return
+        self._from_last = not self._from_last
         stuck: list[Client] = []
         for (subscription, encoding), clients in self._groups.items():
             wanted = [message for message in messages if subscription.wants(message.topic)]
             if wanted:
-                stuck += self._fan_out(wanted, encoding, clients, now)
+                stuck += self._fan_out(wanted, encoding, reversed(clients) if self._from_last else clients, now)
         for client in stuck:
             self._give_up(client)
 

@@ -174,6 +174,24 @@ def test_who_loses_nobody_else_loses() -> None:
     assert len(fast.of_type("Trade")) == 12
 
 
+def test_nobody_is_always_the_last() -> None:
+    order: list[Line] = []
+
+    class Noted(Line):
+        def write_frames(self, frames: bytes) -> bool:
+            order.append(self)
+            return super().write_frames(frames)
+
+    play, first, last = Playing(), Noted(), Noted()
+    for line in (first, last):
+        play.join(line)
+    play.at(0, price(1.0))
+    play.at(100, price(2.0))
+    play.at(200)
+    play.at(300, price(3.0))
+    assert order in ([first, last, last, first, first, last], [last, first, first, last, last, first])
+
+
 def test_without_clients_nothing_is_encoded() -> None:
     play = Playing()
     play.at(0, price(1.0), candle(0), batch(1), FeedStatus("binance", "market", "live", ()))
