@@ -1,7 +1,6 @@
 """What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at."""
 
 import asyncio
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -9,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from tests.benchmarks.crowd import shake_hands
 from tests.fakes.deployment import ROOT, START_S
 
 
@@ -35,13 +35,8 @@ def listeners(hub_url: str, count: int) -> Iterator[None]:
     What they cost must not be the benchmark's own Python, for it shares the processors with what is measured.
     """
     port = int(hub_url.rpartition(":")[2].partition("/")[0])
-    request = (
-        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    sockets = [shake_hands(port) for _ in range(count)]
     for line in sockets:
-        line.sendall(request.encode())
         line.setblocking(False)
     ended = threading.Event()
 
