@@ -8,7 +8,6 @@ minutes hold hours of it. Each look is a line; at the end stand the slopes of me
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -31,7 +30,7 @@ from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import last_third_to_first, slope
-from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
+from tests.fakes.deployment import START_S, free_port, running_flow, running_interface
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
@@ -140,7 +139,7 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
             api__cache_size=CACHED,
         )  # fmt: skip
         flow = await stack.enter_async_context(running_flow(folder, **settings))
-        await stack.enter_async_context(_running_api(folder, settings))
+        await stack.enter_async_context(running_interface(folder, **settings))
         mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
         yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
         await flow.stop()
@@ -154,19 +153,6 @@ async def _make_pasts(address: str, symbols: Sequence[str]) -> None:
         for symbol in symbols:
             query = {"symbol": symbol, "interval": "1m", "limit": "1"}
             (await client.get("/api/v3/klines", params=query)).raise_for_status()
-
-
-@asynccontextmanager
-async def _running_api(folder: Path, settings: dict[str, Any]) -> AsyncIterator[None]:
-    with (folder / "api.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api", cwd=ROOT, env=environment_of(settings), stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def _processes() -> dict[str, psutil.Process]:

@@ -99,9 +99,9 @@ async def test_what_it_tells_is_what_the_exchange_says(mongod_uri: str, tmp_path
         settings = settings_for(tmp_path, exchange, mongod_uri)
         async with (
             running_flow(tmp_path, **settings) as flow,
-            running_interface(tmp_path, **settings) as url,
+            running_interface(tmp_path, **settings) as interface,
             hub_client(flow.hub_url) as hub,
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as http,
+            httpx.AsyncClient(base_url=interface.url, timeout=PATIENCE_S) as http,
         ):
             await hub.subscribe("Status")
             await hub.until_live(lines=1)
