@@ -1,4 +1,6 @@
-"""What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at."""
+"""What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at; and what a
+process has used.
+"""
 
 import asyncio
 import sys
@@ -7,6 +9,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from tests.benchmarks.crowd import shake_hands
 from tests.fakes.deployment import ROOT, START_S
@@ -56,6 +60,13 @@ def listeners(hub_url: str, count: int) -> Iterator[None]:
         thread.join()
         for line in sockets:
             line.close()
+
+
+def cpu_s(pid: int) -> float:
+    """What a process has used so far, the system's part included."""
+    times = psutil.Process(pid).cpu_times()
+    used: float = times.user + times.system
+    return used
 
 
 def settings_for(address: str, uri: str, folder: Path, symbols: list[str], **more: Any) -> dict[str, Any]:

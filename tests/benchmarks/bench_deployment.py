@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from bytewax.testing import run_main
 from websockets.asyncio.client import connect
 
@@ -28,7 +27,7 @@ from sinks.trade_reader import TradeReader
 from sinks.trades import open_trade_writer
 from sources.binance.parse import BinanceParser
 from sources.record import TapeWriter
-from tests.benchmarks.around import listeners, running_exchange_process, settings_for
+from tests.benchmarks.around import cpu_s, listeners, running_exchange_process, settings_for
 from tests.benchmarks.bench_flow import plain_loop
 from tests.benchmarks.latency import measured
 from tests.benchmarks.market import PolledFrames, agg_trade_frames, symbols_of
@@ -141,14 +140,12 @@ async def idle_share(uri: str, folder: Path) -> float:
         address = await stack.enter_async_context(running_exchange_process("--synthetic", "--symbols", *symbols))
         settings = settings_for(address, uri, folder, symbols)
         flow: RunningFlow = await stack.enter_async_context(running_flow(folder, **settings))
-        process = psutil.Process(flow.pid)
         await asyncio.sleep(3)
-        before, begin = process.cpu_times(), time.monotonic()
+        before_s, begin_s = cpu_s(flow.pid), time.monotonic()
         await asyncio.sleep(IDLE_S)
-        after, seconds = process.cpu_times(), time.monotonic() - begin
+        share = (cpu_s(flow.pid) - before_s) / (time.monotonic() - begin_s)
         await flow.stop()
-    spent: float = after.user + after.system - before.user - before.system
-    return spent / seconds
+    return share
 
 
 def run() -> list[Row]:

@@ -17,7 +17,7 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import cpu_s, running_exchange_process, settings_for
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import slope
@@ -64,17 +64,16 @@ async def load(uri: str, folder: Path) -> Load:
             up_s = await _until_synced(client, set(symbols))
         listener = asyncio.create_task(_listen(flow.hub_url))
         await asyncio.sleep(SETTLE_S)
-        played, process = (await _state(control))["played"], psutil.Process(flow.pid)
-        before, begin = process.cpu_times(), time.monotonic()
-        sizes = await _sizes(process)
-        after, seconds = process.cpu_times(), time.monotonic() - begin
+        played = (await _state(control))["played"]
+        before_s, begin_s = cpu_s(flow.pid), time.monotonic()
+        sizes = await _sizes(psutil.Process(flow.pid))
+        spent_s, seconds = cpu_s(flow.pid) - before_s, time.monotonic() - begin_s
         played = (await _state(control))["played"] - played
         assert not listener.done(), "the hub let go of its client"
         listener.cancel()
         await flow.stop()
-    spent: float = after.user + after.system - before.user - before.system
     growth = slope(*zip(*sizes, strict=True))
-    return Load(up_s, played / seconds, spent / seconds, growth.each * 60)
+    return Load(up_s, played / seconds, spent_s / seconds, growth.each * 60)
 
 
 async def _until_synced(client: HubClient, symbols: set[str]) -> float:
