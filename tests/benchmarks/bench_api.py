@@ -17,7 +17,7 @@ from sinks.mongod import running_mongod
 from tests.benchmarks.around import running_exchange_process, settings_for
 from tests.benchmarks.asking import Asker, Server, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, percentile
 from tests.fakes.deployment import START_S, free_port, running_flow, running_interface
 
 SYMBOLS = 50
@@ -70,11 +70,10 @@ async def measured(uri: str, folder: Path) -> list[Row]:
             rates["chart"].append(await requests_per_cpu_s(interface, CHART, seconds=FULL_S))
             rates["bare chart"].append(await requests_per_cpu_s(bare, "/encoded/chart", seconds=FULL_S))
     each = {name: statistics.median(values) for name, values in rates.items()}
-    percentiles = statistics.quantiles(delays, n=100)
     pace = f"{PER_S} requests/s beside a flow of {SYMBOLS} symbols"
     return [
-        Row(f"/api/chart, {CANDLES} candles", "p50, ms", pace, percentiles[49], 15, at_most=True),
-        Row(f"/api/chart, {CANDLES} candles", "p99, ms", pace, percentiles[98], 60, at_most=True),
+        Row(f"/api/chart, {CANDLES} candles", "p50, ms", pace, percentile(delays, 50), 15, at_most=True),
+        Row(f"/api/chart, {CANDLES} candles", "p99, ms", pace, percentile(delays, 99), 60, at_most=True),
         Row(f"/api/prices, {SYMBOLS} symbols", "requests a CPU second",
             f"bare aiohttp with the same bytes, {each['bare prices']:,.0f}", each["prices"], 2_000),
         Row(f"/api/chart, {CANDLES} candles from memory", f"{each['chart']:,.0f} requests a CPU second",

@@ -19,6 +19,7 @@ from msgspec import Struct
 from sources.transport_picows import open_socket
 from tests.benchmarks.around import listeners, running_exchange_process, settings_for
 from tests.benchmarks.market import symbols_of
+from tests.benchmarks.rows import percentile
 from tests.fakes.deployment import START_S, running_flow
 
 WARM_UP_S = 3.0
@@ -101,11 +102,6 @@ async def measured(uri: str, folder: Path, *, trades_per_s: int, seconds: float)
     if latency is None:
         raise RuntimeError(f"no price came to the client, see {flow.log}")
     return latency
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """Of two values or more."""
-    return statistics.quantiles(values, n=100)[percent - 1]
 
 
 def _into(heard: list[Heard]) -> Callable[[bytes], None]:
