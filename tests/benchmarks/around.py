@@ -7,8 +7,6 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Any
 
 import psutil
 
@@ -67,16 +65,3 @@ def cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     used: float = times.user + times.system
     return used
-
-
-def settings_for(address: str, uri: str, folder: Path, symbols: list[str], **more: Any) -> dict[str, Any]:
-    """The settings of a flow that listens to that exchange."""
-    return {
-        "feed__origin": "replay",
-        "feed__symbols": symbols,
-        "feed__ws_url": f"ws://{address}",
-        "feed__rest_url": f"http://{address}",
-        "mongo__uri": uri,
-        "mongo__database": folder.name.replace(".", "_"),
-        "trades__path": str(folder / "trades"),
-    } | more

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.asking import Asker, Server, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row, percentile
-from tests.fakes.deployment import START_S, free_port, running_flow, running_interface
+from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
 
 SYMBOLS = 50
 CANDLES = 500
@@ -53,9 +53,13 @@ async def measured(uri: str, folder: Path) -> list[Row]:
     symbols = list(symbols_of(SYMBOLS))
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(running_exchange_process("--synthetic", "--symbols", *symbols))
-        settings = settings_for(
-            address, uri, folder, symbols, feed__kline_limit=600, feed__request_pause_ms=0, hub__port=free_port()
-        )
+        settings = flow_settings(
+            folder, f"http://{address}", uri,
+            feed__symbols=symbols,
+            feed__kline_limit=600,
+            feed__request_pause_ms=0,
+            hub__port=free_port(),
+        )  # fmt: skip
         await stack.enter_async_context(running_flow(folder, **settings))
         interface = await stack.enter_async_context(running_whole_interface(folder, settings))
         asker = await Asker.to(interface.port)

@@ -25,12 +25,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import last_third_to_first, slope
-from tests.fakes.deployment import START_S, free_port, running_flow, running_interface
+from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
@@ -133,8 +133,8 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
             )
         )  # fmt: skip
         await _make_pasts(address, symbols)
-        settings = settings_for(
-            address, uri, folder, symbols,
+        settings = flow_settings(
+            folder, f"http://{address}", uri, feed__symbols=symbols,
             feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
             api__cache_size=CACHED,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from sources.replay import faults
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
 from tests.conftest import FAST
-from tests.fakes.deployment import HubClient, RunningFlow, free_port, hub_client, running_flow
+from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.recordings import recording
 from tests.fakes.slow_line import slow_line
 from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles, stored_trades
@@ -64,20 +64,15 @@ async def stage(folder: Path, mongod_uri: str, *, speed: float = SPEED, **settin
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
     prepare(folder / "recovery")
     with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange, closing(exchange) as witness:
-        chosen: dict[str, Any] = {
-            "feed__origin": "replay",
+        usual: dict[str, Any] = {
             "feed__symbols": list(SYMBOLS),
             "feed__streams": ["aggTrade", "kline"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
             "feed__backoff_min_s": 0.1,
             "feed__stale_after_s": 2,
             "feed__proof_grace_ms": 500,
             "feed__request_pause_ms": 0,
-            "mongo__uri": mongod_uri,
-            "mongo__database": folder.name,
-            "trades__path": str(folder / "trades"),
-        } | settings
+        }
+        chosen = flow_settings(folder, exchange.rest_url, mongod_uri, **(usual | settings))
         flags = ("-r", str(folder / "recovery"), "-s", "1", "-b", "0")
         async with running_flow(folder, *flags, **chosen) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "Incident", "Status")

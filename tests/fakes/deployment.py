@@ -114,6 +114,20 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Runn
             await process.wait()
 
 
+def flow_settings(folder: Path, rest_url: str, mongod_uri: str, **more: Any) -> dict[str, Any]:
+    """The settings of a flow that listens to the replay exchange with this REST address, with stores that are named by
+    its folder. `more` is what is special to it, and wins.
+    """
+    return {
+        "feed__origin": "replay",
+        "feed__ws_url": rest_url.replace("http", "ws", 1),
+        "feed__rest_url": rest_url,
+        "mongo__uri": mongod_uri,
+        "mongo__database": folder.name,
+        "trades__path": str(folder / "trades"),
+    } | more
+
+
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """The environment of a process with these settings, named as `feed__symbols`."""
     told = {f"MARKETFLOW_{key.upper()}": _as_text(value) for key, value in settings.items()}
