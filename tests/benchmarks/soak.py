@@ -132,7 +132,6 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
                 "--symbols", *symbols,
             )
         )  # fmt: skip
-        await _make_pasts(address, symbols)
         settings = flow_settings(
             folder, f"http://{address}", uri, feed__symbols=symbols,
             feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
@@ -143,16 +142,6 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
         mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
         yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
         await flow.stop()
-
-
-async def _make_pasts(address: str, symbols: Sequence[str]) -> None:
-    """The exchange makes a symbol's past when it is first asked for it: that of so many at once would keep it busy
-    while the flow wants its answers.
-    """
-    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=START_S) as client:
-        for symbol in symbols:
-            query = {"symbol": symbol, "interval": "1m", "limit": "1"}
-            (await client.get("/api/v3/klines", params=query)).raise_for_status()
 
 
 def _processes() -> dict[str, psutil.Process]:
@@ -167,7 +156,6 @@ async def _soak(arguments: argparse.Namespace) -> list[Row]:
     symbols = symbols_of(arguments.symbols)[:HEARD]
     with Progress(console=Console(soft_wrap=True)) as progress:
         bar = progress.add_task("soak", total=arguments.minutes * 60)
-        progress.print(f"the exchange makes the past of {arguments.symbols} symbols …")
         async with (
             _running_deployment(arguments) as deployment,
             listening(deployment.address, deployment.hub_url, symbols) as ears,
