@@ -9,8 +9,8 @@ from prometheus_client.registry import Collector
 
 from api.heard import News, ms_of
 from api.live import LiveEvent, LiveView, Lost
+from sinks.messages import LATENCY_S
 
-LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
 """Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""
 

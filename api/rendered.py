@@ -8,7 +8,7 @@ import msgspec
 
 from api.candle_cache import SeriesKey
 from flows.model import Candle
-from sinks.bodies import ChartCandle, iso_utc
+from sinks.bodies import ChartCandle
 
 CHARTS_HELD: Final = 200
 """Charts that are remembered, one of each series; then the one that was not asked for longest goes."""
@@ -39,18 +39,4 @@ class RenderedCandles:
 
 def _encoded(candles: Iterable[Candle]) -> bytes:
     """Without the brackets."""
-    return _JSON.encode([_chart_candle(candle) for candle in candles])[1:-1]
-
-
-def _chart_candle(candle: Candle) -> ChartCandle:
-    return ChartCandle(
-        iso_utc(candle.open_time),
-        candle.open,
-        candle.high,
-        candle.low,
-        candle.close,
-        candle.volume,
-        candle.is_closed,
-        candle.status,
-        candle.revision,
-    )
+    return _JSON.encode([ChartCandle.of(candle) for candle in candles])[1:-1]

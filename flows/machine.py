@@ -30,7 +30,10 @@ _NEVER = 1 << 62
 
 
 class Machine(Protocol):
-    """The logic of one instrument. Every method but `due_in` and `snapshot` gives outputs, `Ask` among them."""
+    """The logic of one instrument. Every method but `due_in` and `snapshot` gives outputs, `Ask` among them.
+
+    One that asks has `on_answer(ask, answer, now)` too: what became of an ask, its answer or an `AskError` instance.
+    """
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """One item of the step before."""
@@ -46,13 +49,6 @@ class Machine(Protocol):
 
     def snapshot(self) -> Any:
         """The state to recover from: picklable, versioned, a copy."""
-
-
-class AnsweringMachine(Machine, Protocol):
-    """A machine that asks."""
-
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
-        """What became of an ask: its answer, or an `AskError` instance."""
 
 
 AskRunner: TypeAlias = Callable[[str, Ask, Callable[[Any], None]], None]

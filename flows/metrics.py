@@ -4,7 +4,7 @@ The parts count what they do anyway. Their counts are read when somebody asks fo
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Final, Protocol
+from typing import Protocol
 
 import structlog
 from msgspec import Struct
@@ -15,10 +15,9 @@ from prometheus_client.registry import Collector
 from flows.settings import Metrics
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
+from sinks.messages import LATENCY_S
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter
-
-LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 _log = structlog.get_logger(__name__)
 

@@ -74,6 +74,21 @@ class ChartCandle(Struct, frozen=True, gc=False):
     status: str
     revision: int
 
+    @classmethod
+    def of(cls, item: Candle) -> "ChartCandle":
+        """From the model."""
+        return cls(
+            iso_utc(item.open_time),
+            item.open,
+            item.high,
+            item.low,
+            item.close,
+            item.volume,
+            item.is_closed,
+            item.status,
+            item.revision,
+        )
+
 
 class ChartUpdateBody(Struct, frozen=True):
     """A candle that closed or was amended, with the instrument's latest price (null before the first)."""
@@ -94,17 +109,7 @@ class ChartUpdateBody(Struct, frozen=True):
         return cls(
             symbol=candle.symbol,
             timeframe=candle.timeframe,
-            candle=ChartCandle(
-                iso_utc(candle.open_time),
-                candle.open,
-                candle.high,
-                candle.low,
-                candle.close,
-                candle.volume,
-                candle.is_closed,
-                candle.status,
-                candle.revision,
-            ),
+            candle=ChartCandle.of(candle),
             latest_price=market.price if market else None,
             price_change_24h=market.price_change_24h if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,

@@ -7,7 +7,7 @@ numbers, unknown ones `null`. MessagePack carries the same fields, times as text
 """
 
 from collections.abc import Callable
-from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -45,6 +45,9 @@ CHANNELS = (
     "Position",
 )
 """What can be subscribed. `Balance` and `Position` are silent as long as the flow has none."""
+
+LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Bounds of the buckets in which flow and interface alike count delays, so that their histograms can be compared."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,

@@ -1,14 +1,16 @@
-"""What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at."""
+"""What stands around the flow in a benchmark of the whole: the exchange, and clients that nobody looks at; and what a
+process has used.
+"""
 
 import asyncio
-import socket
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from pathlib import Path
-from typing import Any
 
+import psutil
+
+from tests.benchmarks.crowd import shake_hands
 from tests.fakes.deployment import ROOT, START_S
 
 
@@ -35,13 +37,8 @@ def listeners(hub_url: str, count: int) -> Iterator[None]:
     What they cost must not be the benchmark's own Python, for it shares the processors with what is measured.
     """
     port = int(hub_url.rpartition(":")[2].partition("/")[0])
-    request = (
-        f"GET /ws HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-    )
-    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(count)]
+    sockets = [shake_hands(port) for _ in range(count)]
     for line in sockets:
-        line.sendall(request.encode())
         line.setblocking(False)
     ended = threading.Event()
 
@@ -63,14 +60,8 @@ def listeners(hub_url: str, count: int) -> Iterator[None]:
             line.close()
 
 
-def settings_for(address: str, uri: str, folder: Path, symbols: list[str], **more: Any) -> dict[str, Any]:
-    """The settings of a flow that listens to that exchange."""
-    return {
-        "feed__origin": "replay",
-        "feed__symbols": symbols,
-        "feed__ws_url": f"ws://{address}",
-        "feed__rest_url": f"http://{address}",
-        "mongo__uri": uri,
-        "mongo__database": folder.name.replace(".", "_"),
-        "trades__path": str(folder / "trades"),
-    } | more
+def cpu_s(pid: int) -> float:
+    """What a process has used so far, the system's part included."""
+    times = psutil.Process(pid).cpu_times()
+    used: float = times.user + times.system
+    return used

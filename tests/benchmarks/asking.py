@@ -8,8 +8,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import orjson
-import psutil
 from aiohttp import web
+
+from tests.benchmarks.around import cpu_s
 
 _SPAWN = multiprocessing.get_context("spawn")
 _LENGTH = b"content-length:"
@@ -70,17 +71,11 @@ class Server(NamedTuple):
     port: int
     pid: int
 
-    def cpu_s(self) -> float:
-        """What it has used so far, the system's part included."""
-        times = psutil.Process(self.pid).cpu_times()
-        used: float = times.user + times.system
-        return used
-
 
 async def requests_per_cpu_s(server: Server, path: str, *, seconds: float, connections: int = 8) -> float:
     """How many requests a server answers in a second of a core, each connection with one under way."""
     askers = [await Asker.to(server.port) for _ in range(connections)]
-    end_s, before_s = time.perf_counter() + seconds, server.cpu_s()
+    end_s, before_s = time.perf_counter() + seconds, cpu_s(server.pid)
 
     async def ask(asker: Asker) -> int:
         count = 0
@@ -90,7 +85,7 @@ async def requests_per_cpu_s(server: Server, path: str, *, seconds: float, conne
         asker.close()
         return count
 
-    return sum(await asyncio.gather(*map(ask, askers))) / (server.cpu_s() - before_s)
+    return sum(await asyncio.gather(*map(ask, askers))) / (cpu_s(server.pid) - before_s)
 
 
 @contextmanager

@@ -7,7 +7,6 @@ share them. What counts is the CPU time of the process that answers, what it doe
 import asyncio
 import json
 import statistics
-import sys
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.asking import Asker, Server, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of
-from tests.benchmarks.rows import Row
-from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
+from tests.benchmarks.rows import Row, percentile
+from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
 
 SYMBOLS = 50
 CANDLES = 500
@@ -30,21 +29,13 @@ FULL_S, ROUNDS = 2.0, 5
 
 
 @asynccontextmanager
-async def running_api_process(settings: dict[str, Any]) -> AsyncIterator[Server]:
+async def running_whole_interface(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Server]:
     """The interface as the command that users run, when it has what is asked of it."""
-    port = free_port()
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "api", cwd=ROOT, env=environment_of(settings | {"api__port": port}),
-        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
-    )  # fmt: skip
-    try:
+    async with running_interface(folder, **settings) as interface:
         async with asyncio.timeout(START_S):
-            while not await _is_whole(port):
+            while not await _is_whole(interface.port):
                 await asyncio.sleep(0.2)
-        yield Server(port, process.pid)
-    finally:
-        process.terminate()
-        await process.wait()
+        yield Server(interface.port, interface.pid)
 
 
 async def _is_whole(port: int) -> bool:
@@ -62,11 +53,15 @@ async def measured(uri: str, folder: Path) -> list[Row]:
     symbols = list(symbols_of(SYMBOLS))
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(running_exchange_process("--synthetic", "--symbols", *symbols))
-        settings = settings_for(
-            address, uri, folder, symbols, feed__kline_limit=600, feed__request_pause_ms=0, hub__port=free_port()
-        )
+        settings = flow_settings(
+            folder, f"http://{address}", uri,
+            feed__symbols=symbols,
+            feed__kline_limit=600,
+            feed__request_pause_ms=0,
+            hub__port=free_port(),
+        )  # fmt: skip
         await stack.enter_async_context(running_flow(folder, **settings))
-        interface = await stack.enter_async_context(running_api_process(settings))
+        interface = await stack.enter_async_context(running_whole_interface(folder, settings))
         asker = await Asker.to(interface.port)
         bodies = {"chart": await asker.get(CHART), "prices": await asker.get(PRICES)}
         asker.close()
@@ -79,11 +74,10 @@ async def measured(uri: str, folder: Path) -> list[Row]:
             rates["chart"].append(await requests_per_cpu_s(interface, CHART, seconds=FULL_S))
             rates["bare chart"].append(await requests_per_cpu_s(bare, "/encoded/chart", seconds=FULL_S))
     each = {name: statistics.median(values) for name, values in rates.items()}
-    percentiles = statistics.quantiles(delays, n=100)
     pace = f"{PER_S} requests/s beside a flow of {SYMBOLS} symbols"
     return [
-        Row(f"/api/chart, {CANDLES} candles", "p50, ms", pace, percentiles[49], 15, at_most=True),
-        Row(f"/api/chart, {CANDLES} candles", "p99, ms", pace, percentiles[98], 60, at_most=True),
+        Row(f"/api/chart, {CANDLES} candles", "p50, ms", pace, percentile(delays, 50), 15, at_most=True),
+        Row(f"/api/chart, {CANDLES} candles", "p99, ms", pace, percentile(delays, 99), 60, at_most=True),
         Row(f"/api/prices, {SYMBOLS} symbols", "requests a CPU second",
             f"bare aiohttp with the same bytes, {each['bare prices']:,.0f}", each["prices"], 2_000),
         Row(f"/api/chart, {CANDLES} candles from memory", f"{each['chart']:,.0f} requests a CPU second",

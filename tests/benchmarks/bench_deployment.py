@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import psutil
 from bytewax.testing import run_main
 from websockets.asyncio.client import connect
 
@@ -28,12 +27,12 @@ from sinks.trade_reader import TradeReader
 from sinks.trades import open_trade_writer
 from sources.binance.parse import BinanceParser
 from sources.record import TapeWriter
-from tests.benchmarks.around import listeners, running_exchange_process, settings_for
+from tests.benchmarks.around import cpu_s, listeners, running_exchange_process
 from tests.benchmarks.bench_flow import plain_loop
 from tests.benchmarks.latency import measured
 from tests.benchmarks.market import PolledFrames, agg_trade_frames, symbols_of
 from tests.benchmarks.rows import Row, in_turns, median_ratio
-from tests.fakes.deployment import START_S, RunningFlow, running_flow
+from tests.fakes.deployment import START_S, RunningFlow, flow_settings, running_flow
 
 SYMBOLS = 50
 SOCKET_TRADES = 400_000
@@ -63,7 +62,9 @@ async def socket_rate(uri: str, folder: Path) -> tuple[float, int]:
         address = await stack.enter_async_context(running_exchange_process(str(tape), "--speed", "max"))
         async with httpx.AsyncClient(base_url=f"http://{address}") as control:
             (await control.post("/control/pause")).raise_for_status()
-            settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade"])
+            settings = flow_settings(
+                folder, f"http://{address}", uri, feed__symbols=symbols, feed__streams=["aggTrade"]
+            )
             flow = await stack.enter_async_context(running_flow(folder, **settings))
             stack.enter_context(listeners(flow.hub_url, 9))
             client = await stack.enter_async_context(connect(flow.hub_url, max_size=None, max_queue=None))
@@ -139,16 +140,14 @@ async def idle_share(uri: str, folder: Path) -> float:
     symbols = ["BTCUSDT", "ETHUSDT"]
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(running_exchange_process("--synthetic", "--symbols", *symbols))
-        settings = settings_for(address, uri, folder, symbols)
+        settings = flow_settings(folder, f"http://{address}", uri, feed__symbols=symbols)
         flow: RunningFlow = await stack.enter_async_context(running_flow(folder, **settings))
-        process = psutil.Process(flow.pid)
         await asyncio.sleep(3)
-        before, begin = process.cpu_times(), time.monotonic()
+        before_s, begin_s = cpu_s(flow.pid), time.monotonic()
         await asyncio.sleep(IDLE_S)
-        after, seconds = process.cpu_times(), time.monotonic() - begin
+        share = (cpu_s(flow.pid) - before_s) / (time.monotonic() - begin_s)
         await flow.stop()
-    spent: float = after.user + after.system - before.user - before.system
-    return spent / seconds
+    return share
 
 
 def run() -> list[Row]:

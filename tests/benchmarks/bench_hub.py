@@ -18,7 +18,7 @@ from flows.model import MarketData
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
 from tests.benchmarks.crowd import drained, measured, shake_hands
-from tests.benchmarks.rows import Row
+from tests.benchmarks.rows import Row, percentile
 
 T = TypeVar("T")
 
@@ -141,7 +141,7 @@ def run() -> list[Row]:
     hub_us, library_us = statistics.median(ours), statistics.median(theirs)
     ratio = statistics.median(our / their for our, their in zip(ours, theirs, strict=True))
     delays, share = delays_ms(clients=MANY)
-    p50, p99 = _percentile(delays, 50), _percentile(delays, 99)
+    p50, p99 = percentile(delays, 50), percentile(delays, 99)
     alone, beside = zip(*((_median(stuck=False), _median(stuck=True)) for _ in range(ROUNDS)), strict=True)
     crowd, pace = f"{MANY} clients, 1,000 messages/s", "the pace they were due at"
     return [
@@ -157,7 +157,3 @@ def run() -> list[Row]:
 
 def _median(*, stuck: bool) -> float:
     return statistics.median(delays_ms(clients=CLIENTS, stuck=stuck)[0])
-
-
-def _percentile(values: list[float], share: int) -> float:
-    return statistics.quantiles(values, n=100)[share - 1]

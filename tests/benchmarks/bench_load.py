@@ -17,11 +17,11 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import cpu_s, running_exchange_process
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import slope
-from tests.fakes.deployment import START_S, HubClient, hub_client, running_flow
+from tests.fakes.deployment import START_S, HubClient, flow_settings, hub_client, running_flow
 
 SYMBOLS = 200
 TRADES_PER_S = 18
@@ -56,25 +56,27 @@ async def load(uri: str, folder: Path) -> Load:
             )
         )
         control = await stack.enter_async_context(httpx.AsyncClient(base_url=f"http://{address}", timeout=START_S))
-        settings = settings_for(
-            address, uri, folder, symbols, feed__streams=["aggTrade", "kline", "depth"], feed__request_pause_ms=10
-        )
+        settings = flow_settings(
+            folder, f"http://{address}", uri,
+            feed__symbols=symbols,
+            feed__streams=["aggTrade", "kline", "depth"],
+            feed__request_pause_ms=10,
+        )  # fmt: skip
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         async with hub_client(flow.hub_url) as client:
             up_s = await _until_synced(client, set(symbols))
         listener = asyncio.create_task(_listen(flow.hub_url))
         await asyncio.sleep(SETTLE_S)
-        played, process = (await _state(control))["played"], psutil.Process(flow.pid)
-        before, begin = process.cpu_times(), time.monotonic()
-        sizes = await _sizes(process)
-        after, seconds = process.cpu_times(), time.monotonic() - begin
+        played = (await _state(control))["played"]
+        before_s, begin_s = cpu_s(flow.pid), time.monotonic()
+        sizes = await _sizes(psutil.Process(flow.pid))
+        spent_s, seconds = cpu_s(flow.pid) - before_s, time.monotonic() - begin_s
         played = (await _state(control))["played"] - played
         assert not listener.done(), "the hub let go of its client"
         listener.cancel()
         await flow.stop()
-    spent: float = after.user + after.system - before.user - before.system
     growth = slope(*zip(*sizes, strict=True))
-    return Load(up_s, played / seconds, spent / seconds, growth.each * 60)
+    return Load(up_s, played / seconds, spent_s / seconds, growth.each * 60)
 
 
 async def _until_synced(client: HubClient, symbols: set[str]) -> float:

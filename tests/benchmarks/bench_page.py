@@ -133,15 +133,15 @@ async def measured(uri: str, folder: Path, executable: str) -> list[Row]:
     }
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
-        url = await stack.enter_async_context(running_interface(folder, **settings))
+        interface = await stack.enter_async_context(running_interface(folder, **settings))
         playwright = await stack.enter_async_context(async_playwright())
         browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         stack.push_async_callback(browser.close)
         first_s = []
         for _ in range(ROUNDS):
-            async with opened(browser, url) as (page, seconds):
+            async with opened(browser, interface.url) as (page, seconds):
                 first_s.append(seconds)
-        async with opened(browser, url) as (page, _):
+        async with opened(browser, interface.url) as (page, _):
             cores = await burden(page, market)
     busy = f"{PER_S} updates/s of each of {SYMBOLS} symbols; with all its threads {cores['ProcessTime']:.2f}"
     return [

@@ -6,8 +6,6 @@ prints its port. Every connection gets the whole file once it has subscribed, on
 holds what goes over the wire, see `wire_of`.
 """
 
-import base64
-import hashlib
 import json
 import socket
 import sys
@@ -17,23 +15,18 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 from typing import BinaryIO
 
+from websockets.utils import accept_key
+
+from flows.websocket import encode_frame
+
 _KEY = b"sec-websocket-key"
 _UPGRADED = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_SHORT, _MEDIUM = 126, 1 << 16
+_SHORT = 126
 
 
 def wire_of(frames: Iterable[bytes]) -> bytes:
-    """Text messages as a server sends them (RFC 6455, section 5.2): each in one frame, unmasked."""
-    return b"".join([_head(len(frame)) + frame for frame in frames])
-
-
-def _head(length: int) -> bytes:
-    if length < _SHORT:
-        return bytes((0x81, length))
-    if length < _MEDIUM:
-        return b"\x81\x7e" + length.to_bytes(2)
-    return b"\x81\x7f" + length.to_bytes(8)
+    """Text messages as a server sends them, each in one frame."""
+    return b"".join(map(encode_frame, frames))
 
 
 @contextmanager
@@ -62,10 +55,10 @@ def _serve_one(connection: socket.socket, wire: bytes) -> None:
     with connection.makefile("rb") as reader:
         lines = list(iter(lambda: reader.readline().strip(), b""))
         key = next(value for name, _, value in (line.partition(b": ") for line in lines) if name.lower() == _KEY)
-        accept = base64.b64encode(hashlib.sha1(key + _GUID).digest())
+        accept = accept_key(key.decode()).encode()
         connection.sendall(_UPGRADED + b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
         request = json.loads(_message(reader))
-        connection.sendall(wire_of([json.dumps({"result": None, "id": request["id"]}).encode()]))
+        connection.sendall(encode_frame(json.dumps({"result": None, "id": request["id"]}).encode()))
         with suppress(ConnectionError):
             connection.sendall(wire)
             reader.read(1)

@@ -17,9 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from sources.transport_picows import open_socket
-from tests.benchmarks.around import listeners, running_exchange_process, settings_for
+from tests.benchmarks.around import listeners, running_exchange_process
 from tests.benchmarks.market import symbols_of
-from tests.fakes.deployment import START_S, running_flow
+from tests.benchmarks.rows import percentile
+from tests.fakes.deployment import START_S, flow_settings, running_flow
 
 WARM_UP_S = 3.0
 CLIENTS = 100
@@ -89,7 +90,7 @@ async def measured(uri: str, folder: Path, *, trades_per_s: int, seconds: float)
         address = await stack.enter_async_context(
             running_exchange_process("--synthetic", "--symbols", *symbols, "--trades-per-s", each)
         )
-        settings = settings_for(address, uri, folder, symbols, feed__streams=["aggTrade"])
+        settings = flow_settings(folder, f"http://{address}", uri, feed__symbols=symbols, feed__streams=["aggTrade"])
         flow = await stack.enter_async_context(running_flow(folder, **settings))
         stack.enter_context(listeners(flow.hub_url, CLIENTS - 1))
         ears = await stack.enter_async_context(listening(address, flow.hub_url, symbols))
@@ -101,11 +102,6 @@ async def measured(uri: str, folder: Path, *, trades_per_s: int, seconds: float)
     if latency is None:
         raise RuntimeError(f"no price came to the client, see {flow.log}")
     return latency
-
-
-def percentile(values: list[float], percent: int) -> float:
-    """Of two values or more."""
-    return statistics.quantiles(values, n=100)[percent - 1]
 
 
 def _into(heard: list[Heard]) -> Callable[[bytes], None]:

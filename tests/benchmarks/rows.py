@@ -51,6 +51,11 @@ def median_ratio(values: list[float], others: list[float]) -> float:
     return statistics.median(value / other for value, other in zip(values, others, strict=True))
 
 
+def percentile(values: list[float], percent: int) -> float:
+    """Of two values or more."""
+    return statistics.quantiles(values, n=100)[percent - 1]
+
+
 def table(rows: list[Row]) -> str:
     """All rows as Markdown."""
     lines = ["| what | figure | yardstick | value | goal | |", "|---|---|---|---|---|---|"]

@@ -8,7 +8,6 @@ minutes hold hours of it. Each look is a line; at the end stand the slopes of me
 
 import argparse
 import asyncio
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -26,12 +25,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process, settings_for
+from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.benchmarks.trend import last_third_to_first, slope
-from tests.fakes.deployment import ROOT, START_S, environment_of, free_port, running_flow
+from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
 
 WARM_UP_SHARE = 0.25
 """Of the time; until then caches fill, and nothing is judged."""
@@ -133,40 +132,16 @@ async def _running_deployment(arguments: argparse.Namespace) -> AsyncIterator[_D
                 "--symbols", *symbols,
             )
         )  # fmt: skip
-        await _make_pasts(address, symbols)
-        settings = settings_for(
-            address, uri, folder, symbols,
+        settings = flow_settings(
+            folder, f"http://{address}", uri, feed__symbols=symbols,
             feed__transport=arguments.transport, hub__port=free_port(), api__port=free_port(), log__format="json",
             api__cache_size=CACHED,
         )  # fmt: skip
         flow = await stack.enter_async_context(running_flow(folder, **settings))
-        await stack.enter_async_context(_running_api(folder, settings))
+        await stack.enter_async_context(running_interface(folder, **settings))
         mongo: MongoClient[dict[str, Any]] = stack.enter_context(MongoClient(uri))
         yield _Deployment(address, flow.hub_url, folder, mongo, _processes())
         await flow.stop()
-
-
-async def _make_pasts(address: str, symbols: Sequence[str]) -> None:
-    """The exchange makes a symbol's past when it is first asked for it: that of so many at once would keep it busy
-    while the flow wants its answers.
-    """
-    async with httpx.AsyncClient(base_url=f"http://{address}", timeout=START_S) as client:
-        for symbol in symbols:
-            query = {"symbol": symbol, "interval": "1m", "limit": "1"}
-            (await client.get("/api/v3/klines", params=query)).raise_for_status()
-
-
-@asynccontextmanager
-async def _running_api(folder: Path, settings: dict[str, Any]) -> AsyncIterator[None]:
-    with (folder / "api.log").open("wb") as log:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api", cwd=ROOT, env=environment_of(settings), stdout=log, stderr=log
-        )
-    try:
-        yield
-    finally:
-        process.terminate()
-        await process.wait()
 
 
 def _processes() -> dict[str, psutil.Process]:
@@ -181,7 +156,6 @@ async def _soak(arguments: argparse.Namespace) -> list[Row]:
     symbols = symbols_of(arguments.symbols)[:HEARD]
     with Progress(console=Console(soft_wrap=True)) as progress:
         bar = progress.add_task("soak", total=arguments.minutes * 60)
-        progress.print(f"the exchange makes the past of {arguments.symbols} symbols …")
         async with (
             _running_deployment(arguments) as deployment,
             listening(deployment.address, deployment.hub_url, symbols) as ears,

@@ -11,7 +11,7 @@ from pymongo import MongoClient
 from sources.replay.faults import Drop, Duplicate, Gap, Reorder, StaleDepth
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import exchange_in_thread
-from tests.fakes.deployment import HubClient, hub_client, running_flow
+from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.recordings import frames_of, recording
 
 pytestmark = pytest.mark.e2e
@@ -57,20 +57,16 @@ async def test_through_every_fault_a_book_is_the_exchanges_or_marked_and_the_day
     folder = recording("binance-spot-2024-08-08")
     market = load_tapes([folder], kind="spot")
     with exchange_in_thread(market, speed=SPEED, paused=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__origin": "replay",
-            "feed__symbols": list(SYMBOLS),
-            "feed__streams": ["aggTrade", "kline", "ticker", "depth", "bookTicker"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "feed__backoff_min_s": 0.1,
-            "books__every_ms": 0,
-            "books__depth": 1_000,
-            "books__audit_s": 1.0,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__enabled": False,
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__symbols=list(SYMBOLS),
+            feed__streams=["aggTrade", "kline", "ticker", "depth", "bookTicker"],
+            feed__backoff_min_s=0.1,
+            books__every_ms=0,
+            books__depth=1_000,
+            books__audit_s=1.0,
+            trades__enabled=False,
+        )  # fmt: skip
         async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("OrderBook", "Stats", "MarketData", "Incident", "Status")
             await client.until_live()

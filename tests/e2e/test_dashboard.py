@@ -21,7 +21,7 @@ from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
 from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium
 from tests.fakes.candles import candle, forming
-from tests.fakes.deployment import RunningFlow, free_port, running_flow
+from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
 
 pytestmark = pytest.mark.e2e
@@ -66,20 +66,18 @@ class Stage:
     @asynccontextmanager
     async def flow(self) -> AsyncIterator[RunningFlow]:
         """The flow; when it is started again it goes on where it was, on the same port."""
-        async with running_flow(
-            self._folder, "-r", str(self._folder / "recovery"), "-s", "1", "-b", "0",
+        settings = flow_settings(
+            self._folder, self._exchange.rest_url, self._mongo.uri,
             hub__port=self._port,
             feed__origin="synthetic",
             feed__symbols=list(SYMBOLS),
-            feed__ws_url=self._exchange.ws_url,
-            feed__rest_url=self._exchange.rest_url,
             feed__request_pause_ms=0,
             feed__backoff_min_s=0.1,
-            mongo__uri=self._mongo.uri,
             mongo__database=self._mongo.database,
             mongo__retention=False,  # the market is of a fixed day, which grows older
-            trades__path=str(self._folder / "trades"),
-        ) as flow:  # fmt: skip
+        )  # fmt: skip
+        flags = ("-r", str(self._folder / "recovery"), "-s", "1", "-b", "0")
+        async with running_flow(self._folder, *flags, **settings) as flow:
             yield flow
 
     def settings(self) -> Settings:

@@ -18,7 +18,8 @@ from sources.replay import faults
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
 from tests.conftest import FAST
-from tests.fakes.deployment import HubClient, RunningFlow, free_port, hub_client, running_flow
+from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
+from tests.fakes.interface import until
 from tests.fakes.recordings import recording
 from tests.fakes.slow_line import slow_line
 from tests.fakes.witness import Witness, disagreements, last_stored, stored_candles, stored_trades
@@ -64,20 +65,15 @@ async def stage(folder: Path, mongod_uri: str, *, speed: float = SPEED, **settin
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
     prepare(folder / "recovery")
     with exchange_in_thread(market, speed=speed, paused=True, start_now=True) as exchange, closing(exchange) as witness:
-        chosen: dict[str, Any] = {
-            "feed__origin": "replay",
+        usual: dict[str, Any] = {
             "feed__symbols": list(SYMBOLS),
             "feed__streams": ["aggTrade", "kline"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
             "feed__backoff_min_s": 0.1,
             "feed__stale_after_s": 2,
             "feed__proof_grace_ms": 500,
             "feed__request_pause_ms": 0,
-            "mongo__uri": mongod_uri,
-            "mongo__database": folder.name,
-            "trades__path": str(folder / "trades"),
-        } | settings
+        }
+        chosen = flow_settings(folder, exchange.rest_url, mongod_uri, **(usual | settings))
         flags = ("-r", str(folder / "recovery"), "-s", "1", "-b", "0")
         async with running_flow(folder, *flags, **chosen) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "Incident", "Status")
@@ -207,7 +203,7 @@ async def test_a_document_store_that_goes_away(tmp_path: Path) -> None:
     with mongod(tmp_path / "db", port) as server:
         uri = server.uri
         async with stage(folder, uri, speed=20.0) as playing:
-            await until(lambda: bool(stored_candles(uri, folder.name, "BTCUSDT", "1m")))
+            await until_stored(lambda: bool(stored_candles(uri, folder.name, "BTCUSDT", "1m")))
             await asyncio.to_thread(server.stop)
             await playing.heard("store_outage", "held back")
             await asyncio.sleep(AWAY_S)
@@ -222,12 +218,12 @@ async def test_a_document_store_that_answers_slowly(mongod_uri: str, tmp_path: P
     async with slow_line(int(mongod_uri.rpartition(":")[2])) as line:
         uri = f"mongodb://127.0.0.1:{line.port}/?directConnection=true"
         async with stage(folder, uri, speed=20.0, mongo__buffer=MOST_HELD) as playing:
-            await until(lambda: bool(stored_candles(mongod_uri, folder.name, "BTCUSDT", "1m")))
+            await until_stored(lambda: bool(stored_candles(mongod_uri, folder.name, "BTCUSDT", "1m")))
             line.delay_s = LATE_S
             await playing.heard("store_outage", "held back")
             store = folder / "trades" / "binance"
             newest = await asyncio.to_thread(playing.witness.newest_id, "BTCUSDT")
-            await until(lambda: (last_stored(store, "BTCUSDT") or 0) > newest)  # the trade store notices nothing
+            await until_stored(lambda: (last_stored(store, "BTCUSDT") or 0) > newest)  # the trade store notices nothing
             await playing.trades_pass(10)  # nor do the clients
             await asyncio.sleep(SLOW_S)
             line.delay_s = 0.0
@@ -262,10 +258,9 @@ def mongod(path: Path, port: int) -> Iterator[Mongod]:
         server.stop()
 
 
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE_S):
-        while not await asyncio.to_thread(is_so):
-            await asyncio.sleep(0.1)
+async def until_stored(is_so: Callable[[], bool]) -> None:
+    """Looks into a store, on a thread: the lines that the test itself holds go on meanwhile."""
+    await until(lambda: asyncio.to_thread(is_so), patience_s=PATIENCE_S)
 
 
 async def test_a_trade_store_whose_disk_is_full(mongod_uri: str, tmp_path: Path) -> None:
@@ -274,7 +269,7 @@ async def test_a_trade_store_whose_disk_is_full(mongod_uri: str, tmp_path: Path)
     with small_disk(disk):
         async with stage(folder, mongod_uri, trades__path=str(disk / "trades")) as playing:
             filler = disk / "filler"
-            await until(lambda: last_stored(disk / "trades" / "binance", "BTCUSDT") is not None)
+            await until_stored(lambda: last_stored(disk / "trades" / "binance", "BTCUSDT") is not None)
             await asyncio.to_thread(fill, filler)
             await playing.heard("store_outage", "held back")
             filler.unlink()

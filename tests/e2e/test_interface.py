@@ -17,7 +17,7 @@ from flows.model import Kline, timeframe_ms
 from flows.operators.verdict import is_same
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
-from tests.fakes.deployment import free_port, hub_client, running_flow, running_interface
+from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow, running_interface
 from tests.fakes.exposition import samples
 from tests.fakes.interface import until
 from tests.fakes.recordings import recording
@@ -72,22 +72,17 @@ class Caller:
 
 def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
     """Those of flow and interface alike."""
-    return {
-        "feed__origin": "replay",
-        "feed__symbols": list(SYMBOLS),
-        "feed__streams": ["aggTrade", "kline"],
-        "feed__ws_url": exchange.ws_url,
-        "feed__rest_url": exchange.rest_url,
-        "feed__kline_limit": PAST,
-        "feed__proof_grace_ms": 500,
-        "feed__request_pause_ms": 0,
-        "mongo__uri": mongod_uri,
-        "mongo__database": folder.name,
-        "trades__path": str(folder / "trades"),
-        "hub__port": free_port(),
-        "metrics__enabled": True,
-        "metrics__port": free_port(),
-    }
+    return flow_settings(
+        folder, exchange.rest_url, mongod_uri,
+        feed__symbols=list(SYMBOLS),
+        feed__streams=["aggTrade", "kline"],
+        feed__kline_limit=PAST,
+        feed__proof_grace_ms=500,
+        feed__request_pause_ms=0,
+        hub__port=free_port(),
+        metrics__enabled=True,
+        metrics__port=free_port(),
+    )  # fmt: skip
 
 
 async def test_what_it_tells_is_what_the_exchange_says(mongod_uri: str, tmp_path: Path) -> None:
@@ -99,9 +94,9 @@ async def test_what_it_tells_is_what_the_exchange_says(mongod_uri: str, tmp_path
         settings = settings_for(tmp_path, exchange, mongod_uri)
         async with (
             running_flow(tmp_path, **settings) as flow,
-            running_interface(tmp_path, **settings) as url,
+            running_interface(tmp_path, **settings) as interface,
             hub_client(flow.hub_url) as hub,
-            httpx.AsyncClient(base_url=url, timeout=PATIENCE_S) as http,
+            httpx.AsyncClient(base_url=interface.url, timeout=PATIENCE_S) as http,
         ):
             await hub.subscribe("Status")
             await hub.until_live(lines=1)

@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -11,7 +10,7 @@ import pytest
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import exchange_in_thread
 from tests.e2e.test_spot_and_usdm import trade_ids
-from tests.fakes.deployment import free_port, hub_client, running_flow
+from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow
 from tests.fakes.exposition import samples
 from tests.fakes.recordings import recording
 
@@ -29,18 +28,13 @@ async def test_the_flow_tells_what_was_played(mongod_uri: str, tmp_path: Path) -
     ids = trade_ids(folder)
     played = sum(map(len, ids.values()))
     with exchange_in_thread(load_tapes([folder], kind="spot"), speed="max", paused=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__origin": "replay",
-            "feed__symbols": list(ids),
-            "feed__streams": ["trade", "kline"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-            "metrics__enabled": True,
-            "metrics__port": port,
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__symbols=list(ids),
+            feed__streams=["trade", "kline"],
+            metrics__enabled=True,
+            metrics__port=port,
+        )  # fmt: skip
         async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "ChartUpdate", "Incident", "Status")
             await client.until_live(lines=1)

@@ -13,7 +13,7 @@ from flows.operators.verdict import differing_fields, is_same
 from sinks.requests import Petitioner, Request, Work
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import exchange_in_thread
-from tests.fakes.deployment import HubClient, hub_client, running_flow
+from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.recordings import recording
 from tests.fakes.witness import Witness, disagreements, stored_candles
 
@@ -30,19 +30,14 @@ FEW = 10
 
 
 def settings_for(folder: Path, exchange: Any, mongod_uri: str) -> dict[str, Any]:
-    return {
-        "feed__origin": "replay",
-        "feed__symbols": ["BTCUSDT"],
-        "feed__streams": ["aggTrade", "kline"],
-        "feed__ws_url": exchange.ws_url,
-        "feed__rest_url": exchange.rest_url,
-        "feed__proof_grace_ms": 500,
-        "feed__request_pause_ms": 0,
-        "mongo__uri": mongod_uri,
-        "mongo__database": folder.name,
-        "trades__path": str(folder / "trades"),
-        "hub__rate": 1_000,
-    }
+    return flow_settings(
+        folder, exchange.rest_url, mongod_uri,
+        feed__symbols=["BTCUSDT"],
+        feed__streams=["aggTrade", "kline"],
+        feed__proof_grace_ms=500,
+        feed__request_pause_ms=0,
+        hub__rate=1_000,
+    )  # fmt: skip
 
 
 def forming_of(client: HubClient) -> dict[str, dict[str, Any]]:

@@ -14,7 +14,7 @@ from sinks.candle_reader import read_candles
 from sinks.trade_reader import TradeReader
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import exchange_in_thread
-from tests.fakes.deployment import hub_client, running_flow
+from tests.fakes.deployment import flow_settings, hub_client, running_flow
 from tests.fakes.recordings import frames_of, official_klines, recording
 
 pytestmark = pytest.mark.e2e
@@ -40,17 +40,12 @@ async def play(
     ids = trade_ids(folder)
     market = load_tapes([folder], kind=kind)
     with exchange_in_thread(market, speed="max", paused=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__venue": venue,
-            "feed__origin": "replay",
-            "feed__symbols": list(ids),
-            "feed__streams": ["trade", "kline", "ticker", "depth", "bookTicker"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__venue=venue,
+            feed__symbols=list(ids),
+            feed__streams=["trade", "kline", "ticker", "depth", "bookTicker"],
+        )  # fmt: skip
         async with running_flow(tmp_path, *flags, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Trade", "ChartUpdate", "MarketData", "Incident", "Status")
             await client.until_live()

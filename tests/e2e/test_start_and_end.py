@@ -12,7 +12,7 @@ import pytest
 
 from sources.replay.server import running_exchange
 from sources.replay.synthetic import SyntheticMarket
-from tests.fakes.deployment import ROOT, hub_client, running_flow
+from tests.fakes.deployment import ROOT, flow_settings, hub_client, running_flow
 
 pytestmark = pytest.mark.e2e
 
@@ -89,14 +89,7 @@ async def test_without_a_network_it_says_so_keeps_trying_and_ends_when_asked(tmp
 async def test_a_signal_drains_and_ends_with_zero(number: signal.Signals, mongod_uri: str, tmp_path: Path) -> None:
     market = SyntheticMarket("spot", ("BTCUSDT", "ETHUSDT"), seed=1, start_ms=1_767_225_600_000)
     async with running_exchange(market, speed=5.0) as exchange:
-        settings: dict[str, Any] = {
-            "feed__origin": "synthetic",
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-        }
+        settings = flow_settings(tmp_path, exchange.rest_url, mongod_uri, feed__origin="synthetic")
         async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.until(lambda message: message["type"] == "ChartUpdate")
             assert await flow.stop(number) == 0

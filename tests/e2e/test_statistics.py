@@ -17,7 +17,7 @@ from flows.operators.verdict import is_same
 from sources.replay.market import MarketKind
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import exchange_in_thread
-from tests.fakes.deployment import HubClient, hub_client, running_flow
+from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness
 
 pytestmark = pytest.mark.e2e
@@ -89,18 +89,14 @@ def assert_equal(ours: dict[str, Any], theirs: dict[str, Any], uncounted: Kline 
 async def test_they_equal_the_exchanges_own(kind: MarketKind, venue: str, mongod_uri: str, tmp_path: Path) -> None:
     market = SyntheticMarket(kind, (SYMBOL,), seed=5, start_ms=BEGIN_MS, trades_per_s=1.0)
     with exchange_in_thread(market, speed=4.0, paused=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__venue": venue,
-            "feed__origin": "synthetic",
-            "feed__symbols": [SYMBOL],
-            "feed__timeframes": ["1m"],
-            "feed__streams": ["aggTrade", "kline", "ticker"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__venue=venue,
+            feed__origin="synthetic",
+            feed__symbols=[SYMBOL],
+            feed__timeframes=["1m"],
+            feed__streams=["aggTrade", "kline", "ticker"],
+        )  # fmt: skip
         pairs = Pairs(first_minutes(exchange.rest_url) if kind == "spot" else {})
         async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
             await client.subscribe("Ticker", "Stats", "Incident", "Status")

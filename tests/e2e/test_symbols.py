@@ -12,7 +12,7 @@ from pymongo import AsyncMongoClient
 from flows.recovery import prepare
 from sinks.requests import Petitioner, Wish
 from sources.replay.threaded import exchange_in_thread
-from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_flow
+from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored, stored_trades
 from tests.fakes.young_market import YoungMarket
 
@@ -87,18 +87,14 @@ async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri:
     store = tmp_path / "trades" / "binance"
     prepare(tmp_path / "recovery")
     with exchange_in_thread(market, speed=2.0, start_now=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__origin": "synthetic",
-            "feed__symbols": list(FIRST),
-            "feed__timeframes": ["1m", "5m"],
-            "feed__streams": ["aggTrade", "kline", "bookTicker"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "feed__request_pause_ms": 0,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__origin="synthetic",
+            feed__symbols=list(FIRST),
+            feed__timeframes=["1m", "5m"],
+            feed__streams=["aggTrade", "kline", "bookTicker"],
+            feed__request_pause_ms=0,
+        )  # fmt: skip
         flags = ("-r", str(tmp_path / "recovery"), "-s", "1", "-b", "0")
         async with (
             running_flow(tmp_path, *flags, **settings) as flow,
@@ -143,17 +139,13 @@ async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(m
     channels = ("MarketData", "Candle", "Trade", "BookTicker", "Status")
     market = YoungMarket((stays, goes, comes), start_ms=1_767_225_600_000, trades_per_s=3)
     with exchange_in_thread(market, speed=2.0, start_now=True) as exchange:
-        settings: dict[str, Any] = {
-            "feed__origin": "synthetic",
-            "feed__symbols": [stays, goes],
-            "feed__timeframes": ["1m", "5m"],
-            "feed__streams": ["aggTrade", "kline", "bookTicker"],
-            "feed__ws_url": exchange.ws_url,
-            "feed__rest_url": exchange.rest_url,
-            "mongo__uri": mongod_uri,
-            "mongo__database": tmp_path.name,
-            "trades__path": str(tmp_path / "trades"),
-        }
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__origin="synthetic",
+            feed__symbols=[stays, goes],
+            feed__timeframes=["1m", "5m"],
+            feed__streams=["aggTrade", "kline", "bookTicker"],
+        )  # fmt: skip
         async with AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo:
             petitioner = Petitioner(mongo[tmp_path.name])
             async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:

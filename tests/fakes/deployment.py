@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 
@@ -80,10 +80,22 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
             await process.wait()
 
 
+class RunningInterface(NamedTuple):
+    """The interface as `python -m api`."""
+
+    port: int
+    pid: int
+
+    @property
+    def url(self) -> str:
+        """Its address."""
+        return f"http://127.0.0.1:{self.port}"
+
+
 @asynccontextmanager
-async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[str]:
-    """The interface as `python -m api` in `folder`, and its address, as soon as it listens."""
-    port = free_port()
+async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[RunningInterface]:
+    """Starts the interface in `folder`; settings as of the flow. Yields as soon as it listens."""
+    port = settings.get("api__port") or free_port()
     log = folder / "api.log"
     with log.open("wb") as out:
         process = await asyncio.create_subprocess_exec(
@@ -93,13 +105,27 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[str]
         )  # fmt: skip
     try:
         await _until_listening(port, process, log)
-        yield f"http://127.0.0.1:{port}"
+        yield RunningInterface(port, process.pid)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), START_S) == 0, log.read_text()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
+
+
+def flow_settings(folder: Path, rest_url: str, mongod_uri: str, **more: Any) -> dict[str, Any]:
+    """The settings of a flow that listens to the replay exchange with this REST address, with stores that are named by
+    its folder. `more` is what is special to it, and wins.
+    """
+    return {
+        "feed__origin": "replay",
+        "feed__ws_url": rest_url.replace("http", "ws", 1),
+        "feed__rest_url": rest_url,
+        "mongo__uri": mongod_uri,
+        "mongo__database": folder.name,
+        "trades__path": str(folder / "trades"),
+    } | more
 
 
 def environment_of(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -142,9 +142,9 @@ async def interface(deployment: Deployment, **api: Any) -> AsyncIterator[Interfa
         yield Interface(url, services, session)
 
 
-async def until(condition: Callable[[], bool | Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], bool | Awaitable[bool]], *, patience_s: float = PATIENCE_S) -> None:
     """Waits until it is so."""
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(patience_s):
         while True:
             found = condition()
             if found if isinstance(found, bool) else await found:

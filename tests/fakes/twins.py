@@ -22,7 +22,7 @@ from flows.settings import Feed
 from sinks.trade_reader import TradeReader
 from sources.replay.market import Market
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
-from tests.fakes.deployment import HubClient, RunningFlow, hub_client, running_flow
+from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored
 
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
@@ -42,20 +42,15 @@ Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
 
 def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
     """A flow of trades and klines whose stores are named by its folder."""
-    return {
-        "feed__origin": "replay",
-        "feed__symbols": list(SYMBOLS),
-        "feed__streams": ["aggTrade", "kline"],
-        "feed__ws_url": exchange.ws_url,
-        "feed__rest_url": exchange.rest_url,
-        "feed__backoff_min_s": 0.1,
-        "feed__kline_limit": LIMIT,
-        "feed__proof_grace_ms": 500,
-        "feed__request_pause_ms": 0,
-        "mongo__uri": mongod_uri,
-        "mongo__database": folder.name,
-        "trades__path": str(folder / "trades"),
-    }
+    return flow_settings(
+        folder, exchange.rest_url, mongod_uri,
+        feed__symbols=list(SYMBOLS),
+        feed__streams=["aggTrade", "kline"],
+        feed__backoff_min_s=0.1,
+        feed__kline_limit=LIMIT,
+        feed__proof_grace_ms=500,
+        feed__request_pause_ms=0,
+    )  # fmt: skip
 
 
 def recovering(folder: Path) -> tuple[str, ...]:

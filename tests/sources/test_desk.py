@@ -1,5 +1,6 @@
 import asyncio
 import threading
+from collections.abc import Awaitable, Callable
 from queue import Queue
 from typing import Any
 
@@ -44,6 +45,16 @@ async def served(ask: Ask) -> Any:
     return ("for", ask)
 
 
+def never(begun: threading.Event) -> Callable[[Ask], Awaitable[None]]:
+    """A handler that gives no answer, and says when it was asked."""
+
+    async def handle(_: Ask) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    return handle
+
+
 def test_an_ask_is_answered_by_the_handler_of_its_type() -> None:
     assert asked(served, ASK) == ("for", ASK)
 
@@ -72,12 +83,8 @@ def test_the_end_answers_what_is_open_and_refuses_what_comes() -> None:
     begun = threading.Event()
     answers: Queue[Any] = Queue()
 
-    async def never(_: Ask) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
     network = NetworkThread()
-    desk = AskDesk({KlinesAsk: never}, network)
+    desk = AskDesk({KlinesAsk: never(begun)}, network)
     desk("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     desk.close()
@@ -96,12 +103,8 @@ def test_the_end_of_the_network_answers_too() -> None:
     begun = threading.Event()
     answers: Queue[Any] = Queue()
 
-    async def never(_: Ask) -> None:
-        begun.set()
-        await asyncio.Event().wait()
-
     network = NetworkThread()
-    AskDesk({KlinesAsk: never}, network)("binance:BTCUSDT", ASK, answers.put)
+    AskDesk({KlinesAsk: never(begun)}, network)("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     network.close()
     assert "the end came before the answer" in str(answers.get(timeout=10))
@@ -110,11 +113,8 @@ def test_the_end_of_the_network_answers_too() -> None:
 def test_too_many_open_asks_are_refused_for_now() -> None:
     answers: Queue[Any] = Queue()
 
-    async def never(_: Ask) -> None:
-        await asyncio.Event().wait()
-
     network = NetworkThread()
-    desk = AskDesk({KlinesAsk: never}, network)
+    desk = AskDesk({KlinesAsk: never(threading.Event())}, network)
     for _ in range(MOST_OPEN + 1):
         desk("binance:BTCUSDT", ASK, answers.put)
     refused_ask = answers.get(timeout=10)

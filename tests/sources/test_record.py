@@ -15,19 +15,6 @@ ROOT = Path(__file__).parents[2]
 BEGIN = 1_767_225_600_000
 
 
-def depth_frame(first: int, last: int) -> bytes:
-    data = {
-        "e": "depthUpdate",
-        "E": BEGIN + last,
-        "s": "BTCUSDT",
-        "U": first,
-        "u": last,
-        "b": [["9.0", "1.0"]],
-        "a": [],
-    }
-    return msgspec.json.encode({"stream": "btcusdt@depth@100ms", "data": data})
-
-
 def trade_frame(number: int) -> bytes:
     data = {
         "e": "trade", "E": BEGIN + number, "s": "BTCUSDT", "t": number, "p": "9.50000000", "q": "1.00000000",
