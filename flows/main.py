@@ -81,7 +81,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         return partitions[-1]
 
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
-    meters.follow(Parts(ledger, rejects, source, hub, documents, partitions))
+    meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
     requests = _open_requests(settings, source, report, statuses) if settings.mongo.enabled else None

@@ -1,10 +1,11 @@
 """What the flow has done, for Prometheus: names begin with `market_data_`, as the API's do.
 
-The parts count what they do anyway. Their counts are read when somebody asks for them, and cost nothing until then.
+The parts count what they do anyway. Their counts are read when somebody asks for them, and cost nothing until then. All
+of them are there from the begin, as 0: what appears with its first event has no rate for it.
 """
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 import structlog
 from msgspec import Struct
@@ -12,10 +13,11 @@ from prometheus_client import CollectorRegistry, Histogram, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flows.model import IncidentKind
 from flows.settings import Metrics
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
-from sinks.messages import LATENCY_S
+from sinks.messages import CHANNELS, LATENCY_S
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter
 
@@ -30,14 +32,14 @@ class Lines(Protocol):
 
 
 class Parts(Struct, frozen=True):
-    """What is looked at. `trades` grows as the engine opens partitions."""
+    """What is looked at; None where it is switched off. `trades` grows as the engine opens partitions."""
 
     ledger: IncidentWriter
     rejects: RejectWriter
     source: Lines
     broadcast: Broadcast | None
     documents: MongoWriter | None
-    trades: Sequence[TradeWriter]
+    trades: Sequence[TradeWriter] | None
 
 
 class FlowMeters(Collector):
@@ -73,8 +75,8 @@ def _amiss(parts: Parts) -> Iterator[Metric]:
     incidents = CounterMetricFamily(
         "market_data_incidents", "Incidents by kind: gap, repair, mismatch, …", labels=["kind"]
     )
-    for kind, count in kinds.items():
-        incidents.add_metric([kind], count)
+    for kind in get_args(IncidentKind):
+        incidents.add_metric([kind], kinds.get(kind, 0))
     yield incidents
     for name, kind, text in (
         ("gaps", "gap", "Holes in the trade ids that were not filled in time"),
@@ -96,7 +98,7 @@ def _stored(parts: Parts) -> Iterator[Metric]:
         for kind in ("closed", "forming", "incidents", "statistics"):
             writes.add_metric(["mongodb", kind], getattr(stored, kind))
         errors.add_metric(["mongodb"], parts.documents.failures)
-    if parts.trades:
+    if parts.trades is not None:
         writes.add_metric(["rocksdb", "trades"], sum(writer.stored for writer in parts.trades))
         errors.add_metric(["rocksdb"], sum(writer.failures for writer in parts.trades))
     yield writes
@@ -109,15 +111,16 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
         waiting.add_metric([f"frames {line}"], frames)
     if parts.documents:
         waiting.add_metric(["mongodb"], parts.documents.held)
-    if parts.trades:
+    if parts.trades is not None:
         waiting.add_metric(["rocksdb"], sum(writer.held for writer in parts.trades))
     yield waiting
 
 
 def _told(broadcast: Broadcast) -> Iterator[Metric]:
     updates = CounterMetricFamily("market_data_updates", "Messages of the hub", labels=["channel"])
-    for channel, count in broadcast.published.items():
-        updates.add_metric([channel], count)
+    published = broadcast.published
+    for channel in CHANNELS:
+        updates.add_metric([channel], published.get(channel, 0))
     yield updates
     counters = broadcast.counters
     yield GaugeMetricFamily("market_data_broadcast_clients", "Clients of the hub", counters.clients)

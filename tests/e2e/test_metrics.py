@@ -46,6 +46,7 @@ async def test_the_flow_tells_what_was_played(mongod_uri: str, tmp_path: Path) -
                 for channel in ("Trade", "ChartUpdate"):
                     while len(client.of_type(channel)) < values["market_data_updates_total", channel]:
                         await client.until(lambda _: True)
+                values |= await scraped(url)  # what the client was told meanwhile is counted too
             assert await flow.stop() == 0, flow.said()
     assert values["market_data_storage_writes_total", "trades", "rocksdb"] == played
     assert sum(len(batch["trades"]) for batch in client.of_type("Trade")) == played

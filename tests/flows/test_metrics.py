@@ -1,14 +1,16 @@
 import socket
 from pathlib import Path
+from typing import get_args
 from urllib.request import urlopen
 
 import pytest
 
 from flows.metrics import FlowMeters, Parts, serve
-from flows.model import Incident, MarketData, Rejected, TradeBatch
+from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
 from flows.settings import Hub, Metrics
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
+from sinks.messages import CHANNELS
 from sinks.trades import TradeWriter
 from tests.fakes.deployment import free_port
 from tests.fakes.exposition import samples
@@ -43,7 +45,13 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     meters.follow(Parts(ledger, rejects, Waiting(), hub, None, [trades]))
     values = told(meters)
     trades.close()
-    assert {name: values[name] for name in values if not name[0].startswith("market_data_exchange_to")} == {
+    nothing_yet = {
+        **{("market_data_incidents_total", kind): 0 for kind in get_args(IncidentKind)},
+        **{("market_data_updates_total", channel): 0 for channel in CHANNELS},
+    }
+    assert {
+        name: values[name] for name in values if not name[0].startswith("market_data_exchange_to")
+    } == nothing_yet | {
         ("market_data_incidents_total", "gap"): 2,
         ("market_data_incidents_total", "repair"): 1,
         ("market_data_incidents_total", "late"): 1,
