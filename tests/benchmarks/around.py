@@ -5,6 +5,7 @@ process has used.
 import asyncio
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
@@ -65,3 +66,10 @@ def cpu_s(pid: int) -> float:
     times = psutil.Process(pid).cpu_times()
     used: float = times.user + times.system
     return used
+
+
+async def cores_of(pid: int, *, seconds: float) -> float:
+    """The share of a core that a process takes, as it is at the moment."""
+    before_s, begin_s = cpu_s(pid), time.monotonic()
+    await asyncio.sleep(seconds)
+    return (cpu_s(pid) - before_s) / (time.monotonic() - begin_s)

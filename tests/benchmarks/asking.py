@@ -72,20 +72,25 @@ class Server(NamedTuple):
     pid: int
 
 
-async def requests_per_cpu_s(server: Server, path: str, *, seconds: float, connections: int = 8) -> float:
-    """How many requests a server answers in a second of a core, each connection with one under way."""
+async def requests_per_cpu_s(
+    server: Server, path: str, *, seconds: float, beside: float = 0.0, connections: int = 8
+) -> float:
+    """How many requests a server answers in a second of a core, each connection with one under way. What it does
+    `beside` that, in cores, is not counted.
+    """
     askers = [await Asker.to(server.port) for _ in range(connections)]
-    end_s, before_s = time.perf_counter() + seconds, cpu_s(server.pid)
+    begin_s, before_s = time.perf_counter(), cpu_s(server.pid)
 
     async def ask(asker: Asker) -> int:
         count = 0
-        while time.perf_counter() < end_s:
+        while time.perf_counter() < begin_s + seconds:
             await asker.get(path)
             count += 1
         asker.close()
         return count
 
-    return sum(await asyncio.gather(*map(ask, askers))) / (cpu_s(server.pid) - before_s)
+    answered = sum(await asyncio.gather(*map(ask, askers)))
+    return answered / (cpu_s(server.pid) - before_s - beside * (time.perf_counter() - begin_s))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sinks.mongod import running_mongod
-from tests.benchmarks.around import running_exchange_process
+from tests.benchmarks.around import cores_of, running_exchange_process
 from tests.benchmarks.asking import Asker, Server, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row, percentile
@@ -69,9 +69,10 @@ async def measured(uri: str, folder: Path) -> list[Row]:
         delays = await delays_ms(interface.port, CHART, per_s=PER_S, seconds=SECONDS)
         rates: dict[str, list[float]] = {"prices": [], "bare prices": [], "chart": [], "bare chart": []}
         for _ in range(ROUNDS):
-            rates["prices"].append(await requests_per_cpu_s(interface, PRICES, seconds=FULL_S))
+            following = await cores_of(interface.pid, seconds=FULL_S)
+            rates["prices"].append(await requests_per_cpu_s(interface, PRICES, seconds=FULL_S, beside=following))
             rates["bare prices"].append(await requests_per_cpu_s(bare, "/same/prices", seconds=FULL_S))
-            rates["chart"].append(await requests_per_cpu_s(interface, CHART, seconds=FULL_S))
+            rates["chart"].append(await requests_per_cpu_s(interface, CHART, seconds=FULL_S, beside=following))
             rates["bare chart"].append(await requests_per_cpu_s(bare, "/encoded/chart", seconds=FULL_S))
     each = {name: statistics.median(values) for name, values in rates.items()}
     pace = f"{PER_S} requests/s beside a flow of {SYMBOLS} symbols"

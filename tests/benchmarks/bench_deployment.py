@@ -27,7 +27,7 @@ from sinks.trade_reader import TradeReader
 from sinks.trades import open_trade_writer
 from sources.binance.parse import BinanceParser
 from sources.record import TapeWriter
-from tests.benchmarks.around import cpu_s, listeners, running_exchange_process
+from tests.benchmarks.around import cores_of, listeners, running_exchange_process
 from tests.benchmarks.bench_flow import plain_loop
 from tests.benchmarks.latency import measured
 from tests.benchmarks.market import PolledFrames, agg_trade_frames, symbols_of
@@ -143,9 +143,7 @@ async def idle_share(uri: str, folder: Path) -> float:
         settings = flow_settings(folder, f"http://{address}", uri, feed__symbols=symbols)
         flow: RunningFlow = await stack.enter_async_context(running_flow(folder, **settings))
         await asyncio.sleep(3)
-        before_s, begin_s = cpu_s(flow.pid), time.monotonic()
-        await asyncio.sleep(IDLE_S)
-        share = (cpu_s(flow.pid) - before_s) / (time.monotonic() - begin_s)
+        share = await cores_of(flow.pid, seconds=IDLE_S)
         await flow.stop()
     return share
 

@@ -27,8 +27,8 @@ SYMBOLS = 200
 TRADES_PER_S = 18
 """Fills of each symbol on average over a day; in its first hours, at which the market begins, about 20 aggregates."""
 LOAD_S = 600.0
-SETTLE_S = 300.0
-"""Until the past is fetched and what fills up at first is full."""
+SETTLE_S = 660.0
+"""Until the past is fetched and what fills up at first is full: closed candles can be amended for ten minutes."""
 SAMPLE_S = 5.0
 MEGABYTE = 1 << 20
 
