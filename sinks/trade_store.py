@@ -14,6 +14,7 @@ from typing import Any, Self
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
+    Cache,
     CompactOptions,
     DbClosedError,
     DBCompressionType,
@@ -39,6 +40,8 @@ _ZSTD_LEVEL = 6  # costs only background threads; 8 % smaller than the default
 _ZSTD_WINDOW_BITS = -14  # RocksDB's own default; it has no meaning for zstd
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
 _WAL_BYTES = 64 * 1024 * 1024
+_WRITER_CACHE_BYTES = 2 * 1024 * 1024  # it reads a record once, to merge it
+_READER_CACHE_BYTES = 32 * 1024 * 1024
 
 
 class TradeStoreError(Exception):
@@ -49,8 +52,9 @@ class StoreBusyError(TradeStoreError):
     """The store's background work is behind, and the write was refused rather than delayed. Try again."""
 
 
-def _options() -> Options:
+def _options(*, cache_bytes: int) -> Options:
     table = BlockBasedOptions()
+    table.set_block_cache(Cache(cache_bytes))
     table.set_block_size(_BLOCK_BYTES)
     table.set_bloom_filter(10, block_based=False)
     options = Options(raw_mode=True)
@@ -91,8 +95,9 @@ class TradeStore:
         with self._naming_errors("opened"):
             if self._secondary_path is None:
                 self.path.mkdir(parents=True, exist_ok=True)
-                return Rdict(str(self.path), _options())
-            return Rdict(str(self.path), _options(), access_type=AccessType.secondary(str(self._secondary_path)))
+                return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
+            options = _options(cache_bytes=_READER_CACHE_BYTES)
+            return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
 
     @contextmanager
     def _naming_errors(self, action: str) -> Iterator[None]:
