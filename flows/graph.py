@@ -72,6 +72,10 @@ def market_flow(
     frames = op.input("source", flow, source)
     parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
     valid = op.flat_map_batch("validate", parsed, Validate())
+    if sinks.broadcast:
+        # first of all, for the engine runs the steps in the order in which they stand here
+        prices = op.flat_map_batch("prices", valid, Prices())
+        op.output("latest", op.flat_map_batch("at_once", prices, partial(together, "hub")), sinks.broadcast)
 
     gathered = op.flat_map_batch("gather", valid, Gather(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
     build = partial(sequence_candles, feed=feed, asks=runner is not None)
@@ -111,8 +115,7 @@ def market_flow(
     if sinks.rejects:
         op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
-        prices = op.flat_map_batch("prices", valid, Prices())
-        everything = op.merge("everything", prices, *told, incidents)
+        everything = op.merge("everything", *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
 

@@ -85,7 +85,7 @@ class Hub:
         self._departed = Departed()
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
-        self._from_last = False
+        self._ticks = 0
         self.counters = Counters()
         self.published: Counter[str] = Counter()
         """Messages by channel, wanted or not."""
@@ -346,18 +346,19 @@ class Hub:
     # --- sending ---
 
     def flush(self, now: Now) -> None:
-        """Ends the tick: everything in it goes to whom it concerns, or to their queues; in one tick to the first client
-        first, in the next to the last, so that nobody always waits for all others.
+        """Ends the tick: everything in it goes to whom it concerns, or to their queues. Each time another client is the
+        first, so that nobody always waits for all others.
         """
         messages, self._tick = self._tick, []
         if not messages:
             return
-        self._from_last = not self._from_last
+        self._ticks += 1
         stuck: list[Client] = []
         for (subscription, encoding), clients in self._groups.items():
             wanted = [message for message in messages if subscription.wants(message.topic)]
             if wanted:
-                stuck += self._fan_out(wanted, encoding, reversed(clients) if self._from_last else clients, now)
+                everyone, first = list(clients), self._ticks % len(clients)
+                stuck += self._fan_out(wanted, encoding, everyone[first:] + everyone[:first], now)
         for client in stuck:
             self._give_up(client)
 

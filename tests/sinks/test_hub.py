@@ -182,14 +182,15 @@ def test_nobody_is_always_the_last() -> None:
             order.append(self)
             return super().write_frames(frames)
 
-    play, first, last = Playing(), Noted(), Noted()
-    for line in (first, last):
+    play, lines = Playing(), [Noted() for _ in range(3)]
+    for line in lines:
         play.join(line)
-    play.at(0, price(1.0))
-    play.at(100, price(2.0))
-    play.at(200)
-    play.at(300, price(3.0))
-    assert order in ([first, last, last, first, first, last], [last, first, first, last, last, first])
+    for number in range(4):
+        play.at(number * 100, price(float(number)))
+        play.at(number * 100 + 50)
+    firsts = [lines.index(line) for line in order[::3]]
+    assert sorted(firsts[:3]) == [0, 1, 2]
+    assert firsts[3] == firsts[0]
 
 
 def test_without_clients_nothing_is_encoded() -> None:
