@@ -33,6 +33,8 @@ _NAMES_PER_REQUEST = 200
 _ENVELOPE = b'{"stream":"'
 _NAME_ENDS = 64
 _CHANNEL_LENGTH = 4
+_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
+"""Of all frames of a stream the same: nothing that changes stands so near the begin."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 
 
@@ -49,6 +51,8 @@ class BinanceFeed:
         self._base = self._base.rstrip("/")
         self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
         self._ids = count(1)
+        self._channels: dict[bytes, bytes] = {}
+        """By the heads of frames that were seen."""
 
     # --- where to go ---
 
@@ -132,8 +136,18 @@ class BinanceFeed:
 
     def channel_of(self, frame: bytes) -> bytes:
         """The first letters of the stream's kind: `aggT`, `kline`'s `klin`, `dept`, …"""
-        at = frame.find(b"@", len(_ENVELOPE), _NAME_ENDS)
-        return frame[at + 1 : at + 1 + _CHANNEL_LENGTH] if at > 0 and frame.startswith(_ENVELOPE) else b""
+        channel = self._channels.get(frame[_HEAD])
+        return self._looked_up(frame) if channel is None else channel
+
+    def _looked_up(self, frame: bytes) -> bytes:
+        """The channel in a frame's text; remembered if the head of the frame has it whole."""
+        begin = frame.find(b"@", len(_ENVELOPE), _NAME_ENDS) + 1
+        if not begin or not frame.startswith(_ENVELOPE):
+            return b""
+        channel = frame[begin : begin + _CHANNEL_LENGTH]
+        if begin + _CHANNEL_LENGTH <= _HEAD.stop:
+            self._channels[frame[_HEAD]] = channel
+        return channel
 
     def control_of(self, frame: bytes) -> Control | None:
         """Replies come bare; errors flat or wrapped; the notice of a shutdown bare or as a stream of its own."""

@@ -182,7 +182,8 @@ def test_nobody_is_always_the_last() -> None:
             order.append(self)
             return super().write_frames(frames)
 
-    play, lines = Playing(), [Noted() for _ in range(3)]
+    play = Playing()
+    lines: list[Line] = [Noted() for _ in range(3)]
     for line in lines:
         play.join(line)
     for number in range(4):

@@ -153,3 +153,20 @@ def test_what_a_control_frame_means(frame: bytes, meaning: object) -> None:
 
 def test_the_channel_of_data() -> None:
     assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == b"klin"
+
+
+KINDS = ("aggTrade", "trade", "kline_1m", "kline_4h", "ticker", "depth@100ms", "bookTicker")
+STREAMS = st.tuples(st.text("abcz019_", min_size=1, max_size=40), st.sampled_from(KINDS))
+
+
+@given(st.lists(STREAMS, min_size=1, max_size=40), st.lists(st.integers(0, 2**53), min_size=1, max_size=3))
+def test_each_stream_has_its_channel_however_often_it_was_seen(
+    streams: list[tuple[str, str]], numbers: list[int]
+) -> None:
+    venue = feed()
+    for number in (*numbers, *numbers):
+        for symbol, kind in streams:
+            frame = f'{{"stream":"{symbol}@{kind}","data":{{"u":{number},"e":"{kind}"}}}}'
+            assert venue.channel_of(frame.encode()) == kind[:4].encode()
+            assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == b""
+    assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == b""
