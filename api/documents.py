@@ -1,4 +1,8 @@
-"""Reads MongoDB for the API: a pool of connections, a bound on every wait, and a store that is down is known to be."""
+"""Reads MongoDB for the API: a pool of connections, a bound on every wait, and a store that is down is known to be.
+
+The driver must not be cancelled while it works: it may leave a socket open that nobody knows, or take the cancellation
+for a broken connection and try again. So before the end comes, `drain` waits for whoever is using it.
+"""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -38,11 +42,15 @@ class Documents:
             maxPoolSize=settings.pool,
             serverSelectionTimeoutMS=answer_ms,
             connectTimeoutMS=answer_ms,
+            serverMonitoringMode="poll",  # the other one opens lines of its own, which the end may meet half open
             tz_aware=True,
         )
         self._database = self._client[settings.database]
         self._timeout_s = timeout_s
         self._indexed = False
+        self._uses = 0
+        self._unused = asyncio.Event()
+        self._ends = False
         self.petitioner = Petitioner(self._database)
         """What is asked of the flow; to be used within `guarded`."""
         self.analyses = AnalysisStore(self._database)
@@ -58,7 +66,7 @@ class Documents:
     async def check(self) -> None:
         """Looks whether the server is there, and makes the indexes of what the API writes when it comes."""
         try:
-            with pymongo.timeout(ANSWER_S):
+            async with self._used(ANSWER_S):
                 await self._database.command("ping")
                 if not self._indexed:
                     await self.petitioner.ensure_indexes()
@@ -68,6 +76,13 @@ class Documents:
             self._on_failure(error)
         else:
             self.watch.saw(up=True)
+
+    async def drain(self) -> None:
+        """Waits for those who use the store, for as long as they may; who comes later waits to be cancelled."""
+        self._ends = True
+        while self._uses:
+            self._unused.clear()
+            await self._unused.wait()
 
     async def close(self) -> None:
         """Lets go of the connections."""
@@ -80,11 +95,23 @@ class Documents:
         if not self.watch.state.up:
             raise self._unavailable()
         try:
-            with pymongo.timeout(self._timeout_s):
+            async with self._used(self._timeout_s):
                 yield
         except PyMongoError as error:
             self._on_failure(error)
             raise self._unavailable() from error
+
+    @asynccontextmanager
+    async def _used(self, timeout_s: float) -> AsyncIterator[None]:
+        if self._ends:
+            await asyncio.Event().wait()
+        self._uses += 1
+        try:
+            with pymongo.timeout(timeout_s):
+                yield
+        finally:
+            self._uses -= 1
+            self._unused.set()
 
     def _on_failure(self, error: PyMongoError) -> None:
         reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]

@@ -19,8 +19,6 @@ from api.trade_archive import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
-HEED_S: Final = 1.0
-"""How long a task may take to heed a cancellation."""
 
 
 class Services(Struct, frozen=True):
@@ -58,6 +56,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
         for work in [*works, record.follow()] if settings.analysis.store else works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
+        stack.push_async_callback(documents.drain)
         yield Services(settings, live, documents, trades, catalogue, history, analyst, meters)
 
 
@@ -79,9 +78,7 @@ async def _follow(trades: TradeArchive) -> None:
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    # Until it is heeded: the driver of MongoDB may take a cancellation for a broken connection, and try once more.
-    while not task.done():
-        task.cancel()
-        await asyncio.wait([task], timeout=HEED_S)
+    task.cancel()
+    await asyncio.wait([task])
     if not task.cancelled():
         task.result()

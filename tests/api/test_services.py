@@ -2,26 +2,34 @@ import asyncio
 
 import pytest
 
-from api import services
+from api.documents import Documents
 from api.services import _end
+from flows.settings import Mongo
 
 
-async def test_a_cancellation_that_is_not_heeded_is_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(services, "HEED_S", 0.01)
-    heard = 0
+async def test_the_end_waits_for_those_who_use_the_store_and_lets_nobody_in_any_more() -> None:
+    documents = Documents(Mongo(uri="mongodb://127.0.0.1:9"), timeout_s=60)
+    documents.watch.saw(up=True)
+    inside, may_leave, left = asyncio.Event(), asyncio.Event(), list[str]()
 
-    async def stubborn() -> None:
-        nonlocal heard
-        while heard < 3:
-            try:
-                await asyncio.Event().wait()
-            except asyncio.CancelledError:
-                heard += 1
+    async def use(name: str) -> None:
+        async with documents.guarded():
+            inside.set()
+            await may_leave.wait()
+            left.append(name)
 
-    task = asyncio.create_task(stubborn())
+    early = asyncio.create_task(use("early"))
+    await inside.wait()
+    draining = asyncio.create_task(documents.drain())
     await asyncio.sleep(0)
-    await _end(task)
-    assert (task.done(), heard) == (True, 3)
+    late = asyncio.create_task(use("late"))
+    await asyncio.sleep(0)
+    assert not draining.done()
+    may_leave.set()
+    await asyncio.gather(early, draining)
+    await _end(late)
+    await documents.close()
+    assert left == ["early"]
 
 
 async def test_a_task_that_failed_is_not_forgotten() -> None:

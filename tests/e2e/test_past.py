@@ -36,6 +36,7 @@ def settings_for(folder: Path, exchange: Any, mongod_uri: str) -> dict[str, Any]
         feed__streams=["aggTrade", "kline"],
         feed__proof_grace_ms=500,
         feed__request_pause_ms=0,
+        feed__seed_ms=PATIENCE_S * 1_000,  # however busy the machine is, what lacks its beginning is not shown
         hub__rate=1_000,
     )  # fmt: skip
 
