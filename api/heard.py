@@ -96,7 +96,10 @@ _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 def ms_of(iso: str) -> int:
     """ISO-8601 in UTC as milliseconds since the epoch; `ValueError` when it is not that."""
-    return round(datetime.fromisoformat(iso).timestamp() * 1_000)
+    time = datetime.fromisoformat(iso)
+    if time.tzinfo is None:
+        raise ValueError(f"{iso!r} does not say that it is UTC")  # it would be taken for this machine's own time
+    return round(time.timestamp() * 1_000)
 
 
 def candle_of(body: CandleBody, *, venue: str) -> Candle:

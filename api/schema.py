@@ -97,8 +97,7 @@ def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
         if route.accepted is not None:
             responses["202"] = _json("Asked of the flow, and to come", _success(schema(route.accepted)))
     codes: defaultdict[int, list[str]] = defaultdict(list)
-    bad = () if route.params.__struct_fields__ == () and not _has_body(route) else ("bad_request",)
-    for code in dict.fromkeys((*bad, *route.errors, *COMMON_ERRORS, "method_not_allowed")):
+    for code in dict.fromkeys(("bad_request", *route.errors, *COMMON_ERRORS, "method_not_allowed")):
         codes[STATUS[code]].append(code)
     for status, names in sorted(codes.items()):
         failure = {
@@ -112,10 +111,6 @@ def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
         }
         responses[str(int(status))] = _json(f"error.code: {', '.join(names)}", failure)
     return responses
-
-
-def _has_body(route: AnyRoute) -> bool:
-    return isinstance(route, Route) and route.body is not None
 
 
 def _success(schema: Any) -> dict[str, Any]:

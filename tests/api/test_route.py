@@ -1,0 +1,145 @@
+"""What routes are made of: path and query become values that were checked, or a problem."""
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Meta, Struct
+from yarl import URL
+
+from api.errors import Problem
+from api.route import (
+    NoParams,
+    Route,
+    Symbol,
+    Symbols,
+    Time,
+    Venue,
+    check_timeframe,
+    params_reader,
+    status_of,
+    summary_of,
+)
+from sinks.trade_codec import END_MS
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    symbol: Symbol
+    venue: Venue = ""
+    symbols: Symbols = ()
+    start: Time | None = None
+    share: Annotated[float, Meta(gt=0)] = 1.0
+    whole: bool = False
+
+
+class Ready(Struct, frozen=True):
+    value: int
+
+
+class ToCome(Struct, frozen=True):
+    id: str
+
+
+read_params = params_reader(Params)
+
+
+def read(query: str = "", *, kind: type[Struct] = Params, **path: str) -> Any:
+    return params_reader(kind)(make_mocked_request("GET", f"/?{query}", match_info={"symbol": "BTCUSDT"} | path))
+
+
+def test_path_and_query_become_values_of_their_types() -> None:
+    found = read("venue=binance-usdm&start=5&share=0.25&whole=true", symbol="ethusdt")
+    assert found == Params("ethusdt", "binance-usdm", (), 5, 0.25, whole=True)
+    assert read() == Params("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    ("query", "symbols"),
+    [
+        ("symbols=A,B", ("A", "B")),
+        ("symbols=A&symbols=B", ("A", "B")),
+        ("symbols=A,B&symbols=C", ("A", "B", "C")),
+        ("symbols=A%2CB", ("A", "B")),
+        ("symbols=,A,", ("A",)),
+        ("symbols=", ()),
+    ],
+)
+def test_lists_are_written_with_commas_or_by_naming_them_again(query: str, symbols: tuple[str, ...]) -> None:
+    assert read(query).symbols == symbols
+
+
+@given(st.lists(st.lists(st.from_regex("[A-Za-z0-9_]{1,32}", fullmatch=True), max_size=5), max_size=5))
+def test_however_a_list_is_written_it_is_the_same(parts: list[list[str]]) -> None:
+    url = URL("/").with_query([("symbols", ",".join(part)) for part in parts])
+    request = make_mocked_request("GET", str(url), match_info={"symbol": "BTCUSDT"})
+    assert read_params(request) == Params("BTCUSDT", symbols=tuple(name for part in parts for name in part))
+
+
+def test_the_path_says_what_is_meant_whatever_the_query_says() -> None:
+    assert read("symbol=ETHUSDT").symbol == "BTCUSDT"
+
+
+def test_the_token_is_no_parameter() -> None:
+    assert read("token=secret") == Params("BTCUSDT")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "more=1",
+        "symbols=A,B-C",
+        f"symbols={','.join('A' * 101)}",
+        f"start={END_MS + 1}",
+        "start=-1",
+        "start=",
+        "start=1.5",
+        "share=0",
+        "share=nan",
+        "whole=perhaps",
+        "venue=..%2F..%2Fetc",
+    ],
+)
+def test_what_cannot_be_right_is_refused(query: str) -> None:
+    with pytest.raises(Problem, match="the request cannot be right") as refused:
+        read(query)
+    assert refused.value.code == "bad_request"
+
+
+@pytest.mark.parametrize("symbol", ["BTC-USDT", "A" * 33, "", "₿"])
+def test_a_name_that_no_venue_has_is_refused(symbol: str) -> None:
+    with pytest.raises(Problem, match="the request cannot be right"):
+        read(symbol=symbol)
+
+
+def test_a_route_without_parameters_takes_none() -> None:
+    assert params_reader(NoParams)(make_mocked_request("GET", "/?token=secret")) == NoParams()
+    with pytest.raises(Problem, match="nonsense"):
+        params_reader(NoParams)(make_mocked_request("GET", "/?nonsense=1"))
+
+
+async def _ready() -> Ready:
+    """Gives what is there.
+
+    This is said to nobody.
+    """
+    return Ready(1)
+
+
+def test_the_summary_is_the_first_line() -> None:
+    assert summary_of(Route("GET", "/", _ready, Ready)) == "Gives what is there."
+
+
+def test_what_is_to_come_has_a_status_of_its_own() -> None:
+    both = Route("GET", "/", _ready, Ready, accepted=ToCome)
+    assert [status_of(both, result) for result in (Ready(1), ToCome("one"))] == [HTTPStatus.OK, HTTPStatus.ACCEPTED]
+    assert status_of(Route("GET", "/", _ready, Ready), Ready(1)) is HTTPStatus.OK
+
+
+def test_a_timeframe_has_a_length_or_is_none() -> None:
+    assert [check_timeframe(name) for name in ("1m", "4h", "1d")] == [60_000, 14_400_000, 86_400_000]
+    with pytest.raises(Problem, match="7m") as refused:
+        check_timeframe("7m")
+    assert refused.value.code == "bad_request"
