@@ -57,7 +57,7 @@ picture: $(READY)  ## brings the picture of the flow and the table of settings i
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
 
-pictures: $(READY)  ## draws the pictures of docs/benchmarks.md anew, which takes two minutes and py-spy
+pictures: $(READY) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
 	$(RUN) -m tests.benchmarks.pictures
 
 clean:     ## forgets the environment; data/ stays

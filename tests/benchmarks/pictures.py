@@ -30,8 +30,8 @@ RUNS = 20
 SAMPLES_PER_S = 250
 RATES = (100, 300, 1_000, 3_000, 10_000)
 SHOWN = ("BTCUSDT", "ETHUSDT", "SOLUSDT", "BNBUSDT", "XRPUSDT", "DOGEUSDT", "ADAUSDT", "AVAXUSDT")
-SHOWN_S = 20.0
-"""How long the market is followed before the page's picture is taken."""
+SHOWN_S = 70.0
+"""How long the market is followed before the page's picture is taken: a candle closes and is compared meanwhile."""
 
 
 def draw_flame_graph(path: Path) -> None:
@@ -84,7 +84,7 @@ async def _dashboard(path: Path, uri: str, folder: Path, executable: str) -> Non
         browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         stack.push_async_callback(browser.close)
         page = await browser.new_page(viewport={"width": 1360, "height": 850}, color_scheme="dark")
-        await page.goto(interface.url)
+        await page.goto(f"{interface.url}/#{SHOWN[0]}/1m")
         await expect(page.locator("#completeness")).to_have_text("100%", timeout=60_000)
         await asyncio.sleep(SHOWN_S)
         await page.screenshot(path=path)
