@@ -1,10 +1,7 @@
 """Recorded depth frames ▶ parse ▶ book: one symbol, no engine, no sockets; the best 20 levels ten times a second."""
 
-import gc
 import gzip
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,6 @@ import msgspec
 
 from flows.asks import BookAsk
 from flows.clock import Now
-from flows.garbage import calm_garbage_collector
 from flows.model import BookSnapshot, BookView, RawFrames
 from flows.operators.books import BookKeeper, BookPolicy
 from sources.binance.parse import BinanceParser
@@ -70,17 +66,6 @@ def _view_among(out: list[Any]) -> BookView | None:
     return next((item for item in out if type(item) is BookView), None)
 
 
-@contextmanager
-def _collecting_as_the_flow() -> Iterator[None]:
-    usual = gc.get_threshold()
-    calm_garbage_collector()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
-        gc.set_threshold(*usual)
-
-
 def run() -> list[Row]:
     """The books of both markets against bare decoding; nothing where the recordings are missing."""
     rows: list[Row] = []
@@ -89,10 +74,9 @@ def run() -> list[Row]:
     for venue, name, frame_ms in (("binance", "spot", 100), ("binance-usdm", "usdm", 50)):
         frames, snapshot = recorded(DATA / f"binance-{name}-2024-08-08" / "btcusdt_20240808.gz")
         keep = partial(keep_book, frames, snapshot, venue=venue, frame_ms=frame_ms)
-        with _collecting_as_the_flow():
-            bare, single, usual = interleaved(
-                ROUNDS, partial(decode_only, frames), partial(keep, poll=1), partial(keep, poll=50)
-            )
+        bare, single, usual = interleaved(
+            ROUNDS, partial(decode_only, frames), partial(keep, poll=1), partial(keep, poll=50)
+        )
         per_frame = 1e6 / len(frames)
         baseline = f"bare decoding, {bare * per_frame:.2f} µs"
         rows += [
