@@ -5,12 +5,13 @@ import multiprocessing
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from tests.benchmarks.around import cpu_s
+from tests.fakes.deployment import Server
 
 _SPAWN = multiprocessing.get_context("spawn")
 _LENGTH = b"content-length:"
@@ -63,13 +64,6 @@ async def delays_ms(port: int, path: str, *, per_s: int, seconds: float) -> list
     for asker in askers:
         asker.close()
     return found
-
-
-class Server(NamedTuple):
-    """A process that answers."""
-
-    port: int
-    pid: int
 
 
 async def requests_per_cpu_s(

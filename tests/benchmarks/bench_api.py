@@ -1,7 +1,7 @@
 """The interface beside a running flow: how long a chart takes, and how many answers a core gives.
 
 Exchange, flow, interface and whoever asks share the machine's processors, so a rate by the clock would say how they
-share them. What counts is the CPU time of the process that answers, what it does besides included.
+share them. What counts is the CPU time of the process that answers, without what following the hub costs it meanwhile.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Any
 
 from sinks.mongod import running_mongod
 from tests.benchmarks.around import cores_of, running_exchange_process
-from tests.benchmarks.asking import Asker, Server, bare_server, delays_ms, requests_per_cpu_s
+from tests.benchmarks.asking import Asker, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row, percentile
-from tests.fakes.deployment import START_S, flow_settings, free_port, running_flow, running_interface
+from tests.fakes.deployment import START_S, Server, flow_settings, free_port, running_flow, running_interface
 
 SYMBOLS = 50
 CANDLES = 500
@@ -35,7 +35,7 @@ async def running_whole_interface(folder: Path, settings: dict[str, Any]) -> Asy
         async with asyncio.timeout(START_S):
             while not await _is_whole(interface.port):
                 await asyncio.sleep(0.2)
-        yield Server(interface.port, interface.pid)
+        yield interface
 
 
 async def _is_whole(port: int) -> bool:

@@ -13,13 +13,13 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.async_api import Browser, CDPSession, Page, async_playwright, expect
+from playwright.async_api import Browser, CDPSession, Page, expect
 
 from flows.model import BookView, FeedStatus, Publishable, TradeBatch
 from sinks.mongod import running_mongod
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
-from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium
+from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.deployment import running_interface
 from tests.fakes.interface import Deployment, price, trade
@@ -134,9 +134,7 @@ async def measured(uri: str, folder: Path, executable: str) -> list[Row]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
         interface = await stack.enter_async_context(running_interface(folder, **settings))
-        playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        stack.push_async_callback(browser.close)
+        browser = await stack.enter_async_context(running_browser(executable))
         first_s = []
         for _ in range(ROUNDS):
             async with opened(browser, interface.url) as (page, seconds):

@@ -11,7 +11,7 @@ import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
 from sinks.mongod import running_mongod
 from tests.benchmarks.around import running_exchange_process
@@ -21,7 +21,7 @@ from tests.benchmarks.flame import flame_graph, tree_of
 from tests.benchmarks.latency import Latency, measured
 from tests.benchmarks.market import agg_trade_frames
 from tests.benchmarks.plot import latency_plot
-from tests.fakes.browser import NO_BROWSER, chromium
+from tests.fakes.browser import NO_BROWSER, chromium, running_browser
 from tests.fakes.deployment import ROOT, flow_settings, free_port, running_flow, running_interface
 
 DOCS = ROOT / "docs"
@@ -80,9 +80,7 @@ async def _dashboard(path: Path, uri: str, folder: Path, executable: str) -> Non
         )  # fmt: skip
         await enter(running_flow(folder, **settings))
         interface = await enter(running_interface(folder, **settings))
-        playwright = await enter(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        stack.push_async_callback(browser.close)
+        browser = await enter(running_browser(executable))
         page = await browser.new_page(viewport={"width": 1360, "height": 850}, color_scheme="dark")
         await page.goto(f"{interface.url}/#{SHOWN[0]}/1m")
         await expect(page.locator("#completeness")).to_have_text("100%", timeout=60_000)

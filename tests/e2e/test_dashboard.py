@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, expect
 
 from api.__main__ import running_api
 from flows.model import BookView
@@ -19,7 +19,7 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
-from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium
+from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
@@ -114,9 +114,7 @@ async def stage(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Stage]:
     market = SyntheticMarket("spot", LISTED, seed=7, start_ms=BEGIN)
     async with AsyncExitStack() as stack:
         exchange = stack.enter_context(exchange_in_thread(market, speed=SPEED, start_now=True))
-        playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        stack.push_async_callback(browser.close)
+        browser = await stack.enter_async_context(running_browser(executable))
         found = Stage(tmp_path, exchange, mongod_uri, browser)
         found.url, _ = await stack.enter_async_context(running_api(found.settings()))
         yield found
@@ -259,9 +257,7 @@ async def told(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Told]:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(deployment.stop_hub)
         running = await stack.enter_async_context(interface(deployment))
-        playwright = await stack.enter_async_context(async_playwright())
-        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
-        stack.push_async_callback(browser.close)
+        browser = await stack.enter_async_context(running_browser(executable))
         page = await browser.new_page()
         await page.goto(f"{running.url}/#BTCUSDT/1m")
         await expect(page.locator("#legend-status")).to_contain_text("forming")

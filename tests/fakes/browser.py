@@ -1,7 +1,11 @@
 """What the page needs to be looked at: a browser, and the chart library."""
 
 import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
+
+from playwright.async_api import Browser, async_playwright
 
 from api.page import DASHBOARD
 
@@ -13,3 +17,14 @@ NO_LIBRARY: Final = "the chart library is not installed: make dashboard"
 def chromium() -> str | None:
     """The machine's browser."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+@asynccontextmanager
+async def running_browser(executable: str) -> AsyncIterator[Browser]:
+    """The browser without a window."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        try:
+            yield browser
+        finally:
+            await browser.close()

@@ -80,8 +80,8 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
             await process.wait()
 
 
-class RunningInterface(NamedTuple):
-    """The interface as `python -m api`."""
+class Server(NamedTuple):
+    """A process of this machine that answers over HTTP."""
 
     port: int
     pid: int
@@ -93,7 +93,7 @@ class RunningInterface(NamedTuple):
 
 
 @asynccontextmanager
-async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[RunningInterface]:
+async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Server]:
     """Starts the interface in `folder`; settings as of the flow. Yields as soon as it listens."""
     port = settings.get("api__port") or free_port()
     log = folder / "api.log"
@@ -105,7 +105,7 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Runn
         )  # fmt: skip
     try:
         await _until_listening(port, process, log)
-        yield RunningInterface(port, process.pid)
+        yield Server(port, process.pid)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), START_S) == 0, log.read_text()
     finally:
