@@ -97,6 +97,21 @@ class LastTradeAsk(Ask, frozen=True):
         return Urgency.REPAIR
 
 
+class RenewAsk(Ask, frozen=True):
+    """Streams of the instrument are to be subscribed anew, as a witness says that they have missed something. Answer:
+    None, when the source has been told.
+    """
+
+    kinds: tuple[str, ...]
+    """In the words of the setting `feed.streams`, klines by timeframe."""
+    reason: str
+
+    @property
+    def urgency(self) -> Urgency:
+        """Data is being missed."""
+        return Urgency.REPAIR
+
+
 class HistoryAsk(Ask, frozen=True):
     """What the store lacks of these timeframes until `now` (feed's time, ms UTC). Answer: `list[History]`."""
 

@@ -54,6 +54,14 @@ class Instrument(NamedTuple):
 # --- what a source carries: frames it does not understand, and what happened to the line between them ---------------
 
 
+class StreamNames(Struct, frozen=True):
+    """What may come by a connection, in the venue's names of its streams."""
+
+    subscribed: frozenset[str]
+    retired: frozenset[str] = frozenset()
+    """Unsubscribed recently: messages of these are ignored, not refused."""
+
+
 class RawFrames(Struct, frozen=True, gc=False):
     """Messages of one line, not yet understood, in the order of arrival: all that was there at one moment.
 
@@ -65,6 +73,10 @@ class RawFrames(Struct, frozen=True, gc=False):
     payloads: list[bytes]
     received_ns: int
     """Local wall clock when they were handed on, ns since the epoch: for logs, never for decisions."""
+    streams: StreamNames | None = None
+    """The streams that the connection carries; messages of any other are refused. None: every stream is taken, as of a
+    recording.
+    """
 
 
 class Connected(Struct, frozen=True):
@@ -104,6 +116,44 @@ class Removed(Struct, frozen=True):
     """What has ended, in the words of the setting `feed.streams`, klines by timeframe as in `kline_1m`."""
     is_gone: bool
     """Nothing else is followed of them either, on whatever line."""
+
+
+class Silent(Struct, frozen=True):
+    """Streams that have said nothing for longer than they usually pause, while their connection is up. Sent once, until
+    a `Speaking` names them.
+    """
+
+    line: str
+    symbols: tuple[str, ...]
+    kinds: tuple[str, ...]
+    """The silent streams of each of these symbols, in the words of the setting `feed.streams`, klines by timeframe."""
+    for_ms: int
+    """How long ago the newest message of them came, local ms."""
+    whole_line: bool = False
+    """Nothing at all comes by this connection."""
+
+
+class Speaking(Struct, frozen=True):
+    """Streams that were `Silent` are heard again."""
+
+    line: str
+    symbols: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+class TradingStatus(Struct, frozen=True):
+    """The venue's list of instruments says something new of these symbols. Injected by the process, not by a
+    connection.
+    """
+
+    symbols: tuple[str, ...]
+    status: str
+    """The venue's word, `TRADING` when they trade; empty when they are not listed."""
+
+    @property
+    def is_trading(self) -> bool:
+        """Whether trades are to be expected."""
+        return self.status == "TRADING"
 
 
 class Behind(Struct, frozen=True):
@@ -152,7 +202,9 @@ class Whole(Struct, frozen=True):
     is_over: bool = False
 
 
-LineEvent: TypeAlias = Connected | Subscribed | Disconnected | Removed | Behind | RefreshWanted
+LineEvent: TypeAlias = (
+    Connected | Subscribed | Disconnected | Removed | Silent | Speaking | TradingStatus | Behind | RefreshWanted
+)
 
 
 # --- what the venues say, in one vocabulary --------------------------------------------------------------------------
@@ -459,6 +511,10 @@ IncidentKind: TypeAlias = Literal[
     "feed_down",
     "store_outage",
     "lag",
+    "clock",
+    "unlisted",
+    "retention",
+    "error",
 ]
 
 
@@ -500,7 +556,86 @@ class FeedStatus(Struct, frozen=True):
     reason: str = ""
 
 
+class TradeWitness(Struct, frozen=True):
+    """Whether the trades of an instrument are known to be complete up to now, by something else than their own stream:
+    a kline, a ticker, or REST. Emitted by the sequencer when it changes.
+    """
+
+    venue: str
+    symbol: str
+    is_ahead: bool
+    """True: a witness names later trades than those that came. False: a witness agrees that there are none."""
+    reason: str = ""
+
+
+ChannelState: TypeAlias = Literal[
+    "live",
+    "quiet",
+    "silent",
+    "behind",
+    "cut",
+    "connecting",
+    "halted",
+    "gone",
+    "unsynced",
+    "not stored",
+]
+"""How current the data of an instrument is.
+
+`live`: the line is up and confirmed, and data came in time. `quiet`: up and confirmed, nothing happens, and a witness
+agrees. `silent`: up, but a witness has moved on or was not heard. `behind`: the flow is later than a bound. `cut`,
+`connecting`: the line is down. `halted`, `gone`: the exchange says so. `unsynced`: a book that is not known to be
+right. `not stored`: a store does not take it. Whoever does not hear the flow says `unknown`.
+"""
+
+FreshnessChannel: TypeAlias = Literal["trades", "klines", "ticker", "book", "best", "store"]
+"""What of an instrument has a state: its trades, its klines, its 24-hour ticker, its order book, best bid and ask, and
+whether it is stored."""
+
+
+class ChannelStatus(Struct, frozen=True):
+    """The state of one channel of an instrument."""
+
+    channel: FreshnessChannel
+    state: ChannelState
+    since: int
+    """Venue time, ms UTC, when it began."""
+    reason: str = ""
+
+
+class InstrumentStatus(Struct, frozen=True):
+    """The state of an instrument: the worst of its channels, and each of them. Published when something changes."""
+
+    venue: str
+    symbol: str
+    state: ChannelState
+    since: int
+    """Venue time, ms UTC, when the state began."""
+    reason: str = ""
+    channels: tuple[ChannelStatus, ...] = ()
+
+
+class Heartbeat(Struct, frozen=True):
+    """The flow is alive: once a second, from its own thread, so that one that hangs is noticed."""
+
+    venue: str
+    time: int
+    """The venue's time now, ms UTC; 0 as long as it is not known."""
+    is_sure: bool = True
+    """False while the venue's clock is in doubt."""
+
+
 Publishable: TypeAlias = (
-    MarketData | Candle | TradeBatch | Ticker | BookTicker | BookView | Stats24h | Incident | FeedStatus
+    MarketData
+    | Candle
+    | TradeBatch
+    | Ticker
+    | BookTicker
+    | BookView
+    | Stats24h
+    | Incident
+    | FeedStatus
+    | InstrumentStatus
+    | Heartbeat
 )
 """What the broadcast hub takes."""

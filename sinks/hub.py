@@ -23,6 +23,7 @@ from flows.model import (
     BookView,
     Candle,
     FeedStatus,
+    Heartbeat,
     Incident,
     MarketData,
     Publishable,
@@ -96,7 +97,9 @@ class Hub:
         """Takes news. They leave with the next `flush`, or at once when there are many."""
         for item in items:
             # incidents have happened all the same
-            if isinstance(item, FeedStatus | Incident) or not self._departed.is_late(item.symbol, now.local):
+            if isinstance(item, FeedStatus | Incident | Heartbeat) or not self._departed.is_late(
+                item.symbol, now.local
+            ):
                 self._take(item, now)
             if len(self._tick) >= TICK_LIMIT:
                 self.flush(now)
