@@ -1,12 +1,21 @@
 """The only place that asks for the time.
 
 Two kinds of time exist. The *feed's time* is what the exchange says; it decides everything about the data. The *local
-monotonic* time paces what leaves the process. The wall clock only stamps logs, tapes and `created_at`.
+monotonic* time measures durations and paces what leaves the process. The wall clock only stamps logs, tapes and
+`created_at`.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
+
+WINDOW_MS = 60_000
+"""Local time for which an observation counts: a clock that drifts is followed in both directions."""
+STEP_MS = 500
+"""A step forward of more than this needs a second observation that agrees: one message never moves the clock."""
+LEAP_MS = 5_000
+"""Local time between two ticks of a process that runs; more, and it was stopped, or its clock was set."""
 
 
 class Now(NamedTuple):
@@ -34,28 +43,91 @@ def monotonic_ms() -> int:
 
 
 class FeedClock:
-    """The newest exchange time of a venue, carried forward by the monotonic clock since it was seen.
+    """The time of a venue: the local monotonic clock and an offset.
 
-    Before the first observation the feed's time is 0, so no deadline in exchange time can have passed. It never runs
-    backwards: an older observation is ignored. Safe to share between threads: a lost race costs one observation.
+    The offset is the largest `exchange time - local time` of the last `WINDOW_MS`, for the least delayed message tells
+    best; while nothing is observed, the last one holds. Before the first observation the feed's time is 0, so no
+    deadline in exchange time can have passed.
+
+    Where `tick` is called, which must be oftener than every `LEAP_MS`, a longer pause between two of them is taken for
+    a leap of the local clock, or of the process: time stands still then until the next observation, and the offsets
+    from before count no more. Safe to read from any thread; one thread observes and ticks.
     """
 
-    __slots__ = ("_monotonic_ms", "_newest", "_offset")
+    __slots__ = ("_claim", "_monotonic_ms", "_offset", "_offsets", "_stopped_at", "_ticked")
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_ms) -> None:
         self._monotonic_ms = monotonic
-        self._newest = 0
+        self._offsets: deque[tuple[int, int]] = deque()  # (local time, offset), offsets falling
         self._offset: int | None = None
+        self._claim: int | None = None
+        self._ticked: int | None = None
+        self._stopped_at: int | None = None
 
-    def observe(self, event_time: int) -> None:
-        """Takes note of an exchange time (ms UTC)."""
-        if event_time > self._newest:
-            self._newest = event_time
-            offset = event_time - self._monotonic_ms()
-            if self._offset is None or offset > self._offset:
-                self._offset = offset
+    def twin(self) -> "FeedClock":
+        """Another clock on the same local one, without any observation."""
+        return FeedClock(self._monotonic_ms)
+
+    def observe(self, exchange_time: int) -> None:
+        """Takes note of an exchange time (ms UTC) that is believed."""
+        local = self._monotonic_ms()
+        offset = exchange_time - local
+        if self._has_leapt(local):
+            self._offset = None
+        if self._offset is None:
+            self._begin(local, offset)
+        elif offset <= self._offset + STEP_MS:
+            self._claim = None
+            self._put(local, offset)
+        elif self._claim is None or offset < self._claim - STEP_MS:
+            self._claim = offset
+        else:
+            agreed, self._claim = min(offset, self._claim), max(offset, self._claim)
+            self._put(local, agreed)
+
+    def set_to(self, exchange_time: int) -> None:
+        """Begins anew at this time (ms UTC), as enough messages agree on it."""
+        local = self._monotonic_ms()
+        self._begin(local, exchange_time - local)
+
+    def tick(self, local: int) -> None:
+        """The process runs, at this time of the local clock."""
+        if self._has_leapt(local) and self._stopped_at is None:
+            self._stopped_at = self._ticked
+        self._ticked = local
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the time is known: something was observed since the begin, or since the last leap."""
+        return self._offset is not None and not self._has_leapt(self._monotonic_ms())
 
     def now(self) -> Now:
         """The present of this feed."""
         local = self._monotonic_ms()
-        return Now(0 if self._offset is None else local + self._offset, local)
+        if self._offset is None:
+            return Now(0, local)
+        if self._has_leapt(local):
+            stopped_at = self._ticked if self._stopped_at is None else self._stopped_at
+            return Now((stopped_at or local) + self._offset, local)
+        return Now(local + self._offset, local)
+
+    def _has_leapt(self, local: int) -> bool:
+        return self._stopped_at is not None or (self._ticked is not None and local - self._ticked > LEAP_MS)
+
+    def _begin(self, local: int, offset: int) -> None:
+        self._offsets.clear()
+        self._claim = self._stopped_at = None
+        if self._ticked is not None:
+            self._ticked = local
+        self._put(local, offset)
+
+    def _put(self, local: int, offset: int) -> None:
+        """Keeps the offsets that may still become the largest: at most one a second of the window."""
+        offsets = self._offsets
+        while offsets and offsets[-1][1] <= offset:
+            offsets.pop()
+        if not offsets or offsets[-1][0] // 1_000 != local // 1_000:
+            offsets.append((local, offset))
+        while offsets[0][0] < local - WINDOW_MS and len(offsets) > 1:
+            offsets.popleft()
+        self._offset = offsets[0][1]

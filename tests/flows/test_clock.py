@@ -1,30 +1,123 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clock import FeedClock, Now
+from flows.clock import LEAP_MS, STEP_MS, WINDOW_MS, FeedClock, Now
+
+BEGIN = 1_767_225_600_000
+
+
+class Local:
+    """A local clock, and a venue's clock on it."""
+
+    def __init__(self) -> None:
+        self.ms = 1_000
+        self.clock = FeedClock(lambda: self.ms)
+
+    def hear(self, exchange_time: int, *, after: int = 0) -> int:
+        """Lets local time pass, observes, and gives the venue's time."""
+        self.ms += after
+        self.clock.observe(exchange_time)
+        return self.clock.now().feed
 
 
 def test_before_the_first_observation_no_deadline_has_passed() -> None:
     assert FeedClock(lambda: 77).now() == Now(0, 77)
+    assert not FeedClock(lambda: 77).is_sure
 
 
 def test_time_goes_on_with_the_monotonic_clock() -> None:
-    local = [100]
-    clock = FeedClock(lambda: local[0])
-    clock.observe(5_000)
-    local[0] = 130
-    assert clock.now() == Now(5_030, 130)
+    local = Local()
+    local.hear(BEGIN)
+    local.ms += 30
+    assert local.clock.now() == Now(BEGIN + 30, 1_030)
 
 
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**4))))
-def test_it_never_runs_backwards_and_is_never_behind_what_was_seen(steps: list[tuple[int, int]]) -> None:
-    local, clock_local = 0, [0]
-    clock = FeedClock(lambda: clock_local[0])
-    before = 0
-    for seen, step in steps:
-        local += step
-        clock_local[0] = local
-        clock.observe(seen)
-        now = clock.now().feed
-        assert now >= max(before, seen)
-        before = now
+def test_the_least_delayed_message_decides() -> None:
+    local = Local()
+    local.hear(BEGIN)
+    assert local.hear(BEGIN + 100 - 40, after=100) == BEGIN + 100  # 40 ms late
+    assert local.hear(BEGIN + 200 + 15, after=100) == BEGIN + 215
+
+
+@pytest.mark.parametrize("drift_ppm", [-100, -20, 20, 100, 500])
+def test_a_clock_that_drifts_is_followed_in_both_directions(drift_ppm: int) -> None:
+    local = Local()
+    local.hear(BEGIN)
+    for second in range(1, 3_600):
+        true = BEGIN + second * 1_000
+        local.ms = 1_000 + second * (1_000_000 + drift_ppm) // 1_000
+        local.clock.observe(true - second % 7)  # up to 6 ms late
+        behind = WINDOW_MS * abs(drift_ppm) // 1_000_000 + 7
+        assert abs(local.clock.now().feed - true) <= behind, second
+
+
+@given(st.integers(1, 10**15), st.lists(st.integers(0, 400), min_size=1))
+def test_one_message_never_moves_the_clock(ahead: int, delays: list[int]) -> None:
+    local = Local()
+    local.hear(BEGIN)
+    local.clock.observe(BEGIN + STEP_MS + ahead)
+    assert local.clock.now().feed == BEGIN
+    for number, delay in enumerate(delays, start=1):
+        assert local.hear(BEGIN + number * 1_000 - delay, after=1_000) == BEGIN + number * 1_000
+
+
+def test_a_step_forward_that_a_second_message_confirms_is_taken() -> None:
+    local = Local()
+    local.hear(BEGIN)
+    local.clock.observe(BEGIN + 30_000)
+    assert local.hear(BEGIN + 30_100, after=100) == BEGIN + 30_100
+
+
+def test_it_can_be_set_anew_in_both_directions() -> None:
+    local = Local()
+    local.hear(BEGIN)
+    local.clock.set_to(BEGIN + 86_400_000)
+    assert local.clock.now().feed == BEGIN + 86_400_000
+    local.clock.set_to(BEGIN + 1_000)
+    assert local.clock.now().feed == BEGIN + 1_000
+
+
+@pytest.mark.parametrize("leap", [LEAP_MS + 1, 3_600_000])
+def test_behind_a_leap_of_the_local_clock_time_stands_still_until_a_message_comes(leap: int) -> None:
+    local = Local()
+    local.clock.tick(local.ms)
+    local.hear(BEGIN)
+    local.ms += 1_000
+    local.clock.tick(local.ms)
+    local.ms += leap
+    assert local.clock.now().feed == BEGIN + 1_000
+    assert not local.clock.is_sure
+    local.clock.tick(local.ms)
+    local.ms += 500
+    local.clock.tick(local.ms)
+    assert local.clock.now().feed == BEGIN + 1_000
+    assert local.hear(BEGIN + 1_500) == BEGIN + 1_500  # the local clock was set; the venue's was not
+    assert local.clock.is_sure
+    local.ms += 100
+    assert local.clock.now().feed == BEGIN + 1_600
+
+
+def test_a_process_that_ticks_is_sure_however_long_nothing_is_observed() -> None:
+    local = Local()
+    local.hear(BEGIN)
+    for _ in range(200):
+        local.ms += 500
+        local.clock.tick(local.ms)
+    assert local.clock.is_sure
+    assert local.clock.now().feed == BEGIN + 100_000
+
+
+@given(st.lists(st.tuples(st.integers(0, 3_000), st.integers(-2_000, STEP_MS)), max_size=200))
+def test_it_is_never_behind_what_came_in_the_window_and_remembers_little(steps: list[tuple[int, int]]) -> None:
+    local = Local()
+    local.hear(BEGIN)
+    seen = [(local.ms, BEGIN - local.ms)]
+    for step, jitter in steps:
+        local.ms += step
+        offset = min(jitter + seen[0][1], max(o for t, o in seen) + STEP_MS)
+        local.clock.observe(local.ms + offset)
+        seen.append((local.ms, offset))
+        newest = max(o for t, o in seen if t >= local.ms - WINDOW_MS)
+        assert local.clock.now().feed - local.ms >= newest
+    assert len(local.clock._offsets) <= WINDOW_MS // 1_000 + 2
