@@ -261,6 +261,8 @@ class Kline(Struct, frozen=True, gc=False):
     """Raw trade ids; -1 when the period has no trade."""
     last_id: int
     is_closed: bool
+    close_time: int = 0
+    """Last millisecond of its period; 0 where the source does not say."""
 
 
 class Ticker(Struct, frozen=True, gc=False):
@@ -364,6 +366,9 @@ class TradeBatch(Struct, frozen=True, gc=False):
     symbol: str
     trades: list[Trade]
     late: bool = False
+    begin: int = 0
+    """With `end` the least and the largest of their times, ms UTC; 0 where nobody has looked."""
+    end: int = 0
 
 
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial"]
@@ -539,6 +544,8 @@ class Rejected(Struct, frozen=True):
     reason: str
     payload: bytes
     received_ns: int
+    count: int = 1
+    """So many messages, of which this is one."""
 
 
 class FeedStatus(Struct, frozen=True):

@@ -15,13 +15,15 @@ from flows import model
 
 Time = Annotated[int, Meta(ge=10**12, lt=10**17)]
 """Milliseconds, or microseconds where the connection asked for them."""
-Id = Annotated[int, Meta(ge=0)]
+Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
+IdOrNone = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
+"""-1 where there is none."""
 Price = Annotated[float, Meta(gt=0, lt=1e12)]
 PriceOrZero = Annotated[float, Meta(ge=0, lt=1e12)]
 Quantity = Annotated[float, Meta(gt=0, lt=1e18)]
 QuantityOrZero = Annotated[float, Meta(ge=0, lt=1e24)]
 Change = Annotated[float, Meta(gt=-1e12, lt=1e12)]
-Levels: TypeAlias = list[tuple[PriceOrZero, QuantityOrZero]]
+Levels: TypeAlias = Annotated[list[tuple[Price, QuantityOrZero]], Meta(max_length=10_000)]
 
 _TRADE = {
     "symbol": "s",
@@ -88,8 +90,8 @@ class KlineFields(Struct, frozen=True, gc=False):
 
     t: Time
     i: str
-    f: int
-    L: int
+    f: IdOrNone
+    L: IdOrNone
     o: Price
     c: Price
     h: Price
@@ -97,6 +99,7 @@ class KlineFields(Struct, frozen=True, gc=False):
     v: QuantityOrZero
     n: Id
     x: bool
+    T: IdOrNone = 0
     q: QuantityOrZero = 0.0
     V: QuantityOrZero = 0.0
     Q: QuantityOrZero = 0.0
@@ -158,10 +161,10 @@ class TickerMessage(
     low: PriceOrZero
     volume: QuantityOrZero
     quote_volume: QuantityOrZero
-    open_time: int
-    close_time: int
-    trades: int
-    last_id: int = -1
+    open_time: IdOrNone
+    close_time: IdOrNone
+    trades: IdOrNone
+    last_id: IdOrNone = -1
 
 
 class MiniTickerMessage(
@@ -220,7 +223,7 @@ class SpotBookTickerMessage(model.BookTicker, frozen=True, gc=False, rename=_BOO
     bid_quantity: QuantityOrZero
     ask_price: PriceOrZero
     ask_quantity: QuantityOrZero
-    event_time: int = 0
+    event_time: Id = 0
 
 
 class UsdmBookTickerMessage(
@@ -238,7 +241,7 @@ class UsdmBookTickerMessage(
     bid_quantity: QuantityOrZero
     ask_price: PriceOrZero
     ask_quantity: QuantityOrZero
-    event_time: int = 0
+    event_time: Id = 0
 
 
 class DepthMessage(
@@ -269,7 +272,7 @@ class DepthMessage(
     last_update_id: Id
     bids: Levels
     asks: Levels
-    previous_update_id: int | None = None
+    previous_update_id: IdOrNone | None = None
 
 
 class PartialDepthMessage(Struct, frozen=True, rename={"last_update_id": "lastUpdateId"}):

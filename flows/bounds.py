@@ -1,0 +1,232 @@
+"""What may be believed of one event by itself: the bounds between its fields, for every venue.
+
+All input passes here, each kind of rule stands here once: live frames (steps `validate` and `sequence`), answers of
+REST, rows of files. Bounds of single fields stand with the venue's wire types, which refuse what breaks them as they
+decode. What only the order of events can tell is for those who keep it: ids for the sequencer and the book, the venue's
+time for the step `validate`.
+"""
+
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from flows.model import (
+    DAY_MS,
+    MARKET_FILL,
+    AggregateTrade,
+    BookDelta,
+    BookSnapshot,
+    BookTicker,
+    Kline,
+    MiniTicker,
+    Ticker,
+    Trade,
+    timeframe_ms,
+)
+
+TRADE_AHEAD_MS = 1_000
+"""A trade was made before it is reported; servers of a venue may differ by so much."""
+TRADE_AGE_MS = DAY_MS
+"""Nor is it reported so long after."""
+MOST_FILLS = 1_000_000
+"""Fills in an aggregate."""
+MOST_UPDATES = 1_000_000
+"""Updates of a book in one difference."""
+KLINE_AHEAD_MS = 1_000
+"""A period has begun before its kline is sent, and is over before the kline says so."""
+KLINE_AGE_MS = 300_000
+"""A stream tells of the running period and of the one before; not of one that ended so long before it is sent."""
+TICKER_WINDOW_MS = 90_000_000
+"""Longest window of a 24-hour ticker; USD-M begins it on a whole minute."""
+RELATIVE_SLACK = 1e-6
+"""What rounding to printed decimals may make of a volume, by its size."""
+PRINTED_SLACK = 1e-4
+"""And at least: volumes in the quote currency are printed with few decimals."""
+PRICE_SLACK = 1e-8
+"""Half a unit of a printed average may lie outside low and high."""
+LATEST_MS = 4_102_444_800_000
+"""The year 2100: no time of ours is later."""
+
+
+class VenueRules(Struct, frozen=True):
+    """What is true at one venue and not at all."""
+
+    fills_follow: bool = False
+    """Each aggregate begins with the fill after the last one of the aggregate before it, so a kline counts as many
+    trades as its ids span. False: some fills are in no aggregate.
+    """
+
+
+Rule: TypeAlias = Callable[[Any, VenueRules], str]
+"""Why an event cannot be true; empty when it can."""
+
+ANY_VENUE = VenueRules()
+
+
+def fault_of(event: Any, rules: VenueRules = ANY_VENUE) -> str:
+    """Why an event cannot be true, for people; empty when nothing by itself speaks against it."""
+    rule = _BY_TYPE.get(type(event))
+    if rule is None:  # a venue's own subtype of a model type
+        rule = _BY_TYPE[type(event)] = next((r for model, r in _RULES.items() if isinstance(event, model)), _no_rule)
+    return rule(event, rules)
+
+
+def trade_time(trade: Trade) -> int:
+    """What the time of a trade says of the venue's time: a trade that claims to be made after it was sent says no more
+    than that.
+    """
+    return min(trade.time, trade.event_time)
+
+
+def _no_rule(_: Any, __: VenueRules) -> str:
+    return ""
+
+
+def _trade(trade: Trade, _: VenueRules) -> str:
+    if not -TRADE_AHEAD_MS <= trade.event_time - trade.time <= TRADE_AGE_MS:
+        return f"a trade that was made {trade.time - trade.event_time} ms after it was sent"
+    if trade.fill == MARKET_FILL and not (trade.price and trade.quantity):
+        return "a trade on the market without a price or quantity"
+    return ""  # futures report fills without a price; they keep their id and stay out of the candles
+
+
+def _aggregate(trade: AggregateTrade, rules: VenueRules) -> str:
+    if not 0 <= trade.last_id - trade.first_id < MOST_FILLS:
+        return f"an aggregate of {trade.last_id - trade.first_id + 1} fills"
+    return _trade(trade, rules)
+
+
+def _kline(kline: Kline, rules: VenueRules) -> str:
+    try:
+        length = timeframe_ms(kline.timeframe)
+    except ValueError:
+        length = 0  # 3d, 1w and 1M exist at the venue, and no candle of ours is compared with them
+    return (
+        (_kline_time(kline, length) if length else "")
+        or _kline_prices(kline)
+        or _kline_volumes(kline)
+        or _kline_ids(kline, rules)
+    )
+
+
+def _kline_time(kline: Kline, length: int) -> str:
+    end = kline.open_time + length - 1
+    if kline.open_time % length:
+        return "a kline that does not begin at its period's begin"
+    if kline.close_time not in (0, end):
+        return f"a kline that ends at {kline.close_time} and not with its period"
+    if kline.open_time > kline.event_time + KLINE_AHEAD_MS:
+        return "a kline of a period that had not begun when it was sent"
+    if kline.is_closed and end > kline.event_time + KLINE_AHEAD_MS:
+        return "a closed kline of a period that was not over when it was sent"
+    if kline.event_time > end + KLINE_AGE_MS:
+        return "a kline of a period that was long over when it was sent"
+    return ""
+
+
+def _kline_prices(kline: Kline) -> str:
+    if not kline.low <= min(kline.open, kline.close) <= max(kline.open, kline.close) <= kline.high:
+        return "a kline whose open or close lies outside low and high"
+    return ""
+
+
+def _kline_volumes(kline: Kline) -> str:
+    volume, taker = kline.volume, kline.taker_buy_volume
+    if taker > volume + _slack(volume) or kline.taker_buy_quote_volume > kline.quote_volume + _slack(
+        kline.quote_volume
+    ):
+        return "a kline of which takers bought more than was traded"
+    for traded, value in ((volume, kline.quote_volume), (taker, kline.taker_buy_quote_volume)):
+        least, most = traded * kline.low, traded * kline.high
+        if value and not least - _slack(least) <= value <= most + _slack(most):
+            return "a kline whose quote volume is not its volume at prices between low and high"
+    return ""
+
+
+def _kline_ids(kline: Kline, rules: VenueRules) -> str:
+    if kline.first_id < 0 and kline.last_id < 0:
+        return ""  # no trade, or the source does not say
+    spanned = kline.last_id - kline.first_id + 1
+    if kline.first_id < 0 or spanned < 1 or kline.trades > spanned:
+        return f"a kline of {kline.trades} trades with ids from {kline.first_id} to {kline.last_id}"
+    if rules.fills_follow and kline.trades != spanned:
+        return f"a kline of {kline.trades} trades whose ids span {spanned}"
+    return ""
+
+
+def _ticker(ticker: Ticker, _: VenueRules) -> str:
+    if not -KLINE_AHEAD_MS <= ticker.event_time - ticker.close_time <= TICKER_WINDOW_MS:
+        return "a ticker whose window ends after it was sent"
+    if not 0 <= ticker.close_time - ticker.open_time <= TICKER_WINDOW_MS:
+        return "a ticker whose window is not 24 hours"
+    if ticker.trades <= 0:
+        return "a ticker with a negative count" if ticker.trades < 0 else ""
+    return _day_prices(ticker, ticker.last_price) or _day_change(ticker)
+
+
+def _day_change(ticker: Ticker) -> str:
+    slack = RELATIVE_SLACK * ticker.high + PRICE_SLACK
+    if not ticker.low - slack <= ticker.weighted_average <= ticker.high + slack:
+        return "a ticker whose average price lies outside low and high"
+    if abs(ticker.last_price - ticker.open - ticker.price_change) > slack:
+        return "a ticker whose change is not last price less open"
+    return ""
+
+
+def _mini_ticker(ticker: MiniTicker, _: VenueRules) -> str:
+    return _day_prices(ticker, ticker.close) if ticker.volume else ""
+
+
+def _day_prices(ticker: Ticker | MiniTicker, last: float) -> str:
+    if not ticker.low <= min(ticker.open, last) <= max(ticker.open, last) <= ticker.high:
+        return "a ticker whose open or last price lies outside low and high"
+    least, most = ticker.volume * ticker.low, ticker.volume * ticker.high
+    if not least - _slack(least) <= ticker.quote_volume <= most + _slack(most):
+        return "a ticker whose quote volume is not its volume at prices between low and high"
+    return ""
+
+
+def _book_ticker(ticker: BookTicker, _: VenueRules) -> str:
+    crossed = ticker.ask_price and ticker.bid_price >= ticker.ask_price
+    return "a book ticker whose bid is not below its ask" if crossed else ""
+
+
+def _book_delta(delta: BookDelta, _: VenueRules) -> str:
+    updates = delta.last_update_id - delta.first_update_id
+    if not 0 <= updates < MOST_UPDATES:
+        return f"a difference of a book of {updates + 1} updates"
+    previous = delta.previous_update_id
+    if previous is not None and not -1 <= previous <= delta.last_update_id:
+        return f"a difference of a book behind a later one, {previous}"
+    return ""
+
+
+def _book_snapshot(snapshot: BookSnapshot, _: VenueRules) -> str:
+    bids, asks = snapshot.bids, snapshot.asks
+    if bids and asks and bids[0][0] >= asks[0][0]:
+        return "a book whose best bid is not below its best ask"
+    if any(not quantity for _, quantity in (*bids, *asks)):
+        return "a book with a level without a quantity"
+    if any(a[0] <= b[0] for a, b in pairwise(bids)) or any(a[0] >= b[0] for a, b in pairwise(asks)):
+        return "a book whose levels are not in order"
+    return ""
+
+
+def _slack(volume: float) -> float:
+    return RELATIVE_SLACK * volume + PRINTED_SLACK
+
+
+_RULES: dict[type, Rule] = {
+    AggregateTrade: _aggregate,
+    Trade: _trade,
+    Kline: _kline,
+    Ticker: _ticker,
+    MiniTicker: _mini_ticker,
+    BookTicker: _book_ticker,
+    BookDelta: _book_delta,
+    BookSnapshot: _book_snapshot,
+}
+"""The first that fits holds."""
+_BY_TYPE: dict[type, Rule] = dict(_RULES)
