@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from flows.model import (
+    Incident,
     Instrument,
     LineEvent,
     MarketEvent,
@@ -20,6 +21,8 @@ class Batch(Struct, gc=False):
     key: str
     """`venue:symbol`."""
     events: list[MarketEvent]
+    line: str = ""
+    """The line they came by."""
 
 
 class LineNews(Struct, gc=False):
@@ -33,6 +36,8 @@ Polled: TypeAlias = RawFrames | LineEvent | Pulse
 """What a source hands on."""
 Parsed: TypeAlias = Batch | LineNews | LineEvent | Rejected | Pulse
 """What this step hands on."""
+Validated: TypeAlias = Parsed | Incident
+"""What the step `validate` makes of that."""
 
 
 class ParsedFrames(Protocol):
@@ -84,7 +89,8 @@ class Parse:
         self.ignored += parsed.ignored
         out += parsed.rejected
         key_of = self._key_of
-        out += [Batch(key_of(symbol), events) for symbol, events in parsed.events]
+        line = frames.line
+        out += [Batch(key_of(symbol), events, line) for symbol, events in parsed.events]
 
     def _tell_instruments(self, event: LineEvent, out: list[Parsed]) -> None:
         out.append(event)

@@ -2,23 +2,34 @@
 
 The fast way decodes all frames of a poll in one call and needs every frame to be one of the types that its line
 carries. When one is not (a reply, an unknown event, a malformed frame) that poll goes the careful way, frame by frame.
+
+Only what the connection has subscribed to passes, and only under its own name: a message of any other stream, or one
+whose symbol or type is not that of its stream, is refused.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, NoReturn
 
 import msgspec
 from msgspec import json
 
-from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected
+from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames
 from sources.binance import wire
 
 PUBLIC_LINE = "public"
 """The line of book data; everything else comes by the line `market`."""
+KEPT_BYTES = 4_096
+"""Of a refused message so much is kept."""
+MOST_BYTES = 1_000_000
+"""Longest frame that is read; the longest that the venue sends is a tenth of that."""
+USUAL_BYTES = 4_000
+"""Length of a frame that needs no second look."""
+MOST_STREAMS = 10_000
+"""Streams whose meaning is remembered; more, and they are looked up each time."""
 
 _BOOK_TICKER = b'@bookTicker"'
-_STREAM_NAME_ENDS = 64
+_STREAM_NAME_ENDS = 128
 """A stream's name stands within so many bytes from the begin of an envelope."""
 
 
@@ -26,7 +37,9 @@ class Parsed(NamedTuple):
     """What a poll contained."""
 
     events: list[tuple[str, list[MarketEvent]]]
-    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival."""
+    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. Of a run of trades that came the fast
+    way the last one is known to be of that symbol and type; the others are for the sequencer to look at, together.
+    """
     rejected: list[Rejected]
     ignored: int
     """Messages that are none of ours: replies to requests and event types that we do not know."""
@@ -39,8 +52,44 @@ class _Runs(defaultdict[str, list[Any]]):
         super().__init__(list)
 
 
+class _Stream(NamedTuple):
+    """What a stream carries, by its name."""
+
+    symbol: str
+    """Empty when it carries all symbols."""
+    kind: type | None
+    """Type of its messages on the wire; None when we do not know it."""
+    timeframe: str = ""
+    """Of klines."""
+
+    def fault(self, message: Any) -> str:
+        """Why a message of the wire does not belong to it; empty when it does."""
+        kind = type(message)
+        is_kline = kind is wire.KlineMessage
+        symbol = message.s if is_kline else message.symbol
+        if self.symbol and symbol != self.symbol:
+            return f"a message of {symbol!r} on a stream of {self.symbol}"
+        if self.kind is not None and not issubclass(kind, self.kind):
+            return f"a message of the wrong type on a stream of {self.kind.__name__}"
+        if is_kline and self.timeframe and message.k.i != self.timeframe:
+            return f"a kline of {message.k.i!r} on a stream of {self.timeframe}"
+        return ""
+
+
+class _Carried(NamedTuple):
+    """A stream that was seen, as the fast way looks at it."""
+
+    symbol: str
+    trades: type | None
+    """Type of its messages if they are trades."""
+    stream: _Stream | None
+
+
+_UNKNOWN = _Carried("", None, None)
+
+
 class BinanceParser:
-    """Parses frames of one Binance venue. Holds no state between calls."""
+    """Parses frames of one Binance venue. What it remembers between calls is what stream names mean."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
@@ -53,56 +102,115 @@ class BinanceParser:
         self._spot_book_ticker = json.Decoder(wire.SpotBookTickerMessage, strict=False)
         self._partial_depth = json.Decoder(wire.PartialDepthMessage, strict=False)
         self._tags = {member.__struct_config__.tag for member in wire.TypedMessage.__args__}
+        self._carried: dict[str, _Carried] = {}
+        """Streams that were seen since the connection has carried what it carries now."""
+        self._carried_of: StreamNames | None = None
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Never raises for what a frame contains: what cannot be read is among `rejected`, with the reason."""
         try:
             runs = self._parse_all(frames)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, ValueError, RecursionError):
             return self._parse_each(frames)
-        events: list[tuple[str, list[Any]]] = []
-        for run in runs.values():
-            first = run[0]
-            if type(first) is wire.KlineMessage:  # nested on the wire; every other message is its model type already
-                events.append((first.s, [_kline(message) for message in run]))
+        if frames.streams is not self._carried_of:
+            self._carried_of, self._carried = frames.streams, {}
+        parsed = Parsed([], [], 0)
+        events, carried = parsed.events, self._carried
+        ignored = 0
+        for name, run in runs.items():
+            symbol, trades, stream = carried.get(name, _UNKNOWN)
+            last = run[-1]
+            if type(last) is trades and last.symbol == symbol:  # type: ignore[attr-defined]
+                events.append((symbol, run))  # of trades only the last one is looked at here
+            elif stream is not None:
+                self._add_run(stream, run, frames, parsed)
             else:
-                events.append((first.symbol, run))
-        return Parsed(events, [], 0)
+                ignored += self._meet(name, run, frames, parsed)
+        return parsed._replace(ignored=ignored) if ignored else parsed
 
     # --- the fast way ---
 
     def _parse_all(self, frames: RawFrames) -> _Runs:
         runs = _Runs()
         if frames.line != PUBLIC_LINE:
-            _collect(runs, self._market(b"\n".join(frames.payloads)))
+            _collect(runs, self._market, frames.payloads)
         elif self._has_typed_book_ticker:
-            _collect(runs, self._book(b"\n".join(frames.payloads)))
+            _collect(runs, self._book, frames.payloads)
         else:
             tickers: list[bytes] = []
             books: list[bytes] = []
             for payload in frames.payloads:
                 (tickers if payload.find(_BOOK_TICKER, 0, _STREAM_NAME_ENDS) > 0 else books).append(payload)
-            _collect(runs, self._book(b"\n".join(books)))
-            _collect(runs, self._book_ticker(b"\n".join(tickers)))
+            _collect(runs, self._book, books)
+            _collect(runs, self._book_ticker, tickers)
         return runs
+
+    def _add_run(self, stream: _Stream, run: list[Any], frames: RawFrames, parsed: Parsed) -> None:
+        """Adds the messages of one stream that belong to it."""
+        sound = []
+        for message in run:
+            if reason := stream.fault(message):
+                parsed.rejected.append(self._refused(reason, json.encode(message), frames))
+            else:
+                sound.append(_one_in_the_model(message))
+        if sound:
+            parsed.events.append((sound[0].symbol, sound))
+
+    # --- what a connection carries ---
+
+    def _meet(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
+        """Takes messages of a stream that was not seen before; gives how many are ignored."""
+        if not _is_carried(name, frames.streams):
+            if _is_retired(name, frames.streams):
+                return len(run)
+            parsed.rejected.append(self._foreign(name, len(run), frames))
+            return 0
+        self._add_run(self._stream(name), run, frames, parsed)
+        return 0
+
+    def _stream(self, name: str) -> _Stream:
+        known = self._carried.get(name, _UNKNOWN).stream
+        if known is not None:
+            return known
+        stream = _stream_of(name)
+        if len(self._carried) < MOST_STREAMS:
+            trades = stream.kind if stream.symbol and stream.kind in _TRADES else None
+            self._carried[name] = _Carried(stream.symbol, trades, stream)
+        return stream
+
+    def _foreign(self, name: str, count: int, frames: RawFrames) -> Rejected:
+        reason = "messages of a stream that nobody subscribed to" if name else "a message without a stream"
+        return Rejected(self._venue, reason, name.encode("utf-8", "replace")[:KEPT_BYTES], frames.received_ns, count)
+
+    def _refused(self, reason: str, payload: bytes, frames: RawFrames) -> Rejected:
+        return Rejected(self._venue, reason, payload[:KEPT_BYTES], frames.received_ns)
 
     # --- the careful way ---
 
     def _parse_each(self, frames: RawFrames) -> Parsed:
-        runs: defaultdict[tuple[str, type], list[Any]] = defaultdict(list)
+        runs: defaultdict[tuple[str, type, str], list[Any]] = defaultdict(list)
         rejected, ignored = [], 0
         for payload in frames.payloads:
             try:
-                events = list(self._events_of(payload))
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                rejected.append(Rejected(self._venue, str(error), payload, frames.received_ns))
+                found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else _too_long(payload)
+            except Exception as error:  # noqa: BLE001 - whatever a frame does to the decoder, it is refused alone
+                rejected.append(self._refused(_reason_of(error), payload, frames))
                 continue
-            ignored += not events
-            for event in events:
-                runs[event.symbol, type(event)].append(event)
-        return Parsed([(symbol, run) for (symbol, _), run in runs.items()], rejected, ignored)
+            ignored += not found
+            for name, message in found:
+                if not _is_carried(name, frames.streams):
+                    is_retired = _is_retired(name, frames.streams)
+                    ignored += is_retired
+                    rejected += [] if is_retired else [self._foreign(name, 1, frames)]
+                elif reason := self._stream(name).fault(message) if name else "":
+                    rejected.append(self._refused(reason, payload, frames))
+                else:
+                    event = _one_in_the_model(message)
+                    runs[event.symbol, type(event), name].append(event)
+        return Parsed([(symbol, run) for (symbol, _, _), run in runs.items()], rejected, ignored)
 
-    def _events_of(self, frame: bytes) -> Iterator[MarketEvent]:
+    def _events_of(self, frame: bytes) -> Iterator[tuple[str, Any]]:
+        """Stream and message of each event in a frame, as on the wire."""
         outline = self._outline.decode(frame)
         if not outline.stream:
             yield from self._events_of_payload(frame, outline, stream="")
@@ -114,33 +222,79 @@ class BinanceParser:
             return
         yield from self._events_of_payload(payload, self._outline.decode(payload), stream=outline.stream)
 
-    def _events_of_payload(self, payload: bytes, outline: wire.Outline, *, stream: str) -> Iterator[MarketEvent]:
+    def _events_of_payload(self, payload: bytes, outline: wire.Outline, *, stream: str) -> Iterator[tuple[str, Any]]:
         if outline.e in self._tags:
-            yield _one_in_the_model(self._typed.decode(payload))
+            yield stream, self._typed.decode(payload)
         elif outline.e or outline.is_reply:
             return
         elif outline.last_update_id is not msgspec.UNSET and stream:
             partial = self._partial_depth.decode(payload)
             symbol = stream.partition("@")[0].upper()
-            yield BookSnapshot(symbol, partial.last_update_id, partial.bids, partial.asks)
+            yield stream, BookSnapshot(symbol, partial.last_update_id, partial.bids, partial.asks)
         elif outline.u is not msgspec.UNSET or stream.endswith("@bookTicker"):
-            yield self._spot_book_ticker.decode(payload)
+            yield stream, self._spot_book_ticker.decode(payload)
         elif outline.last_update_id is msgspec.UNSET:
             raise msgspec.ValidationError("the message says neither its type nor what it answers")
+
+
+_TRADES = frozenset((wire.AggTradeMessage, wire.TradeMessage))
+_KINDS: dict[str, type] = {
+    "aggTrade": wire.AggTradeMessage,
+    "trade": wire.TradeMessage,
+    "ticker": wire.TickerMessage,
+    "miniTicker": wire.MiniTickerMessage,
+    "bookTicker": wire.SpotBookTickerMessage,
+}
+"""Types of the streams whose name says nothing else."""
+
+
+def _stream_of(name: str) -> _Stream:
+    """What a stream carries: `btcusdt@aggTrade`, `btcusdt@kline_1m`, `btcusdt@depth@100ms`, `!ticker@arr`."""
+    lower, _, kind = name.partition("@")
+    symbol = "" if lower.startswith("!") else lower.upper()
+    if kind.startswith("kline_"):
+        return _Stream(symbol, wire.KlineMessage, kind.removeprefix("kline_").partition("@")[0])
+    if kind == "depth" or kind.startswith("depth@"):
+        return _Stream(symbol, wire.DepthMessage)
+    return _Stream(symbol, _KINDS.get(kind))
+
+
+def _is_carried(name: str, streams: StreamNames | None) -> bool:
+    return streams is None or name in streams.subscribed
+
+
+def _is_retired(name: str, streams: StreamNames | None) -> bool:
+    return streams is not None and name in streams.retired
+
+
+def _too_long(payload: bytes) -> NoReturn:
+    raise ValueError(f"a frame of {len(payload)} bytes")
+
+
+def _reason_of(error: Exception) -> str:
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) if isinstance(error, msgspec.MsgspecError | ValueError) else repr(error)
 
 
 def _lines_of(envelope: Any) -> Callable[[bytes], Any]:
     return json.Decoder(envelope, strict=False).decode_lines
 
 
-def _collect(runs: _Runs, envelopes: Iterable[Any]) -> None:
+def _collect(runs: _Runs, decode_lines: Callable[[bytes], list[Any]], payloads: list[bytes]) -> None:
+    """Decodes frames together; `ValueError` when that might take two for one, or one for two."""
+    joined = b"\n".join(payloads)
+    if len(joined) > MOST_BYTES + USUAL_BYTES * len(payloads):
+        raise ValueError("frames that are too long")
+    envelopes = decode_lines(joined)
+    if len(envelopes) != len(payloads):
+        raise ValueError("frames with line ends, or empty ones")
     for envelope in envelopes:
         runs[envelope.stream].append(envelope.data)
 
 
-def _one_in_the_model(message: Any) -> MarketEvent:
-    event: MarketEvent = _kline(message) if type(message) is wire.KlineMessage else message
-    return event
+def _one_in_the_model(message: Any) -> Any:
+    return _kline(message) if type(message) is wire.KlineMessage else message
 
 
 def _kline(message: wire.KlineMessage) -> Kline:
@@ -162,4 +316,5 @@ def _kline(message: wire.KlineMessage) -> Kline:
         first_id=k.f,
         last_id=k.L,
         is_closed=k.x,
+        close_time=k.T,
     )

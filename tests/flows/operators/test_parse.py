@@ -28,7 +28,7 @@ def test_events_become_batches_of_their_instrument_and_refusals_stay_beside_them
     refused = Rejected("binance", "no JSON", b"x", 1)
     parse = Parse("binance", Scripted([Found([("BTCUSDT", [trade(1, 0)])], [refused], 2)]))
     out = parse([RawFrames("market", [b"..."], 1), Pulse()])
-    assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)]), Pulse()]
+    assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)], "market"), Pulse()]
     assert parse.ignored == 2
 
 
@@ -37,7 +37,7 @@ def test_a_line_event_reaches_every_instrument_of_the_line_in_its_place() -> Non
     parse = Parse("binance", Scripted([Found([("BTCUSDT", [trade(1, 0)])], [], 0), Found([], [], 0)]))
     out = parse([RawFrames("market", [b"..."], 1), event, RawFrames("market", [b"..."], 1)])
     assert out == [
-        Batch("binance:BTCUSDT", [trade(1, 0)]),
+        Batch("binance:BTCUSDT", [trade(1, 0)], "market"),
         event,
         LineNews("binance:BTCUSDT", event),
         LineNews("binance:ETHUSDT", event),

@@ -100,7 +100,7 @@ def test_values_of_a_closed_kline() -> None:
         symbol="BTCUSDT", timeframe="1m", event_time=1767225662005, open_time=1767225600000, open=93120.51,
         high=93160.0, low=93101.2, close=93155.0, volume=18.4021, quote_volume=1713905.11, trades=1200,
         taker_buy_volume=9.201, taker_buy_quote_volume=856950.42, first_id=5412345001, last_id=5412346200,
-        is_closed=True,
+        is_closed=True, close_time=1767225659999,
     )  # fmt: skip
 
 
