@@ -16,6 +16,7 @@ from bytewax.dataflow import operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from flows.asks import Ask, AskError
+from flows.bounds import trade_time
 from flows.clock import FeedClock, Now, monotonic_ms
 from flows.model import Removed
 
@@ -92,9 +93,11 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         """
         self._key = values[0][0]
         newest = values[-1][1]
-        if type(newest) is list:
-            self._clock.observe(newest[-1].event_time)  # in a cluster the source may be in another process
-        self._now = now = self._clock.now()
+        now = self._clock.now()
+        if type(newest) is list and getattr(newest[-1], "time", 0) > now.feed:
+            self._clock.observe(trade_time(newest[-1]))  # in a cluster the source may be in another process
+            now = self._clock.now()
+        self._now = now
         out: list[Any] = []
         for _, item in values:
             if type(item) is Removed:

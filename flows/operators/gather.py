@@ -6,9 +6,10 @@ Only what feeds candles and the trade store waits, and at most `hold_ms`; prices
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from flows.bounds import trade_time
 from flows.clock import FeedClock
-from flows.model import Kline, LineEvent, Pulse, Removed, Trade
-from flows.operators.parse import Batch, LineNews, Parsed
+from flows.model import Kline, LineEvent, Pulse, Removed, Ticker, Trade
+from flows.operators.parse import Batch, LineNews, Validated
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
@@ -19,11 +20,12 @@ Keyed: TypeAlias = tuple[str, Any]
 
 
 class Gather:
-    """Holds trades and klines by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
+    """Holds trades, klines and tickers by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
     release and the source has nothing more for the moment (`Pulse`). Line events release what came before them.
 
-    The feed's clock is set here, by trades alone, as they are released: so it is never ahead of trades that are still
-    held, nor of those on a line that is read more slowly than another, as when a recording is played at full speed.
+    The clock that closes candles is set here, by trades alone and their own times, as they are released: so it is never
+    ahead of trades that are still held, nor of those on a line that is read more slowly than another, as when a
+    recording is played at full speed; and a venue whose event times are wrong does not move it.
     """
 
     def __init__(self, clock: FeedClock, *, hold_ms: int, monotonic_ms: Callable[[], int]) -> None:
@@ -32,11 +34,12 @@ class Gather:
         self._monotonic_ms = monotonic_ms
         self._trades: dict[str, list[Any]] = {}
         self._klines: dict[str, list[Any]] = {}
+        self._tickers: dict[str, list[Any]] = {}
         self._places: dict[type, dict[str, list[Any]] | None] = {}
         self._count = 0
         self._released_ms = 0
 
-    def __call__(self, items: list[Parsed]) -> list[Keyed]:
+    def __call__(self, items: list[Validated]) -> list[Keyed]:
         """Batches that are large or old enough, trades of an instrument before its klines."""
         out: list[Keyed] = []
         pulse = ends = False
@@ -49,7 +52,11 @@ class Gather:
             elif type(item) is Pulse:
                 pulse = True
                 ends = ends or item.final
-        if self._count and (ends or self._count >= ENOUGH or (pulse and self._is_time())):
+        if pulse:
+            local = self._monotonic_ms()
+            self._clock.tick(local)
+            pulse = local - self._released_ms >= self._hold_ms
+        if self._count and (ends or pulse or self._count >= ENOUGH):
             self._release(out)
         return out
 
@@ -60,30 +67,30 @@ class Gather:
         if place is None:
             return
         self._count += len(events)
-        held = place.get(batch.key)
-        if held is None:
-            place[batch.key] = events.copy()  # others hold the batch too
+        key = batch.key
+        if key in place:
+            place[key] += events
         else:
-            held += events
+            place[key] = events.copy()  # others hold the batch too
 
     def _place_of(self, kind: type) -> dict[str, list[Any]] | None:
         """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""
-        place = self._trades if issubclass(kind, Trade) else self._klines if issubclass(kind, Kline) else None
+        places = ((Trade, self._trades), (Kline, self._klines), (Ticker, self._tickers))
+        place = next((place for model, place in places if issubclass(kind, model)), None)
         self._places[kind] = place
         return place
-
-    def _is_time(self) -> bool:
-        return self._monotonic_ms() - self._released_ms >= self._hold_ms
 
     def _release(self, out: list[Keyed]) -> None:
         if not self._count:
             return
         if self._trades:
-            self._clock.observe(max(events[-1].event_time for events in self._trades.values()))
+            self._clock.observe(max(trade_time(events[-1]) for events in self._trades.values()))
         out += self._trades.items()
         out += self._klines.items()
+        out += self._tickers.items()
         self._trades.clear()
         self._klines.clear()
+        self._tickers.clear()
         self._count = 0
         self._released_ms = self._monotonic_ms()
 
@@ -95,5 +102,5 @@ def _concerns(event: LineEvent) -> bool:
     if type(event) is not Removed:
         return True
     return not _TRADES.isdisjoint(event.kinds) or (
-        event.is_gone and any(kind.startswith("kline") for kind in event.kinds)
+        event.is_gone and any(kind == "ticker" or kind.startswith("kline") for kind in event.kinds)
     )

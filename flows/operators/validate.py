@@ -1,18 +1,24 @@
 """Step `validate`: what is well-formed but cannot be true is refused, and times become milliseconds.
 
-The rules for single fields stand with the venue's wire types; here are those that hold between fields, for every venue.
+The rules for single fields stand with the venue's wire types, those between the fields of an event in `flows.bounds`,
+and those of the venue's time in `time_gate`. Trades are looked at where they are used, by the same rules: the last one
+of a batch by the step `prices`, and all of them together by `sequence`.
 """
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import json, structs
 
-from flows.model import MARKET_FILL, AggregateTrade, BookTicker, Kline, MarketEvent, Rejected, Trade, timeframe_ms
-from flows.operators.parse import Batch, Parsed
+from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
+from flows.clock import FeedClock, Now
+from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade
+from flows.operators.parse import Batch, Parsed, Validated
+from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
+OBSERVE_MS = 50
+"""Least local time between two observations that move the venue's time not forward."""
 
 _TIME_FIELDS = ("time", "event_time", "open_time", "close_time")
 
@@ -21,85 +27,137 @@ class Validate:
     """Refuses impossible events.
 
     A refused event is reported as JSON of the model, for its frame was shared with others and is no longer at hand.
+    `clock` is the venue's: it is set here, by the events that are believed, and ticks with the source's pulses.
     """
 
-    def __init__(self) -> None:
-        self._rules: dict[type, _Rule | None] = {}
+    def __init__(self, venue: str = "", clock: FeedClock | None = None, rules: VenueRules = ANY_VENUE) -> None:
+        self._venue = venue
+        self._clock = clock or FeedClock()
+        self._gate = TimeGate(venue, self._clock)
+        self._rules = rules
+        self._observe_at = 0
+        self._trades: set[type] = set()
+        """Types of trades: of the model, or a venue's own."""
 
-    def __call__(self, items: list[Parsed]) -> list[Parsed]:
+    def __call__(self, items: list[Parsed]) -> list[Validated]:
         """Batches without their refused events, in the same order; an empty batch is dropped."""
-        out: list[Parsed] = []
-        rules = self._rules
+        now = self._clock.now()
+        limit = now.feed + AHEAD_MS
+        out: list[Validated] = []
+        ahead: list[Batch] = []
+        if self._gate.is_busy:
+            self._look_again(items, out)
+        newest = 0
+        trades = self._trades
         for item in items:
             if type(item) is not Batch:
+                if ahead:
+                    self._judge(ahead, items, out)
+                    ahead = []
                 out.append(item)
+                self._note(item, now.local, out)
                 continue
             last = item.events[-1]
-            if last.event_time >= MICROSECONDS_FROM:
-                item.events = [_in_milliseconds(event) for event in item.events]
-            kind = type(last)
-            rule = rules[kind] if kind in rules else self._rule_for(last)
-            if rule:
-                _refuse(item, rule, out)
-            if item.events:
+            time = last.event_time
+            if time > limit:
+                self._take_ahead(item, ahead, out)
+                continue
+            if time > newest:  # noqa: PLR1730 - half of the cost of max()
+                newest = time
+            if type(last) in trades:
                 out.append(item)
+            else:
+                self._take(item, out)
+        if newest:
+            self._observe(newest, now)
+        if ahead:
+            self._judge(ahead, items, out)
         return out
 
-    def _rule_for(self, event: MarketEvent) -> "_Rule | None":
-        """The rule of an event's type, which may be a venue's own subtype of a model type."""
-        rule = next((rule for model, rule in _RULES.items() if isinstance(event, model)), None)
-        self._rules[type(event)] = rule
-        return rule
+    def _observe(self, newest: int, now: Now) -> None:
+        """The newest event time of a poll that was believed at once."""
+        if newest > now.feed or now.local >= self._observe_at:
+            self._observe_at = now.local + OBSERVE_MS
+            self._gate.passed(newest, now)
+        if self._gate.has_claims and newest > now.feed - AHEAD_MS:
+            self._gate.note_present()
 
+    def _take(self, batch: Batch, out: list[Validated]) -> None:
+        """A batch whose last event is not ahead of the venue's time."""
+        kind = type(batch.events[-1])
+        if issubclass(kind, Trade):
+            self._trades.add(kind)
+        else:
+            self._refuse_impossible(batch, out)
+        if batch.events:
+            out.append(batch)
 
-def _refuse(batch: Batch, rule: "_Rule", out: list[Parsed]) -> None:
-    """Moves the impossible events of a batch to `out`."""
-    reasons = [rule(event) for event in batch.events]
-    if not any(reasons):
-        return
-    venue = batch.key.partition(":")[0]
-    judged = list(zip(batch.events, reasons, strict=True))
-    out.extend(Rejected(venue, reason, json.encode(event), 0) for event, reason in judged if reason)
-    batch.events = [event for event, reason in judged if not reason]
+    def _refuse_impossible(self, batch: Batch, out: list[Validated]) -> None:
+        """Moves the impossible events of a batch to `out`."""
+        rules = self._rules
+        reasons = [fault_of(event, rules) for event in batch.events]
+        if any(reasons):
+            judged = list(zip(batch.events, reasons, strict=True))
+            out.extend(self._rejected(batch.key, event, reason) for event, reason in judged if reason)
+            batch.events = [event for event, reason in judged if not reason]
+
+    # --- what is ahead of the venue's time ---
+
+    def _take_ahead(self, batch: Batch, ahead: list[Batch], out: list[Validated]) -> None:
+        """Times that count microseconds are only so large; then it may be as any other."""
+        if batch.events[-1].event_time >= MICROSECONDS_FROM:
+            batch.events = [_in_milliseconds(event) for event in batch.events]
+        impossible = [event for event in batch.events if event.event_time >= LATEST_MS]
+        out.extend(self._rejected(batch.key, event, "its event time is beyond all bounds") for event in impossible)
+        batch.events = [event for event in batch.events if event.event_time < LATEST_MS]
+        if batch.events:
+            ahead.append(batch)
+
+    def _judge(self, ahead: list[Batch], items: list[Parsed], out: list[Validated]) -> None:
+        now = self._clock.now()
+        arrived = [item for item in items if type(item) is Batch and item.events]
+        self._pass(*self._gate.judge(ahead, arrived, now), out)
+
+    def _look_again(self, items: list[Parsed], out: list[Validated]) -> None:
+        """What earlier polls have left in doubt, in the light of this one."""
+        now = self._clock.now()
+        arrived = [item for item in items if type(item) is Batch and item.events[-1].event_time < LATEST_MS]
+        self._pass(*self._gate.judge([], arrived, now), out)
+        if (incident := self._gate.note_behind(arrived, now)) is not None:
+            out.append(incident)
+
+    def _pass(
+        self, passed: list[Batch], refused: list[Refused], incidents: list[Incident], out: list[Validated]
+    ) -> None:
+        out += incidents
+        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        for batch in passed:
+            newest = max(event.event_time for event in batch.events)
+            self._gate.passed(newest, self._clock.now())
+            self._take(batch, out)
+
+    def _note(self, item: Parsed, local: int, out: list[Validated]) -> None:
+        """What is no batch: pulses make the clock tick, lines say which instruments there are."""
+        match item:
+            case Pulse():
+                self._clock.tick(local)
+                if item.final and self._gate.held:
+                    out.pop()
+                    self._pass(*self._gate.end(), [], out)
+                    out.append(item)
+            case Subscribed():
+                self._gate.instruments.update(item.symbols)
+            case Removed(is_gone=True):
+                self._gate.instruments.difference_update(item.symbols)
+
+    def _rejected(self, key: str, event: MarketEvent, reason: str) -> Rejected:
+        return Rejected(key.partition(":")[0], reason, json.encode(event), 0)
 
 
 def _in_milliseconds(event: MarketEvent) -> MarketEvent:
-    changes = {
+    changes: dict[str, Any] = {
         name: value // 1_000
         for name in _TIME_FIELDS
         if isinstance(value := getattr(event, name, None), int) and value >= MICROSECONDS_FROM
     }
     return structs.replace(event, **changes)
-
-
-def _reason_trade(trade: Trade) -> str:
-    if trade.fill != MARKET_FILL:
-        return ""  # futures report fills without a price; they keep their id and stay out of the candles
-    return "" if trade.price and trade.quantity else "a trade on the market without a price or quantity"
-
-
-def _reason_kline(kline: Kline) -> str:
-    if not kline.low <= min(kline.open, kline.close) <= max(kline.open, kline.close) <= kline.high:
-        return "a kline whose open or close lies outside low and high"
-    try:
-        length = timeframe_ms(kline.timeframe)
-    except ValueError:
-        return ""  # 3d, 1w and 1M exist at the venue, and no candle of ours is compared with them
-    return "" if kline.open_time % length == 0 else "a kline that does not begin at its period's begin"
-
-
-def _reason_book_ticker(ticker: BookTicker) -> str:
-    crossed = ticker.ask_price and ticker.bid_price >= ticker.ask_price
-    return "a book ticker whose bid is not below its ask" if crossed else ""
-
-
-_Rule: TypeAlias = Callable[[Any], str]
-"""Why an event cannot be true; empty when it can."""
-
-_RULES: dict[type, _Rule | None] = {
-    AggregateTrade: None,  # made of fills on the market only, and the wire types refuse a price or quantity of 0
-    Trade: _reason_trade,
-    Kline: _reason_kline,
-    BookTicker: _reason_book_ticker,
-}
-"""The first that fits holds."""

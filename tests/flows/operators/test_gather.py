@@ -1,9 +1,10 @@
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import Connected, Kline, Pulse, Removed, Ticker
+from flows.model import BookTicker, Connected, Kline, Pulse, Removed, Ticker
 from flows.operators import gather
 from flows.operators.gather import Gather
 from flows.operators.parse import Batch, LineNews
@@ -90,9 +91,21 @@ def test_the_batches_of_others_are_not_touched() -> None:
     assert first.events == [trade(1, 0)]
 
 
-def test_what_feeds_no_candle_is_left_out() -> None:
+def test_what_says_nothing_of_trades_is_left_out() -> None:
+    best = BookTicker("BTCUSDT", 1, 9.0, 1.0, 10.0, 1.0)
+    assert Moment().gather([Batch(KEY, [best]), Pulse()]) == []
+
+
+def test_a_ticker_comes_last_for_it_names_the_newest_trade() -> None:
     ticker = Ticker("BTCUSDT", BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)
-    assert Moment().gather([Batch(KEY, [ticker]), Pulse()]) == []
+    out = Moment().gather([Batch(KEY, [ticker]), Batch(KEY, [kline()]), Batch(KEY, [trade(1, 0)]), Pulse()])
+    assert out == [(KEY, [trade(1, 0)]), (KEY, [kline()]), (KEY, [ticker])]
+
+
+def test_the_clock_follows_no_trade_beyond_the_time_at_which_it_was_sent() -> None:
+    moment = Moment()
+    moment.gather([Batch(KEY, [structs.replace(trade(1, 500), time=BEGIN + 3_600_000)]), Pulse()])
+    assert moment.clock.now().feed == BEGIN + 500
 
 
 def test_the_feeds_clock_follows_the_trades_that_are_released() -> None:

@@ -1,7 +1,11 @@
+from typing import Any
+
 import msgspec
 import pytest
+from msgspec import structs
 
-from flows.model import BookTicker, Kline, MarketEvent, Pulse, Rejected, Trade
+from flows.clock import FeedClock
+from flows.model import BookTicker, Kline, MarketEvent, Pulse, Rejected, Ticker, Trade
 from flows.operators.parse import Batch
 from flows.operators.validate import Validate
 from tests.fakes.trades import BEGIN, trade
@@ -9,49 +13,75 @@ from tests.fakes.trades import BEGIN, trade
 KEY = "binance:BTCUSDT"
 
 
-def kline(**changes: float) -> Kline:
-    good = Kline("BTCUSDT", "1m", BEGIN + 1, BEGIN, 2, 4, 1, 3, 1, 1, 1, 1, 1, 1, 1, is_closed=True)
-    return msgspec.structs.replace(good, **changes)
+def kline(**changes: Any) -> Kline:
+    good = Kline("BTCUSDT", "1m", BEGIN + 60_001, BEGIN, 2, 4, 1, 3, 1, 2, 1, 1, 2, 1, 1, is_closed=True)
+    return structs.replace(good, **changes)
 
 
 def fill(kind: str, price: float) -> Trade:
     return Trade("BTCUSDT", 1, BEGIN, price, price, buyer_is_maker=True, event_time=BEGIN, fill=kind)
 
 
+def validate(*events: MarketEvent) -> list[Any]:
+    """What comes out, at a time that is known."""
+    clock = FeedClock(lambda: 1_000)
+    clock.observe(BEGIN + 61_000)
+    return Validate("binance", clock)([Batch(KEY, list(events))])
+
+
 @pytest.mark.parametrize(
     "event", [trade(1, 0), kline(), fill("NA", 0.0), BookTicker("BTCUSDT", 1, 9.0, 1.0, 10.0, 1.0), kline(close=4)]
 )
 def test_what_can_be_true_passes(event: MarketEvent) -> None:
-    assert Validate()([Batch(KEY, [event])]) == [Batch(KEY, [event])]
+    assert validate(event) == [Batch(KEY, [event])]
 
 
 @pytest.mark.parametrize(
     ("event", "reason"),
     [
-        (fill("MARKET", 0.0), "a trade on the market without a price or quantity"),
         (kline(high=2.5), "a kline whose open or close lies outside low and high"),
         (kline(open_time=BEGIN + 1), "a kline that does not begin at its period's begin"),
         (BookTicker("BTCUSDT", 1, 10.0, 1.0, 10.0, 1.0), "a book ticker whose bid is not below its ask"),
     ],
 )
 def test_what_cannot_be_true_is_refused_with_its_reason_and_content(event: MarketEvent, reason: str) -> None:
-    assert Validate()([Batch(KEY, [event])]) == [Rejected("binance", reason, msgspec.json.encode(event), 0)]
+    assert validate(event) == [Rejected("binance", reason, msgspec.json.encode(event), 0)]
 
 
 def test_the_good_ones_of_a_batch_stay_in_order() -> None:
-    good = [trade(1, 0), trade(3, 0)]
-    out = Validate()([Batch(KEY, [good[0], fill("MARKET", 0.0), good[1]]), Pulse()])
-    assert [type(item) for item in out] == [Rejected, Batch, Pulse]
-    assert out[1] == Batch(KEY, good)  # type: ignore[arg-type]
+    good = [kline(close=2), kline(close=4)]
+    out = validate(good[0], kline(high=2.5), good[1])
+    assert [type(item) for item in out] == [Rejected, Batch]
+    assert out[1].events == good
 
 
 def test_microseconds_become_milliseconds() -> None:
-    fine = msgspec.structs.replace(trade(1, 7), time=BEGIN * 1_000 + 7_999, event_time=BEGIN * 1_000 + 8_001)
-    [batch] = Validate()([Batch(KEY, [fine])])
-    assert isinstance(batch, Batch)
-    assert batch.events == [msgspec.structs.replace(trade(1, 7), event_time=BEGIN + 8)]
+    fine = structs.replace(trade(1, 7), time=BEGIN * 1_000 + 7_999, event_time=BEGIN * 1_000 + 8_001)
+    [batch] = validate(fine)
+    assert batch.events == [structs.replace(trade(1, 7), event_time=BEGIN + 8)]
 
 
 def test_a_kline_in_microseconds_too() -> None:
-    fine = kline(open_time=BEGIN * 1_000, event_time=BEGIN * 1_000 + 1_000)
-    assert Validate()([Batch(KEY, [fine])]) == [Batch(KEY, [kline()])]
+    fine = kline(open_time=BEGIN * 1_000, event_time=BEGIN * 1_000 + 60_001_000)
+    assert validate(fine) == [Batch(KEY, [kline()])]
+
+
+def test_a_time_beyond_all_bounds_is_refused_whatever_unit_it_has() -> None:
+    for event_time in (32_503_680_000_000, 10**14 - 1, 99 * 10**15):  # the year 3000, 5138, 5107
+        [refused] = validate(structs.replace(trade(1, 0), event_time=event_time, time=event_time))
+        assert isinstance(refused, Rejected)
+        assert "beyond all bounds" in refused.reason
+
+
+def test_events_of_a_poll_that_are_ahead_do_not_hold_up_the_others_and_stay_out() -> None:
+    clock = FeedClock(lambda: 1_000)
+    clock.observe(BEGIN)
+    step = Validate("binance", clock)
+    wrong = structs.replace(trade(9, 0), event_time=BEGIN + 86_400_000)
+    ticker = Ticker("BTCUSDT", BEGIN + 5, 0, 0, 2, 2, 2, 2, 2, 1, 2, BEGIN + 5 - 86_400_000, BEGIN + 5, 1, 9)
+    out = step([Batch(KEY, [wrong], "market"), Batch(KEY, [ticker], "market"), Pulse()])
+    assert [item.events for item in out if isinstance(item, Batch)] == [[ticker]]
+    assert clock.now().feed == BEGIN + 5
+    after = step([Batch(KEY, [structs.replace(ticker, event_time=BEGIN + 10)] * 2, "market"), Pulse()])
+    assert [type(item) for item in after] == [Rejected, Batch, Pulse]
+    assert "others went on before it" in after[0].reason  # type: ignore[union-attr]

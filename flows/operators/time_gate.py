@@ -1,0 +1,285 @@
+"""Whether the event time of a message can be true: the venue's time, decided by many messages and never by one.
+
+A message may be late; that is legal and moves no clock. One that is more than `AHEAD_MS` ahead of the venue's time is
+in doubt. What happens to it depends on whether the local clock is a witness:
+
+* It is, when the venue's time has kept its pace for `PACED_MS`. Then what is ahead is refused. When it is the venue
+  that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree within
+  `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Back to where the clock
+  was before leads no such way: the first messages of two streams suffice.
+* It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
+  There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
+  others is held until another stream is about as far, and refused when others go on before it.
+
+Ordinary messages cost one comparison a batch.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from flows.clock import FeedClock, Now
+from flows.model import Incident
+from flows.operators.parse import Batch
+
+AHEAD_MS = 5_000
+"""Most that an event time may be ahead of the venue's time."""
+PACED_MS = 3_000
+"""After so long without a step forward the local clock is a witness."""
+PACE_MS = 1_000
+"""A larger growth of the offset is a step forward."""
+HOLD_MS = 1_000
+"""A message in doubt is held so long, local time, when no other comes by its line; then it is believed."""
+REFUTED_BY = 2
+"""Messages of other streams that go on before one in doubt; then it is refused."""
+ABOUT_MS = 1_000
+"""Messages of so different times are at about the same time."""
+END_MS = 60_000
+"""At the end of the input nothing can follow: what is ahead of the others by no more is believed."""
+JUMP_MESSAGES = 20
+JUMP_STREAMS = 2
+JUMP_MS = 3_000
+AGREE_MS = 1_000
+CLAIMS_KEPT = 1_000
+"""Refused messages whose times are remembered."""
+MOST_HELD = 10_000
+"""Events in doubt that are held; more are refused."""
+
+
+class Refused(NamedTuple):
+    """An event that is not believed."""
+
+    key: str
+    event: Any
+    reason: str
+
+
+class _Claim(NamedTuple):
+    local: int
+    offset: int
+    key: str
+
+
+class _Held(NamedTuple):
+    batch: Batch
+    time: int
+    local: int
+
+
+class _Line:
+    """What is in doubt on one line, and how far its streams have come."""
+
+    def __init__(self) -> None:
+        self.held: list[_Held] = []
+        self.streams: set[tuple[str, type]] = set()
+        self.before = 0
+        """Messages of others that came behind the oldest one held and are before it."""
+
+
+class TimeGate:
+    """Lets batches pass whose event times can be true. Pure: `clock` is the venue's, which it alone sets."""
+
+    def __init__(self, venue: str, clock: FeedClock) -> None:
+        self._venue = venue
+        self._clock = clock
+        self._lines: defaultdict[str, _Line] = defaultdict(_Line)
+        self._anchor: tuple[int, int] | None = None  # (local time, offset) since when there was no step forward
+        self._claims: deque[_Claim] = deque(maxlen=CLAIMS_KEPT)
+        self._before_jump: int | None = None
+        """Offset before the clock was set anew."""
+        self.instruments: set[str] = set()
+        """Symbols that are followed, as far as lines have said."""
+        self.held = 0
+        """Events that are held."""
+        self.has_claims = False
+        """Messages say another time than that of the clock."""
+        self.is_busy = False
+        """Something is held, or the clock was set anew and may be set back: every poll is of interest."""
+
+    def limit(self, now: Now) -> int:
+        """The latest event time that is believed without a question, ms UTC."""
+        return now.feed + AHEAD_MS
+
+    def passed(self, newest: int, now: Now) -> None:
+        """Takes note of the newest event time of a poll that was believed."""
+        offset = newest - now.local
+        if self._anchor is None or offset > self._anchor[1] + PACE_MS:
+            self._anchor = now.local, offset
+        self._clock.observe(newest)
+
+    def note_present(self) -> None:
+        """A message has said the time as it is known: whatever others say, the venue has not jumped."""
+        self._claims.clear()
+        self.has_claims = False
+
+    def judge(
+        self, ahead: list[Batch], arrived: list[Batch], now: Now
+    ) -> tuple[list[Batch], list[Refused], list[Incident]]:
+        """Looks at the batches of a poll with events that are `ahead`, and at what is held. `arrived` are all batches
+        of the poll, `ahead` among them. Gives those that pass, what is refused, and what happened to the clock.
+        """
+        passed: list[Batch] = []
+        refused: list[Refused] = []
+        if self._is_paced(now):
+            incidents = self._judge_by_clock(ahead, now, passed, refused)
+            ahead = []
+        else:
+            incidents = []
+        lines = {batch.line for batch in ahead} | {name for name, line in self._lines.items() if line.held}
+        for name in sorted(lines):
+            on_line = [batch for batch in arrived if batch.line == name]
+            doubtful = [batch for batch in ahead if batch.line == name]
+            self._judge_by_others(self._lines[name], on_line, doubtful, now, passed, refused)
+        self._update()
+        return passed, refused, incidents
+
+    def end(self) -> tuple[list[Batch], list[Refused]]:
+        """Nothing will follow."""
+        passed: list[Batch] = []
+        refused: list[Refused] = []
+        reach = self._clock.now().feed
+        for line in self._lines.values():
+            for held in line.held:
+                if not reach or held.time <= reach + END_MS:
+                    passed.append(held.batch)
+                else:
+                    refused += _all_of(held.batch, "the input ended before another message was as far")
+            line.held = []
+        self.held = 0
+        self._update()
+        return passed, refused
+
+    def _update(self) -> None:
+        self.is_busy = self.held > 0 or self._before_jump is not None
+
+    # --- by the clock ---
+
+    def _is_paced(self, now: Now) -> bool:
+        return self._clock.is_sure and self._anchor is not None and now.local - self._anchor[0] >= PACED_MS
+
+    def _judge_by_clock(
+        self, batches: list[Batch], now: Now, passed: list[Batch], refused: list[Refused]
+    ) -> list[Incident]:
+        incidents = []
+        for batch in batches:
+            ahead = [event for event in batch.events if event.event_time > self.limit(now)]
+            if ahead and (jump := self._claim(batch.key, ahead, now)) is not None:
+                incidents.append(jump)
+                now = self._clock.now()
+            limit = self.limit(now)
+            refused += [Refused(batch.key, e, _reason(e, now)) for e in batch.events if e.event_time > limit]
+            batch.events = [event for event in batch.events if event.event_time <= limit]
+            if batch.events:
+                passed.append(batch)
+        return incidents
+
+    def _claim(self, key: str, ahead: list[Any], now: Now) -> Incident | None:
+        """Notes that messages say another time; the clock is set when enough of them agree."""
+        self.has_claims = True
+        self._claims += [_Claim(now.local, event.event_time - now.local, key) for event in ahead]
+        newest = self._claims[-1].offset
+        agreeing = [
+            claim
+            for claim in self._claims
+            if abs(claim.offset - newest) <= AGREE_MS and now.local - claim.local <= 10 * JUMP_MS
+        ]
+        streams = {claim.key for claim in agreeing}
+        is_over = agreeing[-1].local - agreeing[0].local >= JUMP_MS
+        if len(agreeing) < JUMP_MESSAGES or len(streams) < self._fewest_streams(streams) or not is_over:
+            return None
+        return self._set(newest, now, f"{len(agreeing)} messages of {len(streams)} instruments agree")
+
+    def _set(self, offset: int, now: Now, why: str) -> Incident:
+        before = now.feed - now.local
+        self._before_jump = before
+        self._clock.set_to(now.local + offset)
+        self._anchor = now.local - PACED_MS, offset
+        self.note_present()
+        cause = f"the venue's time has jumped by {offset - before} ms: {why}"
+        return Incident("clock", self._venue, "", now.feed, now.local + offset, cause, "the clock is set anew")
+
+    def note_behind(self, batches: Iterable[Batch], now: Now) -> Incident | None:
+        """After a jump: when messages say the time from before it again, the clock goes back there at once."""
+        before = self._before_jump
+        if before is None:
+            return None
+        agreeing = {batch.key for batch in batches if abs(batch.events[-1].event_time - now.local - before) <= AHEAD_MS}
+        if len(agreeing) < self._fewest_streams(agreeing):
+            return None
+        incident = self._set(before, now, "messages say the time from before the last jump")
+        self._before_jump = None
+        self._update()
+        return incident
+
+    def _fewest_streams(self, found: set[str]) -> int:
+        """Instruments that must agree: one where one is followed."""
+        return min(JUMP_STREAMS, max(len(self.instruments), len(found)))
+
+    # --- by the others ---
+
+    def _judge_by_others(
+        self, line: _Line, arrived: list[Batch], doubtful: list[Batch], now: Now, passed: list[Batch],
+        refused: list[Refused],
+    ) -> None:  # fmt: skip
+        """What is held on a line, and then what has arrived behind it."""
+        limit = max(self._reach(line, arrived), self.limit(now))
+        waiting, line.held = line.held, []
+        self.held -= sum(len(held.batch.events) for held in waiting)
+        if waiting:
+            line.before += sum(
+                0 < event.event_time < waiting[0].time - AHEAD_MS for batch in arrived for event in batch.events
+            )
+        for held in waiting:
+            if held.time <= limit or (not arrived and now.local - held.local >= HOLD_MS):
+                passed.append(held.batch)
+            elif line.before >= REFUTED_BY:
+                refused += _all_of(held.batch, "others went on before it")
+            else:
+                self._hold(line, held)
+        if not line.held:
+            line.before = 0
+        for batch in doubtful:
+            self._split(line, batch, limit, now, passed, refused)
+
+    def _split(
+        self, line: _Line, batch: Batch, limit: int, now: Now, passed: list[Batch], refused: list[Refused]
+    ) -> None:
+        """The events of a batch that others vouch for pass, the others are held."""
+        rest = Batch(batch.key, [event for event in batch.events if event.event_time > limit], batch.line)
+        batch.events = [event for event in batch.events if event.event_time <= limit]
+        if batch.events:
+            passed.append(batch)
+        if self.held + len(rest.events) > MOST_HELD:
+            refused += _all_of(rest, "too many messages are ahead of the others")
+        elif rest.events:
+            self._hold(line, _Held(rest, max(event.event_time for event in rest.events), now.local))
+
+    def _hold(self, line: _Line, held: _Held) -> None:
+        line.held.append(held)
+        self.held += len(held.batch.events)
+
+    def _reach(self, line: _Line, arrived: list[Batch]) -> int:
+        """How far the line has come for sure: the time that two of its streams have reached, or two messages where it
+        has one stream only.
+        """
+        newest: defaultdict[tuple[str, type], int] = defaultdict(int)
+        for batch in [*(held.batch for held in line.held), *arrived]:
+            if batch.events[0].event_time:  # else they do not say when they were sent
+                stream = batch.key, type(batch.events[0])
+                newest[stream] = max(newest[stream], *(event.event_time for event in batch.events))
+        if len(line.streams) < JUMP_STREAMS:
+            line.streams.update(newest)
+        if len(line.streams) > 1:
+            times = sorted(newest.values())
+        else:
+            batches = [*(held.batch for held in line.held), *arrived]
+            times = sorted(event.event_time for batch in batches for event in batch.events)
+        return times[-2] + ABOUT_MS if len(times) > 1 else 0
+
+
+def _all_of(batch: Batch, reason: str) -> list[Refused]:
+    return [Refused(batch.key, event, f"{reason}: its event time is {event.event_time}") for event in batch.events]
+
+
+def _reason(event: Any, now: Now) -> str:
+    return f"its event time is {event.event_time - now.feed} ms ahead of the venue's"

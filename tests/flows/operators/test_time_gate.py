@@ -1,0 +1,219 @@
+"""The law: whatever one message says of the time, the others pass as if it had not come."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from flows.clock import FeedClock
+from flows.model import Incident, Pulse, Rejected, Subscribed, Trade
+from flows.operators import time_gate
+from flows.operators.parse import Batch
+from flows.operators.time_gate import AHEAD_MS, HOLD_MS, JUMP_MESSAGES, JUMP_MS, PACED_MS
+from flows.operators.validate import Validate
+from tests.fakes.trades import BEGIN, trade
+
+BTC, ETH = "binance:BTCUSDT", "binance:ETHUSDT"
+
+
+def of(key: str, number: int, time: int) -> Trade:
+    return structs.replace(trade(number, time), symbol=key.partition(":")[2])
+
+
+class Venue:
+    """A step that validates, on a local clock of its own."""
+
+    def __init__(self) -> None:
+        self.ms = 50_000
+        self.clock = FeedClock(lambda: self.ms)
+        self.step = Validate("binance", self.clock)
+        self.step([Subscribed("market", ("BTCUSDT", "ETHUSDT"), ())])
+        self.passed: list[Trade] = []
+        self.refused: list[Rejected] = []
+        self.incidents: list[Incident] = []
+
+    def poll(self, *messages: tuple[str, Trade], final: bool = False) -> None:
+        """One poll of the line `market`, grouped as a parser does it."""
+        runs: dict[str, list[Any]] = {}
+        for key, message in messages:
+            runs.setdefault(key, []).append(message)
+        items: list[Any] = [Batch(key, events, "market") for key, events in runs.items()]
+        for item in self.step([*items, Pulse(final=final)]):
+            if isinstance(item, Batch):
+                self.passed += item.events  # type: ignore[arg-type]
+            elif isinstance(item, Rejected):
+                self.refused.append(item)
+            elif isinstance(item, Incident):
+                self.incidents.append(item)
+
+    def live(self, seconds: int, *, first: int = 1, skew: int = 0, per_s: int = 10) -> int:
+        """So many seconds of two instruments at the pace of the local clock; gives the next id."""
+        for number in range(first, first + seconds * per_s):
+            self.ms += 1_000 // per_s
+            time = self.ms - 50_000
+            self.poll(
+                *((key, structs.replace(of(key, number, time), event_time=BEGIN + time + skew)) for key in (BTC, ETH))
+            )
+        return first + seconds * per_s
+
+    @property
+    def ids(self) -> dict[str, list[int]]:
+        return {s: [t.id for t in self.passed if t.symbol == s] for s in ("BTCUSDT", "ETHUSDT")}
+
+
+def test_one_message_that_is_ahead_is_refused_and_the_time_stays() -> None:
+    venue = Venue()
+    following = venue.live(PACED_MS // 1_000 + 1)
+    before = venue.clock.now().feed
+    venue.poll((BTC, of(BTC, following, 86_400_000)))
+    assert [("ahead of the venue's" in r.reason) for r in venue.refused] == [True]
+    assert venue.clock.now().feed == before
+
+
+def test_what_is_late_passes_and_moves_no_clock() -> None:
+    venue = Venue()
+    following = venue.live(PACED_MS // 1_000 + 1)
+    before = venue.clock.now().feed
+    venue.poll((BTC, of(BTC, following, -600_000)))
+    assert venue.ids["BTCUSDT"][-1] == following
+    assert venue.clock.now().feed == before
+
+
+def test_a_venue_that_jumps_sets_the_clock_once_enough_messages_of_two_instruments_agree() -> None:
+    venue = Venue()
+    following = venue.live(5)
+    venue.live(JUMP_MS // 1_000 + 1, first=following, skew=3_600_000)
+    assert [i.kind for i in venue.incidents] == ["clock"]
+    assert venue.clock.now().feed == BEGIN + venue.ms - 50_000 + 3_600_000
+    assert len(venue.refused) >= JUMP_MESSAGES - 1
+
+
+def test_after_a_jump_back_to_where_it_was_nothing_is_lost() -> None:
+    venue = Venue()
+    following = venue.live(5)
+    following = venue.live(JUMP_MS // 1_000 + 2, first=following, skew=86_400_000)
+    venue.live(2, first=following)
+    assert [i.kind for i in venue.incidents] == ["clock", "clock"]
+    assert venue.clock.now().feed == BEGIN + venue.ms - 50_000
+    assert venue.ids["BTCUSDT"][-20:] == list(range(following, following + 20))
+
+
+def test_one_instrument_alone_sets_no_clock_where_two_are_followed() -> None:
+    venue = Venue()
+    following = venue.live(5)
+    for number in range(following, following + 100):
+        venue.ms += 100
+        time = venue.ms - 50_000
+        venue.poll(
+            (BTC, structs.replace(of(BTC, number, time), event_time=BEGIN + time + 3_600_000)),
+            (ETH, of(ETH, number, time)),
+        )
+    assert venue.incidents == []
+    assert venue.ids["ETHUSDT"][-100:] == list(range(following, following + 100))
+    assert abs(venue.clock.now().feed - (BEGIN + venue.ms - 50_000)) <= 1
+
+
+def test_however_many_say_another_time_the_clock_stays_while_others_say_the_old_one() -> None:
+    venue = Venue()
+    following = venue.live(5)
+    for number in range(following, following + 100):
+        venue.ms += 100
+        time = venue.ms - 50_000
+        wrong = [
+            structs.replace(of(key, 10_000 + number, time), event_time=BEGIN + time + 3_600_000) for key in (BTC, ETH)
+        ]
+        venue.poll((BTC, wrong[0]), (ETH, wrong[1]))
+        venue.poll((BTC, of(BTC, number, time)), (ETH, of(ETH, number, time)))
+    assert venue.incidents == []
+    assert venue.ids["BTCUSDT"][-100:] == list(range(following, following + 100))
+
+
+def test_a_recording_at_any_pace_passes_whole() -> None:
+    venue = Venue()
+    for number in range(1, 200):
+        venue.ms += 1  # an hour in a fifth of a second
+        venue.poll((BTC, of(BTC, number, number * 18_000)), (ETH, of(ETH, number, number * 18_000 + 700)))
+    venue.poll(final=True)
+    assert venue.refused == []
+    assert venue.ids == {s: list(range(1, 200)) for s in ("BTCUSDT", "ETHUSDT")}
+
+
+def test_a_recording_of_one_stream_passes_whole() -> None:
+    venue = Venue()
+    venue.step([Subscribed("market", ("BTCUSDT",), ())])
+    for number in range(1, 100):
+        venue.poll((BTC, of(BTC, number, number * 30_000)))
+    venue.poll(final=True)
+    assert venue.refused == []
+    assert venue.ids["BTCUSDT"] == list(range(1, 100))
+
+
+def test_behind_a_leap_of_the_local_clock_the_messages_decide() -> None:
+    venue = Venue()
+    venue.live(5)
+    for seconds in range(3_600, 3_605):  # the machine slept: its monotonic clock stood still, the venue's did not
+        venue.ms += 20
+        venue.poll(*((key, of(key, 1_000 + seconds, seconds * 1_000)) for key in (BTC, ETH)))
+    venue.ms += 6_000
+    for seconds in range(7_200, 7_205):
+        venue.ms += 1_000
+        venue.poll(*((key, of(key, 1_000 + seconds, seconds * 1_000)) for key in (BTC, ETH)))
+    assert venue.ids["BTCUSDT"][-5:] == [1_000 + seconds for seconds in range(7_200, 7_205)]
+
+
+def test_a_first_message_that_nobody_joins_is_believed_after_a_while() -> None:
+    venue = Venue()
+    venue.poll((BTC, of(BTC, 1, 0)))
+    assert venue.passed == []
+    venue.ms += HOLD_MS
+    venue.poll()
+    assert venue.ids["BTCUSDT"] == [1]
+
+
+def test_a_first_message_that_is_wrong_does_not_set_the_clock() -> None:
+    venue = Venue()
+    venue.poll((BTC, of(BTC, 1, 86_400_000)))
+    venue.live(2, first=2)
+    assert [t.time for t in venue.passed if t.id == 1] == []
+    assert abs(venue.clock.now().feed - (BEGIN + venue.ms - 50_000)) <= 1
+
+
+def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time_gate, "MOST_HELD", 5)
+    venue = Venue()
+    venue.poll((BTC, of(BTC, 1, 0)), (ETH, of(ETH, 1, 0)))
+    for number in range(2, 30):
+        venue.poll((BTC, of(BTC, number, number * 86_400_000)))
+    assert venue.step._gate.held <= 5
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    position=st.integers(0, 119),
+    ahead=st.integers(AHEAD_MS + 1_500, 10**12),
+    pace=st.sampled_from([1, 10, 1_000]),
+    replaces=st.booleans(),
+)
+def test_the_law_of_isolation(position: int, ahead: int, pace: int, replaces: bool) -> None:
+    """A message whose event time is wrong, anywhere, at any pace: the others pass, the clock ends where it would."""
+
+    def run(*, wrong: bool) -> tuple[list[tuple[str, int]], int]:
+        venue = Venue()
+        for number in range(120):
+            venue.ms += 100 // min(pace, 100)
+            time = number * 100 * pace // min(pace, 100) if pace > 100 else number * 100
+            messages = [(key, of(key, number, time)) for key in (BTC, ETH)]
+            if wrong and number == position:
+                odd = structs.replace(of(BTC, 10_000, time), event_time=BEGIN + time + ahead)
+                messages = [*messages[replaces:], (BTC, odd)]  # the newest of its stream; others are for the sequencer
+            venue.poll(*messages)
+        venue.poll(final=True)
+        return [(t.symbol, t.id) for t in venue.passed], venue.clock.now().feed
+
+    passed, time = run(wrong=True)
+    expected, right_time = run(wrong=False)
+    missing = [("BTCUSDT", position)] if replaces else []
+    assert sorted(passed) == sorted(item for item in expected if item not in missing)
+    assert abs(time - right_time) <= 1_000
