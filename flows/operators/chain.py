@@ -36,7 +36,9 @@ class Chain:
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Hands the answer to whoever asked."""
-        place = self._asked.pop(ask)
+        place = self._asked.pop(ask, None)
+        if place is None:
+            return []  # the same was asked twice, and has been answered
         return self._passed(place, self._machines[place].on_answer(ask, answer, now), now)
 
     def on_end(self, now: Now) -> list[Any]:

@@ -43,6 +43,11 @@ class Hole(Struct):
     reason: str = ""
     is_lost: bool = False
 
+    @property
+    def is_denied(self) -> bool:
+        """Whether the venue has answered again and again that it knows none of these trades."""
+        return self.refusals >= ENOUGH_TRIES
+
     def on_progress(self, now: Now) -> None:
         """Some of the trades came."""
         self.failures, self.refusals, self.since, self.due = 0, 0, now.local, now.local
@@ -78,23 +83,23 @@ class Gaps:
     """Missing ids that nobody waits for any longer. They are asked for now and then, a part at a time."""
 
     def __init__(self, gaps: Iterable[tuple[int, int, int, int, bool]] = ()) -> None:
-        self._gaps = [_Gap(*gap) for gap in gaps]
+        self.gaps = [_Gap(*gap) for gap in gaps]
 
     def state(self) -> list[tuple[int, int, int, int, bool]]:
         """First and last id, the times on both sides, and whether they are lost for good, of each."""
-        return [(gap.first, gap.last, gap.begin, gap.end, gap.is_lost) for gap in self._gaps]
+        return [(gap.first, gap.last, gap.begin, gap.end, gap.is_lost) for gap in self.gaps]
 
     def add(self, first: int, last: int, begin: int, end: int, *, is_lost: bool, now: Now) -> None:
         """Remembers one more."""
-        self._gaps.append(_Gap(first, last, begin, end, is_lost, now.local + LATER_MS))
-        del self._gaps[:-MAX_GAPS]
+        self.gaps.append(_Gap(first, last, begin, end, is_lost, now.local + LATER_MS))
+        del self.gaps[:-MAX_GAPS]
 
     def fill(self, first: int, last: int) -> bool:
         """Whether these ids were missing; if so they no longer are."""
-        for place, gap in enumerate(self._gaps):
+        for place, gap in enumerate(self.gaps):
             if gap.first <= first and last <= gap.last:
                 parts = ((gap.first, first - 1), (last + 1, gap.last))
-                self._gaps[place : place + 1] = [
+                self.gaps[place : place + 1] = [
                     structs.replace(gap, first=part[0], last=part[1]) for part in parts if part[0] <= part[1]
                 ]
                 return True
@@ -103,18 +108,18 @@ class Gaps:
     @property
     def due(self) -> int | None:
         """Local time at which the next of them is to be asked for; None when there is none."""
-        return min((gap.due for gap in self._gaps if not gap.is_lost), default=None)
+        return min((gap.due for gap in self.gaps if not gap.is_lost), default=None)
 
     def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
         """Asks for the first one that is due."""
-        for gap in self._gaps:
+        for gap in self.gaps:
             if not gap.is_lost and gap.due <= now.local:
                 return TradesAsk(symbol, gap.first, min(gap.last, gap.first + ASK_TRADES - 1), gap.begin, gap.end)
         return None
 
     def on_answer(self, ask: TradesAsk, error: AskError | None, now: Now) -> None:
         """What is still missing of the asked ids can wait longer than before."""
-        for gap in self._gaps:
+        for gap in self.gaps:
             if gap.first <= ask.last_id and gap.last >= ask.first_id:
                 gap.failures += 1
                 gap.is_lost = gap.failures >= ENOUGH_TRIES if error is None else error.lasting

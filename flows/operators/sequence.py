@@ -4,27 +4,58 @@ Order is by id, never by arrival. A trade whose predecessor is missing waits `re
 Then the missing ids are asked for, and what is behind the hole goes on waiting: repaired in time, nobody downstream
 notices. What cannot be had in time is a `Gap`, and the stream goes on; what fills it later is handed on as `late`.
 
+A trade is a claim. One that cannot be true by itself, that contradicts its predecessor (its fills do not follow, its
+time goes back), or that says something else than another one of the same id, is refused; its id is a hole then, and
+the venue's REST side has the last word. One whose id the time cannot explain waits until another continues it. Klines
+and tickers name the newest trade that they know: where that does not come, there is a hole although nothing follows.
+
 A restart is a hole like any other: the last id comes from the recovered state, or from the trade store.
 """
 
+from collections.abc import Iterable
+from itertools import accumulate
 from typing import Any
 
-from flows.asks import Ask, AskError, LastTradeAsk, TradesAsk
+from msgspec import json
+
+from flows.asks import Ask, AskError, LastTradeAsk, RenewAsk, TradesAsk
+from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
-from flows.model import AggregateTrade, Gap, Incident, Instrument, Trade, TradeBatch, Whole
+from flows.model import (
+    AggregateTrade,
+    Gap,
+    Incident,
+    Instrument,
+    Kline,
+    Rejected,
+    Silent,
+    Speaking,
+    Ticker,
+    Trade,
+    TradeBatch,
+    TradeWitness,
+    Whole,
+)
+from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.repair import ASK_TRADES, Gaps, Hole
+from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
+from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
 """Trades that wait behind a hole; one more, and the hole is a gap at once."""
-RESTART_MS = 60_000
-"""A known id on a trade so much newer than the last one means that the venue counts anew."""
+AHEAD_OF_OTHERS_MS = 5_000
+"""Most that a trade may be made after messages behind it were sent."""
+REFUSED_EVERY_MS = 1_000
+"""Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
-_STATE_VERSION = 2
+_STATE_VERSION = 3
+_NOT_CONTINUED = "an id that the time does not explain, and that no other trade continued"
+_TRADE_KINDS = frozenset(("aggTrade", "trade"))
 
 
 class Sequencer:
-    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Incident` and asks, and passes every other event on
-    unchanged.
+    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Rejected`, `TradeWitness`, `Incident` and asks, and passes
+    every other event on unchanged.
 
     The beginning is a hole too: the first trades wait `reorder_ms`, so that the lowest id of them leads. A hole is a
     gap when its repair gets nowhere for `repair_ms` of local time, or when it is larger than `repair_trades`: that is
@@ -32,17 +63,31 @@ class Sequencer:
     """
 
     def __init__(
-        self, key: str, *, reorder_ms: int, repair_ms: int = 0, repair_trades: int = MAX_HELD, state: Any = None
+        self,
+        key: str,
+        *,
+        reorder_ms: int,
+        repair_ms: int = 0,
+        repair_trades: int = MAX_HELD,
+        rules: VenueRules = ANY_VENUE,
+        state: Any = None,
     ) -> None:
         self._venue, self._symbol = Instrument.of(key)
         self._reorder_ms = reorder_ms
         self._repair_ms = repair_ms
         self._repair_trades = repair_trades
+        self._rules = rules
         self._next: int | None = None
+        self._next_fill: int | None = None
+        """First fill of the next aggregate, where the ids of fills follow each other; None when it is not known."""
         self._last_time = 0
         self._held: dict[int, Trade] = {}
         self._lowest = 0
         self._held_since: int | None = None
+        self._confirmed: set[int] = set()
+        """Held ids whose trade the venue's REST side has told."""
+        self._quarantine = Quarantine()
+        self._witness = Witness()
         self._hole: Hole | None = None
         self._gaps = Gaps()
         self._asked: Ask | None = None
@@ -50,60 +95,87 @@ class Sequencer:
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
+        self._refused = 0
+        self._has_refused = False
+        """Since the last look: what was refused may have been a trade with a wrong mark, so there may be a hole."""
+        self._reported_at: int | None = None
         self.duplicates = 0
         if state is not None:
-            _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills = state
-            self._hold(held)
-            self._gaps = Gaps(gaps)
+            self._resume(state)
+
+    def _resume(self, state: tuple[Any, ...]) -> None:
+        _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, *newer = state
+        self._next_fill = newer[0] if newer else None
+        self._hold(held, [])
+        self._gaps = Gaps(gaps)
 
     def holds_back(self) -> bool:
-        """Whether trades wait, behind a hole or for the beginning: the newest that was handed on is not the newest."""
-        return bool(self._held)
+        """Whether trades are known to be missing, or wait, behind a hole or for the beginning: the newest that was
+        handed on is not the newest.
+        """
+        return bool(self._held or self._quarantine.trades) or self._witness.is_ahead
+
+    # --- the machine's face ---
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes a run of trades, or anything else."""
         if not (isinstance(events, list) and isinstance(events[0], Trade)):
-            return [*self._begin_behind(events), events] if type(events) is Whole and events.has_trades else [events]
-        first_id, size = events[0].id, len(events)
-        if first_id == self._next and not self._held and _rises_by_one(events, first_id, size):
-            self._next = first_id + size
-            self._last_time = events[-1].time
-            return [TradeBatch(self._venue, self._symbol, events)]
+            return self._take_other(events, now)
+        following = self._next
+        if following is not None and not self._held and not self._quarantine.trades:
+            batch = self._continued(events, following)
+            if batch is not None:
+                last = events[-1]
+                self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
+                return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
-        if self._next is None:
-            self._counts_fills = not isinstance(events[0], AggregateTrade)
-            if self._is_new:
-                self._is_new = False
-                self._asked = LastTradeAsk(self._symbol)
-                out.append(self._asked)
-        if self._counts_anew(events[-1]):
-            out += self._begin_anew(events[-1], now)
-        return out + self._sort_in(events, now) + self._release(now)
+        trades = self._sound(events, out)
+        if trades:
+            out += self._take_carefully(trades, now)
+        if self._has_refused:
+            self._has_refused = False
+            self._witness.on_refused(now)
+        return out + self._report(now)
+
+    def _continued(self, trades: list[Any], following: int) -> TradeBatch | None:
+        """A run that continues what was handed on, without a contradiction; None when it does not."""
+        place = following, -1 if self._next_fill is None else self._next_fill, self._last_time
+        if self._counts_fills:
+            times = times_of_fills(trades, place)
+        else:
+            times = times_of_aggregates(trades, place, fills_follow=self._rules.fills_follow)
+        if times is None:
+            return None
+        return TradeBatch(self._venue, self._symbol, trades, False, *times)
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes the missing trades, or learns that they cannot be had."""
-        self._asked = None
         out: list[Any] = []
         if isinstance(ask, LastTradeAsk):
+            self._asked = None
             out += self._go_on_after(answer, now)
         elif isinstance(ask, TradesAsk):
+            self._asked = None
             out += self._take_repair(ask, answer, now)
         return out + self.on_timer(now)
 
     def on_timer(self, now: Now) -> list[Any]:
         """Asks for what is missing, and gives up a hole whose time is over."""
         out = self._release(now)
-        if self._repair_ms and self._asked is None and (ask := self._gaps.next_ask(self._symbol, now)):
-            self._asked = ask
-            out.append(ask)
-        return out
+        if self._repair_ms and self._asked is None:
+            self._asked = self._next_question(now)
+            if self._asked is not None:
+                out.append(self._asked)
+        return out + self._report(now)
 
     def on_end(self, now: Now) -> list[Any]:
         """The input ends: hands on whatever is held, holes or not, for the store must have it."""
-        return self._release(now, ends=True)
+        return self._release(now, ends=True) + self._report(now, ends=True)
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
+        if not (self._held or self._refused or self._gaps.gaps or self._witness.due is not None):
+            return None
         waits = []
         if self._held and self._held_since is not None and not isinstance(self._asked, LastTradeAsk):
             if self._hole is None:
@@ -112,8 +184,11 @@ class Sequencer:
                 waits.append(self._hole.due - now.local)
             else:
                 waits.append(self._hole.since + self._repair_ms - now.local)
-        if self._repair_ms and self._asked is None and (due := self._gaps.due) is not None:
-            waits.append(due - now.local)
+        if self._repair_ms and self._asked is None:
+            dues = (self._gaps.due, self._witness.due if self._next is not None and not self._held else None)
+            waits += [due - now.local for due in dues if due is not None]
+        if self._refused and self._reported_at is not None:
+            waits.append(self._reported_at + REFUSED_EVERY_MS - now.local)
         return max(0, min(waits)) if waits else None
 
     def snapshot(self) -> tuple[Any, ...]:
@@ -127,23 +202,193 @@ class Sequencer:
             self._held_since if held else None,
             self._gaps.state(),
             self._counts_fills,
+            self._next_fill,
         )
+
+    # --- what is no trade ---
+
+    def _take_other(self, events: Any, now: Now) -> list[Any]:
+        match events:
+            case Whole(has_trades=True):
+                return [*self._begin_behind(events), events]
+            case [Kline() | Ticker(), *_]:
+                return [*self._take_witness(events[-1], now), events]
+            case Silent() if not _TRADE_KINDS.isdisjoint(events.kinds):
+                self._witness.on_silent(now)
+            case Speaking() if not _TRADE_KINDS.isdisjoint(events.kinds):
+                self._witness.on_speaking()
+        return [events]
+
+    def _take_witness(self, event: Kline | Ticker, now: Now) -> list[Any]:
+        """A kline or ticker says what the newest trade is."""
+        if self._next is None or event.symbol != self._symbol:
+            return []
+        self._witness.on_message(event.last_id, self._last_fill, event.event_time - self._last_time, now)
+        return [] if self._witness.is_ahead else self._caught_up()
+
+    @property
+    def _last_fill(self) -> int:
+        """The newest fill that was handed on."""
+        following = self._next if self._counts_fills or self._next_fill is None else self._next_fill
+        return (following or 0) - 1
+
+    def _caught_up(self) -> list[Any]:
+        """Trades are as far as who knows of them; said once, where it was said that they are not."""
+        witness = self._witness
+        witness.on_trades(self._last_fill)
+        if witness.is_ahead or not witness.was_ahead:
+            return []
+        witness.close_hole()
+        return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the missing trades have come")]
+
+    def _next_question(self, now: Now) -> TradesAsk | None:
+        """What to ask next: what a witness knows, or the ids of a gap."""
+        due = self._witness.due
+        if due is not None and due <= now.local and self._next is not None and not self._held:
+            ahead = self._witness.newest_id - self._last_fill
+            most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
+            return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
+        return self._gaps.next_ask(self._symbol, now)
+
+    def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+        """What the venue says to the question for trades behind the newest one."""
+        is_after_refusal = self._witness.has_refused
+        has_trades = not isinstance(answer, AskError) and bool(answer)
+        self._witness.on_answer(has_trades=has_trades, now=now)
+        if isinstance(answer, AskError) or is_after_refusal:
+            return []
+        if not has_trades:
+            return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="REST knows no later trade")]
+        if self._witness.was_ahead:
+            return []
+        self._witness.name_hole()
+        reason = f"trades from id {ask.first_id} on were made, and did not come by their stream"
+        kind = "trade" if self._counts_fills else "aggTrade"
+        begin, end = self._last_time, answer[-1].time
+        return [
+            TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason),
+            Incident("silent", self._venue, self._symbol, begin, end, reason, "fetched, and the stream is renewed"),
+            RenewAsk(self._symbol, (kind,), reason),
+        ]
+
+    # --- what is refused ---
+
+    def _sound(self, events: list[Any], out: list[Any]) -> list[Trade]:
+        """The trades of a run that can be true by themselves."""
+        sent_later = list(accumulate((event.event_time for event in reversed(events)), max))[::-1]
+        sound = []
+        for event, latest in zip(events, [*sent_later[1:], sent_later[-1]], strict=True):
+            if not isinstance(event, Trade):
+                reason = f"a {type(event).__name__} among trades"
+            elif event.symbol != self._symbol:
+                reason = f"a trade of {event.symbol!r} among those of {self._symbol}"
+            elif self._next is not None and isinstance(event, AggregateTrade) == self._counts_fills:
+                reason = "a trade whose id counts something else than those before it"
+            elif event.time > latest + AHEAD_OF_OTHERS_MS:
+                reason = f"a trade made {event.time - latest} ms after all that were sent behind it"
+            else:
+                reason = fault_of(event, self._rules)
+            if reason:
+                self._refuse(event, reason, out)
+            else:
+                sound.append(event)
+        return sound
+
+    def _refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
+        self._refused += 1
+        self._has_refused = True
+        out.append(Rejected(self._venue, reason, json.encode(trade), 0))
+
+    def _refuse_all(self, trades: Iterable[Trade], reason: str, out: list[Any]) -> None:
+        missed = self._has_refused
+        for trade in trades:
+            self._refuse(trade, reason, out)
+        self._has_refused = missed  # their ids stand where no trade is missing
+
+    def _report(self, now: Now, *, ends: bool = False) -> list[Incident]:
+        """Says that trades were refused, now and then."""
+        if not self._refused or (
+            self._reported_at is not None and now.local - self._reported_at < REFUSED_EVERY_MS and not ends
+        ):
+            return []
+        cause = f"trades refused: {self._refused}"
+        self._refused, self._reported_at = 0, now.local
+        outcome = "kept out of everything"
+        return [Incident("reject", self._venue, self._symbol, self._last_time, now.feed, cause, outcome)]
+
+    def _contradiction(self, trade: Trade) -> str:
+        """Why a trade cannot follow the newest one; empty when it can."""
+        if trade.time < self._last_time - BACK_MS:
+            return f"a trade made {self._last_time - trade.time} ms before its predecessor"
+        if self._next_fill is None or not isinstance(trade, AggregateTrade):
+            return ""
+        if self._rules.fills_follow and trade.first_id != self._next_fill:
+            return f"an aggregate that begins with fill {trade.first_id} where {self._next_fill} is the next one"
+        return "an aggregate of fills that are known" if trade.first_id < self._next_fill else ""
+
+    # --- trades, with care ---
+
+    def _take_carefully(self, trades: list[Trade], now: Now) -> list[Any]:
+        out: list[Any] = []
+        if self._next is None:
+            self._counts_fills = not isinstance(trades[0], AggregateTrade)
+            if self._is_new:
+                self._is_new = False
+                self._asked = LastTradeAsk(self._symbol)
+                out.append(self._asked)
+        before, strays = self._next, self._quarantine.trades
+        explained: list[Trade] = []
+        for trade in trades:
+            newest = explained[-1] if explained else None
+            following, time = (newest.id + 1, newest.time) if newest else (self._next, self._last_time)
+            is_explained_here = following is None or is_explained(trade, following, time) or self._is_explained(trade)
+            chain = self._quarantine.continued_by(trade)
+            if is_explained_here:
+                explained += [*chain, trade]
+            elif chain:
+                self._take_explained(explained, now, out)
+                self._begin_anew([*chain, trade], now, out)
+                explained, before = [], None
+            else:
+                self._refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
+        self._take_explained(explained, now, out)
+        if before is not None and self._next != before:
+            self._refuse_all(self._quarantine.take(strays), _NOT_CONTINUED, out)
+        return out
+
+    def _take_explained(self, trades: list[Trade], now: Now, out: list[Any]) -> None:
+        late = self._sort_in(trades, now, out)
+        out += late
+        out += self._release(now)
+
+    def _is_explained(self, trade: Trade) -> bool:
+        return self._next is not None and is_explained(trade, self._next, self._last_time)
 
     # --- what waits ---
 
-    def _hold(self, trades: list[Trade]) -> None:
+    def _hold(self, trades: Iterable[Trade], out: list[Any], *, confirmed: bool = False) -> None:
+        """Keeps trades until it is their turn. Of two that say different things under one id neither is believed; the
+        venue's REST side decides, as it does where it has spoken (`confirmed`).
+        """
         for trade in trades:
-            if trade.id in self._held:
-                self.duplicates += 1
+            known = self._held.get(trade.id)
+            if confirmed:
+                self._confirmed.add(trade.id)
+            elif known is not None:
+                if _says_the_same(known, trade) or trade.id in self._confirmed or not self._repair_ms:
+                    self.duplicates += 1
+                else:
+                    del self._held[trade.id]
+                    for one in (known, trade):
+                        self._refuse(one, "two trades of one id say different things", out)
                 continue
-            if not self._held or trade.id < self._lowest:
-                self._lowest = trade.id
             self._held[trade.id] = trade
+        self._lowest = min(self._held, default=0)
 
-    def _sort_in(self, trades: list[Trade], now: Now) -> list[TradeBatch]:
-        """Holds what is ahead, drops what is known, hands on what fills a gap."""
+    def _sort_in(self, trades: list[Trade], now: Now, out: list[Any], *, confirmed: bool = False) -> list[TradeBatch]:
+        """Holds what is ahead, drops what is known, hands on what fills a gap. What is refused goes to `out`."""
         following = -1 if self._next is None else self._next
-        self._hold([trade for trade in trades if trade.id >= following])
+        self._hold([trade for trade in trades if trade.id >= following], out, confirmed=confirmed)
         if self._held and self._held_since is None:
             self._held_since = now.feed
         late = []
@@ -166,23 +411,65 @@ class Sequencer:
                 given_up = "the end came first" if ends else self._given_up(now)
                 if given_up is None:
                     return out + self._ask_for_hole(now)
-                self._skip_to(self._lowest, given_up, now, out)
-            out += [TradeBatch(self._venue, self._symbol, run) for run in _runs_of_a_kind(self._take_sequence())]
+                if not ends and self._is_unlikely(self._lowest):
+                    self._set_aside(self._lowest, out)
+                    continue
+                self._skip_to(self._first_of_held(out), given_up, now, out)
+            out += [self._batch_of(run) for run in _runs_of_a_kind(self._take_sequence(out))]
             self._held_since = now.feed if self._held else None
             self._note_repair(now, out)
+            out += self._caught_up()
         return out
 
-    def _take_sequence(self) -> list[Trade]:
+    def _is_unlikely(self, number: int) -> bool:
+        """Whether a held trade is the only one to say that there is a hole before it, and the venue's REST side knows
+        of none, or it is too large to ask.
+        """
+        is_open = self._next is None or not self._repair_ms or (self._hole is not None and not self._hole.is_denied)
+        is_continued = self._end_of(self._held[number]) + 1 in self._held or number in self._confirmed
+        return not (is_open or is_continued)
+
+    def _set_aside(self, number: int, out: list[Any]) -> None:
+        """A held trade waits for one that continues it, and no other trade waits for it."""
+        self._refuse_all(self._quarantine.put(self._held.pop(number)), _NOT_CONTINUED, out)
+        self._lowest, self._hole = min(self._held, default=0), None
+
+    def _batch_of(self, run: list[Trade]) -> TradeBatch:
+        times = [trade.time for trade in run]
+        return TradeBatch(self._venue, self._symbol, run, begin=min(times), end=max(times))
+
+    def _take_sequence(self, out: list[Any]) -> list[Trade]:
+        """The held trades that follow, up to a hole, or to one that contradicts its predecessor: that is refused, and
+        its id is a hole.
+        """
         trades = []
-        following = self._next
-        while following in self._held:
-            trade = self._held.pop(following)
+        while (trade := self._held.pop(self._next, None)) is not None:  # type: ignore[arg-type]
+            if contradiction := self._contradiction(trade):
+                if trade.id not in self._confirmed:
+                    self._refuse(trade, contradiction, out)
+                    break
+                end = trade.time
+                outcome = "the venue's REST side says so too"
+                ids = (-1 if self._next_fill is None else self._next_fill), trade.first_id - 1
+                out.append(
+                    Incident("gap", self._venue, self._symbol, self._last_time, end, contradiction, outcome, *ids)
+                )
+            self._confirmed.discard(trade.id)
             trades.append(trade)
-            following = self._end_of(trade) + 1
-        self._next, self._last_time = following, trades[-1].time
-        if self._held:
-            self._lowest = min(self._held)
+            self._next, self._next_fill = self._end_of(trade) + 1, trade.last_id + 1
+            self._last_time = max(self._last_time, trade.time)
+        self._lowest = min(self._held, default=0)
         return trades
+
+    def _first_of_held(self, out: list[Any]) -> int:
+        """Where to go on. At the beginning nothing says which ids are true: what most trades say."""
+        if self._next is None:
+            chosen = {trade.id for trade in largest_cluster(list(self._held.values()))}
+            for odd in [trade for trade in self._held.values() if trade.id not in chosen]:
+                del self._held[odd.id]
+                self._refuse_all(self._quarantine.put(odd), _NOT_CONTINUED, out)
+            self._lowest = min(self._held)
+        return self._lowest
 
     def _end_of(self, trade: Trade) -> int:
         """Last id that a trade stands for."""
@@ -223,15 +510,35 @@ class Sequencer:
     def _take_repair(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
         """Takes what came; what did not is asked for again later."""
         error = answer if isinstance(answer, AskError) else None
-        trades = [] if error else answer
-        out = self._sort_in(trades, now)
+        out: list[Any] = []
+        is_later = self._next is not None and ask.first_id >= self._next and self._hole is None and not self._held
+        trades = [] if error else self._answered(ask, answer, now, out)
+        out += self._sort_in(trades, now, out, confirmed=True)
         self._gaps.on_answer(ask, error, now)
+        if is_later:
+            out += self._take_later(ask, error or trades, now)
         if self._hole is not None and self._next is not None and ask.first_id >= self._next:
             if trades:
                 self._hole.on_progress(now)
             else:
                 self._hole.on_failure(error, now)
         return out
+
+    def _answered(self, ask: TradesAsk, answer: list[Trade], now: Now, out: list[Any]) -> list[Trade]:
+        """The trades of an answer that are what was asked for."""
+        trades = []
+        for trade in answer:
+            if not ask.first_id <= trade.id <= ask.last_id:
+                reason = "a trade that was not asked for"
+            elif trade.time < ask.begin - BACK_MS or trade.time > max(ask.end, now.feed) + AHEAD_OF_OTHERS_MS:
+                reason = "a trade that was not made when it was asked for"
+            else:
+                reason = fault_of(trade, self._rules)
+            if reason:
+                self._refuse(trade, reason, out)
+            else:
+                trades.append(trade)
+        return trades
 
     def _skip_to(self, found: int, reason: str, now: Now, out: list[Any]) -> None:
         """Goes on at `found`. Before the first trade nothing is known to be missing."""
@@ -243,7 +550,7 @@ class Sequencer:
             out.append(Gap(self._venue, self._symbol, missing, last, begin, end))
             cause = f"{last - missing + 1} trades did not arrive"
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, reason, missing, last))
-        self._next = found
+        self._next, self._next_fill = found, None
         self._hole = None
 
     def _note_repair(self, now: Now, out: list[Any]) -> None:
@@ -264,39 +571,42 @@ class Sequencer:
         """Begins behind the newest stored trade, so that what was missed while nobody listened is a hole."""
         if self._next is not None or not isinstance(stored, tuple):
             return []
-        self._next, self._last_time = stored[0] + 1, stored[1]
-        waiting, self._held = list(self._held.values()), {}
-        newest = max(waiting, key=_id_of)
-        out = self._begin_anew(newest, now) if self._counts_anew(newest) else []
-        return out + self._sort_in(waiting, now)
+        self._next, self._next_fill, self._last_time = stored[0] + 1, None, stored[1]
+        waiting, self._held = sorted(self._held.values(), key=_id_of), {}
+        return self._take_carefully(waiting, now) if waiting else []
 
     def _begin_behind(self, whole: Whole) -> list[Any]:
         """Trades are told to be whole from a time on: what lies between them and the ones before is nobody's hole."""
         out: list[Any] = []
         if not whole.is_over and self._whole_until not in (None, whole.begin):
-            self._next = None
+            self._next = self._next_fill = None
             cause = f"nothing was told between {self._symbol}'s trades until then and {whole.name}"
             begin, end = self._whole_until or 0, whole.begin
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, "left out"))
         self._whole_until = whole.end
         return out
 
-    def _counts_anew(self, trade: Trade) -> bool:
-        return self._next is not None and trade.id < self._next and trade.time > self._last_time + RESTART_MS
-
-    def _begin_anew(self, trade: Trade, now: Now) -> list[Any]:
-        """A test network or a replay that was set back: without this, all its trades would pass for duplicates."""
-        out = self._release(now, ends=True)
-        cause = f"the venue's ids went back from {self._next} to {trade.id}"
+    def _begin_anew(self, chain: list[Trade], now: Now, out: list[Any]) -> None:
+        """Trades that continue each other, and not what was handed on: a test network or a replay that was set back.
+        Without this, all its trades would be duplicates, or wait behind a hole that cannot be.
+        """
+        out += self._release(now, ends=True)
+        first = chain[0]
+        cause = f"the venue's ids went on from {self._next} at {first.id}"
         out.append(
-            Incident("gap", self._venue, self._symbol, self._last_time, trade.time, cause, "sequence begun anew")
+            Incident("gap", self._venue, self._symbol, self._last_time, first.time, cause, "sequence begun anew")
         )
-        self._next, self._held_since, self._hole, self._gaps = None, None, None, Gaps()
-        return out
+        self._next, self._next_fill, self._held_since, self._hole = None, None, None, None
+        self._gaps, self._confirmed, self._last_time = Gaps(), set(), 0
+        self._sort_in(chain, now, out)
 
 
-def _rises_by_one(events: list[Trade], first_id: int, size: int) -> bool:
-    return [trade.id for trade in events] == list(range(first_id, first_id + size))
+def _says_the_same(one: Trade, other: Trade) -> bool:
+    """Whether two trades of one id are the same, whichever way they came."""
+    return (
+        (one.price, one.quantity, one.time, one.buyer_is_maker, one.first_id, one.last_id)
+        == (other.price, other.quantity, other.time, other.buyer_is_maker, other.first_id, other.last_id)
+    )  # fmt: skip
 
 
 def _runs_of_a_kind(trades: list[Trade]) -> list[list[Trade]]:

@@ -1,14 +1,29 @@
 import pickle
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import json, structs
 
-from flows.asks import AskError, LastTradeAsk, TradesAsk
-from flows.model import AggregateTrade, Disconnected, Gap, Incident, Kline, Trade, TradeBatch
+from flows.asks import AskError, LastTradeAsk, RenewAsk, TradesAsk
+from flows.bounds import VenueRules
+from flows.model import (
+    AggregateTrade,
+    Disconnected,
+    Gap,
+    Incident,
+    Kline,
+    Rejected,
+    Silent,
+    Trade,
+    TradeBatch,
+    TradeWitness,
+)
 from flows.operators import sequence
 from flows.operators.repair import ASK_TRADES, ENOUGH_TRIES, LATER_MS, RETRY_MS
 from flows.operators.sequence import Sequencer
+from flows.operators.witness import STRAGGLER_MS
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 
@@ -30,7 +45,7 @@ def ids(out: list[Any]) -> list[int]:
 
 def test_a_run_in_sequence_is_handed_on_as_it_is() -> None:
     machine, run = begun(), [trade(2, 10), trade(3, 11)]
-    assert machine.on_events(run, at(11)) == [TradeBatch("binance", "BTCUSDT", run)]
+    assert machine.on_events(run, at(11)) == [TradeBatch("binance", "BTCUSDT", run, begin=BEGIN + 10, end=BEGIN + 11)]
 
 
 def test_the_beginning_waits_for_the_lowest_id() -> None:
@@ -56,7 +71,7 @@ def test_a_hole_that_is_not_filled_in_time_is_a_gap_with_its_ids_and_times() -> 
     assert out == [
         Gap("binance", "BTCUSDT", 2, 4, BEGIN, BEGIN + 40),
         Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + 40, "3 trades did not arrive", "open", 2, 4),
-        TradeBatch("binance", "BTCUSDT", [trade(5, 40)]),
+        TradeBatch("binance", "BTCUSDT", [trade(5, 40)], begin=BEGIN + 40, end=BEGIN + 40),
     ]
 
 
@@ -87,9 +102,10 @@ def test_more_held_than_the_bound_is_a_gap_at_once(monkeypatch: Any) -> None:
 
 def test_ids_that_begin_anew_are_noticed() -> None:
     machine = begun(first=1_000)
-    out = machine.on_events([trade(1, 120_000)], at(120_000))
+    assert machine.on_events([trade(1, 120_000)], at(120_000)) == []  # one trade alone says nothing
+    out = machine.on_events([trade(2, 120_001)], at(120_001))
     assert [item.kind for item in out if isinstance(item, Incident)] == ["gap"]
-    assert ids(machine.on_timer(at(120_200))) == [1]
+    assert ids(machine.on_timer(at(120_201))) == [1, 2]
 
 
 def test_everything_else_passes() -> None:
@@ -117,7 +133,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
 # --- repair ---
 
 
-def repairing(state: Any = None, **settings: int) -> Sequencer:
+def repairing(state: Any = None, **settings: Any) -> Sequencer:
     return Sequencer(
         "binance:BTCUSDT", **({"reorder_ms": 200, "repair_ms": 30_000, "repair_trades": 50_000} | settings), state=state
     )
@@ -173,7 +189,7 @@ def test_a_large_hole_is_filled_a_part_at_a_time() -> None:
 
 def test_a_hole_larger_than_is_allowed_is_a_gap_at_once() -> None:
     machine = begun_repairing(repair_trades=3)
-    machine.on_events([trade(6, 40)], at(300))
+    machine.on_events([trade(6, 40), trade(7, 41)], at(300))
     out = machine.on_timer(at(500))
     assert [type(item) for item in out] == [Gap, Incident, TradeBatch]
     assert "feed.repair_trades" in out[1].outcome
@@ -208,11 +224,120 @@ def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> N
 def test_an_empty_answer_is_believed_after_some_tries() -> None:
     machine = begun_repairing()
     ask, local, out = holed(machine), 0, []
+    machine.on_events([trade(6, 41)], at(500))
     for _ in range(ENOUGH_TRIES):
         out = machine.on_answer(ask, [], at(600, local))
         local += machine.due_in(at(600, local)) or 0
         machine.on_timer(at(600, local))
     assert incidents(out) == [("gap", 2, 4)]
+
+
+def test_one_trade_alone_makes_no_hole_that_the_venue_denies() -> None:
+    #   1 │ 500 arrives, and REST knows of nothing before it; then 2, 3 come
+    machine = begun_repairing()
+    ask, local, out = holed(machine, first=500), 0, []
+    for _ in range(ENOUGH_TRIES):
+        out = machine.on_answer(ask, [], at(600, local))
+        local += machine.due_in(at(600, local)) or 0
+        machine.on_timer(at(600, local))
+    assert (incidents(out), ids(out), machine.holds_back()) == ([], [], True)
+    out = machine.on_events([trade(2, 700), trade(3, 701)], at(701, local))
+    assert ids(out) == [2, 3]
+    assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(trade(500, 40))]
+
+
+def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_when_the_old_ones_go_on() -> None:
+    machine = begun_repairing()
+    assert machine.on_events([trade(2**53, 10)], at(10)) == []
+    assert machine.holds_back()
+    out = machine.on_events([trade(2, 20)], at(20))
+    assert ids(out) == [2]
+    assert [item.reason for item in out if isinstance(item, Rejected)] == [sequence._NOT_CONTINUED]
+    assert not machine.holds_back()
+
+
+def test_two_trades_under_one_id_are_both_refused_and_the_venue_says_which_is_true() -> None:
+    machine = begun_repairing()
+    machine.on_events([trade(3, 20, price=55.0)], at(20))
+    out = machine.on_events([trade(3, 21), trade(4, 22)], at(22))
+    assert [item.reason for item in out if isinstance(item, Rejected)] == [
+        "two trades of one id say different things"
+    ] * 2
+    [ask] = [item for item in machine.on_timer(at(300)) if isinstance(item, TradesAsk)]
+    assert (ask.first_id, ask.last_id) == (2, 3)
+    assert machine.on_answer(ask, [trade(2, 10), trade(3, 21)], at(301))[0] == TradeBatch(
+        "binance", "BTCUSDT", [trade(2, 10), trade(3, 21), trade(4, 22)], begin=BEGIN + 10, end=BEGIN + 22
+    )
+
+
+def test_an_answer_that_was_not_asked_for_is_refused() -> None:
+    machine = begun_repairing()
+    ask = holed(machine)
+    out = machine.on_answer(ask, [trade(2, 10), trade(77, 20), trade(3, -90_000_000)], at(600))
+    assert ids(out) == [2]
+    assert [item.reason for item in out if isinstance(item, Rejected)] == [
+        "a trade that was not asked for",
+        "a trade that was not made when it was asked for",
+    ]
+
+
+def kline_of(last_id: int, time: int) -> Kline:
+    return Kline("BTCUSDT", "1m", BEGIN + time, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, last_id, is_closed=False)
+
+
+def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one() -> None:
+    machine = begun_repairing()
+    for step in range(3):
+        machine.on_events([kline_of(4, step * 1_000)], at(step * 1_000, step * 1_000))
+    assert machine.holds_back()  # so time closes nothing
+    [ask] = machine.on_timer(at(2_000, STRAGGLER_MS))
+    assert ask == TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 2_000)
+    out = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(2_100, 2_100))
+    assert ids(out) == [2, 3, 4]
+    assert [item.kinds for item in out if isinstance(item, RenewAsk)] == [("trade",)]
+    assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
+    assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True, False]
+    assert not machine.holds_back()
+
+
+@pytest.mark.parametrize("last_id", [2**53, 10**12])
+def test_one_message_names_no_hole(last_id: int) -> None:
+    machine = begun_repairing()
+    machine.on_events([kline_of(last_id, 1_000)], at(1_000, 1_000))
+    machine.on_events([kline_of(1, 2_000)], at(2_000, 2_000))
+    assert not machine.holds_back()
+    assert machine.on_timer(at(9_000, 9_000)) == []
+
+
+def test_a_silent_stream_asks_the_venue_and_says_that_nothing_is_missing_when_that_knows_nothing_later() -> None:
+    machine = begun_repairing()
+    machine.on_events(Silent("market", ("BTCUSDT",), ("trade",), 60_000), at(60_000, 60_000))
+    [ask] = machine.on_timer(at(60_000, 60_000))
+    assert ask.first_id == 2
+    out = machine.on_answer(ask, [], at(60_100, 60_100))
+    assert [item.is_ahead for item in out] == [False]
+
+
+def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
+    machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
+    [ask] = machine.on_events([AGGREGATES[0]], at(0))
+    machine.on_answer(ask, None, at(0))
+    machine.on_timer(at(200))
+    odd = structs.replace(AGGREGATES[1], first_id=1, last_id=1)
+    out = machine.on_events([odd, AGGREGATES[2]], at(30))
+    assert ["begins with fill 1 where 103" in item.reason for item in out if isinstance(item, Rejected)] == [True]
+    [question] = [item for item in machine.on_timer(at(500)) if isinstance(item, TradesAsk)]
+    assert (question.first_id, question.last_id) == (2, 2)
+    assert ids(machine.on_answer(question, [AGGREGATES[1]], at(501))) == [2, 3]
+
+
+AGGREGATES = [
+    AggregateTrade(
+        symbol="BTCUSDT", id=number, time=BEGIN + 10 * number, price=1.0, quantity=1.0, buyer_is_maker=False,
+        event_time=BEGIN + 10 * number, first_id=97 + 3 * number, last_id=99 + 3 * number,
+    )
+    for number in (1, 2, 3)
+]  # fmt: skip
 
 
 def test_what_the_venue_has_is_taken_and_the_rest_is_a_gap() -> None:

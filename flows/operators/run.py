@@ -1,0 +1,68 @@
+"""Whether a run of trades continues an instrument's sequence without a contradiction: to it, or in itself.
+
+Nearly all trades pass here and nowhere else in the step `sequence`, so each is looked at once, in one plain loop, which
+is quicker than columns for the short runs of a live feed, and as quick for long ones.
+"""
+
+from typing import TypeAlias
+
+from flows.bounds import MOST_FILLS, TRADE_AHEAD_MS
+from flows.model import MARKET_FILL, AggregateTrade, Trade
+
+BACK_MS = 1_000
+"""Times rise with the ids; servers of a venue may differ by so much."""
+
+
+Place: TypeAlias = tuple[int, int, int]
+"""Where a sequence stands: id of the next trade; first fill of the next aggregate, -1 when it is not known; time of the
+newest trade, ms UTC.
+"""
+
+
+def times_of_aggregates(trades: list[AggregateTrade], place: Place, *, fills_follow: bool) -> tuple[int, int] | None:
+    """The least and the largest time of aggregates that continue; None when they do not, or something else is among
+    them. Their fills are a chain too: without a hole where `fills_follow`, else rising.
+    """
+    following, fill, time = place
+    earliest, latest = time - BACK_MS, trades[-1].event_time + TRADE_AHEAD_MS
+    begin = end = trades[0].time
+    if fill < 0:
+        fill = trades[0].first_id
+    try:
+        for trade in trades:
+            time, first, last = trade.time, trade.first_id, trade.last_id
+            if trade.id != following or time < earliest or time > latest or not first <= last < first + MOST_FILLS:
+                return None
+            if first != fill and (fills_follow or first < fill):
+                return None
+            following += 1
+            fill = last + 1
+            if time > end:
+                end = time
+            elif time < begin:
+                begin = time
+    except AttributeError:
+        return None
+    return begin, end
+
+
+def times_of_fills(trades: list[Trade], place: Place) -> tuple[int, int] | None:
+    """The same of single fills."""
+    following, _, time = place
+    earliest, latest = time - BACK_MS, trades[-1].event_time + TRADE_AHEAD_MS
+    begin = end = trades[0].time
+    try:
+        for trade in trades:
+            time = trade.time
+            if trade.id != following or time < earliest or time > latest or isinstance(trade, AggregateTrade):
+                return None
+            if not (trade.price and trade.quantity) and trade.fill == MARKET_FILL:
+                return None
+            following += 1
+            if time > end:
+                end = time
+            elif time < begin:
+                begin = time
+    except AttributeError:
+        return None
+    return begin, end

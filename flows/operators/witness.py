@@ -1,0 +1,129 @@
+"""What others say of the trades of an instrument: klines and tickers name the newest trade that they know.
+
+One that is ahead of the trades for longer than a straggler takes is a hole, also when no trade comes.
+"""
+
+from flows.clock import Now
+
+STRAGGLER_MS = 2_000
+"""Trades may come so much later than a kline or ticker that knows them."""
+LEAST_MESSAGES = 2
+"""One message alone names no hole."""
+ENOUGH_ANSWERS = 3
+"""Answers of the venue that it knows no later trade; then what a witness names is no trade that will ever come."""
+RETRY_MS = 1_000
+"""First delay before the venue is asked again, local time; doubles each time."""
+PROBE_MS = 60_000
+"""The same for a silent stream that nobody says has missed anything."""
+LONGEST_MS = 600_000
+MOST_AHEAD = 1_000_000
+"""Trades that a witness may be ahead by, and more for the time since the newest one: `MOST_PER_MS` each ms."""
+MOST_PER_MS = 20
+"""No instrument trades faster."""
+
+NO_ID = -1
+
+
+class Witness:
+    """How far others are ahead of the newest trade. Ids are of single fills, times local."""
+
+    def __init__(self) -> None:
+        self.newest_id = NO_ID
+        """The newest trade that the last message named."""
+        self._since: int | None = None
+        self._messages = 0
+        self._discounted = NO_ID
+        self._answers = 0
+        self._ask_at = 0
+        self._probe_at: int | None = None
+        self._probes = 0
+        self._refused_at: int | None = None
+        self.is_ahead = False
+        """The last message named a trade that has not come."""
+        self.was_ahead = False
+        """A hole was named for it, and is not closed yet."""
+        self.is_settled = True
+        """Nothing is ahead of the trades, nor was."""
+        self.due: int | None = None
+        """Local time at which the venue is to be asked for later trades; None when there is no reason to."""
+
+    def on_message(self, last_id: int, known_id: int, elapsed_ms: int, now: Now) -> None:
+        """A kline or ticker names `last_id`, where `known_id` is the newest trade, `elapsed_ms` older than that."""
+        most = MOST_AHEAD + MOST_PER_MS * max(0, elapsed_ms)
+        if last_id < 0 or last_id - known_id > most:
+            return  # it names none, or one that cannot be: the next message decides
+        self.newest_id = last_id
+        if last_id <= known_id or last_id <= self._discounted:
+            self._settle()
+            self._update()
+            return
+        if self._since is None:
+            self._since, self._answers, self._ask_at = now.local, 0, now.local + STRAGGLER_MS
+        self._messages += 1
+        self._update()
+
+    def on_trades(self, known_id: int) -> None:
+        """Trades have come, the newest with this id."""
+        if self._since is not None and known_id >= self.newest_id:
+            self._settle()
+        self._refused_at = None  # the sequence has gone on, so what is missing shows
+        self._update()
+
+    def on_silent(self, now: Now) -> None:
+        """The stream of trades says nothing: the venue is to be asked."""
+        self._probe_at, self._probes = now.local, 0
+        self._update()
+
+    @property
+    def has_refused(self) -> bool:
+        """Whether the venue is asked because a trade was refused."""
+        return self._refused_at is not None
+
+    def on_refused(self, now: Now) -> None:
+        """A trade was refused: the venue is to be asked for what stood in its place, if the next one does not show."""
+        if self._refused_at is None:
+            self._refused_at = now.local + STRAGGLER_MS
+            self._update()
+
+    def on_speaking(self) -> None:
+        """The stream is heard again."""
+        self._probe_at = None
+        self._update()
+
+    def on_answer(self, *, has_trades: bool, now: Now) -> None:
+        """What the venue says to the question for later trades."""
+        self._refused_at = None
+        if has_trades:
+            self._answers, self._ask_at = 0, now.local
+            self._probe_at = None if self._probe_at is None else now.local + PROBE_MS
+            self._update()
+            return
+        self._answers += 1
+        self._ask_at = now.local + RETRY_MS * 2 ** min(self._answers, 16)
+        if self._probe_at is not None:
+            self._probe_at = now.local + min(PROBE_MS * 2 ** min(self._probes, 16), LONGEST_MS)
+            self._probes += 1
+        if self._answers >= ENOUGH_ANSWERS and self._since is not None:
+            self._discounted = self.newest_id
+            self._settle()
+        self._update()
+
+    def name_hole(self) -> None:
+        """It is said that trades are missing."""
+        self.was_ahead, self.is_settled = True, False
+
+    def close_hole(self) -> None:
+        """It is said that they have come."""
+        self.was_ahead = False
+        self._update()
+
+    def _settle(self) -> None:
+        self._since, self._messages = None, 0
+
+    def _update(self) -> None:
+        self.is_ahead = self._since is not None or self._refused_at is not None
+        self.is_settled = not (self.is_ahead or self.was_ahead)
+        dues = [due for due in (self._probe_at, self._refused_at) if due is not None]
+        if self._since is not None and self._messages >= LEAST_MESSAGES:
+            dues.append(self._ask_at)
+        self.due = min(dues, default=None)
