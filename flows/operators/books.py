@@ -12,7 +12,9 @@ The same deepens a book that began with few levels, as soon as its price comes n
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from flows.asks import Ask, AskError, BookAsk
+from msgspec import json
+
+from flows.asks import Ask, AskError, BookAsk, RenewAsk
 from flows.clock import Now
 from flows.model import (
     BookDelta,
@@ -24,7 +26,10 @@ from flows.model import (
     Instrument,
     Level,
     LineEvent,
+    Rejected,
     Removed,
+    Silent,
+    Speaking,
 )
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
@@ -40,6 +45,12 @@ RETRY_MAX_MS = 60_000
 """Longest delay."""
 STEADY_MS = 10_000
 """A book that was in sync for so long starts over at once when it must."""
+DOUBT_MS = 1_000
+"""A difference that does not follow is believed when none has come behind it for so long, local time."""
+MOST_JUMP = 1_000_000
+"""Updates between two best bids and asks; a larger jump is held until another one goes on from there."""
+LED_MS = 1_000
+"""Best bids and asks that are all older than the one shown, for so long: that one was wrong."""
 VOID_MS = 5_000
 """Least time until the next audit when the snapshot of the last one was of no use."""
 
@@ -74,8 +85,11 @@ def book_events(items: list[Any]) -> list[tuple[str, Any]]:
 
 
 def _concerns(event: LineEvent) -> bool:
-    if type(event) is Removed:
-        return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
+    match event:
+        case Removed():
+            return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
+        case Silent() | Speaking():
+            return "depth" in event.kinds
     return type(event) is Disconnected
 
 
@@ -101,6 +115,11 @@ class BookKeeper:
         self._void_until = 0
         self._audit_phase = crc32(key.encode()) % policy.audit_ms  # so that not all symbols are audited at once
         self._best: BookTicker | None = None
+        self._best_at = 0
+        self._odd_best: BookTicker | None = None
+        """A best bid and ask whose update id is far ahead."""
+        self._doubt_since: int | None = None
+        self._is_silent = False
         self._time = 0
         self._dirty = False
         self._shown_at = 0
@@ -115,16 +134,24 @@ class BookKeeper:
             case [BookDelta(), *_]:
                 self._take_deltas(events, now, out)
             case [BookTicker(), *_]:
-                self._tell_best(events[-1], out)
+                for ticker in events:
+                    self._take_ticker(ticker, now, out)
             case Disconnected(line=line) if line == LINE:
                 self._start_over(out)
-                self._best = None
+                self._best = self._odd_best = None
+            case Silent():
+                self._is_silent = True
+                if self._sync.book is not None and self._fresh is None:
+                    self._begin_audit(now, out)
+            case Speaking():
+                self._is_silent = False
         return out
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """A snapshot, or why there is none."""
-        assert isinstance(ask, BookAsk)  # noqa: S101 - it asks for nothing else
         out: list[Any] = []
+        if not isinstance(ask, BookAsk):
+            return out  # the source was told to renew a stream, and does
         if ask.checks:
             self._take_fresh(answer, now, out)
         else:
@@ -138,6 +165,10 @@ class BookKeeper:
             self._ask_at = None
             if self._sync.is_waiting:  # else the next difference asks
                 self._ask(out)
+        if self._doubt_since is not None and now.local - self._doubt_since >= DOUBT_MS:
+            self._doubt_since = None
+            if fault := self._sync.give_up_doubt():
+                self._fall(fault, now, out)
         book = self._sync.book
         if book is not None:
             if self._fresh is None and now.local >= self._audit_at:
@@ -156,7 +187,7 @@ class BookKeeper:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        waits = []
+        waits = [] if self._doubt_since is None else [self._doubt_since + DOUBT_MS]
         if self._ask_at is not None:
             waits.append(self._ask_at)
         if self._sync.book is not None:
@@ -173,6 +204,7 @@ class BookKeeper:
 
     def _take_deltas(self, deltas: list[BookDelta], now: Now, out: list[Any]) -> None:
         self._time = deltas[-1].event_time
+        before = self._sync.book.update_id if self._sync.book is not None else None
         for delta in deltas:
             fault = self._sync.take(delta)
             if fault:
@@ -180,14 +212,30 @@ class BookKeeper:
                 self._sync.take(delta)
             elif self._fresh is not None:
                 self._feed_fresh(self._fresh, delta, now, out)
+        if self._sync.is_in_doubt or self._doubt_since is not None or self._sync.refused:
+            self._note_doubt(now, out)
         book = self._sync.book
-        if book is not None:
+        if book is not None and (book.update_id != before or self._dirty):
             self._dirty = True
             self._check(book, now, out)
-        elif not self._is_announced:
+        if book is None and not self._is_announced:
             self._mark(out)
         if self._sync.is_waiting and not self._asked and self._ask_at is None:
             self._ask(out)
+
+    def _note_doubt(self, now: Now, out: list[Any]) -> None:
+        """Differences that nothing followed are refused; one that waits for a successor does not wait for ever."""
+        sync = self._sync
+        for delta in sync.refused:
+            self._refuse(delta, "a difference of a book that nothing followed", out)
+        sync.refused.clear()
+        if not sync.is_in_doubt:
+            self._doubt_since = None
+        elif self._doubt_since is None:
+            self._doubt_since = now.local
+
+    def _refuse(self, event: Any, reason: str, out: list[Any]) -> None:
+        out.append(Rejected(self._venue, reason, json.encode(event), 0))
 
     def _check(self, book: Book, now: Now, out: list[Any]) -> None:
         """What the book says of itself; then it may be shown."""
@@ -200,7 +248,7 @@ class BookKeeper:
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
             self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
-        self._tell_best(self._ticker(book, bids, asks), out)
+        self._tell_best(self._ticker(book, bids, asks), now, out)
         if is_shown:
             self._show(book, bids, asks, now, out)
         nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
@@ -232,7 +280,7 @@ class BookKeeper:
     def _start_over(self, out: list[Any]) -> None:
         if self._sync.book is not None:
             self._mark(out)
-        self._sync, self._fresh = self._begun(), None
+        self._sync, self._fresh, self._doubt_since = self._begun(), None, None
         self._dirty = self._asked = False
         self._ask_at = None
 
@@ -286,8 +334,18 @@ class BookKeeper:
             return
         if isinstance(answer, AskError) or fresh.take_snapshot(answer):
             self._void(now)
+        elif self._is_silent and self._has_missed(fresh):
+            self._fall("its stream says nothing, and the exchange's book is another one", now, out)
+            out.append(RenewAsk(self._symbol, ("depth",), "its book has moved on"))
         else:
             self._compare(fresh, out)
+
+    def _has_missed(self, fresh: BookSync) -> bool:
+        """Whether a newer snapshot shows another book than the one that no difference has reached."""
+        old, new = self._sync.book, fresh.book
+        if old is None or new is None or new.update_id <= old.update_id:
+            return False
+        return old.likeness(new, AUDITED_LEVELS) < 1.0
 
     def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: list[Any]) -> None:
         if fresh.take(delta):
@@ -315,15 +373,39 @@ class BookKeeper:
 
     # --- showing ---
 
-    def _tell_best(self, ticker: BookTicker, out: list[Any]) -> None:
+    def _take_ticker(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+        """The venue's own best bid and ask. An update id far ahead is believed when another one goes on from there; one
+        that is shown and that none of the later ones reaches was wrong.
+        """
+        best, odd = self._best, self._odd_best
+        if best is None:
+            self._show_best(ticker, now, out)
+        elif ticker.update_id > best.update_id + MOST_JUMP:
+            if odd is not None and odd.update_id <= ticker.update_id <= odd.update_id + MOST_JUMP:
+                self._show_best(ticker, now, out)
+            else:
+                self._odd_best = ticker
+        elif ticker.update_id > best.update_id or now.local - self._best_at >= LED_MS:
+            self._show_best(ticker, now, out)
+
+    def _show_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+        if self._odd_best is not None and self._odd_best is not ticker:
+            self._refuse(self._odd_best, "a best bid and ask that nothing followed", out)
+        self._odd_best = None
+        if self._best is not None and ticker.update_id <= self._best.update_id:
+            self._best = None
+        self._tell_best(ticker, now, out)
+
+    def _tell_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
         best = self._best
         if best is not None:
             if ticker.update_id <= best.update_id:
                 return
+            self._best_at = now.local
             if _sides(ticker) == _sides(best):
                 self._best = ticker
                 return
-        self._best = ticker
+        self._best, self._best_at = ticker, now.local
         out.append(ticker)
 
     def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: list[Any]) -> None:

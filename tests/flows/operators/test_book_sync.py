@@ -87,8 +87,40 @@ def test_a_gap_is_a_fault(market: Market) -> None:
     sync.take_snapshot(exchange.snapshot())
     sync.take(exchange.deltas(1)[0])
     last = exchange.update_id
-    _, behind = exchange.deltas(2)
-    assert sync.take(behind) == f"the updates after {last} did not arrive, the next one is {behind.first_update_id}"
+    _, behind, next_one = exchange.deltas(3)
+    assert sync.take(behind) == ""  # one difference alone proves nothing
+    fault = f"the updates after {last} did not arrive, the next one is {behind.first_update_id}"
+    assert sync.take(next_one) == fault
+
+
+@both_markets
+def test_a_difference_that_nothing_follows_changes_nothing(market: Market) -> None:
+    exchange, sync = ExchangeBook(market), begun(market)
+    sync.take(exchange.deltas(1)[0])
+    sync.take_snapshot(exchange.snapshot())
+    for delta in exchange.deltas(3):
+        far = structs.replace(
+            delta,
+            first_update_id=delta.first_update_id + 2**53,
+            last_update_id=delta.last_update_id + 2**53,
+            previous_update_id=None if delta.previous_update_id is None else delta.previous_update_id + 2**53,
+        )
+        assert sync.take(far) == ""
+        assert sync.take(delta) == ""
+        assert sync.refused == [far]
+        sync.refused.clear()
+    assert sync.book is not None
+    assert sync.book.update_id == exchange.update_id
+    assert (sync.book.bids.best(5), sync.book.asks.best(5)) == (exchange.best_bids(5), exchange.best_asks(5))
+
+
+def test_a_difference_that_does_not_follow_is_believed_when_nothing_comes_behind_it() -> None:
+    sync = begun("spot")
+    sync.take(spot_delta(99, 101, time=1))
+    sync.take_snapshot(ExchangeBook().snapshot())
+    assert sync.take(spot_delta(110, 111, time=2)) == ""
+    assert sync.is_in_doubt
+    assert "did not arrive, the next one is 110" in sync.give_up_doubt()
 
 
 @both_markets
@@ -122,16 +154,17 @@ def test_usdm_differences_that_do_not_name_the_one_before_prove_nothing() -> Non
     first, second = (structs.replace(delta, previous_update_id=None) for delta in exchange.deltas(2))
     sync.take(first)
     assert sync.take_snapshot(BookSnapshot("BTCUSDT", first.first_update_id, [], [])) == ""
-    assert "did not arrive" in sync.take(second)
+    assert sync.take(second) == ""
+    assert "did not arrive" in sync.give_up_doubt()
 
 
 def test_a_hole_in_what_waits_makes_the_part_before_it_useless() -> None:
     sync = begun("spot")
     sync.take(spot_delta(101, 103))
     sync.take(spot_delta(107, 109))
-    sync.take(spot_delta(104, 106))
+    sync.take(spot_delta(110, 112))
     assert "is older" in sync.take_snapshot(ExchangeBook().snapshot())  # of 100
-    assert sync.take(spot_delta(110, 112)) == ""
+    assert sync.take(spot_delta(113, 114)) == ""
 
 
 def test_ids_that_begin_anew_are_a_fault_where_there_is_a_book_and_a_beginning_where_there_is_none() -> None:
@@ -139,9 +172,11 @@ def test_ids_that_begin_anew_are_a_fault_where_there_is_a_book_and_a_beginning_w
     sync.take(spot_delta(99, 101, time=1))
     sync.take_snapshot(ExchangeBook().snapshot())
     assert sync.take(spot_delta(1, 3, time=RESTART_MS)) == ""
-    assert "went back from 101 to 3" in sync.take(spot_delta(1, 3, time=RESTART_MS + 2))
+    assert sync.take(spot_delta(1, 3, time=RESTART_MS + 2)) == ""
+    assert "went back from 101 to 4" in sync.take(spot_delta(4, 4, time=RESTART_MS + 3))
     waiting = begun("spot")
     waiting.take(spot_delta(1_000, 1_001, time=1))
+    waiting.take(spot_delta(90, 98, time=RESTART_MS + 2))
     waiting.take(spot_delta(99, 101, (50.0, 3.0), time=RESTART_MS + 2))
     assert waiting.take_snapshot(ExchangeBook().snapshot()) == ""
     assert waiting.book is not None

@@ -209,9 +209,10 @@ def test_at_the_end_of_input_the_last_change_is_shown() -> None:
 # --- what goes wrong ---
 
 
-def test_a_gap_marks_the_book_at_once_and_starts_over() -> None:
+def test_a_gap_marks_the_book_and_starts_over() -> None:
     kept = Kept("usdm").synced()
     kept.exchange.deltas(1)
+    assert kept.change() == []  # one difference alone proves nothing
     out = kept.change()
     assert only(BookView, out) == [BookView("binance-usdm", SYMBOL, synced=False)]
     (incident,) = only(Incident, out)
@@ -226,7 +227,7 @@ def test_gaps_in_quick_succession_do_not_flood_the_venue_with_requests() -> None
     waits = []
     for _ in range(4):
         kept.exchange.deltas(1)
-        kept.change()
+        kept.change(2)
         waits.append(kept.keeper.due_in(kept.now) or 0)
         kept.pass_ms(waits[-1])
         kept.answer()
