@@ -8,7 +8,8 @@ The laws:
 * A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
   trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
-  are missing nothing is invented: no candle, or one marked `partial`.
+  are missing nothing is invented: no candle, or one marked `partial`. Nor while the instrument does not trade or the
+  whole exchange says nothing, nor for more than a day at once: there the exchange's own history has the word.
 * A trade for a closed period amends it: the same key, published again.
 
 Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
@@ -21,6 +22,7 @@ from typing import Any
 
 from flows.clock import Now
 from flows.model import (
+    DAY_MS,
     MARKET_FILL,
     AggregateTrade,
     Candle,
@@ -30,9 +32,14 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
+    LineEvent,
+    Silent,
+    Speaking,
     Subscribed,
     Trade,
     TradeBatch,
+    TradeWitness,
+    TradingStatus,
     Whole,
     timeframe_ms,
 )
@@ -49,7 +56,13 @@ DECIMALS = 8
 it.
 """
 
+MOST_FILLED_MS = DAY_MS
+"""Empty periods are filled for at most so long at once."""
+MOST_PAUSES = 100
+"""Times without trading that are remembered."""
+
 _STATE_VERSION = 2
+_TRADE_KINDS = frozenset(("aggTrade", "trade"))
 _AT_FIRST_SIGHT = -1
 _NEVER = 1 << 62
 
@@ -116,6 +129,10 @@ class CandleBuilder:
         self._recent: list[Trade] | None = None
         self._seed_by = 0
         self._lines_down: set[str] = set()
+        self._pauses: list[tuple[int, int]] = []
+        """`[begin, end)` of the times in which it did not trade, feed's time; the last one may have no end yet."""
+        self._pause_reasons: set[str] = set()
+        """Why it does not trade now: its status, or the line that says nothing."""
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""
         self._dirty = False
@@ -154,13 +171,61 @@ class CandleBuilder:
             case Whole(has_trades=True):
                 self._take_whole(news, out)
                 out.append(news)
-            case Disconnected():
-                self._lines_down.add(news.line)
-                self._is_unsure = True
-            case Subscribed():
-                self._lines_down.discard(news.line)
+            case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
+                self._take_line_event(news, now)
+            case TradeWitness(is_ahead=False):
+                self._go_on_all(now)
+                out.append(news)
             case _:
                 out.append(news)
+
+    def _take_line_event(self, event: LineEvent, now: Now) -> None:
+        match event:
+            case Disconnected():
+                self._lines_down.add(event.line)
+                self._is_unsure = True
+            case Subscribed():
+                self._lines_down.discard(event.line)
+                self._go_on(event.line, now)
+            case Silent(whole_line=True) if not _TRADE_KINDS.isdisjoint(event.kinds):
+                self._pause(event.line, now)
+            case Speaking():
+                self._go_on(event.line, now)
+            case TradingStatus():
+                (self._go_on if event.is_trading else self._pause)("status", now)
+
+    # --- times without trading ---
+
+    def _pause(self, reason: str, now: Now) -> None:
+        """No candles from now on, but for trades that come all the same."""
+        if not self._pause_reasons:
+            self._pauses.append((self._current_end(now), _NEVER))
+            del self._pauses[:-MOST_PAUSES]
+        self._pause_reasons.add(reason)
+
+    def _go_on(self, reason: str, now: Now) -> None:
+        """One of the reasons is gone."""
+        self._pause_reasons.discard(reason)
+        if not self._pause_reasons and self._pauses and self._pauses[-1][1] == _NEVER:
+            begin, _ = self._pauses.pop()
+            if now.feed > begin:
+                self._pauses.append((begin, now.feed))
+
+    def _go_on_all(self, now: Now) -> None:
+        """The venue was asked and knows of no later trade: its silence is no pause of trading."""
+        for reason in self._pause_reasons - {"status"}:
+            self._go_on(reason, now)
+        if not self._pause_reasons and self._pauses:
+            self._pauses.pop()
+
+    def _current_end(self, now: Now) -> int:
+        return (
+            self._end_of(self._base) if self._base is not None and self._base.trades else self._shortest.floor(now.feed)
+        )
+
+    def _did_trade(self, open_time: int, length: int) -> bool:
+        """Whether the instrument was traded in a part of a period at least, as far as we know."""
+        return not any(begin <= open_time and open_time + length <= end for begin, end in self._pauses)
 
     def _take_whole(self, whole: Whole, out: list[Any]) -> None:
         """Nothing is missing from its begin on; when it is over, so is every period before its end."""
@@ -176,8 +241,8 @@ class CandleBuilder:
         out: list[Any] = []
         if self._recent is not None:
             self._seed_all(now)
-        while (wait := self._wait_to_close(now)) is not None and wait <= 0:
-            self._close_base(out)
+        if (wait := self._wait_to_close(now)) is not None and wait <= 0:
+            self._close_until(now, out)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
             self._show_forming(now, out)
         return out
@@ -192,15 +257,14 @@ class CandleBuilder:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         if self._base is None:
             return None
-        waits = []
-        to_close = self._wait_to_close(now)
-        if to_close is not None:
-            waits.append(to_close)
+        due = self._wait_to_close(now)
         if self._dirty:
-            waits.append(self._shown_local + self._forming_ms - now.local)
+            show = self._shown_local + self._forming_ms - now.local
+            due = show if due is None or show < due else due
         if self._recent is not None:
-            waits.append(self._seed_by - now.local)
-        return max(0, min(waits)) if waits else None
+            seed = self._seed_by - now.local
+            due = seed if due is None or seed < due else due
+        return due if due is None or due > 0 else 0
 
     def _wait_to_close(self, now: Now) -> int | None:
         """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
@@ -209,6 +273,8 @@ class CandleBuilder:
         times the pace a second of the feed is no time at all, and trades may still be on their way.
         """
         if self._base is None or self._lines_down or self._is_unsure or self._is_behind():
+            return None
+        if self._pause_reasons and not self._base.trades:
             return None
         by_feed = self._end_of(self._base) + self._grace_ms - now.feed
         by_local = self._traded_local + self._grace_ms - now.local
@@ -248,17 +314,16 @@ class CandleBuilder:
             else:
                 if self._base is None:
                     self._begin(trades[0], now)
-                self._take_in_sequence(trades, out)
+                self._take_in_sequence(batch, trades, out)
                 if self._recent is not None:
                     self._recent += trades
         if batch.late:
             self._fill_gaps(batch.trades, out)
 
-    def _take_in_sequence(self, trades: list[Trade], out: list[Any]) -> None:
+    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade], out: list[Any]) -> None:
         self._dirty = True
         base = self._current
-        times = [t.time for t in trades]
-        if self._jump is None and base.open_time <= min(times) and max(times) < self._end_of(base):
+        if self._jump is None and base.open_time <= batch.begin and batch.end < self._end_of(base):
             base.add_trades(trades)
             return
         for open_time, group in groupby(trades, lambda t: self._shortest.floor(t.time)):
@@ -297,12 +362,20 @@ class CandleBuilder:
 
     # --- closing ---
 
+    def _close_until(self, now: Now, out: list[Any]) -> None:
+        """Closes what is over by time."""
+        over = self._shortest.floor(now.feed - self._grace_ms)
+        if self._pause_reasons:
+            self._close_base(out)  # the others are empty
+        elif over > self._current.open_time:
+            self._advance_to(over, out)
+
     def _advance_to(self, open_time: int, out: list[Any]) -> None:
         """Closes every period before `open_time`. Across a hole in the ids the periods between are unknown, not
-        empty.
+        empty; and when they are too many, the exchange's history has to tell them.
         """
         self._close_base(out)
-        if self._jump is None:
+        if self._jump is None and open_time - self._current.open_time <= MOST_FILLED_MS:
             while self._current.open_time < open_time:
                 self._close_base(out)
             return
@@ -339,6 +412,8 @@ class CandleBuilder:
         return frame.part
 
     def _close(self, frame: _Timeframe, bucket: Bucket, out: list[Any]) -> None:
+        if self._pauses and not bucket.trades and not self._did_trade(bucket.open_time, frame.length):
+            return  # the exchange has no candle either, or its history will say so
         frame.keep(bucket)
         out.append(self._candle(frame, bucket, is_closed=True))
 

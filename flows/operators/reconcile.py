@@ -37,6 +37,8 @@ HISTORY_MS = 120_000
 """Live candles wait for the history of their instrument at most so long, local time."""
 REFRESHED_MS = 3_600_000
 """Timeframes of this length and longer are refreshed from time to time."""
+MOST_SKIPPED = 10_000
+"""Periods without a candle of ours that are asked for at once; older ones are the importer's business."""
 MOST_TRIES = 5
 """Asks for the klines of a period, until it stays without a proof."""
 
@@ -167,9 +169,11 @@ class Reconciler:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
+        if not self._asks:
+            return None
         dues = [min(track.wanted.values()) for track in self._tracks.values() if track.wanted and not track.asked]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
-        return max(0, min(dues) - now.local) if dues and self._asks else None
+        return max(0, min(dues) - now.local) if dues else None
 
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy."""
@@ -192,7 +196,8 @@ class Reconciler:
             for open_time in sorted(t for t in track.klines if t < until):
                 out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
         else:
-            for skipped in range(track.newest + track.length, until, track.length):
+            begin = max(track.newest + track.length, until - MOST_SKIPPED * track.length)
+            for skipped in range(begin, until, track.length):
                 if kline := track.klines.get(skipped):
                     out += self._publish(track, candle_of_kline(self._venue, kline))
                 elif self._asks:
