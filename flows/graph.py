@@ -12,6 +12,7 @@ from bytewax.operators import KeyedStream
 from bytewax.outputs import Sink
 from msgspec import Struct
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock, monotonic_ms
 from flows.machine import AskRunner, machine, refuse_asks
 from flows.model import (
@@ -63,23 +64,27 @@ def market_flow(
     clock: FeedClock | None = None,
     runner: AskRunner | None = None,
     books: Books = Books(),  # noqa: B008 - it is frozen
+    rules: VenueRules = ANY_VENUE,
 ) -> Dataflow:
     """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched, and there are no
     books and no statistics. Step ids are part of the contract: recovered state is found by them.
     """
     clock = clock or FeedClock()
+    trade_clock = clock.twin()  # never ahead of trades that are still held
     flow = Dataflow("marketflow")
     frames = op.input("source", flow, source)
     parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
-    valid = op.flat_map_batch("validate", parsed, Validate())
+    valid = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules))
     if sinks.broadcast:
         # first of all, for the engine runs the steps in the order in which they stand here
         prices = op.flat_map_batch("prices", valid, Prices())
         op.output("latest", op.flat_map_batch("at_once", prices, partial(together, "hub")), sinks.broadcast)
 
-    gathered = op.flat_map_batch("gather", valid, Gather(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms))
-    build = partial(sequence_candles, feed=feed, asks=runner is not None)
-    traded = machine("sequence_candles_reconcile", gathered, build, clock, runner or refuse_asks)
+    gathered = op.flat_map_batch(
+        "gather", valid, Gather(trade_clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
+    )
+    build = partial(sequence_candles, feed=feed, asks=runner is not None, rules=rules)
+    traded = machine("sequence_candles_reconcile", gathered, build, trade_clock, runner or refuse_asks)
     trades = only("sequence", traded, TradeBatch)
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
@@ -88,12 +93,11 @@ def market_flow(
     told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
     amiss: list[Stream[Any]] = [only("amiss", traded, Incident), _of_type("outages", news, Incident)]
     if runner:
-        # a clock of its own: that of the candles is never ahead of trades that are still held
         quoted = op.flat_map_batch("book_events", valid, book_events)
-        kept = machine("books", quoted, partial(_book, books=books), FeedClock(), runner)
+        kept = machine("books", quoted, partial(_book, books=books), clock, runner)
         tickers = op.flat_map_batch("tickers", news, partial(_tickers, feed.venue))
         minutes = op.flat_map_batch("minutes", traded, partial(_minutes, minutes_of(feed.timeframes)))
-        day = machine("stats", op.merge("daily", minutes, tickers), partial(_stats, feed=feed), clock, runner)
+        day = machine("stats", op.merge("daily", minutes, tickers), partial(_stats, feed=feed), trade_clock, runner)
         stored.append(op.flat_map_batch("each_minute", only("statistics", day, Stats24h), Minutely()))
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
@@ -113,14 +117,17 @@ def market_flow(
     if sinks.refreshed:
         op.output("requests", only("refreshed", traded, Refreshed), sinks.refreshed)
     if sinks.rejects:
-        op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
+        refused = op.merge(
+            "refused", _of_type("refused_input", news, Rejected), only("refused_trades", traded, Rejected)
+        )
+        op.output("rejects", refused, sinks.rejects)
     if sinks.broadcast:
         everything = op.merge("everything", *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
 
 
-def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
+def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool, rules: VenueRules = ANY_VENUE) -> Chain:
     """Sequencing, candles and their proof for one instrument, in one keyed step."""
     sequenced, built, reconciled = state or (None, None, None)
     sequencer = Sequencer(
@@ -128,6 +135,7 @@ def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool) -> Chain:
         reorder_ms=feed.reorder_ms,
         repair_ms=feed.repair_ms if asks else 0,
         repair_trades=feed.repair_trades,
+        rules=rules,
         state=sequenced,
     )
     return Chain(

@@ -4,19 +4,32 @@ repair. The 24-hour figures are the exchange's own, from its long ticker or its 
 
 from typing import Any
 
+from flows.bounds import fault_of
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
-from flows.operators.parse import Batch, LineNews, Parsed
+from flows.operators.parse import Batch, LineNews, Validated
+from flows.operators.quarantine import MOST_PER_MS
+
+MOST_SKIPPED = 10_000
+"""Ids that may be missing between two prices, and more for the time between them."""
+RESTART_MS = 1_000
+"""Known ids on trades so much newer than the last one contradict it."""
 
 
 class _Price:
     """Latest price of one instrument."""
 
-    __slots__ = ("change", "instrument", "percent", "price", "sent", "time", "volume")
+    __slots__ = ("change", "instrument", "last_id", "odd", "percent", "price", "sent", "time", "trade_time", "volume")
 
     def __init__(self, key: str) -> None:
         self.instrument = Instrument.of(key)
         self.price = 0.0
         self.time = 0
+        self.trade_time = 0
+        """Event time of the newest trade."""
+        self.last_id = -1
+        """Its id."""
+        self.odd: Trade | None = None
+        """A trade whose id the time does not explain: believed when another continues it."""
         self.change: float | None = None
         self.percent: float | None = None
         self.volume: float | None = None
@@ -26,6 +39,18 @@ class _Price:
         """The newest exchange time wins; of equal times the later arrival."""
         if time >= self.time and price:
             self.price, self.time = price, time
+
+    def take_trade(self, trade: Trade) -> None:
+        """The newest id wins, whatever a ticker has said of a later time."""
+        following = self.last_id + 1
+        if following and not _is_explained(trade, following, self.trade_time):
+            odd, self.odd = self.odd, trade
+            if odd is None or trade.id <= odd.id or not _is_explained(trade, odd.id + 1, odd.event_time):
+                return
+        elif trade.id < following:
+            return
+        self.odd, self.last_id, self.trade_time = None, trade.id, trade.event_time
+        self.price, self.time = trade.price, trade.event_time
 
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""
@@ -43,7 +68,7 @@ class Prices:
     def __init__(self) -> None:
         self._prices: dict[str, _Price] = {}
 
-    def __call__(self, items: list[Parsed]) -> list[MarketData]:
+    def __call__(self, items: list[Validated]) -> list[MarketData]:
         """The prices that these events changed."""
         touched = {}
         for item in items:
@@ -78,7 +103,19 @@ class Prices:
 
     @staticmethod
     def _take_trade(price: _Price, last: Trade, events: list[Any]) -> None:
-        if last.fill != MARKET_FILL:
-            last = next((trade for trade in reversed(events) if trade.fill == MARKET_FILL), last)
-        if last.fill == MARKET_FILL:
-            price.take(last.price, last.event_time)
+        """The newest trade of a batch that is a price."""
+        if last.fill != MARKET_FILL or fault_of(last):
+            sound = (trade for trade in reversed(events) if isinstance(trade, Trade) and trade.fill == MARKET_FILL)
+            found = next((trade for trade in sound if not fault_of(trade)), None)
+            if found is None:
+                return
+            last = found
+        price.take_trade(last)
+
+
+def _is_explained(trade: Trade, following: int, last_time: int) -> bool:
+    """Whether a trade can have its id so soon after the newest one."""
+    distance, elapsed = trade.id - following, trade.event_time - last_time
+    return -MOST_SKIPPED <= distance <= MOST_SKIPPED + MOST_PER_MS * max(0, elapsed) and (
+        distance >= 0 or elapsed < RESTART_MS
+    )

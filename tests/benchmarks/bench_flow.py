@@ -12,6 +12,7 @@ from bytewax.testing import run_main
 from flows.graph import Sinks, market_flow
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from sources.binance.wire import MarketEnvelope
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
 from tests.benchmarks.plain import plain_candles
@@ -42,6 +43,7 @@ def run_flow(frames: list[bytes], *, poll: int) -> None:
             parser=BinanceParser("binance"),
             feed=Feed(streams=("aggTrade",)),  # without klines there is nothing to wait for at the start
             sinks=Sinks(candles=Nowhere()),
+            rules=RULES["binance"],
         )
     )
 

@@ -1,0 +1,328 @@
+"""A market of two instruments over some minutes as the exchange words it, and a flow without an engine that takes it:
+from bytes to candles, trades, prices and a book, with a REST side that tells the truth. For laws about wrong messages.
+"""
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from msgspec import structs
+
+from flows.asks import BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, RenewAsk, TradesAsk
+from flows.bounds import VenueRules
+from flows.clock import FeedClock, Now
+from flows.graph import sequence_candles
+from flows.model import (
+    AggregateTrade,
+    BookSnapshot,
+    BookView,
+    Candle,
+    Incident,
+    Kline,
+    MarketData,
+    Pulse,
+    RawFrames,
+    Recorded,
+    Rejected,
+    StreamNames,
+    Subscribed,
+    TradeBatch,
+)
+from flows.operators.books import BookKeeper, BookPolicy, book_events
+from flows.operators.gather import Gather
+from flows.operators.parse import Parse
+from flows.operators.prices import Prices
+from flows.operators.validate import Validate
+from flows.settings import Feed
+from sources.binance.parse import BinanceParser
+
+BEGIN = 1_767_225_600_000
+"""A midnight."""
+STEP_MS = 100
+SYMBOLS = ("BTCUSDT", "ETHUSDT")
+TIMEFRAMES = ("1m", "5m")
+LENGTHS = {"1m": 60_000, "5m": 300_000}
+
+
+class Message(NamedTuple):
+    """One message of the tape."""
+
+    line: str
+    time: int
+    """When it is sent, ms UTC."""
+    stream: str
+    data: dict[str, Any]
+
+    def frame(self) -> bytes:
+        """As on the wire."""
+        return json.dumps(
+            {"stream": self.stream, "data": self.data}, separators=(",", ":"), ensure_ascii=False
+        ).encode()
+
+
+class Market:
+    """The truth: trades, klines and a book, the same at every call with the same length."""
+
+    def __init__(self, seconds: int = 150) -> None:
+        self.trades: dict[str, list[dict[str, Any]]] = {symbol: [] for symbol in SYMBOLS}
+        self.books: list[tuple[int, list[list[str]], list[list[str]]]] = []
+        """Update id, bids and asks of BTCUSDT after each difference."""
+        self.tape: list[Message] = []
+        for step in range(seconds * 1_000 // STEP_MS):
+            self._step(BEGIN + 7_000 + step * STEP_MS, step)
+
+    def _step(self, time: int, step: int) -> None:
+        for place, symbol in enumerate(SYMBOLS):
+            if step % (1 + 2 * place) == 0:
+                self._trade(symbol, time, step, place)
+        if step % 10 == 5:
+            for symbol in SYMBOLS:
+                self._ticker(symbol, time)
+        for symbol in SYMBOLS:
+            for name, length in LENGTHS.items():
+                if step % 20 == 3 or time % length < STEP_MS:
+                    self._kline(symbol, name, time)
+        self._depth(time, step)
+
+    def _trade(self, symbol: str, time: int, step: int, place: int) -> None:
+        known = self.trades[symbol]
+        number, first = len(known) + 100 * (place + 1), (known[-1]["l"] + 1 if known else 5_000 * (place + 1))
+        price = f"{100 * (place + 1) + step % 37 / 10:.2f}"
+        data = {
+            "e": "aggTrade", "E": time + 2, "s": symbol, "a": number, "p": price, "q": f"{1 + step % 5}.25",
+            "f": first, "l": first + step % 3, "T": time, "m": step % 2 == 0, "M": True,
+        }  # fmt: skip
+        known.append(data)
+        self.tape.append(Message("market", time + 2, f"{symbol.lower()}@aggTrade", data))
+
+    def _ticker(self, symbol: str, time: int) -> None:
+        trades = self.trades[symbol]
+        prices = [float(t["p"]) for t in trades]
+        volume = sum(float(t["q"]) for t in trades)
+        value = sum(float(t["q"]) * float(t["p"]) for t in trades)
+        data = {
+            "e": "24hrTicker", "E": time + 3, "s": symbol, "p": f"{prices[-1] - prices[0]:.2f}", "P": "0.1",
+            "w": f"{value / volume:.8f}", "c": f"{prices[-1]:.2f}", "Q": "1", "o": f"{prices[0]:.2f}",
+            "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{volume:.2f}", "q": f"{value:.8f}",
+            "O": time - 86_400_000, "C": time, "F": trades[0]["f"], "L": trades[-1]["l"],
+            "n": trades[-1]["l"] - trades[0]["f"] + 1,
+        }  # fmt: skip
+        self.tape.append(Message("market", time + 3, f"{symbol.lower()}@ticker", data))
+
+    def _kline(self, symbol: str, timeframe: str, time: int) -> None:
+        length = LENGTHS[timeframe]
+        open_time = time // length * length
+        is_begin = time % length < STEP_MS
+        if is_begin:
+            open_time -= length
+        inside = [t for t in self.trades[symbol] if open_time <= t["T"] < open_time + length]
+        if not inside:
+            return
+        k = {
+            "t": open_time, "T": open_time + length - 1, "s": symbol, "i": timeframe, **_ohlcv(inside), "x": is_begin,
+        }  # fmt: skip
+        data = {"e": "kline", "E": time + 4, "s": symbol, "k": k}
+        self.tape.append(Message("market", time + 4, f"{symbol.lower()}@kline_{timeframe}", data))
+
+    def _depth(self, time: int, step: int) -> None:
+        update = 9_000 + 3 * step
+        bid, ask = f"{99 - step % 7 / 10:.2f}", f"{101 + step % 5 / 10:.2f}"
+        bids, asks = [[bid, f"{1 + step % 3}"]], [[ask, f"{2 + step % 4}"]]
+        before = self.books[-1] if self.books else (0, [["98.00", "5"]], [["102.00", "5"]])
+        levels = dict([*before[1], *bids]), dict([*before[2], *asks])
+        self.books.append((
+            update + 2,
+            sorted(map(list, levels[0].items()), key=lambda level: -float(level[0])),
+            sorted(map(list, levels[1].items()), key=lambda level: float(level[0])),
+        ))  # fmt: skip
+        data = {"e": "depthUpdate", "E": time + 1, "s": "BTCUSDT", "U": update, "u": update + 2, "b": bids, "a": asks}
+        self.tape.append(Message("public", time + 1, "btcusdt@depth@100ms", data))
+
+    # --- REST ---
+
+    def aggregates(self, ask: TradesAsk, now: int) -> list[AggregateTrade]:
+        """What REST knows of these ids at a time."""
+        return [
+            AggregateTrade(
+                symbol=ask.symbol, id=t["a"], time=t["T"], price=float(t["p"]), quantity=float(t["q"]),
+                buyer_is_maker=t["m"], event_time=t["T"], first_id=t["f"], last_id=t["l"],
+            )
+            for t in self.trades[ask.symbol]
+            if ask.first_id <= t["a"] <= ask.last_id and t["T"] <= now
+        ]  # fmt: skip
+
+    def klines(self, ask: KlinesAsk, now: int) -> list[Kline]:
+        """The exchange's history, without ids."""
+        length, found = LENGTHS[ask.timeframe], []
+        for open_time in range(ask.start, ask.end + 1, length):
+            inside = [t for t in self.trades[ask.symbol] if open_time <= t["T"] < open_time + length]
+            if inside:
+                k = _ohlcv(inside)
+                found.append(Kline(
+                    ask.symbol, ask.timeframe, open_time + length - 1, open_time, float(k["o"]), float(k["h"]),
+                    float(k["l"]), float(k["c"]), float(k["v"]), float(k["q"]), k["n"], float(k["V"]), float(k["Q"]),
+                    -1, -1, is_closed=open_time + length <= now,
+                ))  # fmt: skip
+        return found
+
+    def snapshot(self, now: int) -> BookSnapshot:
+        """The book of BTCUSDT at a time."""
+        known = [book for book, sent in zip(self.books, self._depth_times(), strict=True) if sent <= now]
+        update, bids, asks = known[-1]
+        sides = [[(float(price), float(quantity)) for price, quantity in side] for side in (bids, asks)]
+        return BookSnapshot("BTCUSDT", update, sides[0], sides[1])
+
+    def _depth_times(self) -> list[int]:
+        return [message.time for message in self.tape if message.line == "public"]
+
+
+def _ohlcv(trades: list[dict[str, Any]]) -> dict[str, Any]:
+    prices, bought = [float(t["p"]) for t in trades], [t for t in trades if not t["m"]]
+    return {
+        "f": trades[0]["f"], "L": trades[-1]["l"], "o": trades[0]["p"], "c": trades[-1]["p"],
+        "h": f"{max(prices):.2f}", "l": f"{min(prices):.2f}", "v": f"{sum(float(t['q']) for t in trades):.2f}",
+        "n": trades[-1]["l"] - trades[0]["f"] + 1,
+        "q": f"{sum(float(t['q']) * float(t['p']) for t in trades):.8f}",
+        "V": f"{sum(float(t['q']) for t in bought):.2f}",
+        "Q": f"{sum(float(t['q']) * float(t['p']) for t in bought):.8f}",
+    }  # fmt: skip
+
+
+class Results(NamedTuple):
+    """What a run has left behind."""
+
+    candles: dict[tuple[str, str, int], Candle]
+    """The last version of each closed one, without what depends on the moment."""
+    trades: dict[str, list[AggregateTrade]]
+    prices: dict[str, MarketData]
+    book: BookView
+    rejected: list[Rejected]
+    incidents: list[Incident]
+
+
+class Flow:
+    """The steps of the flow in their order, on a local clock that the tape moves."""
+
+    def __init__(self, market: Market) -> None:
+        self._market = market
+        self.local = 1_000_000
+        self._clock = FeedClock(lambda: self.local)
+        self._trade_clock = self._clock.twin()
+        rules = VenueRules(fills_follow=True)
+        self._parse = Parse("binance", BinanceParser("binance"))
+        self._validate = Validate("binance", self._clock, rules)
+        self._gather = Gather(self._trade_clock, hold_ms=0, monotonic_ms=lambda: self.local)
+        self._prices = Prices()
+        feed = Feed(timeframes=TIMEFRAMES, symbols=SYMBOLS, kline_limit=5)
+        self._machines: dict[str, Any] = {
+            f"binance:{s}": sequence_candles(f"binance:{s}", None, feed=feed, asks=True, rules=rules) for s in SYMBOLS
+        }
+        self._books = BookKeeper("binance:BTCUSDT", policy=BookPolicy(levels=5, every_ms=0, depth=100, audit_ms=10**9))
+        self._now_feed = 0
+        streams = frozenset(message.stream for message in market.tape)
+        self._names = StreamNames(streams)
+        self.candles: dict[tuple[str, str, int], Candle] = {}
+        self.trades: defaultdict[str, dict[int, AggregateTrade]] = defaultdict(dict)
+        self.prices: dict[str, MarketData] = {}
+        self.book: BookView | None = None
+        self.rejected: list[Rejected] = []
+        self.incidents: list[Incident] = []
+        self.most_at_once = 0
+        """Most candles that came out of one call."""
+
+    def run(self, messages: Iterable[tuple[int, str, bytes]]) -> Results:
+        """Takes `(time, line, frame)`, at the pace of the market; then some seconds in which nothing comes."""
+        self._take([Subscribed(line, SYMBOLS, ()) for line in ("market", "public")])
+        start, clock = BEGIN + 7_000, self.local
+        by_step: defaultdict[int, list[tuple[str, bytes]]] = defaultdict(list)
+        for time, line, frame in messages:
+            by_step[(time - start) // STEP_MS].append((line, frame))
+        for step in range(max(by_step) + 1 + 60_000 // STEP_MS):
+            self.local, self._now_feed = clock + step * STEP_MS, start + step * STEP_MS
+            items: list[Any] = []
+            for line in ("market", "public"):
+                payloads = [frame for on, frame in by_step.get(step, ()) if on == line]
+                items += [RawFrames(line, payloads, 0, self._names)] if payloads else []
+            self._take([*items, Pulse()])
+        assert self.book is not None
+        return Results(
+            {key: structs.replace(c, event_time=0, revision=0) for key, c in self.candles.items() if c.is_closed},
+            {symbol: [known[i] for i in sorted(known)] for symbol, known in self.trades.items()},
+            self.prices,
+            structs.replace(self.book, event_time=0),
+            self.rejected,
+            self.incidents,
+        )
+
+    def _take(self, items: list[Any]) -> None:
+        valid = self._validate(self._parse(items))
+        for price in self._prices(valid):
+            self.prices[price.symbol] = structs.replace(price, time=0)
+        self._keep(valid)
+        for key, events in self._gather(valid):
+            machine = self._machines.get(key)
+            if machine is not None:
+                self._settle(key, machine, machine.on_events(events, self._trade_clock.now()))
+        for key, machine in self._machines.items():
+            self._wake(key, machine, self._trade_clock.now())
+        for key, events in book_events(valid):
+            if key == "binance:BTCUSDT":
+                self._settle(key, self._books, self._books.on_events(events, self._clock.now()))
+        self._wake("binance:BTCUSDT", self._books, self._clock.now())
+
+    def _wake(self, key: str, machine: Any, now: Now) -> None:
+        due = machine.due_in(now)
+        if due is not None and due <= 0:
+            self._settle(key, machine, machine.on_timer(now))
+
+    def _settle(self, key: str, machine: Any, out: list[Any]) -> None:
+        """Keeps what came out, and answers what was asked at once."""
+        self.most_at_once = max(self.most_at_once, sum(isinstance(item, Candle) for item in out))
+        for item in out:
+            match item:
+                case LastTradeAsk() | RenewAsk():
+                    self._settle(key, machine, machine.on_answer(item, None, self._clock.now()))
+                case TradesAsk():
+                    found = self._market.aggregates(item, self._now_feed)
+                    self._settle(key, machine, machine.on_answer(item, found, self._trade_clock.now()))
+                case KlinesAsk():
+                    klines = self._market.klines(item, self._now_feed)
+                    self._settle(key, machine, machine.on_answer(item, klines, self._trade_clock.now()))
+                case HistoryAsk():
+                    self._settle(key, machine, machine.on_answer(item, [], self._trade_clock.now()))
+                case BookAsk():
+                    snapshot = self._market.snapshot(self._now_feed)
+                    self._settle(key, machine, machine.on_answer(item, snapshot, self._clock.now()))
+                case _:
+                    self._keep([item])
+
+    def _keep(self, items: Iterable[Any]) -> None:
+        for item in items:
+            match item:
+                case Candle():
+                    self._keep_candle(item)
+                case Recorded():
+                    self._keep_candle(item.candle)
+                case TradeBatch():
+                    known = self.trades[item.symbol]
+                    known |= {t.id: _as_stored(t) for t in item.trades}
+                case BookView():
+                    self.book = item
+                case Rejected():
+                    self.rejected.append(item)
+                case Incident():
+                    self.incidents.append(item)
+
+    def _keep_candle(self, candle: Candle) -> None:
+        key = candle.symbol, candle.timeframe, candle.open_time
+        known = self.candles.get(key)
+        if known is None or candle.is_closed or not known.is_closed:
+            self.candles[key] = candle
+
+
+def _as_stored(trade: Any) -> AggregateTrade:
+    return AggregateTrade(
+        symbol=trade.symbol, id=trade.id, time=trade.time, price=trade.price, quantity=trade.quantity,
+        buyer_is_maker=trade.buyer_is_maker, event_time=0, first_id=trade.first_id, last_id=trade.last_id,
+    )  # fmt: skip
