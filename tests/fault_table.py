@@ -1,4 +1,4 @@
-"""The table of faults in the docs of the replay exchange, made from the faults themselves: `python -m tests.fault_table`."""
+"""The table of faults in the docs of the replay exchange, from the faults themselves: `python -m tests.fault_table`."""
 
 from sources.replay.faults import FAULTS, describe
 from tests.picture import README

@@ -1,0 +1,117 @@
+"""A synthetic market as one polls it: its true frames in order, and what its REST side answers at each moment."""
+
+from bisect import bisect_left, bisect_right
+from itertools import takewhile
+from typing import Any, NamedTuple
+
+import msgspec
+
+from flows.asks import Ask, AskError, BookAsk, LastTradeAsk, TradesAsk
+from flows.model import BookSnapshot, Trade
+from sources.binance.wire import TypedMessage
+from sources.replay.market import MarketKind, Message
+from sources.replay.synthetic import SyntheticMarket
+
+BEGIN_MS = 1_767_225_600_000
+TIMEFRAME = "1m"
+_TYPED = msgspec.json.Decoder(TypedMessage, strict=False)
+_CHANNELS = ("kline_1m", "kline_5m", "ticker", "miniTicker", "bookTicker", "depth@100ms")
+STREAMS = {
+    "BTCUSDT": tuple(f"btcusdt@{channel}" for channel in ("aggTrade", *_CHANNELS)),
+    "ETHUSDT": tuple(f"ethusdt@{channel}" for channel in ("trade", *_CHANNELS)),
+}
+"""What is subscribed: of one symbol aggregates, of the other one single fills."""
+VENUES: dict[str, MarketKind] = {"binance": "spot", "binance-usdm": "usdm"}
+_PUBLIC = ("depth", "bookTicker")
+
+
+class TrueFrame(NamedTuple):
+    """One true message."""
+
+    due_ms: int
+    line: str
+    symbol: str
+    channel: str
+    data: bytes
+    """The message."""
+    frame: bytes
+    """The message in its envelope."""
+
+
+class TrueTape:
+    """So many seconds of a market with two symbols."""
+
+    def __init__(self, venue: str, *, seconds: int, seed: int = 1) -> None:
+        self.venue = venue
+        self.frames: list[TrueFrame] = []
+        wanted = frozenset(name for names in STREAMS.values() for name in names)
+        end_ms = BEGIN_MS + seconds * 1_000
+        market = SyntheticMarket(VENUES[venue], tuple(STREAMS), seed=seed, start_ms=BEGIN_MS, trades_per_s=15.0)
+        for message in takewhile(lambda message: message.due_ms < end_ms, market.play(wanted.__contains__)):
+            self.frames.append(self._frame(message))
+        self._trades = {symbol: self._trades_of(symbol) for symbol in STREAMS}
+        self._books: dict[str, dict[str, dict[str, str]]] = {symbol: {"b": {}, "a": {}} for symbol in STREAMS}
+        self._update_ids = dict.fromkeys(STREAMS, 0)
+
+    def _frame(self, message: Message) -> TrueFrame:
+        name, _, channel = message.stream.partition("@")
+        is_public = channel.startswith(_PUBLIC) or (channel == "trade" and self.venue == "binance-usdm")
+        frame = b'{"stream":"%b","data":%b}' % (message.stream.encode(), message.data)
+        return TrueFrame(
+            message.due_ms, "public" if is_public else "market", name.upper(), channel, message.data, frame
+        )
+
+    def _trades_of(self, symbol: str) -> list[Trade]:
+        return [
+            _TYPED.decode(frame.data)  # type: ignore[misc]
+            for frame in self.frames
+            if frame.symbol == symbol and frame.channel in ("aggTrade", "trade")
+        ]
+
+    # --- what REST says ---
+
+    def played(self, frame: TrueFrame) -> None:
+        """The market has come so far."""
+        if not frame.channel.startswith("depth"):
+            return
+        body = msgspec.json.decode(frame.data)
+        book = self._books[frame.symbol]
+        for side in ("b", "a"):
+            for price, quantity in body[side]:
+                if float(quantity):
+                    book[side][price] = quantity
+                else:
+                    book[side].pop(price, None)
+        self._update_ids[frame.symbol] = body["u"]
+
+    def answer(self, ask: Ask, now_ms: int) -> Any:
+        """The answer to an ask at a moment; an `AskError` where this market has none."""
+        match ask:
+            case TradesAsk():
+                trades = self._trades[ask.symbol]
+                begin = bisect_left(trades, ask.first_id, key=lambda trade: trade.id)
+                end = bisect_right(trades, ask.last_id, key=lambda trade: trade.id)
+                return [trade for trade in trades[begin:end][:10_000] if trade.time <= now_ms]
+            case BookAsk():
+                return self._snapshot(ask)
+            case LastTradeAsk():
+                return None
+        return AskError("not here", lasting=True)
+
+    def _snapshot(self, ask: BookAsk) -> BookSnapshot:
+        book = self._books[ask.symbol]
+        bids, asks = (
+            sorted(((float(price), float(quantity)) for price, quantity in book[side].items()), reverse=side == "b")
+            for side in ("b", "a")
+        )
+        return BookSnapshot(ask.symbol, self._update_ids[ask.symbol], bids[: ask.levels], asks[: ask.levels])
+
+    def closed_klines(self, symbol: str, begin_ms: int) -> dict[int, Any]:
+        """The market's own closed minutes that begin at `begin_ms` or later, by open time."""
+        found = {}
+        for frame in self.frames:
+            if frame.symbol == symbol and frame.channel == f"kline_{TIMEFRAME}":
+                kline = msgspec.json.decode(frame.data)["k"]
+                if kline["x"] and kline["t"] >= begin_ms:
+                    found[kline["t"]] = kline
+        return found
