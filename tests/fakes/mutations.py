@@ -9,6 +9,8 @@ import random
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+MOST_FRAME_BYTES = 1 << 20
+"""A longer frame is cut: what one costs grows with its size, whatever it says."""
 YEAR_3000_MS = 32_503_680_000_000
 EXTREMES = (
     "0", "-0", "-1", "1", "1e400", "-1e400", "1e-400", "1e300", "NaN", "Infinity", "-Infinity", "0.1", "-0.00000001",
@@ -24,6 +26,7 @@ SHIFTS_MS = (
     -400 * 86_400_000, 10**15, -(10**15), 2**63,
 )  # fmt: skip
 _ID_SHIFTS = (-1, 1, 2, 10, -10, 1_000, 10**6, -(10**6), 10**9, 2**53, -(2**53), 2**63)
+_LARGE = 10_000
 _LEVELS = (2, 100, 1_500, 20_000, 100_000)
 _REPEATS = (2, 50, 3_000)
 _TIMES = frozenset(("E", "T", "t", "O", "C", "time", "serverTime"))
@@ -179,6 +182,9 @@ def _quotes(text: _Text) -> None:
 
 
 def _shift(text: _Text, places: list[tuple[Any, Any]], by: int) -> None:
+    """Shifts one of them or all. Large shifts differ: many that agree would be a venue whose clock was set."""
+    if abs(by) > _LARGE:
+        by = by * text.chance.randrange(500, 1_500) // 1_000 + text.chance.randrange(-_LARGE, _LARGE)
     chosen = places if text.chance.random() < 0.5 else [text.chance.choice(places)]
     for node, key in chosen:
         node[key] += by
@@ -298,6 +304,11 @@ _SHARE_OF_BYTES = 0.3
 
 def mutated(frame: bytes, seed: int, *, others: Sequence[bytes] = ()) -> Mutation:
     """The frame changed once or a few times. `others` are those that it may be mixed with."""
+    change = _mutated(frame, seed, others)
+    return change if len(change.frame) <= MOST_FRAME_BYTES else Mutation(change.name, change.frame[:MOST_FRAME_BYTES])
+
+
+def _mutated(frame: bytes, seed: int, others: Sequence[bytes]) -> Mutation:
     chance = random.Random(seed)
     other = chance.choice(others) if others else frame
     if chance.random() < _SHARE_OF_BYTES:

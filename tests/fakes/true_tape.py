@@ -62,11 +62,12 @@ class TrueTape:
         )
 
     def _trades_of(self, symbol: str) -> list[Trade]:
-        return [
-            _TYPED.decode(frame.data)  # type: ignore[misc]
+        decoded = [
+            _TYPED.decode(frame.data)
             for frame in self.frames
             if frame.symbol == symbol and frame.channel in ("aggTrade", "trade")
         ]
+        return [message for message in decoded if isinstance(message, Trade)]
 
     # --- what REST says ---
 
@@ -93,25 +94,29 @@ class TrueTape:
                 end = bisect_right(trades, ask.last_id, key=lambda trade: trade.id)
                 return [trade for trade in trades[begin:end][:10_000] if trade.time <= now_ms]
             case BookAsk():
-                return self._snapshot(ask)
+                return self.book(ask.symbol, ask.levels)
             case LastTradeAsk():
                 return None
         return AskError("not here", lasting=True)
 
-    def _snapshot(self, ask: BookAsk) -> BookSnapshot:
-        book = self._books[ask.symbol]
+    def book(self, symbol: str, levels: int) -> BookSnapshot:
+        """The best levels of each side now."""
         bids, asks = (
-            sorted(((float(price), float(quantity)) for price, quantity in book[side].items()), reverse=side == "b")
-            for side in ("b", "a")
+            sorted(((float(price), float(quantity)) for price, quantity in book.items()), reverse=side == "b")
+            for side, book in self._books[symbol].items()
         )
-        return BookSnapshot(ask.symbol, self._update_ids[ask.symbol], bids[: ask.levels], asks[: ask.levels])
+        return BookSnapshot(symbol, self._update_ids[symbol], bids[:levels], asks[:levels])
 
-    def closed_klines(self, symbol: str, begin_ms: int) -> dict[int, Any]:
-        """The market's own closed minutes that begin at `begin_ms` or later, by open time."""
+    def closed_minutes(self, symbol: str, begin_ms: int) -> dict[int, tuple[tuple[float, ...], int]]:
+        """Open, high, low, close and number of trades of the market's own minutes that begin at `begin_ms` or later, by
+        open time; `ValueError` when there are none.
+        """
         found = {}
         for frame in self.frames:
             if frame.symbol == symbol and frame.channel == f"kline_{TIMEFRAME}":
                 kline = msgspec.json.decode(frame.data)["k"]
                 if kline["x"] and kline["t"] >= begin_ms:
-                    found[kline["t"]] = kline
+                    found[kline["t"]] = (tuple(float(kline[name]) for name in "ohlc"), kline["n"])
+        if not found:
+            raise ValueError("the tape has no whole minute there")
         return found

@@ -15,13 +15,16 @@ from flows.settings import Feed, Rest
 from sources.binance.rest import BinanceRest
 from sources.rest import VenueError
 from tests.fakes.captured import REST_BODIES, recorded_answers
-from tests.fakes.fuzzed_flow import Report, fuzz_control, fuzz_flow, fuzz_parsing
+from tests.fakes.fuzz_meter import Report
+from tests.fakes.fuzzed_flow import fuzz_control, fuzz_flow, fuzz_parsing
 from tests.fakes.mutations import mutated
 
 PARSED = 25_000
 FLOWN = 25_000
 """Of each venue: 100,000 in all."""
-ANSWERS = 3_000
+ASKS = 800
+ASKS_A_CLIENT = 50
+"""A client of its own for so many: the request weight of a minute is not what is tried here."""
 MOST_REQUESTS = 100
 """For one ask: it must end, whatever the answers say."""
 MOST_GROWTH_MB = 60
@@ -58,7 +61,7 @@ def test_no_frame_breaks_what_a_connection_does_with_it(venue: str) -> None:
     assert_sound(fuzz_control(venue, frames=PARSED, seed=30_000_000), PARSED)
 
 
-# --- REST ---------------------------------------------------------------------------------------------------------------
+# --- REST -------------------------------------------------------------------------------------------------------------
 
 
 class Answers:
@@ -115,12 +118,11 @@ def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
 async def test_no_answer_of_rest_is_anything_but_an_answer_or_a_venue_error(venue: str, kind: str) -> None:
     escapes: list[str] = []
     async with hostile_venue() as (answers, url):
-        for turn in range(ANSWERS // 20 // 4):
-            # a client of its own for a few asks: the budget of a minute is not what is tried here
+        for first in range(0, ASKS, ASKS_A_CLIENT):
             feed = Feed.model_validate({"venue": venue, "origin": "replay", "rest_url": url, "streams": (kind,)})
             async with BinanceRest.of(feed, Rest(tries=1, weight_share=1.0)) as rest:
-                for number in range(20):
-                    answers.seed, answers.requests = turn * 20 + number, 0
+                for seed in range(first, first + ASKS_A_CLIENT):
+                    answers.seed, answers.requests = seed, 0
                     ask = asks_of(rest)[answers.seed % 6]
                     try:
                         await ask()
