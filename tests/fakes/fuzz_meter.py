@@ -22,11 +22,12 @@ MOST_CPU_S = 0.05
 """Of a single call."""
 ENDLESS_S = 1.0
 """CPU time after which a call is taken not to end."""
-MOST_FINDINGS = 50
-"""So many are enough to know that something is wrong."""
+MOST_ALIKE = 20
+"""Of findings of one kind so many are kept."""
+MOST_ENDLESS = 5
+"""After so many calls that did not end there is no use in going on."""
 _SHOWN_BYTES = 150
-_ALIKE = 3
-"""Of findings of one kind so many are shown."""
+_SHOWN_ALIKE = 3
 _COLLECT_EVERY = 5_000
 
 T = TypeVar("T")
@@ -54,6 +55,7 @@ class Report(NamedTuple):
     frames: int
     """Mutated ones."""
     findings: list[Finding]
+    """At most `MOST_ALIKE` of a kind."""
     slowest_s: float
     """CPU time of the most expensive call."""
     slowest: str
@@ -68,7 +70,7 @@ class Report(NamedTuple):
         for (step, what), number in Counter((found.step, found.what) for found in self.findings).most_common():
             alike = [found for found in self.findings if (found.step, found.what) == (step, what)]
             lines.append(f"{number} x {step}: {what}")
-            lines += [f"    seed={found.seed} {found.mutation}: {found.frame!r}" for found in alike[:_ALIKE]]
+            lines += [f"    seed={found.seed} {found.mutation}: {found.frame!r}" for found in alike[:_SHOWN_ALIKE]]
         return "\n".join(lines)
 
 
@@ -78,6 +80,8 @@ class Meter:
     def __init__(self, set_timer: Callable[[float], object]) -> None:
         self._set_timer = set_timer
         self.findings: list[Finding] = []
+        self._counts: Counter[tuple[str, str]] = Counter()
+        self._endless = 0
         self.rejected = 0
         self._seed, self._mutation = -1, Mutation("true", b"")
         self._slowest_s, self._slowest = 0.0, ""
@@ -108,6 +112,7 @@ class Meter:
             return call()
         except Exception as error:  # noqa: BLE001 - any is one too many
             self.note(step, type(error).__name__)
+            self._endless += isinstance(error, EndlessError)
             return None
         finally:
             self._set_timer(0)
@@ -121,12 +126,15 @@ class Meter:
 
     def note(self, step: str, what: str) -> None:
         """Something is as it must not be."""
-        self.findings.append(Finding(step, what, self._seed, self._mutation.name, self._mutation.frame[:_SHOWN_BYTES]))
+        self._counts[step, what] += 1
+        if self._counts[step, what] <= MOST_ALIKE:
+            frame = self._mutation.frame[:_SHOWN_BYTES]
+            self.findings.append(Finding(step, what, self._seed, self._mutation.name, frame))
 
     @property
     def has_enough(self) -> bool:
         """Whether going on would show nothing new."""
-        return len(self.findings) >= MOST_FINDINGS
+        return self._endless >= MOST_ENDLESS
 
     def report(self) -> Report:
         """All of it."""

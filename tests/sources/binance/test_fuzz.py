@@ -86,27 +86,55 @@ class Answers:
         return web.Response(status=status, body=body.frame, content_type="application/json")
 
 
+class Pages:
+    """A venue that answers with full pages of well-formed rows that lie elsewhere than asked, or do not rise."""
+
+    def __init__(self, shift: int, step: int) -> None:
+        self.requests = 0
+        self._shift = shift
+        self._step = step
+
+    async def on_request(self, request: web.Request) -> web.Response:
+        """As many rows as were asked for; an error where an ask has already had its share."""
+        self.requests += 1
+        if self.requests > MOST_REQUESTS:
+            return web.Response(status=400, body=REST_BODIES["error"])
+        query = request.query
+        numbers = [self._shift + self._step * number for number in range(int(query["limit"]))]
+        if request.path.endswith("/klines"):
+            opened = [int(query["startTime"]) + 60_000 * number for number in numbers]
+            return web.json_response([[t, *["1"] * 5, t + 59_999, "1", 1, "1", "1", "0"] for t in opened])
+        first = int(query.get("fromId", 26_129))
+        ids = [max(0, first + number) for number in numbers]
+        if request.path.endswith("/historicalTrades"):
+            rows = [{"id": i, "price": "1", "qty": "1", "time": BEGIN_MS, "isBuyerMaker": True} for i in ids]
+        else:
+            rows = [{"a": i, "p": "1", "q": "1", "f": i, "l": i, "T": BEGIN_MS, "m": True} for i in ids]
+        return web.json_response(rows)
+
+
 @asynccontextmanager
-async def hostile_venue() -> AsyncIterator[tuple[Answers, str]]:
-    answers = Answers()
+async def hostile_venue(answers: Answers | Pages) -> AsyncIterator[str]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", answers.on_request)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
         await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield answers, f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()
 
 
+TRADES = TradesAsk("BTCUSDT", 26_129, 27_000, BEGIN_MS, BEGIN_MS + 60_000)
+KLINES = KlinesAsk("BTCUSDT", "1m", BEGIN_MS, BEGIN_MS + 30 * 60_000)
+
+
 def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
-    trades = TradesAsk("BTCUSDT", 26_129, 27_000, BEGIN_MS, BEGIN_MS + 60_000)
-    klines = KlinesAsk("BTCUSDT", "1m", BEGIN_MS, BEGIN_MS + 30 * 60_000)
     return [
-        lambda: rest.trades(trades),
-        lambda: rest.first_trades(trades),
-        lambda: rest.klines(klines),
+        lambda: rest.trades(TRADES),
+        lambda: rest.first_trades(TRADES),
+        lambda: rest.klines(KLINES),
         lambda: rest.book(BookAsk("BTCUSDT", 100)),
         rest.statuses,
         rest.time,
@@ -117,7 +145,8 @@ def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
 @pytest.mark.parametrize("kind", ["aggTrade", "trade"])
 async def test_no_answer_of_rest_is_anything_but_an_answer_or_a_venue_error(venue: str, kind: str) -> None:
     escapes: list[str] = []
-    async with hostile_venue() as (answers, url):
+    answers = Answers()
+    async with hostile_venue(answers) as url:
         for first in range(0, ASKS, ASKS_A_CLIENT):
             feed = Feed.model_validate({"venue": venue, "origin": "replay", "rest_url": url, "streams": (kind,)})
             async with BinanceRest.of(feed, Rest(tries=1, weight_share=1.0)) as rest:
@@ -135,3 +164,31 @@ async def test_no_answer_of_rest_is_anything_but_an_answer_or_a_venue_error(venu
                             f"seed {answers.seed}, ask {answers.seed % 6}: more than {MOST_REQUESTS} requests"
                         )
     assert not escapes, "\n".join(escapes)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+@pytest.mark.parametrize("kind", ["aggTrade", "trade"])
+@pytest.mark.parametrize("shift", [0, -20_000, 20_000])
+@pytest.mark.parametrize("step", [0, 1, -1])
+async def test_pages_that_lie_elsewhere_or_do_not_rise_end_an_ask(venue: str, kind: str, shift: int, step: int) -> None:
+    pages = Pages(shift, step)
+    async with hostile_venue(pages) as url:
+        feed = Feed.model_validate({"venue": venue, "origin": "replay", "rest_url": url, "streams": (kind,)})
+        async with BinanceRest.of(feed, Rest(tries=1, weight_share=1.0)) as rest:
+            try:
+                trades = await rest.trades(TRADES)
+            except VenueError:
+                trades = []
+            assert pages.requests <= MOST_REQUESTS
+            ids = [trade.id for trade in trades]
+            assert all(TRADES.first_id <= number <= TRADES.last_id for number in ids)
+            assert ids == sorted(set(ids))
+            pages.requests = 0
+            try:
+                klines = await rest.klines(KLINES)
+            except VenueError:
+                klines = []
+            assert pages.requests <= MOST_REQUESTS
+            opened = [kline.open_time for kline in klines]
+            assert all(KLINES.start <= time <= KLINES.end for time in opened)
+            assert opened == sorted(set(opened))
