@@ -3,6 +3,7 @@
 A finding is reproduced by its seed: `mutated(frame, seed)` of `tests.fakes.mutations` decides alone.
 """
 
+import tracemalloc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from aiohttp import web
 
 from flows.asks import BookAsk, KlinesAsk, TradesAsk
 from flows.settings import Feed, Rest
+from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
 from sources.rest import VenueError
 from tests.fakes.captured import REST_BODIES, recorded_answers
@@ -28,6 +30,8 @@ ASKS_A_CLIENT = 50
 MOST_REQUESTS = 100
 """For one ask: it must end, whatever the answers say."""
 MOST_GROWTH_MB = 60
+MANY_NAMES = 50_000
+MOST_REMEMBERED_BYTES = 1_000_000
 VENUES = ("binance", "binance-usdm")
 BEGIN_MS = 1_767_225_600_000
 
@@ -59,6 +63,19 @@ def test_a_market_without_mutations_is_sound() -> None:
 @pytest.mark.parametrize("venue", VENUES)
 def test_no_frame_breaks_what_a_connection_does_with_it(venue: str) -> None:
     assert_sound(fuzz_control(venue, frames=PARSED, seed=30_000_000), PARSED)
+
+
+@pytest.mark.parametrize("venue", VENUES)
+def test_a_connection_remembers_nothing_of_streams_without_number(venue: str) -> None:
+    feed = BinanceFeed(Feed.model_validate({"venue": venue}))
+    tracemalloc.start()
+    try:
+        for number in range(MANY_NAMES):
+            feed.channel_of(b'{"stream":"x%dusdt@trade","data":{}}' % number)
+        grown, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert grown < MOST_REMEMBERED_BYTES
 
 
 # --- REST -------------------------------------------------------------------------------------------------------------
