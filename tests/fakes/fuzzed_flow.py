@@ -31,9 +31,12 @@ from flows.operators.validate import Validate
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
+from sources.replay.faults import AlteringFault
+from sources.replay.frames import enveloped
+from sources.replay.tampering import start_tampering
 from tests.fakes.captured import REPLIES, captured, line_of
 from tests.fakes.fuzz_meter import Meter, Report, metered
-from tests.fakes.mutations import mutated
+from tests.fakes.mutations import Mutation, mutated
 from tests.fakes.true_tape import BEGIN_MS, STREAMS, TIMEFRAME, TrueFrame, TrueTape
 
 MOST_EMPTY = 1_440 + 1
@@ -272,6 +275,29 @@ def _base(tape: TrueTape, number: int, seed: int) -> TrueFrame:
             if frame.channel == channel:
                 return frame
     return tape.frames[number]
+
+
+def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
+    """A market at which a fault inserts wrong frames beside the true ones: from its begin to its end the candles and
+    the books are its own.
+    """
+    tape.rewind()
+    tampering = start_tampering(fault)
+    with metered() as meter:
+        flow = FuzzedFlow(tape, meter)
+        flow.begin()
+        for number, true in enumerate(tape.frames):
+            flow.wait_until(true.due_ms)
+            tape.played(true)
+            *wrong, _ = tampering.on_message(true.message)
+            for message in wrong:
+                frame = enveloped(message, message.data) if message.frame is None else message.frame
+                flow.poll(true.line, meter.take(Mutation(type(fault).__name__, frame), seed=number, of=1))
+            flow.poll(true.line, meter.take_true(true.frame))
+        for second in range(1, 4):
+            flow.wait_until(tape.frames[-1].due_ms + second * _TIMER_MS)
+        flow.check_end(BEGIN_MS)
+        return meter.report()
 
 
 def fuzz_parsing(venue: str, *, frames: int, seed: int) -> Report:

@@ -9,6 +9,7 @@ import msgspec
 from flows.asks import Ask, AskError, BookAsk, LastTradeAsk, TradesAsk
 from flows.model import BookSnapshot, Trade
 from sources.binance.wire import TypedMessage
+from sources.replay.frames import enveloped
 from sources.replay.market import MarketKind, Message
 from sources.replay.synthetic import SyntheticMarket
 
@@ -32,8 +33,7 @@ class TrueFrame(NamedTuple):
     line: str
     symbol: str
     channel: str
-    data: bytes
-    """The message."""
+    message: Message
     frame: bytes
     """The message in its envelope."""
 
@@ -50,20 +50,22 @@ class TrueTape:
         for message in takewhile(lambda message: message.due_ms < end_ms, market.play(wanted.__contains__)):
             self.frames.append(self._frame(message))
         self._trades = {symbol: self._trades_of(symbol) for symbol in STREAMS}
+        self.rewind()
+
+    def rewind(self) -> None:
+        """Nothing has been played."""
         self._books: dict[str, dict[str, dict[str, str]]] = {symbol: {"b": {}, "a": {}} for symbol in STREAMS}
         self._update_ids = dict.fromkeys(STREAMS, 0)
 
     def _frame(self, message: Message) -> TrueFrame:
         name, _, channel = message.stream.partition("@")
         is_public = channel.startswith(_PUBLIC) or (channel == "trade" and self.venue == "binance-usdm")
-        frame = b'{"stream":"%b","data":%b}' % (message.stream.encode(), message.data)
-        return TrueFrame(
-            message.due_ms, "public" if is_public else "market", name.upper(), channel, message.data, frame
-        )
+        frame = enveloped(message, message.data)
+        return TrueFrame(message.due_ms, "public" if is_public else "market", name.upper(), channel, message, frame)
 
     def _trades_of(self, symbol: str) -> list[Trade]:
         decoded = [
-            _TYPED.decode(frame.data)
+            _TYPED.decode(frame.message.data)
             for frame in self.frames
             if frame.symbol == symbol and frame.channel in ("aggTrade", "trade")
         ]
@@ -75,7 +77,7 @@ class TrueTape:
         """The market has come so far."""
         if not frame.channel.startswith("depth"):
             return
-        body = msgspec.json.decode(frame.data)
+        body = msgspec.json.decode(frame.message.data)
         book = self._books[frame.symbol]
         for side in ("b", "a"):
             for price, quantity in body[side]:
@@ -114,7 +116,7 @@ class TrueTape:
         found = {}
         for frame in self.frames:
             if frame.symbol == symbol and frame.channel == f"kline_{TIMEFRAME}":
-                kline = msgspec.json.decode(frame.data)["k"]
+                kline = msgspec.json.decode(frame.message.data)["k"]
                 if kline["x"] and kline["t"] >= begin_ms:
                     found[kline["t"]] = (tuple(float(kline[name]) for name in "ohlc"), kline["n"])
         if not found:
