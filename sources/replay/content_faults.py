@@ -83,7 +83,7 @@ class BadBytes(ContentFault, frozen=True, kw_only=True):
 
 
 class Foreign(ContentFault, frozen=True, kw_only=True):
-    """Messages of streams that nobody subscribed, made from the next ones; always beside the true message.
+    """Messages of streams without a subscription, made from the next ones; always beside the true message.
 
     {"fault": "foreign", "stream": "btcusdt@aggTrade", "symbol": "X{n}USDT", "messages": 10000}
     """

@@ -22,7 +22,7 @@ from sources.replay.content_faults import (
 )
 from sources.replay.fault import Count, Fault, Hex, Span, StreamFault, check_one_of, tag_of
 
-__all__ = [
+__all__ = [  # from the module beside; those that are defined here are imported as ever
     "BadBytes",
     "Foreign",
     "Huge",
@@ -35,7 +35,6 @@ __all__ = [
     "WrongTime",
     "WrongValue",
 ]
-"""Beside those that are defined here."""
 
 # --- faults of connections: they happen at once ----------------------------------------------------------------------
 
@@ -67,7 +66,7 @@ class HalfOpen(Fault, frozen=True):
 
 
 class Shutdown(Fault, frozen=True):
-    """Every client is told that the server shuts down, and is cut afterwards. New connections are accepted.
+    """Every client gets the notice of a shutdown and is closed afterwards. New connections are accepted.
 
     {"fault": "shutdown", "close_after_s": 5}
     """

@@ -1,4 +1,4 @@
-"""The faults of replies at work: what a client gets to hear in answer to a request. Pure."""
+"""The faults of replies at work: what a client gets in answer to a request. Pure."""
 
 import fnmatch
 from collections.abc import Callable

@@ -157,7 +157,7 @@ class FuzzedFlow:
         """What a machine gives. One that has raised begins anew, and one of an instrument that is not ours goes."""
         result = self._meter.run(step, call)
         if key not in self._keys:
-            self._meter.note("keys", "an instrument that nobody subscribed")
+            self._meter.note("keys", "an instrument without a subscription")
         if result is None or key not in self._keys:
             machines.drop(key)
             return []
