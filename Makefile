@@ -53,9 +53,10 @@ soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make s
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
 
-picture: $(READY)  ## brings the picture of the flow and the table of settings in the README up to date
+picture: $(READY)  ## brings the picture of the flow and the tables of settings and faults up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
+	$(RUN) -m tests.fault_table
 
 pictures: $(READY) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
 	$(RUN) -m tests.benchmarks.pictures

@@ -17,6 +17,7 @@ from flows.clock import wall_ms
 from flows.logs import set_up_logs
 from flows.settings import Feed, Log, Replay
 from sources.replay.exchange import ReplayExchange
+from sources.replay.faults import FAULTS, describe
 from sources.replay.market import Market
 from sources.replay.player import Speed
 from sources.replay.server import running_exchange
@@ -30,12 +31,20 @@ LINGER_S = 3.0
 """Longest wait for clients to leave before the exchange ends."""
 _LOOK_S = 0.02
 
-_EPILOG = """control endpoint:
+_CONTROL = """control endpoint:
   GET  /control/state     what is played, who listens, which faults are on
-  POST /control/faults    e.g. {"fault": "gap", "stream": "btcusdt@trade", "count": 5}; DELETE clears them
-  POST /control/pause, /control/resume"""
+  POST /control/faults    orders a fault, as in the examples below; DELETE clears them
+  POST /control/pause, /control/resume
+
+faults (docs/replay-exchange.md describes their fields):"""
 
 _log = structlog.get_logger(__name__)
+
+
+def epilog() -> str:
+    """The end of the help: the control endpoint, and every fault with an order of it."""
+    described = [describe(kind) for kind in FAULTS]
+    return "\n".join([_CONTROL, *(f"  {one.name}: {one.summary}\n    {one.example}" for one in described)])
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
@@ -44,7 +53,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m sources.replay",
         description="An exchange on this machine that speaks Binance's REST and WebSocket protocol.",
-        epilog=_EPILOG,
+        epilog=epilog().replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument

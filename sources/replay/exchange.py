@@ -10,7 +10,7 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from sources.replay.audience import Audience
-from sources.replay.faults import AnyFault, Drop, HalfOpen, Shutdown
+from sources.replay.faults import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
 from sources.replay.frames import shutdown_notice
 from sources.replay.limits import Limits, Refusal, WeightBudget, limits_of
 from sources.replay.market import Market, Message
@@ -138,7 +138,12 @@ class ReplayExchange:
         """Serves one client until its connection ends."""
         self._opened += 1
         session, response = await open_session(
-            request, self._opened, kind=self.market.kind, opening=opening, limits=self.limits
+            request,
+            self._opened,
+            kind=self.market.kind,
+            opening=opening,
+            limits=self.limits,
+            answer=self._mischief.answer,
         )
         self._sessions[session.number] = session
         self._seat(session)
@@ -175,8 +180,13 @@ class ReplayExchange:
         """Makes something go wrong; `ValueError` for a client that does not exist, or when too many faults are on."""
         match fault:
             case Drop(client=client, close_code=code):
+                reason = fault.reason.encode() + bytes.fromhex(fault.reason_hex)
                 for session in self._chosen(client):
-                    session.abort() if code is None else session.close(code)
+                    session.abort() if code is None else session.close(code, reason)
+            case Send(client=client):
+                payload = bytes.fromhex(fault.hex) if fault.hex is not None else (fault.text or "").encode()
+                for session in self._chosen(client):
+                    session.send(payload, binary=fault.binary, times=fault.times)
             case HalfOpen(client=client):
                 for session in self._chosen(client):
                     session.fall_silent()
@@ -193,7 +203,11 @@ class ReplayExchange:
     def refusal(self, path: str) -> Refusal | None:
         """The error that a request for `path` is to get on demand."""
         fault = self._mischief.refusal(path)
-        return Refusal(fault.status, fault.retry_after_s) if fault else None
+        return Refusal(fault.status, fault.retry_after_s, fault.code, fault.text) if fault else None
+
+    def wrong_answer(self, path: str) -> WrongAnswer | None:
+        """What is wrong on demand with the answer to a request for `path`."""
+        return self._mischief.wrong_answer(path)
 
     def _chosen(self, client: int | None) -> list[Session]:
         if client is None:

@@ -6,7 +6,7 @@ Clients that want the same form share the frame, so a message is encoded once fo
 import re
 from typing import NamedTuple
 
-from flows.websocket import encode_frame
+from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.market import Message
 
 
@@ -25,10 +25,16 @@ _KLINE_END = re.compile(rb'("T":\d{13})(?!\d)')
 
 def encode_message(message: Message, form: Form) -> bytes:
     """The WebSocket frame of one message."""
+    if message.frame is not None:
+        return encode_frame(message.frame, BINARY if message.is_binary else TEXT)
     data = in_microseconds(message) if form.microseconds else message.data
-    if form.combined:
-        data = b'{"stream":"%b","data":%b}' % (message.stream.encode(), data)
-    return encode_frame(data)
+    return encode_frame(enveloped(message, data) if form.combined else data)
+
+
+def enveloped(message: Message, data: bytes) -> bytes:
+    """A payload in the combined envelope."""
+    name = message.stream.encode() if message.name is None else message.name
+    return b'{"stream":"%b","data":%b}' % (name, data)
 
 
 def in_microseconds(message: Message) -> bytes:

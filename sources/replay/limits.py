@@ -77,6 +77,9 @@ class Refusal(NamedTuple):
     status: int
     """429: over the limit. 418: banned for going on after 429."""
     retry_after_s: int
+    code: int = 0
+    text: str = ""
+    """The exchange's own words; default those that go with the status."""
 
 
 class WeightBudget:

@@ -23,6 +23,12 @@ class Message(NamedTuple):
     """Stream name as a client subscribes it, e.g. `btcusdt@aggTrade`."""
     data: bytes
     """The payload without the combined envelope."""
+    name: bytes | None = None
+    """What the envelope says in place of `stream`, as it stands between the quotes. Only faults set it."""
+    frame: bytes | None = None
+    """What is sent in place of payload and envelope, whatever the client's form. Only faults set it."""
+    is_binary: bool = False
+    """Whether `frame` goes as a binary frame."""
 
 
 class Market(Protocol):

@@ -4,8 +4,19 @@ from typing import Any
 
 import msgspec
 
-from sources.replay.faults import MessageFault, Refuse, StaleDepth
+from sources.replay.faults import (
+    MessageFault,
+    OddReply,
+    Refuse,
+    RefuseSubscribe,
+    ReplyFault,
+    RestFault,
+    StaleDepth,
+    WrongAnswer,
+)
 from sources.replay.market import Market, Message
+from sources.replay.replies import Text, answer_truly, answer_wrongly, concerns
+from sources.replay.subscriptions import Subscriptions
 from sources.replay.tampering import Skew, Tampering, start_tampering
 
 MOST_FAULTS = 100
@@ -13,9 +24,9 @@ _DEEPEST = 5_000
 
 
 class _Counted:
-    """A REST fault and how many requests it is still for; None: all."""
+    """A fault of requests and how many of them it is still for; None: all."""
 
-    def __init__(self, fault: Refuse | StaleDepth) -> None:
+    def __init__(self, fault: Refuse | StaleDepth | WrongAnswer | RefuseSubscribe | OddReply) -> None:
         self.fault = fault
         self.left = fault.count
 
@@ -42,6 +53,8 @@ class Mischief:
         self._tamperings: list[Tampering | Skew] = []
         self._refusals: list[_Counted] = []
         self._stale: list[_Staleness] = []
+        self._answers: list[_Counted] = []
+        self._replies: list[_Counted] = []
 
     @property
     def is_quiet(self) -> bool:
@@ -53,7 +66,7 @@ class Mischief:
         """What the exchange's clock is wrong by."""
         return sum(one.fault.by_ms for one in self._tamperings if isinstance(one, Skew))
 
-    def add(self, fault: MessageFault | Refuse | StaleDepth) -> None:
+    def add(self, fault: MessageFault | ReplyFault | RestFault) -> None:
         """Switches a fault on; `ValueError` when too many are on."""
         if len(self.report()) >= MOST_FAULTS:
             raise ValueError(f"{MOST_FAULTS} faults are on already; clear them first")
@@ -62,13 +75,17 @@ class Mischief:
                 self._refusals.append(_Counted(fault))
             case StaleDepth():
                 self._stale.append(_Staleness(fault, self._market))
+            case WrongAnswer():
+                self._answers.append(_Counted(fault))
+            case RefuseSubscribe() | OddReply():
+                self._replies.append(_Counted(fault))
             case _:
                 self._tamperings.append(start_tampering(fault))
 
     def clear(self) -> list[Message]:
         """Switches everything off; the messages that were held back, to be sent now."""
         released = self.release()
-        self._tamperings, self._refusals, self._stale = [], [], []
+        self._tamperings, self._refusals, self._stale, self._answers, self._replies = [], [], [], [], []
         return released
 
     def release(self) -> list[Message]:
@@ -91,6 +108,24 @@ class Mischief:
                 return one.fault
         return None
 
+    def wrong_answer(self, path: str) -> WrongAnswer | None:
+        """What is wrong with the answer to a request for `path` that is not refused."""
+        for one in self._answers:
+            if isinstance(one.fault, WrongAnswer) and path.startswith(one.fault.path):
+                one.strike()
+                self._answers = [other for other in self._answers if other.left != 0]
+                return one.fault
+        return None
+
+    def answer(self, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
+        """Does what a client's message asks of its subscriptions; the replies to send."""
+        for one in self._replies:
+            if isinstance(one.fault, RefuseSubscribe | OddReply) and concerns(one.fault, text):
+                one.strike()
+                self._replies = [other for other in self._replies if other.left != 0]
+                return answer_wrongly(one.fault, subscriptions, text)
+        return answer_truly(subscriptions, text)
+
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The market's book, or an old one."""
         for one in self._stale:
@@ -103,5 +138,5 @@ class Mischief:
 
     def report(self) -> list[dict[str, Any]]:
         """The faults as they were ordered, with `left`: how often each will still act (null: until it is cleared)."""
-        faults = (*self._tamperings, *self._refusals, *self._stale)
+        faults = (*self._tamperings, *self._refusals, *self._stale, *self._answers, *self._replies)
         return [{**msgspec.to_builtins(one.fault), "left": getattr(one, "left", None)} for one in faults]

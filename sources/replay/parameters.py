@@ -94,7 +94,7 @@ class Parameters:
             return None
         try:
             names = msgspec.json.decode(many, type=list[str])
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             raise illegal("symbols", _SYMBOLS_RANGE) from None
         return tuple(dict.fromkeys(_checked_symbol(name, known) for name in names))
 

@@ -1,5 +1,6 @@
 """REST over HTTP: the exchange's headers, its weights, and its way to refuse."""
 
+import asyncio
 import itertools
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -9,6 +10,7 @@ import msgspec
 from aiohttp import web
 
 from flows.clock import wall_ms
+from sources.replay.answers import WrongBody, wrong_body
 from sources.replay.exchange import ReplayExchange
 from sources.replay.limits import Refusal
 from sources.replay.parameters import ApiError, Parameters
@@ -17,6 +19,8 @@ from sources.replay.spot_rest import SpotRest, in_microseconds
 from sources.replay.usdm_rest import UsdmRest
 
 _REFUSED_WEIGHT = 1
+_LOOK_S = 0.05
+"""How often a stalled answer looks whether its client has gone."""
 _TOO_MANY_REQUESTS, _BANNED = 429, 418
 _HEADERS = {
     "Server": "nginx",
@@ -58,7 +62,25 @@ class RestServer:
         except ApiError as error:
             self._exchange.charge(_REFUSED_WEIGHT, now_s)
             reply = _error(error.status, error.code, error.message)
+        fault = self._exchange.wrong_answer(request.path) if reply.status == HTTPStatus.OK else None
+        if fault is not None:
+            return await self._send_wrong(request, wrong_body(fault, reply.body), now_s)
         return self._response(reply, now_s)
+
+    async def _send_wrong(self, request: web.Request, wrong: WrongBody, now_s: float) -> web.StreamResponse:
+        """The body as it is; one that goes on ends when the client goes away, or the server does."""
+        kind = "text/html" if wrong.is_page else "application/json"
+        response = web.StreamResponse(headers={**self._headers(now_s), "Content-Type": f"{kind};charset=utf-8"})
+        if wrong.goes_on is None:
+            response.content_length = len(wrong.body)
+        await response.prepare(request)
+        await response.write(wrong.body)
+        while wrong.goes_on is not None and request.transport is not None:
+            if wrong.goes_on:
+                await response.write(wrong.goes_on)
+            await asyncio.sleep(0 if wrong.goes_on else _LOOK_S)
+        await response.write_eof()
+        return response
 
     def _reply(self, request: web.Request, now_s: float) -> _Reply:
         ordered = self._exchange.refusal(request.path)
@@ -92,6 +114,8 @@ class RestServer:
 
     def _refused(self, refusal: Refusal, now_s: float) -> _Reply:
         waits = {"Retry-After": str(refusal.retry_after_s)}
+        if refusal.text:
+            return _error(refusal.status, refusal.code, refusal.text, waits)
         if refusal.status == _TOO_MANY_REQUESTS:
             limit = self._exchange.limits.weight_per_minute
             text = (
@@ -108,14 +132,16 @@ class RestServer:
             return _error(_BANNED, -1003, text, waits)
         return _Reply(refusal.status, f"<html><h1>{refusal.status} {HTTPStatus(refusal.status).phrase}</h1></html>")
 
-    def _response(self, reply: _Reply, now_s: float) -> web.Response:
+    def _headers(self, now_s: float) -> dict[str, str]:
         used = str(self._exchange.used_weight(now_s))
         weights = {"X-MBX-USED-WEIGHT": used} if self._is_spot else {}
-        headers = _HEADERS | weights | {"X-MBX-USED-WEIGHT-1M": used, "X-MBX-UUID": f"replay-{next(self._numbers)}"}
+        return _HEADERS | weights | {"X-MBX-USED-WEIGHT-1M": used, "X-MBX-UUID": f"replay-{next(self._numbers)}"}
+
+    def _response(self, reply: _Reply, now_s: float) -> web.Response:
         is_page = isinstance(reply.body, str)
         return web.Response(
             status=reply.status,
-            headers={**headers, **reply.headers},
+            headers={**self._headers(now_s), **reply.headers},
             body=reply.body.encode() if is_page else msgspec.json.encode(reply.body),
             content_type="text/html" if is_page else "application/json",
             charset="utf-8",

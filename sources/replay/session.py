@@ -10,11 +10,12 @@ from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
 from aiohttp.abc import AbstractStreamWriter
 
 from flows.clock import wall_ms
-from flows.websocket import encode_frame
+from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.frames import Form, encode_message
 from sources.replay.keepalive import KeepAlive, Upkeep
 from sources.replay.limits import Limits, RateMeter
 from sources.replay.market import MarketKind, Message
+from sources.replay.replies import Answer, answer_truly
 from sources.replay.routes import Opening, carries
 from sources.replay.subscriptions import Subscriptions
 
@@ -22,6 +23,7 @@ HIGH_WATER_BYTES = 1_048_576
 """What may wait in a client's write buffer before a market that plays as fast as it is read waits for the client."""
 
 _CLOSE_TIMEOUT_S = 1.0
+_CLOSE_REASON_BYTES = 123
 _REQUESTS = (WSMsgType.TEXT, WSMsgType.BINARY)
 _log = structlog.get_logger(__name__)
 
@@ -44,6 +46,7 @@ class Session:
         ws: web.WebSocketResponse,
         writer: AbstractStreamWriter,
         transport: asyncio.Transport,
+        answer: Answer = answer_truly,
     ) -> None:
         self.number = number
         """The client's id in state and faults."""
@@ -54,6 +57,7 @@ class Session:
         self._ws = ws
         self._writer = writer
         self._transport = transport
+        self._answer_request = answer
         self._subscriptions = Subscriptions(combined=opening.combined, streams=opening.streams, most=limits.streams)
         self._keep_alive = KeepAlive(limits, opened_s=asyncio.get_running_loop().time())
         self._frames: list[bytes] = []
@@ -134,7 +138,8 @@ class Session:
 
     def _on_message(self, message: WSMessage) -> None:
         if message.type in _REQUESTS:
-            self._write(encode_frame(self._subscriptions.on_request(message.data)))
+            replies = self._answer_request(self._subscriptions, message.data)
+            self._write(b"".join(encode_frame(reply) for reply in replies))
         elif message.type is WSMsgType.PING:
             self._write(encode_frame(bytes(message.data), WSMsgType.PONG))
         elif message.type is WSMsgType.PONG:
@@ -146,13 +151,21 @@ class Session:
         """Sends a message that nobody subscribes to."""
         self._write(encode_message(notice, self.form))
 
-    def close(self, code: int, reason: str = "") -> None:
-        """Begins the closing handshake; a client that does not answer within a second is cut."""
+    def send(self, payload: bytes, *, binary: bool = False, times: int = 1) -> None:
+        """Sends a frame as it is."""
+        self._write(encode_frame(payload, BINARY if binary else TEXT) * times)
+
+    def close(self, code: int, reason: str | bytes = "") -> None:
+        """Begins the closing handshake; a client that does not answer within a second is cut. Of the reason as much is
+        sent as a close frame may hold.
+        """
         if self._half_open:
             self._transport.abort()
         elif self._ending is None:
             _log.info("client closed", client=self.number, code=int(code), reason=reason)
-            self._ending = asyncio.create_task(self._ws.close(code=code, message=reason.encode(), drain=False))
+            text = reason.encode() if isinstance(reason, str) else reason
+            message = text[:_CLOSE_REASON_BYTES]
+            self._ending = asyncio.create_task(self._ws.close(code=code, message=message, drain=False))
 
     def abort(self) -> None:
         """Resets the connection without a close frame."""
@@ -198,7 +211,13 @@ class Session:
 
 
 async def open_session(
-    request: web.Request, number: int, *, kind: MarketKind, opening: Opening, limits: Limits
+    request: web.Request,
+    number: int,
+    *,
+    kind: MarketKind,
+    opening: Opening,
+    limits: Limits,
+    answer: Answer = answer_truly,
 ) -> tuple[Session, web.WebSocketResponse]:
     """Answers a client's handshake. `ConnectionResetError` when the client went away meanwhile, aiohttp's
     `HTTPBadRequest` when it wanted no WebSocket. Compression is never agreed on: the exchange does not offer it.
@@ -220,5 +239,6 @@ async def open_session(
         ws=ws,
         writer=writer,
         transport=transport,
+        answer=answer,
     )
     return session, ws

@@ -101,7 +101,7 @@ def _refuse(reason: str) -> NoReturn:
 def _decode(text: str | bytes) -> dict[str, Any]:
     try:
         request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise RequestError(_NO_JSON, "Invalid JSON: expected value at line 1 column 1") from None
     if not isinstance(request, dict):
         _refuse("expected an object at line 1 column 1")

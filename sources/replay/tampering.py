@@ -4,23 +4,22 @@ import fnmatch
 import re
 from typing import TypeAlias
 
+from sources.replay.contents import Alteration, alteration_of
+from sources.replay.fault import ContentFault, StreamFault
 from sources.replay.faults import (
     ClockSkew,
     Duplicate,
     Gap,
     Late,
-    Malformed,
     MessageFault,
     Reorder,
     Silence,
-    StreamFault,
 )
 from sources.replay.market import Message
 
 Messages: TypeAlias = tuple[Message, ...]
 
 _EVENT_TIME = re.compile(rb'"E":(\d+)')
-_QUOTED_NUMBER = re.compile(rb'"\d+(\.\d+)?"')
 
 
 class Tampering:
@@ -148,23 +147,20 @@ class Delay(Tampering):
         return (held,)
 
 
-class Spoil(Tampering):
-    """Sends what cannot be read."""
+class Falsify(Tampering):
+    """Sends wrong messages in place of true ones, or before them."""
 
-    def __init__(self, fault: Malformed) -> None:
+    def __init__(self, fault: ContentFault, alter: Alteration) -> None:
         super().__init__(fault, count=fault.count)
-        self._form = fault.form
+        self._content = fault
+        self._wrong = alter
 
     def _alter(self, message: Message) -> Messages:
+        wrong = self._wrong(message)
+        if not wrong:
+            return (message,)
         self.left -= 1
-        return (message._replace(data=self._spoiled(message.data)),)
-
-    def _spoiled(self, payload: bytes) -> bytes:
-        if self._form == "cut":
-            return payload[: len(payload) // 2]
-        if self._form == "text":
-            return b"Service Unavailable"
-        return _QUOTED_NUMBER.sub(b'"NaN"', payload, count=1)
+        return (*wrong, message) if self._content.insert else wrong
 
 
 class Skew:
@@ -200,7 +196,7 @@ def start_tampering(fault: MessageFault) -> Tampering | Skew:  # noqa: PLR0911 -
             return Swap(fault)
         case Late():
             return Delay(fault)
-        case Malformed():
-            return Spoil(fault)
         case ClockSkew():
             return Skew(fault)
+        case _:
+            return Falsify(fault, alteration_of(fault))

@@ -55,7 +55,16 @@ async def test_faults_are_ordered_shown_and_cleared() -> None:
         shown = (await http.get("/control/state")).json()["faults"]
         assert shown == [
             gap | {"after": 0, "left": 5},
-            {"fault": "refuse", "status": 503, "path": "/", "count": 2, "retry_after_s": 1, "left": 1},
+            {
+                "fault": "refuse",
+                "status": 503,
+                "path": "/",
+                "count": 2,
+                "retry_after_s": 1,
+                "code": -1000,
+                "text": "",
+                "left": 1,
+            },
         ]
         assert (await http.delete("/control/faults")).json()["faults"] == []
 

@@ -1,6 +1,18 @@
 import pytest
 
-from sources.replay.faults import AnyFault, ClockSkew, Drop, Gap, Late, Refuse, StaleDepth, decode_fault
+from sources.replay.fault import Fault
+from sources.replay.faults import (
+    FAULTS,
+    AnyFault,
+    ClockSkew,
+    Drop,
+    Gap,
+    Late,
+    Refuse,
+    StaleDepth,
+    decode_fault,
+    describe,
+)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +39,7 @@ def test_what_a_fault_looks_like(body: bytes, fault: AnyFault) -> None:
     [
         (b"", "truncated"),
         (b"{}", "missing required field `fault`"),
-        (b'{"fault":"flood"}', "faults are drop, half_open, shutdown, silence, gap"),
+        (b'{"fault":"flood"}', "faults are drop, half_open, shutdown, send, silence, gap"),
         (b'{"fault":"gap","count":0}', "`int` >= 1 - at `\\$.count`"),
         (b'{"fault":"gap","strean":"x"}', "unknown field `strean`"),
         (b'{"fault":"late"}', "name either hold_messages or hold_ms"),
@@ -38,3 +50,15 @@ def test_what_a_fault_looks_like(body: bytes, fault: AnyFault) -> None:
 def test_a_bad_fault_is_told_why(body: bytes, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         decode_fault(body)
+
+
+@pytest.mark.parametrize("kind", FAULTS, ids=lambda kind: kind.__name__)
+def test_the_example_of_a_fault_is_an_order_of_it(kind: type[Fault]) -> None:
+    described = describe(kind)
+    assert type(decode_fault(described.example.encode())) is kind
+    assert described.summary.endswith(".")
+
+
+def test_an_order_that_is_nested_deeply_is_refused() -> None:
+    with pytest.raises(ValueError, match="faults are drop"):
+        decode_fault(b'{"fault":"gap","stream":' + b"[" * 100_000)

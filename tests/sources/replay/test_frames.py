@@ -39,3 +39,13 @@ def test_shutdown_notice() -> None:
     assert encode_message(notice, MICRO)[2:] == (
         b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000000}}'
     )
+
+
+def test_what_a_fault_sets_is_sent_as_it_is() -> None:
+    message = Message(1, "btcusdt@trade", b'{"e":"trade"}')
+    assert (
+        encode_message(message._replace(name=b"x\xff"), COMBINED) == b'\x81\x24{"stream":"x\xff","data":{"e":"trade"}}'
+    )
+    for form in (RAW, COMBINED, MICRO):
+        assert encode_message(message._replace(frame=b"\xff{"), form) == b"\x81\x02\xff{"
+        assert encode_message(message._replace(frame=b"", is_binary=True), form) == b"\x82\x00"

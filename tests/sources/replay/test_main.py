@@ -10,6 +10,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sources.replay.__main__ import parse_arguments
+from sources.replay.faults import FAULTS, describe
+from tests.fault_table import current_table, table
 
 ROOT = Path(__file__).parents[3]
 
@@ -36,6 +38,19 @@ def test_a_command_that_cannot_be_understood(argv: list[str], reason: str, capsy
         parse_arguments(argv)
     assert ended.value.code == 2
     assert reason in capsys.readouterr().err
+
+
+def test_the_help_shows_an_order_of_every_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse_arguments(["--help"])
+    assert ended.value.code == 0
+    shown = capsys.readouterr().out
+    for kind in FAULTS:
+        assert describe(kind).example in shown
+
+
+def test_the_table_of_faults_in_the_docs_is_current() -> None:
+    assert current_table() == table()
 
 
 @pytest.mark.e2e

@@ -1,7 +1,8 @@
 import pytest
 
-from sources.replay.faults import ClockSkew, Gap, Late, Refuse, StaleDepth
+from sources.replay.faults import ClockSkew, Gap, Late, OddReply, Refuse, RefuseSubscribe, StaleDepth, WrongAnswer
 from sources.replay.mischief import MOST_FAULTS, Mischief
+from sources.replay.subscriptions import Subscriptions
 from tests.fakes.scripted_market import ScriptedMarket, trade_messages
 
 
@@ -55,3 +56,30 @@ def test_the_number_of_faults_is_bounded() -> None:
         mischief.add(Gap())
     with pytest.raises(ValueError, match="clear them first"):
         mischief.add(Gap())
+
+
+def test_wrong_answers_are_spent_by_the_paths_they_name() -> None:
+    mischief = Mischief(ScriptedMarket())
+    wrong = WrongAnswer(path="/api/v3/klines", count=2)
+    mischief.add(wrong)
+    assert mischief.wrong_answer("/api/v3/ping") is None
+    assert mischief.wrong_answer("/api/v3/klines") == wrong
+    assert [one["left"] for one in mischief.report()] == [1]
+    assert mischief.wrong_answer("/api/v3/klines") == wrong
+    assert mischief.wrong_answer("/api/v3/klines") is None
+    assert mischief.report() == []
+
+
+def test_faults_of_replies_are_spent_by_the_requests_they_are_for() -> None:
+    mischief = Mischief(ScriptedMarket())
+    client = Subscriptions(combined=True, streams=(), most=10)
+    mischief.add(RefuseSubscribe(stream="eth*", count=1, text="no"))
+    mischief.add(OddReply(text="odd"))
+    asked = '{"method":"SUBSCRIBE","params":["ethusdt@trade"],"id":1}'
+    assert mischief.answer(client, '{"method":"LIST_SUBSCRIPTIONS","id":1}') == (b"odd",)
+    assert mischief.answer(client, asked) == (b'{"error":{"code":2,"msg":"no"},"id":1}',)
+    assert mischief.answer(client, asked) == (b'{"result":null,"id":1}',)
+    assert client.streams == ("ethusdt@trade",)
+    mischief.add(RefuseSubscribe())
+    mischief.clear()
+    assert mischief.report() == []

@@ -4,7 +4,7 @@ import httpx
 import msgspec
 import pytest
 
-from sources.replay.faults import ClockSkew, Refuse, StaleDepth
+from sources.replay.faults import AnswerForm, ClockSkew, Refuse, StaleDepth, WrongAnswer
 from sources.replay.limits import SPOT_LIMITS
 from sources.replay.server import running_exchange
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
@@ -115,3 +115,46 @@ async def test_a_stale_snapshot_is_the_book_of_the_moment_it_was_ordered() -> No
         asked = [await client.get("/api/v3/depth", params={"symbol": "BTCUSDT", "limit": 3}) for _ in range(2)]
         assert [reply.json()["lastUpdateId"] for reply in asked] == [1_000, 2_000]
         assert [len(reply.json()["bids"]) for reply in asked] == [3, 3]
+
+
+async def test_an_ordered_error_has_the_text_that_was_ordered() -> None:
+    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+        exchange.inject(Refuse(status=400, code=-1121, text="<script>alert(1)</script>"))
+        reply = await client.get("/api/v3/time")
+        assert (reply.status_code, reply.json()) == (400, {"code": -1121, "msg": "<script>alert(1)</script>"})
+        assert (await client.get("/api/v3/time")).status_code == 200
+
+
+async def test_wrong_answers_are_for_the_paths_and_as_often_as_ordered() -> None:
+    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+        exchange.inject(WrongAnswer(path="/api/v3/time", form="text", text="<html>"))
+        assert (await client.get("/api/v3/ping")).json() == {}
+        wrong = await client.get("/api/v3/time")
+        assert (wrong.status_code, wrong.text, wrong.headers["x-mbx-used-weight-1m"]) == (200, "<html>", "2")
+        assert (await client.get("/api/v3/time")).json() == {"serverTime": BEGIN_MS}
+        exchange.inject(WrongAnswer(form="page", count=None))
+        exchange.inject(Refuse(status=503))
+        assert (await client.get("/api/v3/time")).status_code == 503
+        for _ in range(3):
+            page = await client.get("/api/v3/time")
+            assert (page.status_code, page.headers["content-type"]) == (200, "text/html;charset=utf-8")
+        exchange.clear_faults()
+        assert (await client.get("/api/v3/time")).json() == {"serverTime": BEGIN_MS}
+
+
+@pytest.mark.parametrize(("form", "least"), [("endless", 1_000_000), ("stalled", 1)])
+async def test_a_body_without_end_lasts_until_the_client_leaves(form: AnswerForm, least: int) -> None:
+    async with running_exchange(ScriptedMarket()) as exchange, httpx.AsyncClient(base_url=exchange.rest_url) as client:
+        exchange.inject(WrongAnswer(form=form))
+        received = 0
+        async with client.stream("GET", "/api/v3/time", timeout=60) as reply:
+            async for chunk in reply.aiter_raw():
+                received += len(chunk)
+                if received >= least:
+                    break
+        assert received >= least
+        if form == "stalled":
+            exchange.inject(WrongAnswer(form=form))
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get("/api/v3/time", timeout=0.2)
+        assert (await client.get("/api/v3/time")).json() == {"serverTime": BEGIN_MS}

@@ -1,0 +1,44 @@
+"""What all faults have in common: how they are written, and what they say of the messages they are meant for."""
+
+import re
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+Count = Annotated[int, Meta(ge=1)]
+Span = Annotated[int, Meta(ge=1)]
+Hex = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")]
+"""Bytes, two digits each: what no JSON text can hold, as `ff` or `00`."""
+
+
+def tag_of(name: str) -> str:
+    """What a fault is called in JSON: `HalfOpen` is `half_open`."""
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class Fault(Struct, frozen=True, forbid_unknown_fields=True, tag_field="fault", tag=tag_of, kw_only=True):
+    """Something that goes wrong on demand. The docstring of a fault begins with what it does and ends with an order."""
+
+
+class StreamFault(Fault, frozen=True):
+    """A fault of the messages whose stream matches a pattern."""
+
+    stream: str = "*"
+    """Stream name; `*` stands for any characters, as in `*@depth*`."""
+    after: Annotated[int, Meta(ge=0)] = 0
+    """Matching messages that are left alone first."""
+
+
+class ContentFault(StreamFault, frozen=True):
+    """A fault that sends a wrong message. Messages that it cannot be done to pass as they are, and do not count."""
+
+    count: Count = 1
+    """Messages."""
+    insert: bool = False
+    """Send the wrong message right before the true one. Default: in its place."""
+
+
+def check_one_of(fault: Fault, *names: str) -> None:
+    """`ValueError` unless exactly one of these fields is set."""
+    if sum(getattr(fault, name) is not None for name in names) != 1:
+        raise ValueError(f"name exactly one of {', '.join(names)}")

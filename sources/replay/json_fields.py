@@ -1,0 +1,56 @@
+"""Changes single fields of a JSON text and leaves every other byte of it as it is. Pure.
+
+A field is named by its path: `p`, `k.t`, `b.0.1` (the second value of the first row of `b`), `symbols.*.status` (in
+every row).
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+import msgspec
+
+Change: TypeAlias = Callable[[bytes], bytes | None]
+"""From the text of a value to the text that takes its place; None when it is left alone."""
+
+_DECODE = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw]).decode
+_EVERY = "*"
+
+
+def changed(body: bytes, path: str, change: Change) -> bytes | None:
+    """The text with the values at `path` changed; None when there is none of that path, or none that was changed."""
+    name, _, below = path.partition(".")
+    try:
+        node: Any = _DECODE(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    was_changed = False
+    for place in _places(node, name):
+        old = bytes(node[place])
+        new = changed(old, below, change) if below else change(old)
+        if new is not None:
+            node[place] = msgspec.Raw(new)
+            was_changed = True
+    return msgspec.json.encode(node) if was_changed else None
+
+
+def value_at(body: bytes, path: str) -> bytes | None:
+    """The text of the first value at `path`."""
+    found: list[bytes] = []
+    changed(body, path, found.append)
+    return found[0] if found else None
+
+
+def changed_all(body: bytes, paths: tuple[str, ...], change: Change) -> bytes | None:
+    """The same for several paths, those that there are."""
+    out = body
+    for path in paths:
+        out = changed(out, path, change) or out
+    return None if out == body else out
+
+
+def _places(node: dict[str, Any] | list[Any], name: str) -> list[Any]:
+    if isinstance(node, dict):
+        return list(node) if name == _EVERY else [name] * (name in node)
+    if name == _EVERY:
+        return list(range(len(node)))
+    return [int(name)] if name.isdecimal() and int(name) < len(node) else []
