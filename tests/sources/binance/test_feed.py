@@ -24,9 +24,12 @@ def test_spot_divides_books_from_the_rest() -> None:
         "btcusdt@kline_5m",
         "btcusdt@ticker",
     )
-    assert market.channels == {b"aggT", b"klin", b"tick"}
+    assert market.names["btcusdt@kline_5m"] == ("BTCUSDT", "kline_5m")
     assert (public.line, public.streams) == ("public", ("btcusdt@depth@100ms", "btcusdt@bookTicker"))
-    assert public.channels == {b"dept", b"book"}
+    assert public.names == {
+        "btcusdt@depth@100ms": ("BTCUSDT", "depth"),
+        "btcusdt@bookTicker": ("BTCUSDT", "bookTicker"),
+    }
 
 
 def test_usdm_goes_by_its_routes() -> None:
@@ -115,10 +118,10 @@ def test_a_wish_may_be_for_the_klines_of_one_timeframe() -> None:
     assert market.streams == ("btcusdt@kline_5m", "ethusdt@kline_5m", "ethusdt@kline_1m")
 
 
-def test_the_channels_of_quiet_symbols_may_be_silent() -> None:
+def test_the_quiet_symbols_of_a_connection_are_named() -> None:
     wishes = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
-    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT",)))
-    assert plan.channels == {b"aggT"}
+    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT", "SOLUSDT")))
+    assert plan.quiet == {"ETHUSDT"}
 
 
 def test_streams_are_ended_as_they_were_begun() -> None:
@@ -139,7 +142,7 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
     [
         (b'{"result":null,"id":7}', Ack(7)),
         (b'{"code":2,"msg":"Invalid request: x"}', Refusal("2: Invalid request: x")),
-        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x")),
+        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x", 4)),
         (b'{"e":"serverShutdown","E":1767225600000}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}', Shutdown()),
         (b"not json", None),
@@ -147,12 +150,12 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
     ],
 )
 def test_what_a_control_frame_means(frame: bytes, meaning: object) -> None:
-    assert feed().channel_of(frame) == b""
+    assert feed().channel_of(frame) == ""
     assert feed().control_of(frame) == meaning
 
 
 def test_the_channel_of_data() -> None:
-    assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == b"klin"
+    assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == "1000satsusdt@kline_1m"
 
 
 KINDS = ("aggTrade", "trade", "kline_1m", "kline_4h", "ticker", "depth@100ms", "bookTicker")
@@ -160,13 +163,11 @@ STREAMS = st.tuples(st.text("abcz019_", min_size=1, max_size=40), st.sampled_fro
 
 
 @given(st.lists(STREAMS, min_size=1, max_size=40), st.lists(st.integers(0, 2**53), min_size=1, max_size=3))
-def test_each_stream_has_its_channel_however_often_it_was_seen(
-    streams: list[tuple[str, str]], numbers: list[int]
-) -> None:
+def test_each_stream_has_its_name_however_often_it_was_seen(streams: list[tuple[str, str]], numbers: list[int]) -> None:
     venue = feed()
     for number in (*numbers, *numbers):
         for symbol, kind in streams:
             frame = f'{{"stream":"{symbol}@{kind}","data":{{"u":{number},"e":"{kind}"}}}}'
-            assert venue.channel_of(frame.encode()) == kind[:4].encode()
-            assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == b""
-    assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == b""
+            assert venue.channel_of(frame.encode()) == f"{symbol}@{kind}"
+            assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == ""
+    assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == ""
