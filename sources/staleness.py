@@ -56,6 +56,11 @@ class Pace:
         """Whether it ever spoke."""
         return self._gaps > 0
 
+    @property
+    def longest_s(self) -> float:
+        """Its longest usual pause."""
+        return max(self._longest_s, self._before_s)
+
     def is_overdue(self, now_s: float) -> bool:
         """Whether it has been silent for too long."""
         return now_s - self.last_s >= self.patience_s
@@ -79,7 +84,7 @@ class Pace:
         return self._surprises >= REPEATS
 
     def _learned(self) -> float:
-        longest_s, least_s = max(self._longest_s, self._before_s), min(LEAST_S, self._start_s)
+        longest_s, least_s = self.longest_s, min(LEAST_S, self._start_s)
         multiple = MULTIPLE * (1 + ENOUGH / max(self._gaps, ENOUGH))
         patience_s = min(max(multiple * longest_s, least_s), MOST_S)
         if not self.is_known:
@@ -247,7 +252,7 @@ class StalenessMonitor:
     def _is_unexplained(self) -> bool:
         if not self._line.has_spoken:
             return self._witnessed.isdisjoint(self._watched)
-        return self._line.is_known and self._line.patience_s <= self._stale_after_s
+        return self._line.is_known and self._line.longest_s <= self._stale_after_s
 
     def _note_reconnect(self) -> None:
         self._reconnected_s = self._time_s

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.settings import Feed
-from sources.binance.feed import BinanceFeed
+from sources.binance.feed import _MOST_HEADS, BinanceFeed
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown
 
 
@@ -146,6 +146,24 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
         (b'{"e":"serverShutdown","E":1767225600000}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}', Shutdown()),
         (b"not json", None),
+        (b"", None),
+        (b'{"id":1,"result":"\xff"}', None),
+        (b'{"stream":"x","data":' * 20_000, None),
+        (b"[" * 200_000, None),
+        (b'{"result":null,"id":' + b"9" * 10_000 + b"}", None),
+        (b'{"result":null,"id":true}', None),
+        (b'{"result":null,"id":1.0}', None),
+        (b'{"result":null,"id":"1"}', None),
+        (b'{"id":1}', None),
+        (b"[1]", None),
+        (b'"serverShutdown"', None),
+        (b'{"msg":"serverShutdown"}', None),
+        (b'{"data":["serverShutdown"]}', None),
+        (b'{"error":{"code":{"a":[1]},"msg":["x"]},"id":7}', Refusal("…: …", 7)),
+        (b'{"error":[1,2],"id":1.5}', Refusal("…")),
+        (b'{"error":"no","id":null}', Refusal("no")),
+        (b'{"code":{"x":1},"msg":"' + b"y" * 10_000 + b'"}', Refusal("…: " + "y" * 200)),
+        (b'{"error":7,"id":2}', Refusal("7", 2)),
         (b'{"e":"somethingNew","E":1}', None),
     ],
 )
@@ -171,3 +189,43 @@ def test_each_stream_has_its_name_however_often_it_was_seen(streams: list[tuple[
             assert venue.channel_of(frame.encode()) == f"{symbol}@{kind}"
             assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == ""
     assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == ""
+
+
+def test_names_may_be_long_or_written_in_escapes() -> None:
+    long = f"{'a' * 60}usdt@depth@100ms"
+    for _ in range(2):
+        assert feed().channel_of(f'{{"stream":"{long}","data":{{}}}}'.encode()) == long
+        assert feed().channel_of(b'{"stream":"\\u5e01usdt@trade","data":{}}') == "币usdt@trade"
+        assert feed().channel_of('{"stream":"币usdt@trade","data":{}}'.encode()) == "币usdt@trade"
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        b'{"stream":"',
+        b"btcusdt@aggTrade",
+        b'"',
+        b"@",
+        b",",
+        b'"data":',
+        b"{",
+        b"}",
+        b'{"error":',
+        b'"id":1',
+        b"\\",
+        b"\\u00",
+    ]
+)
+
+
+@given(st.lists(FRAGMENTS | st.binary(max_size=20), max_size=20).map(b"".join))
+def test_whatever_a_frame_contains_it_is_named_and_read_without_an_error(frame: bytes) -> None:
+    venue = feed()
+    assert venue.channel_of(frame) == venue.channel_of(frame)
+    venue.control_of(frame)
+
+
+def test_the_heads_that_are_remembered_are_bounded() -> None:
+    venue = feed()
+    for number in range(_MOST_HEADS + 100):
+        assert venue.channel_of(b'{"stream":"x%d@trade","data":{}}' % number) == f"x{number}@trade"
+    assert len(venue._names) <= _MOST_HEADS
