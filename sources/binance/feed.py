@@ -36,6 +36,8 @@ _NAME_ENDS = len(_ENVELOPE) + 512
 """Where the name of a stream has ended, at the latest: names may be long, and written in escapes."""
 _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
 """Of all frames of a stream the same: nothing that changes stands so near the begin."""
+_LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
+"""The same for names that are longer than the head."""
 _MOST_HEADS = 20_000
 """Heads that are remembered; when there are more, as of streams that were never asked for, all are forgotten."""
 _REASON_LENGTH = 200
@@ -143,16 +145,19 @@ class BinanceFeed:
         return self._looked_up(frame) if name is None else name
 
     def _looked_up(self, frame: bytes) -> str:
-        """The name in a frame's text; remembered if the head of the frame has it whole."""
+        """The name in a frame's text; remembered if a head of the frame has it whole."""
+        known = self._names.get(frame[_LONG_HEAD])
+        if known is not None:
+            return known
         begin = len(_ENVELOPE)
         end = frame.find(b'"', begin, _NAME_ENDS)
         if end < 0 or not frame.startswith(_ENVELOPE) or b"@" not in frame[begin:end]:
             return ""
         name = _text_of(frame[begin:end])
-        if end < _HEAD.stop:
+        if end < _LONG_HEAD.stop:
             if len(self._names) >= _MOST_HEADS:
                 self._names.clear()
-            self._names[frame[_HEAD]] = name
+            self._names[frame[_HEAD if end < _HEAD.stop else _LONG_HEAD]] = name
         return name
 
     def control_of(self, frame: bytes) -> Control | None:

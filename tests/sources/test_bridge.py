@@ -132,7 +132,9 @@ def test_what_the_venue_says_of_symbols_goes_to_their_shards_when_these_are_buil
         got: dict[str, list[str]] = {symbol: [] for symbol in symbols}
         for name, part in parts.items():
             for item in part._drained(None):
-                for symbol in item.symbols if isinstance(item, TradingStatus) else ():
+                if not isinstance(item, TradingStatus):
+                    continue
+                for symbol in item.symbols:
                     assert name == f"shard-{shard_of(symbol, 4):02d}"
                     got[symbol].append(item.status)
         assert got == {

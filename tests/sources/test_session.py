@@ -162,7 +162,7 @@ async def test_what_nobody_asked_for_ends_nothing(transport: str) -> None:
 
     async with running_venue(serve) as url, line_to(url, transport) as events:
         await events.until(Subscribed)
-        got = []
+        got: list[Any] = []
         while not got or got[-1] != DATA:
             got.append(await events.next())
     # acks of what was not asked go nowhere, all else goes to the parser

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from flows.model import Connected, Disconnected, Removed, Silent, Speaking, Subscribed
+from flows.model import Connected, Disconnected, Removed, Silent, Speaking, StreamNames, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.feed import ConnectionPlan
@@ -227,23 +227,21 @@ async def test_what_may_come_by_a_line_is_known_before_it_is_asked_for_and_for_a
         following = asyncio.create_task(it.follow("BTCUSDT"))
         await asked.wait()
         names = it.lines.queues[0].names
-        assert names is not None
-        assert (names.subscribed, names.retired) == ({BTC}, frozenset())
+        assert names == StreamNames(frozenset((BTC,)))
         await following
     venue = Venue()
     async with running_venue(venue.serve) as url, lines_to(url) as it:
         await it.follow("BTCUSDT", "ETHUSDT")
         queue = it.lines.queues[0]
         await it.follow("BTCUSDT")
-        assert queue.names is not None
-        assert (queue.names.subscribed, queue.names.retired) == ({BTC}, {ETH})
+        assert queue.names == StreamNames(frozenset((BTC,)), frozenset((ETH,)))
         await it.until(Removed)
         await it.follow("BTCUSDT", "ETHUSDT")
-        assert (queue.names.subscribed, queue.names.retired) == ({BTC, ETH}, frozenset())
+        assert queue.names == StreamNames(frozenset((BTC, ETH)))
         await it.follow()
-        assert (queue.names.subscribed, queue.names.retired) == (frozenset(), {BTC, ETH})
+        assert queue.names == StreamNames(frozenset(), frozenset((BTC, ETH)))
         queue.forget_retired(asyncio.get_running_loop().time() + RETIRED_S)
-        assert queue.names.retired == frozenset()
+        assert queue.names == StreamNames(frozenset())
 
 
 class Failing(BinanceFeed):
