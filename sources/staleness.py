@@ -9,12 +9,14 @@ from typing import Final, NamedTuple
 
 LEAST_S: Final = 3.0
 """Shortest pause that is a silence, however fast the pace."""
-MOST_S: Final = 6 * 3_600.0
+MOST_S: Final = 24 * 3_600.0
 """Longest patience, and longest time between two renewals of a stream that stays silent."""
 MULTIPLE: Final = 3.0
 """How many times its longest usual pause a stream may be silent; twice that while few pauses are known."""
 ENOUGH: Final = 8
 """Pauses after which a stream has shown its pace."""
+A_FEW: Final = 3
+"""Pauses after which a silence that is much longer is worth a new connection."""
 BLOCK: Final = 128
 """The longest pause is that of the last one to two blocks of so many; older ones are forgotten."""
 REPEATS: Final = 5
@@ -55,6 +57,10 @@ class Pace:
     def has_spoken(self) -> bool:
         """Whether it ever spoke."""
         return self._gaps > 0
+
+    def is_faster_than(self, pause_s: float) -> bool:
+        """Whether its pauses, as far as they are known, are not longer than that."""
+        return self._gaps >= A_FEW and self.longest_s <= pause_s
 
     @property
     def longest_s(self) -> float:
@@ -252,7 +258,7 @@ class StalenessMonitor:
     def _is_unexplained(self) -> bool:
         if not self._line.has_spoken:
             return self._witnessed.isdisjoint(self._watched)
-        return self._line.is_known and self._line.longest_s <= self._stale_after_s
+        return self._line.is_faster_than(self._stale_after_s)
 
     def _note_reconnect(self) -> None:
         self._reconnected_s = self._time_s

@@ -113,8 +113,8 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
 @given(gap_s=st.floats(61, 5_000), seed=st.integers(0, 1_000))
 @settings(max_examples=30, deadline=None)
 def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int) -> None:
-    pace, silences, at_s = Pace(STALE_S, 0.0), 0, 0.0
-    for pause_s in (random.Random(seed).expovariate(1 / gap_s) for _ in range(200)):
+    chance, pace, silences, at_s = random.Random(seed), Pace(STALE_S, 0.0), 0, 0.0
+    for pause_s in (chance.expovariate(1 / gap_s) for _ in range(200)):
         silences += pause_s >= pace.patience_s
         at_s += pause_s
         pace.speak(at_s)
