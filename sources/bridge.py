@@ -236,7 +236,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         return partition is not None
 
     def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
-        """A witness says that these streams of an instrument have missed something: they are subscribed anew, on the
+        """A witness knows that these streams of an instrument have missed something: they are subscribed anew, on the
         connections that are open; from any thread. Kinds as in `feed.streams`, klines by timeframe; none means all.
         """
         with self._turn:
@@ -245,8 +245,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             self._network.call(lines.renew, symbol, kinds, reason)
 
     def announce(self, event: TradingStatus) -> None:
-        """Puts into the stream what the venue says of these symbols now; from any thread. For a symbol whose partition
-        is not built yet, the newest status waits for it.
+        """Puts the trading status of symbols into the stream; from any thread. For a symbol whose partition is not
+        built yet, the newest status waits for it.
         """
         by_shard: dict[int, list[str]] = {}
         for symbol in event.symbols:
@@ -259,7 +259,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
                 else:
                     self._announced.update(dict.fromkeys(symbols, event.status))
 
-    def _tell_announced(self, number: int, partition: FeedPartition) -> None:
+    def _deliver_announced(self, number: int, partition: FeedPartition) -> None:
         """What was announced before the partition was built."""
         by_status: dict[str, list[str]] = {}
         for symbol in [name for name in self._announced if shard_of(name, self._settings.shards) == number]:
@@ -291,5 +291,5 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         )
         with self._turn:
             self._partitions[number] = partition
-            self._tell_announced(number, partition)
+            self._deliver_announced(number, partition)
         return partition

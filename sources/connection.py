@@ -90,9 +90,7 @@ class Connection:
         """The one that carries the line, and a successor while there is one."""
 
     async def run(self) -> None:
-        """Lives until cancelled, then closes gracefully. An error that nobody expected ends the sessions and not the
-        line.
-        """
+        """Lives until cancelled, then closes gracefully. An unexpected error ends the sessions and not the line."""
         try:
             while True:
                 try:

@@ -48,7 +48,7 @@ class Lines:
         await asyncio.gather(*changes)
 
     def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
-        """A witness says that these streams have missed something: see `LineWatch.renew`. On the network thread."""
+        """A witness knows that these streams have missed something: see `LineWatch.renew`. On the network thread."""
         for line in self._lines:
             line.watch.renew(symbol, kinds, reason)
 
@@ -73,8 +73,8 @@ class _Line:
         self._lives: list[asyncio.Task[None]] = []
 
     async def change(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
-        """Carries what the plan says; when that is done, tells what has come and gone. A change that fails by an error
-        that nobody expected is made by opening the line anew, so it never stays undone.
+        """Carries what the plan says; when that is done, reports what has come and gone. A change that fails by an
+        unexpected error is made by opening the line anew, so it never stays undone.
         """
         async with self._turn:
             self.queue.admit(plan.names)

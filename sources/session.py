@@ -59,8 +59,8 @@ class Session:
         self._next_request_s = 0.0
         self.delivers = asyncio.Event()
         """Everything is confirmed, and data has come since."""
-        self.heard: set[str] = set()
-        """Streams that have spoken since whoever watches them has cleared this; the same object always."""
+        self.active: set[str] = set()
+        """Streams with messages since this was cleared by the watch over them; the same object always."""
         self.leaves = asyncio.Event()
         """The venue has announced that it will close it."""
         self.life = asyncio.create_task(self._live())
@@ -103,7 +103,7 @@ class Session:
         """The reason of its end. Whatever ends it is one: no error of a transport, nor one of ours, leaves it dead."""
         try:
             reason = await self._open_and_serve()
-        except Exception as error:  # noqa: BLE001 - what nobody expected is told, and the line comes back
+        except Exception as error:  # noqa: BLE001 - an unexpected error becomes a reason, and the line comes back
             _log.error("session_failed", line=self._plan.line, url=self._plan.url, exc_info=error)
             return unexpected(error)
         return SHUTDOWN if self.leaves.is_set() else reason
@@ -150,7 +150,7 @@ class Session:
     def _receiver(self) -> Receive:
         """The hot path: a frame costs one look at its stream and one append."""
         items, bound, ring = self._queue.items, self._queue.bound, self._queue.ring
-        put, channel_of, hear = items.append, self._feed.channel_of, self.heard.add
+        put, channel_of, note = items.append, self._feed.channel_of, self.active.add
         confirmed: asyncio.Event | None = self._confirmed
 
         def receive(frame: bytes) -> None:
@@ -160,7 +160,7 @@ class Session:
                 if self._is_taken_as_control(frame):
                     return
             else:
-                hear(stream)
+                note(stream)
                 if confirmed is not None and confirmed.is_set():
                     self.delivers.set()
                     confirmed = None
@@ -187,7 +187,7 @@ class Session:
         return True
 
     def _is_answer(self, refusal: Refusal) -> bool:
-        """Whether it is an open request that is refused, as far as the venue says."""
+        """Whether it is an open request that is refused, as far as the refusal names one."""
         return bool(self._unconfirmed) and (refusal.id is None or refusal.id in self._unconfirmed)
 
     def _confirm(self, request_id: int) -> None:
@@ -259,7 +259,7 @@ class Session:
 
 
 def unexpected(error: BaseException) -> str:
-    """The reason of a session's end by an error that nobody expected; the ledger knows it by its begin."""
+    """The reason of a session's end by an unexpected error; the ledger knows it by its begin."""
     return f"{UNEXPECTED}: {type(error).__name__}: {error}"[:REASON_LENGTH]
 
 

@@ -1,7 +1,7 @@
-"""Which streams have fallen silent, by the pace at which each of them usually speaks. No I/O; the time is an argument.
+"""Which streams have fallen silent, by the pace at which their messages usually come. No I/O; the time is an argument.
 
-A stream is silent when nothing has come for some multiple of the longest pause that it usually makes. So a stream that
-speaks ten times a second is missed after seconds, and one that speaks every twenty minutes alarms nobody.
+A stream is silent when nothing has come for some multiple of the longest pause that it usually makes. So a stream with
+ten messages a second is missed after seconds, and one with a message every twenty minutes is left alone.
 """
 
 from collections.abc import Collection, Iterable
@@ -21,18 +21,18 @@ BLOCK: Final = 128
 """The longest pause is that of the last one to two blocks of so many; older ones are forgotten."""
 REPEATS: Final = 5
 """A stream that has shown its pace and then was silent so many times, in times not much longer than that, has another
-pace now. A single silence says nothing about it: it may be an outage.
+pace now. A single silence proves nothing: it may be an outage.
 """
 RENEW_FACTOR: Final = 4
 """Each time that a stream stays silent although it was renewed, the next renewal is so many times as far away."""
 RECONNECT_LIMIT: Final = 16
 """The time between two reconnections of a line that stays silent doubles, up to so many times."""
 STEP_S: Final = 1.0
-"""Most that counts of the time between two looks: when nobody looks, nobody listens either."""
+"""Most that counts of the time between two looks: without a look, no message is noticed either."""
 
 
 class Pace:
-    """The pauses of one speaker, and how long it may be silent."""
+    """The pauses of one stream, or of a whole line, and how long it may be silent."""
 
     __slots__ = ("_before_s", "_gaps", "_longest_s", "_start_s", "_surprised_s", "_surprises", "last_s", "patience_s")
 
@@ -45,7 +45,7 @@ class Pace:
         self._surprises = 0
         self._surprised_s = 0.0
         self.last_s = now_s
-        """When it spoke last, or began to be listened to."""
+        """Time of its newest message, or of the begin of the watch."""
         self.patience_s = start_s
 
     @property
@@ -54,8 +54,8 @@ class Pace:
         return self._gaps >= ENOUGH
 
     @property
-    def has_spoken(self) -> bool:
-        """Whether it ever spoke."""
+    def has_messages(self) -> bool:
+        """Whether a message ever came."""
         return self._gaps > 0
 
     def is_faster_than(self, pause_s: float) -> bool:
@@ -71,8 +71,8 @@ class Pace:
         """Whether it has been silent for too long."""
         return now_s - self.last_s >= self.patience_s
 
-    def speak(self, now_s: float) -> None:
-        """It speaks."""
+    def on_message(self, now_s: float) -> None:
+        """A message has come."""
         gap_s, self.last_s = now_s - self.last_s, now_s
         if gap_s >= self.patience_s and self.is_known and not self._is_repeated(gap_s, now_s):
             return
@@ -104,18 +104,18 @@ class Findings(NamedTuple):
 
     silent: list[str]
     """They have become silent, or are named again because nothing at all comes any more."""
-    speaking: list[str]
+    resumed: list[str]
     """They were silent, and are not any more."""
     is_line_silent: bool
     """Nothing at all comes."""
     to_renew: list[str]
-    """They stay silent while others speak, and no witness looks after them."""
+    """They stay silent while others do not, and no witness looks after them."""
     to_reconnect: bool
-    """The whole line stays silent although it is known to speak faster."""
+    """The whole line stays silent although its pace is known to be faster."""
 
 
 class _Silence:
-    """One stream's, until it speaks."""
+    """One stream's, until its next message."""
 
     __slots__ = ("interval_s", "renew_s")
 
@@ -127,15 +127,15 @@ class _Silence:
 class StalenessMonitor:
     """Watches the streams of one line, whatever connections carry them. Bounded by the number of its streams.
 
-    A stream that falls silent while others speak is renewed at once, and again at growing intervals; unless a witness
-    says whether it has missed anything, who then asks for its renewal. A line that falls silent as a whole renews
-    nothing by that alone: it is connected anew when its pace was known to be faster, or when it has never spoken and no
-    witness looks after it.
+    A stream that falls silent while others do not is renewed at once, and again at growing intervals; unless it has a
+    witness, which knows whether anything was missed and asks for the renewal then. A line that falls silent as a whole
+    renews nothing by that alone: it is connected anew when its pace was known to be faster, or when nothing has ever
+    come by it and no stream of it has a witness.
     """
 
     def __init__(self, *, stale_after_s: float, now_s: float) -> None:
         """`stale_after_s` is the patience with a stream that has not shown its pace, and the time that a silent line is
-        given to speak again.
+        given to go on.
         """
         self._stale_after_s = stale_after_s
         self._seen_s = now_s
@@ -158,7 +158,7 @@ class StalenessMonitor:
     def follow(
         self, streams: Iterable[str], *, quiet: Collection[str] = (), witnessed: frozenset[str] = frozenset()
     ) -> None:
-        """These streams from now on; new ones get time to speak up. The `quiet` ones may be silent for ever, the
+        """These streams from now on; new ones get their patience. The `quiet` ones may be silent for ever, the
         `witnessed` ones have a witness.
         """
         was_empty = not self._watched
@@ -171,28 +171,28 @@ class StalenessMonitor:
             self._line.last_s = self._time_s
 
     def begin(self) -> None:
-        """The line begins anew: everyone gets time to speak up, and no one is silent. What was learned stays."""
+        """The line begins anew: every stream gets its patience, and none is silent. What was learned stays."""
         self._silences.clear()
         self._is_line_silent = False
         for pace in (self._line, *self._paces.values()):
             pace.last_s = self._time_s
 
     def hold(self, now_s: float) -> None:
-        """Time passes in which nothing could be heard; it does not count."""
+        """Time passes in which nothing could come; it does not count."""
         self._seen_s = now_s
 
     def silence_s(self, stream: str) -> float:
         """How long nothing has come of a stream that is followed."""
         return self._time_s - self._paces[stream].last_s
 
-    def look(self, heard: Collection[str], now_s: float) -> Findings:
-        """Takes note of the streams that were heard since the last look, and says what has changed."""
+    def look(self, active: Collection[str], now_s: float) -> Findings:
+        """Takes note of the streams with messages since the last look; returns what has changed."""
         self._time_s += min(now_s - self._seen_s, STEP_S)
         self._seen_s = now_s
-        present = [name for name in heard if name in self._paces]
-        speaking = self._take_note(present)
+        present = [name for name in active if name in self._paces]
+        resumed = self._take_note(present)
         silent = self._newly_silent()
-        return Findings(silent, speaking, self._is_line_silent, self._to_renew(), self._is_time_to_reconnect())
+        return Findings(silent, resumed, self._is_line_silent, self._to_renew(), self._is_time_to_reconnect())
 
     def claim_reconnect(self) -> bool:
         """Whether a line that is silent may be connected anew for a witness: not again and again in a short time."""
@@ -203,12 +203,12 @@ class StalenessMonitor:
         return True
 
     def _take_note(self, present: list[str]) -> list[str]:
-        """Who was silent, and is not any more."""
+        """Which streams were silent, and are not any more."""
         for name in present:
-            self._paces[name].speak(self._time_s)
+            self._paces[name].on_message(self._time_s)
         if not present:
             return []
-        self._line.speak(self._time_s)
+        self._line.on_message(self._time_s)
         self._factor = 1
         was_line_silent, self._is_line_silent = self._is_line_silent, False
         if not self._silences:
@@ -216,10 +216,10 @@ class StalenessMonitor:
         back = set(present)
         if was_line_silent:
             back.update(name for name, pace in self._paces.items() if not pace.is_overdue(self._time_s))
-        speaking = [name for name in self._silences if name in back]
-        for name in speaking:
+        resumed = [name for name in self._silences if name in back]
+        for name in resumed:
             del self._silences[name]
-        return speaking
+        return resumed
 
     def _newly_silent(self) -> list[str]:
         if self._is_line_silent or not self._watched:
@@ -256,13 +256,13 @@ class StalenessMonitor:
         return True
 
     def _is_unexplained(self) -> bool:
-        if not self._line.has_spoken:
+        if not self._line.has_messages:
             return self._witnessed.isdisjoint(self._watched)
         return self._line.is_faster_than(self._stale_after_s)
 
     def _note_reconnect(self) -> None:
         self._reconnected_s = self._time_s
-        if self._line.has_spoken:
+        if self._line.has_messages:
             self._factor = min(self._factor * 2, RECONNECT_LIMIT)
         else:
             self._factor = min(self._factor * RENEW_FACTOR, max(1, int(MOST_S / self._stale_after_s)))

@@ -56,7 +56,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
 
 
 def _proxy_of(url: str) -> str | None:
-    """The same for a library that leaves names to SOCKS proxies anyway, and knows no scheme that says so."""
+    """The same for a library that leaves names to SOCKS proxies anyway, and knows no scheme for that."""
     proxy = proxy_of(url)
     if proxy is None:
         return None

@@ -1,7 +1,7 @@
-"""Watches over one line: says what falls silent on it and what speaks again, and renews what has to be renewed.
+"""Watches over one line: reports which streams fall silent and which resume, and renews what has to be renewed.
 
-Twice a second it looks at what the line's sessions have heard. What is silent, and since when, is decided by the
-`StalenessMonitor`; here it becomes events in the queue, and requests on the sockets.
+Twice a second it looks at which streams had messages on the line's sessions. What is silent, and since when, is
+decided by the `StalenessMonitor`; here it becomes events in the queue, and requests on the sockets.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from sources.staleness import StalenessMonitor
 
 LOOK_S: Final = 0.5
 RENEW_PAUSE_S: Final = 5.0
-"""Least time between two renewals of a stream, whoever asks for them."""
+"""Least time between two renewals of a stream, for whatever reason."""
 _MISSED: Final = 3
-"""Looks at which the other sessions have heard something, before one that has not is taken for dead."""
+"""Looks at which another session had messages, before one that had none is taken for dead."""
 
 _log = structlog.get_logger(__name__)
 
@@ -39,11 +39,11 @@ class LineWatch:
         self._monitor = StalenessMonitor(stale_after_s=settings.stale_after_s, now_s=time.monotonic())
         self._beginnings = 0
         self._renewed_s: dict[str, float] = {}
-        self._deafness: dict[Session, _Deafness] = {}
+        self._stalls: dict[Session, _Stall] = {}
         self.follow(plan)
 
     def follow(self, plan: ConnectionPlan) -> None:
-        """Watches over what this plan says."""
+        """Watches over the streams of this plan."""
         self._plan = plan
         quiet = [name for name, (symbol, _) in plan.names.items() if symbol in plan.quiet]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
@@ -64,25 +64,24 @@ class LineWatch:
         self._queue.forget_retired(now_s)
         live = self._redundancy.live
         if not live or any(session.is_waiting for session in live):
-            self._monitor.hold(now_s)  # nothing can be heard, and that is not the venue's silence
+            self._monitor.hold(now_s)  # nothing can come, and that is not the venue's silence
             _clear(live)
             return
         if self._beginnings != self._redundancy.beginnings:
             self._beginnings = self._redundancy.beginnings
             self._monitor.begin()
-        heard = self._heard_by(live)
-        found = self._monitor.look(heard, now_s)
-        self._tell_speaking(found.speaking)
-        self._tell_silent(found.silent, is_whole=found.is_line_silent)
+        found = self._monitor.look(self._active_on(live), now_s)
+        self._report_resumed(found.resumed)
+        self._report_silent(found.silent, is_whole=found.is_line_silent)
         if found.to_renew:
-            self._renew(found.to_renew, "silent while others speak", now_s)
+            self._renew(found.to_renew, "silent while others are not", now_s)
         if found.to_reconnect:
-            self._reconnect("the line is known to speak faster")
+            self._reconnect("its pace is known to be faster")
 
     def renew(self, symbol: str, kinds: Collection[str], reason: str) -> None:
-        """A witness says that streams of a symbol have missed something: they are begun anew, or the line where nothing
-        at all comes by it. Without kinds, all of the symbol; `kline` stands for those of every timeframe. What was
-        renewed a moment ago is not renewed again.
+        """A witness knows that streams of a symbol have missed something: they are begun anew, or the line where
+        nothing at all comes by it. Without kinds, all of the symbol; `kline` stands for those of every timeframe. What
+        was renewed a moment ago is not renewed again.
         """
         names = [name for name, (of, kind) in self._plan.names.items() if of == symbol and _is_among(kind, kinds)]
         if not names or not self._redundancy.live:
@@ -108,39 +107,39 @@ class LineWatch:
         for session in self._redundancy.live:
             session.fail(f"silent for {silence_s:.0f} s: {reason}")
 
-    # --- what is heard ---
+    # --- what has come ---
 
-    def _heard_by(self, live: tuple[Session, ...]) -> set[str]:
+    def _active_on(self, live: tuple[Session, ...]) -> set[str]:
         names = self._plan.names.keys()
-        by_session = [(session, names & session.heard) for session in live]
-        heard = set().union(*(own for _, own in by_session))
+        by_session = [(session, names & session.active) for session in live]
+        active = set().union(*(own for _, own in by_session))
         if len(live) > 1:
-            self._mind_deafness(by_session, line_speaks=bool(heard))
+            self._end_stalled(by_session, is_line_active=bool(active))
         else:
-            self._deafness.clear()
+            self._stalls.clear()
         _clear(live)
-        return heard
+        return active
 
-    def _mind_deafness(self, by_session: list[tuple[Session, set[str]]], *, line_speaks: bool) -> None:
-        """A session that hears nothing while another one that carries the same does is dead without saying so."""
-        self._deafness = {
-            session: _Deafness() if own else self._deafness.get(session, _Deafness()) for session, own in by_session
+    def _end_stalled(self, by_session: list[tuple[Session, set[str]]], *, is_line_active: bool) -> None:
+        """A session without messages, while another one that carries the same has some, is dead without a sign."""
+        self._stalls = {
+            session: _Stall() if own else self._stalls.get(session, _Stall()) for session, own in by_session
         }
         for session, own in by_session:
-            if not own and self._deafness[session].lasts(line_speaks=line_speaks, limit_s=self._stale_after_s):
-                session.fail(f"silent for {self._stale_after_s:g} s while another connection speaks")
+            if not own and self._stalls[session].lasts(is_line_active=is_line_active, limit_s=self._stale_after_s):
+                session.fail(f"silent for {self._stale_after_s:g} s while another connection is not")
 
-    # --- what the flow is told ---
+    # --- what is reported ---
 
-    def _tell_silent(self, names: list[str], *, is_whole: bool) -> None:
+    def _report_silent(self, names: list[str], *, is_whole: bool) -> None:
         for symbols, kinds, group in self._grouped(names):
             for_ms = int(1_000 * min(self._monitor.silence_s(name) for name in group))
             _log.warning("streams_silent", line=self._plan.line, symbols=symbols, kinds=kinds, for_ms=for_ms)
             self._put(Silent(self._plan.line, symbols, kinds, for_ms, is_whole))
 
-    def _tell_speaking(self, names: list[str]) -> None:
+    def _report_resumed(self, names: list[str]) -> None:
         for symbols, kinds, _ in self._grouped(names):
-            _log.info("streams_speaking", line=self._plan.line, symbols=symbols, kinds=kinds)
+            _log.info("streams_resumed", line=self._plan.line, symbols=symbols, kinds=kinds)
             self._put(Speaking(self._plan.line, symbols, kinds))
 
     def _put(self, event: LineEvent) -> None:
@@ -160,22 +159,22 @@ class LineWatch:
         ]
 
 
-class _Deafness:
-    """How long a session has heard nothing, in looks, and at how many of them another one did."""
+class _Stall:
+    """How long nothing has come by a session, in looks, and at how many of them something came by another one."""
 
     def __init__(self) -> None:
         self._looks = 0
         self._missed = 0
 
-    def lasts(self, *, line_speaks: bool, limit_s: float) -> bool:
+    def lasts(self, *, is_line_active: bool, limit_s: float) -> bool:
         self._looks += 1
-        self._missed += line_speaks
+        self._missed += is_line_active
         return self._looks * LOOK_S > limit_s and self._missed >= _MISSED
 
 
 def _clear(sessions: Iterable[Session]) -> None:
     for session in sessions:
-        session.heard.clear()
+        session.active.clear()
 
 
 def _is_among(kind: str, kinds: Collection[str]) -> bool:

@@ -87,7 +87,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error_at_start_and_none_for_this_mach
 
 @pytest.mark.parametrize("transport", ["websockets", "picows"])
 @pytest.mark.parametrize("proxy", ["nonsense://127.0.0.1:1", "http://", "socks5h://127.0.0.1:9", "http://127.0.0.1:9"])
-async def test_a_proxy_that_is_not_there_or_none_is_told_as_any_other_failure(
+async def test_a_proxy_that_is_not_there_or_none_is_reported_as_any_other_failure(
     environment: pytest.MonkeyPatch, transport: str, proxy: str
 ) -> None:
     environment.setenv("HTTPS_PROXY", proxy)

@@ -1,4 +1,4 @@
-"""Whatever ends a session, the line says so and comes back, over every transport."""
+"""Whatever ends a session, the line reports it and comes back, over every transport."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ TRANSPORTS = ("websockets", "picows")
 
 
 class Events:
-    """What a line has said, awaited one by one, and the frames between."""
+    """Events of a line, awaited one by one, and the frames between."""
 
     def __init__(self, queue: FrameQueue, rung: asyncio.Event) -> None:
         self._queue = queue
@@ -74,7 +74,7 @@ async def assert_comes_back(events: Events) -> Disconnected:
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("end", [end.act for end in ENDS], ids=[end.name for end in ENDS])
-async def test_the_line_says_why_it_ended_and_comes_back(end: Act, transport: str) -> None:
+async def test_the_line_reports_why_it_ended_and_comes_back(end: Act, transport: str) -> None:
     async with rude_venue(end) as url, line_to(url, transport) as events:
         lost = await assert_comes_back(events)
     assert lost.reason
@@ -83,7 +83,7 @@ async def test_the_line_says_why_it_ended_and_comes_back(end: Act, transport: st
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_the_line_comes_back_to_a_venue_that_did_not_listen(transport: str) -> None:
+async def test_the_line_comes_back_to_a_venue_that_was_not_there(transport: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     async with line_to(f"ws://127.0.0.1:{port}", transport) as events:
@@ -152,7 +152,7 @@ UNSOLICITED = [
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
-async def test_what_nobody_asked_for_ends_nothing(transport: str) -> None:
+async def test_unsolicited_replies_end_nothing(transport: str) -> None:
     async def serve(session: VenueSession) -> None:
         await session.confirm()
         for payload in UNSOLICITED:

@@ -1,4 +1,4 @@
-"""Laws of silence: who speaks as usual is never silent, who stops is always found, and the slow are left in peace."""
+"""A stream at its usual pace is never silent, one that stops is always found, slow ones are left alone."""
 
 import random
 from collections.abc import Iterable, Iterator
@@ -24,25 +24,25 @@ class Line:
         self.now_s = 0.0
         self.found: list[tuple[float, Findings]] = []
 
-    def look(self, *heard: str) -> Findings:
+    def look(self, *active: str) -> Findings:
         self.now_s += LOOK_S
-        found = self.monitor.look(heard, self.now_s)
-        if found.silent or found.speaking or found.to_renew or found.to_reconnect:
+        found = self.monitor.look(active, self.now_s)
+        if found.silent or found.resumed or found.to_renew or found.to_reconnect:
             self.found.append((self.now_s, found))
         if found.to_reconnect:
             self.monitor.begin()
         return found
 
     def play(self, until_s: float, **times: Iterable[float]) -> None:
-        """Until then, each stream speaks at these times."""
+        """Until then, each stream has messages at these times."""
         waiting: dict[str, Iterator[float]] = {name: iter(of) for name, of in times.items()}
         due = {name: next(of, float("inf")) for name, of in waiting.items()}
         while self.now_s < until_s:
-            heard = [name for name, at_s in due.items() if at_s <= self.now_s + LOOK_S]
-            for name in heard:
+            active = [name for name, at_s in due.items() if at_s <= self.now_s + LOOK_S]
+            for name in active:
                 while due[name] <= self.now_s + LOOK_S:
                     due[name] = next(waiting[name], float("inf"))
-            self.look(*heard)
+            self.look(*active)
 
     @property
     def renewals(self) -> int:
@@ -73,7 +73,7 @@ def poisson(mean_s: float, seed: int) -> Iterator[float]:
     cycles=st.integers(1, 10),
 )
 @settings(max_examples=60, deadline=None)
-def test_a_stream_is_never_silent_while_it_speaks_at_its_usual_pace(gaps_s: list[float], cycles: int) -> None:
+def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles: int) -> None:
     """Whatever the rhythm: pauses that were seen before, or are shorter than the first patience."""
     line = Line("a")
 
@@ -95,10 +95,10 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
     monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
     monitor.follow(["a", "b"], quiet=["b"])
 
-    def look(*heard: str) -> list[str]:
+    def look(*active: str) -> list[str]:
         nonlocal now_s
         now_s += LOOK_S
-        return monitor.look(heard, now_s).silent
+        return monitor.look(active, now_s).silent
 
     for _ in range(min(spoken, int(20_000 / gap_s))):
         for _ in range(max(1, int(chance.uniform(0.5, 1.0) * gap_s / LOOK_S)) - 1):
@@ -117,7 +117,7 @@ def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int
     for pause_s in (chance.expovariate(1 / gap_s) for _ in range(200)):
         silences += pause_s >= pace.patience_s
         at_s += pause_s
-        pace.speak(at_s)
+        pace.on_message(at_s)
     assert silences <= 4
 
 
@@ -126,12 +126,12 @@ def test_a_slow_symbol_alone_on_its_line_is_not_renewed_in_a_day(gap_s: float) -
     line = Line("a", witnessed=("a",))
     line.play(DAY_S, a=every(gap_s))
     assert line.renewals == 0
-    assert line.silences == [(60.0, ("a",), True)]  # before it had ever spoken
+    assert line.silences == [(60.0, ("a",), True)]  # before its first message
 
 
 @pytest.mark.parametrize("mean_s", [30.0, 90.0, 180.0, 1_200.0])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_a_slow_symbol_that_speaks_at_random_times_is_not_renewed_in_a_day(mean_s: float, seed: int) -> None:
+def test_a_slow_symbol_with_messages_at_random_times_is_not_renewed_in_a_day(mean_s: float, seed: int) -> None:
     line = Line("a", witnessed=("a",))
     line.play(DAY_S, a=poisson(mean_s, seed))
     assert line.renewals == 0
@@ -142,7 +142,7 @@ def test_slow_streams_of_several_kinds_on_one_line_are_renewed_once_at_most() ->
     line = Line("trades", "kline", "ticker", "fast", witnessed=("trades",))
     slow = {name: every(1_200.0) for name in ("trades", "kline", "ticker")}
     line.play(DAY_S, fast=every(2.0), **slow)
-    assert line.renewals <= 3  # kline and ticker together, before they had ever spoken
+    assert line.renewals <= 3  # kline and ticker together, before their first messages
 
 
 def test_a_stream_that_comes_in_bursts_is_learned() -> None:
@@ -166,7 +166,7 @@ def test_a_paused_exchange_is_said_within_four_seconds_and_again_the_next_time()
         assert at_s - paused_s <= 4
         assert (streams, is_whole) == (("a", "b"), True)
         line.play(line.now_s + 10, a=every(0.1, line.now_s), b=every(1.0, line.now_s))
-        assert line.found[-1][1].speaking == ["a", "b"] or line.found[-1][1].speaking == ["b"]
+        assert line.found[-1][1].resumed == ["a", "b"] or line.found[-1][1].resumed == ["b"]
     assert line.renewals == 0
 
 
@@ -181,7 +181,7 @@ def test_a_line_that_is_known_to_be_fast_is_reconnected_less_and_less_often() ->
     assert gaps[-1] >= 15 * STALE_S
 
 
-def test_a_line_without_a_witness_that_has_never_spoken_is_reconnected_now_and_then() -> None:
+def test_a_line_without_a_witness_without_messages_is_reconnected_now_and_then() -> None:
     line = Line("book")
     line.play(DAY_S)
     assert 1 <= line.renewals <= 8
@@ -201,7 +201,7 @@ def test_a_silent_stream_among_others_is_renewed_at_once_and_then_less_and_less_
     assert renewed_s[0] - 60 <= LEAST_S + 1
     assert len(renewed_s) <= 8
     line.look("a", "b")
-    assert line.found[-1][1].speaking == ["b"]
+    assert line.found[-1][1].resumed == ["b"]
 
 
 def test_a_stream_with_a_witness_is_left_to_it() -> None:
@@ -212,7 +212,7 @@ def test_a_stream_with_a_witness_is_left_to_it() -> None:
     assert line.renewals == 0
 
 
-def test_quiet_streams_alarm_nobody_and_are_heard_again() -> None:
+def test_quiet_streams_are_never_silent_and_resume_if_they_were() -> None:
     line = Line("a", "b", quiet=("b",))
     line.play(600, a=every(0.5))
     assert line.silences == []
@@ -223,14 +223,14 @@ def test_quiet_streams_alarm_nobody_and_are_heard_again() -> None:
     line.play(700, a=every(0.5, 600))
     line.monitor.follow(["a", "b"], quiet=["b"])
     line.look("a", "b")
-    assert line.found[-1][1].speaking == ["b"]
+    assert line.found[-1][1].resumed == ["b"]
 
 
 def test_a_fast_stream_is_never_given_more_than_the_first_patience() -> None:
     pace, now_s = Pace(STALE_S, 0.0), 0.0
     for gap_s in [14.0] * 3 + [1.0] * 50:
         now_s += gap_s
-        pace.speak(now_s)
+        pace.on_message(now_s)
     assert pace.patience_s <= STALE_S
 
 
@@ -238,11 +238,11 @@ def test_one_outage_teaches_nothing() -> None:
     pace, now_s = Pace(STALE_S, 0.0), 0.0
     for gap_s in [0.5] * 100 + [36_000.0] + [0.5] * 3:
         now_s += gap_s
-        pace.speak(now_s)
+        pace.on_message(now_s)
     assert pace.patience_s == LEAST_S
 
 
-def test_time_in_which_nobody_looked_does_not_count() -> None:
+def test_time_without_a_look_does_not_count() -> None:
     line = Line("a")
     line.play(60, a=every(0.5))
     line.now_s += 3_600  # the process was stopped
@@ -260,10 +260,10 @@ def test_a_line_that_begins_anew_has_no_silences() -> None:
     assert line.monitor.is_line_silent
     line.monitor.begin()
     assert not line.monitor.is_line_silent
-    assert line.look("a").speaking == []
+    assert line.look("a").resumed == []
 
 
-def test_foreign_streams_are_not_heard() -> None:
+def test_foreign_streams_do_not_count() -> None:
     line = Line("a")
     line.play(60, a=every(0.5))
     line.play(64, foreign=every(0.1, 60))

@@ -1,4 +1,4 @@
-"""The watch over a line: what it says of silence, and what it renews on its sockets."""
+"""The watch over a line: what it reports of silence, and what it renews on its sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -53,10 +53,10 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Watched]:
 
 
 class Venue:
-    """Confirms whatever is asked, sends what speaks, and remembers the requests."""
+    """Confirms whatever is asked, sends what is active, and remembers the requests."""
 
-    def __init__(self, *speaking: str) -> None:
-        self.speaking = set(speaking)
+    def __init__(self, *active: str) -> None:
+        self.active = set(active)
         self.requests: list[tuple[str, tuple[str, ...]]] = []
         self.sessions = 0
 
@@ -74,32 +74,32 @@ class Venue:
 
     async def _send(self, session: VenueSession, number: int) -> None:
         while True:
-            for name in list(self.speaking):
+            for name in list(self.active):
                 await session.send(frame(number, name))
             await asyncio.sleep(0.1)
 
 
-async def test_a_paused_exchange_is_said_and_that_it_goes_on() -> None:
+async def test_a_paused_exchange_is_reported_and_that_it_goes_on() -> None:
     venue = Venue(BTC, ETH)
     async with running_venue(venue.serve) as url, lines_to(url) as it:
         await it.follow("BTCUSDT", "ETHUSDT")
         await it.until(Subscribed)
         await asyncio.sleep(6)
-        venue.speaking = set()
+        venue.active = set()
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT", "ETHUSDT"), ("aggTrade",), True)
         assert 3_000 <= silent.for_ms <= 3_500
-        venue.speaking = {BTC, ETH}
+        venue.active = {BTC, ETH}
         assert set((await it.until(Speaking)).symbols) <= {"BTCUSDT", "ETHUSDT"}
         assert venue.sessions == 1
 
 
-async def test_one_silent_stream_is_said_and_only_the_witness_renews_it() -> None:
+async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() -> None:
     venue = Venue(BTC, ETH)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
         await it.follow("BTCUSDT", "ETHUSDT")
         await asyncio.sleep(5)
-        venue.speaking = {ETH}
+        venue.active = {ETH}
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT",), ("aggTrade",), False)
         await asyncio.sleep(3 * LOOK_S)
@@ -111,7 +111,7 @@ async def test_one_silent_stream_is_said_and_only_the_witness_renews_it() -> Non
             while len(venue.requests) < 3:
                 await asyncio.sleep(0.05)
         assert venue.requests[1:] == [("UNSUBSCRIBE", (BTC,)), ("SUBSCRIBE", (BTC,))]
-        venue.speaking = {BTC, ETH}
+        venue.active = {BTC, ETH}
         assert await it.until(Speaking) == Speaking("market", ("BTCUSDT",), ("aggTrade",))
         assert venue.sessions == 1
 
@@ -122,7 +122,7 @@ async def test_a_silent_stream_without_a_witness_is_renewed_on_the_open_connecti
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0, timeframes=("1m",)) as it:
         await it.follow(BTCUSDT=("aggTrade", "kline"))
         await asyncio.sleep(5)
-        venue.speaking = {BTC}
+        venue.active = {BTC}
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT",), ("kline_1m",), False)
         async with asyncio.timeout(20):
@@ -136,11 +136,11 @@ async def test_a_line_that_was_fast_and_stays_silent_is_connected_anew() -> None
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
         await it.follow("BTCUSDT")
         await asyncio.sleep(5)
-        venue.speaking = set()
+        venue.active = set()
         assert (await it.until(Silent)).whole_line
         lost = await it.until(Disconnected)
         assert lost.reason.startswith("silent for ")
-        venue.speaking = {BTC}
+        venue.active = {BTC}
         await it.until(Subscribed)
         assert venue.sessions == 2
 
@@ -149,7 +149,7 @@ async def test_a_witness_reconnects_a_line_that_is_silent_as_a_whole() -> None:
     venue = Venue()
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
         await it.follow("BTCUSDT")
-        assert (await it.until(Silent)).whole_line  # it has never spoken, so nothing is renewed by that alone
+        assert (await it.until(Silent)).whole_line  # no message ever came, so nothing is renewed by that alone
         it.lines.renew("BTCUSDT", (), "REST knows later trades")
         lost = await it.until(Disconnected)
         assert lost.reason.startswith("silent for ")
@@ -183,12 +183,12 @@ async def test_side_by_side_a_stream_is_silent_only_when_both_are_and_the_deaf_o
     async with running_venue(*scripts) as url, lines_to(url, redundancy=2, stale_after_s=2.0) as it:
         await it.follow("BTCUSDT")
         await asyncio.sleep(5)
-        both[0].speaking = set()
+        both[0].active = set()
         async with asyncio.timeout(20):
             while not later.sessions:
                 await asyncio.sleep(0.05)
         assert not any(isinstance(item, Silent | Disconnected) for item in it.lines.queues[0].items)
-        both[1].speaking = later.speaking = set()
+        both[1].active = later.active = set()
         assert (await it.until(Silent)).whole_line
 
 
@@ -245,7 +245,7 @@ async def test_what_may_come_by_a_line_is_known_before_it_is_asked_for_and_for_a
 
 
 class Failing(BinanceFeed):
-    """A feed that cannot say how to end a stream, once."""
+    """A feed that fails to end a stream, once."""
 
     has_failed = False
 
