@@ -12,6 +12,7 @@ from aiohttp import web
 
 from api.app import build_app
 from api.services import Services, running_services
+from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
 from flows.settings import Settings, SettingsError, load_settings
 
@@ -57,6 +58,7 @@ def main() -> None:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
+        raise_descriptor_limit()
         asyncio.run(serve(settings))
     except SettingsError as error:
         sys.exit(f"marketflow: {error}")

@@ -14,6 +14,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 from api.board import Board
 from api.follow import Cut, Follower, HubRefusal, Joined, LiveEvent
 from flows.clock import wall_ms
+from flows.proxy import is_loopback
 from sinks.outage import retry_delay_s
 
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
@@ -75,6 +76,7 @@ class HubLine:
             f"{self.state.url}?{urlencode(self._follower.begin())}",
             additional_headers=self._headers,
             compression=None,
+            proxy=None if is_loopback(self.state.url) else True,
             max_size=SNAPSHOT_BYTES,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=PING_S,

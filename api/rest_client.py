@@ -8,6 +8,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
+from flows.proxy import is_loopback
 from flows.settings import Settings
 
 ACCEPTED: Final = 202
@@ -52,7 +53,7 @@ class RestClient:
             base_url=self.url,
             timeout=tools.timeout_s,
             headers={"Authorization": f"Bearer {api.token}"} if api.token else {},
-            trust_env=False,
+            trust_env=not is_loopback(self.url),
         )
 
     async def __aenter__(self) -> Self:

@@ -1,12 +1,14 @@
 """Who answers the asks of a whole process: the venue's REST side, and the stores for what is there already."""
 
 import asyncio
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
 
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, TradesAsk
+from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, RenewAsk, TradesAsk
 from flows.history import HistoryDesk
 from flows.machine import AskRunner
 from flows.settings import Mongo, Settings
@@ -16,12 +18,15 @@ from sources.binance.rest import BinanceRest
 from sources.desk import AskDesk, Handler
 from sources.network import NetworkThread
 
+Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
+"""Has streams of a symbol, of these kinds, subscribed anew, for a reason."""
+
 READ_TIMEOUT_MS = 5_000
 """Longest wait for MongoDB at the look into the past; then that is an incident, and live candles go on."""
 
 
-def open_desk(settings: Settings) -> AskRunner:
-    """The runner of a flow's asks. It ends with the process."""
+def open_desk(settings: Settings, *, renew: Renew | None = None) -> AskRunner:
+    """The runner of a flow's asks. It ends with the process. `renew` has streams subscribed anew."""
     rest = BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryDesk(
@@ -41,7 +46,13 @@ def open_desk(settings: Settings) -> AskRunner:
         HistoryAsk: history.answer,
         LastTradeAsk: last_trade,
     }
+    if renew is not None:
+        handlers[RenewAsk] = partial(_renew, renew)
     return AskDesk(handlers, NetworkThread())
+
+
+async def _renew(renew: Renew, ask: RenewAsk) -> None:
+    renew(ask.symbol, ask.kinds, ask.reason)
 
 
 def open_database(mongo: Mongo) -> Database[dict[str, Any]]:

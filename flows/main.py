@@ -20,6 +20,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.attendant import RequestDesk
+from flows.descriptors import raise_descriptor_limit
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
 from flows.graph import Sinks, market_flow
@@ -91,7 +92,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         source=source,
         parser=BinanceParser(venue),
         feed=feed,
-        runner=open_desk(settings),
+        runner=open_desk(settings, renew=source.renew),
         books=settings.books,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
@@ -219,6 +220,7 @@ def _build() -> Dataflow:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
+        raise_descriptor_limit()
         statuses = _check_symbols(settings)
         stop = threading.Event()
         built = build_flow(settings, stop, statuses)

@@ -74,8 +74,8 @@ class Feed(Section):
     shard: str = "1/1"
     """`i/N`: this process takes the i-th of N parts of the symbols."""
     stale_after_s: Seconds = 60.0
-    """A channel that is silent for so long is reported and its connection renewed; 0.25 of it is the check's
-    interval.
+    """How long a stream may be silent that has not shown its pace yet; from then on its own pace decides, from 3 s
+    on. A line that stays silent so much longer, although its pace was faster, is connected anew.
     """
     rotate_hours: Annotated[float, Field(ge=0)] = 12
     """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
@@ -83,6 +83,7 @@ class Feed(Section):
     """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
     transport: Literal["websockets", "picows"] = "websockets"
     """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
+    Both go through the proxy that the environment names, except to addresses of this machine.
     """
     open_timeout_s: Seconds = 10.0
     """Longest wait for a connection to open."""

@@ -17,7 +17,7 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
-from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
+from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted, TradingStatus
 from flows.settings import Feed
 from sources.feed import VenueFeed, Wishes, shard_of
 from sources.frame_queue import FrameQueue
@@ -27,6 +27,9 @@ from sources.transport import transport_of
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
+
+PULSE_S = 0.45
+"""Longest time between two pulses when nothing comes: steps behind have something to do twice a second."""
 
 Polled: TypeAlias = RawFrames | LineEvent | Pulse
 
@@ -64,8 +67,8 @@ class _Worker(threading.local):
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
-    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a
-    `Pulse`.
+    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a `Pulse`;
+    while nothing comes there is one at least every half second.
     """
 
     def __init__(
@@ -112,12 +115,13 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         return out
 
     def _is_time_for_pulse(self, *, delivered: bool) -> bool:
-        """After every delivery; and once more `hold_s` later, if the delivery came so soon after the pulse before that
-        later steps may have held it back.
+        """After every delivery; once more `hold_s` later, if the delivery came so soon after the pulse before that
+        later steps may have held it back; and every `PULSE_S`.
         """
         now = time.monotonic()
-        long_ago = now - self._pulsed_s >= self._hold_s
-        if not delivered and not (self._owes_pulse and long_ago):
+        since_s = now - self._pulsed_s
+        long_ago = since_s >= self._hold_s
+        if not delivered and not (self._owes_pulse and long_ago) and since_s < PULSE_S:
             return False
         self._owes_pulse = delivered and not long_ago
         self._pulsed_s = now
@@ -157,14 +161,14 @@ def _taken(queue: FrameQueue, limit: int | None) -> Iterable[Polled]:
     take = queue.items.popleft
     taken: list[Any] = [take() for _ in range(waiting if limit is None else min(waiting, limit))]
     if not queue.has_events():
-        return [RawFrames(queue.line, taken, wall_ns())]
+        return [RawFrames(queue.line, taken, wall_ns(), queue.names)]
     return list(_with_events(queue, taken))
 
 
 def _with_events(queue: FrameQueue, taken: list[Any]) -> Iterator[Polled]:
     for are_frames, items in groupby(taken, lambda item: isinstance(item, bytes)):
         if are_frames:
-            yield RawFrames(queue.line, list(items), wall_ns())
+            yield RawFrames(queue.line, list(items), wall_ns(), queue.names)
         else:
             for event in items:
                 queue.note_taken_event()
@@ -190,6 +194,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._lines: dict[int, Lines] = {}
         self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
         self._quiet: frozenset[str] = frozenset()
+        self._announced: dict[str, str] = {}
+        """Statuses of symbols whose partition is not built yet."""
         self._turn = threading.Lock()
 
     def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
@@ -229,6 +235,38 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             partition.tell(wanted)
         return partition is not None
 
+    def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
+        """A witness knows that these streams of an instrument have missed something: they are subscribed anew, on the
+        connections that are open; from any thread. Kinds as in `feed.streams`, klines by timeframe; none means all.
+        """
+        with self._turn:
+            lines = self._lines.get(shard_of(symbol, self._settings.shards))
+        if lines is not None and not self._stop.is_set():
+            self._network.call(lines.renew, symbol, kinds, reason)
+
+    def announce(self, event: TradingStatus) -> None:
+        """Puts the trading status of symbols into the stream; from any thread. For a symbol whose partition is not
+        built yet, the newest status waits for it.
+        """
+        by_shard: dict[int, list[str]] = {}
+        for symbol in event.symbols:
+            by_shard.setdefault(shard_of(symbol, self._settings.shards), []).append(symbol)
+        with self._turn:
+            for number, symbols in by_shard.items():
+                partition = self._partitions.get(number)
+                if partition is not None:
+                    partition.tell(TradingStatus(tuple(symbols), event.status))
+                else:
+                    self._announced.update(dict.fromkeys(symbols, event.status))
+
+    def _deliver_announced(self, number: int, partition: FeedPartition) -> None:
+        """What was announced before the partition was built."""
+        by_status: dict[str, list[str]] = {}
+        for symbol in [name for name in self._announced if shard_of(name, self._settings.shards) == number]:
+            by_status.setdefault(self._announced.pop(symbol), []).append(symbol)
+        for status, symbols in by_status.items():
+            partition.tell(TradingStatus(tuple(symbols), status))
+
     def list_parts(self) -> list[str]:
         """Called by the engine."""
         return [f"shard-{number:02d}" for number in range(self._settings.shards)]
@@ -243,7 +281,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
                 self._follow(number)
             return lines.queues
 
-        partition = self._partitions[number] = FeedPartition(
+        partition = FeedPartition(
             connect,
             worker=self._worker,
             poll_frames=self._settings.poll_frames,
@@ -251,4 +289,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             stop=self._stop,
             close=self._network.close,
         )
+        with self._turn:
+            self._partitions[number] = partition
+            self._deliver_announced(number, partition)
         return partition

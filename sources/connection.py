@@ -10,21 +10,21 @@ import asyncio
 import time
 
 import structlog
-from msgspec import structs
 
 from flows.model import Connected, Disconnected, Subscribed
 from flows.settings import Feed
 from sources.backoff import backoff_s
 from sources.feed import ConnectionPlan, VenueFeed
 from sources.frame_queue import FrameQueue
-from sources.patience import Patience
-from sources.session import SHUTDOWN, Session
+from sources.session import SHUTDOWN, UNEXPECTED, Session, unexpected
 from sources.transport import transport_of
 
 OVERLAP_S = 1.0
 """How long two sessions go on side by side when the new one delivers already: the venue's servers do not all send at
 the same moment, and what is new on one may have yet to come on the other.
 """
+RENEW_PAUSE_S = 5.0
+"""Least time between two renewals that a venue announces: one that always does is no reason to do nothing else."""
 
 _log = structlog.get_logger(__name__)
 
@@ -33,22 +33,30 @@ class Redundancy:
     """Which of the sessions that carry the same streams are live: the line is down only when none is."""
 
     def __init__(self) -> None:
-        self._live: set[object] = set()
+        self._live: dict[Session, None] = {}
+        self.beginnings = 0
+        """How often the line has come up."""
+
+    @property
+    def live(self) -> tuple[Session, ...]:
+        """The sessions that are live, oldest first."""
+        return tuple(self._live)
 
     @property
     def is_down(self) -> bool:
         """Whether none is live."""
         return not self._live
 
-    def begins(self, session: object) -> bool:
+    def begins(self, session: Session) -> bool:
         """One is live. True when none was."""
         was_down = not self._live
-        self._live.add(session)
+        self.beginnings += was_down
+        self._live[session] = None
         return was_down
 
-    def ends(self, session: object) -> bool:
+    def ends(self, session: Session) -> bool:
         """One is not live any more. True when none is."""
-        self._live.discard(session)
+        self._live.pop(session, None)
         return not self._live
 
 
@@ -77,23 +85,39 @@ class Connection:
         self._rotate_s = settings.rotate_hours * 3_600
         self._rotated_s = time.monotonic() + (first_rotation_s or 0.0)
         self._failures = 0
-        self._quiet: dict[bytes, int] = {}
+        self._renewed_s = -RENEW_PAUSE_S
         self._sessions: list[Session] = []
         """The one that carries the line, and a successor while there is one."""
 
     async def run(self) -> None:
-        """Lives until cancelled, then closes gracefully."""
+        """Lives until cancelled, then closes gracefully. An unexpected error ends the sessions and not the line."""
         try:
-            session = self._begin()
             while True:
-                await self._is_due(session)
-                if session.life.done():
-                    await self._come_back_after(session)
-                    session = self._begin()
-                else:
-                    session = await self._renewed(session)
+                try:
+                    await self._keep_alive()
+                except Exception as error:  # noqa: BLE001 - a line is never silently dead
+                    _log.error("connection_failed", line=self._plan.line, exc_info=error)
+                    await self._close_sessions()
+                    self._report(unexpected(error))
+                    await asyncio.sleep(self._backoff_s(self._failures))
         finally:
-            await asyncio.gather(*(session.close() for session in self._sessions))
+            await self._close_sessions()
+
+    async def _keep_alive(self) -> None:
+        session = self._begin()
+        while True:
+            await self._is_due(session)
+            if session.life.done():
+                await self._come_back_after(session)
+                session = self._begin()
+            else:
+                session = await self._renewed(session)
+
+    async def _close_sessions(self) -> None:
+        sessions, self._sessions = self._sessions, []
+        await asyncio.gather(*(session.close() for session in sessions))
+        for session in sessions:
+            self._redundancy.ends(session)
 
     async def change(self, plan: ConnectionPlan) -> None:
         """Carries what this plan of the same address says, without a break for what stays. Returns when the venue has
@@ -111,7 +135,6 @@ class Connection:
             settings=self._settings,
             open_socket=self._open_socket,
             queue=self._queue,
-            patience=Patience(self._plan.channels, self._settings.stale_after_s, time.monotonic(), self._quiet),
             on_opened=self._opened,
             on_subscribed=self._subscribed,
         )
@@ -126,12 +149,14 @@ class Connection:
         if self._rotate_s:
             due_s = self._rotate_s - (time.monotonic() - self._rotated_s) % self._rotate_s
         await _first_of(session.life, session.leaves, timeout_s=due_s)
+        if session.leaves.is_set():
+            await _first_of(session.life, timeout_s=self._renewed_s + RENEW_PAUSE_S - time.monotonic())
 
     async def _renewed(self, old: Session) -> Session:
         """The session that carries on: a successor that delivers, or is all there is. The old one, when it has ended
         before there was any.
         """
-        failures = 0
+        failures, self._renewed_s = 0, time.monotonic()
         while not old.life.done():
             new = self._begin()
             await _first_of(new.life, old.life, new.delivers)
@@ -152,7 +177,7 @@ class Connection:
             return
         self._sessions.remove(old)  # what changes from now on is not its concern
         try:
-            await old.change(structs.replace(self._plan, kinds={}, streams=(), channels=frozenset()))
+            await old.change(self._plan.emptied())
         finally:
             await old.close()
             self._redundancy.ends(old)
@@ -162,13 +187,16 @@ class Connection:
         """Reports the end of a session, and waits until it is time for the next."""
         reason = self._ended(session)
         self._report(reason)
-        await asyncio.sleep(0 if reason == SHUTDOWN and self._failures == 1 else self._backoff_s(self._failures))
+        may_hurry = reason == SHUTDOWN and self._failures == 1 and time.monotonic() - self._renewed_s >= RENEW_PAUSE_S
+        if may_hurry:
+            self._renewed_s = time.monotonic()
+        await asyncio.sleep(0 if may_hurry else self._backoff_s(self._failures))
 
     def _ended(self, session: Session) -> str:
         """Forgets a session that has ended, and gives the reason."""
         self._sessions.remove(session)
         self._redundancy.ends(session)
-        return session.life.result()
+        return f"{UNEXPECTED}: cancelled by the transport" if session.life.cancelled() else session.life.result()
 
     def _backoff_s(self, failures: int) -> float:
         return backoff_s(failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)

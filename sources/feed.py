@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 from zlib import crc32
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
 """What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`, or as in
 `kline_1m` for the klines of one timeframe; no kinds means those of that setting.
 """
+
+TRADE_KINDS = frozenset(("aggTrade", "trade"))
+"""Kinds of streams that have a witness in the flow: by its ids it is seen whether trades are missing."""
 
 
 class ConnectionPlan(Struct, frozen=True):
@@ -24,14 +27,24 @@ class ConnectionPlan(Struct, frozen=True):
     url: str
     kinds: dict[str, tuple[str, ...]]
     """By symbol, the kinds of its streams, klines by timeframe."""
-    streams: tuple[str, ...]
-    channels: frozenset[bytes]
-    """Channels that must not fall silent, as `channel_of` names them."""
+    names: dict[str, tuple[str, str]]
+    """By the venue's name of each stream, its symbol and kind."""
+    quiet: frozenset[str] = frozenset()
+    """Symbols whose silence means nothing."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
         """The instruments on it."""
         return tuple(self.kinds)
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """The venue's names of its streams."""
+        return tuple(self.names)
+
+    def emptied(self) -> "ConnectionPlan":
+        """The same connection without anything on it."""
+        return structs.replace(self, kinds={}, names={}, quiet=frozenset())
 
 
 class Ack(Struct, frozen=True):
@@ -44,6 +57,8 @@ class Refusal(Struct, frozen=True):
     """The venue refused a request."""
 
     reason: str
+    id: int | None = None
+    """The request's; None when the venue does not say which."""
 
 
 class Shutdown(Struct, frozen=True):
@@ -73,11 +88,15 @@ class VenueFeed(Protocol):
     def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """The same, to end streams."""
 
-    def channel_of(self, frame: bytes) -> bytes:
-        """The channel that a frame of data belongs to; empty for a frame that is none. Called for every frame."""
+    def channel_of(self, frame: bytes) -> str:
+        """The stream that a frame of data belongs to, by the venue's name; empty for a frame that is none. Called for
+        every frame. Never raises, whatever the frame contains.
+        """
 
     def control_of(self, frame: bytes) -> Control | None:
-        """What a frame that carries no data means; None when it means nothing to a connection."""
+        """What a frame that carries no data means; None when it means nothing to a connection. Never raises, whatever
+        the frame contains.
+        """
 
 
 def shard_of(symbol: str, shards: int) -> int:

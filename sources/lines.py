@@ -5,17 +5,18 @@ come and go beside it; a connection that carries nothing any more is closed, and
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import structlog
-from msgspec import structs
 
-from flows.model import Removed, Subscribed
+from flows.model import Disconnected, Removed, Subscribed
 from flows.settings import Feed
 from sources.connection import Connection, Redundancy
 from sources.feed import ConnectionPlan, VenueFeed, Wishes
 from sources.frame_queue import FrameQueue
+from sources.session import unexpected
+from sources.watch import LineWatch
 
 _log = structlog.get_logger(__name__)
 
@@ -46,34 +47,64 @@ class Lines:
                 changes.append(line.change(before, plan, wishes))
         await asyncio.gather(*changes)
 
+    def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
+        """A witness knows that these streams have missed something: see `LineWatch.renew`. On the network thread."""
+        for line in self._lines:
+            line.watch.renew(symbol, kinds, reason)
+
+    async def close(self) -> None:
+        """Ends all connections."""
+        await asyncio.gather(*(line.close() for line in self._lines))
+
 
 class _Line:
     """One planned connection, or several side by side that carry the same, behind one queue. Closed at first."""
 
     def __init__(self, plan: ConnectionPlan, *, feed: VenueFeed, settings: Feed, ring: Callable[[], None]) -> None:
-        self.plan = structs.replace(plan, kinds={}, streams=(), channels=frozenset())
+        self.plan = plan.emptied()
         self.queue = FrameQueue(plan.line, settings.queue_frames, ring)
+        self.queue.admit(())
         self._feed = feed
         self._settings = settings
         self._turn = asyncio.Lock()
         self._redundancy = Redundancy()
+        self.watch = LineWatch(self.plan, settings=settings, queue=self.queue, redundancy=self._redundancy)
         self._connections: list[Connection] = []
         self._lives: list[asyncio.Task[None]] = []
 
     async def change(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
-        """Carries what the plan says; when that is done, tells what has come and gone."""
+        """Carries what the plan says; when that is done, reports what has come and gone. A change that fails by an
+        unexpected error is made by opening the line anew, so it never stays undone.
+        """
         async with self._turn:
-            if not plan.streams:
-                await self._close()
-            elif not self._connections:
+            self.queue.admit(plan.names)
+            self.watch.follow(plan)
+            try:
+                await self._carry(before, plan)
+            except Exception as error:  # noqa: BLE001 - the other lines, and this one, go on
+                _log.error("line_change_failed", line=plan.line, exc_info=error)
+                await self._close_all()
+                self.queue.put_event(Disconnected(plan.line, plan.symbols, unexpected(error)))
                 self._open(plan)
-            else:
-                await asyncio.gather(*(connection.change(plan) for connection in self._connections))
-                self._tell_new(before, plan)
             self._tell_removed(before, plan, wishes)
 
+    async def close(self) -> None:
+        """Ends the connections."""
+        async with self._turn:
+            await self._close_all()
+
+    async def _carry(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
+        if not plan.names:
+            await self._close_all()
+        elif not self._connections:
+            self._open(plan)
+        else:
+            await asyncio.gather(*(connection.change(plan) for connection in self._connections))
+            self._tell_new(before, plan)
+
     def _open(self, plan: ConnectionPlan) -> None:
-        self._redundancy, rotate_s = Redundancy(), self._settings.rotate_hours * 3_600
+        rotate_s = self._settings.rotate_hours * 3_600
+        self._keep(self.watch.run())
         for number in range(1, self._settings.redundancy + 1):
             connection = Connection(
                 plan,
@@ -83,12 +114,15 @@ class _Line:
                 redundancy=self._redundancy,
                 first_rotation_s=rotate_s * number / self._settings.redundancy,
             )
-            life = asyncio.create_task(connection.run())
-            life.add_done_callback(report_bug)
             self._connections.append(connection)
-            self._lives.append(life)
+            self._keep(connection.run())
 
-    async def _close(self) -> None:
+    def _keep(self, run: Coroutine[Any, Any, None]) -> None:
+        life = asyncio.create_task(run)
+        life.add_done_callback(report_bug)
+        self._lives.append(life)
+
+    async def _close_all(self) -> None:
         lives, self._lives, self._connections = self._lives, [], []
         for life in lives:
             life.cancel()
@@ -96,11 +130,10 @@ class _Line:
 
     def _tell_new(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
         """When the line is down, it tells of all its streams as it comes back."""
-        old = set(before.streams)
-        streams = tuple(name for name in plan.streams if name not in old)
+        streams = tuple(name for name in plan.names if name not in before.names)
         symbols = tuple(name for name, kinds in plan.kinds.items() if set(kinds) - set(before.kinds.get(name, ())))
         if streams and not self._redundancy.is_down:
-            _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.streams))
+            _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.names))
             self.queue.put_event(Subscribed(plan.line, symbols, streams))
 
     def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
@@ -111,8 +144,9 @@ class _Line:
             if ended:
                 removed.setdefault((ended, symbol not in wishes), []).append(symbol)
         for (ended, is_gone), symbols in removed.items():
-            _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.streams))
+            _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.names))
             self.queue.put_event(Removed(plan.line, tuple(symbols), ended, is_gone))
+        self.queue.retire(name for name in before.names if name not in plan.names)
 
 
 def report_bug(future: Any) -> None:

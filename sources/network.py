@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -28,6 +28,12 @@ class NetworkThread:
                 self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(task, self._loop)
+
+    def call(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Has a function called on the loop, soon; not at all when it does not run."""
+        with self._lock:
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(function, *arguments)
 
     def close(self) -> None:
         """Cancels what still runs, lets it close its connections, ends the thread. Closing twice is harmless."""

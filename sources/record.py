@@ -24,9 +24,9 @@ from flows.model import Disconnected, LineEvent, Subscribed
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
-from sources.connection import Connection
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.frame_queue import FrameQueue
+from sources.lines import Lines, report_bug
 from sources.rest import VenueError
 
 FORMAT = "marketflow-tape"
@@ -73,27 +73,21 @@ class Recorder:
     async def run(self, seconds: float, show: Progress) -> None:
         """Records for so long."""
         bar = show.add_task("recording", total=seconds, messages=0)
-        queues = [FrameQueue(plan.line, self._settings.queue_frames, lambda: None) for plan in self._plans()]
-        lives = [
-            asyncio.ensure_future(Connection(plan, feed=self._feed, settings=self._settings, queue=queue).run())
-            for plan, queue in zip(self._plans(), queues, strict=True)
-        ]
+        lines = Lines(self._feed, settings=self._settings, ring=lambda: None)
+        following = asyncio.create_task(lines.follow(dict.fromkeys(self._settings.symbols, ())))
+        following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
             async with BinanceRest.of(self._settings) as rest:
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
-                    self._take(queues)
+                    self._take(lines.queues)
                     await self._snapshot_books(rest)
                     show.update(bar, completed=elapsed, messages=self._tape.messages)
         finally:
-            for life in lives:
-                life.cancel()
-            await asyncio.gather(*lives, return_exceptions=True)
-            self._take(queues)
-
-    def _plans(self) -> list:  # type: ignore[type-arg]
-        return self._feed.plans(dict.fromkeys(self._settings.symbols, ()))
+            following.cancel()
+            await lines.close()
+            self._take(lines.queues)
 
     def _take(self, queues: Iterable[FrameQueue]) -> None:
         now = wall_ns()

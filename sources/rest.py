@@ -14,7 +14,8 @@ from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.asks import Urgency
-from flows.settings import Rest
+from flows.proxy import is_loopback
+from flows.settings import Rest, SettingsError
 from sources.budget import WINDOW_S, HeldError, Spending, WeightBudget
 
 BREAKER_FAILURES = 5
@@ -67,7 +68,8 @@ class RestClient:
         breaker_s: float = BREAKER_S,
     ) -> None:
         """`weight_header` names the header of an answer that says how much weight the venue has counted; `breaker_s`
-        is how long a venue that is down is left alone.
+        is how long a venue that is down is left alone. `SettingsError` when the environment names a proxy that cannot
+        be used.
         """
         self.base_url = base_url.rstrip("/")
         self.budget = WeightBudget(
@@ -75,7 +77,7 @@ class RestClient:
         )
         self._weight_header = weight_header
         self._tries = settings.tries
-        self._client = httpx.AsyncClient(base_url=self.base_url, timeout=settings.timeout_s)
+        self._client = _open_client(self.base_url, settings.timeout_s)
         self._breakers = AsyncCircuitBreakerFactory(
             default_threshold=BREAKER_FAILURES, default_ttl=breaker_s, exclude=[(VenueError, _is_an_answer)]
         )
@@ -135,6 +137,14 @@ class RestClient:
         elif kind == "state_changed" and event.state == "closed" and self._is_down:
             self._is_down = False
             _log.info("the venue answers again", address=address)
+
+
+def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
+    """Goes through the proxies of the environment, except to an address of this machine."""
+    try:
+        return httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url))
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise SettingsError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

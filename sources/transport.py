@@ -7,6 +7,11 @@ are for others to decide.
 from collections.abc import Callable
 from typing import Literal, Protocol, TypeAlias
 
+from websockets.exceptions import InvalidURI
+from websockets.proxy import get_proxy
+from websockets.uri import parse_uri
+
+from flows.proxy import is_loopback
 from flows.settings import SettingsError
 
 MAX_MESSAGE_BYTES = 16 << 20
@@ -36,7 +41,7 @@ class Socket(Protocol):
         """Reads on."""
 
     async def wait_ended(self) -> str:
-        """Returns why the connection has ended, when it has."""
+        """Returns why the connection has ended, when it has. Raises what the receiver has raised."""
 
     async def close(self) -> None:
         """Ends it gracefully, at the latest after `CLOSE_S`. Harmless when it has ended already."""
@@ -62,6 +67,18 @@ def transport_of(name: Literal["websockets", "picows"]) -> Open:
             "feed.transport is picows, which is not installed: install marketflow[fast], or choose websockets"
         ) from error
     return open_picows
+
+
+def proxy_of(url: str) -> str | None:
+    """The proxy that the environment names for an address, the same for every transport; None to go there directly, as
+    always to this machine.
+    """
+    if is_loopback(url):
+        return None
+    try:
+        return get_proxy(parse_uri(url))
+    except (InvalidURI, ValueError) as error:
+        raise TransportError(str(error)) from error
 
 
 def closed_by_venue(code: int, text: str | None) -> str:

@@ -1,11 +1,21 @@
-"""Transport `websockets`: the library of that name, in pure Python; it also finds its way through proxies."""
+"""Transport `websockets`: the library of that name, in pure Python."""
 
 import asyncio
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from sources.transport import CLOSE_S, MAX_MESSAGE_BYTES, PING_S, Receive, Socket, TransportError, closed_by_venue, cut
+from sources.transport import (
+    CLOSE_S,
+    MAX_MESSAGE_BYTES,
+    PING_S,
+    Receive,
+    Socket,
+    TransportError,
+    closed_by_venue,
+    cut,
+    proxy_of,
+)
 
 _QUEUE = (4_096, 1_024)
 """Messages that the library reads ahead at most, and those that are left when it reads on."""
@@ -17,6 +27,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
         connection = await connect(
             url,
             compression=None,
+            proxy=proxy_of(url),
             max_size=MAX_MESSAGE_BYTES,
             max_queue=_QUEUE,
             open_timeout=timeout_s,
@@ -24,7 +35,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
             ping_interval=ping_s,
             ping_timeout=ping_s,
         )
-    except (OSError, TimeoutError, WebSocketException) as error:
+    except (OSError, EOFError, TimeoutError, ValueError, ImportError, WebSocketException) as error:
         raise TransportError(str(error) or type(error).__name__) from error
     return _WebsocketsSocket(connection, receive)
 

@@ -136,4 +136,6 @@ class News:
 def _kind_of(event: Disconnected) -> IncidentKind:
     if event.lasting:
         return "feed_down"
+    if event.reason.startswith("unexpected error"):
+        return "error"
     return "silent" if event.reason.startswith("silent") else "disconnect"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from flows.proxy import is_loopback
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import ArchiveError
 
@@ -79,7 +80,9 @@ class Downloader:
         partial = path.with_name(path.name + ".part")
         try:
             with (
-                httpx.stream("GET", url, timeout=TIMEOUT_S, follow_redirects=True) as response,
+                httpx.stream(
+                    "GET", url, timeout=TIMEOUT_S, follow_redirects=True, trust_env=not is_loopback(url)
+                ) as response,
                 partial.open("wb") as to,
             ):
                 if response.status_code == _NOT_FOUND:

@@ -6,6 +6,7 @@ that a burst of book data does not hold up trades.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from itertools import count
 from typing import Any
 
@@ -31,10 +32,16 @@ _WS_URLS = {
 _REQUESTS_PER_S = {"binance": 5, "binance-usdm": 10}
 _NAMES_PER_REQUEST = 200
 _ENVELOPE = b'{"stream":"'
-_NAME_ENDS = 64
-_CHANNEL_LENGTH = 4
+_NAME_ENDS = len(_ENVELOPE) + 512
+"""Where the name of a stream has ended, at the latest: names may be long, and written in escapes."""
 _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
 """Of all frames of a stream the same: nothing that changes stands so near the begin."""
+_LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
+"""The same for names that are longer than the head."""
+_MOST_HEADS = 20_000
+"""Heads that are remembered; when there are more, as of streams that were never asked for, all are forgotten."""
+_REASON_LENGTH = 200
+"""Most characters of the venue's words in a reason."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 
 
@@ -51,8 +58,8 @@ class BinanceFeed:
         self._base = self._base.rstrip("/")
         self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
         self._ids = count(1)
-        self._channels: dict[bytes, bytes] = {}
-        """By the heads of frames that were seen."""
+        self._names: dict[bytes, str] = {}
+        """Streams by the heads of frames that were seen."""
 
     # --- where to go ---
 
@@ -100,10 +107,8 @@ class BinanceFeed:
         return tuple(f"kline_{timeframe}" for timeframe in timeframes if timeframe in INTERVALS)
 
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], quiet: frozenset[str]) -> ConnectionPlan:
-        streams = {_name(symbol, kind): symbol for symbol in kinds for kind in kinds[symbol]}
-        loud = [name for name, symbol in streams.items() if symbol not in quiet]
-        channels = frozenset(self.channel_of(f'{{"stream":"{name}","'.encode()) for name in loud)
-        return ConnectionPlan(line, self._url(line), kinds, tuple(streams), channels)
+        names = {_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
+        return ConnectionPlan(line, self._url(line), kinds, names, quiet & kinds.keys())
 
     def _url(self, line: str) -> str:
         route = f"/{line}" if self.venue == "binance-usdm" else ""
@@ -134,35 +139,75 @@ class BinanceFeed:
 
     # --- what the answers mean ---
 
-    def channel_of(self, frame: bytes) -> bytes:
-        """The first letters of the stream's kind: `aggT`, `kline`'s `klin`, `dept`, …"""
-        channel = self._channels.get(frame[_HEAD])
-        return self._looked_up(frame) if channel is None else channel
+    def channel_of(self, frame: bytes) -> str:
+        """The stream that the envelope names, as in `btcusdt@aggTrade`."""
+        name = self._names.get(frame[_HEAD])
+        return self._looked_up(frame) if name is None else name
 
-    def _looked_up(self, frame: bytes) -> bytes:
-        """The channel in a frame's text; remembered if the head of the frame has it whole."""
-        begin = frame.find(b"@", len(_ENVELOPE), _NAME_ENDS) + 1
-        if not begin or not frame.startswith(_ENVELOPE):
-            return b""
-        channel = frame[begin : begin + _CHANNEL_LENGTH]
-        if begin + _CHANNEL_LENGTH <= _HEAD.stop:
-            self._channels[frame[_HEAD]] = channel
-        return channel
+    def _looked_up(self, frame: bytes) -> str:
+        """The name in a frame's text; remembered if a head of the frame has it whole."""
+        known = self._names.get(frame[_LONG_HEAD])
+        if known is not None:
+            return known
+        begin = len(_ENVELOPE)
+        end = frame.find(b'"', begin, _NAME_ENDS)
+        if end < 0 or not frame.startswith(_ENVELOPE) or b"@" not in frame[begin:end]:
+            return ""
+        name = _text_of(frame[begin:end])
+        if end < _LONG_HEAD.stop:
+            if len(self._names) >= _MOST_HEADS:
+                self._names.clear()
+            self._names[frame[_HEAD if end < _HEAD.stop else _LONG_HEAD]] = name
+        return name
 
     def control_of(self, frame: bytes) -> Control | None:
         """Replies come bare; errors flat or wrapped; the notice of a shutdown bare or as a stream of its own."""
-        if b"serverShutdown" in frame:
-            return Shutdown()
         try:
-            reply: Any = msgspec.json.decode(frame)
-        except msgspec.MsgspecError:
+            message: Any = msgspec.json.decode(frame)
+        except Exception:  # noqa: BLE001 - malformed, not in UTF-8, nested without end: the parser refuses it in public
             return None
-        if not isinstance(reply, dict) or "stream" in reply or "e" in reply:
+        if not isinstance(message, dict):
             return None
-        error = reply.get("error", reply if "code" in reply else None)
+        if _is_shutdown(message):
+            return Shutdown()
+        if "stream" in message or "e" in message:
+            return None
+        error = message.get("error", message if "code" in message else None)
         if error:
-            return Refusal(f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error))
-        return Ack(reply["id"]) if "result" in reply and isinstance(reply.get("id"), int) else None
+            return Refusal(_reason_of(error), _id_of(message))
+        number = _id_of(message)
+        return Ack(number) if "result" in message and number is not None else None
+
+
+def _text_of(name: bytes) -> str:
+    """A name as it stands in JSON, escapes resolved; what cannot be read is the name of no stream."""
+    if b"\\" in name:
+        with suppress(msgspec.MsgspecError, UnicodeError):
+            return msgspec.json.decode(b'"' + name + b'"', type=str)
+    return name.decode(errors="replace")
+
+
+def _is_shutdown(message: dict[str, Any]) -> bool:
+    inner = message.get("data", message)
+    return isinstance(inner, dict) and inner.get("e") == "serverShutdown"
+
+
+def _id_of(message: dict[str, Any]) -> int | None:
+    """The number of the request that is answered; ours are whole numbers, and nothing else is one of them."""
+    number = message.get("id")
+    return number if type(number) is int else None
+
+
+def _reason_of(error: Any) -> str:
+    if isinstance(error, dict):
+        return f"{_word(error.get('code'))}: {_word(error.get('msg'))}"
+    return _word(error)
+
+
+def _word(value: Any) -> str:
+    """What the venue has written there, whatever it is, at a length that can be shown."""
+    text = value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
+    return text[:_REASON_LENGTH]
 
 
 def _name(symbol: str, kind: str) -> str:

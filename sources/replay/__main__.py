@@ -14,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from flows.clock import wall_ms
+from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
 from flows.settings import Feed, Log, Replay
 from sources.replay.exchange import ReplayExchange
@@ -157,6 +158,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; its exit status."""
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
     set_up_logs(Log())
+    raise_descriptor_limit()
     try:
         asyncio.run(serve(arguments))
     except (OSError, ValueError) as error:

@@ -87,6 +87,16 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return failures
 
 
+async def test_a_hub_on_this_machine_is_asked_directly_whatever_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "WS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    script = Script([SUBSCRIBED, snapshot(3)])
+    async with followed(script):
+        await until(lambda: bool(script.heard))
+
+
 async def test_it_says_who_it_is_and_after_a_cut_where_it_was() -> None:
     script = Script([SUBSCRIBED, snapshot(3), mood(4)])
     async with followed(script, token="secret") as (line, events):

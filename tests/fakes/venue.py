@@ -37,7 +37,7 @@ class VenueSession:
 
 
 @asynccontextmanager
-async def running_venue(*scripts: Script) -> AsyncIterator[str]:
+async def running_venue(*scripts: Script, port: int = 0) -> AsyncIterator[str]:
     """Serves each connection by the next script, the last one for all that follow; yields the address."""
     remaining = list(scripts)
 
@@ -45,7 +45,7 @@ async def running_venue(*scripts: Script) -> AsyncIterator[str]:
         script = remaining.pop(0) if len(remaining) > 1 else remaining[0]
         await script(VenueSession(socket))
 
-    async with serve(handle, "127.0.0.1", 0) as server:
+    async with serve(handle, "127.0.0.1", port) as server:
         yield f"ws://127.0.0.1:{next(iter(server.sockets)).getsockname()[1]}"
 
 

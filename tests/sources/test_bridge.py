@@ -1,5 +1,6 @@
 import asyncio
 import threading
+import time
 from typing import Any
 
 import msgspec
@@ -7,10 +8,21 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main, run_main
 
-from flows.model import Connected, Disconnected, Pulse, RawFrames, RefreshWanted, Removed, Subscribed
+from flows.model import (
+    Connected,
+    Disconnected,
+    Pulse,
+    RawFrames,
+    RefreshWanted,
+    Removed,
+    StreamNames,
+    Subscribed,
+    TradingStatus,
+)
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.bridge import Doorbell, FeedSource
+from sources.bridge import Doorbell, FeedPartition, FeedSource, _Worker
+from sources.feed import shard_of
 from tests.fakes.venue import VenueSession, frame, running_venue
 
 
@@ -87,6 +99,83 @@ def test_the_input_ends_with_a_pulse_and_deliveries_are_followed_by_one() -> Non
     with ThreadedVenue(send_hundred) as url:
         out = run(url, until=100)
     assert out[-1] == Pulse(final=True)
+
+
+def test_frames_come_with_the_names_of_the_streams_that_were_asked_for() -> None:
+    with ThreadedVenue(send_hundred) as url:
+        out = run(url, until=100)
+    names = {item.streams for item in out if isinstance(item, RawFrames)}
+    assert names == {StreamNames(frozenset(("btcusdt@aggTrade",)))}
+
+
+def test_a_source_without_news_pulses_twice_a_second() -> None:
+    partition = FeedPartition(
+        lambda _: [], worker=_Worker(), poll_frames=100, hold_s=0.005, stop=threading.Event(), close=lambda: None
+    )
+    pulses, begin_s = [], time.monotonic()
+    while time.monotonic() - begin_s < 3:
+        if partition.next_batch() == [Pulse()]:
+            pulses.append(time.monotonic() - begin_s)
+    partition.close()
+    assert 3 <= len(pulses) <= 7
+
+
+def test_what_the_venue_says_of_symbols_goes_to_their_shards_when_these_are_built() -> None:
+    symbols = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "SOLUSDT")
+    settings = Feed(symbols=symbols, shards=4, streams=("aggTrade",), origin="replay", ws_url="ws://127.0.0.1:9")
+    source = FeedSource(BinanceFeed(settings), settings=settings, stop=threading.Event())
+    source.announce(TradingStatus(symbols, "TRADING"))
+    source.announce(TradingStatus(("ETHUSDT",), "BREAK"))
+    parts = {name: source.build_part("source", name, None) for name in source.list_parts()}
+    try:
+        source.announce(TradingStatus(("SOLUSDT", "BTCUSDT"), ""))
+        got: dict[str, list[str]] = {symbol: [] for symbol in symbols}
+        for name, part in parts.items():
+            for item in part._drained(None):
+                if not isinstance(item, TradingStatus):
+                    continue
+                for symbol in item.symbols:
+                    assert name == f"shard-{shard_of(symbol, 4):02d}"
+                    got[symbol].append(item.status)
+        assert got == {
+            "BTCUSDT": ["TRADING", ""],
+            "ETHUSDT": ["BREAK"],
+            "XRPUSDT": ["TRADING"],
+            "SOLUSDT": ["TRADING", ""],
+        }
+    finally:
+        for part in parts.values():
+            part.close()
+
+
+def test_a_witness_has_streams_subscribed_anew() -> None:
+    asked: list[tuple[str, list[str]]] = []
+    stop = threading.Event()
+
+    async def serve(session: VenueSession) -> None:
+        while True:
+            body = await session.confirm()
+            asked.append((body["method"], body["params"]))
+            if len(asked) == 3:
+                await session.send(frame(1))
+
+    with ThreadedVenue(serve) as url:
+        settings = Feed(symbols=("BTCUSDT", "ETHUSDT"), streams=("aggTrade",), origin="replay", ws_url=url)
+        source = FeedSource(BinanceFeed(settings), settings=settings, stop=stop)
+        source.renew("BTCUSDT", ("aggTrade",), "before anything is built")
+
+        def look(_: str, item: Any) -> None:
+            if isinstance(item, Subscribed):
+                source.renew("BTCUSDT", ("aggTrade",), "REST knows later trades")
+            elif isinstance(item, RawFrames):
+                stop.set()
+
+        flow = Dataflow("test")
+        items = op.input("source", flow, source)
+        op.output("out", op.inspect("look", items, look), TestingSink([]))
+        run_main(flow)
+    assert asked[1:] == [("UNSUBSCRIBE", ["btcusdt@aggTrade"]), ("SUBSCRIBE", ["btcusdt@aggTrade"])]
+    source.renew("BTCUSDT", ("aggTrade",), "after the end")
 
 
 def test_small_polls_keep_the_order() -> None:

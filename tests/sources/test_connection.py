@@ -295,18 +295,6 @@ async def test_a_subscription_that_is_never_confirmed_ends_that_life() -> None:
         assert "did not confirm" in (await arrivals.next()).reason
 
 
-async def test_a_silent_channel_renews_the_connection() -> None:
-    async def fall_silent(session: VenueSession) -> None:
-        await session.confirm()
-        await session.send(frame(1))
-        await session.stay()  # its pings and pongs go on
-
-    async with running_venue(fall_silent, serve_one) as url, connected(url, stale_after_s=0.3) as arrivals:
-        assert [type(await arrivals.next()) for _ in range(3)] == [Connected, Subscribed, bytes]
-        assert (await arrivals.next()).reason == "silent for 0.3 s or more: aggT"
-        assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
-
-
 async def test_a_venue_that_is_not_there_is_said_once_and_again_when_it_lasts() -> None:
     with capture_logs() as logs:
         async with connected("ws://127.0.0.1:9", backoff_tries=3, origin="live") as arrivals:

@@ -1,5 +1,8 @@
-from flows.model import Behind
-from sources.frame_queue import FrameQueue
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.model import Behind, StreamNames
+from sources.frame_queue import MOST_RETIRED, RETIRED_S, FrameQueue
 
 
 def full_queue(rings: list[int]) -> FrameQueue:
@@ -38,3 +41,44 @@ def test_there_is_room_again_well_below_the_bound() -> None:
     assert not queue.has_room()
     queue.items.popleft()
     assert queue.has_room()
+
+
+def names_of(queue: FrameQueue) -> StreamNames:
+    assert queue.names is not None
+    return queue.names
+
+
+def test_before_anything_is_admitted_every_stream_is_taken() -> None:
+    assert full_queue([]).names is None
+
+
+def test_a_stream_that_ended_is_late_for_a_minute_and_foreign_then() -> None:
+    queue = full_queue([])
+    queue.admit(("a", "b"))
+    queue.retire(("a",), now_s=100)
+    assert names_of(queue) == StreamNames(frozenset(("b",)), frozenset(("a",)))
+    queue.forget_retired(now_s=100 + RETIRED_S - 1)
+    assert names_of(queue).retired == {"a"}
+    queue.forget_retired(now_s=100 + RETIRED_S)
+    assert names_of(queue) == StreamNames(frozenset(("b",)))
+
+
+def test_the_ended_streams_that_are_remembered_are_bounded() -> None:
+    queue = full_queue([])
+    queue.retire((f"first{number}" for number in range(10)), now_s=0)
+    queue.retire((f"then{number}" for number in range(MOST_RETIRED)), now_s=1)
+    assert names_of(queue).retired == {f"then{number}" for number in range(MOST_RETIRED)}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.sets(st.sampled_from("abcdef"))), max_size=20))
+def test_a_stream_is_carried_or_late_or_neither(steps: list[tuple[bool, set[str]]]) -> None:
+    queue, carried, late = full_queue([]), set[str](), set[str]()
+    queue.admit(())
+    for is_new, streams in steps:
+        if is_new:
+            queue.admit(streams)
+            carried, late = carried | streams, late - streams
+        else:
+            queue.retire(streams)
+            carried, late = carried - streams, late | streams
+        assert names_of(queue) == StreamNames(frozenset(carried), frozenset(late))

@@ -2,6 +2,7 @@ from flows.clock import FeedClock
 from flows.model import Connected, Disconnected, FeedStatus, Incident, Pulse, Rejected, Removed, Subscribed, Ticker
 from flows.operators.news import News
 from flows.operators.parse import Batch
+from sources.session import unexpected
 from tests.fakes.trades import trade
 
 BTC = ("BTCUSDT",)
@@ -31,8 +32,15 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
 
 
 def test_silence_is_an_incident_of_its_own_kind() -> None:
-    out = News("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, "silent for 60 s or more: aggT")])
+    out = News("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, "silent for 60 s: a witness knows more")])
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
+
+
+def test_a_line_that_ended_by_an_error_of_ours_is_an_incident_of_that_kind() -> None:
+    out = News("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, unexpected(KeyError("x")))])
+    assert [(item.kind, item.cause) for item in out if isinstance(item, Incident)] == [
+        ("error", "market: unexpected error: KeyError: 'x'")
+    ]
 
 
 def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.settings import Feed
-from sources.binance.feed import BinanceFeed
+from sources.binance.feed import _MOST_HEADS, BinanceFeed
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown
 
 
@@ -24,9 +24,12 @@ def test_spot_divides_books_from_the_rest() -> None:
         "btcusdt@kline_5m",
         "btcusdt@ticker",
     )
-    assert market.channels == {b"aggT", b"klin", b"tick"}
+    assert market.names["btcusdt@kline_5m"] == ("BTCUSDT", "kline_5m")
     assert (public.line, public.streams) == ("public", ("btcusdt@depth@100ms", "btcusdt@bookTicker"))
-    assert public.channels == {b"dept", b"book"}
+    assert public.names == {
+        "btcusdt@depth@100ms": ("BTCUSDT", "depth"),
+        "btcusdt@bookTicker": ("BTCUSDT", "bookTicker"),
+    }
 
 
 def test_usdm_goes_by_its_routes() -> None:
@@ -115,10 +118,10 @@ def test_a_wish_may_be_for_the_klines_of_one_timeframe() -> None:
     assert market.streams == ("btcusdt@kline_5m", "ethusdt@kline_5m", "ethusdt@kline_1m")
 
 
-def test_the_channels_of_quiet_symbols_may_be_silent() -> None:
+def test_the_quiet_symbols_of_a_connection_are_named() -> None:
     wishes = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
-    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT",)))
-    assert plan.channels == {b"aggT"}
+    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT", "SOLUSDT")))
+    assert plan.quiet == {"ETHUSDT"}
 
 
 def test_streams_are_ended_as_they_were_begun() -> None:
@@ -139,20 +142,38 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
     [
         (b'{"result":null,"id":7}', Ack(7)),
         (b'{"code":2,"msg":"Invalid request: x"}', Refusal("2: Invalid request: x")),
-        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x")),
+        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x", 4)),
         (b'{"e":"serverShutdown","E":1767225600000}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}', Shutdown()),
         (b"not json", None),
+        (b"", None),
+        (b'{"id":1,"result":"\xff"}', None),
+        (b'{"stream":"x","data":' * 20_000, None),
+        (b"[" * 200_000, None),
+        (b'{"result":null,"id":' + b"9" * 10_000 + b"}", None),
+        (b'{"result":null,"id":true}', None),
+        (b'{"result":null,"id":1.0}', None),
+        (b'{"result":null,"id":"1"}', None),
+        (b'{"id":1}', None),
+        (b"[1]", None),
+        (b'"serverShutdown"', None),
+        (b'{"msg":"serverShutdown"}', None),
+        (b'{"data":["serverShutdown"]}', None),
+        (b'{"error":{"code":{"a":[1]},"msg":["x"]},"id":7}', Refusal("…: …", 7)),
+        (b'{"error":[1,2],"id":1.5}', Refusal("…")),
+        (b'{"error":"no","id":null}', Refusal("no")),
+        (b'{"code":{"x":1},"msg":"' + b"y" * 10_000 + b'"}', Refusal("…: " + "y" * 200)),
+        (b'{"error":7,"id":2}', Refusal("7", 2)),
         (b'{"e":"somethingNew","E":1}', None),
     ],
 )
 def test_what_a_control_frame_means(frame: bytes, meaning: object) -> None:
-    assert feed().channel_of(frame) == b""
+    assert feed().channel_of(frame) == ""
     assert feed().control_of(frame) == meaning
 
 
 def test_the_channel_of_data() -> None:
-    assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == b"klin"
+    assert feed().channel_of(b'{"stream":"1000satsusdt@kline_1m","data":{}}') == "1000satsusdt@kline_1m"
 
 
 KINDS = ("aggTrade", "trade", "kline_1m", "kline_4h", "ticker", "depth@100ms", "bookTicker")
@@ -160,13 +181,51 @@ STREAMS = st.tuples(st.text("abcz019_", min_size=1, max_size=40), st.sampled_fro
 
 
 @given(st.lists(STREAMS, min_size=1, max_size=40), st.lists(st.integers(0, 2**53), min_size=1, max_size=3))
-def test_each_stream_has_its_channel_however_often_it_was_seen(
-    streams: list[tuple[str, str]], numbers: list[int]
-) -> None:
+def test_each_stream_has_its_name_however_often_it_was_seen(streams: list[tuple[str, str]], numbers: list[int]) -> None:
     venue = feed()
     for number in (*numbers, *numbers):
         for symbol, kind in streams:
             frame = f'{{"stream":"{symbol}@{kind}","data":{{"u":{number},"e":"{kind}"}}}}'
-            assert venue.channel_of(frame.encode()) == kind[:4].encode()
-            assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == b""
-    assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == b""
+            assert venue.channel_of(frame.encode()) == f"{symbol}@{kind}"
+            assert venue.channel_of(f'{{"result":null,"id":{number}}}'.encode()) == ""
+    assert venue.channel_of(b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1}}') == ""
+
+
+def test_names_may_be_long_or_written_in_escapes() -> None:
+    long = f"{'a' * 60}usdt@depth@100ms"
+    for _ in range(2):
+        assert feed().channel_of(f'{{"stream":"{long}","data":{{}}}}'.encode()) == long
+        assert feed().channel_of(b'{"stream":"\\u5e01usdt@trade","data":{}}') == "币usdt@trade"
+        assert feed().channel_of('{"stream":"币usdt@trade","data":{}}'.encode()) == "币usdt@trade"
+
+
+FRAGMENTS = st.sampled_from(
+    [
+        b'{"stream":"',
+        b"btcusdt@aggTrade",
+        b'"',
+        b"@",
+        b",",
+        b'"data":',
+        b"{",
+        b"}",
+        b'{"error":',
+        b'"id":1',
+        b"\\",
+        b"\\u00",
+    ]
+)
+
+
+@given(st.lists(FRAGMENTS | st.binary(max_size=20), max_size=20).map(b"".join))
+def test_whatever_a_frame_contains_it_is_named_and_read_without_an_error(frame: bytes) -> None:
+    venue = feed()
+    assert venue.channel_of(frame) == venue.channel_of(frame)
+    venue.control_of(frame)
+
+
+def test_the_heads_that_are_remembered_are_bounded() -> None:
+    venue = feed()
+    for number in range(_MOST_HEADS + 100):
+        assert venue.channel_of(b'{"stream":"x%d@trade","data":{}}' % number) == f"x{number}@trade"
+    assert len(venue._names) <= _MOST_HEADS

@@ -1,0 +1,51 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.proxy import is_loopback
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:8080",
+        "ws://127.255.255.254/x",
+        "ws://localhost:9443/stream",
+        "http://LOCALHOST",
+        "http://localhost.:80/",
+        "ws://exchange.localhost:1",
+        "http://[::1]:8080/api",
+        "ws://[::ffff:127.0.0.1]:1",
+        "http://user:secret@127.0.0.1:8080/",
+    ],
+)
+def test_addresses_of_this_machine(url: str) -> None:
+    assert is_loopback(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "wss://stream.binance.com:9443",
+        "http://128.0.0.1",
+        "http://10.0.0.1",
+        "http://0.0.0.0",
+        "http://[::2]",
+        "http://localhost.example.com",
+        "http://notlocalhost",
+        "http://127.0.0.1.example.com",
+        "http://example.com/127.0.0.1",
+        "http://127.0.0.1@example.com/",
+        "http://[::1",
+        "127.0.0.1:80",
+        "",
+    ],
+)
+def test_all_others(url: str) -> None:
+    assert not is_loopback(url)
+
+
+@given(st.text())
+def test_it_never_raises(text: str) -> None:
+    is_loopback(text)
+    is_loopback(f"http://{text}")
