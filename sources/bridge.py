@@ -7,7 +7,7 @@ asynchronous batches. Only one partition of a worker may wait, for the worker po
 
 import threading
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
@@ -17,7 +17,7 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
-from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted
+from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted, TradingStatus
 from flows.settings import Feed
 from sources.feed import VenueFeed, Wishes, shard_of
 from sources.frame_queue import FrameQueue
@@ -190,6 +190,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._lines: dict[int, Lines] = {}
         self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
         self._quiet: frozenset[str] = frozenset()
+        self._statuses: dict[int, dict[str, str]] = {}
+        """By shard and symbol, of partitions that are not built yet."""
         self._turn = threading.Lock()
 
     def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
@@ -229,6 +231,29 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             partition.tell(wanted)
         return partition is not None
 
+    def announce(self, event: TradingStatus) -> None:
+        """Puts what the venue's list says of symbols into the stream; from any thread. A partition that is not built
+        yet gets it when it is.
+        """
+        by_number: defaultdict[int, list[str]] = defaultdict(list)
+        for symbol in event.symbols:
+            by_number[shard_of(symbol, self._settings.shards)].append(symbol)
+        with self._turn:
+            for number, symbols in by_number.items():
+                part = TradingStatus(tuple(symbols), event.status)
+                partition = self._partitions.get(number)
+                if partition is not None:
+                    partition.tell(part)
+                else:
+                    self._statuses.setdefault(number, {}).update(dict.fromkeys(symbols, event.status))
+
+    def _announce_early(self, number: int, partition: "FeedPartition") -> None:
+        """What was announced before a partition was built."""
+        with self._turn:
+            self._partitions[number] = partition
+            for symbol, status in self._statuses.pop(number, {}).items():
+                partition.tell(TradingStatus((symbol,), status))
+
     def list_parts(self) -> list[str]:
         """Called by the engine."""
         return [f"shard-{number:02d}" for number in range(self._settings.shards)]
@@ -243,7 +268,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
                 self._follow(number)
             return lines.queues
 
-        partition = self._partitions[number] = FeedPartition(
+        partition = FeedPartition(
             connect,
             worker=self._worker,
             poll_frames=self._settings.poll_frames,
@@ -251,4 +276,5 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             stop=self._stop,
             close=self._network.close,
         )
+        self._announce_early(number, partition)
         return partition
