@@ -31,6 +31,7 @@ class Source:
     def __init__(self) -> None:
         self.followed: queue.Queue[dict[str, Any]] = queue.Queue()
         self.refreshed: queue.Queue[RefreshWanted] = queue.Queue()
+        self.accepted: queue.Queue[str] = queue.Queue()
         self.follows: frozenset[str] = frozenset()
         self.is_ready = True
 
@@ -40,7 +41,10 @@ class Source:
 
     def refresh(self, wanted: RefreshWanted) -> bool:
         self.refreshed.put(wanted)
-        return self.is_ready and wanted.symbols[0] in self.follows
+        is_accepted = self.is_ready and wanted.symbols[0] in self.follows
+        if is_accepted:
+            self.accepted.put(wanted.request)
+        return is_accepted
 
 
 @pytest.fixture
@@ -204,8 +208,7 @@ def test_a_request_waits_for_a_source_that_is_not_ready(
         for _ in range(2):
             assert source.refreshed.get(timeout=WAIT_S).request == "one"
         source.is_ready = True
-        while state_of(mongo_database[REQUESTS], "one")[0] != "running":
-            source.refreshed.get(timeout=WAIT_S)
+        assert source.accepted.get(timeout=WAIT_S) == "one"
         desk.write([Refreshed("one", "1 candle")])
         assert until_ended(mongo_database[REQUESTS], "one") == ("done", "1 candle")
         source.is_ready = False
