@@ -11,7 +11,7 @@ import structlog
 
 from flows.clock import wall_ms
 from flows.model import Incident, IncidentKind, TradingStatus
-from flows.names import is_symbol
+from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.setting_values import share_of
 from flows.settings import Feed
 from sinks.requests import ListedInstrument, Wish
@@ -63,11 +63,13 @@ def wanted(feed: Feed, wishes: Iterable[Wish], statuses: Statuses) -> Wanted:
     chosen: dict[str, tuple[str, ...]] = dict.fromkeys(feed.symbols, ())
     refused: dict[str, str] = {}
     for wish in wishes:
-        symbol = wish.symbol.upper()
+        try:
+            symbol = symbol_of(wish.symbol)
+        except ValueError as error:
+            refused[wish.symbol] = str(error)
+            continue
         if not wish.wanted:
             chosen.pop(symbol, None)
-        elif not is_symbol(symbol):
-            refused[symbol] = "it can be no symbol"
         elif reason := feed.refusal_of(wish.streams):
             refused[symbol] = reason
         else:
@@ -190,7 +192,7 @@ class WishDesk:
         self._found = found
         for symbol, reason in found.refused.items():
             if before.refused.get(symbol) != reason:
-                _log.warning("a wish is refused", symbol=symbol, reason=reason)
+                _log.warning("a wish is refused", symbol=symbol[:SYMBOL_LENGTH], reason=reason)
         for symbol in sorted(found.unlisted - before.unlisted):
             self._report_unlisted(symbol, was_followed=symbol in before.wishes)
         for symbol in sorted(found.quiet - before.quiet):

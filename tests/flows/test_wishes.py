@@ -35,10 +35,11 @@ def test_symbols_that_the_venue_does_not_list_are_left_out_wherever_they_come_fr
     assert found.unlisted == {"ETHUSD", "SOLUSD"}
 
 
-@pytest.mark.parametrize("name", ["<IMG>", "A B", "A/B", "", "A\u202eB"])
+@pytest.mark.parametrize("name", ["<img>", "A B", "A/B", "", "A\u202eB", "\u00df"])
 def test_a_wish_for_what_can_be_no_symbol_is_refused(name: str) -> None:
     found = wanted(feed(), [wish(name)], {})
-    assert (list(found.wishes), found.refused) == (["BTCUSDT", "ETHUSDT"], {name: "it can be no symbol"})
+    assert (list(found.wishes), list(found.refused)) == (["BTCUSDT", "ETHUSDT"], [name])
+    assert "is no symbol: write the exchange's own name" in found.refused[name]
 
 
 def test_of_the_venues_list_only_names_and_words_are_taken() -> None:
