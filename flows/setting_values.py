@@ -169,9 +169,17 @@ DatabaseName: TypeAlias = Annotated[str, AfterValidator(_database)]
 # --- files, secrets ---
 
 
+def may_be_folder(path: Path) -> bool:
+    """Whether a folder is there, or could be: no file has the name, and the system takes it."""
+    try:
+        return path.is_dir() or not path.exists()
+    except OSError:
+        return False
+
+
 def _folder(path: Path) -> Path:
-    if path.exists() and not path.is_dir():
-        raise ValueError("write the name of a folder: this is a file")
+    if not may_be_folder(path):
+        raise ValueError("write the name of a folder: this is a file, or no name that the system takes")
     return path
 
 

@@ -55,12 +55,15 @@ from flows.setting_values import (
     as_written,
     check_timeframes,
     is_loopback,
+    may_be_folder,
     share_of,
 )
 
 __all__ = ["PREFIX", "Feed", "Settings", "SettingsError", "load_settings"]
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
+_MOST_SAID = 400
+"""Longest text about one error: some contain the value."""
 _SECRET_KEYS = ("token", "secret", "password", "api_key")
 _FIRST_YEAR, _LAST_YEAR = 2009, 2100
 """Of crypto markets, and of what an import may mean."""
@@ -460,20 +463,20 @@ class Replay(Section):
     """Port to listen on."""
 
 
-def _moment(told: object) -> object:
+def _moment(value: object) -> object:
     """A day is its first moment; without a time zone it is UTC."""
-    if isinstance(told, str):
+    if isinstance(value, str):
         try:
-            told = datetime.fromisoformat(told.strip())
+            value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise ValueError(f"{told!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
-    if isinstance(told, date) and not isinstance(told, datetime):
-        told = datetime(told.year, told.month, told.day, tzinfo=UTC)
-    if not isinstance(told, datetime):
+            raise ValueError(f"{value!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
         raise ValueError("write a day or an ISO time, as in 2024-10-27T06:00")  # noqa: TRY004 - as pydantic expects
-    if not _FIRST_YEAR <= told.year <= _LAST_YEAR:
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
         raise ValueError(f"write a time from {_FIRST_YEAR} to {_LAST_YEAR}")
-    return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment)]
@@ -505,7 +508,7 @@ class Backfill(Section):
     @field_validator("source")
     @classmethod
     def _known_source(cls, source: str) -> str:
-        if not source.strip() or "://" in source or Path(source).is_file():
+        if not source.strip() or "://" in source or not may_be_folder(Path(source)):
             raise ValueError("write archive, rest, or the name of a folder")
         return source
 
@@ -611,7 +614,7 @@ def _text_of(found: ErrorDetails, section: str, key: str) -> str:
         known = list(_section_of(section).model_fields) if section in Settings.model_fields and key else []
         names = ", ".join(known or Settings.model_fields)
         return f"no such setting; {f'those of {section}' if known else 'sections'} are {names}"
-    return found["msg"].removeprefix("Value error, ")
+    return found["msg"].removeprefix("Value error, ")[:_MOST_SAID]
 
 
 def _shown(key: str, value: object) -> str:

@@ -225,7 +225,7 @@ class WishDesk:
 
     def _report_stale(self, symbol: str) -> None:
         cause = f"{symbol} does not trade: its status is {self._statuses.get(symbol)}"
-        self._report_now("stale", symbol, cause, "followed on; its silence alarms nobody")
+        self._report_now("stale", symbol, cause, "followed on; its silence raises no alarm")
 
     def _report_now(self, kind: IncidentKind, symbol: str, cause: str, outcome: str) -> None:
         now = wall_ms()

@@ -223,7 +223,7 @@ class Attendant:
         return [request_of(document) for document in self._requests.find({"venue": venue, "state": "running"})]
 
     def reopen(self, request_ids: Iterable[str]) -> None:
-        """Gives running requests back: whoever takes them next does them from the beginning."""
+        """Gives running requests back, to be taken and done from the beginning."""
         running = {"_id": {"$in": list(request_ids)}, "state": "running"}
         self._requests.update_many(running, {"$set": {"state": "open", **_stamps(wall_ms())}})
 

@@ -365,3 +365,12 @@ def test_any_value_is_taken_or_refused_with_the_name_of_the_setting(where: tuple
         load_settings(**{section: {key: value}})
     except SettingsError as error:
         assert f"{section}.{key}" in str(error)
+
+
+@pytest.mark.parametrize("where", _every_setting())
+def test_an_error_is_short_however_long_the_value_is(where: tuple[str, str]) -> None:
+    section, key = where
+    try:
+        load_settings(**{section: {key: "x y" * 100_000}})
+    except SettingsError as error:
+        assert len(str(error)) < 1_000
