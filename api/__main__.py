@@ -18,6 +18,8 @@ from flows.settings import Settings, SettingsError, load_settings
 
 DRAIN_S: Final = 5.0
 """How long requests that are under way may take at the end."""
+LINE_BYTES: Final = 131_072
+"""Longest first line of a request: a hundred symbols of 64 letters of 12 bytes each fit, percent-encoded."""
 
 _log = structlog.get_logger("api")
 
@@ -27,7 +29,7 @@ async def running_api(settings: Settings) -> AsyncIterator[tuple[str, Services]]
     """Serves the interface until it is left; yields its address. `SettingsError` when the port cannot be opened."""
     api = settings.api
     async with running_services(settings) as services:
-        runner = web.AppRunner(build_app(services), access_log=None, shutdown_timeout=DRAIN_S)
+        runner = web.AppRunner(build_app(services), access_log=None, shutdown_timeout=DRAIN_S, max_line_size=LINE_BYTES)
         await runner.setup()
         try:
             site = web.TCPSite(runner, api.host, api.port)

@@ -34,7 +34,7 @@ from api.answers import failure, success
 from api.errors import Problem
 from api.gate import Knock, admit, may_call
 from api.page import DASHBOARD
-from api.route import AnyRoute, RawRoute, Route, params_reader, status_of
+from api.route import AnyRoute, RawRoute, Route, params_reader, status_of, with_symbols
 from api.schema import openapi
 from api.services import Services
 
@@ -105,8 +105,8 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
         if request.content_type != "application/json":
             raise Problem("unsupported_media_type", "send the body as application/json")
         try:
-            body: msgspec.Struct = decoder.decode(await request.read())
-        except (msgspec.DecodeError, UnicodeError) as error:
+            body: msgspec.Struct = with_symbols(decoder.decode(await request.read()))
+        except (msgspec.DecodeError, ValueError) as error:
             raise Problem("bad_request", f"the body cannot be right: {error}") from error
         return body
 

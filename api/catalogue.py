@@ -10,6 +10,7 @@ from api.errors import Problem
 from api.live import LiveView
 from flows.clock import monotonic_ms
 from flows.model import Instrument
+from flows.names import symbol_of
 from flows.settings import Feed
 from sinks.requests import ListedInstrument
 
@@ -54,13 +55,21 @@ class Catalogue:
 
     async def instrument(self, symbol: str, venue: str = "") -> Instrument:
         """The instrument of a name in any case; `Problem` with the nearest names when there is none."""
-        venue, symbol = await self.venue(venue), symbol.upper()
+        venue, symbol = await self.venue(venue), self.symbol(symbol)
         if symbol not in self.followed(venue):
             await self._load(venue, KEPT_MS)
             if symbol not in self._names(venue):
                 await self._load(venue, RELOAD_MS)
             self.check(symbol, venue, self._names(venue))
         return Instrument(venue, symbol)
+
+    @staticmethod
+    def symbol(spelling: str) -> str:
+        """The symbol that a spelling in any case means; `Problem` when it can be none."""
+        try:
+            return symbol_of(spelling)
+        except ValueError as error:
+            raise Problem("bad_request", str(error)) from error
 
     @staticmethod
     def check(symbol: str, venue: str, names: Collection[str]) -> None:

@@ -9,6 +9,7 @@ from api.route import AnyRoute, Route, Venue
 from api.services import Services
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import timeframe_ms
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
 from sinks.bodies import IncidentBody, iso_utc
 from sinks.requests import date_ms
 
@@ -22,7 +23,7 @@ EXCHANGES_OWN: Final = "exchange's own"
 class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
     """One symbol, or all of a venue; completeness is that of the last `hours` of stored trades."""
 
-    symbol: Annotated[str, Meta(pattern="^[A-Za-z0-9_]{0,32}$")] = ""
+    symbol: Annotated[str, Meta(pattern=f"^({SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}})?{TEXT_END}")] = ""
     venue: Venue = ""
     hours: Annotated[int, Meta(ge=1, le=24)] = 1
 

@@ -9,13 +9,14 @@ from api.prices import OfSymbol
 from api.route import AnyRoute, Route
 from api.services import Services
 from api.work import WorkView, view_of
+from flows.names import TEXT_END
 from sinks.requests import Work
 
 
 class OfRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """One request."""
 
-    id: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    id: Annotated[str, Meta(pattern=f"^[0-9a-f]{{32}}{TEXT_END}")]
 
 
 def routes(services: Services) -> list[AnyRoute]:

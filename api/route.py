@@ -18,7 +18,7 @@ Handlers get values that were checked, return the result, and raise `Problem` fo
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import Annotated, Any, Final, TypeAlias, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeAlias, TypeVar, get_origin, get_type_hints
 
 import msgspec
 from aiohttp import web
@@ -26,17 +26,21 @@ from msgspec import Meta, Struct
 
 from api.errors import Problem
 from flows.model import timeframe_ms
+from flows.names import SYMBOL_PATTERN, TEXT_END, symbol_of
 from sinks.trade_codec import END_MS
 
 Symbol: TypeAlias = Annotated[
-    str, Meta(pattern="^[A-Za-z0-9_]{1,32}$", description="the venue's own name, in any case", examples=["BTCUSDT"])
+    str, Meta(pattern=SYMBOL_PATTERN, description="the venue's own name, in any case", examples=["BTCUSDT"])
 ]
+"""Reaches a handler as the symbol that it means (`flows/names.py`)."""
 Symbols: TypeAlias = Annotated[tuple[Symbol, ...], Meta(max_length=100)]
 Venue: TypeAlias = Annotated[
-    str, Meta(pattern="^[a-z0-9-]{0,32}$", description="default: that of the setting feed.venue")
+    str, Meta(pattern=f"^[a-z0-9-]{{0,32}}{TEXT_END}", description="default: that of the setting feed.venue")
 ]
-Timeframe: TypeAlias = Annotated[str, Meta(pattern="^[1-9][0-9]{0,2}[smhd]$", examples=["1m"])]
+Timeframe: TypeAlias = Annotated[str, Meta(pattern=f"^[1-9][0-9]{{0,2}}[smhd]{TEXT_END}", examples=["1m"])]
 Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since the epoch")]
+
+AnyStruct = TypeVar("AnyStruct", bound=Struct)
 
 COMMON_ERRORS: Final = ("wrong_host", "wrong_origin", "unauthorized", "internal")
 """Codes that any route may answer with."""
@@ -103,11 +107,20 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
             values[name] = [part for value in query.getall(name) for part in value.split(",") if part]
         values.update(request.match_info)
         try:
-            return msgspec.convert(values, kind, strict=False)
-        except msgspec.ValidationError as error:
+            return with_symbols(msgspec.convert(values, kind, strict=False))
+        except (msgspec.ValidationError, ValueError) as error:
             raise Problem("bad_request", f"the request cannot be right: {error}") from error
 
     return read
+
+
+def with_symbols(params: AnyStruct) -> AnyStruct:
+    """Params or body with every spelling of a symbol replaced by the symbol; `ValueError` for what can be none."""
+    symbol, symbols = getattr(params, "symbol", ""), getattr(params, "symbols", ())
+    changes: dict[str, Any] = {"symbol": symbol_of(symbol)} if symbol else {}
+    if symbols:
+        changes["symbols"] = tuple(map(symbol_of, symbols))
+    return msgspec.structs.replace(params, **changes) if changes else params
 
 
 def _is_list(hint: Any) -> bool:

@@ -17,6 +17,7 @@ from api.errors import Problem
 from api.route import AnyRoute, Route, Symbol, Symbols, Time, Timeframe, Venue, check_timeframe
 from api.services import Services
 from flows.model import Candle
+from flows.names import TEXT_END
 from sinks.bodies import iso_utc
 
 READ_MOST: Final = 5_000
@@ -24,7 +25,10 @@ READ_MOST: Final = 5_000
 MOST: Final = 1_000
 ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
 
-Name = Annotated[str, Meta(pattern="^[A-Za-z]{1,10}(:[0-9.]{1,8}){0,3}$", examples=["rsi", "ema:50", "macd:12:26:9"])]
+Name = Annotated[
+    str,
+    Meta(pattern=f"^[A-Za-z]{{1,10}}(:[0-9.]{{1,8}}){{0,3}}{TEXT_END}", examples=["rsi", "ema:50", "macd:12:26:9"]),
+]
 
 
 class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -173,7 +177,7 @@ class Signals:
     async def overview(self, params: OverviewParams) -> list[Summary]:
         """Price and signal of every symbol, in their alphabetical order."""
         venue = await self._services.catalogue.venue(params.venue)
-        wanted = {symbol.upper() for symbol in params.symbols}
+        wanted = set(map(self._services.catalogue.symbol, params.symbols))
         followed = sorted(self._services.catalogue.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 

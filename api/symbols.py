@@ -8,13 +8,15 @@ from api.errors import Problem
 from api.prices import OfSymbol
 from api.route import AnyRoute, Route, Symbol, Venue
 from api.services import Services
+from flows.names import TEXT_END
 from sinks.requests import ListedInstrument, Wish
 
 ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
 
 StreamName = Annotated[
-    str, Meta(pattern="^[A-Za-z]{1,32}(_[0-9]{1,3}[smhd])?$", examples=["aggTrade", "kline", "kline_1m"])
+    str,
+    Meta(pattern=f"^[A-Za-z]{{1,32}}(_[0-9]{{1,3}}[smhd])?{TEXT_END}", examples=["aggTrade", "kline", "kline_1m"]),
 ]
 StreamNames = Annotated[tuple[StreamName, ...], Meta(max_length=20)]
 
@@ -88,12 +90,12 @@ class SymbolDesk:
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
         venue = await self._catalogue.venue(body.venue)
-        return await self._wish(venue, body.symbol.upper(), wanted=True, streams=body.streams)
+        return await self._wish(venue, self._catalogue.symbol(body.symbol), wanted=True, streams=body.streams)
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
         venue = await self._catalogue.venue(body.venue)
-        names = list(dict.fromkeys(symbol.upper() for symbol in body.symbols))
+        names = list(dict.fromkeys(self._catalogue.symbol(symbol) for symbol in body.symbols))
         for name in names:
             await self._check(venue, name, body.streams)
         return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]

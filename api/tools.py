@@ -8,14 +8,16 @@ import asyncio
 from collections import Counter
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from api.rest_client import Failure, RestClient
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, symbol_of
 
 Symbol: TypeAlias = Annotated[
     str,
+    AfterValidator(symbol_of),
     Field(
-        pattern="^[A-Za-z0-9_]{1,32}$",
+        pattern=f"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}$",  # here `$` is the end alone, and there is no lookahead
         description="the venue's own name without a separator, such as BTCUSDT; get_overview lists them",
         examples=["BTCUSDT"],
     ),

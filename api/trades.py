@@ -13,6 +13,7 @@ from api.errors import Problem
 from api.route import AnyRoute, RawRoute, Route, Symbol, Time, Venue
 from api.services import Services
 from flows.model import MARKET_FILL
+from flows.names import TEXT_END
 from sinks.bodies import TradeRow, iso_utc
 from sinks.trade_codec import END_MS, decode_frame
 
@@ -30,7 +31,9 @@ class TradesParams(Struct, frozen=True, forbid_unknown_fields=True):
     start: Time | None = None
     end: Time = END_MS
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
-    cursor: Annotated[str, Meta(pattern=r"^([0-9]{1,13}\.[0-9]{1,18})?$", description="`next` of the page before")] = ""
+    cursor: Annotated[
+        str, Meta(pattern=rf"^([0-9]{{1,13}}\.[0-9]{{1,18}})?{TEXT_END}", description="`next` of the page before")
+    ] = ""
 
 
 class TradesAnswer(Struct, frozen=True):
@@ -47,7 +50,7 @@ class ArrowParams(Struct, frozen=True, forbid_unknown_fields=True, rename={"star
 
     symbol: Symbol
     venue: Venue = ""
-    market: Annotated[str, Meta(pattern="^(spot|usdm)?$")] = ""
+    market: Annotated[str, Meta(pattern=f"^(spot|usdm)?{TEXT_END}")] = ""
     start: Time = 0
     end: Time = END_MS
     limit: Annotated[int, Meta(ge=1, le=50_000_000)] = 1_000_000

@@ -52,7 +52,8 @@ class Sinks(Struct, frozen=True):
     broadcast: Sink[Any] | None = None
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
-    refreshed: Sink[Refreshed] | None = None
+    refreshed: Sink[Refreshed | Removed] | None = None
+    """What became of requests, and whose streams have ended: what was under way for those will not come."""
 
 
 def market_flow(
@@ -115,7 +116,7 @@ def market_flow(
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.refreshed:
-        op.output("requests", only("refreshed", traded, Refreshed), sinks.refreshed)
+        op.output("requests", op.flat_map_batch("refreshed", traded, ends_of_requests), sinks.refreshed)
     if sinks.rejects:
         refused = op.merge(
             "refused", _of_type("refused_input", news, Rejected), only("refused_trades", traded, Rejected)
@@ -196,6 +197,11 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
 def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
     """Candles that are for the store alone."""
     return [value.candle for _, value in items if type(value) is Recorded]
+
+
+def ends_of_requests(items: list[tuple[str, Any]]) -> list[Refreshed | Removed]:
+    """What became of requests, and which machines are gone with what was asked of them."""
+    return [value for _, value in items if type(value) is Refreshed or type(value) is Removed]
 
 
 def _tickers(venue: str, items: list[Any]) -> list[tuple[str, Ticker]]:

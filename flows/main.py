@@ -28,12 +28,12 @@ from flows.logs import set_up_logs
 from flows.metrics import FlowMeters, Parts, serve
 from flows.model import Incident
 from flows.settings import Settings, SettingsError, load_settings
-from flows.wishes import WishDesk
+from flows.wishes import WishDesk, is_own, listed_in, wanted
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
 from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
-from sinks.requests import Attendant
+from sinks.requests import Attendant, NoAttendant
 from sinks.trades import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -45,6 +45,8 @@ from sources.rest import VenueError
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""
 ASK_AGAIN_S = 0.1
+SYMBOLS_NAMED = 20
+"""Most symbols that are named when none of them is listed."""
 DRAIN_S = 15.0
 """Longest time between a request to stop and the end of the process."""
 
@@ -85,7 +87,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
-    requests = _open_requests(settings, source, report, statuses) if settings.mongo.enabled else None
+    requests = _open_requests(settings, source, report, statuses)
 
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
     return market_flow(
@@ -106,7 +108,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
             else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
-            refreshed=WriterSink(lambda: requests) if requests else None,
+            refreshed=WriterSink(lambda: requests),
         ),
     )
 
@@ -139,16 +141,23 @@ def _open_requests(
     report: Callable[[Incident], None],
     statuses: Mapping[str, str] | None,
 ) -> RequestDesk:
-    attendant = Attendant(open_database(settings.mongo))
+    """The source begins with the symbols of the settings that are listed, and follows what is wished from then on."""
+    feed = settings.feed
+    attendant = Attendant(open_database(settings.mongo)) if settings.mongo.enabled else NoAttendant()
+    begin = wanted(feed, (), listed_in(statuses or {}))
+    source.follow(begin.wishes, quiet=begin.quiet)
     wishes = WishDesk(
         attendant,
-        feed=settings.feed,
+        feed=feed,
         follow=source.follow,
+        announce=source.announce,
         ask=partial(_ask_statuses, settings),
         report=report,
         statuses=statuses,
     )
-    requests = RequestDesk(attendant, venue=settings.feed.venue, refresh=source.refresh, wishes=wishes)
+    requests = RequestDesk(
+        attendant, venue=feed.venue, refresh=source.refresh, wishes=wishes, is_own=partial(is_own, feed)
+    )
     requests.start()
     return requests
 
@@ -183,13 +192,13 @@ def _ask_statuses(settings: Settings) -> dict[str, str] | None:
 
 
 def _check_symbols(settings: Settings) -> dict[str, str] | None:
-    """The venue's instruments. An unknown symbol is an error at start. A venue that cannot be asked is not: its lines
-    keep trying.
+    """The venue's instruments. It is an error at start when it lists none of the symbols; a single one is left out. A
+    venue that cannot be asked is no error: its lines keep trying.
     """
     statuses = _ask_statuses(settings)
-    if statuses is not None:
+    if statuses and not statuses.keys() & set(settings.feed.symbols):
         try:
-            check_symbols(settings.feed.own_symbols, list(statuses))
+            check_symbols(settings.feed.symbols[:SYMBOLS_NAMED], list(statuses))
         except UnknownSymbolError as error:
             raise SettingsError(f"feed.symbols: {error}") from error
     return statuses

@@ -1,49 +1,100 @@
 """All settings, and the only reader of the environment and of `marketflow.toml`.
 
 A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, `marketflow.toml` in the working
-directory (or the file that `MARKETFLOW_CONFIG` names), the default below. An unknown key is an error that names it.
+directory (or the file that `MARKETFLOW_CONFIG` names), the default below. Everything is checked when it is read: an
+error names the key, the value, where it is written, and what to write instead.
 """
 
-import ipaddress
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from flows.model import timeframe_ms
+from flows.names import symbol_of
+from flows.setting_sources import (
+    PREFIX,
+    SettingsError,
+    Values,
+    Written,
+    environment,
+    file_settings,
+    settings_file,
+    shown_value,
+)
+from flows.setting_values import (
+    MOST_DAYS,
+    Count,
+    DatabaseName,
+    Days,
+    Folder,
+    Host,
+    HubUrl,
+    Milliseconds,
+    MongoUri,
+    OpenPort,
+    Port,
+    Seconds,
+    Token,
+    WebOrigin,
+    WebSocketUrl,
+    WebUrl,
+    as_written,
+    check_timeframes,
+    is_loopback,
+    may_be_folder,
+    share_of,
+)
 
-PREFIX = "MARKETFLOW_"
+__all__ = ["PREFIX", "Feed", "Settings", "SettingsError", "load_settings"]
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
-Port = Annotated[int, Field(ge=1, le=65_535)]
-Seconds = Annotated[float, Field(gt=0)]
+_MOST_SAID = 400
+"""Longest text about one error: some contain the value."""
+_SECRET_KEYS = ("token", "secret", "password", "api_key")
+_FIRST_YEAR, _LAST_YEAR = 2009, 2100
+"""Of crypto markets, and of what an import may mean."""
 Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
-
-
-class SettingsError(Exception):
-    """The settings cannot be used; the text says which, why, and where to change it."""
 
 
 class Section(BaseModel):
     """A part of the settings: frozen, and strict about its keys."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """Lists and mappings may be texts, wherever they come from."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation is Path and value == "":
+            raise ValueError("write the name of a folder")
+        return as_written(value, field.annotation)
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+def _wrong(key: str, text: str) -> PydanticCustomError:
+    """An error of one key, from a check of several."""
+    return PydanticCustomError("setting", "{text}", {"key": key, "text": text})
 
 
 def _refuse_open_house(host: str, token: str | None) -> None:
-    if not _is_loopback(host) and not token:
-        raise ValueError(f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
+    if not is_loopback(host) and not token:
+        raise _wrong("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
 
 
 class Feed(Section):
@@ -53,18 +104,20 @@ class Feed(Section):
     """The exchange: Binance spot or USD-M futures."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """What the data is; shown everywhere, so that nobody takes a replay for the market."""
-    ws_url: str | None = None
+    ws_url: WebSocketUrl | None = None
     """Base address of the WebSocket streams; default: the venue's own."""
-    rest_url: str | None = None
+    rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
-    """Instruments, in the venue's own names."""
+    """Instruments, in the venue's own names. One that is not listed is left out, and followed when it is listed."""
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
     """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
-    symbols_minutes: Annotated[int, Field(ge=1)] = 120
-    """How long the venue's list of instruments is believed until it is asked for again."""
+    symbols_minutes: Annotated[int, Field(ge=1, le=10_080)] = 10
+    """Time between two looks at the venue's list of instruments, which shows what has stopped trading, is gone, or is
+    new. One costs 20 of Binance's 6,000 request weights a minute.
+    """
     connections: Annotated[int, Field(ge=1, le=64)] = 1
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
@@ -77,7 +130,7 @@ class Feed(Section):
     """How long a stream may be silent that has not shown its pace yet; from then on its own pace decides, from 3 s
     on. A line that stays silent so much longer, although its pace was faster, is connected anew.
     """
-    rotate_hours: Annotated[float, Field(ge=0)] = 12
+    rotate_hours: Annotated[float, Field(ge=0, le=10_000)] = 12
     """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
     redundancy: Literal[1, 2] = 1
     """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
@@ -91,42 +144,39 @@ class Feed(Section):
     """First delay before a reconnect; doubles with each failure."""
     backoff_max_s: Seconds = 64.0
     """Longest delay before a reconnect."""
-    backoff_tries: Annotated[int, Field(ge=1)] = 10
+    backoff_tries: Count = 10
     """Failures in a row after which the outage becomes an incident; the attempts go on at the longest delay."""
-    queue_frames: Annotated[int, Field(ge=1_000)] = 200_000
+    queue_frames: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
     """Frames that a partition holds for the flow; when it is full, the socket waits."""
-    poll_frames: Annotated[int, Field(ge=1)] = 5_000
+    poll_frames: Count = 5_000
     """Most frames handed to the flow at once."""
     gather_ms: Annotated[int, Field(ge=0, le=100)] = 5
     """Trades of so many milliseconds go through sequencing and candles together; prices do not wait for it."""
-    reorder_ms: Annotated[int, Field(ge=0)] = 200
+    reorder_ms: Milliseconds = 200
     """How long a hole in the trade ids waits for a straggler before it is a gap."""
-    repair_ms: Annotated[int, Field(ge=0)] = 30_000
+    repair_ms: Milliseconds = 30_000
     """How long trades wait for a hole before them to be filled over REST without getting on; 0 fills none."""
-    repair_trades: Annotated[int, Field(ge=0)] = 200_000
+    repair_trades: Annotated[int, Field(ge=0, le=100_000_000)] = 200_000
     """Most missing trades that are fetched for one hole; a larger one is left to the archive importer."""
-    seed_ms: Annotated[int, Field(ge=0)] = 5_000
+    seed_ms: Milliseconds = 5_000
     """How long running candles wait for the exchange's own after a start or a hole, to be complete from the first."""
     kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """Past candles fetched for a symbol and timeframe that the store does not have yet."""
-    request_pause_ms: Annotated[int, Field(ge=0)] = 100
+    request_pause_ms: Milliseconds = 100
     """Time between two requests for past candles."""
-    proof_grace_ms: Annotated[int, Field(ge=0)] = 10_000
+    proof_grace_ms: Milliseconds = 10_000
     """How long a closed candle waits for the exchange's own before that is asked for over REST."""
-    refresh_minutes: Annotated[int, Field(ge=0)] = 60
+    refresh_minutes: Annotated[int, Field(ge=0, le=525_600)] = 60
     """Time between two looks at the past of the timeframes of an hour and more; 0 never looks."""
-    close_grace_ms: Annotated[int, Field(ge=0)] = 2_000
+    close_grace_ms: Milliseconds = 2_000
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
-    forming_ms: Annotated[int, Field(ge=0)] = 100
+    forming_ms: Milliseconds = 100
     """Least time between two versions of a forming candle."""
 
     @field_validator("symbols")
     @classmethod
-    def _known_form(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(symbol.strip().upper() for symbol in symbols))
-        for name in names:
-            if not name or not name.replace("_", "").isalnum():
-                raise ValueError(f"{name!r} is no symbol: write the venue's own name without separator, as in BTCUSDT")
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(symbol_of(symbol.strip()) for symbol in symbols))
         if not names:
             raise ValueError("name at least one symbol, as in BTCUSDT")
         return names
@@ -134,7 +184,7 @@ class Feed(Section):
     @field_validator("timeframes")
     @classmethod
     def _multiples(cls, timeframes: tuple[str, ...]) -> tuple[str, ...]:
-        lengths = {timeframe: timeframe_ms(timeframe) for timeframe in timeframes}
+        lengths = check_timeframes(timeframes)
         if not lengths:
             raise ValueError("name at least one timeframe, as in 1m")
         ordered = tuple(sorted(lengths, key=lengths.__getitem__))
@@ -144,27 +194,32 @@ class Feed(Section):
                 raise ValueError(f"{timeframe} is no multiple of the shortest timeframe, {shortest}")
         return ordered
 
+    @field_validator("streams")
+    @classmethod
+    def _one_kind_of_trades(cls, streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        if not streams:
+            raise ValueError("name at least one stream, as in aggTrade")
+        if {"aggTrade", "trade"} <= set(streams):
+            raise ValueError("choose aggTrade or trade, not both: their ids count different things")
+        return tuple(dict.fromkeys(streams))
+
     @field_validator("shard")
     @classmethod
     def _share(cls, shard: str) -> str:
-        index, _, count = shard.partition("/")
-        if not (index.isdigit() and count.isdigit() and 1 <= int(index) <= int(count)):
-            raise ValueError(f"{shard!r} is no share: write i/N with 1 <= i <= N, as in 1/2")
+        share_of(shard)
         return shard
 
     @model_validator(mode="after")
-    def _one_kind_of_trades(self) -> Self:
-        if {"aggTrade", "trade"} <= set(self.streams):
-            raise ValueError("streams: choose aggTrade or trade, not both: their ids count different things")
+    def _in_order(self) -> Self:
         if self.backoff_max_s < self.backoff_min_s:
-            raise ValueError("backoff_max_s is below backoff_min_s")
+            raise _wrong("backoff_max_s", f"it is below backoff_min_s, {self.backoff_min_s:g}: choose at least that")
         return self
 
     @property
     def own_symbols(self) -> tuple[str, ...]:
         """The symbols of this process's share."""
-        index, _, count = self.shard.partition("/")
-        return self.symbols[int(index) - 1 :: int(count)]
+        index, count = share_of(self.shard)
+        return self.symbols[index - 1 :: count]
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -188,7 +243,7 @@ class Rest(Section):
     """Share of the venue's request weight that this process may spend; several on one address share it out."""
     timeout_s: Seconds = 10.0
     """Longest wait for an answer."""
-    tries: Annotated[int, Field(ge=1)] = 4
+    tries: Annotated[int, Field(ge=1, le=100)] = 4
     """Attempts for a request that fails for the moment."""
 
 
@@ -197,20 +252,32 @@ class Mongo(Section):
 
     enabled: bool = True
     """Keep candles at all."""
-    uri: str = "mongodb://127.0.0.1:27017"
+    uri: MongoUri = "mongodb://127.0.0.1:27017"
     """Address of the server; the default is the bundled one (`python -m sinks.mongod`)."""
-    database: str = "bot_core"
+    database: DatabaseName = "bot_core"
     """Name of the database."""
-    pool: Annotated[int, Field(ge=1)] = 10
+    pool: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Most connections to the server."""
-    buffer: Annotated[int, Field(ge=1_000)] = 200_000
+    buffer: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
     """Candles held while the server is away; then the oldest forming ones go first, and a loss is an incident."""
-    forming_ms: Annotated[int, Field(ge=0)] = 1_000
+    forming_ms: Milliseconds = 1_000
     """Least time between two writes of the same forming candle."""
     retention: bool | None = None
     """Let MongoDB delete what is past its time; default: on for live data, off for replays of old times."""
-    retention_days: dict[str, int] = {"1m": 7, "5m": 30, "15m": 90, "1h": 365, "4h": 730}
+    retention_days: dict[str, Annotated[int, Field(ge=1, le=MOST_DAYS)]] = {
+        "1m": 7,
+        "5m": 30,
+        "15m": 90,
+        "1h": 365,
+        "4h": 730,
+    }
     """Days that candles are kept, by timeframe, from the candle's own time; a timeframe not named is kept for ever."""
+
+    @field_validator("retention_days")
+    @classmethod
+    def _are_timeframes(cls, days: dict[str, int]) -> dict[str, int]:
+        check_timeframes(days)
+        return days
 
 
 class Trades(Section):
@@ -218,15 +285,15 @@ class Trades(Section):
 
     enabled: bool = True
     """Keep trades at all."""
-    path: Path = Path("data/trades")
+    path: Folder = Path("data/trades")
     """Directory of the store."""
     partitions: Annotated[int, Field(ge=1, le=64)] = 1
     """Databases a venue is spread over; it must not change while the data is kept."""
-    flush_ms: Annotated[int, Field(ge=10)] = 1_000
+    flush_ms: Annotated[int, Field(ge=10, le=86_400_000)] = 1_000
     """Time between two writes."""
-    retention_days: Annotated[float, Field(ge=0)] = 7
+    retention_days: Days = 7
     """Days that trades are kept, counted in the feed's time; 0 keeps them for ever."""
-    merge_after_minutes: Annotated[int, Field(ge=1)] = 60
+    merge_after_minutes: Annotated[int, Field(ge=1, le=525_600)] = 60
     """Seconds older than this are merged into minutes."""
 
 
@@ -235,7 +302,7 @@ class Books(Section):
 
     levels: Annotated[int, Field(ge=1, le=1_000)] = 20
     """Levels a side that clients get."""
-    every_ms: Annotated[int, Field(ge=0)] = 100
+    every_ms: Milliseconds = 100
     """Least time between two views of a book; best bid and ask do not wait for it."""
     depth: int = 500
     """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
@@ -252,13 +319,11 @@ class Books(Section):
     def _no_more_than_known(self) -> Self:
         for name, levels in (("depth", self.depth), ("first_depth", self.first_depth)):
             if levels not in _SNAPSHOT_LEVELS:
-                raise ValueError(f"{name} {levels}: venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
+                raise _wrong(name, f"venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
         if self.first_depth > self.depth:
-            raise ValueError(f"first_depth {self.first_depth} is more than depth {self.depth}: choose at most that")
+            raise _wrong("first_depth", f"it is more than depth {self.depth}: choose at most that")
         if self.levels > self.depth:
-            raise ValueError(
-                f"levels {self.levels} are more than depth {self.depth}: no more are known than are asked for"
-            )
+            raise _wrong("levels", f"they are more than depth {self.depth}: no more are known than are asked for")
         return self
 
 
@@ -267,21 +332,21 @@ class Hub(Section):
 
     enabled: bool = True
     """Serve it at all."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; any other than loopback needs `token`."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8765
+    port: OpenPort = 8765
     """Port to listen on; 0 takes a free one."""
-    token: str | None = None
+    token: Token | None = None
     """What clients must present as `Authorization: Bearer …` or `?token=…`."""
-    origins: tuple[str, ...] = ()
+    origins: tuple[WebOrigin, ...] = ()
     """Web origins that may connect, besides programs (which send none) and pages of this machine."""
-    max_clients: Annotated[int, Field(ge=1)] = 1_000
+    max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     """Most clients at a time."""
-    capacity: Annotated[int, Field(ge=1)] = 1_000
+    capacity: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     """Messages a slow client's queue holds."""
-    ring: Annotated[int, Field(ge=0)] = 10_000
+    ring: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
     """Messages kept for clients that resume."""
-    rate: Annotated[int, Field(ge=1)] = 100
+    rate: Annotated[int, Field(ge=1, le=1_000_000)] = 100
     """Most `MarketData` a second and symbol; the newest wins."""
     tick_ms: Annotated[int, Field(ge=0, le=50)] = 10
     """Longest time under load whose messages reach a client in one write; when there is little to do nothing waits."""
@@ -297,28 +362,28 @@ class Metrics(Section):
 
     enabled: bool = True
     """Serve `/metrics` at all. The API has its own."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on. What is served holds no secrets, and needs no token."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 9464
+    port: OpenPort = 9464
     """Port to listen on; 0 takes a free one, which the log names."""
 
 
 class Api(Section):
     """The REST interface and the page."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on; any other than loopback needs `token`."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    port: OpenPort = 8080
     """Port to listen on; 0 takes a free one."""
-    token: str | None = None
+    token: Token | None = None
     """What callers must present as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open."""
-    cors: tuple[str, ...] = ()
+    cors: tuple[WebOrigin, ...] = ()
     """Web origins that may call, besides programs (which send none) and pages of this machine."""
-    hub_urls: tuple[str, ...] = ()
+    hub_urls: tuple[HubUrl, ...] = ()
     """The hubs to follow, `ws://host:port/ws` each; default: the one of these settings."""
-    cache_size: Annotated[int, Field(ge=1)] = 500
+    cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Candles of each symbol and timeframe that are held in memory."""
-    body_bytes: Annotated[int, Field(ge=1_024)] = 65_536
+    body_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000)] = 65_536
     """Longest body of a request."""
     store_timeout_s: Seconds = 5.0
     """Longest wait for an answer of the database."""
@@ -335,7 +400,7 @@ class Api(Section):
         return self
 
 
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Analysis(Section):
@@ -351,25 +416,32 @@ class Analysis(Section):
     """Weight of what takers buy and sell."""
     store: bool = True
     """Whether the API stores the reading of every followed symbol once a minute."""
-    retention_days: Annotated[float, Field(ge=0)] = 7
+    retention_days: Days = 7
     """How long those are kept, from when they were made; 0 keeps them for ever."""
 
     @field_validator("timeframes")
     @classmethod
     def _are_timeframes(cls, weights: dict[str, float]) -> dict[str, float]:
-        for timeframe in weights:
-            timeframe_ms(timeframe)
+        check_timeframes(weights)
+        if not any(weights.values()):
+            raise ValueError("at least one weight must be above 0")
         return weights
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not self.trend + self.momentum + self.volume:
+            raise _wrong("trend", "trend, momentum and volume have no weight: at least one must be above 0")
+        return self
 
 
 class Tools(Section):
     """The tools for agents (`python -m api.mcp`), which ask the REST interface."""
 
-    api_url: str | None = None
+    api_url: WebUrl | None = None
     """Address of the REST interface; default: that of these settings."""
     timeout_s: Seconds = 10.0
     """Longest wait for an answer of it."""
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
     port: Port = 8090
     """Port to listen on with `--http`."""
@@ -378,35 +450,40 @@ class Tools(Section):
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
-        if not _is_loopback(self.host):
-            raise ValueError(f"host {self.host} can be reached from outside: listen on 127.0.0.1")
+        if not is_loopback(self.host):
+            raise _wrong("host", f"host {self.host} can be reached from outside: listen on 127.0.0.1")
         return self
 
 
 class Replay(Section):
     """The bundled replay exchange."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on."""
-    port: Annotated[int, Field(ge=0, le=65_535)] = 9443
+    port: OpenPort = 9443
     """Port to listen on."""
 
 
-def _moment(told: object) -> object:
+def _moment(value: object) -> object:
     """A day is its first moment; without a time zone it is UTC."""
-    if isinstance(told, str):
+    if isinstance(value, str):
         try:
-            told = datetime.fromisoformat(told.strip())
+            value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise ValueError(f"{told!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
-    if isinstance(told, date) and not isinstance(told, datetime):
-        told = datetime(told.year, told.month, told.day, tzinfo=UTC)
-    if isinstance(told, datetime):
-        return told.replace(tzinfo=UTC) if told.tzinfo is None else told.astimezone(UTC)
-    return told
+            raise ValueError(f"{value!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise ValueError("write a day or an ISO time, as in 2024-10-27T06:00")  # noqa: TRY004 - as pydantic expects
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValueError(f"write a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
 Moment = Annotated[datetime, BeforeValidator(_moment)]
+
+
+Kind = Literal["trades", "klines"]
 
 
 class Backfill(Section):
@@ -420,19 +497,33 @@ class Backfill(Section):
     """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for what is too new for them.
     Or a folder that holds such files, in any order.
     """
-    kinds: tuple[Literal["trades", "klines"], ...] = ("trades", "klines")
+    kinds: tuple[Kind, ...] = ("trades", "klines")
     """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
-    archive_url: str = "https://data.binance.vision/data"
+    archive_url: WebUrl = "https://data.binance.vision/data"
     """Address of the public files."""
-    cache: Path = Path("data/archive")
+    cache: Folder = Path("data/archive")
     """Where downloaded files are kept, and the list of those that are imported."""
     retention: bool = False
     """Let the stores delete what is past its time, which old data mostly is at once."""
 
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        if not source.strip() or "://" in source or not may_be_folder(Path(source)):
+            raise ValueError("write archive, rest, or the name of a folder")
+        return source
+
+    @field_validator("kinds")
+    @classmethod
+    def _some_kind(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if not kinds:
+            raise ValueError("name trades, klines or both")
+        return tuple(dict.fromkeys(kinds))
+
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.start and self.end and self.end <= self.start:
-            raise ValueError("end is not after start")
+            raise _wrong("end", f"end is not after start, {self.start:%Y-%m-%dT%H:%M}")
         return self
 
 
@@ -450,12 +541,7 @@ class Log(Section):
 class Settings(BaseSettings):
     """Everything that can be set."""
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-        extra="forbid",
-        frozen=True,
-    )
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     feed: Feed = Feed()
     rest: Rest = Rest()
@@ -476,39 +562,67 @@ class Settings(BaseSettings):
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes them
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base class passes them
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then file."""
-        path = Path(os.environ.get(f"{PREFIX}CONFIG", "marketflow.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=path)
+        """Arguments, then environment, then file. `SettingsError` for what cannot be read."""
+        written = [InitSettingsSource(settings_cls, dict(source.values)) for source in _sources()]
+        return init_settings, *written
+
+
+def _sources() -> tuple[Written, Written]:
+    """Environment and file."""
+    keys = {section: list(_section_of(section).model_fields) for section in Settings.model_fields}
+    return environment(keys), file_settings(settings_file())
+
+
+def _section_of(name: str) -> type[Section]:
+    section: Any = Settings.model_fields[name].annotation
+    return section  # type: ignore[no-any-return]
 
 
 def load_settings(**sections: Any) -> Settings:
-    """Reads the settings; `sections` override file and environment. `SettingsError` names every bad or unknown key."""
-    named = os.environ.get(f"{PREFIX}CONFIG")
-    if named and not Path(named).is_file():
-        raise SettingsError(f"{PREFIX}CONFIG names {named}, which is no file")
-    _refuse_unknown_environment()
+    """Reads the settings; `sections` override file and environment. `SettingsError` names every key that is wrong or
+    unknown, its value, and where it is written.
+    """
     try:
         return Settings(**sections)
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}" for e in error.errors()]
-        raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from error
-    except ValueError as error:
-        raise SettingsError(f"marketflow.toml cannot be read: {error}") from error
+        sources = _sources()
+        lines = [f"  {_fault(found, sections, sources)}" for found in error.errors()]
+        raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from None
 
 
-def _refuse_unknown_environment() -> None:
-    """pydantic-settings ignores unknown variables, and a typing error there would silently do nothing."""
-    known = {f"{PREFIX}CONFIG"}
-    for section, field in Settings.model_fields.items():
-        known.add(f"{PREFIX}{section}".upper())
-        model: Any = field.annotation
-        known.update(f"{PREFIX}{section}__{key}".upper() for key in model.model_fields)
-    for name in os.environ:
-        if name.startswith(PREFIX) and name.upper() not in known:
-            section = name[len(PREFIX) :].split("__")[0].lower()
-            hint = "" if section in Settings.model_fields else f"; sections are {', '.join(Settings.model_fields)}"
-            raise SettingsError(f"{name} is no setting{hint}")
+def _fault(found: ErrorDetails, sections: Values, sources: tuple[Written, Written]) -> str:
+    """One error in one line: `section.key: what is wrong; got value (where)`."""
+    where = [part for part in found["loc"] if isinstance(part, str)]
+    section = where[0] if where else "settings"
+    if key := found.get("ctx", {}).get("key"):
+        where.append(key)
+    key = where[1] if len(where) > 1 else ""
+    value = found["input"]
+    if "key" in found.get("ctx", {}):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    got = "" if value is None else f"; got {_shown(key, value)}"
+    places = [source.place_of(section, key) for source in sources]
+    place = "" if key and key in sections.get(section, {}) else next(filter(None, places), "")
+    return f"{'.'.join(where) or 'settings'}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")
+
+
+def _text_of(found: ErrorDetails, section: str, key: str) -> str:
+    if found["type"] == "extra_forbidden":
+        known = list(_section_of(section).model_fields) if section in Settings.model_fields and key else []
+        names = ", ".join(known or Settings.model_fields)
+        return f"no such setting; {f'those of {section}' if known else 'sections'} are {names}"
+    return found["msg"].removeprefix("Value error, ")[:_MOST_SAID]
+
+
+def _shown(key: str, value: object) -> str:
+    """A value without what must stay secret, nor what stands under a name that may be meant for such."""
+    if any(secret in key for secret in _SECRET_KEYS) or get_close_matches(key, _SECRET_KEYS):
+        return "a value that is not shown"
+    if isinstance(value, str) and "@" in value:
+        scheme = value.partition("://")[0] if "://" in value else "…"
+        return shown_value(f"{scheme}://***@{value.rpartition('@')[2]}")
+    return shown_value(value)

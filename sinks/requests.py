@@ -6,12 +6,13 @@
 | `requests` | a piece of work | those of `Work`, `state report created_at updated_at expires_at` | both |
 | `instruments` | what can be had | `venue symbol status updated_at` | the flow |
 
-A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for people. It is
-forgotten an hour after its last change. Asking for the same again while it is open or running gives the same request.
+A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for people; one
+that was running when a flow ended is open again. It is forgotten an hour after its last change. Asking for the
+same again while it is open or running gives the same request.
 Every method raises `PyMongoError` when the server is away, refuses, or takes too long.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeAlias, cast
 from uuid import uuid4
@@ -31,6 +32,8 @@ REQUESTS = "requests"
 INSTRUMENTS = "instruments"
 KEPT_MS = 3_600_000
 """Time after its last change at which a request is forgotten."""
+SEARCHED = 1_000
+"""Most open requests that are looked through for one to take."""
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     REQUESTS: (
@@ -191,22 +194,43 @@ class Attendant:
         if inserts:
             self._subscriptions.bulk_write(inserts, ordered=False)
 
-    def take(self, venue: str, kinds: Sequence[RequestKind] = ("refresh", "history")) -> Request | None:
-        """The oldest open request, which is `running` from now on; None when nothing waits. Two processes never get
-        the same.
+    def take(
+        self,
+        venue: str,
+        kinds: Sequence[RequestKind] = ("refresh", "history"),
+        *,
+        is_own: Callable[[str], bool] = lambda _: True,
+    ) -> Request | None:
+        """The oldest open request about a symbol that `is_own`, which is `running` from now on; None when nothing
+        waits among the oldest thousand. Two processes never get the same.
         """
+        waiting = {"venue": venue, "kind": {"$in": list(kinds)}, "state": "open"}
+        for found in self._requests.find(waiting, {"symbol": 1}).sort("created_at").limit(SEARCHED):
+            if is_own(found["symbol"]) and (taken := self._take_one(found["_id"])) is not None:
+                return taken
+        return None
+
+    def _take_one(self, request_id: str) -> Request | None:
         document = self._requests.find_one_and_update(
-            {"venue": venue, "kind": {"$in": list(kinds)}, "state": "open"},
+            {"_id": request_id, "state": "open"},
             {"$set": {"state": "running", **_stamps(wall_ms())}},
-            sort=[("created_at", ASCENDING)],
             return_document=ReturnDocument.AFTER,
         )
         return None if document is None else request_of(document)
 
+    def running(self, venue: str) -> list[Request]:
+        """The requests that were taken and have not ended."""
+        return [request_of(document) for document in self._requests.find({"venue": venue, "state": "running"})]
+
+    def reopen(self, request_ids: Iterable[str]) -> None:
+        """Gives running requests back, to be taken and done from the beginning."""
+        running = {"_id": {"$in": list(request_ids)}, "state": "running"}
+        self._requests.update_many(running, {"$set": {"state": "open", **_stamps(wall_ms())}})
+
     def report(self, request_id: str, state: RequestState, report: str) -> None:
-        """Says how far a request is, or what became of it. One that is forgotten stays so."""
+        """Says how far a request is, or what became of it. One that has ended or is forgotten stays so."""
         values = {"state": state, "report": report, **_stamps(wall_ms())}
-        self._requests.update_one({"_id": request_id}, {"$set": values})
+        self._requests.update_one({"_id": request_id, "state": {"$in": list(UNDER_WAY)}}, {"$set": values})
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
         """Writes what the venue has now; what it has no more is taken out."""
@@ -220,3 +244,43 @@ class Attendant:
             ]
             self._instruments.bulk_write(upserts, ordered=False)
         self._instruments.delete_many({"venue": venue, "_id": {"$nin": names}})
+
+
+class NoAttendant(Attendant):
+    """The flow's side where there is no MongoDB: nothing is wished beyond the settings, and no work comes."""
+
+    def __init__(self) -> None:
+        """It has no database."""
+
+    def ensure_indexes(self) -> None:
+        """There is none."""
+
+    def wishes(self, venue: str) -> list[Wish]:  # noqa: ARG002 - as in the base class
+        """None."""
+        return []
+
+    def propose(self, wishes: Iterable[Wish]) -> None:
+        """Nothing is kept."""
+
+    def take(
+        self,
+        venue: str,  # noqa: ARG002
+        kinds: Sequence[RequestKind] = ("refresh", "history"),  # noqa: ARG002
+        *,
+        is_own: Callable[[str], bool] = lambda _: True,  # noqa: ARG002
+    ) -> Request | None:
+        """None."""
+        return None
+
+    def running(self, venue: str) -> list[Request]:  # noqa: ARG002
+        """None."""
+        return []
+
+    def reopen(self, request_ids: Iterable[str]) -> None:
+        """There is none."""
+
+    def report(self, request_id: str, state: RequestState, report: str) -> None:
+        """Nothing is kept."""
+
+    def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
+        """Nothing is kept."""

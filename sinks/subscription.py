@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Struct
 
 from flows.model import timeframe_ms
+from flows.names import symbol_of
 from sinks.messages import CHANNELS, Topic
 
 OPS = ("subscribe", "unsubscribe", "ping")
@@ -20,7 +21,6 @@ WITH_SYMBOL = tuple(channel for channel in CHANNELS if channel not in {"Status",
 WITH_TIMEFRAME = ("ChartUpdate", "Candle")
 RULES_LIMIT = 64
 """Most rules of one subscription; a further request is refused."""
-SYMBOL_LENGTH = 32
 
 Names: TypeAlias = frozenset[str] | None
 """Names in one dimension; None: whatever it is."""
@@ -175,7 +175,7 @@ def _check_timeframe(timeframe: str) -> None:
 
 
 def _symbol(name: str) -> str:
-    symbol = name.strip().upper()
-    if not symbol or len(symbol) > SYMBOL_LENGTH:
-        raise RequestError(f"{name!r} is no symbol: write the venue's own name, as in BTCUSDT")
-    return symbol
+    try:
+        return symbol_of(name.strip())
+    except ValueError as error:
+        raise RequestError(str(error)) from error

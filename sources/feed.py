@@ -3,12 +3,13 @@
 A venue implements `VenueFeed`; `connection.py` lives by it.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Protocol, TypeAlias
 from zlib import crc32
 
 from msgspec import Struct, structs
+
+from flows.names import SYMBOL_LENGTH, is_symbol, shown
 
 Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
 """What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`, or as in
@@ -115,7 +116,7 @@ def nearest_names(name: str, known: list[str]) -> list[str]:
     """The known names that are most like `name`, best first."""
     from difflib import get_close_matches  # noqa: PLC0415 - only on the way to an error
 
-    plain = re.sub(r"[^A-Z0-9]", "", name.upper())
+    plain = "".join(filter(str.isalnum, name.upper()))[:SYMBOL_LENGTH]
     return get_close_matches(plain, known, n=_SYMBOL_NAMES_SHOWN, cutoff=0.4)
 
 
@@ -128,6 +129,9 @@ def check_symbols(wanted: tuple[str, ...], known: list[str]) -> None:
     for name in wanted:
         if name not in known_names:
             near = nearest_names(name, known)
-            lines.append(f"{name} is not traded there" + (f"; did you mean {', '.join(near)}?" if near else ""))
+            lines.append(
+                f"{name if is_symbol(name) else shown(name)} is not traded there"
+                + (f"; did you mean {', '.join(near)}?" if near else "")
+            )
     if lines:
         raise UnknownSymbolError("\n".join(lines))

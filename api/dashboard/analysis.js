@@ -21,7 +21,7 @@ export class Analysis {
     if (!focus) return;
     let answer;
     try {
-      answer = await get(`/api/analysis/${focus.symbol}`, { venue: focus.venue });
+      answer = await get(`/api/analysis/${encodeURIComponent(focus.symbol)}`, { venue: focus.venue });
     } catch (error) {
       if (focus === this.#focus) this.#head(NONE, "", error.message);
       return;

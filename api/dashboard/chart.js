@@ -132,7 +132,7 @@ export class Chart {
     for (let tries = 0; tries < TRIES && generation === this.#generation; tries++) {
       let answer;
       try {
-        answer = await get(`/api/chart/${symbol}/${timeframe}`, { limit: PAGE, venue, ...span });
+        answer = await get(`/api/chart/${encodeURIComponent(symbol)}/${timeframe}`, { limit: PAGE, venue, ...span });
       } catch (error) {
         if (error.code !== "no_data") {
           this.#say(error.message);
@@ -194,7 +194,7 @@ export class Chart {
 
 /** Asks the flow to fetch the candles again, and tells what becomes of it. */
 export async function refresh({ venue, symbol }, ask) {
-  let work = await ask(`/api/market-data/refresh/${symbol}?${new URLSearchParams({ venue })}`);
+  let work = await ask(`/api/market-data/refresh/${encodeURIComponent(symbol)}?${new URLSearchParams({ venue })}`);
   note(`${symbol} is being fetched again`);
   while (work.state === "open" || work.state === "running") {
     await sleep(1_000);

@@ -49,7 +49,7 @@ export class Extras {
     const { timeframe, symbol } = this.#focus;
     const limit = Math.min(1_000, Math.max(1, this.chart.candles.length));
     const answer = wishes.length
-      ? await this.#read(Object.keys(INDICATORS), `/api/indicators/${symbol}/${timeframe}`, { names: wishes, limit })
+      ? await this.#read(Object.keys(INDICATORS), `/api/indicators/${encodeURIComponent(symbol)}/${timeframe}`, { names: wishes, limit })
       : { timestamps: [], indicators: [] };
     if (!answer) return;
     const drawn = answer.indicators.map((indicator, index) => ({ wish: wishes[index], values: indicator.values }));
@@ -57,14 +57,14 @@ export class Extras {
   }
 
   async #profile() {
-    const path = `/api/volume-profile/${this.#focus.symbol}`;
+    const path = `/api/volume-profile/${encodeURIComponent(this.#focus.symbol)}`;
     const off = { profile: null };
     const answer = this.#on.has("profile") ? await this.#read(["profile"], path, { min_trades: 100 }) : off;
     if (answer) this.chart.canvas.showProfile(answer.profile);
   }
 
   async #vacuums() {
-    const path = `/api/liquidity-vacuums/${this.#focus.symbol}`;
+    const path = `/api/liquidity-vacuums/${encodeURIComponent(this.#focus.symbol)}`;
     const answer = this.#on.has("vacuums") ? await this.#read(["vacuums"], path, { min_trades: 100 }) : { vacuums: [] };
     const wide = ({ low, high }) => (high - low) / high >= WIDTH_LEAST;
     if (answer) this.chart.canvas.showVacuums(answer.vacuums.filter(wide).slice(0, ZONES));

@@ -96,7 +96,7 @@ function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focu
   const other = symbol !== focus?.symbol || venue !== focus.venue;
   if (!other && timeframe === focus.timeframe) return;
   focus = { venue, symbol, timeframe };
-  history.replaceState(null, "", `#${symbol}/${timeframe}`);
+  history.replaceState(null, "", `#${encodeURIComponent(symbol)}/${timeframe}`);
   for (const button of byId("timeframes").children) button.ariaPressed = String(button.value === timeframe);
   broadcast.focus(focus);
   void chart.choose(focus);
@@ -121,7 +121,7 @@ function chooseSymbol() {
 async function readBook() {
   const chosen = focus;
   try {
-    const found = await get(`/api/orderbook/${chosen.symbol}`, { venue: chosen.venue });
+    const found = await get(`/api/orderbook/${encodeURIComponent(chosen.symbol)}`, { venue: chosen.venue });
     if (chosen.symbol === focus.symbol) book.take(found);
   } catch {
     // the panel says that there is none
@@ -129,9 +129,9 @@ async function readBook() {
 }
 
 function chooseFirst() {
-  const [symbol, timeframe] = location.hash.slice(1).split("/");
+  const [name, timeframe] = location.hash.slice(1).split("/");
   const known = prices.instruments;
-  const wanted = known.find((instrument) => instrument.symbol === symbol) ?? byTurnover(known)[0];
+  const wanted = known.find(({ symbol }) => symbol === name || encodeURIComponent(symbol) === name) ?? byTurnover(known)[0];
   if (wanted) choose({ ...wanted, timeframe: TIMEFRAMES.includes(timeframe) ? timeframe : "1m" });
 }
 

@@ -10,7 +10,7 @@ export class Symbols {
     this.prices = prices;
     byId("add").onsubmit = (event) => {
       event.preventDefault();
-      void this.#told(() => this.#add(byId("add-symbol").value.trim().toUpperCase()));
+      void this.#told(() => this.#add(byId("add-symbol").value.trim()));
     };
     byId("add-symbol").onfocus = () => void this.#told(() => this.#offer());
   }
@@ -18,7 +18,7 @@ export class Symbols {
   /** Follows no more, as soon as the flow says so. */
   async drop({ venue, symbol }) {
     await this.#told(async () => {
-      await remove(`/api/symbols/${symbol}`, { venue });
+      await remove(`/api/symbols/${encodeURIComponent(symbol)}`, { venue });
       if (await confirmed(venue, symbol, false)) this.prices.forget(venue, symbol);
       else note(`the flow has not let go of ${symbol} yet`, { bad: true });
     });

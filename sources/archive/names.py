@@ -11,10 +11,11 @@ from datetime import UTC, date, datetime, timedelta
 from msgspec import Struct
 
 from flows.model import DAY_MS
+from flows.names import is_symbol
 
 TRADES = "aggTrades"
 _MARKETS = {"binance": "spot", "binance-usdm": "futures/um"}
-_NAME = re.compile(r"([A-Z0-9_]+)-(aggTrades|\d{1,2}[smhd])-(\d{4})-(\d{2})(?:-(\d{2}))?\.(?:zip|csv)")
+_NAME = re.compile(r"([^-].{0,63}?)-(aggTrades|[0-9]{1,2}[smhd])-([0-9]{4})-([0-9]{2})(?:-([0-9]{2}))?\.(?:zip|csv)")
 
 
 class ArchiveFile(Struct, frozen=True, order=True):
@@ -54,7 +55,7 @@ class ArchiveFile(Struct, frozen=True, order=True):
 def file_named(name: str) -> ArchiveFile | None:
     """What a file of that name holds; None when it is no file of the archive."""
     match = _NAME.fullmatch(name)
-    if match is None:
+    if match is None or not is_symbol(match[1]):
         return None
     symbol, kind, year, month, day = match.groups()
     try:

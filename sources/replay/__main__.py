@@ -16,6 +16,7 @@ import structlog
 from flows.clock import wall_ms
 from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
+from flows.names import symbol_of
 from flows.settings import Feed, Log, Replay
 from sources.replay.exchange import ReplayExchange
 from sources.replay.faults import FAULTS, describe
@@ -101,7 +102,7 @@ def open_market(arguments: argparse.Namespace) -> Market:
             loop=arguments.loop,
             history=arguments.history,
         )
-    symbols = tuple(symbol.upper() for symbol in arguments.symbols)
+    symbols = tuple(map(symbol_of, arguments.symbols))
     start_ms = wall_ms() if arguments.times == "now" else SYNTHETIC_BEGIN_MS
     return SyntheticMarket(
         arguments.market, symbols, seed=arguments.seed, start_ms=start_ms, trades_per_s=arguments.trades_per_s

@@ -5,7 +5,10 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from flows.names import is_symbol
+
 _SYMBOL = re.compile(r"[A-Z0-9\-_.]{1,20}")
+"""What the exchange says it takes; since it lists names in other scripts it takes those too."""
 _SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
 _SYMBOLS_RANGE = r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$'
 _INTEGER = re.compile(r"[0-9]{1,20}")
@@ -123,7 +126,7 @@ class Parameters:
 
 
 def _checked_symbol(name: str, known: Collection[str]) -> str:
-    if not _SYMBOL.fullmatch(name):
+    if not (_SYMBOL.fullmatch(name) or is_symbol(name)):
         raise illegal("symbol", _SYMBOL_RANGE)
     if name not in known:
         raise ApiError(-1121, "Invalid symbol.")

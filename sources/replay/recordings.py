@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote
 
 import msgspec
 import zstandard
@@ -28,7 +29,7 @@ SNAPSHOT = "snapshot"
 """Channel of a REST depth answer; no stream has this name."""
 
 _CAPTURE = re.compile(r"^\d+(\.\d+)?: ")
-_QUERY_SYMBOL = re.compile(r"/depth\?(?:.*&)?symbol=(\w+)")
+_QUERY_SYMBOL = re.compile(r"/depth\?(?:.*&)?symbol=([^&]+)")
 
 
 class Line(NamedTuple):
@@ -124,7 +125,7 @@ def _stamped_line(text: bytes, symbol: str) -> Line | None:
 
 def _answer(received_ns: int, url: str, data: bytes) -> Line | None:
     symbol = _QUERY_SYMBOL.search(url)
-    return Line(received_ns, f"{symbol[1].lower()}@{SNAPSHOT}", data) if symbol else None
+    return Line(received_ns, f"{unquote(symbol[1]).lower()}@{SNAPSHOT}", data) if symbol else None
 
 
 def _capture_lines(path: Path) -> Iterator[Line]:

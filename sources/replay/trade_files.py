@@ -17,8 +17,9 @@ from typing import NamedTuple
 import polars as pl
 
 from flows.model import DAY_MS
+from flows.names import is_symbol
 
-_DAILY = re.compile(r"(?P<symbol>\w+)-(?P<kind>aggTrades|trades)-(?P<date>\d{4}-\d{2}-\d{2})\.(zip|csv)")
+_DAILY = re.compile(r"(?P<symbol>.{1,64})-(?P<kind>aggTrades|trades)-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(zip|csv)")
 _MICROSECONDS = 100_000_000_000_000
 """No time in milliseconds is that large before the year 5138, and every one in microseconds since 1973 is larger."""
 
@@ -36,12 +37,12 @@ class TradeFile(NamedTuple):
 
 def is_trade_file(path: Path) -> bool:
     """Whether a file, by its name, may hold trades."""
-    return path.suffix == ".csv" or bool(_DAILY.fullmatch(path.name))
+    return path.suffix == ".csv" or _daily(path) is not None
 
 
 def read_trades(path: Path) -> list[TradeFile]:
     """What a file holds, by symbol; nothing for a `.csv` that is about something else."""
-    match = _DAILY.fullmatch(path.name)
+    match = _daily(path)
     if match is None:
         return _named_columns(path)
     aggregated = match["kind"] == "aggTrades"
@@ -51,6 +52,12 @@ def read_trades(path: Path) -> list[TradeFile]:
     rows = _rows(texts, trade_id, first, last, time, time, price, quantity, maker)
     day = datetime.fromisoformat(match["date"]).replace(tzinfo=UTC)
     return [TradeFile(match["symbol"], aggregated, rows, int(day.timestamp() * 1_000) + DAY_MS)]
+
+
+def _daily(path: Path) -> re.Match[str] | None:
+    """What the name of a daily file says."""
+    match = _DAILY.fullmatch(path.name)
+    return match if match and is_symbol(match["symbol"]) else None
 
 
 def milliseconds(time: pl.Expr) -> pl.Expr:

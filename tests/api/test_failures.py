@@ -132,7 +132,7 @@ async def test_an_unknown_symbol_gets_the_nearest_names(served: Interface) -> No
         ("/api/trades?symbol=BTCUSDT&start=9&end=3", "bad_request"),
         ("/api/trades?symbol=BTCUSDT&cursor=x", "bad_request"),
         ("/api/prices?nonsense=1", "bad_request"),
-        ("/api/orderbook/BTC-USDT", "bad_request"),
+        ("/api/orderbook/BTC.USDT", "bad_request"),
         ("/api/quality?hours=25", "bad_request"),
         ("/trades.arrow?symbol=BTCUSDT&venue=../../etc", "bad_request"),
     ],

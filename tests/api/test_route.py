@@ -22,6 +22,7 @@ from api.route import (
     params_reader,
     status_of,
     summary_of,
+    with_symbols,
 )
 from sinks.trade_codec import END_MS
 
@@ -52,7 +53,7 @@ def read(query: str = "", *, kind: type[Struct] = Params, **path: str) -> Any:
 
 def test_path_and_query_become_values_of_their_types() -> None:
     found = read("venue=binance-usdm&start=5&share=0.25&whole=true", symbol="ethusdt")
-    assert found == Params("ethusdt", "binance-usdm", (), 5, 0.25, whole=True)
+    assert found == Params("ETHUSDT", "binance-usdm", (), 5, 0.25, whole=True)
     assert read() == Params("BTCUSDT")
 
 
@@ -71,11 +72,11 @@ def test_lists_are_written_with_commas_or_by_naming_them_again(query: str, symbo
     assert read(query).symbols == symbols
 
 
-@given(st.lists(st.lists(st.from_regex("[A-Za-z0-9_]{1,32}", fullmatch=True), max_size=5), max_size=5))
+@given(st.lists(st.lists(st.from_regex("[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True), max_size=5), max_size=5))
 def test_however_a_list_is_written_it_is_the_same(parts: list[list[str]]) -> None:
     url = URL("/").with_query([("symbols", ",".join(part)) for part in parts])
     request = make_mocked_request("GET", str(url), match_info={"symbol": "BTCUSDT"})
-    assert read_params(request) == Params("BTCUSDT", symbols=tuple(name for part in parts for name in part))
+    assert read_params(request) == Params("BTCUSDT", symbols=tuple(name.upper() for part in parts for name in part))
 
 
 def test_the_path_says_what_is_meant_whatever_the_query_says() -> None:
@@ -90,7 +91,10 @@ def test_the_token_is_no_parameter() -> None:
     "query",
     [
         "more=1",
-        "symbols=A,B-C",
+        "symbols=A,B.C",
+        "symbols=A,B%0A",
+        "venue=binance%0A",
+        "symbols=%C5%BFOLUSDT",
         f"symbols={','.join('A' * 101)}",
         f"start={END_MS + 1}",
         "start=-1",
@@ -108,10 +112,31 @@ def test_what_cannot_be_right_is_refused(query: str) -> None:
     assert refused.value.code == "bad_request"
 
 
-@pytest.mark.parametrize("symbol", ["BTC-USDT", "A" * 33, "", "₿"])
+@pytest.mark.parametrize("symbol", ["BTC/USDT", "A" * 65, "", "₿", "A B", "BTC\n", "..", "<img>", "ß", "A\u202eB"])
 def test_a_name_that_no_venue_has_is_refused(symbol: str) -> None:
-    with pytest.raises(Problem, match="the request cannot be right"):
+    with pytest.raises(Problem, match="the request cannot be right") as refused:
         read(symbol=symbol)
+    assert refused.value.code == "bad_request"
+
+
+@pytest.mark.parametrize(
+    ("spelling", "symbol"),
+    [
+        ("币安人生usdt", "币安人生USDT"),
+        ("btcusdt_250926", "BTCUSDT_250926"),
+        ("btc-usd", "BTC-USD"),
+        ("a\u0308b", "ÄB"),
+    ],
+)
+def test_a_handler_gets_the_symbol_that_a_spelling_means(spelling: str, symbol: str) -> None:
+    assert read(symbol=spelling).symbol == symbol
+    assert read(str(URL("/").with_query(symbols=spelling).raw_query_string)).symbols == (symbol,)
+
+
+def test_bodies_are_read_the_same_way() -> None:
+    assert with_symbols(Params("币安人生usdt", symbols=("ethusdt",))) == Params("币安人生USDT", symbols=("ETHUSDT",))
+    with pytest.raises(ValueError, match="is no symbol"):
+        with_symbols(Params("A B"))
 
 
 def test_a_route_without_parameters_takes_none() -> None:

@@ -102,7 +102,7 @@ def import_into_candles(path: Path) -> None:
     """The file through the machines, without stores."""
     file = file_named(path.name)
     assert file is not None
-    feed = Feed(streams=("aggTrade",), reorder_ms=0, forming_ms=10**9, close_grace_ms=10**12)
+    feed = Feed(streams=("aggTrade",), reorder_ms=0, forming_ms=10**9, close_grace_ms=10**9)
     flow = Dataflow("import")
     batches: list[Any] = [("binance:BTCUSDT", trades) for trades in trades_of(file, path, file.begin, file.end)]
     read = op.input("in", flow, TestingSource(batches))

@@ -37,17 +37,18 @@ async def test_a_wrong_key_in_the_file_is_named(tmp_path: Path) -> None:
     assert "feed.symbol" in await failed_start(tmp_path)
 
 
-async def test_an_unknown_symbol_is_named_with_its_neighbour(tmp_path: Path) -> None:
+async def test_symbols_none_of_which_is_listed_are_named_with_their_neighbours(tmp_path: Path) -> None:
     market = SyntheticMarket("spot", ("BTCUSDT", "ETHUSDT"), seed=1, start_ms=1_767_225_600_000)
     async with running_exchange(market, speed=1.0) as exchange:
         said = await failed_start(
             tmp_path,
-            MARKETFLOW_FEED__SYMBOLS='["ETHUSD"]',
+            MARKETFLOW_FEED__SYMBOLS="ETHUSD,BTCUSD",
             MARKETFLOW_FEED__ORIGIN="replay",
             MARKETFLOW_FEED__WS_URL=exchange.ws_url,
             MARKETFLOW_FEED__REST_URL=exchange.rest_url,
         )
     assert "feed.symbols: ETHUSD is not traded there; did you mean ETHUSDT" in said
+    assert "BTCUSD is not traded there; did you mean BTCUSDT" in said
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from msgspec import structs
 
 from flows.asks import Ask, AskError, BookAsk, HistoryAsk, KlinesAsk
 from flows.clock import FeedClock
-from flows.graph import Sinks, market_flow
+from flows.graph import Sinks, ends_of_requests, market_flow
 from flows.machine import AskRunner
 from flows.model import (
     BookSnapshot,
@@ -22,9 +22,11 @@ from flows.model import (
     MarketData,
     Pulse,
     RawFrames,
+    Refreshed,
     Rejected,
     Removed,
     Stats24h,
+    Subscribed,
     TradeBatch,
 )
 from flows.settings import Books, Feed
@@ -273,3 +275,10 @@ def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
         next(item for item in figures if item.complete)
     ]
     assert {incident.kind for incident in outcome.incidents} <= {"partial", "history"}
+
+
+def test_the_ends_of_requests_are_answers_and_removals_in_their_order() -> None:
+    key, answer = "binance:BTCUSDT", Refreshed("one", "1 candle")
+    removed = Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True)
+    items = [(key, answer), (key, Subscribed("market", ("BTCUSDT",), ())), (key, removed)]
+    assert ends_of_requests(items) == [answer, removed]

@@ -7,7 +7,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.database import Database
 
-from sinks.requests import REQUESTS, Attendant, ListedInstrument, Petitioner, Wish, Work
+from sinks.requests import REQUESTS, Attendant, ListedInstrument, NoAttendant, Petitioner, Wish, Work
 
 HISTORY = Work("history", "binance", "BTCUSDT", "1h", 0, 3_600_000)
 
@@ -99,3 +99,13 @@ async def test_what_a_venue_has_no_more_is_taken_out(petitioner: Petitioner, att
     attendant.publish_instruments("binance", [bitcoin])
     assert await petitioner.instruments("binance") == [bitcoin]
     assert len(await petitioner.instruments("kraken")) == 1
+
+
+def test_without_a_database_nothing_is_wished_and_no_work_comes() -> None:
+    attendant = NoAttendant()
+    attendant.ensure_indexes()
+    attendant.propose([Wish("binance", "BTCUSDT", wanted=True)])
+    attendant.publish_instruments("binance", [])
+    attendant.report("one", "done", "")
+    attendant.reopen(["one"])
+    assert (attendant.wishes("binance"), attendant.take("binance"), attendant.running("binance")) == ([], None, [])

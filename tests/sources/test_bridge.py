@@ -4,6 +4,7 @@ import time
 from typing import Any
 
 import msgspec
+import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, cluster_main, run_main
@@ -253,6 +254,38 @@ def test_what_is_followed_before_the_engine_has_begun_is_followed_from_the_start
         op.output("out", op.inspect("look", items, look), TestingSink(out))
         run_main(flow)
     assert [item.symbols for item in out if isinstance(item, Subscribed)] == [("ETHUSDT",)]
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_what_the_venues_list_says_goes_into_the_stream_also_when_it_came_before_the_stream(shards: int) -> None:
+    stop = threading.Event()
+    out: list[Any] = []
+    symbols = ("BTCUSDT", "ETHUSDT", "XRPUSDT", "币安人生USDT")
+    settings = Feed(
+        symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url="ws://127.0.0.1:9", shards=shards
+    )
+    source = FeedSource(BinanceFeed(settings), settings=settings, stop=stop)
+    source.announce(TradingStatus(symbols, "TRADING"))
+    source.announce(TradingStatus(("ETHUSDT",), ""))
+    later = TradingStatus(("BTCUSDT",), "HALT")
+    announced = threading.Event()
+
+    def look(_: str, item: Any) -> None:
+        if isinstance(item, Disconnected) and not announced.is_set():
+            announced.set()
+            source.announce(later)
+        elif item == later:
+            stop.set()
+
+    flow = Dataflow("test")
+    items = op.input("source", flow, source)
+    op.output("out", op.inspect("look", items, look), TestingSink(out))
+    run_main(flow)
+    statuses = [item for item in out if isinstance(item, TradingStatus)]
+    assert statuses[-1] == later
+    assert {item.symbols[0]: item.status for item in statuses[:-1]} == {
+        "BTCUSDT": "TRADING", "ETHUSDT": "", "XRPUSDT": "TRADING", "币安人生USDT": "TRADING",
+    }  # fmt: skip
 
 
 def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:

@@ -23,10 +23,31 @@ def test_a_name_says_what_the_file_covers() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["BTCUSDT-1h-2024-13.zip", "BTCUSDT-aggTrades-2024-02-30.zip", "notes.zip", "BTCUSDT-trades-2024-02-01.zip"]
+    "name",
+    [
+        "BTCUSDT-1h-2024-13.zip",
+        "BTCUSDT-aggTrades-2024-02-30.zip",
+        "notes.zip",
+        "BTCUSDT-trades-2024-02-01.zip",
+        "btcusdt-1h-2024-02.zip",
+        "<img>-1h-2024-02.zip",
+        "A B-1h-2024-02.zip",
+        "..-1h-2024-02.zip",
+        "-1h-2024-02.zip",
+        "BTCUSDT-1h-2024-02.zip\n",
+        "BTCUSDT-1h-\u0662\u0660\u0662\u0664-02.zip",
+        "BTCUSDT-1h-0000-02.zip",
+    ],
 )
 def test_other_files_are_none_of_ours(name: str) -> None:
     assert file_named(name) is None
+
+
+@pytest.mark.parametrize("symbol", ["币安人生USDT", "BTCUSDT_250926", "BTC-USD", "BTC-1M"])
+@pytest.mark.parametrize("kind", ["aggTrades", "1m"])
+def test_the_files_of_any_listed_symbol_are_known(symbol: str, kind: str) -> None:
+    for file in files_for(symbol, kind, date(2024, 1, 31), date(2024, 3, 1)):
+        assert file_named(file.name) == file
 
 
 def test_whole_months_come_as_such_and_the_rest_by_day() -> None:

@@ -70,3 +70,12 @@ def test_what_it_takes() -> None:
     parameters.refuse_unread()
     assert Parameters({"limit": "70000"}).limit(default=500, most=1_000) == 1_000
     assert Parameters({}).symbols(KNOWN) is None
+
+
+def test_a_name_in_another_script_is_taken_and_a_hostile_one_is_not() -> None:
+    assert Parameters({"symbol": "币安人生USDT"}).symbol(("币安人生USDT",)) == "币安人生USDT"
+    assert Parameters({"symbols": '["币安人生USDT"]'}).symbols(("币安人生USDT",)) == ("币安人生USDT",)
+    for name in ("A B", "<img>", "BTCUSDT\n", "A\u202eB"):
+        with pytest.raises(ApiError) as refused:
+            Parameters({"symbol": name}).symbol((name,))
+        assert refused.value.code == -1100

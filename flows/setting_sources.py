@@ -1,0 +1,202 @@
+"""Where settings are written: variables of the environment and a TOML file, each a value with the place it stands at.
+
+Values of the environment are texts. Where the setting is a list or a mapping, `list_in` and `mapping_in` read them.
+"""
+
+import json
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeAlias
+
+PREFIX: Final = "MARKETFLOW_"
+FILE: Final = "marketflow.toml"
+Values: TypeAlias = dict[str, dict[str, Any]]
+"""By section and key."""
+
+_SHOWN: Final = 200
+
+
+class SettingsError(Exception):
+    """The settings cannot be used; the text says which, why, and where to change it."""
+
+
+class Written(NamedTuple):
+    """The settings of one source."""
+
+    values: Values
+    places: Mapping[tuple[str, str], str]
+    """By section and key where it is written, for people; under the key "" where the section is."""
+
+    def place_of(self, section: str, key: str) -> str:
+        """Where a setting is written; empty when it is not."""
+        if key and key not in self.values.get(section, {}):
+            return ""
+        return self.places.get((section, key)) or self.places.get((section, ""), "")
+
+
+def shown_value(value: object) -> str:
+    """A value as an error names it: in one line, and short."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+# --- the environment ---
+
+
+def environment(known: Mapping[str, Iterable[str]]) -> Written:
+    """The settings in variables of the environment, in any case. `known` are the keys by section; `SettingsError` for a
+    variable that is none of them, as a typing error would silently do nothing.
+    """
+    values: Values = {}
+    places: dict[tuple[str, str], str] = {}
+    variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=lambda name: "__" in name)
+    for name in variables:
+        section, _, key = name[len(PREFIX) :].lower().partition("__")
+        if (section, key) == ("config", ""):
+            continue
+        _refuse_unknown(name, section, key, known)
+        if key:
+            values.setdefault(section, {})[key] = os.environ[name]
+            places[section, key] = name
+        else:
+            values[section] = _section_in(name, section)
+            places |= {(section, each): name for each in ("", *values[section])}
+    return Written(values, places)
+
+
+def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Iterable[str]]) -> None:
+    if section not in known:
+        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}")
+    if key and key not in known[section]:
+        raise SettingsError(f"{name} is no setting; those of {section} are {', '.join(known[section])}")
+
+
+def _section_in(name: str, section: str) -> dict[str, Any]:
+    """A whole section, in JSON."""
+    try:
+        found = _json(os.environ[name])
+    except ValueError as error:
+        raise SettingsError(f"{section}: {error} ({name})") from None
+    if not isinstance(found, dict):
+        raise SettingsError(f'{section}: write a JSON object, as in {{"key": 1}} ({name})')
+    return found
+
+
+# --- texts that hold more than one value ---
+
+
+def list_in(text: str) -> list[Any]:
+    """A list in a text: JSON as in `["A", "B"]`, or values with commas as in `A,B`. `ValueError` for JSON that is none
+    of a list.
+    """
+    stripped = text.strip()
+    if not stripped.startswith(("[", "{", '"')):
+        return [part.strip() for part in stripped.split(",") if part.strip()]
+    found = _json(stripped)
+    if isinstance(found, dict):
+        raise ValueError("write a list, as in A,B")  # noqa: TRY004 - the value is wrong, whatever its type
+    return found if isinstance(found, list) else [found]
+
+
+def mapping_in(text: str) -> dict[str, Any]:
+    """A mapping in a text: a JSON object, or pairs as in `1m=7,5m=30`. `ValueError` for anything else, or a key that
+    stands there twice.
+    """
+    stripped = text.strip()
+    if not stripped.startswith(("[", "{", '"')):
+        return _unique(_pair(part) for part in stripped.split(",") if part.strip())
+    found = _json(stripped)
+    if not isinstance(found, dict):
+        raise ValueError("write pairs, as in 1m=7,5m=30")  # noqa: TRY004 - as above
+    return found
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(f"{text.strip()!r} is no pair: write key=value, as in 1m=7,5m=30")
+    return key.strip(), value.strip()
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text, object_pairs_hook=_unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is no JSON: {error}") from None
+
+
+def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ValueError(f"{key!r} stands there twice")
+        found[key] = value
+    return found
+
+
+# --- the file ---
+
+
+def settings_file() -> Path:
+    """The file that is read if it is there; `SettingsError` when the one that is named is not."""
+    named = os.environ.get(f"{PREFIX}CONFIG", "").strip()
+    path = Path(named or FILE).absolute()
+    if named and not path.is_file():
+        raise SettingsError(f"{PREFIX}CONFIG names {named}, which is no file")
+    return path
+
+
+def file_settings(path: Path) -> Written:
+    """The settings in a file, none when it is not there; `SettingsError` names file and line of what cannot be read."""
+    if not path.is_file():
+        return Written({}, {})
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        found = tomllib.loads(text.replace("\r\n", "\n"))
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise SettingsError(f"{path}, line {line}: cannot be read: it is no UTF-8 text") from error
+    except (OSError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+    for section, value in found.items():
+        if not isinstance(value, dict):
+            place = f"{path}, line {_lines_in(text).get((section, ''), 1)}"
+            raise SettingsError(f"{section}: {shown_value(value)} ({place}): write sections, as in [feed]")
+    lines = _lines_in(text)
+    places = {(section, ""): _place(path, lines.get((section, ""))) for section in found}
+    places |= {(section, key): _place(path, lines.get((section, key))) for section in found for key in found[section]}
+    return Written(found, places)
+
+
+def _place(path: Path, line: int | None) -> str:
+    return f"{path}, line {line}" if line else str(path)
+
+
+_HEADER = re.compile(r"\s*\[\[?\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+))?[^\]]*\]")
+_KEY = re.compile(r"\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+)\s*)?[.=]")
+
+
+def _lines_in(text: str) -> dict[tuple[str, str], int]:
+    """The lines where sections and keys stand, as far as that is seen without reading the values."""
+    lines: dict[tuple[str, str], int] = {}
+    section = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            section = _bare(header[1])
+            names = (section, _bare(header[2]))
+        elif key := _KEY.match(line):
+            names = (section, _bare(key[1])) if section else (_bare(key[1]), _bare(key[2]))
+        else:
+            continue
+        lines.setdefault(names, number)
+        lines.setdefault((names[0], ""), number)
+    return lines
+
+
+def _bare(name: str | None) -> str:
+    return (name or "").strip("\"'")
