@@ -20,6 +20,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.attendant import RequestDesk
+from flows.clock import FeedClock, wall_ms
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
 from flows.graph import Sinks, market_flow
@@ -56,7 +57,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     """
     feed, venue = settings.feed, settings.feed.venue
     ledger, rejects = IncidentWriter(), RejectWriter()
-    meters = FlowMeters()
+    meters, clock = FlowMeters(), FeedClock()
 
     def report(incident: Incident) -> None:
         """What happened to a store is told everywhere but in the flow."""
@@ -75,7 +76,13 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     def open_partition(part: str) -> TradeWriter:
         partitions.append(
             open_trade_writer(
-                settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
+                settings.trades,
+                venue=venue,
+                partition=part,
+                on_incident=report,
+                summary_s=settings.log.summary_s,
+                venue_now=lambda: clock.now().feed or None,
+                wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
             )
         )
         return partitions[-1]
@@ -92,6 +99,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         parser=BinanceParser(venue),
         feed=feed,
         runner=open_desk(settings),
+        clock=clock,
         books=settings.books,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)

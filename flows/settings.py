@@ -224,7 +224,7 @@ class Trades(Section):
     flush_ms: Annotated[int, Field(ge=10)] = 1_000
     """Time between two writes."""
     retention_days: Annotated[float, Field(ge=0)] = 7
-    """Days that trades are kept, counted in the feed's time; 0 keeps them for ever."""
+    """Days that trades are kept, counted from the newest one of the same symbol; 0 keeps them for ever."""
     merge_after_minutes: Annotated[int, Field(ge=1)] = 60
     """Seconds older than this are merged into minutes."""
 
