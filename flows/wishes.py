@@ -8,6 +8,7 @@ from zlib import crc32
 import structlog
 
 from flows.clock import wall_ms
+from flows.foreign import quoted
 from flows.model import Incident
 from flows.settings import Feed
 from sinks.requests import Attendant, ListedInstrument, Wish
@@ -150,6 +151,10 @@ class WishDesk:
     def _tell_stale(self, symbol: str) -> None:
         now = wall_ms()
         status = self._statuses.get(symbol)
-        cause = f"{symbol} does not trade: its status is {status}" if status else f"{symbol} is not listed any more"
+        cause = (
+            f"{symbol} does not trade: its status is not {TRADING}, {quoted(status)}"
+            if status
+            else f"{symbol} is not listed any more"
+        )
         outcome = "followed on; its silence alarms nobody"
         self._report(Incident("stale", self._feed.venue, symbol, now, now, cause, outcome))

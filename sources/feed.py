@@ -44,6 +44,7 @@ class Refusal(Struct, frozen=True):
     """The venue refused a request."""
 
     reason: str
+    """The venue's words, `quoted`."""
 
 
 class Shutdown(Struct, frozen=True):

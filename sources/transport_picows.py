@@ -7,7 +7,17 @@ import asyncio
 
 from picows import WSCloseCode, WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
-from sources.transport import CLOSE_S, MAX_MESSAGE_BYTES, PING_S, Receive, Socket, TransportError, closed_by_venue, cut
+from sources.transport import (
+    CLOSE_S,
+    MAX_MESSAGE_BYTES,
+    PING_S,
+    Receive,
+    Socket,
+    TransportError,
+    closed_by_venue,
+    cut,
+    not_opened,
+)
 
 _READ_BYTES = 256 << 10
 """Most that is read at once; with the library's own 16 KiB a burst costs many times the system calls."""
@@ -31,7 +41,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
             )
     except (OSError, TimeoutError, WSError) as error:
         socket.abandon()
-        raise TransportError(str(error) or type(error).__name__) from error
+        raise not_opened(error) from error
     except asyncio.CancelledError:
         socket.abandon()
         raise

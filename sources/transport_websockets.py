@@ -5,7 +5,17 @@ import asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from sources.transport import CLOSE_S, MAX_MESSAGE_BYTES, PING_S, Receive, Socket, TransportError, closed_by_venue, cut
+from sources.transport import (
+    CLOSE_S,
+    MAX_MESSAGE_BYTES,
+    PING_S,
+    Receive,
+    Socket,
+    TransportError,
+    closed_by_venue,
+    cut,
+    not_opened,
+)
 
 _QUEUE = (4_096, 1_024)
 """Messages that the library reads ahead at most, and those that are left when it reads on."""
@@ -25,7 +35,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
             ping_timeout=ping_s,
         )
     except (OSError, TimeoutError, WebSocketException) as error:
-        raise TransportError(str(error) or type(error).__name__) from error
+        raise not_opened(error) from error
     return _WebsocketsSocket(connection, receive)
 
 

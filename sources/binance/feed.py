@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from flows.foreign import quoted
 from flows.settings import Feed
 from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown, Wishes
 
@@ -155,13 +156,14 @@ class BinanceFeed:
             return Shutdown()
         try:
             reply: Any = msgspec.json.decode(frame)
-        except msgspec.MsgspecError:
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return None
         if not isinstance(reply, dict) or "stream" in reply or "e" in reply:
             return None
         error = reply.get("error", reply if "code" in reply else None)
         if error:
-            return Refusal(f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error))
+            text = f"{error.get('code')}: {error.get('msg')}" if isinstance(error, dict) else str(error)
+            return Refusal(quoted(text))
         return Ack(reply["id"]) if "result" in reply and isinstance(reply.get("id"), int) else None
 
 

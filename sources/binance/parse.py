@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 from msgspec import json
 
+from flows.foreign import DECODER, quoted
 from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected
 from sources.binance import wire
 
@@ -95,7 +96,7 @@ class BinanceParser:
             try:
                 events = list(self._events_of(payload))
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                rejected.append(Rejected(self._venue, str(error), payload, frames.received_ns))
+                rejected.append(Rejected(self._venue, quoted(str(error), by=DECODER), payload, frames.received_ns))
                 continue
             ignored += not events
             for event in events:

@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from flows.asks import BookAsk, KlinesAsk, TradesAsk, Urgency
+from flows.foreign import DECODER, quoted
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.settings import Feed, Rest
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
@@ -326,7 +327,9 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
     try:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise VenueError(f"{path}: the answer is not what it should be: {error}", status=_ANSWERED) from error
+        raise VenueError(
+            f"{path}: the answer is not what it should be: {quoted(str(error), by=DECODER)}", status=_ANSWERED
+        ) from error
 
 
 def _step(steps: tuple[tuple[int, int], ...], rows: int) -> int:
