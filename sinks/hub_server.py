@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
+from flows.descriptor_room import BACKLOG, RESERVE, descriptor_room, lowest_free
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
 from sinks.client import STALLED_MS, Client
@@ -64,9 +65,11 @@ class HubServer:
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every line within a few seconds."""
+        self._look_for_room()
         async with serve(
             self._follow,
             sock=listener,
+            backlog=BACKLOG,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
             subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
@@ -84,6 +87,15 @@ class HubServer:
             server.close(close_connections=False)
             await self._drain()
             await self._dismiss_all()
+
+    def _look_for_room(self) -> None:
+        """Says once that there is less room than the settings allow."""
+        room, most = descriptor_room(), self._settings.max_clients
+        if room.clients(most) < most:
+            hint = f"allow the process {most + RESERVE + lowest_free()} open files or more, as by ulimit -n"
+            _log.warning(
+                "fewer clients than hub.max_clients", clients=room.clients(most), limit=room.limit, most=most, hint=hint
+            )
 
     def stop(self) -> None:
         """Begins the end."""
@@ -162,7 +174,8 @@ class HubServer:
         knock = Knock(request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization"))
         clients = sum(other.admission is not None for other in self._lines)
         try:
-            line.admission = admit(knock, self._settings, clients=clients)
+            has_room = not descriptor_room().is_short(line.descriptor)
+            line.admission = admit(knock, self._settings, clients=clients, has_room=has_room)
         except Refused as refusal:
             _log.warning("client refused", peer=line.peer_name, status=refusal.status.value, reason=str(refusal))
             response = connection.respond(refusal.status, f"{refusal}\n")
