@@ -20,7 +20,7 @@ from typing import Final, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from flows.descriptor_room import BACKLOG, descriptor_room
+from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
 
 REQUEST_S: Final = 10.0
 """Longest time from the first byte of a request, or from the begin of a connection, to the request's last byte."""
@@ -51,8 +51,13 @@ class Connections:
 
     async def listen(self, protocol: ServerProtocol, host: str, port: int) -> asyncio.Server:
         """Serves with a protocol of the server for each connection. `OSError` when the port cannot be opened."""
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(lambda: Connection(protocol(), self), host, port, backlog=BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listener = socket.create_server((host, port), family=family)
+        server = await asyncio.get_running_loop().create_server(
+            lambda: Connection(protocol(), self), sock=listener, backlog=ACCEPTED_AT_ONCE
+        )
+        listener.listen(QUEUED)
+        return server
 
     def begins(self, connection: "Connection") -> None:
         """A request is expected of it from now on; what is expected already keeps its time."""

@@ -12,10 +12,16 @@ try:
 except ModuleNotFoundError:  # Windows has no such limit
     resource = None  # type: ignore[assignment]
 
-BACKLOG: Final = 64
-"""Connections that a listening socket takes over in one go: so many may come before the first of them is looked at."""
-RESERVE: Final = 64 + BACKLOG
-"""Descriptors that clients never get: lines that reconnect, files of the stores, and what is taken over in one go."""
+ACCEPTED_AT_ONCE: Final = 16
+"""Connections that an event loop takes over in one turn (its `backlog`): it takes four turns until the first of them
+is looked at, and closed if need be.
+"""
+QUEUED: Final = 128
+"""Connections that wait in the kernel meanwhile; they cost no descriptor."""
+RESERVE: Final = 64 + 2 * 4 * ACCEPTED_AT_ONCE
+"""Descriptors that clients never get: lines that reconnect, files of the stores, and what a flow's two listening
+sockets have taken over unseen.
+"""
 _TO_ANSWER: Final = 32
 """Descriptors below those, for clients that are refused with an answer."""
 _LARGEST_SHARE: Final = 4  # of a very small limit, a quarter is kept at most for each

@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
-from flows.descriptor_room import BACKLOG, RESERVE, descriptor_room, lowest_free
+from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
 from sinks.client import STALLED_MS, Client
@@ -69,7 +69,7 @@ class HubServer:
         async with serve(
             self._follow,
             sock=listener,
-            backlog=BACKLOG,
+            backlog=ACCEPTED_AT_ONCE,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
             subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
@@ -82,6 +82,7 @@ class HubServer:
             close_timeout=DISMISS_S,
             write_limit=WRITE_LIMITS,
         ) as server:
+            listener.listen(QUEUED)
             on_ready()
             await self._stop.wait()
             server.close(close_connections=False)

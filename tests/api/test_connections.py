@@ -24,7 +24,7 @@ FEW_DESCRIPTORS = """
 import asyncio, resource, sys
 from tests.api.test_connections import served
 async def main():
-    resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (512, 512))
     async with served() as (port, _):
         print(port, flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
@@ -192,7 +192,7 @@ async def test_beyond_the_descriptors_there_is_an_answer_and_the_process_lives_o
     assert process.stdout is not None
     port = int(await process.stdout.readline())
     async with AsyncExitStack() as stack:
-        held = await stack.enter_async_context(peers(port, 300, WHOLE))
+        held = await stack.enter_async_context(peers(port, 600, WHOLE))
         served_, refused = await held[0].reader.readuntil(b"fast"), await held[-1].answers()
         assert served_.startswith(b"HTTP/1.1 200")
         assert refused == b"reset" or not refused or refused.startswith(b"HTTP/1.1 503")

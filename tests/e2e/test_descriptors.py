@@ -18,7 +18,7 @@ from tests.fakes.deployment import flow_settings, hub_client, running_flow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")]
 
-LIMIT = 256
+LIMIT = 512
 
 
 async def test_clients_never_take_the_descriptor_that_the_line_needs(tmp_path: Path) -> None:

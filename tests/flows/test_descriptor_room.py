@@ -5,14 +5,14 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.descriptor_room import BACKLOG, RESERVE, DescriptorRoom, descriptor_room, lowest_free
+from flows.descriptor_room import RESERVE, DescriptorRoom, descriptor_room, lowest_free
 
 
 def test_clients_leave_what_lines_and_stores_need() -> None:
     room = DescriptorRoom(1_024)
     assert room.clients_end == 1_024 - RESERVE - 32
-    assert [room.is_short(number) for number in (863, 864)] == [False, True]
-    assert [room.is_out(number) for number in (895, 896)] == [False, True]
+    assert [room.is_short(number) for number in (799, 800)] == [False, True]
+    assert [room.is_out(number) for number in (831, 832)] == [False, True]
 
 
 @given(st.integers(1, 1 << 20))
@@ -22,7 +22,7 @@ def test_of_any_limit_something_is_kept_and_something_given(limit: int) -> None:
     assert end is not None
     assert limit // 2 <= end <= limit
     if limit >= 4 * RESERVE:
-        assert limit - end >= 64 + BACKLOG
+        assert limit - end >= RESERVE
     assert not room.is_short(end - 1)
     assert room.is_short(end)
     assert all(room.is_short(number) for number in range(end, end + 99) if room.is_out(number))
