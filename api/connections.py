@@ -6,7 +6,7 @@
 |---|---|
 | header and body are not there in time | HTTP 408, or where the answer has begun the end of the connection |
 | too many that have not sent a whole request | the oldest of them: the same |
-| the descriptors that are left are for others | HTTP 503, then the end |
+| too many are open, or the descriptors that are left are for others | HTTP 503, then the end |
 | no descriptor left even for an answer | the connection is cut |
 
 The server's own limits stand behind this: of the length of a header, of a body, and of an idle connection's life.
@@ -26,6 +26,8 @@ REQUEST_S: Final = 10.0
 """Longest time from the first byte of a request, or from the begin of a connection, to the request's last byte."""
 IDLE_S: Final = 60.0
 """Longest life of a connection between two requests; the server counts it."""
+MOST_OPEN: Final = 4_096
+"""Connections at a time, those that are idle included."""
 MOST_WAITING: Final = 256
 """Connections that have not sent a whole request; with one more the oldest of them ends."""
 _LAST_WORDS_S: Final = 1.0  # a refused peer has so long to read why: closing at once may destroy what was sent
@@ -38,9 +40,13 @@ ServerProtocol = Callable[[], asyncio.Protocol]
 class Connections:
     """All connections of a server. Belongs to its loop."""
 
-    def __init__(self, *, request_s: float = REQUEST_S, most_waiting: int = MOST_WAITING) -> None:
+    def __init__(
+        self, *, request_s: float = REQUEST_S, most_open: int = MOST_OPEN, most_waiting: int = MOST_WAITING
+    ) -> None:
         self._request_s = request_s
+        self._most_open = most_open
         self._most_waiting = most_waiting
+        self._open = 0
         self._waiting: dict[Connection, asyncio.TimerHandle] = {}
         self._refused: set[Connection] = set()
 
@@ -58,6 +64,16 @@ class Connections:
         )
         listener.listen(QUEUED)
         return server
+
+    def refusal(self, descriptor: int) -> str:
+        """Why a connection on this descriptor cannot be served; empty when it can, and is counted from now on."""
+        room = descriptor_room()
+        if self._open >= self._most_open:
+            return f"too many connections: {self._most_open} are open"
+        if room.is_short(descriptor):
+            return f"too many connections: the process may open {room.limit} files (ulimit -n)"
+        self._open += 1
+        return ""
 
     def begins(self, connection: "Connection") -> None:
         """A request is expected of it from now on; what is expected already keeps its time."""
@@ -85,8 +101,9 @@ class Connections:
         self._refused.add(connection)
         asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.cut)
 
-    def is_lost(self, connection: "Connection") -> None:
+    def is_lost(self, connection: "Connection", *, was_counted: bool) -> None:
         """It is gone."""
+        self._open -= was_counted
         self.is_whole(connection)
         self._refused.discard(connection)
 
@@ -107,6 +124,7 @@ class Connection(asyncio.Protocol):
         """Before the last byte of a request, the first request's first one included."""
         self._is_answering = False
         """A handler is at work on a request, and may have begun to answer."""
+        self._is_counted = False
         self._is_refused = False
 
     # --- as the transport calls it ---
@@ -115,14 +133,14 @@ class Connection(asyncio.Protocol):
         """Lets it in, where there is room."""
         self._transport = cast("asyncio.Transport", transport)
         descriptor = cast("socket.socket", transport.get_extra_info("socket")).fileno()
-        room = descriptor_room()
-        if room.is_out(descriptor):
+        if descriptor_room().is_out(descriptor):
             self._is_refused = True
             self.cut()
-        elif room.is_short(descriptor):
-            _log.warning("too many connections for the descriptors of the process; see ulimit -n", limit=room.limit)
-            self.refuse(b"503 Service Unavailable", b"too many connections for the descriptors of the process\n")
+        elif reason := self._connections.refusal(descriptor):
+            _log.warning("connection refused", reason=reason)
+            self.refuse(b"503 Service Unavailable", f"{reason}\n".encode())
         else:
+            self._is_counted = True
             self._inner.connection_made(transport)
             self._connections.begins(self)
 
@@ -149,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""
-        self._connections.is_lost(self)
+        self._connections.is_lost(self, was_counted=self._is_counted)
         self._inner.connection_lost(exc)
 
     # --- as the server's handlers call it ---

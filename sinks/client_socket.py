@@ -60,6 +60,10 @@ class ClientSocket(ServerConnection):
         if self._goodbye is None:
             self._goodbye = asyncio.get_running_loop().create_task(self._say_goodbye(code, reason))
 
+    def cut(self) -> None:
+        """Ends the line without a word."""
+        self.transport.abort()
+
     async def gone(self) -> None:
         """Returns when a dismissal is over."""
         if self._goodbye is not None:

@@ -8,6 +8,7 @@
 | a channel, timeframe or number in the address that cannot be | HTTP 400, the text says why |
 | as many clients as there may be, by `hub.max_clients` or by the descriptors that are left | HTTP 503 |
 | no descriptor left even for an answer | the connection is cut |
+| no request after 5 s, or too many connections that have not sent one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
 | too slow, see `hub.py` | close 1013 |

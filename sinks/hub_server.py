@@ -35,6 +35,8 @@ BUSY_SHARE: Final = 0.3
 DRAIN_S: Final = 2.0
 """How long the clients have at the end to read what waits for them."""
 OPEN_TIMEOUT_S: Final = 5.0
+MOST_ARRIVING: Final = 256
+"""Connections whose request is not there yet; with one more the oldest of them is cut."""
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final = ("msgpack", "json")
@@ -56,6 +58,7 @@ class HubServer:
         self._longest_tick_s = settings.tick_ms / 1_000
         self._clock = FeedClock()
         self._lines: set[ClientSocket] = set()
+        self._arriving: dict[ClientSocket, None] = {}
         self._clients: set[Client] = set()
         self._moved = asyncio.Event()
         self._stop = asyncio.Event()
@@ -166,12 +169,22 @@ class HubServer:
 
     def _open_line(self, *args: Any, **kwargs: Any) -> ClientSocket:
         line = ClientSocket(*args, **kwargs)
-        line.on_lost = partial(self._lines.discard, line)
+        line.on_lost = partial(self._forget, line)
         self._lines.add(line)
+        if len(self._arriving) >= MOST_ARRIVING:
+            oldest = next(iter(self._arriving))
+            del self._arriving[oldest]
+            oldest.cut()
+        self._arriving[line] = None
         return line
+
+    def _forget(self, line: ClientSocket) -> None:
+        self._lines.discard(line)
+        self._arriving.pop(line, None)
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         line = cast("ClientSocket", connection)
+        self._arriving.pop(line, None)
         knock = Knock(request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization"))
         clients = sum(other.admission is not None for other in self._lines)
         try:

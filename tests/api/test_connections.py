@@ -69,10 +69,12 @@ async def echo(request: web.Request) -> web.WebSocketResponse:
 
 
 @asynccontextmanager
-async def served(*, request_s: float = 60, most_waiting: int = 256) -> AsyncIterator[tuple[int, Connections]]:
+async def served(
+    *, request_s: float = 60, most_open: int = 4_096, most_waiting: int = 256
+) -> AsyncIterator[tuple[int, Connections]]:
     app = web.Application(middlewares=[marking])
     app.add_routes([web.get("/fast", fast), web.get("/slow", slow), web.post("/body", body), web.get("/echo", echo)])
-    connections = Connections(request_s=request_s, most_waiting=most_waiting)
+    connections = Connections(request_s=request_s, most_open=most_open, most_waiting=most_waiting)
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     assert runner.server is not None
@@ -155,6 +157,23 @@ async def test_of_too_many_the_oldest_ends_and_good_requests_are_served() -> Non
             assert (await found[0].answers())[:12] == b"HTTP/1.1 408"
             assert connections.waiting <= 10
         await until(lambda: connections.waiting == 0)
+
+
+async def test_so_many_connections_are_open_at_a_time() -> None:
+    async with served(most_open=3) as (port, _):
+        async with peers(port, 3, WHOLE) as held:
+            for peer in held:
+                await asyncio.wait_for(peer.reader.readuntil(b"fast"), PATIENCE_S)
+            async with peers(port, 1, WHOLE) as [refused]:
+                answer = await refused.answers()
+            assert answer.startswith(b"HTTP/1.1 503")
+            assert answer.endswith(b"too many connections: 3 are open\n")
+
+        async def is_served() -> bool:
+            async with peers(port, 1, WHOLE) as [peer]:
+                return b"fast" in await asyncio.wait_for(peer.reader.read(1_000), PATIENCE_S)
+
+        await until(is_served)
 
 
 async def test_every_request_on_a_connection_has_its_own_time() -> None:
