@@ -60,7 +60,7 @@ class LogBound:
             return False
 
     def take_suppressed(self, now_ms: int, *, at_end: bool = False) -> list[tuple[Kind, int]]:
-        """How many lines of which kinds were held back in windows that are over, each told once; `at_end`, in all."""
+        """How many lines of which kinds were held back in windows that are over, each given once; `at_end`, in all."""
         if not self._ended and not at_end and (self._next_end_ms is None or now_ms < self._next_end_ms):
             return []  # the usual way, without the lock
         with self._lock:

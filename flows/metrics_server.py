@@ -1,7 +1,7 @@
 """Serves metrics over HTTP from a thread and a loop of its own, with bounds on everything that a peer may hold.
 
-Every request is answered and its connection closed; there is no keep-alive and no body. Whoever sends no whole request
-in time, or does not read the answer, is cut off; of too many the oldest is.
+Every request is answered and its connection closed; there is no keep-alive and no body. A peer that sends no whole
+request in time, or does not read the answer, is cut off; of too many the oldest is.
 """
 
 import asyncio

@@ -38,14 +38,14 @@ def test_the_end_asks_for_all_of_it() -> None:
 def test_every_line_is_written_or_counted_and_no_window_has_more(
     lines: list[tuple[int, int]], most: int, kinds: int
 ) -> None:
-    bound, now, passed, told = LogBound(window_ms=100, kinds=kinds), 0, 0, 0
+    bound, now, passed, counted = LogBound(window_ms=100, kinds=kinds), 0, 0, 0
     for number, later in lines:
         now += later
         passed += bound.admits(Kind("", "warning", str(number)), most=most, now_ms=now)
-        told += sum(count for _, count in bound.take_suppressed(now))
+        counted += sum(count for _, count in bound.take_suppressed(now))
         assert len(bound._windows) <= kinds
-    told += sum(count for _, count in bound.take_suppressed(now, at_end=True))
-    assert passed + told == len(lines)
+    counted += sum(count for _, count in bound.take_suppressed(now, at_end=True))
+    assert passed + counted == len(lines)
 
 
 @given(st.lists(st.integers(0, 60), max_size=100), st.integers(1, 5))

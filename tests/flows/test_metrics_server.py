@@ -30,7 +30,7 @@ def serving(*, request_s: float = 60, most_connections: int = 32, size: int = 1)
         server.close()
 
 
-def told(server: MetricsServer, path: str = "/metrics", **headers: str) -> bytes:
+def fetched(server: MetricsServer, path: str = "/metrics", **headers: str) -> bytes:
     request = Request(f"http://127.0.0.1:{server.port}{path}", headers=headers)
     with urlopen(request, timeout=PATIENCE_S) as answer:
         body: bytes = answer.read()
@@ -50,10 +50,10 @@ def all_from(peer: socket.socket) -> bytes:
 
 def test_metrics_are_served_as_prometheus_asks_for_them() -> None:
     with serving() as server:
-        assert b'answer{one="0"} 42.0' in told(server)
-        assert told(server, **{"Accept-Encoding": "gzip"}) == told(server)
-        assert b"# EOF" in told(server, Accept="application/openmetrics-text; version=1.0.0")
-        assert b"answer" not in told(server, "/metrics?name[]=other")
+        assert b'answer{one="0"} 42.0' in fetched(server)
+        assert fetched(server, **{"Accept-Encoding": "gzip"}) == fetched(server)
+        assert b"# EOF" in fetched(server, Accept="application/openmetrics-text; version=1.0.0")
+        assert b"answer" not in fetched(server, "/metrics?name[]=other")
         with pytest.raises(HTTPError, match="405") as refused:
             urlopen(f"http://127.0.0.1:{server.port}/metrics", data=b"x", timeout=PATIENCE_S)
         refused.value.close()
@@ -66,15 +66,15 @@ def test_half_sent_requests_end_in_time_and_hold_up_nobody(sent: bytes) -> None:
         for _ in range(200):
             peers.append(stack.enter_context(socket.create_connection(("127.0.0.1", server.port))))
             peers[-1].sendall(sent)
-        assert b"answer" in told(server)
+        assert b"answer" in fetched(server)
         assert {all_from(peer) for peer in peers} <= {b"", b"reset"}
-        assert b"answer" in told(server)
+        assert b"answer" in fetched(server)
 
 
 def test_of_too_many_the_oldest_ends() -> None:
     with serving(most_connections=5) as server, ExitStack() as stack:
         peers = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port))) for _ in range(50)]
-        assert b"answer" in told(server)
+        assert b"answer" in fetched(server)
         assert all_from(peers[0]) in {b"", b"reset"}
         assert len(server._open) <= 5
 
@@ -100,7 +100,7 @@ def test_what_is_no_request_is_refused(sent: bytes) -> None:
         with socket.create_connection(("127.0.0.1", server.port)) as peer:
             peer.sendall(sent)
             assert all_from(peer).startswith(b"HTTP/1.1 400")
-        assert b"answer" in told(server)
+        assert b"answer" in fetched(server)
 
 
 def test_a_header_without_an_end_is_cut() -> None:
