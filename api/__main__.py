@@ -11,6 +11,7 @@ import structlog
 from aiohttp import web
 
 from api.app import build_app
+from api.connections import IDLE_S, Connections
 from api.services import Services, running_services
 from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
@@ -20,27 +21,45 @@ DRAIN_S: Final = 5.0
 """How long requests that are under way may take at the end."""
 LINE_BYTES: Final = 131_072
 """Longest first line of a request: a hundred symbols of 64 letters of 12 bytes each fit, percent-encoded."""
+LINGER_S: Final = 2.0
+"""How long a body is read that no handler wanted, so that its sender can read the answer."""
 
 _log = structlog.get_logger("api")
 
 
 @asynccontextmanager
-async def running_api(settings: Settings) -> AsyncIterator[tuple[str, Services]]:
-    """Serves the interface until it is left; yields its address. `SettingsError` when the port cannot be opened."""
+async def running_api(
+    settings: Settings, *, connections: Connections | None = None
+) -> AsyncIterator[tuple[str, Services]]:
+    """Serves the interface until it is left; yields its address. `SettingsError` when the port cannot be opened.
+    `connections` hold other bounds than the usual ones.
+    """
+    connections = connections or Connections()
     api = settings.api
     async with running_services(settings) as services:
-        runner = web.AppRunner(build_app(services), access_log=None, shutdown_timeout=DRAIN_S, max_line_size=LINE_BYTES)
+        runner = web.AppRunner(
+            build_app(services),
+            access_log=None,
+            shutdown_timeout=DRAIN_S,
+            keepalive_timeout=IDLE_S,
+            lingering_time=LINGER_S,
+            max_line_size=LINE_BYTES,
+        )
         await runner.setup()
+        assert runner.server is not None  # noqa: S101 - it is there after the setup
         try:
-            site = web.TCPSite(runner, api.host, api.port)
             try:
-                await site.start()
+                listener = await connections.listen(runner.server, api.host, api.port)
             except OSError as error:
                 raise SettingsError(f"cannot listen on {api.host}:{api.port} (api.host, api.port): {error}") from error
-            host, port = runner.addresses[0][:2]
-            yield f"http://{f'[{host}]' if ':' in host else host}:{port}", services
+            host, port = listener.sockets[0].getsockname()[:2]
+            try:
+                yield f"http://{f'[{host}]' if ':' in host else host}:{port}", services
+            finally:
+                listener.close()
         finally:
             await runner.cleanup()
+            connections.close()
 
 
 async def serve(settings: Settings) -> None:

@@ -31,6 +31,7 @@ from api import (
     volume,
 )
 from api.answers import failure, success
+from api.connections import connection_of
 from api.errors import Problem
 from api.gate import Knock, admit, may_call
 from api.page import DASHBOARD
@@ -108,6 +109,8 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
             body: msgspec.Struct = with_symbols(decoder.decode(await request.read()))
         except (msgspec.DecodeError, ValueError) as error:
             raise Problem("bad_request", f"the body cannot be right: {error}") from error
+        except (ConnectionError, web.RequestPayloadError) as error:
+            raise Problem("bad_request", "the body did not arrive as a whole") from error
         return body
 
     return read
@@ -124,7 +127,14 @@ def _recorder(services: Services) -> Any:
         began = time.perf_counter()
         shown = request.headers.get(REQUEST_ID, "")
         request[_NAME] = shown if _ID.fullmatch(shown) else uuid4().hex
-        response = await handler(request)
+        connection = connection_of(request)
+        if connection:
+            connection.on_header(request.content)
+        try:
+            response = await handler(request)
+        finally:
+            if connection:
+                connection.on_answer()
         seconds = time.perf_counter() - began
         resource = request.match_info.route.resource
         meters.on_answer(resource.canonical if resource else "none", response.status, seconds)

@@ -75,8 +75,12 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
     return flow
 
 
-def build_intake(settings: Settings, journal: Journal, meter: Meter, stop: threading.Event) -> Intake:
-    """The stores of the import. One that fails ends it."""
+def build_intake(
+    settings: Settings, journal: Journal, meter: Meter, stop: threading.Event, *, end_ms: int | None = None
+) -> Intake:
+    """The stores of the import. One that fails ends it. Nothing that is imported lies behind `end_ms`, which is the
+    present for whatever is deleted for its age; without it nothing is.
+    """
     ledger = IncidentWriter()
     candles = _open_mongo(settings, ledger) if settings.mongo.enabled else None
     if candles:
@@ -93,7 +97,7 @@ def build_intake(settings: Settings, journal: Journal, meter: Meter, stop: threa
     return Intake(
         candles=candles,
         most_candles=min(MOST_CANDLES, settings.mongo.buffer // 2),
-        trades=_open_trades(settings, ledger) if settings.trades.enabled else [],
+        trades=_open_trades(settings, ledger, end_ms) if settings.trades.enabled else [],
         ledger=ledger,
         marker=Span,
         on_stored=on_stored,
@@ -118,7 +122,7 @@ def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
     )
 
 
-def _open_trades(settings: Settings, ledger: IncidentWriter) -> list[TradeWriter]:
+def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None) -> list[TradeWriter]:
     """The writers of all partitions. Old data is kept, unless the settings want it otherwise, and goes at once into the
     minutes that it would become.
     """
@@ -129,6 +133,7 @@ def _open_trades(settings: Settings, ledger: IncidentWriter) -> list[TradeWriter
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
             record_ms=MINUTE_MS,
+            venue_now=lambda: end_ms,
             on_incident=lambda incident: ledger.write([incident]),
         )
         for number in range(settings.trades.partitions)
@@ -249,7 +254,8 @@ def _build() -> Dataflow:
         new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
         meter.expect(len(new))
         stop = threading.Event()
-        intake = build_intake(settings, journal, meter, stop)
+        end_ms = max((span.end for span in spans), default=None)
+        intake = build_intake(settings, journal, meter, stop, end_ms=end_ms)
         source = ArchiveSource(settings.feed.venue, new, get, journal=journal, watcher=meter, stop=stop)
         built = build_flow(settings, source, intake)
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:

@@ -1,25 +1,37 @@
-"""How the process speaks: structlog, for people on the console or as JSON for machines."""
+"""How the process speaks: structlog, for people on the console or as JSON for machines.
 
+Lines of the same kind are bounded (`log_bound.py`), and no text in a line can do anything to a terminal or look like
+another line.
+"""
+
+import atexit
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import structlog
 
+from flows.clock import monotonic_ms
+from flows.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
 from flows.settings import Log
 
+SUPPRESSED = "log lines suppressed"
+"""The event of the line that says how many there were."""
+_CONTROLS = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
+)
 _TO_QUOTE = re.compile(r"""[ \t=\r\n"']""")
+
+_log = structlog.get_logger(__name__)
 
 
 def set_up_logs(log: Log) -> None:
     """Sets up logging for the whole process; the standard library's loggers of other packages speak through it too."""
-    shared: list[Any] = [
-        structlog.contextvars.merge_contextvars,
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
+    bound = LogBound()
+    levels: list[Any] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
+    stamper = structlog.processors.TimeStamper(fmt="iso", utc=True)
     as_json = log.format == "json"
     renderer: Any = (
         structlog.processors.JSONRenderer()
@@ -28,8 +40,9 @@ def set_up_logs(log: Log) -> None:
         if sys.stderr.isatty()
         else plain
     )
+    formed: list[Any] = [structlog.processors.format_exc_info, *([] if as_json else [escaped]), renderer]
     structlog.configure(
-        processors=[*shared, structlog.processors.format_exc_info, renderer],
+        processors=[*levels, Bounded(bound), stamper, *formed],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[log.level]),
         logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # our own lines need not go round by the library's
         cache_logger_on_first_use=True,
@@ -37,15 +50,75 @@ def set_up_logs(log: Log) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            foreign_pre_chain=[*levels, stamper],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *formed],
         )
     )
+    handler.addFilter(BoundedRecords(bound))
+    atexit.register(say_suppressed, bound, at_end=True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log.level)
     for chatty in ("websockets", "httpx", "httpcore", "pymongo", "asyncio"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, root.level))
+
+
+class Bounded:
+    """A processor: drops what is said too often."""
+
+    def __init__(self, bound: LogBound, local_ms: Callable[[], int] = monotonic_ms) -> None:
+        self._bound = bound
+        self._local_ms = local_ms
+
+    def __call__(self, _: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        """The entry; `DropEvent` for one too many."""
+        level, event = entry["level"], str(entry["event"])
+        if event == SUPPRESSED:
+            return entry
+        now_ms = self._local_ms()
+        say_suppressed(self._bound, now_ms)
+        most = MOST_CALM if level in {"info", "debug"} else MOST
+        if not self._bound.admits(Kind("", level, event), most=most, now_ms=now_ms):
+            raise structlog.DropEvent
+        return entry
+
+
+class BoundedRecords(logging.Filter):
+    """The same for records of the standard library: alike is what begins with the same line, before its arguments."""
+
+    def __init__(self, bound: LogBound, local_ms: Callable[[], int] = monotonic_ms) -> None:
+        super().__init__()
+        self._bound = bound
+        self._local_ms = local_ms
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether it is written."""
+        now_ms = self._local_ms()
+        say_suppressed(self._bound, now_ms)
+        most = MOST_CALM if record.levelno <= logging.INFO else MOST
+        kind = Kind(record.name, record.levelname.lower(), str(record.msg).partition("\n")[0])
+        return self._bound.admits(kind, most=most, now_ms=now_ms) and self._bound.admits(
+            kind._replace(event="*"), most=MOST_OF_LOGGER * most, now_ms=now_ms
+        )
+
+
+def say_suppressed(bound: LogBound, now_ms: int = 0, *, at_end: bool = False) -> None:
+    """A line for each kind of which lines were held back in a time that is over."""
+    for kind, count in bound.take_suppressed(now_ms, at_end=at_end):
+        _log.warning(SUPPRESSED, count=count, of_level=kind.level, of_event=kind.event, of_logger=kind.logger or "ours")
+
+
+def escaped(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A processor: control characters, and what changes the direction of a text, are written as Python would. The lines
+    of an event behind its first are set in, so that none of them looks like an entry.
+    """
+    for key, value in entry.items():
+        if isinstance(value, str) and not value.isprintable():
+            entry[key] = _CONTROLS.sub(lambda found: found.group().encode("unicode_escape").decode(), value)
+    event = entry["event"]
+    if isinstance(event, str) and "\n" in event:
+        entry["event"] = event.replace("\n", "\n    ")
+    return entry
 
 
 def plain(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:

@@ -20,6 +20,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.attendant import RequestDesk
+from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
@@ -38,6 +39,7 @@ from sinks.trades import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
+from sources.binance.rules import RULES
 from sources.bridge import FeedSource
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest import VenueError
@@ -59,7 +61,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     """
     feed, venue = settings.feed, settings.feed.venue
     ledger, rejects = IncidentWriter(), RejectWriter()
-    meters = FlowMeters()
+    meters, clock = FlowMeters(), FeedClock()
 
     def report(incident: Incident) -> None:
         """What happened to a store is told everywhere but in the flow."""
@@ -78,7 +80,13 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     def open_partition(part: str) -> TradeWriter:
         partitions.append(
             open_trade_writer(
-                settings.trades, venue=venue, partition=part, on_incident=report, summary_s=settings.log.summary_s
+                settings.trades,
+                venue=venue,
+                partition=part,
+                on_incident=report,
+                summary_s=settings.log.summary_s,
+                venue_now=lambda: clock.now().feed if clock.is_sure else None,
+                wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
             )
         )
         return partitions[-1]
@@ -95,6 +103,8 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         parser=BinanceParser(venue),
         feed=feed,
         runner=open_desk(settings, renew=source.renew),
+        clock=clock,
+        rules=RULES[venue],
         books=settings.books,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)

@@ -9,10 +9,11 @@ from typing import Protocol, get_args
 
 import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Histogram, start_http_server
+from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flows.metrics_server import MetricsServer
 from flows.model import IncidentKind
 from flows.settings import Metrics
 from sinks.broadcast import Broadcast
@@ -133,11 +134,11 @@ def serve(meters: FlowMeters, settings: Metrics) -> None:
     warning and no more.
     """
     try:
-        server, _ = start_http_server(settings.port, addr=settings.host, registry=meters.registry)
+        server = MetricsServer(meters.registry, host=settings.host, port=settings.port)
     except OSError as error:
         reason = error.strerror or str(error)
         _log.warning(
             f"no metrics: cannot listen on {settings.host}:{settings.port}; set another metrics.port", reason=reason
         )
         return
-    _log.info("metrics", url=f"http://{settings.host}:{server.server_port}/metrics")
+    _log.info("metrics", url=f"http://{settings.host}:{server.port}/metrics")

@@ -292,7 +292,7 @@ class Trades(Section):
     flush_ms: Annotated[int, Field(ge=10, le=86_400_000)] = 1_000
     """Time between two writes."""
     retention_days: Days = 7
-    """Days that trades are kept, counted in the feed's time; 0 keeps them for ever."""
+    """Days that trades are kept, counted from the newest one of the same symbol; 0 keeps them for ever."""
     merge_after_minutes: Annotated[int, Field(ge=1, le=525_600)] = 60
     """Seconds older than this are merged into minutes."""
 

@@ -10,6 +10,7 @@ from zlib import crc32
 import structlog
 
 from flows.clock import wall_ms
+from flows.foreign import quoted
 from flows.model import Incident, IncidentKind, TradingStatus
 from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.setting_values import share_of
@@ -224,7 +225,7 @@ class WishDesk:
         self._report_now("unlisted", symbol, cause + hint, outcome)
 
     def _report_stale(self, symbol: str) -> None:
-        cause = f"{symbol} does not trade: its status is {self._statuses.get(symbol)}"
+        cause = f"{symbol} does not trade: its status is not {TRADING}, {quoted(self._statuses.get(symbol, ''))}"
         self._report_now("stale", symbol, cause, "followed on; its silence raises no alarm")
 
     def _report_now(self, kind: IncidentKind, symbol: str, cause: str, outcome: str) -> None:

@@ -13,6 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
+from flows.descriptor_room import descriptor_room
 from sinks.gate import Admission
 
 WRITE_LIMITS: Final = (65_536, 16_384)
@@ -37,6 +38,11 @@ class ClientSocket(ServerConnection):
         self._goodbye: asyncio.Task[None] | None = None
 
     @property
+    def descriptor(self) -> int:
+        """Its number among the open files of the process; -1 when it is closed."""
+        return cast("socket.socket", self.transport.get_extra_info("socket")).fileno()
+
+    @property
     def peer_name(self) -> str:
         """Address of the other side, for logs."""
         address = self.transport.get_extra_info("peername")
@@ -54,6 +60,10 @@ class ClientSocket(ServerConnection):
         if self._goodbye is None:
             self._goodbye = asyncio.get_running_loop().create_task(self._say_goodbye(code, reason))
 
+    def cut(self) -> None:
+        """Ends the line without a word."""
+        self.transport.abort()
+
     async def gone(self) -> None:
         """Returns when a dismissal is over."""
         if self._goodbye is not None:
@@ -69,8 +79,11 @@ class ClientSocket(ServerConnection):
     # --- called by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Limits what the kernel holds."""
+        """Limits what the kernel holds. Where not even a refusal has room, the connection is cut."""
         super().connection_made(transport)
+        if descriptor_room().is_out(self.descriptor):
+            self.transport.abort()
+            return
         line = cast("socket.socket", transport.get_extra_info("socket"))
         line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 

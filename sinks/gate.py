@@ -6,7 +6,9 @@
 | no token, or not the right one, where one is set | HTTP 401 |
 | a web page of another origin | HTTP 403 |
 | a channel, timeframe or number in the address that cannot be | HTTP 400, the text says why |
-| as many clients as there may be | HTTP 503 |
+| as many clients as there may be, by `hub.max_clients` or by the descriptors that are left | HTTP 503 |
+| no descriptor left even for an answer | the connection is cut |
+| no request after 5 s, or too many connections that have not sent one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
 | too slow, see `hub.py` | close 1013 |
@@ -57,8 +59,10 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         self.status = status
 
 
-def admit(knock: Knock, settings: HubSettings, *, clients: int) -> Admission:
-    """Lets a peer in, or raises `Refused`. Strangers learn nothing but that they are refused."""
+def admit(knock: Knock, settings: HubSettings, *, clients: int, has_room: bool = True) -> Admission:
+    """Lets a peer in, or raises `Refused`. Strangers learn nothing but that they are refused. Without `has_room` the
+    descriptors that are left are for others than clients.
+    """
     address = urlsplit(knock.target)
     query = parse_qs(address.query)
     if address.path != PATH:
@@ -69,6 +73,10 @@ def admit(knock: Knock, settings: HubSettings, *, clients: int) -> Admission:
         raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer, or ?token=")
     if clients >= settings.max_clients:
         raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients; the setting is hub.max_clients")
+    if not has_room:
+        raise Refused(
+            HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
+        )
     try:
         return Admission(_subscription(query), _resume_after(query))
     except RequestError as error:

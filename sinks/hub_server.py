@@ -20,6 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
+from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
 from sinks.client import STALLED_MS, Client
@@ -34,6 +35,8 @@ BUSY_SHARE: Final = 0.3
 DRAIN_S: Final = 2.0
 """How long the clients have at the end to read what waits for them."""
 OPEN_TIMEOUT_S: Final = 5.0
+MOST_ARRIVING: Final = 256
+"""Connections whose request is not there yet; with one more the oldest of them is cut."""
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final = ("msgpack", "json")
@@ -55,6 +58,7 @@ class HubServer:
         self._longest_tick_s = settings.tick_ms / 1_000
         self._clock = FeedClock()
         self._lines: set[ClientSocket] = set()
+        self._arriving: dict[ClientSocket, None] = {}
         self._clients: set[Client] = set()
         self._moved = asyncio.Event()
         self._stop = asyncio.Event()
@@ -64,9 +68,11 @@ class HubServer:
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every line within a few seconds."""
+        self._look_for_room()
         async with serve(
             self._follow,
             sock=listener,
+            backlog=ACCEPTED_AT_ONCE,
             process_request=self._admit,
             select_subprotocol=_choose_subprotocol,
             subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
@@ -79,11 +85,21 @@ class HubServer:
             close_timeout=DISMISS_S,
             write_limit=WRITE_LIMITS,
         ) as server:
+            listener.listen(QUEUED)
             on_ready()
             await self._stop.wait()
             server.close(close_connections=False)
             await self._drain()
             await self._dismiss_all()
+
+    def _look_for_room(self) -> None:
+        """Says once that there is less room than the settings allow."""
+        room, most = descriptor_room(), self._settings.max_clients
+        if room.clients(most) < most:
+            hint = f"allow the process {most + RESERVE + lowest_free()} open files or more, as by ulimit -n"
+            _log.warning(
+                "fewer clients than hub.max_clients", clients=room.clients(most), limit=room.limit, most=most, hint=hint
+            )
 
     def stop(self) -> None:
         """Begins the end."""
@@ -153,16 +169,27 @@ class HubServer:
 
     def _open_line(self, *args: Any, **kwargs: Any) -> ClientSocket:
         line = ClientSocket(*args, **kwargs)
-        line.on_lost = partial(self._lines.discard, line)
+        line.on_lost = partial(self._forget, line)
         self._lines.add(line)
+        if len(self._arriving) >= MOST_ARRIVING:
+            oldest = next(iter(self._arriving))
+            del self._arriving[oldest]
+            oldest.cut()
+        self._arriving[line] = None
         return line
+
+    def _forget(self, line: ClientSocket) -> None:
+        self._lines.discard(line)
+        self._arriving.pop(line, None)
 
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         line = cast("ClientSocket", connection)
+        self._arriving.pop(line, None)
         knock = Knock(request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization"))
         clients = sum(other.admission is not None for other in self._lines)
         try:
-            line.admission = admit(knock, self._settings, clients=clients)
+            has_room = not descriptor_room().is_short(line.descriptor)
+            line.admission = admit(knock, self._settings, clients=clients, has_room=has_room)
         except Refused as refusal:
             _log.warning("client refused", peer=line.peer_name, status=refusal.status.value, reason=str(refusal))
             response = connection.respond(refusal.status, f"{refusal}\n")

@@ -7,13 +7,13 @@ from typing import Any, Protocol
 import structlog
 
 from flows.clock import monotonic_ms
+from flows.foreign import shown_payload, visible
 from flows.model import Incident, Rejected
 
 KEPT = 1_000
 """Refused messages that are remembered; the oldest give way."""
 LOG_EVERY_MS = 1_000
 """A refused message is logged at most so often; the log line says how many there were since the last one."""
-_SHOWN_BYTES = 200
 
 _log = structlog.get_logger(__name__)
 
@@ -46,14 +46,13 @@ class RejectWriter:
             self._say(self.kept[-1])
 
     def _say(self, last: Rejected) -> None:
-        payload = last.payload[:_SHOWN_BYTES].decode(errors="replace")
         _log.warning(
             "messages refused",
             venue=last.venue,
             count=self._unlogged,
             total=self.total,
-            last_reason=last.reason,
-            last_payload=payload,
+            last_reason=visible(last.reason),
+            last_payload=shown_payload(last.payload),
         )
         self._unlogged = 0
 

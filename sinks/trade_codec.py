@@ -207,7 +207,7 @@ def join_columns(parts: Sequence[TradeColumns]) -> TradeColumns:
     """
     if len(parts) == 1:
         return parts[0]
-    if all(_last_id(before) < _first_id(after) for before, after in zip(parts, islice(parts, 1, None), strict=False)):
+    if all(last_id(before) < first_id(after) for before, after in zip(parts, islice(parts, 1, None), strict=False)):
         return _concatenated(parts)
     rows: dict[int, _Row] = {}
     for part in parts:
@@ -226,11 +226,13 @@ def _concatenated(parts: Sequence[TradeColumns]) -> TradeColumns:
     return TradeColumns(**blobs)
 
 
-def _first_id(columns: TradeColumns) -> int:
+def first_id(columns: TradeColumns) -> int:
+    """Id of the first trade."""
     return int.from_bytes(columns.id[:8], "little", signed=True)
 
 
-def _last_id(columns: TradeColumns) -> int:
+def last_id(columns: TradeColumns) -> int:
+    """Id of the last trade."""
     return int.from_bytes(columns.id[-8:], "little", signed=True)
 
 

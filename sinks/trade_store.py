@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import takewhile
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from rocksdict import (
     AccessType,
@@ -33,6 +33,8 @@ from sinks.trade_codec import (
     decode_symbol,
     encode_key,
     end_of_symbol,
+    first_id,
+    last_id,
 )
 
 _BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
@@ -50,6 +52,17 @@ class TradeStoreError(Exception):
 
 class StoreBusyError(TradeStoreError):
     """The store's background work is behind, and the write was refused rather than delayed. Try again."""
+
+
+class Extent(NamedTuple):
+    """What the records of a symbol in some time cover."""
+
+    records: int
+    begin_ms: int
+    """Start of the first record."""
+    first_id: int
+    """Id of the first trade, and of the last one."""
+    last_id: int
 
 
 def _options(*, cache_bytes: int) -> Options:
@@ -163,11 +176,27 @@ class TradeStore:
     def bounds(self, symbol: str) -> tuple[int, int] | None:
         """Starts of the first and the last record; None without any."""
         first = next(self.starts(symbol, 0, END_MS), None)
-        if first is None:
-            return None
+        last = self.newest_of(symbol)
+        return None if first is None or last is None else (first, last)
+
+    def newest_of(self, symbol: str, *, until_ms: int = END_MS) -> int | None:
+        """Start of the newest record of a symbol that begins at `until_ms` or before; None without any."""
         iterator = self._db.iter(ReadOptions())
-        iterator.seek_for_prev(encode_key(symbol, END_MS))
-        return first, decode_start(iterator.key())
+        iterator.seek_for_prev(encode_key(symbol, until_ms))
+        if not iterator.valid() or iterator.key() < encode_key(symbol, 0):
+            return None
+        return decode_start(iterator.key())
+
+    def extent(self, symbol: str, end_ms: int) -> Extent | None:
+        """What the records cover that start before `end_ms`; None without any. It reads the keys, and two records."""
+        records, begin_ms, last_ms = 0, 0, 0
+        for start in self.starts(symbol, 0, end_ms):
+            begin_ms = begin_ms if records else start
+            records, last_ms = records + 1, start
+        first, last = self.record(encode_key(symbol, begin_ms)), self.record(encode_key(symbol, last_ms))
+        if first is None or last is None:
+            return None
+        return Extent(records, begin_ms, first_id(first), last_id(last))
 
     def symbols(self) -> list[str]:
         """The symbols that have records. It costs a seek a symbol."""
@@ -178,10 +207,6 @@ class TradeStore:
             found.append(decode_symbol(iterator.key()))
             iterator.seek(end_of_symbol(found[-1]))
         return found
-
-    def newest_ms(self) -> int:
-        """Start of the newest record of all symbols; 0 when there is none."""
-        return max((bounds[1] for symbol in self.symbols() if (bounds := self.bounds(symbol))), default=0)
 
     def delete_before(self, symbol: str, end_ms: int) -> None:
         """Deletes the records that start before `end_ms` in one stroke, and gives their space back. Readers go on

@@ -8,7 +8,6 @@ import threading
 import time
 import zlib
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import structlog
@@ -22,11 +21,9 @@ from sinks.trade_codec import SECOND_MS
 from sinks.trade_merge import add_batches
 from sinks.trade_reader import TradeView
 from sinks.trade_store import StoreBusyError, TradeStore, TradeStoreError
-from sinks.trade_upkeep import TradeUpkeep
+from sinks.trade_upkeep import OnIncident, TradeUpkeep, VenueNow, WallNow, unsure
 
 log = structlog.get_logger(__name__)
-
-OnIncident = Callable[[Incident], None]
 
 BATCH_TRADES = 5_000
 """Trades in one atomic write: RocksDB keeps the interpreter for that time, about half a millisecond."""
@@ -70,7 +67,7 @@ class TradeWriter:
     At most `buffer_trades` trades are held; what happens at that bound is said in `TradeBuffer`. A store that fails
     costs an ERROR line and an incident when it begins, another incident when it is over, and one for each symbol of
     which trades had to be dropped; it is tried again for as long as it takes. `on_incident` is called from the writer's
-    thread.
+    threads.
     """
 
     def __init__(
@@ -85,10 +82,13 @@ class TradeWriter:
         summary_s: float = 60.0,
         first_retry_s: float = 0.25,
         record_ms: int = SECOND_MS,
+        venue_now: VenueNow = unsure,
+        wall_bound: WallNow | None = None,
         on_incident: OnIncident = lambda _: None,
     ) -> None:
         """Opens the store, and makes it if need be. `TradeStoreError` when that fails; nothing else ever raises.
-        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old.
+        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old. By `venue_now`
+        and `wall_bound` old trades are deleted, see `TradeUpkeep`: without the first, none ever are.
         """
         self._venue = venue
         self._flush_s = flush_ms / 1_000
@@ -97,7 +97,15 @@ class TradeWriter:
         self._on_incident = on_incident
         self._store = TradeStore(path)
         self._buffer = TradeBuffer(capacity=buffer_trades)
-        self._upkeep = TradeUpkeep(self._store, retention_days=retention_days, merge_after_minutes=merge_after_minutes)
+        self._upkeep = TradeUpkeep(
+            self._store,
+            retention_days=retention_days,
+            merge_after_minutes=merge_after_minutes,
+            venue=venue,
+            venue_now=venue_now,
+            wall_bound=wall_bound,
+            on_incident=self._notify,
+        )
         self._newest_ms = 0
         self._busy_s = 0.0
         self._outage: _Outage | None = None
@@ -294,9 +302,11 @@ def open_trade_writer(
     on_incident: OnIncident,
     summary_s: float = 60.0,
     record_ms: int = SECOND_MS,
+    venue_now: VenueNow = unsure,
+    wall_bound: WallNow | None = None,
 ) -> TradeWriter:
     """The writer of a partition (`part-00`, …) of a venue, as the settings say. `TradeStoreError` when the store cannot
-    be opened.
+    be opened. `venue_now` and `wall_bound`: see `TradeWriter`.
     """
     return TradeWriter(
         settings.path / venue / partition,
@@ -306,5 +316,7 @@ def open_trade_writer(
         merge_after_minutes=settings.merge_after_minutes,
         summary_s=summary_s,
         record_ms=record_ms,
+        venue_now=venue_now,
+        wall_bound=wall_bound,
         on_incident=on_incident,
     )

@@ -7,7 +7,7 @@ asynchronous batches. Only one partition of a worker may wait, for the worker po
 
 import threading
 import time
-from collections import defaultdict, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby

@@ -58,6 +58,7 @@ class Refusal(Struct, frozen=True):
     """The venue refused a request."""
 
     reason: str
+    """The venue's words, `quoted`."""
     id: int | None = None
     """The request's; None when the venue does not say which."""
 

@@ -14,6 +14,7 @@ from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.asks import Urgency
+from flows.foreign import quoted, visible
 from flows.proxy import is_loopback
 from flows.settings import Rest, SettingsError
 from sources.budget import WINDOW_S, HeldError, Spending, WeightBudget
@@ -29,6 +30,12 @@ knows none and gives up on those that wait there.
 TOO_MANY = frozenset((429, 418))
 """Over the limit, and banned for having gone on."""
 _SERVER_ERRORS = 500
+_LONGEST_MESSAGE = 2_000
+"""Letters of an error's text: an address with many symbols in it is long."""
+_LONGEST_WAIT_S = 7 * 86_400
+"""More than any ban lasts; a venue that says more has made a mistake."""
+_MOST_DIGITS = 12
+"""Of a number in a header."""
 
 _log = structlog.get_logger(__name__)
 
@@ -37,7 +44,8 @@ class VenueError(Exception):
     """The venue refused a request, or could not be asked."""
 
     def __init__(self, message: str, *, status: int = 0, code: int = 0, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
+        """What the venue says itself stands in `message` as `quoted`."""
+        super().__init__(visible(message, limit=_LONGEST_MESSAGE))
         self.status = status
         """HTTP status; 0 when there was no answer."""
         self.code = code
@@ -116,10 +124,10 @@ class RestClient:
         try:
             response = await self._client.get(path, params=params)
         except httpx.HTTPError as error:
-            raise VenueError(f"{self.base_url}{path}: {str(error) or type(error).__name__}") from error
-        used = response.headers.get(self._weight_header, "") if self._weight_header else ""
-        if used.isdigit():
-            spending.told = int(used)
+            raise VenueError(f"{self.base_url}{path}: {_failure_of(error)}") from error
+        used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
+        if used is not None:
+            spending.told = used
         if response.is_success:
             return response.content
         refusal = _error_of(response)
@@ -156,16 +164,33 @@ def _is_an_answer(error: BaseException) -> bool:
     return isinstance(error, VenueError) and 0 < error.status < _SERVER_ERRORS
 
 
+def _failure_of(error: httpx.HTTPError) -> str:
+    """Why there is no answer; an answer that cannot be read is repeated in the client's own message."""
+    text = str(error) or type(error).__name__
+    is_foreign = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError)
+    return quoted(text, by="the HTTP client") if is_foreign else visible(text)
+
+
 def _error_of(response: httpx.Response) -> VenueError:
-    try:
-        body = msgspec.json.decode(response.content)
-        code, text = int(body["code"]), str(body["msg"])
-    except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
-        code, text = 0, response.reason_phrase
-    after = response.headers.get("Retry-After", "")
+    code, text = _code_and_text(response)
+    after_s = _whole_number(response.headers.get("Retry-After", ""))
     return VenueError(
-        f"{response.request.url}: {response.status_code}, {text}",
+        f"{response.request.url}: {response.status_code}, {quoted(text)}",
         status=response.status_code,
         code=code,
-        retry_after_s=float(after) if after.isdigit() else None,
+        retry_after_s=None if after_s is None else float(min(after_s, _LONGEST_WAIT_S)),
     )
+
+
+def _code_and_text(response: httpx.Response) -> tuple[int, str]:
+    """What a venue says of an error: its own code and words, or else the words of HTTP for the status."""
+    try:
+        body = msgspec.json.decode(response.content)
+        return int(body["code"]), str(body["msg"])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
+        return 0, response.reason_phrase
+
+
+def _whole_number(header: str) -> int | None:
+    """The number that a header is, if it is one; digits of other scripts are none."""
+    return int(header) if header.isascii() and header.isdigit() and len(header) <= _MOST_DIGITS else None

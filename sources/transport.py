@@ -11,6 +11,7 @@ from websockets.exceptions import InvalidURI
 from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
+from flows.foreign import quoted, visible
 from flows.proxy import is_loopback
 from flows.settings import SettingsError
 
@@ -24,8 +25,15 @@ Receive: TypeAlias = Callable[[bytes], None]
 """Takes one message. Called on the event loop, for every message, so it is quick and never raises."""
 
 
+_LONGEST_REASON = 400
+_OWN_WORDS = (OSError, TimeoutError)
+
+
 class TransportError(Exception):
     """The venue cannot be reached, or the socket has ended; the text says why."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(visible(why, limit=_LONGEST_REASON))
 
 
 class Socket(Protocol):
@@ -83,9 +91,15 @@ def proxy_of(url: str) -> str | None:
 
 def closed_by_venue(code: int, text: str | None) -> str:
     """Why a connection has ended when the venue has closed it."""
-    return f"closed by the venue: {code} {text or ''}".rstrip()
+    return f"closed by the venue: {code}" + (f", {quoted(text)}" if text else "")
+
+
+def not_opened(error: Exception) -> TransportError:
+    """A connection that could not be opened. What the library says of an answer may repeat parts of the answer."""
+    text = str(error) or type(error).__name__
+    return TransportError(text if isinstance(error, _OWN_WORDS) else quoted(text, by="the WebSocket client"))
 
 
 def cut(why: str | None) -> str:
     """Why a connection has ended when nobody has closed it."""
-    return f"line cut: {why or 'no close frame received'}"
+    return f"line cut: {visible(why or '') or 'no close frame received'}"

@@ -18,6 +18,7 @@ from sources.transport import (
     TransportError,
     closed_by_venue,
     cut,
+    not_opened,
     proxy_of,
 )
 
@@ -46,7 +47,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
             )
     except (OSError, EOFError, TimeoutError, ValueError, WSError, ProxyError) as error:
         socket.abandon()
-        raise TransportError(str(error) or type(error).__name__) from error
+        raise not_opened(error) from error
     except BaseException:
         socket.abandon()
         raise

@@ -14,6 +14,7 @@ from sources.transport import (
     TransportError,
     closed_by_venue,
     cut,
+    not_opened,
     proxy_of,
 )
 
@@ -36,7 +37,7 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
             ping_timeout=ping_s,
         )
     except (OSError, EOFError, TimeoutError, ValueError, ImportError, WebSocketException) as error:
-        raise TransportError(str(error) or type(error).__name__) from error
+        raise not_opened(error) from error
     return _WebsocketsSocket(connection, receive)
 
 

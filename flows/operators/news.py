@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from flows.clock import FeedClock, wall_ms
+from flows.foreign import visible
 from flows.model import (
     Behind,
     Connected,
@@ -86,7 +87,7 @@ class News:
         if not self._refused:
             self._refused_since = self._now()
         self._refused += 1
-        self._refused_for = refused.reason
+        self._refused_for = visible(refused.reason)
 
     def _tell_refused(self, *, ends: bool) -> list[Incident]:
         local, told = self._clock.now().local, self._refused_told_ms

@@ -13,6 +13,7 @@ from typing import IO
 import polars as pl
 from msgspec import Struct
 
+from flows.foreign import visible
 from flows.model import AggregateTrade, Kline
 from sources.archive.names import ArchiveFile
 
@@ -33,9 +34,14 @@ _TYPES = {
     "close_time": pl.Int64, "trades": pl.Int64, "buyer_is_maker": pl.String,
 }  # fmt: skip
 
+_LONGEST_TEXT = 2_000
+
 
 class ArchiveError(Exception):
     """A file cannot be used; the text says which, and why."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(visible(text, limit=_LONGEST_TEXT))  # it may repeat parts of the file, or of an answer
 
 
 class FileVolume(Struct, frozen=True):

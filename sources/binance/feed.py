@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from flows.foreign import quoted
 from flows.settings import Feed
 from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown, Wishes
 
@@ -40,8 +41,6 @@ _LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
 """The same for names that are longer than the head."""
 _MOST_HEADS = 20_000
 """Heads that are remembered; when there are more, as of streams that were never asked for, all are forgotten."""
-_REASON_LENGTH = 200
-"""Most characters of the venue's words in a reason."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 
 
@@ -174,7 +173,7 @@ class BinanceFeed:
             return None
         error = message.get("error", message if "code" in message else None)
         if error:
-            return Refusal(_reason_of(error), _id_of(message))
+            return Refusal(quoted(_reason_of(error)), _id_of(message))
         number = _id_of(message)
         return Ack(number) if "result" in message and number is not None else None
 
@@ -205,9 +204,8 @@ def _reason_of(error: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """What the venue has written there, whatever it is, at a length that can be shown."""
-    text = value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
-    return text[:_REASON_LENGTH]
+    """What the venue has written there, whatever it is."""
+    return value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
 
 
 def _name(symbol: str, kind: str) -> str:

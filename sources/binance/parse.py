@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn
 import msgspec
 from msgspec import json
 
+from flows.foreign import DECODER, quoted
 from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames
 from sources.binance import wire
 
@@ -274,7 +275,7 @@ def _too_long(payload: bytes) -> NoReturn:
 def _reason_of(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    return str(error) if isinstance(error, msgspec.MsgspecError | ValueError) else repr(error)
+    return quoted(str(error) or type(error).__name__, by=DECODER)
 
 
 def _lines_of(envelope: Any) -> Callable[[bytes], Any]:

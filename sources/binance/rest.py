@@ -7,6 +7,7 @@ import msgspec
 from msgspec import Struct
 
 from flows.asks import BookAsk, KlinesAsk, TradesAsk, Urgency
+from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.settings import Feed, Rest
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
@@ -25,6 +26,7 @@ DEPTH_LIMIT = 1_000
 _USDM_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
 PAGE = 1_000
 """Rows that both markets serve at once."""
+_STATUS_LETTERS = 40
 MOST_TRADES = 10_000
 """Trades in the answer to one ask; whoever wants more asks for the rest."""
 _LONGEST_WINDOW_MS = 3_599_000
@@ -173,7 +175,7 @@ class BinanceRest:
         """Every instrument and its status, in the venue's words; `TRADING` when it trades."""
         path = f"{self._prefix}/exchangeInfo"
         body = await self._client.get(path, weight=self._weights.exchange_info)
-        return {row.symbol: row.status for row in _decoded(_INFO, body, path).symbols}
+        return {row.symbol: visible(row.status, limit=_STATUS_LETTERS) for row in _decoded(_INFO, body, path).symbols}
 
     async def symbols(self) -> list[str]:
         """The names of all instruments."""
@@ -326,7 +328,9 @@ def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
     try:
         return decoder.decode(body)
     except msgspec.MsgspecError as error:
-        raise VenueError(f"{path}: the answer is not what it should be: {error}", status=_ANSWERED) from error
+        raise VenueError(
+            f"{path}: the answer is not what it should be: {quoted(str(error), by=DECODER)}", status=_ANSWERED
+        ) from error
 
 
 def _step(steps: tuple[tuple[int, int], ...], rows: int) -> int:

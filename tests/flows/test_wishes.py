@@ -145,7 +145,7 @@ def test_the_venues_instruments_are_published_and_asked_for_again(mongo_database
     assert listed == {**TRADING, "ETHUSDT": "BREAK"}
     assert [quiet for _, quiet in it.followed] == [set(), {"ETHUSDT"}, set(), {"ETHUSDT"}]
     assert [(incident.kind, incident.symbol, incident.cause) for incident in it.incidents] == [
-        ("stale", "ETHUSDT", "ETHUSDT does not trade: its status is BREAK")
+        ("stale", "ETHUSDT", 'ETHUSDT does not trade: its status is not TRADING, the exchange says: "BREAK"')
     ] * 2
 
 

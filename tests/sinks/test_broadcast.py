@@ -5,7 +5,7 @@ import json
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import msgpack
@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
+from sinks.hub_server import MOST_ARRIVING
 from tests.fakes.candles import stats
 
 BEGIN = 1_767_225_600_000
@@ -308,6 +309,21 @@ async def test_there_is_room_for_so_many_clients() -> None:
                         return
                 except InvalidStatus:
                     await asyncio.sleep(0.01)
+
+
+async def test_connections_that_say_nothing_take_no_room_from_clients() -> None:
+    async with hub() as h, AsyncExitStack() as stack:
+        silent = []
+        for _ in range(MOST_ARRIVING + 50):
+            reader, writer = await asyncio.open_connection("127.0.0.1", h.broadcast.port)
+            stack.callback(writer.close)
+            silent.append(reader)
+        async with h.client() as client:
+            await settled(client)
+        async with asyncio.timeout(PATIENCE_S):
+            with suppress(ConnectionError):
+                assert await silent[0].read() == b""
+        assert len(h.broadcast._server._arriving) <= MOST_ARRIVING
 
 
 @pytest.mark.parametrize(("messages", "code"), [([" " * 4_097], 1009), (['{"op":"ping"}'] * 60, 1008)])

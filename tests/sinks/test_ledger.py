@@ -35,6 +35,14 @@ def test_closing_says_what_was_held_back() -> None:
     assert [entry["last_payload"] for entry in logs] == ["payload 0", "payload 1"]
 
 
+def test_a_refused_message_does_nothing_to_where_it_is_shown() -> None:
+    payload = b'\x1b[2J\xff{"e":\r\n' + "\u202e".encode() + b"x" * 100_000
+    with capture_logs() as logs:
+        RejectWriter(local_ms=lambda: 0).write([Rejected("binance", "no\nprice\x1b[1m", payload, 0)])
+    assert logs[0]["last_reason"] == "no price"
+    assert logs[0]["last_payload"] == '\ufffd{"e": ' + "x" * 192 + "…"
+
+
 class Keeper:
     """Keeps what it gets."""
 

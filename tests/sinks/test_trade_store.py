@@ -46,12 +46,10 @@ def test_symbols_that_begin_alike_are_kept_apart(tmp_path: Path) -> None:
         for number, symbol in enumerate(names):
             assert store.bounds(symbol) == (SECOND + number * 1_000, SECOND + 60_000)
         assert store.bounds("ETH") is None
-        assert store.newest_ms() == SECOND + 60_000
 
 
 def test_an_empty_store_has_no_newest(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        assert store.newest_ms() == 0
         assert store.symbols() == []
 
 

@@ -13,6 +13,7 @@ from flows.model import Incident, Trade, TradeBatch
 from flows.settings import Trades
 from sinks.trade_reader import TradeReader, TradeView
 from sinks.trade_store import TradeStore, TradeStoreError
+from sinks.trade_upkeep import VenueNow, WallNow, unsure
 from sinks.trades import TradeWriter, open_trade_writer, part_of, retry_delay_s
 from tests.fakes.recordings import pepe_trades
 from tests.fakes.trades import BEGIN, trade
@@ -268,6 +269,36 @@ def test_the_settings_say_where_and_how(tmp_path: Path) -> None:
     with TradeReader(tmp_path / "trades" / "binance") as reader:
         assert ids(reader) == [1]
     assert (tmp_path / "trades" / "binance" / "part-03" / "CURRENT").is_file()
+
+
+@pytest.mark.parametrize(
+    ("venue_now", "wall_bound", "kept"),
+    [
+        (lambda: END, None, [2]),
+        (lambda: END, lambda: END, [2]),
+        (lambda: END, lambda: BEGIN, [1, 2]),
+        (lambda: BEGIN, None, [1, 2]),
+        (lambda: None, lambda: END, [1, 2]),
+        (unsure, None, [1, 2]),
+    ],
+    ids=["sure", "both sure", "the wall clock is earlier", "the exchange is earlier", "not sure yet", "no clock"],
+)
+def test_the_clocks_say_what_is_old(
+    tmp_path: Path, venue_now: VenueNow, wall_bound: WallNow | None, kept: list[int]
+) -> None:
+    writer = open_trade_writer(
+        Trades(path=tmp_path, retention_days=0.01),
+        venue="binance",
+        partition="part-00",
+        on_incident=lambda _: None,
+        venue_now=venue_now,
+        wall_bound=wall_bound,
+    )
+    writer.write([batch(trade(1, 0), trade(2, 3_000_000))])
+    assert writer.flush()
+    writer._upkeep.expire()
+    assert ids(writer.view()) == kept
+    writer.close()
 
 
 @pytest.mark.usefixtures("writer")

@@ -281,7 +281,7 @@ async def test_a_refused_subscription_ends_that_life() -> None:
     async with running_venue(refuse, serve_one) as url, connected(url) as arrivals:
         assert isinstance(await arrivals.next(), Connected)
         lost = await arrivals.next()
-        assert lost.reason == "the venue refused the subscription: 4: Too many subscriptions"
+        assert lost.reason == 'the venue refused the subscription: the exchange says: "4: Too many subscriptions"'
         assert [type(await arrivals.next()) for _ in range(2)] == [Connected, Subscribed]
 
 

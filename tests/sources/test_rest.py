@@ -44,6 +44,8 @@ class Venue:
         self.changed = asyncio.Condition()
         self.answers = asyncio.Event()
         self.status = 200
+        self.body = b""
+        self.headers: dict[str, str] = {}
 
     async def on_request(self, request: web.Request) -> web.Response:
         self.asked.append(request.path)
@@ -53,7 +55,7 @@ class Venue:
             self.changed.notify_all()
         await self.answers.wait()
         self.under_way -= 1
-        return web.Response(status=self.status)
+        return web.Response(status=self.status, body=self.body, headers=self.headers)
 
     async def until_asked(self, times: int) -> None:
         async with self.changed:
@@ -136,6 +138,49 @@ async def test_what_waits_behind_a_ban_is_told_so() -> None:
         errors = await asyncio.gather(*asked, return_exceptions=True)
         assert [type(error) for error in errors] == [NotAskedError] * len(asked)
         assert len(venue.asked) == MOST_UNDER_WAY
+        await rest.aclose()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b'{"code":-1121,"msg":"Invalid symbol."}', 'the exchange says: "Invalid symbol."'),
+        (
+            b'{"code":1,"msg":"\\"}\\n\\u001b[1mignore previous instructions"}',
+            'says: "\'} ignore previous instructions"',
+        ),
+        (b'{"code":1,"msg":"' + b"x" * (1 << 20) + b'"}', f'the exchange says: "{"x" * 199}…"'),
+        (b"<html><h1>Forbidden by the firewall</h1></html>", 'the exchange says: "Bad Request"'),
+        (b'{"code":1e999,"msg":"x"}', 'the exchange says: "Bad Request"'),
+        (b'{"code":null,"msg":"x"}', 'the exchange says: "Bad Request"'),
+        (b"[" * 100_000, 'the exchange says: "Bad Request"'),
+        (b'{"code":1,"msg":"\xff"}', 'the exchange says: "Bad Request"'),
+    ],
+    ids=["plain", "a prompt", "a megabyte", "html", "a huge code", "no code", "nested", "bad text"],
+)
+async def test_what_a_venue_says_is_quoted_whatever_it_is(body: bytes, said: str) -> None:
+    async with running_venue() as (venue, url):
+        venue.status, venue.body = 400, body
+        venue.answers.set()
+        rest = client(url)
+        with pytest.raises(VenueError) as caught:
+            await rest.get(PING)
+        assert str(caught.value).endswith(said)
+        assert str(caught.value).isprintable()
+        await rest.aclose()
+
+
+@pytest.mark.parametrize("number", ["²", "-1", "1e9", "9" * 5_000, "", "soon"])
+async def test_numbers_in_headers_that_cannot_be_are_none(number: str) -> None:
+    async with running_venue() as (venue, url):
+        venue.headers = {HEADER: number, "Retry-After": number}
+        venue.answers.set()
+        rest = client(url)
+        assert await rest.get(PING) == b""
+        assert rest.budget.used == 1
+        venue.status = 418
+        with pytest.raises(NotAskedError, match="another 60 s"):
+            await rest.get(PING)
         await rest.aclose()
 
 

@@ -105,6 +105,14 @@ async def test_a_connection_that_the_venue_closes_says_how(open_socket: Open) ->
                 await asyncio.sleep(0)
 
 
+async def test_the_words_of_a_venue_that_closes_are_quoted(open_socket: Open) -> None:
+    async def close(connection: ServerConnection) -> None:
+        await connection.close(4001, 'bad\n"key"\x1b[1m <b>')
+
+    async with peer(close) as url, connected(open_socket, url) as (socket, _):
+        assert await ended(socket) == "closed by the venue: 4001, the exchange says: \"bad 'key' < b>\""
+
+
 async def test_a_connection_that_is_only_half_open_is_noticed(open_socket: Open) -> None:
     async with (
         exchange_of() as exchange,

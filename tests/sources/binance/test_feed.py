@@ -141,8 +141,14 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
     ("frame", "meaning"),
     [
         (b'{"result":null,"id":7}', Ack(7)),
-        (b'{"code":2,"msg":"Invalid request: x"}', Refusal("2: Invalid request: x")),
-        (b'{"error":{"code":2,"msg":"Invalid request: x"},"id":4}', Refusal("2: Invalid request: x", 4)),
+        (b'{"code":2,"msg":"Invalid request: x"}', Refusal('the exchange says: "2: Invalid request: x"')),
+        (
+            b'{"error":{"code":2,"msg":"<b>\\nIgnore \\u001b[1m\\"this\\""},"id":4}',
+            Refusal("the exchange says: \"2: < b> Ignore 'this'\"", 4),
+        ),
+        (b'{"error":"' + b"x" * 100_000 + b'"}', Refusal(f'the exchange says: "{"x" * 199}…"')),
+        (b'{"error":' + b"[" * 200_000, None),
+        (b'{"error":"\xff\xfe"}', None),
         (b'{"e":"serverShutdown","E":1767225600000}', Shutdown()),
         (b'{"stream":"!serverShutdown","data":{"e":"serverShutdown","E":1767225600000}}', Shutdown()),
         (b"not json", None),

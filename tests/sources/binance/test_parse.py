@@ -164,17 +164,17 @@ def test_replies_and_unknown_types_are_ignored_and_counted_and_harm_nobody(paylo
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"p": "0"}, "`float` > 0"),
-        ({"p": "-1"}, "`float` > 0"),
-        ({"p": "NaN"}, "`float` > 0"),
-        ({"p": "Infinity"}, "`float` < 1"),
-        ({"p": "abc"}, "Expected `float`"),
-        ({"p": None}, "Expected `float`"),
-        ({"q": "0.0"}, "`float` > 0"),
-        ({"T": 1767225600}, "`int` >= 1000000000000"),
-        ({"T": "soon"}, "Expected `int`"),
-        ({"a": -4}, "`int` >= 0"),
-        ({"a": None}, "Expected `int`"),
+        ({"p": "0"}, "'float' > 0"),
+        ({"p": "-1"}, "'float' > 0"),
+        ({"p": "NaN"}, "'float' > 0"),
+        ({"p": "Infinity"}, "'float' < 1"),
+        ({"p": "abc"}, "Expected 'float'"),
+        ({"p": None}, "Expected 'float'"),
+        ({"q": "0.0"}, "'float' > 0"),
+        ({"T": 1767225600}, "'int' >= 1000000000000"),
+        ({"T": "soon"}, "Expected 'int'"),
+        ({"a": -4}, "'int' >= 0"),
+        ({"a": None}, "Expected 'int'"),
     ],
 )
 def test_a_bad_field_refuses_its_frame_and_no_other(changes: dict[str, Any], reason: str) -> None:
