@@ -49,6 +49,7 @@ from sources.archive.rows import ArchiveError, FileVolume
 from sources.archive.spans import Span, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
+from sources.binance.rules import RULES
 from sources.network import NetworkThread
 
 MOST_CANDLES = 50_000
@@ -67,7 +68,8 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
     """
     # time closes nothing here, and nobody looks at what is forming
     never = {"reorder_ms": 0, "close_grace_ms": NEVER_MS, "forming_ms": NEVER_MS, "streams": ("aggTrade",)}
-    build = partial(sequence_candles, feed=settings.feed.model_copy(update=never), asks=False)
+    rules = RULES[settings.feed.venue]
+    build = partial(sequence_candles, feed=settings.feed.model_copy(update=never), asks=False, rules=rules)
     flow = Dataflow("backfill")
     made = machine("sequence_candles_reconcile", op.input("archive", flow, source), build, FeedClock())
     in_order = op.flat_map_batch("in_order", made, lambda items: together("stores", [value for _, value in items]))

@@ -4,6 +4,7 @@ A request waits for its turn in the budget, is tried again with growing, random 
 fails, and not at all while a circuit breaker holds that the venue is down.
 """
 
+import asyncio
 from typing import Any
 
 import httpx
@@ -21,6 +22,10 @@ from sources.budget import WINDOW_S, HeldError, Spending, WeightBudget
 
 BREAKER_FAILURES = 5
 """Failures in a row after which the venue is taken to be down."""
+MOST_BYTES = 64 << 20
+"""Longest answer that is read; the list of all instruments is the longest of them, a quarter of that."""
+LONGEST_ANSWERS = 3
+"""An answer may take so many times as long as the wait for its next part."""
 BREAKER_S = 10.0
 """How long it is left alone then, until the next request tries whether it is back."""
 MOST_UNDER_WAY = 8
@@ -85,6 +90,7 @@ class RestClient:
         )
         self._weight_header = weight_header
         self._tries = settings.tries
+        self._timeout_s = settings.timeout_s
         self._client = _open_client(self.base_url, settings.timeout_s)
         self._breakers = AsyncCircuitBreakerFactory(
             default_threshold=BREAKER_FAILURES, default_ttl=breaker_s, exclude=[(VenueError, _is_an_answer)]
@@ -122,20 +128,33 @@ class RestClient:
 
     async def _answer(self, path: str, params: dict[str, str | int], spending: Spending) -> bytes:
         try:
-            response = await self._client.get(path, params=params)
+            async with asyncio.timeout(LONGEST_ANSWERS * self._timeout_s):
+                response, body = await self._read(path, params)
+        except TimeoutError as error:
+            raise VenueError(f"{self.base_url}{path}: no whole answer in time") from error
         except httpx.HTTPError as error:
             raise VenueError(f"{self.base_url}{path}: {_failure_of(error)}") from error
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
             spending.told = used
         if response.is_success:
-            return response.content
-        refusal = _error_of(response)
+            return body
+        refusal = _error_of(response, body)
         if refusal.status in TOO_MANY:
             wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
             self.budget.hold(wait_s)
             _log.warning("the venue wants to be left alone", status=refusal.status, seconds=wait_s, path=path)
         raise refusal
+
+    async def _read(self, path: str, params: dict[str, str | int]) -> tuple[httpx.Response, bytes]:
+        """An answer with its body; `VenueError` when that is longer than any."""
+        async with self._client.stream("GET", path, params=params) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise VenueError(f"{self.base_url}{path}: the answer is longer than {MOST_BYTES} bytes", status=200)
+        return response, bytes(body)
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:
         """An outage is told once, however often it is tried in vain whether it is over."""
@@ -171,8 +190,8 @@ def _failure_of(error: httpx.HTTPError) -> str:
     return quoted(text, by="the HTTP client") if is_foreign else visible(text)
 
 
-def _error_of(response: httpx.Response) -> VenueError:
-    code, text = _code_and_text(response)
+def _error_of(response: httpx.Response, body: bytes) -> VenueError:
+    code, text = _code_and_text(response, body)
     after_s = _whole_number(response.headers.get("Retry-After", ""))
     return VenueError(
         f"{response.request.url}: {response.status_code}, {quoted(text)}",
@@ -182,11 +201,11 @@ def _error_of(response: httpx.Response) -> VenueError:
     )
 
 
-def _code_and_text(response: httpx.Response) -> tuple[int, str]:
+def _code_and_text(response: httpx.Response, body: bytes) -> tuple[int, str]:
     """What a venue says of an error: its own code and words, or else the words of HTTP for the status."""
     try:
-        body = msgspec.json.decode(response.content)
-        return int(body["code"]), str(body["msg"])
+        error = msgspec.json.decode(body)
+        return int(error["code"]), str(error["msg"])
     except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
         return 0, response.reason_phrase
 

@@ -13,6 +13,7 @@ from typing import IO
 import polars as pl
 from msgspec import Struct
 
+from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
 from flows.model import AggregateTrade, Kline
 from sources.archive.names import ArchiveFile
@@ -33,6 +34,8 @@ _TYPES = {
     "id": pl.Int64, "first_id": pl.Int64, "last_id": pl.Int64, "time": pl.Int64, "open_time": pl.Int64,
     "close_time": pl.Int64, "trades": pl.Int64, "buyer_is_maker": pl.String,
 }  # fmt: skip
+
+_NUMBERS = ("price", "quantity")
 
 _LONGEST_TEXT = 2_000
 
@@ -71,6 +74,7 @@ def trades_of(file: ArchiveFile, path: Path, begin: int, end: int) -> Iterator[l
     for block in _frames(path, _TRADE_COLUMNS):
         timed = block.with_columns(_in_ms("time"), is_maker)
         _check_days(file, path, timed["time"])
+        _check_values(path, timed)
         frame = timed.filter(wanted).sort("id", maintain_order=True)
         for start in range(0, frame.height, BATCH):
             yield _trades(file.symbol, frame[start : start + BATCH])
@@ -106,7 +110,21 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
         for block in blocks
         for row in block.iter_rows(named=True)
     ]  # fmt: skip
+    for kline in klines:
+        if reason := fault_of(kline):
+            raise ArchiveError(f"{path} cannot be true: at {kline.open_time} it has {reason}")
     return sorted(klines, key=lambda kline: kline.open_time)
+
+
+def _check_values(path: Path, trades: pl.DataFrame) -> None:
+    """A value that no trade can have says that the file is not what the exchange has written."""
+    is_number = pl.all_horizontal(
+        pl.col("price", "quantity").is_finite() & pl.col("price", "quantity").is_between(0, 1e18)
+    )
+    is_chain = (pl.col("last_id") - pl.col("first_id")).is_between(-1, MOST_FILLS) & (pl.col("id") >= 0)
+    wrong = trades.filter(~(is_number & is_chain))
+    if wrong.height:
+        raise ArchiveError(f"{path} cannot be true: it has a trade {wrong.row(0, named=True)}")
 
 
 def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:

@@ -1,12 +1,15 @@
 """Binance's REST interface, as far as the market data needs it (spot `rest-api`, USD-M `rest-api`)."""
 
 from bisect import bisect_left
+from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
 import msgspec
+import structlog
 from msgspec import Struct
 
 from flows.asks import BookAsk, KlinesAsk, TradesAsk, Urgency
+from flows.bounds import fault_of
 from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.settings import Feed, Rest
@@ -36,6 +39,8 @@ _KEPT_MS = 48 * 3_600_000
 _ANSWERED = 200
 
 T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 class _Weights(Struct, frozen=True):
@@ -193,7 +198,10 @@ class BinanceRest:
     async def book(self, ask: BookAsk) -> BookSnapshot:
         """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""
         found = _decoded(_DEPTH, await self._depth(ask.symbol, ask.levels, ask.urgency), "depth")
-        return BookSnapshot(ask.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
+        snapshot = BookSnapshot(ask.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
+        if reason := fault_of(snapshot):
+            raise VenueError(f"depth: the answer cannot be true: {reason}", status=_ANSWERED)
+        return snapshot
 
     async def _depth(self, symbol: str, levels: int, urgency: Urgency) -> bytes:
         if self._venue != "binance":
@@ -221,10 +229,11 @@ class BinanceRest:
         following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
         while following <= last:
             page = await self._page_of_aggregates(ask, fromId=following, limit=min(PAGE, last - following + 1))
-            found += [trade for trade in page if following <= trade.id <= last]
-            if not page or page[-1].id < following:
+            new = _rising(page, _id_of, following, last)
+            found += new
+            if len(new) < len(page) or not new:
                 break
-            following = page[-1].id + 1
+            following = new[-1].id + 1
         return found
 
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
@@ -278,14 +287,13 @@ class BinanceRest:
                 path, weight=self._weights.fills, urgency=ask.urgency, symbol=ask.symbol, fromId=following, limit=limit
             )
             page = _decoded(_FILLS, body, path)
+            new = _rising(page, lambda row: row.id, following, last)
             found += [
-                Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
-                for row in page
-                if following <= row.id <= last
+                Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time) for row in new
             ]
-            if not page or page[-1].id < following:
+            if len(new) < len(page) or not new:
                 break
-            following = page[-1].id + 1
+            following = new[-1].id + 1
         return found
 
     # --- klines ---
@@ -306,13 +314,33 @@ class BinanceRest:
                 endTime=end,
             )  # fmt: skip
             rows = _decoded(_KLINES, body, path)
-            found += [_kline(ask, row) for row in rows]
-            if len(rows) < limit:
+            page = [_kline(ask, row) for row in rows]
+            found += _rising(page, lambda kline: kline.open_time, start, end)
+            if len(rows) < limit or not found or found[-1].open_time < start:
                 break
-            start = rows[-1][0] + length
+            start = found[-1].open_time + length
         last = found[-1].open_time if found else 0
         wanted = found[: bisect_left(found, ask.end + 1, key=lambda kline: kline.open_time)]
-        return [msgspec.structs.replace(kline, is_closed=kline.open_time < last) for kline in wanted]
+        closed = [msgspec.structs.replace(kline, is_closed=kline.open_time < last) for kline in wanted]
+        return [kline for kline in closed if _is_possible(kline)]
+
+
+def _rising(items: list[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
+    """Of a page, what lies where it was asked for, each place once and in order; a page that goes back ends there."""
+    found: list[T] = []
+    for item in items:
+        place = place_of(item)
+        if first <= place <= last:
+            found.append(item)
+            first = place + 1
+    return found
+
+
+def _is_possible(event: Kline | BookSnapshot) -> bool:
+    """Whether nothing in an answer speaks against it."""
+    if reason := fault_of(event):
+        _log.warning("a row of an answer is refused", symbol=event.symbol, reason=reason)
+    return not reason
 
 
 def _kline(ask: KlinesAsk, row: _KlineRow) -> Kline:
@@ -324,10 +352,14 @@ def _kline(ask: KlinesAsk, row: _KlineRow) -> Kline:
     )  # fmt: skip
 
 
+def _id_of(trade: Trade) -> int:
+    return trade.id
+
+
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
     try:
         return decoder.decode(body)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise VenueError(
             f"{path}: the answer is not what it should be: {quoted(str(error), by=DECODER)}", status=_ANSWERED
         ) from error

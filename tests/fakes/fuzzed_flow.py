@@ -31,6 +31,7 @@ from flows.operators.validate import Validate
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from sources.replay.faults import AlteringFault
 from sources.replay.frames import enveloped
 from sources.replay.tampering import start_tampering
@@ -66,8 +67,8 @@ class Wiring(NamedTuple):
 
 def wire_up(venue: str, local_ms: Callable[[], int]) -> Wiring:
     """The parts of a venue that tell the time, on this local clock."""
-    del venue
-    return Wiring(Validate(), FeedClock(local_ms), FeedClock(local_ms))
+    clock = FeedClock(local_ms)
+    return Wiring(Validate(venue, clock, RULES[venue]), clock.twin(), clock)
 
 
 def _feed(venue: str) -> Feed:
@@ -92,7 +93,7 @@ class FuzzedFlow:
         self._validate = wiring.validate
         self._prices = Prices()
         self._gather = Gather(wiring.trades, hold_ms=0, monotonic_ms=self._local_ms)
-        build = partial(sequence_candles, feed=_feed(tape.venue), asks=True)
+        build = partial(sequence_candles, rules=RULES[tape.venue], feed=_feed(tape.venue), asks=True)
         self._candles = _Machines(build, wiring.trades, self)
         self._books = _Machines(_book, wiring.books, self)
         self._next_timer_ms = 0
