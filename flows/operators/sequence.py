@@ -113,7 +113,7 @@ class Sequencer:
         """Whether trades are known to be missing, or wait, behind a hole or for the beginning: the newest that was
         handed on is not the newest.
         """
-        return bool(self._held or self._quarantine.trades) or self._witness.is_ahead
+        return bool(self._held) or self._witness.is_ahead
 
     # --- the machine's face ---
 
@@ -351,6 +351,7 @@ class Sequencer:
                 explained, before = [], None
             else:
                 self._refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
+                self._has_refused = True
         self._take_explained(explained, now, out)
         if before is not None and self._next != before:
             self._refuse_all(self._quarantine.take(strays), _NOT_CONTINUED, out)
@@ -430,8 +431,14 @@ class Sequencer:
         return not (is_open or is_continued)
 
     def _set_aside(self, number: int, out: list[Any]) -> None:
-        """A held trade waits for one that continues it, and no other trade waits for it."""
-        self._refuse_all(self._quarantine.put(self._held.pop(number)), _NOT_CONTINUED, out)
+        """No other trade waits any longer for a held one that is alone on its side of a hole. Where the venue was asked
+        it is refused; else it waits for one that continues it.
+        """
+        trade, is_denied = self._held.pop(number), self._hole is not None
+        if is_denied:
+            self._refuse_all([trade], "the venue's REST side knows of no trades before it", out)
+        else:
+            self._refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
