@@ -55,6 +55,11 @@ class FeedClock:
             if self._offset is None or offset > self._offset:
                 self._offset = offset
 
+    @property
+    def is_sure(self) -> bool:
+        """Whether the time is known."""
+        return self._offset is not None
+
     def now(self) -> Now:
         """The present of this feed."""
         local = self._monotonic_ms()

@@ -2,6 +2,7 @@
 store.
 """
 
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -13,7 +14,7 @@ from bytewax.outputs import Sink
 from msgspec import Struct
 
 from flows.clock import FeedClock, monotonic_ms
-from flows.machine import AskRunner, machine, refuse_asks
+from flows.machine import AskRunner, keeper, machine, refuse_asks
 from flows.model import (
     BookTicker,
     BookView,
@@ -28,10 +29,12 @@ from flows.model import (
     Stats24h,
     Ticker,
     TradeBatch,
+    TradeWitness,
 )
 from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
+from flows.operators.freshness import BookSyncs, Freshness, Observe
 from flows.operators.gather import Gather
 from flows.operators.news import News
 from flows.operators.parse import Parse, VenueParser
@@ -63,9 +66,11 @@ def market_flow(
     clock: FeedClock | None = None,
     runner: AskRunner | None = None,
     books: Books = Books(),  # noqa: B008 - it is frozen
+    outages: Callable[[], Mapping[str, str]] | None = None,
 ) -> Dataflow:
     """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched, and there are no
-    books and no statistics. Step ids are part of the contract: recovered state is found by them.
+    books and no statistics. Step ids are part of the contract: recovered state is found by them. `outages` gives the
+    reason of each store that takes nothing now, by its name.
     """
     clock = clock or FeedClock()
     flow = Dataflow("marketflow")
@@ -87,6 +92,10 @@ def market_flow(
     stored: list[Stream[Any]] = [candles, proofs]
     told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
     amiss: list[Stream[Any]] = [only("amiss", traded, Incident), _of_type("outages", news, Incident)]
+    observed: list[Stream[Any]] = [
+        op.flat_map_batch("observed", valid, Observe(monotonic_ms)),
+        only("witnesses", traded, TradeWitness),
+    ]
     if runner:
         # a clock of its own: that of the candles is never ahead of trades that are still held
         quoted = op.flat_map_batch("book_events", valid, book_events)
@@ -98,6 +107,7 @@ def market_flow(
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
+        observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
     incidents = op.merge("incidents", *amiss)
 
     if sinks.candles:
@@ -115,6 +125,8 @@ def market_flow(
     if sinks.rejects:
         op.output("rejects", _of_type("refused", news, Rejected), sinks.rejects)
     if sinks.broadcast:
+        build_freshness = partial(_freshness, clock, feed=feed, has_books=runner is not None, outages=outages)
+        told.append(keeper("freshness", op.merge("observations", *observed), build_freshness))
         everything = op.merge("everything", *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
@@ -168,6 +180,20 @@ def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
 def _stats(key: str, _: Any, *, feed: Feed) -> DayStats:
     """The 24 hours of one instrument."""
     return DayStats(key, timeframe=minutes_of(feed.timeframes))
+
+
+def _freshness(
+    clock: FeedClock, *, feed: Feed, has_books: bool, outages: Callable[[], Mapping[str, str]] | None
+) -> Freshness:
+    """The states of all instruments."""
+    return Freshness(
+        feed.venue,
+        clock,
+        kinds=feed.streams,
+        has_books=has_books,
+        is_timely=feed.origin in ("live", "testnet"),
+        outages=outages,
+    )
 
 
 def only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:

@@ -20,6 +20,7 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.attendant import RequestDesk
+from flows.clock import FeedClock
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
 from flows.graph import Sinks, market_flow
@@ -62,7 +63,8 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         """What happened to a store is told everywhere but in the flow."""
         ledger.write([incident])
 
-    hub = _open_broadcast(settings, meters) if settings.hub.enabled else None
+    clock = FeedClock()
+    hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
     documents = _open_mongo(settings, report) if settings.mongo.enabled else None
     mongo: Shared[Any] | None = Shared(documents) if documents else None
@@ -91,8 +93,10 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         source=source,
         parser=BinanceParser(venue),
         feed=feed,
+        clock=clock,
         runner=open_desk(settings),
         books=settings.books,
+        outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
             if mongo and documents
@@ -110,10 +114,22 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     )
 
 
-def _open_broadcast(settings: Settings, meters: FlowMeters) -> Broadcast:
+def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> dict[str, str]:
+    """Why each store takes nothing now; "" where it does."""
+    found = {"candles": documents.outage} if documents else {}
+    if partitions:
+        found["trades"] = next((reason for writer in partitions if (reason := writer.outage)), "")
+    return found
+
+
+def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) -> Broadcast:
     """Opens the port now: a port that is taken is an error at start, not at the first message."""
     broadcast = Broadcast(
-        settings.hub, venue=settings.feed.venue, origin=settings.feed.origin, on_delay=meters.latency.observe
+        settings.hub,
+        venue=settings.feed.venue,
+        origin=settings.feed.origin,
+        on_delay=meters.latency.observe,
+        clock=clock,
     )
     try:
         broadcast.start()

@@ -46,14 +46,21 @@ class HubServer:
     """Serves one hub on a listening socket. All methods belong to the thread of its loop."""
 
     def __init__(
-        self, settings: HubSettings, *, hub: Hub, inbox: Inbox[Publishable], on_delay: Callable[[float], object]
+        self,
+        settings: HubSettings,
+        *,
+        hub: Hub,
+        inbox: Inbox[Publishable],
+        clock: FeedClock,
+        on_delay: Callable[[float], object],
     ) -> None:
+        """`clock` is the venue's, as the flow keeps it."""
         self._settings = settings
         self._hub = hub
         self._inbox = inbox
         self._on_delay = on_delay
         self._longest_tick_s = settings.tick_ms / 1_000
-        self._clock = FeedClock()
+        self._clock = clock
         self._lines: set[ClientSocket] = set()
         self._clients: set[Client] = set()
         self._moved = asyncio.Event()
@@ -131,10 +138,9 @@ class HubServer:
             _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
-            newest = max(map(exchange_time, batch))
-            if newest:
-                self._clock.observe(newest)
-                self._on_delay(max(0, self._clock.now().feed - newest) / 1_000)
+            newest, now = max(map(exchange_time, batch)), self._clock.now().feed
+            if newest and now:
+                self._on_delay(max(0, now - newest) / 1_000)
             self._attempt(partial(self._hub.publish, batch))
 
     def _attempt(self, act: Callable[[Now], None]) -> None:
@@ -145,7 +151,7 @@ class HubServer:
             _log.exception("broadcast failed")
 
     def _now(self) -> Now:
-        """The feed's present; before the first news, the wall clock stamps what little is said."""
+        """The feed's present; before that is known, the wall clock stamps what little is said."""
         now = self._clock.now()
         return now if now.feed else Now(wall_ms(), now.local)
 

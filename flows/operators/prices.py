@@ -27,6 +27,11 @@ class _Price:
         if time >= self.time and price:
             self.price, self.time = price, time
 
+    def repeat(self, price: float, time: int) -> None:
+        """A price that something else than a trade names; one that is named again is as old as before."""
+        if price != self.price:
+            self.take(price, time)
+
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""
         figures = (self.price, self.change, self.percent, self.volume)
@@ -63,14 +68,14 @@ class Prices:
         if isinstance(last, Trade):
             self._take_trade(price, last, batch.events)
         elif isinstance(last, Kline):
-            price.take(last.close, last.event_time)
+            price.repeat(last.close, last.event_time)
         elif isinstance(last, Ticker):
-            price.take(last.last_price, last.event_time)
+            price.repeat(last.last_price, last.event_time)
             price.change = last.price_change
             price.percent = last.price_change_percent
             price.volume = last.volume
         else:
-            price.take(last.close, last.event_time)
+            price.repeat(last.close, last.event_time)
             price.change = last.close - last.open
             price.percent = 100 * price.change / last.open if last.open else None
             price.volume = last.volume

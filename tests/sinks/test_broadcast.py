@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from flows.clock import FeedClock
 from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
@@ -486,3 +487,19 @@ async def test_status_and_origin_are_told_to_who_asks() -> None:
         answers = await ask(client, op="subscribe", channels=["Status"])
         assert [m["data"]["state"] for m in shown(answers)] == ["live"]
         assert "replay" in json.dumps(answers)
+
+
+async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell() -> None:
+    clock = FeedClock(lambda: 0)
+    clock.observe(BEGIN)
+    broadcast = Broadcast(HubSettings(port=0), venue="binance", origin="replay", clock=clock)
+    broadcast.start()
+    h = Hub(broadcast)
+    try:
+        async with h.client() as client:
+            for number, told_time in enumerate((BEGIN, BEGIN + 10**11, 10**16, 0, BEGIN)):
+                h.write(MarketData("binance", f"S{number}", 1.0, told_time))
+            told = [await hear(client) for _ in range(5)]
+            assert {message["timestamp"] for message in told} == {"2026-01-01T00:00:00Z"}
+    finally:
+        await asyncio.to_thread(broadcast.close)
