@@ -13,7 +13,7 @@ flow follows no more are forgotten.
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final, Self
@@ -24,6 +24,7 @@ from msgspec import Struct
 from api.board import Board
 from api.candle_cache import CandleCache, SeriesKey
 from api.follow import Cut, Joined, LiveEvent, Lost
+from api.freshness import State, state_of
 from api.heard import News, candle_of
 from api.hub_line import HubLine
 from flows.clock import monotonic_ms
@@ -100,6 +101,12 @@ class LiveView:
             if news := board.latest(channel, symbol):
                 return news, board.age_ms(news)
         return None
+
+    def state(self, symbol: str, venue: str | None = None, channels: Sequence[str] = ()) -> State | None:
+        """How current the first of these channels is that the instrument has, or the instrument; `unknown` when the
+        flow is not heard. None: this flow tells no states.
+        """
+        return state_of(self.boards(venue), symbol, channels)
 
     def price(self, symbol: str, venue: str | None = None) -> float | None:
         """The latest price."""

@@ -55,6 +55,11 @@ class FeedClock:
             if self._offset is None or offset > self._offset:
                 self._offset = offset
 
+    def set_to(self, exchange_time: int) -> None:
+        """Begins anew at this time (ms UTC)."""
+        self._newest = exchange_time
+        self._offset = exchange_time - self._monotonic_ms()
+
     @property
     def is_sure(self) -> bool:
         """Whether the time is known."""

@@ -37,6 +37,8 @@ OPEN_TIMEOUT_S: Final = 5.0
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final = ("msgpack", "json")
+AHEAD_MS: Final = 1_000
+"""How far the time of news may be ahead of the venue's clock, whose least delayed message was later than this one."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
 
 _log = structlog.get_logger(__name__)
@@ -68,6 +70,7 @@ class HubServer:
         self._tick_begin_s = 0.0
         self._tick_begin_cpu_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._measured = 0
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every line within a few seconds."""
@@ -138,10 +141,17 @@ class HubServer:
             _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
-            newest, now = max(map(exchange_time, batch)), self._clock.now().feed
-            if newest and now:
-                self._on_delay(max(0, now - newest) / 1_000)
+            self._measure(max(map(exchange_time, batch)))
             self._attempt(partial(self._hub.publish, batch))
+
+    def _measure(self, newest: int) -> None:
+        """How late the newest of a batch is, where it is newer than all before: what is told again, as a price with new
+        figures of the day, is not late for that. A time that is not yet tells nothing.
+        """
+        now = self._clock.now().feed
+        if min(self._measured, now) < newest <= now + AHEAD_MS:
+            self._measured = newest
+            self._on_delay(max(0, now - newest) / 1_000)
 
     def _attempt(self, act: Callable[[Now], None]) -> None:
         """What fails is a bug: it is logged, and the next batch is taken all the same."""

@@ -11,12 +11,13 @@ from flows.operators.parse import Batch, LineNews, Parsed
 class _Price:
     """Latest price of one instrument."""
 
-    __slots__ = ("change", "instrument", "percent", "price", "sent", "time", "volume")
+    __slots__ = ("change", "confirmed", "instrument", "percent", "price", "sent", "time", "volume")
 
     def __init__(self, key: str) -> None:
         self.instrument = Instrument.of(key)
         self.price = 0.0
         self.time = 0
+        self.confirmed = 0
         self.change: float | None = None
         self.percent: float | None = None
         self.volume: float | None = None
@@ -24,13 +25,15 @@ class _Price:
 
     def take(self, price: float, time: int) -> None:
         """The newest exchange time wins; of equal times the later arrival."""
-        if time >= self.time and price:
-            self.price, self.time = price, time
+        if time >= self.confirmed and price:
+            self.price, self.time, self.confirmed = price, time, time
 
     def repeat(self, price: float, time: int) -> None:
         """A price that something else than a trade names; one that is named again is as old as before."""
         if price != self.price:
             self.take(price, time)
+        elif time > self.confirmed:
+            self.confirmed = time
 
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""

@@ -10,9 +10,10 @@ from api.tools import NO_ACCOUNT, Tools
 from flows.model import Trade
 from flows.settings import Settings
 from flows.settings import Tools as ToolsSettings
+from sinks.bodies import iso_utc
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN, gap
-from tests.fakes.interface import BOOK, LIVE, Deployment, interface, price
+from tests.fakes.interface import BOOK, LIVE, NOW, Deployment, interface, price, state, until
 
 CANDLES = 60
 TRADES = 1_200
@@ -215,3 +216,31 @@ async def test_what_is_missing_in_the_deployment_is_said(deployment: Deployment)
         reply = await found.get_volume_profile("BTCUSDT")
 
     assert any("is down since" in missing for missing in reply["freshness"]["missing"])
+
+
+async def test_every_tool_says_what_the_data_is_and_since_when(deployment: Deployment) -> None:
+    fill(deployment)
+    async with tools(deployment) as found, deployment.beating():
+        deployment.tell(state("silent", since=NOW - 34_000), state("live", symbol="ETHUSDT"))
+        told = f"silent since {iso_utc(NOW - 34_000)}: because it is silent"
+
+        async def is_heard() -> bool:
+            return bool((await found.get_current_price("BTCUSDT"))["freshness"]["state"] == told)
+
+        await until(is_heard)
+        replies = {
+            "price": await found.get_current_price("BTCUSDT"),
+            "candles": await found.get_candles("btcusdt", "1m", limit=2),
+            "indicators": await found.get_technical_indicators("btcusdt", "1m"),
+            "analysis": await found.get_analysis("BTCUSDT"),
+            "profile": await found.get_volume_profile("BTCUSDT"),
+            "vacuums": await found.get_liquidity_vacuums("BTCUSDT"),
+            "book": await found.get_order_book("BTCUSDT"),
+            "quality": await found.get_data_quality("btcusdt"),
+        }
+        assert {name: reply["freshness"]["state"] for name, reply in replies.items()} == dict.fromkeys(replies, told)
+        stale = {name: reply["freshness"]["stale"] for name, reply in replies.items()}
+        assert stale == dict.fromkeys(replies, True)
+        assert all("BTCUSDT is silent since" in reply["freshness"]["missing"][0] for reply in replies.values())
+        overview = await found.get_overview()
+        assert overview["freshness"]["state"] == {"BTCUSDT": "silent", "ETHUSDT": "live"}
