@@ -37,8 +37,9 @@ Every answer has `data`, `freshness` and `completeness`. freshness.age_ms is how
 true, in milliseconds of the feed's time; null means that nobody knows. Do not take data with freshness.stale true for
 current. freshness.state says what the data is, since when and why: `live`, or `quiet` where nothing happens and another
 source agrees; anything else (`silent`, `behind`, `cut`, `connecting`, `halted`, `gone`, `unsynced`, `not stored`,
-`unknown`) is not known to be of now. freshness.origin tells `live` data from `testnet`, `replay` and `synthetic`, which are not the market of today.
-freshness.missing says in words what of the deployment is down, and which symbols are not of now. completeness says what the data is known to lack.
+`unknown`) is not known to be of now. freshness.origin tells `live` data from `testnet`, `replay` and `synthetic`, which
+are not the market of today. freshness.missing says in words what of the deployment is down, and which symbols are not
+of now. completeness says what the data is known to lack.
 
 An error begins with a code: `collecting` means that the data is on its way, and says after how many seconds to ask
 again; `bad_request` and `unknown_symbol` say what to write instead; with `no_data` asking again does not help."""

@@ -168,11 +168,9 @@ class Hub:
             self._departed.come_back(status.symbols)
 
     def _take_state(self, status: InstrumentStatus, now: Now) -> None:
-        """The flow tells states again and again; clients hear of what changes."""
+        """Also one that is told again goes out: who lost it would take an older one for true."""
         news = InstrumentNews(status, self._origin)
-        topic = Topic("Status", status.symbol)
-        if self._known.item(topic) != news:
-            self._known.put(self._emit(topic, news, now, mergeable=True))
+        self._known.put(self._emit(Topic("Status", status.symbol), news, now, mergeable=True))
 
     def _forget(self, symbols: frozenset[str], now: Now) -> None:
         """Symbols have no present any more: who comes later hears nothing of them, and nothing is held of them."""

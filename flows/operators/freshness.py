@@ -38,7 +38,7 @@ LATE_MS: Final = 5_000
 """Bound of the flow's delay: what is later is `behind`."""
 LATE_LOOKS: Final = 4
 """Times in a row that all data was later than the bound, until the flow is: one late message is no delay."""
-REPEAT_MS: Final = 10_000
+REPEAT_MS: Final = 15_000
 """Local time after which every state is published again, for a reader that may have lost one."""
 STATUSES_KEPT: Final = 10_000
 """Symbols whose trading status is remembered; then the oldest is forgotten."""
