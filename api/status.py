@@ -127,7 +127,9 @@ def routes(services: Services) -> list[AnyRoute]:
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        missing += in_words(instruments)
+        missing += in_words(
+            instruments_of([board for board in boards if board.is_heard])
+        )  # of others their hub says it
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,

@@ -82,6 +82,10 @@ async def test_a_hub_that_is_cut_makes_everything_unknown(served: Interface, dep
     await deployment.stop_hub()
     await said(served, "BTCUSDT", "unknown")
     assert set((await states_of(served)).values()) == {("unknown", True)}
+    status = await served.data("/api/status")
+    assert [one["state"] for one in status["instruments"]] == ["unknown"]
+    (missing,) = status["missing"]
+    assert missing.startswith("hub ")
 
 
 async def test_the_status_names_each_instrument_that_is_not_of_now(served: Interface, deployment: Deployment) -> None:

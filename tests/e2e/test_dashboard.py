@@ -36,6 +36,8 @@ SPEED: Final = 10.0
 """A minute of the market takes six seconds."""
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+PACE_S: Final = 30
+"""Time in which the streams show at what pace they speak."""
 PAUSE_SHOWN_S: Final = 5
 """Within so long the page says that a paused exchange is silent."""
 HANG_SHOWN_S: Final = 3
@@ -409,6 +411,7 @@ async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:
 async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage, tmp_path: Path) -> None:
     async with stage.flow() as flow, stage.page() as page, ClientSession() as operator:
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        await page.wait_for_timeout(PACE_S * 1_000)
         async with operator.post(f"{stage.rest_url}/control/pause") as answer:
             assert answer.status == 200
         shown_s = await seconds_until(page, "#light", "silent")
