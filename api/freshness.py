@@ -19,6 +19,7 @@ CURRENT: Final = ("live", "quiet")
 """States in which data is of now."""
 OF_PRICE: Final = ("trades", "klines", "ticker")
 """Channels that a price comes from, the best one first."""
+OF_TRADES: Final = ("trades",)
 OF_CANDLES: Final = ("trades", "klines")
 OF_BOOK: Final = ("book", "best")
 

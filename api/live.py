@@ -29,6 +29,7 @@ from api.heard import News, candle_of
 from api.hub_line import HubLine
 from flows.clock import monotonic_ms
 from flows.model import Candle
+from sinks.bodies import HeartbeatBody
 from sinks.messages import CHANNELS
 
 __all__ = ["Cut", "Joined", "LiveEvent", "LiveView", "Lost", "News", "Tick"]
@@ -151,8 +152,8 @@ class LiveView:
     # --- what happens ---
 
     def subscribe(self, callback: Callable[[LiveEvent], object]) -> Callable[[], None]:
-        """Calls back with every event from now on, until the function that is returned is called. A callback that
-        raises is logged and harms nobody else.
+        """Calls back with every event but heartbeats from now on, until the function that is returned is called. A
+        callback that raises is logged and harms nobody else.
         """
         ticket = object()
         self._listeners[ticket] = callback
@@ -164,6 +165,8 @@ class LiveView:
 
     def _on_event(self, event: LiveEvent) -> None:
         if isinstance(event, News):
+            if isinstance(event.body, HeartbeatBody):
+                return
             if event.channel == "Candle":
                 self.candles.put(candle_of(event.body, venue=event.venue), self._local_ms())
             elif event.channel == "Status" and event.body.state == "removed":

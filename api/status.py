@@ -127,9 +127,8 @@ def routes(services: Services) -> list[AnyRoute]:
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        missing += in_words(
-            instruments_of([board for board in boards if board.is_heard])
-        )  # of others their hub says it
+        heard = [board for board in boards if board.is_heard]  # of the others their hub is named already
+        missing += in_words(instruments_of(heard))
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,

@@ -290,8 +290,7 @@ def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
 def _of_trades(data: Any, status: Any) -> Reply:
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    symbol = data["symbol"]
-    stale, state = _is_stale(status, symbol), _state_of(status, symbol)
+    stale, state = data.pop("stale"), _in_words(status, data["symbol"], data.pop("state"))
     return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
 
 

@@ -20,6 +20,8 @@ ANSWERS = (
     "/api/ohlcv?symbol=BTCUSDT&timeframe=1m&limit=3",
     "/api/indicators/BTCUSDT/1m?names=ema:3&limit=1",
     "/api/analysis/BTCUSDT",
+    "/api/volume-profile/BTCUSDT?min_trades=1",
+    "/api/liquidity-vacuums/BTCUSDT?min_trades=1",
 )
 LISTS = ("/api/prices", "/api/ticks", "/api/overview", "/api/charts?symbols=BTCUSDT&timeframes=1m&limit=3")
 
