@@ -66,7 +66,10 @@ class Board:
                 self.clock.on_heartbeat(ms_of(body.time) if body.time else 0)
                 return
             case InstrumentBody():
+                before = self.states.get(body.symbol)
                 self.states[body.symbol] = body
+                if before and bool(before.channels) == bool(body.channels):
+                    return
             case _ if body.state == "removed":
                 self._remove(frozenset(body.symbols))
             case _:
@@ -99,10 +102,12 @@ class Board:
         return [self._lines[line] for line in sorted(self._lines)]
 
     def symbols(self) -> AbstractSet[str]:
-        """The symbols that it knows anything of."""
+        """The symbols that are followed. One that the exchange does not list may have a state, and nothing else."""
         if self._symbols is None:
             told = (symbol for _, symbol in self._latest if symbol)
-            self._symbols = frozenset(told).union(self.states, *(news.body.symbols for news in self._lines.values()))
+            carried = (symbol for symbol, state in self.states.items() if state.channels)
+            of_lines = (news.body.symbols for news in self._lines.values())
+            self._symbols = frozenset(told).union(carried, *of_lines)
         return self._symbols
 
     @property

@@ -342,7 +342,8 @@ class Freshness:
             if instrument is None:
                 continue
             for kind in event.kinds:
-                instrument.silent[kind] = silence
+                before = instrument.silent.get(kind, silence)
+                instrument.silent[kind] = silence._replace(began=min(before.began, silence.began))
                 if channel_of(kind) == "trades" and instrument.is_proven_quiet():
                     instrument.witness = None  # it spoke of the time before
 

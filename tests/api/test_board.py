@@ -3,7 +3,7 @@
 from api.board import Board
 from api.heard import News
 from api.venue_time import VenueTime
-from flows.model import FeedStatus, Heartbeat, Incident, InstrumentStatus, MarketData
+from flows.model import ChannelStatus, FeedStatus, Heartbeat, Incident, InstrumentStatus, MarketData
 from sinks.bodies import (
     HeartbeatBody,
     HeartbeatNews,
@@ -28,8 +28,9 @@ def heartbeat(time_ms: int) -> News:
     return News("binance", "Status", body, time_ms or BEGIN, 4)
 
 
-def state(word: str, symbol: str) -> News:
-    told = InstrumentStatus("binance", symbol, word, BEGIN)  # type: ignore[arg-type]
+def state(word: str, symbol: str, *, carried: bool = True) -> News:
+    channels = (ChannelStatus("trades", word, BEGIN),) if carried else ()  # type: ignore[arg-type]
+    told = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
     return News("binance", "Status", InstrumentBody.of(InstrumentNews(told, "replay")), BEGIN, 5)
 
 
@@ -148,3 +149,11 @@ def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
     assert set(board.states) == {"ETHUSDT"}
     board.forget()
     assert (board.states, board.tells_states) == ({}, False)
+
+
+def test_what_the_exchange_does_not_list_has_a_state_and_is_not_followed() -> None:
+    board = Board("binance")
+    board.take(state("gone", "NOSUCH", carried=False))
+    assert (board.symbols(), set(board.states)) == (frozenset(), {"NOSUCH"})
+    board.take(state("live", "NOSUCH"))
+    assert board.symbols() == {"NOSUCH"}

@@ -189,6 +189,18 @@ def test_an_exchange_that_sends_nothing_is_silent_and_a_witness_explains_it() ->
     assert watched.channels() == {"trades": "quiet", "klines": "quiet", "ticker": "live"}
 
 
+def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_silent() -> None:
+    watched = Watched()
+    watched.take(subscribed())
+    watched.local = 30_000
+    watched.take(Silent("market", BTC, ("aggTrade",), 20_000), TradeWitness("binance", "BTCUSDT", is_ahead=False))
+    watched.local = 40_000
+    watched.take(Silent("market", BTC, KINDS, 4_000, whole_line=True))
+    assert {one.channel: (one.state, one.since - BEGIN) for one in watched.states["BTCUSDT"].channels} == {
+        "trades": ("silent", 10_000), "klines": ("silent", 36_000), "ticker": ("silent", 36_000),
+    }  # fmt: skip
+
+
 def test_a_whole_line_of_books_is_not_quiet_because_trades_come_by_another() -> None:
     watched = Watched()
     watched.take(subscribed(), subscribed("public", kinds=BOOKS))
