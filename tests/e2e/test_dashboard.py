@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -419,6 +420,10 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         await expect(page.locator("#light-text")).to_contain_text("exchange silent for")
         await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
         await keep(page, tmp_path, "paused")
+        await until(partial(is_told, operator, f"{stage.url}/api/prices", "silent"))
+        async with operator.get(f"{stage.url}/health/ready") as answer:
+            assert answer.status == 503
+            assert "data of now" in await answer.text()
         async with operator.post(f"{stage.rest_url}/control/resume") as answer:
             assert answer.status == 200
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
@@ -426,9 +431,19 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         try:
             shown_s = await seconds_until(page, "#light", "unknown")
             assert shown_s <= HANG_SHOWN_S + MARGIN_S
+            assert await is_told(operator, f"{stage.url}/api/prices", "unknown")
+            async with operator.get(f"{stage.url}/health/ready") as answer:
+                assert (answer.status, "the flow of binance" in await answer.text()) == (503, True)
         finally:
             os.kill(flow.pid, signal.SIGCONT)
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+
+
+async def is_told(operator: ClientSession, url: str, state: str) -> bool:
+    """Whether the interface says of all prices that they are this, and so stale."""
+    async with operator.get(url) as answer:
+        told = (await answer.json())["data"]
+    return bool(told) and all((one["state"], one["stale"]) == (state, True) for one in told)
 
 
 async def seconds_until(page: Page, selector: str, state: str) -> float:
