@@ -23,7 +23,7 @@ class Reading(Struct, frozen=True):
     age_ms: int | None
     stale: bool
     state: str | None = None
-    """How current the instrument's trades are; None where the flow tells no states."""
+    """How current the instrument's trades are; None where the flow publishes no states."""
 
 
 class CandleAge(NamedTuple):
@@ -64,10 +64,10 @@ class Analyst:
         behind it is missing; without a candle it always is.
         """
         state = self._live.state(symbol, venue, OF_CANDLES)
-        told = word_of(state)
+        word = word_of(state)
         if candle is None:
-            return CandleAge(None, True, told)
+            return CandleAge(None, True, word)
         age = age_ms(self._live.boards(venue), candle.close_time)
         missing_ms = self._limit_ms + timeframe_ms(candle.timeframe)
         is_missing = state is not None and (age is None or age > missing_ms)
-        return CandleAge(age, is_missing or is_stale(state, age, self._limit_ms), told)
+        return CandleAge(age, is_missing or is_stale(state, age, self._limit_ms), word)

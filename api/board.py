@@ -28,7 +28,7 @@ class Board:
         self.venue = venue
         self.origin = ""
         self.clock = clock or VenueTime()
-        self.is_heard = True
+        self.is_connected = True
         """Whether the hub is followed now."""
         self.states: dict[str, InstrumentBody] = {}
         """By symbol, what the flow said last."""
@@ -111,7 +111,7 @@ class Board:
         return self._symbols
 
     @property
-    def tells_states(self) -> bool:
+    def publishes_states(self) -> bool:
         """Whether this flow says how current its data is."""
         return bool(self.states) or self.clock.is_alive
 

@@ -36,7 +36,7 @@ class Book(Struct, frozen=True):
     age_ms: int
     stale: bool
     state: str | None
-    """`live`, `quiet`, `silent`, `unsynced`, …; null where the flow tells no states."""
+    """`live`, `quiet`, `silent`, `unsynced`, …; null where the flow publishes no states."""
 
 
 def routes(services: Services) -> list[AnyRoute]:

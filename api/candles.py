@@ -36,7 +36,7 @@ class CandlesAnswer(Struct, frozen=True):
     stale: bool
     """The newest candles are not known to be those of now."""
     state: str | None
-    """How current the trades of the symbol are; null where the flow tells no states."""
+    """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class Chart(Struct, frozen=True):
@@ -132,8 +132,8 @@ class Charts:
 
     def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
         """How old the newest candle of the series is that is at hand, be it in the answer or not."""
-        told = self._live.candles.told(key)
-        newest = max([*candles[-1:], *told[-1:]], key=lambda candle: candle.open_time, default=None)
+        cached = self._live.candles.told(key)
+        newest = max([*candles[-1:], *cached[-1:]], key=lambda candle: candle.open_time, default=None)
         return self._services.analyst.age(key.venue, key.symbol, newest)
 
     async def _key(self, symbol: str, timeframe: str, venue: str) -> SeriesKey:

@@ -68,7 +68,7 @@ class Follower:
 
     def end(self) -> None:
         """The line is cut: what the board knows is not known to be the present."""
-        self.board.is_heard = False
+        self.board.is_connected = False
 
     def request(self) -> str:
         """What to send first."""
@@ -100,7 +100,7 @@ class Follower:
                 self.board = Board(data.venue)
             self.board.forget()
             self._placed = True
-        self.board.origin, self.board.is_heard = data.origin, True
+        self.board.origin, self.board.is_connected = data.origin, True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
     def _on_snapshot(self, heard: Heard) -> Iterator[News]:

@@ -40,26 +40,26 @@ class State(Struct, frozen=True):
 
 
 def now_ms(boards: Iterable[Board]) -> int | None:
-    """What time it is at the venue that the boards tell of, ms UTC; None while no hub has told."""
+    """What time it is at the venue that the boards tell of, ms UTC; None while no hub says it."""
     return max((board.clock.now_ms for board in boards), default=0) or None
 
 
 def age_ms(boards: Iterable[Board], time_ms: int) -> int | None:
-    """Time since a moment of the venue that the boards tell of; None while no hub has told what time it is there."""
+    """Time since a moment of the venue that the boards tell of; None while no hub says what time it is there."""
     now = now_ms(boards)
     return None if now is None else max(0, now - time_ms)
 
 
 def state_of(boards: Iterable[Board], symbol: str, channels: Sequence[str] = ()) -> State | None:
     """What the first of these channels is that the instrument has; the instrument, where none is named or it has none.
-    None: this flow tells no states.
+    None: this flow publishes no states.
     """
     board = _board_of(list(boards), symbol)
     if board is None:
         return State(UNKNOWN, reason="no hub tells of it")
     if doubt := doubt_of(board):
         return doubt
-    if not board.tells_states:
+    if not board.publishes_states:
         return None
     body = board.states.get(symbol)
     if body is None:
@@ -70,16 +70,16 @@ def state_of(boards: Iterable[Board], symbol: str, channels: Sequence[str] = ())
 
 def doubt_of(board: Board) -> State | None:
     """Why nothing is known of what a flow says; None when its word holds."""
-    if not board.is_heard:
-        return State(UNKNOWN, _last_heard(board), "the hub is not reached")
+    if not board.is_connected:
+        return State(UNKNOWN, _last_heartbeat(board), "the hub is not reached")
     is_silent = board.clock.silent_ms > UNKNOWN_MS if board.clock.is_alive else bool(board.states)
     if is_silent:
-        return State(UNKNOWN, _last_heard(board), "the flow gives no sign of life")
+        return State(UNKNOWN, _last_heartbeat(board), "the flow gives no sign of life")
     return None
 
 
 def is_stale(state: State | None, age: int | None, limit_ms: int) -> bool:
-    """Whether data is not of now; its age counts only where the flow tells no states."""
+    """Whether data is not of now; its age counts only where the flow publishes no states."""
     if state is None:
         return age is None or age > limit_ms
     return not state.is_current
@@ -92,8 +92,8 @@ def word_of(state: State | None) -> str | None:
 
 def _board_of(boards: list[Board], symbol: str) -> Board | None:
     """The hub that tells of an instrument; one that is followed before one that is not."""
-    told = [board for board in boards if symbol in board.states] or [b for b in boards if symbol in b.symbols()]
-    return max(told or boards, key=lambda board: board.is_heard, default=None)
+    candidates = [board for board in boards if symbol in board.states] or [b for b in boards if symbol in b.symbols()]
+    return max(candidates or boards, key=lambda board: board.is_connected, default=None)
 
 
 def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
@@ -101,6 +101,6 @@ def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
     return next((known[name] for name in channels if name in known), None)
 
 
-def _last_heard(board: Board) -> str | None:
+def _last_heartbeat(board: Board) -> str | None:
     now = board.clock.now_ms
     return iso_utc(now - board.clock.silent_ms) if now else None

@@ -104,11 +104,11 @@ class News(Struct, frozen=True):
 
     @property
     def time_ms(self) -> int:
-        """The exchange's time of it, ms UTC: what is told again is as old as before. Where it has none, or one that was
-        not yet when the hub told it, the hub's.
+        """The exchange's time of it, ms UTC: what is published again is as old as before. Where it has none, or one
+        that lay ahead when the hub sent it, the hub's.
         """
-        told = getattr(self.body, "timestamp", None)
-        return min(ms_of(told), self.stamp_ms) if told else self.stamp_ms
+        own = getattr(self.body, "timestamp", None)
+        return min(ms_of(own), self.stamp_ms) if own else self.stamp_ms
 
 
 def decode(frame: str | bytes) -> Heard:

@@ -105,7 +105,7 @@ class LiveView:
 
     def state(self, symbol: str, venue: str | None = None, channels: Sequence[str] = ()) -> State | None:
         """How current the first of these channels is that the instrument has, or the instrument; `unknown` when the
-        flow is not heard. None: this flow tells no states.
+        flow gives no sign of life. None: this flow publishes no states.
         """
         return state_of(self.boards(venue), symbol, channels)
 

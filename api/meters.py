@@ -69,7 +69,7 @@ class Meters:
                 self._observe_latency(event, ms_of(stamp))
 
     def _observe_latency(self, event: News, time_ms: int) -> None:
-        """Counts how long news took. What is told again, as a price with new figures of the day, took no time."""
+        """Counts how long news took. What is published again, as a price with new figures of the day, took no time."""
         key = event.channel, event.symbol
         if time_ms != self._timed.get(key):
             self._timed[key] = time_ms

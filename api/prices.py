@@ -39,7 +39,7 @@ class Price(Struct, frozen=True):
     stale: bool
     """It is not known to be the price of now."""
     state: str | None
-    """`live`, `quiet`, `silent`, …; null where the flow tells no states."""
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class TickAnswer(Struct, frozen=True):

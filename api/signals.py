@@ -119,7 +119,7 @@ class Summary(Struct, frozen=True):
     age_ms: int | None
     stale: bool
     state: str | None
-    """`live`, `quiet`, `silent`, …; null where the flow tells no states."""
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class Signals:

@@ -38,7 +38,7 @@ class Channel(Struct, frozen=True):
 
 class InstrumentState(Struct, frozen=True):
     """What an instrument is: `live`, `quiet` (nothing happens, and another source agrees), or what is wrong with it;
-    `unknown` while the flow is not heard. That of the worst of its `channels`, as the flow told them last.
+    `unknown` while the flow gives no sign of life. That of the worst of its `channels`, as they were published last.
     """
 
     venue: str
@@ -52,11 +52,11 @@ class InstrumentState(Struct, frozen=True):
 
 
 class FlowState(Struct, frozen=True):
-    """Whether a flow is heard. `time` is what it says the venue's time is, null as long as it has not."""
+    """Whether a flow is alive. `time` is what it says the venue's time is, null as long as it has not."""
 
     venue: str
     alive: bool
-    heard_ms_ago: int
+    heartbeat_ms_ago: int
     time: str | None
 
 
@@ -81,7 +81,7 @@ class StatusAnswer(Struct, frozen=True):
     """The venue's lines, as the flow tells."""
     flows: list[FlowState]
     instruments: list[InstrumentState]
-    """Those that are followed, by venue and name; empty where the flow tells no states."""
+    """Those that are followed, by venue and name; empty where the flow publishes no states."""
     channels: list[Channel]
     memory: Memory
     hub_urls: list[str]
@@ -127,8 +127,8 @@ def routes(services: Services) -> list[AnyRoute]:
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        heard = [board for board in boards if board.is_heard]  # of the others their hub is named already
-        missing += in_words(instruments_of(heard))
+        reached = [board for board in boards if board.is_connected]  # of the others their hub is named already
+        missing += in_words(instruments_of(reached))
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
@@ -182,8 +182,8 @@ def in_words(instruments: list[InstrumentState]) -> list[str]:
 
 
 def lacks_of(boards: list[Board]) -> list[str]:
-    """Why answers are not of now or not stored; nothing where flows tell no states."""
-    telling = [board for board in boards if board.tells_states and board.is_heard]
+    """Why answers are not of now or not stored; nothing where flows publish no states."""
+    telling = [board for board in boards if board.publishes_states and board.is_connected]
     lacks = [f"the flow of {board.venue} ({doubt.reason})" for board in telling if (doubt := doubt_of(board))]
     lacks += [
         f"a line to {board.venue} (there is none yet)" for board in telling if not (board.states or board.lines())
@@ -196,18 +196,18 @@ def lacks_of(boards: list[Board]) -> list[str]:
 
 
 def flow_of(board: Board) -> FlowState:
-    """Whether the flow behind a hub is heard."""
+    """Whether the flow behind a hub is alive."""
     now = board.clock.now_ms
-    alive = board.tells_states and doubt_of(board) is None
+    alive = board.publishes_states and doubt_of(board) is None
     return FlowState(board.venue, alive, board.clock.silent_ms, iso_utc(now) if now else None)
 
 
 def _instrument(board: Board, symbol: str) -> InstrumentState:
-    told = board.states[symbol]
-    state = state_of([board], symbol) or State(told.state, told.since, told.reason)
+    body = board.states[symbol]
+    state = state_of([board], symbol) or State(body.state, body.since, body.reason)
     since_ms = ms_of(state.since) if state.since else None
     for_ms = None if since_ms is None else max(0, board.clock.now_ms - since_ms)
-    return InstrumentState(board.venue, symbol, state.state, state.since, for_ms, state.reason, told.channels)
+    return InstrumentState(board.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
 
 
 def _has_current_data(one: InstrumentState) -> bool:

@@ -283,8 +283,8 @@ def _reply(
 def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
     """The answer of data that tells its own age and state."""
     age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    told = _in_words(status, data["symbol"], state)
-    return _reply(data, status, age_ms, stale=stale, state=told, completeness=completeness)
+    words = _in_words(status, data["symbol"], state)
+    return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
 def _of_trades(data: Any, status: Any) -> Reply:
@@ -295,23 +295,23 @@ def _of_trades(data: Any, status: Any) -> Reply:
 
 
 def _state_of(status: Any, symbol: str) -> str | None:
-    """What a symbol is, in words; None where the flow tells no states, or follows no such symbol."""
+    """What a symbol is, in words; None where the flow publishes no states, or follows no such symbol."""
     found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
     return next((_in_words(status, one["symbol"], one["state"]) for one in found), None)
 
 
 def _is_stale(status: Any, symbol: str) -> bool | None:
-    """Whether a symbol's data is not of now; None where the flow tells no states, or follows no such symbol."""
+    """Whether a symbol's data is not of now; None where the flow publishes no states, or follows no such symbol."""
     states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
     return next((state not in CURRENT for state in states), None)
 
 
 def _in_words(status: Any, symbol: str, state: str | None) -> str | None:
     """A state with the time since when and the reason, where what it concerns says so."""
-    told = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
-    if state is None or told is None:
+    instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
+    if state is None or instrument is None:
         return state
-    known = next((one for one in (told, *told["channels"]) if one["state"] == state), None)
+    known = next((one for one in (instrument, *instrument["channels"]) if one["state"] == state), None)
     if known is None:
         return state
     since = f" since {known['since']}" if known["since"] else ""

@@ -32,13 +32,13 @@ class VenueTime:
             self._offset = offset
 
     def forget_heartbeat(self) -> None:
-        """What was heard before says nothing of the flow that is there now; the time goes on."""
+        """What came before says nothing of the flow that is there now; the time goes on."""
         self._heartbeat_ms = None
         self._began_ms = self._local_ms()
 
     @property
     def now_ms(self) -> int:
-        """The venue's time, ms UTC; 0 as long as nothing has told it."""
+        """The venue's time, ms UTC; 0 as long as nothing has said it."""
         return 0 if self._offset is None else self._local_ms() + self._offset
 
     @property

@@ -81,7 +81,7 @@ class ProfileAnswer(Struct, frozen=True):
     stale: bool
     """The trades up to now are not known to be in it."""
     state: str | None
-    """How current the trades of the symbol are; null where the flow tells no states."""
+    """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class VacuumAnswer(Struct, frozen=True):

@@ -43,7 +43,7 @@ class Broadcast:
         on_delay: Callable[[float], object] = lambda _: None,
         clock: FeedClock | None = None,
     ) -> None:
-        """`on_delay` is told with each batch how many seconds of the feed's time the newest of it took to get here.
+        """`on_delay` is called with how many seconds of the feed's time the newest of a batch took to get here.
         `clock` is the flow's, of the venue; without it messages are stamped by the wall clock.
         """
         self._settings = settings

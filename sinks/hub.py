@@ -168,7 +168,7 @@ class Hub:
             self._departed.come_back(status.symbols)
 
     def _take_state(self, status: InstrumentStatus, now: Now) -> None:
-        """Also one that is told again goes out: who lost it would take an older one for true."""
+        """Also one that is published again goes out: who lost it would take an older one for true."""
         news = InstrumentNews(status, self._origin)
         self._known.put(self._emit(Topic("Status", status.symbol), news, now, mergeable=True))
 

@@ -145,8 +145,8 @@ class HubServer:
             self._attempt(partial(self._hub.publish, batch))
 
     def _measure(self, newest: int) -> None:
-        """How late the newest of a batch is, where it is newer than all before: what is told again, as a price with new
-        figures of the day, is not late for that. A time that is not yet tells nothing.
+        """How late the newest of a batch is, where it is newer than all before: what is published again, as a price
+        with new figures of the day, is not late for that. A time that lies ahead says nothing.
         """
         now = self._clock.now().feed
         if min(self._measured, now) < newest <= now + AHEAD_MS:

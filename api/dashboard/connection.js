@@ -21,7 +21,7 @@ export const delayAfter = (failures, chance = Math.random()) =>
 
 /**
  * One hub. `onMessage(message, venue, fromSnapshot, url)` gets the parts of snapshots one by one, `onOpen(url, venue)` and
- * `onCut(url)` are told of the line, `onState()` of every change of it.
+ * `onCut(url)` follow the line, `onState()` every change of it.
  */
 class Line {
   state = "connecting";

@@ -24,7 +24,7 @@ export const OF_TRADES = ["trades"];
 export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
 
-/** One hub: the states of its instruments, and when its flow was heard last. */
+/** One hub: the states of its instruments, and when its flow gave a sign of life last. */
 class Hub {
   isOpen = true;
   states = new Map();
@@ -41,7 +41,7 @@ class Hub {
     if (time) this.#offset = Date.parse(time) - now;
   }
 
-  get tellsStates() {
+  get publishesStates() {
     return this.states.size > 0 || this.beatAt !== null;
   }
 
@@ -49,7 +49,7 @@ class Hub {
     return now - (this.beatAt ?? this.openedAt);
   }
 
-  isHeard(now) {
+  isAlive(now) {
     return this.isOpen && this.silentMs(now) <= UNKNOWN_MS;
   }
 
@@ -90,12 +90,12 @@ export class Freshness {
     const hub = this.#hubOf(venue, symbol);
     const now = this.now();
     if (!hub) return judged("unknown", null, "no hub tells of it");
-    if (!hub.tellsStates && hub.isOpen) return judged("live", null, "");
+    if (!hub.publishesStates && hub.isOpen) return judged("live", null, "");
     if (!hub.isOpen) return judged("unknown", hub.silentMs(now), "the broadcast is not reached");
-    if (!hub.isHeard(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
-    const told = hub.states.get(symbol);
-    if (!told) return judged("unknown", null, "the flow says nothing of it");
-    const channel = channels.map((name) => told.channels.find((one) => one.channel === name)).find(Boolean) ?? told;
+    if (!hub.isAlive(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
+    const status = hub.states.get(symbol);
+    if (!status) return judged("unknown", null, "the flow says nothing of it");
+    const channel = channels.map((name) => status.channels.find((one) => one.channel === name)).find(Boolean) ?? status;
     const time = hub.timeAt(now);
     const forMs = channel.since && time !== null ? Math.max(0, time - Date.parse(channel.since)) : null;
     return judged(channel.state, forMs, channel.reason);

@@ -39,7 +39,7 @@ export class Quality {
 
   /**
    * Exchange's time to broadcast's, both as the message tells them: no clock of this machine has a say. A price that is
-   * told again, with new figures of the day, took no time.
+   * published again, with new figures of the day, took no time.
    */
   measure(message) {
     const { symbol, timestamp } = message.data;

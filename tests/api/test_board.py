@@ -18,7 +18,7 @@ from tests.fakes.candles import BEGIN, gap
 
 
 def price(value: float, time_ms: int, symbol: str = "BTCUSDT", stamp_ms: int | None = None) -> News:
-    """A price of this time, told at once unless the hub stamped it later."""
+    """A price of this time, published at once unless the hub stamped it later."""
     body = MarketDataBody.of(MarketData("binance", symbol, value, time_ms))
     return News("binance", "MarketData", body, time_ms if stamp_ms is None else stamp_ms, 1)
 
@@ -30,8 +30,8 @@ def heartbeat(time_ms: int) -> News:
 
 def state(word: str, symbol: str, *, carried: bool = True) -> News:
     channels = (ChannelStatus("trades", word, BEGIN),) if carried else ()  # type: ignore[arg-type]
-    told = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
-    return News("binance", "Status", InstrumentBody.of(InstrumentNews(told, "replay")), BEGIN, 5)
+    news = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
+    return News("binance", "Status", InstrumentBody.of(InstrumentNews(news, "replay")), BEGIN, 5)
 
 
 def status(state: str, symbol: str = "ETHUSDT") -> News:
@@ -99,9 +99,9 @@ def test_a_price_that_is_told_again_is_as_old_as_it_was() -> None:
     board = Board("binance", VenueTime(lambda: 0))
     board.take(heartbeat(BEGIN + 9_000))
     board.take(price(1.0, BEGIN, stamp_ms=BEGIN + 9_000))
-    told = board.latest("MarketData", "BTCUSDT")
-    assert told is not None
-    assert board.age_ms(told) == 9_000
+    news = board.latest("MarketData", "BTCUSDT")
+    assert news is not None
+    assert board.age_ms(news) == 9_000
 
 
 def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() -> None:
@@ -112,9 +112,9 @@ def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() ->
     board.take(price(1.0, BEGIN))
     board.take(price(1.0, BEGIN + 10**9, "XUSDT"))
     local[0] = 500
-    told = board.latest("MarketData", "BTCUSDT")
-    assert told is not None
-    assert (board.clock.now_ms, board.age_ms(told)) == (BEGIN + 500, 500)
+    news = board.latest("MarketData", "BTCUSDT")
+    assert news is not None
+    assert (board.clock.now_ms, board.age_ms(news)) == (BEGIN + 500, 500)
     board.take(heartbeat(BEGIN - 3_000))
     assert board.clock.now_ms == BEGIN - 3_000, "the venue's clock was set back"
 
@@ -124,19 +124,19 @@ def test_a_time_that_is_not_yet_makes_nothing_young_for_long() -> None:
     board = Board("binance", VenueTime(lambda: local[0]))
     board.take(heartbeat(BEGIN))
     board.take(price(1.0, BEGIN + 10**9, stamp_ms=BEGIN))
-    told = board.latest("MarketData", "BTCUSDT")
-    assert told is not None
+    news = board.latest("MarketData", "BTCUSDT")
+    assert news is not None
     local[0] = 700
-    assert board.age_ms(told) == 700
+    assert board.age_ms(news) == 700
 
 
 def test_a_heartbeat_that_does_not_know_the_time_is_a_sign_of_life_all_the_same() -> None:
     local = [0]
     board = Board("binance", VenueTime(lambda: local[0]))
-    assert not board.tells_states
+    assert not board.publishes_states
     board.take(heartbeat(0))
     local[0] = 300
-    assert (board.tells_states, board.clock.silent_ms, board.clock.now_ms) == (True, 300, 0)
+    assert (board.publishes_states, board.clock.silent_ms, board.clock.now_ms) == (True, 300, 0)
 
 
 def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
@@ -148,7 +148,7 @@ def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
     board.take(status("removed", "BTCUSDT"))
     assert set(board.states) == {"ETHUSDT"}
     board.forget()
-    assert (board.states, board.tells_states) == ({}, False)
+    assert (board.states, board.publishes_states) == ({}, False)
 
 
 def test_what_the_exchange_does_not_list_has_a_state_and_is_not_followed() -> None:

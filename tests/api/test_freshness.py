@@ -16,7 +16,7 @@ LIMIT_MS = 1_000
 
 
 class Hub:
-    """A board, what it is told, and a local clock."""
+    """A board, what comes from its hub, and a local clock."""
 
     def __init__(self) -> None:
         self.local = 0
@@ -26,8 +26,8 @@ class Hub:
         self._take(HeartbeatNews(Heartbeat("binance", BEGIN + self.local), "live"))
 
     def say(self, symbol: str, word: str, **channels: str) -> None:
-        told = tuple(ChannelStatus(name, said, BEGIN, said) for name, said in channels.items())  # type: ignore[arg-type]
-        status = InstrumentStatus("binance", symbol, word, BEGIN, "why", told)  # type: ignore[arg-type]
+        known = tuple(ChannelStatus(name, said, BEGIN, said) for name, said in channels.items())  # type: ignore[arg-type]
+        status = InstrumentStatus("binance", symbol, word, BEGIN, "why", known)  # type: ignore[arg-type]
         self._take(InstrumentNews(status, "live"))
 
     def follow(self, *symbols: str) -> None:
@@ -74,7 +74,7 @@ def test_two_missing_heartbeats_are_the_end_of_what_is_known(hub: Hub) -> None:
 
 
 def test_a_hub_that_is_not_followed_says_nothing_of_now(hub: Hub) -> None:
-    hub.board.is_heard = False
+    hub.board.is_connected = False
     assert hub.state() == UNKNOWN
 
 

@@ -1,4 +1,4 @@
-"""One truth about what is of now: every answer says what the flow says, or that the flow is not heard."""
+"""One truth about what is of now: every answer says what the flow says, or that the flow gives no sign of life."""
 
 import asyncio
 from typing import Any
@@ -35,7 +35,7 @@ async def states_of(served: Interface) -> dict[str, tuple[str, bool]]:
 
 
 async def said(served: Interface, symbol: str, word: str) -> None:
-    """Waits until the interface has heard what the flow says of a symbol."""
+    """Waits until the interface knows what the flow says of a symbol."""
     await until(lambda: (found := served.services.live.state(symbol)) is not None and found.state == word)
 
 
@@ -69,7 +69,7 @@ async def test_a_flow_that_hangs_is_unknown(served: Interface, deployment: Deplo
     assert set((await states_of(served)).values()) == {("unknown", True)}
     status = await served.data("/api/status")
     assert [(flow["venue"], flow["alive"]) for flow in status["flows"]] == [("binance", False)]
-    assert status["flows"][0]["heard_ms_ago"] >= UNKNOWN_MS
+    assert status["flows"][0]["heartbeat_ms_ago"] >= UNKNOWN_MS
     assert any(line.startswith("BTCUSDT is unknown since 20") for line in status["missing"])
     assert "the flow of binance" in (await served.get("/health/ready"))[1]["error"]["message"]
     async with deployment.beating():
@@ -137,7 +137,7 @@ async def test_a_flow_that_has_no_line_yet_is_not_ready(deployment: Deployment) 
     deployment.start_hub()
     deployment.store_trades([])
     async with interface(deployment) as running, deployment.beating():
-        await until(lambda: running.services.live.lines[0].board.tells_states)
+        await until(lambda: running.services.live.lines[0].board.publishes_states)
         assert "a line to binance" in (await running.get("/health/ready"))[1]["error"]["message"]
 
 
@@ -162,12 +162,12 @@ async def test_a_time_that_cannot_be_makes_nothing_young_or_old(deployment: Depl
 
 
 def test_what_is_to_be_said_of_many_is_said_once() -> None:
-    told = [
+    many = [
         InstrumentState("binance", f"S{number}", "cut", iso_utc(NOW), 5_000, "line cut", []) for number in range(12)
     ]
     other = InstrumentState("binance", "X", "gone", None, None, "not listed", [])
     fine = InstrumentState("binance", "Y", "quiet", iso_utc(NOW), 0, "", [])
-    assert in_words([*told, other, fine]) == [
+    assert in_words([*many, other, fine]) == [
         f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
         "X is gone since the start: not listed",
     ]

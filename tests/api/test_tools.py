@@ -222,12 +222,12 @@ async def test_every_tool_says_what_the_data_is_and_since_when(deployment: Deplo
     fill(deployment)
     async with tools(deployment) as found, deployment.beating():
         deployment.tell(state("silent", since=NOW - 34_000), state("live", symbol="ETHUSDT"))
-        told = f"silent since {iso_utc(NOW - 34_000)}: because it is silent"
+        expected = f"silent since {iso_utc(NOW - 34_000)}: because it is silent"
 
-        async def is_heard() -> bool:
-            return bool((await found.get_current_price("BTCUSDT"))["freshness"]["state"] == told)
+        async def is_published() -> bool:
+            return bool((await found.get_current_price("BTCUSDT"))["freshness"]["state"] == expected)
 
-        await until(is_heard)
+        await until(is_published)
         replies = {
             "price": await found.get_current_price("BTCUSDT"),
             "candles": await found.get_candles("btcusdt", "1m", limit=2),
@@ -238,7 +238,9 @@ async def test_every_tool_says_what_the_data_is_and_since_when(deployment: Deplo
             "book": await found.get_order_book("BTCUSDT"),
             "quality": await found.get_data_quality("btcusdt"),
         }
-        assert {name: reply["freshness"]["state"] for name, reply in replies.items()} == dict.fromkeys(replies, told)
+        assert {name: reply["freshness"]["state"] for name, reply in replies.items()} == dict.fromkeys(
+            replies, expected
+        )
         stale = {name: reply["freshness"]["stale"] for name, reply in replies.items()}
         assert stale == dict.fromkeys(replies, True)
         assert all("BTCUSDT is silent since" in reply["freshness"]["missing"][0] for reply in replies.values())

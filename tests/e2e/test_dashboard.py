@@ -420,7 +420,7 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         await expect(page.locator("#light-text")).to_contain_text("exchange silent for")
         await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
         await keep(page, tmp_path, "paused")
-        await until(partial(is_told, operator, f"{stage.url}/api/prices", "silent"))
+        await until(partial(are_all, operator, f"{stage.url}/api/prices", "silent"))
         async with operator.get(f"{stage.url}/health/ready") as answer:
             assert answer.status == 503
             assert "data of now" in await answer.text()
@@ -431,7 +431,7 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         try:
             shown_s = await seconds_until(page, "#light", "unknown")
             assert shown_s <= HANG_SHOWN_S + MARGIN_S
-            assert await is_told(operator, f"{stage.url}/api/prices", "unknown")
+            assert await are_all(operator, f"{stage.url}/api/prices", "unknown")
             async with operator.get(f"{stage.url}/health/ready") as answer:
                 assert (answer.status, "the flow of binance" in await answer.text()) == (503, True)
         finally:
@@ -439,11 +439,11 @@ async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage:
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
 
 
-async def is_told(operator: ClientSession, url: str, state: str) -> bool:
+async def are_all(operator: ClientSession, url: str, state: str) -> bool:
     """Whether the interface says of all prices that they are this, and so stale."""
     async with operator.get(url) as answer:
-        told = (await answer.json())["data"]
-    return bool(told) and all((one["state"], one["stale"]) == (state, True) for one in told)
+        prices = (await answer.json())["data"]
+    return bool(prices) and all((one["state"], one["stale"]) == (state, True) for one in prices)
 
 
 async def seconds_until(page: Page, selector: str, state: str) -> float:

@@ -80,7 +80,7 @@ class Deployment:
         self.database = f"api_{tmp_path.name}"
         self.broadcast: Broadcast | None = None
         self.clock = FeedClock()
-        """The venue's, as the flow would keep it: at the newest time that was told."""
+        """The venue's, as the flow would keep it: at the newest time that was published."""
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 

@@ -205,8 +205,8 @@ def test_the_states_of_instruments_reach_clients(workers: int) -> None:
         outages=lambda: outages,
     )
     cluster_main(flow, [], 0, worker_count_per_proc=workers)
-    told = [item for _, batch in outcome.broadcast for item in batch if isinstance(item, InstrumentStatus)]
-    states = {status.symbol: {one.channel: one.state for one in status.channels} for status in told}
+    statuses = [item for _, batch in outcome.broadcast for item in batch if isinstance(item, InstrumentStatus)]
+    states = {status.symbol: {one.channel: one.state for one in status.channels} for status in statuses}
     assert states == {
         "TRXUSDT": {"trades": "live", "store": "not stored"},
         "X": {"trades": "cut", "store": "not stored"},

@@ -499,7 +499,7 @@ async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell(
         async with h.client() as client:
             for number, told_time in enumerate((BEGIN, BEGIN + 10**11, 10**16, 0, BEGIN)):
                 h.write(MarketData("binance", f"S{number}", 1.0, told_time))
-            told = [await hear(client) for _ in range(5)]
-            assert {message["timestamp"] for message in told} == {"2026-01-01T00:00:00Z"}
+            messages = [await hear(client) for _ in range(5)]
+            assert {message["timestamp"] for message in messages} == {"2026-01-01T00:00:00Z"}
     finally:
         await asyncio.to_thread(broadcast.close)

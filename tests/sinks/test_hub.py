@@ -351,8 +351,8 @@ def state(state: Any, symbol: str = "BTCUSDT") -> InstrumentStatus:
 
 
 def states(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
-    told = [message["data"] for message in messages if message["type"] == "Status"]
-    return [(data.get("symbol", ""), data["state"]) for data in told]
+    sent = [message["data"] for message in messages if message["type"] == "Status"]
+    return [(data.get("symbol", ""), data["state"]) for data in sent]
 
 
 def snapshot_of(playing: Playing, subscription: Subscription = ALL) -> list[dict[str, Any]]:
@@ -396,8 +396,8 @@ def test_who_is_slow_gets_the_newest_heartbeat_and_state_alone() -> None:
     for second in range(5):
         playing.at(second, Heartbeat("binance", BEGIN + second), state("live" if second % 2 else "cut"))
     playing.give_room(client, line, 100)
-    told = [message["data"] for message in line.of_type("Status")]
-    assert [(data["state"], data.get("time")) for data in told] == [
+    sent = [message["data"] for message in line.of_type("Status")]
+    assert [(data["state"], data.get("time")) for data in sent] == [
         ("alive", "2026-01-01T00:00:00.004Z"),
         ("cut", None),
     ]

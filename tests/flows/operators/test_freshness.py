@@ -63,12 +63,12 @@ class Watched:
         self.published = 0
 
     def take(self, *items: LineEvent | Progress | TradeWitness | Unsynced) -> None:
-        for told in self.keeper(list(items)):
-            if isinstance(told, Heartbeat):
-                self.heartbeats.append(told)
+        for item in self.keeper(list(items)):
+            if isinstance(item, Heartbeat):
+                self.heartbeats.append(item)
             else:
                 self.published += 1
-                self.states[told.symbol] = told
+                self.states[item.symbol] = item
 
     def pass_time(self, ms: int, *, has_caught_up: bool = True, newest: int = 0) -> None:
         """Local time goes on, with a look at how far the flow has come every so often."""
