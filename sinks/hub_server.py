@@ -141,29 +141,31 @@ class HubServer:
             _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
-            self._measure(max(map(exchange_time, batch)))
-            self._attempt(partial(self._hub.publish, batch))
+            newest = max(map(exchange_time, batch))
+            self._measure(newest)
+            self._attempt(partial(self._hub.publish, batch), newest)
 
     def _measure(self, newest: int) -> None:
         """How late the newest of a batch is, where it is newer than all before: what is published again, as a price
         with new figures of the day, is not late for that. A time that lies ahead says nothing.
         """
         now = self._clock.now().feed
-        if min(self._measured, now) < newest <= now + AHEAD_MS:
+        before = self._measured if self._measured <= now + AHEAD_MS else 0  # the clock may have been set back
+        if before < newest <= now + AHEAD_MS:
             self._measured = newest
             self._on_delay(max(0, now - newest) / 1_000)
 
-    def _attempt(self, act: Callable[[Now], None]) -> None:
+    def _attempt(self, act: Callable[[Now], None], newest: int = 0) -> None:
         """What fails is a bug: it is logged, and the next batch is taken all the same."""
         try:
-            act(self._now())
+            act(self._now(newest))
         except Exception:  # noqa: BLE001 - the flow must not suffer
             _log.exception("broadcast failed")
 
-    def _now(self) -> Now:
-        """The feed's present; before that is known, the wall clock stamps what little is said."""
+    def _now(self, newest: int = 0) -> Now:
+        """The feed's present. Before that is known, news are stamped by their own newest time, or by the wall clock."""
         now = self._clock.now()
-        return now if now.feed else Now(wall_ms(), now.local)
+        return now if now.feed else Now(newest or wall_ms(), now.local)
 
     # --- clients ---
 

@@ -72,7 +72,7 @@ class Progress(NamedTuple):
     """How far the flow has come, a few times a second."""
 
     has_caught_up: bool
-    """Nothing waits before the flow."""
+    """Since the one before there was a moment in which nothing waited for the flow."""
     newest: int
     """Exchange time of the newest event that came with it, ms UTC; 0 where none did."""
 
@@ -95,15 +95,23 @@ class Observe:
     def __init__(self, monotonic_ms: Callable[[], int]) -> None:
         self._monotonic_ms = monotonic_ms
         self._due_ms = 0
+        self._has_caught_up = False
 
     def __call__(self, items: list[Parsed]) -> list[Observation]:
-        """The observations of one poll, or part of one."""
-        out: list[Observation] = [item for item in items if type(item) in _EVENTS]  # type: ignore[misc]
+        """The observations of one poll, or part of one. Behind the end of the input there is no progress."""
+        out: list[Observation] = []
+        for item in items:
+            kind = type(item)
+            if kind is Pulse:
+                self._has_caught_up = True
+            elif kind in _EVENTS:
+                out.append(item)  # type: ignore[arg-type]
         local = self._monotonic_ms()
         if local >= self._due_ms and not _ends(items):
             self._due_ms = local + PROGRESS_MS
             newest = max((item.events[-1].event_time for item in items if type(item) is Batch), default=0)
-            out.append(Progress(type(items[-1]) is Pulse, newest))
+            out.append(Progress(self._has_caught_up, newest))
+            self._has_caught_up = False
         return out
 
 

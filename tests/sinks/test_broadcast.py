@@ -503,3 +503,12 @@ async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell(
             assert {message["timestamp"] for message in messages} == {"2026-01-01T00:00:00Z"}
     finally:
         await asyncio.to_thread(broadcast.close)
+
+
+async def test_before_the_venues_time_is_known_each_message_is_stamped_by_its_own() -> None:
+    async with hub() as h, h.client() as client:
+        stamps = []
+        for number, time_ms in enumerate((BEGIN, 10**16, BEGIN + 1_000)):
+            h.write(MarketData("binance", f"S{number}", 1.0, time_ms))
+            stamps.append((await hear(client))["timestamp"])
+        assert stamps == ["2026-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "2026-01-01T00:00:01Z"]

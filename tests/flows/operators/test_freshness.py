@@ -396,10 +396,13 @@ def test_line_events_pass_and_data_does_not() -> None:
         event,
         Progress(has_caught_up=True, newest=batch.events[-1].event_time),
     ]
-    assert observe([batch, Pulse()]) == []
+    assert observe([batch]) == []
     local[0] = PROGRESS_MS
     assert observe([batch]) == [Progress(has_caught_up=False, newest=batch.events[-1].event_time)]
+    assert observe([batch, Pulse(), batch]) == []
     local[0] = 2 * PROGRESS_MS
+    assert observe([batch]) == [Progress(has_caught_up=True, newest=batch.events[-1].event_time)]
+    local[0] = 3 * PROGRESS_MS
     assert observe([Pulse(final=True)]) == []
 
 
