@@ -4,7 +4,7 @@ store.
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -22,6 +22,7 @@ from flows.model import (
     FeedStatus,
     Incident,
     Instrument,
+    LineEvent,
     Recorded,
     Refreshed,
     Rejected,
@@ -34,7 +35,7 @@ from flows.model import (
 from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
-from flows.operators.freshness import BookSyncs, Freshness, Observe
+from flows.operators.freshness import BookSyncs, Freshness, Observe, Progress
 from flows.operators.gather import Gather
 from flows.operators.news import News
 from flows.operators.parse import Parse, VenueParser
@@ -88,13 +89,15 @@ def market_flow(
     trades = only("sequence", traded, TradeBatch)
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
-    news = op.flat_map_batch("news", valid, News(feed.venue, clock))
+    # one step, for each costs at every poll; those behind it only when there is something
+    news = op.flat_map_batch("news", valid, partial(_each, News(feed.venue, clock), Observe(monotonic_ms)))
+    found = only("found", traded, Incident, TradeWitness)
     stored: list[Stream[Any]] = [candles, proofs]
     told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
-    amiss: list[Stream[Any]] = [only("amiss", traded, Incident), _of_type("outages", news, Incident)]
+    amiss: list[Stream[Any]] = [_of_type("amiss", found, Incident), _of_type("outages", news, Incident)]
     observed: list[Stream[Any]] = [
-        op.flat_map_batch("observed", valid, Observe(monotonic_ms)),
-        only("witnesses", traded, TradeWitness),
+        _of_type("observed", news, Progress, *get_args(LineEvent)),
+        _of_type("witnesses", found, TradeWitness),
     ]
     if runner:
         # a clock of its own: that of the candles is never ahead of trades that are still held
@@ -182,6 +185,11 @@ def _stats(key: str, _: Any, *, feed: Feed) -> DayStats:
     return DayStats(key, timeframe=minutes_of(feed.timeframes))
 
 
+def _each(first: Callable[[Any], list[Any]], second: Callable[[Any], list[Any]], items: list[Any]) -> list[Any]:
+    """What both make of the same items."""
+    return [*first(items), *second(items)]
+
+
 def _freshness(
     clock: FeedClock, *, feed: Feed, has_books: bool, outages: Callable[[], Mapping[str, str]] | None
 ) -> Freshness:
@@ -196,9 +204,9 @@ def _freshness(
     )
 
 
-def only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
-    """The values of one type, without their keys."""
-    return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) is kind])
+def only(step_id: str, up: KeyedStream[Any], *kinds: type) -> Stream[Any]:
+    """The values of some types, without their keys."""
+    return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) in kinds])
 
 
 def by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
