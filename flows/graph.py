@@ -35,9 +35,10 @@ from flows.model import (
 from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
-from flows.operators.freshness import BookSyncs, Freshness, Observe, Progress
+from flows.operators.freshness import Freshness
 from flows.operators.gather import Gather
 from flows.operators.news import News
+from flows.operators.observations import BookSyncs, Observe, Progress
 from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.reconcile import Reconciler

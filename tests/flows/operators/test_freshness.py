@@ -9,13 +9,11 @@ from hypothesis import strategies as st
 from flows.clock import FeedClock
 from flows.model import (
     Behind,
-    BookView,
     Connected,
     Disconnected,
     Heartbeat,
     InstrumentStatus,
     LineEvent,
-    Pulse,
     Removed,
     Silent,
     Speaking,
@@ -27,17 +25,11 @@ from flows.operators.freshness import (
     HEARTBEAT_MS,
     LATE_LOOKS,
     LATE_MS,
-    PROGRESS_MS,
     REPEAT_MS,
-    BookSyncs,
     Freshness,
-    Observe,
-    Progress,
-    Unsynced,
     channel_of,
 )
-from flows.operators.parse import Batch, LineNews
-from tests.fakes.trades import trade
+from flows.operators.observations import PROGRESS_MS, Progress, Unsynced
 
 BEGIN = 1_767_225_600_000
 BTC, ETH = ("BTCUSDT",), ("ETHUSDT",)
@@ -382,33 +374,3 @@ def test_whatever_happens_nothing_is_live_that_is_down_and_nothing_is_forgotten(
             assert status.channels or status.state in ("cut", "connecting", "gone", "halted", "live")
             assert status.since <= BEGIN + watched.local
     assert set(last) == set(watched.states)
-
-
-# --- what the states are made of ---
-
-
-def test_line_events_pass_and_data_does_not() -> None:
-    local = [0]
-    observe = Observe(lambda: local[0])
-    event = Disconnected("market", BTC, "line cut")
-    batch = Batch("binance:BTCUSDT", [trade(1, 5)])
-    assert observe([batch, event, LineNews("binance:BTCUSDT", event), Pulse()]) == [
-        event,
-        Progress(has_caught_up=True, newest=batch.events[-1].event_time),
-    ]
-    assert observe([batch]) == []
-    local[0] = PROGRESS_MS
-    assert observe([batch]) == [Progress(has_caught_up=False, newest=batch.events[-1].event_time)]
-    assert observe([batch, Pulse(), batch]) == []
-    local[0] = 2 * PROGRESS_MS
-    assert observe([batch]) == [Progress(has_caught_up=True, newest=batch.events[-1].event_time)]
-    local[0] = 3 * PROGRESS_MS
-    assert observe([Pulse(final=True)]) == []
-
-
-def test_of_books_it_matters_only_when_they_come_into_step_or_fall_out_of_it() -> None:
-    syncs = BookSyncs()
-    views = [BookView("binance", "BTCUSDT", synced) for synced in (False, True, True, False, False)]
-    found = syncs([("k", view) for view in views])
-    assert found == [Unsynced("BTCUSDT", unsynced) for unsynced in (True, False, True)]
-    assert syncs([("k", Removed("public", BTC, BOOKS, is_gone=True)), ("k", views[0])]) == [Unsynced("BTCUSDT", True)]
