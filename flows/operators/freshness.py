@@ -6,12 +6,11 @@ which everything else is derived. No data is looked at but the newest event of a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, NamedTuple, get_args
+from typing import Any, Final, get_args
 
 from flows.clock import FeedClock, Now
 from flows.model import (
     Behind,
-    ChannelState,
     ChannelStatus,
     Connected,
     Disconnected,
@@ -24,6 +23,17 @@ from flows.model import (
     Subscribed,
     TradeWitness,
     TradingStatus,
+)
+from flows.operators.channels import (
+    InstrumentState,
+    Known,
+    LineState,
+    Silence,
+    Verdict,
+    channel_of,
+    of_silence,
+    of_trades,
+    worst_of,
 )
 from flows.operators.observations import Observation, Progress, Unsynced
 
@@ -38,109 +48,7 @@ REPEAT_MS: Final = 15_000
 STATUSES_KEPT: Final = 10_000
 """Symbols whose trading status is remembered; then the oldest is forgotten."""
 
-_WORST_FIRST: Final[tuple[ChannelState, ...]] = (
-    "gone",
-    "cut",
-    "connecting",
-    "halted",
-    "silent",
-    "unsynced",
-    "not stored",
-    "behind",
-    "quiet",
-    "live",
-)
-_RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 _CHANNELS: Final[tuple[FreshnessChannel, ...]] = get_args(FreshnessChannel)
-_CHANNEL_OF_KIND: Final[dict[str, FreshnessChannel]] = {
-    "aggTrade": "trades",
-    "trade": "trades",
-    "kline": "klines",
-    "ticker": "ticker",
-    "miniTicker": "ticker",
-    "depth": "book",
-    "bookTicker": "best",
-}
-
-
-class _Verdict(NamedTuple):
-    """What a channel is. `began` is the local time of its begin where that is another than now."""
-
-    state: ChannelState
-    reason: str = ""
-    began: int | None = None
-
-
-class _Known(NamedTuple):
-    """What was concluded of a channel, and since when: local time, and the venue's (0 as long as that is not known)."""
-
-    state: ChannelState
-    reason: str
-    local: int
-    venue: int
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        """The lower the worse; of equal ones the older."""
-        return _RANK[self.state], self.local
-
-
-class _Line:
-    """What a line carries of one instrument. Kinds are not known before the first confirmation."""
-
-    __slots__ = ("began", "is_behind", "kinds", "name", "reason", "state")
-
-    def __init__(self, name: str, began: int) -> None:
-        self.name = name
-        self.kinds: dict[str, None] = {}
-        self.state: ChannelState = "connecting"
-        self.reason = "the exchange has not confirmed the streams yet"
-        self.began = began
-        self.is_behind = ""
-
-    def verdict(self) -> _Verdict | None:
-        """What all channels of the line are; None where each has its own state."""
-        if self.state != "live":
-            return _Verdict(self.state, f"{self.name}: {self.reason}", self.began)
-        return _Verdict("behind", self.is_behind) if self.is_behind else None
-
-
-class _Silence(NamedTuple):
-    """Since when a stream says nothing, local ms, and whether nothing comes by its connection at all."""
-
-    began: int
-    whole_line: bool
-
-
-class _Instrument:
-    """What is known of one instrument."""
-
-    def __init__(self) -> None:
-        self.lines: dict[str, _Line] = {}
-        self.silent: dict[str, _Silence] = {}
-        self.witness: TradeWitness | None = None
-        self.is_unsynced: bool | None = None
-        self.known: dict[str, _Known] = {}
-        self.published: InstrumentStatus | None = None
-
-    def channels(self) -> dict[FreshnessChannel, list[tuple[str, _Line]]]:
-        """Kinds of streams by channel, each with the line that carries it."""
-        found: dict[FreshnessChannel, list[tuple[str, _Line]]] = {}
-        for line in self.lines.values():
-            for kind in line.kinds:
-                if channel := channel_of(kind):
-                    found.setdefault(channel, []).append((kind, line))
-        return found
-
-    def speaks(self) -> bool:
-        """Whether any stream is confirmed and not silent."""
-        return any(
-            kind not in self.silent for line in self.lines.values() if line.state == "live" for kind in line.kinds
-        )
-
-    def is_proven_quiet(self) -> bool:
-        """Whether a witness has said since its trades fell silent that there are none."""
-        return self.witness is not None and not self.witness.is_ahead
 
 
 class Freshness:
@@ -171,7 +79,7 @@ class Freshness:
         self._is_timely = is_timely
         self._read_outages = outages
         self._outages: dict[str, str] = {}
-        self._instruments: dict[str, _Instrument] = {}
+        self._instruments: dict[str, InstrumentState] = {}
         self._statuses: dict[str, str] = {}
         self._caught_up_ms: int | None = None
         self._late_looks = 0
@@ -220,12 +128,12 @@ class Freshness:
                 return []
         return list(event.symbols)
 
-    def _line(self, symbol: str, line: str, now: Now) -> _Line:
+    def _line(self, symbol: str, line: str, now: Now) -> LineState:
         instrument = self._instruments.get(symbol)
         if instrument is None:
-            instrument = self._instruments[symbol] = _Instrument()
+            instrument = self._instruments[symbol] = InstrumentState()
         if line not in instrument.lines:
-            instrument.lines[line] = _Line(line, now.local)
+            instrument.lines[line] = LineState(line, now.local)
         return instrument.lines[line]
 
     def _on_connected(self, event: Connected, now: Now) -> None:
@@ -267,7 +175,7 @@ class Freshness:
                 del self._instruments[symbol]
 
     def _on_silent(self, event: Silent, now: Now) -> None:
-        silence = _Silence(now.local - event.for_ms, event.whole_line)
+        silence = Silence(now.local - event.for_ms, event.whole_line)
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument is None:
@@ -295,7 +203,7 @@ class Freshness:
             self._statuses.pop(symbol, None)
             self._statuses[symbol] = event.status
             if not event.status:
-                self._instruments.setdefault(symbol, _Instrument())
+                self._instruments.setdefault(symbol, InstrumentState())
             elif symbol in self._instruments and not self._instruments[symbol].lines:
                 del self._instruments[symbol]  # it is listed again, and its line will say more
         while len(self._statuses) > STATUSES_KEPT:
@@ -375,7 +283,7 @@ class Freshness:
                 instrument.published = status
                 yield status
 
-    def _status_of(self, symbol: str, instrument: _Instrument, now: Now) -> InstrumentStatus:
+    def _status_of(self, symbol: str, instrument: InstrumentState, now: Now) -> InstrumentStatus:
         verdicts = dict(self._verdicts(symbol, instrument))
         before = instrument.known
         instrument.known = {name: _known(verdict, before.get(name), now) for name, verdict in verdicts.items()}
@@ -387,49 +295,43 @@ class Freshness:
         worst = min(instrument.known.values(), key=lambda known: known.rank)
         return InstrumentStatus(self._venue, symbol, worst.state, worst.venue, worst.reason, channels)
 
-    def _verdicts(self, symbol: str, instrument: _Instrument) -> Iterator[tuple[str, _Verdict]]:
+    def _verdicts(self, symbol: str, instrument: InstrumentState) -> Iterator[tuple[str, Verdict]]:
         """What each channel is; a state that concerns no channel in particular is named as its line."""
         status = self._of_status(symbol)
         for channel, carried in instrument.channels().items():
-            worst = _worst(status, *(line.verdict() for _, line in carried))
+            worst = worst_of(status, *(line.verdict() for _, line in carried))
             yield channel, worst or self._of_channel(channel, [kind for kind, _ in carried], instrument)
         for line in instrument.lines.values():
             if not line.kinds:
-                yield f"line {line.name}", _worst(status, line.verdict()) or _Verdict("live")
+                yield f"line {line.name}", worst_of(status, line.verdict()) or Verdict("live")
         if not instrument.lines:
-            yield "", status or _Verdict("connecting", "no line carries it yet")
+            yield "", status or Verdict("connecting", "no line carries it yet")
         if self._read_outages is not None:
             yield "store", self._of_stores()
 
-    def _of_status(self, symbol: str) -> _Verdict | None:
+    def _of_status(self, symbol: str) -> Verdict | None:
         status = self._statuses.get(symbol, "TRADING")
         if not status:
-            return _Verdict("gone", "the exchange does not list it")
-        return None if status == "TRADING" else _Verdict("halted", f"the exchange says {status}")
+            return Verdict("gone", "the exchange does not list it")
+        return None if status == "TRADING" else Verdict("halted", f"the exchange says {status}")
 
-    def _of_stores(self) -> _Verdict:
+    def _of_stores(self) -> Verdict:
         if not self._outages:
-            return _Verdict("live")
-        return _Verdict("not stored", "; ".join(f"{name}: {reason}" for name, reason in self._outages.items()))
+            return Verdict("live")
+        return Verdict("not stored", "; ".join(f"{name}: {reason}" for name, reason in self._outages.items()))
 
-    def _of_channel(self, channel: FreshnessChannel, kinds: list[str], instrument: _Instrument) -> _Verdict:
+    def _of_channel(self, channel: FreshnessChannel, kinds: list[str], instrument: InstrumentState) -> Verdict:
         """What a channel is whose lines are up."""
         if self._delay:
-            return _Verdict("behind", self._delay)
+            return Verdict("behind", self._delay)
         silences = [instrument.silent.get(kind) for kind in kinds]
-        found = _of_trades(silences, instrument) if channel == "trades" else _of_silence(silences, instrument)
+        found = of_trades(silences, instrument) if channel == "trades" else of_silence(silences, instrument)
         if channel == "book" and found.state != "silent" and self._lacks_book(instrument):
-            return _Verdict("unsynced", "the book is not known to be the exchange's")
+            return Verdict("unsynced", "the book is not known to be the exchange's")
         return found
 
-    def _lacks_book(self, instrument: _Instrument) -> bool:
+    def _lacks_book(self, instrument: InstrumentState) -> bool:
         return self._has_books if instrument.is_unsynced is None else instrument.is_unsynced
-
-
-def channel_of(kind: str) -> FreshnessChannel | None:
-    """The channel of a kind of stream, as the setting `feed.streams` calls it, klines by timeframe, books by depth."""
-    plain = kind.partition("_")[0].rstrip("0123456789")
-    return _CHANNEL_OF_KIND.get(plain)
 
 
 def _kinds_by_symbol(event: Subscribed) -> dict[str, list[str]]:
@@ -443,11 +345,7 @@ def _kinds_by_symbol(event: Subscribed) -> dict[str, list[str]]:
     return found
 
 
-def _worst(*verdicts: _Verdict | None) -> _Verdict | None:
-    return min((verdict for verdict in verdicts if verdict), key=lambda one: _RANK[one.state], default=None)
-
-
-def _known(verdict: _Verdict, before: _Known | None, now: Now) -> _Known:
+def _known(verdict: Verdict, before: Known | None, now: Now) -> Known:
     """A verdict with the time since when it holds: while the state stays, that stays."""
     if before and before.state == verdict.state and verdict.began in (None, before.local):
         local, venue = before.local, before.venue
@@ -455,35 +353,4 @@ def _known(verdict: _Verdict, before: _Known | None, now: Now) -> _Known:
         local, venue = now.local if verdict.began is None else verdict.began, 0
     if not venue and now.feed:
         venue = now.feed - (now.local - local)
-    return _Known(verdict.state, verdict.reason, local, venue)
-
-
-def _of_trades(silences: list[_Silence | None], instrument: _Instrument) -> _Verdict:
-    """Trades that stopped are quiet only when a witness says so."""
-    witness = instrument.witness
-    if witness and witness.is_ahead:
-        return _Verdict("silent", witness.reason or "another source names later trades")
-    silent = _wholly(silences)
-    if silent is None:
-        return _Verdict("live")
-    if witness:
-        return _Verdict("quiet", witness.reason or "another source confirms that there are no trades", silent.began)
-    if silent.whole_line:
-        return _Verdict("silent", "the exchange sends nothing", silent.began)
-    return _Verdict("silent", "no trades come, and nothing confirms yet that there are none", silent.began)
-
-
-def _of_silence(silences: list[_Silence | None], instrument: _Instrument) -> _Verdict:
-    """Anything else is quiet where its trades are proven to be, or where only its own stream has nothing to say."""
-    silent = _wholly(silences)
-    if silent is None:
-        return _Verdict("live")
-    if instrument.is_proven_quiet() or (not silent.whole_line and instrument.speaks()):
-        return _Verdict("quiet", "nothing new, while other data agrees", silent.began)
-    return _Verdict("silent", "the exchange sends nothing", silent.began)
-
-
-def _wholly(silences: list[_Silence | None]) -> _Silence | None:
-    """The silence of a channel: that of the stream that spoke last. None when one of them speaks."""
-    known = [silence for silence in silences if silence]
-    return max(known) if len(known) == len(silences) else None
+    return Known(verdict.state, verdict.reason, local, venue)

@@ -21,13 +21,13 @@ from flows.model import (
     TradeWitness,
     TradingStatus,
 )
+from flows.operators.channels import channel_of
 from flows.operators.freshness import (
     HEARTBEAT_MS,
     LATE_LOOKS,
     LATE_MS,
     REPEAT_MS,
     Freshness,
-    channel_of,
 )
 from flows.operators.observations import PROGRESS_MS, Progress, Unsynced
 
