@@ -10,7 +10,7 @@ import structlog
 from api.analyst import Analyst
 from api.documents import Documents
 from api.errors import Problem
-from api.freshness import feed_ms
+from api.freshness import now_ms
 from api.live import LiveView
 from sinks.analyses import StoredAnalysis
 from sinks.documents import MINUTE_MS
@@ -48,7 +48,7 @@ class AnalysisRecord:
                 _log.warning("the analyses of a minute are not stored", reason=problem.message)
             except Exception:  # noqa: BLE001 - whatever it is, the next minute is tried
                 _log.exception("the analyses of a minute are not stored")
-            await asyncio.sleep(wait_ms(feed_ms(self._live.boards()) or 0) / 1_000)
+            await asyncio.sleep(wait_ms(now_ms(self._live.boards()) or 0) / 1_000)
 
     async def record(self) -> int:
         """Stores the analyses of now, and returns of how many instruments. `Problem` when the store does not answer."""
@@ -60,7 +60,7 @@ class AnalysisRecord:
 
     async def _read_all(self) -> AsyncIterator[StoredAnalysis]:
         for venue in sorted({board.venue for board in self._live.boards()}):
-            time = feed_ms(self._live.boards(venue))
+            time = now_ms(self._live.boards(venue))
             for symbol in sorted(self._live.symbols(venue)) if time else ():
                 reading = await self._analyst.read(venue, symbol, from_memory=True)
                 if reading.newest and not reading.stale:

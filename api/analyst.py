@@ -1,10 +1,12 @@
 """Reads the market: the analysis of an instrument as it is now, from candles that are stored and that the hubs tell."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from api.analytics.analysis import NEEDED, Analysis, Weights, analyse
 from api.candle_cache import SeriesKey
-from api.freshness import age_ms
+from api.freshness import OF_CANDLES, age_ms, is_stale, word_of
 from api.history import History
 from api.live import LiveView
 from flows.model import Candle, timeframe_ms
@@ -20,6 +22,16 @@ class Reading(Struct, frozen=True):
     newest: Candle | None
     age_ms: int | None
     stale: bool
+    state: str | None = None
+    """How current the instrument's trades are; None where the flow publishes no states."""
+
+
+class CandleAge(NamedTuple):
+    """How long ago a candle ended, 0 for a forming one, None where no hub tells the time; and whether it is of now."""
+
+    ms: int | None
+    stale: bool
+    state: str | None
 
 
 class Analyst:
@@ -44,10 +56,18 @@ class Analyst:
         }
         last = [candles[-1] for candles in series.values() if candles]
         newest = min(last, key=lambda one: timeframe_ms(one.timeframe), default=None)
-        age, stale = self.age(venue, newest) if newest else (None, True)
-        return Reading(analyse(series, self._weights), newest, age, stale)
+        age = self.age(venue, symbol, newest)
+        return Reading(analyse(series, self._weights), newest, age.ms, age.stale, age.state)
 
-    def age(self, venue: str, candle: Candle) -> tuple[int | None, bool]:
-        """How long ago a candle ended, 0 for a forming one, and whether that is too long."""
+    def age(self, venue: str, symbol: str, candle: Candle | None) -> CandleAge:
+        """How old the newest candle of a series is. Also under a state that is of now it is stale when a whole period
+        behind it is missing; without a candle it always is.
+        """
+        state = self._live.state(symbol, venue, OF_CANDLES)
+        word = word_of(state)
+        if candle is None:
+            return CandleAge(None, True, word)
         age = age_ms(self._live.boards(venue), candle.close_time)
-        return age, age is None or age > self._limit_ms
+        missing_ms = self._limit_ms + timeframe_ms(candle.timeframe)
+        is_missing = state is not None and (age is None or age > missing_ms)
+        return CandleAge(age, is_missing or is_stale(state, age, self._limit_ms), word)

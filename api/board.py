@@ -1,6 +1,6 @@
 """The state of one venue, as one hub tells it: the latest news of everything. Pure.
 
-Ages are in the feed's time, carried forward by the monotonic clock: what a snapshot says was old already when it came.
+Ages count from the exchange's own time of a piece of news, in the venue's time as the flow tells it.
 """
 
 from collections import Counter, deque
@@ -8,8 +8,9 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from api.heard import News
-from flows.clock import FeedClock
+from api.heard import News, ms_of
+from api.venue_time import VenueTime
+from sinks.bodies import HeartbeatBody, InstrumentBody
 
 INCIDENTS_KEPT: Final = 200
 EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
@@ -19,12 +20,18 @@ TIMELESS: Final = ("Status", "Incident")
 
 
 class Board:
-    """Latest price, ticker, book and statistics of each symbol that is followed, state of each line, last incidents."""
+    """Latest price, ticker, book and statistics of each symbol that is followed, its state and that of each line, last
+    incidents.
+    """
 
-    def __init__(self, venue: str, clock: FeedClock | None = None) -> None:
+    def __init__(self, venue: str, clock: VenueTime | None = None) -> None:
         self.venue = venue
         self.origin = ""
-        self.clock = clock or FeedClock()
+        self.clock = clock or VenueTime()
+        self.is_connected = True
+        """Whether the hub is followed now."""
+        self.states: dict[str, InstrumentBody] = {}
+        """By symbol, what the flow said last."""
         self.incidents: deque[News] = deque(maxlen=INCIDENTS_KEPT)
         self.counts: Counter[str] = Counter()
         """Messages by channel."""
@@ -38,9 +45,9 @@ class Board:
         """Takes a message."""
         channel = news.channel
         if channel not in TIMELESS:
-            self.clock.observe(news.stamp_ms)
+            self.clock.on_stamp(news.stamp_ms)
         self.counts[channel] += 1
-        self.last_heard[channel] = max(news.stamp_ms, self.last_heard.get(channel, 0))
+        self.last_heard[channel] = news.stamp_ms
         if channel == "Status":
             self._take_status(news)
         elif channel == "Incident":
@@ -52,18 +59,34 @@ class Board:
             self._latest[key] = news
 
     def _take_status(self, news: News) -> None:
-        self.origin = news.body.origin
+        body = news.body
+        self.origin = body.origin
+        match body:
+            case HeartbeatBody():
+                self.clock.on_heartbeat(ms_of(body.time) if body.time else 0)
+                return
+            case InstrumentBody():
+                before = self.states.get(body.symbol)
+                self.states[body.symbol] = body
+                if before and bool(before.channels) == bool(body.channels):
+                    return
+            case _ if body.state == "removed":
+                self._remove(frozenset(body.symbols))
+            case _:
+                self._lines[body.line] = news
         self._symbols = None
-        if news.body.state == "removed":
-            gone = frozenset(news.body.symbols)
-            self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
-        else:
-            self._lines[news.body.line] = news
+
+    def _remove(self, gone: frozenset[str]) -> None:
+        self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
+        for symbol in gone:
+            self.states.pop(symbol, None)
 
     def forget(self) -> None:
         """The hub says that what is known is not the present any more. Incidents have happened all the same."""
         self._latest.clear()
         self._lines.clear()
+        self.states.clear()
+        self.clock.forget_heartbeat()
         self._symbols = None
 
     def latest(self, channel: str, symbol: str) -> News | None:
@@ -79,17 +102,24 @@ class Board:
         return [self._lines[line] for line in sorted(self._lines)]
 
     def symbols(self) -> AbstractSet[str]:
-        """The symbols that it knows anything of."""
+        """The symbols that are followed. One that the exchange does not list may have a state, and nothing else."""
         if self._symbols is None:
             told = (symbol for _, symbol in self._latest if symbol)
-            self._symbols = frozenset(told).union(*(news.body.symbols for news in self._lines.values()))
+            carried = (symbol for symbol, state in self.states.items() if state.channels)
+            of_lines = (news.body.symbols for news in self._lines.values())
+            self._symbols = frozenset(told).union(carried, *of_lines)
         return self._symbols
 
+    @property
+    def publishes_states(self) -> bool:
+        """Whether this flow says how current its data is."""
+        return bool(self.states) or self.clock.is_alive
+
     def age_ms(self, news: News) -> int:
-        """How long ago the hub made a message."""
+        """How old a piece of news is."""
         return self.ages_ms([news])[0]
 
     def ages_ms(self, news: Iterable[News]) -> list[int]:
-        """How long ago the hub made each message."""
-        now_ms = self.clock.now().feed
-        return [max(0, now_ms - one.stamp_ms) for one in news]
+        """How old each piece of news is."""
+        now_ms = self.clock.now_ms
+        return [max(0, now_ms - one.time_ms) for one in news]

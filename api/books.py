@@ -1,10 +1,11 @@
-"""Order books, from the live view. What is older than `api.book_age_s` says so."""
+"""Order books, from the live view. What is not of now says so."""
 
 from typing import Annotated
 
 from msgspec import Meta, Struct
 
 from api.errors import Problem
+from api.freshness import OF_BOOK, is_stale, word_of
 from api.route import AnyRoute, Route, Symbol, Venue
 from api.services import Services
 
@@ -34,6 +35,8 @@ class Book(Struct, frozen=True):
     timestamp: str | None
     age_ms: int
     stale: bool
+    state: str | None
+    """`live`, `quiet`, `silent`, `unsynced`, …; null where the flow publishes no states."""
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -48,6 +51,7 @@ def routes(services: Services) -> list[AnyRoute]:
             raise Problem("no_data", f"the book of {instrument.symbol} is not known yet")
         news, age_ms = found
         body, depth = news.body, params.depth
+        state = services.live.state(instrument.symbol, instrument.venue, OF_BOOK)
         return Book(
             news.venue,
             body.symbol,
@@ -60,7 +64,8 @@ def routes(services: Services) -> list[AnyRoute]:
             body.imbalance,
             body.timestamp,
             age_ms,
-            age_ms > limit_ms,
+            is_stale(state, age_ms, limit_ms),
+            word_of(state),
         )
 
     errors = ("unknown_symbol", "unknown_venue", "no_data", "store_unavailable")

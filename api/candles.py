@@ -9,6 +9,7 @@ from typing import Annotated, cast
 
 from msgspec import Meta, Struct
 
+from api.analyst import CandleAge
 from api.candle_cache import SeriesKey
 from api.errors import Problem
 from api.rendered import RenderedCandles
@@ -32,6 +33,10 @@ class CandlesAnswer(Struct, frozen=True):
     symbol: str
     timeframe: str
     candles: list[FullCandle]
+    stale: bool
+    """The newest candles are not known to be those of now."""
+    state: str | None
+    """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class Chart(Struct, frozen=True):
@@ -46,6 +51,8 @@ class Chart(Struct, frozen=True):
     price_change_percent_24h: float | None
     volume_24h: float | None
     seq: int
+    stale: bool
+    state: str | None
     history: WorkView | None = None
 
 
@@ -56,6 +63,8 @@ class Ohlcv(Struct, frozen=True):
     symbol: str
     timeframe: str
     rows: list[tuple[int, float, float, float, float, float]]
+    stale: bool
+    state: str | None
 
 
 class ChartsParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -108,14 +117,24 @@ class Charts:
         """All that is known of a symbol's candles."""
         span = span_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
-        return CandlesAnswer(*key, [CandleBody.of(candle).candle for candle in await self._read(key, span)])
+        candles = await self._read(key, span)
+        age = self._age(key, candles)
+        return CandlesAnswer(*key, [CandleBody.of(candle).candle for candle in candles], age.stale, age.state)
 
     async def ohlcv(self, params: SpanParams) -> Ohlcv:
         """Candles as rows of numbers."""
         span = span_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
         candles = await self._read(key, span)
-        return Ohlcv(*key, [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles])
+        age = self._age(key, candles)
+        rows = [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles]
+        return Ohlcv(*key, rows, age.stale, age.state)
+
+    def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
+        """How old the newest candle of the series is that is at hand, be it in the answer or not."""
+        cached = self._live.candles.told(key)
+        newest = max([*candles[-1:], *cached[-1:]], key=lambda candle: candle.open_time, default=None)
+        return self._services.analyst.age(key.venue, key.symbol, newest)
 
     async def _key(self, symbol: str, timeframe: str, venue: str) -> SeriesKey:
         instrument = await self._services.catalogue.instrument(symbol, venue)
@@ -128,7 +147,7 @@ class Charts:
 
     def _chart(self, key: SeriesKey, candles: list[Candle], seq: int, asked: WorkView | None) -> Chart:
         found = self._live.latest("MarketData", key.symbol, key.venue)
-        market = found[0].body if found else None
+        market, age = found[0].body if found else None, self._age(key, candles)
         return Chart(
             *key,
             cast("list[ChartCandle]", self._rendered.json(key, candles)),  # in the answer it is that
@@ -137,6 +156,8 @@ class Charts:
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
             seq=seq,
+            stale=age.stale,
+            state=age.state,
             history=asked,
         )
 

@@ -66,6 +66,10 @@ class Follower:
         query = {"channels": ",".join(self._channels)}
         return query | {"resume_after": str(self.seq)} if self.seq else query
 
+    def end(self) -> None:
+        """The line is cut: what the board knows is not known to be the present."""
+        self.board.is_connected = False
+
     def request(self) -> str:
         """What to send first."""
         return msgspec.json.encode({"op": "subscribe", "channels": self._channels}).decode()
@@ -96,7 +100,7 @@ class Follower:
                 self.board = Board(data.venue)
             self.board.forget()
             self._placed = True
-        self.board.origin = data.origin
+        self.board.origin, self.board.is_connected = data.origin, True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
     def _on_snapshot(self, heard: Heard) -> Iterator[News]:
@@ -104,7 +108,7 @@ class Follower:
             return
         part = decode_snapshot(heard.data)
         if any(message.type not in TIMELESS for message in part.messages):
-            self.board.clock.observe(ms_of(heard.timestamp))
+            self.board.clock.on_stamp(ms_of(heard.timestamp))
         for message in part.messages:
             if message.seq > self.seq:
                 yield from self._take(message)

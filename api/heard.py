@@ -11,8 +11,11 @@ from sinks.answers import SubscribedData
 from sinks.bodies import (
     BookTickerBody,
     CandleBody,
+    ChannelBody,
     ChartUpdateBody,
+    HeartbeatBody,
     IncidentBody,
+    InstrumentBody,
     MarketDataBody,
     OrderBookBody,
     StatsBody,
@@ -20,6 +23,33 @@ from sinks.bodies import (
     TickerBody,
     TradeBody,
 )
+
+
+class _AnyStatus(Struct, frozen=True):
+    """Whatever the channel `Status` says: of a line, an instrument, or the flow; which one, its fields tell."""
+
+    venue: str = ""
+    origin: str = ""
+    line: str = ""
+    symbol: str = ""
+    state: str = ""
+    symbols: tuple[str, ...] = ()
+    reason: str = ""
+    since: str | None = None
+    channels: list[ChannelBody] = []
+    time: str | None = None
+    clock: str = ""
+
+    def body(self) -> StatusBody | InstrumentBody | HeartbeatBody:
+        """The shape that it has."""
+        if self.symbol:
+            return InstrumentBody(
+                self.venue, self.origin, self.symbol, self.state, self.since, self.reason, self.channels
+            )
+        if not self.line and self.state == "alive":
+            return HeartbeatBody(self.venue, self.origin, self.state, self.time, self.clock)
+        return StatusBody(self.venue, self.origin, self.line, self.state, self.symbols, self.reason)
+
 
 BODIES: Final[dict[str, Any]] = {
     "MarketData": MarketDataBody,
@@ -30,7 +60,7 @@ BODIES: Final[dict[str, Any]] = {
     "OrderBook": OrderBookBody,
     "BookTicker": BookTickerBody,
     "Stats": StatsBody,
-    "Status": StatusBody,
+    "Status": _AnyStatus,
     "Incident": IncidentBody,
     "Subscribed": SubscribedData,
 }
@@ -72,6 +102,14 @@ class News(Struct, frozen=True):
         """What it is about; "" where that is no instrument."""
         return getattr(self.body, "symbol", "") or (self.body.get("symbol", "") if isinstance(self.body, dict) else "")
 
+    @property
+    def time_ms(self) -> int:
+        """The exchange's time of it, ms UTC: what is published again is as old as before. Where it has none, or one
+        that lay ahead when the hub sent it, the hub's.
+        """
+        own = getattr(self.body, "timestamp", None)
+        return min(ms_of(own), self.stamp_ms) if own else self.stamp_ms
+
 
 def decode(frame: str | bytes) -> Heard:
     """A text frame of the hub; `msgspec.DecodeError` when it is none."""
@@ -85,7 +123,8 @@ def decode_snapshot(data: msgspec.Raw) -> SnapshotPart:
 
 def decode_body(kind: str, data: msgspec.Raw) -> Body:
     """The data of a message of any other type; fields that are not known here are ignored."""
-    return _DECODERS.get(kind, _ANY).decode(data)
+    body = _DECODERS.get(kind, _ANY).decode(data)
+    return body.body() if isinstance(body, _AnyStatus) else body
 
 
 _HEARD = msgspec.json.Decoder(Heard)

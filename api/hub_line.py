@@ -98,6 +98,7 @@ class HubLine:
         _log.info("following the hub", url=joined.url, venue=joined.venue, resumed=joined.resumed)
 
     def _down(self, reason: str) -> None:
+        self._follower.end()
         if self.state.connected:
             self.state.connected, self.state.since_ms = False, wall_ms()
             self.state.reconnections += 1

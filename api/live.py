@@ -13,7 +13,7 @@ flow follows no more are forgotten.
 import asyncio
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from typing import Final, Self
@@ -24,10 +24,12 @@ from msgspec import Struct
 from api.board import Board
 from api.candle_cache import CandleCache, SeriesKey
 from api.follow import Cut, Joined, LiveEvent, Lost
+from api.freshness import State, state_of
 from api.heard import News, candle_of
 from api.hub_line import HubLine
 from flows.clock import monotonic_ms
 from flows.model import Candle
+from sinks.bodies import HeartbeatBody
 from sinks.messages import CHANNELS
 
 __all__ = ["Cut", "Joined", "LiveEvent", "LiveView", "Lost", "News", "Tick"]
@@ -101,6 +103,12 @@ class LiveView:
                 return news, board.age_ms(news)
         return None
 
+    def state(self, symbol: str, venue: str | None = None, channels: Sequence[str] = ()) -> State | None:
+        """How current the first of these channels is that the instrument has, or the instrument; `unknown` when the
+        flow gives no sign of life. None: this flow publishes no states.
+        """
+        return state_of(self.boards(venue), symbol, channels)
+
     def price(self, symbol: str, venue: str | None = None) -> float | None:
         """The latest price."""
         found = self.latest("MarketData", symbol, venue)
@@ -144,8 +152,8 @@ class LiveView:
     # --- what happens ---
 
     def subscribe(self, callback: Callable[[LiveEvent], object]) -> Callable[[], None]:
-        """Calls back with every event from now on, until the function that is returned is called. A callback that
-        raises is logged and harms nobody else.
+        """Calls back with every event but heartbeats from now on, until the function that is returned is called. A
+        callback that raises is logged and harms nobody else.
         """
         ticket = object()
         self._listeners[ticket] = callback
@@ -157,6 +165,8 @@ class LiveView:
 
     def _on_event(self, event: LiveEvent) -> None:
         if isinstance(event, News):
+            if isinstance(event.body, HeartbeatBody):
+                return
             if event.channel == "Candle":
                 self.candles.put(candle_of(event.body, venue=event.venue), self._local_ms())
             elif event.channel == "Status" and event.body.state == "removed":

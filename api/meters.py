@@ -43,6 +43,7 @@ class Meters:
         self.duration = Histogram(
             "market_data_api_seconds", "Time to answer, by route", ["route"], buckets=LATENCY_S, registry=self.registry
         )
+        self._timed: dict[tuple[str, str], int] = {}  # as many as the hubs tell of
         self.completeness: dict[tuple[str, str], float] = {}
         """By venue and symbol, as it was found last."""
         self.registry.register(_Looked(self._look))
@@ -65,7 +66,14 @@ class Meters:
             if event.channel == "Incident":
                 self.incidents.labels(event.venue, event.body.kind).inc()
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
-                self.latency.observe(max(0, event.stamp_ms - ms_of(stamp)) / 1_000)
+                self._observe_latency(event, ms_of(stamp))
+
+    def _observe_latency(self, event: News, time_ms: int) -> None:
+        """Counts how long news took. What is published again, as a price with new figures of the day, took no time."""
+        key = event.channel, event.symbol
+        if time_ms != self._timed.get(key):
+            self._timed[key] = time_ms
+            self.latency.observe(max(0, event.stamp_ms - time_ms) / 1_000)
 
     def _look(self) -> Iterator[Metric]:
         cache = self._live.candles

@@ -1,9 +1,11 @@
-"""Prices and ticks, from the live view. What is older than `api.price_age_s` says so."""
+"""Prices and ticks, from the live view. What is not of now says so."""
 
 from msgspec import Struct
 
 from api.errors import Problem
+from api.freshness import OF_PRICE, State, is_stale, word_of
 from api.heard import News
+from api.live import Tick
 from api.route import AnyRoute, Route, Symbol, Symbols, Venue
 from api.services import Services
 
@@ -33,8 +35,11 @@ class Price(Struct, frozen=True):
     volume_24h: float | None
     timestamp: str
     age_ms: int
-    """How long ago the price changed, in the feed's time."""
+    """Since the exchange's own time of the price, in the venue's time."""
     stale: bool
+    """It is not known to be the price of now."""
+    state: str | None
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class TickAnswer(Struct, frozen=True):
@@ -47,6 +52,7 @@ class TickAnswer(Struct, frozen=True):
     ask: float | None
     age_ms: int
     stale: bool
+    state: str | None
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -54,8 +60,11 @@ def routes(services: Services) -> list[AnyRoute]:
     live, catalogue = services.live, services.catalogue
     limit_ms = int(services.settings.api.price_age_s * 1_000)
 
+    def state_of(venue: str, symbol: str) -> State | None:
+        return live.state(symbol, venue, OF_PRICE)
+
     def price_of(news: News, age_ms: int) -> Price:
-        body = news.body
+        body, state = news.body, state_of(news.venue, news.symbol)
         return Price(
             news.venue,
             body.symbol,
@@ -65,8 +74,14 @@ def routes(services: Services) -> list[AnyRoute]:
             body.volume_24h,
             body.timestamp,
             age_ms,
-            age_ms > limit_ms,
+            is_stale(state, age_ms, limit_ms),
+            word_of(state),
         )
+
+    def tick_of(tick: Tick) -> TickAnswer:
+        state = state_of(tick.venue, tick.symbol)
+        stale = is_stale(state, tick.age_ms, limit_ms)
+        return TickAnswer(tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, stale, word_of(state))
 
     async def price(params: OfSymbol) -> Price:
         """The latest price of a symbol."""
@@ -94,11 +109,7 @@ def routes(services: Services) -> list[AnyRoute]:
             for news in board.all_latest("MarketData")
             if not wanted or news.symbol in wanted
         ]
-        return [
-            TickAnswer(tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, tick.age_ms > limit_ms)
-            for tick in found
-            if tick
-        ]
+        return [tick_of(tick) for tick in found if tick]
 
     return [
         Route("GET", "/api/prices", prices, list[Price], OfSymbols),

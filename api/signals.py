@@ -57,6 +57,7 @@ class IndicatorAnswer(Struct, frozen=True):
     settled: bool
     age_ms: int | None
     stale: bool
+    state: str | None
     indicators: list[IndicatorSeries]
 
 
@@ -74,6 +75,7 @@ class AnalysisAnswer(Struct, frozen=True):
     symbol: str
     age_ms: int | None
     stale: bool
+    state: str | None
     analysis: Analysis
 
 
@@ -120,6 +122,8 @@ class Summary(Struct, frozen=True):
     confidence: float
     age_ms: int | None
     stale: bool
+    state: str | None
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class Signals:
@@ -142,7 +146,7 @@ class Signals:
                 "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
             )
         bars, shown = Bars.of(candles), candles[-params.limit :]
-        age, stale = self._analyst.age(venue, shown[-1])
+        age = self._analyst.age(venue, symbol, shown[-1])
         return IndicatorAnswer(
             venue,
             symbol,
@@ -151,8 +155,9 @@ class Signals:
             is_closed=shown[-1].is_closed,
             statuses=_statuses(shown),
             settled=len(candles) - len(shown) >= memory,
-            age_ms=age,
-            stale=stale,
+            age_ms=age.ms,
+            stale=age.stale,
+            state=age.state,
             indicators=[compute(bars, one, params.limit) for one in wanted],
         )
 
@@ -162,7 +167,7 @@ class Signals:
         reading = await self._analyst.read(venue, symbol)
         if reading.newest is None:
             raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
-        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.analysis)
+        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.state, reading.analysis)
 
     async def past(self, params: PastParams) -> list[PastAnalysis]:
         """The analyses that were stored once a minute, oldest first."""
@@ -196,6 +201,7 @@ class Signals:
             confidence=reading.analysis.confidence,
             age_ms=reading.age_ms,
             stale=reading.stale,
+            state=reading.state,
         )
 
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import AfterValidator, Field
 
+from api.freshness import CURRENT
 from api.rest_client import Failure, RestClient
 from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, symbol_of
 
@@ -52,6 +53,7 @@ class Tools:
             status,
             max(ages, default=None),
             stale=bool(stale),
+            state={line["symbol"]: line["state"] for line in data[: self._rows]},
             completeness={"symbols": len(data), "shown": min(len(data), self._rows), "stale_symbols": stale},
         )
 
@@ -75,7 +77,7 @@ class Tools:
         `partial` (lacks trades). `revision` counts how often a closed candle was corrected.
         """
         count = min(limit, self._rows)
-        answer, status, (age_ms, stale) = await asyncio.gather(
+        answer, status, age_ms = await asyncio.gather(
             self._chart(symbol, timeframe, limit=count, end=end), self._status(), self._price_age(symbol)
         )
         candles = answer["candles"]
@@ -88,7 +90,14 @@ class Tools:
             "more_are_being_fetched": answer.get("history") is not None,
         }
         data = {name: answer[name] for name in ("venue", "symbol", "timeframe", "latest_price", "candles")}
-        return _reply(data, status, age_ms, stale=stale, completeness=completeness)
+        return _reply(
+            data,
+            status,
+            age_ms,
+            stale=answer["stale"],
+            state=_in_words(status, answer["symbol"], answer["state"]),
+            completeness=completeness,
+        )
 
     async def get_technical_indicators(
         self,
@@ -195,7 +204,8 @@ class Tools:
             data,
             status,
             min(ages, default=None),
-            stale=None,
+            stale=_is_stale(status, symbol),
+            state=_state_of(status, symbol),
             completeness={"trades_stored": shares.get(symbol.upper())},
         )
 
@@ -208,9 +218,9 @@ class Tools:
             if failure.code != "not_built":
                 raise
             data = {"connected": False, "positions": [], "message": NO_ACCOUNT}
-            return _reply(data, status, None, stale=None, completeness={"connected": False})
+            return _reply(data, status, None, stale=None, state=None, completeness={"connected": False})
         data = {"connected": True, "positions": answer.data}
-        return _reply(data, status, None, stale=None, completeness={"connected": True})
+        return _reply(data, status, None, stale=None, state=None, completeness={"connected": True})
 
     async def _ask(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
         """The answer about a symbol, and the state of the deployment. Where nothing is known of the symbol, the failure
@@ -244,26 +254,67 @@ class Tools:
     async def _status(self) -> Any:
         return (await self._client.get("status")).data
 
-    async def _price_age(self, symbol: str) -> tuple[int | None, bool]:
-        """Age of the symbol's price, and whether that is too old: candles are not fresher than it."""
+    async def _price_age(self, symbol: str) -> int | None:
+        """Age of the symbol's price, for candles are not fresher than it; None without one."""
         try:
-            price = (await self._client.get("prices", symbol)).data
+            age_ms: int = (await self._client.get("prices", symbol)).data["age_ms"]
         except Failure:
-            return None, True
-        return price["age_ms"], price["stale"]
+            return None
+        return age_ms
 
 
-def _reply(data: Any, status: Any, age_ms: int | None, *, stale: bool | None, completeness: Reply) -> Reply:
-    freshness = {"age_ms": age_ms, "stale": stale, "origin": status["origin"], "missing": status["missing"]}
+def _reply(
+    data: Any,
+    status: Any,
+    age_ms: int | None,
+    *,
+    stale: bool | None,
+    state: str | dict[str, str] | None,
+    completeness: Reply,
+) -> Reply:
+    freshness = {
+        "age_ms": age_ms,
+        "stale": stale,
+        "state": state,
+        "origin": status["origin"],
+        "missing": status["missing"],
+    }
     return {"data": data, "freshness": freshness, "completeness": completeness}
 
 
 def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
-    """The answer of data that tells its own age."""
-    return _reply(data, status, data.pop("age_ms"), stale=data.pop("stale"), completeness=completeness)
+    """The answer of data that tells its own age and state."""
+    age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
+    words = _in_words(status, data["symbol"], state)
+    return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
 def _of_trades(data: Any, status: Any) -> Reply:
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    return _reply(data, status, basis["age_ms"], stale=None, completeness=completeness)
+    stale, state = data.pop("stale"), _in_words(status, data["symbol"], data.pop("state"))
+    return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
+
+
+def _state_of(status: Any, symbol: str) -> str | None:
+    """What a symbol is, in words; None where the flow publishes no states, or follows no such symbol."""
+    found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
+    return next((_in_words(status, one["symbol"], one["state"]) for one in found), None)
+
+
+def _is_stale(status: Any, symbol: str) -> bool | None:
+    """Whether a symbol's data is not of now; None where the flow publishes no states, or follows no such symbol."""
+    states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
+    return next((state not in CURRENT for state in states), None)
+
+
+def _in_words(status: Any, symbol: str, state: str | None) -> str | None:
+    """A state with the time since when and the reason, where what it concerns says so."""
+    instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
+    if state is None or instrument is None:
+        return state
+    known = next((one for one in (instrument, *instrument["channels"]) if one["state"] == state), None)
+    if known is None:
+        return state
+    since = f" since {known['since']}" if known["since"] else ""
+    return f"{state}{since}{': ' if known['reason'] else ''}{known['reason']}"

@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
 from api.errors import Problem
-from api.freshness import age_ms
+from api.freshness import OF_TRADES, age_ms, is_stale, word_of
 from api.route import AnyRoute, Route, Symbol, Venue
 from api.services import Services
 from sinks.bodies import iso_utc
@@ -78,6 +78,10 @@ class ProfileAnswer(Struct, frozen=True):
     symbol: str
     basis: Basis
     profile: VolumeProfile
+    stale: bool
+    """The trades up to now are not known to be in it."""
+    state: str | None
+    """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class VacuumAnswer(Struct, frozen=True):
@@ -91,6 +95,8 @@ class VacuumAnswer(Struct, frozen=True):
     price: float
     has_book: bool
     vacuums: list[Vacuum]
+    stale: bool
+    state: str | None
 
 
 class _Traded(Struct):
@@ -115,6 +121,7 @@ class Volumes:
 
     def __init__(self, services: Services) -> None:
         self._services = services
+        self._limit_ms = int(services.settings.api.indicator_age_s * 1_000)
 
     async def profile(self, params: ProfileParams) -> ProfileAnswer:
         """The volume profile of a symbol: rows, point of control and value area."""
@@ -126,7 +133,8 @@ class Volumes:
             )
         except (ValueError, OverflowError) as error:
             raise Problem("bad_request", str(error)) from error
-        return ProfileAnswer(venue, symbol, self._basis(venue, traded), found)
+        basis = self._basis(venue, traded)
+        return ProfileAnswer(venue, symbol, basis, found, *self._currency(venue, symbol, basis))
 
     async def vacuums(self, params: VacuumParams) -> VacuumAnswer:
         """Prices that hardly traded although their neighbours did."""
@@ -143,7 +151,9 @@ class Volumes:
             bids=book[0].body.bids if book else (),
             asks=book[0].body.asks if book else (),
         )
-        return VacuumAnswer(venue, symbol, self._basis(venue, traded), price, book is not None, found)
+        basis = self._basis(venue, traded)
+        current = self._currency(venue, symbol, basis)
+        return VacuumAnswer(venue, symbol, basis, price, book is not None, found, *current)
 
     async def _read(self, venue: str, symbol: str, hours: int, min_trades: int) -> _Traded:
         archive = self._services.trades
@@ -163,6 +173,11 @@ class Volumes:
                 collecting=collecting,
             )
         return traded
+
+    def _currency(self, venue: str, symbol: str, basis: Basis) -> tuple[bool, str | None]:
+        """Whether the trades are stale, and their state."""
+        state = self._services.live.state(symbol, venue, OF_TRADES)
+        return is_stale(state, basis.age_ms, self._limit_ms), word_of(state)
 
     def _basis(self, venue: str, traded: _Traded) -> Basis:
         counted = traded.counted

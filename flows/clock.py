@@ -54,27 +54,41 @@ class FeedClock:
     from before count no more. Safe to read from any thread; one thread observes and ticks.
     """
 
-    __slots__ = ("_claim", "_monotonic_ms", "_offset", "_offsets", "_stopped_at", "_ticked")
+    __slots__ = (
+        "_before_leap",
+        "_claim",
+        "_leaps",
+        "_monotonic_ms",
+        "_offset",
+        "_offsets",
+        "_root",
+        "_seen",
+        "_ticked",
+    )
 
-    def __init__(self, monotonic: Callable[[], int] = monotonic_ms) -> None:
+    def __init__(self, monotonic: Callable[[], int] = monotonic_ms, *, root: "FeedClock | None" = None) -> None:
+        """With a `root` it has the ticks of that clock, and so its leaps."""
         self._monotonic_ms = monotonic
+        self._root = root or self
         self._offsets: deque[tuple[int, int]] = deque()  # (local time, offset), offsets falling
         self._offset: int | None = None
         self._claim: int | None = None
         self._ticked: int | None = None
-        self._stopped_at: int | None = None
+        self._leaps = 0
+        self._seen = 0
+        """Leaps since which something was observed."""
+        self._before_leap = 0
+        """Local time of the last tick before the newest leap."""
 
     def twin(self) -> "FeedClock":
-        """Another clock on the same local one, without any observation."""
-        return FeedClock(self._monotonic_ms)
+        """Another clock on the same local one, with the same ticks, and without any observation."""
+        return FeedClock(self._monotonic_ms, root=self._root)
 
     def observe(self, exchange_time: int) -> None:
         """Takes note of an exchange time (ms UTC) that is believed."""
         local = self._monotonic_ms()
         offset = exchange_time - local
-        if self._has_leapt(local):
-            self._offset = None
-        if self._offset is None:
+        if self._offset is None or self._has_leapt(local):
             self._begin(local, offset)
         elif offset <= self._offset + STEP_MS:
             self._claim = None
@@ -92,8 +106,9 @@ class FeedClock:
 
     def tick(self, local: int) -> None:
         """The process runs, at this time of the local clock."""
-        if self._has_leapt(local) and self._stopped_at is None:
-            self._stopped_at = self._ticked
+        if self._ticked is not None and local - self._ticked > LEAP_MS:
+            self._before_leap = self._ticked
+            self._leaps += 1
         self._ticked = local
 
     @property
@@ -107,18 +122,23 @@ class FeedClock:
         if self._offset is None:
             return Now(0, local)
         if self._has_leapt(local):
-            stopped_at = self._ticked if self._stopped_at is None else self._stopped_at
-            return Now((stopped_at or local) + self._offset, local)
+            root = self._root
+            stopped = root._before_leap if self._seen != root._leaps else root._ticked  # noqa: SLF001 - of its own kind
+            return Now((stopped or local) + self._offset, local)
         return Now(local + self._offset, local)
 
     def _has_leapt(self, local: int) -> bool:
-        return self._stopped_at is not None or (self._ticked is not None and local - self._ticked > LEAP_MS)
+        root = self._root
+        ticked = root._ticked  # noqa: SLF001 - of its own kind
+        return self._seen != root._leaps or (ticked is not None and local - ticked > LEAP_MS)  # noqa: SLF001
 
     def _begin(self, local: int, offset: int) -> None:
+        root = self._root
+        if root._ticked is not None:  # noqa: SLF001 - of its own kind
+            root.tick(local)
+        self._seen = root._leaps  # noqa: SLF001
         self._offsets.clear()
-        self._claim = self._stopped_at = None
-        if self._ticked is not None:
-            self._ticked = local
+        self._claim = None
         self._put(local, offset)
 
     def _put(self, local: int, offset: int) -> None:

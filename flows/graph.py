@@ -2,8 +2,9 @@
 store.
 """
 
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow, Stream
@@ -14,7 +15,7 @@ from msgspec import Struct
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock, monotonic_ms
-from flows.machine import AskRunner, machine, refuse_asks
+from flows.machine import AskRunner, keeper, machine, refuse_asks
 from flows.model import (
     BookTicker,
     BookView,
@@ -22,6 +23,7 @@ from flows.model import (
     FeedStatus,
     Incident,
     Instrument,
+    LineEvent,
     Recorded,
     Refreshed,
     Rejected,
@@ -29,12 +31,15 @@ from flows.model import (
     Stats24h,
     Ticker,
     TradeBatch,
+    TradeWitness,
 )
 from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
+from flows.operators.freshness import Freshness
 from flows.operators.gather import Gather
 from flows.operators.news import News
+from flows.operators.observations import BookSyncs, Observe, Progress
 from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.reconcile import Reconciler
@@ -66,15 +71,16 @@ def market_flow(
     runner: AskRunner | None = None,
     books: Books = Books(),  # noqa: B008 - it is frozen
     rules: VenueRules = ANY_VENUE,
+    outages: Callable[[], Mapping[str, str]] | None = None,
 ) -> Dataflow:
     """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched, and there are no
-    books and no statistics. Step ids are part of the contract: recovered state is found by them.
+    books and no statistics. Step ids are part of the contract: recovered state is found by them. `outages` gives the
+    reason of each store that takes nothing now, by its name.
     """
     clock = clock or FeedClock()
     trade_clock = clock.twin()  # never ahead of trades that are still held
     flow = Dataflow("marketflow")
-    frames = op.input("source", flow, source)
-    parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
+    parsed = op.flat_map_batch("parse", op.input("source", flow, source), Parse(feed.venue, parser))
     valid = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules))
     if sinks.broadcast:
         # first of all, for the engine runs the steps in the order in which they stand here
@@ -89,13 +95,23 @@ def market_flow(
     trades = only("sequence", traded, TradeBatch)
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
-    news = op.flat_map_batch("news", valid, News(feed.venue, clock))
+    # one step, for each costs at every poll; those behind it only when there is something
+    news = op.flat_map_batch("news", valid, partial(_each, News(feed.venue, clock), Observe(monotonic_ms)))
+    found = only("found", traded, Incident, TradeWitness, Rejected)
     stored: list[Stream[Any]] = [candles, proofs]
     told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
-    amiss: list[Stream[Any]] = [only("amiss", traded, Incident), _of_type("outages", news, Incident)]
+    amiss: list[Stream[Any]] = [_of_type("amiss", found, Incident), _of_type("outages", news, Incident)]
+    refused: list[Stream[Any]] = [
+        _of_type("refused_input", news, Rejected),
+        _of_type("refused_trades", found, Rejected),
+    ]
+    observed: list[Stream[Any]] = [
+        _of_type("observed", news, Progress, *get_args(LineEvent)),
+        _of_type("witnesses", found, TradeWitness),
+    ]
     if runner:
-        quoted = op.flat_map_batch("book_events", valid, book_events)
-        kept = machine("books", quoted, partial(_book, books=books), clock, runner)
+        book_input = op.flat_map_batch("book_events", valid, book_events)
+        kept = machine("books", book_input, partial(_book, books=books), clock, runner)
         tickers = op.flat_map_batch("tickers", news, partial(_tickers, feed.venue))
         minutes = op.flat_map_batch("minutes", traded, partial(_minutes, minutes_of(feed.timeframes)))
         day = machine("stats", op.merge("daily", minutes, tickers), partial(_stats, feed=feed), trade_clock, runner)
@@ -103,6 +119,8 @@ def market_flow(
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
+        refused.append(only("refused_books", kept, Rejected))
+        observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
     incidents = op.merge("incidents", *amiss)
 
     if sinks.candles:
@@ -118,11 +136,10 @@ def market_flow(
     if sinks.refreshed:
         op.output("requests", op.flat_map_batch("refreshed", traded, ends_of_requests), sinks.refreshed)
     if sinks.rejects:
-        refused = op.merge(
-            "refused", _of_type("refused_input", news, Rejected), only("refused_trades", traded, Rejected)
-        )
-        op.output("rejects", refused, sinks.rejects)
+        op.output("rejects", op.merge("refused", *refused), sinks.rejects)
     if sinks.broadcast:
+        build_freshness = partial(_freshness, clock, feed=feed, has_books=runner is not None, outages=outages)
+        told.append(keeper("freshness", op.merge("observations", *observed), build_freshness))
         everything = op.merge("everything", *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
@@ -179,9 +196,28 @@ def _stats(key: str, _: Any, *, feed: Feed) -> DayStats:
     return DayStats(key, timeframe=minutes_of(feed.timeframes))
 
 
-def only(step_id: str, up: KeyedStream[Any], kind: type) -> Stream[Any]:
-    """The values of one type, without their keys."""
-    return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) is kind])
+def _each(first: Callable[[Any], list[Any]], second: Callable[[Any], list[Any]], items: list[Any]) -> list[Any]:
+    """What both make of the same items."""
+    return [*first(items), *second(items)]
+
+
+def _freshness(
+    clock: FeedClock, *, feed: Feed, has_books: bool, outages: Callable[[], Mapping[str, str]] | None
+) -> Freshness:
+    """The states of all instruments."""
+    return Freshness(
+        feed.venue,
+        clock,
+        kinds=feed.streams,
+        has_books=has_books,
+        is_timely=feed.origin in ("live", "testnet"),
+        outages=outages,
+    )
+
+
+def only(step_id: str, up: KeyedStream[Any], *kinds: type) -> Stream[Any]:
+    """The values of some types, without their keys."""
+    return op.flat_map_batch(step_id, up, lambda items: [value for _, value in items if type(value) in kinds])
 
 
 def by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:

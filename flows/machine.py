@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Protocol, TypeAlias
 
 from bytewax import operators as op
-from bytewax.dataflow import operator
+from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
 from flows.asks import Ask, AskError
@@ -195,3 +195,23 @@ def machine(
     """One machine a key; `build(key, state)` makes it, `state` being what its `snapshot` gave, or None."""
     keyed: KeyedStream[tuple[str, Any]] = op.flat_map_batch("key", up, _with_key)
     return op.stateful_batch("machine", keyed, partial(MachineLogic, build=build, clock=clock, runner=runner))
+
+
+class _KeeperLogic(StatefulBatchLogic[Any, Any, int]):
+    def __init__(self, keeper: Callable[[list[Any]], list[Any]]) -> None:
+        self._keeper = keeper
+
+    def on_batch(self, values: list[Any]) -> tuple[list[Any], bool]:
+        return self._keeper(values), StatefulBatchLogic.RETAIN
+
+    def snapshot(self) -> int:
+        """A version: after a restart the lines tell everything anew."""
+        return 1
+
+
+@operator
+def keeper(step_id: str, up: Stream[Any], build: Callable[[], Callable[[list[Any]], list[Any]]]) -> Stream[Any]:  # noqa: ARG001 - the engine's decorator takes it
+    """One `build()` for the whole deployment takes everything that comes here, whichever worker it comes from."""
+    keyed: KeyedStream[Any] = op.key_on("key", up, lambda _: "all")
+    kept = op.stateful_batch("keeper", keyed, lambda _: _KeeperLogic(build()))
+    return op.map("value", kept, lambda keyed: keyed[1])

@@ -67,7 +67,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         """What happened to a store is told everywhere but in the flow."""
         ledger.write([incident])
 
-    hub = _open_broadcast(settings, meters) if settings.hub.enabled else None
+    hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
     documents = _open_mongo(settings, report) if settings.mongo.enabled else None
     mongo: Shared[Any] | None = Shared(documents) if documents else None
@@ -106,6 +106,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         clock=clock,
         rules=RULES[venue],
         books=settings.books,
+        outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
         sinks=Sinks(
             candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
             if mongo and documents
@@ -123,10 +124,22 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     )
 
 
-def _open_broadcast(settings: Settings, meters: FlowMeters) -> Broadcast:
+def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> dict[str, str]:
+    """Why each store takes nothing now; "" where it does."""
+    found = {"candles": documents.outage} if documents else {}
+    if partitions:
+        found["trades"] = next((reason for writer in partitions if (reason := writer.outage)), "")
+    return found
+
+
+def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) -> Broadcast:
     """Opens the port now: a port that is taken is an error at start, not at the first message."""
     broadcast = Broadcast(
-        settings.hub, venue=settings.feed.venue, origin=settings.feed.origin, on_delay=meters.latency.observe
+        settings.hub,
+        venue=settings.feed.venue,
+        origin=settings.feed.origin,
+        on_delay=meters.latency.observe,
+        clock=clock,
     )
     try:
         broadcast.start()

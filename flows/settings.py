@@ -388,11 +388,13 @@ class Api(Section):
     store_timeout_s: Seconds = 5.0
     """Longest wait for an answer of the database."""
     price_age_s: Seconds = 1.0
-    """Prices older than this are marked `stale`."""
+    """Prices older than this are marked `stale`, where the flow does not say how current they are."""
     book_age_s: Seconds = 5.0
-    """Order books older than this are marked `stale`."""
+    """Order books older than this are marked `stale`, where the flow does not say how current they are."""
     indicator_age_s: Seconds = 60.0
-    """Age from which indicators and what is read from them are `stale`."""
+    """Age from which candles, indicators and what is read from them are `stale`; a whole period later where the flow
+    says how current they are.
+    """
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:

@@ -6,16 +6,33 @@ in the quote currency, as in the model.
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from flows.model import BookTicker, BookView, Candle, FeedStatus, Incident, MarketData, Stats24h, Ticker, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    ChannelStatus,
+    FeedStatus,
+    Heartbeat,
+    Incident,
+    InstrumentStatus,
+    MarketData,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
+
+_LAST_MS: Final = 253_402_300_799_999
 
 
 def iso_utc(time_ms: int) -> str:
-    """Milliseconds since the epoch as ISO-8601: `2025-01-01T00:00:00Z`, or `2025-01-01T00:00:00.250Z`."""
-    second, milliseconds = divmod(time_ms, 1_000)
+    """Milliseconds since the epoch as ISO-8601: `2025-01-01T00:00:00Z`, or `2025-01-01T00:00:00.250Z`. What cannot be
+    written that way becomes the epoch, or the last moment of the year 9999.
+    """
+    second, milliseconds = divmod(min(max(time_ms, 0), _LAST_MS), 1_000)
     return f"{_iso_second(second)}.{milliseconds:03}Z" if milliseconds else f"{_iso_second(second)}Z"
 
 
@@ -35,6 +52,20 @@ class LineNews(NamedTuple):
     """The state of a line, and where its data comes from (`live`, `testnet`, `replay`, `synthetic`)."""
 
     status: FeedStatus
+    origin: str
+
+
+class InstrumentNews(NamedTuple):
+    """The state of an instrument, and where its data comes from."""
+
+    status: InstrumentStatus
+    origin: str
+
+
+class HeartbeatNews(NamedTuple):
+    """A sign of life of the flow, and where its data comes from."""
+
+    heartbeat: Heartbeat
     origin: str
 
 
@@ -355,6 +386,80 @@ class StatusBody(Struct, frozen=True):
         """From the model."""
         status, origin = news
         return cls(status.venue, origin, status.line, status.state, status.symbols, status.reason)
+
+
+class ChannelBody(Struct, frozen=True):
+    """The state of one channel of an instrument, in the words of the model, and since when; null before the venue's
+    time is known.
+    """
+
+    channel: str
+    state: str
+    since: str | None
+    reason: str
+
+    @classmethod
+    def of(cls, status: ChannelStatus) -> "ChannelBody":
+        """From the model."""
+        return cls(status.channel, status.state, iso_utc(status.since) if status.since else None, status.reason)
+
+
+class InstrumentBody(Struct, frozen=True):
+    """The state of an instrument: that of the worst of its channels, since when, why, and each of them. It stays so
+    until another one comes, as long as heartbeats do.
+    """
+
+    venue: str
+    origin: str
+    symbol: str
+    state: str
+    since: str | None
+    reason: str
+    channels: list[ChannelBody]
+
+    @classmethod
+    def of(cls, news: InstrumentNews) -> "InstrumentBody":
+        """From the model."""
+        status, origin = news
+        return cls(
+            status.venue,
+            origin,
+            status.symbol,
+            status.state,
+            iso_utc(status.since) if status.since else None,
+            status.reason,
+            [ChannelBody.of(channel) for channel in status.channels],
+        )
+
+
+class HeartbeatBody(Struct, frozen=True):
+    """The flow is alive, once a second; where two are missing, nothing of what was said before is known to hold. `time`
+    is what time it is at the venue, null before that is known; ages count from it. `clock` is `sure` or `unsure`.
+    """
+
+    venue: str
+    origin: str
+    state: str
+    time: str | None
+    clock: str
+
+    @classmethod
+    def of(cls, news: HeartbeatNews) -> "HeartbeatBody":
+        """From the model."""
+        beat, origin = news
+        time = iso_utc(beat.time) if beat.time else None
+        return cls(beat.venue, origin, "alive", time, "sure" if beat.is_sure else "unsure")
+
+
+def status_body(news: LineNews | InstrumentNews | HeartbeatNews) -> StatusBody | InstrumentBody | HeartbeatBody:
+    """What the channel `Status` says; the three shapes differ in their fields."""
+    match news:
+        case LineNews():
+            return StatusBody.of(news)
+        case InstrumentNews():
+            return InstrumentBody.of(news)
+        case HeartbeatNews():
+            return HeartbeatBody.of(news)
 
 
 class IncidentBody(Struct, frozen=True):

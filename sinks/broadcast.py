@@ -15,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from flows.clock import wall_ms
+from flows.clock import FeedClock, wall_ms
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
 from sinks.hub import Counters, Hub
@@ -41,12 +41,17 @@ class Broadcast:
         venue: str,
         origin: str,
         on_delay: Callable[[float], object] = lambda _: None,
+        clock: FeedClock | None = None,
     ) -> None:
-        """`on_delay` is told with each batch how many seconds of the feed's time the newest of it took to get here."""
+        """`on_delay` is called with how many seconds of the feed's time the newest of a batch took to get here.
+        `clock` is the flow's, of the venue; without it messages are stamped by the wall clock.
+        """
         self._settings = settings
         self._hub = Hub(settings, venue=venue, origin=origin, first_seq=wall_ms() * 1_000)
         self._inbox: Inbox[Publishable] = Inbox(INBOX_ITEMS)
-        self._server = HubServer(settings, hub=self._hub, inbox=self._inbox, on_delay=on_delay)
+        self._server = HubServer(
+            settings, hub=self._hub, inbox=self._inbox, clock=clock or FeedClock(), on_delay=on_delay
+        )
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -25,6 +25,7 @@ from flows.model import (
     FeedStatus,
     Heartbeat,
     Incident,
+    InstrumentStatus,
     MarketData,
     Publishable,
     Stats24h,
@@ -33,7 +34,7 @@ from flows.model import (
 )
 from flows.settings import Hub as HubSettings
 from sinks.answers import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
-from sinks.bodies import ChartNews, LineNews, iso_utc
+from sinks.bodies import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from sinks.client import Client, Peer
 from sinks.departed import Departed
 from sinks.last_known import LastKnown
@@ -150,6 +151,10 @@ class Hub:
                 self._take_quote(item, now)
             case FeedStatus():
                 self._take_status(item, now)
+            case InstrumentStatus():
+                self._take_state(item, now)
+            case Heartbeat():
+                self._emit(Topic("Status"), HeartbeatNews(item, self._origin), now, mergeable=True)
             case Incident():
                 self._emit(Topic("Incident", item.symbol), item, now)
 
@@ -161,6 +166,11 @@ class Hub:
         self._known.put(message, line=status.line)
         if status.state == "live":
             self._departed.come_back(status.symbols)
+
+    def _take_state(self, status: InstrumentStatus, now: Now) -> None:
+        """Also one that is published again goes out: who lost it would take an older one for true."""
+        news = InstrumentNews(status, self._origin)
+        self._known.put(self._emit(Topic("Status", status.symbol), news, now, mergeable=True))
 
     def _forget(self, symbols: frozenset[str], now: Now) -> None:
         """Symbols have no present any more: who comes later hears nothing of them, and nothing is held of them."""
@@ -198,8 +208,8 @@ class Hub:
         if stats is not None and stats.complete:
             data = _with_stats(data, stats)
         self._newest_price[symbol] = data
-        sent = self._known.price(symbol)
-        if sent is not None and _figures(sent.item) == _figures(data):
+        sent = self._known.item(Topic("MarketData", symbol))
+        if sent is not None and _figures(sent) == _figures(data):
             self._prices.drop(symbol)  # what was held is over, and clients know the price it went back to
         elif self._prices.offer(symbol, data, now.local):
             self._emit_price(data, now)
@@ -325,7 +335,7 @@ class Hub:
         oldest = self._ring[0].seq if self._ring else self._seq + 1
         if oldest - 1 <= after <= self._seq:
             missed = islice(self._ring, after + 1 - oldest, None)
-            return [message for message in missed if client.subscription.wants(message.topic)]
+            return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
         return [Answer(Reset()), *self._snapshot(client.subscription, now)]
 
     def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
@@ -393,6 +403,11 @@ class Hub:
     def _give_up(self, client: Client) -> None:
         self.leave(client)
         client.peer.dismiss(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
+
+
+def _is_past(message: Message) -> bool:
+    """Whether it was about a moment that is over: a sign of life of some time ago is none."""
+    return isinstance(message.item, HeartbeatNews)
 
 
 def _trades_in(message: Message) -> int:

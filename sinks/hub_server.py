@@ -40,6 +40,8 @@ MOST_ARRIVING: Final = 256
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final = ("msgpack", "json")
+AHEAD_MS: Final = 1_000
+"""How far the time of news may be ahead of the venue's clock, whose least delayed message was later than this one."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
 
 _log = structlog.get_logger(__name__)
@@ -49,14 +51,21 @@ class HubServer:
     """Serves one hub on a listening socket. All methods belong to the thread of its loop."""
 
     def __init__(
-        self, settings: HubSettings, *, hub: Hub, inbox: Inbox[Publishable], on_delay: Callable[[float], object]
+        self,
+        settings: HubSettings,
+        *,
+        hub: Hub,
+        inbox: Inbox[Publishable],
+        clock: FeedClock,
+        on_delay: Callable[[float], object],
     ) -> None:
+        """`clock` is the venue's, as the flow keeps it."""
         self._settings = settings
         self._hub = hub
         self._inbox = inbox
         self._on_delay = on_delay
         self._longest_tick_s = settings.tick_ms / 1_000
-        self._clock = FeedClock()
+        self._clock = clock
         self._lines: set[ClientSocket] = set()
         self._arriving: dict[ClientSocket, None] = {}
         self._clients: set[Client] = set()
@@ -65,6 +74,7 @@ class HubServer:
         self._tick_begin_s = 0.0
         self._tick_begin_cpu_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._measured = 0
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
         """Serves until `stop`, then drains and closes every line within a few seconds."""
@@ -148,22 +158,30 @@ class HubServer:
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
             newest = max(map(exchange_time, batch))
-            if newest:
-                self._clock.observe(newest)
-                self._on_delay(max(0, self._clock.now().feed - newest) / 1_000)
-            self._attempt(partial(self._hub.publish, batch))
+            self._measure(newest)
+            self._attempt(partial(self._hub.publish, batch), newest)
 
-    def _attempt(self, act: Callable[[Now], None]) -> None:
+    def _measure(self, newest: int) -> None:
+        """How late the newest of a batch is, where it is newer than all before: what is published again, as a price
+        with new figures of the day, is not late for that. A time that lies ahead says nothing.
+        """
+        now = self._clock.now().feed
+        before = self._measured if self._measured <= now + AHEAD_MS else 0  # the clock may have been set back
+        if before < newest <= now + AHEAD_MS:
+            self._measured = newest
+            self._on_delay(max(0, now - newest) / 1_000)
+
+    def _attempt(self, act: Callable[[Now], None], newest: int = 0) -> None:
         """What fails is a bug: it is logged, and the next batch is taken all the same."""
         try:
-            act(self._now())
+            act(self._now(newest))
         except Exception:  # noqa: BLE001 - the flow must not suffer
             _log.exception("broadcast failed")
 
-    def _now(self) -> Now:
-        """The feed's present; before the first news, the wall clock stamps what little is said."""
+    def _now(self, newest: int = 0) -> Now:
+        """The feed's present. Before that is known, news are stamped by their own newest time, or by the wall clock."""
         now = self._clock.now()
-        return now if now.feed else Now(wall_ms(), now.local)
+        return now if now.feed else Now(newest or wall_ms(), now.local)
 
     # --- clients ---
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Container
 from itertools import chain
+from typing import Any
 
 from sinks.messages import Message, Topic
 
 
 class LastKnown:
-    """Latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe, state of
-    each line.
+    """State, latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe,
+    state of each line.
 
     Grows with the instruments that are followed and the lines of the venue, not with time. Trades and incidents are
     events and have no state.
@@ -43,9 +44,10 @@ class LastKnown:
         self._closed = {topic: known for topic, known in self._closed.items() if topic.symbol not in symbols}
         self._forming = {topic: known for topic, known in self._forming.items() if topic.symbol not in symbols}
 
-    def price(self, symbol: str) -> Message | None:
-        """The price of a symbol that was sent last."""
-        return self._latest.get((Topic("MarketData", symbol), ""))
+    def item(self, topic: Topic) -> Any:
+        """What was sent last of a topic; None before the first."""
+        message = self._latest.get((topic, ""))
+        return message.item if message else None
 
     def messages(self, wants: Callable[[Topic], bool]) -> list[Message]:
         """All that is wanted, in the order of `seq`."""

@@ -32,8 +32,9 @@ class RejectWriter:
         """Takes refused messages."""
         if not batch:
             return
-        self.total += len(batch)
-        self._unlogged += len(batch)
+        count = sum(refused.count for refused in batch)
+        self.total += count
+        self._unlogged += count
         self.kept.extend(batch)
         now = self._local_ms()
         if self._logged_ms is None or now - self._logged_ms >= LOG_EVERY_MS:

@@ -22,10 +22,10 @@ from sinks.bodies import (
     MarketDataBody,
     OrderBookBody,
     StatsBody,
-    StatusBody,
     TickerBody,
     TradeBody,
     iso_utc,
+    status_body,
 )
 
 Encoding: TypeAlias = Literal["json", "msgpack"]
@@ -58,7 +58,7 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
     "Stats": StatsBody.of,
-    "Status": StatusBody.of,
+    "Status": status_body,
     "Incident": IncidentBody.of,
 }
 

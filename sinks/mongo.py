@@ -100,6 +100,11 @@ class MongoWriter:
         """Items that are not stored yet."""
         return len(self._buffer)
 
+    @property
+    def outage(self) -> str:
+        """Why the server takes nothing now; "" when it does."""
+        return self._outages.cause
+
     def pending(self) -> list[Storable]:
         """What a restart must write again, if this process ends now."""
         return self._buffer.lasting()

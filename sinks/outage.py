@@ -34,6 +34,7 @@ class _Outage(Struct):
     """Feed's time, ms UTC."""
     began_local_ms: int
     logged_local_ms: int
+    cause: str
     failures: int = 1
 
 
@@ -53,6 +54,12 @@ class OutageWatch:
         self._outage: _Outage | None = None
 
     @property
+    def cause(self) -> str:
+        """Why the last attempt failed; "" when it succeeded."""
+        outage = self._outage  # another thread may end it meanwhile
+        return outage.cause if outage else ""
+
+    @property
     def pause_s(self) -> float:
         """How long to wait before the next attempt; 0.0 when the last one succeeded."""
         return retry_delay_s(self._outage.failures) if self._outage else 0.0
@@ -68,11 +75,12 @@ class OutageWatch:
         local_ms = self._local_ms()
         outage = self._outage
         if outage is None:
-            self._outage = outage = _Outage(self._now_ms(), local_ms, local_ms)
+            self._outage = outage = _Outage(self._now_ms(), local_ms, local_ms, cause)
             log.error("candles cannot be stored, trying again", cause=cause, held=held)
             self._report(outage, cause=cause, outcome="held back, trying again")
             return
         outage.failures += 1
+        outage.cause = cause
         if local_ms - outage.logged_local_ms >= REPEAT_ERROR_MS:
             outage.logged_local_ms = local_ms
             log.error("candles still cannot be stored", cause=cause, held=held, failures=outage.failures)

@@ -54,6 +54,7 @@ class _Outage(Struct):
 
     begin: int
     began_local_ms: int
+    cause: str
     tries: int = 0
 
 
@@ -129,6 +130,12 @@ class TradeWriter:
     def stored(self) -> int:
         """Trades that were stored so far."""
         return self._summary.total
+
+    @property
+    def outage(self) -> str:
+        """Why the store takes nothing now; "" when it does."""
+        outage = self._outage  # the writer's thread may end it meanwhile
+        return outage.cause if outage else ""
 
     def flush(self, *, timeout_s: float = 10.0) -> bool:
         """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
@@ -225,10 +232,11 @@ class TradeWriter:
 
     def _on_failure(self, cause: str) -> None:
         if self._outage is None:
-            self._outage = _Outage(begin=self._newest_ms, began_local_ms=monotonic_ms())
+            self._outage = _Outage(begin=self._newest_ms, began_local_ms=monotonic_ms(), cause=cause)
             log.error("trades cannot be stored, trying again", venue=self._venue, cause=cause)
             self._report(cause=cause, outcome="held back, trying again")
         self._outage.tries += 1
+        self._outage.cause = cause
         self.failures += 1
 
     def _on_success(self) -> None:

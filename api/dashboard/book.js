@@ -10,9 +10,17 @@ export class Book {
   #asks = sideOf(byId("asks"), LEVELS).reverse(); // the best ask stands lowest
   #bids = sideOf(byId("bids"), LEVELS);
   #data = null;
+  #state = null;
 
   clear() {
     this.#data = null;
+    paintSoon(this.#paint);
+  }
+
+  /** How current the book is. */
+  say(state) {
+    if (state.text === this.#state?.text) return;
+    this.#state = state;
     paintSoon(this.#paint);
   }
 
@@ -25,7 +33,7 @@ export class Book {
     const data = this.#data;
     const known = Boolean(data && data.synced !== false && (data.bids.length || data.asks.length));
     this.#panel.classList.toggle("unknown", !known);
-    write(byId("book-state"), known ? "" : data ? "not in step with the exchange" : "no book yet");
+    write(byId("book-state"), this.#words(known));
     const bids = known ? data.bids.slice(0, LEVELS) : [];
     const asks = known ? data.asks.slice(0, LEVELS) : [];
     const shown = [...bids, ...asks];
@@ -36,6 +44,12 @@ export class Book {
     paintSide(this.#asks, asks, decimals, places, most);
     this.#paintMiddle(bids, asks, decimals);
   };
+
+  #words(known) {
+    if (this.#state && !this.#state.isCurrent) return this.#state.text;
+    if (known) return "";
+    return this.#data ? "not in step with the exchange" : "no book yet";
+  }
 
   #paintMiddle(bids, asks, decimals) {
     const both = bids.length && asks.length;

@@ -19,7 +19,10 @@ const FOCUS_MS = 200; // a hub closes on whoever asks more than 20 times a secon
 export const delayAfter = (failures, chance = Math.random()) =>
   Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures) * (0.75 + chance / 4);
 
-/** One hub. `onMessage(message, venue)` gets the parts of snapshots one by one, `onState()` is told of every change. */
+/**
+ * One hub. `onMessage(message, venue, fromSnapshot, url)` gets the parts of snapshots one by one, `onOpen(url, venue)` and
+ * `onCut(url)` follow the line, `onState()` every change of it.
+ */
 class Line {
   state = "connecting";
   failures = 0;
@@ -69,6 +72,7 @@ class Line {
     clearInterval(this.#watch);
     const delay = delayAfter(this.failures++);
     this.retryAt = performance.now() + delay;
+    this.handlers.onCut(this.url);
     this.#become("waiting");
     this.#timer = setTimeout(() => this.#open(), delay);
   }
@@ -87,17 +91,18 @@ class Line {
       this.handlers.onOrigin(message.data.origin);
       if (this.state !== "live") {
         this.failures = 0;
+        this.handlers.onOpen(this.url, this.#venue);
         this.#become("live");
         this.handlers.onLive(this.#venue);
       }
     } else if (!this.#venue) {
       return; // what comes before the first answer is in its snapshot
     } else if (message.type === "Snapshot") {
-      for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true);
+      for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true, this.url);
     } else if (message.type === "Lagged" || message.type === "Reset") {
       this.handlers.onLive(this.#venue);
     } else {
-      this.handlers.onMessage(message, this.#venue, false);
+      this.handlers.onMessage(message, this.#venue, false, this.url);
     }
   }
 

@@ -5,6 +5,7 @@ import { Book } from "./book.js";
 import { Chart, refresh } from "./chart.js";
 import { Broadcast } from "./connection.js";
 import { Extras } from "./extras.js";
+import { Freshness, OF_BOOK, OF_CANDLES, OF_PRICE, OF_TRADES } from "./freshness.js";
 import { age, compact, fixed, percent, precision, signed } from "./format.js";
 import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { Prices, wayOf } from "./prices.js";
@@ -15,6 +16,7 @@ import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
 
 const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
+const PAINT_MS = 500; // seconds are counted, and a flow that is silent for two of them is unknown within three
 const FLUSHED_MS = 2_000; // by then the trade store has what was on its way when it was asked
 const ORIGINS = {
   live: "",
@@ -27,6 +29,7 @@ let focus = null;
 let heardAt = 0;
 let heldStats = null;
 
+const freshness = new Freshness();
 const book = new Book();
 const trades = new Trades();
 const quality = new Quality();
@@ -35,11 +38,18 @@ const chart = new Chart({ onClosed: () => void extras.refresh() });
 const extras = new Extras(chart);
 const prices = new Prices({ onChoose: (instrument) => choose(instrument), onRemove: (gone) => symbols.drop(gone) });
 const symbols = new Symbols(prices);
-const broadcast = new Broadcast({ onMessage, onLive, onState: paintLight, onOrigin: paintOrigin });
+const broadcast = new Broadcast({
+  onMessage,
+  onLive,
+  onOpen: (url, venue) => freshness.open(url, venue),
+  onCut: (url) => freshness.close(url),
+  onState: paintStates,
+  onOrigin: paintOrigin,
+});
 
 // --- what the broadcast tells ---
 
-function onMessage(message, venue, fromSnapshot) {
+function onMessage(message, venue, fromSnapshot, url) {
   const { type, data } = message;
   heardAt = performance.now();
   if (type === "MarketData") {
@@ -48,7 +58,9 @@ function onMessage(message, venue, fromSnapshot) {
   } else if (type === "Incident") {
     quality.onIncident(data);
   } else if (type === "Status") {
+    freshness.take(data, url);
     if (data.state === "removed") for (const symbol of data.symbols) prices.forget(venue, symbol);
+    paintSoon(paintStates);
   } else if (venue === focus?.venue && data.symbol === focus.symbol) {
     ofFocus[type]?.(data);
   }
@@ -116,6 +128,7 @@ function chooseSymbol() {
   void quality.refresh();
   void analysis.refresh();
   paintHead();
+  paintStates();
 }
 
 async function readBook() {
@@ -163,13 +176,41 @@ function paintHead() {
 
 function paintTitle() {
   const data = focus && prices.latest(focus.venue, focus.symbol);
-  if (data) document.title = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
+  if (!data) return;
+  const shown = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
+  const { isCurrent, text } = freshness.of(focus.venue, focus.symbol, OF_PRICE);
+  document.title = isCurrent ? shown : `(${text}) ${shown}`;
 }
 
 function paintOrigin(origin) {
   const text = ORIGINS[origin] ?? origin;
   byId("banner").hidden = !text;
   write(byId("banner"), text);
+}
+
+/** Everything that says how current something is: what is not of now is grey, and says why. */
+function paintStates() {
+  paintLight();
+  for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.of(venue, symbol, OF_PRICE));
+  if (!focus) return;
+  const of = (channels) => freshness.of(focus.venue, focus.symbol, channels);
+  const price = of(OF_PRICE);
+  for (const [id, state] of [
+    ["head", price],
+    ["stage", of(OF_CANDLES)],
+    ["tape", of(OF_TRADES)],
+    ["analysis", of(OF_CANDLES)],
+    ["book", of(OF_BOOK)],
+  ]) {
+    byId(id).classList.toggle("old", !state.isCurrent);
+    byId(id).dataset.currency = state.state;
+  }
+  const shown = price.state === "live" ? "" : price.text;
+  write(byId("state"), shown);
+  byId("state").title = shown && price.about;
+  write(byId("tape-state"), of(OF_TRADES).isCurrent ? "" : of(OF_TRADES).text);
+  book.say(of(OF_BOOK));
+  quality.paintLatency(price.isCurrent);
 }
 
 function paintLight() {
@@ -179,9 +220,21 @@ function paintLight() {
   const waits = Math.max(0, Math.ceil((retryAt - performance.now()) / 1_000));
   const again = name === "waiting" ? `again in ${waits} s` : "connecting…";
   document.body.classList.toggle("cut", cut && heardAt > 0);
-  byId("light").dataset.state = name;
-  byId("light").title = cut ? `${url ?? "the broadcast"} is not reached; click to try now` : "the broadcast is live";
-  write(byId("light-text"), cut ? `${silent} · ${again}` : "live");
+  if (cut) return light(name, `${silent} · ${again}`, `${url ?? "the broadcast"} is not reached; click to try now`);
+  const state = focus && stateOfFocus();
+  light(state?.state ?? "live", state?.text ?? "live", state?.about ?? "the broadcast is live");
+}
+
+/** The worst that is known of the chosen instrument; while all of it is of now, what its price is. */
+function stateOfFocus() {
+  const whole = freshness.of(focus.venue, focus.symbol);
+  return whole.isCurrent ? freshness.of(focus.venue, focus.symbol, OF_PRICE) : whole;
+}
+
+function light(state, text, about) {
+  byId("light").dataset.state = state;
+  byId("light").title = about;
+  write(byId("light-text"), text);
 }
 
 async function readStatus() {
@@ -255,9 +308,8 @@ function every(ms, work) {
 }
 
 openTheme(() => chart.recolour());
-every(1_000, paintLight);
+every(PAINT_MS, paintStates);
 setInterval(paintTitle, 1_000); // a tab in the background shows it too
-every(1_000, () => quality.paintLatency());
 every(5_000, readStatus);
 every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just begun
 every(10_000, () => quality.refresh());

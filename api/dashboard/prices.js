@@ -41,6 +41,15 @@ export class Prices {
     this.#rows.delete(keyOf(venue, symbol));
   }
 
+  /** Greys what is not of now, and says why. */
+  mark(venue, symbol, { isCurrent, about, state }) {
+    const row = this.#rows.get(keyOf(venue, symbol));
+    if (!row) return;
+    row.line.classList.toggle("old", !isCurrent);
+    row.line.dataset.currency = state;
+    row.line.title = isCurrent ? venue : `${venue} · ${about}`;
+  }
+
   choose(venue, symbol) {
     this.#rows.get(this.#chosen)?.line.removeAttribute("aria-selected");
     this.#chosen = keyOf(venue, symbol);

@@ -1,14 +1,17 @@
 /** The strip that says how good the data is: complete, equal to the exchange's, what went wrong last, how late. */
 
 import { byId, write } from "./page.js";
-import { age, clock, fixed, isBefore, share } from "./format.js";
+import { NONE, age, clock, fixed, isBefore, share } from "./format.js";
 import { get } from "./rest.js";
 
 const LATENCIES = 200;
+const MEASURED_MS = 5_000;
 
 export class Quality {
   #focus = null;
   #latencies = [];
+  #timed = new Map();
+  #measuredAt = 0;
   #incident = null;
 
   choose(focus) {
@@ -34,15 +37,23 @@ export class Quality {
     this.onIncident(quality.incidents[0] ?? null);
   }
 
-  /** Exchange's time to broadcast's, both as the message tells them: no clock of this machine has a say. */
+  /**
+   * Exchange's time to broadcast's, both as the message tells them: no clock of this machine has a say. A price that is
+   * published again, with new figures of the day, took no time.
+   */
   measure(message) {
-    if (!message.data.timestamp) return;
+    const { symbol, timestamp } = message.data;
+    if (!timestamp || this.#timed.get(symbol) === timestamp) return;
+    this.#timed.set(symbol, timestamp);
+    this.#measuredAt = performance.now();
     this.#latencies.push(Date.parse(message.timestamp) - Date.parse(message.data.timestamp));
     if (this.#latencies.length > LATENCIES) this.#latencies.shift();
   }
 
-  paintLatency() {
-    if (!this.#latencies.length) return;
+  /** What was measured a while ago, or of data that is not of now, is no latency of now. */
+  paintLatency(isCurrent) {
+    if (!isCurrent || performance.now() - this.#measuredAt > MEASURED_MS) this.#latencies = [];
+    if (!this.#latencies.length) return this.#say("latency", NONE, "", "nothing has come lately to measure it by");
     const sorted = this.#latencies.toSorted((one, other) => one - other);
     const middle = sorted[sorted.length >> 1], late = sorted[Math.floor(sorted.length * 0.99)];
     const about = `99 of 100 within ${age(Math.max(0, late))}, exchange to broadcast`;

@@ -53,9 +53,7 @@ class Gather:
                 pulse = True
                 ends = ends or item.final
         if pulse:
-            local = self._monotonic_ms()
-            self._clock.tick(local)
-            pulse = local - self._released_ms >= self._hold_ms
+            pulse = self._monotonic_ms() - self._released_ms >= self._hold_ms
         if self._count and (ends or pulse or self._count >= ENOUGH):
             self._release(out)
         return out

@@ -18,6 +18,7 @@ from flows.model import (
     Pulse,
     Rejected,
     Removed,
+    Silent,
     Subscribed,
     Ticker,
 )
@@ -65,6 +66,10 @@ class News:
             case Rejected():
                 self._note_refused(item)
                 found = [item]
+            case Incident():
+                found = [item]
+            case Silent():
+                found = [self._is_silent(item)]
             case Behind():
                 found = [self._is_behind(item)]
             case Connected():
@@ -86,7 +91,7 @@ class News:
     def _note_refused(self, refused: Rejected) -> None:
         if not self._refused:
             self._refused_since = self._now()
-        self._refused += 1
+        self._refused += refused.count
         self._refused_for = visible(refused.reason)
 
     def _tell_refused(self, *, ends: bool) -> list[Incident]:
@@ -125,6 +130,15 @@ class News:
         cause = f"{event.line}: {event.frames} messages wait for the flow"
         return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
 
+    def _is_silent(self, event: Silent) -> Incident:
+        now = self._now()
+        what = "nothing comes" if event.whole_line else f"nothing comes of {', '.join(event.kinds)}"
+        cause = f"{event.line}: silent, {what} of {', '.join(event.symbols[:_NAMES])}"
+        more = len(event.symbols) - _NAMES
+        cause += f" and {more} more" if more > 0 else ""
+        symbol = event.symbols[0] if len(event.symbols) == 1 else ""
+        return Incident("silent", self._venue, symbol, now - event.for_ms, now, cause, "a witness is asked")
+
     def _came_back(self, event: Subscribed) -> list[Incident]:
         begins = [self._down_since.pop((event.line, symbol), None) for symbol in event.symbols]
         begin = min((time for time in begins if time is not None), default=None)
@@ -132,6 +146,10 @@ class News:
             return []
         now = self._now()
         return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
+
+
+_NAMES = 5
+"""Symbols that an incident names."""
 
 
 def _kind_of(event: Disconnected) -> IncidentKind:

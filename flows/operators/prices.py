@@ -18,12 +18,16 @@ RESTART_MS = 1_000
 class _Price:
     """Latest price of one instrument."""
 
-    __slots__ = ("change", "instrument", "last_id", "odd", "percent", "price", "sent", "time", "trade_time", "volume")
+    __slots__ = (
+        "change", "confirmed", "instrument", "last_id", "odd", "percent", "price", "sent", "time", "trade_time",
+        "volume",
+    )  # fmt: skip
 
     def __init__(self, key: str) -> None:
         self.instrument = Instrument.of(key)
         self.price = 0.0
         self.time = 0
+        self.confirmed = 0
         self.trade_time = 0
         """Event time of the newest trade."""
         self.last_id = -1
@@ -37,8 +41,15 @@ class _Price:
 
     def take(self, price: float, time: int) -> None:
         """The newest exchange time wins; of equal times the later arrival."""
-        if time >= self.time and price:
-            self.price, self.time = price, time
+        if time >= self.confirmed and price:
+            self.price, self.time, self.confirmed = price, time, time
+
+    def repeat(self, price: float, time: int) -> None:
+        """A price that something else than a trade names; one that is named again is as old as before."""
+        if price != self.price:
+            self.take(price, time)
+        elif time > self.confirmed:
+            self.confirmed = time
 
     def take_trade(self, trade: Trade) -> None:
         """The newest id wins, whatever a ticker has said of a later time."""
@@ -50,7 +61,8 @@ class _Price:
         elif trade.id < following:
             return
         self.odd, self.last_id, self.trade_time = None, trade.id, trade.event_time
-        self.price, self.time = trade.price, trade.event_time
+        self.price = trade.price
+        self.time = self.confirmed = trade.event_time
 
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""
@@ -88,14 +100,14 @@ class Prices:
         if isinstance(last, Trade):
             self._take_trade(price, last, batch.events)
         elif isinstance(last, Kline):
-            price.take(last.close, last.event_time)
+            price.repeat(last.close, last.event_time)
         elif isinstance(last, Ticker):
-            price.take(last.last_price, last.event_time)
+            price.repeat(last.last_price, last.event_time)
             price.change = last.price_change
             price.percent = last.price_change_percent
             price.volume = last.volume
         else:
-            price.take(last.close, last.event_time)
+            price.repeat(last.close, last.event_time)
             price.change = last.close - last.open
             price.percent = 100 * price.change / last.open if last.open else None
             price.volume = last.volume

@@ -17,6 +17,8 @@ from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
+TICK_MS = 500
+"""Local time between two ticks of the clock; the source polls at least so often."""
 OBSERVE_MS = 50
 """Least local time between two observations that move the venue's time not forward."""
 
@@ -27,7 +29,7 @@ class Validate:
     """Refuses impossible events.
 
     A refused event is reported as JSON of the model, for its frame was shared with others and is no longer at hand.
-    `clock` is the venue's: it is set here, by the events that are believed, and ticks with the source's pulses.
+    `clock` is the venue's: it is set here, by the events that are believed, and ticks with the source's polls.
     """
 
     def __init__(self, venue: str = "", clock: FeedClock | None = None, rules: VenueRules = ANY_VENUE) -> None:
@@ -35,13 +37,13 @@ class Validate:
         self._clock = clock or FeedClock()
         self._gate = TimeGate(venue, self._clock)
         self._rules = rules
-        self._observe_at = 0
+        self._observe_at = self._tick_at = 0
         self._trades: set[type] = set()
         """Types of trades: of the model, or a venue's own."""
 
     def __call__(self, items: list[Parsed]) -> list[Validated]:
         """Batches without their refused events, in the same order; an empty batch is dropped."""
-        now = self._clock.now()
+        now = self._present()
         limit = now.feed + AHEAD_MS
         out: list[Validated] = []
         ahead: list[Batch] = []
@@ -55,7 +57,7 @@ class Validate:
                     self._judge(ahead, items, out)
                     ahead = []
                 out.append(item)
-                self._note(item, now.local, out)
+                self._note(item, out)
                 continue
             last = item.events[-1]
             time = last.event_time
@@ -73,6 +75,13 @@ class Validate:
         if ahead:
             self._judge(ahead, items, out)
         return out
+
+    def _present(self) -> Now:
+        now = self._clock.now()
+        if now.local >= self._tick_at:
+            self._tick_at = now.local + TICK_MS
+            self._clock.tick(now.local)
+        return now
 
     def _observe(self, newest: int, now: Now) -> None:
         """The newest event time of a poll that was believed at once."""
@@ -136,15 +145,13 @@ class Validate:
             self._gate.passed(newest, self._clock.now())
             self._take(batch, out)
 
-    def _note(self, item: Parsed, local: int, out: list[Validated]) -> None:
-        """What is no batch: pulses make the clock tick, lines say which instruments there are."""
+    def _note(self, item: Parsed, out: list[Validated]) -> None:
+        """What is no batch: the end of all, and which instruments there are."""
         match item:
-            case Pulse():
-                self._clock.tick(local)
-                if item.final and self._gate.held:
-                    out.pop()
-                    self._pass(*self._gate.end(), [], out)
-                    out.append(item)
+            case Pulse(final=True) if self._gate.held:
+                out.pop()
+                self._pass(*self._gate.end(), [], out)
+                out.append(item)
             case Subscribed():
                 self._gate.instruments.update(item.symbols)
             case Removed(is_gone=True):

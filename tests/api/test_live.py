@@ -9,10 +9,10 @@ import pytest
 from api import live as live_module
 from api.heard import ms_of
 from api.live import Cut, Joined, LiveEvent, LiveView, Lost, News, Tick
-from flows.model import FeedStatus
+from flows.model import FeedStatus, Heartbeat
 from flows.settings import Hub
 from sinks.broadcast import Broadcast
-from tests.fakes.candles import candle, forming
+from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import BOOK, LIVE, PATIENCE_S, Deployment, price, until
 
 
@@ -82,6 +82,16 @@ async def test_a_hub_that_comes_back_new_is_told_as_such(hub: Deployment) -> Non
         assert (news.symbol, news.body.price) == ("ETHUSDT", 50.0)
         assert live.price("BTCUSDT") is None
         assert live.lines[0].state.reconnections == 1
+
+
+async def test_heartbeats_are_no_events(hub: Deployment) -> None:
+    async with LiveView(url_of(hub)) as live:
+        await asyncio.wait_for(live.joined(), PATIENCE_S)
+        events = aiter(live)
+        hub.tell(Heartbeat("binance", BEGIN), price(100.0))
+        (news,) = await take(events, 1)
+        assert isinstance(news, News)
+        assert (news.channel, next(live.boards()).clock.is_alive) == ("MarketData", True)
 
 
 async def test_a_callback_that_fails_harms_nobody_else(hub: Deployment) -> None:

@@ -35,14 +35,15 @@ def looked() -> Looked:
     return Looked()
 
 
-def price(*, made_ms: int) -> News:
+def price(*, made_ms: int, symbol: str = "BTCUSDT") -> News:
     """Of the exchange's time `BEGIN`."""
-    return News("binance", "MarketData", MarketDataBody.of(MarketData("binance", "BTCUSDT", 1.0, BEGIN)), made_ms, 1)
+    return News("binance", "MarketData", MarketDataBody.of(MarketData("binance", symbol, 1.0, BEGIN)), made_ms, 1)
 
 
 def test_the_latency_is_that_of_news_which_wait_for_nothing(looked: Looked) -> None:
     late_candle = News("binance", "Candle", CandleBody.of(candle()), BEGIN + 90_000, 2)
-    looked.hear(price(made_ms=BEGIN + 250), price(made_ms=BEGIN + 500), late_candle)
+    looked.hear(price(made_ms=BEGIN + 250), price(made_ms=BEGIN + 500, symbol="ETHUSDT"), late_candle)
+    looked.hear(price(made_ms=BEGIN + 90_000))  # with new figures of the day
     assert (looked.value(f"{LATENCY}_count"), looked.value(f"{LATENCY}_sum")) == (2.0, 0.75)
 
 

@@ -85,7 +85,7 @@ async def _until_live(client: Any, *, lines: int) -> None:
     while len(live) < lines:
         message = json.loads(await asyncio.wait_for(client.recv(), START_S))
         for item in message["data"]["messages"] if message["type"] == "Snapshot" else [message]:
-            if item["type"] == "Status" and item["data"]["state"] == "live":
+            if item["type"] == "Status" and item["data"].get("line") and item["data"]["state"] == "live":
                 live.add(item["data"]["line"])
 
 

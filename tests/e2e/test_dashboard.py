@@ -3,16 +3,20 @@
 import asyncio
 import os
 import re
+import signal
+import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import pytest
+from aiohttp import ClientSession
 from playwright.async_api import Browser, Locator, Page, expect
 
 from api.__main__ import running_api
-from flows.model import BookView
+from flows.model import BookView, ChannelStatus
 from flows.recovery import prepare
 from flows.settings import Api, Feed, Mongo, Settings
 from flows.settings import Hub as HubSettings
@@ -22,7 +26,7 @@ from sources.replay.threaded import ThreadedExchange, exchange_in_thread
 from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow
-from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, until
+from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, state, until
 
 pytestmark = pytest.mark.e2e
 
@@ -33,6 +37,14 @@ SPEED: Final = 10.0
 """A minute of the market takes six seconds."""
 PATIENCE_MS: Final = 60_000
 """Longest wait for something that should take a second or a candle: a bound for broken runs, not a measure."""
+PACE_S: Final = 30
+"""Time in which the streams show at what pace they speak."""
+PAUSE_SHOWN_S: Final = 5
+"""Within so long the page says that a paused exchange is silent."""
+HANG_SHOWN_S: Final = 3
+"""Within so long it says that nothing is known of a flow that hangs."""
+MARGIN_S: Final = 10
+"""For a busy machine."""
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
 Told: TypeAlias = tuple[Page, Deployment, Interface]
@@ -58,6 +70,7 @@ class Stage:
         self._mongo = Mongo(uri=mongod_uri, database=f"page_{folder.name}")
         self._port = free_port()
         self._browser = browser
+        self.rest_url = exchange.rest_url
         self.url = ""
         self.complaints: list[str] = []
         """What the pages' consoles and scripts found fault with."""
@@ -322,3 +335,119 @@ async def test_an_unknown_symbol_is_refused_with_the_reason(told: Told) -> None:
     await page.locator("#add-symbol").fill("NOSUCH")
     await page.locator("#add button").click()
     await expect(page.locator(".note.bad")).to_contain_text("NOSUCH")
+
+
+def panels(page: Page) -> Locator:
+    """What of the page is grey."""
+    return page.locator(".live.old")
+
+
+async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told, tmp_path: Path) -> None:
+    page, deployment, _ = told
+    async with deployment.beating():
+        deployment.tell(state("live"), state("quiet", symbol="ETHUSDT"))
+        await expect(page.locator("#light-text")).to_have_text("live")
+        await expect(panels(page)).to_have_count(0)
+        began = deployment.clock.now().feed - 34_000
+        deployment.tell(state("silent", since=began))
+        await expect(page.locator("#light")).to_have_attribute("data-state", "silent")
+        await expect(page.locator("#light-text")).to_have_text(re.compile("exchange silent for 3[4-9] s"))
+        await expect(page.locator("#state")).to_have_text(re.compile("exchange silent for 3[4-9] s"))
+        await expect(page.locator("#tape-state")).to_contain_text("exchange silent")
+        await expect(page).to_have_title(re.compile(r"^\(exchange silent for .*\) 100.00 BTCUSDT"))
+        assert await panels(page).evaluate_all("(all) => all.map(({id}) => id).sort()") == [
+            "analysis", "book", "head", "stage", "tape",
+        ]  # fmt: skip
+        rows = page.locator("#prices li.old")
+        assert await rows.evaluate_all("(all) => all.map((row) => row.dataset.symbol)") == ["BTCUSDT"]
+        before, after = await changed(page.locator("#state"))
+        assert before != after, "the seconds are counted"
+        await keep(page, tmp_path, "silent")
+        deployment.tell(state("live"))
+        await expect(page.locator("#light-text")).to_have_text("live")
+        await expect(panels(page)).to_have_count(0)
+        await expect(page).to_have_title(re.compile("^100.00 BTCUSDT"))
+
+
+@pytest.mark.parametrize("word", ["behind", "cut", "connecting", "halted", "gone", "not stored"])
+async def test_every_state_that_is_not_of_now_is_shown(told: Told, word: Any) -> None:
+    page, deployment, _ = told
+    async with deployment.beating():
+        deployment.tell(state(word))
+        await expect(page.locator("#light")).to_have_attribute("data-state", word)
+        await expect(panels(page)).to_have_count(5)
+        await expect(page.locator("#missing")).to_contain_text(f"BTCUSDT is {word} since")
+
+
+async def test_a_book_that_is_out_of_step_greys_the_book_alone(told: Told) -> None:
+    page, deployment, _ = told
+    async with deployment.beating():
+        channels = [ChannelStatus("trades", "live", NOW), ChannelStatus("book", "unsynced", NOW, "why")]
+        deployment.tell(state("unsynced", *channels))
+        await expect(page.locator("#book-state")).to_contain_text("not in step")
+        assert await panels(page).evaluate_all("(all) => all.map(({id}) => id)") == ["book"]
+
+
+async def test_a_hub_whose_flow_is_silent_makes_everything_unknown(told: Told, tmp_path: Path) -> None:
+    page, deployment, _ = told
+    async with deployment.beating():
+        deployment.tell(state("live"))
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+    await expect(page.locator("#light")).to_have_attribute("data-state", "unknown")
+    await expect(panels(page)).to_have_count(5)
+    await keep(page, tmp_path, "unknown")
+    async with deployment.beating():
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+
+
+async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:
+    page, deployment, _ = told
+    async with deployment.beating():
+        deployment.tell(state("live"), price(101.0, time=deployment.clock.now().feed))
+        await expect(page.locator("#latency")).to_contain_text("ms")
+        deployment.tell(state("silent"))
+        await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
+
+
+async def test_a_paused_exchange_and_a_hung_flow_are_shown_within_seconds(stage: Stage, tmp_path: Path) -> None:
+    async with stage.flow() as flow, stage.page() as page, ClientSession() as operator:
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        await page.wait_for_timeout(PACE_S * 1_000)
+        async with operator.post(f"{stage.rest_url}/control/pause") as answer:
+            assert answer.status == 200
+        shown_s = await seconds_until(page, "#light", "silent")
+        assert shown_s <= PAUSE_SHOWN_S + MARGIN_S
+        await expect(page.locator("#light-text")).to_contain_text("exchange silent for")
+        await expect(page.locator("#latency")).to_have_text("\N{EN DASH}")
+        await keep(page, tmp_path, "paused")
+        await until(partial(are_all, operator, f"{stage.url}/api/prices", "silent"))
+        async with operator.get(f"{stage.url}/health/ready") as answer:
+            assert answer.status == 503
+            assert "data of now" in await answer.text()
+        async with operator.post(f"{stage.rest_url}/control/resume") as answer:
+            assert answer.status == 200
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+        os.kill(flow.pid, signal.SIGSTOP)
+        try:
+            shown_s = await seconds_until(page, "#light", "unknown")
+            assert shown_s <= HANG_SHOWN_S + MARGIN_S
+            assert await are_all(operator, f"{stage.url}/api/prices", "unknown")
+            async with operator.get(f"{stage.url}/health/ready") as answer:
+                assert (answer.status, "the flow of binance" in await answer.text()) == (503, True)
+        finally:
+            os.kill(flow.pid, signal.SIGCONT)
+        await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+
+
+async def are_all(operator: ClientSession, url: str, state: str) -> bool:
+    """Whether the interface says of all prices that they are this, and so stale."""
+    async with operator.get(url) as answer:
+        prices = (await answer.json())["data"]
+    return bool(prices) and all((one["state"], one["stale"]) == (state, True) for one in prices)
+
+
+async def seconds_until(page: Page, selector: str, state: str) -> float:
+    """How long it takes until the page shows a state."""
+    began = time.monotonic()
+    await expect(page.locator(selector)).to_have_attribute("data-state", state)
+    return time.monotonic() - began

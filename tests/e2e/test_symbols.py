@@ -45,7 +45,7 @@ async def until_left_are(client: HubClient, symbols: Sequence[str]) -> None:
     lines: set[str] = set()
 
     def is_last(message: dict[str, Any]) -> bool:
-        if message["type"] == "Status" and set(message["data"]["symbols"]) == set(symbols):
+        if message["type"] == "Status" and set(message["data"].get("symbols", ())) == set(symbols):
             lines.add(message["data"]["line"])
         return len(lines) == 2
 

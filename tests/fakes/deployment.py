@@ -185,7 +185,7 @@ class HubClient:
         def is_enough(message: dict[str, Any]) -> bool:
             news = message["data"]["messages"] if message["type"] == "Snapshot" else [message]
             for status in (item["data"] for item in news if item.get("type") == "Status"):
-                if status["state"] == "live":
+                if status.get("line") and status["state"] == "live":
                     live.add(status["line"])
             return len(live) >= lines
 

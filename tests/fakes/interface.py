@@ -11,12 +11,27 @@ from pymongo import MongoClient
 
 from api.__main__ import running_api
 from api.services import Services
-from flows.model import BookView, Candle, FeedStatus, Incident, MarketData, Publishable, Trade, TradeBatch
+from flows.clock import FeedClock
+from flows.model import (
+    BookView,
+    Candle,
+    ChannelState,
+    ChannelStatus,
+    FeedStatus,
+    Heartbeat,
+    Incident,
+    InstrumentStatus,
+    MarketData,
+    Publishable,
+    Trade,
+    TradeBatch,
+)
 from flows.settings import Analysis, Api, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.broadcast import Broadcast
 from sinks.candle_store import CandleStore
+from sinks.messages import exchange_time
 from sinks.requests import Attendant, ListedInstrument
 from sinks.trades import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
@@ -29,6 +44,14 @@ NOW = BEGIN + 10 * 60_000 + 30_000
 
 def price(value: float, symbol: str = "BTCUSDT", *, time: int = NOW) -> MarketData:
     return MarketData("binance", symbol, value, time, 1.5, 0.25, 1_000.0)
+
+
+def state(word: ChannelState, *channels: ChannelStatus, symbol: str = "BTCUSDT", since: int = NOW) -> InstrumentStatus:
+    """What the flow says of an instrument; without channels its trades are what it is."""
+    reason = "" if word in ("live", "quiet") else f"because it is {word}"
+    return InstrumentStatus(
+        "binance", symbol, word, since, reason, channels or (ChannelStatus("trades", word, since, reason),)
+    )
 
 
 LIVE = FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
@@ -44,6 +67,10 @@ def trade(number: int, time: int) -> Trade:
     return Trade("BTCUSDT", number, time, 100.0 + number, 0.5, number % 2 == 0, time)
 
 
+BEAT_S = 0.3
+"""Time between two heartbeats of a flow in the tests."""
+
+
 class Deployment:
     """What the interface depends on. Each part can be left out, stopped and told something."""
 
@@ -52,17 +79,42 @@ class Deployment:
         self.mongod_uri = mongod_uri
         self.database = f"api_{tmp_path.name}"
         self.broadcast: Broadcast | None = None
+        self.clock = FeedClock()
+        """The venue's, as the flow would keep it: at the newest time that was published."""
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
-        self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay")
+        self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay", clock=self.clock)
         self.broadcast.start()
         return self.broadcast
 
     def tell(self, *items: Publishable) -> None:
         assert self.broadcast is not None
+        newest = max(map(exchange_time, items), default=0)
+        if newest > self.clock.now().feed:
+            self.clock.set_to(newest)
         self.broadcast.write(list(items))
+
+    def beat(self) -> None:
+        """The flow is alive."""
+        self.tell(Heartbeat("binance", self.clock.now().feed))
+
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """The flow is alive until it is left."""
+
+        async def beat() -> None:
+            while True:
+                self.beat()
+                await asyncio.sleep(BEAT_S)
+
+        task = asyncio.create_task(beat())
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def stop_hub(self) -> None:
         if self.broadcast:

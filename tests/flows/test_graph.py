@@ -18,7 +18,10 @@ from flows.model import (
     BookTicker,
     BookView,
     Candle,
+    Disconnected,
+    Heartbeat,
     Incident,
+    InstrumentStatus,
     MarketData,
     Pulse,
     RawFrames,
@@ -184,9 +187,31 @@ def test_neither_polls_nor_workers_change_a_candle(poll: int, workers: int) -> N
 def test_what_the_broadcast_gets() -> None:
     outcome = play(trx_frames()[:600], streams=("trade",))
     items = [item for _, batch in outcome.broadcast for item in batch]
-    assert {type(item) for item in items} == {MarketData, Candle, TradeBatch, Incident}
+    assert {type(item) for item in items} == {MarketData, Candle, TradeBatch, Incident, Heartbeat}
     assert [c for c in items if isinstance(c, Candle)] == outcome.candles
     assert [i.id for b in items if isinstance(b, TradeBatch) for i in b.trades] == outcome.trade_ids
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_the_states_of_instruments_reach_clients(workers: int) -> None:
+    subscribed = Subscribed("market", ("TRXUSDT", "X"), ("trxusdt@trade", "x@trade"))
+    items = [subscribed, Pulse(), Disconnected("market", ("X",), "line cut"), Pulse(final=True)]
+    outcome = Outcome()
+    outages: dict[str, str] = {"mongodb": "no server"}
+    flow = market_flow(
+        source=TestingSource(items),
+        parser=BinanceParser("binance"),
+        feed=Feed(symbols=("TRXUSDT", "X"), streams=("trade",)),
+        sinks=outcome.sinks,
+        outages=lambda: outages,
+    )
+    cluster_main(flow, [], 0, worker_count_per_proc=workers)
+    statuses = [item for _, batch in outcome.broadcast for item in batch if isinstance(item, InstrumentStatus)]
+    states = {status.symbol: {one.channel: one.state for one in status.channels} for status in statuses}
+    assert states == {
+        "TRXUSDT": {"trades": "live", "store": "not stored"},
+        "X": {"trades": "cut", "store": "not stored"},
+    }
 
 
 def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:

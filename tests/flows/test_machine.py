@@ -3,11 +3,11 @@ from typing import Any
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
-from bytewax.testing import TestingSink, TestingSource, run_main
+from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
 from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now
-from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, machine, refuse_asks
+from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_asks
 from flows.model import Removed
 from tests.fakes.trades import BEGIN, trade
 
@@ -180,3 +180,24 @@ def test_the_engine_begins_anew_with_a_key_that_was_removed() -> None:
     run_main(flow)
     assert [value for _, value in out] == ["old", "end", GONE, "new", "end"]
     assert built == [None, None]
+
+
+def test_one_keeper_takes_what_comes_at_every_worker() -> None:
+    built: list[list[int]] = []
+
+    def build() -> Any:
+        taken: list[int] = []
+        built.append(taken)
+
+        def take(items: list[int]) -> list[int]:
+            taken.extend(items)
+            return [len(taken)]
+
+        return take
+
+    flow, out = Dataflow("kept"), list[int]()
+    numbers = op.input("numbers", flow, TestingSource(range(8)))
+    op.output("out", keeper("keeper", numbers, build), TestingSink(out))
+    cluster_main(flow, [], 0, worker_count_per_proc=2)
+    assert [sorted(taken) for taken in built] == [list(range(8))]
+    assert max(out) == 8

@@ -5,6 +5,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from flows.clock import FeedClock
 from flows.metrics import FlowMeters, Parts, serve
 from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
 from flows.settings import Hub, Metrics
@@ -38,7 +39,9 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     trades.write([TradeBatch("binance", "BTCUSDT", [trade(1, 0), trade(2, 1)])])
     assert trades.flush()
     meters = FlowMeters()
-    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=meters.latency.observe)
+    clock = FeedClock(lambda: 0)
+    clock.observe(BEGIN)
+    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=meters.latency.observe, clock=clock)
     hub.start()
     hub.write([MarketData("binance", "BTCUSDT", 100.0, BEGIN), MarketData("binance", "ETHUSDT", 10.0, BEGIN)])
     hub.close()

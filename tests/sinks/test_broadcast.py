@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from flows.clock import FeedClock
 from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Trade, TradeBatch
 from flows.settings import Hub as HubSettings
 from sinks.broadcast import Broadcast
@@ -502,3 +503,28 @@ async def test_status_and_origin_are_told_to_who_asks() -> None:
         answers = await ask(client, op="subscribe", channels=["Status"])
         assert [m["data"]["state"] for m in shown(answers)] == ["live"]
         assert "replay" in json.dumps(answers)
+
+
+async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell() -> None:
+    clock = FeedClock(lambda: 0)
+    clock.observe(BEGIN)
+    broadcast = Broadcast(HubSettings(port=0), venue="binance", origin="replay", clock=clock)
+    broadcast.start()
+    h = Hub(broadcast)
+    try:
+        async with h.client() as client:
+            for number, told_time in enumerate((BEGIN, BEGIN + 10**11, 10**16, 0, BEGIN)):
+                h.write(MarketData("binance", f"S{number}", 1.0, told_time))
+            messages = [await hear(client) for _ in range(5)]
+            assert {message["timestamp"] for message in messages} == {"2026-01-01T00:00:00Z"}
+    finally:
+        await asyncio.to_thread(broadcast.close)
+
+
+async def test_before_the_venues_time_is_known_each_message_is_stamped_by_its_own() -> None:
+    async with hub() as h, h.client() as client:
+        stamps = []
+        for number, time_ms in enumerate((BEGIN, 10**16, BEGIN + 1_000)):
+            h.write(MarketData("binance", f"S{number}", 1.0, time_ms))
+            stamps.append((await hear(client))["timestamp"])
+        assert stamps == ["2026-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z", "2026-01-01T00:00:01Z"]

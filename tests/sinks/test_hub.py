@@ -10,7 +10,19 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from flows.clock import Now
-from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Publishable, Ticker, Trade, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FeedStatus,
+    Heartbeat,
+    InstrumentStatus,
+    MarketData,
+    Publishable,
+    Ticker,
+    Trade,
+    TradeBatch,
+)
 from flows.settings import Hub as HubSettings
 from sinks.client import FULL_MS, Client
 from sinks.hub import FORMING_MS, Hub
@@ -332,3 +344,60 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     assert not hub._newest_price
     assert not hub._stats
     assert [pace._free_at for pace in (hub._prices, hub._best, hub._forming)] == [{}, {}, {}]
+
+
+def state(state: Any, symbol: str = "BTCUSDT") -> InstrumentStatus:
+    return InstrumentStatus("binance", symbol, state, BEGIN)
+
+
+def states(messages: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    sent = [message["data"] for message in messages if message["type"] == "Status"]
+    return [(data.get("symbol", ""), data["state"]) for data in sent]
+
+
+def snapshot_of(playing: Playing, subscription: Subscription = ALL) -> list[dict[str, Any]]:
+    line = Line()
+    client = playing.join(line, subscription)
+    playing.hub.on_request(client, json.dumps({"op": "subscribe", "channels": list(CHANNELS)}), playing.now)
+    return [part for message in line.of_type("Snapshot") for part in message["data"]["messages"]]
+
+
+def test_states_of_instruments_are_sent_and_known_to_who_comes_late() -> None:
+    playing, line = Playing(), Line()
+    playing.join(line)
+    playing.at(0, state("live"), state("cut", "ETHUSDT"))
+    playing.at(1, state("live", "ETHUSDT"))
+    assert states(line.heard) == [("BTCUSDT", "live"), ("ETHUSDT", "cut"), ("ETHUSDT", "live")]
+    assert states(snapshot_of(playing)) == [("BTCUSDT", "live"), ("ETHUSDT", "live")]
+    playing.at(2, FeedStatus("binance", "market", "removed", ("ETHUSDT",)), state("cut", "ETHUSDT"))
+    assert states(snapshot_of(playing)) == [("BTCUSDT", "live")]
+
+
+def test_a_client_that_asks_for_one_symbol_hears_of_its_state_and_of_the_lines() -> None:
+    playing, line = Playing(), Line()
+    one = Rule(wanted=True, channels=frozenset(["Status"]), symbols=frozenset(["BTCUSDT"]))
+    playing.join(line, Subscription((one,)))
+    playing.at(0, state("live"), state("live", "ETHUSDT"), Heartbeat("binance", BEGIN))
+    assert states(line.heard) == [("BTCUSDT", "live"), ("", "alive")]
+
+
+def test_a_heartbeat_is_of_its_moment_and_never_told_later() -> None:
+    playing, line = Playing(), Line()
+    playing.at(0, Heartbeat("binance", BEGIN), state("live"))
+    assert states(snapshot_of(playing)) == [("BTCUSDT", "live")]
+    playing.join(line, resume_after=1_000)
+    assert states(line.heard) == [("BTCUSDT", "live")]
+
+
+def test_who_is_slow_gets_the_newest_heartbeat_and_state_alone() -> None:
+    playing, line = Playing(), Line(room=1)
+    client = playing.join(line)
+    playing.at(0, price(1.0))
+    for second in range(5):
+        playing.at(second, Heartbeat("binance", BEGIN + second), state("live" if second % 2 else "cut"))
+    playing.give_room(client, line, 100)
+    sent = [message["data"] for message in line.of_type("Status")]
+    assert [(data["state"], data.get("time")) for data in sent] == [
+        ("alive", "2026-01-01T00:00:00.004Z"),
+        ("cut", None),
+    ]

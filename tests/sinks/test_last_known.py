@@ -5,7 +5,7 @@ MINUTE_MS = 60_000
 
 
 def message(seq: int, channel: str, symbol: str = "", timeframe: str = "") -> Message:
-    return Message(Topic(channel, symbol, timeframe), None, seq=seq, stamp_ms=0)
+    return Message(Topic(channel, symbol, timeframe), f"news {seq}", seq=seq, stamp_ms=0)
 
 
 def numbers(known: LastKnown) -> list[int]:
@@ -20,9 +20,8 @@ def test_the_latest_of_each_symbol_and_line_is_known_in_the_order_of_their_numbe
     known.put(message(4, "Status"), line="public")
     known.put(message(5, "MarketData", "BTCUSDT"))
     assert numbers(known) == [2, 3, 4, 5]
-    price = known.price("BTCUSDT")
-    assert price is not None
-    assert price.seq == 5
+    assert known.item(Topic("MarketData", "BTCUSDT")) == "news 5"
+    assert known.item(Topic("MarketData", "SOLUSDT")) is None
     assert [found.seq for found in known.messages(lambda topic: topic.channel == "Status")] == [3, 4]
 
 
@@ -45,4 +44,4 @@ def test_of_a_symbol_that_is_forgotten_nothing_is_known() -> None:
     known.put(message(9, "Status"), line="market")
     known.forget({"BTCUSDT"})
     assert numbers(known) == [5, 6, 7, 9]
-    assert known.price("BTCUSDT") is None
+    assert known.item(Topic("MarketData", "BTCUSDT")) is None

@@ -6,8 +6,19 @@ import pytest
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
-from flows.model import BookTicker, BookView, Candle, Incident, MarketData, TradeBatch
-from sinks.bodies import ChartNews, iso_utc
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    ChannelStatus,
+    FeedStatus,
+    Heartbeat,
+    Incident,
+    InstrumentStatus,
+    MarketData,
+    TradeBatch,
+)
+from sinks.bodies import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from sinks.messages import Encoding, Message, Topic, exchange_time
 from tests.fakes.candles import stats
 from tests.fakes.trades import BEGIN, trade
@@ -118,3 +129,35 @@ def test_both_encodings_say_the_same_and_each_is_made_once() -> None:
 
 def test_times_have_milliseconds_only_where_there_are_any() -> None:
     assert [iso_utc(0), iso_utc(BEGIN + 7)] == ["1970-01-01T00:00:00Z", "2026-01-01T00:00:00.007Z"]
+
+
+def data(item: Any, *, symbol: str = "") -> Any:
+    """The `data` of a status."""
+    return json.loads(payload(Message(Topic("Status", symbol), item, seq=1, stamp_ms=BEGIN), "json"))["data"]
+
+
+def test_a_status_has_one_of_three_shapes() -> None:
+    line = FeedStatus("binance", "market", "disconnected", ("BTCUSDT",), "line cut")
+    assert data(LineNews(line, "replay")) == {
+        "venue": "binance", "origin": "replay", "line": "market", "state": "disconnected",
+        "symbols": ["BTCUSDT"], "reason": "line cut",
+    }  # fmt: skip
+    channels = (ChannelStatus("trades", "silent", BEGIN, "no trades"), ChannelStatus("book", "unsynced", 0))
+    status = InstrumentStatus("binance", "BTCUSDT", "silent", BEGIN, "no trades", channels)
+    assert data(InstrumentNews(status, "replay"), symbol="BTCUSDT") == {
+        "venue": "binance", "origin": "replay", "symbol": "BTCUSDT",
+        "state": "silent", "since": iso_utc(BEGIN), "reason": "no trades",
+        "channels": [
+            {"channel": "trades", "state": "silent", "since": iso_utc(BEGIN), "reason": "no trades"},
+            {"channel": "book", "state": "unsynced", "since": None, "reason": ""},
+        ],
+    }  # fmt: skip
+    assert [data(HeartbeatNews(beat, "live")) for beat in (Heartbeat("binance", BEGIN), Heartbeat("b", 0, False))] == [
+        {"venue": "binance", "origin": "live", "state": "alive", "time": iso_utc(BEGIN), "clock": "sure"},
+        {"venue": "b", "origin": "live", "state": "alive", "time": None, "clock": "unsure"},
+    ]
+
+
+@pytest.mark.parametrize("time", [-(10**18), -1, 0, BEGIN, 253_402_300_799_999, 10**15, 2**63])
+def test_any_number_can_be_written_as_a_time(time: int) -> None:
+    assert "1970-01-01T00:00:00Z" <= iso_utc(time) <= "9999-12-31T23:59:59.999Z"

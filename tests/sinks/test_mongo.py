@@ -151,9 +151,11 @@ def test_nothing_closed_is_lost_while_the_server_is_killed(server: Server) -> No
     server.kill()
     writer.write([candle(1), forming(3)])
     begin = incidents.get(timeout=PATIENCE_S)
+    assert writer.outage
     writer.write([candle(4), candle(0, revision=1)])
     server.come_back()
     end = incidents.get(timeout=PATIENCE_S)
+    assert writer.outage == ""
     writer.write([begin, end])
     writer.close()
 

@@ -69,6 +69,16 @@ def test_there_is_a_pause_only_in_an_outage() -> None:
     assert watch.pause_s == 0.0
 
 
+def test_the_cause_is_known_while_it_lasts() -> None:
+    watch = Recorder().watch
+    assert watch.cause == ""
+    for cause in ("refused", "no answer"):
+        watch.on_failure(cause, held=0)
+        assert watch.cause == cause
+    watch.on_success()
+    assert watch.cause == ""
+
+
 def test_a_loss_is_an_incident_of_its_instrument() -> None:
     made = Recorder()
     with capture_logs() as logs:

@@ -223,11 +223,13 @@ def test_a_full_disk_is_reported_and_outlived(small_disk: Path) -> None:
     fill(ballast)
     writer.write([batch(*(trade(number, number) for number in range(2, 1_202)))])
     begun = incidents.get(timeout=60)
+    assert "No space left" in writer.outage
     writer.write([batch(*(trade(number, number) for number in range(1_202, 1_302)))])  # no room for these
     ballast.unlink()
     ended, lost = incidents.get(timeout=60), incidents.get(timeout=60)
     writer.write([batch(trade(1_302, 1_302))])
     assert writer.flush(timeout_s=60)
+    assert writer.outage == ""
 
     assert "No space left" in begun.cause
     assert "stored what was held" in ended.outcome

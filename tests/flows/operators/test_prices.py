@@ -41,6 +41,16 @@ def test_a_symbol_that_is_gone_is_forgotten() -> None:
     assert prices([Batch(KEY, [trade(1, 0, 10.0)])]) == [MarketData("binance", "BTCUSDT", 10.0, BEGIN)]
 
 
+def test_a_price_that_is_told_again_is_as_old_as_before() -> None:
+    prices = Prices()
+    prices([Batch(KEY, [trade(1, 0, 10.0)])])
+    mini = MiniTicker("BTCUSDT", BEGIN + 9_000, 10.0, 100.0, 110.0, 90.0, 1_000.0, 1e5)
+    assert [data.time for data in prices([Batch(KEY, [ticker(5_000, 10.0)])])] == [BEGIN]
+    assert [data.time for data in prices([Batch(KEY, [mini])])] == [BEGIN]
+    assert prices([Batch(KEY, [trade(2, 8_000, 11.0)])]) == [], "it is older than the last price"
+    assert [data.time for data in prices([Batch(KEY, [trade(3, 10_000, 11.0)])])] == [BEGIN + 10_000]
+
+
 def test_an_older_kline_does_not_set_the_price_back() -> None:
     prices = Prices()
     prices([Batch(KEY, [trade(1, 1_000, 10.0)])])

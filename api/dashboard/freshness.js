@@ -1,0 +1,117 @@
+/**
+ * How current each instrument is: what the flows have said of it, as long as their heartbeats come.
+ *
+ * A hub whose flow is silent for two heartbeats, or that is not reached, says nothing of now: then the state is
+ * `unknown`. Ages count in the venue's time, as the heartbeats tell it, and this machine's steady clock between them.
+ */
+
+import { age } from "./format.js";
+
+export const UNKNOWN_MS = 2_000; // two heartbeats
+const CURRENT = new Set(["live", "quiet"]);
+const WORDS = {
+  silent: "exchange silent",
+  behind: "flow behind",
+  cut: "line cut",
+  halted: "trading halted",
+  gone: "not listed",
+  unsynced: "not in step",
+};
+
+/** The channels that a part of the page is made of, the best one first. */
+export const OF_PRICE = ["trades", "klines", "ticker"];
+export const OF_TRADES = ["trades"];
+export const OF_CANDLES = ["trades", "klines"];
+export const OF_BOOK = ["book", "best"];
+
+/** One hub: the states of its instruments, and when its flow gave a sign of life last. */
+class Hub {
+  isOpen = true;
+  states = new Map();
+  beatAt = null;
+  #offset = null;
+
+  constructor(venue, now) {
+    this.venue = venue;
+    this.openedAt = now;
+  }
+
+  beat(time, now) {
+    this.beatAt = now;
+    if (time) this.#offset = Date.parse(time) - now;
+  }
+
+  get publishesStates() {
+    return this.states.size > 0 || this.beatAt !== null;
+  }
+
+  silentMs(now) {
+    return now - (this.beatAt ?? this.openedAt);
+  }
+
+  isAlive(now) {
+    return this.isOpen && this.silentMs(now) <= UNKNOWN_MS;
+  }
+
+  timeAt(now) {
+    return this.#offset === null ? null : now + this.#offset;
+  }
+}
+
+export class Freshness {
+  #hubs = new Map();
+
+  /** `now` gives steady milliseconds. */
+  constructor(now = () => performance.now()) {
+    this.now = now;
+  }
+
+  /** A line to a hub is open: what comes now is all that it knows. */
+  open(url, venue) {
+    this.#hubs.set(url, new Hub(venue, this.now()));
+  }
+
+  close(url) {
+    const hub = this.#hubs.get(url);
+    if (hub) hub.isOpen = false;
+  }
+
+  /** What a hub says on its channel `Status`: of a line, an instrument, or the flow. */
+  take(data, url) {
+    const hub = this.#hubs.get(url);
+    if (!hub) return;
+    if (data.symbol) hub.states.set(data.symbol, data);
+    else if (data.state === "alive") hub.beat(data.time, this.now());
+    else if (data.state === "removed") for (const symbol of data.symbols) hub.states.delete(symbol);
+  }
+
+  /** `{state, isCurrent, text, about}` of the first of these channels that the instrument has, or of all of it. */
+  of(venue, symbol, channels = []) {
+    const hub = this.#hubOf(venue, symbol);
+    const now = this.now();
+    if (!hub) return judged("unknown", null, "no hub tells of it");
+    if (!hub.publishesStates && hub.isOpen) return judged("live", null, "");
+    if (!hub.isOpen) return judged("unknown", hub.silentMs(now), "the broadcast is not reached");
+    if (!hub.isAlive(now)) return judged("unknown", hub.silentMs(now), "the flow gives no sign of life");
+    const status = hub.states.get(symbol);
+    if (!status) return judged("unknown", null, "the flow says nothing of it");
+    const channel = channels.map((name) => status.channels.find((one) => one.channel === name)).find(Boolean) ?? status;
+    const time = hub.timeAt(now);
+    const forMs = channel.since && time !== null ? Math.max(0, time - Date.parse(channel.since)) : null;
+    return judged(channel.state, forMs, channel.reason);
+  }
+
+  /** The hub that tells of an instrument; an open one before a closed one. */
+  #hubOf(venue, symbol) {
+    const hubs = [...this.#hubs.values()].filter((hub) => hub.venue === venue);
+    const telling = hubs.filter((hub) => hub.states.has(symbol));
+    const found = telling.length ? telling : hubs;
+    return found.find((hub) => hub.isOpen) ?? found[0];
+  }
+}
+
+function judged(state, forMs, reason) {
+  const words = WORDS[state] ?? state;
+  const text = state === "live" || forMs === null ? words : `${words} for ${age(forMs)}`;
+  return { state, isCurrent: CURRENT.has(state), text, about: reason ? `${text}: ${reason}` : text };
+}

@@ -1,0 +1,151 @@
+"""What a channel of an instrument is, by what is known of its line, its silence and its witness. Pure rules."""
+
+from typing import Final, NamedTuple
+
+from flows.model import ChannelState, FreshnessChannel, InstrumentStatus, TradeWitness
+
+_WORST_FIRST: Final[tuple[ChannelState, ...]] = (
+    "gone",
+    "cut",
+    "connecting",
+    "halted",
+    "silent",
+    "unsynced",
+    "not stored",
+    "behind",
+    "quiet",
+    "live",
+)
+RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
+"""By state: the lower, the less its data can be used."""
+_CHANNEL_OF_KIND: Final[dict[str, FreshnessChannel]] = {
+    "aggTrade": "trades",
+    "trade": "trades",
+    "kline": "klines",
+    "ticker": "ticker",
+    "miniTicker": "ticker",
+    "depth": "book",
+    "bookTicker": "best",
+}
+
+
+class Verdict(NamedTuple):
+    """What a channel is. `began` is the local time of its begin where that is another than now."""
+
+    state: ChannelState
+    reason: str = ""
+    began: int | None = None
+
+
+class Known(NamedTuple):
+    """What was concluded of a channel, and since when: local time, and the venue's (0 as long as that is not known)."""
+
+    state: ChannelState
+    reason: str
+    local: int
+    venue: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """The lower the worse; of equal ones the older."""
+        return RANK[self.state], self.local
+
+
+class LineState:
+    """What a line carries of one instrument. Kinds are not known before the first confirmation."""
+
+    __slots__ = ("began", "is_behind", "kinds", "name", "reason", "state")
+
+    def __init__(self, name: str, began: int) -> None:
+        self.name = name
+        self.kinds: dict[str, None] = {}
+        self.state: ChannelState = "connecting"
+        self.reason = "the exchange has not confirmed the streams yet"
+        self.began = began
+        self.is_behind = ""
+
+    def verdict(self) -> Verdict | None:
+        """What all channels of the line are; None where each has its own state."""
+        if self.state != "live":
+            return Verdict(self.state, f"{self.name}: {self.reason}", self.began)
+        return Verdict("behind", self.is_behind) if self.is_behind else None
+
+
+class Silence(NamedTuple):
+    """Since when a stream says nothing, local ms, and whether nothing comes by its connection at all."""
+
+    began: int
+    whole_line: bool
+
+
+class InstrumentState:
+    """What is known of one instrument."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, LineState] = {}
+        self.silent: dict[str, Silence] = {}
+        self.witness: TradeWitness | None = None
+        self.is_unsynced: bool | None = None
+        self.known: dict[str, Known] = {}
+        self.published: InstrumentStatus | None = None
+
+    def channels(self) -> dict[FreshnessChannel, list[tuple[str, LineState]]]:
+        """Kinds of streams by channel, each with the line that carries it."""
+        found: dict[FreshnessChannel, list[tuple[str, LineState]]] = {}
+        for line in self.lines.values():
+            for kind in line.kinds:
+                if channel := channel_of(kind):
+                    found.setdefault(channel, []).append((kind, line))
+        return found
+
+    def speaks(self) -> bool:
+        """Whether any stream is confirmed and not silent."""
+        return any(
+            kind not in self.silent for line in self.lines.values() if line.state == "live" for kind in line.kinds
+        )
+
+    def is_proven_quiet(self) -> bool:
+        """Whether a witness has said since its trades fell silent that there are none."""
+        return self.witness is not None and not self.witness.is_ahead
+
+
+def channel_of(kind: str) -> FreshnessChannel | None:
+    """The channel of a kind of stream, as the setting `feed.streams` calls it, klines by timeframe, books by depth."""
+    plain = kind.partition("_")[0].rstrip("0123456789")
+    return _CHANNEL_OF_KIND.get(plain)
+
+
+def worst_of(*verdicts: Verdict | None) -> Verdict | None:
+    """The worst of several; None where there is none."""
+    return min((verdict for verdict in verdicts if verdict), key=lambda one: RANK[one.state], default=None)
+
+
+def of_trades(silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
+    """Trades that stopped are quiet only when a witness says so."""
+    witness = instrument.witness
+    if witness and witness.is_ahead:
+        return Verdict("silent", witness.reason or "another source names later trades")
+    silent = _wholly(silences)
+    if silent is None:
+        return Verdict("live")
+    if witness:
+        return Verdict("quiet", witness.reason or "another source confirms that there are no trades", silent.began)
+    if silent.whole_line:
+        return Verdict("silent", "the exchange sends nothing", silent.began)
+    return Verdict("silent", "no trades come, and nothing confirms yet that there are none", silent.began)
+
+
+def of_silence(silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
+    """Anything else is quiet where its trades are proven to be, or where only its own stream has nothing to say."""
+    silent = _wholly(silences)
+    if silent is None:
+        return Verdict("live")
+    if instrument.is_proven_quiet() or (not silent.whole_line and instrument.speaks()):
+        return Verdict("quiet", "nothing new, while other data agrees", silent.began)
+    return Verdict("silent", "the exchange sends nothing", silent.began)
+
+
+def _wholly(silences: list[Silence | None]) -> Silence | None:
+    """The silence of a channel: that of the stream that spoke last. None when one of them speaks."""
+    known = [silence for silence in silences if silence]
+    return max(known) if len(known) == len(silences) else None
