@@ -52,7 +52,7 @@ class _Price:
             self.confirmed = time
 
     def take_trade(self, trade: Trade) -> None:
-        """The newest id wins, whatever a ticker has said of a later time."""
+        """The newest id wins, unless something else has named a price of a later time."""
         following = self.last_id + 1
         if following and not _is_explained(trade, following, self.trade_time):
             odd, self.odd = self.odd, trade
@@ -61,8 +61,7 @@ class _Price:
         elif trade.id < following:
             return
         self.odd, self.last_id, self.trade_time = None, trade.id, trade.event_time
-        self.price = trade.price
-        self.time = self.confirmed = trade.event_time
+        self.take(trade.price, trade.event_time)
 
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""

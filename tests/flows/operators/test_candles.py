@@ -10,7 +10,22 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.clock import Now
-from flows.model import AggregateTrade, Candle, Disconnected, Gap, Incident, Kline, Subscribed, Trade, TradeBatch, Whole
+from flows.model import (
+    AggregateTrade,
+    Candle,
+    Disconnected,
+    Gap,
+    Incident,
+    Kline,
+    Silent,
+    Speaking,
+    Subscribed,
+    Trade,
+    TradeBatch,
+    TradeWitness,
+    TradingStatus,
+    Whole,
+)
 from flows.operators.candles import CandleBuilder
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
@@ -433,3 +448,91 @@ def test_a_day_of_trades_equals_the_official_klines(timeframe: str, count: int) 
         for name, value in row.items():
             ulps = 4 if "quote" in name else 0
             assert getattr(candle, names.get(name, name)) == pytest.approx(value, rel=ulps * 2**-52, abs=0), name
+
+
+# --- times without trading, and how much is filled at once ---
+
+SILENT = Silent("market", ("BTCUSDT",), ("aggTrade", "kline_1m"), 3_000, whole_line=True)
+SPEAKING = Speaking("market", ("BTCUSDT",), ("aggTrade",))
+DAY_MINUTES = 1_440
+
+
+def opened(out: list[Any], timeframe: str = "1m") -> list[int]:
+    """The minutes whose candles were closed."""
+    return [(c.open_time - BEGIN) // MINUTE for c in closed(out) if c.timeframe == timeframe]
+
+
+def test_empty_periods_of_at_most_a_day_are_filled_at_once() -> None:
+    machine = builder("1m", "5m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    out = machine.on_events(batch(trade(2, DAY_MINUTES * MINUTE)), at(DAY_MINUTES * MINUTE))
+    assert opened(out) == list(range(DAY_MINUTES))
+
+
+@pytest.mark.parametrize("days", [2, 10, 360_000])
+def test_of_a_longer_time_nothing_is_invented_whatever_the_trade_says(days: int) -> None:
+    machine = builder("1m", "5m", "1d")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    later = days * DAY_MINUTES * MINUTE
+    out = machine.on_events(batch(trade(2, later)), at(later))
+    assert opened(out) == [0]
+    assert opened(out, "5m") == [0]
+    assert [(c.open_time, c.trades) for c in closed(out) if c.timeframe == "1d"] == [(BEGIN, 1)]
+    assert opened(machine.on_events(batch(trade(3, later + MINUTE)), at(later + MINUTE))) == [later // MINUTE]
+
+
+def test_time_alone_fills_no_more_than_a_day_either() -> None:
+    machine = builder("1m", "5m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    later = at(30 * DAY_MINUTES * MINUTE, LATER)
+    out = machine.on_timer(later)
+    assert len(opened(out)) <= DAY_MINUTES + 1
+    assert machine.on_timer(later) == []
+
+
+def test_while_the_whole_line_is_silent_time_makes_no_empty_candles() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    assert opened(machine.on_timer(at(62_000, LATER))) == [0]
+    machine.on_events(SILENT, at(70_000, LATER))
+    assert machine.on_timer(at(600_000, LATER)) == []
+
+
+def test_what_lies_in_a_silence_of_the_exchange_is_left_to_its_history() -> None:
+    #   trades in minute 0 │ silent from minute 1 to 5 │ a trade in minute 6
+    machine = builder("1m", "3m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(SILENT, at(59_000, LATER))
+    machine.on_events(SPEAKING, at(6 * MINUTE, LATER))
+    out = machine.on_events(batch(trade(2, 6 * MINUTE + 1)), at(6 * MINUTE + 1, LATER))
+    assert opened(out) == [0]
+    assert opened(out, "3m") == [0]
+
+
+def test_trades_in_a_pause_are_candles_all_the_same() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(TradingStatus(("BTCUSDT",), "BREAK"), at(1_000, LATER))
+    out = machine.on_events(batch(trade(2, 3 * MINUTE)), at(3 * MINUTE, LATER))
+    assert opened(out) == [0]
+    assert opened(machine.on_timer(at(4 * MINUTE + 2_000, 2 * LATER))) == [3]
+    assert machine.on_timer(at(9 * MINUTE, 3 * LATER)) == []
+    machine.on_events(TradingStatus(("BTCUSDT",), "TRADING"), at(10 * MINUTE, 3 * LATER))
+    out = machine.on_events(batch(trade(3, 12 * MINUTE)), at(12 * MINUTE, 3 * LATER))
+    assert opened(out) == [10, 11]
+
+
+def test_a_silence_in_which_the_venue_knows_no_trade_is_no_pause() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(SILENT, at(59_000, LATER))
+    assert machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(60_000, LATER)) != []
+    assert opened(machine.on_timer(at(3 * MINUTE + 2_000, 2 * LATER))) == [0, 1, 2]
+
+
+def test_one_silent_stream_of_many_is_no_pause() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(structs.replace(SILENT, whole_line=False), at(59_000, LATER))
+    machine.on_events(structs.replace(SILENT, line="public", kinds=("depth",)), at(59_000, LATER))
+    assert opened(machine.on_timer(at(2 * MINUTE + 2_000, 2 * LATER))) == [0, 1]

@@ -1,3 +1,8 @@
+from typing import Any
+
+import pytest
+from msgspec import structs
+
 from flows.model import Kline, MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, LineNews
 from flows.operators.prices import Prices
@@ -62,3 +67,31 @@ def test_fills_off_the_market_are_no_price() -> None:
     fund = Trade("BTCUSDT", 2, BEGIN, 1e9, 1.0, buyer_is_maker=True, event_time=BEGIN, fill="ADL")
     assert Prices()([Batch(KEY, [trade(1, 0, 10.0), fund])])[0].price == 10.0
     assert Prices()([Batch(KEY, [fund])]) == []
+
+
+# --- what cannot be true ---
+
+
+def shown(*batches: list[Any]) -> list[float]:
+    """The prices that are published, poll by poll."""
+    prices = Prices()
+    return [data.price for events in batches for data in prices([Batch(KEY, events)])]
+
+
+def test_a_trade_that_cannot_be_true_is_no_price() -> None:
+    wrong = structs.replace(trade(3, 2, 1.0), time=BEGIN + 3_600_000)
+    assert shown([trade(1, 0, 10.0)], [trade(2, 1, 11.0), wrong]) == [10.0, 11.0]
+    assert shown([trade(1, 0, 10.0)], [wrong]) == [10.0]
+
+
+@pytest.mark.parametrize("number", [2**53, 10**6, 0])
+def test_an_id_that_the_time_does_not_explain_is_no_price_and_stops_none(number: int) -> None:
+    assert shown([trade(5_000, 0, 10.0)], [trade(number, 10, 1.0)], [trade(5_001, 20, 12.0)]) == [10.0, 12.0]
+
+
+def test_ids_that_another_trade_continues_are_prices() -> None:
+    assert shown([trade(5_000, 0, 10.0)], [trade(10**9, 10, 11.0)], [trade(10**9 + 1, 20, 12.0)]) == [10.0, 12.0]
+
+
+def test_an_older_trade_does_not_set_the_price_back() -> None:
+    assert shown([trade(5, 10, 10.0)], [trade(4, 5, 9.0)]) == [10.0]
