@@ -12,6 +12,7 @@ from typing import Self
 import polars as pl
 
 from sinks.trade_codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
+from sinks.trade_durable import DURABLE_FILE
 from sinks.trade_store import TradeStore
 
 FRAME_ROWS = 100_000
@@ -186,10 +187,18 @@ class TradeReader(TradeView):
 
     def _open_partitions(self) -> None:
         known = {store.path for store in self._stores}
-        for path in sorted(marker.parent for marker in (*self._path.glob("CURRENT"), *self._path.glob("*/CURRENT"))):
-            if path not in known:
-                secondary_path = Path(self._scratch.name, path.name)
-                self._stores.append(TradeStore(path, secondary_path=secondary_path))
+        for path in sorted(self._partitions() - known):
+            secondary_path = Path(self._scratch.name, path.name)
+            self._stores.append(TradeStore(path, secondary_path=secondary_path))
+
+    def _partitions(self) -> set[Path]:
+        """Directories with a store, or with what is left of one."""
+        return {
+            file.parent
+            for name in ("CURRENT", DURABLE_FILE, "*.sst")
+            for pattern in (name, f"*/{name}")
+            for file in self._path.glob(pattern)
+        }
 
     def close(self) -> None:
         """Lets go of the partitions and removes its own directory."""
