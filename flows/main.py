@@ -24,10 +24,11 @@ from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
-from flows.graph import Sinks, market_flow
+from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
 from flows.metrics import FlowMeters, Parts, serve
 from flows.model import Incident
+from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.settings import Settings, SettingsError, load_settings
 from flows.wishes import WishDesk, is_own, listed_in, wanted
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
@@ -35,6 +36,7 @@ from sinks.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.requests import Attendant, NoAttendant
+from sinks.trade_store import TradeStoreError, check_store
 from sinks.trades import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -78,8 +80,8 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     partitions: list[TradeWriter] = []
 
     def open_partition(part: str) -> TradeWriter:
-        partitions.append(
-            open_trade_writer(
+        try:
+            writer = open_trade_writer(
                 settings.trades,
                 venue=venue,
                 partition=part,
@@ -88,8 +90,10 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
                 venue_now=lambda: clock.now().feed if clock.is_sure else None,
                 wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
             )
-        )
-        return partitions[-1]
+        except TradeStoreError as error:
+            _end_at_once(error)
+        partitions.append(writer)
+        return writer
 
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
@@ -97,7 +101,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         serve(meters, settings.metrics)
     requests = _open_requests(settings, source, report, statuses)
 
-    parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
+    parts = _partitions(settings)
     return market_flow(
         source=source,
         parser=BinanceParser(venue),
@@ -122,6 +126,29 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
             refreshed=WriterSink(lambda: requests),
         ),
     )
+
+
+def _partitions(settings: Settings) -> list[str]:
+    """Names of the trade store's partitions, each a directory of its own."""
+    return [f"part-{number:02d}" for number in range(settings.trades.partitions)]
+
+
+def _check_stores(settings: Settings, flags: EngineFlags) -> None:
+    """Looks at what the engine is going to open, since an error in the middle of its start ends in a panic.
+    `RecoveryError` or `TradeStoreError` when that would fail.
+    """
+    if flags.recovery is not None:
+        check(flags.recovery, state_fault)
+    if settings.trades.enabled:
+        for part in _partitions(settings):
+            check_store(settings.trades.path / settings.feed.venue / part, is_shared=flags.is_cluster)
+
+
+def _end_at_once(error: Exception) -> NoReturn:
+    """For what fails only once the engine runs: it would answer an exception with a panic."""
+    sys.stderr.write(f"marketflow: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> dict[str, str]:
@@ -253,10 +280,11 @@ def _build() -> Dataflow:
         settings = load_settings()
         set_up_logs(settings.log)
         raise_descriptor_limit()
+        _check_stores(settings, engine_flags(sys.argv, os.environ))
         statuses = _check_symbols(settings)
         stop = threading.Event()
         built = build_flow(settings, stop, statuses)
-    except (SettingsError, ValueError) as error:
+    except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)
     calm_garbage_collector()

@@ -4,10 +4,13 @@ Everything here is plain reading and atomic writing of records (`trade_codec`); 
 when, is decided in `trades` and `trade_upkeep`.
 """
 
+import fcntl
+import os
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -45,6 +48,7 @@ MOST_RETRIES = 3
 _RETRY_S = 0.02
 _REMEDY = "move it away and start again: what is missing is fetched, or imported by python -m flows.backfill"
 _REMEDY_IN_USE = "another process writes to it: end that one, or set trades.path to another folder"
+_REMEDY_PATH = "set trades.path to a directory that can be written"
 _REMEDY_LOST = "start the flow, which opens it, names what is lost, and fetches it again"
 
 _BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
@@ -81,6 +85,82 @@ class Extent(NamedTuple):
     first_id: int
     """Id of the first trade, and of the last one."""
     last_id: int
+
+
+def check_store(path: Path, *, is_shared: bool = False) -> None:
+    """Whether a process can take over the partition at `path`, which need not be there yet. `TradeStoreError` when it
+    cannot; nothing is changed but that the directory is made. With `is_shared` others may have it open meanwhile.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"the trade store {path} cannot be made: {error.strerror}"
+        raise TradeStoreError(f"{reason}: {_REMEDY_PATH}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise TradeStoreError(f"the trade store {path} cannot be written: {_REMEDY_PATH}")
+    if damage := damage_before_open(path, read_durable(path)):
+        raise _damaged(path, damage)
+    if not (path / "CURRENT").exists():
+        return
+    if not is_shared and _is_locked(path / "LOCK"):
+        raise StoreInUseError(f"the trade store {path} cannot be opened: {_REMEDY_IN_USE}")
+    with _naming_errors(path, "opened"), tempfile.TemporaryDirectory(prefix="marketflow-trades-") as own:
+        _check_files(path, Path(own))
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether another process holds RocksDB's lock. This one must not: its lock would be gone afterwards."""
+    try:
+        with file.open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _check_files(path: Path, own_path: Path) -> None:
+    """Opens a store for reading only, as that asks for all of its files: a secondary passes over those that are not
+    there, or cut. One that a writing process has just replaced is not there either, so the last of some tries decides.
+    """
+    options = _options(cache_bytes=_READER_CACHE_BYTES)
+    options.set_db_log_dir(str(own_path))
+    own_path.mkdir(parents=True, exist_ok=True)
+    for tries_left in reversed(range(MOST_RETRIES)):
+        try:
+            Rdict(str(path), options, access_type=AccessType.read_only(error_if_log_file_exist=False)).close()
+        except Exception:  # rocksdict raises nothing narrower
+            if not tries_left:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"the trade store {path} is damaged, {what}: {_REMEDY}")
+
+
+@contextmanager
+def _naming_errors(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except DbClosedError as error:
+        raise TradeStoreError(f"the trade store {path} cannot be {action}: it is closed") from error
+    except Exception as error:  # rocksdict raises nothing narrower
+        reason = " ".join(str(error).split())
+        raise _error_of(reason, f"the trade store {path} cannot be {action}: {reason}") from error
+
+
+def _error_of(reason: str, text: str) -> TradeStoreError:
+    if reason.startswith("Result incomplete"):
+        return StoreBusyError(text)
+    if "/LOCK" in reason:
+        return StoreInUseError(f"{text}: {_REMEDY_IN_USE}")
+    if "Corruption" in reason or "No such file" in reason:
+        return StoreDamagedError(f"{text}: {_REMEDY}")
+    return TradeStoreError(text)
 
 
 def _options(*, cache_bytes: int) -> Options:
@@ -134,7 +214,7 @@ class TradeStore:
     def _open(self) -> Rdict:
         durable = read_durable(self.path)
         if damage := damage_before_open(self.path, durable):
-            raise self._damaged(damage)
+            raise _damaged(self.path, damage)
         db = self._opened()
         self._newest = dict(durable.newest) if durable else {}
         missing = durable.sequence - db.latest_sequence_number() if durable else 0
@@ -149,26 +229,9 @@ class TradeStore:
             if self._secondary_path is None:
                 self.path.mkdir(parents=True, exist_ok=True)
                 return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
-            self._check_files(self._secondary_path)
+            _check_files(self.path, self._secondary_path)
             options = _options(cache_bytes=_READER_CACHE_BYTES)
             return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
-
-    def _check_files(self, own_path: Path) -> None:
-        """A secondary passes over data files that are not there, or cut; whoever only reads does not. One that the
-        writing process has just replaced is not there either, so the last of some tries decides.
-        """
-        options = _options(cache_bytes=_READER_CACHE_BYTES)
-        options.set_db_log_dir(str(own_path))
-        own_path.mkdir(parents=True, exist_ok=True)
-        for tries_left in reversed(range(MOST_RETRIES)):
-            try:
-                Rdict(str(self.path), options, access_type=AccessType.read_only(error_if_log_file_exist=False)).close()
-            except Exception:  # rocksdict raises nothing narrower
-                if not tries_left:
-                    raise
-                time.sleep(_RETRY_S)
-            else:
-                return
 
     def _on_loss(self, db: Rdict, missing: int) -> None:
         if not self._accepts_loss:
@@ -190,27 +253,8 @@ class TradeStore:
         record = None if start is None else self.record(encode_key(symbol, start))
         return -1 if record is None else last_id(record)
 
-    def _damaged(self, what: str) -> StoreDamagedError:
-        return StoreDamagedError(f"the trade store {self.path} is damaged, {what}: {_REMEDY}")
-
-    @contextmanager
-    def _naming_errors(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except DbClosedError as error:
-            raise TradeStoreError(f"the trade store {self.path} cannot be {action}: it is closed") from error
-        except Exception as error:  # rocksdict raises nothing narrower
-            raise self._error_of(" ".join(str(error).split()), action) from error
-
-    def _error_of(self, reason: str, action: str) -> TradeStoreError:
-        text = f"the trade store {self.path} cannot be {action}: {reason}"
-        if reason.startswith("Result incomplete"):
-            return StoreBusyError(text)
-        if "/LOCK" in reason:
-            return StoreInUseError(f"{text}: {_REMEDY_IN_USE}")
-        if "Corruption" in reason or "No such file" in reason:
-            return StoreDamagedError(f"{text}: {_REMEDY}")
-        return TradeStoreError(text)
+    def _naming_errors(self, action: str) -> AbstractContextManager[None]:
+        return _naming_errors(self.path, action)
 
     def close(self) -> None:
         """Lets go of the files. Reading afterwards raises `TradeStoreError`."""

@@ -39,6 +39,7 @@ from flows.model import (
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.repair import ASK_TRADES, Gaps, Hole
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
+from flows.operators.state_version import check_version
 from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
@@ -48,7 +49,7 @@ AHEAD_OF_OTHERS_MS = 5_000
 REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
-_STATE_VERSION = 3
+STATE_VERSION = 3
 _NOT_CONTINUED = "an id that the time does not explain, and that no other trade continued"
 _TRADE_KINDS = frozenset(("aggTrade", "trade"))
 
@@ -104,8 +105,8 @@ class Sequencer:
             self._resume(state)
 
     def _resume(self, state: tuple[Any, ...]) -> None:
-        _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, *newer = state
-        self._next_fill = newer[0] if newer else None
+        check_version(state, STATE_VERSION, "the sequence of trades")
+        _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, self._next_fill = state
         self._hold(held, [])
         self._gaps = Gaps(gaps)
 
@@ -195,7 +196,7 @@ class Sequencer:
         """Everything that a restart needs, as a copy. What waits behind a hole will be part of the restart's own."""
         held = [] if self._repair_ms else list(self._held.values())
         return (
-            _STATE_VERSION,
+            STATE_VERSION,
             self._next,
             self._last_time,
             held,
