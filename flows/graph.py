@@ -29,6 +29,7 @@ from flows.model import (
     Rejected,
     Removed,
     Stats24h,
+    StoreOnlyTrades,
     Ticker,
     TradeBatch,
     TradeWitness,
@@ -143,7 +144,7 @@ def market_flow(
             sinks.candles,
         )
     if sinks.trades:
-        op.output("rocksdb", op.flat_map_batch("by_instrument", trades, by_instrument), sinks.trades)
+        op.output("rocksdb", _trades_to_store(trades, traded), sinks.trades)
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.refreshed:
@@ -263,6 +264,16 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
 def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
     """Candles that are for the store alone."""
     return [value.candle for _, value in items if type(value) is Recorded]
+
+
+def _trades_to_store(trades: Stream[TradeBatch], traded: KeyedStream[Any]) -> Stream[tuple[str, TradeBatch]]:
+    restored = op.flat_map_batch("restored", traded, restored_trades)
+    return op.flat_map_batch("by_instrument", op.merge("kept_trades", trades, restored), by_instrument)
+
+
+def restored_trades(items: list[tuple[str, Any]]) -> list[TradeBatch]:
+    """Trades that are for the store alone."""
+    return [value.batch for _, value in items if type(value) is StoreOnlyTrades]
 
 
 def ends_of_requests(items: list[tuple[str, Any]]) -> list[Refreshed | Removed]:

@@ -87,6 +87,11 @@ class TradeView:
         frame = self._newest(symbol)
         return None if frame is None else int(frame["id"].to_numpy().max())
 
+    def last_fill(self, symbol: str) -> int | None:
+        """The highest raw trade id that a trade covers, whatever the kind of fill; None without trades."""
+        frame = self._newest(symbol)
+        return None if frame is None else int(frame["last_id"].to_numpy().max())
+
     def first_time(self, symbol: str) -> int | None:
         """Time of the oldest trade, whatever the kind of fill; None without trades."""
         bounds = self._bounds(symbol)
@@ -107,7 +112,7 @@ class TradeView:
             return None
         # One minute more than the last record: futures' times may run back a little while the ids rise.
         begin = minute_of(bounds[1]) - MINUTE_MS
-        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "time"))
+        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "last_id", "time"))
 
     def _bounds(self, symbol: str) -> tuple[int, int] | None:
         found = [bounds for store in self._stores if (bounds := store.bounds(symbol))]

@@ -18,7 +18,7 @@ from typing import Any
 
 from msgspec import json
 
-from flows.asks import Ask, AskError, LastTradeAsk, RenewAsk, TradesAsk
+from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
 from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
@@ -38,6 +38,7 @@ from flows.model import (
 )
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.repair import ASK_TRADES, Gaps, Hole
+from flows.operators.resumption import Resumption
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
 from flows.operators.state_version import check_version
 from flows.operators.witness import Witness
@@ -93,6 +94,7 @@ class Sequencer:
         self._gaps = Gaps()
         self._asked: Ask | None = None
         self._is_new = state is None and repair_ms > 0
+        self._resumption: Resumption | None = None
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
@@ -109,6 +111,15 @@ class Sequencer:
         _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, self._next_fill = state
         self._hold(held, [])
         self._gaps = Gaps(gaps)
+        self._is_new = self._repair_ms > 0 and self._next is None  # the first trades were still held
+        if self._repair_ms and self._next is not None:
+            self._resumption = Resumption(
+                self._venue,
+                self._symbol,
+                last_id=self._next - 1,
+                counts_fills=self._counts_fills,
+                most_trades=self._repair_trades,
+            )
 
     def holds_back(self) -> bool:
         """Whether trades are known to be missing, or wait, behind a hole or for the beginning: the newest that was
@@ -155,14 +166,35 @@ class Sequencer:
         if isinstance(ask, LastTradeAsk):
             self._asked = None
             out += self._go_on_after(answer, now)
+        elif isinstance(ask, StoreCheckAsk | RefillAsk | MissedTradesAsk):
+            out += self._take_resumption(ask, answer, now)
         elif isinstance(ask, TradesAsk):
             self._asked = None
             out += self._take_repair(ask, answer, now)
         return out + self.on_timer(now)
 
+    def _take_resumption(self, ask: StoreCheckAsk | RefillAsk | MissedTradesAsk, answer: Any, now: Now) -> list[Any]:
+        """What came of the questions that a restart asks."""
+        resumption = self._resumption
+        if isinstance(ask, MissedTradesAsk):
+            self._asked = None
+        if resumption is None:
+            return []
+        out: list[Any] = []
+        if isinstance(ask, StoreCheckAsk):
+            return [*resumption.on_store(answer, self._last_time, now)]
+        error = answer if isinstance(answer, AskError) else None
+        trades = [] if error else self._answered(ask, answer, now, out)
+        if isinstance(ask, RefillAsk):
+            return out + resumption.on_refill(ask, trades, error, now)
+        out += self._sort_in(trades, now, out, confirmed=True)
+        return out + resumption.on_missed(ask, trades, error, now)
+
     def on_timer(self, now: Now) -> list[Any]:
         """Asks for what is missing, and gives up a hole whose time is over."""
         out = self._release(now)
+        if self._resumption is not None:
+            out += self._resumption.next_asks(now)
         if self._repair_ms and self._asked is None:
             self._asked = self._next_question(now)
             if self._asked is not None:
@@ -175,7 +207,8 @@ class Sequencer:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        if not (self._held or self._refused or self._gaps.gaps or self._witness.due is not None):
+        is_idle = self._resumption is None and self._witness.due is None
+        if is_idle and not (self._held or self._refused or self._gaps.gaps):
             return None
         waits = []
         if self._held and self._held_since is not None and not isinstance(self._asked, LastTradeAsk):
@@ -188,6 +221,9 @@ class Sequencer:
         if self._repair_ms and self._asked is None:
             dues = (self._gaps.due, self._witness.due if self._next is not None and not self._held else None)
             waits += [due - now.local for due in dues if due is not None]
+        if self._resumption is not None:
+            due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
+            waits += [] if due is None else [due - now.local]
         if self._refused and self._reported_at is not None:
             waits.append(self._reported_at + REFUSED_EVERY_MS - now.local)
         return max(0, min(waits)) if waits else None
@@ -243,7 +279,13 @@ class Sequencer:
         return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the missing trades have come")]
 
     def _next_question(self, now: Now) -> TradesAsk | None:
-        """What to ask next: what a witness knows, or the ids of a gap."""
+        """What to ask next: what a restart has missed, what a witness knows, or the ids of a gap."""
+        if self._resumption is not None and self._resumption.is_over:
+            self._resumption = None
+        if self._resumption is not None and self._next is not None and not self._held:
+            probe = self._resumption.next_probe(self._next, self._last_time, now)
+            if probe is not None:
+                return probe
         due = self._witness.due
         if due is not None and due <= now.local and self._next is not None and not self._held:
             ahead = self._witness.newest_id - self._last_fill
@@ -335,7 +377,8 @@ class Sequencer:
             self._counts_fills = not isinstance(trades[0], AggregateTrade)
             if self._is_new:
                 self._is_new = False
-                self._asked = LastTradeAsk(self._symbol)
+                first = min(trades, key=_id_of)
+                self._asked = LastTradeAsk(self._symbol, first.id, first.time)
                 out.append(self._asked)
         before, strays = self._next, self._quarantine.trades
         explained: list[Trade] = []
