@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -27,12 +28,13 @@ from flows.garbage import calm_garbage_collector
 from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
 from flows.metrics import FlowMeters, Parts, serve
-from flows.model import Incident
+from flows.model import Incident, RefreshWanted
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.settings import Settings, SettingsError, load_settings
 from flows.wishes import WishDesk, is_own, listed_in, wanted
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
 from sinks.broadcast import Broadcast
+from sinks.database_identity import IDENTITY_FILE
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.requests import Attendant, NoAttendant
@@ -51,15 +53,23 @@ CHECK_S = 5.0
 ASK_AGAIN_S = 0.1
 SYMBOLS_NAMED = 20
 """Most symbols that are named when none of them is listed."""
+REPLACED = "database replaced"
+"""Names the requests for the past of all symbols, when another database answers than before."""
 DRAIN_S = 15.0
 """Longest time between a request to stop and the end of the process."""
 
 _log = structlog.get_logger("flows.main")
 
 
-def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str, str] | None = None) -> Dataflow:
+def build_flow(
+    settings: Settings,
+    stop: threading.Event,
+    statuses: Mapping[str, str] | None = None,
+    *,
+    recovery: Path | None = None,
+) -> Dataflow:
     """The whole system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
-    instruments, where it has told them.
+    instruments, where it has told them. `recovery` is the directory of the recovered state, if there is one.
     """
     feed, venue = settings.feed, settings.feed.venue
     ledger, rejects = IncidentWriter(), RejectWriter()
@@ -71,7 +81,12 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
 
     hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
-    documents = _open_mongo(settings, report) if settings.mongo.enabled else None
+    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
+    documents = (
+        _open_mongo(settings, report, recovery, partial(_fetch_past, source, feed.own_symbols))
+        if settings.mongo.enabled
+        else None
+    )
     mongo: Shared[Any] | None = Shared(documents) if documents else None
     for keeper in (mongo, broadcast):
         if keeper:
@@ -95,7 +110,6 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
         partitions.append(writer)
         return writer
 
-    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
@@ -175,13 +189,23 @@ def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) ->
     return broadcast
 
 
-def _open_mongo(settings: Settings, report: Callable[[Incident], None]) -> MongoWriter:
+def _fetch_past(source: FeedSource, symbols: Iterable[str]) -> None:
+    """Has the past of symbols fetched again. Those that have not begun yet look for it by themselves."""
+    for symbol in symbols:
+        source.refresh(RefreshWanted((symbol,), REPLACED))
+
+
+def _open_mongo(
+    settings: Settings, report: Callable[[Incident], None], recovery: Path | None, on_replaced: Callable[[], None]
+) -> MongoWriter:
     return open_mongo_writer(
         settings.mongo,
         retention=_retention(settings),
         on_incident=report,
         venue=settings.feed.venue,
         summary_s=settings.log.summary_s,
+        identity_file=recovery / IDENTITY_FILE if recovery else None,
+        on_replaced=on_replaced,
     )
 
 
@@ -280,10 +304,11 @@ def _build() -> Dataflow:
         settings = load_settings()
         set_up_logs(settings.log)
         raise_descriptor_limit()
-        _check_stores(settings, engine_flags(sys.argv, os.environ))
+        flags = engine_flags(sys.argv, os.environ)
+        _check_stores(settings, flags)
         statuses = _check_symbols(settings)
         stop = threading.Event()
-        built = build_flow(settings, stop, statuses)
+        built = build_flow(settings, stop, statuses, recovery=flags.recovery)
     except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)
