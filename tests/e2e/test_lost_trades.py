@@ -5,24 +5,19 @@ import contextlib
 import json
 import random
 import shutil
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from flows.recovery import prepare
-from sinks.trade_reader import TradeReader
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
-from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
-from tests.fakes.twins import recovering, traded
+from tests.fakes.lives import following, holes, lived, lost_after_a_first_life, prepared, store
+from tests.fakes.twins import SYMBOLS, traded
 from tests.fakes.witness import Witness, last_stored
 
 pytestmark = pytest.mark.e2e
 
-SYMBOLS = ("BTCUSDT", "ETHUSDT")
 FIRST_LIVES = 3
 LONGEST_FIRST_LIFE_S = 1.5
 PATIENCE_S = 120
@@ -34,47 +29,6 @@ def exchange() -> Iterator[ThreadedExchange]:
     market = SyntheticMarket("spot", SYMBOLS, seed=1, start_ms=1_767_225_600_000)
     with exchange_in_thread(market, speed=5.0) as running:
         yield running
-
-
-@asynccontextmanager
-async def following(folder: Path, exchange: ThreadedExchange) -> AsyncIterator[tuple[RunningFlow, HubClient]]:
-    """A flow of trades without MongoDB, and a client of its hub."""
-    settings: dict[str, Any] = flow_settings(
-        folder, exchange.rest_url, "mongodb://127.0.0.1:9",
-        feed__streams=["aggTrade"], feed__backoff_min_s=0.1, mongo__enabled=False,
-    )  # fmt: skip
-    async with running_flow(folder, *recovering(folder), **settings) as flow, hub_client(flow.hub_url) as client:
-        await client.subscribe("Trade", "Incident")
-        yield flow, client
-
-
-def prepared(folder: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    prepare(folder / "recovery")
-    return folder
-
-
-def store(folder: Path) -> Path:
-    return folder / "trades" / "binance"
-
-
-def told_first(client: HubClient) -> dict[str, int]:
-    """The first trade of each symbol that the hub has told of."""
-    found: dict[str, int] = {}
-    for message in client.of_type("Trade"):
-        found.setdefault(message["symbol"], message["trades"][0]["id"])
-    return found
-
-
-def holes(folder: Path, first: dict[str, int]) -> list[tuple[str, int, int]]:
-    """Ids that are not stored, from the first one that was told to the newest stored one."""
-    missing = []
-    with TradeReader(store(folder)) as reader:
-        for symbol, begin in first.items():
-            ids = reader.trades(symbol, 0, 2 << 42)["id"].to_list()
-            expected = range(min(begin, ids[0]), ids[-1] + 1)
-            missing += [(symbol, begin, number) for number in sorted(set(expected) - set(ids))]
-    return missing
 
 
 async def until_stored(folder: Path, exchange: ThreadedExchange) -> None:
@@ -91,26 +45,12 @@ async def until_stored(folder: Path, exchange: ThreadedExchange) -> None:
             await asyncio.sleep(0.2)
 
 
-async def lived(folder: Path, exchange: ThreadedExchange, seconds: float) -> dict[str, int]:
-    """A life that ends as by a loss of power, and the first trades that it told of."""
-    async with following(folder, exchange) as (flow, client):
-        await traded(client)
-        await asyncio.sleep(seconds)
-        await flow.kill()
-    return told_first(client)
-
-
 @pytest.mark.parametrize("number", range(FIRST_LIVES))
 async def test_killed_in_its_first_seconds_nothing_that_was_told_is_lost(
     exchange: ThreadedExchange, tmp_path: Path, number: int
 ) -> None:
-    folder = prepared(tmp_path / "flow")
-    first = await lived(folder, exchange, random.Random(number).uniform(0.0, LONGEST_FIRST_LIFE_S))
-    async with following(folder, exchange) as (flow, client):
-        await traded(client)
-        assert await flow.stop() == 0, flow.said()
-    assert set(first) == set(SYMBOLS)
-    assert holes(folder, first) == []
+    seconds = random.Random(number).uniform(0.0, LONGEST_FIRST_LIFE_S)
+    assert await lost_after_a_first_life(prepared(tmp_path / "flow"), exchange, seconds) == []
 
 
 async def test_what_was_missed_is_fetched_although_the_market_has_stopped(
