@@ -37,6 +37,7 @@ _LONGEST_WINDOW_MS = 3_599_000
 _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
 _ANSWERED = 200
+_LATEST_ID = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -239,8 +240,8 @@ class BinanceRest:
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
         found: list[Trade] = []
-        page, newest_id = await self.first_trades(ask), -1
-        while page and page[-1].id > newest_id:
+        page = _rising(await self.first_trades(ask), _id_of, 0, _LATEST_ID)
+        while page:
             found += [
                 msgspec.structs.replace(trade, id=trade.first_id)
                 for trade in page
@@ -249,8 +250,8 @@ class BinanceRest:
             newest = page[-1]
             if newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
                 break
-            newest_id = newest.id
-            page = await self._page_of_aggregates(ask, fromId=newest_id + 1, limit=PAGE)
+            following = await self._page_of_aggregates(ask, fromId=newest.id + 1, limit=PAGE)
+            page = _rising(following, _id_of, newest.id + 1, _LATEST_ID)
         return found[:MOST_TRADES]
 
     async def first_trades(self, ask: TradesAsk) -> list[AggregateTrade]:
