@@ -240,18 +240,19 @@ class BinanceRest:
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
         found: list[Trade] = []
-        page = _rising(await self.first_trades(ask), _id_of, 0, _LATEST_ID)
-        while page:
+        rows, following = await self.first_trades(ask), 0
+        while rows:
+            page = _rising(rows, _id_of, following, _LATEST_ID)
             found += [
                 msgspec.structs.replace(trade, id=trade.first_id)
                 for trade in page
                 if ask.first_id <= trade.first_id and trade.last_id <= ask.last_id
             ]
-            newest = page[-1]
-            if newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
+            newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
+            if newest is None or newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
                 break
-            following = await self._page_of_aggregates(ask, fromId=newest.id + 1, limit=PAGE)
-            page = _rising(following, _id_of, newest.id + 1, _LATEST_ID)
+            following = newest.id + 1
+            rows = await self._page_of_aggregates(ask, fromId=following, limit=PAGE)
         return found[:MOST_TRADES]
 
     async def first_trades(self, ask: TradesAsk) -> list[AggregateTrade]:
