@@ -22,6 +22,7 @@ from flows.asks import Ask, AskError, LastTradeAsk, RenewAsk, TradesAsk
 from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
+    DAY_MS,
     AggregateTrade,
     Gap,
     Incident,
@@ -91,11 +92,14 @@ class Sequencer:
         self._hole: Hole | None = None
         self._gaps = Gaps()
         self._asked: Ask | None = None
+        self._asks_later = False
+        """What is asked for is behind the newest trade, and no trade waits for it."""
         self._is_new = state is None and repair_ms > 0
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
         self._refused = 0
+        self._refused_for = ""
         self._has_refused = False
         """Since the last look: what was refused may have been a trade with a wrong mark, so there may be a hole."""
         self._reported_at: int | None = None
@@ -221,21 +225,25 @@ class Sequencer:
 
     def _take_witness(self, event: Kline | Ticker, now: Now) -> list[Any]:
         """A kline or ticker says what the newest trade is."""
-        if self._next is None or event.symbol != self._symbol:
+        known = self._last_fill
+        if known is None or event.symbol != self._symbol:
             return []
-        self._witness.on_message(event.last_id, self._last_fill, event.event_time - self._last_time, now)
+        self._witness.on_message(event.last_id, known, event.event_time - self._last_time, now)
         return [] if self._witness.is_ahead else self._caught_up()
 
     @property
-    def _last_fill(self) -> int:
-        """The newest fill that was handed on."""
-        following = self._next if self._counts_fills or self._next_fill is None else self._next_fill
-        return (following or 0) - 1
+    def _last_fill(self) -> int | None:
+        """The newest fill that was handed on; None when it is not known."""
+        following = self._next if self._counts_fills else self._next_fill
+        return None if following is None else following - 1
 
     def _caught_up(self) -> list[Any]:
         """Trades are as far as who knows of them; said once, where it was said that they are not."""
         witness = self._witness
-        witness.on_trades(self._last_fill)
+        known = self._last_fill
+        if known is None:
+            return []
+        witness.on_trades(known)
         if witness.is_ahead or not witness.was_ahead:
             return []
         witness.close_hole()
@@ -243,17 +251,21 @@ class Sequencer:
 
     def _next_question(self, now: Now) -> TradesAsk | None:
         """What to ask next: what a witness knows, or the ids of a gap."""
-        due = self._witness.due
+        due, known = self._witness.due, self._last_fill
         if due is not None and due <= now.local and self._next is not None and not self._held:
-            ahead = self._witness.newest_id - self._last_fill
+            ahead = 0 if known is None else self._witness.newest_id - known
             most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
+            self._asks_later = True
             return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
         return self._gaps.next_ask(self._symbol, now)
 
     def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
-        """What the venue says to the question for trades behind the newest one."""
+        """What the venue says to the question for trades behind the newest one. Those that have come meanwhile are no
+        news.
+        """
         is_after_refusal = self._witness.has_refused
-        has_trades = not isinstance(answer, AskError) and bool(answer)
+        following = self._next or 0
+        has_trades = not isinstance(answer, AskError) and any(trade.id >= following for trade in answer)
         self._witness.on_answer(has_trades=has_trades, now=now)
         if isinstance(answer, AskError) or is_after_refusal:
             return []
@@ -296,6 +308,7 @@ class Sequencer:
 
     def _refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
         self._refused += 1
+        self._refused_for = reason
         self._has_refused = True
         out.append(Rejected(self._venue, reason, json.encode(trade), 0))
 
@@ -311,7 +324,7 @@ class Sequencer:
             self._reported_at is not None and now.local - self._reported_at < REFUSED_EVERY_MS and not ends
         ):
             return []
-        cause = f"trades refused: {self._refused}"
+        cause = f"trades refused: {self._refused}, the last one for this: {self._refused_for}"
         self._refused, self._reported_at = 0, now.local
         outcome = "kept out of everything"
         return [Incident("reject", self._venue, self._symbol, self._last_time, now.feed, cause, outcome)]
@@ -518,12 +531,14 @@ class Sequencer:
         """Takes what came; what did not is asked for again later."""
         error = answer if isinstance(answer, AskError) else None
         out: list[Any] = []
-        is_later = self._next is not None and ask.first_id >= self._next and self._hole is None and not self._held
-        trades = [] if error else self._answered(ask, answer, now, out)
-        out += self._sort_in(trades, now, out, confirmed=True)
-        self._gaps.on_answer(ask, error, now)
+        is_later, self._asks_later = self._asks_later, False
+        latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + AHEAD_OF_OTHERS_MS
+        trades = [] if error else self._answered(ask, answer, latest, out)
         if is_later:
             out += self._take_later(ask, error or trades, now)
+        late = self._sort_in(trades, now, out, confirmed=True)
+        out += late
+        self._gaps.on_answer(ask, error, now)
         if self._hole is not None and self._next is not None and ask.first_id >= self._next:
             if trades:
                 self._hole.on_progress(now)
@@ -531,13 +546,13 @@ class Sequencer:
                 self._hole.on_failure(error, now)
         return out
 
-    def _answered(self, ask: TradesAsk, answer: list[Trade], now: Now, out: list[Any]) -> list[Trade]:
-        """The trades of an answer that are what was asked for."""
+    def _answered(self, ask: TradesAsk, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
+        """The trades of an answer that are what was asked for, made at `latest` at the latest."""
         trades = []
         for trade in answer:
             if not ask.first_id <= trade.id <= ask.last_id:
                 reason = "a trade that was not asked for"
-            elif trade.time < ask.begin - BACK_MS or trade.time > max(ask.end, now.feed) + AHEAD_OF_OTHERS_MS:
+            elif trade.time < ask.begin - BACK_MS or trade.time > latest:
                 reason = "a trade that was not made when it was asked for"
             else:
                 reason = fault_of(trade, self._rules)
