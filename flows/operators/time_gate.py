@@ -5,8 +5,8 @@ in doubt. What happens to it depends on whether the local clock is a witness:
 
 * It is, when the venue's time has kept its pace, as measured over `PACED_MS`. Then what is ahead is refused. When it is
   the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree
-  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Back to where the
-  clock was before leads no such way: the first messages of two streams suffice.
+  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. To go back to
+  where the clock was before, the first messages of two streams suffice.
 * It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
   others is held until another stream is about as far, and refused when others go on before it.
@@ -40,7 +40,7 @@ JUMP_MESSAGES = 20
 JUMP_STREAMS = 2
 JUMP_MS = 3_000
 LONG_MS = 10_000
-"""When no message has said the time as it is known for so long, though some came, it is not known: they are believed."""
+"""When no message has said the known time for so long, though some came, it is not known: they are believed."""
 AGREE_MS = 1_000
 CLAIMS_KEPT = 1_000
 """Refused messages whose times are remembered."""
