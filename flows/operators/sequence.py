@@ -274,8 +274,8 @@ class Sequencer:
         if self._witness.was_ahead:
             return []
         self._witness.name_hole()
-        reason = f"trades from id {ask.first_id} on were made, and did not come by their stream"
         kind = "trade" if self._counts_fills else "aggTrade"
+        reason = f"trades from id {ask.first_id} on were made, and did not come by {kind}"
         begin, end = self._last_time, answer[-1].time
         return [
             TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason),
