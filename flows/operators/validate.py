@@ -19,8 +19,8 @@ MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
 TICK_MS = 500
 """Local time between two ticks of the clock; the source polls at least so often."""
-OBSERVE_MS = 50
-"""Least local time between two observations that move the venue's time not forward."""
+OBSERVE_MS = 20
+"""Local time between two observations of the venue's time, unless it has gained as much."""
 
 _TIME_FIELDS = ("time", "event_time", "open_time", "close_time")
 
@@ -85,7 +85,7 @@ class Validate:
 
     def _observe(self, newest: int, now: Now) -> None:
         """The newest event time of a poll that was believed at once."""
-        if newest > now.feed or now.local >= self._observe_at:
+        if newest > now.feed + OBSERVE_MS or now.local >= self._observe_at:
             self._observe_at = now.local + OBSERVE_MS
             self._gate.passed(newest, now)
         if self._gate.has_claims and newest > now.feed - AHEAD_MS:
