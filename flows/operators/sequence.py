@@ -31,6 +31,7 @@ from flows.model import (
     Rejected,
     Silent,
     Speaking,
+    Subscribed,
     Ticker,
     Trade,
     TradeBatch,
@@ -221,6 +222,8 @@ class Sequencer:
                 self._witness.on_silent(now)
             case Speaking() if not _TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_speaking()
+            case Subscribed() if any(name.partition("@")[2] in _TRADE_KINDS for name in events.streams):
+                self._witness.on_speaking()  # a line that came back and says nothing is silent anew
         return [events]
 
     def _take_witness(self, event: Kline | Ticker, now: Now) -> list[Any]:

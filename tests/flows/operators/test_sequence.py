@@ -16,6 +16,7 @@ from flows.model import (
     Kline,
     Rejected,
     Silent,
+    Subscribed,
     Trade,
     TradeBatch,
     TradeWitness,
@@ -315,6 +316,16 @@ def test_a_silent_stream_asks_the_venue_and_says_that_nothing_is_missing_when_th
     assert ask.first_id == 2
     out = machine.on_answer(ask, [], at(60_100, 60_100))
     assert [item.is_ahead for item in out] == [False]
+
+
+@pytest.mark.parametrize(("stream", "due_in_ms"), [("btcusdt@trade", None), ("btcusdt@depth@100ms", 0)])
+def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_stream(
+    stream: str, due_in_ms: int | None
+) -> None:
+    machine = begun_repairing()
+    machine.on_events(Silent("market", ("BTCUSDT",), ("trade",), 60_000), at(60_000, 60_000))
+    machine.on_events(Subscribed("market", ("BTCUSDT",), (stream,)), at(60_000, 60_000))
+    assert machine.due_in(at(60_000, 60_000)) == due_in_ms
 
 
 def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
