@@ -63,17 +63,14 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     ledger, rejects = IncidentWriter(), RejectWriter()
     meters, clock = FlowMeters(), FeedClock()
 
-    def report(incident: Incident) -> None:
-        """What happened to a store is told everywhere but in the flow."""
-        ledger.write([incident])
-
     hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
-    documents = _open_mongo(settings, report) if settings.mongo.enabled else None
+    documents = _open_mongo(settings, ledger.report) if settings.mongo.enabled else None
     mongo: Shared[Any] | None = Shared(documents) if documents else None
-    for keeper in (mongo, broadcast):
-        if keeper:
-            ledger.keep_in(keeper.open())
+    if mongo:
+        ledger.keep_in(mongo.open())
+    if broadcast:
+        ledger.keep_in(broadcast.open(), knows_flow=True)
     incidents, refused = Shared(ledger), Shared(rejects)
     partitions: list[TradeWriter] = []
 
@@ -83,7 +80,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
                 settings.trades,
                 venue=venue,
                 partition=part,
-                on_incident=report,
+                on_incident=ledger.report,
                 summary_s=settings.log.summary_s,
                 venue_now=lambda: clock.now().feed if clock.is_sure else None,
                 wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
@@ -95,7 +92,7 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
-    requests = _open_requests(settings, source, report, statuses)
+    requests = _open_requests(settings, source, ledger.report, statuses)
 
     parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
     return market_flow(

@@ -39,7 +39,7 @@ from flows.model import (
     Whole,
 )
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
-from flows.operators.repair import ASK_TRADES, Gaps, Hole
+from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
 from flows.operators.witness import Witness
 
@@ -51,6 +51,9 @@ REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
 _STATE_VERSION = 3
+_NOT_KNOWN = (
+    "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
+)
 _NOT_CONTINUED = "an id that the time does not explain, and that no other trade continued"
 _TRADE_KINDS = frozenset(("aggTrade", "trade"))
 
@@ -95,6 +98,13 @@ class Sequencer:
         self._asked: Ask | None = None
         self._asks_later = False
         """What is asked for is behind the newest trade, and no trade waits for it."""
+        self._checked: int | None = None
+        """Held id of which the venue's REST side has said, or could not say, whether it knows it."""
+        self._check: TradesAsk | None = None
+        """Asked, of that."""
+        self._claimed: TradesAsk | None = None
+        """Asked whether ids have begun anew."""
+        self._claim_due = 0
         self._is_new = state is None and repair_ms > 0
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
@@ -156,7 +166,9 @@ class Sequencer:
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes the missing trades, or learns that they cannot be had."""
         out: list[Any] = []
-        if isinstance(ask, LastTradeAsk):
+        if self._claimed is not None and ask == self._claimed:
+            out += self._take_claim(self._claimed, answer, now)
+        elif isinstance(ask, LastTradeAsk):
             self._asked = None
             out += self._go_on_after(answer, now)
         elif isinstance(ask, TradesAsk):
@@ -182,7 +194,7 @@ class Sequencer:
         if not (self._held or self._refused or self._gaps.gaps or self._witness.due is not None):
             return None
         waits = []
-        if self._held and self._held_since is not None and not isinstance(self._asked, LastTradeAsk):
+        if self._held and self._held_since is not None and not self._waits_for_answer(now):
             if self._hole is None:
                 waits.append(self._held_since + self._reorder_ms - now.feed)
             elif self._asked is None:
@@ -361,6 +373,10 @@ class Sequencer:
             chain = self._quarantine.continued_by(trade)
             if is_explained_here:
                 explained += [*chain, trade]
+            elif chain and self._repair_ms:
+                for one in (*chain, trade):
+                    self._refuse_all(self._quarantine.put(one), _NOT_CONTINUED, out)
+                out += self._claim([*chain, trade], now)
             elif chain:
                 self._take_explained(explained, now, out)
                 self._begin_anew([*chain, trade], now, out)
@@ -428,6 +444,8 @@ class Sequencer:
                 given_up = "the end came first" if ends else self._given_up(now)
                 if given_up is None:
                     return out + self._ask_for_hole(now)
+                if not ends and self._is_unchecked(self._lowest):
+                    return out + self._ask_whether_known()
                 if not ends and self._is_unlikely(self._lowest):
                     self._set_aside(self._lowest, out)
                     continue
@@ -437,6 +455,43 @@ class Sequencer:
             self._note_repair(now, out)
             out += self._caught_up()
         return out
+
+    def _is_unchecked(self, number: int) -> bool:
+        """Whether the venue's REST side, which knows no trade of the hole before a held one or was not asked for so
+        many, has yet to say that it knows the held one. Several that continue each other prove no more than one.
+        """
+        is_open = self._next is None or not self._repair_ms or (self._hole is not None and not self._hole.is_denied)
+        return not (is_open or number in self._confirmed or number == self._checked or len(self._held) > MAX_HELD)
+
+    def _ask_whether_known(self) -> list[Ask]:
+        """Asks for the lowest held trade and those that continue it, once no other ask is open."""
+        if self._asked is not None:
+            return []
+        last = self._lowest
+        while last - self._lowest < ASK_TRADES - 1 and self._end_of(self._held[last]) + 1 in self._held:
+            last = self._end_of(self._held[last]) + 1
+        held = self._held[self._lowest], self._held[last]
+        begin, end = (min(trade.time for trade in held), max(trade.time for trade in held))
+        self._asked = self._check = TradesAsk(self._symbol, self._lowest, last, begin, end)
+        return [self._asked]
+
+    def _take_check(self, ask: TradesAsk, answer: Any, out: list[Any]) -> None:
+        """Refuses held trades that the venue's REST side does not know. One that did not answer decides nothing, nor
+        does one that answers with aggregates where ids count fills: they need not begin where the question does.
+        """
+        self._check, self._checked = None, ask.first_id
+        if isinstance(answer, AskError) or (self._counts_fills and answer):
+            return
+        unknown = [n for n in self._held if ask.first_id <= n <= ask.last_id and n not in self._confirmed]
+        self._refuse_all([self._held.pop(number) for number in sorted(unknown)], _NOT_KNOWN, out)
+        if unknown:
+            self._lowest, self._hole = min(self._held, default=0), None
+
+    def _waits_for_answer(self, now: Now) -> bool:
+        """Whether nothing but the answer to an open ask lets the held trades go on."""
+        if self._asked is None or isinstance(self._asked, LastTradeAsk):
+            return self._asked is not None
+        return self._is_unchecked(self._lowest) and self._given_up(now) is not None
 
     def _is_unlikely(self, number: int) -> bool:
         """Whether a held trade is the only one to say that there is a hole before it, and the venue's REST side knows
@@ -534,6 +589,7 @@ class Sequencer:
         """Takes what came; what did not is asked for again later."""
         error = answer if isinstance(answer, AskError) else None
         out: list[Any] = []
+        is_check = ask == self._check
         is_later, self._asks_later = self._asks_later, False
         latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + AHEAD_OF_OTHERS_MS
         trades = [] if error else self._answered(ask, answer, latest, out)
@@ -542,7 +598,9 @@ class Sequencer:
         late = self._sort_in(trades, now, out, confirmed=True)
         out += late
         self._gaps.on_answer(ask, error, now)
-        if self._hole is not None and self._next is not None and ask.first_id >= self._next:
+        if is_check:
+            self._take_check(ask, answer, out)
+        elif self._hole is not None and self._next is not None and ask.first_id >= self._next:
             if trades:
                 self._hole.on_progress(now)
             else:
@@ -610,6 +668,41 @@ class Sequencer:
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, "left out"))
         self._whole_until = whole.end
         return out
+
+    def _claim(self, chain: list[Trade], now: Now) -> list[Ask]:
+        """Trades continue each other and not what was handed on. Whether ids have begun anew, or these are wrong in the
+        same way, the venue's REST side must say.
+        """
+        if self._claimed is not None or now.local < self._claim_due:
+            return []
+        times = [trade.time for trade in chain]
+        self._claimed = TradesAsk(self._symbol, chain[0].id, chain[-1].id, min(times), max(times))
+        return [self._claimed]
+
+    def _take_claim(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+        """What the venue says to that. An error decides nothing: the next trade that goes on asks again."""
+        out: list[Any] = []
+        self._claimed, self._claim_due = None, now.local + RETRY_MS
+        if isinstance(answer, AskError):
+            return out
+        claimed = tuple(trade for trade in self._quarantine.trades if ask.first_id <= trade.id <= ask.last_id)
+        if any(self._is_told(trade, answer) for trade in claimed):
+            following = tuple(trade for trade in self._quarantine.trades if trade.id >= ask.first_id)
+            self._begin_anew(sorted(self._quarantine.take(following), key=_id_of), now, out)
+        else:
+            self._refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)
+            self._has_refused = False
+            self._witness.on_refused(now)
+        return out
+
+    def _is_told(self, trade: Trade, answer: list[Trade]) -> bool:
+        """Whether an answer has this trade; an aggregate has all that it covers."""
+        return any(
+            one.first_id <= trade.id <= one.last_id and one.price == trade.price
+            if self._counts_fills and isinstance(one, AggregateTrade)
+            else one.id == trade.id and _says_the_same(one, trade)
+            for one in answer
+        )
 
     def _begin_anew(self, chain: list[Trade], now: Now, out: list[Any]) -> None:
         """Trades that continue each other, and not what was handed on: a test network or a replay that was set back.

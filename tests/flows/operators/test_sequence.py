@@ -188,10 +188,13 @@ def test_a_large_hole_is_filled_a_part_at_a_time() -> None:
     assert handed_on == list(range(2, 25_003))
 
 
-def test_a_hole_larger_than_is_allowed_is_a_gap_at_once() -> None:
+def test_a_hole_larger_than_is_allowed_is_a_gap_as_soon_as_the_venue_knows_the_trades_behind_it() -> None:
     machine = begun_repairing(repair_trades=3)
     machine.on_events([trade(6, 40), trade(7, 41)], at(300))
-    out = machine.on_timer(at(500))
+    [ask] = machine.on_timer(at(500))
+    assert ask == TradesAsk("BTCUSDT", 6, 7, BEGIN + 40, BEGIN + 41)
+    assert machine.due_in(at(500)) is None
+    out = machine.on_answer(ask, [trade(6, 40), trade(7, 41)], at(500))
     assert [type(item) for item in out] == [Gap, Incident, TradeBatch]
     assert "feed.repair_trades" in out[1].outcome
     assert machine.due_in(at(500)) is None
@@ -222,28 +225,66 @@ def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> N
     assert machine.due_in(at(501)) is None
 
 
-def test_an_empty_answer_is_believed_after_some_tries() -> None:
+def denied(machine: Sequencer, ask: TradesAsk) -> tuple[TradesAsk, int]:
+    """The venue answers again and again that it knows no trade of a hole. Gives the ask that follows, and when."""
+    local, out = 0, []
+    for _ in range(ENOUGH_TRIES):
+        out = machine.on_answer(ask, [], at(600, local))
+        local += machine.due_in(at(600, local)) or 0
+        out += machine.on_timer(at(600, local))
+    return next(item for item in out if isinstance(item, TradesAsk)), local
+
+
+@pytest.mark.parametrize("error", [None, AskError("no network")])
+def test_an_empty_answer_is_believed_after_some_tries(error: AskError | None) -> None:
     machine = begun_repairing()
-    ask, local, out = holed(machine), 0, []
+    ask = holed(machine)
     machine.on_events([trade(6, 41)], at(500))
-    for _ in range(ENOUGH_TRIES):
-        out = machine.on_answer(ask, [], at(600, local))
-        local += machine.due_in(at(600, local)) or 0
-        machine.on_timer(at(600, local))
-    assert incidents(out) == [("gap", 2, 4)]
+    check, local = denied(machine, ask)
+    assert check == TradesAsk("BTCUSDT", 5, 6, BEGIN + 40, BEGIN + 41)
+    assert machine.due_in(at(600, local)) is None
+    out = machine.on_answer(check, error or [trade(5, 40), trade(6, 41)], at(600, local))
+    assert (incidents(out), ids(out)) == ([("gap", 2, 4)], [5, 6])
 
 
-def test_one_trade_alone_makes_no_hole_that_the_venue_denies() -> None:
-    #   1 │ 500 arrives, and REST knows of nothing before it; then 2, 3 come
+@pytest.mark.parametrize("first", [5, 500, 900_000])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_trades_that_the_venue_denies_make_no_hole_however_many_agree(first: int, number: int) -> None:
+    #   1 │ some from `first` on arrive, and REST knows neither them nor anything before them; then 2, 3 come
     machine = begun_repairing()
-    ask, local, out = holed(machine, first=500), 0, []
-    for _ in range(ENOUGH_TRIES):
-        out = machine.on_answer(ask, [], at(600, local))
-        local += machine.due_in(at(600, local)) or 0
-        machine.on_timer(at(600, local))
-    assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(trade(500, 40))]
+    wrong = [trade(first + place, 40 + place) for place in range(number)]
+    machine.on_events(wrong, at(300))
+    [ask] = machine.on_timer(at(500))
+    assert isinstance(ask, TradesAsk)
+    check, local = (ask, 0) if ask.first_id == first else denied(machine, ask)
+    out = machine.on_answer(check, [], at(600, local))
+    assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(one) for one in wrong]
     assert (ids(out), machine.holds_back()) == ([], False)
     assert ids(machine.on_events([trade(2, 700), trade(3, 701)], at(701, local))) == [2, 3]
+
+
+def test_ids_that_go_on_elsewhere_are_another_sequence_when_the_venue_says_so() -> None:
+    machine = begun_repairing()
+    far = [trade(2**53 + number, 10 + number) for number in range(4)]
+    [ask] = machine.on_events(far[:2], at(20))
+    assert ask == TradesAsk("BTCUSDT", 2**53, 2**53 + 1, BEGIN + 10, BEGIN + 11)
+    assert machine.on_events(far[2:3], at(21)) == []
+    out = machine.on_answer(ask, far[:2], at(30))
+    assert [item.cause for item in out if isinstance(item, Incident)] == [f"the venue's ids went on from 2 at {2**53}"]
+    assert ids([*out, *machine.on_timer(at(300)), *machine.on_events(far[3:], at(300))]) == [t.id for t in far]
+
+
+@pytest.mark.parametrize("answer", [[], [trade(2**53, 10, price=55.0)]])
+def test_ids_that_go_on_elsewhere_are_refused_when_the_venue_does_not_know_them(answer: list[Trade]) -> None:
+    #   1 │ two far ones that continue each other, 2, a third far one; REST knows none of them; then 3 comes
+    machine = begun_repairing()
+    far = [trade(2**53 + number, 10 + number) for number in range(3)]
+    [ask] = machine.on_events(far[:2], at(20))
+    assert ids(machine.on_events([trade(2, 21)], at(21))) == [2]
+    machine.on_events(far[2:], at(22))
+    machine.on_answer(ask, answer, at(30))
+    out = machine.on_events([trade(3, 31)], at(31))
+    assert (ids(out), machine.holds_back()) == ([3], False)
 
 
 def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_when_the_old_ones_go_on() -> None:
