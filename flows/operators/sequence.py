@@ -12,6 +12,7 @@ and tickers name the newest trade that they know: where that does not come, ther
 A restart is a hole like any other: the last id comes from the recovered state, or from the trade store.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
@@ -51,6 +52,8 @@ REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
 _STATE_VERSION = 3
+_RECENT_RUNS = 64
+"""Runs of trades that are remembered, to be compared with what comes once more under an id of theirs."""
 _NOT_KNOWN = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
 )
@@ -105,6 +108,11 @@ class Sequencer:
         self._claimed: TradesAsk | None = None
         """Asked whether ids have begun anew."""
         self._claim_due = 0
+        self._recent: deque[list[Trade]] = deque(maxlen=_RECENT_RUNS)
+        """What was handed on, newest last: what comes once more is compared with it."""
+        self._doubted: dict[int, int] = {}
+        """Ids that were handed on, and came once more saying something else; and the time of the older one."""
+        self._doubt_due = 0
         self._is_new = state is None and repair_ms > 0
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
@@ -142,6 +150,7 @@ class Sequencer:
             if batch is not None:
                 last = events[-1]
                 self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
+                self._recent.append(events)
                 return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
         trades = self._sound(events, out)
@@ -191,7 +200,7 @@ class Sequencer:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        if not (self._held or self._refused or self._gaps.gaps or self._witness.due is not None):
+        if not (self._held or self._refused or self._gaps.gaps or self._doubted or self._witness.due is not None):
             return None
         waits = []
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
@@ -202,7 +211,11 @@ class Sequencer:
             else:
                 waits.append(self._hole.since + self._repair_ms - now.local)
         if self._repair_ms and self._asked is None:
-            dues = (self._gaps.due, self._witness.due if self._next is not None and not self._held else None)
+            dues = (
+                self._gaps.due,
+                self._witness.due if self._next is not None and not self._held else None,
+                self._doubt_due if self._doubted else None,
+            )
             waits += [due - now.local for due in dues if due is not None]
         if self._refused and self._reported_at is not None:
             waits.append(self._reported_at + REFUSED_EVERY_MS - now.local)
@@ -272,6 +285,10 @@ class Sequencer:
             most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
             self._asks_later = True
             return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
+        if self._doubted and now.local >= self._doubt_due:
+            first = min(self._doubted)
+            last = min(max(self._doubted), first + ASK_TRADES - 1)
+            return TradesAsk(self._symbol, first, last, min(self._doubted.values()), now.feed)
         return self._gaps.next_ask(self._symbol, now)
 
     def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
@@ -431,8 +448,39 @@ class Sequencer:
                     late.append(trade)
                 else:
                     self.duplicates += 1
+                    self._compare(trade, out, confirmed=confirmed)
         late.sort(key=_id_of)
         return [TradeBatch(self._venue, self._symbol, run, late=True) for run in _runs_of_a_kind(late)]
+
+    def _compare(self, trade: Trade, out: list[Any], *, confirmed: bool) -> None:
+        """Compares a duplicate with what was handed on under its id. Where they differ the venue's REST side decides,
+        and what was handed on is replaced when it was wrong.
+        """
+        known = self._handed_on(trade.id)
+        if known is None or type(known) is not type(trade) or _says_the_same(known, trade):
+            return
+        begin, end = sorted((known.time, trade.time))
+        if not confirmed:
+            self._refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
+            if self._repair_ms and len(self._doubted) < ASK_TRADES:
+                self._doubted[trade.id] = begin
+            return
+        self._recent.append([trade])
+        self._refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
+        cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
+        ids = trade.id, trade.id
+        out += [
+            TradeBatch(self._venue, self._symbol, [trade], late=True, replaced=(known,)),
+            Gap(self._venue, self._symbol, *ids, begin, end),
+            Incident("repair", self._venue, self._symbol, begin, end, cause, "replaced in the trade store", *ids),
+        ]
+
+    def _handed_on(self, number: int) -> Trade | None:
+        """The trade of an id, when it was handed on a moment ago."""
+        for run in reversed(self._recent):
+            if run[0].id <= number <= run[-1].id:
+                return next((trade for trade in run if trade.id == number), None)
+        return None
 
     def _release(self, now: Now, *, ends: bool = False) -> list[Any]:
         """Hands on what is in sequence; a hole that is over becomes a gap first."""
@@ -513,6 +561,7 @@ class Sequencer:
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
+        self._recent.append(run)
         times = [trade.time for trade in run]
         return TradeBatch(self._venue, self._symbol, run, begin=min(times), end=max(times))
 
@@ -598,6 +647,10 @@ class Sequencer:
         late = self._sort_in(trades, now, out, confirmed=True)
         out += late
         self._gaps.on_answer(ask, error, now)
+        if error is None:
+            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
+        else:
+            self._doubt_due = now.local + RETRY_MS
         if is_check:
             self._take_check(ask, answer, out)
         elif self._hole is not None and self._next is not None and ask.first_id >= self._next:

@@ -382,6 +382,37 @@ def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked()
     assert ids(machine.on_answer(question, [AGGREGATES[1]], at(501))) == [2, 3]
 
 
+def test_a_wrong_trade_that_was_handed_on_is_replaced_when_the_true_one_of_its_id_comes() -> None:
+    machine = begun_repairing()
+    wrong = structs.replace(trade(2, 10), price=99.0)
+    assert ids(machine.on_events([wrong], at(20))) == [2]
+    out = machine.on_events([trade(2, 10), trade(3, 11)], at(30))
+    assert ids(out) == [3]
+    assert [json.decode(item.payload)["price"] for item in out if isinstance(item, Rejected)] == [trade(2, 10).price]
+    assert machine.due_in(at(30)) == 0
+    [ask] = machine.on_timer(at(30))
+    assert (ask.first_id, ask.last_id) == (2, 2)
+    machine.on_answer(ask, AskError("it does not answer"), at(31))
+    [ask] = machine.on_timer(at(31, RETRY_MS + 100))
+    out = machine.on_answer(ask, [trade(2, 10)], at(32))
+    [batch] = [item for item in out if isinstance(item, TradeBatch)]
+    assert (batch.trades, batch.replaced, batch.late) == ([trade(2, 10)], (wrong,), True)
+    assert [(gap.first_id, gap.last_id) for gap in out if isinstance(gap, Gap)] == [(2, 2)]
+    assert [json.decode(item.payload)["price"] for item in out if isinstance(item, Rejected)] == [99.0]
+    assert machine.on_events([trade(2, 10)], at(33)) == []
+    assert [type(item) for item in machine.on_timer(at(33, LATER_MS))] == [Incident]
+    assert machine.due_in(at(33, LATER_MS)) is None
+
+
+def test_a_wrong_duplicate_of_a_trade_replaces_nothing() -> None:
+    machine = begun_repairing()
+    machine.on_events([trade(2, 10)], at(20))
+    machine.on_events([structs.replace(trade(2, 10), price=99.0)], at(30))
+    [ask] = machine.on_timer(at(30))
+    assert [item for item in machine.on_answer(ask, [trade(2, 10)], at(31)) if isinstance(item, TradeBatch | Gap)] == []
+    assert [item for item in machine.on_timer(at(31, LATER_MS)) if isinstance(item, TradesAsk)] == []
+
+
 AGGREGATES = [
     AggregateTrade(
         symbol="BTCUSDT", id=number, time=BEGIN + 10 * number, price=1.0, quantity=1.0, buyer_is_maker=False,
