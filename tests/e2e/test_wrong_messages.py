@@ -115,7 +115,7 @@ async def test_ids_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
 
 
 async def test_a_process_that_is_stopped_and_killed_after_wrong_messages(mongod_uri: str, tmp_path: Path) -> None:
-    async with playing(tmp_path / "killed", mongod_uri, young_market()) as deployment:
+    async with playing(tmp_path / "killed", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
         for kill in (True, False):
             await spoil(deployment)
             await deployment.end(kill=kill)
