@@ -141,6 +141,12 @@ class Speaking(Struct, frozen=True):
     kinds: tuple[str, ...]
 
 
+class TradesRefused(Struct, frozen=True):
+    """Trades of an instrument were refused before they reached its sequence: there may be a hole that nothing behind it
+    shows. Made by the step `validate`, not by a connection.
+    """
+
+
 class TradingStatus(Struct, frozen=True):
     """The venue's list of instruments says something new of these symbols. Injected by the process, not by a
     connection.

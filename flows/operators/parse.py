@@ -12,6 +12,7 @@ from flows.model import (
     Pulse,
     RawFrames,
     Rejected,
+    TradesRefused,
 )
 
 MOST_KEYS = 20_000
@@ -32,7 +33,7 @@ class LineNews(Struct, gc=False):
     """What happened to a line, for one of its instruments."""
 
     key: str
-    event: LineEvent
+    event: LineEvent | TradesRefused
 
 
 Polled: TypeAlias = RawFrames | LineEvent | Pulse

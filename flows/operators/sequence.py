@@ -36,6 +36,7 @@ from flows.model import (
     Ticker,
     Trade,
     TradeBatch,
+    TradesRefused,
     TradeWitness,
     Whole,
 )
@@ -243,6 +244,9 @@ class Sequencer:
                 return [*self._begin_behind(events), events]
             case [Kline() | Ticker(), *_]:
                 return [*self._take_witness(events[-1], now), events]
+            case TradesRefused():
+                self._witness.on_refused(now)
+                return []
             case Silent() if not _TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_silent(now)
             case Speaking() if not _TRADE_KINDS.isdisjoint(events.kinds):

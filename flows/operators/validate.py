@@ -11,8 +11,8 @@ from msgspec import json, structs
 
 from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
 from flows.clock import FeedClock, Now
-from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade
-from flows.operators.parse import Batch, Parsed, Validated
+from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade, TradesRefused
+from flows.operators.parse import Batch, LineNews, Parsed, Validated
 from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
@@ -61,12 +61,13 @@ class Validate:
                 continue
             last = item.events[-1]
             time = last.event_time
-            if time > limit:
+            is_trade = type(last) in trades
+            if time > limit or (not is_trade and _is_any_ahead(item, limit)):
                 self._take_ahead(item, ahead, out)
                 continue
             if time > newest:  # noqa: PLR1730 - half of the cost of max()
                 newest = time
-            if type(last) in trades:
+            if is_trade:
                 out.append(item)
             else:
                 self._take(item, limit, out)
@@ -120,7 +121,7 @@ class Validate:
         if batch.events[-1].event_time >= MICROSECONDS_FROM:
             batch.events = [_in_milliseconds(event) for event in batch.events]
         impossible = [event for event in batch.events if event.event_time >= LATEST_MS]
-        out.extend(self._rejected(batch.key, event, "its event time is beyond all bounds") for event in impossible)
+        self._refuse([Refused(batch.key, event, "its event time is beyond all bounds") for event in impossible], out)
         batch.events = [event for event in batch.events if event.event_time < LATEST_MS]
         if batch.events:
             ahead.append(batch)
@@ -142,11 +143,17 @@ class Validate:
         self, passed: list[Batch], refused: list[Refused], incidents: list[Incident], out: list[Validated]
     ) -> None:
         out += incidents
-        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        self._refuse(refused, out)
         for batch in passed:
             newest = max(event.event_time for event in batch.events)
             self._gate.passed(newest, self._clock.now())
             self._take(batch, newest, out)
+
+    def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
+        """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
+        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
+        out += [LineNews(key, TradesRefused()) for key in keys]
 
     def _note(self, item: Parsed, out: list[Validated]) -> None:
         """What is no batch: the end of all, and which instruments there are."""
@@ -162,6 +169,12 @@ class Validate:
 
     def _rejected(self, key: str, event: MarketEvent, reason: str) -> Rejected:
         return Rejected(key.partition(":")[0], reason, json.encode(event), 0)
+
+
+def _is_any_ahead(batch: Batch, limit: int) -> bool:
+    """Whether one of several events is; the last one of a poll vouches for none before it."""
+    events = batch.events
+    return len(events) > 1 and any(event.event_time > limit for event in events)
 
 
 def _in_milliseconds(event: MarketEvent) -> MarketEvent:

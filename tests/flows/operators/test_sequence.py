@@ -19,6 +19,7 @@ from flows.model import (
     Subscribed,
     Trade,
     TradeBatch,
+    TradesRefused,
     TradeWitness,
 )
 from flows.operators import sequence
@@ -526,3 +527,17 @@ def test_any_cut_duplication_and_permutation_within_the_bound_gives_the_same_tra
     out += machine.on_timer(at(200))
     assert [t for item in out for t in item.trades] == trades
     assert machine.duplicates == len(repeated)
+
+
+def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_venue_tells() -> None:
+    machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, state=begun().snapshot())
+    assert machine.on_events(TradesRefused(), at(300, 300)) == []
+    assert machine.holds_back()
+    assert machine.due_in(at(300, 300)) == STRAGGLER_MS
+    assert ids(machine.on_events([trade(2, 400)], at(400, 400))) == [2]
+    assert not machine.holds_back()
+    machine.on_events(TradesRefused(), at(500, 500))
+    [ask] = machine.on_timer(at(500 + STRAGGLER_MS, 500 + STRAGGLER_MS))
+    assert isinstance(ask, TradesAsk)
+    assert ids(machine.on_answer(ask, [trade(3, 450)], at(3_000))) == [3]
+    assert not machine.holds_back()
