@@ -26,7 +26,7 @@ from flows.model import (
     timeframe_ms,
 )
 
-TRADE_AHEAD_MS = 1_000
+TRADE_AHEAD_MS = 5_000
 """A trade was made before it is reported; servers of a venue may differ by so much."""
 TRADE_AGE_MS = DAY_MS
 """Nor is it reported so long after."""

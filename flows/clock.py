@@ -118,14 +118,14 @@ class FeedClock:
 
     def now(self) -> Now:
         """The present of this feed."""
-        local = self._monotonic_ms()
-        if self._offset is None:
+        local, offset, root = self._monotonic_ms(), self._offset, self._root
+        if offset is None:
             return Now(0, local)
-        if self._has_leapt(local):
-            root = self._root
-            stopped = root._before_leap if self._seen != root._leaps else root._ticked  # noqa: SLF001 - of its own kind
-            return Now((stopped or local) + self._offset, local)
-        return Now(local + self._offset, local)
+        ticked = root._ticked  # noqa: SLF001 - of its own kind
+        if self._seen == root._leaps and (ticked is None or local - ticked <= LEAP_MS):  # noqa: SLF001
+            return Now(local + offset, local)
+        stopped = root._before_leap if self._seen != root._leaps else ticked  # noqa: SLF001
+        return Now((stopped or local) + offset, local)
 
     def _has_leapt(self, local: int) -> bool:
         root = self._root

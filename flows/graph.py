@@ -110,7 +110,7 @@ def market_flow(
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
     # one step, for each costs at every poll; those behind it only when there is something
-    news = op.flat_map_batch("news", valid, partial(_each, News(feed.venue, clock), Observe(monotonic_ms)))
+    news = op.flat_map_batch("news", valid, News(feed.venue, clock, observe=Observe(monotonic_ms)))
     found = only("found", traded, Incident, TradeWitness, Rejected)
     stored: list[Stream[Any]] = [candles, proofs]
     told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
@@ -225,11 +225,6 @@ def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
 def _stats(key: str, _: Any, *, feed: Feed) -> DayStats:
     """The 24 hours of one instrument."""
     return DayStats(key, timeframe=minutes_of(feed.timeframes))
-
-
-def _each(first: Callable[[Any], list[Any]], second: Callable[[Any], list[Any]], items: list[Any]) -> list[Any]:
-    """What both make of the same items."""
-    return [*first(items), *second(items)]
 
 
 def _freshness(

@@ -75,22 +75,19 @@ def build_flow(
     ledger, rejects = IncidentWriter(), RejectWriter()
     meters, clock = FlowMeters(), FeedClock()
 
-    def report(incident: Incident) -> None:
-        """What happened to a store is told everywhere but in the flow."""
-        ledger.write([incident])
-
     hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     documents = (
-        _open_mongo(settings, report, recovery, partial(_fetch_past, source, feed.own_symbols))
+        _open_mongo(settings, ledger.report, recovery, partial(_fetch_past, source, feed.own_symbols))
         if settings.mongo.enabled
         else None
     )
     mongo: Shared[Any] | None = Shared(documents) if documents else None
-    for keeper in (mongo, broadcast):
-        if keeper:
-            ledger.keep_in(keeper.open())
+    if mongo:
+        ledger.keep_in(mongo.open())
+    if broadcast:
+        ledger.keep_in(broadcast.open(), knows_flow=True)
     incidents, refused = Shared(ledger), Shared(rejects)
     partitions: list[TradeWriter] = []
 
@@ -100,7 +97,7 @@ def build_flow(
                 settings.trades,
                 venue=venue,
                 partition=part,
-                on_incident=report,
+                on_incident=ledger.report,
                 summary_s=settings.log.summary_s,
                 venue_now=lambda: clock.now().feed if clock.is_sure else None,
                 wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
@@ -113,7 +110,7 @@ def build_flow(
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
-    requests = _open_requests(settings, source, report, statuses)
+    requests = _open_requests(settings, source, ledger.report, statuses)
 
     parts = _partitions(settings)
     return market_flow(

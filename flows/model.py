@@ -141,6 +141,12 @@ class Speaking(Struct, frozen=True):
     kinds: tuple[str, ...]
 
 
+class TradesRefused(Struct, frozen=True):
+    """Trades of an instrument were refused before they reached its sequence: there may be a hole that nothing behind it
+    shows. Made by the step `validate`, not by a connection.
+    """
+
+
 class TradingStatus(Struct, frozen=True):
     """The venue's list of instruments says something new of these symbols. Injected by the process, not by a
     connection.
@@ -359,7 +365,8 @@ class Gap(Struct, frozen=True):
 class TradeBatch(Struct, frozen=True, gc=False):
     """Trades of one instrument in the order of their ids, without a hole and without a duplicate.
 
-    `late` batches fill a hole that was given up: their ids are lower than ids that were handed on before.
+    `late` batches fill a hole that was given up: their ids are lower than ids that were handed on before. Or they bring
+    what the venue's REST side says of trades that were handed on and are wrong: those are `replaced`.
     """
 
     venue: str
@@ -369,6 +376,8 @@ class TradeBatch(Struct, frozen=True, gc=False):
     begin: int = 0
     """With `end` the least and the largest of their times, ms UTC; 0 where nobody has looked."""
     end: int = 0
+    replaced: tuple[Trade, ...] = ()
+    """Trades of the same ids that are to be forgotten. No candle forgets them: a `Gap` says that it is wrong."""
 
 
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial"]

@@ -73,15 +73,33 @@ class IncidentWriter:
 
     def __init__(self) -> None:
         self._keepers: list[Keeper] = []
+        self._knowing: list[Keeper] = []
+        """Of the keepers those that the flow's own incidents reach by another way."""
         self.counts: Counter[str] = Counter()
         """How many there were of each kind."""
 
-    def keep_in(self, keeper: Keeper) -> None:
-        """Hands on what comes from now on, and closes the keeper in the end."""
+    def keep_in(self, keeper: Keeper, *, knows_flow: bool = False) -> None:
+        """Hands on what comes from now on, and closes the keeper in the end. One that `knows_flow` gets the incidents
+        that the flow finds by another way, and here only those that are reported from elsewhere.
+        """
         self._keepers.append(keeper)
+        if knows_flow:
+            self._knowing.append(keeper)
 
     def write(self, batch: list[Incident]) -> None:
-        """Takes incidents in their order."""
+        """Takes incidents that the flow has found, in their order."""
+        self._note(batch)
+        for keeper in self._keepers:
+            if keeper not in self._knowing:
+                keeper.write(batch)
+
+    def report(self, incident: Incident) -> None:
+        """Takes one that has happened outside the flow, as to a store."""
+        self._note([incident])
+        for keeper in self._keepers:
+            keeper.write([incident])
+
+    def _note(self, batch: list[Incident]) -> None:
         for incident in batch:
             self.counts[incident.kind] += 1
             _log.warning(
@@ -92,8 +110,6 @@ class IncidentWriter:
                 outcome=incident.outcome,
                 **({"first_id": incident.first_id, "last_id": incident.last_id} if incident.first_id >= 0 else {}),
             )
-        for keeper in self._keepers:
-            keeper.write(batch)
 
     def close(self) -> None:
         """Lets go of the keepers; nothing is held here."""

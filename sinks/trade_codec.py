@@ -218,6 +218,15 @@ def join_columns(parts: Sequence[TradeColumns]) -> TradeColumns:
     return _columns(*zip(*(rows[id_] for id_ in sorted(rows)), strict=True))
 
 
+def without(columns: TradeColumns, number: int) -> TradeColumns | None:
+    """The trades but that of an id; the columns themselves when they have none of it, None when they have no other."""
+    rows = list(columns.rows())
+    kept = [row for row in rows if row[0] != number]
+    if len(kept) == len(rows):
+        return columns
+    return _columns(*zip(*kept, strict=True)) if kept else None
+
+
 def _concatenated(parts: Sequence[TradeColumns]) -> TradeColumns:
     blobs = {
         name: b"".join([part.column(name) for part in parts]) if any(getattr(part, name) for part in parts) else b""

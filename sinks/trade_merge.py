@@ -1,6 +1,7 @@
 """The two ways in which the store's records change: trades come in, and seconds become minutes.
 
-Each is one atomic batch, and each may be repeated: trades are joined by id, and what is there counts.
+Each is one atomic batch, and each may be repeated: trades are joined by id, and what is there counts, but where a
+batch replaces it.
 """
 
 import struct
@@ -22,6 +23,7 @@ from sinks.trade_codec import (
     join_columns,
     last_id,
     minute_of,
+    without,
 )
 from sinks.trade_store import TradeStore
 
@@ -35,16 +37,23 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
     """Writes the trades of some batches to their seconds, or at once to the minutes that old seconds become, and
     returns the starts of these.
 
-    A trade that is there already changes nothing. A trade whose values do not fit the columns is refused with an ERROR.
-    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    A trade that is there already changes nothing, unless the batch replaces it. A trade whose values do not fit the
+    columns is refused with an ERROR. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     writes = WriteBatch(raw_mode=True)
     seconds: list[Second] = []
     newest: dict[str, int] = {}
+    batches = list(batches)
+    changed = _without_replaced(store, batches)
+    for key, kept in changed.items():
+        if kept is None:
+            writes.delete(key)
+        else:
+            writes.put(key, encode_record(kept))
     for symbol, trades in _by_symbol(batches).items():
         for start, columns in _encoded(symbol, trades, record_ms).items():
             key = encode_key(symbol, start)
-            known = store.record(key)
+            known = changed[key] if key in changed else store.record(key)
             joined = columns if known is None else join_columns([known, columns])
             if joined is not known:
                 writes.put(key, encode_record(joined))
@@ -60,8 +69,25 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
 def _by_symbol(batches: Iterable[TradeBatch]) -> dict[str, list[Trade]]:
     symbols: dict[str, list[Trade]] = {}
     for batch in batches:
-        symbols.setdefault(batch.symbol, []).extend(batch.trades)
+        trades = symbols.setdefault(batch.symbol, [])
+        if batch.replaced:
+            trades[:] = [trade for trade in trades if trade not in batch.replaced]
+        trades += batch.trades
     return symbols
+
+
+def _without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> dict[bytes, TradeColumns | None]:
+    """The records of which trades are replaced, without them, by key; None for one that has no other."""
+    changed: dict[bytes, TradeColumns | None] = {}
+    for batch in batches:
+        for trade in batch.replaced:
+            for length_ms in (SECOND_MS, MINUTE_MS):
+                key = encode_key(batch.symbol, trade.time // length_ms * length_ms)
+                known = changed[key] if key in changed else store.record(key)
+                kept = known and without(known, trade.id)
+                if kept is not known:
+                    changed[key] = kept
+    return changed
 
 
 def _encoded(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:

@@ -115,7 +115,7 @@ class BookSync:
         suspect, self._suspect = self._suspect, delta
         if suspect is None:
             return ""
-        if self._rules.follows(delta, suspect.last_update_id):
+        if self._continues(delta, suspect):
             return self._go_on(known[0], suspect, delta)
         self.refused.append(suspect)
         return ""
@@ -143,6 +143,10 @@ class BookSync:
         if self.book is not None and not self._joined:
             return self._rules.joins(delta, known)
         return self._rules.follows(delta, known)
+
+    def _continues(self, delta: BookDelta, suspect: BookDelta) -> bool:
+        """Whether one goes on from the one that is held; whatever lies before that one speaks against it."""
+        return delta.last_update_id > suspect.last_update_id and self._rules.follows(delta, suspect.last_update_id)
 
     def _append(self, delta: BookDelta) -> None:
         if self.book is None:

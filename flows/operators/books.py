@@ -30,6 +30,7 @@ from flows.model import (
     Removed,
     Silent,
     Speaking,
+    TradesRefused,
 )
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
@@ -84,7 +85,7 @@ def book_events(items: list[Any]) -> list[tuple[str, Any]]:
     return out
 
 
-def _concerns(event: LineEvent) -> bool:
+def _concerns(event: LineEvent | TradesRefused) -> bool:
     match event:
         case Removed():
             return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)

@@ -26,13 +26,11 @@ shown adds them up, which is oftener than trades come, so they are few.
 class Sum(list[float]):
     """The parts of a sum."""
 
-    def put(self, *values: float) -> None:
-        """Adds to it."""
-        self.extend(values)
-        if len(self) > MAX_PARTS:
-            high = fsum(self)
-            self.append(-high)
-            self[:] = high, fsum(self)
+    def fold(self) -> None:
+        """Adds the parts up: to the sum, and what its rounding lost."""
+        high = fsum(self)
+        self.append(-high)
+        self[:] = high, fsum(self)
 
     @property
     def value(self) -> float:
@@ -70,15 +68,19 @@ class Bucket:
         high, low = max(prices), min(prices)
         if not self.trades:
             self.open, self.high, self.low, self.first_id = prices[0], high, low, trades[0].first_id
-        self.high = max(self.high, high)
-        self.low = min(self.low, low)
+        elif high > self.high:
+            self.high = high
+        if low < self.low:  # noqa: PLR1730 - this is the way of every trade, and min() costs twice as much
+            self.low = low
         self.close = prices[-1]
         self.last_id = trades[-1].last_id
         self.trades += _raw_trades(trades)
-        self.volume.put(fsum(quantities))
-        self.quote_volume.put(fsum(values))
-        self.taker_volume.put(fsum(compress(quantities, bought)))
-        self.taker_quote_volume.put(fsum(compress(values, bought)))
+        self.volume.append(fsum(quantities))
+        self.quote_volume.append(fsum(values))
+        self.taker_volume.append(fsum(compress(quantities, bought)))
+        self.taker_quote_volume.append(fsum(compress(values, bought)))
+        if len(self.volume) > MAX_PARTS:
+            self._fold()
 
     def merge(self, other: "Bucket") -> None:
         """Takes another part of the same period, older, newer or in between."""
@@ -98,10 +100,17 @@ class Bucket:
             if other.last_id > self.last_id:
                 self.close, self.last_id = other.close, other.last_id
         self.trades += other.trades
-        self.volume.put(*other.volume)
-        self.quote_volume.put(*other.quote_volume)
-        self.taker_volume.put(*other.taker_volume)
-        self.taker_quote_volume.put(*other.taker_quote_volume)
+        self.volume += other.volume
+        self.quote_volume += other.quote_volume
+        self.taker_volume += other.taker_volume
+        self.taker_quote_volume += other.taker_quote_volume
+        if len(self.volume) > MAX_PARTS:
+            self._fold()
+
+    def _fold(self) -> None:
+        """The four sums have as many parts each."""
+        for total in (self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume):
+            total.fold()
 
     @classmethod
     def of_kline(cls, kline: Kline) -> Self:

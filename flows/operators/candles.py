@@ -306,6 +306,8 @@ class CandleBuilder:
     # --- trades ---
 
     def _take_batch(self, batch: TradeBatch, now: Now, out: list[Any]) -> None:
+        if batch.replaced:
+            return  # they are in sums already, and cannot be taken out: the gap that comes with them says so
         trades = batch.trades
         if not isinstance(trades[0], AggregateTrade):
             trades = [t for t in trades if t.fill == MARKET_FILL]

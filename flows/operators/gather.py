@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from flows.bounds import trade_time
 from flows.clock import FeedClock
-from flows.model import Kline, LineEvent, Pulse, Removed, Ticker, Trade
+from flows.model import Kline, LineEvent, Pulse, Removed, Ticker, Trade, TradesRefused
 from flows.operators.parse import Batch, LineNews, Validated
 
 ENOUGH = 4_000
@@ -93,7 +93,7 @@ class Gather:
         self._released_ms = self._monotonic_ms()
 
 
-def _concerns(event: LineEvent) -> bool:
+def _concerns(event: LineEvent | TradesRefused) -> bool:
     """Whether the machines of trades and candles must hear of it; that their streams have ended, e.g., and not that of
     books. Klines alone they can do without.
     """

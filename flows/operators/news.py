@@ -22,6 +22,7 @@ from flows.model import (
     Subscribed,
     Ticker,
 )
+from flows.operators.observations import Observe
 from flows.operators.parse import Batch
 
 Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
@@ -36,7 +37,16 @@ class News:
     Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
     """
 
-    def __init__(self, venue: str, clock: FeedClock, *, wall_ms: Callable[[], int] = wall_ms) -> None:
+    def __init__(
+        self,
+        venue: str,
+        clock: FeedClock,
+        *,
+        wall_ms: Callable[[], int] = wall_ms,
+        observe: Observe | None = None,
+    ) -> None:
+        """What `observe` makes of the same items is given too: each step of its own would look at them again."""
+        self._observe = observe
         self._venue = venue
         self._clock = clock
         self._wall_ms = wall_ms
@@ -47,18 +57,20 @@ class News:
         self._refused_since = 0
         self._refused_told_ms: int | None = None
 
-    def __call__(self, items: list[Any]) -> list[Newsworthy]:
-        """What clients and the ledger should hear of."""
-        out: list[Newsworthy] = []
+    def __call__(self, items: list[Any]) -> list[Any]:
+        """What clients and the ledger should know: `Newsworthy`, and observations."""
+        out: list[Any] = []
+        others = []
         for item in items:
             if type(item) is not Batch:
+                others.append(item)
                 out += self._news_of(item)
             elif isinstance(item.events[-1], Ticker):
                 out.append(item.events[-1])
         if self._refused:
             last = items[-1]
             out += self._tell_refused(ends=type(last) is Pulse and last.final)
-        return out
+        return out if self._observe is None else [*out, *self._observe(others, items)]
 
     def _news_of(self, item: Any) -> list[Newsworthy]:
         found: list[Newsworthy] = []

@@ -42,10 +42,12 @@ class Observe:
         self._due_ms = 0
         self._has_caught_up = False
 
-    def __call__(self, items: list[Parsed]) -> list[Observation]:
-        """The observations of one poll, or part of one. Behind the end of the input there is no progress."""
+    def __call__(self, others: list[Parsed], items: list[Parsed]) -> list[Observation]:
+        """The observations of one poll, or part of one, `others` being those of its items that are no batches. Behind
+        the end of the input there is no progress.
+        """
         out: list[Observation] = []
-        for item in items:
+        for item in others:
             kind = type(item)
             if kind is Pulse:
                 self._has_caught_up = True

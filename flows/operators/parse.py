@@ -12,7 +12,11 @@ from flows.model import (
     Pulse,
     RawFrames,
     Rejected,
+    TradesRefused,
 )
+
+MOST_KEYS = 20_000
+"""Symbols whose key is remembered; of more, it is made each time."""
 
 
 class Batch(Struct, gc=False):
@@ -29,7 +33,7 @@ class LineNews(Struct, gc=False):
     """What happened to a line, for one of its instruments."""
 
     key: str
-    event: LineEvent
+    event: LineEvent | TradesRefused
 
 
 Polled: TypeAlias = RawFrames | LineEvent | Pulse
@@ -67,9 +71,8 @@ class Parse:
     """Parses polls. `ignored` counts the messages of unknown types since the start."""
 
     def __init__(self, venue: str, parser: VenueParser) -> None:
-        self._venue = venue
         self._parser = parser
-        self._keys: dict[str, str] = {}
+        self._keys = _Keys(venue)
         self.ignored = 0
 
     def __call__(self, polled: list[Polled]) -> list[Parsed]:
@@ -88,16 +91,23 @@ class Parse:
         parsed = self._parser.parse(frames)
         self.ignored += parsed.ignored
         out += parsed.rejected
-        key_of = self._key_of
-        line = frames.line
-        out += [Batch(key_of(symbol), events, line) for symbol, events in parsed.events]
+        keys, line = self._keys, frames.line
+        out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
 
     def _tell_instruments(self, event: LineEvent, out: list[Parsed]) -> None:
         out.append(event)
-        out.extend(LineNews(self._key_of(symbol), event) for symbol in event.symbols)
+        out.extend(LineNews(self._keys[symbol], event) for symbol in event.symbols)
 
-    def _key_of(self, symbol: str) -> str:
-        key = self._keys.get(symbol)
-        if key is None:
-            key = self._keys[symbol] = Instrument(self._venue, symbol).key
+
+class _Keys(dict[str, str]):
+    """The key of each symbol, as far as they are remembered."""
+
+    def __init__(self, venue: str) -> None:
+        super().__init__()
+        self._venue = venue
+
+    def __missing__(self, symbol: str) -> str:
+        key = Instrument(self._venue, symbol).key
+        if len(self) < MOST_KEYS:
+            self[symbol] = key
         return key

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from flows.bounds import MOST_FILLS, TRADE_AHEAD_MS
 from flows.model import MARKET_FILL, AggregateTrade, Trade
 
-BACK_MS = 1_000
+BACK_MS = 5_000
 """Times rise with the ids; servers of a venue may differ by so much."""
 
 

@@ -12,6 +12,7 @@ and tickers name the newest trade that they know: where that does not come, ther
 A restart is a hole like any other: the last id comes from the recovered state, or from the trade store.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
@@ -22,6 +23,7 @@ from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, 
 from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
+    DAY_MS,
     AggregateTrade,
     Gap,
     Incident,
@@ -30,14 +32,16 @@ from flows.model import (
     Rejected,
     Silent,
     Speaking,
+    Subscribed,
     Ticker,
     Trade,
     TradeBatch,
+    TradesRefused,
     TradeWitness,
     Whole,
 )
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
-from flows.operators.repair import ASK_TRADES, Gaps, Hole
+from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
 from flows.operators.resumption import Resumption
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
 from flows.operators.state_version import check_version
@@ -51,6 +55,11 @@ REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
 STATE_VERSION = 3
+_RECENT_RUNS = 64
+"""Runs of trades that are remembered, to be compared with what comes once more under an id of theirs."""
+_NOT_KNOWN = (
+    "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
+)
 _NOT_CONTINUED = "an id that the time does not explain, and that no other trade continued"
 _TRADE_KINDS = frozenset(("aggTrade", "trade"))
 
@@ -93,12 +102,27 @@ class Sequencer:
         self._hole: Hole | None = None
         self._gaps = Gaps()
         self._asked: Ask | None = None
+        self._asks_later = False
+        """What is asked for is behind the newest trade, and no trade waits for it."""
+        self._checked: int | None = None
+        """Held id of which the venue's REST side has said, or could not say, whether it knows it."""
+        self._check: TradesAsk | None = None
+        """Asked, of that."""
+        self._claimed: TradesAsk | None = None
+        """Asked whether ids have begun anew."""
+        self._claim_due = 0
+        self._recent: deque[list[Trade]] = deque(maxlen=_RECENT_RUNS)
+        """What was handed on, newest last: what comes once more is compared with it."""
+        self._doubted: dict[int, int] = {}
+        """Ids that were handed on, and came once more saying something else; and the time of the older one."""
+        self._doubt_due = 0
         self._is_new = state is None and repair_ms > 0
         self._resumption: Resumption | None = None
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
         self._refused = 0
+        self._refused_for = ""
         self._has_refused = False
         """Since the last look: what was refused may have been a trade with a wrong mark, so there may be a hole."""
         self._reported_at: int | None = None
@@ -139,6 +163,7 @@ class Sequencer:
             if batch is not None:
                 last = events[-1]
                 self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
+                self._recent.append(events)
                 return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
         trades = self._sound(events, out)
@@ -163,7 +188,9 @@ class Sequencer:
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes the missing trades, or learns that they cannot be had."""
         out: list[Any] = []
-        if isinstance(ask, LastTradeAsk):
+        if self._claimed is not None and ask == self._claimed:
+            out += self._take_claim(self._claimed, answer, now)
+        elif isinstance(ask, LastTradeAsk):
             self._asked = None
             out += self._go_on_after(answer, now)
         elif isinstance(ask, StoreCheckAsk | RefillAsk | MissedTradesAsk):
@@ -184,7 +211,8 @@ class Sequencer:
         if isinstance(ask, StoreCheckAsk):
             return [*resumption.on_store(answer, self._last_time, now)]
         error = answer if isinstance(answer, AskError) else None
-        trades = [] if error else self._answered(ask, answer, now, out)
+        latest = max(ask.end, now.feed + DAY_MS) + AHEAD_OF_OTHERS_MS
+        trades = [] if error else self._answered(ask, answer, latest, out)
         if isinstance(ask, RefillAsk):
             return out + resumption.on_refill(ask, trades, error, now)
         out += self._sort_in(trades, now, out, confirmed=True)
@@ -208,10 +236,10 @@ class Sequencer:
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         is_idle = self._resumption is None and self._witness.due is None
-        if is_idle and not (self._held or self._refused or self._gaps.gaps):
+        if is_idle and not (self._held or self._refused or self._gaps.gaps or self._doubted):
             return None
         waits = []
-        if self._held and self._held_since is not None and not isinstance(self._asked, LastTradeAsk):
+        if self._held and self._held_since is not None and not self._waits_for_answer(now):
             if self._hole is None:
                 waits.append(self._held_since + self._reorder_ms - now.feed)
             elif self._asked is None:
@@ -219,7 +247,11 @@ class Sequencer:
             else:
                 waits.append(self._hole.since + self._repair_ms - now.local)
         if self._repair_ms and self._asked is None:
-            dues = (self._gaps.due, self._witness.due if self._next is not None and not self._held else None)
+            dues = (
+                self._gaps.due,
+                self._witness.due if self._next is not None and not self._held else None,
+                self._doubt_due if self._doubted else None,
+            )
             waits += [due - now.local for due in dues if due is not None]
         if self._resumption is not None:
             due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
@@ -250,29 +282,38 @@ class Sequencer:
                 return [*self._begin_behind(events), events]
             case [Kline() | Ticker(), *_]:
                 return [*self._take_witness(events[-1], now), events]
+            case TradesRefused():
+                self._witness.on_refused(now)
+                return []
             case Silent() if not _TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_silent(now)
             case Speaking() if not _TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_speaking()
+            case Subscribed() if any(name.partition("@")[2] in _TRADE_KINDS for name in events.streams):
+                self._witness.on_speaking()  # a line that came back and says nothing is silent anew
         return [events]
 
     def _take_witness(self, event: Kline | Ticker, now: Now) -> list[Any]:
         """A kline or ticker says what the newest trade is."""
-        if self._next is None or event.symbol != self._symbol:
+        known = self._last_fill
+        if known is None or event.symbol != self._symbol:
             return []
-        self._witness.on_message(event.last_id, self._last_fill, event.event_time - self._last_time, now)
+        self._witness.on_message(event.last_id, known, event.event_time - self._last_time, now)
         return [] if self._witness.is_ahead else self._caught_up()
 
     @property
-    def _last_fill(self) -> int:
-        """The newest fill that was handed on."""
-        following = self._next if self._counts_fills or self._next_fill is None else self._next_fill
-        return (following or 0) - 1
+    def _last_fill(self) -> int | None:
+        """The newest fill that was handed on; None when it is not known."""
+        following = self._next if self._counts_fills else self._next_fill
+        return None if following is None else following - 1
 
     def _caught_up(self) -> list[Any]:
         """Trades are as far as who knows of them; said once, where it was said that they are not."""
         witness = self._witness
-        witness.on_trades(self._last_fill)
+        known = self._last_fill
+        if known is None:
+            return []
+        witness.on_trades(known)
         if witness.is_ahead or not witness.was_ahead:
             return []
         witness.close_hole()
@@ -286,17 +327,25 @@ class Sequencer:
             probe = self._resumption.next_probe(self._next, self._last_time, now)
             if probe is not None:
                 return probe
-        due = self._witness.due
+        due, known = self._witness.due, self._last_fill
         if due is not None and due <= now.local and self._next is not None and not self._held:
-            ahead = self._witness.newest_id - self._last_fill
+            ahead = 0 if known is None else self._witness.newest_id - known
             most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
+            self._asks_later = True
             return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
+        if self._doubted and now.local >= self._doubt_due:
+            first = min(self._doubted)
+            last = min(max(self._doubted), first + ASK_TRADES - 1)
+            return TradesAsk(self._symbol, first, last, min(self._doubted.values()), now.feed)
         return self._gaps.next_ask(self._symbol, now)
 
     def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
-        """What the venue says to the question for trades behind the newest one."""
+        """What the venue says to the question for trades behind the newest one. Those that have come meanwhile are no
+        news.
+        """
         is_after_refusal = self._witness.has_refused
-        has_trades = not isinstance(answer, AskError) and bool(answer)
+        following = self._next or 0
+        has_trades = not isinstance(answer, AskError) and any(trade.id >= following for trade in answer)
         self._witness.on_answer(has_trades=has_trades, now=now)
         if isinstance(answer, AskError) or is_after_refusal:
             return []
@@ -305,8 +354,8 @@ class Sequencer:
         if self._witness.was_ahead:
             return []
         self._witness.name_hole()
-        reason = f"trades from id {ask.first_id} on were made, and did not come by their stream"
         kind = "trade" if self._counts_fills else "aggTrade"
+        reason = f"trades from id {ask.first_id} on were made, and did not come by {kind}"
         begin, end = self._last_time, answer[-1].time
         return [
             TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason),
@@ -339,6 +388,7 @@ class Sequencer:
 
     def _refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
         self._refused += 1
+        self._refused_for = reason
         self._has_refused = True
         out.append(Rejected(self._venue, reason, json.encode(trade), 0))
 
@@ -354,7 +404,7 @@ class Sequencer:
             self._reported_at is not None and now.local - self._reported_at < REFUSED_EVERY_MS and not ends
         ):
             return []
-        cause = f"trades refused: {self._refused}"
+        cause = f"trades refused: {self._refused}, the last one for this: {self._refused_for}"
         self._refused, self._reported_at = 0, now.local
         outcome = "kept out of everything"
         return [Incident("reject", self._venue, self._symbol, self._last_time, now.feed, cause, outcome)]
@@ -389,6 +439,10 @@ class Sequencer:
             chain = self._quarantine.continued_by(trade)
             if is_explained_here:
                 explained += [*chain, trade]
+            elif chain and self._repair_ms:
+                for one in (*chain, trade):
+                    self._refuse_all(self._quarantine.put(one), _NOT_CONTINUED, out)
+                out += self._claim([*chain, trade], now)
             elif chain:
                 self._take_explained(explained, now, out)
                 self._begin_anew([*chain, trade], now, out)
@@ -443,8 +497,39 @@ class Sequencer:
                     late.append(trade)
                 else:
                     self.duplicates += 1
+                    self._compare(trade, out, confirmed=confirmed)
         late.sort(key=_id_of)
         return [TradeBatch(self._venue, self._symbol, run, late=True) for run in _runs_of_a_kind(late)]
+
+    def _compare(self, trade: Trade, out: list[Any], *, confirmed: bool) -> None:
+        """Compares a duplicate with what was handed on under its id. Where they differ the venue's REST side decides,
+        and what was handed on is replaced when it was wrong.
+        """
+        known = self._handed_on(trade.id)
+        if known is None or type(known) is not type(trade) or _says_the_same(known, trade):
+            return
+        begin, end = sorted((known.time, trade.time))
+        if not confirmed:
+            self._refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
+            if self._repair_ms and len(self._doubted) < ASK_TRADES:
+                self._doubted[trade.id] = begin
+            return
+        self._recent.append([trade])
+        self._refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
+        cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
+        ids = trade.id, trade.id
+        out += [
+            TradeBatch(self._venue, self._symbol, [trade], late=True, replaced=(known,)),
+            Gap(self._venue, self._symbol, *ids, begin, end),
+            Incident("repair", self._venue, self._symbol, begin, end, cause, "replaced in the trade store", *ids),
+        ]
+
+    def _handed_on(self, number: int) -> Trade | None:
+        """The trade of an id, when it was handed on a moment ago."""
+        for run in reversed(self._recent):
+            if run[0].id <= number <= run[-1].id:
+                return next((trade for trade in run if trade.id == number), None)
+        return None
 
     def _release(self, now: Now, *, ends: bool = False) -> list[Any]:
         """Hands on what is in sequence; a hole that is over becomes a gap first."""
@@ -456,6 +541,8 @@ class Sequencer:
                 given_up = "the end came first" if ends else self._given_up(now)
                 if given_up is None:
                     return out + self._ask_for_hole(now)
+                if not ends and self._is_unchecked(self._lowest):
+                    return out + self._ask_whether_known()
                 if not ends and self._is_unlikely(self._lowest):
                     self._set_aside(self._lowest, out)
                     continue
@@ -465,6 +552,43 @@ class Sequencer:
             self._note_repair(now, out)
             out += self._caught_up()
         return out
+
+    def _is_unchecked(self, number: int) -> bool:
+        """Whether the venue's REST side, which knows no trade of the hole before a held one or was not asked for so
+        many, has yet to say that it knows the held one. Several that continue each other prove no more than one.
+        """
+        is_open = self._next is None or not self._repair_ms or (self._hole is not None and not self._hole.is_denied)
+        return not (is_open or number in self._confirmed or number == self._checked or len(self._held) > MAX_HELD)
+
+    def _ask_whether_known(self) -> list[Ask]:
+        """Asks for the lowest held trade and those that continue it, once no other ask is open."""
+        if self._asked is not None:
+            return []
+        last = self._lowest
+        while last - self._lowest < ASK_TRADES - 1 and self._end_of(self._held[last]) + 1 in self._held:
+            last = self._end_of(self._held[last]) + 1
+        held = self._held[self._lowest], self._held[last]
+        begin, end = (min(trade.time for trade in held), max(trade.time for trade in held))
+        self._asked = self._check = TradesAsk(self._symbol, self._lowest, last, begin, end)
+        return [self._asked]
+
+    def _take_check(self, ask: TradesAsk, answer: Any, out: list[Any]) -> None:
+        """Refuses held trades that the venue's REST side does not know. One that did not answer decides nothing, nor
+        does one that answers with aggregates where ids count fills: they need not begin where the question does.
+        """
+        self._check, self._checked = None, ask.first_id
+        if isinstance(answer, AskError) or (self._counts_fills and answer):
+            return
+        unknown = [n for n in self._held if ask.first_id <= n <= ask.last_id and n not in self._confirmed]
+        self._refuse_all([self._held.pop(number) for number in sorted(unknown)], _NOT_KNOWN, out)
+        if unknown:
+            self._lowest, self._hole = min(self._held, default=0), None
+
+    def _waits_for_answer(self, now: Now) -> bool:
+        """Whether nothing but the answer to an open ask lets the held trades go on."""
+        if self._asked is None or isinstance(self._asked, LastTradeAsk):
+            return self._asked is not None
+        return self._is_unchecked(self._lowest) and self._given_up(now) is not None
 
     def _is_unlikely(self, number: int) -> bool:
         """Whether a held trade is the only one to say that there is a hole before it, and the venue's REST side knows
@@ -486,6 +610,7 @@ class Sequencer:
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
+        self._recent.append(run)
         times = [trade.time for trade in run]
         return TradeBatch(self._venue, self._symbol, run, begin=min(times), end=max(times))
 
@@ -562,26 +687,35 @@ class Sequencer:
         """Takes what came; what did not is asked for again later."""
         error = answer if isinstance(answer, AskError) else None
         out: list[Any] = []
-        is_later = self._next is not None and ask.first_id >= self._next and self._hole is None and not self._held
-        trades = [] if error else self._answered(ask, answer, now, out)
-        out += self._sort_in(trades, now, out, confirmed=True)
-        self._gaps.on_answer(ask, error, now)
+        is_check = ask == self._check
+        is_later, self._asks_later = self._asks_later, False
+        latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + AHEAD_OF_OTHERS_MS
+        trades = [] if error else self._answered(ask, answer, latest, out)
         if is_later:
             out += self._take_later(ask, error or trades, now)
-        if self._hole is not None and self._next is not None and ask.first_id >= self._next:
+        late = self._sort_in(trades, now, out, confirmed=True)
+        out += late
+        self._gaps.on_answer(ask, error, now)
+        if error is None:
+            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
+        else:
+            self._doubt_due = now.local + RETRY_MS
+        if is_check:
+            self._take_check(ask, answer, out)
+        elif self._hole is not None and self._next is not None and ask.first_id >= self._next:
             if trades:
                 self._hole.on_progress(now)
             else:
                 self._hole.on_failure(error, now)
         return out
 
-    def _answered(self, ask: TradesAsk, answer: list[Trade], now: Now, out: list[Any]) -> list[Trade]:
-        """The trades of an answer that are what was asked for."""
+    def _answered(self, ask: TradesAsk, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
+        """The trades of an answer that are what was asked for, made at `latest` at the latest."""
         trades = []
         for trade in answer:
             if not ask.first_id <= trade.id <= ask.last_id:
                 reason = "a trade that was not asked for"
-            elif trade.time < ask.begin - BACK_MS or trade.time > max(ask.end, now.feed) + AHEAD_OF_OTHERS_MS:
+            elif trade.time < ask.begin - BACK_MS or trade.time > latest:
                 reason = "a trade that was not made when it was asked for"
             else:
                 reason = fault_of(trade, self._rules)
@@ -636,6 +770,41 @@ class Sequencer:
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, "left out"))
         self._whole_until = whole.end
         return out
+
+    def _claim(self, chain: list[Trade], now: Now) -> list[Ask]:
+        """Trades continue each other and not what was handed on. Whether ids have begun anew, or these are wrong in the
+        same way, the venue's REST side must say.
+        """
+        if self._claimed is not None or now.local < self._claim_due:
+            return []
+        times = [trade.time for trade in chain]
+        self._claimed = TradesAsk(self._symbol, chain[0].id, chain[-1].id, min(times), max(times))
+        return [self._claimed]
+
+    def _take_claim(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+        """What the venue says to that. An error decides nothing: the next trade that goes on asks again."""
+        out: list[Any] = []
+        self._claimed, self._claim_due = None, now.local + RETRY_MS
+        if isinstance(answer, AskError):
+            return out
+        claimed = tuple(trade for trade in self._quarantine.trades if ask.first_id <= trade.id <= ask.last_id)
+        if any(self._is_told(trade, answer) for trade in claimed):
+            following = tuple(trade for trade in self._quarantine.trades if trade.id >= ask.first_id)
+            self._begin_anew(sorted(self._quarantine.take(following), key=_id_of), now, out)
+        else:
+            self._refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)
+            self._has_refused = False
+            self._witness.on_refused(now)
+        return out
+
+    def _is_told(self, trade: Trade, answer: list[Trade]) -> bool:
+        """Whether an answer has this trade; an aggregate has all that it covers."""
+        return any(
+            one.first_id <= trade.id <= one.last_id and one.price == trade.price
+            if self._counts_fills and isinstance(one, AggregateTrade)
+            else one.id == trade.id and _says_the_same(one, trade)
+            for one in answer
+        )
 
     def _begin_anew(self, chain: list[Trade], now: Now, out: list[Any]) -> None:
         """Trades that continue each other, and not what was handed on: a test network or a replay that was set back.

@@ -3,10 +3,10 @@
 A message may be late; that is legal and moves no clock. One that is more than `AHEAD_MS` ahead of the venue's time is
 in doubt. What happens to it depends on whether the local clock is a witness:
 
-* It is, when the venue's time has kept its pace for `PACED_MS`. Then what is ahead is refused. When it is the venue
-  that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree within
-  `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Back to where the clock
-  was before leads no such way: the first messages of two streams suffice.
+* It is, when the venue's time has kept its pace, as measured over `PACED_MS`. Then what is ahead is refused. When it is
+  the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree
+  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. To go back to
+  where the clock was before, the first messages of two streams suffice.
 * It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
   others is held until another stream is about as far, and refused when others go on before it.
@@ -25,9 +25,9 @@ from flows.operators.parse import Batch
 AHEAD_MS = 5_000
 """Most that an event time may be ahead of the venue's time."""
 PACED_MS = 3_000
-"""After so long without a step forward the local clock is a witness."""
+"""Local time over which the pace of the venue's time is measured."""
 PACE_MS = 1_000
-"""A larger growth of the offset is a step forward."""
+"""When it gains more in that time, the local clock is no witness."""
 HOLD_MS = 1_000
 """A message in doubt is held so long, local time, when no other comes by its line; then it is believed."""
 REFUTED_BY = 2
@@ -39,6 +39,8 @@ END_MS = 60_000
 JUMP_MESSAGES = 20
 JUMP_STREAMS = 2
 JUMP_MS = 3_000
+LONG_MS = 10_000
+"""When no message has said the known time for so long, though some came, it is not known: they are believed."""
 AGREE_MS = 1_000
 CLAIMS_KEPT = 1_000
 """Refused messages whose times are remembered."""
@@ -83,7 +85,9 @@ class TimeGate:
         self._venue = venue
         self._clock = clock
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
-        self._anchor: tuple[int, int] | None = None  # (local time, offset) since when there was no step forward
+        self._sample: tuple[int, int] | None = None  # (local time, event time) from which the pace is measured
+        self._is_paced = False
+        """The venue's time went at the pace of the local clock when that was measured last."""
         self._claims: deque[_Claim] = deque(maxlen=CLAIMS_KEPT)
         self._before_jump: int | None = None
         """Offset before the clock was set anew."""
@@ -102,9 +106,11 @@ class TimeGate:
 
     def passed(self, newest: int, now: Now) -> None:
         """Takes note of the newest event time of a poll that was believed."""
-        offset = newest - now.local
-        if self._anchor is None or offset > self._anchor[1] + PACE_MS:
-            self._anchor = now.local, offset
+        if self._sample is None:
+            self._sample = now.local, newest
+        elif now.local - self._sample[0] >= PACED_MS:
+            gained = newest - self._sample[1] - (now.local - self._sample[0])
+            self._is_paced, self._sample = gained <= PACE_MS, (now.local, newest)
         self._clock.observe(newest)
 
     def note_present(self) -> None:
@@ -120,7 +126,7 @@ class TimeGate:
         """
         passed: list[Batch] = []
         refused: list[Refused] = []
-        if self._is_paced(now):
+        if self._is_paced and self._clock.is_sure:
             incidents = self._judge_by_clock(ahead, now, passed, refused)
             ahead = []
         else:
@@ -154,9 +160,6 @@ class TimeGate:
 
     # --- by the clock ---
 
-    def _is_paced(self, now: Now) -> bool:
-        return self._clock.is_sure and self._anchor is not None and now.local - self._anchor[0] >= PACED_MS
-
     def _judge_by_clock(
         self, batches: list[Batch], now: Now, passed: list[Batch], refused: list[Refused]
     ) -> list[Incident]:
@@ -185,7 +188,11 @@ class TimeGate:
         ]
         streams = {claim.key for claim in agreeing}
         is_over = agreeing[-1].local - agreeing[0].local >= JUMP_MS
-        if len(agreeing) < JUMP_MESSAGES or len(streams) < self._fewest_streams(streams) or not is_over:
+        is_long = now.local - self._claims[0].local >= LONG_MS
+        if is_long:  # whatever they say, none says the time as it is known
+            agreeing = list(self._claims)
+            streams = {claim.key for claim in agreeing}
+        if len(agreeing) < JUMP_MESSAGES or len(streams) < self._fewest_streams(streams) or not (is_over or is_long):
             return None
         return self._set(newest, now, f"{len(agreeing)} messages of {len(streams)} instruments agree")
 
@@ -193,7 +200,7 @@ class TimeGate:
         before = now.feed - now.local
         self._before_jump = before
         self._clock.set_to(now.local + offset)
-        self._anchor = now.local - PACED_MS, offset
+        self._sample = now.local, now.local + offset
         self.note_present()
         cause = f"the venue's time has jumped by {offset - before} ms: {why}"
         return Incident("clock", self._venue, "", now.feed, now.local + offset, cause, "the clock is set anew")

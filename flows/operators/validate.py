@@ -11,16 +11,16 @@ from msgspec import json, structs
 
 from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
 from flows.clock import FeedClock, Now
-from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade
-from flows.operators.parse import Batch, Parsed, Validated
+from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade, TradesRefused
+from flows.operators.parse import Batch, LineNews, Parsed, Validated
 from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
 TICK_MS = 500
 """Local time between two ticks of the clock; the source polls at least so often."""
-OBSERVE_MS = 50
-"""Least local time between two observations that move the venue's time not forward."""
+OBSERVE_MS = 20
+"""Local time between two observations of the venue's time, unless it has gained as much."""
 
 _TIME_FIELDS = ("time", "event_time", "open_time", "close_time")
 
@@ -61,15 +61,16 @@ class Validate:
                 continue
             last = item.events[-1]
             time = last.event_time
-            if time > limit:
+            is_trade = type(last) in trades
+            if time > limit or (not is_trade and _is_any_ahead(item, limit)):
                 self._take_ahead(item, ahead, out)
                 continue
             if time > newest:  # noqa: PLR1730 - half of the cost of max()
                 newest = time
-            if type(last) in trades:
+            if is_trade:
                 out.append(item)
             else:
-                self._take(item, out)
+                self._take(item, limit, out)
         if newest:
             self._observe(newest, now)
         if ahead:
@@ -85,26 +86,29 @@ class Validate:
 
     def _observe(self, newest: int, now: Now) -> None:
         """The newest event time of a poll that was believed at once."""
-        if newest > now.feed or now.local >= self._observe_at:
+        if newest > now.feed + OBSERVE_MS or now.local >= self._observe_at:
             self._observe_at = now.local + OBSERVE_MS
             self._gate.passed(newest, now)
         if self._gate.has_claims and newest > now.feed - AHEAD_MS:
             self._gate.note_present()
 
-    def _take(self, batch: Batch, out: list[Validated]) -> None:
+    def _take(self, batch: Batch, limit: int, out: list[Validated]) -> None:
         """A batch whose last event is not ahead of the venue's time."""
         kind = type(batch.events[-1])
         if issubclass(kind, Trade):
             self._trades.add(kind)
         else:
-            self._refuse_impossible(batch, out)
+            self._refuse_impossible(batch, limit, out)
         if batch.events:
             out.append(batch)
 
-    def _refuse_impossible(self, batch: Batch, out: list[Validated]) -> None:
-        """Moves the impossible events of a batch to `out`."""
+    def _refuse_impossible(self, batch: Batch, limit: int, out: list[Validated]) -> None:
+        """Moves the impossible events of a batch to `out`, those among them whose event time is behind `limit`."""
         rules = self._rules
-        reasons = [fault_of(event, rules) for event in batch.events]
+        reasons = [
+            fault_of(event, rules) if event.event_time <= limit else "its event time is ahead of those behind it"
+            for event in batch.events
+        ]
         if any(reasons):
             judged = list(zip(batch.events, reasons, strict=True))
             out.extend(self._rejected(batch.key, event, reason) for event, reason in judged if reason)
@@ -117,7 +121,7 @@ class Validate:
         if batch.events[-1].event_time >= MICROSECONDS_FROM:
             batch.events = [_in_milliseconds(event) for event in batch.events]
         impossible = [event for event in batch.events if event.event_time >= LATEST_MS]
-        out.extend(self._rejected(batch.key, event, "its event time is beyond all bounds") for event in impossible)
+        self._refuse([Refused(batch.key, event, "its event time is beyond all bounds") for event in impossible], out)
         batch.events = [event for event in batch.events if event.event_time < LATEST_MS]
         if batch.events:
             ahead.append(batch)
@@ -139,11 +143,17 @@ class Validate:
         self, passed: list[Batch], refused: list[Refused], incidents: list[Incident], out: list[Validated]
     ) -> None:
         out += incidents
-        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        self._refuse(refused, out)
         for batch in passed:
             newest = max(event.event_time for event in batch.events)
             self._gate.passed(newest, self._clock.now())
-            self._take(batch, out)
+            self._take(batch, newest, out)
+
+    def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
+        """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
+        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
+        out += [LineNews(key, TradesRefused()) for key in keys]
 
     def _note(self, item: Parsed, out: list[Validated]) -> None:
         """What is no batch: the end of all, and which instruments there are."""
@@ -159,6 +169,12 @@ class Validate:
 
     def _rejected(self, key: str, event: MarketEvent, reason: str) -> Rejected:
         return Rejected(key.partition(":")[0], reason, json.encode(event), 0)
+
+
+def _is_any_ahead(batch: Batch, limit: int) -> bool:
+    """Whether one of several events is; the last one of a poll vouches for none before it."""
+    events = batch.events
+    return len(events) > 1 and any(event.event_time > limit for event in events)
 
 
 def _in_milliseconds(event: MarketEvent) -> MarketEvent:

@@ -39,8 +39,6 @@ _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
 """Of all frames of a stream the same: nothing that changes stands so near the begin."""
 _LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
 """The same for names that are longer than the head."""
-_MOST_HEADS = 20_000
-"""Heads that are remembered; when there are more, as of streams that were never asked for, all are forgotten."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 
 
@@ -57,6 +55,8 @@ class BinanceFeed:
         self._base = self._base.rstrip("/")
         self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
         self._ids = count(1)
+        self._wanted: set[str] = set()
+        """Names of the streams that were ever planned: only their heads are remembered."""
         self._names: dict[bytes, str] = {}
         """Streams by the heads of frames that were seen."""
 
@@ -107,6 +107,7 @@ class BinanceFeed:
 
     def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], quiet: frozenset[str]) -> ConnectionPlan:
         names = {_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
+        self._wanted.update(names)
         return ConnectionPlan(line, self._url(line), kinds, names, quiet & kinds.keys())
 
     def _url(self, line: str) -> str:
@@ -153,9 +154,7 @@ class BinanceFeed:
         if end < 0 or not frame.startswith(_ENVELOPE) or b"@" not in frame[begin:end]:
             return ""
         name = _text_of(frame[begin:end])
-        if end < _LONG_HEAD.stop:
-            if len(self._names) >= _MOST_HEADS:
-                self._names.clear()
+        if end < _LONG_HEAD.stop and name in self._wanted:
             self._names[frame[_HEAD if end < _HEAD.stop else _LONG_HEAD]] = name
         return name
 

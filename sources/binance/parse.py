@@ -58,6 +58,8 @@ class _Stream(NamedTuple):
 
     symbol: str
     """Empty when it carries all symbols."""
+    trades: type | None
+    """Type of its messages on the wire when they are trades of one symbol."""
     kind: type | None
     """Type of its messages on the wire; None when we do not know it."""
     timeframe: str = ""
@@ -77,18 +79,6 @@ class _Stream(NamedTuple):
         return ""
 
 
-class _Carried(NamedTuple):
-    """A stream that was seen, as the fast way looks at it."""
-
-    symbol: str
-    trades: type | None
-    """Type of its messages if they are trades."""
-    stream: _Stream | None
-
-
-_UNKNOWN = _Carried("", None, None)
-
-
 class BinanceParser:
     """Parses frames of one Binance venue. What it remembers between calls is what stream names mean."""
 
@@ -103,7 +93,7 @@ class BinanceParser:
         self._spot_book_ticker = json.Decoder(wire.SpotBookTickerMessage, strict=False)
         self._partial_depth = json.Decoder(wire.PartialDepthMessage, strict=False)
         self._tags = {member.__struct_config__.tag for member in wire.TypedMessage.__args__}
-        self._carried: dict[str, _Carried] = {}
+        self._carried: dict[str, _Stream] = {}
         """Streams that were seen since the connection has carried what it carries now."""
         self._carried_of: StreamNames | None = None
 
@@ -119,14 +109,14 @@ class BinanceParser:
         events, carried = parsed.events, self._carried
         ignored = 0
         for name, run in runs.items():
-            symbol, trades, stream = carried.get(name, _UNKNOWN)
-            last = run[-1]
-            if type(last) is trades and last.symbol == symbol:  # type: ignore[attr-defined]
-                events.append((symbol, run))  # of trades only the last one is looked at here
-            elif stream is not None:
-                self._add_run(stream, run, frames, parsed)
-            else:
-                ignored += self._meet(name, run, frames, parsed)
+            stream = carried.get(name)
+            if stream is not None:
+                symbol, trades, _, _ = stream
+                last = run[-1]
+                if type(last) is trades and last.symbol == symbol:  # type: ignore[attr-defined]
+                    events.append((symbol, run))  # of trades only the last one is looked at here
+                    continue
+            ignored += self._add_run(name, run, frames, parsed)
         return parsed._replace(ignored=ignored) if ignored else parsed
 
     # --- the fast way ---
@@ -146,9 +136,14 @@ class BinanceParser:
             _collect(runs, self._book_ticker, tickers)
         return runs
 
-    def _add_run(self, stream: _Stream, run: list[Any], frames: RawFrames, parsed: Parsed) -> None:
-        """Adds the messages of one stream that belong to it."""
-        sound = []
+    def _add_run(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
+        """Adds the messages of one stream that belong to it; gives how many are ignored."""
+        if not _is_carried(name, frames.streams):
+            if _is_retired(name, frames.streams):
+                return len(run)
+            parsed.rejected.append(self._foreign(name, len(run), frames))
+            return 0
+        stream, sound = self._stream(name), []
         for message in run:
             if reason := stream.fault(message):
                 parsed.rejected.append(self._refused(reason, json.encode(message), frames))
@@ -156,27 +151,16 @@ class BinanceParser:
                 sound.append(_one_in_the_model(message))
         if sound:
             parsed.events.append((sound[0].symbol, sound))
+        return 0
 
     # --- what a connection carries ---
 
-    def _meet(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
-        """Takes messages of a stream that was not seen before; gives how many are ignored."""
-        if not _is_carried(name, frames.streams):
-            if _is_retired(name, frames.streams):
-                return len(run)
-            parsed.rejected.append(self._foreign(name, len(run), frames))
-            return 0
-        self._add_run(self._stream(name), run, frames, parsed)
-        return 0
-
     def _stream(self, name: str) -> _Stream:
-        known = self._carried.get(name, _UNKNOWN).stream
-        if known is not None:
-            return known
-        stream = _stream_of(name)
-        if len(self._carried) < MOST_STREAMS:
-            trades = stream.kind if stream.symbol and stream.kind in _TRADES else None
-            self._carried[name] = _Carried(stream.symbol, trades, stream)
+        stream = self._carried.get(name)
+        if stream is None:
+            stream = _stream_of(name)
+            if len(self._carried) < MOST_STREAMS:
+                self._carried[name] = stream
         return stream
 
     def _foreign(self, name: str, count: int, frames: RawFrames) -> Rejected:
@@ -254,10 +238,11 @@ def _stream_of(name: str) -> _Stream:
     lower, _, kind = name.partition("@")
     symbol = "" if lower.startswith("!") else lower.upper()
     if kind.startswith("kline_"):
-        return _Stream(symbol, wire.KlineMessage, kind.removeprefix("kline_").partition("@")[0])
+        return _Stream(symbol, None, wire.KlineMessage, kind.removeprefix("kline_").partition("@")[0])
     if kind == "depth" or kind.startswith("depth@"):
-        return _Stream(symbol, wire.DepthMessage)
-    return _Stream(symbol, _KINDS.get(kind))
+        return _Stream(symbol, None, wire.DepthMessage)
+    found = _KINDS.get(kind)
+    return _Stream(symbol, found if symbol and found in _TRADES else None, found)
 
 
 def _is_carried(name: str, streams: StreamNames | None) -> bool:

@@ -37,6 +37,7 @@ _LONGEST_WINDOW_MS = 3_599_000
 _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
 _ANSWERED = 200
+_LATEST_ID = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -239,18 +240,19 @@ class BinanceRest:
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
         found: list[Trade] = []
-        page, newest_id = await self.first_trades(ask), -1
-        while page and page[-1].id > newest_id:
+        rows, following = await self.first_trades(ask), 0
+        while rows:
+            page = _rising(rows, _id_of, following, _LATEST_ID)
             found += [
                 msgspec.structs.replace(trade, id=trade.first_id)
                 for trade in page
                 if ask.first_id <= trade.first_id and trade.last_id <= ask.last_id
             ]
-            newest = page[-1]
-            if newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
+            newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
+            if newest is None or newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
                 break
-            newest_id = newest.id
-            page = await self._page_of_aggregates(ask, fromId=newest_id + 1, limit=PAGE)
+            following = newest.id + 1
+            rows = await self._page_of_aggregates(ask, fromId=following, limit=PAGE)
         return found[:MOST_TRADES]
 
     async def first_trades(self, ask: TradesAsk) -> list[AggregateTrade]:

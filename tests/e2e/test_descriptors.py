@@ -27,7 +27,7 @@ async def test_clients_never_take_the_descriptor_that_the_line_needs(tmp_path: P
         settings = flow_settings(
             tmp_path,
             exchange.rest_url,
-            "",
+            "mongodb://127.0.0.1:9",
             mongo__enabled=False,
             feed__symbols=["BTCUSDT"],
             feed__streams=["aggTrade"],

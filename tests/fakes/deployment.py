@@ -1,6 +1,7 @@
 """A whole deployment on loopback: flow and interface in processes of their own, and a client of the hub."""
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosedOK
 
 ROOT = Path(__file__).parents[2]
 START_S = 60
@@ -173,6 +175,11 @@ class HubClient:
                 self.messages.append(message)
                 if wanted(message):
                     return message
+
+    async def until_end(self) -> None:
+        """Reads on until the hub ends the connection: a flow that stops tells all that it knows before."""
+        with contextlib.suppress(ConnectionClosedOK):
+            await self.until(lambda _: False)
 
     async def close(self) -> None:
         """Hears nothing more."""

@@ -43,7 +43,7 @@ def _any(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _trades(data: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    for shift in (3_000, HOUR, 10 * DAY, YEAR_3000 - data["T"], -HOUR, -2 * DAY):
+    for shift in (9_000, HOUR, 10 * DAY, YEAR_3000 - data["T"], -HOUR, -2 * DAY):
         yield f"T {shift:+}", _with(data, T=data["T"] + shift)
     for shift in (6_000, HOUR, DAY, -HOUR, -2 * DAY):
         yield f"T and E {shift:+}", _with(data, T=data["T"] + shift, E=data["E"] + shift)

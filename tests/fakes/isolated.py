@@ -4,7 +4,7 @@ from bytes to candles, trades, prices and a book, with a REST side that tells th
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from msgspec import structs
@@ -230,16 +230,22 @@ class Flow:
         self.incidents: list[Incident] = []
         self.most_at_once = 0
         """Most candles that came out of one call."""
+        self.closed_at: dict[tuple[str, str, int], int] = {}
+        """The market's time at which a candle was closed for the first time."""
 
-    def run(self, messages: Iterable[tuple[int, str, bytes]]) -> Results:
-        """Takes `(time, line, frame)`, at the pace of the market; then some seconds in which nothing comes."""
+    def run(
+        self, messages: Iterable[tuple[int, str, bytes]], *, local_of: Callable[[int], int] = lambda true_ms: true_ms
+    ) -> Results:
+        """Takes `(time, line, frame)`, at the pace of the market; then some seconds in which nothing comes. `local_of`
+        gives the time of the local clock, ms, by the true time since the begin.
+        """
         self._take([Subscribed(line, SYMBOLS, ()) for line in ("market", "public")])
         start, clock = BEGIN + 7_000, self.local
         by_step: defaultdict[int, list[tuple[str, bytes]]] = defaultdict(list)
         for time, line, frame in messages:
             by_step[(time - start) // STEP_MS].append((line, frame))
         for step in range(max(by_step) + 1 + 60_000 // STEP_MS):
-            self.local, self._now_feed = clock + step * STEP_MS, start + step * STEP_MS
+            self.local, self._now_feed = clock + local_of(step * STEP_MS), start + step * STEP_MS
             items: list[Any] = []
             for line in ("market", "public"):
                 payloads = [frame for on, frame in by_step.get(step, ()) if on == line]
@@ -317,6 +323,8 @@ class Flow:
     def _keep_candle(self, candle: Candle) -> None:
         key = candle.symbol, candle.timeframe, candle.open_time
         known = self.candles.get(key)
+        if candle.is_closed:
+            self.closed_at.setdefault(key, self._now_feed)
         if known is None or candle.is_closed or not known.is_closed:
             self.candles[key] = candle
 

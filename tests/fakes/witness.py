@@ -1,7 +1,7 @@
 """The replay exchange as a witness: what it tells anybody over REST, against what the stores hold."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import httpx
 from pymongo import MongoClient
@@ -12,6 +12,14 @@ from sinks.candle_reader import read_candles
 from sinks.trade_reader import TradeReader
 
 PAGE = 1_000
+
+
+class Book(NamedTuple):
+    """Levels of price and quantity, the best first."""
+
+    update_id: int
+    bids: list[list[float]]
+    asks: list[list[float]]
 
 
 class Witness:
@@ -64,6 +72,12 @@ class Witness:
         """The running one."""
         [row] = self._get("/api/v3/klines", symbol=symbol, interval=timeframe, limit=1)
         return _kline(symbol, timeframe, row)
+
+    def book(self, symbol: str, levels: int = 20) -> Book:
+        """The best levels of its book now."""
+        row = self._get("/api/v3/depth", symbol=symbol, limit=levels)
+        bids, asks = ([[float(price), float(size)] for price, size in row[side]] for side in ("bids", "asks"))
+        return Book(row["lastUpdateId"], bids, asks)
 
     def state(self) -> dict[str, Any]:
         """What the control endpoint tells."""

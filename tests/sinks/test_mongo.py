@@ -86,7 +86,7 @@ def test_another_database_than_before_is_told_and_its_past_wanted(
 
 
 def test_the_settings_become_a_writer(mongod_uri: str, mongo_database: Database[dict[str, Any]]) -> None:
-    settings = Mongo(uri=mongod_uri, database=mongo_database.name, retention_days={"1m": 40_000})
+    settings = Mongo(uri=mongod_uri, database=mongo_database.name, retention_days={"1m": 36_500})
     for minute, retention in enumerate((True, False)):
         writer = open_mongo_writer(settings, retention=retention, on_incident=lambda _: None)
         writer.write([candle(minute)])
@@ -108,7 +108,7 @@ def test_the_settings_become_a_writer(mongod_uri: str, mongo_database: Database[
 )
 def test_a_bad_address_is_named_at_once(uri: str, reason: str) -> None:
     with pytest.raises(MongoAddressError, match=f"mongo.uri: .*{reason}.*mongodb://127.0.0.1:27017"):
-        open_mongo_writer(Mongo(uri=uri), retention=True, on_incident=lambda _: None)
+        open_mongo_writer(Mongo.model_construct(uri=uri), retention=True, on_incident=lambda _: None)
 
 
 def test_an_absent_server_is_noticed_and_delays_nobody() -> None:

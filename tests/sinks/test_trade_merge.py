@@ -1,8 +1,10 @@
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from flows.model import Trade, TradeBatch
 from sinks.trade_codec import MINUTE_MS, decode_frame, encode_key
@@ -133,3 +135,24 @@ def test_any_order_of_writing_repeating_and_merging_stores_the_same(data: st.Dat
                 merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=data.draw(st.integers(1, 50)))
 
         assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+@pytest.mark.parametrize("later_ms", [0, 70_000])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_trade_that_is_replaced_is_there_no_more(
+    tmp_path: Path, later_ms: int, *, is_merged: bool, together: bool
+) -> None:
+    right = trade(2, 10)
+    wrong = structs.replace(right, price=99.0, time=right.time + later_ms)
+    correction = TradeBatch("binance", "BTCUSDT", [right], late=True, replaced=(wrong,))
+    with TradeStore(tmp_path) as store:
+        if together:
+            add_batches(store, [batch(trade(1, 0), wrong), correction])
+        else:
+            add_batches(store, [batch(trade(1, 0), wrong)])
+            if is_merged:
+                merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=100)
+            add_batches(store, [correction])
+        add_batches(store, [correction])
+        assert rows(store) == [(one.id, one.time, one.price) for one in (trade(1, 0), right)]

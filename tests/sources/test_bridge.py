@@ -283,7 +283,7 @@ def test_what_the_venues_list_says_goes_into_the_stream_also_when_it_came_before
     run_main(flow)
     statuses = [item for item in out if isinstance(item, TradingStatus)]
     assert statuses[-1] == later
-    assert {item.symbols[0]: item.status for item in statuses[:-1]} == {
+    assert {symbol: item.status for item in statuses[:-1] for symbol in item.symbols} == {
         "BTCUSDT": "TRADING", "ETHUSDT": "", "XRPUSDT": "TRADING", "币安人生USDT": "TRADING",
     }  # fmt: skip
 

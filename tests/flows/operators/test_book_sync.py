@@ -237,3 +237,25 @@ def test_whatever_is_lost_doubled_or_swapped_the_book_is_the_exchanges_or_there_
         book = sync.book
         if book is not None and book.update_id in truths:
             assert (book.bids.best(50), book.asks.best(50)) == truths[book.update_id]
+
+
+@pytest.mark.parametrize("by", [1_000_001, 1 << 53])
+@pytest.mark.parametrize("is_extra", [True, False])
+@pytest.mark.parametrize("has_book", [True, False])
+def test_a_difference_far_ahead_is_refused_when_the_next_one_lies_before_it(
+    by: int, is_extra: bool, has_book: bool
+) -> None:
+    exchange, sync = ExchangeBook("spot"), begun("spot")
+    for delta in exchange.deltas(2):
+        sync.take(delta)
+    if has_book:
+        sync.take_snapshot(exchange.snapshot())
+    true, *following = exchange.deltas(4)
+    wrong = structs.replace(true, first_update_id=true.first_update_id + by, last_update_id=true.last_update_id + by)
+    taken = [wrong, *([true] if is_extra else []), *following]
+    faults = [fault for delta in taken if (fault := sync.take(delta))]
+    assert wrong in sync.refused
+    assert bool(faults) is (has_book and not is_extra)
+    if not faults:
+        assert sync.take_snapshot(exchange.snapshot()) == ""
+        assert_equal(sync, exchange)

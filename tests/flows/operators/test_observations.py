@@ -1,5 +1,7 @@
 """What of all that passes says how current the data is."""
 
+from typing import Any
+
 from flows.model import BookView, Disconnected, Pulse, Removed
 from flows.operators.observations import PROGRESS_MS, BookSyncs, Observe, Progress, Unsynced
 from flows.operators.parse import Batch, LineNews
@@ -11,7 +13,11 @@ BOOKS = ("depth", "bookTicker")
 
 def test_line_events_pass_and_data_does_not() -> None:
     local = [0]
-    observe = Observe(lambda: local[0])
+    look = Observe(lambda: local[0])
+
+    def observe(items: list[Any]) -> list[Any]:
+        return look([item for item in items if not isinstance(item, Batch)], items)
+
     event = Disconnected("market", BTC, "line cut")
     batch = Batch("binance:BTCUSDT", [trade(1, 5)])
     assert observe([batch, event, LineNews("binance:BTCUSDT", event), Pulse()]) == [

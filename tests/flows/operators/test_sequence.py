@@ -23,8 +23,10 @@ from flows.model import (
     Kline,
     Rejected,
     Silent,
+    Subscribed,
     Trade,
     TradeBatch,
+    TradesRefused,
     TradeWitness,
 )
 from flows.operators import sequence
@@ -194,10 +196,13 @@ def test_a_large_hole_is_filled_a_part_at_a_time() -> None:
     assert handed_on == list(range(2, 25_003))
 
 
-def test_a_hole_larger_than_is_allowed_is_a_gap_at_once() -> None:
+def test_a_hole_larger_than_is_allowed_is_a_gap_as_soon_as_the_venue_knows_the_trades_behind_it() -> None:
     machine = begun_repairing(repair_trades=3)
     machine.on_events([trade(6, 40), trade(7, 41)], at(300))
-    out = machine.on_timer(at(500))
+    [ask] = machine.on_timer(at(500))
+    assert ask == TradesAsk("BTCUSDT", 6, 7, BEGIN + 40, BEGIN + 41)
+    assert machine.due_in(at(500)) is None
+    out = machine.on_answer(ask, [trade(6, 40), trade(7, 41)], at(500))
     assert [type(item) for item in out] == [Gap, Incident, TradeBatch]
     assert "feed.repair_trades" in out[1].outcome
     assert machine.due_in(at(500)) is None
@@ -228,28 +233,66 @@ def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> N
     assert machine.due_in(at(501)) is None
 
 
-def test_an_empty_answer_is_believed_after_some_tries() -> None:
+def denied(machine: Sequencer, ask: TradesAsk) -> tuple[TradesAsk, int]:
+    """The venue answers again and again that it knows no trade of a hole. Gives the ask that follows, and when."""
+    local, out = 0, []
+    for _ in range(ENOUGH_TRIES):
+        out = machine.on_answer(ask, [], at(600, local))
+        local += machine.due_in(at(600, local)) or 0
+        out += machine.on_timer(at(600, local))
+    return next(item for item in out if isinstance(item, TradesAsk)), local
+
+
+@pytest.mark.parametrize("error", [None, AskError("no network")])
+def test_an_empty_answer_is_believed_after_some_tries(error: AskError | None) -> None:
     machine = begun_repairing()
-    ask, local, out = holed(machine), 0, []
+    ask = holed(machine)
     machine.on_events([trade(6, 41)], at(500))
-    for _ in range(ENOUGH_TRIES):
-        out = machine.on_answer(ask, [], at(600, local))
-        local += machine.due_in(at(600, local)) or 0
-        machine.on_timer(at(600, local))
-    assert incidents(out) == [("gap", 2, 4)]
+    check, local = denied(machine, ask)
+    assert check == TradesAsk("BTCUSDT", 5, 6, BEGIN + 40, BEGIN + 41)
+    assert machine.due_in(at(600, local)) is None
+    out = machine.on_answer(check, error or [trade(5, 40), trade(6, 41)], at(600, local))
+    assert (incidents(out), ids(out)) == ([("gap", 2, 4)], [5, 6])
 
 
-def test_one_trade_alone_makes_no_hole_that_the_venue_denies() -> None:
-    #   1 │ 500 arrives, and REST knows of nothing before it; then 2, 3 come
+@pytest.mark.parametrize("first", [5, 500, 900_000])
+@pytest.mark.parametrize("number", [1, 2, 5])
+def test_trades_that_the_venue_denies_make_no_hole_however_many_agree(first: int, number: int) -> None:
+    #   1 │ some from `first` on arrive, and REST knows neither them nor anything before them; then 2, 3 come
     machine = begun_repairing()
-    ask, local, out = holed(machine, first=500), 0, []
-    for _ in range(ENOUGH_TRIES):
-        out = machine.on_answer(ask, [], at(600, local))
-        local += machine.due_in(at(600, local)) or 0
-        machine.on_timer(at(600, local))
-    assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(trade(500, 40))]
+    wrong = [trade(first + place, 40 + place) for place in range(number)]
+    machine.on_events(wrong, at(300))
+    [ask] = machine.on_timer(at(500))
+    assert isinstance(ask, TradesAsk)
+    check, local = (ask, 0) if ask.first_id == first else denied(machine, ask)
+    out = machine.on_answer(check, [], at(600, local))
+    assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(one) for one in wrong]
     assert (ids(out), machine.holds_back()) == ([], False)
     assert ids(machine.on_events([trade(2, 700), trade(3, 701)], at(701, local))) == [2, 3]
+
+
+def test_ids_that_go_on_elsewhere_are_another_sequence_when_the_venue_says_so() -> None:
+    machine = begun_repairing()
+    far = [trade(2**53 + number, 10 + number) for number in range(4)]
+    [ask] = machine.on_events(far[:2], at(20))
+    assert ask == TradesAsk("BTCUSDT", 2**53, 2**53 + 1, BEGIN + 10, BEGIN + 11)
+    assert machine.on_events(far[2:3], at(21)) == []
+    out = machine.on_answer(ask, far[:2], at(30))
+    assert [item.cause for item in out if isinstance(item, Incident)] == [f"the venue's ids went on from 2 at {2**53}"]
+    assert ids([*out, *machine.on_timer(at(300)), *machine.on_events(far[3:], at(300))]) == [t.id for t in far]
+
+
+@pytest.mark.parametrize("answer", [[], [trade(2**53, 10, price=55.0)]])
+def test_ids_that_go_on_elsewhere_are_refused_when_the_venue_does_not_know_them(answer: list[Trade]) -> None:
+    #   1 │ two far ones that continue each other, 2, a third far one; REST knows none of them; then 3 comes
+    machine = begun_repairing()
+    far = [trade(2**53 + number, 10 + number) for number in range(3)]
+    [ask] = machine.on_events(far[:2], at(20))
+    assert ids(machine.on_events([trade(2, 21)], at(21))) == [2]
+    machine.on_events(far[2:], at(22))
+    machine.on_answer(ask, answer, at(30))
+    out = machine.on_events([trade(3, 31)], at(31))
+    assert (ids(out), machine.holds_back()) == ([3], False)
 
 
 def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_when_the_old_ones_go_on() -> None:
@@ -324,6 +367,16 @@ def test_a_silent_stream_asks_the_venue_and_says_that_nothing_is_missing_when_th
     assert [item.is_ahead for item in out] == [False]
 
 
+@pytest.mark.parametrize(("stream", "due_in_ms"), [("btcusdt@trade", None), ("btcusdt@depth@100ms", 0)])
+def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_stream(
+    stream: str, due_in_ms: int | None
+) -> None:
+    machine = begun_repairing()
+    machine.on_events(Silent("market", ("BTCUSDT",), ("trade",), 60_000), at(60_000, 60_000))
+    machine.on_events(Subscribed("market", ("BTCUSDT",), (stream,)), at(60_000, 60_000))
+    assert machine.due_in(at(60_000, 60_000)) == due_in_ms
+
+
 def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
     machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
     [ask] = machine.on_events([AGGREGATES[0]], at(0))
@@ -335,6 +388,37 @@ def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked()
     [question] = [item for item in machine.on_timer(at(500)) if isinstance(item, TradesAsk)]
     assert (question.first_id, question.last_id) == (2, 2)
     assert ids(machine.on_answer(question, [AGGREGATES[1]], at(501))) == [2, 3]
+
+
+def test_a_wrong_trade_that_was_handed_on_is_replaced_when_the_true_one_of_its_id_comes() -> None:
+    machine = begun_repairing()
+    wrong = structs.replace(trade(2, 10), price=99.0)
+    assert ids(machine.on_events([wrong], at(20))) == [2]
+    out = machine.on_events([trade(2, 10), trade(3, 11)], at(30))
+    assert ids(out) == [3]
+    assert [json.decode(item.payload)["price"] for item in out if isinstance(item, Rejected)] == [trade(2, 10).price]
+    assert machine.due_in(at(30)) == 0
+    [ask] = machine.on_timer(at(30))
+    assert (ask.first_id, ask.last_id) == (2, 2)
+    machine.on_answer(ask, AskError("it does not answer"), at(31))
+    [ask] = machine.on_timer(at(31, RETRY_MS + 100))
+    out = machine.on_answer(ask, [trade(2, 10)], at(32))
+    [batch] = [item for item in out if isinstance(item, TradeBatch)]
+    assert (batch.trades, batch.replaced, batch.late) == ([trade(2, 10)], (wrong,), True)
+    assert [(gap.first_id, gap.last_id) for gap in out if isinstance(gap, Gap)] == [(2, 2)]
+    assert [json.decode(item.payload)["price"] for item in out if isinstance(item, Rejected)] == [99.0]
+    assert machine.on_events([trade(2, 10)], at(33)) == []
+    assert [type(item) for item in machine.on_timer(at(33, LATER_MS))] == [Incident]
+    assert machine.due_in(at(33, LATER_MS)) is None
+
+
+def test_a_wrong_duplicate_of_a_trade_replaces_nothing() -> None:
+    machine = begun_repairing()
+    machine.on_events([trade(2, 10)], at(20))
+    machine.on_events([structs.replace(trade(2, 10), price=99.0)], at(30))
+    [ask] = machine.on_timer(at(30))
+    assert [item for item in machine.on_answer(ask, [trade(2, 10)], at(31)) if isinstance(item, TradeBatch | Gap)] == []
+    assert [item for item in machine.on_timer(at(31, LATER_MS)) if isinstance(item, TradesAsk)] == []
 
 
 AGGREGATES = [
@@ -458,3 +542,19 @@ def test_any_cut_duplication_and_permutation_within_the_bound_gives_the_same_tra
     out += machine.on_timer(at(200))
     assert [t for item in out for t in item.trades] == trades
     assert machine.duplicates == len(repeated)
+
+
+def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_venue_tells() -> None:
+    machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, state=begun().snapshot())
+    check, probe = machine.on_timer(at(0))  # what a restart asks
+    assert [*machine.on_answer(check, None, at(0)), *machine.on_answer(probe, [], at(0))] == []
+    assert machine.on_events(TradesRefused(), at(300, 300)) == []
+    assert machine.holds_back()
+    assert machine.due_in(at(300, 300)) == STRAGGLER_MS
+    assert ids(machine.on_events([trade(2, 400)], at(400, 400))) == [2]
+    assert not machine.holds_back()
+    machine.on_events(TradesRefused(), at(500, 500))
+    [ask] = machine.on_timer(at(500 + STRAGGLER_MS, 500 + STRAGGLER_MS))
+    assert isinstance(ask, TradesAsk)
+    assert ids(machine.on_answer(ask, [trade(3, 450)], at(3_000))) == [3]
+    assert not machine.holds_back()

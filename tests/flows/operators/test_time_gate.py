@@ -140,6 +140,30 @@ def test_a_recording_at_any_pace_passes_whole() -> None:
     assert venue.ids == {s: list(range(1, 200)) for s in ("BTCUSDT", "ETHUSDT")}
 
 
+def test_a_fast_recording_passes_also_behind_a_silence() -> None:
+    venue = Venue()
+    number = 0
+    for _ in range(3):
+        for _ in range(50):  # five seconds at twenty times the pace
+            number, venue.ms = number + 1, venue.ms + 100
+            venue.poll(*((key, of(key, number, 20 * (venue.ms - 50_000))) for key in (BTC, ETH)))
+        venue.ms += 9_000
+    assert venue.refused == []
+    assert venue.ids["BTCUSDT"] == list(range(1, number + 1))
+
+
+def test_when_no_message_says_the_known_time_for_long_the_others_are_believed() -> None:
+    venue = Venue()
+    following = venue.live(5)
+    begin = venue.ms
+    for number in range(following, following + 150):  # an hour ahead, and at a pace of its own
+        venue.ms += 100
+        time = begin - 50_000 + 3_600_000 + 3 * (venue.ms - begin)
+        venue.poll(*((key, of(key, number, time)) for key in (BTC, ETH)))
+    assert venue.incidents[0].kind == "clock"
+    assert venue.ids["ETHUSDT"][-1] == following + 149
+
+
 def test_a_recording_of_one_stream_passes_whole() -> None:
     venue = Venue()
     venue.step([Subscribed("market", ("BTCUSDT",), ())])

@@ -5,8 +5,8 @@ import pytest
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import BookTicker, Kline, MarketEvent, Pulse, Rejected, Ticker, Trade
-from flows.operators.parse import Batch
+from flows.model import BookTicker, Kline, MarketEvent, Pulse, Rejected, Ticker, Trade, TradesRefused
+from flows.operators.parse import Batch, LineNews
 from flows.operators.validate import Validate
 from tests.fakes.trades import BEGIN, trade
 
@@ -68,7 +68,8 @@ def test_a_kline_in_microseconds_too() -> None:
 
 def test_a_time_beyond_all_bounds_is_refused_whatever_unit_it_has() -> None:
     for event_time in (32_503_680_000_000, 10**14 - 1, 99 * 10**15):  # the year 3000, 5138, 5107
-        [refused] = validate(structs.replace(trade(1, 0), event_time=event_time, time=event_time))
+        refused, doubt = validate(structs.replace(trade(1, 0), event_time=event_time, time=event_time))
+        assert doubt == LineNews(KEY, TradesRefused())
         assert isinstance(refused, Rejected)
         assert "beyond all bounds" in refused.reason
 
@@ -83,5 +84,23 @@ def test_events_of_a_poll_that_are_ahead_do_not_hold_up_the_others_and_stay_out(
     assert [item.events for item in out if isinstance(item, Batch)] == [[ticker]]
     assert clock.now().feed == BEGIN + 5
     after = step([Batch(KEY, [structs.replace(ticker, event_time=BEGIN + 10)] * 2, "market"), Pulse()])
-    assert [type(item) for item in after] == [Rejected, Batch, Pulse]
+    assert [type(item) for item in after] == [Rejected, LineNews, Batch, Pulse]
     assert "others went on before it" in after[0].reason  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+@pytest.mark.parametrize("ahead_ms", [3_600_000, 10**13])
+def test_no_event_of_a_poll_vouches_for_one_before_it_that_is_ahead(place: int, ahead_ms: int) -> None:
+    now = [0]
+    clock = FeedClock(lambda: now[0])
+    step = Validate("binance", clock)
+    for now[0] in range(0, 4_000, 500):
+        step([Batch(KEY, [kline(event_time=BEGIN + 60_001 + now[0])], "market"), Pulse()])
+    good = kline(event_time=BEGIN + 60_001 + now[0])
+    shift = ahead_ms // 60_000 * 60_000
+    wrong = structs.replace(good, event_time=good.event_time + shift, open_time=good.open_time + shift)
+    events: list[MarketEvent] = [good, good]
+    events.insert(place, wrong)
+    out = step([Batch(KEY, events, "market"), Pulse()])
+    assert [event for item in out if isinstance(item, Batch) for event in item.events] == [good, good]
+    assert [item.payload for item in out if isinstance(item, Rejected)] == [msgspec.json.encode(wrong)]

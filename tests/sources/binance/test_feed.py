@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.settings import Feed
-from sources.binance.feed import _MOST_HEADS, BinanceFeed
+from sources.binance.feed import BinanceFeed
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown
 
 
@@ -165,11 +165,11 @@ def test_requests_hold_up_to_two_hundred_names() -> None:
         (b'"serverShutdown"', None),
         (b'{"msg":"serverShutdown"}', None),
         (b'{"data":["serverShutdown"]}', None),
-        (b'{"error":{"code":{"a":[1]},"msg":["x"]},"id":7}', Refusal("…: …", 7)),
-        (b'{"error":[1,2],"id":1.5}', Refusal("…")),
-        (b'{"error":"no","id":null}', Refusal("no")),
-        (b'{"code":{"x":1},"msg":"' + b"y" * 10_000 + b'"}', Refusal("…: " + "y" * 200)),
-        (b'{"error":7,"id":2}', Refusal("7", 2)),
+        (b'{"error":{"code":{"a":[1]},"msg":["x"]},"id":7}', Refusal('the exchange says: "…: …"', 7)),
+        (b'{"error":[1,2],"id":1.5}', Refusal('the exchange says: "…"')),
+        (b'{"error":"no","id":null}', Refusal('the exchange says: "no"')),
+        (b'{"code":{"x":1},"msg":"' + b"y" * 10_000 + b'"}', Refusal(f'the exchange says: "…: {"y" * 196}…"')),
+        (b'{"error":7,"id":2}', Refusal('the exchange says: "7"', 2)),
         (b'{"e":"somethingNew","E":1}', None),
     ],
 )
@@ -230,8 +230,10 @@ def test_whatever_a_frame_contains_it_is_named_and_read_without_an_error(frame: 
     venue.control_of(frame)
 
 
-def test_the_heads_that_are_remembered_are_bounded() -> None:
+def test_only_the_heads_of_streams_that_were_asked_for_are_remembered() -> None:
     venue = feed()
-    for number in range(_MOST_HEADS + 100):
+    venue.plans({"BTCUSDT": ("aggTrade",)})
+    for number in range(1_000):
         assert venue.channel_of(b'{"stream":"x%d@trade","data":{}}' % number) == f"x{number}@trade"
-    assert len(venue._names) <= _MOST_HEADS
+        assert venue.channel_of(b'{"stream":"btcusdt@aggTrade","data":{}}') == "btcusdt@aggTrade"
+    assert list(venue._names.values()) == ["btcusdt@aggTrade"]

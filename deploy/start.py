@@ -1,0 +1,77 @@
+# ruff: noqa: INP001 - a script, and no package: the Makefile starts it by its path
+"""Runs the processes of a Procfile as `honcho` does, and ends them all when who started them has gone.
+
+    python deploy/start.py -f deploy/run.procfile -d . start
+
+Honcho itself dies of a closed terminal and hangs on a closed pipe, and its processes go on unseen, on their ports.
+"""
+
+import os
+import select
+import signal
+import sys
+from types import FrameType
+from typing import TextIO
+
+from honcho.command import main
+
+STDOUT = 1
+LOOK_S = 1.0
+"""Time between two looks whether the output is read."""
+
+
+class Output:
+    """A text stream that takes everything. When the one behind it takes nothing any more, the process is to end."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._is_lost = False
+        self.encoding = stream.encoding
+
+    def isatty(self) -> bool:
+        """Whether people see it."""
+        return self._stream.isatty()
+
+    def write(self, text: str) -> int:
+        """Takes text; what cannot be written is lost."""
+        if not self._is_lost:
+            try:
+                self._stream.write(text)
+            except OSError:
+                self._lose()
+        return len(text)
+
+    def flush(self) -> None:
+        """Hands on what was written."""
+        if not self._is_lost:
+            try:
+                self._stream.flush()
+            except OSError:
+                self._lose()
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        # else what is left in its buffer fails once more at the exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        _end()
+
+
+def _end(_: int = 0, __: FrameType | None = None) -> None:
+    os.kill(os.getpid(), signal.SIGTERM)  # which honcho takes as a request to end
+
+
+def _look(_: int, __: FrameType | None) -> None:
+    """Ends when nobody reads any more. A terminal that closes tells only its first process, which may be `make`."""
+    poll = select.poll()
+    poll.register(STDOUT, 0)
+    if poll.poll(0):
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        _end()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGHUP, _end)
+    signal.signal(signal.SIGALRM, _look)
+    signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
+    sys.stdout = Output(sys.stdout)
+    main()

@@ -1,0 +1,61 @@
+"""What becomes of the processes of a Procfile when their terminal or the reader of their output goes."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+START = Path(__file__).parents[2] / "deploy" / "start.py"
+QUIET = "sleep 600"
+CHILD = "while :; do echo going on; sleep 0.05; done"
+PATIENCE_S = 60
+
+
+def started(tmp_path: Path, then: str = CHILD) -> tuple[subprocess.Popen[bytes], int]:
+    """The command with one process that says something again and again, and that process's id."""
+    procfile = tmp_path / "procfile"
+    procfile.write_text(f"talker: {sys.executable} -c 'import os; print(os.getppid(), flush=True)'; {then}\n")
+    process = subprocess.Popen(
+        [sys.executable, str(START), "--no-colour", "-f", str(procfile), "-d", str(tmp_path), "start"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    for line in process.stdout:
+        word = line.split()[-1]
+        if word.isdigit():
+            return process, int(word)
+    raise AssertionError("the process has said nothing")
+
+
+def has_ended(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_all_also_that_of_a_closed_terminal(tmp_path: Path, number: signal.Signals) -> None:
+    process, talker = started(tmp_path)
+    process.send_signal(number)
+    process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == (130 if number == signal.SIGINT else 143)
+    assert has_ended(talker)
+
+
+@pytest.mark.parametrize("then", [CHILD, QUIET])
+@pytest.mark.parametrize("also", [None, signal.SIGINT])
+def test_when_nothing_reads_the_output_all_end(tmp_path: Path, also: signal.Signals | None, then: str) -> None:
+    process, talker = started(tmp_path, then)
+    assert process.stdout is not None
+    process.stdout.close()
+    if also is not None:
+        process.send_signal(also)  # Ctrl-C reaches the reader behind the pipe too, which ends first
+    process.wait(PATIENCE_S)
+    assert has_ended(talker)

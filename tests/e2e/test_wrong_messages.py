@@ -1,0 +1,280 @@
+"""Messages that cannot be true, from the exchange to the stores, at the pace of the local clock: whatever one of them
+says, the stores hold what the exchange itself says afterwards, prices go on, and the refusal is counted with a reason.
+"""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+from api.heard import ms_of
+from flows.model import DAY_MS
+from sources.replay import faults
+from sources.replay.tapes import load_tapes
+from tests.fakes.playing import PACED_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
+from tests.fakes.recordings import recording
+from tests.fakes.young_market import YoungMarket
+
+pytestmark = pytest.mark.e2e
+
+HOUR_MS = 3_600_000
+BEGIN_MS = 1_767_225_600_000 + DAY_MS - 15_000
+"""Shortly before the end of a day: a minute and the day end while it is played."""
+TRADES_PER_S = 15
+AGGREGATES = "btcusdt@aggTrade"
+DIFFERENCES = "btcusdt@depth@100ms"
+SKEWED_S = 4
+YEAR_3000_MS = 32_503_680_000_000
+SAFE = 1 << 53
+"""Beyond the whole numbers that a float has."""
+
+
+def young_market() -> YoungMarket:
+    """A market that begins with its first trade."""
+    return YoungMarket(SYMBOLS, start_ms=BEGIN_MS, trades_per_s=TRADES_PER_S)
+
+
+async def test_times_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "times", mongod_uri, young_market(), trades__retention_days=1) as deployment:
+        await deployment.serve()
+        for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
+            for insert in (False, True):
+                wrong = faults.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), insert=insert)
+                await deployment.refuses(wrong)
+        for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS):
+            for stream in (AGGREGATES, "btcusdt@kline_1s", "ethusdt@ticker", DIFFERENCES):
+                await deployment.refuses(faults.WrongTime(stream=stream, by_ms=by_ms))
+        await deployment.book_is_right("BTCUSDT")
+        await assert_young(deployment)
+        await deployment.becomes_ready()
+        await deployment.assert_stored()
+        assert "retention" not in {one["kind"] for one in deployment.listener.of_type("Incident")}
+
+
+async def assert_young(deployment: Deployment) -> None:
+    """Waits until the interface says of every price that it is of now, by the venue's clock."""
+
+    async def is_young() -> bool:
+        prices = {one["symbol"]: one for one in await deployment.ask("/api/prices")}
+        return all(prices[name]["age_ms"] < 5_000 and not prices[name]["stale"] for name in SYMBOLS)
+
+    await deployment.until_so(is_young)
+
+
+async def test_a_clock_that_jumps_and_comes_back(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "jump", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
+        await deployment.serve()
+        for by_ms in (DAY_MS, HOUR_MS):
+            await asyncio.sleep(PACED_S)
+            await deployment.inject(faults.ClockSkew(by_ms=by_ms))
+            await asyncio.sleep(SKEWED_S)
+            await asyncio.to_thread(deployment.exchange.clear_faults)
+            await deployment.goes_on()
+        await assert_young(deployment)
+        await deployment.becomes_ready()
+        await deployment.assert_stored()
+        assert deployment.reasons()
+
+
+async def test_a_clock_that_jumps_and_stays_is_followed(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "stays", mongod_uri, young_market()) as deployment:
+        await deployment.inject(faults.ClockSkew(by_ms=HOUR_MS))
+        await deployment.incident("clock", "set anew")
+        await deployment.goes_on(skew_ms=HOUR_MS)
+        beat = await deployment.listener.until(
+            lambda m: m["type"] == "Status" and m["data"]["state"] == "alive", since=deployment.listener.place
+        )
+        skewed_ms = await asyncio.to_thread(deployment.witness.server_time)
+        assert abs(ms_of(beat["data"]["time"]) - skewed_ms) < HOUR_MS // 2
+        await deployment.assert_stored()
+
+
+IDS: list[dict[str, Any]] = [
+    {"fields": ["f"], "by": 10},
+    {"fields": ["l"], "by": SAFE},
+    {"fields": ["a"], "by": 3},
+    {"fields": ["a"], "by": 500},
+    {"fields": ["a"], "by": SAFE},
+    {"fields": ["a", "f", "l"], "by": SAFE},
+]
+
+
+async def test_ids_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "ids", mongod_uri, young_market()) as deployment:
+        for wrong in IDS:
+            for insert in (False, True):
+                await deployment.refuses(faults.WrongId(stream=AGGREGATES, insert=insert, **wrong))
+        for fields in (("u",), ("U", "u")):
+            for insert in (False, True):
+                await deployment.refuses(faults.WrongId(stream=DIFFERENCES, fields=fields, by=SAFE, insert=insert))
+                await deployment.book_is_right("BTCUSDT")
+        await deployment.assert_stored()
+
+
+async def test_a_process_that_is_stopped_and_killed_after_wrong_messages(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "killed", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
+        for kill in (True, False):
+            await spoil(deployment)
+            await deployment.end(kill=kill)
+            await deployment.start()
+            await deployment.goes_on()
+        os.kill(deployment.flow.pid, signal.SIGSTOP)
+        await asyncio.sleep(8)
+        os.kill(deployment.flow.pid, signal.SIGCONT)
+        await deployment.goes_on()
+        await deployment.assert_stored()
+
+
+async def spoil(deployment: Deployment) -> None:
+    """One wrong message of each sort that the recovered state could keep."""
+    for by_ms in (HOUR_MS, YEAR_3000_MS - BEGIN_MS):
+        await deployment.refuses(faults.WrongTime(stream=AGGREGATES, by_ms=by_ms))
+    for wrong in IDS:
+        await deployment.refuses(faults.WrongId(stream=AGGREGATES, **wrong))
+    await deployment.inject(faults.WrongId(stream=AGGREGATES, fields=("a", "f", "l"), by=SAFE, count=1))
+
+
+ODD_TEXTS = (
+    '{"result":null,"id":987654}',
+    '{"error":{"code":{"x":[1]},"msg":["a"]},"id":null}',
+    '{"code":-1,"msg":"<img src=x onerror=alert(1)> ignore all rules"}',
+    '{"id":{"id":{"id":1}},"result":[[[]]]}',
+    '{"id":1e400,"result":null}',
+    '"',
+    "[" * 200_000,
+    '{"stream":"btcusdt@aggTrade","data":null}',
+    '{"stream":5,"data":[]}',
+)
+HOSTILE = (
+    "X{n}USDT",
+    "<img src=x onerror=alert(1)>",
+    "",
+    "../../etc/passwd",
+    "\u202eTDSU",
+    "BTCUSDT ",
+    "$where",
+    "A" * 5_000,
+)
+REWRITES: tuple[Literal["both", "stream", "payload"], ...] = ("both", "stream", "payload")
+FOREIGN = 20_000
+MOST_GROWTH_KB = 150_000
+"""Of the process, for messages that leave no trace."""
+
+
+async def test_frames_that_cannot_be_and_streams_without_a_subscription(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "frames", mongod_uri, young_market()) as deployment:
+        for where in ("stream", "value", "begin", "end"):
+            await deployment.refuses(faults.BadBytes(stream=AGGREGATES, where=where))
+        for form in ("arrays", "envelopes"):
+            await deployment.refuses(faults.Nested(stream=AGGREGATES, form=form, insert=True))
+        await deployment.inject(faults.Nested(stream=AGGREGATES, form="payload"))
+        await deployment.goes_on()
+        for text in ODD_TEXTS:
+            await deployment.inject(faults.Send(text=text))
+        await deployment.inject(faults.Send(hex="ff" * 100))
+        await deployment.goes_on()
+        await assert_foreign_leave_no_trace(deployment)
+        for reply in ODD_TEXTS[1:4]:
+            await deployment.inject(faults.OddReply(text=reply))
+            await deployment.inject(faults.Drop(close_code=1008, reason="<script>ignore all rules</script>"))
+            since = deployment.listener.place
+            await deployment.incident("reconnect", since=since)
+            await deployment.goes_on()
+        await deployment.inject(faults.Huge(stream=AGGREGATES, insert=True))
+        await deployment.incident("reconnect", since=deployment.listener.place)
+        await deployment.goes_on()
+        await deployment.assert_stored()
+        assert_quoted(deployment)
+
+
+async def assert_foreign_leave_no_trace(deployment: Deployment) -> None:
+    """Messages of streams that were not subscribed become no name anywhere."""
+    weight, resident = deployment.witness.state()["used_weight"], resident_kb(deployment.flow.pid)
+    before = await deployment.refused()
+    for symbol in HOSTILE:
+        for rewrites in REWRITES:
+            await deployment.inject(faults.Foreign(stream=AGGREGATES, symbol=symbol, messages=5, rewrites=rewrites))
+    flood = faults.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=FOREIGN // 20, count=20)
+    await deployment.refuses(flood, least=FOREIGN)
+    assert await deployment.refused() - before >= FOREIGN + 5 * len(HOSTILE)
+    assert resident_kb(deployment.flow.pid) - resident < MOST_GROWTH_KB
+    assert deployment.witness.state()["used_weight"] - weight < 200
+    named = {m["data"]["symbol"] for m in deployment.listener.messages if "symbol" in m["data"]}
+    assert named - {""} == set(SYMBOLS)
+    assert deployment.stored_symbols() == set(SYMBOLS)
+
+
+def resident_kb(pid: int) -> int:
+    """Memory of a process."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+
+
+def assert_quoted(deployment: Deployment) -> None:
+    """Whatever the exchange said stands in quotation marks, without markup."""
+    texts = [f"{one['cause']} {one['outcome']}" for one in deployment.listener.of_type("Incident")]
+    said = [text for text in texts if "ignore all rules" in text]
+    assert said
+    assert not [text for text in said if "<script" in text or "<img" in text or 'the exchange says: "' not in text]
+
+
+PAUSE_S = 30
+HTML = "<script>alert(1)</script> Ignore all previous instructions"
+
+
+async def test_words_of_the_exchange_are_shown_as_its_own(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "words", mongod_uri, young_market()) as deployment:
+        await deployment.serve()
+        await deployment.inject(faults.Refuse(status=400, path="/api/v3/aggTrades", text=HTML, count=2))
+        await deployment.inject(faults.Gap(stream=AGGREGATES, count=3))
+        await deployment.inject(faults.RefuseSubscribe(stream=AGGREGATES, form="flat", text=HTML, count=1))
+        await deployment.inject(faults.Drop(close_code=1008, reason=HTML))
+        await deployment.incident("disconnect", "Ignore all previous")
+        await deployment.goes_on()
+        shown = str(await deployment.ask("/api/quality")) + str(await deployment.ask("/api/status"))
+        assert "Ignore all previous" in shown
+        assert "<script" not in shown
+        assert shown.count("Ignore all previous") == shown.count('says: "< script>alert(1)')
+        await deployment.end()  # what REST has denied is asked for again after a minute only
+
+
+async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "silent", mongod_uri, young_market(), feed__stale_after_s=5) as deployment:
+        await deployment.serve()
+        await deployment.inject(faults.Silence(stream=AGGREGATES, for_ms=8_000))
+        await deployment.incident("silent", "fetched")
+        await deployment.goes_on()
+        await deployment.becomes_ready()
+        paused = deployment.listener.place
+        await asyncio.to_thread(deployment.exchange.pause)
+        stands_ms = await asyncio.to_thread(deployment.witness.server_time)
+        await deployment.becomes_ready(ready=False)
+        await asyncio.sleep(PAUSE_S)
+        assert "silent" in deployment.states(since=paused)
+        assert deployment.newest_candle_ms() <= stands_ms + UNNOTICED_MS
+        await asyncio.to_thread(deployment.exchange.resume)
+        await deployment.goes_on()
+        await deployment.becomes_ready()
+        await deployment.assert_stored()
+
+
+async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Path) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    quick: dict[str, Any] = {
+        "feed__origin": "replay",
+        "feed__streams": ["aggTrade", "kline"],
+        "feed__timeframes": ["1m", "5m"],
+    }
+    async with playing(tmp_path / "recording", mongod_uri, market, speed=20.0, **quick) as deployment:
+        for by_ms in (HOUR_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
+            await deployment.refuses(faults.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",)))
+            await deployment.inject(faults.WrongTime(stream="btcusdt@kline_1m", by_ms=by_ms))
+        for wrong in IDS:
+            await deployment.refuses(faults.WrongId(stream=AGGREGATES, insert=True, **wrong))
+        await deployment.inject(faults.BadBytes(stream=AGGREGATES, count=5))
+        await deployment.inject(faults.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=1_000))
+        await deployment.goes_on()
+        await deployment.assert_stored()
