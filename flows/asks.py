@@ -58,6 +58,19 @@ class PastTradesAsk(TradesAsk, frozen=True):
         return Urgency.HISTORY
 
 
+class MissedTradesAsk(TradesAsk, frozen=True):
+    """The same of what was traded since an earlier life of this process. Perhaps nothing was."""
+
+
+class RefillAsk(TradesAsk, frozen=True):
+    """The same of trades that were handed on before, and that the store has lost."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Live trades go first."""
+        return Urgency.HISTORY
+
+
 class KlinesAsk(Ask, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
     oldest first; without ids (-1) where the venue does not tell them.
@@ -89,12 +102,34 @@ class BookAsk(Ask, frozen=True):
 
 
 class LastTradeAsk(Ask, frozen=True):
-    """The newest trade that is stored already. Answer: `(id, time)`, or None without any."""
+    """The newest trade that is stored already. Answer: `(id, time)`, or None without any. Where there is none, the
+    first trade that was ever seen is noted for good before the answer, so that a later life can ask for it.
+    """
+
+    first_id: int = -1
+    """The first trade that was seen in this life, and its time, ms UTC."""
+    first_time: int = 0
 
     @property
     def urgency(self) -> Urgency:
         """The first trades wait for it."""
         return Urgency.REPAIR
+
+
+class StoreCheckAsk(Ask, frozen=True):
+    """Whether the store has the trades up to `last_id`, which were handed on before a restart. Answer: None when it
+    has, or when there is no store; else `(id, time)` of the newest that it has, or of what was before the first one
+    that was ever seen, with the id -1 where neither is known.
+    """
+
+    last_id: int
+    counts_fills: bool = False
+    """Ids are of single fills: an aggregate stands for all that it covers."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Nothing waits for it."""
+        return Urgency.HISTORY
 
 
 class RenewAsk(Ask, frozen=True):

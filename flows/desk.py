@@ -1,6 +1,5 @@
 """Who answers the asks of a whole process: the venue's REST side, and the stores for what is there already."""
 
-import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
@@ -8,12 +7,23 @@ from typing import Any, TypeAlias
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from flows.asks import Ask, BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, RenewAsk, TradesAsk
+from flows.asks import (
+    Ask,
+    BookAsk,
+    HistoryAsk,
+    KlinesAsk,
+    LastTradeAsk,
+    MissedTradesAsk,
+    RefillAsk,
+    RenewAsk,
+    StoreCheckAsk,
+    TradesAsk,
+)
 from flows.history import HistoryDesk
 from flows.machine import AskRunner
 from flows.settings import Mongo, Settings
+from flows.stored_trades import StoredTrades
 from sinks.candle_reader import CandleReader
-from sinks.trade_reader import TradeReader
 from sources.binance.rest import BinanceRest
 from sources.desk import AskDesk, Handler
 from sources.network import NetworkThread
@@ -36,15 +46,18 @@ def open_desk(settings: Settings, *, renew: Renew | None = None) -> AskRunner:
         pause_s=settings.feed.request_pause_ms / 1_000,
     )
 
-    async def last_trade(ask: LastTradeAsk) -> tuple[int, int] | None:
-        return await asyncio.to_thread(_last_trade, settings, ask.symbol)
+    trades = settings.trades
+    stored = StoredTrades(trades.path / settings.feed.venue if trades.enabled else None, rest.trades)
 
     handlers: dict[type[Ask], Handler] = {
         TradesAsk: rest.trades,
         KlinesAsk: rest.klines,
         BookAsk: rest.book,
         HistoryAsk: history.answer,
-        LastTradeAsk: last_trade,
+        MissedTradesAsk: rest.trades,
+        RefillAsk: rest.trades,
+        LastTradeAsk: stored.last_trade,
+        StoreCheckAsk: stored.lacking,
     }
     if renew is not None:
         handlers[RenewAsk] = partial(_renew, renew)
@@ -61,13 +74,3 @@ def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
         mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
     )
     return client[mongo.database]
-
-
-def _last_trade(settings: Settings, symbol: str) -> tuple[int, int] | None:
-    """Id and time of the newest stored trade; None without any, or without a store."""
-    path = settings.trades.path / settings.feed.venue
-    if not settings.trades.enabled or not path.is_dir():
-        return None
-    with TradeReader(path) as reader:
-        last_id, last_time = reader.last_id(symbol), reader.last_time(symbol)
-    return None if last_id is None or last_time is None else (last_id, last_time)

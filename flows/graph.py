@@ -29,10 +29,14 @@ from flows.model import (
     Rejected,
     Removed,
     Stats24h,
+    StoreOnlyTrades,
     Ticker,
     TradeBatch,
     TradeWitness,
 )
+from flows.operators import candles as candle_state
+from flows.operators import reconcile as proof_state
+from flows.operators import sequence as sequence_state
 from flows.operators.books import BookKeeper, BookPolicy, book_events
 from flows.operators.candles import CandleBuilder
 from flows.operators.chain import Chain
@@ -44,9 +48,19 @@ from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
 from flows.operators.reconcile import Reconciler
 from flows.operators.sequence import Sequencer
+from flows.operators.state_version import StateVersionError, check_version
 from flows.operators.stats import DayStats, Minutely, minutes_of
 from flows.operators.validate import Validate
 from flows.settings import Books, Feed
+
+FLOW = "marketflow"
+SEQUENCE_STEP = "sequence_candles_reconcile"
+
+_VERSIONS = {
+    "the sequence of trades": sequence_state.STATE_VERSION,
+    "the candles": candle_state.STATE_VERSION,
+    "the proofs of candles": proof_state.STATE_VERSION,
+}
 
 
 class Sinks(Struct, frozen=True):
@@ -79,7 +93,7 @@ def market_flow(
     """
     clock = clock or FeedClock()
     trade_clock = clock.twin()  # never ahead of trades that are still held
-    flow = Dataflow("marketflow")
+    flow = Dataflow(FLOW)
     parsed = op.flat_map_batch("parse", op.input("source", flow, source), Parse(feed.venue, parser))
     valid = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules))
     if sinks.broadcast:
@@ -91,7 +105,7 @@ def market_flow(
         "gather", valid, Gather(trade_clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
     )
     build = partial(sequence_candles, feed=feed, asks=runner is not None, rules=rules)
-    traded = machine("sequence_candles_reconcile", gathered, build, trade_clock, runner or refuse_asks)
+    traded = machine(SEQUENCE_STEP, gathered, build, trade_clock, runner or refuse_asks)
     trades = only("sequence", traded, TradeBatch)
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
@@ -130,7 +144,7 @@ def market_flow(
             sinks.candles,
         )
     if sinks.trades:
-        op.output("rocksdb", op.flat_map_batch("by_instrument", trades, by_instrument), sinks.trades)
+        op.output("rocksdb", _trades_to_store(trades, traded), sinks.trades)
     if sinks.incidents:
         op.output("ledger", incidents, sinks.incidents)
     if sinks.refreshed:
@@ -176,6 +190,23 @@ def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool, rules: Ven
             state=reconciled,
         ),
     )
+
+
+def state_fault(step_id: str, state: Any) -> str:
+    """Why what a step has left in the recovered state cannot be resumed by this program; empty when it can. `state` is
+    as `MachineLogic.snapshot` gave it. Steps that keep nothing to be resumed take anything.
+    """
+    if step_id != f"{FLOW}.{SEQUENCE_STEP}.machine":
+        return ""
+    try:
+        key, parts = state
+        for (name, version), part in zip(_VERSIONS.items(), parts, strict=True):
+            check_version(part, version, f"{name} of {key}")
+    except StateVersionError as error:
+        return str(error)
+    except (TypeError, ValueError):
+        return f"the state of {step_id} has another form"
+    return ""
 
 
 def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
@@ -228,6 +259,16 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
 def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
     """Candles that are for the store alone."""
     return [value.candle for _, value in items if type(value) is Recorded]
+
+
+def _trades_to_store(trades: Stream[TradeBatch], traded: KeyedStream[Any]) -> Stream[tuple[str, TradeBatch]]:
+    restored = op.flat_map_batch("restored", traded, restored_trades)
+    return op.flat_map_batch("by_instrument", op.merge("kept_trades", trades, restored), by_instrument)
+
+
+def restored_trades(items: list[tuple[str, Any]]) -> list[TradeBatch]:
+    """Trades that are for the store alone."""
+    return [value.batch for _, value in items if type(value) is StoreOnlyTrades]
 
 
 def ends_of_requests(items: list[tuple[str, Any]]) -> list[Refreshed | Removed]:

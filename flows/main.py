@@ -11,8 +11,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -24,17 +25,20 @@ from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
 from flows.desk import open_database, open_desk
 from flows.garbage import calm_garbage_collector
-from flows.graph import Sinks, market_flow
+from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
 from flows.metrics import FlowMeters, Parts, serve
-from flows.model import Incident
+from flows.model import Incident, RefreshWanted
+from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.settings import Settings, SettingsError, load_settings
 from flows.wishes import WishDesk, is_own, listed_in, wanted
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
 from sinks.broadcast import Broadcast
+from sinks.database_identity import IDENTITY_FILE
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo import MongoWriter, open_mongo_writer
 from sinks.requests import Attendant, NoAttendant
+from sinks.trade_store import TradeStoreError, check_store
 from sinks.trades import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -49,15 +53,23 @@ CHECK_S = 5.0
 ASK_AGAIN_S = 0.1
 SYMBOLS_NAMED = 20
 """Most symbols that are named when none of them is listed."""
+REPLACED = "database replaced"
+"""Names the requests for the past of all symbols, when another database answers than before."""
 DRAIN_S = 15.0
 """Longest time between a request to stop and the end of the process."""
 
 _log = structlog.get_logger("flows.main")
 
 
-def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str, str] | None = None) -> Dataflow:
+def build_flow(
+    settings: Settings,
+    stop: threading.Event,
+    statuses: Mapping[str, str] | None = None,
+    *,
+    recovery: Path | None = None,
+) -> Dataflow:
     """The whole system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
-    instruments, where it has told them.
+    instruments, where it has told them. `recovery` is the directory of the recovered state, if there is one.
     """
     feed, venue = settings.feed, settings.feed.venue
     ledger, rejects = IncidentWriter(), RejectWriter()
@@ -65,7 +77,12 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
 
     hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
     broadcast: Shared[Any] | None = Shared(hub) if hub else None
-    documents = _open_mongo(settings, ledger.report) if settings.mongo.enabled else None
+    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
+    documents = (
+        _open_mongo(settings, ledger.report, recovery, partial(_fetch_past, source, feed.own_symbols))
+        if settings.mongo.enabled
+        else None
+    )
     mongo: Shared[Any] | None = Shared(documents) if documents else None
     if mongo:
         ledger.keep_in(mongo.open())
@@ -75,8 +92,8 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     partitions: list[TradeWriter] = []
 
     def open_partition(part: str) -> TradeWriter:
-        partitions.append(
-            open_trade_writer(
+        try:
+            writer = open_trade_writer(
                 settings.trades,
                 venue=venue,
                 partition=part,
@@ -85,16 +102,17 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
                 venue_now=lambda: clock.now().feed if clock.is_sure else None,
                 wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
             )
-        )
-        return partitions[-1]
+        except TradeStoreError as error:
+            _end_at_once(error)
+        partitions.append(writer)
+        return writer
 
-    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
         serve(meters, settings.metrics)
     requests = _open_requests(settings, source, ledger.report, statuses)
 
-    parts = [f"part-{number:02d}" for number in range(settings.trades.partitions)]
+    parts = _partitions(settings)
     return market_flow(
         source=source,
         parser=BinanceParser(venue),
@@ -121,6 +139,29 @@ def build_flow(settings: Settings, stop: threading.Event, statuses: Mapping[str,
     )
 
 
+def _partitions(settings: Settings) -> list[str]:
+    """Names of the trade store's partitions, each a directory of its own."""
+    return [f"part-{number:02d}" for number in range(settings.trades.partitions)]
+
+
+def _check_stores(settings: Settings, flags: EngineFlags) -> None:
+    """Looks at what the engine is going to open, since an error in the middle of its start ends in a panic.
+    `RecoveryError` or `TradeStoreError` when that would fail.
+    """
+    if flags.recovery is not None:
+        check(flags.recovery, state_fault)
+    if settings.trades.enabled:
+        for part in _partitions(settings):
+            check_store(settings.trades.path / settings.feed.venue / part, is_shared=flags.is_cluster)
+
+
+def _end_at_once(error: Exception) -> NoReturn:
+    """For what fails only once the engine runs: it would answer an exception with a panic."""
+    sys.stderr.write(f"marketflow: {error}\n")
+    sys.stderr.flush()
+    os._exit(1)
+
+
 def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> dict[str, str]:
     """Why each store takes nothing now; "" where it does."""
     found = {"candles": documents.outage} if documents else {}
@@ -145,13 +186,23 @@ def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) ->
     return broadcast
 
 
-def _open_mongo(settings: Settings, report: Callable[[Incident], None]) -> MongoWriter:
+def _fetch_past(source: FeedSource, symbols: Iterable[str]) -> None:
+    """Has the past of symbols fetched again. Those that have not begun yet look for it by themselves."""
+    for symbol in symbols:
+        source.refresh(RefreshWanted((symbol,), REPLACED))
+
+
+def _open_mongo(
+    settings: Settings, report: Callable[[Incident], None], recovery: Path | None, on_replaced: Callable[[], None]
+) -> MongoWriter:
     return open_mongo_writer(
         settings.mongo,
         retention=_retention(settings),
         on_incident=report,
         venue=settings.feed.venue,
         summary_s=settings.log.summary_s,
+        identity_file=recovery / IDENTITY_FILE if recovery else None,
+        on_replaced=on_replaced,
     )
 
 
@@ -250,10 +301,12 @@ def _build() -> Dataflow:
         settings = load_settings()
         set_up_logs(settings.log)
         raise_descriptor_limit()
+        flags = engine_flags(sys.argv, os.environ)
+        _check_stores(settings, flags)
         statuses = _check_symbols(settings)
         stop = threading.Event()
-        built = build_flow(settings, stop, statuses)
-    except (SettingsError, ValueError) as error:
+        built = build_flow(settings, stop, statuses, recovery=flags.recovery)
+    except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)
     calm_garbage_collector()

@@ -428,6 +428,12 @@ class Recorded(Struct, frozen=True, gc=False):
     candle: Candle
 
 
+class StoreOnlyTrades(Struct, frozen=True, gc=False):
+    """Trades for the store alone: they were handed on in an earlier life, and the store has lost them."""
+
+    batch: TradeBatch
+
+
 class Refreshed(Struct, frozen=True):
     """What became of a `RefreshWanted`."""
 

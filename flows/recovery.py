@@ -1,20 +1,66 @@
-"""Prepares the directory that recovered state is kept in: `python -m flows.recovery DIRECTORY`.
+"""Prepares the directory that recovered state is kept in: `python -m flows.recovery DIRECTORY`, and checks it.
 
 The engine demands that it is made once, with a number of partitions that never changes; so here it is made when it is
-not there yet, and left alone when it is.
+not there yet, and left alone when it is. What the engine cannot read ends it in the middle of its start, so the flow
+looks before.
 """
 
 import argparse
+import os
+import pickle
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 from bytewax.recovery import init_db_dir
 
 PARTITIONS = 1
 """Files of the recovery store. They do not bound the workers; more of them write no faster."""
 
+StateFault: TypeAlias = Callable[[str, Any], str]
+"""Why a state of a step cannot be resumed; empty when it can."""
+
+_TABLES = {"parts", "exs", "fronts", "commits", "snaps"}
+_NEWEST = """
+    SELECT step_id, state_key, ser_change FROM snaps AS one WHERE ser_change IS NOT NULL AND snap_epoch =
+    (SELECT max(snap_epoch) FROM snaps WHERE step_id = one.step_id AND state_key = one.state_key)
+"""
+
+
+class RecoveryError(Exception):
+    """The recovered state cannot be used. One line: which file or directory, why, and what to do."""
+
+
+class EngineFlags(NamedTuple):
+    """What the engine's own flags say that matters before it begins."""
+
+    recovery: Path | None
+    """The directory of the recovered state."""
+    is_cluster: bool
+    """Other processes work at the same stores."""
+
+
+def engine_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> EngineFlags:
+    """The flags of `python -m bytewax.run`, from `sys.argv` and the environment; of another program's arguments only
+    the environment counts.
+    """
+    parser = argparse.ArgumentParser(add_help=False, exit_on_error=False)
+    parser.add_argument("-r", "--recovery-directory", default=environment.get("BYTEWAX_RECOVERY_DIRECTORY"))
+    parser.add_argument("-a", "--addresses", default=environment.get("BYTEWAX_ADDRESSES"))
+    is_engine = bool(arguments) and Path(arguments[0]).parts[-2:] == ("bytewax", "run.py")
+    try:
+        known, _ = parser.parse_known_args(arguments[1:] if is_engine else [])
+    except argparse.ArgumentError:
+        known, _ = parser.parse_known_args([])  # the engine says what is wrong with it
+    recovery = Path(known.recovery_directory) if known.recovery_directory else None
+    return EngineFlags(recovery, bool(known.addresses) or "BYTEWAX_HOSTFILE_PATH" in environment)
+
 
 def prepare(directory: Path) -> bool:
-    """Makes the store if it is absent. Returns whether it did."""
+    """Makes the store if it is absent. Returns whether it did. `OSError` when it cannot be made."""
     if any(directory.glob("part-*.sqlite3")):
         return False
     directory.mkdir(parents=True, exist_ok=True)
@@ -22,11 +68,66 @@ def prepare(directory: Path) -> bool:
     return True
 
 
+def check(directory: Path, fault_of: StateFault) -> None:
+    """Reads everything that the engine will resume from. `RecoveryError` when it could not."""
+    files = sorted(directory.glob("part-*.sqlite3"))
+    if directory.exists() and not directory.is_dir():
+        raise RecoveryError(f"{directory} is no directory: name another one with -r")
+    if not files:
+        raise RecoveryError(
+            f"{directory} holds no recovered state: prepare it with python -m flows.recovery {directory}"
+        )
+    if not all(os.access(path, os.W_OK) for path in (directory, *files)):
+        raise RecoveryError(f"{directory} cannot be written: change its permissions, or name another one with -r")
+    for file in files:
+        try:
+            with closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True)) as database:
+                reason = _damage(database, len(files)) or next(_faults(database, fault_of), "")
+        except sqlite3.Error as error:
+            reason = str(error)
+        if reason:
+            raise RecoveryError(f"the recovered state {file} cannot be used, {reason}: {_remedy(directory)}")
+
+
+def _remedy(directory: Path) -> str:
+    return (
+        f"move {directory} away and run python -m flows.recovery {directory}; what was missed is then found by the "
+        "last ids of the trade store, and fetched"
+    )
+
+
+def _damage(database: sqlite3.Connection, files: int) -> str:
+    tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if missing := sorted(_TABLES - tables):
+        return f"it has no table {missing[0]}"
+    [(found,)] = database.execute("PRAGMA quick_check(1)")
+    if found != "ok":
+        return "it is damaged, " + " ".join(str(found).split())
+    counts = [count for (count,) in database.execute("SELECT part_count FROM parts")]
+    return "" if counts == [files] else f"{files} of its {max(counts, default=0)} files are there"
+
+
+def _faults(database: sqlite3.Connection, fault_of: StateFault) -> Iterator[str]:
+    """Why states cannot be resumed: those of another version of this program."""
+    for step_id, key, pickled in database.execute(_NEWEST):
+        try:
+            state = pickle.loads(pickled)  # noqa: S301 - the engine does the same in a moment
+        except Exception as error:  # noqa: BLE001 - whatever the constructors of another version raise
+            yield f"it was written by another version: the state of {key} in {step_id} does not load ({error})"
+            continue
+        if fault := fault_of(step_id, state):
+            yield f"it was written by another version: {fault}"
+
+
 def main() -> None:
     """The command."""
     parser = argparse.ArgumentParser(prog="python -m flows.recovery", description="prepares the recovery store")
     parser.add_argument("directory", type=Path)
-    prepare(parser.parse_args().directory)
+    directory = parser.parse_args().directory
+    try:
+        prepare(directory)
+    except OSError as error:
+        sys.exit(f"marketflow: the recovery store {directory} cannot be made: {error.strerror}: name another directory")
 
 
 if __name__ == "__main__":

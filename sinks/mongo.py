@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import pymongo
@@ -21,6 +22,7 @@ from flows.clock import monotonic_ms
 from flows.settings import Mongo
 from sinks.candle_buffer import CandleBuffer, Loss, Storable
 from sinks.candle_store import CandleStore, Stored
+from sinks.database_identity import KnownDatabase, OnReplaced, read_identity
 from sinks.outage import OnIncident, OutageWatch
 
 log = structlog.get_logger(__name__)
@@ -68,11 +70,18 @@ class MongoWriter:
         venue: str = "",
         summary_s: float = 60.0,
         on_incident: OnIncident = lambda _: None,
+        identity_file: Path | None = None,
+        on_replaced: OnReplaced = lambda: None,
     ) -> None:
         """Looks for the server at once, in the background. The client is the writer's from now on, and closed with it.
-        `venue` names the one that its incidents concern; empty for all.
+        `venue` names the one that its incidents concern; empty for all. When another database answers than the one that
+        was written before, also in the life that left `identity_file`, that is an ERROR and an incident, and
+        `on_replaced` is called from the writer's thread.
         """
         self._client = client
+        self._database = client[database]
+        self._known = KnownDatabase(identity_file)
+        self._on_replaced = on_replaced
         self._store = CandleStore(client[database], retention_days=retention_days)
         self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
         self._outages = OutageWatch(venue=venue, on_incident=on_incident)
@@ -180,6 +189,9 @@ class MongoWriter:
 
     def _make_indexes(self) -> None:
         self._store.ensure_indexes(timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))
+        if self._known.is_another(read_identity(self._database, timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))):
+            self._outages.on_replaced(self._database.name)
+            self._on_replaced()
 
     def _attempt(self, step: Callable[[], None]) -> str:
         try:
@@ -248,7 +260,14 @@ def _cause(error: PyMongoError) -> str:
 
 
 def open_mongo_writer(
-    settings: Mongo, *, retention: bool, on_incident: OnIncident, venue: str = "", summary_s: float = 60.0
+    settings: Mongo,
+    *,
+    retention: bool,
+    on_incident: OnIncident,
+    venue: str = "",
+    summary_s: float = 60.0,
+    identity_file: Path | None = None,
+    on_replaced: OnReplaced = lambda: None,
 ) -> MongoWriter:
     """The writer as the settings say; `retention` off keeps every candle for ever. `MongoAddressError` when the address
     is none; whether a server is there shows later.
@@ -262,6 +281,8 @@ def open_mongo_writer(
         venue=venue,
         summary_s=summary_s,
         on_incident=on_incident,
+        identity_file=identity_file,
+        on_replaced=on_replaced,
     )
 
 

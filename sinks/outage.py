@@ -96,6 +96,14 @@ class OutageWatch:
         self._report(outage, cause="the server takes candles again", outcome=outcome)
         return True
 
+    def on_replaced(self, database: str) -> None:
+        """Another database answers than the one that was written before."""
+        log.error("database_replaced", database=database, venue=self._venue)
+        now_ms = self._now_ms()
+        cause = f"the database {database} is another one than before: what that held is not in it"
+        outcome = "the newest candles are fetched from the exchange again; older ones only an import brings back"
+        self._notify(Incident("store_outage", self._venue, "", now_ms, now_ms, cause, outcome))
+
     def on_loss(self, loss: Loss) -> None:
         """Something was given up for good."""
         log.error(

@@ -21,6 +21,7 @@ from sinks.trade_codec import (
     encode_periods,
     encode_record,
     join_columns,
+    last_id,
     minute_of,
     without,
 )
@@ -48,6 +49,7 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
             writes.delete(key)
         else:
             writes.put(key, encode_record(kept))
+    newest: dict[str, int] = {}
     for symbol, trades in _by_symbol(batches).items():
         for start, columns in _encoded(symbol, trades, record_ms).items():
             key = encode_key(symbol, start)
@@ -56,8 +58,11 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
             if joined is not known:
                 writes.put(key, encode_record(joined))
             seconds.append((symbol, start))
+            newest[symbol] = max(newest.get(symbol, -1), last_id(columns))
     if len(writes):
         store.write(writes)
+    for symbol, newest_id in newest.items():
+        store.on_stored(symbol, newest_id)
     return seconds
 
 

@@ -12,6 +12,7 @@ from typing import Self
 import polars as pl
 
 from sinks.trade_codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
+from sinks.trade_durable import DURABLE_FILE
 from sinks.trade_store import TradeStore
 
 FRAME_ROWS = 100_000
@@ -86,6 +87,11 @@ class TradeView:
         frame = self._newest(symbol)
         return None if frame is None else int(frame["id"].to_numpy().max())
 
+    def last_fill(self, symbol: str) -> int | None:
+        """The highest raw trade id that a trade covers, whatever the kind of fill; None without trades."""
+        frame = self._newest(symbol)
+        return None if frame is None else int(frame["last_id"].to_numpy().max())
+
     def first_time(self, symbol: str) -> int | None:
         """Time of the oldest trade, whatever the kind of fill; None without trades."""
         bounds = self._bounds(symbol)
@@ -106,7 +112,7 @@ class TradeView:
             return None
         # One minute more than the last record: futures' times may run back a little while the ids rise.
         begin = minute_of(bounds[1]) - MINUTE_MS
-        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "time"))
+        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "last_id", "time"))
 
     def _bounds(self, symbol: str) -> tuple[int, int] | None:
         found = [bounds for store in self._stores if (bounds := store.bounds(symbol))]
@@ -186,10 +192,18 @@ class TradeReader(TradeView):
 
     def _open_partitions(self) -> None:
         known = {store.path for store in self._stores}
-        for path in sorted(marker.parent for marker in (*self._path.glob("CURRENT"), *self._path.glob("*/CURRENT"))):
-            if path not in known:
-                secondary_path = Path(self._scratch.name, path.name)
-                self._stores.append(TradeStore(path, secondary_path=secondary_path))
+        for path in sorted(self._partitions() - known):
+            secondary_path = Path(self._scratch.name, path.name)
+            self._stores.append(TradeStore(path, secondary_path=secondary_path))
+
+    def _partitions(self) -> set[Path]:
+        """Directories with a store, or with what is left of one."""
+        return {
+            file.parent
+            for name in ("CURRENT", DURABLE_FILE, "*.sst")
+            for pattern in (name, f"*/{name}")
+            for file in self._path.glob(pattern)
+        }
 
     def close(self) -> None:
         """Lets go of the partitions and removes its own directory."""

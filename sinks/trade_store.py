@@ -4,10 +4,13 @@ Everything here is plain reading and atomic writing of records (`trade_codec`); 
 when, is decided in `trades` and `trade_upkeep`.
 """
 
+import fcntl
+import os
+import tempfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from itertools import takewhile
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -20,6 +23,7 @@ from rocksdict import (
     DBCompressionType,
     Options,
     Rdict,
+    RdictIter,
     ReadOptions,
     WriteBatch,
     WriteOptions,
@@ -35,7 +39,17 @@ from sinks.trade_codec import (
     end_of_symbol,
     first_id,
     last_id,
+    minute_of,
 )
+from sinks.trade_durable import LostTrades, damage_before_open, read_durable, write_durable
+
+MOST_RETRIES = 3
+"""Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
+_RETRY_S = 0.02
+_REMEDY = "move it away and start again: what is missing is fetched, or imported by python -m flows.backfill"
+_REMEDY_IN_USE = "another process writes to it: end that one, or set trades.path to another folder"
+_REMEDY_PATH = "set trades.path to a directory that can be written"
+_REMEDY_LOST = "start the flow, which opens it, names what is lost, and fetches it again"
 
 _BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
 _ZSTD_LEVEL = 6  # costs only background threads; 8 % smaller than the default
@@ -48,6 +62,14 @@ _READER_CACHE_BYTES = 32 * 1024 * 1024
 
 class TradeStoreError(Exception):
     """The store cannot be used; the text says which one, for what, and why."""
+
+
+class StoreDamagedError(TradeStoreError):
+    """Files of the store are missing or changed: trying again is of no use."""
+
+
+class StoreInUseError(TradeStoreError):
+    """Another process has the store open for writing."""
 
 
 class StoreBusyError(TradeStoreError):
@@ -63,6 +85,82 @@ class Extent(NamedTuple):
     first_id: int
     """Id of the first trade, and of the last one."""
     last_id: int
+
+
+def check_store(path: Path, *, is_shared: bool = False) -> None:
+    """Whether a process can take over the partition at `path`, which need not be there yet. `TradeStoreError` when it
+    cannot; nothing is changed but that the directory is made. With `is_shared` others may have it open meanwhile.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"the trade store {path} cannot be made: {error.strerror}"
+        raise TradeStoreError(f"{reason}: {_REMEDY_PATH}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise TradeStoreError(f"the trade store {path} cannot be written: {_REMEDY_PATH}")
+    if damage := damage_before_open(path, read_durable(path)):
+        raise _damaged(path, damage)
+    if not (path / "CURRENT").exists():
+        return
+    if not is_shared and _is_locked(path / "LOCK"):
+        raise StoreInUseError(f"the trade store {path} cannot be opened: {_REMEDY_IN_USE}")
+    with _naming_errors(path, "opened"), tempfile.TemporaryDirectory(prefix="marketflow-trades-") as own:
+        _check_files(path, Path(own))
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether another process holds RocksDB's lock. This one must not: its lock would be gone afterwards."""
+    try:
+        with file.open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _check_files(path: Path, own_path: Path) -> None:
+    """Opens a store for reading only, as that asks for all of its files: a secondary passes over those that are not
+    there, or cut. One that a writing process has just replaced is not there either, so the last of some tries decides.
+    """
+    options = _options(cache_bytes=_READER_CACHE_BYTES)
+    options.set_db_log_dir(str(own_path))
+    own_path.mkdir(parents=True, exist_ok=True)
+    for tries_left in reversed(range(MOST_RETRIES)):
+        try:
+            Rdict(str(path), options, access_type=AccessType.read_only(error_if_log_file_exist=False)).close()
+        except Exception:  # rocksdict raises nothing narrower
+            if not tries_left:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"the trade store {path} is damaged, {what}: {_REMEDY}")
+
+
+@contextmanager
+def _naming_errors(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except DbClosedError as error:
+        raise TradeStoreError(f"the trade store {path} cannot be {action}: it is closed") from error
+    except Exception as error:  # rocksdict raises nothing narrower
+        reason = " ".join(str(error).split())
+        raise _error_of(reason, f"the trade store {path} cannot be {action}: {reason}") from error
+
+
+def _error_of(reason: str, text: str) -> TradeStoreError:
+    if reason.startswith("Result incomplete"):
+        return StoreBusyError(text)
+    if "/LOCK" in reason:
+        return StoreInUseError(f"{text}: {_REMEDY_IN_USE}")
+    if "Corruption" in reason or "No such file" in reason:
+        return StoreDamagedError(f"{text}: {_REMEDY}")
+    return TradeStoreError(text)
 
 
 def _options(*, cache_bytes: int) -> Options:
@@ -85,46 +183,86 @@ def _options(*, cache_bytes: int) -> Options:
 class TradeStore:
     """A partition, open for reading and writing (one process at a time) or as a secondary (read only, any number).
 
-    Reads may come from any thread; those of whole spans raise rocksdict's own exceptions when the disk fails. Whoever
-    reads a record to write it back holds `lock` meanwhile.
+    Whatever cannot be read or written is a `TradeStoreError`: RocksDB ends an iteration at a damaged block as it does
+    at the last record, so the status is looked at wherever one ends. Reads may come from any thread. Whoever reads a
+    record to write it back holds `lock` meanwhile.
     """
 
     # Iterators are ended by comparing keys. rocksdict offers an upper bound, but only points to it: the iterator reads
     # freed memory as soon as the `ReadOptions` are collected, and then ends anywhere.
 
-    def __init__(self, path: Path, *, secondary_path: Path | None = None) -> None:
+    def __init__(self, path: Path, *, secondary_path: Path | None = None, accepts_loss: bool = False) -> None:
         """Opens it; as a secondary when `secondary_path` names a directory of its own for that. `TradeStoreError`
         when it cannot be opened, for instance because another process writes to it.
+
+        A store that holds less than at its last sync is an error too. With `accepts_loss` it is opened with what is
+        left, and `lost_writes` and `losses` say what is not.
         """
         self.path = path
         self.lock = threading.Lock()
+        self.lost_writes = 0
+        """Writes that were durable and are gone."""
+        self.losses: list[LostTrades] = []
         self._secondary_path = secondary_path
+        self._accepts_loss = accepts_loss
+        self._newest: dict[str, int] = {}
         self._write_options = WriteOptions()
         # A write holds the interpreter lock: it must never wait for a compaction.
         self._write_options.no_slowdown = True
         self._db = self._open()
 
     def _open(self) -> Rdict:
+        durable = read_durable(self.path)
+        if damage := damage_before_open(self.path, durable):
+            raise _damaged(self.path, damage)
+        db = self._opened()
+        self._newest = dict(durable.newest) if durable else {}
+        missing = durable.sequence - db.latest_sequence_number() if durable else 0
+        if missing > 0:
+            self._on_loss(db, missing)
+        if self._secondary_path is None:
+            write_durable(self.path, sequence=db.latest_sequence_number(), newest=self._newest)
+        return db
+
+    def _opened(self) -> Rdict:
         with self._naming_errors("opened"):
             if self._secondary_path is None:
                 self.path.mkdir(parents=True, exist_ok=True)
                 return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
+            _check_files(self.path, self._secondary_path)
             options = _options(cache_bytes=_READER_CACHE_BYTES)
             return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
 
-    @contextmanager
-    def _naming_errors(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:  # rocksdict raises nothing narrower
-            busy = str(error).startswith("Result incomplete")
-            kind = StoreBusyError if busy else TradeStoreError
-            raise kind(f"the trade store {self.path} cannot be {action}: {error}") from error
+    def _on_loss(self, db: Rdict, missing: int) -> None:
+        if not self._accepts_loss:
+            db.close()
+            raise StoreDamagedError(
+                f"the trade store {self.path} lacks the last {missing} writes that it had: {_REMEDY_LOST}"
+            )
+        self._db = db
+        self.lost_writes = missing
+        for symbol, known in sorted(self._newest.items()):
+            found = self._last_id(symbol)
+            if found < known:
+                self.losses.append(LostTrades(symbol, found + 1, known))
+                self._newest[symbol] = found
+
+    def _last_id(self, symbol: str) -> int:
+        """The id of the last trade in a symbol's newest record; -1 without any."""
+        start = self.newest_of(symbol)
+        record = None if start is None else self.record(encode_key(symbol, start))
+        return -1 if record is None else last_id(record)
+
+    def _naming_errors(self, action: str) -> AbstractContextManager[None]:
+        return _naming_errors(self.path, action)
 
     def close(self) -> None:
-        """Lets go of the files. Reading afterwards raises `rocksdict.DbClosedError`."""
+        """Lets go of the files. Reading afterwards raises `TradeStoreError`."""
         with suppress(DbClosedError):  # closed before
+            sequence = self._db.latest_sequence_number()
             self._db.close()
+            if self._secondary_path is None:  # closing has written a table, so the manifest has grown
+                write_durable(self.path, sequence=sequence, newest=self._newest)
 
     def reopen(self) -> None:
         """Closes and opens again, which ends the read-only state that RocksDB falls into after some errors."""
@@ -145,33 +283,80 @@ class TradeStore:
         with self._naming_errors("written"):
             self._db.write(batch, self._write_options)
 
+    def on_stored(self, symbol: str, newest_id: int) -> None:
+        """Takes note of the highest id of what was written of a symbol; the next `sync` vouches for it."""
+        if newest_id > self._newest.get(symbol, -1):
+            self._newest[symbol] = newest_id
+
     def sync(self) -> None:
         """Brings what was written to the disk. It leaves the interpreter to other threads meanwhile."""
         with self._naming_errors("synced"):
+            sequence = self._db.latest_sequence_number()
             self._db.flush_wal(sync=True)
+        write_durable(self.path, sequence=sequence, newest=self._newest)
 
     def record(self, key: bytes) -> TradeColumns | None:
         """The record of a key. `TradeStoreError` when it cannot be read."""
         with self._naming_errors("read"):
             value = self._db.get(key)
-        return None if value is None else decode_record(value)
+            return None if value is None else decode_record(value)
 
     def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
         """Start and columns of the records whose start lies in `[begin_ms, end_ms)`, oldest first, as they are now:
         what is written while they are read is not among them.
+
+        A secondary that loses a file under its hands catches up and goes on with the minute that it was in, of which
+        records may come a second time then.
         """
-        items: Iterator[tuple[Any, Any]] = self._db.items(from_key=encode_key(symbol, begin_ms))
-        end = encode_key(symbol, end_ms)
-        for key, value in items:
-            if key >= end:
+        retries, reached_ms = 0, -1
+        while True:
+            try:
+                for start, iterator in self._walk(symbol, begin_ms, end_ms):
+                    columns = self._value(iterator)
+                    if start > reached_ms:
+                        retries, reached_ms, begin_ms = 0, start, max(begin_ms, minute_of(start))
+                    yield start, columns
+            except TradeStoreError:
+                retries += 1
+                if self._secondary_path is None or retries > MOST_RETRIES:
+                    raise
+                self.catch_up()
+            else:
                 return
-            yield decode_start(key), decode_record(value)
 
     def starts(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[int]:
         """Starts of the records in `[begin_ms, end_ms)`, oldest first, without reading the records."""
-        keys: Iterator[Any] = self._db.keys(from_key=encode_key(symbol, begin_ms))
+        return (start for start, _ in self._walk(symbol, begin_ms, end_ms))
+
+    def _walk(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, RdictIter]]:
+        """The start of each record of a span, and the iterator that stands there."""
+        iterator = self._seek(encode_key(symbol, begin_ms))
         end = encode_key(symbol, end_ms)
-        return map(decode_start, takewhile(lambda key: key < end, keys))
+        while self._is_valid(iterator):
+            key: Any = iterator.key()
+            if key >= end:
+                return
+            yield decode_start(key), iterator
+            with self._naming_errors("read"):
+                iterator.next()
+
+    def _value(self, iterator: RdictIter) -> TradeColumns:
+        with self._naming_errors("read"):
+            return decode_record(iterator.value())
+
+    def _seek(self, key: bytes, *, backwards: bool = False) -> RdictIter:
+        with self._naming_errors("read"):
+            iterator = self._db.iter(ReadOptions())
+            (iterator.seek_for_prev if backwards else iterator.seek)(key)
+        return iterator
+
+    def _is_valid(self, iterator: RdictIter) -> bool:
+        """Whether the iterator stands at a record. `TradeStoreError` when it does not because reading failed."""
+        with self._naming_errors("read"):
+            if iterator.valid():
+                return True
+            iterator.status()
+        return False
 
     def bounds(self, symbol: str) -> tuple[int, int] | None:
         """Starts of the first and the last record; None without any."""
@@ -181,9 +366,8 @@ class TradeStore:
 
     def newest_of(self, symbol: str, *, until_ms: int = END_MS) -> int | None:
         """Start of the newest record of a symbol that begins at `until_ms` or before; None without any."""
-        iterator = self._db.iter(ReadOptions())
-        iterator.seek_for_prev(encode_key(symbol, until_ms))
-        if not iterator.valid() or iterator.key() < encode_key(symbol, 0):
+        iterator = self._seek(encode_key(symbol, until_ms), backwards=True)
+        if not self._is_valid(iterator) or iterator.key() < encode_key(symbol, 0):
             return None
         return decode_start(iterator.key())
 
@@ -201,9 +385,8 @@ class TradeStore:
     def symbols(self) -> list[str]:
         """The symbols that have records. It costs a seek a symbol."""
         found = []
-        iterator = self._db.iter(ReadOptions())
-        iterator.seek(b"trades:")
-        while iterator.valid():
+        iterator = self._seek(b"trades:")
+        while self._is_valid(iterator):
             found.append(decode_symbol(iterator.key()))
             iterator.seek(end_of_symbol(found[-1]))
         return found
@@ -222,9 +405,12 @@ class TradeStore:
             self._db.compact_range(begin, end, compaction)
 
     def compact(self) -> None:
-        """Rewrites everything in its smallest form. For importers; a live store does this by itself."""
-        self._db.flush()
-        self._db.compact_range(None, None)
+        """Rewrites everything in its smallest form. For importers; a live store does this by itself. `TradeStoreError`
+        when that was not possible.
+        """
+        with self._naming_errors("compacted"):
+            self._db.flush()
+            self._db.compact_range(None, None)
 
     def file_bytes(self) -> int:
         """Size of the data files, without the log of recent writes."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from flows.clock import monotonic_ms
+from flows.clock import monotonic_ms, wall_ms
 from flows.model import Incident, TradeBatch
 from flows.settings import Trades
 from sinks.trade_buffer import Loss, TradeBuffer
@@ -96,7 +96,7 @@ class TradeWriter:
         self._first_retry_s = first_retry_s
         self._record_ms = record_ms
         self._on_incident = on_incident
-        self._store = TradeStore(path)
+        self._store = TradeStore(path, accepts_loss=True)
         self._buffer = TradeBuffer(capacity=buffer_trades)
         self._upkeep = TradeUpkeep(
             self._store,
@@ -114,6 +114,7 @@ class TradeWriter:
         """Attempts to write that failed."""
         self._summary = _Summary(interval_s=summary_s)
         self._thread = threading.Thread(target=self._run, name=f"trade-writer-{path.name}", daemon=True)
+        self._report_lost_writes()
         self._thread.start()
         self._upkeep.start()
 
@@ -269,6 +270,21 @@ class TradeWriter:
                 last_id=loss.last_id,
             )
         )
+
+    def _report_lost_writes(self) -> None:
+        """Names what the store had when it was last synced, and has no more: its log was cut or is gone."""
+        writes, losses = self._store.lost_writes, self._store.losses
+        if not writes:
+            return
+        cause = f"the trade store {self._store.path} lacks the last {writes} writes that it had"
+        log.error("trade_store_lost_writes", path=str(self._store.path), writes=writes, symbols=len(losses))
+        outcome, now_ms = "opened with what is left", wall_ms()
+        self._notify(Incident("store_outage", self._venue, "", now_ms, now_ms, cause, outcome))
+        for loss in losses:
+            ids = loss.first_id, loss.last_id
+            log.error("trades_lost", symbol=loss.symbol, first_id=ids[0], last_id=ids[1])
+            outcome = "fetched again where the venue still has them"
+            self._notify(Incident("store_outage", self._venue, loss.symbol, now_ms, now_ms, cause, outcome, *ids))
 
     def _notify(self, incident: Incident) -> None:
         try:

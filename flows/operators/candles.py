@@ -44,6 +44,7 @@ from flows.model import (
     timeframe_ms,
 )
 from flows.operators.bucket import Bucket, Sum
+from flows.operators.state_version import check_version
 
 BEGIN = -1
 """The gap before the first trade that was ever seen: whatever was traded in that period until then."""
@@ -61,7 +62,7 @@ MOST_FILLED_MS = DAY_MS
 MOST_PAUSES = 100
 """Times without trading that are remembered."""
 
-_STATE_VERSION = 2
+STATE_VERSION = 2
 _TRADE_KINDS = frozenset(("aggTrade", "trade"))
 _AT_FIRST_SIGHT = -1
 _NEVER = 1 << 62
@@ -290,9 +291,10 @@ class CandleBuilder:
             for name, frame in self._frames.items()
         }
         base = self._base and self._base.state()
-        return _STATE_VERSION, base, frames, dict(self._open_gaps), self._jump, self._event_time
+        return STATE_VERSION, base, frames, dict(self._open_gaps), self._jump, self._event_time
 
     def _resume(self, state: tuple[Any, ...]) -> None:
+        check_version(state, STATE_VERSION, "the candles")
         _, base, frames, self._open_gaps, self._jump, self._event_time = state
         self._base = Bucket.of_state(base) if base else None
         self._is_unsure = True

@@ -17,8 +17,8 @@ class Span(NamedTuple):
 
 
 def missing_spans(whole: Iterable[int], *, length: int, now: int, limit: int) -> list[Span]:
-    """The closed periods to be fetched, oldest first: those newer than what is stored, at least the latest ten, and all
-    that the stored series lacks; without a stored series the latest `limit`.
+    """The closed periods to be fetched, oldest first: of the latest `limit`, and from the first stored one on, all that
+    the stored series lacks, and at least the latest ten. So a series whose begin is gone gets it back.
 
     `whole` are the open times of the stored candles that need nothing; `length` is that of a period, `now` the feed's
     time, all in ms.
@@ -26,9 +26,9 @@ def missing_spans(whole: Iterable[int], *, length: int, now: int, limit: int) ->
     newest = now // length * length - length
     oldest = newest - MOST_BACK * length
     stored = {open_time for open_time in whole if oldest <= open_time <= newest}
-    begin = min(stored) if stored else newest - (limit - 1) * length
+    begin = min([*stored, newest - (limit - 1) * length])
     compared = newest - (min(AT_LEAST, limit) - 1) * length
-    wanted = (t for t in range(min(begin, compared), newest + 1, length) if t >= compared or t not in stored)
+    wanted = (t for t in range(begin, newest + 1, length) if t >= compared or t not in stored)
     return list(_joined(wanted, length))
 
 

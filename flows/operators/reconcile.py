@@ -29,6 +29,7 @@ from flows.model import (
     Whole,
     timeframe_ms,
 )
+from flows.operators.state_version import check_version
 from flows.operators.verdict import differ_by_design, differing_fields, in_words
 
 KEPT_MS = 600_000
@@ -42,7 +43,7 @@ MOST_SKIPPED = 10_000
 MOST_TRIES = 5
 """Asks for the klines of a period, until it stays without a proof."""
 
-_STATE_VERSION = 2
+STATE_VERSION = 2
 
 
 class _Track:
@@ -110,10 +111,11 @@ class Reconciler:
         self._begun = not asks
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         if state is not None:
+            check_version(state, STATE_VERSION, "the proofs of candles")
             for name, track in state[1].items():
                 if name in self._tracks:
                     self._tracks[name].resume(track)
-            for candle in state[2] if state[0] > 1 else ():
+            for candle in state[2]:
                 if candle.timeframe in self._tracks:
                     self._waiting[candle.timeframe, candle.open_time, True] = candle
 
@@ -178,7 +180,7 @@ class Reconciler:
     def snapshot(self) -> tuple[Any, ...]:
         """Everything that a restart needs, as a copy."""
         waiting = [candle for candle in self._waiting.values() if candle.is_closed]
-        return _STATE_VERSION, {name: track.state() for name, track in self._tracks.items()}, waiting
+        return STATE_VERSION, {name: track.state() for name, track in self._tracks.items()}, waiting
 
     # --- candles ---
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from msgspec import json
 
-from flows.asks import Ask, AskError, LastTradeAsk, RenewAsk, TradesAsk
+from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
 from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
@@ -42,7 +42,9 @@ from flows.model import (
 )
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
+from flows.operators.resumption import Resumption
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
+from flows.operators.state_version import check_version
 from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
@@ -52,7 +54,7 @@ AHEAD_OF_OTHERS_MS = 5_000
 REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
-_STATE_VERSION = 3
+STATE_VERSION = 3
 _RECENT_RUNS = 64
 """Runs of trades that are remembered, to be compared with what comes once more under an id of theirs."""
 _NOT_KNOWN = (
@@ -115,6 +117,7 @@ class Sequencer:
         """Ids that were handed on, and came once more saying something else; and the time of the older one."""
         self._doubt_due = 0
         self._is_new = state is None and repair_ms > 0
+        self._resumption: Resumption | None = None
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
@@ -128,10 +131,19 @@ class Sequencer:
             self._resume(state)
 
     def _resume(self, state: tuple[Any, ...]) -> None:
-        _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, *newer = state
-        self._next_fill = newer[0] if newer else None
+        check_version(state, STATE_VERSION, "the sequence of trades")
+        _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, self._next_fill = state
         self._hold(held, [])
         self._gaps = Gaps(gaps)
+        self._is_new = self._repair_ms > 0 and self._next is None  # the first trades were still held
+        if self._repair_ms and self._next is not None:
+            self._resumption = Resumption(
+                self._venue,
+                self._symbol,
+                last_id=self._next - 1,
+                counts_fills=self._counts_fills,
+                most_trades=self._repair_trades,
+            )
 
     def holds_back(self) -> bool:
         """Whether trades are known to be missing, or wait, behind a hole or for the beginning: the newest that was
@@ -181,14 +193,35 @@ class Sequencer:
         elif isinstance(ask, LastTradeAsk):
             self._asked = None
             out += self._go_on_after(answer, now)
+        elif isinstance(ask, StoreCheckAsk | RefillAsk | MissedTradesAsk):
+            out += self._take_resumption(ask, answer, now)
         elif isinstance(ask, TradesAsk):
             self._asked = None
             out += self._take_repair(ask, answer, now)
         return out + self.on_timer(now)
 
+    def _take_resumption(self, ask: StoreCheckAsk | RefillAsk | MissedTradesAsk, answer: Any, now: Now) -> list[Any]:
+        """What came of the questions that a restart asks."""
+        resumption = self._resumption
+        if isinstance(ask, MissedTradesAsk):
+            self._asked = None
+        if resumption is None:
+            return []
+        out: list[Any] = []
+        if isinstance(ask, StoreCheckAsk):
+            return [*resumption.on_store(answer, self._last_time, now)]
+        error = answer if isinstance(answer, AskError) else None
+        trades = [] if error else self._answered(ask, answer, max(ask.end, now.feed) + AHEAD_OF_OTHERS_MS, out)
+        if isinstance(ask, RefillAsk):
+            return out + resumption.on_refill(ask, trades, error, now)
+        out += self._sort_in(trades, now, out, confirmed=True)
+        return out + resumption.on_missed(ask, trades, error, now)
+
     def on_timer(self, now: Now) -> list[Any]:
         """Asks for what is missing, and gives up a hole whose time is over."""
         out = self._release(now)
+        if self._resumption is not None:
+            out += self._resumption.next_asks(now)
         if self._repair_ms and self._asked is None:
             self._asked = self._next_question(now)
             if self._asked is not None:
@@ -201,7 +234,8 @@ class Sequencer:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        if not (self._held or self._refused or self._gaps.gaps or self._doubted or self._witness.due is not None):
+        is_idle = self._resumption is None and self._witness.due is None
+        if is_idle and not (self._held or self._refused or self._gaps.gaps or self._doubted):
             return None
         waits = []
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
@@ -218,6 +252,9 @@ class Sequencer:
                 self._doubt_due if self._doubted else None,
             )
             waits += [due - now.local for due in dues if due is not None]
+        if self._resumption is not None:
+            due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
+            waits += [] if due is None else [due - now.local]
         if self._refused and self._reported_at is not None:
             waits.append(self._reported_at + REFUSED_EVERY_MS - now.local)
         return max(0, min(waits)) if waits else None
@@ -226,7 +263,7 @@ class Sequencer:
         """Everything that a restart needs, as a copy. What waits behind a hole will be part of the restart's own."""
         held = [] if self._repair_ms else list(self._held.values())
         return (
-            _STATE_VERSION,
+            STATE_VERSION,
             self._next,
             self._last_time,
             held,
@@ -282,7 +319,13 @@ class Sequencer:
         return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the missing trades have come")]
 
     def _next_question(self, now: Now) -> TradesAsk | None:
-        """What to ask next: what a witness knows, or the ids of a gap."""
+        """What to ask next: what a restart has missed, what a witness knows, or the ids of a gap."""
+        if self._resumption is not None and self._resumption.is_over:
+            self._resumption = None
+        if self._resumption is not None and self._next is not None and not self._held:
+            probe = self._resumption.next_probe(self._next, self._last_time, now)
+            if probe is not None:
+                return probe
         due, known = self._witness.due, self._last_fill
         if due is not None and due <= now.local and self._next is not None and not self._held:
             ahead = 0 if known is None else self._witness.newest_id - known
@@ -383,7 +426,8 @@ class Sequencer:
             self._counts_fills = not isinstance(trades[0], AggregateTrade)
             if self._is_new:
                 self._is_new = False
-                self._asked = LastTradeAsk(self._symbol)
+                first = min(trades, key=_id_of)
+                self._asked = LastTradeAsk(self._symbol, first.id, first.time)
                 out.append(self._asked)
         before, strays = self._next, self._quarantine.trades
         explained: list[Trade] = []

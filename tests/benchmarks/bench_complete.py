@@ -34,9 +34,11 @@ from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
 from sources.replay.server import running_exchange
 from sources.replay.synthetic import SyntheticMarket
+from sources.replay.threaded import exchange_in_thread
 from tests.benchmarks.bench_flow import Nowhere
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
 from tests.benchmarks.rows import Row, interleaved
+from tests.fakes.lives import lost_after_a_first_life, prepared
 from tests.fakes.twins import SYMBOLS, compared, differences
 
 MISSING = 100_000
@@ -46,6 +48,9 @@ KEYS = 200
 KILLS = 200
 ROUNDS = 8
 KILL_SPEED = 12.0
+FIRST_LIVES = 50
+FIRST_LIFE_SPEED = 5.0
+LONGEST_FIRST_LIFE_S = 3.0
 MOST_TOLD = 10
 """Differences of a round that are printed."""
 DAY_MS = 86_400_000
@@ -181,6 +186,20 @@ def killed(uri: str, folder: Path, *, kills: int = KILLS, rounds: int = ROUNDS) 
     return differing
 
 
+def lost_in_first_lives(folder: Path, *, lives: int = FIRST_LIVES) -> int:
+    """Trades that were told and are not stored, after so many first lives that were killed within seconds."""
+    chance, lost = random.Random(1), 0
+    market = SyntheticMarket("spot", SYMBOLS, seed=1, start_ms=BEGIN)
+    with exchange_in_thread(market, speed=FIRST_LIFE_SPEED) as exchange:
+        for number in range(lives):
+            path = prepared(folder / f"life{number}")
+            found = asyncio.run(lost_after_a_first_life(path, exchange, chance.uniform(0.0, LONGEST_FIRST_LIFE_S)))
+            _say("".join(f"    {hole}\n" for hole in found[:MOST_TOLD]))
+            _say(f"\r  first life {number + 1} of {lives}")
+            lost += len(found)
+    return lost
+
+
 def _count(kill: int, *, done: int, kills: int) -> None:
     _say(f"\r  kill {done + kill} of {kills}")
 
@@ -210,4 +229,12 @@ def run() -> list[Row]:
             Row("recovery on", "throughput", "recovery off", bare / kept, 0.9),
             Row(f"resume of {KEYS} symbols", "s", "", resume_s(folder), 5, True),
             Row(f"{KILLS} random kills", "candles and trades that differ", "", killed(uri, folder), 0, True),
+            Row(
+                f"{FIRST_LIVES} first lives of up to {LONGEST_FIRST_LIFE_S:g} s, killed",
+                "trades that were told and are not stored",
+                "",
+                lost_in_first_lives(folder),
+                0,
+                True,
+            ),
         ]

@@ -1,6 +1,48 @@
+import pickle
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
-from flows.recovery import prepare
+import pytest
+
+from flows.graph import sequence_candles, state_fault
+from flows.operators.state_version import StateVersionError
+from flows.recovery import RecoveryError, check, engine_flags, prepare
+from flows.settings import Feed
+
+STEP = "marketflow.sequence_candles_reconcile.machine"
+KEY = "binance:BTCUSDT"
+
+
+def fresh() -> tuple[Any, ...]:
+    """The state of a machine that has seen nothing, as this program writes it."""
+    return tuple(sequence_candles(KEY, None, feed=Feed(), asks=True).snapshot())
+
+
+def prepared(directory: Path, *states: Any, step_id: str = STEP) -> Path:
+    """A recovery store that holds these states of one key, the newest one last."""
+    prepare(directory)
+    [file] = directory.glob("part-*.sqlite3")
+    with closing(sqlite3.connect(file)) as database, database:
+        for epoch, state in enumerate(states):
+            pickled = state if isinstance(state, bytes) else pickle.dumps((KEY, state))
+            database.execute(
+                "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)",
+                (step_id, KEY, epoch, pickled),
+            )
+    return directory
+
+
+def refused(directory: Path) -> str:
+    """Why a directory is refused: one line that names it and what to do."""
+    with pytest.raises(RecoveryError) as caught:
+        check(directory, state_fault)
+    text = str(caught.value)
+    assert "\n" not in text
+    assert str(directory) in text
+    return text
 
 
 def test_the_store_is_made_once_and_left_alone_afterwards(tmp_path: Path) -> None:
@@ -10,3 +52,92 @@ def test_the_store_is_made_once_and_left_alone_afterwards(tmp_path: Path) -> Non
     content = made.read_bytes()
     assert not prepare(directory)
     assert [path.read_bytes() for path in directory.iterdir()] == [content]
+
+
+def test_what_this_program_writes_is_resumed(tmp_path: Path) -> None:
+    check(prepared(tmp_path / "new"), state_fault)
+    check(prepared(tmp_path / "used", fresh(), fresh()), state_fault)
+
+
+@pytest.mark.parametrize("machine", [0, 1, 2])
+@pytest.mark.parametrize("version", [1, 99, None, "3", True])
+def test_states_of_another_version_are_refused(tmp_path: Path, machine: int, version: Any) -> None:
+    states = list(fresh())
+    states[machine] = (version, *states[machine][1:])
+    said = refused(prepared(tmp_path / "recovery", fresh(), tuple(states)))
+    assert "written by another version" in said
+    assert KEY in said
+    assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
+    with pytest.raises(StateVersionError, match="has version"):
+        sequence_candles(KEY, tuple(states), feed=Feed(), asks=True)
+
+
+@pytest.mark.parametrize("state", [None, 7, (), (fresh()[0],), "text"])
+def test_states_of_another_form_are_refused(tmp_path: Path, state: Any) -> None:
+    assert "written by another version" in refused(prepared(tmp_path / "recovery", state))
+
+
+def test_a_state_of_classes_that_are_gone_is_refused(tmp_path: Path) -> None:
+    assert "does not load" in refused(prepared(tmp_path / "recovery", b"cflows.gone\nClass\n."))
+
+
+def test_steps_that_keep_nothing_take_anything(tmp_path: Path) -> None:
+    check(prepared(tmp_path / "recovery", (0,), step_id="marketflow.source"), state_fault)
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def emptied(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def overwritten(file: Path) -> None:
+    file.write_bytes(b"no database at all\n" * 1_000)
+
+
+def without_a_table(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("DROP TABLE fronts")
+
+
+def of_another_store(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("UPDATE parts SET part_count = 3")
+
+
+@pytest.mark.parametrize("damage", [cut, emptied, overwritten, without_a_table, of_another_store])
+def test_a_damaged_file_is_named_with_the_remedy(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    directory = prepared(tmp_path / "recovery", *[fresh()] * 20)
+    damage(directory / "part-0.sqlite3")
+    assert "part-0.sqlite3 cannot be used" in refused(directory)
+
+
+def test_a_directory_that_is_none_or_was_not_prepared(tmp_path: Path) -> None:
+    assert "prepare it with python -m flows.recovery" in refused(tmp_path / "absent")
+    (tmp_path / "file").write_text("")
+    assert "is no directory" in refused(tmp_path / "file")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "recovery", "is_cluster"),
+    [
+        (["-r", "data/r", "-s", "5", "-b", "0"], {}, "data/r", False),
+        (["-rdata/r", "-w", "2"], {}, "data/r", False),
+        (["--recovery-directory=data/r"], {"BYTEWAX_RECOVERY_DIRECTORY": "other"}, "data/r", False),
+        (["-i", "0", "-a", "127.0.0.1:1;127.0.0.1:2"], {}, None, True),
+        ([], {"BYTEWAX_RECOVERY_DIRECTORY": "data/r", "BYTEWAX_ADDRESSES": "a:1;b:2"}, "data/r", True),
+        (["-r"], {}, None, False),
+    ],
+)
+def test_the_flags_of_the_engine(
+    arguments: list[str], environment: dict[str, str], recovery: str | None, is_cluster: bool
+) -> None:
+    found = engine_flags(["/lib/bytewax/run.py", "flows.main", *arguments], environment)
+    assert found == (Path(recovery) if recovery else None, is_cluster)
+
+
+def test_the_flags_of_another_program_do_not_count() -> None:
+    assert engine_flags(["/bin/pytest", "-rA"], {}) == (None, False)
+    assert engine_flags([], {}) == (None, False)

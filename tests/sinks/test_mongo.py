@@ -63,6 +63,28 @@ def test_what_is_written_is_there_after_the_close(mongod_uri: str, mongo_databas
     ]
 
 
+def test_another_database_than_before_is_told_and_its_past_wanted(
+    mongod_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_database: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    incidents, wanted = Incidents(), list[str]()
+    for life in ("first", "same", "replaced"):
+        if life == "replaced":
+            mongo_client.drop_database(mongo_database.name)
+        writer = open_writer(
+            mongod_uri,
+            mongo_database.name,
+            on_incident=incidents.put,
+            identity_file=tmp_path / "database",
+            on_replaced=lambda life=life: wanted.append(life),
+        )
+        writer.write([candle(0)])
+        writer.close()
+    assert wanted == ["replaced"]
+    told = incidents.get(timeout=PATIENCE_S)
+    assert (told.kind, mongo_database.name in told.cause) == ("store_outage", True)
+    assert incidents.empty()
+
+
 def test_the_settings_become_a_writer(mongod_uri: str, mongo_database: Database[dict[str, Any]]) -> None:
     settings = Mongo(uri=mongod_uri, database=mongo_database.name, retention_days={"1m": 36_500})
     for minute, retention in enumerate((True, False)):

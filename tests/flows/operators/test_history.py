@@ -32,9 +32,14 @@ def test_holes_in_the_stored_series_are_filled() -> None:
 def test_every_period_from_the_first_stored_to_now_is_stored_or_fetched_once(stored: set[int], limit: int) -> None:
     fetched = [m for start, end in spans(sorted(stored), limit) for m in range(start, end + 1)]
     assert len(set(fetched)) == len(fetched)
-    begin = min(stored, default=1_000 - limit)
+    begin = min([*stored, 1_000 - limit])
     assert set(range(begin, 1_000)) <= stored | set(fetched)
     assert set(fetched) & stored <= set(range(1_000 - min(AT_LEAST, limit), 1_000))
+
+
+def test_a_series_that_has_lost_its_begin_gets_it_back() -> None:
+    assert spans([999]) == [(900, 999)]
+    assert spans(list(range(950, 1_000))) == [(900, 949), (990, 999)]
 
 
 def test_spans_are_what_they_say() -> None:

@@ -6,7 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json, structs
 
-from flows.asks import AskError, LastTradeAsk, RenewAsk, TradesAsk
+from flows.asks import (
+    AskError,
+    LastTradeAsk,
+    MissedTradesAsk,
+    RenewAsk,
+    StoreCheckAsk,
+    TradesAsk,
+)
 from flows.bounds import VenueRules
 from flows.model import (
     AggregateTrade,
@@ -145,7 +152,7 @@ def begun_repairing(**settings: int) -> Sequencer:
     """One that has handed on trade 1 and knows that nothing is stored."""
     machine = repairing(**settings)
     [ask] = machine.on_events([trade(1, 0)], at(0))
-    assert ask == LastTradeAsk("BTCUSDT")
+    assert ask == LastTradeAsk("BTCUSDT", 1, BEGIN)
     machine.on_answer(ask, None, at(0))
     assert ids(machine.on_timer(at(200))) == [1]
     return machine
@@ -453,8 +460,10 @@ def test_after_a_restart_the_first_live_trade_shows_what_is_missing() -> None:
     holed(machine)
     again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
     assert again.on_events([trade(9, 90)], at(1_000)) == []
-    [ask] = again.on_timer(at(1_200))
-    assert ask == TradesAsk("BTCUSDT", 2, 8, BEGIN, BEGIN + 90)
+    assert again.on_timer(at(1_200)) == [
+        TradesAsk("BTCUSDT", 2, 8, BEGIN, BEGIN + 90),
+        StoreCheckAsk("BTCUSDT", 1, counts_fills=True),
+    ]
 
 
 def test_a_gap_survives_a_restart_and_is_asked_for_at_once() -> None:
@@ -462,7 +471,13 @@ def test_a_gap_survives_a_restart_and_is_asked_for_at_once() -> None:
     holed(machine)
     machine.on_timer(at(600, 1))
     again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
-    assert again.on_timer(at(600, 1)) == [TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)]
+    [check, probe] = again.on_timer(at(600, 1))
+    assert (check, probe) == (
+        StoreCheckAsk("BTCUSDT", 5, counts_fills=True),
+        MissedTradesAsk("BTCUSDT", 6, 10_005, BEGIN + 40, BEGIN + 600),
+    )
+    assert again.on_answer(check, None, at(600, 1)) == []
+    assert again.on_answer(probe, [], at(600, 1)) == [TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)]
 
 
 def aggregate(first: int, last: int, time: int) -> AggregateTrade:

@@ -1,0 +1,64 @@
+"""The first trade that was ever seen of each symbol, durable before anything of the symbol is stored.
+
+A process that is killed before its first flush leaves no trade behind. The next one finds here what it must ask for.
+"""
+
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import msgspec
+import structlog
+
+log = structlog.get_logger(__name__)
+
+DIRECTORY = "begins"
+"""Beside the partitions of a venue; a file a symbol."""
+
+
+class FirstTrade(msgspec.Struct, frozen=True):
+    """Id and time (ms UTC) of a trade."""
+
+    id: int
+    time: int
+
+
+_decode = msgspec.json.Decoder(FirstTrade).decode
+
+
+class TradeBegins:
+    """The files of one venue, whose trade store is at `path`. A claim and no proof: the trade may have been a false
+    one, so the reader asks the venue before it believes it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path / DIRECTORY
+
+    def read(self, symbol: str) -> FirstTrade | None:
+        """The first trade of a symbol; None where none is known, or its file cannot be read, which is logged."""
+        try:
+            return _decode(self._file(symbol).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("first_trade_unreadable", symbol=symbol, path=str(self._path), reason=str(error))
+            return None
+
+    def write(self, symbol: str, first: FirstTrade) -> None:
+        """Replaces what was known, all or nothing; durable when it returns. `OSError` when that fails."""
+        self._path.mkdir(parents=True, exist_ok=True)
+        file = self._file(symbol)
+        new = file.with_suffix(".new")
+        with new.open("wb") as out:
+            out.write(msgspec.json.encode(first))
+            out.flush()
+            os.fsync(out.fileno())
+        new.replace(file)
+        directory = os.open(self._path, os.O_RDONLY)
+        try:
+            os.fsync(directory)
+        finally:
+            os.close(directory)
+
+    def _file(self, symbol: str) -> Path:
+        return self._path / f"{quote(symbol, safe='')}.json"
