@@ -56,7 +56,7 @@ def _may_differ(candle: Candle, parts: list[Candle], fields: list[str]) -> bool:
 
 def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
     """The fields of the candle that these make together, in the order of time; ids only where all parts have them."""
-    traded = [part for part in parts if part.trades] or list(parts[:1])
+    traded = [part for part in parts if part.trades or part.volume] or list(parts[:1])
     made: dict[str, float] = {
         "open": traded[0].open,
         "high": max(part.high for part in traded),

@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from pymongo import MongoClient
 
-from flows.model import Candle, Kline, Trade, TradeBatch
+from flows.model import Candle, Trade, TradeBatch
 from flows.settings import Settings, load_settings
 from flows.verify import CannotRunError, Options, main, verify
 from sinks.candle_reader import read_candles
@@ -186,6 +186,14 @@ def test_files_of_the_archive_confirm_or_refute(filled: Settings, tmp_path: Path
     assert finding.claimed.startswith("high ")
 
 
+def true_venue_candle(values: dict[str, Any]) -> Candle:
+    """What history makes of the exchange's candle."""
+    counts = {"open_time": int(values["open_time"]), "trades": int(values["trades"]), "first_id": -1, "last_id": -1}
+    prices = {name: float(value) for name, value in values.items() if name and name not in counts}
+    known: dict[str, Any] = {"venue": VENUE, "symbol": SYMBOL, "timeframe": "1h", "is_closed": True, "status": "venue"}
+    return Candle(**known, **counts, **prices)
+
+
 def test_the_exchange_is_asked_within_its_weight(settings: Settings, mongo_client: Documents) -> None:
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
     with exchange_in_thread(market, speed=1.0, start_now=False) as exchange:
@@ -195,15 +203,9 @@ def test_the_exchange_is_asked_within_its_weight(settings: Settings, mongo_clien
             params={"symbol": SYMBOL, "interval": "1h", "limit": 20},
             trust_env=False,
         ).json()[:-1]
-        klines = [
-            Kline(
-                SYMBOL, "1h", 0, r[0], *map(float, r[1:6]), float(r[7]), r[8], float(r[9]), float(r[10]), -1, -1, True
-            )
-            for r in rows
-        ]
-        of: dict[str, Any] = {"venue": VENUE, "status": "venue"}
-        names = [name for name in Candle.__struct_fields__ if name in Kline.__struct_fields__]
-        candles = [Candle(**of, **{name: getattr(kline, name) for name in names}) for kline in klines]
+        fields = ("open_time", "open", "high", "low", "close", "volume", "", "quote_volume", "trades")
+        told = [dict(zip((*fields, "taker_buy_volume", "taker_buy_quote_volume"), row, strict=False)) for row in rows]
+        candles = [true_venue_candle(values) for values in told]
         wrong = structs.replace(candles[3], high=candles[3].high + 1)
         fill(asked, mongo_client, [], [*candles[:3], wrong, *candles[4:]])
 
