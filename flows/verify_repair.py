@@ -1,6 +1,6 @@
 """Rewrites wrong and missing candles from the stored trades, where every trade of them is stored."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
 import structlog
 from msgspec import structs
@@ -66,6 +66,3 @@ class CandleRepair:
             self._store.store([incident], timeout_s=WRITE_TIMEOUT_S)
             _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
         return stored_now.closed
-
-
-Repair = Callable[[Iterable[Finding], Mapping[tuple[str, int], Candle], int], int]

@@ -188,8 +188,13 @@ def test_files_of_the_archive_confirm_or_refute(filled: Settings, tmp_path: Path
 
 def true_venue_candle(values: dict[str, Any]) -> Candle:
     """What history makes of the exchange's candle."""
-    counts = {"open_time": int(values["open_time"]), "trades": int(values["trades"]), "first_id": -1, "last_id": -1}
-    prices = {name: float(value) for name, value in values.items() if name and name not in counts}
+    counts: dict[str, Any] = {
+        "open_time": int(values["open_time"]),
+        "trades": int(values["trades"]),
+        "first_id": -1,
+        "last_id": -1,
+    }
+    prices: dict[str, Any] = {name: float(value) for name, value in values.items() if name and name not in counts}
     known: dict[str, Any] = {"venue": VENUE, "symbol": SYMBOL, "timeframe": "1h", "is_closed": True, "status": "venue"}
     return Candle(**known, **counts, **prices)
 
