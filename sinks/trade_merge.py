@@ -42,7 +42,6 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
     """
     writes = WriteBatch(raw_mode=True)
     seconds: list[Second] = []
-    newest: dict[str, int] = {}
     batches = list(batches)
     changed = _without_replaced(store, batches)
     for key, kept in changed.items():
@@ -50,6 +49,7 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
             writes.delete(key)
         else:
             writes.put(key, encode_record(kept))
+    newest: dict[str, int] = {}
     for symbol, trades in _by_symbol(batches).items():
         for start, columns in _encoded(symbol, trades, record_ms).items():
             key = encode_key(symbol, start)

@@ -243,7 +243,10 @@ class CandleBuilder:
         if self._recent is not None:
             self._seed_all(now)
         if (wait := self._wait_to_close(now)) is not None and wait <= 0:
-            self._close_until(now, out)
+            if wait < -self._grace_ms:
+                self._traded_local = now.local  # nobody looked for so long that trades may wait to be read
+            else:
+                self._close_until(now, out)
         if self._dirty and now.local - self._shown_local >= self._forming_ms:
             self._show_forming(now, out)
         return out

@@ -29,6 +29,7 @@ from tests.benchmarks import (
     bench_shards,
     bench_trades,
     bench_transport,
+    bench_verify,
     soak,
 )
 from tests.benchmarks.rows import Row, table
@@ -44,6 +45,7 @@ PARTS = {
         bench_books,
         bench_fuzz,
         bench_trades,
+        bench_verify,
         bench_mongo,
         bench_analytics,
         bench_hub,

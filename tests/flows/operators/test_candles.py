@@ -366,8 +366,22 @@ def test_a_recovered_machine_closes_nothing_by_time_until_it_has_a_trade() -> No
     again.on_events(Subscribed("market", ("BTCUSDT",), ()), at(3 * MINUTE, LATER))
     assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
     again.on_events(batch(trade(2, 30_000, 10.0)), at(3 * MINUTE, LATER))
-    out = closed(again.on_timer(at(3 * MINUTE, 2 * LATER)))
+    out = closed(woken(again, 3 * MINUTE))
     assert [summary(candle)[:2] for candle in out] == [("1m", 0), ("1m", 1)]
+
+
+def woken(machine: CandleBuilder, ms: int) -> list[Any]:
+    """What a machine closes by time that nobody looked at for long: at the second look."""
+    assert closed(machine.on_timer(at(ms, 2 * LATER))) == []
+    return machine.on_timer(at(ms, 2 * LATER + 2_000))
+
+
+def test_after_a_stall_of_the_process_nothing_closes_before_what_waits_was_read() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    assert closed(machine.on_timer(at(70_000, 70_000))) == []
+    [candle] = closed(machine.on_events(batch(trade(2, 59_000, 11.0), trade(3, 69_000, 12.0)), at(70_100, 70_100)))
+    assert (candle.trades, candle.close, candle.revision) == (2, 11.0, 0)
 
 
 # --- laws ---
@@ -527,7 +541,7 @@ def test_a_silence_in_which_the_venue_knows_no_trade_is_no_pause() -> None:
     machine.on_events(batch(trade(1, 0)), at(0))
     machine.on_events(SILENT, at(59_000, LATER))
     assert machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(60_000, LATER)) != []
-    assert opened(machine.on_timer(at(3 * MINUTE + 2_000, 2 * LATER))) == [0, 1, 2]
+    assert opened(woken(machine, 3 * MINUTE + 2_000)) == [0, 1, 2]
 
 
 def test_one_silent_stream_of_many_is_no_pause() -> None:
@@ -535,4 +549,4 @@ def test_one_silent_stream_of_many_is_no_pause() -> None:
     machine.on_events(batch(trade(1, 0)), at(0))
     machine.on_events(structs.replace(SILENT, whole_line=False), at(59_000, LATER))
     machine.on_events(structs.replace(SILENT, line="public", kinds=("depth",)), at(59_000, LATER))
-    assert opened(machine.on_timer(at(2 * MINUTE + 2_000, 2 * LATER))) == [0, 1]
+    assert opened(woken(machine, 2 * MINUTE + 2_000)) == [0, 1]

@@ -545,9 +545,7 @@ def test_any_cut_duplication_and_permutation_within_the_bound_gives_the_same_tra
 
 
 def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_venue_tells() -> None:
-    machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, state=begun().snapshot())
-    check, probe = machine.on_timer(at(0))  # what a restart asks
-    assert [*machine.on_answer(check, None, at(0)), *machine.on_answer(probe, [], at(0))] == []
+    machine = begun_repairing()
     assert machine.on_events(TradesRefused(), at(300, 300)) == []
     assert machine.holds_back()
     assert machine.due_in(at(300, 300)) == STRAGGLER_MS

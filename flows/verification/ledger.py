@@ -1,0 +1,60 @@
+"""What the ledger of incidents names: holes, refuted candles, times in which something was wrong."""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+
+from flows.model import Incident
+
+LOSSES = ("gap", "store_outage")
+"""Kinds that name trades that are not stored."""
+EXPLAINING = (
+    "gap", "partial", "late", "store_outage", "silent", "disconnect", "reconnect", "feed_down", "unlisted", "history",
+    "stale", "error", "lag",
+)  # fmt: skip
+"""Kinds that may be the reason why a candle is not there."""
+READ = ("mismatch", "repair", *EXPLAINING)
+"""Kinds that a verification looks at."""
+
+
+class Ledger:
+    """The incidents of one instrument and of its whole venue, of some time."""
+
+    def __init__(self, incidents: Iterable[Incident] = ()) -> None:
+        self._incidents = list(incidents)
+        self._ranges: dict[Sequence[str], list[tuple[int, int]]] = {}
+        self._mismatches = {(i.begin, i.end) for i in self._incidents if i.kind == "mismatch"}
+
+    def names(self, first: int, last: int, *, kinds: Sequence[str] = LOSSES) -> bool:
+        """Whether incidents of these kinds name all ids of a hole, both inclusive."""
+        if kinds not in self._ranges:
+            self._ranges[kinds] = _united((i.first_id, i.last_id) for i in self._incidents if i.kind in kinds)
+        ranges = self._ranges[kinds]
+        place = bisect_right(ranges, first, key=itemgetter(0)) - 1
+        return place >= 0 and last <= ranges[place][1]
+
+    def names_break(self, begin: int, end: int) -> bool:
+        """Whether a gap without ids lies between two times: there the sequence was begun anew, or files are missing."""
+        return any(
+            i.kind == "gap" and i.first_id < 0 and i.symbol and i.begin <= end and i.end >= begin
+            for i in self._incidents
+        )  # fmt: skip
+
+    def names_mismatch(self, begin: int, end: int) -> bool:
+        """Whether a candle of just this time was refuted, or the exchange's was."""
+        return (begin, end) in self._mismatches
+
+    def explains(self, begin: int, end: int, kinds: Sequence[str] = EXPLAINING) -> bool:
+        """Whether something was wrong in `[begin, end)`, ms UTC."""
+        return any(i.kind in kinds and i.begin < end and i.end >= begin for i in self._incidents)
+
+
+def _united(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges of ids in order, those that touch or overlap as one; without those that are none."""
+    united: list[tuple[int, int]] = []
+    for first, last in sorted(r for r in ranges if r[0] >= 0):
+        if united and first <= united[-1][1] + 1:
+            united[-1] = united[-1][0], max(united[-1][1], last)
+        else:
+            united.append((first, last))
+    return united

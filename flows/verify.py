@@ -1,0 +1,298 @@
+"""Whether the stores hold what they claim.
+
+    python -m flows.verify [--symbols BTCUSDT,ETHUSDT] [--timeframes 1m,1h] [--start 2026-01-01] [--end 2026-02-01]
+                           [--against rest|FOLDER] [--json FILE|-] [--repair]
+
+Candles are computed anew from the stored trades and compared with the stored ones, and so is all that a candle says of
+itself; see `docs/verify.md`. The exit code is 0 when all claims hold, 1 when something is false, 2 when the
+verification cannot run. It reads beside a live flow without disturbing it.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn
+
+import pymongo
+from msgspec import Struct
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+from rich.console import Console
+
+from flows.clock import wall_ms
+from flows.foreign import visible
+from flows.logs import set_up_logs
+from flows.model import DAY_MS, timeframe_ms
+from flows.settings import Settings, SettingsError, load_settings
+from flows.verification.findings import Finding, Findings, Report
+from flows.verification.symbol import GetKlines, SymbolVerifier, Task
+from flows.verify_output import Meter, as_json, show
+from flows.verify_repair import CandleRepair
+from flows.verify_stores import ArchiveKlines, RestKlines, VenueStores
+from sinks.candle_store import CandleStore
+from sinks.mongo import ANSWER_TIMEOUT_S, MongoAddressError, open_client
+from sinks.trade_reader import TradeReader
+from sinks.trade_store import TradeStoreError
+from sources.archive.rows import ArchiveError
+from sources.binance.rest import BinanceRest
+from sources.binance.rules import RULES
+from sources.network import NetworkThread
+from sources.rest import VenueError
+
+HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
+SETTLE_S = 180.0
+"""What is younger than so much before the newest trade or candle is left out: repairs may be under way."""
+CONFIRM_S = 1.0
+"""A live flow writes on while the stores are read one after the other: what is found is looked at again so much later.
+"""
+
+
+class CannotRunError(Exception):
+    """The verification cannot run; the text says why, in one line."""
+
+
+class Options(Struct, frozen=True):
+    """What is wanted of a run."""
+
+    symbols: tuple[str, ...] = ()
+    """Default: all that are stored."""
+    timeframes: tuple[str, ...] = ()
+    """Default: all that are stored."""
+    start: int = 0
+    """With `end` the open times `[start, end)`, ms UTC."""
+    end: int = 1 << 62
+    settle_s: float = SETTLE_S
+    against: str = ""
+    """`rest`, a folder with files of the exchange's archive, or nothing."""
+    repair: bool = False
+
+
+def verify(settings: Settings, options: Options, *, meter: Meter | None = None) -> Report:
+    """Verifies the stores of the settings. `CannotRunError` when that is not possible, or is no longer."""
+    meter = meter or Meter()
+    if options.end <= options.start:
+        raise CannotRunError("--end is not after --start")
+    try:
+        with ExitStack() as opened, meter:
+            run = _Run(settings, options, meter, opened)
+            return run.report()
+    except (PyMongoError, MongoAddressError) as error:
+        raise CannotRunError(f"mongo.uri: {str(error).partition(' (configured timeouts')[0]}") from error
+    except (ArchiveError, VenueError) as error:
+        raise CannotRunError(f"--against {options.against}: {error}") from error
+    except (FileNotFoundError, TradeStoreError) as error:
+        raise CannotRunError(str(error)) from error
+
+
+class _Run:
+    """One run over all symbols."""
+
+    def __init__(self, settings: Settings, options: Options, meter: Meter, opened: ExitStack) -> None:
+        self._venue = settings.feed.venue
+        self._options = options
+        self._meter = meter
+        database = opened.enter_context(_database(settings))
+        reader = opened.enter_context(_reader(settings)) if settings.trades.enabled else None
+        self._stores = VenueStores(database, reader, venue=self._venue)
+        self._symbols = _chosen("symbols", options.symbols, self._stores.symbols())
+        stored = self._stores.timeframes()
+        self._unknown = [name for name in stored if not _is_timeframe(name)]
+        known = [name for name in stored if _is_timeframe(name)] or list(settings.feed.timeframes)
+        self._timeframes = sorted(_chosen("timeframes", options.timeframes, known), key=timeframe_ms)
+        self._get_klines = _klines(settings, options, tuple(self._symbols), opened)
+        self._repair = _repair(settings, database, self._stores) if options.repair else None
+
+    def report(self) -> Report:
+        report = Report(self._venue)
+        for symbol in self._symbols:
+            self._verify(symbol, report)
+        return report
+
+    def _verify(self, symbol: str, report: Report) -> None:
+        self._stores.catch_up()
+        verifier = self._verifier(symbol, self._options.start, self._options.end)
+        found = Findings(verifier.findings())
+        found.add(self._of_unknown_timeframes(symbol))
+        if found.totals and found.is_complete:
+            found = self._confirmed(symbol, found)
+        report.add(symbol, verifier.counts, found)
+        if self._repair and found.totals:
+            report.repaired += self._repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        self._meter.end(verifier.counts.findings)
+
+    def _verifier(self, symbol: str, start: int, end: int) -> SymbolVerifier:
+        task = Task(
+            self._venue, symbol, tuple(self._timeframes), RULES[self._venue], start=start, end=end,
+            latest=wall_ms() + DAY_MS, settle_ms=int(self._options.settle_s * 1_000),
+        )  # fmt: skip
+        verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._meter.on_day)
+        self._meter.begin(symbol, len(verifier.days))
+        return verifier
+
+    def _confirmed(self, symbol: str, found: Findings) -> Findings:
+        """What a second look finds too, at the days in question."""
+        time.sleep(CONFIRM_S)
+        self._stores.catch_up()
+        times = [finding.open_time for finding in found.listed]
+        start, end = min(times) // DAY_MS * DAY_MS, (max(times) // DAY_MS + 2) * DAY_MS
+        start, end = max(start, self._options.start), min(end, self._options.end)
+        places = {finding.place for finding in found.listed}
+        again = Findings(f for f in self._verifier(symbol, start, end).findings() if f.place in places)
+        again.add(self._of_unknown_timeframes(symbol))
+        return again
+
+    def _of_unknown_timeframes(self, symbol: str) -> Iterator[Finding]:
+        """Candles of timeframes that are none."""
+        for name in self._unknown:
+            for stored in self._stores.candles_outside(symbol, name, 0, 0):
+                yield Finding("candle", symbol, name, stored.candle.open_time, f"timeframe {name!r}", "a timeframe")
+
+
+@contextmanager
+def _database(settings: Settings) -> Iterator[Database[dict[str, Any]]]:
+    """The database, which answers."""
+    if not settings.mongo.enabled:
+        raise CannotRunError("mongo.enabled is off: there are no candles to verify")
+    with open_client(settings.mongo) as client:
+        with pymongo.timeout(ANSWER_TIMEOUT_S * 2):
+            client.admin.command("ping")
+        yield client[settings.mongo.database]
+
+
+@contextmanager
+def _reader(settings: Settings) -> Iterator[TradeReader]:
+    with TradeReader(settings.trades.path / settings.feed.venue) as reader:
+        yield reader
+
+
+def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str]:
+    """What is chosen of what is stored; all without a choice."""
+    if unknown := [name for name in chosen if name not in stored]:
+        there = ", ".join(map(visible, stored[:20])) or "none"
+        raise CannotRunError(f"--{what}: {', '.join(map(visible, unknown))} not stored; there are {there}")
+    if not stored:
+        raise CannotRunError("the stores are empty: start the flow, or set mongo.database and trades.path")
+    return list(dict.fromkeys(chosen)) or list(stored)
+
+
+def _klines(settings: Settings, options: Options, symbols: tuple[str, ...], opened: ExitStack) -> GetKlines | None:
+    """Where the exchange's candles come from."""
+    if not options.against:
+        return None
+    if options.against != "rest":
+        archive = ArchiveKlines(Path(options.against), symbols)
+        if not archive.files:
+            raise CannotRunError(f"--against {options.against}: there are no files of candles of these symbols")
+        return archive
+    try:
+        rest = BinanceRest.of(settings.feed, settings.rest)
+    except ValueError as error:
+        raise CannotRunError(f"--against rest: {error}") from error
+    network = NetworkThread()
+    opened.callback(network.close)
+    opened.callback(lambda: network.start(rest.__aexit__()).result())
+    return RestKlines(rest, network)
+
+
+def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
+    chosen = settings.mongo.retention
+    holds = chosen if chosen is not None else settings.feed.origin != "replay"
+    store = CandleStore(database, retention_days=settings.mongo.retention_days if holds else {})
+    return CandleRepair(stores, store, venue=settings.feed.venue)
+
+
+def _is_timeframe(name: str) -> bool:
+    try:
+        timeframe_ms(name)
+    except ValueError:
+        return False
+    return True
+
+
+# --- the command ---
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise CannotRunError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m flows.verify", description="Do the stores hold what they claim?")
+    parser.add_argument("--symbols", type=_names, default=(), help="comma-separated; default: all that are stored")
+    parser.add_argument("--timeframes", type=_names, default=(), help="comma-separated; default: all that are stored")
+    parser.add_argument("--start", type=_time, default=0, help="first open time: ISO 8601 (UTC) or ms since the epoch")
+    parser.add_argument("--end", type=_time, default=1 << 62, help="open times before this one")
+    parser.add_argument("--settle", type=_seconds, default=SETTLE_S, help="seconds before the newest data to leave out")
+    parser.add_argument("--against", default="", help="rest, or a folder of archive files: the exchange's own candles")
+    parser.add_argument("--json", default="", metavar="FILE", help="write a report as JSON; - is standard output")
+    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles from the stored trades")
+    return parser
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("name at least one")
+    return names
+
+
+def _time(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) >= len("1000000000000"):
+        return int(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 2026-01-31, 2026-01-31T12:00, or ms") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1_000)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds <= DAY_MS / 1_000:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds from 0 to a day")
+    return seconds
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command; the exit code."""
+    fail = partial(print, file=sys.stderr)
+    try:
+        given = _parser().parse_args(argv)
+        options = Options(
+            given.symbols, given.timeframes, given.start, given.end, given.settle, given.against, given.repair
+        )
+        settings = load_settings()
+        set_up_logs(settings.log)
+        report = verify(settings, options)
+        code = HOLDS if report.is_true else FALSE
+        show(report, Console(stderr=given.json == "-"))
+        _write_json(report, given.json, code)
+    except (CannotRunError, SettingsError, OSError) as error:
+        fail(f"marketflow: cannot verify: {' '.join(str(error).split())}")
+        return CANNOT_RUN
+    except KeyboardInterrupt:
+        fail("marketflow: broken off")
+        return BROKEN_OFF
+    return code
+
+
+def _write_json(report: Report, to: str, code: int) -> None:
+    if to == "-":
+        sys.stdout.buffer.write(as_json(report, exit_code=code))
+    elif to:
+        Path(to).write_bytes(as_json(report, exit_code=code))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,68 @@
+"""Rewrites wrong and missing candles from the stored trades, where every trade of them is stored."""
+
+from collections.abc import Iterable, Mapping
+
+import structlog
+from msgspec import structs
+
+from flows.model import Candle, Incident, timeframe_ms
+from flows.operators.reconcile import KEPT_MS
+from flows.verification.claims import StoredCandle
+from flows.verification.findings import Finding
+from flows.verification.symbol import Stores
+from sinks.candle_store import CandleStore
+
+WRITE_TIMEOUT_S = 10.0
+OLD_ENOUGH_MS = KEPT_MS
+"""A live flow may still amend what ended less than so long ago, by revisions of its own."""
+_REPAIRABLE = ("candle", "status", "missing")
+
+_log = structlog.get_logger("flows.verify")
+
+
+class CandleRepair:
+    """Writes candles anew: one revision higher, `repaired`, and named in the ledger."""
+
+    def __init__(self, stores: Stores, store: CandleStore, *, venue: str) -> None:
+        self._stores = stores
+        self._store = store
+        self._venue = venue
+
+    def repair(self, findings: Iterable[Finding], recounted: Mapping[tuple[str, int], Candle], *, until: int) -> int:
+        """Rewrites the candles that were found wrong and of which `recounted` says what they should be, if they ended
+        long enough before `until`, ms UTC. How many were written; `PyMongoError` when the server does not take them.
+
+        The exchange's word stands: a candle of status `venue` is left as it is, unless it cannot be one.
+        """
+        wrong = {(f.timeframe, f.open_time) for f in findings if f.kind in _REPAIRABLE}
+        missing = {f.timeframe for f in findings if f.kind == "missing"}
+        written = 0
+        for (timeframe, open_time), candle in recounted.items():
+            if open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
+                continue
+            stored = self._stored(candle)
+            is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
+            if is_wanted and (stored is None or stored.candle.status != "venue"):
+                written += self._write(candle, stored)
+        return written
+
+    def _stored(self, candle: Candle) -> StoredCandle | None:
+        end = candle.open_time + 1
+        found = self._stores.candles(candle.symbol, candle.timeframe, candle.open_time, end)
+        return found[0] if found else None
+
+    def _write(self, candle: Candle, stored: StoredCandle | None) -> int:
+        revision = 0 if stored is None else max(0, stored.candle.revision) + 1
+        new = structs.replace(candle, revision=revision)
+        was = "missing" if stored is None else f"wrong in revision {stored.candle.revision}"
+        incident = Incident(
+            "repair", self._venue, candle.symbol, candle.open_time, candle.close_time,
+            cause=f"verification: the {candle.timeframe} candle was {was}, and every trade of it is stored",
+            outcome=f"rewritten from the stored trades as revision {revision}",
+            first_id=candle.first_id, last_id=candle.last_id,
+        )  # fmt: skip
+        stored_now = self._store.store([new], timeout_s=WRITE_TIMEOUT_S)
+        if stored_now.closed:
+            self._store.store([incident], timeout_s=WRITE_TIMEOUT_S)
+            _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
+        return stored_now.closed

@@ -1,0 +1,73 @@
+"""`python -m flows.verify` beside a flow that writes on."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from sinks.documents import MARKET_DATA
+from sources.replay.tapes import load_tapes
+from sources.replay.threaded import exchange_in_thread
+from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, running_flow
+from tests.fakes.recordings import recording
+from tests.fakes.witness import Witness
+
+pytestmark = pytest.mark.e2e
+
+BEGIN = 1_723_161_255_208
+MINUTE_MS = 60_000
+SPEED = 20.0
+
+
+async def verified(folder: Path, settings: dict[str, Any], *arguments: str) -> tuple[int, dict[str, Any]]:
+    """Exit code and report of the command."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "flows.verify", "--json", "-", *arguments,
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        env={**environment_of(settings), "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    out, said = await asyncio.wait_for(process.communicate(), START_S)
+    assert process.returncode in (0, 1), said.decode()
+    return process.returncode, json.loads(out)
+
+
+async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with (
+        exchange_in_thread(market, speed=SPEED, start_now=True) as exchange,
+        contextlib.closing(Witness(exchange.rest_url)) as witness,
+    ):
+        settings = flow_settings(
+            tmp_path, exchange.rest_url, mongod_uri,
+            feed__symbols=["BTCUSDT", "ETHUSDT"],
+            feed__streams=["aggTrade", "kline"],
+            feed__proof_grace_ms=500,
+            feed__request_pause_ms=0,
+        )  # fmt: skip
+        async with running_flow(tmp_path, **settings) as flow:
+            async with asyncio.timeout(START_S * 3):
+                while witness.state()["now"] < BEGIN + 8 * MINUTE_MS:
+                    await asyncio.sleep(0.1)
+
+            code, report = await verified(tmp_path, settings, "--settle", "60")
+            assert (code, report["findings"]) == (0, [])
+            counts = report["symbols"]["BTCUSDT"]
+            assert counts["recomputed"] >= 4
+            assert counts["trades"] > 1_000
+
+            with MongoClient[dict[str, Any]](mongod_uri) as client:
+                minutes = client[settings["mongo__database"]][MARKET_DATA]
+                of = {
+                    "symbol": "BTCUSDT",
+                    "timeframe": "1m",
+                    "open_time": BEGIN // MINUTE_MS * MINUTE_MS + 3 * MINUTE_MS,
+                }
+                minutes.update_one(of, {"$inc": {"trades": 1}})
+            code, report = await verified(tmp_path, settings, "--settle", "60", "--symbols", "BTCUSDT")
+            assert (code, [f["open_time"] for f in report["findings"]]) == (1, [of["open_time"]])
+            assert flow.running

@@ -1,0 +1,294 @@
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from msgspec import structs
+from pymongo import MongoClient
+
+from flows.model import Candle, Trade, TradeBatch
+from flows.settings import Settings, load_settings
+from flows.verify import CannotRunError, Options, main, verify
+from sinks.candle_reader import read_candles
+from sinks.candle_store import CandleStore
+from sinks.documents import INCIDENTS, MARKET_DATA
+from sinks.trade_merge import add_batches
+from sinks.trade_store import TradeStore
+from sources.replay.tapes import load_tapes
+from sources.replay.threaded import exchange_in_thread
+from tests.fakes.recordings import recording
+from tests.fakes.trades import BEGIN, trade
+from tests.fakes.verified import SYMBOL, VENUE, true_candles
+
+ROOT = Path(__file__).parents[2]
+TIMEFRAMES = ("1m", "5m", "15m")
+HOUR = [
+    trade(number, number * 7_000, 100 + number % 13 / 4, 0.25 + number % 7, sold=number % 3 == 0)
+    for number in range(520)
+]
+Documents = MongoClient[dict[str, Any]]
+
+
+@pytest.fixture
+def settings(tmp_path: Path, mongod_uri: str) -> Settings:
+    return load_settings(
+        mongo={"uri": mongod_uri, "database": tmp_path.name},
+        trades={"path": tmp_path / "trades"},
+        feed={"origin": "replay", "rest_url": "http://127.0.0.1:9"},
+    )
+
+
+def fill(settings: Settings, client: Documents, trades: Sequence[Trade], candles: Sequence[Candle]) -> None:
+    with TradeStore(settings.trades.path / VENUE / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch(VENUE, SYMBOL, list(trades))])
+    store_candles(settings, client, candles)
+
+
+def store_candles(settings: Settings, client: Documents, candles: Sequence[Candle]) -> None:
+    store = CandleStore(client[settings.mongo.database], retention_days={})
+    store.ensure_indexes(timeout_s=60)
+    store.store(candles, timeout_s=60)
+
+
+@pytest.fixture
+def filled(settings: Settings, mongo_client: Documents) -> Settings:
+    """Stores of an hour that hold what they claim."""
+    fill(settings, mongo_client, HOUR, true_candles(HOUR, TIMEFRAMES))
+    return settings
+
+
+def candles_of(settings: Settings, client: Documents) -> Any:
+    return client[settings.mongo.database][MARKET_DATA]
+
+
+ALL = Options(settle_s=0)
+
+
+def test_true_stores_hold_what_they_claim(filled: Settings) -> None:
+    report = verify(filled, ALL)
+
+    assert (report.is_true, report.findings) == (True, [])
+    counts = report.symbols[SYMBOL]
+    assert (counts.trades, counts.candles) == (len(HOUR), 60 + 12 + 4)
+    assert counts.recomputed == counts.candles
+
+
+def test_a_false_candle_is_named_with_what_is_true(filled: Settings, mongo_client: Documents) -> None:
+    of = {"timeframe": "1m", "open_time": BEGIN + 600_000}
+    true = candles_of(filled, mongo_client).find_one(of)
+    candles_of(filled, mongo_client).update_one(of, {"$set": {"volume": true["volume"] + 1}})
+
+    report = verify(filled, ALL)
+
+    (finding,) = report.findings
+    assert (finding.kind, finding.symbol, finding.timeframe, finding.open_time) == ("candle", SYMBOL, *of.values())
+    assert (finding.claimed, finding.true) == (f"volume {true['volume'] + 1}", f"volume {true['volume']}")
+    assert report.totals == {"candle": 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$set": {"close": "100"}},
+        {"$set": {"trades": 7.5}},
+        {"$set": {"high": float("nan")}},
+        {"$unset": {"quote_volume": ""}},
+        {"$set": {"is_closed": 1}},
+        {"$set": {"status": None}},
+        {"$set": {"open_time": 5}},
+        {"$set": {"open_time": 1 << 62}},
+        {"$set": {"open_time": "now"}},
+        {"$set": {"timeframe": "7x"}},
+        {"$set": {"close_time": 0}},
+    ],
+)
+def test_a_document_that_is_no_candle_is_found(
+    filled: Settings, mongo_client: Documents, change: dict[str, Any]
+) -> None:
+    candles_of(filled, mongo_client).update_one({"timeframe": "5m", "open_time": BEGIN + 600_000}, change)
+
+    assert not verify(filled, ALL).is_true
+
+
+def test_a_trade_that_is_not_stored_is_a_hole(settings: Settings, mongo_client: Documents) -> None:
+    fill(settings, mongo_client, HOUR[:200] + HOUR[201:], true_candles(HOUR, TIMEFRAMES))
+
+    report = verify(settings, ALL)
+
+    assert [(f.kind, f.open_time) for f in report.findings] == [("hole", HOUR[201].time)]
+    assert report.findings[0].claimed.startswith("ids 200 to 200 ")
+
+
+def test_a_repair_rewrites_wrong_and_missing_candles(filled: Settings, mongo_client: Documents) -> None:
+    documents = candles_of(filled, mongo_client)
+    documents.update_one({"timeframe": "1m", "open_time": BEGIN + 600_000}, {"$set": {"close": 1e6, "high": 1e6}})
+    documents.update_one({"timeframe": "5m", "open_time": BEGIN + 900_000}, {"$set": {"trades": 1, "revision": 3}})
+    documents.delete_one({"timeframe": "1m", "open_time": BEGIN + 1_200_000})
+
+    report = verify(filled, structs.replace(ALL, repair=True))
+    assert (report.totals, report.repaired) == ({"candle": 2, "missing": 1}, 3)
+
+    assert verify(filled, ALL).is_true
+    changed = documents.find({"status": "repaired"}).sort("open_time")
+    assert [(d["timeframe"], d["open_time"], d["revision"]) for d in changed] == [
+        ("1m", BEGIN + 600_000, 1), ("5m", BEGIN + 900_000, 4), ("1m", BEGIN + 1_200_000, 0)
+    ]  # fmt: skip
+    true = {(c.timeframe, c.open_time): c for c in true_candles(HOUR, TIMEFRAMES)}
+    for candle in read_candles(mongo_client[filled.mongo.database], VENUE, SYMBOL, "1m", BEGIN, BEGIN + 3_600_000):
+        expected = true["1m", candle.open_time]
+        assert structs.replace(candle, status="final", revision=0) == structs.replace(expected, event_time=0)
+    ledger = mongo_client[filled.mongo.database][INCIDENTS]
+    assert [d["kind"] for d in ledger.find()] == ["repair"] * 3
+
+
+def test_choices_bound_what_is_verified(filled: Settings, mongo_client: Documents) -> None:
+    candles_of(filled, mongo_client).update_one(
+        {"timeframe": "1m", "open_time": BEGIN + 600_000}, {"$set": {"low": 1.0}}
+    )
+
+    def is_true(**chosen: Any) -> bool:
+        return verify(filled, structs.replace(ALL, **chosen)).is_true
+
+    assert not is_true()
+    assert is_true(timeframes=("5m",))
+    assert is_true(start=BEGIN + 660_000)
+    assert is_true(end=BEGIN + 600_000)
+    assert not is_true(start=BEGIN + 600_000, end=BEGIN + 660_000, timeframes=("1m",), symbols=(SYMBOL,))
+
+
+def klines_csv(candles: Sequence[Candle]) -> str:
+    lines = [
+        f"{c.open_time},{c.open},{c.high},{c.low},{c.close},{c.volume},{c.close_time},{c.quote_volume},{c.trades},"
+        f"{c.taker_buy_volume},{c.taker_buy_quote_volume},0"
+        for c in candles
+    ]
+    return "\n".join(lines)
+
+
+def test_files_of_the_archive_confirm_or_refute(filled: Settings, tmp_path: Path) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    minutes = [c for c in true_candles(HOUR, TIMEFRAMES) if c.timeframe == "1m"]
+    path = folder / f"{SYMBOL}-1m-2026-01-01.csv"
+    path.write_text(klines_csv(minutes))
+    chosen = structs.replace(ALL, against=str(folder), end=BEGIN + 3_600_000)
+    report = verify(filled, chosen)
+    assert (report.is_true, report.symbols[SYMBOL].compared) == (True, 60)
+
+    changed = structs.replace(minutes[7], high=minutes[7].high + 0.25)
+    path.write_text(klines_csv([*minutes[:7], changed, *minutes[8:]]))
+    (finding,) = verify(filled, chosen).findings
+    assert (finding.kind, finding.timeframe, finding.open_time) == ("exchange", "1m", minutes[7].open_time)
+    assert finding.claimed.startswith("high ")
+
+
+def true_venue_candle(values: dict[str, Any]) -> Candle:
+    """What history makes of the exchange's candle."""
+    counts: dict[str, Any] = {
+        "open_time": int(values["open_time"]),
+        "trades": int(values["trades"]),
+        "first_id": -1,
+        "last_id": -1,
+    }
+    prices: dict[str, Any] = {name: float(value) for name, value in values.items() if name and name not in counts}
+    known: dict[str, Any] = {"venue": VENUE, "symbol": SYMBOL, "timeframe": "1h", "is_closed": True, "status": "venue"}
+    return Candle(**known, **counts, **prices)
+
+
+def test_the_exchange_is_asked_within_its_weight(settings: Settings, mongo_client: Documents) -> None:
+    market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
+    with exchange_in_thread(market, speed=1.0, start_now=False) as exchange:
+        asked = settings.model_copy(update={"feed": settings.feed.model_copy(update={"rest_url": exchange.rest_url})})
+        rows = httpx.get(
+            f"{exchange.rest_url}/api/v3/klines",
+            params={"symbol": SYMBOL, "interval": "1h", "limit": 20},
+            trust_env=False,
+        ).json()[:-1]
+        fields = ("open_time", "open", "high", "low", "close", "volume", "", "quote_volume", "trades")
+        told = [dict(zip((*fields, "taker_buy_volume", "taker_buy_quote_volume"), row, strict=False)) for row in rows]
+        candles = [true_venue_candle(values) for values in told]
+        wrong = structs.replace(candles[3], high=candles[3].high + 1)
+        fill(asked, mongo_client, [], [*candles[:3], wrong, *candles[4:]])
+
+        report = verify(asked, structs.replace(ALL, against="rest"))
+
+    assert [(f.kind, f.open_time) for f in report.findings] == [("exchange", wrong.open_time)]
+    assert (
+        report.symbols[SYMBOL].compared == len(candles) - 1
+    )  # whether the newest is over, only a later one could tell
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"symbols": ("NONE",)}, "NONE not stored; there are BTCUSDT"),
+        ({"timeframes": ("2h",)}, "2h not stored; there are 15m, 1m, 5m"),
+        ({"against": "/nowhere"}, "is no folder"),
+        ({"start": 5, "end": 5}, "--end is not after --start"),
+    ],
+)
+def test_what_cannot_be_verified_says_why(filled: Settings, options: dict[str, Any], reason: str) -> None:
+    with pytest.raises(CannotRunError, match=reason):
+        verify(filled, structs.replace(ALL, **options))
+
+
+def test_stores_that_are_not_there_are_named(settings: Settings, tmp_path: Path) -> None:
+    with pytest.raises(CannotRunError, match="no trade store at"):
+        verify(settings, ALL)
+    (tmp_path / "trades" / VENUE).mkdir(parents=True)
+    with pytest.raises(CannotRunError, match="the stores are empty"):
+        verify(settings, ALL)
+    away = settings.model_copy(update={"mongo": settings.mongo.model_copy(update={"uri": "mongodb://127.0.0.1:9"})})
+    with pytest.raises(CannotRunError, match=r"mongo\.uri"):
+        verify(away, ALL)
+
+
+def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": "",
+        "PYTHONPATH": str(ROOT),
+        "MARKETFLOW_MONGO__URI": settings.mongo.uri,
+        "MARKETFLOW_MONGO__DATABASE": settings.mongo.database,
+        "MARKETFLOW_TRADES__PATH": str(settings.trades.path),
+    }
+    line = [sys.executable, "-m", "flows.verify", *arguments]
+    return subprocess.run(
+        line, env=environment, cwd=settings.trades.path.parent, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_command_tells_people_and_machines(filled: Settings, mongo_client: Documents, tmp_path: Path) -> None:
+    done = command(filled, "--settle", "0")
+    assert (done.returncode, "all claims hold" in done.stdout) == (0, True), done.stderr
+    assert f"{SYMBOL}: 1 days, 520 trades" in done.stderr
+
+    candles_of(filled, mongo_client).update_many({"timeframe": "1m"}, {"$set": {"quote_volume": 1.0}})
+    done = command(filled, "--settle", "0", "--json", "-")
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["exit_code"], report["holds"]) == (1, 1, False)
+    assert report["totals"]["candle"] == len(report["findings"]) >= 59
+    assert set(report["findings"][0]) == {"kind", "symbol", "timeframe", "open_time", "claimed", "true"}
+
+    done = command(filled, "--json", str(tmp_path / "report.json"), "--settle", "0")
+    assert json.loads((tmp_path / "report.json").read_text()) == report
+    assert "false claims" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--start", "yesterday"], "'yesterday' is no time"),
+        (["--settle", "-1"], "is no number of seconds"),
+        (["--symbols", " , "], "name at least one"),
+        (["--unknown"], "unrecognized arguments"),
+    ],
+)
+def test_wrong_arguments_are_one_line(arguments: list[str], reason: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert reason in said
