@@ -191,7 +191,8 @@ class RefreshWanted(Struct, frozen=True):
 
 
 Vouched: TypeAlias = Literal["all", "content", ""]
-"""`all`: by the exchange, or by its checksum. `content`: it is as it was packed, by whoever did that. Empty: by nothing.
+"""`all`: by the exchange, or by its checksum. `content`: it is as it was packed, which may have been a part. Empty: not
+at all.
 """
 
 

@@ -73,7 +73,7 @@ def _sorted_on_disk(blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
         folder = Path(name)
         for number in sorted(_spread(blocks, folder)):
             pieces = sorted(folder.glob(f"{number}-*.arrow"))
-            yield _sorted(pl.concat([pl.read_ipc(piece, memory_map=False) for piece in pieces]))
+            yield _sorted(pl.concat([pl.read_ipc(piece) for piece in pieces]))
             for piece in pieces:
                 piece.unlink()
 

@@ -83,7 +83,9 @@ def trades_of(
     if not withdrawn:
         wanted &= ~_IS_WITHDRAWN
     try:
-        for block in in_order(_trade_blocks(file, path), lambda: are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))):
+        for block in in_order(
+            _trade_blocks(file, path), lambda: are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
+        ):
             frame = block.filter(wanted)
             for start in range(0, frame.height, BATCH):
                 yield _trades(file.symbol, frame[start : start + BATCH])

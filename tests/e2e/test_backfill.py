@@ -91,6 +91,14 @@ def days(folder: Path, count: int) -> Path:
     return folder
 
 
+def sealed(folder: Path) -> Path:
+    """A folder whose files have their checksums beside them, so that each is known to be whole."""
+    for path in list(folder.glob("*.csv")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name(f"{path.name}.CHECKSUM").write_text(f"{digest}  {path.name}\n")
+    return folder
+
+
 def daily_kline(folder: Path, number: int) -> dict[str, float]:
     """The exchange's own candle of the recorded day, as that of a day after it; gives the recorded one."""
     [row] = official_klines(recording(PEPE) / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
@@ -161,7 +169,7 @@ async def test_what_another_import_stored_is_not_taken_for_this_ones(mongod_uri:
 async def test_a_day_that_is_missing_is_an_incident_and_makes_no_candle_partial(
     mongod_uri: str, tmp_path: Path
 ) -> None:
-    source = days(tmp_path / "source", 3)
+    source = sealed(days(tmp_path / "source", 3))
     (source / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv")
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
@@ -239,7 +247,9 @@ async def test_a_folder_without_files_says_so(mongod_uri: str, tmp_path: Path) -
 
 async def test_a_file_that_ends_in_its_middle_holds_up_what_is_behind_it(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 3)
+    sealed(source)
     second = source / "PEPEUSDT-aggTrades-2024-10-28.csv"
+    second.with_name(f"{second.name}.CHECKSUM").unlink()
     text = second.read_bytes()
     second.write_bytes(text[:-40])
     code, said = await imported(tmp_path, source, mongod_uri)
@@ -286,3 +296,52 @@ async def test_from_the_archive_over_http_each_file_comes_once_and_what_it_lacks
         code, said = await imported(tmp_path, Path("archive"), mongod_uri, **wanted, backfill__kinds='["trades"]')
         assert (code, '"imported_before": 1' in said) == (0, True), said
     assert (tmp_path / "archive" / "binance" / file.name).read_bytes() == file.read_bytes()
+
+
+def cut_to(path: Path, rows: int) -> bytes:
+    """Leaves the first rows of a file; gives what it was."""
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:rows]))
+    return whole
+
+
+async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_so(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = days(tmp_path / "source", 2)
+    right = tmp_path / "right"
+    right.mkdir()
+    assert (await imported(right, sealed(source), mongod_uri))[0] == 0
+    for file in source.glob("*.CHECKSUM"):
+        file.unlink()
+    first = source / "PEPEUSDT-aggTrades-2024-10-27.csv"
+    text = cut_to(first, 57_229 - 1_500)
+    second = first.with_name("PEPEUSDT-aggTrades-2024-10-28.csv")
+    second.rename(tmp_path / second.name)
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    unproven = [d for d in documents(mongod_uri, tmp_path.name) if d["status"] == "unproven"]
+    assert {d["timeframe"] for d in unproven} == {"1m", "3m", "30m", "1d"}
+    (tmp_path / second.name).rename(second)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 1' in said) == (0, True), said
+    found = documents(mongod_uri, tmp_path.name)
+    at = ("timeframe", "open_time")
+    marked = {(d["timeframe"], d["open_time"]) for d in found if d["status"] == "partial"}
+    assert {tuple(d[name] for name in at) for d in unproven} <= marked
+    first.write_bytes(text)
+    sealed(source)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 0' in said) == (0, True), said
+    told = ("status", "revision")
+    expected = [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, "right")]
+    after = documents(mongod_uri, tmp_path.name)
+    assert [{k: v for k, v in d.items() if k not in told} for d in after] == expected
+    assert {d["status"] for d in after} <= {"final", "repaired"}
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        repairs = list(client[tmp_path.name]["incidents"].find({"kind": "repair"}))
+    assert any("stored candles said something else" in repair["cause"] for repair in repairs)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 2' in said) == (0, True), said
+    (tmp_path / "archive" / "imported.json").unlink()
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    assert documents(mongod_uri, tmp_path.name) == after
