@@ -86,8 +86,7 @@ class Tools:
             "candles": len(candles),
             "asked_for": limit,
             "by_status": dict(statuses),
-            "lacks_trades": statuses["partial"] > 0,
-            "may_lack_trades": statuses["unproven"] > 0,
+            "lacks_trades": statuses["partial"] + statuses["unproven"] > 0,
             "more_are_being_fetched": answer.get("history") is not None,
         }
         data = {name: answer[name] for name in ("venue", "symbol", "timeframe", "latest_price", "candles")}

@@ -34,7 +34,7 @@ class Holes:
         lacking: list[Span] = []
         for span in spans:
             before = self._newest.get(span.symbol)
-            if before is not None and self._reaches_into(before):
+            if before is not None and before not in lacking and self._reaches_into(before):
                 whole = [other for other in whole if other != before]
                 lacking.append(before)
             (lacking if self._reaches_into(span) else whole).append(span)

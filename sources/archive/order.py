@@ -6,14 +6,14 @@ files of its own: each holds a stretch of ids that fits into memory.
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 
 import polars as pl
 
-FEW_BLOCKS = 6
+FEW_BLOCKS = 15
 """Blocks that are put in order in memory."""
-STRETCH_IDS = 200_000
+STRETCH_IDS = 100_000
 """Ids that are put in order at once, where there are more."""
 MOST_STRETCHES = 10_000
 """More say that the ids are none."""
@@ -35,9 +35,16 @@ def in_order(
         if head:
             yield _sorted(pl.concat(head))
     elif is_in_order():
-        yield from chain(head, blocks)
+        yield from _all(head, blocks)
     else:
-        yield from _sorted_on_disk(chain(head, blocks))
+        yield from _sorted_on_disk(_all(head, blocks))
+
+
+def _all(head: list[pl.DataFrame], rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """The blocks that were looked at, each let go as it is handed on, and the others."""
+    while head:
+        yield head.pop(0)
+    yield from rest
 
 
 def are_rising(blocks: Iterable[pl.DataFrame]) -> bool:

@@ -39,6 +39,7 @@ _TYPES = {
 }  # fmt: skip
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
+_LINE_ENDS = b"\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BESIDE_MS = 60_000
 """So far beside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
@@ -99,7 +100,9 @@ _IS_WITHDRAWN = (pl.col("price") == 0) & (pl.col("quantity") == 0)
 def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
     """The rows of a file as they stand in it, all of which can be true."""
     for block in _frames(path, _TRADE_COLUMNS):
-        timed = block.with_columns(_in_ms("time"), pl.col("buyer_is_maker").is_in(_TRUE))
+        timed = block.with_columns(
+            _in_ms("time"), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
+        )
         _check_days(file, path, timed["time"])
         _check_values(path, timed)
         yield timed
@@ -199,14 +202,25 @@ def _whole_rows(path: Path, frame: pl.DataFrame, columns: tuple[str, ...]) -> pl
     """The rows without blank lines. `ArchiveError` when one of them is not whole: a file that ends in the middle of a
     row has lost more than that row.
     """
-    frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
     nulls = frame.null_count().row(0)
-    flags = [name for name in ("buyer_is_maker", "unused_0") if "buyer_is_maker" in columns and name in frame.columns]
-    frame = frame.with_columns(pl.col(name).str.strip_chars().str.to_lowercase() for name in flags)
+    if any(nulls):
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+        nulls = frame.null_count().row(0)
     is_cut = any(nulls[: len(columns)]) or any(count not in (0, frame.height) for count in nulls)
-    if is_cut or not all(frame[name].drop_nulls().is_in(_TRUE + _FALSE).all() for name in flags):
+    flags = [name for name in ("buyer_is_maker", "unused_0") if "buyer_is_maker" in columns and name in frame.columns]
+    if is_cut or not all(_is_flag(value) for name in flags for value in frame[name].unique()):
         raise ArchiveError(f"{path} cannot be read: it has rows that are cut off")
     return frame.select(columns)
+
+
+def _is_flag(value: str | None) -> bool:
+    """Whether it is one of the forms of true and false; or a column that no row has."""
+    return value is None or value.strip().lower() in _TRUE + _FALSE
+
+
+def _forms_of_true(values: pl.Series) -> list[str]:
+    """The forms of true that stand in a column: few, so that rows need not be rewritten."""
+    return [value for value in values.unique() if value.strip().lower() in _TRUE]
 
 
 def _schema(path: Path, columns: tuple[str, ...], row: bytes) -> dict[str, type[pl.DataType]]:
@@ -222,7 +236,8 @@ def _blocks(file: IO[bytes], first: bytes) -> Iterator[bytes]:
     """Text in whole lines."""
     block = first
     while text := file.read(BLOCK_BYTES):
-        yield block + text + file.readline()
+        if lines := (block + text + file.readline()).lstrip(_LINE_ENDS):
+            yield lines
         block = b""
     if block:
         yield block
