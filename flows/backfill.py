@@ -267,6 +267,14 @@ def _say_at_exit(meter: Meter, intake: Intake) -> None:
     atexit.register(say)
 
 
+def _say_what_is_new(new: list[Span], spans: int) -> int:
+    """What an import would read, on the standard output, a line a file; gives the exit code."""
+    files = [file.name for span in new for file in span.files]
+    sys.stdout.write("".join(f"{name}\n" for name in files))
+    sys.stdout.write(f"{len(files)} files to read; {spans - len(new)} of {spans} spans imported before\n")
+    return 0
+
+
 def _build() -> Dataflow:
     try:
         settings = load_settings()
@@ -275,6 +283,8 @@ def _build() -> Dataflow:
         meter = Meter()
         spans, get = _plan(settings, journal, meter.on_bytes)
         new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
+        if settings.backfill.dry_run:
+            sys.exit(_say_what_is_new(new, len(spans)))
         meter.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)

@@ -138,7 +138,7 @@ def _kline_prices(kline: Kline) -> str:
 
 def _kline_volumes(kline: Kline) -> str:
     volume, taker = kline.volume, kline.taker_buy_volume
-    if kline.trades < 0 or not 0 <= min(volume, taker, kline.quote_volume, kline.taker_buy_quote_volume):
+    if kline.trades < 0 or not min(volume, taker, kline.quote_volume, kline.taker_buy_quote_volume) >= 0:
         return "a kline of less than nothing"
     if taker > volume + _slack(volume) or kline.taker_buy_quote_volume > kline.quote_volume + _slack(
         kline.quote_volume

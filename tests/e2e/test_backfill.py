@@ -345,3 +345,13 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
     assert documents(mongod_uri, tmp_path.name) == after
+
+
+async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")
+    assert (code, "PEPEUSDT-aggTrades-2024-10-27.csv" in said, "1 files to read; 0 of 1 spans" in said) == (
+        0, True, True,
+    )  # fmt: skip
+    assert documents(mongod_uri, tmp_path.name) == []
+    assert not (tmp_path / "archive" / "imported.json").exists()
