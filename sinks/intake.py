@@ -262,7 +262,27 @@ class Intake:
 
     def _fail(self, store: str) -> None:
         self._has_failed = True
-        self._on_failure(f"{store} took nothing for {self._patience_s:g} s: see to it, and run the import again")
+        landed = self._landed() if store == "MongoDB" else 0
+        did = f"confirmed nothing, but stored {landed} candles," if landed else "took nothing"
+        self._on_failure(f"{store} {did} for {self._patience_s:g} s: see to it, and run the import again")
+
+    def _landed(self) -> int:
+        """Candles that wait for a slow server's answer, and are stored all the same; of the first day of them."""
+        waiting = [item for item in self._candles.pending() if isinstance(item, Candle)] if self._candles else []
+        if self._improvement is None or not waiting:
+            return 0
+        first = waiting[0]
+        begin = first.open_time - first.open_time % DAY_MS
+        try:
+            known = self._improvement.known(first.symbol, begin, begin + DAY_MS)
+        except PyMongoError:
+            return 0
+        stored = {(candle.timeframe, candle.open_time): candle.revision for candle in known}
+        return sum(
+            stored.get((candle.timeframe, candle.open_time), -1) >= candle.revision
+            for candle in waiting
+            if candle.symbol == first.symbol
+        )
 
 
 def _is_same(candle: Candle, stored: Candle) -> bool:
