@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import random
 import signal
 import sys
 import zipfile
@@ -29,9 +30,17 @@ END = 2 << 42
 
 
 async def imported(
-    folder: Path, source: Path | str, mongod_uri: str, *, kill_at: str | None = None, **settings: str
+    folder: Path,
+    source: Path | str,
+    mongod_uri: str,
+    *,
+    kill_at: str | None = None,
+    kill_after_s: float = 0.0,
+    **settings: str,
 ) -> tuple[int, str]:
-    """Runs the importer; its exit code and what it said. It is killed as soon as it says `kill_at`."""
+    """Runs the importer; its exit code and what it said. It is killed `kill_after_s` behind the moment in which it says
+    `kill_at`, if it still runs then.
+    """
     environment = {
         "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
         "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
@@ -53,9 +62,14 @@ async def imported(
     async for line in process.stdout:
         said += line.decode()
         if kill_at and kill_at in said:
-            process.kill()
+            asyncio.get_running_loop().call_later(kill_after_s, _kill, process)
             kill_at = None
     return await process.wait(), said
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
@@ -355,3 +369,19 @@ async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: s
     )  # fmt: skip
     assert documents(mongod_uri, tmp_path.name) == []
     assert not (tmp_path / "archive" / "imported.json").exists()
+
+
+async def test_killed_at_random_moments_files_without_checksums_come_out_the_same(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source, chance = days(tmp_path / "source", 2), random.Random(7)
+    whole, broken = tmp_path / "undisturbed", tmp_path / "disturbed"
+    whole.mkdir()
+    broken.mkdir()
+    assert (await imported(whole, source, mongod_uri))[0] == 0
+    for _ in range(3):
+        await imported(broken, source, mongod_uri, kill_at="importing", kill_after_s=chance.uniform(0, 2))
+    code, said = await imported(broken, source, mongod_uri)
+    assert code == 0, said
+    assert documents(mongod_uri, broken.name) == documents(mongod_uri, whole.name)
+    assert_frame_equal(trades(broken), trades(whole))
