@@ -35,7 +35,7 @@ async def imported(
     mongod_uri: str,
     *,
     kill_at: str | None = None,
-    kill_after_s: float = 0.0,
+    kill_after_s: str = "0",
     **settings: str,
 ) -> tuple[int, str]:
     """Runs the importer; its exit code and what it said. It is killed `kill_after_s` behind the moment in which it says
@@ -62,7 +62,7 @@ async def imported(
     async for line in process.stdout:
         said += line.decode()
         if kill_at and kill_at in said:
-            asyncio.get_running_loop().call_later(kill_after_s, _kill, process)
+            asyncio.get_running_loop().call_later(float(kill_after_s), _kill, process)
             kill_at = None
     return await process.wait(), said
 
@@ -380,7 +380,7 @@ async def test_killed_at_random_moments_files_without_checksums_come_out_the_sam
     broken.mkdir()
     assert (await imported(whole, source, mongod_uri))[0] == 0
     for _ in range(3):
-        await imported(broken, source, mongod_uri, kill_at="importing", kill_after_s=chance.uniform(0, 2))
+        await imported(broken, source, mongod_uri, kill_at="importing", kill_after_s=str(chance.uniform(0, 2)))
     code, said = await imported(broken, source, mongod_uri)
     assert code == 0, said
     assert documents(mongod_uri, broken.name) == documents(mongod_uri, whole.name)
