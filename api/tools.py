@@ -74,7 +74,7 @@ class Tools:
     ) -> Reply:
         """Candles of a symbol, oldest first; `timestamp` is when one opens. The last one is still forming unless
         `is_closed`. Status: `forming`; `final` (complete), `repaired` (completed later), `venue` (the exchange's own);
-        `partial` (lacks trades). `revision` counts how often a closed candle was corrected.
+        `partial` (lacks trades), `unproven` (may lack trades). `revision` counts how often a closed one was corrected.
         """
         count = min(limit, self._rows)
         answer, status, age_ms = await asyncio.gather(
@@ -86,7 +86,7 @@ class Tools:
             "candles": len(candles),
             "asked_for": limit,
             "by_status": dict(statuses),
-            "lacks_trades": statuses["partial"] > 0,
+            "lacks_trades": statuses["partial"] + statuses["unproven"] > 0,
             "more_are_being_fetched": answer.get("history") is not None,
         }
         data = {name: answer[name] for name in ("venue", "symbol", "timeframe", "latest_price", "candles")}

@@ -30,7 +30,7 @@ from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
-from flows.operators.improve import LACKING, improved
+from flows.operators.improve import CLOSED, improved
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
 from sinks.candle_reader import CandleReader
@@ -41,8 +41,9 @@ from sinks.trade_codec import MINUTE_MS
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
-from sources.archive.fetch import Downloader, check, files_in
-from sources.archive.journal import Journal
+from sources.archive.fetch import Downloader, check, files_in, vouched_by
+from sources.archive.holes import Holes
+from sources.archive.journal import Journal, digest_of
 from sources.archive.meter import Meter
 from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
 from sources.archive.rows import ArchiveError, FileVolume
@@ -69,7 +70,11 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
     # time closes nothing here, and nobody looks at what is forming
     never = {"reorder_ms": 0, "close_grace_ms": NEVER_MS, "forming_ms": NEVER_MS, "streams": ("aggTrade",)}
     rules = RULES[settings.feed.venue]
-    build = partial(sequence_candles, feed=settings.feed.model_copy(update=never), asks=False, rules=rules)
+    # whatever a longer candle says of the shorter ones inside it, they are remembered
+    longest_ms = timeframe_ms(settings.feed.timeframes[-1])
+    build = partial(
+        sequence_candles, feed=settings.feed.model_copy(update=never), asks=False, rules=rules, kept_ms=longest_ms
+    )
     flow = Dataflow("backfill")
     made = machine("sequence_candles_reconcile", op.input("archive", flow, source), build, FeedClock())
     in_order = op.flat_map_batch("in_order", made, lambda items: together("stores", [value for _, value in items]))
@@ -83,13 +88,16 @@ def build_intake(
     """The stores of the import. One that fails ends it. Nothing that is imported lies behind `end_ms`, which is the
     present for whatever is deleted for its age; without it nothing is.
     """
-    ledger = IncidentWriter()
+    ledger, holes = IncidentWriter(), Holes()
+    ledger.keep_in(holes)
     candles = _open_mongo(settings, ledger) if settings.mongo.enabled else None
     if candles:
         ledger.keep_in(candles)
 
     def on_stored(spans: list[Span]) -> None:
-        journal.note(spans)
+        stored, lacking = holes.sort(spans)
+        journal.forget(lacking)
+        journal.note(stored)
         meter.on_stored(len(spans))
 
     def on_failure(reason: str) -> None:
@@ -109,9 +117,9 @@ def build_intake(
 
 
 def _improvement(settings: Settings) -> Improvement:
-    """Stored candles that lack trades, or are the exchange's, get better by an import that has all trades."""
+    """Stored candles get better by an import that is better proven."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
-    return Improvement(partial(reader.of_status, LACKING), improved)
+    return Improvement(partial(reader.of_status, CLOSED), improved)
 
 
 def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
@@ -150,21 +158,21 @@ def stores_of(settings: Settings) -> str:
     return f"{settings.feed.venue} {settings.feed.timeframes} {documents} {store}"
 
 
-def _plan(settings: Settings, on_bytes: Callable[[int, int], None]) -> tuple[list[Span], GetFile]:
+def _plan(settings: Settings, journal: Journal, on_bytes: Callable[[int, int], None]) -> tuple[list[Span], GetFile]:
     """What to import, and how to get at it."""
     backfill = settings.backfill
     kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
     if backfill.source not in ("archive", "rest"):
-        return _plan_folder(settings, kinds)
+        return _plan_folder(settings, journal, kinds)
     if backfill.start is None:
         raise SettingsError("backfill.start: say from when on, as in MARKETFLOW_BACKFILL__START=2024-10-01")
     begin, end = _ms(backfill.start), _ms(backfill.end or datetime.now(UTC))
     if backfill.source == "rest":
         return _plan_rest(settings, kinds, begin, end)
-    return _plan_archive(settings, kinds, begin, end, on_bytes)
+    return _plan_archive(settings, journal, kinds, begin, end, on_bytes)
 
 
-def _plan_folder(settings: Settings, kinds: list[str]) -> tuple[list[Span], GetFile]:
+def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tuple[list[Span], GetFile]:
     backfill, symbols = settings.backfill, settings.feed.symbols
     paths = {file: path for file, path in files_in(Path(backfill.source), symbols).items() if file.kind in kinds}
     begin = _ms(backfill.start) if backfill.start else 0
@@ -174,13 +182,20 @@ def _plan_folder(settings: Settings, kinds: list[str]) -> tuple[list[Span], GetF
 
     def get(file: ArchiveFile) -> FileVolume:
         check(paths[file])
-        return FileVolume(file, paths[file])
+        return FileVolume(file, paths[file], vouched=vouched_by(paths[file]))
 
+    for file in {file for span in spans for file in span.files}:
+        journal.know(file, digest_of(paths[file]))
     return spans, get
 
 
 def _plan_archive(
-    settings: Settings, kinds: list[str], begin: int, end: int, on_bytes: Callable[[int, int], None]
+    settings: Settings,
+    journal: Journal,
+    kinds: list[str],
+    begin: int,
+    end: int,
+    on_bytes: Callable[[int, int], None],
 ) -> tuple[list[Span], GetFile]:
     """Files hold whole days, and today has none yet."""
     backfill, feed = settings.backfill, settings.feed
@@ -190,8 +205,14 @@ def _plan_archive(
 
     def get(file: ArchiveFile) -> FileVolume | None:
         path = downloader.get(file, venue=feed.venue)
-        return FileVolume(file, path) if path else None
+        if path is None:
+            return None
+        journal.know(file, digest_of(path))
+        return FileVolume(file, path, vouched=vouched_by(path))
 
+    for file in files:
+        if (path := downloader.path_of(file, feed.venue)).is_file():
+            journal.know(file, digest_of(path))
     return spans_of(files, begin, end), get
 
 
@@ -246,19 +267,29 @@ def _say_at_exit(meter: Meter, intake: Intake) -> None:
     atexit.register(say)
 
 
+def _say_what_is_new(new: list[Span], spans: int) -> int:
+    """What an import would read, on the standard output, a line a file; gives the exit code."""
+    files = [file.name for span in new for file in span.files]
+    sys.stdout.write("".join(f"{name}\n" for name in files))
+    sys.stdout.write(f"{len(files)} files to read; {spans - len(new)} of {spans} spans imported before\n")
+    return 0
+
+
 def _build() -> Dataflow:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
         journal = Journal(settings.backfill.cache / JOURNAL, stores=stores_of(settings))
         meter = Meter()
-        spans, get = _plan(settings, meter.on_bytes)
+        spans, get = _plan(settings, journal, meter.on_bytes)
         new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
+        if settings.backfill.dry_run:
+            sys.exit(_say_what_is_new(new, len(spans)))
         meter.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)
         intake = build_intake(settings, journal, meter, stop, end_ms=end_ms)
-        source = ArchiveSource(settings.feed.venue, new, get, journal=journal, watcher=meter, stop=stop)
+        source = ArchiveSource(settings.feed.venue, spans, get, journal=journal, watcher=meter, stop=stop)
         built = build_flow(settings, source, intake)
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")

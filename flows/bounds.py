@@ -46,6 +46,8 @@ PRINTED_SLACK = 1e-4
 """And at least: volumes in the quote currency are printed with few decimals."""
 PRICE_SLACK = 1e-8
 """Half a unit of a printed average may lie outside low and high."""
+MOST_VALUE = 1e18
+"""No price or quantity is as large."""
 LATEST_MS = 4_102_444_800_000
 """The year 2100: no time of ours is later."""
 
@@ -127,6 +129,8 @@ def _kline_time(kline: Kline, length: int) -> str:
 
 
 def _kline_prices(kline: Kline) -> str:
+    if not 0 <= kline.low <= kline.high < MOST_VALUE:
+        return "a kline with a price that is none"
     if not kline.low <= min(kline.open, kline.close) <= max(kline.open, kline.close) <= kline.high:
         return "a kline whose open or close lies outside low and high"
     return ""
@@ -134,6 +138,8 @@ def _kline_prices(kline: Kline) -> str:
 
 def _kline_volumes(kline: Kline) -> str:
     volume, taker = kline.volume, kline.taker_buy_volume
+    if kline.trades < 0 or not min(volume, taker, kline.quote_volume, kline.taker_buy_quote_volume) >= 0:
+        return "a kline of less than nothing"
     if taker > volume + _slack(volume) or kline.taker_buy_quote_volume > kline.quote_volume + _slack(
         kline.quote_volume
     ):

@@ -46,7 +46,7 @@ from flows.operators.news import News
 from flows.operators.observations import BookSyncs, Observe, Progress
 from flows.operators.parse import Parse, VenueParser
 from flows.operators.prices import Prices
-from flows.operators.reconcile import Reconciler
+from flows.operators.reconcile import KEPT_MS, Reconciler
 from flows.operators.sequence import Sequencer
 from flows.operators.state_version import StateVersionError, check_version
 from flows.operators.stats import DayStats, Minutely, minutes_of
@@ -159,8 +159,12 @@ def market_flow(
     return flow
 
 
-def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool, rules: VenueRules = ANY_VENUE) -> Chain:
-    """Sequencing, candles and their proof for one instrument, in one keyed step."""
+def sequence_candles(
+    key: str, state: Any, *, feed: Feed, asks: bool, rules: VenueRules = ANY_VENUE, kept_ms: int = KEPT_MS
+) -> Chain:
+    """Sequencing, candles and their proof for one instrument, in one keyed step. Closed candles are remembered for
+    `kept_ms`.
+    """
     sequenced, built, reconciled = state or (None, None, None)
     sequencer = Sequencer(
         key,
@@ -187,6 +191,7 @@ def sequence_candles(key: str, state: Any, *, feed: Feed, asks: bool, rules: Ven
             asks=asks,
             grace_ms=feed.proof_grace_ms,
             refresh_ms=feed.refresh_minutes * 60_000,
+            kept_ms=kept_ms,
             state=reconciled,
         ),
     )

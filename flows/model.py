@@ -15,6 +15,9 @@ MARKET_FILL = "MARKET"
 market.
 """
 
+WITHDRAWN_FILL = "WITHDRAWN"
+"""Mark of a trade that the exchange took back: its id was given, and stands for no trade."""
+
 DAY_MS = 86_400_000
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": DAY_MS}
 _TIMEFRAME = re.compile(r"([1-9]\d{0,2})([smhd])")
@@ -193,6 +196,12 @@ class RefreshWanted(Struct, frozen=True):
     end: int = 0
 
 
+Vouched: TypeAlias = Literal["all", "content", ""]
+"""`all`: by the exchange, or by its checksum. `content`: it is as it was packed, which may have been a part. Empty: not
+at all.
+"""
+
+
 class Whole(Struct, frozen=True):
     """The trades of an instrument in `[begin, end)`, ms UTC, are all known: told before the first of them, and again
     when it `is_over`.
@@ -206,6 +215,10 @@ class Whole(Struct, frozen=True):
     has_trades: bool = True
     """False: only klines come from there."""
     is_over: bool = False
+    vouched: Vouched = "all"
+    """How sure it is that nothing is missing at its begin and at its end; in between the ids say so."""
+    goes_on: bool = False
+    """What follows these trades is read next, so that its first id tells whether they were all."""
 
 
 LineEvent: TypeAlias = (
@@ -380,9 +393,10 @@ class TradeBatch(Struct, frozen=True, gc=False):
     """Trades of the same ids that are to be forgotten. No candle forgets them: a `Gap` says that it is wrong."""
 
 
-CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial"]
+CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial", "unproven"]
 """`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
-are incomplete. `partial`: known to lack trades."""
+are incomplete. `partial`: known to lack trades. `unproven`: closed by a source that says nothing about its end, or in
+doubt because a longer candle around it was refuted."""
 
 
 Proof: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]

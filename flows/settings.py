@@ -507,6 +507,8 @@ class Backfill(Section):
     """Where downloaded files are kept, and the list of those that are imported."""
     retention: bool = False
     """Let the stores delete what is past its time, which old data mostly is at once."""
+    dry_run: bool = False
+    """Only say what would be read, and end."""
 
     @field_validator("source")
     @classmethod

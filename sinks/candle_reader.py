@@ -41,7 +41,7 @@ class CandleReader:
             "timeframe": timeframe,
             "open_time": {"$gte": start_ms},
             "is_closed": True,
-            "status": {"$ne": "partial"},
+            "status": {"$nin": ["partial", "unproven"]},
         }
         found = self._database[MARKET_DATA].find(wanted, {"_id": False, "open_time": True})
         return [document["open_time"] for document in found.sort("open_time", ASCENDING)]

@@ -138,8 +138,8 @@ class Frames:
 
         `open_time`, `close_time` (its last millisecond); `open high low close`; `volume`, `quote_volume`, and what
         takers bought of them, `taker_buy_volume` and `taker_buy_quote_volume`; `trades` (Int64), `first_id`, `last_id`
-        of those; `is_closed`; `status` (`forming final repaired venue partial`), `revision` (Int64, how often it was
-        amended) and `proof` (how it compared with the exchange's own, empty while it was not).
+        of those; `is_closed`; `status` (`forming final repaired venue partial unproven`), `revision` (Int64, how often
+        it was amended) and `proof` (how it compared with the exchange's own, empty while it was not).
         """
         of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
         return self._documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA)

@@ -1,8 +1,8 @@
 """Takes everything that an import makes, in its order, and says when it is stored for good.
 
 A live flow goes on when a store fails, for the market does not wait. An import can wait, and can be run again: so here
-nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may know less
-than what is imported: then that is its next version.
+nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may be worse
+proven than what is imported: then that is its next version, and the ledger says so.
 """
 
 import time
@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from msgspec import Struct
+from msgspec import Struct, structs
 from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
@@ -29,6 +29,8 @@ PATIENCE_S = 60.0
 MOST_DAYS = 100
 """Days of symbols of which is known what could be better; a day is looked up once, or once more."""
 _LOOK_S = 0.005
+_FLAT_BELIEVED = ("final", "repaired", "unproven")
+_VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
 
 class Ledger(Protocol):
@@ -39,7 +41,7 @@ class Ledger(Protocol):
 
 
 class Known(Protocol):
-    """What is stored of one symbol's candles, and could be better."""
+    """What is stored of one symbol's closed candles."""
 
     def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
@@ -85,7 +87,10 @@ class Intake:
         self._on_stored = on_stored
         self._on_failure = on_failure
         self._improvement = improvement
-        self._lacking: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
+        self._stored: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
+        self._day: tuple[str, int] = ("", 0)
+        self._of_day: dict[tuple[str, int], Candle] = {}
+        """The newest versions of a day of which something is stored: it is compared when it is over."""
         self._patience_s = patience_s
         self._reached: list[Any] = []
         self._noted_ms = monotonic_ms()
@@ -106,6 +111,7 @@ class Intake:
         if self._is_closed:
             return
         self._is_closed = True
+        self._write_day()
         self._note()
         for writer in (*self._trades, self._candles):
             if writer:
@@ -124,9 +130,12 @@ class Intake:
                 case TradeBatch():
                     self._take_trades(item)
                 case Incident():
-                    self._ledger.write([item])
+                    self._take_candles(candles)
+                    candles = []
+                    self._take_incident(item)
                 case _ if isinstance(item, self._marker):
                     self._take_candles(candles)
+                    self._write_day()
                     candles = []
                     self._reached.append(item)
         self._take_candles(candles)
@@ -135,29 +144,78 @@ class Intake:
         self.proofs.update(candle.proof for candle in candles)
         if self._candles is None:
             return
-        for start in range(0, len(candles), CHUNK):
-            if not self._wait(self._candles, most=self._most_candles, store="MongoDB"):
-                return
-            self._candles.write(self._improved(candles[start : start + CHUNK]))
-
-    def _improved(self, candles: list[Candle]) -> list[Candle]:
-        """Each as the next version of a stored one that knows less, if there is one."""
-        if self._improvement is None:
-            return candles
-        out = []
+        straight = []
         for candle in candles:
-            stored = self._lacking_on(candle).get((candle.timeframe, candle.open_time))
-            out.append(self._improvement.improved(candle, stored) if stored else candle)
-        return out
+            day = candle.symbol, candle.open_time - candle.open_time % DAY_MS
+            if day != self._day:
+                self._write_day()
+                self._day = day
+            if self._stored_on(day):
+                self._of_day[candle.timeframe, candle.open_time] = candle
+            else:
+                straight.append(candle)
+        self._write_candles(straight)
 
-    def _lacking_on(self, candle: Candle) -> dict[tuple[str, int], Candle]:
-        """What was stored of a candle's day before the import came to it, and could be better."""
-        day = candle.symbol, candle.open_time - candle.open_time % DAY_MS
-        if day not in self._lacking:
-            if len(self._lacking) >= MOST_DAYS:
-                self._lacking.clear()
-            self._lacking[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
-        return self._lacking[day]
+    def _write_candles(self, candles: list[Candle]) -> None:
+        for start in range(0, len(candles), CHUNK):
+            if self._candles is None or not self._wait(self._candles, most=self._most_candles, store="MongoDB"):
+                return
+            self._candles.write(candles[start : start + CHUNK])
+
+    def _write_day(self) -> None:
+        """Each candle of the day as the next version of a stored one that is worse, if there is one. Only what came
+        last of each is compared, for what is said of a day is complete when it is over.
+        """
+        candles, self._of_day = self._of_day, {}
+        if not candles:
+            return
+        assert self._improvement is not None  # noqa: S101 - without it nothing is known to be stored
+        stored_on, out, replaced = self._stored_on(self._day), [], []
+        for place, candle in candles.items():
+            stored = stored_on.get(place)
+            version = candle if stored is None else self._next_version(candle, stored)
+            if stored is not None and version is not candle and not _is_same(version, stored):
+                replaced.append(stored)
+            if version.is_closed and version is not stored:
+                stored_on[place] = version
+            out.append(version)
+        self._write_candles(out)
+        if replaced:
+            self._ledger.write([_replacement(replaced)])
+
+    def _next_version(self, candle: Candle, stored: Candle) -> Candle:
+        """The revisions of one import count as one."""
+        assert self._improvement is not None  # noqa: S101 - as above
+        version = self._improvement.improved(candle, stored)
+        if version is candle or version.revision == stored.revision:
+            return version
+        return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
+
+    def _take_incident(self, incident: Incident) -> None:
+        self._ledger.write([incident])
+        if incident.kind == "gap" and incident.first_id >= 0 and self._candles is not None:
+            self._mark_hole(incident)
+
+    def _mark_hole(self, hole: Incident) -> None:
+        """Stored candles that take a hole for a time without trades are known to be wrong, however old they are."""
+        first = hole.begin - hole.begin % DAY_MS
+        for begin in range(max(first, hole.end - MOST_DAYS * DAY_MS), hole.end + 1, DAY_MS):
+            stored_on = self._stored_on((hole.symbol, begin))
+            for place, stored in list(stored_on.items()):
+                is_inside = stored.close_time >= hole.begin and stored.open_time <= hole.end
+                if is_inside and not (stored.trades or stored.proof) and stored.status in _FLAT_BELIEVED:
+                    stored_on[place] = structs.replace(stored, status="partial", revision=stored.revision + 1)
+                    self._write_candles([stored_on[place]])
+
+    def _stored_on(self, day: tuple[str, int]) -> dict[tuple[str, int], Candle]:
+        """What was stored of a symbol's day before the import came to it, in the versions that it has now."""
+        if self._improvement is None:
+            return {}
+        if day not in self._stored:
+            if len(self._stored) >= MOST_DAYS:
+                del self._stored[next(iter(self._stored))]
+            self._stored[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
+        return self._stored[day]
 
     def _known_of(self, symbol: str, begin: int) -> list[Candle]:
         """Waits for the server like everything here."""
@@ -204,4 +262,36 @@ class Intake:
 
     def _fail(self, store: str) -> None:
         self._has_failed = True
-        self._on_failure(f"{store} took nothing for {self._patience_s:g} s: see to it, and run the import again")
+        landed = self._landed() if store == "MongoDB" else 0
+        did = f"confirmed nothing, but stored {landed} candles," if landed else "took nothing"
+        self._on_failure(f"{store} {did} for {self._patience_s:g} s: see to it, and run the import again")
+
+    def _landed(self) -> int:
+        """Candles that wait for a slow server's answer, and are stored all the same; of the first day of them."""
+        waiting = [item for item in self._candles.pending() if isinstance(item, Candle)] if self._candles else []
+        if self._improvement is None or not waiting:
+            return 0
+        first = waiting[0]
+        begin = first.open_time - first.open_time % DAY_MS
+        try:
+            known = self._improvement.known(first.symbol, begin, begin + DAY_MS)
+        except PyMongoError:
+            return 0
+        stored = {(candle.timeframe, candle.open_time): candle.revision for candle in known}
+        return sum(
+            stored.get((candle.timeframe, candle.open_time), -1) >= candle.revision
+            for candle in waiting
+            if candle.symbol == first.symbol
+        )
+
+
+def _is_same(candle: Candle, stored: Candle) -> bool:
+    """Whether two versions have the same values, whatever is believed of them."""
+    return all(getattr(candle, name) == getattr(stored, name) for name in _VALUES)
+
+
+def _replacement(stored: list[Candle]) -> Incident:
+    """What the ledger says of stored candles that something better has taken the place of."""
+    first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
+    cause = f"{len(stored)} stored candles said something else than what was imported, which is better proven"
+    return Incident("repair", stored[0].venue, stored[0].symbol, first, last, cause, "the imported ones are served")

@@ -162,7 +162,7 @@ class Canvas {
     const { open, high, low, close } = candle;
     const bar = { time: seconds(candle), open, high, low, close };
     const { warn } = this.#colours;
-    return candle.status === "partial" ? { ...bar, color: warn, wickColor: warn } : bar;
+    return candle.status === "partial" || candle.status === "unproven" ? { ...bar, color: warn, wickColor: warn } : bar;
   }
 
   #column(candle) {

@@ -48,8 +48,12 @@ from flows.operators.state_version import check_version
 
 BEGIN = -1
 """The gap before the first trade that was ever seen: whatever was traded in that period until then."""
+UNPROVEN = -2
+"""The mark of a period of which a source may have lost trades, at its begin or its end, for nothing vouches for it."""
 AMEND_MS = 600_000
-"""Closed periods that ended so long ago are forgotten, but for the last one; what would amend them is an incident."""
+"""Closed periods that ended so long before the newest trade are forgotten; what would amend them is an incident. Those
+behind it are kept, for all of them lie in the hole that the next trade may show.
+"""
 MOST_RECENT = 50_000
 """Trades that are kept while a running period waits for the exchange's kline; with more it waits in vain."""
 DECIMALS = 8
@@ -63,6 +67,7 @@ MOST_PAUSES = 100
 """Times without trading that are remembered."""
 
 STATE_VERSION = 2
+_DOUBT = frozenset((UNPROVEN,))
 _TRADE_KINDS = frozenset(("aggTrade", "trade"))
 _AT_FIRST_SIGHT = -1
 _NEVER = 1 << 62
@@ -89,9 +94,12 @@ class _Timeframe:
     def keep(self, bucket: Bucket) -> None:
         """Remembers a closed period for amendments."""
         self.closed[bucket.open_time] = bucket
-        forgotten = bucket.open_time - AMEND_MS
-        for open_time in [t for t in self.closed if t + self.length <= forgotten]:
-            del self.closed[open_time]
+
+    def forget(self, time: int) -> None:
+        """Lets go of closed periods that ended long before the newest trade, made at `time`; but for the last one."""
+        limit = time - AMEND_MS
+        while len(self.closed) > 1 and (oldest := next(iter(self.closed))) + self.length <= limit:
+            del self.closed[oldest]
 
 
 class CandleBuilder:
@@ -125,6 +133,12 @@ class CandleBuilder:
         self._is_behind = is_behind
         self._base: Bucket | None = None
         self._known_from = _NEVER
+        self._is_begin_unsure = False
+        """Nothing vouches for it that the next first trade is the first that was made since `_known_from`."""
+        self._reached: int | None = None
+        """End of the newest source."""
+        self._open_until: int | None = None
+        """End of a source that does not say whether the newest trade is its last one; what follows decides."""
         self._open_gaps: dict[int, tuple[int, int]] = {}  # first missing id: (last missing id, how many are missing)
         self._jump: int | None = None
         self._recent: list[Trade] | None = None
@@ -229,13 +243,65 @@ class CandleBuilder:
         return not any(begin <= open_time and open_time + length <= end for begin, end in self._pauses)
 
     def _take_whole(self, whole: Whole, out: list[Any]) -> None:
-        """Nothing is missing from its begin on; when it is over, so is every period before its end."""
-        self._known_from = whole.begin
-        if not whole.is_over and self._base is not None and self._base.open_time < whole.begin:
-            self._base = None  # what lies between is not known
-        while whole.is_over and self._base is not None and self._end_of(self._base) <= whole.end:
-            self._close_base(out)
+        """Nothing is missing from its begin on; when it is over, so is every period before its end, if it is sure of
+        that. If it is not, the first id of what follows it decides.
+        """
+        if whole.is_over:
+            self._end_whole(whole, out)
+        else:
+            self._begin_whole(whole, out)
         self._dirty = False
+
+    def _begin_whole(self, whole: Whole, out: list[Any]) -> None:
+        if self._open_until is not None and self._open_until != whole.begin:
+            self._close_unproven(out)
+        self._open_until = None
+        self._known_from = whole.begin
+        self._is_begin_unsure = whole.vouched != "all"
+        if self._base is not None and self._reached != whole.begin:
+            self._let_go()  # what lies between is not known
+
+    def _end_whole(self, whole: Whole, out: list[Any]) -> None:
+        self._reached = whole.end
+        if self._is_vouched_for(whole):
+            while self._base is not None and self._end_of(self._base) <= whole.end:
+                self._close_base(out)
+            return
+        self._open_until = whole.end
+        if not whole.goes_on:
+            self._close_unproven(out)
+
+    def _is_vouched_for(self, whole: Whole) -> bool:
+        """Whether its end is. A packed file that is as it was packed is believed when its trades reach its end; one
+        that leaves periods without trades there may have been cut before.
+        """
+        if whole.vouched == "content":
+            return self._base is not None and self._end_of(self._base) >= whole.end
+        return whole.vouched == "all"
+
+    def _close_unproven(self, out: list[Any]) -> None:
+        """Closes what a source without a sure end leaves open: nothing says that the newest trade was the last one."""
+        base, end = self._base, self._open_until
+        self._open_until = None
+        if base is None or end is None:
+            return
+        end = min(end, self._end_of(base) + MOST_FILLED_MS)
+        for frame in self._longer:
+            self._part_of(frame, base)
+        for bucket in self._running():
+            bucket.gaps |= _DOUBT
+        while self._end_of(self._current) <= end:
+            self._close_base(out)
+            for bucket in self._running():
+                bucket.gaps |= _DOUBT
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The running periods are not gone on with; whatever comes next begins anew."""
+        self._base = self._jump = None
+        self._open_gaps = {}
+        for frame in self._frames.values():
+            frame.part = None
 
     def on_timer(self, now: Now) -> list[Any]:
         """Closes what is over, publishes what is forming."""
@@ -339,6 +405,8 @@ class CandleBuilder:
                 continue
             if open_time > self._current.open_time:
                 self._advance_to(open_time, out)
+                for frame in self._frames.values():
+                    frame.forget(open_time)
             self._jump = None  # the first trade stands on the far side of the hole; behind it nothing is missing
             self._current.add_trades(list(group))
 
@@ -350,10 +418,11 @@ class CandleBuilder:
     def _begin(self, trade: Trade, now: Now) -> None:
         """The first trade ever: what came before it in its periods is not known, unless we were told."""
         begin = self._shortest.floor(trade.time)
-        self._base = self._bucket(begin, trade.price, gap=None if begin >= self._known_from else BEGIN)
+        doubt = UNPROVEN if self._is_begin_unsure and begin > self._known_from and trade.id > 0 else None
+        self._base = self._bucket(begin, trade.price, gap=doubt if begin >= self._known_from else BEGIN)
         for frame in self._longer:
             open_time = frame.floor(trade.time)
-            gap = BEGIN if open_time < min(begin, self._known_from) else None
+            gap = BEGIN if open_time < min(begin, self._known_from) else doubt
             frame.part = self._bucket(open_time, trade.price, gap=gap)
         self._wait_for_klines(now)
 
@@ -628,7 +697,7 @@ class CandleBuilder:
 
 def _status(bucket: Bucket, *, is_closed: bool) -> CandleStatus:
     if bucket.gaps:
-        return "partial"
+        return "unproven" if is_closed and bucket.gaps == _DOUBT else "partial"
     if not is_closed:
         return "forming"
     return "repaired" if bucket.is_repaired else "final"

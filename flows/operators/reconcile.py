@@ -8,10 +8,13 @@ the candle's proof:
 * different, and ours is complete: both versions go to the ledger, and REST is asked for a third opinion. Whoever it
   confirms was right; the exchange's final word is served.
 
+A candle holds the trades of the shorter ones inside it. So one that is refuted puts those in doubt, and one that is
+confirmed takes the doubt away, but for those that have a proof of their own.
+
 Periods that were skipped across a hole, and those before the first trade, are taken from the exchange's history.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import structs
 
@@ -19,6 +22,7 @@ from flows.asks import Ask, AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
 from flows.model import (
     Candle,
+    CandleStatus,
     Incident,
     Instrument,
     Kline,
@@ -44,6 +48,8 @@ MOST_TRIES = 5
 """Asks for the klines of a period, until it stays without a proof."""
 
 STATE_VERSION = 2
+_LACKING = frozenset(("partial", "unproven"))
+"""Statuses of closed candles that may lack trades."""
 
 
 class _Track:
@@ -61,16 +67,20 @@ class _Track:
         self.wanted: dict[int, int] = {}
         """Open times whose kline is to be asked for, and the local time for it."""
         self.tries: dict[int, int] = {}
+        self.traded = -1
+        """Open time of the newest of them in which something was traded: behind it a hole may show."""
         self.disputed: dict[int, Kline] = {}
         """What the stream said of candles that differ, until REST has spoken."""
         self.asked = False
 
-    def forget(self) -> None:
-        """Lets go of what nobody will ask about."""
-        limit = self.newest - KEPT_MS
+    def forget(self, kept_ms: int) -> None:
+        """Lets go of what nobody will ask about: the oldest that came first. What is asked for stays, and all behind
+        it.
+        """
+        limit = self.traded - kept_ms
         for known in (self.published, self.klines):
-            for open_time in [t for t in known if t + self.length <= limit and t not in self.wanted]:
-                del known[open_time]
+            while known and (oldest := next(iter(known))) + self.length <= limit and oldest not in self.wanted:
+                del known[oldest]
 
     def state(self) -> tuple[Any, ...]:
         """A copy; open questions are asked again."""
@@ -79,6 +89,7 @@ class _Track:
     def resume(self, state: tuple[Any, ...]) -> None:
         """Takes over a `state()`."""
         self.begun, self.newest, self.published, self.klines, self.wanted = state
+        self.traded = self.newest
 
 
 class Reconciler:
@@ -97,12 +108,15 @@ class Reconciler:
         asks: bool = False,
         grace_ms: int = 10_000,
         refresh_ms: int = 0,
+        kept_ms: int = KEPT_MS,
         state: Any = None,
     ) -> None:
+        """Candles are remembered for `kept_ms` of the feed's time after the newest in which something was traded."""
         self._venue, self._symbol = Instrument.of(key)
         self._tracks = {name: _Track(name) for name in timeframes}
         self._shortest = next(iter(self._tracks.values()))
         self._asks = asks
+        self._kept_ms = kept_ms
         self._grace_ms = grace_ms
         self._refresh_ms = refresh_ms
         self._refresh_due: int | None = None
@@ -209,16 +223,20 @@ class Reconciler:
     def _stand_in(self, whole: Whole) -> list[Any]:
         """The exchange's candles for the periods of files of which no trades came."""
         out: list[Any] = []
+        if whole.goes_on and whole.vouched != "all":
+            return out  # its last candles are still open
         for track in self._tracks.values():
             for open_time in sorted(t for t in track.klines if max(whole.begin, track.newest + 1) <= t < whole.end):
                 out += self._publish(track, candle_of_kline(self._venue, track.klines[open_time]))
-                track.newest = open_time
-            track.forget()
+                track.newest = track.traded = open_time
+            track.forget(self._kept_ms)
         return out
 
     def _take_closed(self, track: _Track, candle: Candle, now: Now) -> list[Any]:
         track.newest = max(track.newest, candle.open_time)
-        track.forget()
+        if candle.trades:
+            track.traded = max(track.traded, candle.open_time)
+        track.forget(self._kept_ms)
         track.tries.pop(candle.open_time, None)
         kline = track.klines.get(candle.open_time)
         if kline is None:
@@ -238,7 +256,7 @@ class Reconciler:
         last = track.published.get(candle.open_time)
         if last is None:
             revision = 0
-        elif candle.status == "partial" and last.status == "venue":
+        elif candle.status in _LACKING and last.status == "venue":
             return []
         else:
             unchanged = structs.replace(candle, revision=last.revision, proof=last.proof, event_time=last.event_time)
@@ -263,7 +281,7 @@ class Reconciler:
         """Takes a closed kline. `is_final`: by REST, whose word is the last."""
         open_time = kline.open_time
         track.wanted.pop(open_time, None)
-        if track.newest - KEPT_MS >= open_time + track.length and open_time not in track.published:
+        if track.traded - self._kept_ms >= open_time + track.length and open_time not in track.published:
             return []
         track.klines[open_time] = kline
         candle = track.published.get(open_time)
@@ -283,10 +301,10 @@ class Reconciler:
         if disputed is not None:
             return self._settle(track, candle, disputed, kline)
         if not fields:
-            return self._publish(track, candle, "equal")
+            return [*self._publish(track, _confirmed(candle), "equal"), *self._judge_inside(track, candle, "final")]
         if candle.status == "partial":
             return self._publish(track, candle_of_kline(self._venue, kline, candle))
-        if differ_by_design(self._venue, fields):
+        if differ_by_design(self._venue, fields) and candle.status != "unproven":
             return self._publish(track, candle, "not comparable")
         if is_final or not self._asks:
             return self._settle(track, candle, kline, kline)
@@ -304,10 +322,27 @@ class Reconciler:
         fields = differing_fields(candle, told)
         words = in_words(candle, told, fields)
         if not differing_fields(candle, final):
+            candle = _confirmed(candle)
             incident = self._incident("mismatch", candle, words, "theirs wrong: their history says what ours does")
             return [*self._publish(track, candle, "theirs wrong"), incident]
         incident = self._incident("mismatch", candle, words, "ours wrong: the exchange's is served")
-        return [*self._publish(track, candle_of_kline(self._venue, final, candle), "ours wrong"), incident]
+        served = self._publish(track, candle_of_kline(self._venue, final, candle), "ours wrong")
+        return [*served, incident, *self._judge_inside(track, candle, "unproven")]
+
+    def _judge_inside(self, track: _Track, outer: Candle, verdict: Literal["final", "unproven"]) -> list[Any]:
+        """The shorter candles inside one that was confirmed (`final`) or refuted (`unproven`), as that leaves them.
+        What has a proof of its own, or is known to lack trades, stays as it is.
+        """
+        before: tuple[CandleStatus, ...] = ("unproven",) if verdict == "final" else ("final", "repaired")
+        out: list[Any] = []
+        for shorter in self._tracks.values():
+            if shorter.length >= track.length or not shorter.published:
+                continue
+            for open_time in range(outer.open_time, outer.open_time + track.length, shorter.length):
+                inner = shorter.published.get(open_time)
+                if inner is not None and not inner.proof and inner.status in before:
+                    out += self._publish(shorter, structs.replace(inner, status=verdict))
+        return out
 
     # --- asking ---
 
@@ -394,11 +429,11 @@ class Reconciler:
             return [Recorded(candle_of_kline(self._venue, kline))]
         fields = differing_fields(stored, kline)
         if not fields:
-            return [] if stored.proof or stored.status == "venue" else [_proven(stored, "equal")]
-        if stored.status != "partial" and differ_by_design(self._venue, fields):
+            return [] if stored.proof or stored.status == "venue" else [_proven(_confirmed(stored), "equal")]
+        if stored.status not in _LACKING and differ_by_design(self._venue, fields):
             return [] if stored.proof else [_proven(stored, "not comparable")]
         candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
-        if stored.status == "partial":
+        if stored.status in _LACKING:
             return [Recorded(candle)]
         words = in_words(stored, kline, fields)
         if stored.status == "venue":
@@ -426,6 +461,11 @@ class Reconciler:
         end = candle.open_time + timeframe_ms(candle.timeframe) - 1
         ids = candle.first_id, candle.last_id
         return Incident(kind, self._venue, self._symbol, candle.open_time, end, cause, outcome, *ids)
+
+
+def _confirmed(candle: Candle) -> Candle:
+    """A candle that the exchange says the same of: it lacks nothing, whatever was believed of it."""
+    return structs.replace(candle, status="final") if candle.status in _LACKING else candle
 
 
 def _proven(candle: Candle, proof: Proof) -> Recorded:

@@ -24,6 +24,7 @@ from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
+    WITHDRAWN_FILL,
     AggregateTrade,
     Gap,
     Incident,
@@ -413,7 +414,7 @@ class Sequencer:
         """Why a trade cannot follow the newest one; empty when it can."""
         if trade.time < self._last_time - BACK_MS:
             return f"a trade made {self._last_time - trade.time} ms before its predecessor"
-        if self._next_fill is None or not isinstance(trade, AggregateTrade):
+        if self._next_fill is None or not isinstance(trade, AggregateTrade) or trade.fill == WITHDRAWN_FILL:
             return ""
         if self._rules.fills_follow and trade.first_id != self._next_fill:
             return f"an aggregate that begins with fill {trade.first_id} where {self._next_fill} is the next one"
@@ -494,7 +495,7 @@ class Sequencer:
         for trade in trades:
             if trade.id < following:
                 if self._gaps.fill(trade.id, self._end_of(trade)):
-                    late.append(trade)
+                    late += [] if trade.fill == WITHDRAWN_FILL else [trade]
                 else:
                     self.duplicates += 1
                     self._compare(trade, out, confirmed=confirmed)
@@ -631,9 +632,13 @@ class Sequencer:
                     Incident("gap", self._venue, self._symbol, self._last_time, end, contradiction, outcome, *ids)
                 )
             self._confirmed.discard(trade.id)
-            trades.append(trade)
-            self._next, self._next_fill = self._end_of(trade) + 1, trade.last_id + 1
             self._last_time = max(self._last_time, trade.time)
+            self._next = self._end_of(trade) + 1
+            if trade.fill == WITHDRAWN_FILL:
+                self._next_fill = None  # whether its fills were counted is not known
+            else:
+                self._next_fill = trade.last_id + 1
+                trades.append(trade)
         self._lowest = min(self._held, default=0)
         return trades
 

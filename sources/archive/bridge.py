@@ -3,12 +3,13 @@
 import threading
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from itertools import zip_longest
 from typing import Any, Protocol, TypeAlias
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from msgspec import structs
+from msgspec import Struct, structs
 
-from flows.model import AggregateTrade, Instrument, Kline, Whole
+from flows.model import AggregateTrade, Instrument, Kline, Removed, Vouched, Whole
 from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
@@ -25,6 +26,10 @@ class Volume(Protocol):
     @property
     def known_from(self) -> int:
         """Time from which on it lacks nothing, ms UTC; 0 when it is whole."""
+
+    @property
+    def vouched(self) -> Vouched:
+        """How sure it is that it begins and ends where it should."""
 
     def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
         """The trades in `[begin, end)`, ids rising."""
@@ -54,6 +59,26 @@ class Watcher(Protocol):
         """A span cannot be imported; the next one follows."""
 
 
+class _Found(Struct, frozen=True):
+    """A span, and what is there of it."""
+
+    span: Span
+    is_new: bool
+    """The journal does not hold all of it."""
+    volumes: dict[ArchiveFile, Volume | None] = {}
+    """Of what is new; None for what does not exist."""
+    error: ArchiveError | None = None
+
+    @property
+    def brings_trades(self) -> bool:
+        """Whether trades of it will be read because they are new."""
+        return any(file.is_trades and volume is not None for file, volume in self.volumes.items())
+
+    def is_followed_by(self, other: "_Found | None") -> bool:
+        """Whether the other one begins where this ends."""
+        return other is not None and self.span.is_followed_by(other.span)
+
+
 class _Items(StatefulSourcePartition[Keyed, None]):
     def __init__(self, items: Iterator[list[Keyed]], stop: threading.Event) -> None:
         self._items = items
@@ -74,9 +99,10 @@ class _Items(StatefulSourcePartition[Keyed, None]):
 class ArchiveSource(FixedPartitionedSource[Keyed, None]):
     """Spans one after the other, but for those that the journal holds, as `(instrument key, item)`.
 
-    A span is its klines, its trades between two `Whole`, for its files hold all there were, so nothing is missing at
-    its begin and everything is over at its end; and at last the `Span` itself, with the files that were found. A month
-    that is not published comes by its days. `stop` ends it between two batches.
+    A span is its klines, the trades of each file between two `Whole`, which say how sure it is that these were all; and
+    at last the `Span` itself, with the files that were found. A month that is not published comes by its days. Held
+    spans around a new one are read again, for its ids and theirs prove each other. Behind the last span of a symbol,
+    where another symbol follows, comes `Removed`. `stop` ends it between two batches.
     """
 
     def __init__(
@@ -99,51 +125,106 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         return _Items(self._items(self._spans), self._stop)
 
     def _items(self, spans: list[Span]) -> Iterator[list[Keyed]]:
-        for span in spans:
+        for before, this, after in _with_neighbours(self._all_found(spans)):
             try:
-                yield from self._items_of(span)
+                yield from self._items_of(before, this, after)
             except ArchiveError as error:
-                self._watcher.on_failure(span, error)
+                self._watcher.on_failure(this.span, error)
+            if after is not None and after.span.symbol != this.span.symbol:
+                gone = Removed("archive", (this.span.symbol,), (), is_gone=True)
+                yield [(Instrument(self._venue, this.span.symbol).key, gone)]
 
-    def _items_of(self, span: Span) -> Iterator[list[Keyed]]:
-        new = [file for file in span.files if not self._journal.holds(file, span)]
-        if not new:
-            return
-        if span.symbol in self._torn:
-            raise ArchiveError(f"{span.name} waits until what is before it can be read")
-        found = {file: self._get(file) for file in new}
-        if any(file.is_month and volume is None for file, volume in found.items()):
-            yield from self._items(_by_day(span))
-            return
-        for file in (file for file, volume in found.items() if volume is None):
+    def _all_found(self, spans: list[Span]) -> Iterator[_Found]:
+        """The spans with what is there of them, one by one as they are wanted."""
+        for span in spans:
+            new = [file for file in span.files if not self._journal.holds(file, span)]
+            try:
+                volumes = {file: self._get(file) for file in new}
+            except ArchiveError as error:
+                yield _Found(span, is_new=True, error=error)
+                continue
+            if any(file.is_month and volume is None for file, volume in volumes.items()):
+                yield from self._all_found(_by_day(span))
+            else:
+                yield _Found(span, bool(new), volumes)
+
+    def _items_of(self, before: _Found | None, this: _Found, after: _Found | None) -> Iterator[list[Keyed]]:
+        if not this.is_new:
+            volumes = self._read_again(before, this, after)
+        elif this.span.symbol in self._torn:
+            raise ArchiveError(f"{this.span.name} waits until what is before it can be read")
+        else:
+            volumes = self._new(this)
+        if volumes:
+            trades_follow = after is not None and (after.brings_trades or (this.brings_trades and not after.is_new))
+            yield from self._read(this.span, volumes, goes_on=trades_follow and this.is_followed_by(after))
+
+    def _new(self, this: _Found) -> Volumes:
+        """What is there of a span of which something is new. `ArchiveError` when it cannot be used."""
+        if this.error:
+            raise this.error
+        for file in (file for file, volume in this.volumes.items() if volume is None):
             self._watcher.on_missing(file)
-        if any(found.values()):
-            known = {file: self._get(file) for file in span.files if file not in found}
-            yield from self._read(span, {file: volume for file, volume in (known | found).items() if volume})
+        found = {file: volume for file, volume in this.volumes.items() if volume}
+        return self._known(this) | found if found else {}
 
-    def _read(self, span: Span, volumes: Volumes) -> Iterator[list[Keyed]]:
+    def _read_again(self, before: _Found | None, this: _Found, after: _Found | None) -> Volumes:
+        """What is there of a held span beside a new one; nothing when it cannot be had, or stands alone."""
+        behind_new = before is not None and before.brings_trades and before.is_followed_by(this)
+        before_new = after is not None and after.brings_trades and this.is_followed_by(after)
+        if not (behind_new or before_new) or this.span.symbol in self._torn:
+            return {}
+        try:
+            return self._known(this)
+        except ArchiveError:
+            return {}  # it is stored, so it is no failure
+
+    def _known(self, this: _Found) -> Volumes:
+        known = {file: self._get(file) for file in this.span.files if file not in this.volumes}
+        return {file: volume for file, volume in known.items() if volume}
+
+    def _read(self, span: Span, volumes: Volumes, *, goes_on: bool) -> Iterator[list[Keyed]]:
         files = [file for file in span.files if file in volumes]
         trades = [file for file in files if file.is_trades]
         key = Instrument(self._venue, span.symbol).key
-        begin = max([span.begin, *(volumes[file].known_from for file in trades)])
-        whole = Whole((span.symbol,), begin, span.end, span.name, bool(trades))
         for file in files:
             if not file.is_trades:
                 self._watcher.on_file(file)
                 if klines := volumes[file].klines(*span.cut(file)):
                     yield [(key, klines)]
-        if trades:
-            yield [(key, whole)]
-            # Broken off, it would look like a hole, and candles would be stored as lacking what a whole file has.
-            self._torn.add(span.symbol)
-            for file in trades:
-                self._watcher.on_file(file)
-                for batch in volumes[file].trades(*span.cut(file)):
-                    self._watcher.on_trades(len(batch))
-                    yield [(key, batch)]
-            self._torn.discard(span.symbol)
+        # Broken off, it would look like a hole, and candles would be stored as lacking what a whole file has.
+        self._torn |= {span.symbol} if trades else set()
+        for file, following in zip_longest(trades, trades[1:]):
+            is_last = following is None
+            follows = goes_on and file.end >= span.end if is_last else file.end == following.begin
+            yield from self._trades(key, span, file, volumes[file], goes_on=follows)
+        self._torn.discard(span.symbol)
+        if not trades or trades[-1].end < span.end:
+            yield [(key, Whole((span.symbol,), span.begin, span.end, span.name, has_trades=False, is_over=True))]
         read = tuple(structs.replace(file, begin=max(file.begin, volumes[file].known_from)) for file in files)
-        yield [(key, structs.replace(whole, is_over=True)), (key, structs.replace(span, files=read))]
+        yield [(key, structs.replace(span, files=read))]
+
+    def _trades(
+        self, key: str, span: Span, file: ArchiveFile, volume: Volume, *, goes_on: bool
+    ) -> Iterator[list[Keyed]]:
+        """The trades of one file, between what is said of them."""
+        begin, end = max(span.begin, file.begin, volume.known_from), min(span.end, file.end)
+        whole = Whole((span.symbol,), begin, end, file.name, vouched=volume.vouched, goes_on=goes_on)
+        yield [(key, whole)]
+        self._watcher.on_file(file)
+        for batch in volume.trades(*span.cut(file)):
+            self._watcher.on_trades(len(batch))
+            yield [(key, batch)]
+        yield [(key, structs.replace(whole, is_over=True))]
+
+
+def _with_neighbours(found: Iterator[_Found]) -> Iterator[tuple[_Found | None, _Found, _Found | None]]:
+    """Each with the ones before and behind it."""
+    before, this = None, next(found, None)
+    while this is not None:
+        after = next(found, None)
+        yield before, this, after
+        before, this = this, after
 
 
 def _by_day(span: Span) -> list[Span]:

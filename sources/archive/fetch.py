@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 
+from flows.model import Vouched
 from flows.proxy import is_loopback
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import ArchiveError
@@ -44,6 +45,13 @@ def check(path: Path) -> bool:
     return True
 
 
+def vouched_by(path: Path) -> Vouched:
+    """What vouches for it that a checked file is all that there was."""
+    if path.with_name(path.name + CHECKSUM).is_file():
+        return "all"
+    return "content" if path.suffix == ".zip" else ""
+
+
 def _check_zip(path: Path) -> bool:
     """A file that is broken in its middle must not be found out when half of it is imported."""
     try:
@@ -66,7 +74,7 @@ class Downloader:
 
     def get(self, file: ArchiveFile, venue: str) -> Path | None:
         """The file; None when the archive does not have it. `ArchiveError` when it cannot be had."""
-        path = self._folder / venue / file.name
+        path = self.path_of(file, venue)
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
             url = f"{self._base_url}/{file.path(venue)}"
@@ -75,6 +83,10 @@ class Downloader:
             self._download(url + CHECKSUM, path.with_name(path.name + CHECKSUM))
         check(path)
         return path
+
+    def path_of(self, file: ArchiveFile, venue: str) -> Path:
+        """Where a file is, or will be."""
+        return self._folder / venue / file.name
 
     def _download(self, url: str, path: Path) -> bool:
         partial = path.with_name(path.name + ".part")

@@ -1,9 +1,11 @@
 """Reads the files of the archive: CSV, zipped or not, with a header row or without, in milliseconds or microseconds.
 
-A month of a busy symbol is several gigabytes of text, so files are read block by block.
+A month of a busy symbol is several gigabytes of text, so files are read block by block. What other programs do to such
+files (a byte order mark, other line ends, blank lines, quotes, `1` for `true`) is read rightly, or the file refused.
 """
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import repeat
@@ -11,12 +13,13 @@ from pathlib import Path
 from typing import IO
 
 import polars as pl
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
-from flows.model import AggregateTrade, Kline
+from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched
 from sources.archive.names import ArchiveFile
+from sources.archive.order import OrderError, are_rising, in_order
 
 BATCH = 2_000
 """Trades handed on at once: few enough to stay in the processor's cache on their way through the flow."""
@@ -35,7 +38,11 @@ _TYPES = {
     "close_time": pl.Int64, "trades": pl.Int64, "buyer_is_maker": pl.String,
 }  # fmt: skip
 
-_NUMBERS = ("price", "quantity")
+_TRUE, _FALSE = ("true", "1"), ("false", "0")
+_LINE_ENDS = b"\r\n"
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BESIDE_MS = 60_000
+"""So far beside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
 
 _LONGEST_TEXT = 2_000
 
@@ -53,41 +60,70 @@ class FileVolume(Struct, frozen=True):
     file: ArchiveFile
     path: Path
     known_from: int = 0
+    vouched: Vouched = ""
 
     def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
-        """Its trades in `[begin, end)`."""
-        return trades_of(self.file, self.path, begin, end)
+        """Its trades in `[begin, end)`, those among them that were taken back."""
+        return trades_of(self.file, self.path, begin, end, withdrawn=True)
 
     def klines(self, begin: int, end: int) -> list[Kline]:
         """Its klines that open in `[begin, end)`."""
         return klines_of(self.file, self.path, begin, end)
 
 
-def trades_of(file: ArchiveFile, path: Path, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
-    """The trades in `[begin, end)` of a file, ms UTC, at most `BATCH` at a time. `ArchiveError` when it cannot be read,
-    which may show only after some of them.
+def trades_of(
+    file: ArchiveFile, path: Path, begin: int, end: int, *, withdrawn: bool = False
+) -> Iterator[list[AggregateTrade]]:
+    """The trades in `[begin, end)` of a file, ms UTC, ids rising, at most `BATCH` at a time. `ArchiveError` when it
+    cannot be read, which may show only after some of them.
 
-    Rows without a price and quantity stay out: the exchange keeps the ids of trades that it took back.
+    The exchange keeps the ids of trades that it took back, in rows without a price and quantity. They come marked as
+    `WITHDRAWN_FILL` when they are wanted.
     """
-    wanted = pl.col("time").is_between(begin, end, closed="left") & (pl.col("price") > 0) & (pl.col("quantity") > 0)
-    is_maker = pl.col("buyer_is_maker").str.to_lowercase() == "true"
+    wanted = pl.col("time").is_between(begin, end, closed="left")
+    if not withdrawn:
+        wanted &= ~_IS_WITHDRAWN
+    try:
+        for block in in_order(
+            _trade_blocks(file, path), lambda: are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
+        ):
+            frame = block.filter(wanted)
+            for start in range(0, frame.height, BATCH):
+                yield _trades(file.symbol, frame[start : start + BATCH])
+    except OrderError as error:
+        raise ArchiveError(f"{path} cannot be true: {error}") from error
+
+
+_IS_WITHDRAWN = (pl.col("price") == 0) & (pl.col("quantity") == 0)
+
+
+def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
+    """The rows of a file as they stand in it, all of which can be true."""
     for block in _frames(path, _TRADE_COLUMNS):
-        timed = block.with_columns(_in_ms("time"), is_maker)
+        timed = block.with_columns(
+            _in_ms("time"), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
+        )
         _check_days(file, path, timed["time"])
         _check_values(path, timed)
-        frame = timed.filter(wanted).sort("id", maintain_order=True)
-        for start in range(0, frame.height, BATCH):
-            yield _trades(file.symbol, frame[start : start + BATCH])
+        yield timed
 
 
 def _trades(symbol: str, frame: pl.DataFrame) -> list[AggregateTrade]:
     columns = (frame[name].to_list() for name in _TRADE_COLUMNS)
-    return [
+    trades = [
         AggregateTrade(symbol, number, time, price, quantity, is_maker, time, first_id=first_id, last_id=last_id)
         for symbol, number, price, quantity, first_id, last_id, time, is_maker in zip(
             repeat(symbol), *columns, strict=False
         )
     ]
+    if not (frame["quantity"] > 0).all():
+        trades = [trade if trade.quantity else _taken_back(trade) for trade in trades]
+    return trades
+
+
+def _taken_back(trade: AggregateTrade) -> AggregateTrade:
+    """It stands for no fills, whatever its row says of them."""
+    return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=-1, last_id=-1)
 
 
 def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline]:
@@ -106,6 +142,7 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
             open=row["open"], high=row["high"], low=row["low"], close=row["close"], volume=row["volume"],
             quote_volume=row["quote_volume"], trades=row["trades"], taker_buy_volume=row["taker_buy_volume"],
             taker_buy_quote_volume=row["taker_buy_quote_volume"], first_id=-1, last_id=-1, is_closed=True,
+            close_time=row["close_time"],
         )
         for block in blocks
         for row in block.iter_rows(named=True)
@@ -118,42 +155,78 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
 
 def _check_values(path: Path, trades: pl.DataFrame) -> None:
     """A value that no trade can have says that the file is not what the exchange has written."""
-    is_number = pl.all_horizontal(
-        pl.col("price", "quantity").is_finite() & pl.col("price", "quantity").is_between(0, 1e18)
-    )
-    is_chain = (pl.col("last_id") - pl.col("first_id")).is_between(-1, MOST_FILLS) & (pl.col("id") >= 0)
-    wrong = trades.filter(~(is_number & is_chain))
+    numbers = pl.col("price", "quantity")
+    is_number = pl.all_horizontal(numbers.is_finite() & numbers.is_between(0, 1e18))
+    is_trade = pl.all_horizontal(numbers > 0) & (pl.col("last_id") >= pl.col("first_id"))
+    is_chain = (pl.col("last_id") - pl.col("first_id")).is_between(-1, MOST_FILLS - 1) & (pl.col("id") >= 0)
+    wrong = trades.filter(~(is_number & is_chain & (is_trade | _IS_WITHDRAWN)))
     if wrong.height:
         raise ArchiveError(f"{path} cannot be true: it has a trade {wrong.row(0, named=True)}")
 
 
 def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:
-    """A single trade may stand a moment beside its day; a whole block of them is a file under a wrong name."""
-    if not times.is_between(file.begin, file.end, closed="left").any():
+    """A trade may stand a moment beside its day; one of another day says that the file has a wrong name."""
+    if not times.is_between(file.begin - BESIDE_MS, file.end + BESIDE_MS, closed="left").all():
         raise ArchiveError(f"{path} holds other days than its name says")
 
 
-def _frames(path: Path, columns: tuple[str, ...]) -> Iterator[pl.DataFrame]:
-    """The rows of a file, block by block."""
+def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -> Iterator[pl.DataFrame]:
+    """The rows of a file, block by block; or of all rows the first column, which is quicker and checks nothing."""
     try:
         with _opened(path) as file:
-            first = file.readline()
+            first = _first_row(file)
             schema = _schema(path, columns, first)
-            if not first[:1].isdigit():  # a header
+            if _is_header(first):
                 first = b""
             for block in _blocks(file, first):
-                frame = pl.read_csv(block, has_header=False, schema=schema).select(columns)
-                if any(frame.null_count().row(0)):
-                    raise ArchiveError(f"{path} cannot be read: it has rows that are cut off")
-                yield frame
-    except (OSError, EOFError, zipfile.BadZipFile, pl.exceptions.PolarsError) as error:
+                frame = pl.read_csv(block, has_header=False, schema=schema, columns=[0] if only_first else None)
+                if frame.height:
+                    yield frame if only_first else _whole_rows(path, frame, columns)
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, pl.exceptions.PolarsError) as error:
         raise ArchiveError(f"{path} cannot be read: {error}") from error
+
+
+def _first_row(file: IO[bytes]) -> bytes:
+    """The first line that is not blank, without the mark that some programs put before a text."""
+    row = file.readline().removeprefix(_BYTE_ORDER_MARK)
+    while row and not row.strip():
+        row = file.readline()
+    return row
+
+
+def _is_header(row: bytes) -> bool:
+    return row.strip(b'" ')[:1].isalpha()
+
+
+def _whole_rows(path: Path, frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """The rows without blank lines. `ArchiveError` when one of them is not whole: a file that ends in the middle of a
+    row has lost more than that row.
+    """
+    nulls = frame.null_count().row(0)
+    if any(nulls):
+        frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
+        nulls = frame.null_count().row(0)
+    is_cut = any(nulls[: len(columns)]) or any(count not in (0, frame.height) for count in nulls)
+    flags = [name for name in ("buyer_is_maker", "unused_0") if "buyer_is_maker" in columns and name in frame.columns]
+    if is_cut or not all(_is_flag(value) for name in flags for value in frame[name].unique()):
+        raise ArchiveError(f"{path} cannot be read: it has rows that are cut off")
+    return frame.select(columns)
+
+
+def _is_flag(value: str | None) -> bool:
+    """Whether it is one of the forms of true and false; or a column that no row has."""
+    return value is None or value.strip().lower() in _TRUE + _FALSE
+
+
+def _forms_of_true(values: pl.Series) -> list[str]:
+    """The forms of true that stand in a column: few, so that rows need not be rewritten."""
+    return [value for value in values.unique() if value.strip().lower() in _TRUE]
 
 
 def _schema(path: Path, columns: tuple[str, ...], row: bytes) -> dict[str, type[pl.DataType]]:
     """The types of all columns of a file, by one of its rows or its header."""
     extra = row.count(b",") + 1 - len(columns)
-    if extra < 0:
+    if row.strip() and extra < 0:
         raise ArchiveError(f"{path} holds no table of {', '.join(columns)}")
     known = {name: _TYPES.get(name, pl.Float64) for name in columns}
     return known | {f"unused_{number}": pl.String for number in range(extra)}
@@ -163,7 +236,8 @@ def _blocks(file: IO[bytes], first: bytes) -> Iterator[bytes]:
     """Text in whole lines."""
     block = first
     while text := file.read(BLOCK_BYTES):
-        yield block + text + file.readline()
+        if lines := (block + text + file.readline()).lstrip(_LINE_ENDS):
+            yield lines
         block = b""
     if block:
         yield block

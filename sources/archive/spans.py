@@ -29,6 +29,10 @@ class Span(Struct, frozen=True):
         """How it is called in logs: by its last file, which is one of trades if it has any."""
         return self.files[-1].name
 
+    def is_followed_by(self, other: "Span") -> bool:
+        """Whether the other one holds what comes next."""
+        return self.symbol == other.symbol and self.end == other.begin
+
     def cut(self, file: ArchiveFile) -> tuple[int, int]:
         """Times `[begin, end)` of what is wanted of a file. One that lies within the span is wanted as it is, also if a
         trade of it stands a moment beside its day: it is nowhere else.

@@ -6,7 +6,7 @@ from typing import Any, Protocol, TypeVar
 from msgspec import Struct
 
 from flows.asks import KlinesAsk, PastTradesAsk
-from flows.model import AggregateTrade, Kline, Trade, timeframe_ms
+from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
 from sources.network import NetworkThread
@@ -87,6 +87,7 @@ class VenueDay(Struct, frozen=True):
     file: ArchiveFile
     first_id: int = 0
     known_from: int = 0
+    vouched: Vouched = "all"
 
     def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:  # noqa: ARG002 - files are cut here
         """Its trades."""

@@ -350,7 +350,7 @@ def _kline(ask: KlinesAsk, row: _KlineRow) -> Kline:
     return Kline(
         symbol=ask.symbol, timeframe=ask.timeframe, event_time=closed, open_time=opened, open=first, high=high, low=low,
         close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
-        taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False,
+        taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False, close_time=closed,
     )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+import random
 import signal
 import sys
 import zipfile
@@ -29,9 +30,17 @@ END = 2 << 42
 
 
 async def imported(
-    folder: Path, source: Path | str, mongod_uri: str, *, kill_at: str | None = None, **settings: str
+    folder: Path,
+    source: Path | str,
+    mongod_uri: str,
+    *,
+    kill_at: str | None = None,
+    kill_after_s: str = "0",
+    **settings: str,
 ) -> tuple[int, str]:
-    """Runs the importer; its exit code and what it said. It is killed as soon as it says `kill_at`."""
+    """Runs the importer; its exit code and what it said. It is killed `kill_after_s` behind the moment in which it says
+    `kill_at`, if it still runs then.
+    """
     environment = {
         "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
         "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
@@ -53,9 +62,14 @@ async def imported(
     async for line in process.stdout:
         said += line.decode()
         if kill_at and kill_at in said:
-            process.kill()
+            asyncio.get_running_loop().call_later(float(kill_after_s), _kill, process)
             kill_at = None
     return await process.wait(), said
+
+
+def _kill(process: asyncio.subprocess.Process) -> None:
+    if process.returncode is None:
+        process.kill()
 
 
 def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
@@ -88,6 +102,14 @@ def days(folder: Path, count: int) -> Path:
             pl.col("time") + number * DAY_MS,
         )
         shifted.write_csv(folder / f"PEPEUSDT-aggTrades-2024-10-{27 + number}.csv", include_header=False)
+    return folder
+
+
+def sealed(folder: Path) -> Path:
+    """A folder whose files have their checksums beside them, so that each is known to be whole."""
+    for path in list(folder.glob("*.csv")):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        path.with_name(f"{path.name}.CHECKSUM").write_text(f"{digest}  {path.name}\n")
     return folder
 
 
@@ -161,7 +183,7 @@ async def test_what_another_import_stored_is_not_taken_for_this_ones(mongod_uri:
 async def test_a_day_that_is_missing_is_an_incident_and_makes_no_candle_partial(
     mongod_uri: str, tmp_path: Path
 ) -> None:
-    source = days(tmp_path / "source", 3)
+    source = sealed(days(tmp_path / "source", 3))
     (source / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv")
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
@@ -239,7 +261,9 @@ async def test_a_folder_without_files_says_so(mongod_uri: str, tmp_path: Path) -
 
 async def test_a_file_that_ends_in_its_middle_holds_up_what_is_behind_it(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 3)
+    sealed(source)
     second = source / "PEPEUSDT-aggTrades-2024-10-28.csv"
+    second.with_name(f"{second.name}.CHECKSUM").unlink()
     text = second.read_bytes()
     second.write_bytes(text[:-40])
     code, said = await imported(tmp_path, source, mongod_uri)
@@ -286,3 +310,78 @@ async def test_from_the_archive_over_http_each_file_comes_once_and_what_it_lacks
         code, said = await imported(tmp_path, Path("archive"), mongod_uri, **wanted, backfill__kinds='["trades"]')
         assert (code, '"imported_before": 1' in said) == (0, True), said
     assert (tmp_path / "archive" / "binance" / file.name).read_bytes() == file.read_bytes()
+
+
+def cut_to(path: Path, rows: int) -> bytes:
+    """Leaves the first rows of a file; gives what it was."""
+    whole = path.read_bytes()
+    path.write_bytes(b"".join(whole.splitlines(keepends=True)[:rows]))
+    return whole
+
+
+async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_so(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = days(tmp_path / "source", 2)
+    right = tmp_path / "right"
+    right.mkdir()
+    assert (await imported(right, sealed(source), mongod_uri))[0] == 0
+    for file in source.glob("*.CHECKSUM"):
+        file.unlink()
+    first = source / "PEPEUSDT-aggTrades-2024-10-27.csv"
+    text = cut_to(first, 57_229 - 1_500)
+    second = first.with_name("PEPEUSDT-aggTrades-2024-10-28.csv")
+    second.rename(tmp_path / second.name)
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    unproven = [d for d in documents(mongod_uri, tmp_path.name) if d["status"] == "unproven"]
+    assert {d["timeframe"] for d in unproven} == {"1m", "3m", "30m", "1d"}
+    (tmp_path / second.name).rename(second)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 1' in said) == (0, True), said
+    found = documents(mongod_uri, tmp_path.name)
+    at = ("timeframe", "open_time")
+    marked = {(d["timeframe"], d["open_time"]) for d in found if d["status"] == "partial"}
+    assert {tuple(d[name] for name in at) for d in unproven} <= marked
+    first.write_bytes(text)
+    sealed(source)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 0' in said) == (0, True), said
+    told = ("status", "revision")
+    expected = [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, "right")]
+    after = documents(mongod_uri, tmp_path.name)
+    assert [{k: v for k, v in d.items() if k not in told} for d in after] == expected
+    assert {d["status"] for d in after} <= {"final", "repaired"}
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        repairs = list(client[tmp_path.name]["incidents"].find({"kind": "repair"}))
+    assert any("stored candles said something else" in repair["cause"] for repair in repairs)
+    code, said = await imported(tmp_path, source, mongod_uri)
+    assert (code, '"imported_before": 2' in said) == (0, True), said
+    (tmp_path / "archive" / "imported.json").unlink()
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    assert documents(mongod_uri, tmp_path.name) == after
+
+
+async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
+    source = days(tmp_path / "source", 1)
+    code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")
+    assert (code, "PEPEUSDT-aggTrades-2024-10-27.csv" in said, "1 files to read; 0 of 1 spans" in said) == (
+        0, True, True,
+    )  # fmt: skip
+    assert documents(mongod_uri, tmp_path.name) == []
+    assert not (tmp_path / "archive" / "imported.json").exists()
+
+
+async def test_killed_at_random_moments_files_without_checksums_come_out_the_same(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source, chance = days(tmp_path / "source", 2), random.Random(7)
+    whole, broken = tmp_path / "undisturbed", tmp_path / "disturbed"
+    whole.mkdir()
+    broken.mkdir()
+    assert (await imported(whole, source, mongod_uri))[0] == 0
+    for _ in range(3):
+        await imported(broken, source, mongod_uri, kill_at="importing", kill_after_s=str(chance.uniform(0, 2)))
+    code, said = await imported(broken, source, mongod_uri)
+    assert code == 0, said
+    assert documents(mongod_uri, broken.name) == documents(mongod_uri, whole.name)
+    assert_frame_equal(trades(broken), trades(whole))

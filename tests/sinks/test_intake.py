@@ -140,3 +140,14 @@ def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
     assert writer.held == 1_000
     intake.close()
     assert (heard.stored, heard.failures) == ([], [reason])
+
+
+def test_a_server_that_stores_and_does_not_answer_is_not_said_to_take_nothing() -> None:
+    heard = Heard()
+    writer, landed = mongo("mongodb://127.0.0.1:9", "absent"), candle(0, is_closed=True)
+    intake = heard.intake(candles=writer, improvement=Improvement(lambda *_: [landed], improved), patience_s=0.1)
+    intake.write([[landed, Mark(1)]])
+    intake.close()
+    [reason] = heard.failures
+    assert reason == "MongoDB confirmed nothing, but stored 1 candles, for 0.1 s: see to it, and run the import again"
+    assert heard.stored == []

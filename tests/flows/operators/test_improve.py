@@ -39,3 +39,33 @@ def test_futures_volumes_may_differ_by_design() -> None:
     ours, theirs = (structs.replace(version, venue="binance-usdm") for version in (WHOLE, VENUE))
     assert improved(structs.replace(ours, volume=12.0), theirs).status == "repaired"
     assert improved(structs.replace(ours, close=99.5), theirs).status == "final"
+
+
+UNPROVEN = candle(status="unproven", revision=1)
+
+
+def test_all_trades_take_a_doubt_away() -> None:
+    assert improved(WHOLE, UNPROVEN) == structs.replace(WHOLE, revision=2)
+    more = structs.replace(WHOLE, trades=WHOLE.trades + 1)
+    assert improved(more, UNPROVEN).status == "repaired"
+
+
+def test_of_two_without_a_proof_the_one_with_more_trades_wins() -> None:
+    flat = candle(trades=0, volume=0.0, first_id=-1, last_id=-1)
+    assert improved(WHOLE, flat) == structs.replace(WHOLE, status="repaired", revision=1)
+    assert improved(flat, WHOLE) is flat
+    assert improved(WHOLE, structs.replace(flat, proof="equal")) is WHOLE
+
+
+def test_a_doubt_is_news_only_of_what_was_believed_before() -> None:
+    doubted = structs.replace(UNPROVEN, revision=1)
+    assert improved(doubted, WHOLE).revision == 2
+    assert improved(structs.replace(doubted, revision=0), WHOLE).revision == 0
+    proven = structs.replace(WHOLE, proof="equal")
+    assert improved(doubted, proven) is doubted
+
+
+def test_the_exchanges_own_proves_what_says_the_same() -> None:
+    assert improved(VENUE, WHOLE) == structs.replace(WHOLE, proof="equal", event_time=VENUE.event_time)
+    other = structs.replace(VENUE, close=WHOLE.close + 0.5)
+    assert improved(other, WHOLE).status == "venue"

@@ -76,3 +76,37 @@ def test_notes_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
     path.write_text("[1, 2")
     with pytest.raises(ArchiveError, match="delete it"):
         Journal(path, stores="a")
+
+
+def test_a_file_that_changed_is_another_one(tmp_path: Path) -> None:
+    name = "XUSDT-aggTrades-2024-02-01.zip"
+    journal = Journal(tmp_path / "journal.json", stores="a")
+    journal.know(named(name), "one")
+    journal.note([span(name)])
+    for known in (journal, Journal(tmp_path / "journal.json", stores="a")):
+        known.know(named(name), "one")
+        assert holds(known, name)
+        known.know(named(name), "other")
+        assert not holds(known, name)
+    journal.note([span(name)])
+    assert holds(journal, name)
+
+
+def test_what_lacks_trades_is_forgotten(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal.json", stores="a")
+    first, second, *_ = MONTH.days()
+    journal.note([span(MONTH.name)])
+    journal.forget([span(first.name)])
+    assert (holds(journal, first.name), holds(journal, second.name)) == (False, True)
+    assert not holds(Journal(tmp_path / "journal.json", stores="a"), first.name)
+
+
+def test_notes_of_an_older_version_count_for_files_that_are_not_there(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    journal = Journal(path, stores="a")
+    journal.note([span(MONTH.name)])
+    path.write_text(path.read_text().replace(',\n    ""', "").replace(', ""', ""))
+    old = Journal(path, stores="a")
+    assert holds(old, MONTH.name)
+    old.know(MONTH, "some")
+    assert not holds(old, MONTH.name)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.model import AggregateTrade
+from flows.model import MARKET_FILL, WITHDRAWN_FILL, AggregateTrade
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import BATCH, BLOCK_BYTES, ArchiveError, klines_of, trades_of
 from tests.fakes.recordings import pepe_trades, recording
@@ -114,3 +114,65 @@ def test_a_file_without_rows_has_no_trades(tmp_path: Path) -> None:
 def test_a_file_under_a_wrong_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="other days than its name says"):
         list(trades_of(named("XUSDT-aggTrades-2024-10-28.csv"), written(tmp_path, ROW), 0, 1 << 62))
+
+
+def changed(row: str, number: int = 8) -> str:
+    """The next row."""
+    return row.replace("7,", f"{number},", 1).replace("10,12", "13,13")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + ROW, "\ufeff" + HEADER + ROW, ROW.replace("\n", "\r\n"), ROW + "\n", ROW + "\r\n\r\n", "\n" + ROW,
+        HEADER + "\n" + ROW, ROW.replace("true", "1"), ROW.replace("true", "TRUE"), ROW.rstrip("\n"),
+        '"7","1.5","2.25","10","12","1729987202368","true"\n', ROW + ROW, ROW.replace("1.5", "1.5E+00"),
+    ],
+)  # fmt: skip
+def test_what_other_programs_do_to_a_file_is_read_rightly(tmp_path: Path, text: str) -> None:
+    assert list(trades_of(TRADES, written(tmp_path, text), *DAY)) == [[aggregate(7, 10, 12, sold=True)]]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ROW + changed(ROW)[:-2], ROW + changed(ROW)[:-5], ROW + changed(ROW).replace("true", "t"),
+        MICROSECONDS + MICROSECONDS.replace("8,", "9,", 1)[:-2],
+        MICROSECONDS + MICROSECONDS.replace("8,", "9,", 1)[:-6],
+        ROW.replace(",", ";"), ROW.replace("1729987202368", "1.72999E+12"), '7,"1,5",2.25,10,12,1729987202368,true\n',
+        ROW + ROW.replace("1.5", "1.6"), ROW.replace("1.5", "nan"), ROW.replace("1.5", "-1"), ROW.replace("2.25", "0"),
+        ROW + changed(ROW).replace("1729987202368", "1729887202368"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_right_is_refused_with_a_sentence(tmp_path: Path, text: str) -> None:
+    path = written(tmp_path, text)
+    with pytest.raises(ArchiveError, match=f"{path.name} (cannot be|holds)"):
+        list(trades_of(TRADES, path, *DAY))
+
+
+def test_false_is_told_from_true_in_every_form(tmp_path: Path) -> None:
+    for form in ("false", "False", "FALSE", "0"):
+        [[trade]] = trades_of(TRADES, written(tmp_path, ROW.replace("true", form)), *DAY)
+        assert not trade.buyer_is_maker
+
+
+def test_a_trade_that_was_taken_back_keeps_its_id_where_it_is_wanted(tmp_path: Path) -> None:
+    path = written(tmp_path, ROW + "8,0.00000000,0.00000000,13,12,1729987202368,true\n")
+    [[first, second]] = trades_of(TRADES, path, *DAY, withdrawn=True)
+    assert (first.fill, second.id, second.fill) == (MARKET_FILL, 8, WITHDRAWN_FILL)
+
+
+KLINE = "1729987200000,1,4,0.5,2,10,1729987259999,20,7,3,6,0\n"
+
+
+@pytest.mark.parametrize(
+    ("said", "false"),
+    [
+        ("1729987200000", "1729987201000"), ("1729987259999", "1729987269999"), (",4,", ",0.1,"), (",20,", ",2000,"),
+        (",3,", ",30,"), (",0.5,", ",nan,"), (",4,", ",inf,"), (",10,", ",-10,"), (",7,", ",-7,"),
+    ],
+)  # fmt: skip
+def test_a_candle_that_cannot_be_true_is_refused(tmp_path: Path, said: str, false: str) -> None:
+    minutes = named("XUSDT-1m-2024-10-27.csv")
+    with pytest.raises(ArchiveError, match="cannot be true"):
+        klines_of(minutes, written(tmp_path, KLINE.replace(said, false, 1), minutes.name), *DAY)
