@@ -71,11 +71,22 @@ class LineState:
         return Verdict("behind", self.is_behind) if self.is_behind else None
 
 
+SUDDEN_MS = 10_000
+"""A line that is called silent so soon had never paused for long: instruments that do not trade do not explain that."""
+
+
 class Silence(NamedTuple):
     """Since when a stream says nothing, local ms, and whether nothing comes by its connection at all."""
 
     began: int
     whole_line: bool
+    sudden: bool = False
+    """The connection used to say something all the time."""
+
+    @property
+    def is_of_exchange(self) -> bool:
+        """No instrument that is quiet explains it."""
+        return self.whole_line and self.sudden
 
 
 class InstrumentState:
@@ -128,7 +139,7 @@ def of_trades(silences: list[Silence | None], instrument: InstrumentState) -> Ve
     silent = _wholly(silences)
     if silent is None:
         return Verdict("live")
-    if witness:
+    if witness and not silent.is_of_exchange:
         return Verdict("quiet", witness.reason or "another source confirms that there are no trades", silent.began)
     if silent.whole_line:
         return Verdict("silent", "the exchange sends nothing", silent.began)
@@ -140,7 +151,8 @@ def of_silence(silences: list[Silence | None], instrument: InstrumentState) -> V
     silent = _wholly(silences)
     if silent is None:
         return Verdict("live")
-    if instrument.is_proven_quiet() or (not silent.whole_line and instrument.speaks()):
+    is_proven = instrument.is_proven_quiet() and not silent.is_of_exchange
+    if is_proven or (not silent.whole_line and instrument.speaks()):
         return Verdict("quiet", "nothing new, while other data agrees", silent.began)
     return Verdict("silent", "the exchange sends nothing", silent.began)
 

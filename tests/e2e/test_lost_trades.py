@@ -12,6 +12,7 @@ import pytest
 
 from sources.replay.synthetic import SyntheticMarket
 from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from tests.fakes.deployment import RunningFlow
 from tests.fakes.lives import following, holes, lived, lost_after_a_first_life, prepared, store
 from tests.fakes.twins import SYMBOLS, traded
 from tests.fakes.witness import Witness, last_stored
@@ -66,6 +67,15 @@ async def test_what_was_missed_is_fetched_although_the_market_has_stopped(
     assert holes(folder, first) == []
 
 
+async def until_stored_again(flow: RunningFlow) -> None:
+    """Waits until the flow says it of every symbol: perhaps before a client of the hub is there to hear of it."""
+    async with asyncio.timeout(PATIENCE_S):
+        while not all(
+            any(symbol in line and "stored again" in line for line in flow.said().splitlines()) for symbol in SYMBOLS
+        ):
+            await asyncio.sleep(0.1)
+
+
 async def test_what_a_lost_log_held_is_fetched_again(exchange: ThreadedExchange, tmp_path: Path) -> None:
     folder = prepared(tmp_path / "flow")
     first = await lived(folder, exchange, 3.0)
@@ -73,7 +83,7 @@ async def test_what_a_lost_log_held_is_fetched_again(exchange: ThreadedExchange,
         log.unlink()
     async with following(folder, exchange) as (flow, client):
         await traded(client)
-        await client.until(lambda m: m["type"] == "Incident" and "stored again" in m["data"]["outcome"])
+        await until_stored_again(flow)
         await traded(client)
         assert await flow.stop() == 0, flow.said()
         assert "trade_store_lost_writes" in flow.said()

@@ -202,10 +202,17 @@ def test_a_whole_line_of_books_is_not_quiet_because_trades_come_by_another() -> 
     }  # fmt: skip
 
 
+def test_a_line_that_falls_silent_all_at_once_is_silent_although_rest_knows_no_later_trade() -> None:
+    watched = Watched()
+    watched.take(subscribed(), Silent("market", BTC, KINDS, 3_000, whole_line=True))
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False))
+    assert set(watched.channels().values()) == {"silent"}
+
+
 def test_of_a_silent_line_each_symbol_is_judged_by_its_own_witness() -> None:
     watched = Watched()
     both = (*BTC, *ETH)
-    watched.take(subscribed(symbols=both), Silent("market", both, KINDS, 4_000, whole_line=True))
+    watched.take(subscribed(symbols=both), Silent("market", both, KINDS, 40_000, whole_line=True))
     watched.take(TradeWitness("binance", "ETHUSDT", is_ahead=False))
     assert (watched.state("BTCUSDT")[0], watched.state("ETHUSDT")[0]) == ("silent", "quiet")
 

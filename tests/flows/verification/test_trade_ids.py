@@ -3,6 +3,7 @@ from typing import Any
 import polars as pl
 import pytest
 
+from flows.operators.run import BACK_MS
 from flows.verification.findings import Finding
 from flows.verification.trade_ids import Hole, TradeIds
 from tests.fakes.verified import TRADES_SCHEMA
@@ -60,7 +61,7 @@ def test_fills_that_are_in_no_trade_are_a_hole_where_they_follow() -> None:
         ({"price": [10.0, 0.0]}, "trade"),
         ({"quantity": [10.0, -1.0]}, "trade"),
         ({"price": [10.0, float("inf")]}, "trade"),
-        ({"time": [5_000, 3_999]}, "trade"),
+        ({"time": [BACK_MS + 5_000, 4_999]}, "trade"),
         ({"last_id": [3, 3]}, "trade"),
         ({"first_id": [2, 3]}, "fills"),
     ],
