@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -11,6 +11,7 @@ from flows.asks import LastTradeAsk, StoreCheckAsk, TradesAsk
 from flows.model import Trade
 from sinks.trade_begins import FirstTrade, TradeBegins
 from sinks.trade_reader import TradeReader
+from sinks.trade_store import TradeStoreError
 
 FetchTrades = Callable[[TradesAsk], Awaitable[list[Trade]]]
 """The venue's trades; `AskError` or another exception when they cannot be had."""
@@ -19,7 +20,20 @@ Newest = tuple[int, int]
 """Id and time (ms UTC) of a trade."""
 
 _UNKNOWN = -1
+_PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Before a store that cannot be read is opened once more."""
 _log = structlog.get_logger(__name__)
+
+
+async def _opened(path: Path) -> TradeReader:
+    """A reader. What it finds wrong is mended, or named, by the writer of this process, which may be just about to open
+    the store itself.
+    """
+    for pause_s in _PAUSES_S:
+        with suppress(TradeStoreError):
+            return await asyncio.to_thread(TradeReader, path)
+        await asyncio.sleep(pause_s)
+    return await asyncio.to_thread(TradeReader, path)
 
 
 class StoredTrades:
@@ -79,7 +93,7 @@ class StoredTrades:
         try:
             async with self._turn:
                 if self._open is None:
-                    self._open = await asyncio.to_thread(TradeReader, path)
+                    self._open = await _opened(path)
                 yield self._open
         finally:
             self._users -= 1
