@@ -193,13 +193,20 @@ def test_nothing_closed_is_lost_while_the_server_is_killed(server: Server) -> No
     assert [found["outcome"] for found in server.client["test"][INCIDENTS].find()] == [begin.outcome, end.outcome]
 
 
+def stop(server: Server) -> None:
+    """Stops a server and waits until none of its threads runs: one that still does may answer."""
+    server.process.send_signal(signal.SIGSTOP)
+    threads = Path(f"/proc/{server.process.pid}/task")
+    wait_for(lambda: all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in threads.glob("*/stat")))
+
+
 def test_nothing_closed_is_lost_while_the_server_hangs(server: Server) -> None:
     incidents = Incidents()
     writer = open_writer(server.uri, "test", on_incident=incidents.put)
     writer.write([candle(0)])
     wait_for(lambda: writer.stored.closed == 1)
 
-    server.process.send_signal(signal.SIGSTOP)
+    stop(server)
     writer.write([candle(1)])
     assert incidents.outcome() == "held back, trying again"
     writer.write([candle(2)])
@@ -216,7 +223,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(server: Server) -> None:
     writer.write([candle(0)])
     wait_for(lambda: writer.stored.closed == 1)
 
-    server.process.send_signal(signal.SIGSTOP)
+    stop(server)
     writer.write([candle(1)])
     closing_ms = monotonic_ms()
     writer.close()
