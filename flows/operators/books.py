@@ -34,6 +34,7 @@ from flows.model import (
 )
 from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
+from flows.operators.delay import doubled_ms
 from flows.operators.parse import Batch, LineNews
 
 LINE = "public"
@@ -296,8 +297,8 @@ class BookKeeper:
 
     def _ask_later(self, now: Now) -> None:
         """At once the first time, then with a growing delay."""
-        delay = min(RETRY_MIN_MS << (self._failures - 1), RETRY_MAX_MS) if self._failures else 0
-        self._failures = min(self._failures + 1, RETRY_MAX_MS.bit_length())
+        delay = doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
+        self._failures += 1
         self._asked, self._ask_at = False, now.local + delay
 
     def _take_snapshot(self, answer: BookSnapshot | AskError, now: Now, out: list[Any]) -> None:

@@ -8,11 +8,13 @@ from msgspec import Struct, structs
 
 from flows.asks import AskError, TradesAsk
 from flows.clock import Now
+from flows.operators.delay import doubled_ms
 
 ASK_TRADES = 10_000
 """Ids in one ask: enough to fill ten of the venue's pages, few enough to go on in between."""
 RETRY_MS = 500
-"""First delay before the ids of a hole are asked for again; doubles with each failure."""
+"""First delay before the ids of a hole are asked for again; doubles with each failure, up to `LONGEST_RETRY_MS`."""
+LONGEST_RETRY_MS = 128_000
 LATER_MS = 60_000
 """First delay before the ids of a gap are asked for again; doubles with each failure, up to `LONGEST_LATER_MS`."""
 LONGEST_LATER_MS = 3_600_000
@@ -58,7 +60,7 @@ class Hole(Struct):
         self.refusals += error is None
         self.reason = str(error or "the venue does not give them")
         self.is_lost = self.refusals >= ENOUGH_TRIES or (error is not None and error.lasting)
-        self.due = now.local + RETRY_MS * 2 ** min(self.failures - 1, 8)
+        self.due = now.local + doubled_ms(RETRY_MS, self.failures, longest_ms=LONGEST_RETRY_MS)
 
     def given_up(self, now: Now, patience_ms: int) -> str | None:
         """Why it is not waited for any longer; None while it is."""
@@ -123,4 +125,4 @@ class Gaps:
             if gap.first <= ask.last_id and gap.last >= ask.first_id:
                 gap.failures += 1
                 gap.is_lost = gap.failures >= ENOUGH_TRIES if error is None else error.lasting
-                gap.due = now.local + min(LATER_MS * 2 ** min(gap.failures - 1, 16), LONGEST_LATER_MS)
+                gap.due = now.local + doubled_ms(LATER_MS, gap.failures, longest_ms=LONGEST_LATER_MS)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from flows.asks import Ask, AskError, MissedTradesAsk, RefillAsk, StoreCheckAsk
 from flows.clock import Now
 from flows.model import DAY_MS, Incident, StoreOnlyTrades, Trade, TradeBatch
+from flows.operators.delay import doubled_ms
 from flows.operators.repair import ASK_TRADES
 
 RETRY_MS = 1_000
@@ -97,7 +98,9 @@ class Resumption:
         """What came of it; where trades came there may be more."""
         if error is not None:
             self._probes += 1
-            self._probe_due = None if error.lasting else now.local + _delay_ms(self._probes)
+            self._probe_due = (
+                None if error.lasting else now.local + doubled_ms(RETRY_MS, self._probes, longest_ms=LONGEST_RETRY_MS)
+            )
             return []
         if not trades:
             self._probe_due = None
@@ -144,7 +147,7 @@ class Resumption:
 
     def _on_failure(self, lacking: _Lacking, reason: str, now: Now) -> list[Incident]:
         lacking.failures += 1
-        lacking.due = now.local + _delay_ms(lacking.failures)
+        lacking.due = now.local + doubled_ms(RETRY_MS, lacking.failures, longest_ms=LONGEST_RETRY_MS)
         if lacking.failures < MOST_TRIES:
             return []
         self._lacking = None
@@ -154,7 +157,3 @@ class Resumption:
     def _incident(self, kind: Any, first_id: int, begin: int, end: int, outcome: str) -> Incident:
         cause = "the trade store lacks trades that were handed on before the restart"
         return Incident(kind, self._venue, self._symbol, begin, end, cause, outcome, first_id, self._last_id)
-
-
-def _delay_ms(failures: int) -> int:
-    return min(RETRY_MS << min(failures - 1, 16), LONGEST_RETRY_MS)

@@ -16,13 +16,13 @@ from flows.asks import Ask, AskError, KlinesAsk
 from flows.clock import Now
 from flows.model import Candle, Incident, Instrument, Kline, Stats24h, Ticker, timeframe_ms
 from flows.operators.day import NOTHING, DayWindow, Span, joined
+from flows.operators.delay import doubled_ms
 
 EVERY_MS = 1_000
 """Least time between two versions."""
 RETRY_MIN_MS = 1_000
-"""First delay before klines are asked for again; doubles with each failure."""
-MOST_DOUBLINGS = 6
-"""The longest delay is so many times doubled."""
+"""First delay before klines are asked for again; doubles with each failure, up to `RETRY_MAX_MS`."""
+RETRY_MAX_MS = 64_000
 MINUTE_MS = 60_000
 TOLERANCE = 1e-9
 """Relative difference of two volumes that are the same number, printed and summed."""
@@ -154,8 +154,7 @@ class DayStats:
         if not self._lacks:
             self._failures = 0
         elif not self._asked and self._ask_at is None:
-            delay = RETRY_MIN_MS << min(self._failures - 1, MOST_DOUBLINGS) if self._failures else 0
-            self._ask_at = now.local + delay
+            self._ask_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
 
     def _fill(self, ask: KlinesAsk, klines: list[Kline]) -> None:
         """What was asked for and is not in the answer holds nothing, as before a listing; but for what is newer than

@@ -4,6 +4,7 @@ One that is ahead of the trades for longer than a straggler takes is a hole, als
 """
 
 from flows.clock import Now
+from flows.operators.delay import doubled_ms
 
 STRAGGLER_MS = 2_000
 """Trades may come so much later than a kline or ticker that knows them."""
@@ -99,10 +100,10 @@ class Witness:
             self._update()
             return
         self._answers += 1
-        self._ask_at = now.local + RETRY_MS * 2 ** min(self._answers, 16)
+        self._ask_at = now.local + doubled_ms(RETRY_MS, self._answers + 1, longest_ms=LONGEST_MS)
         if self._probe_at is not None:
-            self._probe_at = now.local + min(PROBE_MS * 2 ** min(self._probes, 16), LONGEST_MS)
             self._probes += 1
+            self._probe_at = now.local + doubled_ms(PROBE_MS, self._probes, longest_ms=LONGEST_MS)
         if self._answers >= ENOUGH_ANSWERS and self._since is not None:
             self._discounted = self.newest_id
             self._settle()
