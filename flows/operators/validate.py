@@ -70,7 +70,7 @@ class Validate:
             if is_trade:
                 out.append(item)
             else:
-                self._take(item, limit, out)
+                self._take(item, out)
         if newest:
             self._observe(newest, now)
         if ahead:
@@ -92,23 +92,20 @@ class Validate:
         if self._gate.has_claims and newest > now.feed - AHEAD_MS:
             self._gate.note_present()
 
-    def _take(self, batch: Batch, limit: int, out: list[Validated]) -> None:
-        """A batch whose last event is not ahead of the venue's time."""
+    def _take(self, batch: Batch, out: list[Validated]) -> None:
+        """A batch of which no event is ahead of the venue's time."""
         kind = type(batch.events[-1])
         if issubclass(kind, Trade):
             self._trades.add(kind)
         else:
-            self._refuse_impossible(batch, limit, out)
+            self._refuse_impossible(batch, out)
         if batch.events:
             out.append(batch)
 
-    def _refuse_impossible(self, batch: Batch, limit: int, out: list[Validated]) -> None:
-        """Moves the impossible events of a batch to `out`, those among them whose event time is behind `limit`."""
+    def _refuse_impossible(self, batch: Batch, out: list[Validated]) -> None:
+        """Moves the impossible events of a batch to `out`."""
         rules = self._rules
-        reasons = [
-            fault_of(event, rules) if event.event_time <= limit else "its event time is ahead of those behind it"
-            for event in batch.events
-        ]
+        reasons = [fault_of(event, rules) for event in batch.events]
         if any(reasons):
             judged = list(zip(batch.events, reasons, strict=True))
             out.extend(self._rejected(batch.key, event, reason) for event, reason in judged if reason)
@@ -147,7 +144,7 @@ class Validate:
         for batch in passed:
             newest = max(event.event_time for event in batch.events)
             self._gate.passed(newest, self._clock.now())
-            self._take(batch, newest, out)
+            self._take(batch, out)
 
     def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
         """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
