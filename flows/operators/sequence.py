@@ -20,7 +20,7 @@ from typing import Any
 from msgspec import json
 
 from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
-from flows.bounds import ANY_VENUE, VenueRules, fault_of
+from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
@@ -50,8 +50,6 @@ from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
 """Trades that wait behind a hole; one more, and the hole is a gap at once."""
-AHEAD_OF_OTHERS_MS = 5_000
-"""Most that a trade may be made after messages behind it were sent."""
 REFUSED_EVERY_MS = 1_000
 """Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
@@ -212,7 +210,7 @@ class Sequencer:
         if isinstance(ask, StoreCheckAsk):
             return [*resumption.on_store(answer, self._last_time, now)]
         error = answer if isinstance(answer, AskError) else None
-        latest = max(ask.end, now.feed + DAY_MS) + AHEAD_OF_OTHERS_MS
+        latest = max(ask.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
         trades = [] if error else self._answered(ask, answer, latest, out)
         if isinstance(ask, RefillAsk):
             return out + resumption.on_refill(ask, trades, error, now)
@@ -377,7 +375,7 @@ class Sequencer:
                 reason = f"a trade of {event.symbol!r} among those of {self._symbol}"
             elif self._next is not None and isinstance(event, AggregateTrade) == self._counts_fills:
                 reason = "a trade whose id counts something else than those before it"
-            elif event.time > latest + AHEAD_OF_OTHERS_MS:
+            elif event.time > latest + TRADE_AHEAD_MS:
                 reason = f"a trade made {event.time - latest} ms after all that were sent behind it"
             else:
                 reason = fault_of(event, self._rules)
@@ -694,7 +692,7 @@ class Sequencer:
         out: list[Any] = []
         is_check = ask == self._check
         is_later, self._asks_later = self._asks_later, False
-        latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + AHEAD_OF_OTHERS_MS
+        latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + TRADE_AHEAD_MS
         trades = [] if error else self._answered(ask, answer, latest, out)
         if is_later:
             out += self._take_later(ask, error or trades, now)
