@@ -12,8 +12,6 @@ The same deepens a book that began with few levels, as soon as its price comes n
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from msgspec import json
-
 from flows.asks import Ask, AskError, BookAsk, RenewAsk
 from flows.clock import Now
 from flows.model import (
@@ -26,7 +24,6 @@ from flows.model import (
     Instrument,
     Level,
     LineEvent,
-    Rejected,
     Removed,
     Silent,
     Speaking,
@@ -36,6 +33,7 @@ from flows.operators.book import Book
 from flows.operators.book_sync import RULES, BookSync
 from flows.operators.delay import doubled_ms
 from flows.operators.parse import Batch, LineNews
+from flows.operators.refusals import rejected
 
 LINE = "public"
 """The line that carries books."""
@@ -237,7 +235,7 @@ class BookKeeper:
             self._doubt_since = now.local
 
     def _refuse(self, event: Any, reason: str, out: list[Any]) -> None:
-        out.append(Rejected(self._venue, reason, json.encode(event), 0))
+        out.append(rejected(self._venue, event, reason))
 
     def _check(self, book: Book, now: Now, out: list[Any]) -> None:
         """What the book says of itself; then it may be shown."""

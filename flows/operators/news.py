@@ -24,11 +24,9 @@ from flows.model import (
 )
 from flows.operators.observations import Observe
 from flows.operators.parse import Batch
+from flows.operators.refusals import Refusals
 
 Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
-
-REFUSED_EVERY_MS = 1_000
-"""Messages that are refused within so much local time are one incident; the first one is told at once."""
 
 
 class News:
@@ -52,10 +50,8 @@ class News:
         self._wall_ms = wall_ms
         self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
         self._live: dict[str, dict[str, None]] = {}  # symbols by line
-        self._refused = 0
-        self._refused_for = ""
+        self._refusals = Refusals("messages")
         self._refused_since = 0
-        self._refused_told_ms: int | None = None
 
     def __call__(self, items: list[Any]) -> list[Any]:
         """What clients and the ledger should know: `Newsworthy`, and observations."""
@@ -67,7 +63,7 @@ class News:
                 out += self._news_of(item)
             elif isinstance(item.events[-1], Ticker):
                 out.append(item.events[-1])
-        if self._refused:
+        if self._refusals.count:
             last = items[-1]
             out += self._tell_refused(ends=type(last) is Pulse and last.final)
         return out if self._observe is None else [*out, *self._observe(others, items)]
@@ -101,18 +97,14 @@ class News:
         return self._clock.now().feed or self._wall_ms()
 
     def _note_refused(self, refused: Rejected) -> None:
-        if not self._refused:
+        if not self._refusals.count:
             self._refused_since = self._now()
-        self._refused += refused.count
-        self._refused_for = visible(refused.reason)
+        self._refusals.note(visible(refused.reason), refused.count)
 
     def _tell_refused(self, *, ends: bool) -> list[Incident]:
-        local, told = self._clock.now().local, self._refused_told_ms
-        if told is not None and local - told < REFUSED_EVERY_MS and not ends:
+        cause = self._refusals.take_report(self._clock.now().local, ends=ends)
+        if cause is None:
             return []
-        self._refused_told_ms = local
-        cause = f"messages refused: {self._refused}, the last one for this: {self._refused_for}"
-        self._refused = 0
         return [Incident("reject", self._venue, "", self._refused_since, self._now(), cause, "kept out of everything")]
 
     def _went_down(self, event: Disconnected) -> Incident:

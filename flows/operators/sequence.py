@@ -17,8 +17,6 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-from msgspec import json
-
 from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
 from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
@@ -30,7 +28,6 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
-    Rejected,
     Silent,
     Speaking,
     Subscribed,
@@ -42,6 +39,7 @@ from flows.model import (
     Whole,
 )
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
+from flows.operators.refusals import Refusals, rejected
 from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
 from flows.operators.resumption import Resumption
 from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
@@ -50,8 +48,6 @@ from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
 """Trades that wait behind a hole; one more, and the hole is a gap at once."""
-REFUSED_EVERY_MS = 1_000
-"""Trades that are refused within so much local time are one incident; the first one is reported at once."""
 
 STATE_VERSION = 3
 _RECENT_RUNS = 64
@@ -120,11 +116,9 @@ class Sequencer:
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
-        self._refused = 0
-        self._refused_for = ""
+        self._refusals = Refusals("trades")
         self._has_refused = False
         """Since the last look: what was refused may have been a trade with a wrong mark, so there may be a hole."""
-        self._reported_at: int | None = None
         self.duplicates = 0
         if state is not None:
             self._resume(state)
@@ -235,7 +229,7 @@ class Sequencer:
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         is_idle = self._resumption is None and self._witness.due is None
-        if is_idle and not (self._held or self._refused or self._gaps.gaps or self._doubted):
+        if is_idle and not (self._held or self._refusals.count or self._gaps.gaps or self._doubted):
             return None
         waits = []
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
@@ -255,8 +249,8 @@ class Sequencer:
         if self._resumption is not None:
             due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
             waits += [] if due is None else [due - now.local]
-        if self._refused and self._reported_at is not None:
-            waits.append(self._reported_at + REFUSED_EVERY_MS - now.local)
+        if self._refusals.due is not None:
+            waits.append(self._refusals.due - now.local)
         return max(0, min(waits)) if waits else None
 
     def snapshot(self) -> tuple[Any, ...]:
@@ -386,10 +380,9 @@ class Sequencer:
         return sound
 
     def _refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
-        self._refused += 1
-        self._refused_for = reason
+        self._refusals.note(reason)
         self._has_refused = True
-        out.append(Rejected(self._venue, reason, json.encode(trade), 0))
+        out.append(rejected(self._venue, trade, reason))
 
     def _refuse_all(self, trades: Iterable[Trade], reason: str, out: list[Any]) -> None:
         missed = self._has_refused
@@ -399,12 +392,9 @@ class Sequencer:
 
     def _report(self, now: Now, *, ends: bool = False) -> list[Incident]:
         """Says that trades were refused, now and then."""
-        if not self._refused or (
-            self._reported_at is not None and now.local - self._reported_at < REFUSED_EVERY_MS and not ends
-        ):
+        cause = self._refusals.take_report(now.local, ends=ends)
+        if cause is None:
             return []
-        cause = f"trades refused: {self._refused}, the last one for this: {self._refused_for}"
-        self._refused, self._reported_at = 0, now.local
         outcome = "kept out of everything"
         return [Incident("reject", self._venue, self._symbol, self._last_time, now.feed, cause, outcome)]
 

@@ -7,12 +7,13 @@ of a batch by the step `prices`, and all of them together by `sequence`.
 
 from typing import Any
 
-from msgspec import json, structs
+from msgspec import structs
 
 from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
 from flows.clock import FeedClock, Now
-from flows.model import Incident, MarketEvent, Pulse, Rejected, Removed, Subscribed, Trade, TradesRefused
+from flows.model import Incident, MarketEvent, Pulse, Removed, Subscribed, Trade, TradesRefused
 from flows.operators.parse import Batch, LineNews, Parsed, Validated
+from flows.operators.refusals import rejected
 from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
@@ -28,7 +29,6 @@ _TIME_FIELDS = ("time", "event_time", "open_time", "close_time")
 class Validate:
     """Refuses impossible events.
 
-    A refused event is reported as JSON of the model, for its frame was shared with others and is no longer at hand.
     `clock` is the venue's: it is set here, by the events that are believed, and ticks with the source's polls.
     """
 
@@ -108,7 +108,7 @@ class Validate:
         reasons = [fault_of(event, rules) for event in batch.events]
         if any(reasons):
             judged = list(zip(batch.events, reasons, strict=True))
-            out.extend(self._rejected(batch.key, event, reason) for event, reason in judged if reason)
+            out.extend(rejected(batch.key.partition(":")[0], event, reason) for event, reason in judged if reason)
             batch.events = [event for event, reason in judged if not reason]
 
     # --- what is ahead of the venue's time ---
@@ -148,7 +148,7 @@ class Validate:
 
     def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
         """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
-        out += [self._rejected(key, event, reason) for key, event, reason in refused]
+        out += [rejected(key.partition(":")[0], event, reason) for key, event, reason in refused]
         keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
         out += [LineNews(key, TradesRefused()) for key in keys]
 
@@ -163,9 +163,6 @@ class Validate:
                 self._gate.instruments.update(item.symbols)
             case Removed(is_gone=True):
                 self._gate.instruments.difference_update(item.symbols)
-
-    def _rejected(self, key: str, event: MarketEvent, reason: str) -> Rejected:
-        return Rejected(key.partition(":")[0], reason, json.encode(event), 0)
 
 
 def _is_any_ahead(batch: Batch, limit: int) -> bool:
