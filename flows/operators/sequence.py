@@ -12,7 +12,6 @@ and tickers name the newest trade that they know: where that does not come, ther
 A restart is a hole like any other: the last id comes from the recovered state, or from the trade store.
 """
 
-from collections import deque
 from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
@@ -38,6 +37,7 @@ from flows.model import (
     TradeWitness,
     Whole,
 )
+from flows.operators.handed_on import HandedOn, says_the_same
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.refusals import Refusals, rejected
 from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
@@ -50,8 +50,6 @@ MAX_HELD = 200_000
 """Trades that wait behind a hole; one more, and the hole is a gap at once."""
 
 STATE_VERSION = 3
-_RECENT_RUNS = 64
-"""Runs of trades that are remembered, to be compared with what comes once more under an id of theirs."""
 _NOT_KNOWN = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
 )
@@ -106,11 +104,7 @@ class Sequencer:
         self._claimed: TradesAsk | None = None
         """Asked whether ids have begun anew."""
         self._claim_due = 0
-        self._recent: deque[list[Trade]] = deque(maxlen=_RECENT_RUNS)
-        """What was handed on, newest last: what comes once more is compared with it."""
-        self._doubted: dict[int, int] = {}
-        """Ids that were handed on, and came once more saying something else; and the time of the older one."""
-        self._doubt_due = 0
+        self._handed_on = HandedOn()
         self._is_new = state is None and repair_ms > 0
         self._resumption: Resumption | None = None
         self._counts_fills = False
@@ -156,7 +150,7 @@ class Sequencer:
             if batch is not None:
                 last = events[-1]
                 self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
-                self._recent.append(events)
+                self._handed_on.runs.append(events)
                 return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
         trades = self._sound(events, out)
@@ -228,8 +222,8 @@ class Sequencer:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        is_idle = self._resumption is None and self._witness.due is None
-        if is_idle and not (self._held or self._refusals.count or self._gaps.gaps or self._doubted):
+        is_idle = self._resumption is None and self._witness.due is None and self._handed_on.due is None
+        if is_idle and not (self._held or self._refusals.count or self._gaps.gaps):
             return None
         waits = []
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
@@ -243,7 +237,7 @@ class Sequencer:
             dues = (
                 self._gaps.due,
                 self._witness.due if self._next is not None and not self._held else None,
-                self._doubt_due if self._doubted else None,
+                self._handed_on.due,
             )
             waits += [due - now.local for due in dues if due is not None]
         if self._resumption is not None:
@@ -326,11 +320,7 @@ class Sequencer:
             most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
             self._asks_later = True
             return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
-        if self._doubted and now.local >= self._doubt_due:
-            first = min(self._doubted)
-            last = min(max(self._doubted), first + ASK_TRADES - 1)
-            return TradesAsk(self._symbol, first, last, min(self._doubted.values()), now.feed)
-        return self._gaps.next_ask(self._symbol, now)
+        return self._handed_on.next_ask(self._symbol, now) or self._gaps.next_ask(self._symbol, now)
 
     def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
         """What the venue says to the question for trades behind the newest one. Those that have come meanwhile are no
@@ -463,7 +453,7 @@ class Sequencer:
             if confirmed:
                 self._confirmed.add(trade.id)
             elif known is not None:
-                if _says_the_same(known, trade) or trade.id in self._confirmed or not self._repair_ms:
+                if says_the_same(known, trade) or trade.id in self._confirmed or not self._repair_ms:
                     self.duplicates += 1
                 else:
                     del self._held[trade.id]
@@ -494,16 +484,16 @@ class Sequencer:
         """Compares a duplicate with what was handed on under its id. Where they differ the venue's REST side decides,
         and what was handed on is replaced when it was wrong.
         """
-        known = self._handed_on(trade.id)
-        if known is None or type(known) is not type(trade) or _says_the_same(known, trade):
+        known = self._handed_on.differing(trade)
+        if known is None:
             return
         begin, end = sorted((known.time, trade.time))
         if not confirmed:
             self._refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
-            if self._repair_ms and len(self._doubted) < ASK_TRADES:
-                self._doubted[trade.id] = begin
+            if self._repair_ms:
+                self._handed_on.doubt(trade.id, begin)
             return
-        self._recent.append([trade])
+        self._handed_on.runs.append([trade])
         self._refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
         cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
         ids = trade.id, trade.id
@@ -512,13 +502,6 @@ class Sequencer:
             Gap(self._venue, self._symbol, *ids, begin, end),
             Incident("repair", self._venue, self._symbol, begin, end, cause, "replaced in the trade store", *ids),
         ]
-
-    def _handed_on(self, number: int) -> Trade | None:
-        """The trade of an id, when it was handed on a moment ago."""
-        for run in reversed(self._recent):
-            if run[0].id <= number <= run[-1].id:
-                return next((trade for trade in run if trade.id == number), None)
-        return None
 
     def _release(self, now: Now, *, ends: bool = False) -> list[Any]:
         """Hands on what is in sequence; a hole that is over becomes a gap first."""
@@ -556,8 +539,7 @@ class Sequencer:
         last = self._lowest
         while last - self._lowest < ASK_TRADES - 1 and self._end_of(self._held[last]) + 1 in self._held:
             last = self._end_of(self._held[last]) + 1
-        held = self._held[self._lowest], self._held[last]
-        begin, end = (min(trade.time for trade in held), max(trade.time for trade in held))
+        begin, end = sorted((self._held[self._lowest].time, self._held[last].time))
         self._asked = self._check = TradesAsk(self._symbol, self._lowest, last, begin, end)
         return [self._asked]
 
@@ -599,7 +581,7 @@ class Sequencer:
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
-        self._recent.append(run)
+        self._handed_on.runs.append(run)
         times = [trade.time for trade in run]
         return TradeBatch(self._venue, self._symbol, run, begin=min(times), end=max(times))
 
@@ -689,10 +671,7 @@ class Sequencer:
         late = self._sort_in(trades, now, out, confirmed=True)
         out += late
         self._gaps.on_answer(ask, error, now)
-        if error is None:
-            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
-        else:
-            self._doubt_due = now.local + RETRY_MS
+        self._handed_on.on_answer(ask, error, now)
         if is_check:
             self._take_check(ask, answer, out)
         elif self._hole is not None and self._next is not None and ask.first_id >= self._next:
@@ -795,7 +774,7 @@ class Sequencer:
         return any(
             one.first_id <= trade.id <= one.last_id and one.price == trade.price
             if self._counts_fills and isinstance(one, AggregateTrade)
-            else one.id == trade.id and _says_the_same(one, trade)
+            else one.id == trade.id and says_the_same(one, trade)
             for one in answer
         )
 
@@ -812,14 +791,6 @@ class Sequencer:
         self._next, self._next_fill, self._held_since, self._hole = None, None, None, None
         self._gaps, self._confirmed, self._last_time = Gaps(), set(), 0
         self._sort_in(chain, now, out)
-
-
-def _says_the_same(one: Trade, other: Trade) -> bool:
-    """Whether two trades of one id are the same, whichever way they came."""
-    return (
-        (one.price, one.quantity, one.time, one.buyer_is_maker, one.first_id, one.last_id)
-        == (other.price, other.quantity, other.time, other.buyer_is_maker, other.first_id, other.last_id)
-    )  # fmt: skip
 
 
 def _runs_of_a_kind(trades: list[Trade]) -> list[list[Trade]]:

@@ -1,0 +1,67 @@
+"""The trades of an instrument that were handed on a moment ago: what comes once more under an id of theirs is compared
+with them, and where they differ the venue's REST side is asked.
+"""
+
+from collections import deque
+
+from flows.asks import AskError, TradesAsk
+from flows.clock import Now
+from flows.model import Trade
+from flows.operators.repair import ASK_TRADES, RETRY_MS
+
+RUNS = 64
+"""Runs of trades that are remembered."""
+
+
+def says_the_same(one: Trade, other: Trade) -> bool:
+    """Whether two trades of one id are the same, whichever way they came."""
+    return (
+        (one.price, one.quantity, one.time, one.buyer_is_maker, one.first_id, one.last_id)
+        == (other.price, other.quantity, other.time, other.buyer_is_maker, other.first_id, other.last_id)
+    )  # fmt: skip
+
+
+class HandedOn:
+    """Bounded by `RUNS`, and by `ASK_TRADES` ids in doubt."""
+
+    def __init__(self) -> None:
+        self.runs: deque[list[Trade]] = deque(maxlen=RUNS)
+        """Newest last; ids rise within each."""
+        self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
+        self._ask_at = 0
+
+    def differing(self, trade: Trade) -> Trade | None:
+        """The trade of the same id, and of the same kind, when it says something else."""
+        for run in reversed(self.runs):
+            if run[0].id <= trade.id <= run[-1].id:
+                known = next((one for one in run if one.id == trade.id), None)
+                break
+        else:
+            return None
+        is_other = known is not None and type(known) is type(trade) and not says_the_same(known, trade)
+        return known if is_other else None
+
+    def doubt(self, number: int, begin: int) -> None:
+        """Two trades differ under this id, the older one made at `begin`: the venue is to be asked."""
+        if len(self._doubted) < ASK_TRADES:
+            self._doubted[number] = begin
+
+    @property
+    def due(self) -> int | None:
+        """Local time of the next question; None while there is none."""
+        return self._ask_at if self._doubted else None
+
+    def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
+        """The question, when it is due."""
+        if not self._doubted or now.local < self._ask_at:
+            return None
+        first = min(self._doubted)
+        last = min(max(self._doubted), first + ASK_TRADES - 1)
+        return TradesAsk(symbol, first, last, min(self._doubted.values()), now.feed)
+
+    def on_answer(self, ask: TradesAsk, error: AskError | None, now: Now) -> None:
+        """The ids that were asked for are decided; after an error they are asked for again."""
+        if error is None:
+            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
+        else:
+            self._ask_at = now.local + RETRY_MS
