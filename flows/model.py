@@ -10,6 +10,10 @@ from typing import Literal, NamedTuple, TypeAlias
 
 from msgspec import Struct
 
+TRADE_KINDS = frozenset(("aggTrade", "trade"))
+"""Kinds of streams that bring trades, in the words of the setting `feed.streams`. Their ids show whether any trade is
+missing.
+"""
 MARKET_FILL = "MARKET"
 """The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the
 market.
@@ -397,6 +401,10 @@ CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "part
 """`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
 are incomplete. `partial`: known to lack trades. `unproven`: closed by a source that says nothing about its end, or in
 doubt because a longer candle around it was refuted."""
+COMPLETE: tuple[CandleStatus, ...] = ("final", "repaired")
+"""Statuses that claim every trade."""
+BELIEVED: tuple[CandleStatus, ...] = (*COMPLETE, "unproven")
+"""Statuses of candles of which no trade is known to be missing."""
 
 
 Proof: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]

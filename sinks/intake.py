@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
-from flows.model import DAY_MS, Candle, Incident, Instrument, Recorded, TradeBatch
+from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, Recorded, TradeBatch
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter, part_of
 
@@ -29,7 +29,6 @@ PATIENCE_S = 60.0
 MOST_DAYS = 100
 """Days of symbols of which is known what could be better; a day is looked up once, or once more."""
 _LOOK_S = 0.005
-_FLAT_BELIEVED = ("final", "repaired", "unproven")
 _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
 
@@ -203,7 +202,7 @@ class Intake:
             stored_on = self._stored_on((hole.symbol, begin))
             for place, stored in list(stored_on.items()):
                 is_inside = stored.close_time >= hole.begin and stored.open_time <= hole.end
-                if is_inside and not (stored.trades or stored.proof) and stored.status in _FLAT_BELIEVED:
+                if is_inside and not (stored.trades or stored.proof) and stored.status in BELIEVED:
                     stored_on[place] = structs.replace(stored, status="partial", revision=stored.revision + 1)
                     self._write_candles([stored_on[place]])
 

@@ -54,10 +54,9 @@ class Redundancy:
         self._live[session] = None
         return was_down
 
-    def ends(self, session: Session) -> bool:
-        """One is not live any more. True when none is."""
+    def ends(self, session: Session) -> None:
+        """One is not live any more."""
         self._live.pop(session, None)
-        return not self._live
 
 
 class Connection:

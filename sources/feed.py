@@ -16,9 +16,6 @@ Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
 `kline_1m` for the klines of one timeframe; no kinds means those of that setting.
 """
 
-TRADE_KINDS = frozenset(("aggTrade", "trade"))
-"""Kinds of streams that have a witness in the flow: by its ids it is seen whether trades are missing."""
-
 
 class ConnectionPlan(Struct, frozen=True):
     """One connection: its address and everything it shall carry."""

@@ -11,10 +11,10 @@ from typing import Final
 
 import structlog
 
-from flows.model import LineEvent, Silent, Speaking
+from flows.model import TRADE_KINDS, LineEvent, Silent, Speaking
 from flows.settings import Feed
 from sources.connection import Redundancy
-from sources.feed import TRADE_KINDS, ConnectionPlan
+from sources.feed import ConnectionPlan
 from sources.frame_queue import FrameQueue
 from sources.session import Session
 from sources.staleness import StalenessMonitor

@@ -24,6 +24,7 @@ from flows.clock import Now
 from flows.model import (
     DAY_MS,
     MARKET_FILL,
+    TRADE_KINDS,
     AggregateTrade,
     Candle,
     CandleStatus,
@@ -68,7 +69,6 @@ MOST_PAUSES = 100
 
 STATE_VERSION = 2
 _DOUBT = frozenset((UNPROVEN,))
-_TRADE_KINDS = frozenset(("aggTrade", "trade"))
 _AT_FIRST_SIGHT = -1
 _NEVER = 1 << 62
 
@@ -202,7 +202,7 @@ class CandleBuilder:
             case Subscribed():
                 self._lines_down.discard(event.line)
                 self._go_on(event.line, now)
-            case Silent(whole_line=True) if not _TRADE_KINDS.isdisjoint(event.kinds):
+            case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
                 self._pause(event.line, now)
             case Speaking():
                 self._go_on(event.line, now)

@@ -81,7 +81,7 @@ class Silence(NamedTuple):
     began: int
     whole_line: bool
     sudden: bool = False
-    """The connection used to say something all the time."""
+    """What is silent used to say something all the time."""
 
     @property
     def is_of_exchange(self) -> bool:

@@ -176,7 +176,7 @@ class Freshness:
                 del self._instruments[symbol]
 
     def _on_silent(self, event: Silent, now: Now) -> None:
-        silence = Silence(now.local - event.for_ms, event.whole_line, event.whole_line and event.for_ms < SUDDEN_MS)
+        silence = Silence(now.local - event.for_ms, event.whole_line, event.for_ms < SUDDEN_MS)
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument is None:

@@ -8,13 +8,12 @@ from typing import Any, TypeAlias
 
 from flows.bounds import trade_time
 from flows.clock import FeedClock
-from flows.model import Kline, LineEvent, Pulse, Removed, Ticker, Trade, TradesRefused
+from flows.model import TRADE_KINDS, Kline, LineEvent, Pulse, Removed, Ticker, Trade, TradesRefused
 from flows.operators.parse import Batch, LineNews, Validated
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
 
-_TRADES = frozenset(("aggTrade", "trade"))
 Keyed: TypeAlias = tuple[str, Any]
 """`(instrument key, list of events of one type or a line event)`."""
 
@@ -99,6 +98,6 @@ def _concerns(event: LineEvent | TradesRefused) -> bool:
     """
     if type(event) is not Removed:
         return True
-    return not _TRADES.isdisjoint(event.kinds) or (
+    return not TRADE_KINDS.isdisjoint(event.kinds) or (
         event.is_gone and any(kind == "ticker" or kind.startswith("kline") for kind in event.kinds)
     )

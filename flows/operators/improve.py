@@ -2,15 +2,13 @@
 
 from msgspec import structs
 
-from flows.model import Candle, CandleStatus
+from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
 from flows.operators.verdict import differ_by_design, differing_fields
 
 CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
 """Statuses of closed candles, any of which something better may take the place of."""
 LACKING = ("partial", "venue")
 """Those of candles that are made of some trades, or of none."""
-_COMPLETE = ("final", "repaired")
-_BELIEVED = ("final", "repaired", "unproven")
 
 
 def improved(candle: Candle, stored: Candle) -> Candle:
@@ -25,15 +23,15 @@ def improved(candle: Candle, stored: Candle) -> Candle:
     * A candle that lacks trades marks a stored one that is not proven and has no more of them.
     """
     does_agree = _agree(candle, stored)
-    if does_agree and _is_complete_or_venue(candle) and stored.status in _BELIEVED and not stored.proof:
+    if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
         proof = "equal" if candle.status == "venue" else candle.proof
         if proof:
-            status = stored.status if stored.status in _COMPLETE else "final"
+            status = stored.status if stored.status in COMPLETE else "final"
             return structs.replace(stored, proof=proof, status=status, event_time=candle.event_time)
     if not _is_better(candle, stored, does_agree=does_agree):
         return candle
     status = candle.status
-    if status in _COMPLETE and (stored.status in LACKING or not does_agree):
+    if status in COMPLETE and (stored.status in LACKING or not does_agree):
         status = "repaired"
     return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
 
@@ -44,28 +42,28 @@ def _agree(candle: Candle, stored: Candle) -> bool:
 
 
 def _is_complete_or_venue(candle: Candle) -> bool:
-    return candle.status == "venue" or candle.status in _COMPLETE
+    return candle.status == "venue" or candle.status in COMPLETE
 
 
 def _is_better(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
     is_proven = bool(stored.proof) or stored.status == "venue"
     match candle.status:
         case "partial":
-            return not is_proven and stored.status in _BELIEVED and stored.trades <= candle.trades
+            return not is_proven and stored.status in BELIEVED and stored.trades <= candle.trades
         case "unproven":
             return not is_proven and _is_better_unproven(candle, stored, does_agree=does_agree)
         case "venue":
             return not is_proven
     if stored.status == "venue":
         return bool(candle.proof) or does_agree
-    if stored.status in _COMPLETE:
+    if stored.status in COMPLETE:
         return not (does_agree or stored.proof) and (bool(candle.proof) or _holds(candle, stored))
     return True
 
 
 def _is_better_unproven(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
     """Some trades more are better; and a doubt that came after it was believed is news."""
-    if stored.status in _COMPLETE:
+    if stored.status in COMPLETE:
         return candle.revision > 0 and does_agree
     return candle.trades > stored.trades
 

@@ -15,14 +15,13 @@ from flows.model import (
     FeedStatus,
     Incident,
     IncidentKind,
-    Pulse,
     Rejected,
     Removed,
     Silent,
     Subscribed,
     Ticker,
 )
-from flows.operators.observations import Observe
+from flows.operators.observations import Observe, ends
 from flows.operators.parse import Batch
 from flows.operators.refusals import Refusals
 
@@ -64,8 +63,7 @@ class News:
             elif isinstance(item.events[-1], Ticker):
                 out.append(item.events[-1])
         if self._refusals.count:
-            last = items[-1]
-            out += self._tell_refused(ends=type(last) is Pulse and last.final)
+            out += self._tell_refused(ends=ends(items))
         return out if self._observe is None else [*out, *self._observe(others, items)]
 
     def _news_of(self, item: Any) -> list[Newsworthy]:

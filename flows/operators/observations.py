@@ -54,7 +54,7 @@ class Observe:
             elif kind in _EVENTS:
                 out.append(item)  # type: ignore[arg-type]
         local = self._monotonic_ms()
-        if local >= self._due_ms and not _ends(items):
+        if local >= self._due_ms and not ends(items):
             self._due_ms = local + PROGRESS_MS
             newest = max((item.events[-1].event_time for item in items if type(item) is Batch), default=0)
             out.append(Progress(self._has_caught_up, newest))
@@ -62,7 +62,8 @@ class Observe:
         return out
 
 
-def _ends(items: list[Parsed]) -> bool:
+def ends(items: list[Parsed]) -> bool:
+    """Whether the input ends with these."""
     last = items[-1]
     return type(last) is Pulse and last.final
 

@@ -21,6 +21,7 @@ from msgspec import structs
 from flows.asks import Ask, AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
 from flows.model import (
+    COMPLETE,
     Candle,
     CandleStatus,
     Incident,
@@ -333,7 +334,7 @@ class Reconciler:
         """The shorter candles inside one that was confirmed (`final`) or refuted (`unproven`), as that leaves them.
         What has a proof of its own, or is known to lack trades, stays as it is.
         """
-        before: tuple[CandleStatus, ...] = ("unproven",) if verdict == "final" else ("final", "repaired")
+        before: tuple[CandleStatus, ...] = ("unproven",) if verdict == "final" else COMPLETE
         out: list[Any] = []
         for shorter in self._tracks.values():
             if shorter.length >= track.length or not shorter.published:

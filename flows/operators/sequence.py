@@ -21,6 +21,7 @@ from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
+    TRADE_KINDS,
     WITHDRAWN_FILL,
     AggregateTrade,
     Gap,
@@ -54,7 +55,6 @@ _NOT_KNOWN = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
 )
 _NOT_CONTINUED = "an id that the time does not explain, and that no other trade continued"
-_TRADE_KINDS = frozenset(("aggTrade", "trade"))
 
 
 class Sequencer:
@@ -272,11 +272,11 @@ class Sequencer:
             case TradesRefused():
                 self._witness.on_refused(now)
                 return []
-            case Silent() if not _TRADE_KINDS.isdisjoint(events.kinds):
+            case Silent() if not TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_silent(now)
-            case Speaking() if not _TRADE_KINDS.isdisjoint(events.kinds):
+            case Speaking() if not TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_speaking()
-            case Subscribed() if any(name.partition("@")[2] in _TRADE_KINDS for name in events.streams):
+            case Subscribed() if any(name.partition("@")[2] in TRADE_KINDS for name in events.streams):
                 self._witness.on_speaking()  # a line that came back and says nothing is silent anew
         return [events]
 

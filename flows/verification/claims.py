@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import Candle, timeframe_ms
+from flows.model import COMPLETE, Candle, timeframe_ms
 from flows.operators.bucket import NO_ID
 from flows.operators.verdict import ULPS, differ_by_design, is_same
 from flows.verification.findings import Kind
@@ -21,9 +21,6 @@ PROOFS: Final[Mapping[str, frozenset[str]]] = {
     "unproven": frozenset(("",)),
 }
 """The proofs that may stand beside each status."""
-
-WHOLE: Final = ("final", "repaired")
-"""Statuses that claim every trade."""
 
 _NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 _VOLUMES = _NUMBERS[4:]
@@ -126,7 +123,7 @@ def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
         yield "candle", f"volume {candle.volume}", f"{candle.trades} trades have one"
     elif not _is_average_inside(candle):
         yield "candle", f"quote_volume {candle.quote_volume}", f"volume {candle.volume} at prices from low to high"
-    elif candle.status in WHOLE or not candle.first_id == candle.last_id == NO_ID:
+    elif candle.status in COMPLETE or not candle.first_id == candle.last_id == NO_ID:
         yield from _spanned(candle, rules)
 
 
@@ -134,7 +131,7 @@ def _spanned(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     spanned = candle.last_id - candle.first_id + 1
     if candle.first_id < 0 or spanned <= 0 or candle.trades > spanned:
         yield "candle", f"trades {candle.trades}", f"ids {candle.first_id} to {candle.last_id} are {spanned}"
-    elif rules.fills_follow and candle.status in WHOLE and candle.trades != spanned:
+    elif rules.fills_follow and candle.status in COMPLETE and candle.trades != spanned:
         yield (
             "candle",
             f"trades {candle.trades}",

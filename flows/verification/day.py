@@ -13,10 +13,10 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import Candle, timeframe_ms
+from flows.model import COMPLETE, Candle, timeframe_ms
 from flows.operators.bucket import Bucket
 from flows.operators.verdict import PRINTED_UNIT, ULPS, differ_by_design, differing_fields
-from flows.verification.claims import WHOLE, StoredCandle, contradictions, impossible_numbers
+from flows.verification.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.findings import Finding, Kind, SymbolCounts
 from flows.verification.ledger import Ledger
 from flows.verification.recount import candle_of, merged
@@ -216,7 +216,7 @@ class Day:
             if short and not self._is_excused(candle, short):
                 true = f"at least {_shown(made, short)}"
                 yield self._finding("candle", candle, _shown(candle, short), true)
-        if candle.status in WHOLE and not candle.proof and self._is_known_to_lack(candle, made, touching):
+        if candle.status in COMPLETE and not candle.proof and self._is_known_to_lack(candle, made, touching):
             true = "trades of it are missing, and nothing has confirmed it"
             yield self._finding("status", candle, f"status {candle.status!r}", true)
 
@@ -245,7 +245,7 @@ class Day:
 
     def _behind(self, candle: Candle) -> Iterator[Finding]:
         """It has trades that are newer than all stored ones."""
-        if candle.status not in WHOLE or candle.last_id < 0 or self._ledger.explains(
+        if candle.status not in COMPLETE or candle.last_id < 0 or self._ledger.explains(
             candle.open_time, candle.close_time + 1, ("store_outage",)
         ):  # fmt: skip
             return

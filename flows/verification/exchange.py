@@ -2,9 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from flows.model import Candle, Kline
+from flows.model import COMPLETE, Candle, Kline
 from flows.operators.verdict import differ_by_design, differing_fields, in_words
-from flows.verification.claims import WHOLE
 from flows.verification.findings import Finding
 
 
@@ -33,7 +32,7 @@ def _may_differ(candle: Candle, fields: Sequence[str]) -> bool:
     """What lacks trades says so; what was found to differ by design, or by the exchange's fault, too."""
     if candle.status == "partial" or candle.proof == "theirs wrong":
         return True
-    is_claimed_equal = candle.proof == "equal" or candle.status not in WHOLE
+    is_claimed_equal = candle.proof == "equal" or candle.status not in COMPLETE
     return not is_claimed_equal and differ_by_design(candle.venue, fields)
 
 

@@ -63,11 +63,14 @@ class _Found(Struct, frozen=True):
     """A span, and what is there of it."""
 
     span: Span
-    is_new: bool
-    """The journal does not hold all of it."""
     volumes: dict[ArchiveFile, Volume | None] = {}
     """Of what is new; None for what does not exist."""
     error: ArchiveError | None = None
+
+    @property
+    def is_new(self) -> bool:
+        """The journal does not hold all of it."""
+        return bool(self.volumes) or self.error is not None
 
     @property
     def brings_trades(self) -> bool:
@@ -141,12 +144,12 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             try:
                 volumes = {file: self._get(file) for file in new}
             except ArchiveError as error:
-                yield _Found(span, is_new=True, error=error)
+                yield _Found(span, error=error)
                 continue
             if any(file.is_month and volume is None for file, volume in volumes.items()):
                 yield from self._all_found(_by_day(span))
             else:
-                yield _Found(span, bool(new), volumes)
+                yield _Found(span, volumes)
 
     def _items_of(self, before: _Found | None, this: _Found, after: _Found | None) -> Iterator[list[Keyed]]:
         if not this.is_new:
@@ -208,7 +211,8 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         self, key: str, span: Span, file: ArchiveFile, volume: Volume, *, goes_on: bool
     ) -> Iterator[list[Keyed]]:
         """The trades of one file, between what is said of them."""
-        begin, end = max(span.begin, file.begin, volume.known_from), min(span.end, file.end)
+        begin, end = span.part(file)
+        begin = max(begin, volume.known_from)
         whole = Whole((span.symbol,), begin, end, file.name, vouched=volume.vouched, goes_on=goes_on)
         yield [(key, whole)]
         self._watcher.on_file(file)

@@ -50,7 +50,7 @@ class Journal:
 
     def holds(self, file: ArchiveFile, span: Span) -> bool:
         """Whether what a span has of a file is stored, and of the file that is there now, if one is."""
-        begin, end = max(file.begin, span.begin), min(file.end, span.end)
+        begin, end = span.part(file)
         digest = self._digests.get(file)
         notes = self._days.get(_kind_of(file), [])
         days = [(first, last) for first, last, noted in notes if digest is None or noted == digest]
@@ -60,7 +60,7 @@ class Journal:
         """Spans are stored; the file on disk is always whole."""
         for span in spans:
             for file in span.files:
-                begin, end = max(file.begin, span.begin), min(file.end, span.end)
+                begin, end = span.part(file)
                 digest = self._digests.get(file, "")
                 apart = [note for note in self._days.get(_kind_of(file), []) if not _is_inside(note, begin, end)]
                 same = _joined([(first, last) for first, last, noted in apart if noted == digest] + [(begin, end)])
@@ -74,9 +74,7 @@ class Journal:
         for span in spans:
             for file in span.files:
                 self._days[_kind_of(file)] = [
-                    part
-                    for note in self._days.get(_kind_of(file), [])
-                    for part in _without(note, max(file.begin, span.begin), min(file.end, span.end))
+                    part for note in self._days.get(_kind_of(file), []) for part in _without(note, *span.part(file))
                 ]
         if {kind: notes for kind, notes in self._days.items() if notes} != before:
             self._write()

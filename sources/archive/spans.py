@@ -33,6 +33,10 @@ class Span(Struct, frozen=True):
         """Whether the other one holds what comes next."""
         return self.symbol == other.symbol and self.end == other.begin
 
+    def part(self, file: ArchiveFile) -> tuple[int, int]:
+        """The times `[begin, end)` that a file has in it."""
+        return max(file.begin, self.begin), min(file.end, self.end)
+
     def cut(self, file: ArchiveFile) -> tuple[int, int]:
         """Times `[begin, end)` of what is wanted of a file. One that lies within the span is wanted as it is, also if a
         trade of it stands a moment beside its day: it is nowhere else.

@@ -338,10 +338,10 @@ def _rising(items: list[T], place_of: Callable[[T], int], first: int, last: int)
     return found
 
 
-def _is_possible(event: Kline | BookSnapshot) -> bool:
+def _is_possible(kline: Kline) -> bool:
     """Whether nothing in an answer speaks against it."""
-    if reason := fault_of(event):
-        _log.warning("a row of an answer is refused", symbol=event.symbol, reason=reason)
+    if reason := fault_of(kline):
+        _log.warning("a row of an answer is refused", symbol=kline.symbol, reason=reason)
     return not reason
 
 
