@@ -41,9 +41,9 @@ from sinks.trade_codec import MINUTE_MS
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
-from sources.archive.fetch import Downloader, check, files_in, vouched_by
+from sources.archive.fetch import Downloader, check, digest_of, files_in, vouched_by
 from sources.archive.holes import Holes
-from sources.archive.journal import Journal, digest_of
+from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
 from sources.archive.rows import ArchiveError, FileVolume
@@ -181,11 +181,10 @@ def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tupl
         raise ArchiveError(f"{backfill.source} holds no files of {', '.join(symbols)} for these days")
 
     def get(file: ArchiveFile) -> FileVolume:
-        check(paths[file])
-        return FileVolume(file, paths[file], vouched=vouched_by(paths[file]))
-
-    for file in {file for span in spans for file in span.files}:
         journal.know(file, digest_of(paths[file]))
+        return FileVolume(file, paths[file], vouched=check(paths[file]))
+
+    _know_held(journal, spans, paths)
     return spans, get
 
 
@@ -210,10 +209,18 @@ def _plan_archive(
         journal.know(file, digest_of(path))
         return FileVolume(file, path, vouched=vouched_by(path))
 
-    for file in files:
-        if (path := downloader.path_of(file, feed.venue)).is_file():
-            journal.know(file, digest_of(path))
-    return spans_of(files, begin, end), get
+    spans = spans_of(files, begin, end)
+    paths = {file: downloader.path_of(file, feed.venue) for file in files}
+    _know_held(journal, spans, {file: path for file, path in paths.items() if path.is_file()})
+    return spans, get
+
+
+def _know_held(journal: Journal, spans: list[Span], paths: dict[ArchiveFile, Path]) -> None:
+    """Tells the journal which files are there, of those that it takes for stored: the others are read anyway."""
+    for span in spans:
+        for file in span.files:
+            if file in paths and journal.holds(file, span):
+                journal.know(file, digest_of(paths[file]))
 
 
 def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:

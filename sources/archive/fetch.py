@@ -30,19 +30,18 @@ def files_in(folder: Path, symbols: tuple[str, ...]) -> dict[ArchiveFile, Path]:
     return {file: path for file, path in named if file.symbol in symbols}
 
 
-def check(path: Path) -> bool:
-    """Compares a file with the checksum beside it, or a zip file without one with its own. False when there is nothing
-    to compare; `ArchiveError` when it differs.
+def check(path: Path) -> Vouched:
+    """Compares a file with the checksum beside it, or a zip file without one with its own; gives what vouches for it,
+    which is nothing where there is nothing to compare. `ArchiveError` when it differs.
     """
-    beside = path.with_name(path.name + CHECKSUM)
-    if not beside.is_file():
-        return path.suffix == ".zip" and _check_zip(path)
-    told = beside.read_text().split()
-    with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if not told or told[0].lower() != found:
-        raise ArchiveError(f"{path} does not match its checksum: delete both and run again")
-    return True
+    vouched = vouched_by(path)
+    if vouched == "all":
+        told = path.with_name(path.name + CHECKSUM).read_text().split()
+        if not told or told[0].lower() != digest_of(path):
+            raise ArchiveError(f"{path} does not match its checksum: delete both and run again")
+    elif vouched == "content":
+        _check_zip(path)
+    return vouched
 
 
 def vouched_by(path: Path) -> Vouched:
@@ -52,7 +51,16 @@ def vouched_by(path: Path) -> Vouched:
     return "content" if path.suffix == ".zip" else ""
 
 
-def _check_zip(path: Path) -> bool:
+def digest_of(path: Path) -> str:
+    """By what a file is known, and what its checksum says. `ArchiveError` when it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error}") from error
+
+
+def _check_zip(path: Path) -> None:
     """A file that is broken in its middle must not be found out when half of it is imported."""
     try:
         with zipfile.ZipFile(path) as archive:
@@ -61,7 +69,6 @@ def _check_zip(path: Path) -> bool:
         raise ArchiveError(f"{path} cannot be read: {error}") from error
     if broken:
         raise ArchiveError(f"{path} cannot be read: {broken} does not match its checksum")
-    return True
 
 
 class Downloader:

@@ -4,7 +4,6 @@ A file is known by its digest: one that was mended since is another file, and is
 trades were missing, as it may be mended.
 """
 
-import hashlib
 import os
 from collections.abc import Iterable
 from hashlib import blake2b
@@ -87,15 +86,6 @@ class Journal:
             to.flush()
             os.fsync(to.fileno())
         new.replace(self._path)
-
-
-def digest_of(path: Path) -> str:
-    """By what a file is known. `ArchiveError` when it cannot be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 
 def _note_of(found: list[int | str]) -> _Note:

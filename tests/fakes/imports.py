@@ -11,7 +11,7 @@ from flows.backfill import build_flow
 from flows.model import Candle, Incident, Recorded
 from flows.settings import Settings, load_settings
 from sources.archive.bridge import ArchiveSource
-from sources.archive.fetch import check, files_in, vouched_by
+from sources.archive.fetch import check, files_in
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import ArchiveFile
@@ -62,8 +62,7 @@ def import_folder(folder: Path, symbol: str, timeframes: tuple[str, ...]) -> tup
     paths = files_in(folder, (symbol,))
 
     def get(file: ArchiveFile) -> FileVolume:
-        check(paths[file])
-        return FileVolume(file, paths[file], vouched=vouched_by(paths[file]))
+        return FileVolume(file, paths[file], vouched=check(paths[file]))
 
     meter, sink = Meter(), Remembered()
     journal = Journal(folder / "journal.json", stores="")
