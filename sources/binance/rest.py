@@ -1,7 +1,8 @@
 """Binance's REST interface, as far as the market data needs it (spot `rest-api`, USD-M `rest-api`)."""
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import msgspec
@@ -226,16 +227,7 @@ class BinanceRest:
         return await (self._fills(ask) if self._venue == "binance" else self._covering(ask))
 
     async def _aggregates(self, ask: TradesAsk) -> list[Trade]:
-        found: list[Trade] = []
-        following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
-        while following <= last:
-            page = await self._page_of_aggregates(ask, fromId=following, limit=min(PAGE, last - following + 1))
-            new = _rising(page, _id_of, following, last)
-            found += new
-            if len(new) < len(page) or not new:
-                break
-            following = new[-1].id + 1
-        return found
+        return await _by_id(ask, lambda first_id, limit: self._page_of_aggregates(ask, fromId=first_id, limit=limit))
 
     async def _covering(self, ask: TradesAsk) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
@@ -280,23 +272,17 @@ class BinanceRest:
         ]  # fmt: skip
 
     async def _fills(self, ask: TradesAsk) -> list[Trade]:
+        return await _by_id(ask, partial(self._page_of_fills, ask))
+
+    async def _page_of_fills(self, ask: TradesAsk, first_id: int, limit: int) -> list[Trade]:
         path = f"{self._prefix}/historicalTrades"
-        found: list[Trade] = []
-        following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
-        while following <= last:
-            limit = min(PAGE, last - following + 1)
-            body = await self._client.get(
-                path, weight=self._weights.fills, urgency=ask.urgency, symbol=ask.symbol, fromId=following, limit=limit
-            )
-            page = _decoded(_FILLS, body, path)
-            new = _rising(page, lambda row: row.id, following, last)
-            found += [
-                Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time) for row in new
-            ]
-            if len(new) < len(page) or not new:
-                break
-            following = new[-1].id + 1
-        return found
+        body = await self._client.get(
+            path, weight=self._weights.fills, urgency=ask.urgency, symbol=ask.symbol, fromId=first_id, limit=limit
+        )
+        return [
+            Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
+            for row in _decoded(_FILLS, body, path)
+        ]
 
     # --- klines ---
 
@@ -327,7 +313,21 @@ class BinanceRest:
         return [kline for kline in closed if _is_possible(kline)]
 
 
-def _rising(items: list[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
+async def _by_id(ask: TradesAsk, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
+    """Page by page from the first id on: `page_from` asks for a first id and so many."""
+    found: list[Trade] = []
+    following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
+    while following <= last:
+        page = await page_from(following, min(PAGE, last - following + 1))
+        new = _rising(page, _id_of, following, last)
+        found += new
+        if len(new) < len(page) or not new:
+            break
+        following = new[-1].id + 1
+    return found
+
+
+def _rising(items: Sequence[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
     """Of a page, what lies where it was asked for, each place once and in order; a page that goes back ends there."""
     found: list[T] = []
     for item in items:
