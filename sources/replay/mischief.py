@@ -1,6 +1,7 @@
 """The faults that are on at this moment, in the order in which they were ordered."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -22,11 +23,14 @@ from sources.replay.tampering import Skew, Tampering, start_tampering
 MOST_FAULTS = 100
 _DEEPEST = 5_000
 
+F = TypeVar("F", bound=Refuse | StaleDepth | WrongAnswer | RefuseSubscribe | OddReply)
+C = TypeVar("C", bound="_Counted[Any]")
 
-class _Counted:
+
+class _Counted(Generic[F]):
     """A fault of requests and how many of them it is still for; None: all."""
 
-    def __init__(self, fault: Refuse | StaleDepth | WrongAnswer | RefuseSubscribe | OddReply) -> None:
+    def __init__(self, fault: F) -> None:
         self.fault = fault
         self.left = fault.count
 
@@ -36,7 +40,7 @@ class _Counted:
             self.left -= 1
 
 
-class _Staleness(_Counted):
+class _Staleness(_Counted[StaleDepth]):
     """The books of one moment, kept to be served later."""
 
     def __init__(self, fault: StaleDepth, market: Market) -> None:
@@ -51,10 +55,10 @@ class Mischief:
     def __init__(self, market: Market) -> None:
         self._market = market
         self._tamperings: list[Tampering | Skew] = []
-        self._refusals: list[_Counted] = []
+        self._refusals: list[_Counted[Refuse]] = []
         self._stale: list[_Staleness] = []
-        self._answers: list[_Counted] = []
-        self._replies: list[_Counted] = []
+        self._answers: list[_Counted[WrongAnswer]] = []
+        self._replies: list[_Counted[RefuseSubscribe | OddReply]] = []
 
     @property
     def is_quiet(self) -> bool:
@@ -101,42 +105,37 @@ class Mischief:
 
     def refusal(self, path: str) -> Refuse | None:
         """The error to answer a request for `path` with."""
-        for one in self._refusals:
-            if isinstance(one.fault, Refuse) and path.startswith(one.fault.path):
-                one.strike()
-                self._refusals = [other for other in self._refusals if other.left != 0]
-                return one.fault
-        return None
+        one = _struck(self._refusals, lambda one: path.startswith(one.fault.path))
+        return one.fault if one else None
 
     def wrong_answer(self, path: str) -> WrongAnswer | None:
         """What is wrong with the answer to a request for `path` that is not refused."""
-        for one in self._answers:
-            if isinstance(one.fault, WrongAnswer) and path.startswith(one.fault.path):
-                one.strike()
-                self._answers = [other for other in self._answers if other.left != 0]
-                return one.fault
-        return None
+        one = _struck(self._answers, lambda one: path.startswith(one.fault.path))
+        return one.fault if one else None
 
     def answer(self, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
         """Does what a client's message asks of its subscriptions; the replies to send."""
-        for one in self._replies:
-            if isinstance(one.fault, RefuseSubscribe | OddReply) and concerns(one.fault, text):
-                one.strike()
-                self._replies = [other for other in self._replies if other.left != 0]
-                return answer_wrongly(one.fault, subscriptions, text)
-        return answer_truly(subscriptions, text)
+        one = _struck(self._replies, lambda one: concerns(one.fault, text))
+        return answer_wrongly(one.fault, subscriptions, text) if one else answer_truly(subscriptions, text)
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The market's book, or an old one."""
-        for one in self._stale:
-            book = one.books.get(symbol)
-            if book is not None:
-                one.strike()
-                self._stale = [other for other in self._stale if other.left != 0]
-                return {**book, "bids": book["bids"][:limit], "asks": book["asks"][:limit]}
-        return self._market.depth(symbol, limit)
+        one = _struck(self._stale, lambda one: one.books.get(symbol) is not None)
+        book = one.books[symbol] if one else None
+        if book is None:
+            return self._market.depth(symbol, limit)
+        return {**book, "bids": book["bids"][:limit], "asks": book["asks"][:limit]}
 
     def report(self) -> list[dict[str, Any]]:
         """The faults as they were ordered, with `left`: how often each will still act (null: until it is cleared)."""
         faults = (*self._tamperings, *self._refusals, *self._stale, *self._answers, *self._replies)
         return [{**msgspec.to_builtins(one.fault), "left": getattr(one, "left", None)} for one in faults]
+
+
+def _struck(faults: list[C], concerns: Callable[[C], bool]) -> C | None:
+    """The first fault that concerns a request, which it happens to once more; those that are used up go."""
+    one = next(filter(concerns, faults), None)
+    if one is not None:
+        one.strike()
+        faults[:] = [other for other in faults if other.left != 0]
+    return one
