@@ -234,9 +234,7 @@ def _open_requests(
 
 
 def _retention(settings: Settings) -> bool:
-    """Old data would be deleted as soon as it is written, so replays keep theirs unless the setting says otherwise."""
-    chosen = settings.mongo.retention
-    holds = chosen if chosen is not None else settings.feed.origin != "replay"
+    holds = settings.holds_retention
     _log.info("retention of candles", on=holds, days=settings.mongo.retention_days if holds else "kept for ever")
     return holds
 

@@ -561,6 +561,14 @@ class Settings(BaseSettings):
     log: Log = Log()
     backfill: Backfill = Backfill()
 
+    @property
+    def holds_retention(self) -> bool:
+        """Whether old candles are deleted. Those of a replay would be as soon as they are written, so they are kept
+        unless the setting says otherwise.
+        """
+        chosen = self.mongo.retention
+        return self.feed.origin != "replay" if chosen is None else chosen
+
     @classmethod
     def settings_customise_sources(
         cls,

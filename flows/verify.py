@@ -200,9 +200,8 @@ def _klines(settings: Settings, options: Options, symbols: tuple[str, ...], open
 
 
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
-    chosen = settings.mongo.retention
-    holds = chosen if chosen is not None else settings.feed.origin != "replay"
-    store = CandleStore(database, retention_days=settings.mongo.retention_days if holds else {})
+    retention_days = settings.mongo.retention_days if settings.holds_retention else {}
+    store = CandleStore(database, retention_days=retention_days)
     return CandleRepair(stores, store, venue=settings.feed.venue)
 
 

@@ -17,6 +17,10 @@ from flows.model import AggregateTrade, Kline, Trade
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
 
+DECIMALS = 8
+"""No venue prints more decimals of a volume; rounded to them, a sum is the exchange's number and not a neighbour of
+it.
+"""
 MAX_PARTS = 16
 """Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. Every candle that is
 shown adds them up, which is oftener than trades come, so they are few.
@@ -36,6 +40,11 @@ class Sum(list[float]):
     def value(self) -> float:
         """The sum, correctly rounded."""
         return fsum(self)
+
+    @property
+    def printed(self) -> float:
+        """The sum with as many decimals as the exchange prints."""
+        return round(fsum(self), DECIMALS)
 
 
 class Bucket:

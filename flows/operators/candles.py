@@ -44,7 +44,7 @@ from flows.model import (
     Whole,
     timeframe_ms,
 )
-from flows.operators.bucket import Bucket, Sum
+from flows.operators.bucket import Bucket
 from flows.operators.state_version import check_version
 
 BEGIN = -1
@@ -57,10 +57,6 @@ behind it are kept, for all of them lie in the hole that the next trade may show
 """
 MOST_RECENT = 50_000
 """Trades that are kept while a running period waits for the exchange's kline; with more it waits in vain."""
-DECIMALS = 8
-"""No venue prints more decimals of a volume; rounded to them, a sum is the exchange's number and not a neighbour of
-it.
-"""
 
 MOST_FILLED_MS = DAY_MS
 """Empty periods are filled for at most so long at once."""
@@ -682,11 +678,11 @@ class CandleBuilder:
             high=bucket.high,
             low=bucket.low,
             close=bucket.close,
-            volume=_rounded(bucket.volume),
-            quote_volume=_rounded(bucket.quote_volume),
+            volume=bucket.volume.printed,
+            quote_volume=bucket.quote_volume.printed,
             trades=bucket.trades,
-            taker_buy_volume=_rounded(bucket.taker_volume),
-            taker_buy_quote_volume=_rounded(bucket.taker_quote_volume),
+            taker_buy_volume=bucket.taker_volume.printed,
+            taker_buy_quote_volume=bucket.taker_quote_volume.printed,
             first_id=bucket.first_id,
             last_id=bucket.last_id,
             is_closed=is_closed,
@@ -714,10 +710,6 @@ def _add_missing(bucket: Bucket, trades: list[Trade]) -> None:
     missing = [trade for trade in trades if trade.first_id > bucket.covered]
     if missing:
         bucket.merge(_bucket_of(bucket.open_time, missing))
-
-
-def _rounded(total: Sum) -> float:
-    return round(total.value, DECIMALS)
 
 
 def _time_and_id(trade: Trade) -> tuple[int, int]:

@@ -14,7 +14,6 @@ import polars as pl
 
 from flows.model import Candle, timeframe_ms
 from flows.operators.bucket import Bucket, Sum
-from flows.operators.candles import DECIMALS
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -94,12 +93,8 @@ def candle_of(bucket: Bucket, venue: str, symbol: str, timeframe: str) -> Candle
     """The closed candle that the flow would make of a period."""
     return Candle(
         venue=venue, symbol=symbol, timeframe=timeframe, open_time=bucket.open_time, open=bucket.open, high=bucket.high,
-        low=bucket.low, close=bucket.close, volume=_rounded(bucket.volume), quote_volume=_rounded(bucket.quote_volume),
-        trades=bucket.trades, taker_buy_volume=_rounded(bucket.taker_volume),
-        taker_buy_quote_volume=_rounded(bucket.taker_quote_volume), first_id=bucket.first_id, last_id=bucket.last_id,
+        low=bucket.low, close=bucket.close, volume=bucket.volume.printed, quote_volume=bucket.quote_volume.printed,
+        trades=bucket.trades, taker_buy_volume=bucket.taker_volume.printed,
+        taker_buy_quote_volume=bucket.taker_quote_volume.printed, first_id=bucket.first_id, last_id=bucket.last_id,
         is_closed=True, status="repaired",
     )  # fmt: skip
-
-
-def _rounded(total: Sum) -> float:
-    return round(total.value, DECIMALS)
