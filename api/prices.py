@@ -93,7 +93,7 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
-        wanted = set(map(catalogue.symbol, params.symbols))
+        wanted = set(params.symbols)
         found: list[Price] = []
         for board in live.boards(params.venue or None):
             latest = [news for news in board.all_latest("MarketData") if not wanted or news.symbol in wanted]
@@ -102,7 +102,7 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
         """Price with best bid and ask of each symbol."""
-        wanted = set(map(catalogue.symbol, params.symbols))
+        wanted = set(params.symbols)
         found = [
             live.tick(news.symbol, board.venue)
             for board in live.boards(params.venue or None)

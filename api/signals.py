@@ -182,7 +182,7 @@ class Signals:
     async def overview(self, params: OverviewParams) -> list[Summary]:
         """Price and signal of every symbol, in their alphabetical order."""
         venue = await self._services.catalogue.venue(params.venue)
-        wanted = set(map(self._services.catalogue.symbol, params.symbols))
+        wanted = set(params.symbols)
         followed = sorted(self._services.catalogue.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 from api.board import Board
 from api.errors import Problem
-from api.freshness import State, doubt_of, state_of
+from api.freshness import State, doubt_of
 from api.health import Dependency
 from api.heard import ms_of
 from api.hub_line import LineState
@@ -123,12 +123,13 @@ def routes(services: Services) -> list[AnyRoute]:
     async def status(_: NoParams) -> StatusAnswer:
         """What is there, and what is missing since when."""
         boards = list(live.boards())
-        found, instruments = parts(), instruments_of(boards)
+        found = parts()
+        told = [(board, instruments_of([board])) for board in boards]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        reached = [board for board in boards if board.is_connected]  # of the others their hub is named already
-        missing += in_words(instruments_of(reached))
+        # a hub that is not reached is named above, so its instruments are left out
+        missing += in_words([one for board, instruments in told if board.is_connected for one in instruments])
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
@@ -137,7 +138,7 @@ def routes(services: Services) -> list[AnyRoute]:
             found,
             lines,
             [flow_of(board) for board in boards],
-            instruments,
+            [one for _, instruments in told for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
             [line.state.url for line in live.lines],
@@ -204,7 +205,7 @@ def flow_of(board: Board) -> FlowState:
 
 def _instrument(board: Board, symbol: str) -> InstrumentState:
     body = board.states[symbol]
-    state = state_of([board], symbol) or State(body.state, body.since, body.reason)
+    state = doubt_of(board) or State(body.state, body.since, body.reason)
     since_ms = ms_of(state.since) if state.since else None
     for_ms = None if since_ms is None else max(0, board.clock.now_ms - since_ms)
     return InstrumentState(board.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)

@@ -191,19 +191,16 @@ class TradeReader(TradeView):
         self._open_partitions()
 
     def _open_partitions(self) -> None:
-        known = {store.path for store in self._stores}
-        for path in sorted(self._partitions() - known):
+        for path in sorted(self._new_partitions()):
             secondary_path = Path(self._scratch.name, path.name)
             self._stores.append(TradeStore(path, secondary_path=secondary_path))
 
-    def _partitions(self) -> set[Path]:
-        """Directories with a store, or with what is left of one."""
-        return {
-            file.parent
-            for name in ("CURRENT", DURABLE_FILE, "*.sst")
-            for pattern in (name, f"*/{name}")
-            for file in self._path.glob(pattern)
-        }
+    def _new_partitions(self) -> Iterator[Path]:
+        """Directories with a store, or with what is left of one, that are not open yet."""
+        known = {store.path for store in self._stores}
+        for path in {self._path, *self._path.glob("*/")} - known:
+            if any(next(path.glob(name), None) for name in ("CURRENT", DURABLE_FILE, "*.sst")):
+                yield path
 
     def close(self) -> None:
         """Lets go of the partitions and removes its own directory."""

@@ -140,8 +140,9 @@ class Day:
         end = candle.open_time + length - 1
         if candle.proof in ("ours wrong", "theirs wrong") and not self._ledger.names_mismatch(candle.open_time, end):
             yield self._finding("status", candle, f"proof {candle.proof!r}", "the ledger names no mismatch")
-        is_amended = candle.revision or self._ledger.explains(candle.open_time, end, ("gap", "repair", "late"))
-        if candle.status == "repaired" and not is_amended:
+        if candle.status == "repaired" and not (
+            candle.revision or self._ledger.explains(candle.open_time, end, ("gap", "repair", "late"))
+        ):
             yield self._finding("status", candle, "status 'repaired'", "revision 0, and no incident to be repaired")
 
     def _ground(self, begin: int, end: int) -> Ground:

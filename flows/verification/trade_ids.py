@@ -65,7 +65,6 @@ class TradeIds:
         """Time of the first trade, ms UTC; None without any."""
         self.last_time = 0
         """The latest time of a trade."""
-        self.last_id = -1
 
     def add(self, trades: pl.DataFrame) -> Iterator[Finding | Hole]:
         """Takes the next frame, with every kind of fill; gives what is wrong in it, and the holes that are certain."""
@@ -129,7 +128,6 @@ class TradeIds:
             self._newest = run
         elif not self._fill(run):
             yield from self._go_back(newest, run)
-        self.last_id = self._newest.last if self._newest else -1
 
     def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
         if run.first > newest.last + 1:
