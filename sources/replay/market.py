@@ -12,6 +12,8 @@ Wanted: TypeAlias = Callable[[str], bool]
 """Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`): what nobody wants need not be
 made.
 """
+IsDue: TypeAlias = Callable[[int], bool]
+"""Whether the exchange's time has come to this, ms UTC."""
 
 
 class Message(NamedTuple):
@@ -31,6 +33,15 @@ class Message(NamedTuple):
     """Whether `frame` goes as a binary frame."""
 
 
+PAUSE = ""
+"""The stream of a message that nobody gets: it says until when the market waits before its state moves on."""
+
+
+def always_due(_: int) -> bool:
+    """For a market that waits for no clock."""
+    return True
+
+
 class Market(Protocol):
     """A market that is played from beginning to end. REST answers know only what has been played so far, plus
     history.
@@ -38,9 +49,10 @@ class Market(Protocol):
 
     kind: MarketKind
 
-    def play(self, wanted: Wanted) -> Iterator[Message]:
+    def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, endless for a synthetic or looped market. Taking a message moves
-        the market's own state (book, last trade, now) to just after it.
+        the market's own state (book, last trade, now) to just after it. Where a wanted one is not due yet, a message of
+        the stream `PAUSE` comes before it, so that REST never knows what the streams have not told.
         """
 
     @property

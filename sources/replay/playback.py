@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from sources.replay.listing import listing
-from sources.replay.market import MarketKind, Message, Wanted
+from sources.replay.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 from sources.replay.paces import LAG_MS, TICK_MS, SymbolPace
 from sources.replay.reel import Reel, Strip, Track
 from sources.replay.symbol_market import SymbolMarket
@@ -51,16 +51,18 @@ class Playback:
         """Exchange time of what was played last; the market's begin before that."""
         return self._now_ms
 
-    def play(self, wanted: Wanted) -> Iterator[Message]:
-        """The messages in the order of their `due_ms`. A second call goes on with the reel after."""
+    def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
+        """The messages in the order of their `due_ms`, with pauses before what is not due yet. A second call goes on
+        with the reel after.
+        """
         for reel in self._reels:
             for strip in reel.strips:
                 self._markets[strip.symbol].begin(strip)
-            yield from self._play_reel(reel, wanted)
+            yield from self._play_reel(reel, wanted, is_due)
             while self._tick_ms <= reel.end_ms:
                 yield from self._on_tick(wanted)
 
-    def _play_reel(self, reel: Reel, wanted: Wanted) -> Iterator[Message]:
+    def _play_reel(self, reel: Reel, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
         # This loop sees every message of a tape, wanted or not: it does as little as it can.
         followers: dict[Track, Callable[[int, int, Wanted], Iterator[Message]]] = {}
         for strip in reel.strips:
@@ -73,11 +75,13 @@ class Playback:
             while due_ms >= tick_ms:
                 yield from self._on_tick(wanted)
                 tick_ms = self._tick_ms
+            streams = [stream for stream in track.streams if wanted(stream)]
+            if (streams or track in followers) and not is_due(due_ms):
+                yield Message(due_ms, PAUSE, b"")
             self._now_ms = due_ms
             track.played = index + 1
-            for stream in track.streams:
-                if wanted(stream):
-                    yield Message(due_ms, stream, track.payloads[index])
+            for stream in streams:
+                yield Message(due_ms, stream, track.payloads[index])
             if track in followers:
                 yield from followers[track](due_ms, index, wanted)
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Literal, TypeAlias
 
-from sources.replay.market import Market, Message, Wanted
+from sources.replay.market import PAUSE, Market, Message, Wanted, always_due
 
 Speed: TypeAlias = float | Literal["max"]
 """Seconds of market time in a second; `max`: as fast as the clients read."""
@@ -107,12 +107,11 @@ class Player:
         """Plays the market to its end; call it once."""
         await self._may_run.wait()
         self._started = True
-        messages = iter(self._market.play(self._wants))
         if self._clock:
             self._clock.run()
-            await self._play_in_time(messages, self._clock)
+            await self._play_in_time(self._market.play(self._wants, self._is_due), self._clock)
         else:
-            await self._play_as_read(messages)
+            await self._play_as_read(self._market.play(self._wants, always_due))
 
     async def _play_as_read(self, messages: Iterator[Message]) -> None:
         while True:
@@ -135,12 +134,18 @@ class Player:
     async def _play_in_time(self, messages: Iterator[Message], clock: MarketClock) -> None:
         turn: list[Message] = []
         for message in messages:
-            is_full = len(turn) >= TURN or not self._wanted(message.stream)
-            if message.due_ms > clock.now_ms or is_full or self.paused:
+            is_pause = message.stream == PAUSE
+            if is_pause or message.due_ms > clock.now_ms:
                 self._hand_on(turn)
                 turn = []
                 await self._until(message.due_ms, clock)
+            if is_pause:
+                continue
             turn.append(message)
+            if len(turn) >= TURN or not self._wanted(message.stream):
+                self._hand_on(turn)
+                turn = []
+                await asyncio.sleep(0)
         self._hand_on(turn)
 
     async def _until(self, due_ms: int, clock: MarketClock) -> None:
@@ -148,6 +153,9 @@ class Player:
         while self.paused or clock.wait_s(due_ms):
             await self._may_run.wait()
             await asyncio.sleep(clock.wait_s(due_ms))
+
+    def _is_due(self, due_ms: int) -> bool:
+        return not self.paused and due_ms <= self.now_ms
 
     def _wants(self, stream: str) -> bool:
         """What the clients want, and now and then whatever comes next: a market passes over what nobody wants, and if

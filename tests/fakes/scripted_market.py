@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sources.replay.market import MarketKind, Message, Wanted
+from sources.replay.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 
 BEGIN_MS = 1_767_225_600_000
 
@@ -38,8 +38,10 @@ class ScriptedMarket:
         self._now_ms = BEGIN_MS
         self._update_id = 1_000
 
-    def play(self, wanted: Wanted) -> Iterator[Message]:
+    def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         for message in self._messages:
+            if not is_due(message.due_ms) and wanted(message.stream):
+                yield Message(message.due_ms, PAUSE, b"")
             self._now_ms = message.due_ms
             self._update_id += 1
             if wanted(message.stream):

@@ -168,11 +168,8 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
         newest = {symbol: witness.newest_id(symbol) for symbol in SYMBOLS}
 
     def is_complete(path: Path) -> bool:
-        # REST knows one message more than the streams when the market is stopped in between
         stored = {symbol: last_stored(_store(path), symbol) or 0 for symbol in SYMBOLS}
-        return all(stored[symbol] >= newest[symbol] - 1 for symbol in SYMBOLS) and is_proven(
-            mongod_uri, f"{folder.name}_{path.name}"
-        )
+        return stored == newest and is_proven(mongod_uri, f"{folder.name}_{path.name}")
 
     for path in paths:
         await _until(partial(is_complete, path))

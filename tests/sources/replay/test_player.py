@@ -135,3 +135,20 @@ async def test_a_paused_market_neither_plays_nor_ages() -> None:
     player.resume()
     await playing
     assert [message for turn in out for message in turn] == trade_messages(3)
+
+
+async def test_rest_never_knows_what_the_streams_have_not_told() -> None:
+    market = ScriptedMarket([trade_message(number, due_ms=BEGIN_MS + 1_000 * number) for number in range(20)])
+    out: list[list[Message]] = []
+    player = player_of(market, 100, out)
+    playing = asyncio.create_task(player.play())
+    while not playing.done():
+        await asyncio.sleep(0.001)
+        if player.paused:
+            player.resume()
+        else:
+            player.pause()
+        told = [message.due_ms for turn in out for message in turn]
+        assert market.now_ms == max(told, default=BEGIN_MS) <= player.now_ms
+    await playing
+    assert market.now_ms == BEGIN_MS + 19_000
