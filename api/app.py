@@ -35,7 +35,7 @@ from api.connections import connection_of
 from api.errors import Problem
 from api.gate import Knock, admit, may_call
 from api.page import DASHBOARD
-from api.route import AnyRoute, RawRoute, Route, params_reader, status_of, with_symbols
+from api.route import AnyRoute, RawRoute, Route, params_reader, sentence_of, status_of, with_symbols
 from api.schema import openapi
 from api.services import Services
 
@@ -108,7 +108,7 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
         try:
             body: msgspec.Struct = with_symbols(decoder.decode(await request.read()))
         except (msgspec.DecodeError, ValueError) as error:
-            raise Problem("bad_request", f"the body cannot be right: {error}") from error
+            raise Problem("bad_request", f"the body cannot be right: {sentence_of(error)}") from error
         except (ConnectionError, web.RequestPayloadError) as error:
             raise Problem("bad_request", "the body did not arrive as a whole") from error
         return body

@@ -104,14 +104,21 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
         query = request.query
         values: dict[str, Any] = {name: query[name] for name in query if name not in lists and name != "token"}
         for name in lists & set(query):
-            values[name] = [part for value in query.getall(name) for part in value.split(",") if part]
+            values[name] = [part for value in query.getall(name) for part in value.split(",")]
         values.update(request.match_info)
         try:
             return with_symbols(msgspec.convert(values, kind, strict=False))
         except (msgspec.ValidationError, ValueError) as error:
-            raise Problem("bad_request", f"the request cannot be right: {error}") from error
+            raise Problem("bad_request", f"the request cannot be right: {sentence_of(error)}") from error
 
     return read
+
+
+def sentence_of(error: Exception) -> str:
+    """What a decoder or a check said, without the regular expression that a name did not match."""
+    text, found, place = str(error).partition("matching regex")
+    at = place.rpartition(" - at ")[2]
+    return f"the text at {at} is empty or has not the form that /docs describes" if found else text
 
 
 def with_symbols(params: AnyStruct) -> AnyStruct:

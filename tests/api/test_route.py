@@ -64,15 +64,17 @@ def test_path_and_query_become_values_of_their_types() -> None:
         ("symbols=A&symbols=B", ("A", "B")),
         ("symbols=A,B&symbols=C", ("A", "B", "C")),
         ("symbols=A%2CB", ("A", "B")),
-        ("symbols=,A,", ("A",)),
-        ("symbols=", ()),
     ],
 )
 def test_lists_are_written_with_commas_or_by_naming_them_again(query: str, symbols: tuple[str, ...]) -> None:
     assert read(query).symbols == symbols
 
 
-@given(st.lists(st.lists(st.from_regex("[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True), max_size=5), max_size=5))
+@given(
+    st.lists(
+        st.lists(st.from_regex("[A-Za-z0-9][A-Za-z0-9_-]{0,31}", fullmatch=True), min_size=1, max_size=5), max_size=5
+    )
+)
 def test_however_a_list_is_written_it_is_the_same(parts: list[list[str]]) -> None:
     url = URL("/").with_query([("symbols", ",".join(part)) for part in parts])
     request = make_mocked_request("GET", str(url), match_info={"symbol": "BTCUSDT"})
@@ -91,6 +93,8 @@ def test_the_token_is_no_parameter() -> None:
     "query",
     [
         "more=1",
+        "symbols=",
+        "symbols=A,,B",
         "symbols=A,B.C",
         "symbols=A,B%0A",
         "venue=binance%0A",
@@ -117,6 +121,7 @@ def test_a_name_that_no_venue_has_is_refused(symbol: str) -> None:
     with pytest.raises(Problem, match="the request cannot be right") as refused:
         read(symbol=symbol)
     assert refused.value.code == "bad_request"
+    assert "regex" not in str(refused.value)
 
 
 @pytest.mark.parametrize(
