@@ -144,6 +144,8 @@ class CandleBuilder:
         """`[begin, end)` of the times in which it did not trade, feed's time; the last one may have no end yet."""
         self._pause_reasons: set[str] = set()
         """Why it does not trade now: its status, or the line that says nothing."""
+        self._is_halt = False
+        """Whether its status has a part in the last pause: then it is one, whatever becomes of the lines."""
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""
         self._dirty = False
@@ -212,21 +214,23 @@ class CandleBuilder:
         if not self._pause_reasons:
             self._pauses.append((self._current_end(now), _NEVER))
             del self._pauses[:-MOST_PAUSES]
+            self._is_halt = False
         self._pause_reasons.add(reason)
+        self._is_halt = self._is_halt or reason == "status"
 
     def _go_on(self, reason: str, now: Now) -> None:
         """One of the reasons is gone."""
         self._pause_reasons.discard(reason)
         if not self._pause_reasons and self._pauses and self._pauses[-1][1] == _NEVER:
             begin, _ = self._pauses.pop()
-            if now.feed > begin:
-                self._pauses.append((begin, now.feed))
+            self._pauses.append((begin, max(begin, now.feed)))
 
     def _go_on_all(self, now: Now) -> None:
         """The venue was asked and knows of no later trade: its silence is no pause of trading."""
-        for reason in self._pause_reasons - {"status"}:
+        silent_lines = self._pause_reasons - {"status"}
+        for reason in silent_lines:
             self._go_on(reason, now)
-        if not self._pause_reasons and self._pauses:
+        if silent_lines and not self._is_halt:
             self._pauses.pop()
 
     def _current_end(self, now: Now) -> int:

@@ -544,6 +544,30 @@ def test_a_silence_in_which_the_venue_knows_no_trade_is_no_pause() -> None:
     assert opened(woken(machine, 3 * MINUTE + 2_000)) == [0, 1, 2]
 
 
+def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> None:
+    #   a trade in minute 0 │ halted in minutes 1 to 3 │ trades again, silent in minute 5
+    nothing_later = TradeWitness("binance", "BTCUSDT", is_ahead=False)
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(TradingStatus(("BTCUSDT",), "BREAK"), at(59_000, LATER))
+    machine.on_events(TradingStatus(("BTCUSDT",), "TRADING"), at(4 * MINUTE, LATER))
+    machine.on_events(nothing_later, at(4 * MINUTE + 1_000, LATER))
+    machine.on_events(SILENT, at(5 * MINUTE, LATER))
+    machine.on_events(nothing_later, at(5 * MINUTE + 1_000, LATER))
+    assert opened(woken(machine, 6 * MINUTE + 2_000)) == [0, 4, 5]
+
+
+def test_a_halt_in_which_the_line_falls_silent_stays_one() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(SILENT, at(59_000, LATER))
+    machine.on_events(TradingStatus(("BTCUSDT",), "BREAK"), at(70_000, LATER))
+    machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(80_000, LATER))
+    assert opened(woken(machine, 3 * MINUTE)) == [0]
+    machine.on_events(TradingStatus(("BTCUSDT",), "TRADING"), at(4 * MINUTE, LATER))
+    assert opened(woken(machine, 5 * MINUTE + 2_000)) == [4]
+
+
 def test_one_silent_stream_of_many_is_no_pause() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0)), at(0))
