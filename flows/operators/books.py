@@ -363,6 +363,7 @@ class BookKeeper:
         if old is None or new is None or old.update_id != new.update_id:
             return
         share = old.likeness(new, AUDITED_LEVELS)
+        fresh.refused = self._sync.refused  # both were told the same: each difference is refused once
         self._sync, self._fresh, self._dirty = fresh, None, True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"

@@ -22,6 +22,7 @@ from flows.model import (
     MarketEvent,
     Pulse,
     RawFrames,
+    Rejected,
     Removed,
     Subscribed,
 )
@@ -341,6 +342,25 @@ def test_an_audit_snapshot_that_was_overtaken_is_brought_forward() -> None:
     kept.answer(snapshot, ask=AUDIT)
     assert only(Incident, kept.said) == []
     kept.pass_ms(100)
+    kept.assert_true()
+
+
+@pytest.mark.parametrize("is_answered_before", [True, False])
+def test_a_wrong_difference_during_an_audit_is_refused_once(is_answered_before: bool) -> None:
+    kept = Kept().synced()
+    next_audit(kept)
+    (next_one,) = kept.exchange.deltas(1)
+    kept.take(next_one)
+    far = structs.replace(next_one, first_update_id=2**53, last_update_id=2**53 + 1)
+    if is_answered_before:
+        kept.answer(ask=AUDIT)
+    kept.take(far, *kept.exchange.deltas(1))
+    if not is_answered_before:
+        kept.answer(ask=AUDIT)
+    kept.change(2)
+    kept.pass_ms(100)
+    assert len(only(Rejected, kept.said)) == 1
+    assert only(Incident, kept.said) == []
     kept.assert_true()
 
 
