@@ -48,7 +48,8 @@ class Resumption:
         self._counts_fills = counts_fills
         self._last_id = last_id
         self._most_trades = most_trades
-        self._checks_store = True
+        self._store_due: int | None = 0
+        self._store_failures = 0
         self._waits_for_store = False
         self._lacking: _Lacking | None = None
         self._probe_due: int | None = 0
@@ -57,11 +58,12 @@ class Resumption:
     @property
     def is_over(self) -> bool:
         """Nothing is asked any more."""
-        return self._probe_due is None and self._lacking is None and not (self._checks_store or self._waits_for_store)
+        is_store_known = self._store_due is None and not self._waits_for_store
+        return is_store_known and self._probe_due is None and self._lacking is None
 
     def due(self, now: Now, *, can_probe: bool) -> int | None:
         """Local time of the next question; None while there is none."""
-        dues = [0] if self._checks_store else []
+        dues = [] if self._store_due is None else [self._store_due]
         if self._probe_due is not None and can_probe and self._knows_time(now):
             dues.append(self._probe_due)
         if self._lacking is not None and not self._lacking.is_asked:
@@ -75,8 +77,8 @@ class Resumption:
     def next_asks(self, now: Now) -> list[Ask]:
         """What is to be asked about the store."""
         asks: list[Ask] = []
-        if self._checks_store:
-            self._checks_store, self._waits_for_store = False, True
+        if self._store_due is not None and self._store_due <= now.local:
+            self._store_due, self._waits_for_store = None, True
             asks.append(StoreCheckAsk(self._symbol, self._last_id, self._counts_fills))
         lacking = self._lacking
         if lacking is not None and not lacking.is_asked and lacking.due <= now.local:
@@ -116,7 +118,9 @@ class Resumption:
     def on_store(self, answer: Any, last_time: int, now: Now) -> list[Incident]:
         """The newest trade that the store has, where that is not the newest that was handed on."""
         self._waits_for_store = False
-        if not isinstance(answer, tuple):
+        if isinstance(answer, AskError):
+            return self._on_unreadable_store(answer, last_time, now)
+        if answer is None:
             return []
         stored_id, begin = answer
         first, count = stored_id + 1, self._last_id - stored_id
@@ -127,6 +131,16 @@ class Resumption:
             return [self._incident("store_outage", first, begin, last_time, outcome)]
         self._lacking = _Lacking(first, self._last_id, begin, last_time, first, now.local)
         return [self._incident("store_outage", first, begin, last_time, "being fetched again")]
+
+    def _on_unreadable_store(self, error: AskError, last_time: int, now: Now) -> list[Incident]:
+        self._store_failures += 1
+        if self._store_failures < MOST_TRIES:
+            self._store_due = now.local + doubled_ms(RETRY_MS, self._store_failures, longest_ms=LONGEST_RETRY_MS)
+            return []
+        cause = f"the trade store cannot be read: {error}"
+        outcome = "whether it holds what was handed on before the restart is not known: run flows.verify"
+        ids = self._last_id, self._last_id
+        return [Incident("store_outage", self._venue, self._symbol, last_time, last_time, cause, outcome, *ids)]
 
     def on_refill(self, ask: RefillAsk, trades: list[Trade], error: AskError | None, now: Now) -> list[Any]:
         """What came for the store."""

@@ -6,6 +6,7 @@ import pytest
 from flows.asks import AskError, LastTradeAsk, RefillAsk
 from flows.clock import Now
 from flows.model import AggregateTrade, StoreOnlyTrades, TradeBatch
+from flows.operators.resumption import MOST_TRIES
 from flows.operators.sequence import Sequencer
 from tests.fakes.trades import BEGIN, at
 
@@ -70,6 +71,27 @@ def test_a_probe_that_fails_is_made_again_later() -> None:
     assert machine.on_answer(probe, AskError("no network"), Now(0, 0)) == []
     assert machine.due_in(Now(0, 400)) == 600
     assert machine.on_timer(Now(0, 1_000)) == [probe]
+
+
+def test_a_store_that_cannot_be_read_is_looked_at_again_and_at_last_named() -> None:
+    machine = restarted()
+    [check, probe] = questions(machine, Now(0, 0))
+    machine.on_answer(probe, [], Now(0, 0))
+    now, out = 0, machine.on_answer(check, AskError("in use"), Now(0, 0))
+    delays = []
+    while not out:
+        due = machine.due_in(Now(0, now))
+        assert due is not None
+        delays.append(due)
+        now += due
+        assert machine.on_timer(Now(0, now)) == [check]
+        out = machine.on_answer(check, AskError("in use"), Now(0, now))
+    [incident] = out
+    assert (incident.kind, incident.last_id) == ("store_outage", 9)
+    assert "in use" in incident.cause
+    assert delays == sorted(set(delays))
+    assert len(delays) == MOST_TRIES - 1
+    assert machine.due_in(Now(0, now)) is None
 
 
 def test_live_trades_after_a_restart_do_not_wait_for_what_it_asks() -> None:
