@@ -113,16 +113,10 @@ def market_flow(
     news = op.flat_map_batch("news", valid, News(feed.venue, clock, observe=Observe(monotonic_ms)))
     found = only("found", traded, Incident, TradeWitness, Rejected)
     stored: list[Stream[Any]] = [candles, proofs]
-    told: list[Stream[Any]] = [trades, candles, _of_type("told", news, FeedStatus, Ticker)]
+    told: list[Stream[Any]] = [trades, candles]
     amiss: list[Stream[Any]] = [_of_type("amiss", found, Incident), _of_type("outages", news, Incident)]
-    refused: list[Stream[Any]] = [
-        _of_type("refused_input", news, Rejected),
-        _of_type("refused_trades", found, Rejected),
-    ]
-    observed: list[Stream[Any]] = [
-        _of_type("observed", news, Progress, *get_args(LineEvent)),
-        _of_type("witnesses", found, TradeWitness),
-    ]
+    refused: list[Stream[Any]] = []
+    observed: list[Stream[Any]] = []
     if runner:
         book_input = op.flat_map_batch("book_events", valid, book_events)
         kept = machine("books", book_input, partial(_book, books=books), clock, runner)
@@ -133,8 +127,10 @@ def market_flow(
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
-        refused.append(only("refused_books", kept, Rejected))
-        observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
+        if sinks.rejects:
+            refused.append(only("refused_books", kept, Rejected))
+        if sinks.broadcast:
+            observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
     incidents = op.merge("incidents", *amiss)
 
     if sinks.candles:
@@ -150,9 +146,13 @@ def market_flow(
     if sinks.refreshed:
         op.output("requests", op.flat_map_batch("refreshed", traded, ends_of_requests), sinks.refreshed)
     if sinks.rejects:
+        refused += _of_type("refused_input", news, Rejected), _of_type("refused_trades", found, Rejected)
         op.output("rejects", op.merge("refused", *refused), sinks.rejects)
     if sinks.broadcast:
         build_freshness = partial(_freshness, clock, feed=feed, has_books=runner is not None, outages=outages)
+        line_events = _of_type("observed", news, Progress, *get_args(LineEvent))
+        observed += line_events, _of_type("witnesses", found, TradeWitness)
+        told.append(_of_type("told", news, FeedStatus, Ticker))
         told.append(keeper("freshness", op.merge("observations", *observed), build_freshness))
         everything = op.merge("everything", *told, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)

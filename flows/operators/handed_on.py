@@ -9,8 +9,8 @@ from flows.clock import Now
 from flows.model import Trade
 from flows.operators.repair import ASK_TRADES, RETRY_MS
 
-RUNS = 64
-"""Runs of trades that are remembered."""
+MOST_TRADES = 64
+"""Trades that are remembered, in whole runs: the true one of an id comes with the next messages of its stream."""
 
 
 def says_the_same(one: Trade, other: Trade) -> bool:
@@ -22,17 +22,25 @@ def says_the_same(one: Trade, other: Trade) -> bool:
 
 
 class HandedOn:
-    """Bounded by `RUNS`, and by `ASK_TRADES` ids in doubt."""
+    """Bounded by `MOST_TRADES` before the newest run, and by `ASK_TRADES` ids in doubt."""
 
     def __init__(self) -> None:
-        self.runs: deque[list[Trade]] = deque(maxlen=RUNS)
-        """Newest last; ids rise within each."""
+        self._runs: deque[list[Trade]] = deque()  # newest last; ids rise within each
+        self._count = 0
         self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
         self._ask_at = 0
 
+    def add(self, run: list[Trade]) -> None:
+        """A run of trades, ids rising, is handed on."""
+        runs, count = self._runs, self._count
+        while count > MOST_TRADES:
+            count -= len(runs.popleft())
+        runs.append(run)
+        self._count = count + len(run)
+
     def differing(self, trade: Trade) -> Trade | None:
         """The trade of the same id, and of the same kind, when it says something else."""
-        for run in reversed(self.runs):
+        for run in reversed(self._runs):
             if run[0].id <= trade.id <= run[-1].id:
                 known = next((one for one in run if one.id == trade.id), None)
                 break

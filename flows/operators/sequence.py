@@ -150,7 +150,7 @@ class Sequencer:
             if batch is not None:
                 last = events[-1]
                 self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
-                self._handed_on.runs.append(events)
+                self._handed_on.add(events)
                 return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
         trades = self._sound(events, out)
@@ -493,7 +493,7 @@ class Sequencer:
             if self._repair_ms:
                 self._handed_on.doubt(trade.id, begin)
             return
-        self._handed_on.runs.append([trade])
+        self._handed_on.add([trade])
         self._refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
         cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
         ids = trade.id, trade.id
@@ -581,7 +581,7 @@ class Sequencer:
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
-        self._handed_on.runs.append(run)
+        self._handed_on.add(run)
         times = [trade.time for trade in run]
         return TradeBatch(self._venue, self._symbol, run, begin=min(times), end=max(times))
 
