@@ -129,8 +129,8 @@ class CandleBuilder:
         self._is_behind = is_behind
         self._base: Bucket | None = None
         self._known_from = _NEVER
-        self._is_begin_unsure = False
-        """Nothing vouches for it that the next first trade is the first that was made since `_known_from`."""
+        self._vouched = "all"
+        """What vouches for it that the next first trade is the first that was made since `_known_from`."""
         self._reached: int | None = None
         """End of the newest source."""
         self._open_until: int | None = None
@@ -257,7 +257,7 @@ class CandleBuilder:
             self._close_unproven(out)
         self._open_until = None
         self._known_from = whole.begin
-        self._is_begin_unsure = whole.vouched != "all"
+        self._vouched = whole.vouched
         if self._base is not None and self._reached != whole.begin:
             self._let_go()  # what lies between is not known
 
@@ -278,6 +278,10 @@ class CandleBuilder:
         if whole.vouched == "content":
             return self._base is not None and self._end_of(self._base) >= whole.end
         return whole.vouched == "all"
+
+    def _is_begin_vouched_for(self, begin: int) -> bool:
+        """The same of its begin, where the first trade is of the period at `begin`."""
+        return self._vouched == "all" or (self._vouched == "content" and begin <= self._known_from)
 
     def _close_unproven(self, out: list[Any]) -> None:
         """Closes what a source without a sure end leaves open: nothing says that the newest trade was the last one."""
@@ -418,7 +422,7 @@ class CandleBuilder:
     def _begin(self, trade: Trade, now: Now) -> None:
         """The first trade ever: what came before it in its periods is not known, unless we were told."""
         begin = self._shortest.floor(trade.time)
-        doubt = UNPROVEN if self._is_begin_unsure and begin > self._known_from and trade.id > 0 else None
+        doubt = UNPROVEN if trade.id > 0 and not self._is_begin_vouched_for(begin) else None
         self._base = self._bucket(begin, trade.price, gap=doubt if begin >= self._known_from else BEGIN)
         for frame in self._longer:
             open_time = frame.floor(trade.time)

@@ -97,13 +97,15 @@ def wrong_finals(found: Remembered, truth: Remembered) -> list[tuple[str, int]]:
 # --- the end of a source ---
 
 
-def test_after_the_last_trade_of_a_file_without_a_checksum_nothing_is_final(tmp_path: Path, truth: Remembered) -> None:
+def test_before_the_first_and_after_the_last_trade_of_a_file_without_a_checksum_nothing_is_final(
+    tmp_path: Path, truth: Remembered
+) -> None:
     cut = BEGIN + 13 * HOUR_MS + 30_500
     put(tmp_path, rows_of(3).filter(pl.col("time") < cut))
     found = imported(tmp_path)
     for (timeframe, open_time), candle in found.candles.items():
-        is_over = open_time + LENGTHS[timeframe] <= cut
-        assert candle.status == ("final" if is_over else "unproven")
+        is_whole = open_time > BEGIN and open_time + LENGTHS[timeframe] <= cut
+        assert candle.status == ("final" if is_whole else "unproven")
         assert candle.proof == ""
     assert wrong_finals(found, truth) == []
     assert {timeframe: len(found.of(timeframe)) for timeframe in TIMEFRAMES} == {
@@ -121,7 +123,9 @@ def test_a_checksum_the_next_id_or_an_official_candle_prove_the_end(tmp_path: Pa
     for name in ("checksum", "next", "official"):
         found = imported(tmp_path / name)
         first = {place: candle for place, candle in found.candles.items() if place[1] < BEGIN + DAY_MS}
-        assert {candle.status for candle in first.values()} == {"final"}
+        unsure = {place for place, candle in first.items() if candle.status != "final"}
+        # that a day's file begins with the day's first trade is as unsure as its end
+        assert unsure == ({(timeframe, BEGIN) for timeframe in TIMEFRAMES} if name == "next" else set())
         assert wrong_finals(found, truth) == []
     assert found.candles["1d", BEGIN].proof == "equal"
 
@@ -183,8 +187,12 @@ def test_a_hole_between_two_files_marks_every_candle_that_it_covers(
     }
     assert {candle.status for candle in covered.values()} == {"partial"}
     assert {timeframe for timeframe, _ in covered} == set(TIMEFRAMES)
-    assert {candle.status for place, candle in found.candles.items() if place not in covered and
-            place[1] + LENGTHS[place[0]] <= BEGIN + 2 * DAY_MS - 60_000} == {"final"}  # fmt: skip
+    unsure = {
+        place
+        for place, candle in found.candles.items()
+        if place not in covered and candle.status != "final" and place[1] + LENGTHS[place[0]] < BEGIN + 2 * DAY_MS
+    }
+    assert unsure == (set() if is_sealed else {(timeframe, BEGIN) for timeframe in TIMEFRAMES if timeframe != "1d"})
     assert wrong_finals(found, truth) == []
 
 
