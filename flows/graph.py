@@ -112,11 +112,10 @@ def market_flow(
     # one step, for each costs at every poll; those behind it only when there is something
     news = op.flat_map_batch("news", valid, News(feed.venue, clock, observe=Observe(monotonic_ms)))
     found = only("found", traded, Incident, TradeWitness, Rejected)
-    stored: list[Stream[Any]] = [candles, proofs]
     told: list[Stream[Any]] = [trades, candles]
+    stored: list[Stream[Any]] = [candles, proofs]
     amiss: list[Stream[Any]] = [_of_type("amiss", found, Incident), _of_type("outages", news, Incident)]
-    refused: list[Stream[Any]] = []
-    observed: list[Stream[Any]] = []
+    kept: KeyedStream[Any] | None = None
     if runner:
         book_input = op.flat_map_batch("book_events", valid, book_events)
         kept = machine("books", book_input, partial(_book, books=books), clock, runner)
@@ -127,10 +126,6 @@ def market_flow(
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
-        if sinks.rejects:
-            refused.append(only("refused_books", kept, Rejected))
-        if sinks.broadcast:
-            observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
     incidents = op.merge("incidents", *amiss)
 
     if sinks.candles:
@@ -146,15 +141,11 @@ def market_flow(
     if sinks.refreshed:
         op.output("requests", op.flat_map_batch("refreshed", traded, ends_of_requests), sinks.refreshed)
     if sinks.rejects:
-        refused += _of_type("refused_input", news, Rejected), _of_type("refused_trades", found, Rejected)
-        op.output("rejects", op.merge("refused", *refused), sinks.rejects)
+        op.output("rejects", _refused(news, found, kept), sinks.rejects)
     if sinks.broadcast:
-        build_freshness = partial(_freshness, clock, feed=feed, has_books=runner is not None, outages=outages)
-        line_events = _of_type("observed", news, Progress, *get_args(LineEvent))
-        observed += line_events, _of_type("witnesses", found, TradeWitness)
-        told.append(_of_type("told", news, FeedStatus, Ticker))
-        told.append(keeper("freshness", op.merge("observations", *observed), build_freshness))
-        everything = op.merge("everything", *told, incidents)
+        build_states = partial(_freshness, clock, feed=feed, has_books=runner is not None, outages=outages)
+        states = keeper("freshness", _observed(news, found, kept), build_states)
+        everything = op.merge("everything", *told, _of_type("told", news, FeedStatus, Ticker), states, incidents)
         op.output("broadcast", op.flat_map_batch("all", everything, partial(together, "hub")), sinks.broadcast)
     return flow
 
@@ -254,6 +245,25 @@ def only(step_id: str, up: KeyedStream[Any], *kinds: type) -> Stream[Any]:
 def by_instrument(batches: list[TradeBatch]) -> list[tuple[str, TradeBatch]]:
     """Trades under the key of their instrument, for the partitions of the store."""
     return [(Instrument(batch.venue, batch.symbol).key, batch) for batch in batches]
+
+
+def _refused(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | None) -> Stream[Rejected]:
+    """What was refused, wherever."""
+    refused = [_of_type("refused_input", news, Rejected), _of_type("refused_trades", found, Rejected)]
+    if kept is not None:
+        refused.append(only("refused_books", kept, Rejected))
+    return op.merge("refused", *refused)
+
+
+def _observed(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | None) -> Stream[Any]:
+    """What tells the state of instruments."""
+    observed = [
+        _of_type("observed", news, Progress, *get_args(LineEvent)),
+        _of_type("witnesses", found, TradeWitness),
+    ]
+    if kept is not None:
+        observed.append(op.flat_map_batch("book_syncs", kept, BookSyncs()))
+    return op.merge("observations", *observed)
 
 
 def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:

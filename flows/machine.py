@@ -27,7 +27,6 @@ ANSWER_POLL_MS = 20
 _GRAIN_MS = 10
 """Timers are rounded up to this, so that machines woken together share one."""
 _MAX_WAKES = 256
-_NEVER = 1 << 62
 
 
 class Machine(Protocol):
@@ -83,7 +82,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._runner = runner
         self._asked = 0
         self._now = Now(0, 0)
-        self._due_feed = 0
+        self._due: int | None = None if self._machine is None else self._machine.due_in(self._now)
         self._answers: deque[tuple[Ask, Any]] = deque()
 
     def on_batch(self, values: list[tuple[str, Any]]) -> tuple[list[Any], bool]:
@@ -108,14 +107,16 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
             out += self._machine.on_events(item, now)
         if self._machine is None:
             return out, StatefulBatchLogic.DISCARD
-        if self._answers or now.feed >= self._due_feed:
-            out += self._on_time(now)
+        self._pass_time(now, out)
         return self._told(out), StatefulBatchLogic.RETAIN
 
     def on_notify(self) -> tuple[list[Any], bool]:
         """A timer, an answer, or nothing at all."""
-        self._now = self._clock.now()
-        return self._told(self._on_time(self._now)), StatefulBatchLogic.RETAIN
+        self._now = now = self._clock.now()
+        out: list[Any] = []
+        if self._machine is not None:
+            self._pass_time(now, out)
+        return self._told(out), StatefulBatchLogic.RETAIN
 
     def on_eof(self) -> tuple[list[Any], bool]:
         """The input ends."""
@@ -123,8 +124,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
 
     def notify_at(self) -> datetime | None:
         """When to look again; the engine asks after every call. Feed time becomes local time here."""
-        due = self._machine.due_in(self._now) if self._machine else None
-        self._due_feed = _NEVER if due is None else self._now.feed + due
+        due = self._due
         if self._asked:
             due = ANSWER_POLL_MS if due is None else min(due, ANSWER_POLL_MS)
         return None if due is None else _wake_at(self._now.local + min(due, HEARTBEAT_MS))
@@ -136,19 +136,21 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
     def _let_go(self, now: Now) -> list[Any]:
         """What the machine holds, as at the end of the input. What it has asked nobody waits for any more."""
         machine, self._machine = self._machine, None
-        self._asked, self._answers, self._due_feed = 0, deque(), 0
+        self._asked, self._answers, self._due = 0, deque(), None
         out = machine.on_end(now) if machine is not None else []
         return [item for item in out if not isinstance(item, Ask)]
 
-    def _on_time(self, now: Now) -> list[Any]:
-        out: list[Any] = []
+    def _pass_time(self, now: Now, out: list[Any]) -> None:
+        """Hands on what was answered, wakes the machine if it is due, and notes when it is due next."""
+        machine = self._machine
         while self._answers:
             self._asked -= 1
-            out += self._machine.on_answer(*self._answers.popleft(), now)
-        due = self._machine.due_in(now)
+            out += machine.on_answer(*self._answers.popleft(), now)
+        due = machine.due_in(now)
         if due is not None and due <= 0:
-            out += self._machine.on_timer(now)
-        return out
+            out += machine.on_timer(now)
+            due = machine.due_in(now)
+        self._due = due
 
     def _told(self, out: list[Any]) -> list[Any]:
         asks = [item for item in out if isinstance(item, Ask)]

@@ -50,8 +50,12 @@ class Chain:
 
     def due_in(self, now: Now) -> int | None:
         """The nearest of all."""
-        waits = [due for machine in self._machines if (due := machine.due_in(now)) is not None]
-        return min(waits) if waits else None
+        nearest: int | None = None
+        for machine in self._machines:
+            due = machine.due_in(now)
+            if due is not None and (nearest is None or due < nearest):
+                nearest = due
+        return nearest
 
     def snapshot(self) -> tuple[Any, ...]:
         """The states of all, in order."""

@@ -28,7 +28,8 @@ class HandedOn:
         self._runs: deque[list[Trade]] = deque()  # newest last; ids rise within each
         self._count = 0
         self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
-        self._ask_at = 0
+        self.due: int | None = None
+        """Local time of the next question; None while there is none."""
 
     def add(self, run: list[Trade]) -> None:
         """A run of trades, ids rising, is handed on."""
@@ -53,15 +54,11 @@ class HandedOn:
         """Two trades differ under this id, the older one made at `begin`: the venue is to be asked."""
         if len(self._doubted) < ASK_TRADES:
             self._doubted[number] = begin
-
-    @property
-    def due(self) -> int | None:
-        """Local time of the next question; None while there is none."""
-        return self._ask_at if self._doubted else None
+            self.due = self.due or 0
 
     def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
         """The question, when it is due."""
-        if not self._doubted or now.local < self._ask_at:
+        if self.due is None or now.local < self.due:
             return None
         first = min(self._doubted)
         last = min(max(self._doubted), first + ASK_TRADES - 1)
@@ -71,5 +68,6 @@ class HandedOn:
         """The ids that were asked for are decided; after an error they are asked for again."""
         if error is None:
             self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
-        else:
-            self._ask_at = now.local + RETRY_MS
+            self.due = 0 if self._doubted else None
+        elif self._doubted:
+            self.due = now.local + RETRY_MS
