@@ -9,7 +9,7 @@ from flows.clock import Now
 from flows.model import Trade
 from flows.operators.repair import ASK_TRADES, RETRY_MS
 
-MOST_TRADES = 64
+MOST_TRADES = 32
 """Trades that are remembered, in whole runs: the true one of an id comes with the next messages of its stream."""
 
 
