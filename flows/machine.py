@@ -15,7 +15,7 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from flows.asks import Ask, AskError
+from flows.asks import Ask, AskError, has_asks
 from flows.bounds import trade_time
 from flows.clock import FeedClock, Now, monotonic_ms
 from flows.model import Removed
@@ -153,10 +153,9 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._due = due
 
     def _told(self, out: list[Any]) -> list[Any]:
-        asks = [item for item in out if isinstance(item, Ask)]
-        if not asks:
+        if not has_asks(out):
             return out
-        for ask in asks:
+        for ask in [item for item in out if isinstance(item, Ask)]:
             self._asked += 1
             self._runner(self._key, ask, partial(_answer, self._answers, ask))
         return [item for item in out if not isinstance(item, Ask)]

@@ -399,8 +399,13 @@ class CandleBuilder:
 
     def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade], out: list[Any]) -> None:
         self._dirty = True
-        base = self._current
-        if self._jump is None and base.open_time <= batch.begin and batch.end < self._end_of(base):
+        base, length = self._base, self._shortest.length
+        if (
+            base is not None
+            and self._jump is None
+            and base.open_time <= batch.begin
+            and batch.end < base.open_time + length
+        ):
             base.add_trades(trades)
             return
         for open_time, group in groupby(trades, lambda t: self._shortest.floor(t.time)):

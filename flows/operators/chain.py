@@ -6,7 +6,7 @@ touch every trade a second time when it has long left the processor's cache.
 
 from typing import Any
 
-from flows.asks import Ask
+from flows.asks import Ask, has_asks
 from flows.clock import Now
 
 _Machine = Any  # the protocol stands with the engine's bridge, which these rooms do not know
@@ -67,17 +67,17 @@ class Chain:
         for following in range(place + 1, len(self._machines)):
             if not items:
                 break
+            if has_asks(items):
+                asks += [self._noted(following - 1, item) for item in items if isinstance(item, Ask)]
+                items = [item for item in items if not isinstance(item, Ask)]
             machine, given = self._machines[following], items
             items = []
             for item in given:
-                if isinstance(item, Ask):
-                    asks.append(self._noted(following - 1, item))
-                else:
-                    items += machine.on_events(item, now)
-        for item in items:
-            if isinstance(item, Ask):
-                self._noted(len(self._machines) - 1, item)
-        return asks + items
+                items += machine.on_events(item, now)
+        if has_asks(items):
+            asks += [self._noted(len(self._machines) - 1, item) for item in items if isinstance(item, Ask)]
+            items = [item for item in items if not isinstance(item, Ask)]
+        return asks + items if asks else items
 
     def _noted(self, place: int, ask: Ask) -> Ask:
         self._asked[ask] = place

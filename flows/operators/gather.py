@@ -44,7 +44,16 @@ class Gather:
         pulse = ends = False
         for item in items:
             if type(item) is Batch:
-                self._hold(item)
+                events = item.events
+                kind = type(events[0])
+                place = self._places[kind] if kind in self._places else self._place_of(kind)
+                if place is None:
+                    continue
+                self._count += len(events)
+                if item.key in place:
+                    place[item.key] += events
+                else:
+                    place[item.key] = events.copy()  # others hold the batch too
             elif type(item) is LineNews and _concerns(item.event):
                 self._release(out)
                 out.append((item.key, item.event))
@@ -56,19 +65,6 @@ class Gather:
         if self._count and (ends or pulse or self._count >= ENOUGH):
             self._release(out)
         return out
-
-    def _hold(self, batch: Batch) -> None:
-        events = batch.events
-        kind = type(events[0])
-        place = self._places[kind] if kind in self._places else self._place_of(kind)
-        if place is None:
-            return
-        self._count += len(events)
-        key = batch.key
-        if key in place:
-            place[key] += events
-        else:
-            place[key] = events.copy()  # others hold the batch too
 
     def _place_of(self, kind: type) -> dict[str, list[Any]] | None:
         """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""

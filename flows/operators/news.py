@@ -51,6 +51,8 @@ class News:
         self._live: dict[str, dict[str, None]] = {}  # symbols by line
         self._refusals = Refusals("messages")
         self._refused_since = 0
+        self._others: set[type] = set()
+        """Types of events that are no tickers."""
 
     def __call__(self, items: list[Any]) -> list[Any]:
         """What clients and the ledger should know: `Newsworthy`, and observations."""
@@ -60,8 +62,14 @@ class News:
             if type(item) is not Batch:
                 others.append(item)
                 out += self._news_of(item)
-            elif isinstance(item.events[-1], Ticker):
-                out.append(item.events[-1])
+                continue
+            newest = item.events[-1]
+            if type(newest) in self._others:
+                continue
+            if isinstance(newest, Ticker):
+                out.append(newest)
+            else:
+                self._others.add(type(newest))
         if self._refusals.count:
             out += self._tell_refused(ends=ends(items))
         return out if self._observe is None else [*out, *self._observe(others, items)]

@@ -4,6 +4,7 @@ Nearly all trades pass here and nowhere else in the step `sequence`, so each is 
 is quicker than columns for the short runs of a live feed, and as quick for long ones.
 """
 
+from collections.abc import Sequence
 from typing import TypeAlias
 
 from flows.bounds import MOST_FILLS, TRADE_AHEAD_MS
@@ -23,46 +24,49 @@ def times_of_aggregates(trades: list[AggregateTrade], place: Place, *, fills_fol
     """The least and the largest time of aggregates that continue; None when they do not, or something else is among
     them. Their fills are a chain too: without a hole where `fills_follow`, else rising.
     """
-    following, fill, time = place
-    earliest, latest = time - BACK_MS, trades[-1].event_time + TRADE_AHEAD_MS
+    following, fill, newest = place
     begin = end = trades[0].time
     if fill < 0:
         fill = trades[0].first_id
     try:
         for trade in trades:
-            time, first, last = trade.time, trade.first_id, trade.last_id
-            if trade.id != following or time < earliest or time > latest or not first <= last < first + MOST_FILLS:
+            first, last, time = trade.first_id, trade.last_id, trade.time
+            if trade.id != following or (first != fill and (fills_follow or first < fill)):
                 return None
-            if first != fill and (fills_follow or first < fill):
+            if last != first and not first < last < first + MOST_FILLS:
                 return None
             following += 1
             fill = last + 1
-            if time > end:
+            if time >= end:
                 end = time
             elif time < begin:
                 begin = time
     except AttributeError:
         return None
-    return begin, end
+    return (begin, end) if _is_possible(begin, end, newest, trades) else None
 
 
 def times_of_fills(trades: list[Trade], place: Place) -> tuple[int, int] | None:
     """The same of single fills."""
-    following, _, time = place
-    earliest, latest = time - BACK_MS, trades[-1].event_time + TRADE_AHEAD_MS
+    following, _, newest = place
     begin = end = trades[0].time
     try:
         for trade in trades:
             time = trade.time
-            if trade.id != following or time < earliest or time > latest or isinstance(trade, AggregateTrade):
+            if trade.id != following or isinstance(trade, AggregateTrade):
                 return None
             if not (trade.price and trade.quantity) and trade.fill == MARKET_FILL:
                 return None
             following += 1
-            if time > end:
+            if time >= end:
                 end = time
             elif time < begin:
                 begin = time
     except AttributeError:
         return None
-    return begin, end
+    return (begin, end) if _is_possible(begin, end, newest, trades) else None
+
+
+def _is_possible(begin: int, end: int, newest: int, trades: Sequence[Trade]) -> bool:
+    """Whether trades were made between `begin` and `end` after others of which the newest was made at `newest`."""
+    return begin >= newest - BACK_MS and end <= trades[-1].event_time + TRADE_AHEAD_MS

@@ -9,7 +9,7 @@ whose symbol or type is not that of its stream, is refused.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 import msgspec
 from msgspec import json
@@ -46,11 +46,8 @@ class Parsed(NamedTuple):
     """Messages that are none of ours: replies to requests and event types that we do not know."""
 
 
-class _Runs(defaultdict[str, list[Any]]):
-    """Events by stream, in the order of arrival."""
-
-    def __init__(self) -> None:
-        super().__init__(list)
+_Runs: TypeAlias = defaultdict[str, list[Any]]
+"""Events by stream, in the order of arrival."""
 
 
 class _Stream(NamedTuple):
@@ -122,7 +119,7 @@ class BinanceParser:
     # --- the fast way ---
 
     def _parse_all(self, frames: RawFrames) -> _Runs:
-        runs = _Runs()
+        runs: _Runs = defaultdict(list)
         if frames.line != PUBLIC_LINE:
             _collect(runs, self._market, frames.payloads)
         elif self._has_typed_book_ticker:

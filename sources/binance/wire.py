@@ -1,7 +1,8 @@
 """What Binance sends, field by field (spot `web-socket-streams`, USD-M futures `websocket-market-streams`).
 
 Each type names its fields as the model does and says by `rename` how the wire calls them, so decoding *is* the
-conversion: an `AggTradeMessage` is an `AggregateTrade` and is handed on as it is. Prices and quantities come as
+conversion: an `AggTradeMessage` is an `AggregateTrade` and is handed on as it is. Those of trades stand in the order of
+the wire, which is read faster. Prices and quantities come as
 quoted decimals; the decoders read them with `strict=False`, in C. The bounds below are the rules for single fields:
 a frame that breaks one is refused whole. Fields that only inform default to 0.0. Unknown fields are ignored.
 """
@@ -50,21 +51,22 @@ class AggTradeMessage(
      "f":5412345001,"l":5412345003,"T":1767225600121,"m":true,"M":true}
     """
 
+    event_time: Time
     symbol: str
     id: Id
-    time: Time
     price: Price
     quantity: Quantity
-    buyer_is_maker: bool
-    event_time: Time
     first_id: Id
     last_id: Id
+    time: Time
+    buyer_is_maker: bool
 
 
 class TradeMessage(
     model.Trade,
     frozen=True,
     gc=False,
+    kw_only=True,
     tag_field="e",
     tag="trade",
     rename=_TRADE | {"id": "t", "fill": "X"},
@@ -75,13 +77,13 @@ class TradeMessage(
      "X":"MARKET","m":false}
     """
 
+    event_time: Time
     symbol: str
     id: Id
-    time: Time
     price: PriceOrZero
     quantity: QuantityOrZero
+    time: Time
     buyer_is_maker: bool
-    event_time: Time
     fill: str = model.MARKET_FILL
 
 
