@@ -341,7 +341,8 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     found = documents(mongod_uri, tmp_path.name)
     at = ("timeframe", "open_time")
     marked = {(d["timeframe"], d["open_time"]) for d in found if d["status"] == "partial"}
-    assert {tuple(d[name] for name in at) for d in unproven} <= marked
+    begin = min(d["open_time"] for d in unproven)  # nothing says that the first file begins with the day's first trade
+    assert {tuple(d[name] for name in at) for d in unproven if d["open_time"] > begin} <= marked
     first.write_bytes(text)
     sealed(source)
     code, said = await imported(tmp_path, source, mongod_uri)
