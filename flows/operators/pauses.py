@@ -1,0 +1,48 @@
+"""Times in which an instrument does not trade: its status says so, or the whole exchange says nothing."""
+
+from flows.clock import Now
+
+MOST_PAUSES = 100
+"""Times without trading that are remembered."""
+STATUS = "status"
+"""The reason that is the instrument's own status; the others are the names of silent lines."""
+_NEVER = 1 << 62
+
+
+class Pauses:
+    """The pauses of one instrument, in the feed's time; the last one may have no end yet."""
+
+    def __init__(self) -> None:
+        self._times: list[tuple[int, int]] = []  # [begin, end)
+        self._is_halt = False
+        """Whether its status has a part in the last pause: then it is one, whatever becomes of the lines."""
+        self.reasons: set[str] = set()
+        """Why it does not trade now."""
+
+    def begin(self, reason: str, time: int) -> None:
+        """No candles from `time` on, but for trades that come all the same."""
+        if not self.reasons:
+            self._times.append((time, _NEVER))
+            del self._times[:-MOST_PAUSES]
+            self._is_halt = False
+        self.reasons.add(reason)
+        self._is_halt = self._is_halt or reason == STATUS
+
+    def end(self, reason: str, now: Now) -> None:
+        """One of the reasons is gone."""
+        self.reasons.discard(reason)
+        if not self.reasons and self._times and self._times[-1][1] == _NEVER:
+            begin, _ = self._times.pop()
+            self._times.append((begin, max(begin, now.feed)))
+
+    def end_silence(self, now: Now) -> None:
+        """The venue was asked and knows of no later trade: its silence is no pause of trading."""
+        silent_lines = self.reasons - {STATUS}
+        for reason in silent_lines:
+            self.end(reason, now)
+        if silent_lines and not self._is_halt:
+            self._times.pop()
+
+    def hold(self, open_time: int, length: int) -> bool:
+        """Whether a period lies in a pause as a whole, as far as we know."""
+        return any(begin <= open_time and open_time + length <= end for begin, end in self._times)
