@@ -9,6 +9,7 @@ from rocksdict import WriteBatch
 
 from flows.model import Incident, TradeBatch
 from sinks.trade_codec import END_MS, encode_columns, encode_key, encode_record
+from sinks.trade_durable import IdSpan
 from sinks.trade_reader import TradeReader
 from sinks.trade_store import StoreDamagedError, TradeStore, TradeStoreError
 from sinks.trades import TradeWriter
@@ -46,7 +47,8 @@ def put(store: TradeStore, second: int) -> None:
     batch = WriteBatch(raw_mode=True)
     batch.put(encode_key(SYMBOL, BEGIN + second * 1_000), encode_record(encode_columns(trades)))
     store.write(batch)
-    store.on_stored(SYMBOL, trades[-1].id)
+    time = BEGIN + second * 1_000
+    store.on_stored(SYMBOL, [IdSpan(trades[0].id, trades[-1].id, time, time)])
 
 
 @pytest.fixture(scope="module")
