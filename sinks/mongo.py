@@ -37,6 +37,9 @@ ANSWER_TIMEOUT_S = 2.0
 """How long a server may take to be found and to answer at all, before it counts as away."""
 WRITE_TIMEOUT_S = 4.0
 """Longest time that one bulk write may take; less than `CLOSE_TIMEOUT_S`, so that a server that hangs delays no end."""
+LOOK_S = 5.0
+"""Time between two looks at which database this is, as long as there is something to write: an empty one may take the
+place of another between two writes. The look is a round trip, and so are the indexes."""
 CLOSE_TIMEOUT_S = 5.0
 """How long `close` tries to write out what is held."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
@@ -89,7 +92,8 @@ class MongoWriter:
         self._outages = OutageWatch(venue=venue, on_incident=on_incident)
         self._summary = _Summary(interval_s=summary_s)
         self._write_timeout_s = write_timeout_s
-        self._indexed = False
+        self._look_ms = monotonic_ms()
+        """When to look at the database again, before the next write."""
         self.failures = 0
         """Attempts to write that failed."""
         self._close_by_ms: int | None = None
@@ -156,7 +160,7 @@ class MongoWriter:
         failed, cause = self._send_all(items)
         if cause:
             self.failures += 1
-            self._indexed = False
+            self._look_ms = monotonic_ms()
             self._buffer.put_back(failed)
             self._outages.on_failure(cause, held=len(self._buffer))
         ended = not cause and self._outages.on_success()
@@ -168,10 +172,10 @@ class MongoWriter:
 
     def _send_all(self, items: list[Storable]) -> tuple[list[Storable], str]:
         """Returns what could not be written and the last cause of that; no cause when all is well."""
-        if not self._indexed:  # at the start, and after an outage: the server may come back with an empty disk
+        if monotonic_ms() >= self._look_ms:  # as at the start, and after an outage
             if cause := self._attempt(self._make_indexes):
                 return items, cause
-            self._indexed = True
+            self._look_ms = monotonic_ms() + int(LOOK_S * 1_000)
         bulks = [items[start : start + BULK_ITEMS] for start in range(0, len(items), BULK_ITEMS)]
         failed: list[Storable] = []
         last_cause = ""

@@ -393,16 +393,20 @@ class Reconciler:
 
     def _refreshed(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
         """Compares what was fetched with everything that we have, and says what that changed."""
-        out = self._take_history(answer, now)
         histories = [] if isinstance(answer, AskError) else answer
+        own: list[Any] = []
         for history in histories:
             track = self._tracks[history.timeframe]
             for kline in history.klines:
                 if kline.is_closed and track.begun is not None and kline.open_time >= track.begun:
-                    out += self._take_kline(track, kline, now, is_final=True)
+                    own += self._take_kline(track, kline, now, is_final=True)
+        told = {(c.timeframe, c.open_time) for c in map(_candle_of, own) if c is not None}
+        past = self._take_history(answer, now)
+        out = [item for item in past if (c := _candle_of(item)) is None or (c.timeframe, c.open_time) not in told]
+        out += own
         errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
         fetched = sum(len(history.klines) for history in histories)
-        changed = [item.candle if type(item) is Recorded else item for item in out if type(item) is not Incident]
+        changed = [candle for candle in map(_candle_of, out) if candle is not None]
         confirmed = sum(candle.proof in ("equal", "not comparable") for candle in changed)
         written = len(changed) - confirmed
         report = (
@@ -421,7 +425,19 @@ class Reconciler:
             for kline in history.klines:
                 if kline.is_closed and (track.begun is None or kline.open_time < track.begun):
                     out += self._take_past(history, kline)
+                elif kline.is_closed:
+                    out += self._take_own(track, history, kline)
         return out
+
+    def _take_own(self, track: _Track, history: History, kline: Kline) -> list[Any]:
+        """A kline of a period that was ours to build: the store may have lost what was built."""
+        ours = track.published.get(kline.open_time)
+        if ours is not None:
+            stored = history.stored.get(kline.open_time)
+            is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
+            return [] if is_there else [Recorded(ours)]
+        is_forgotten = kline.open_time + track.length <= track.traded - self._kept_ms
+        return self._take_past(history, kline) if is_forgotten else []
 
     def _take_past(self, history: History, kline: Kline) -> list[Any]:
         """A kline of a period that is not ours to build."""
@@ -462,6 +478,13 @@ class Reconciler:
         end = candle.open_time + timeframe_ms(candle.timeframe) - 1
         ids = candle.first_id, candle.last_id
         return Incident(kind, self._venue, self._symbol, candle.open_time, end, cause, outcome, *ids)
+
+
+def _candle_of(item: Any) -> Candle | None:
+    """The candle that is told or recorded, if one is."""
+    if type(item) is Recorded:
+        return item.candle
+    return item if type(item) is Candle else None
 
 
 def _confirmed(candle: Candle) -> Candle:

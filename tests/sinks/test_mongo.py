@@ -1,7 +1,9 @@
 import queue
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +86,24 @@ def test_another_database_than_before_is_told_and_its_past_wanted(
     told = incidents.get(timeout=PATIENCE_S)
     assert (told.kind, mongo_database.name in told.cause) == ("store_outage", True)
     assert incidents.empty()
+
+
+def test_a_database_that_is_replaced_between_two_writes_is_told_too(
+    mongod_uri: str, mongo_client: MongoClient[dict[str, Any]], mongo_database: Database[dict[str, Any]]
+) -> None:
+    incidents, replaced = Incidents(), threading.Event()
+    writer = open_writer(mongod_uri, mongo_database.name, on_incident=incidents.put, on_replaced=replaced.set)
+    writer.write([candle(0)])
+    wait_for(lambda: writer.stored.closed == 1)
+    mongo_client.drop_database(mongo_database.name)
+    for number in count(1):
+        writer.write([candle(number)])
+        if replaced.wait(0.1):
+            break
+    assert mongo_database.name in incidents.get(timeout=PATIENCE_S).cause
+    writer.close()
+    assert (writer.failures, incidents.empty()) == (0, True)
+    assert mongo_database[MARKET_DATA].index_information()["candle"]["unique"]
 
 
 def test_the_settings_become_a_writer(mongod_uri: str, mongo_database: Database[dict[str, Any]]) -> None:
