@@ -159,6 +159,8 @@ class Reconciler:
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes klines that were asked for."""
+        if isinstance(ask, HistoryAsk) and ask.is_stored:
+            return self._republished(ask, answer, now)
         if isinstance(ask, HistoryAsk):
             return (
                 self._refreshed(ask, answer, now) if ask.forced else self._take_history(answer, now) + self._let_go(now)
@@ -386,10 +388,29 @@ class Reconciler:
     def _ask_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
         timeframes = wanted.timeframes or tuple(self._tracks)
         unknown = [name for name in timeframes if name not in self._tracks]
-        if unknown or not (self._asks and now.feed):
+        if unknown or not (self._asks and (now.feed or wanted.is_stored)):
             reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
             return [Refreshed(wanted.request, reason, failed=True)]
-        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, wanted.start, wanted.end)]
+        span = wanted.start, wanted.end
+        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, *span, is_stored=wanted.is_stored)]
+
+    def _republished(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
+        """Tells what is stored: somebody else has changed it. The next amendment goes on from there."""
+        histories = [] if isinstance(answer, AskError) else answer
+        out: list[Any] = []
+        for history in histories:
+            published = self._tracks[history.timeframe].published
+            for open_time, stored in sorted(history.stored.items()):
+                ours = published.get(open_time)
+                if not stored.is_closed or (ours is not None and ours.revision > stored.revision):
+                    continue
+                news = structs.replace(stored, event_time=now.feed)
+                if ours is not None:
+                    published[open_time] = news
+                out.append(news)
+        errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
+        report = "; ".join([f"{len(out)} stored candles told again", *errors])
+        return [*out, Refreshed(ask.forced, report, failed=bool(errors))]
 
     def _refreshed(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
         """Compares what was fetched with everything that we have, and says what that changed."""

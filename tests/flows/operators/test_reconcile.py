@@ -268,6 +268,32 @@ def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
     # what is not built yet is left to its trades
 
 
+def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> None:
+    machine = asking()
+    for number in range(3):
+        machine.on_events(candle(number), at(number))
+    wanted = RefreshWanted(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+    [ask] = machine.on_events(wanted, at(5))
+    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+
+    machine.on_events(candle(2, status="repaired", trades=50), at(6))  # revision 1 is out
+    stored = [candle(-1, revision=4), candle(0, revision=1, close=7.0, status="repaired"), candle(1), candle(2)]
+    out = machine.on_answer(ask, [History("1m", [], {one.open_time: one for one in stored})], at(7))
+
+    told = [replace(one, event_time=at(7).feed) for one in stored[:3]]
+    assert out == [*told, Refreshed("r1", "3 stored candles told again")]
+    [amended] = machine.on_events(candle(0, status="repaired", trades=60), at(8))
+    assert amended.revision == 2
+
+
+def test_a_store_that_does_not_answer_ends_the_request() -> None:
+    machine = asking()
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
+    lacking = [History("1m", [], {}, "the server is away")]
+    report = "0 stored candles told again; the server is away"
+    assert machine.on_answer(ask, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
+
+
 def candle_in(item: Any) -> Candle | None:
     return item.candle if isinstance(item, Recorded) else None
 
