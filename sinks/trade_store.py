@@ -10,11 +10,12 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import numpy as np
+import structlog
 from msgspec import structs
 from rocksdict import (
     AccessType,
@@ -52,6 +53,8 @@ from sinks.trade_durable import (
     damage_before_open,
     read_durable,
 )
+
+log = structlog.get_logger(__name__)
 
 MOST_RETRIES = 3
 """Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
@@ -216,6 +219,8 @@ class TradeStore:
         """Last writes that were durable and are gone."""
         self.losses: list[LostTrades] = []
         """What that, or the loss of an older log, has cost."""
+        self.unreadable = ""
+        """Why some of what was written last cannot be read; empty when it can."""
         self._secondary_path = secondary_path
         self._accepts_loss = accepts_loss
         self._write_options = WriteOptions()
@@ -224,7 +229,7 @@ class TradeStore:
         self._db = self._open()
 
     def _open(self) -> Rdict:
-        self.lost_writes, self.losses = 0, []
+        self.lost_writes, self.losses, self.unreadable = 0, [], ""
         durable = read_durable(self.path)
         if damage := damage_before_open(self.path, durable):
             raise _damaged(self.path, damage)
@@ -234,7 +239,7 @@ class TradeStore:
             if durable:
                 self._compare(durable)
         except BaseException:
-            db.close()
+            self.close()
             raise
         if self._secondary_path is None:
             self._durable.on_sync(db.latest_sequence_number())
@@ -280,7 +285,7 @@ class TradeStore:
         """What was durable and is not there: of what the logs held, and `with_newest` behind what is there."""
         lost: Spans = {}
         for symbol, spans in durable.spans().items():
-            found = [hole for span in spans for hole in self._holes(symbol, span)]
+            found = [hole for span in spans for hole in self._holes_if_readable(symbol, span)]
             if found:
                 lost[symbol] = found
         for symbol, known in durable.newest.items() if with_newest else ():
@@ -290,6 +295,16 @@ class TradeStore:
                 before = [hole for hole in lost.get(symbol, []) if hole.first_id <= found_id]
                 lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
         return lost
+
+    def _holes_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
+        """What is missing of a span. With `accepts_loss` one that cannot be read costs nothing but the comparison."""
+        try:
+            return list(self._holes(symbol, span))
+        except StoreDamagedError as error:
+            if not self._accepts_loss:
+                raise
+            self.unreadable = str(error)
+            return []
 
     def _holes(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
         """What is missing of a span of ids."""
@@ -310,12 +325,19 @@ class TradeStore:
         return _naming_errors(self.path, action)
 
     def close(self) -> None:
-        """Lets go of the files. Reading afterwards raises `TradeStoreError`."""
-        with suppress(DbClosedError):  # closed before
-            sequence = self._db.latest_sequence_number()
-            self._db.close()
-            if self._secondary_path is None:  # closing has written a table, so the manifest has grown
-                self._durable.on_sync(sequence)
+        """Lets go of the files. Reading afterwards raises `TradeStoreError`. What could not be written into a table is
+        in the log, and logged as an error.
+        """
+        try:
+            with self._naming_errors("closed"):
+                sequence = self._db.latest_sequence_number()
+                self._db.close()
+        except TradeStoreError as error:
+            if not isinstance(error.__cause__, DbClosedError):  # closed before
+                log.error("trade_store_not_closed", path=str(self.path), reason=str(error))  # noqa: TRY400
+            return
+        if self._secondary_path is None:  # closing has written a table, so the manifest has grown
+            self._durable.on_sync(sequence)
 
     def reopen(self) -> None:
         """Closes and opens again, which ends the read-only state that RocksDB falls into after some errors."""
