@@ -177,6 +177,8 @@ class HistoryAsk(Ask, frozen=True):
     before the end; default the newest.
     """
     end: int = 0
+    is_stored: bool = False
+    """Only what is stored of the span is wanted."""
 
 
 class History(Struct, frozen=True):

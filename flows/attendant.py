@@ -137,7 +137,9 @@ class RequestDesk:
         """Gives a request to the flow; False when the source is not ready for it yet."""
         work = request.work
         timeframes = (work.timeframe,) if work.timeframe else ()
-        wanted = RefreshWanted((work.symbol,), request.id, timeframes, work.start or 0, work.end or 0)
+        wanted = RefreshWanted(
+            (work.symbol,), request.id, timeframes, work.start or 0, work.end or 0, is_stored=work.kind == "republish"
+        )
         if not self._wishes.follows(work.symbol):
             self._wishes.look()  # the wish for it may be younger than the last look
         now_s = self._local_s()

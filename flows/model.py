@@ -198,6 +198,8 @@ class RefreshWanted(Struct, frozen=True):
     start: int = 0
     """With `end` the span of open times `[start, end)` that is wanted, ms UTC, as in `Work`; default the newest."""
     end: int = 0
+    is_stored: bool = False
+    """What is stored of the span is to be told again, and nothing is fetched."""
 
 
 Vouched: TypeAlias = Literal["all", "content", ""]

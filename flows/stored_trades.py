@@ -68,14 +68,15 @@ class StoredTrades:
         return None
 
     async def lacking(self, ask: StoreCheckAsk) -> Newest | None:
-        """The newest stored trade where that is not `last_id`, or what was before the first one that was ever seen, or
-        the id -1; None when nothing is lacking.
+        """The newest stored trade where that is not `last_id`, or what was before trades that the store has lost, or
+        before the first one that was ever seen, or the id -1; None when nothing is lacking.
         """
         if self._begins is None:
             return None
         newest = await self._newest(ask.symbol, counts_fills=ask.counts_fills)
         if newest is not None:
-            return newest if newest[0] < ask.last_id else None
+            known = [newest, *await self._before_lost(ask.symbol)]
+            return min((one for one in known if one[0] < ask.last_id), default=None)
         begin = await self._begin(ask.symbol)
         if begin is not None and begin.id <= ask.last_id:
             return begin.id - 1, begin.time
@@ -86,6 +87,13 @@ class StoredTrades:
             return None
         async with self._reader(self._path) as reader:
             return await asyncio.to_thread(_newest_of, reader, symbol, counts_fills)
+
+    async def _before_lost(self, symbol: str) -> list[Newest]:
+        if self._path is None:
+            return []
+        async with self._reader(self._path) as reader:
+            before = await asyncio.to_thread(reader.before_lost, symbol)
+        return [] if before is None else [before]
 
     @asynccontextmanager
     async def _reader(self, path: Path) -> AsyncIterator[TradeReader]:

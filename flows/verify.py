@@ -27,15 +27,18 @@ from rich.console import Console
 from flows.clock import wall_ms
 from flows.foreign import visible
 from flows.logs import set_up_logs
-from flows.model import DAY_MS, timeframe_ms
+from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.findings import Finding, Findings, Report
 from flows.verification.symbol import GetKlines, SymbolVerifier, Task
+from flows.verification.trade_ids import Hole
 from flows.verify_output import Meter, as_json, show
+from flows.verify_refill import GetTrades, TradeRefill
 from flows.verify_repair import CandleRepair
-from flows.verify_stores import ArchiveKlines, RestKlines, VenueStores
+from flows.verify_stores import ArchiveKlines, RestKlines, RestTrades, VenueStores
 from sinks.candle_store import CandleStore
 from sinks.mongo import ANSWER_TIMEOUT_S, MongoAddressError, open_client
+from sinks.requests import leave_request
 from sinks.trade_reader import TradeReader
 from sinks.trade_store import TradeStoreError
 from sources.archive.rows import ArchiveError
@@ -104,8 +107,10 @@ class _Run:
         self._unknown = [name for name in stored if not _is_timeframe(name)]
         known = [name for name in stored if _is_timeframe(name)] or list(settings.feed.timeframes)
         self._timeframes = sorted(_chosen("timeframes", options.timeframes, known), key=timeframe_ms)
-        self._get_klines = _klines(settings, options, tuple(self._symbols), opened)
+        rest = _rest(settings, opened) if options.against == "rest" else None
+        self._get_klines = RestKlines(*rest) if rest else _archive_klines(options, tuple(self._symbols))
         self._repair = _repair(settings, database, self._stores) if options.repair else None
+        self._refill = _refill(settings, RestTrades(*rest) if rest else None) if reader is not None else None
 
     def report(self) -> Report:
         report = Report(self._venue)
@@ -121,9 +126,33 @@ class _Run:
         if found.totals and found.is_complete:
             found = self._confirmed(symbol, found)
         report.add(symbol, verifier.counts, found)
-        if self._repair and found.totals:
-            report.repaired += self._repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        if self._repair:
+            self._mend(self._repair, symbol, found, verifier, report)
         self._meter.end(verifier.counts.findings)
+
+    def _mend(
+        self, repair: CandleRepair, symbol: str, found: Findings, verifier: SymbolVerifier, report: Report
+    ) -> None:
+        """Rewrites what the stored trades say, fetches the trades that lack, and rewrites what those say."""
+        written = repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        if verifier.holes and self._refill:
+            filled = self._refill.refill(symbol, verifier.holes)
+            report.refilled += filled.trades
+            report.left += [filled.left] if filled.left else []
+            repair.note(filled.incidents)
+            if filled.trades:
+                written += self._rebuilt(repair, symbol, verifier.holes)
+        report.repaired += len(written)
+        report.republished += repair.republish(written)
+
+    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[Hole]) -> list[Candle]:
+        """The candles of holes that were filled, rewritten where that changes them."""
+        self._stores.catch_up()
+        start = min(hole.after_time for hole in holes) // DAY_MS * DAY_MS
+        end = (max(hole.before_time for hole in holes) // DAY_MS + 1) * DAY_MS
+        verifier = self._verifier(symbol, max(start, self._options.start), min(end, self._options.end))
+        found = Findings(verifier.findings())
+        return repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
 
     def _verifier(self, symbol: str, start: int, end: int) -> SymbolVerifier:
         task = Task(
@@ -180,15 +209,18 @@ def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str
     return list(dict.fromkeys(chosen)) or list(stored)
 
 
-def _klines(settings: Settings, options: Options, symbols: tuple[str, ...], opened: ExitStack) -> GetKlines | None:
-    """Where the exchange's candles come from."""
+def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | None:
+    """The exchange's candles from files, where some are named."""
     if not options.against:
         return None
-    if options.against != "rest":
-        archive = ArchiveKlines(Path(options.against), symbols)
-        if not archive.files:
-            raise CannotRunError(f"--against {options.against}: there are no files of candles of these symbols")
-        return archive
+    archive = ArchiveKlines(Path(options.against), symbols)
+    if not archive.files:
+        raise CannotRunError(f"--against {options.against}: there are no files of candles of these symbols")
+    return archive
+
+
+def _rest(settings: Settings, opened: ExitStack) -> tuple[BinanceRest, NetworkThread]:
+    """The exchange's REST side, and the thread that asks it."""
     try:
         rest = BinanceRest.of(settings.feed, settings.rest)
     except ValueError as error:
@@ -196,13 +228,21 @@ def _klines(settings: Settings, options: Options, symbols: tuple[str, ...], open
     network = NetworkThread()
     opened.callback(network.close)
     opened.callback(lambda: network.start(rest.__aexit__()).result())
-    return RestKlines(rest, network)
+    return rest, network
 
 
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
     retention_days = settings.mongo.retention_days if settings.holds_retention else {}
     store = CandleStore(database, retention_days=retention_days)
-    return CandleRepair(stores, store, venue=settings.feed.venue)
+    return CandleRepair(stores, store, venue=settings.feed.venue, ask=partial(leave_request, database))
+
+
+def _refill(settings: Settings, get: GetTrades | None) -> TradeRefill:
+    venue = settings.feed.venue
+    return TradeRefill(
+        settings.trades.path / venue, venue=venue, partitions=settings.trades.partitions, rules=RULES[venue],
+        most_trades=settings.feed.repair_trades, get=get,
+    )  # fmt: skip
 
 
 def _is_timeframe(name: str) -> bool:
@@ -232,7 +272,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settle", type=_seconds, default=SETTLE_S, help="seconds before the newest data to leave out")
     parser.add_argument("--against", default="", help="rest, or a folder of archive files: the exchange's own candles")
     parser.add_argument("--json", default="", metavar="FILE", help="write a report as JSON; - is standard output")
-    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles from the stored trades")
+    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles, refill lacking trades")
     return parser
 
 

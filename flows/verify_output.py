@@ -93,6 +93,12 @@ def show(report: Report, console: Console) -> None:
         console.print(f"{total} false claims ({kinds}), {min(total, MOST_SHOWN)} of them shown", markup=False)
     if report.repaired:
         console.print(f"{report.repaired} candles repaired", markup=False)
+    if report.refilled:
+        console.print(f"{report.refilled} trades fetched and stored", markup=False)
+    if report.republished:
+        console.print(f"a running flow is asked, {report.republished} times, to tell its clients", markup=False)
+    for sentence in report.left:
+        console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
 
 
 def _table_of(findings: list[Finding]) -> Table:
@@ -122,5 +128,8 @@ def as_json(report: Report, *, exit_code: int) -> bytes:
         "listed": len(report.findings),
         "findings": report.findings,
         "repaired": report.repaired,
+        "refilled": report.refilled,
+        "republished": report.republished,
+        "left": report.left,
     }
     return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"

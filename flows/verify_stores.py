@@ -9,8 +9,8 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-from flows.asks import KlinesAsk
-from flows.model import Kline, timeframe_ms
+from flows.asks import KlinesAsk, TradesAsk
+from flows.model import Kline, Trade, timeframe_ms
 from flows.verification.claims import StoredCandle, stored_candle
 from flows.verification.ledger import READ, Ledger
 from flows.verification.symbol import Klines
@@ -122,6 +122,18 @@ class RestKlines:
         found = self._network.start(self._rest.klines(KlinesAsk(symbol, timeframe, first, last, checks=True))).result()
         closed = {kline.open_time: kline for kline in found if kline.is_closed}
         return Klines(closed, (min(closed), max(closed) + length) if closed else (0, 0))
+
+
+class RestTrades:
+    """The exchange's trades by its REST side, in the same way."""
+
+    def __init__(self, rest: BinanceRest, network: NetworkThread) -> None:
+        self._rest = rest
+        self._network = network
+
+    def __call__(self, ask: TradesAsk) -> list[Trade]:
+        """Those of an ask that it still has. `VenueError` when the venue does not answer."""
+        return self._network.start(self._rest.trades(ask)).result()
 
 
 class ArchiveKlines:

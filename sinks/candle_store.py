@@ -3,14 +3,14 @@
 Nothing here waits longer than it is told to, and nothing is tried again but what the unique key makes ambiguous.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
 
 import bson
 import pymongo
 import structlog
 from bson.errors import BSONError
-from msgspec import Struct
+from msgspec import Struct, structs
 from pymongo import UpdateOne, WriteConcern
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError
@@ -24,10 +24,14 @@ from sinks.documents import (
     MARKET_DATA,
     MARKET_STATS,
     candle_document,
+    candle_of,
     candle_upsert,
     incident_document,
+    incident_id,
     incident_upsert,
+    is_candle_stored,
     stats_document,
+    stats_minute,
     stats_upsert,
 )
 
@@ -38,6 +42,8 @@ INDEX_TIMEOUT_S = 60.0
 """Longest time to build the indexes; on a new database it is no time at all."""
 _DUPLICATE_KEY = 11_000
 _NO_DOCUMENT = BSONError, OverflowError, UnicodeError
+_Place: TypeAlias = tuple[str, str, str, int]
+"""Venue, symbol, timeframe and open time of a candle."""
 
 
 class Stored(Struct):
@@ -91,6 +97,58 @@ class CandleStore:
                 stored.misfits = len(items) - len(fit)
                 return stored
 
+    def missing(self, items: Sequence[Storable], *, timeout_s: float) -> tuple[list[Storable], Stored]:
+        """Those of some items that are not stored, and what became of the others, which a write without an answer has
+        stored for good, or of which there is something newer. What cannot be a document is missing.
+        """
+        with pymongo.timeout(timeout_s):
+            fit = [item for item in items if self._fits(item)]
+            # What is read may not be in the journal yet; a write that is acknowledged, even of nothing, is behind it.
+            stored = self._those_stored(fit)
+            self._database[MARKET_DATA].find_one_and_update({"_id": None}, {"$set": {"_id": None}})
+        became, rest = Stored(), []
+        for item in items:
+            is_same = stored.get(id(item))
+            if is_same is None:
+                rest.append(item)
+            else:
+                _count(became, item, is_same=is_same)
+        return rest, became
+
+    def _those_stored(self, items: Sequence[Storable]) -> dict[int, bool]:
+        """By the identity of an item that is stored whether it is the same, and not something newer."""
+        candles = [item for item in items if isinstance(item, Candle)]
+        found: dict[int, bool] = {}
+        known = self._candles_at(candles)
+        for candle in candles:
+            stored = known.get(_place(candle))
+            if stored is not None and is_candle_stored(candle, stored):
+                found[id(candle)] = structs.replace(candle, event_time=0) == stored
+        incidents = {incident_id(item): item for item in items if isinstance(item, Incident)}
+        if incidents:
+            for document in self._database[INCIDENTS].find({"_id": {"$in": list(incidents)}}, {"_id": True}):
+                found[id(incidents[document["_id"]])] = True
+        for stats in (item for item in items if isinstance(item, Stats24h)):
+            of = {"venue": stats.venue, "symbol": stats.symbol, "minute": stats_minute(stats)}
+            minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
+            if minute is not None:
+                found[id(stats)] = minute["time"] == stats.time
+        return found
+
+    def _candles_at(self, candles: Iterable[Candle]) -> dict[_Place, Candle]:
+        """The stored versions of some candles."""
+        times: dict[tuple[str, str, str], list[int]] = {}
+        for venue, symbol, timeframe, open_time in map(_place, candles):
+            times.setdefault((venue, symbol, timeframe), []).append(open_time)
+        if not times:
+            return {}
+        places = [
+            {"venue": venue, "symbol": symbol, "timeframe": timeframe, "open_time": {"$in": open_times}}
+            for (venue, symbol, timeframe), open_times in times.items()
+        ]
+        stored = map(candle_of, self._database[MARKET_DATA].find({"$or": places}))
+        return {_place(candle): candle for candle in stored}
+
     def _fits(self, item: Storable) -> bool:
         try:
             if isinstance(item, Candle):
@@ -143,3 +201,20 @@ class CandleStore:
                 raise
             return [refusal["index"] for refusal in refusals]
         return []
+
+
+def _place(candle: Candle) -> _Place:
+    return candle.venue, candle.symbol, candle.timeframe, candle.open_time
+
+
+def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
+    """Counts one item that is stored, or of which something newer is."""
+    if not is_same:
+        stored.already_newer += 1
+    elif isinstance(item, Candle):
+        stored.closed += item.is_closed
+        stored.forming += not item.is_closed
+    elif isinstance(item, Stats24h):
+        stored.statistics += 1
+    else:
+        stored.incidents += 1

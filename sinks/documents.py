@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 from bson import Int64
 from bson.datetime_ms import DatetimeMS
+from msgspec import structs
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
 from flows.model import DAY_MS, Candle, Incident, Stats24h, timeframe_ms
@@ -83,6 +84,17 @@ def candle_upsert(candle: Candle, *, now_ms: int, retention_days: Mapping[str, i
     return UpdateOne(older, {"$set": values, "$setOnInsert": {"created_at": _date(now_ms)}}, upsert=True)
 
 
+def is_candle_stored(candle: Candle, stored: Candle) -> bool:
+    """Whether a stored version is the same, but for its `event_time`, or one that `candle_upsert` leaves as it is."""
+    if structs.replace(candle, event_time=0) == structs.replace(stored, event_time=0):
+        return True
+    if candle.proof:
+        return stored.revision > candle.revision or (stored.revision == candle.revision and bool(stored.proof))
+    if candle.revision:
+        return stored.revision >= candle.revision
+    return stored.is_closed or not (candle.is_closed or stored.last_id <= candle.last_id)
+
+
 def _key(candle: Candle) -> dict[str, Any]:
     return {
         "venue": candle.venue,
@@ -136,7 +148,7 @@ def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str,
     days = retention_days.get("1m")
     return {
         **msgspec.structs.asdict(stats),
-        "minute": stats.time - stats.time % MINUTE_MS,
+        "minute": stats_minute(stats),
         "updated_at": _date(now_ms),
         "expires_at": None if days is None else _date(stats.time + days * DAY_MS),
     }
@@ -151,16 +163,26 @@ def stats_upsert(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, i
     return UpdateOne({**older, "time": {"$lte": stats.time}}, {"$set": document}, upsert=True)
 
 
+def stats_minute(stats: Stats24h) -> int:
+    """Begin of the minute that statistics were made in, ms UTC."""
+    return stats.time - stats.time % MINUTE_MS
+
+
 def incident_document(incident: Incident, *, now_ms: int) -> dict[str, Any]:
     """The document of an incident. Its `_id` follows from all that it says, so the same incident has the same `_id`
     whenever it is reported.
     """
-    digest = blake2b(msgspec.msgpack.encode(incident), digest_size=8).hexdigest()
     return {
-        "_id": f"{incident.kind}:{incident.venue}:{incident.symbol}:{incident.begin}:{digest}",
+        "_id": incident_id(incident),
         **msgspec.structs.asdict(incident),
         "created_at": _date(now_ms),
     }
+
+
+def incident_id(incident: Incident) -> str:
+    """The `_id` of an incident's document."""
+    digest = blake2b(msgspec.msgpack.encode(incident), digest_size=8).hexdigest()
+    return f"{incident.kind}:{incident.venue}:{incident.symbol}:{incident.begin}:{digest}"
 
 
 def incident_of(document: Mapping[str, Any]) -> Incident:

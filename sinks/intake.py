@@ -25,9 +25,11 @@ CHUNK = 1_000
 NOTE_MS = 5_000
 """Least time between two moments at which everything is stored: it costs a wait for the stores."""
 PATIENCE_S = 60.0
-"""Longest time without a single candle or trade stored."""
+"""Longest time without a single candle or trade that is known to be stored."""
 MOST_DAYS = 100
 """Days of symbols of which is known what could be better; a day is looked up once, or once more."""
+MONGODB, TRADE_STORE = "MongoDB", "the trade store"
+"""The stores, for people."""
 _LOOK_S = 0.005
 _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
@@ -157,7 +159,7 @@ class Intake:
 
     def _write_candles(self, candles: list[Candle]) -> None:
         for start in range(0, len(candles), CHUNK):
-            if self._candles is None or not self._wait(self._candles, most=self._most_candles, store="MongoDB"):
+            if self._candles is None or not self._wait(self._candles, most=self._most_candles, store=MONGODB):
                 return
             self._candles.write(candles[start : start + CHUNK])
 
@@ -225,7 +227,7 @@ class Intake:
                 return self._improvement.known(symbol, begin, begin + DAY_MS)
             except PyMongoError:
                 if monotonic_ms() > until_ms:
-                    self._fail("MongoDB")
+                    self._fail(MONGODB, "did not tell what is stored")
                 time.sleep(_LOOK_S)
         return []
 
@@ -233,16 +235,16 @@ class Intake:
         if not self._trades:
             return
         writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
-        if self._wait(writer, most=MOST_TRADES, store="the trade store"):
+        if self._wait(writer, most=MOST_TRADES, store=TRADE_STORE):
             writer.write([batch])
 
     def _note(self) -> None:
         """Waits until everything is stored, and says so."""
         for writer in self._trades:
             if not self._has_failed and not writer.flush(timeout_s=self._patience_s):
-                self._fail("the trade store")
+                self._fail(TRADE_STORE, "confirmed nothing")
         if self._candles:
-            self._wait(self._candles, most=0, store="MongoDB")
+            self._wait(self._candles, most=0, store=MONGODB)
         if self._reached and not self._has_failed:
             self._on_stored(self._reached)
         self._reached = []
@@ -255,33 +257,14 @@ class Intake:
             if held < least:
                 least, since_ms = held, monotonic_ms()
             elif monotonic_ms() - since_ms > self._patience_s * 1_000:
-                self._fail(store)
+                self._fail(store, "confirmed nothing")
             time.sleep(_LOOK_S)
         return not self._has_failed
 
-    def _fail(self, store: str) -> None:
+    def _fail(self, store: str, did: str) -> None:
         self._has_failed = True
-        landed = self._landed() if store == "MongoDB" else 0
-        did = f"confirmed nothing, but stored {landed} candles," if landed else "took nothing"
-        self._on_failure(f"{store} {did} for {self._patience_s:g} s: see to it, and run the import again")
-
-    def _landed(self) -> int:
-        """Candles that wait for a slow server's answer, and are stored all the same; of the first day of them."""
-        waiting = [item for item in self._candles.pending() if isinstance(item, Candle)] if self._candles else []
-        if self._improvement is None or not waiting:
-            return 0
-        first = waiting[0]
-        begin = first.open_time - first.open_time % DAY_MS
-        try:
-            known = self._improvement.known(first.symbol, begin, begin + DAY_MS)
-        except PyMongoError:
-            return 0
-        stored = {(candle.timeframe, candle.open_time): candle.revision for candle in known}
-        return sum(
-            stored.get((candle.timeframe, candle.open_time), -1) >= candle.revision
-            for candle in waiting
-            if candle.symbol == first.symbol
-        )
+        why = f" ({cause})" if self._candles and store == MONGODB and (cause := self._candles.outage) else ""
+        self._on_failure(f"{store} {did} for {self._patience_s:g} s{why}: see to it, and run the import again")
 
 
 def _is_same(candle: Candle, stored: Candle) -> bool:

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import pymongo
 import structlog
 from pymongo import MongoClient
-from pymongo.errors import BulkWriteError, PyMongoError
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 
 from flows.clock import monotonic_ms
 from flows.settings import Mongo
@@ -37,6 +37,9 @@ ANSWER_TIMEOUT_S = 2.0
 """How long a server may take to be found and to answer at all, before it counts as away."""
 WRITE_TIMEOUT_S = 4.0
 """Longest time that one bulk write may take; less than `CLOSE_TIMEOUT_S`, so that a server that hangs delays no end."""
+LOOK_S = 5.0
+"""Time between two looks at which database this is, as long as there is something to write: an empty one may take the
+place of another between two writes. The look is a round trip, and so are the indexes."""
 CLOSE_TIMEOUT_S = 5.0
 """How long `close` tries to write out what is held."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
@@ -51,7 +54,8 @@ class MongoWriter:
 
     Closed candles and incidents are written at once, forming candles all together every `forming_ms`, the newest
     version of each. A server that is away is tried again for as long as it takes, with what is held; what is said about
-    that is in `OutageWatch`.
+    that is in `OutageWatch`. Where a write has no answer in time the server is asked what of it is stored, and only the
+    rest is written again.
 
     At most `capacity` items are held; what happens at that bound is said in `CandleBuffer`. What is lost there costs an
     ERROR line and an incident for each instrument, when the outage is over and every `summary_s` until then.
@@ -69,6 +73,7 @@ class MongoWriter:
         capacity: int = 200_000,
         venue: str = "",
         summary_s: float = 60.0,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
         on_incident: OnIncident = lambda _: None,
         identity_file: Path | None = None,
         on_replaced: OnReplaced = lambda: None,
@@ -86,7 +91,9 @@ class MongoWriter:
         self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
         self._outages = OutageWatch(venue=venue, on_incident=on_incident)
         self._summary = _Summary(interval_s=summary_s)
-        self._indexed = False
+        self._write_timeout_s = write_timeout_s
+        self._look_ms = monotonic_ms()
+        """When to look at the database again, before the next write."""
         self.failures = 0
         """Attempts to write that failed."""
         self._close_by_ms: int | None = None
@@ -153,7 +160,7 @@ class MongoWriter:
         failed, cause = self._send_all(items)
         if cause:
             self.failures += 1
-            self._indexed = False
+            self._look_ms = monotonic_ms()
             self._buffer.put_back(failed)
             self._outages.on_failure(cause, held=len(self._buffer))
         ended = not cause and self._outages.on_success()
@@ -165,26 +172,52 @@ class MongoWriter:
 
     def _send_all(self, items: list[Storable]) -> tuple[list[Storable], str]:
         """Returns what could not be written and the last cause of that; no cause when all is well."""
-        if not self._indexed:  # at the start, and after an outage: the server may come back with an empty disk
+        if monotonic_ms() >= self._look_ms:  # as at the start, and after an outage
             if cause := self._attempt(self._make_indexes):
                 return items, cause
-            self._indexed = True
+            self._look_ms = monotonic_ms() + int(LOOK_S * 1_000)
         bulks = [items[start : start + BULK_ITEMS] for start in range(0, len(items), BULK_ITEMS)]
         failed: list[Storable] = []
         last_cause = ""
-        for bulk, cause in zip(bulks, self._senders.map(self._send, bulks), strict=True):
-            if cause:
-                failed += bulk
-                last_cause = cause
+        for rest, cause in self._senders.map(self._send, bulks):
+            failed += rest
+            last_cause = cause or last_cause
         return failed, last_cause
 
-    def _send(self, bulk: list[Storable]) -> str:
-        """Writes one bulk, in a thread of the senders. Returns why that failed; nothing when it did not."""
-        return self._attempt(lambda: self._store_bulk(bulk))
+    def _send(self, bulk: list[Storable]) -> tuple[list[Storable], str]:
+        """Writes one bulk, in a thread of the senders. Returns what of it is not known to be stored, and why."""
+        try:
+            stored = self._store.store(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
+        except ServerSelectionTimeoutError as error:
+            return bulk, _cause(error)
+        except PyMongoError as error:
+            return self._look_for(bulk, _cause(error))
+        except Exception as error:
+            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            return bulk, repr(error)
+        self._settle(bulk, stored)
+        return [], ""
 
-    def _store_bulk(self, bulk: list[Storable]) -> None:
-        stored = self._store.store(bulk, timeout_s=self._timeout_s(WRITE_TIMEOUT_S))
-        self._buffer.settle(bulk)
+    def _look_for(self, bulk: list[Storable], cause: str) -> tuple[list[Storable], str]:
+        """Asks what is stored of a bulk whose write has failed: that there is no answer does not say that there is no
+        write. The rest of it, and why that is not stored.
+        """
+        try:
+            rest, stored = self._store.missing(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
+        except PyMongoError as error:
+            return bulk, f"{cause}; whether {len(bulk)} items are stored is not known: {_cause(error)}"
+        except Exception as error:
+            log.exception("candle writer failed")
+            return bulk, repr(error)
+        missing = {id(item) for item in rest}
+        self._settle([item for item in bulk if id(item) not in missing], stored)
+        if not rest:
+            log.warning("stored, as the server says later", items=len(bulk), cause=cause)
+            return [], ""
+        return rest, f"{cause}; {len(bulk) - len(rest)} of {len(bulk)} items are stored"
+
+    def _settle(self, items: list[Storable], stored: Stored) -> None:
+        self._buffer.settle(items)
         self._summary.count(stored)
 
     def _make_indexes(self) -> None:

@@ -115,8 +115,8 @@ class OutageWatch:
             begin=loss.begin,
             end=loss.end,
         )
-        cause = "the server took no candles, and the buffer no more of them"
-        outcome = f"{loss.candles} candles and {loss.incidents} incidents are not stored"
+        cause = "the server confirmed no candles, and the buffer took no more of them"
+        outcome = f"{loss.candles} candles and {loss.incidents} incidents are not known to be stored"
         self._notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
 
     def _now_ms(self) -> int:

@@ -44,7 +44,8 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
 }
 """What the collections are indexed by; the other two are found by `_id`."""
 
-RequestKind: TypeAlias = Literal["refresh", "history"]
+RequestKind: TypeAlias = Literal["refresh", "history", "republish"]
+KINDS: tuple[RequestKind, ...] = ("refresh", "history", "republish")
 RequestState: TypeAlias = Literal["open", "running", "done", "failed"]
 UNDER_WAY: tuple[RequestState, ...] = ("open", "running")
 
@@ -69,7 +70,8 @@ class ListedInstrument(Struct, frozen=True):
 class Work(Struct, frozen=True):
     """What is to be done. `refresh`: fetch the symbol's recent candles again, of all timeframes unless one is named.
     `history`: fetch the candles that open in `[start, end)`, ms UTC; without `end` until now, without `start` the
-    newest thousand before `end`, and without both as many as at a start.
+    newest thousand before `end`, and without both as many as at a start. `republish`: tell the clients what is stored
+    of the candles that open in `[start, end)`, as somebody else has changed it.
     """
 
     kind: RequestKind
@@ -113,6 +115,22 @@ def _stamps(now_ms: int) -> dict[str, Any]:
     return {"updated_at": DatetimeMS(now_ms), "expires_at": DatetimeMS(now_ms + KEPT_MS)}
 
 
+def _asked(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a request for the same is found by, and the rest of a new one."""
+    now_ms = wall_ms()
+    same = {**msgspec.structs.asdict(work), "state": {"$in": list(UNDER_WAY)}}
+    new = {"_id": uuid4().hex, "state": "open", "report": "", "created_at": DatetimeMS(now_ms), **_stamps(now_ms)}
+    return same, new
+
+
+def leave_request(database: Database[dict[str, Any]], work: Work) -> None:
+    """Asks for work, and does not wait for it: for a command that ends before. Where one for the same is open, that one
+    will do; one that is running may have read already what has changed since.
+    """
+    same, new = _asked(work)
+    database[REQUESTS].update_one({**same, "state": "open"}, {"$setOnInsert": new}, upsert=True)
+
+
 def _wish_of(document: Mapping[str, Any]) -> Wish:
     return Wish(document["venue"], document["symbol"], document["wanted"], tuple(document["streams"]))
 
@@ -140,9 +158,7 @@ class Petitioner:
 
     async def ask(self, work: Work) -> Request:
         """Asks for work; the request that is under way if there is one for the same."""
-        now_ms = wall_ms()
-        same = {**msgspec.structs.asdict(work), "state": {"$in": list(UNDER_WAY)}}
-        new = {"_id": uuid4().hex, "state": "open", "report": "", "created_at": DatetimeMS(now_ms), **_stamps(now_ms)}
+        same, new = _asked(work)
         document = await self._requests.find_one_and_update(
             same, {"$setOnInsert": new}, upsert=True, return_document=ReturnDocument.AFTER
         )
@@ -197,7 +213,7 @@ class Attendant:
     def take(
         self,
         venue: str,
-        kinds: Sequence[RequestKind] = ("refresh", "history"),
+        kinds: Sequence[RequestKind] = KINDS,
         *,
         is_own: Callable[[str], bool] = lambda _: True,
     ) -> Request | None:
@@ -265,7 +281,7 @@ class NoAttendant(Attendant):
     def take(
         self,
         venue: str,  # noqa: ARG002
-        kinds: Sequence[RequestKind] = ("refresh", "history"),  # noqa: ARG002
+        kinds: Sequence[RequestKind] = KINDS,  # noqa: ARG002
         *,
         is_own: Callable[[str], bool] = lambda _: True,  # noqa: ARG002
     ) -> Request | None:

@@ -1,19 +1,42 @@
 """What a partition of the trade store held for good at its last sync, in a small file beside its data.
 
 RocksDB opens without a word when the end of its log or of its manifest is gone: both are append-only files whose last
-part a crash may have torn. So what was durable is written down once more, and compared when the store is opened.
+part a crash may have torn. Nor does it miss a log that is gone while a younger one is there. So what was durable is
+written down once more, and compared when the store is opened.
 """
 
+import os
+import threading
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import msgspec
 import structlog
+from msgspec import structs
 
 log = structlog.get_logger(__name__)
 
 DURABLE_FILE = "marketflow.json"
 """A line with the CRC32 of the second one, and a line of JSON."""
+MOST_SPANS = 50
+"""Spans of ids of one symbol and log; with more the oldest are forgotten, and not compared."""
+
+
+class IdSpan(msgspec.Struct, frozen=True, array_like=True):
+    """Ids of a symbol that follow one another, both inclusive, and in which time their records lie, both inclusive, ms
+    UTC.
+    """
+
+    first_id: int
+    last_id: int
+    begin: int
+    end: int
+
+
+Spans: TypeAlias = dict[str, list[IdSpan]]
+"""By symbol, in the order in which they were written."""
 
 
 class Durable(msgspec.Struct, frozen=True):
@@ -26,6 +49,17 @@ class Durable(msgspec.Struct, frozen=True):
     """RocksDB's number of the last write; it never falls."""
     newest: dict[str, int]
     """The highest trade id of each symbol."""
+    logged: dict[str, Spans] = {}
+    """What was written while each of RocksDB's logs was the newest; what older ones held is in tables."""
+    lost: Spans = {}
+    """What was durable once, was found to be missing when the store was opened, and has not been stored again."""
+
+    def spans(self) -> Spans:
+        """What the logs hold, together."""
+        together: Spans = {}
+        for spans in self.logged.values():
+            _merge(together, spans)
+        return together
 
 
 class LostTrades(msgspec.Struct, frozen=True):
@@ -37,6 +71,95 @@ class LostTrades(msgspec.Struct, frozen=True):
 
 
 _decode = msgspec.json.Decoder(Durable).decode
+
+
+class DurableState:
+    """What the process that writes a partition knows of it. Every method may be called from any thread."""
+
+    def __init__(self, path: Path, known: Durable | None) -> None:
+        """`known` is what was durable before the partition was opened. What its logs held is in tables since."""
+        self._path = path
+        self._lock = threading.Lock()
+        self._newest = dict(known.newest) if known else {}
+        self._lost: Spans = {symbol: list(spans) for symbol, spans in known.lost.items()} if known else {}
+        self._unsynced: Spans = {}
+        self._logged: dict[str, Spans] = {}
+        self._synced: tuple[int, dict[str, int]] = (known.sequence if known else 0), dict(self._newest)
+
+    def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
+        """Takes note of what was written of a symbol; the next `on_sync` vouches for it."""
+        with self._lock:
+            for span in spans:
+                self._newest[symbol] = max(self._newest.get(symbol, -1), span.last_id)
+                _add(self._unsynced, symbol, span)
+                if symbol in self._lost:
+                    self._lost[symbol] = [part for lost in self._lost[symbol] for part in _without(lost, span)]
+
+    def on_lost(self, newest: dict[str, int], lost: Spans) -> None:
+        """The store holds no more than the `newest` id of each of these symbols, and lacks what is `lost`."""
+        with self._lock:
+            self._newest |= newest
+            _merge(self._lost, lost)
+
+    def on_deleted(self, symbol: str, before_id: int | None) -> None:
+        """Ids of a symbol before this one, or all, are about to be deleted. It is written down before they are."""
+        with self._lock:
+            for spans in (self._unsynced, self._lost, *self._logged.values()):
+                if symbol in spans:
+                    kept = [] if before_id is None else [_from(span, before_id) for span in spans[symbol]]
+                    spans[symbol] = [span for span in kept if span.first_id <= span.last_id]
+            self._write()
+
+    def on_sync(self, sequence: int) -> None:
+        """All that was noted is durable, up to this write."""
+        with self._lock:
+            logs = sorted(entry.name for entry in os.scandir(self._path) if entry.name.endswith(".log"))
+            before = max(self._logged, default="")
+            for name in logs:
+                if name >= before or name == logs[-1]:
+                    _merge(self._logged.setdefault(name, {}), self._unsynced)
+            self._logged = {name: spans for name, spans in self._logged.items() if name in logs}
+            self._unsynced = {}
+            self._synced = sequence, dict(self._newest)
+            self._write()
+
+    def _write(self) -> None:
+        sequence, newest = self._synced
+        lost = {symbol: spans for symbol, spans in self._lost.items() if spans}
+        write_durable(self._path, sequence=sequence, newest=newest, logged=self._logged, lost=lost)
+
+
+def _add(spans: Spans, symbol: str, new: IdSpan) -> None:
+    known = spans.setdefault(symbol, [])
+    if known and known[-1].first_id <= new.first_id <= known[-1].last_id + 1:
+        last = known[-1]
+        known[-1] = IdSpan(
+            last.first_id, max(last.last_id, new.last_id), min(last.begin, new.begin), max(last.end, new.end)
+        )
+    else:
+        known.append(new)
+        del known[:-MOST_SPANS]
+
+
+def _merge(spans: Spans, more: Spans) -> None:
+    for symbol, found in more.items():
+        for span in found:
+            _add(spans, symbol, span)
+
+
+def _without(span: IdSpan, other: IdSpan) -> list[IdSpan]:
+    """What is left of a span when the ids of another one are taken out."""
+    if other.last_id < span.first_id or other.first_id > span.last_id:
+        return [span]
+    parts = (
+        structs.replace(span, last_id=other.first_id - 1),
+        structs.replace(span, first_id=other.last_id + 1),
+    )
+    return [part for part in parts if part.first_id <= part.last_id]
+
+
+def _from(span: IdSpan, first_id: int) -> IdSpan:
+    return structs.replace(span, first_id=max(span.first_id, first_id))
 
 
 def read_durable(path: Path) -> Durable | None:
@@ -55,11 +178,18 @@ def read_durable(path: Path) -> Durable | None:
         return None
 
 
-def write_durable(path: Path, *, sequence: int, newest: dict[str, int]) -> None:
+def write_durable(
+    path: Path,
+    *,
+    sequence: int,
+    newest: dict[str, int],
+    logged: dict[str, Spans] | None = None,
+    lost: Spans | None = None,
+) -> None:
     """Replaces the file, all or nothing. Where that fails the one before stays, which claims less."""
     try:
         manifest = _manifest_of(path)
-        durable = Durable(manifest.name, manifest.stat().st_size, sequence, newest)
+        durable = Durable(manifest.name, manifest.stat().st_size, sequence, newest, logged or {}, lost or {})
         text = msgspec.json.encode(durable)
         new = path / f"{DURABLE_FILE}.new"
         new.write_bytes(b"%08x\n%b" % (zlib.crc32(text), text))

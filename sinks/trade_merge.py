@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterable
 from itertools import groupby
 
+import numpy as np
 import structlog
 from rocksdict import WriteBatch
 
@@ -20,11 +21,13 @@ from sinks.trade_codec import (
     encode_key,
     encode_periods,
     encode_record,
+    first_id,
     join_columns,
     last_id,
     minute_of,
     without,
 )
+from sinks.trade_durable import IdSpan
 from sinks.trade_store import TradeStore
 
 log = structlog.get_logger(__name__)
@@ -49,7 +52,7 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
             writes.delete(key)
         else:
             writes.put(key, encode_record(kept))
-    newest: dict[str, int] = {}
+    written: dict[str, list[IdSpan]] = {}
     for symbol, trades in _by_symbol(batches).items():
         for start, columns in _encoded(symbol, trades, record_ms).items():
             key = encode_key(symbol, start)
@@ -58,12 +61,22 @@ def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: 
             if joined is not known:
                 writes.put(key, encode_record(joined))
             seconds.append((symbol, start))
-            newest[symbol] = max(newest.get(symbol, -1), last_id(columns))
+            written.setdefault(symbol, []).extend(spans_of(columns, start, start + record_ms - 1))
     if len(writes):
         store.write(writes)
-    for symbol, newest_id in newest.items():
-        store.on_stored(symbol, newest_id)
+    for symbol, spans in written.items():
+        store.on_stored(symbol, spans)
     return seconds
+
+
+def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
+    """The ids of a record of `[begin, end]`, ms UTC, nearly always one span."""
+    first, last = first_id(columns), last_id(columns)
+    if last - first + 1 == len(columns):
+        return [IdSpan(first, last, begin, end)]
+    ids = np.frombuffer(columns.id, "<i8")
+    runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1)
+    return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
 
 
 def _by_symbol(batches: Iterable[TradeBatch]) -> dict[str, list[Trade]]:

@@ -106,6 +106,13 @@ class TradeView:
         frame = self._newest(symbol)
         return None if frame is None else int(frame["time"].to_numpy().max())
 
+    def before_lost(self, symbol: str) -> tuple[int, int] | None:
+        """Id and least time of what was before the first trades that the store once had for good, has lost, and has not
+        got back; None without any.
+        """
+        lost = [span for store in self._stores if (span := store.first_lost(symbol)) is not None]
+        return min(((span.first_id - 1, span.begin) for span in lost), default=None)
+
     def _newest(self, symbol: str) -> pl.DataFrame | None:
         bounds = self._bounds(symbol)
         if bounds is None:

@@ -9,11 +9,14 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+import numpy as np
+import structlog
+from msgspec import structs
 from rocksdict import (
     AccessType,
     BlockBasedOptions,
@@ -41,7 +44,17 @@ from sinks.trade_codec import (
     last_id,
     minute_of,
 )
-from sinks.trade_durable import LostTrades, damage_before_open, read_durable, write_durable
+from sinks.trade_durable import (
+    Durable,
+    DurableState,
+    IdSpan,
+    LostTrades,
+    Spans,
+    damage_before_open,
+    read_durable,
+)
+
+log = structlog.get_logger(__name__)
 
 MOST_RETRIES = 3
 """Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
@@ -121,11 +134,13 @@ def _is_locked(file: Path) -> bool:
 
 
 def _check_files(path: Path, own_path: Path) -> None:
-    """Opens a store for reading only, as that asks for all of its files: a secondary passes over those that are not
-    there, or cut. One that a writing process has just replaced is not there either, so the last of some tries decides.
+    """Opens a store for reading only, without its logs, as that asks for all of its tables: a secondary passes over
+    those that are not there, or cut. One that a writing process has just replaced is not there either, so the last of
+    some tries decides. What a log lacks is found behind that, and need not cost the rest.
     """
     options = _options(cache_bytes=_READER_CACHE_BYTES)
     options.set_db_log_dir(str(own_path))
+    options.set_wal_dir(str(own_path))
     own_path.mkdir(parents=True, exist_ok=True)
     for tries_left in reversed(range(MOST_RETRIES)):
         try:
@@ -201,27 +216,33 @@ class TradeStore:
         self.path = path
         self.lock = threading.Lock()
         self.lost_writes = 0
-        """Writes that were durable and are gone."""
+        """Last writes that were durable and are gone."""
         self.losses: list[LostTrades] = []
+        """What that, or the loss of an older log, has cost."""
+        self.unreadable = ""
+        """Why some of what was written last cannot be read; empty when it can."""
         self._secondary_path = secondary_path
         self._accepts_loss = accepts_loss
-        self._newest: dict[str, int] = {}
         self._write_options = WriteOptions()
         # A write holds the interpreter lock: it must never wait for a compaction.
         self._write_options.no_slowdown = True
         self._db = self._open()
 
     def _open(self) -> Rdict:
+        self.lost_writes, self.losses, self.unreadable = 0, [], ""
         durable = read_durable(self.path)
         if damage := damage_before_open(self.path, durable):
             raise _damaged(self.path, damage)
-        db = self._opened()
-        self._newest = dict(durable.newest) if durable else {}
-        missing = durable.sequence - db.latest_sequence_number() if durable else 0
-        if missing > 0:
-            self._on_loss(db, missing)
+        self._db = db = self._opened()
+        self._durable = DurableState(self.path, durable)
+        try:
+            if durable:
+                self._compare(durable)
+        except BaseException:
+            self.close()
+            raise
         if self._secondary_path is None:
-            write_durable(self.path, sequence=db.latest_sequence_number(), newest=self._newest)
+            self._durable.on_sync(db.latest_sequence_number())
         return db
 
     def _opened(self) -> Rdict:
@@ -230,22 +251,69 @@ class TradeStore:
                 self.path.mkdir(parents=True, exist_ok=True)
                 return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
             _check_files(self.path, self._secondary_path)
-            options = _options(cache_bytes=_READER_CACHE_BYTES)
-            return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
-
-    def _on_loss(self, db: Rdict, missing: int) -> None:
-        if not self._accepts_loss:
-            db.close()
+        options = _options(cache_bytes=_READER_CACHE_BYTES)
+        try:
+            with self._naming_errors("opened"):
+                return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
+        except StoreDamagedError as error:  # all tables are whole
+            reason = error.__cause__
             raise StoreDamagedError(
-                f"the trade store {self.path} lacks the last {missing} writes that it had: {_REMEDY_LOST}"
-            )
-        self._db = db
+                f"the trade store {self.path} lacks what a damaged log held ({reason}): {_REMEDY_LOST}"
+            ) from error
+
+    def _compare(self, durable: Durable) -> None:
+        """Looks whether everything that was durable is there."""
+        missing = max(0, durable.sequence - self._db.latest_sequence_number())
+        lost = self._lost_of(durable, with_newest=missing > 0)
+        tries_left = MOST_RETRIES if self._secondary_path else 0
+        while lost and not missing and tries_left:  # who writes may have deleted it for its age meanwhile
+            tries_left -= 1
+            time.sleep(_RETRY_S)
+            self.catch_up()
+            lost = self._lost_of(read_durable(self.path) or durable, with_newest=False)
+        if not (missing or lost):
+            return
+        if not self._accepts_loss:
+            what = f"the last {missing} writes" if missing else f"trades of {', '.join(sorted(lost))}"
+            raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {_REMEDY_LOST}")
         self.lost_writes = missing
-        for symbol, known in sorted(self._newest.items()):
-            found = self._last_id(symbol)
-            if found < known:
-                self.losses.append(LostTrades(symbol, found + 1, known))
-                self._newest[symbol] = found
+        self.losses = [LostTrades(symbol, one.first_id, one.last_id) for symbol in sorted(lost) for one in lost[symbol]]
+        newest = {symbol: self._last_id(symbol) for symbol in lost} if missing else {}
+        self._durable.on_lost({symbol: min(id_, durable.newest[symbol]) for symbol, id_ in newest.items()}, lost)
+
+    def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
+        """What was durable and is not there: of what the logs held, and `with_newest` behind what is there."""
+        lost: Spans = {}
+        for symbol, spans in durable.spans().items():
+            found = [hole for span in spans for hole in self._holes_if_readable(symbol, span)]
+            if found:
+                lost[symbol] = found
+        for symbol, known in durable.newest.items() if with_newest else ():
+            found_id = self._last_id(symbol)
+            if found_id < known:
+                start = self.newest_of(symbol) or 0
+                before = [hole for hole in lost.get(symbol, []) if hole.first_id <= found_id]
+                lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
+        return lost
+
+    def _holes_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
+        """What is missing of a span. With `accepts_loss` one that cannot be read costs nothing but the comparison."""
+        try:
+            return list(self._holes(symbol, span))
+        except StoreDamagedError as error:
+            if not self._accepts_loss:
+                raise
+            self.unreadable = str(error)
+            return []
+
+    def _holes(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
+        """What is missing of a span of ids."""
+        blobs = [columns.id for _, columns in self.records(symbol, minute_of(span.begin), span.end + 1)]
+        ids = np.unique(np.frombuffer(b"".join(blobs), "<i8"))
+        ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
+        edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
+        for place in np.flatnonzero(np.diff(edges) > 1).tolist():
+            yield structs.replace(span, first_id=int(edges[place]) + 1, last_id=int(edges[place + 1]) - 1)
 
     def _last_id(self, symbol: str) -> int:
         """The id of the last trade in a symbol's newest record; -1 without any."""
@@ -257,12 +325,19 @@ class TradeStore:
         return _naming_errors(self.path, action)
 
     def close(self) -> None:
-        """Lets go of the files. Reading afterwards raises `TradeStoreError`."""
-        with suppress(DbClosedError):  # closed before
-            sequence = self._db.latest_sequence_number()
-            self._db.close()
-            if self._secondary_path is None:  # closing has written a table, so the manifest has grown
-                write_durable(self.path, sequence=sequence, newest=self._newest)
+        """Lets go of the files. Reading afterwards raises `TradeStoreError`. What could not be written into a table is
+        in the log, and logged as an error.
+        """
+        try:
+            with self._naming_errors("closed"):
+                sequence = self._db.latest_sequence_number()
+                self._db.close()
+        except TradeStoreError as error:
+            if not isinstance(error.__cause__, DbClosedError):  # closed before
+                log.error("trade_store_not_closed", path=str(self.path), reason=str(error))  # noqa: TRY400
+            return
+        if self._secondary_path is None:  # closing has written a table, so the manifest has grown
+            self._durable.on_sync(sequence)
 
     def reopen(self) -> None:
         """Closes and opens again, which ends the read-only state that RocksDB falls into after some errors."""
@@ -283,17 +358,16 @@ class TradeStore:
         with self._naming_errors("written"):
             self._db.write(batch, self._write_options)
 
-    def on_stored(self, symbol: str, newest_id: int) -> None:
-        """Takes note of the highest id of what was written of a symbol; the next `sync` vouches for it."""
-        if newest_id > self._newest.get(symbol, -1):
-            self._newest[symbol] = newest_id
+    def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
+        """Takes note of the ids that were written of a symbol; the next `sync` vouches for them."""
+        self._durable.on_stored(symbol, spans)
 
     def sync(self) -> None:
         """Brings what was written to the disk. It leaves the interpreter to other threads meanwhile."""
         with self._naming_errors("synced"):
             sequence = self._db.latest_sequence_number()
             self._db.flush_wal(sync=True)
-        write_durable(self.path, sequence=sequence, newest=self._newest)
+        self._durable.on_sync(sequence)
 
     def record(self, key: bytes) -> TradeColumns | None:
         """The record of a key. `TradeStoreError` when it cannot be read."""
@@ -382,6 +456,14 @@ class TradeStore:
             return None
         return Extent(records, begin_ms, first_id(first), last_id(last))
 
+    def first_lost(self, symbol: str) -> IdSpan | None:
+        """The lowest ids of a symbol that were durable, have been lost, and are not stored again; None without any. It
+        is what the process that writes has found.
+        """
+        durable = read_durable(self.path)
+        spans = durable.lost.get(symbol, []) if durable else []
+        return min(spans, key=lambda span: span.first_id, default=None)
+
     def symbols(self) -> list[str]:
         """The symbols that have records. It costs a seek a symbol."""
         found = []
@@ -395,6 +477,9 @@ class TradeStore:
         """Deletes the records that start before `end_ms` in one stroke, and gives their space back. Readers go on
         meanwhile. `TradeStoreError` when that was not possible.
         """
+        first = next(self.starts(symbol, end_ms, END_MS), None)
+        kept = None if first is None else self.record(encode_key(symbol, first))
+        self._durable.on_deleted(symbol, None if kept is None else first_id(kept))
         begin, end = encode_key(symbol, 0), encode_key(symbol, end_ms)
         batch = WriteBatch(raw_mode=True)
         batch.delete_range(begin, end)

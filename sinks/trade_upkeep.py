@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from flows.clock import monotonic_ms, wall_ms
-from flows.model import DAY_MS, Incident
+from flows.model import DAY_MS, Incident, IncidentKind
 from sinks.trade_codec import END_MS, MINUTE_MS, minute_of
 from sinks.trade_merge import Second, merge_minutes
 from sinks.trade_store import StoreBusyError, TradeStore, TradeStoreError
@@ -48,8 +48,8 @@ def unsure() -> None:
 class TradeUpkeep:
     """Looks after one store in a thread of its own, a bounded amount of work at a time.
 
-    A round that fails is logged and repeated at the next interval; nothing is lost by being late. What keeps a deletion
-    from being right is an incident `retention`, once until it is over.
+    A round that fails is logged and repeated at the next interval, and is an incident `store_outage`; nothing is lost
+    by being late. What keeps a deletion from being right is an incident `retention`. Each is told once until it ends.
     """
 
     def __init__(
@@ -79,6 +79,7 @@ class TradeUpkeep:
         self._expired_at_ms: int | None = None
         self._unsure_since_ms: int | None = None
         self._reported: set[str] = set()
+        self._has_failed = False
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"trade-upkeep-{store.path.name}", daemon=True)
 
@@ -100,15 +101,38 @@ class TradeUpkeep:
 
     def _run(self) -> None:
         while not self._stopping.wait(INTERVAL_S):
-            try:
-                self.expire()
-                self.merge(most_records=ROUND_RECORDS)
-            except StoreBusyError:
-                log.debug("trade upkeep waits for the store", path=str(self._store.path))
-            except TradeStoreError as error:
-                log.error("trade upkeep failed", path=str(self._store.path), reason=str(error))  # noqa: TRY400
-            except Exception:
-                log.exception("trade upkeep failed", path=str(self._store.path))
+            self.round()
+
+    def round(self) -> None:
+        """Does what is due. It never raises: what fails is told, once until a round succeeds."""
+        try:
+            self.expire()
+            self.merge(most_records=ROUND_RECORDS)
+        except StoreBusyError:
+            log.debug("trade upkeep waits for the store", path=str(self._store.path))
+        except TradeStoreError as error:
+            log.error("trade upkeep failed", path=str(self._store.path), reason=str(error))  # noqa: TRY400
+            self._on_failure(str(error))
+        except Exception as error:
+            log.exception("trade upkeep failed", path=str(self._store.path))
+            self._on_failure(repr(error))
+        else:
+            self._on_success()
+
+    def _on_failure(self, reason: str) -> None:
+        if not self._has_failed:
+            self._has_failed = True
+            cause = f"the upkeep of stored trades failed: {reason}"
+            self._tell("store_outage", cause, "tried again every minute; new trades are stored meanwhile")
+
+    def _on_success(self) -> None:
+        if self._has_failed:
+            self._has_failed = False
+            self._tell("store_outage", "the upkeep of stored trades works again", "nothing of it was missed")
+
+    def _tell(self, kind: IncidentKind, cause: str, outcome: str, symbol: str = "") -> None:
+        now_ms = wall_ms()
+        self._on_incident(Incident(kind, self._venue, symbol, now_ms, now_ms, cause, outcome))
 
     # --- what is past its time ---
 
@@ -193,8 +217,7 @@ class TradeUpkeep:
             return
         self._reported.add(key)
         log.warning("retention of trades", venue=self._venue, symbol=symbol or "all", cause=cause, outcome=outcome)
-        now_ms = wall_ms()
-        self._on_incident(Incident("retention", self._venue, symbol, now_ms, now_ms, cause, outcome))
+        self._tell("retention", cause, outcome, symbol)
 
     # --- seconds become minutes ---
 

@@ -199,6 +199,7 @@ class TradeWriter:
     def _reopen_if_stuck(self) -> None:
         if self._outage and self._outage.tries >= _TRIES_BEFORE_REOPEN:
             self._store.reopen()
+            self._report_lost_writes()
 
     def _write_some(self) -> bool:
         """Writes the oldest batches and syncs. False when there were none; otherwise there may be more."""
@@ -272,13 +273,18 @@ class TradeWriter:
         )
 
     def _report_lost_writes(self) -> None:
-        """Names what the store had when it was last synced, and has no more: its log was cut or is gone."""
-        writes, losses = self._store.lost_writes, self._store.losses
-        if not writes:
+        """Names what the store had when it was last synced, and has no more: a log was cut or is gone."""
+        writes, losses, now_ms = self._store.lost_writes, self._store.losses, wall_ms()
+        if self._store.unreadable:
+            log.error("trade_store_unreadable", reason=self._store.unreadable)
+            outcome = "opened all the same: what is damaged cannot be read, the rest is, and new trades are stored"
+            self._notify(Incident("store_outage", self._venue, "", now_ms, now_ms, self._store.unreadable, outcome))
+        if not (writes or losses):
             return
-        cause = f"the trade store {self._store.path} lacks the last {writes} writes that it had"
+        what = f"the last {writes} writes" if writes else "writes, not the last ones,"
+        cause = f"the trade store {self._store.path} lacks {what} that it had: a log of it is gone or damaged"
         log.error("trade_store_lost_writes", path=str(self._store.path), writes=writes, symbols=len(losses))
-        outcome, now_ms = "opened with what is left", wall_ms()
+        outcome = "opened with what is left"
         self._notify(Incident("store_outage", self._venue, "", now_ms, now_ms, cause, outcome))
         for loss in losses:
             ids = loss.first_id, loss.last_id

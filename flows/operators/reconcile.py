@@ -159,6 +159,8 @@ class Reconciler:
 
     def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
         """Takes klines that were asked for."""
+        if isinstance(ask, HistoryAsk) and ask.is_stored:
+            return self._republished(ask, answer, now)
         if isinstance(ask, HistoryAsk):
             return (
                 self._refreshed(ask, answer, now) if ask.forced else self._take_history(answer, now) + self._let_go(now)
@@ -386,23 +388,46 @@ class Reconciler:
     def _ask_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
         timeframes = wanted.timeframes or tuple(self._tracks)
         unknown = [name for name in timeframes if name not in self._tracks]
-        if unknown or not (self._asks and now.feed):
+        if unknown or not (self._asks and (now.feed or wanted.is_stored)):
             reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
             return [Refreshed(wanted.request, reason, failed=True)]
-        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, wanted.start, wanted.end)]
+        span = wanted.start, wanted.end
+        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, *span, is_stored=wanted.is_stored)]
+
+    def _republished(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
+        """Tells what is stored: somebody else has changed it. The next amendment goes on from there."""
+        histories = [] if isinstance(answer, AskError) else answer
+        out: list[Any] = []
+        for history in histories:
+            published = self._tracks[history.timeframe].published
+            for open_time, stored in sorted(history.stored.items()):
+                ours = published.get(open_time)
+                if not stored.is_closed or (ours is not None and ours.revision > stored.revision):
+                    continue
+                news = structs.replace(stored, event_time=now.feed)
+                if ours is not None:
+                    published[open_time] = news
+                out.append(news)
+        errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
+        report = "; ".join([f"{len(out)} stored candles told again", *errors])
+        return [*out, Refreshed(ask.forced, report, failed=bool(errors))]
 
     def _refreshed(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
         """Compares what was fetched with everything that we have, and says what that changed."""
-        out = self._take_history(answer, now)
         histories = [] if isinstance(answer, AskError) else answer
+        own: list[Any] = []
         for history in histories:
             track = self._tracks[history.timeframe]
             for kline in history.klines:
                 if kline.is_closed and track.begun is not None and kline.open_time >= track.begun:
-                    out += self._take_kline(track, kline, now, is_final=True)
+                    own += self._take_kline(track, kline, now, is_final=True)
+        told = {(c.timeframe, c.open_time) for c in map(_candle_of, own) if c is not None}
+        past = self._take_history(answer, now)
+        out = [item for item in past if (c := _candle_of(item)) is None or (c.timeframe, c.open_time) not in told]
+        out += own
         errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
         fetched = sum(len(history.klines) for history in histories)
-        changed = [item.candle if type(item) is Recorded else item for item in out if type(item) is not Incident]
+        changed = [candle for candle in map(_candle_of, out) if candle is not None]
         confirmed = sum(candle.proof in ("equal", "not comparable") for candle in changed)
         written = len(changed) - confirmed
         report = (
@@ -421,7 +446,19 @@ class Reconciler:
             for kline in history.klines:
                 if kline.is_closed and (track.begun is None or kline.open_time < track.begun):
                     out += self._take_past(history, kline)
+                elif kline.is_closed:
+                    out += self._take_own(track, history, kline)
         return out
+
+    def _take_own(self, track: _Track, history: History, kline: Kline) -> list[Any]:
+        """A kline of a period that was ours to build: the store may have lost what was built."""
+        ours = track.published.get(kline.open_time)
+        if ours is not None:
+            stored = history.stored.get(kline.open_time)
+            is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
+            return [] if is_there else [Recorded(ours)]
+        is_forgotten = kline.open_time + track.length <= track.traded - self._kept_ms
+        return self._take_past(history, kline) if is_forgotten else []
 
     def _take_past(self, history: History, kline: Kline) -> list[Any]:
         """A kline of a period that is not ours to build."""
@@ -462,6 +499,13 @@ class Reconciler:
         end = candle.open_time + timeframe_ms(candle.timeframe) - 1
         ids = candle.first_id, candle.last_id
         return Incident(kind, self._venue, self._symbol, candle.open_time, end, cause, outcome, *ids)
+
+
+def _candle_of(item: Any) -> Candle | None:
+    """The candle that is told or recorded, if one is."""
+    if type(item) is Recorded:
+        return item.candle
+    return item if type(item) is Candle else None
 
 
 def _confirmed(candle: Candle) -> Candle:

@@ -65,6 +65,12 @@ class Report(Struct):
     findings: list[Finding] = field(default_factory=list)
     repaired: int = 0
     """Candles that were rewritten."""
+    refilled: int = 0
+    """Trades that were fetched and stored."""
+    republished: int = 0
+    """Requests that were left to a running flow, to tell its clients what was rewritten."""
+    left: list[str] = field(default_factory=list)
+    """What was not mended, and what to do."""
 
     @property
     def is_true(self) -> bool:

@@ -23,6 +23,8 @@ EARLIEST_MS = 1_230_768_000_000
 """The year 2009: no trade is older, ms UTC."""
 MOST_RECOUNTED = 100_000
 """Candles that are kept for a repair."""
+MOST_HOLES = 1_000
+"""Holes that are."""
 
 
 class Stores(Protocol):
@@ -102,6 +104,8 @@ class SymbolVerifier:
         self.counts = SymbolCounts(until=self._end)
         self.recounted: dict[tuple[str, int], Candle] = {}
         """What wrong and missing candles should be, as far as that is known; at most `MOST_RECOUNTED`."""
+        self.holes: list[Hole] = []
+        """Trades that are not stored, whether the ledger names them or not; at most `MOST_HOLES`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
         """Begin and end of what is verified."""
@@ -208,6 +212,8 @@ class SymbolVerifier:
         for hole in holes:
             if not max(begin, self._task.start) <= hole.before_time < last:
                 continue
+            if not (hole.of_fills or hole.begins_anew) and len(self.holes) < MOST_HOLES:
+                self.holes.append(hole)
             if _is_named(hole, ledger):
                 self.counts.named_holes += 1
                 continue

@@ -17,7 +17,7 @@ from flows.attendant import ANSWER_S, READY_S, RequestDesk
 from flows.model import Refreshed, RefreshWanted, Removed
 from flows.settings import Feed
 from flows.wishes import WishDesk, is_own
-from sinks.requests import REQUESTS, SUBSCRIPTIONS, UNDER_WAY, Attendant, Wish, Work
+from sinks.requests import REQUESTS, SUBSCRIPTIONS, UNDER_WAY, Attendant, Wish, Work, leave_request
 from sources.feed import Wishes
 
 TRADING = dict.fromkeys(("BTCUSDT", "SOLUSDT"), "TRADING")
@@ -259,3 +259,28 @@ def put(
     work = msgspec.structs.asdict(Work("refresh", venue, symbol, **more))
     now = datetime.now(UTC)
     requests.insert_one({"_id": name, "state": state, "report": "", "created_at": now, "updated_at": now, **work})
+
+
+@pytest.mark.usefixtures("desk")
+def test_what_a_command_asks_for_is_told_and_asked_once(
+    mongo_database: Database[dict[str, Any]], source: Source
+) -> None:
+    work = Work("republish", "binance", "BTCUSDT", "1m", 60_000, 120_000)
+    leave_request(mongo_database, work)
+    wanted = source.refreshed.get(timeout=WAIT_S)
+    assert wanted == RefreshWanted(("BTCUSDT",), wanted.request, ("1m",), 60_000, 120_000, is_stored=True)
+    leave_request(mongo_database, work)  # what changed since the first was taken is told too
+    again = source.refreshed.get(timeout=WAIT_S)
+    assert (again.request != wanted.request, again.is_stored) == (True, True)
+
+
+def test_a_request_that_nobody_has_taken_will_do(mongo_database: Database[dict[str, Any]]) -> None:
+    work = Work("republish", "binance", "BTCUSDT", "1m", 60_000, 120_000)
+    for _ in range(2):
+        leave_request(mongo_database, work)
+    leave_request(mongo_database, msgspec.structs.replace(work, end=180_000))
+    found = mongo_database[REQUESTS].find({"state": "open"}).sort("end")
+    assert [(one["kind"], one["start"], one["end"]) for one in found] == [
+        ("republish", 60_000, 120_000),
+        ("republish", 60_000, 180_000),
+    ]

@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
 from flows.asks import AskError, HistoryAsk, KlinesAsk
-from flows.history import HistoryDesk
+from flows.history import PAGE, HistoryDesk
 from flows.model import Candle, Kline
 from tests.fakes.candles import BEGIN, candle, kline_like
 
@@ -106,3 +106,28 @@ async def test_without_a_start_a_page_before_the_end_is_fetched_and_not_all_ther
     before_nine, newest, first_ever = [minutes([ask.start, ask.end]) for ask in venue.asked]
     assert (before_nine, newest) == ([8 - 999, 8], [100 - 999, 100])
     assert first_ever == minutes([0, 2 * MINUTE])
+
+
+async def test_what_is_stored_of_a_span_is_told_without_asking_the_venue() -> None:
+    venue, stored = Venue(), [candle(n, revision=n) for n in range(60, 80)]
+    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN + 65 * MINUTE, BEGIN + 70 * MINUTE, is_stored=True)
+    [history] = await desk(venue, Store(stored)).answer(span)
+    assert history.stored == {one.open_time: one for one in stored[5:10]}
+    assert (history.klines, venue.asked) == ([], [])
+
+
+async def test_no_more_than_a_page_of_what_is_stored_is_told() -> None:
+    stored = [candle(n) for n in range(PAGE + 7)]
+    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + (PAGE + 7) * MINUTE, is_stored=True)
+    [history] = await desk(Venue(), Store(stored)).answer(span)
+    assert sorted(history.stored) == [one.open_time for one in stored[7:]]
+
+
+async def test_a_store_that_does_not_tell_what_is_stored_is_named() -> None:
+    class Away(Store):
+        def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
+            raise OSError("the server is away")
+
+    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + MINUTE, is_stored=True)
+    [history] = await desk(Venue(), Away()).answer(span)
+    assert (history.stored, history.error) == ({}, "the server is away")

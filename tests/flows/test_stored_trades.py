@@ -7,6 +7,7 @@ from flows.asks import AskError, LastTradeAsk, StoreCheckAsk, TradesAsk
 from flows.model import AggregateTrade, Trade, TradeBatch
 from flows.stored_trades import StoredTrades
 from sinks.trade_begins import FirstTrade, TradeBegins
+from sinks.trade_durable import DurableState, IdSpan, read_durable
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter
 from tests.fakes.trades import BEGIN, trade
@@ -63,6 +64,19 @@ async def test_ids_that_begin_anew_make_a_new_first_trade(tmp_path: Path) -> Non
 async def test_what_the_store_lacks(tmp_path: Path, last_id: int, lacking: tuple[int, int] | None) -> None:
     found = StoredTrades(stored(tmp_path, trade(7, 10), trade(8, 20)), knows_all)
     assert await found.lacking(StoreCheckAsk("BTCUSDT", last_id)) == lacking
+
+
+@pytest.mark.parametrize(
+    ("last_id", "lacking"), [(8, (4, BEGIN + 10)), (12, (4, BEGIN + 10)), (5, (4, BEGIN + 10)), (4, None)]
+)
+async def test_what_the_store_has_lost_in_the_middle(
+    tmp_path: Path, last_id: int, lacking: tuple[int, int] | None
+) -> None:
+    part = stored(tmp_path, trade(7, 10), trade(8, 20)) / "part-00"
+    state = DurableState(part, read_durable(part))
+    state.on_lost({}, {"BTCUSDT": [IdSpan(5, 6, BEGIN + 10, BEGIN + 10)], "ETHUSDT": [IdSpan(1, 1, BEGIN, BEGIN)]})
+    state.on_sync(1)
+    assert await StoredTrades(tmp_path, knows_all).lacking(StoreCheckAsk("BTCUSDT", last_id)) == lacking
 
 
 async def test_an_aggregate_stands_for_the_fills_that_it_covers(tmp_path: Path) -> None:

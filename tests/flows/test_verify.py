@@ -16,6 +16,7 @@ from flows.verify import CannotRunError, Options, main, verify
 from sinks.candle_reader import read_candles
 from sinks.candle_store import CandleStore
 from sinks.documents import INCIDENTS, MARKET_DATA
+from sinks.requests import REQUESTS
 from sinks.trade_merge import add_batches
 from sinks.trade_store import TradeStore
 from sources.replay.tapes import load_tapes
@@ -143,6 +144,37 @@ def test_a_repair_rewrites_wrong_and_missing_candles(filled: Settings, mongo_cli
         assert structs.replace(candle, status="final", revision=0) == structs.replace(expected, event_time=0)
     ledger = mongo_client[filled.mongo.database][INCIDENTS]
     assert [d["kind"] for d in ledger.find()] == ["repair"] * 3
+
+
+def requests_of(settings: Settings, client: Documents) -> list[tuple[Any, ...]]:
+    found = client[settings.mongo.database][REQUESTS].find({"state": "open"}).sort([("timeframe", 1), ("start", 1)])
+    return [(d["kind"], d["venue"], d["symbol"], d["timeframe"], d["start"], d["end"]) for d in found]
+
+
+def test_a_running_flow_is_asked_to_tell_what_was_rewritten(filled: Settings, mongo_client: Documents) -> None:
+    documents = candles_of(filled, mongo_client)
+    for minute in (3, 4, 9):
+        documents.update_one({"timeframe": "1m", "open_time": BEGIN + minute * 60_000}, {"$set": {"volume": 0.5}})
+    documents.update_one({"timeframe": "5m", "open_time": BEGIN + 900_000}, {"$set": {"volume": 0.5}})
+
+    for repaired, asked in ((4, 3), (0, 0)):
+        report = verify(filled, structs.replace(ALL, repair=True))
+        assert (report.repaired, report.republished, report.left) == (repaired, asked, [])
+        assert requests_of(filled, mongo_client) == [
+            ("republish", VENUE, SYMBOL, "1m", BEGIN + 180_000, BEGIN + 300_000),
+            ("republish", VENUE, SYMBOL, "1m", BEGIN + 540_000, BEGIN + 600_000),
+            ("republish", VENUE, SYMBOL, "5m", BEGIN + 900_000, BEGIN + 1_200_000),
+        ]
+
+
+def test_trades_that_lack_are_left_with_what_to_do(settings: Settings, mongo_client: Documents) -> None:
+    fill(settings, mongo_client, HOUR[:200] + HOUR[201:], true_candles(HOUR, TIMEFRAMES))
+
+    report = verify(settings, structs.replace(ALL, repair=True))
+
+    command = "python -m flows.verify --repair --against rest --symbols BTCUSDT"
+    assert report.left == [f"trades 200 to 200 of BTCUSDT are not stored: {command} fetches them"]
+    assert (report.refilled, report.repaired, report.republished) == (0, 0, 0)
 
 
 def test_choices_bound_what_is_verified(filled: Settings, mongo_client: Documents) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from msgspec import structs
 from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import BulkWriteError, ServerSelectionTimeoutError
@@ -14,6 +16,7 @@ from structlog.testing import capture_logs
 from flows.clock import wall_ms
 from flows.model import DAY_MS, Candle
 from sinks.candle_buffer import Storable
+from sinks.candle_reader import read_candles
 from sinks.candle_store import CandleStore, Stored
 from sinks.documents import INCIDENTS, MARKET_DATA, MARKET_STATS, candle_document, candle_of
 from tests.fakes.candles import BEGIN, candle, forming, gap, of_symbol, shuffled_versions, stats
@@ -144,6 +147,10 @@ def lasting_store(mongod_uri: str) -> Iterator[tuple[CandleStore, Documents]]:
         client.drop_database("test_laws")
 
 
+def one_version() -> st.SearchStrategy[Candle]:
+    return shuffled_versions().map(lambda lived: lived[1][0][0])
+
+
 symbols = (f"LAW{number}USDT" for number in count())
 
 
@@ -215,3 +222,46 @@ def test_of_the_statistics_of_a_minute_the_newest_stay(store: CandleStore, mongo
         (BEGIN, BEGIN + 9_000, 107.0),
         (BEGIN + 60_000, BEGIN + 60_000, 108.0),
     ]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(arrivals=shuffled_versions(), version=one_version(), proof=st.sampled_from(["", "equal"]))
+def test_what_is_missing_is_what_a_write_would_change(
+    lasting_store: tuple[CandleStore, Documents],
+    arrivals: tuple[Candle, list[list[Candle]]],
+    version: Candle,
+    proof: Any,
+) -> None:
+    store, database = lasting_store
+    symbol = next(symbols)
+    for batch in arrivals[1]:
+        store.store([of_symbol(one, symbol) for one in batch], timeout_s=TIMEOUT_S)
+    before = read_candles(database, "binance", symbol, "1m", 0, 1 << 60)
+    asked = structs.replace(of_symbol(version, symbol), proof=proof if version.is_closed else "", event_time=5)
+
+    missing, became = store.missing([asked], timeout_s=TIMEOUT_S)
+    store.store([asked], timeout_s=TIMEOUT_S)
+
+    after = read_candles(database, "binance", symbol, "1m", 0, 1 << 60)
+    same = structs.replace(asked, event_time=0)
+    assert missing == ([asked] if after != before else [])
+    assert after == ([same] if missing else before)
+    assert became == (Stored() if missing else _became(asked, is_same=before == [same]))
+
+
+def _became(item: Candle, *, is_same: bool) -> Stored:
+    if not is_same:
+        return Stored(already_newer=1)
+    return Stored(closed=1) if item.is_closed else Stored(forming=1)
+
+
+def test_incidents_statistics_and_misfits_that_are_missing_are_told(store: CandleStore) -> None:
+    there: list[Storable] = [gap(1), stats(0, seconds=30), candle(0)]
+    store.store(there, timeout_s=TIMEOUT_S)
+    absent: list[Storable] = [gap(2), stats(1), stats(0, seconds=31), candle(symbol="\ud800"), candle(0, revision=1)]
+    older: list[Storable] = [stats(0, seconds=29), forming(0)]
+
+    missing, became = store.missing([*absent, *there, *older], timeout_s=TIMEOUT_S)
+
+    assert missing == absent
+    assert became == Stored(closed=1, incidents=1, statistics=1, already_newer=2)

@@ -14,6 +14,7 @@ from sinks.intake import Improvement, Intake
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter
 from tests.fakes.candles import candle
+from tests.fakes.mute_line import mute_line
 from tests.fakes.trades import trade
 
 
@@ -43,9 +44,9 @@ class Heard:
         )  # fmt: skip
 
 
-def mongo(uri: str, database: str) -> MongoWriter:
+def mongo(uri: str, database: str, **options: Any) -> MongoWriter:
     client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=200)
-    return MongoWriter(client, database=database, retention_days={})
+    return MongoWriter(client, database=database, retention_days={}, **options)
 
 
 def minutes(count: int) -> list[Candle]:
@@ -135,19 +136,37 @@ def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
     intake = heard.intake(candles=writer, patience_s=0.1)
     intake.write([[*minutes(1_500), Mark(1)], [Mark(2)]])
     [reason] = heard.failures
-    assert reason == "MongoDB took nothing for 0.1 s: see to it, and run the import again"
+    assert reason == "MongoDB confirmed nothing for 0.1 s: see to it, and run the import again"
     intake.write([[*minutes(10), Mark(3)]])
     assert writer.held == 1_000
     intake.close()
     assert (heard.stored, heard.failures) == ([], [reason])
 
 
-def test_a_server_that_stores_and_does_not_answer_is_not_said_to_take_nothing() -> None:
+def test_an_import_goes_on_where_writes_land_and_answers_do_not_come(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    heard, made = Heard(), minutes(250)
+    with mute_line(mongod_uri) as line:
+        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=60.0)
+        line.mute("update")
+        intake.write([[*made, Mark(1)]])
+        intake.close()
+    assert (heard.stored, heard.failures) == ([Mark(1)], [])
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert found == [structs.replace(one, event_time=0) for one in made]
+
+
+def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
     heard = Heard()
-    writer, landed = mongo("mongodb://127.0.0.1:9", "absent"), candle(0, is_closed=True)
-    intake = heard.intake(candles=writer, improvement=Improvement(lambda *_: [landed], improved), patience_s=0.1)
-    intake.write([[landed, Mark(1)]])
-    intake.close()
+    with mute_line(mongod_uri) as line:
+        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=10.0)
+        line.mute("update", "find")
+        intake.write([[candle(0, is_closed=True), Mark(1)]])
+        intake.close()
     [reason] = heard.failures
-    assert reason == "MongoDB confirmed nothing, but stored 1 candles, for 0.1 s: see to it, and run the import again"
+    assert reason.startswith("MongoDB confirmed nothing for 10 s (")
+    assert "; whether 1 items are stored is not known: " in reason
     assert heard.stored == []

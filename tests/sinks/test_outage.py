@@ -90,8 +90,8 @@ def test_a_loss_is_an_incident_of_its_instrument() -> None:
             "ETHUSDT",
             BEGIN,
             BEGIN + 660_000,
-            "the server took no candles, and the buffer no more of them",
-            "12 candles and 1 incidents are not stored",
+            "the server confirmed no candles, and the buffer took no more of them",
+            "12 candles and 1 incidents are not known to be stored",
         )
     ]
     assert [(entry["event"], entry["log_level"], entry["candles"]) for entry in logs] == [("candles lost", "error", 12)]

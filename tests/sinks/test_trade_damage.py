@@ -1,7 +1,9 @@
 """Each file of a store is damaged once, in each way: what is read is right, or it is an error."""
 
+import queue
 import shutil
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ from rocksdict import WriteBatch
 
 from flows.model import Incident, TradeBatch
 from sinks.trade_codec import END_MS, encode_columns, encode_key, encode_record
+from sinks.trade_durable import IdSpan
 from sinks.trade_reader import TradeReader
 from sinks.trade_store import StoreDamagedError, TradeStore, TradeStoreError
 from sinks.trades import TradeWriter
@@ -46,7 +49,8 @@ def put(store: TradeStore, second: int) -> None:
     batch = WriteBatch(raw_mode=True)
     batch.put(encode_key(SYMBOL, BEGIN + second * 1_000), encode_record(encode_columns(trades)))
     store.write(batch)
-    store.on_stored(SYMBOL, trades[-1].id)
+    time = BEGIN + second * 1_000
+    store.on_stored(SYMBOL, [IdSpan(trades[0].id, trades[-1].id, time, time)])
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +161,58 @@ def test_a_partition_is_found_by_what_is_left_of_it(killed_store: Path, tmp_path
     (tmp_path / "part-00" / "CURRENT").unlink()
     with pytest.raises(TradeStoreError, match="part-00"):
         TradeReader(tmp_path)
+
+
+def test_a_changed_bit_in_what_was_written_last_is_told_and_the_store_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "part-00"
+    with TradeStore(path) as store:
+        for second in range(SECONDS):
+            put(store, second)
+        store.compact()  # as a table that is made in the background
+        store.sync()
+    [table] = path.glob("*.sst")
+    content = bytearray(table.read_bytes())
+    content[100] ^= 4  # in the first block
+    table.write_bytes(content)
+    with pytest.raises(StoreDamagedError, match="cannot be read: Corruption"):
+        TradeReader(path)
+    incidents: list[Incident] = []
+    writer = TradeWriter(path, venue="binance", retention_days=0, on_incident=incidents.append)
+    writer.write([TradeBatch("binance", "ETHUSDT", [trade(1, 5)])])
+    assert writer.flush()
+    assert writer.view().trades("ETHUSDT", 0, END_MS)["id"].to_list() == [1]
+    with pytest.raises(StoreDamagedError, match="Corruption"):
+        writer.view().trades(SYMBOL, 0, END_MS)
+    writer.close()
+    [incident] = incidents
+    assert (incident.kind, incident.symbol) == ("store_outage", "")
+    assert str(table) in incident.cause
+    assert "move it away and start again" in incident.cause
+
+
+def test_what_a_compaction_cannot_read_is_a_store_outage(tmp_path: Path) -> None:
+    path = tmp_path / "part-00"
+    for life in range(3):
+        with TradeStore(path) as store:
+            for second in range(life * SECONDS, (life + 1) * SECONDS):
+                put(store, second)
+            store.sync()
+    TradeStore(path).close()
+    damage(min(path.glob("*.sst")), "flipped")
+    incidents: queue.SimpleQueue[Incident] = queue.SimpleQueue()
+    writer = TradeWriter(path, venue="binance", retention_days=0, flush_ms=10, on_incident=incidents.put)
+    for number in count(0, 2):  # at both ends of the damaged table, so that a compaction has to read it
+        late = [trade(10**9 + number, 1_000), trade(10**9 + number + 1, (SECONDS - 2) * 1_000)]
+        fresh = [
+            trade(10**6 + number * 10_000 + n, 3 * SECONDS * 1_000 + number, n / 7 + 1, n / 3 + 1)
+            for n in range(20_000)
+        ]
+        writer.write([TradeBatch("binance", SYMBOL, late, late=True), TradeBatch("binance", "ETHUSDT", fresh)])
+        writer.flush(timeout_s=0.5)
+        if not incidents.empty():
+            break
+    outage = incidents.get()
+    assert (outage.kind, outage.outcome) == ("store_outage", "held back, trying again")
+    assert "Corruption" in outage.cause
+    assert "Corruption" in writer.outage
+    writer.close()

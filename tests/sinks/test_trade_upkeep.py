@@ -272,3 +272,36 @@ def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path) -> None:
         upkeep.merge(most_records=10_000)
         assert ids(store) == list(range(count + 1))
         assert starts(store) == [*range(0, MINUTES * 60_000, 60_000), 4 * HOUR_MS]
+
+
+def test_a_changed_bit_that_upkeep_finds_is_told_once_until_it_is_over(tmp_path: Path) -> None:
+    path, told = tmp_path / "part-00", list[Incident]()
+    with TradeStore(path) as store:
+        add(store, None, *((n, n * 1_000) for n in range(100)), (100, 3 * HOUR_MS))
+        store.compact()
+    TradeStore(path).close()  # from then on nothing of it is in the log, and compared at the next start
+    [table] = path.glob("*.sst")
+    whole = table.read_bytes()
+    table.write_bytes(whole[:60] + bytes([whole[60] ^ 4]) + whole[61:])
+    with TradeStore(path) as store, capture_logs():
+        upkeep = upkeep_of(store, report=told.append)
+        upkeep.round()
+        upkeep.round()
+        [one] = told
+        assert (one.kind, one.venue, one.symbol) == ("store_outage", "binance", "")
+        assert one.cause.startswith(f"the upkeep of stored trades failed: the trade store {path} cannot be read")
+        assert "Corruption" in one.cause
+        assert "move it away and start again" in one.cause
+    table.write_bytes(whole)
+    with TradeStore(path) as store:
+        again = upkeep_of(store, report=told.append)
+        again.round()
+        assert len(told) == 1
+        store.close()
+        again.round()  # whatever keeps it from its work
+        store.reopen()
+        again.round()
+    assert [incident.cause.partition(":")[0] for incident in told[1:]] == [
+        "the upkeep of stored trades failed",
+        "the upkeep of stored trades works again",
+    ]

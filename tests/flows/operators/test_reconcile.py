@@ -22,9 +22,9 @@ def reconciler(*, asks: bool = False, state: Any = None, venue: str = "binance",
     return Reconciler(f"{venue}:BTCUSDT", timeframes=("1m", "1h"), asks=asks, grace_ms=GRACE, state=state, **settings)
 
 
-def asking(*, state: Any = None) -> Reconciler:
+def asking(*, state: Any = None, **settings: Any) -> Reconciler:
     """One whose history is there."""
-    machine = reconciler(asks=True, state=state)
+    machine = reconciler(asks=True, state=state, **settings)
     [ask] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)
     assert machine.on_answer(ask, [], NOW) == []
     return machine
@@ -248,6 +248,54 @@ def test_what_waits_for_the_history_waits_on_after_a_restart() -> None:
     assert (type(ask), type(again)) == (HistoryAsk, HistoryAsk)
     out = resumed.on_answer(again, [], NOW)
     assert [item.open_time for item in out if isinstance(item, Candle)] == [candle(1).open_time, candle(2).open_time]
+
+
+def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
+    machine = asking(kept_ms=5 * MINUTE)
+    for number in range(12):
+        machine.on_events(candle(number), at(number))
+        machine.on_events([rest(candle(number))], at(number))
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(20))
+    klines = [rest(candle(number)) for number in range(-1, 14)]
+    there = {candle(10).open_time: candle(10, proof="equal"), candle(3).open_time: candle(3, close=3.0)}
+    *rows, _ = machine.on_answer(ask, [History("1m", klines, there)], at(21))
+    candles = [c for c in map(candle_in, rows) if c]
+    found = {(c.open_time - BEGIN) // MINUTE: (c.revision, c.status, c.proof, c.close) for c in candles}
+    true = candle(0).close
+    from_the_exchange = dict.fromkeys((-1, 0, 1, 2, 4, 5), (0, "venue", "", true))
+    remembered = dict.fromkeys((6, 7, 8, 9, 11), (0, "final", "equal", true))
+    assert found == {**from_the_exchange, 3: (1, "venue", "ours wrong", true), **remembered}
+    # what is not built yet is left to its trades
+
+
+def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> None:
+    machine = asking()
+    for number in range(3):
+        machine.on_events(candle(number), at(number))
+    wanted = RefreshWanted(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+    [ask] = machine.on_events(wanted, at(5))
+    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+
+    machine.on_events(candle(2, status="repaired", trades=50), at(6))  # revision 1 is out
+    stored = [candle(-1, revision=4), candle(0, revision=1, close=7.0, status="repaired"), candle(1), candle(2)]
+    out = machine.on_answer(ask, [History("1m", [], {one.open_time: one for one in stored})], at(7))
+
+    told = [replace(one, event_time=at(7).feed) for one in stored[:3]]
+    assert out == [*told, Refreshed("r1", "3 stored candles told again")]
+    [amended] = machine.on_events(candle(0, status="repaired", trades=60), at(8))
+    assert amended.revision == 2
+
+
+def test_a_store_that_does_not_answer_ends_the_request() -> None:
+    machine = asking()
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
+    lacking = [History("1m", [], {}, "the server is away")]
+    report = "0 stored candles told again; the server is away"
+    assert machine.on_answer(ask, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
+
+
+def candle_in(item: Any) -> Candle | None:
+    return item.candle if isinstance(item, Recorded) else None
 
 
 def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
