@@ -13,11 +13,10 @@ A restart is a hole like any other: the last id comes from the recovered state, 
 """
 
 from collections.abc import Iterable
-from itertools import accumulate
 from typing import Any
 
 from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
-from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules, fault_of
+from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
@@ -40,11 +39,11 @@ from flows.model import (
 )
 from flows.operators.handed_on import HandedOn, says_the_same
 from flows.operators.quarantine import Quarantine, is_explained, largest_cluster
-from flows.operators.refusals import Refusals, rejected
 from flows.operators.repair import ASK_TRADES, RETRY_MS, Gaps, Hole
 from flows.operators.resumption import Resumption
-from flows.operators.run import BACK_MS, times_of_aggregates, times_of_fills
+from flows.operators.run import times_of_aggregates, times_of_fills
 from flows.operators.state_version import check_version
+from flows.operators.trade_checks import TradeChecks
 from flows.operators.witness import Witness
 
 MAX_HELD = 200_000
@@ -110,9 +109,7 @@ class Sequencer:
         self._counts_fills = False
         """Ids count single fills; an aggregate that comes by REST stands for all those that it covers."""
         self._whole_until: int | None = None
-        self._refusals = Refusals("trades")
-        self._has_refused = False
-        """Since the last look: what was refused may have been a trade with a wrong mark, so there may be a hole."""
+        self._checks = TradeChecks(self._venue, self._symbol, rules)
         self.duplicates = 0
         if state is not None:
             self._resume(state)
@@ -153,13 +150,13 @@ class Sequencer:
                 self._handed_on.add(events)
                 return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
         out: list[Any] = []
-        trades = self._sound(events, out)
+        trades = self._checks.sound(events, out, counts_fills=None if following is None else self._counts_fills)
         if trades:
             out += self._take_carefully(trades, now)
-        if self._has_refused:
-            self._has_refused = False
+        if self._checks.has_refused:
+            self._checks.has_refused = False
             self._witness.on_refused(now)
-        return out + self._report(now)
+        return out + self._checks.report(self._last_time, now)
 
     def _continued(self, trades: list[Any], following: int) -> TradeBatch | None:
         """A run that continues what was handed on, without a contradiction; None when it does not."""
@@ -199,7 +196,7 @@ class Sequencer:
             return [*resumption.on_store(answer, self._last_time, now)]
         error = answer if isinstance(answer, AskError) else None
         latest = max(ask.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
-        trades = [] if error else self._answered(ask, answer, latest, out)
+        trades = [] if error else self._checks.answered(ask, answer, latest, out)
         if isinstance(ask, RefillAsk):
             return out + resumption.on_refill(ask, trades, error, now)
         out += self._sort_in(trades, now, out, confirmed=True)
@@ -214,16 +211,16 @@ class Sequencer:
             self._asked = self._next_question(now)
             if self._asked is not None:
                 out.append(self._asked)
-        return out + self._report(now)
+        return out + self._checks.report(self._last_time, now)
 
     def on_end(self, now: Now) -> list[Any]:
         """The input ends: hands on whatever is held, holes or not, for the store must have it."""
-        return self._release(now, ends=True) + self._report(now, ends=True)
+        return self._release(now, ends=True) + self._checks.report(self._last_time, now, ends=True)
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         is_idle = self._resumption is None and self._witness.due is None and self._handed_on.due is None
-        if is_idle and not (self._held or self._refusals.count or self._gaps.gaps):
+        if is_idle and not (self._held or self._checks.refusals.count or self._gaps.gaps):
             return None
         waits = []
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
@@ -243,8 +240,8 @@ class Sequencer:
         if self._resumption is not None:
             due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
             waits += [] if due is None else [due - now.local]
-        if self._refusals.due is not None:
-            waits.append(self._refusals.due - now.local)
+        if self._checks.refusals.due is not None:
+            waits.append(self._checks.refusals.due - now.local)
         return max(0, min(waits)) if waits else None
 
     def snapshot(self) -> tuple[Any, ...]:
@@ -346,58 +343,6 @@ class Sequencer:
             RenewAsk(self._symbol, (kind,), reason),
         ]
 
-    # --- what is refused ---
-
-    def _sound(self, events: list[Any], out: list[Any]) -> list[Trade]:
-        """The trades of a run that can be true by themselves."""
-        sent_later = list(accumulate((event.event_time for event in reversed(events)), max))[::-1]
-        sound = []
-        for event, latest in zip(events, [*sent_later[1:], sent_later[-1]], strict=True):
-            if not isinstance(event, Trade):
-                reason = f"a {type(event).__name__} among trades"
-            elif event.symbol != self._symbol:
-                reason = f"a trade of {event.symbol!r} among those of {self._symbol}"
-            elif self._next is not None and isinstance(event, AggregateTrade) == self._counts_fills:
-                reason = "a trade whose id counts something else than those before it"
-            elif event.time > latest + TRADE_AHEAD_MS:
-                reason = f"a trade made {event.time - latest} ms after all that were sent behind it"
-            else:
-                reason = fault_of(event, self._rules)
-            if reason:
-                self._refuse(event, reason, out)
-            else:
-                sound.append(event)
-        return sound
-
-    def _refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
-        self._refusals.note(reason)
-        self._has_refused = True
-        out.append(rejected(self._venue, trade, reason))
-
-    def _refuse_all(self, trades: Iterable[Trade], reason: str, out: list[Any]) -> None:
-        missed = self._has_refused
-        for trade in trades:
-            self._refuse(trade, reason, out)
-        self._has_refused = missed  # their ids stand where no trade is missing
-
-    def _report(self, now: Now, *, ends: bool = False) -> list[Incident]:
-        """Says that trades were refused, now and then."""
-        cause = self._refusals.take_report(now.local, ends=ends)
-        if cause is None:
-            return []
-        outcome = "kept out of everything"
-        return [Incident("reject", self._venue, self._symbol, self._last_time, now.feed, cause, outcome)]
-
-    def _contradiction(self, trade: Trade) -> str:
-        """Why a trade cannot follow the newest one; empty when it can."""
-        if trade.time < self._last_time - BACK_MS:
-            return f"a trade made {self._last_time - trade.time} ms before its predecessor"
-        if self._next_fill is None or not isinstance(trade, AggregateTrade) or trade.fill == WITHDRAWN_FILL:
-            return ""
-        if self._rules.fills_follow and trade.first_id != self._next_fill:
-            return f"an aggregate that begins with fill {trade.first_id} where {self._next_fill} is the next one"
-        return "an aggregate of fills that are known" if trade.first_id < self._next_fill else ""
-
     # --- trades, with care ---
 
     def _take_carefully(self, trades: list[Trade], now: Now) -> list[Any]:
@@ -420,18 +365,18 @@ class Sequencer:
                 explained += [*chain, trade]
             elif chain and self._repair_ms:
                 for one in (*chain, trade):
-                    self._refuse_all(self._quarantine.put(one), _NOT_CONTINUED, out)
+                    self._checks.refuse_all(self._quarantine.put(one), _NOT_CONTINUED, out)
                 out += self._claim([*chain, trade], now)
             elif chain:
                 self._take_explained(explained, now, out)
                 self._begin_anew([*chain, trade], now, out)
                 explained, before = [], None
             else:
-                self._refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
-                self._has_refused = True
+                self._checks.refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
+                self._checks.has_refused = True
         self._take_explained(explained, now, out)
         if before is not None and self._next != before:
-            self._refuse_all(self._quarantine.take(strays), _NOT_CONTINUED, out)
+            self._checks.refuse_all(self._quarantine.take(strays), _NOT_CONTINUED, out)
         return out
 
     def _take_explained(self, trades: list[Trade], now: Now, out: list[Any]) -> None:
@@ -458,7 +403,7 @@ class Sequencer:
                 else:
                     del self._held[trade.id]
                     for one in (known, trade):
-                        self._refuse(one, "two trades of one id say different things", out)
+                        self._checks.refuse(one, "two trades of one id say different things", out)
                 continue
             self._held[trade.id] = trade
         self._lowest = min(self._held, default=0)
@@ -489,12 +434,12 @@ class Sequencer:
             return
         begin, end = sorted((known.time, trade.time))
         if not confirmed:
-            self._refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
+            self._checks.refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
             if self._repair_ms:
                 self._handed_on.doubt(trade.id, begin)
             return
         self._handed_on.add([trade])
-        self._refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
+        self._checks.refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
         cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
         ids = trade.id, trade.id
         out += [
@@ -551,7 +496,7 @@ class Sequencer:
         if isinstance(answer, AskError) or (self._counts_fills and answer):
             return
         unknown = [n for n in self._held if ask.first_id <= n <= ask.last_id and n not in self._confirmed]
-        self._refuse_all([self._held.pop(number) for number in sorted(unknown)], _NOT_KNOWN, out)
+        self._checks.refuse_all([self._held.pop(number) for number in sorted(unknown)], _NOT_KNOWN, out)
         if unknown:
             self._lowest, self._hole = min(self._held, default=0), None
 
@@ -575,9 +520,9 @@ class Sequencer:
         """
         trade, is_denied = self._held.pop(number), self._hole is not None
         if is_denied:
-            self._refuse_all([trade], "the venue's REST side knows of no trades before it", out)
+            self._checks.refuse_all([trade], "the venue's REST side knows of no trades before it", out)
         else:
-            self._refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
+            self._checks.refuse_all(self._quarantine.put(trade), _NOT_CONTINUED, out)
         self._lowest, self._hole = min(self._held, default=0), None
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
@@ -591,9 +536,10 @@ class Sequencer:
         """
         trades = []
         while (trade := self._held.pop(self._next, None)) is not None:  # type: ignore[arg-type]
-            if contradiction := self._contradiction(trade):
+            contradiction = self._checks.contradiction(trade, newest_time=self._last_time, next_fill=self._next_fill)
+            if contradiction:
                 if trade.id not in self._confirmed:
-                    self._refuse(trade, contradiction, out)
+                    self._checks.refuse(trade, contradiction, out)
                     break
                 end = trade.time
                 outcome = "the venue's REST side says so too"
@@ -618,7 +564,7 @@ class Sequencer:
             chosen = {trade.id for trade in largest_cluster(list(self._held.values()))}
             for odd in [trade for trade in self._held.values() if trade.id not in chosen]:
                 del self._held[odd.id]
-                self._refuse_all(self._quarantine.put(odd), _NOT_CONTINUED, out)
+                self._checks.refuse_all(self._quarantine.put(odd), _NOT_CONTINUED, out)
             self._lowest = min(self._held)
         return self._lowest
 
@@ -665,7 +611,7 @@ class Sequencer:
         is_check = ask == self._check
         is_later, self._asks_later = self._asks_later, False
         latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + TRADE_AHEAD_MS
-        trades = [] if error else self._answered(ask, answer, latest, out)
+        trades = [] if error else self._checks.answered(ask, answer, latest, out)
         if is_later:
             out += self._take_later(ask, error or trades, now)
         late = self._sort_in(trades, now, out, confirmed=True)
@@ -680,22 +626,6 @@ class Sequencer:
             else:
                 self._hole.on_failure(error, now)
         return out
-
-    def _answered(self, ask: TradesAsk, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
-        """The trades of an answer that are what was asked for, made at `latest` at the latest."""
-        trades = []
-        for trade in answer:
-            if not ask.first_id <= trade.id <= ask.last_id:
-                reason = "a trade that was not asked for"
-            elif trade.time < ask.begin - BACK_MS or trade.time > latest:
-                reason = "a trade that was not made when it was asked for"
-            else:
-                reason = fault_of(trade, self._rules)
-            if reason:
-                self._refuse(trade, reason, out)
-            else:
-                trades.append(trade)
-        return trades
 
     def _skip_to(self, found: int, reason: str, now: Now, out: list[Any]) -> None:
         """Goes on at `found`. Before the first trade nothing is known to be missing."""
@@ -764,8 +694,8 @@ class Sequencer:
             following = tuple(trade for trade in self._quarantine.trades if trade.id >= ask.first_id)
             self._begin_anew(sorted(self._quarantine.take(following), key=_id_of), now, out)
         else:
-            self._refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)
-            self._has_refused = False
+            self._checks.refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)
+            self._checks.has_refused = False
             self._witness.on_refused(now)
         return out
 
