@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ from sinks.trade_codec import MINUTE_MS
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
-from sources.archive.fetch import Downloader, check, digest_of, files_in, vouched_by
+from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
 from sources.archive.holes import Holes
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
@@ -158,7 +157,7 @@ def stores_of(settings: Settings) -> str:
     return f"{settings.feed.venue} {settings.feed.timeframes} {documents} {store}"
 
 
-def _plan(settings: Settings, journal: Journal, on_bytes: Callable[[int, int], None]) -> tuple[list[Span], GetFile]:
+def _plan(settings: Settings, journal: Journal, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
     """What to import, and how to get at it."""
     backfill = settings.backfill
     kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
@@ -194,7 +193,7 @@ def _plan_archive(
     kinds: list[str],
     begin: int,
     end: int,
-    on_bytes: Callable[[int, int], None],
+    on_bytes: OnBytes,
 ) -> tuple[list[Span], GetFile]:
     """Files hold whole days, and today has none yet."""
     backfill, feed = settings.backfill, settings.feed
