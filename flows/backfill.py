@@ -172,12 +172,17 @@ def _plan(settings: Settings, journal: Journal, on_bytes: OnBytes) -> tuple[list
 
 
 def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tuple[list[Span], GetFile]:
-    backfill, symbols = settings.backfill, settings.feed.symbols
-    paths = {file: path for file, path in files_in(Path(backfill.source), symbols).items() if file.kind in kinds}
+    """The files of the symbols that are named, or of all that the folder knows."""
+    backfill, folder = settings.backfill, Path(settings.backfill.source)
+    paths = {file: path for file, path in files_in(folder, backfill.symbols or None).items() if file.kind in kinds}
     begin = _ms(backfill.start) if backfill.start else 0
     spans = spans_of(paths, begin, _ms(backfill.end or datetime.now(UTC)))
+    absent = sorted(set(backfill.symbols) - {span.symbol for span in spans})
     if not spans:
-        raise ArchiveError(f"{backfill.source} holds no files of {', '.join(symbols)} for these days")
+        named = f"of {', '.join(absent)} " if absent else "of the archive "
+        raise ArchiveError(f"{folder} holds no files {named}for these days")
+    if absent:
+        _log.warning("the folder holds no files of them for these days", symbols=absent)
 
     def get(file: ArchiveFile) -> FileVolume:
         journal.know(file, digest_of(paths[file]))
@@ -196,20 +201,20 @@ def _plan_archive(
     on_bytes: OnBytes,
 ) -> tuple[list[Span], GetFile]:
     """Files hold whole days, and today has none yet."""
-    backfill, feed = settings.backfill, settings.feed
+    backfill, venue = settings.backfill, settings.feed.venue
     first, behind = date_of(begin), date_of(end + DAY_MS - 1 if backfill.end else end)
-    files = [file for symbol in feed.symbols for kind in kinds for file in files_for(symbol, kind, first, behind)]
+    files = [file for symbol in _named(settings) for kind in kinds for file in files_for(symbol, kind, first, behind)]
     downloader = Downloader(backfill.archive_url, backfill.cache, on_bytes=on_bytes)
 
     def get(file: ArchiveFile) -> FileVolume | None:
-        path = downloader.get(file, venue=feed.venue)
+        path = downloader.get(file, venue=venue)
         if path is None:
             return None
         journal.know(file, digest_of(path))
         return FileVolume(file, path, vouched=vouched_by(path))
 
     spans = spans_of(files, begin, end)
-    paths = {file: downloader.path_of(file, feed.venue) for file in files}
+    paths = {file: downloader.path_of(file, venue) for file in files}
     _know_held(journal, spans, {file: path for file, path in paths.items() if path.is_file()})
     return spans, get
 
@@ -230,10 +235,15 @@ def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tu
     days = VenueDays(rest, network)
     length = timeframe_ms(feed.timeframes[0])
     end = min(end, (days.told(rest.time()) - SETTLED_MS) // length * length)
-    files = [file for symbol in feed.symbols for kind in kinds for file in days_for(symbol, kind, begin, end)]
+    files = [file for symbol in _named(settings) for kind in kinds for file in days_for(symbol, kind, begin, end)]
     if not files:
         raise ArchiveError(f"backfill.start: {settings.backfill.start} is not over yet at {feed.venue}")
     return spans_of(files, begin, end), days.get
+
+
+def _named(settings: Settings) -> tuple[str, ...]:
+    """The symbols to ask a venue for, which knows more of them than anybody wants."""
+    return settings.backfill.symbols or settings.feed.symbols
 
 
 def _ms(moment: datetime) -> int:
@@ -277,7 +287,9 @@ def _say_what_is_new(new: list[Span], spans: int) -> int:
     """What an import would read, on the standard output, a line a file; gives the exit code."""
     files = [file.name for span in new for file in span.files]
     sys.stdout.write("".join(f"{name}\n" for name in files))
-    sys.stdout.write(f"{len(files)} files to read; {spans - len(new)} of {spans} spans imported before\n")
+    symbols = len({span.symbol for span in new})
+    read = f"{len(files)} files to read, of {symbols} symbols"
+    sys.stdout.write(f"{read}; {spans - len(new)} of {spans} spans imported before\n")
     return 0
 
 
@@ -300,7 +312,13 @@ def _build() -> Dataflow:
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _end_on_signals()
-    _log.info("starting", spans=len(new), imported_before=len(spans) - len(new), retention=settings.backfill.retention)
+    _log.info(
+        "starting",
+        symbols=len({span.symbol for span in new}),
+        spans=len(new),
+        imported_before=len(spans) - len(new),
+        retention=settings.backfill.retention,
+    )
     _say_at_exit(meter, intake)
     return built
 

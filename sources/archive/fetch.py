@@ -28,12 +28,21 @@ OnBytes: TypeAlias = Callable[[str, int, int], None]
 """Called with a file's name, the bytes of it that are there and how many there will be (0: unknown)."""
 
 
-def files_in(folder: Path, symbols: tuple[str, ...]) -> dict[ArchiveFile, Path]:
-    """The archive's files of these symbols below a folder, however deep."""
+def files_in(folder: Path, symbols: tuple[str, ...] | None = None) -> dict[ArchiveFile, Path]:
+    """The archive's files of these symbols below a folder, however deep; of all without any. `ArchiveError` when two
+    files of one name differ, as those of two markets do.
+    """
     if not folder.is_dir():
         raise ArchiveError(f"{folder} is no folder: set backfill.source to one that holds the archive's files")
-    named = [(file, path) for path in sorted(folder.rglob("*")) if (file := file_named(path.name)) and path.is_file()]
-    return {file: path for file, path in named if file.symbol in symbols}
+    found: dict[ArchiveFile, Path] = {}
+    for path in sorted(folder.rglob("*")):
+        file = file_named(path.name)
+        if file is None or (symbols is not None and file.symbol not in symbols) or not path.is_file():
+            continue
+        if file in found and digest_of(found[file]) != digest_of(path):
+            raise ArchiveError(f"{found[file]} and {path} differ: name the folder that holds one of them")
+        found.setdefault(file, path)
+    return found
 
 
 def check(path: Path) -> Vouched:

@@ -162,6 +162,9 @@ def test_the_files_of_a_folder_however_deep(tmp_path: Path) -> None:
         (tmp_path / "very" / "deep" / name).touch()
     found = files_in(tmp_path, ("XUSDT",))
     assert {file.name: path.name for file, path in found.items()} == {name: name for name in names[:2]}
+    assert {file.symbol for file in files_in(tmp_path)} == {"XUSDT", "YUSDT"}
+    assert len(files_in(tmp_path)) == 3
+    assert files_in(tmp_path, ()) == {}
     with pytest.raises(ArchiveError, match=r"backfill\.source"):
         files_in(tmp_path / "absent", ("XUSDT",))
 
@@ -187,3 +190,14 @@ def test_without_a_checksum_nothing_is_compared(tmp_path: Path) -> None:
     assert not check(path)
     path.with_name(path.name + ".CHECKSUM").write_text(hashlib.sha256(b"content").hexdigest())
     assert check(path)
+
+
+def test_two_files_of_a_name_have_to_be_the_same(tmp_path: Path) -> None:
+    for market in ("spot", "usdm"):
+        (tmp_path / market).mkdir()
+        (tmp_path / market / NAME).write_bytes(b"content")
+    assert files_in(tmp_path) == {named(): tmp_path / "spot" / NAME}
+    (tmp_path / "usdm" / NAME).write_bytes(b"of another market")
+    with pytest.raises(ArchiveError, match=r"spot/XUSDT\S+ and \S+/usdm/XUSDT\S+ differ: name the folder"):
+        files_in(tmp_path)
+    assert files_in(tmp_path / "usdm") == {named(): tmp_path / "usdm" / NAME}
