@@ -18,8 +18,10 @@ from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, Recorded
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter, part_of
 
-MOST_TRADES = 500_000
-"""Trades that wait for their store; with more, the import waits. Half of what the store's buffer takes."""
+MOST_TRADES = 50_000
+"""Trades that wait for a partition of their store, some 15 MB; with more, the import waits. Far less than the buffer of
+that takes.
+"""
 CHUNK = 1_000
 """Candles handed on at once."""
 NOTE_MS = 5_000
@@ -27,7 +29,9 @@ NOTE_MS = 5_000
 PATIENCE_S = 60.0
 """Longest time without a single candle or trade stored."""
 MOST_DAYS = 100
-"""Days of symbols of which is known what could be better; a day is looked up once, or once more."""
+"""Days before its end in which a hole marks what is stored."""
+KNOWN_DAYS = 8
+"""Days of symbols of which is remembered what is stored, each a megabyte; another one is looked up again."""
 _LOOK_S = 0.005
 _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
@@ -87,6 +91,8 @@ class Intake:
         self._on_failure = on_failure
         self._improvement = improvement
         self._stored: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
+        self._newest: dict[str, int] = {}
+        """By symbol the newest day that was looked up."""
         self._day: tuple[str, int] = ("", 0)
         self._of_day: dict[tuple[str, int], Candle] = {}
         """The newest versions of a day of which something is stored: it is compared when it is over."""
@@ -211,10 +217,17 @@ class Intake:
         if self._improvement is None:
             return {}
         if day not in self._stored:
-            if len(self._stored) >= MOST_DAYS:
+            if len(self._stored) >= KNOWN_DAYS:
                 del self._stored[next(iter(self._stored))]
+            self._store_what_may_be_of(*day)
             self._stored[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
         return self._stored[day]
+
+    def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
+        """What was written of a day that was looked up before has to be found when it is looked up again."""
+        if self._candles is not None and begin <= self._newest.get(symbol, -1):
+            self._wait(self._candles, most=0, store="MongoDB")
+        self._newest[symbol] = max(begin, self._newest.get(symbol, -1))
 
     def _known_of(self, symbol: str, begin: int) -> list[Candle]:
         """Waits for the server like everything here."""
