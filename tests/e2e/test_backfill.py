@@ -1,5 +1,6 @@
 """The archive importer in a process of its own, into real stores."""
 
+import asyncio
 import hashlib
 import signal
 from pathlib import Path
@@ -12,7 +13,8 @@ from pymongo import MongoClient
 from sinks.candle_reader import read_candles
 from sinks.trade_store import TradeStore
 from tests.fakes.archive import archive_of
-from tests.fakes.importer import END, documents, imported, killed, trades
+from tests.fakes.broken_archive import BrokenArchive, Harm, served
+from tests.fakes.importer import END, documents, ended, imported, killed, started, trades
 from tests.fakes.old_days import DAY_MS, PEPE, daily_kline, days, months, sealed
 from tests.fakes.recordings import official_klines, recording
 
@@ -207,6 +209,29 @@ async def test_from_the_archive_over_http_each_file_comes_once_and_what_it_lacks
         code, said = await imported(tmp_path, Path("archive"), mongod_uri, **wanted, backfill__kinds='["trades"]')
         assert (code, '"imported_before": 1' in said) == (0, True), said
     assert (tmp_path / "archive" / "binance" / file.name).read_bytes() == file.read_bytes()
+
+
+async def test_killed_in_a_download_it_asks_only_for_the_rest(mongod_uri: str, tmp_path: Path) -> None:
+    file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    content = file.read_bytes()
+    archive = BrokenArchive(content, checksum=f"{hashlib.sha256(content).hexdigest()}  {file.name}\n")
+    archive.harms = [Harm(cut_after=200_000, is_held=True), Harm(cut_after=100_000)]
+    part = tmp_path / "archive" / "binance" / f"{file.name}.part"
+    wanted = {"backfill__start": "2024-10-27", "backfill__end": "2024-10-28", "backfill__kinds": "trades"}
+    with served(archive) as url:
+        process = await started(tmp_path, "archive", mongod_uri, backfill__archive_url=url, **wanted)
+        while not part.is_file() or not part.stat().st_size:
+            await asyncio.sleep(0.01)
+        process.kill()
+        assert (await ended(process))[0] == -signal.SIGKILL
+        had = part.stat().st_size
+        code, said = await imported(tmp_path, "archive", mongod_uri, backfill__archive_url=url, **wanted)
+    assert code == 0, said
+    assert [asked for asked, _ in archive.asked] == ["", f"bytes={had}-", f"bytes={had + 100_000}-"]
+    assert '"event": "download broke off, trying again"' in said
+    assert sorted(path.name for path in part.parent.iterdir()) == [file.name, f"{file.name}.CHECKSUM"]
+    assert trades(tmp_path).height == 57_229
+    assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}
 
 
 def cut_to(path: Path, rows: int) -> bytes:

@@ -18,6 +18,8 @@ class Harm(Struct):
     headers: dict[str, str] = {}
     cut_after: int | None = None
     """Bytes after which the connection is cut."""
+    is_held: bool = False
+    """Instead, nothing more comes until the client is gone."""
     new_content: bytes | None = None
     """The file becomes this one behind the answer."""
 
@@ -64,6 +66,8 @@ class BrokenArchive:
         self.sent += len(part)
         if harm.new_content is not None:
             self.content = harm.new_content
+        while harm.is_held and request.transport is not None and not request.transport.is_closing():
+            await asyncio.sleep(0.01)
         if harm.cut_after is not None and request.transport is not None:
             await asyncio.sleep(0)
             request.transport.close()
