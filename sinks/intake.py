@@ -29,9 +29,9 @@ NOTE_MS = 5_000
 PATIENCE_S = 60.0
 """Longest time without a single candle or trade stored."""
 MOST_DAYS = 100
-"""Days before its end in which a hole marks what is stored."""
+"""Days of symbols that are looked up once, or once more; and days before its end in which a hole marks candles."""
 KNOWN_DAYS = 8
-"""Days of symbols of which is remembered what is stored, each a megabyte; another one is looked up again."""
+"""Those among them of which candles are stored and remembered, a megabyte each."""
 _LOOK_S = 0.005
 _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
@@ -179,9 +179,11 @@ class Intake:
         for place, candle in candles.items():
             stored = stored_on.get(place)
             version = candle if stored is None else self._next_version(candle, stored)
-            if stored is not None and version is not candle and not _is_same(version, stored):
+            if stored is not None and not _is_same(version, stored):
                 replaced.append(stored)
-            if version.is_closed and version is not stored:
+            if version is stored:
+                continue
+            if version.is_closed:
                 stored_on[place] = version
             out.append(version)
         self._write_candles(out)
@@ -189,10 +191,14 @@ class Intake:
             self._ledger.write([_replacement(replaced)])
 
     def _next_version(self, candle: Candle, stored: Candle) -> Candle:
-        """The revisions of one import count as one."""
+        """The stored one where that is as good, whatever revision the new one has: an import counts from 0. All
+        revisions of one import count as one.
+        """
         assert self._improvement is not None  # noqa: S101 - as above
         version = self._improvement.improved(candle, stored)
-        if version is candle or version.revision == stored.revision:
+        if version is candle:
+            return stored
+        if version.revision == stored.revision:
             return version
         return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
 
@@ -217,11 +223,20 @@ class Intake:
         if self._improvement is None:
             return {}
         if day not in self._stored:
-            if len(self._stored) >= KNOWN_DAYS:
-                del self._stored[next(iter(self._stored))]
+            self._forget_old_days()
             self._store_what_may_be_of(*day)
             self._stored[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
         return self._stored[day]
+
+    def _forget_old_days(self) -> None:
+        """That nothing was stored of a day is remembered for longer: what this import has stored of it since is not to
+        be compared with what it stores next.
+        """
+        known = [day for day, candles in self._stored.items() if candles]
+        for day in known[: max(0, len(known) + 1 - KNOWN_DAYS)]:
+            del self._stored[day]
+        if len(self._stored) >= MOST_DAYS:
+            del self._stored[next(iter(self._stored))]
 
     def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
         """What was written of a day that was looked up before has to be found when it is looked up again."""

@@ -1,3 +1,4 @@
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -107,10 +108,32 @@ def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
         assert found == [structs.replace(version, event_time=0) for version in expected]
 
 
+def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    stored = [candle(0), candle(1, proof="equal"), candle(2, status="venue", first_id=-1, last_id=-1)]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, CLOSED), improved)
+    heard = Heard()
+    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+    proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
+    worse = [candle(1, status="partial", trades=3, revision=2), candle(2, status="final", close=99.5, revision=1)]
+    intake.write([[*proven_late, *worse, Mark(1)]])
+    intake.close()
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert found == [structs.replace(version, event_time=0) for version in stored]
+    assert (heard.incidents, heard.stored) == ([], [Mark(1)])
+
+
 def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
     mongod_uri: str, mongo_database: Database[dict[str, Any]]
 ) -> None:
-    stored = [structs.replace(candle(number), status="final", trades=0, proof="") for number in range(1_440)]
+    last_day = KNOWN_DAYS + 1
+    numbers = [*range(1_440), *(day * 1_440 for day in range(1, last_day + 1))]
+    stored = [candle(number, trades=0) for number in numbers]
     live = mongo(mongod_uri, mongo_database.name)
     live.write(stored)
     live.close()
@@ -128,15 +151,14 @@ def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
         improvement=Improvement(known, improved),
         most_candles=len(stored),
     )
-    last_day = KNOWN_DAYS + 1
     hole = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
     intake.write([[hole, candle(0), Mark(1)]])
     intake.close()
-    days: list[tuple[int, list[str]]] = [(day, []) for day in range(1, last_day + 1)]
+    days: list[tuple[int, list[str]]] = [(day, ["final"]) for day in range(1, last_day + 1)]
     assert looked == [(0, ["final"] * 1_440), *days, (0, ["partial"] * 1_440)]
     found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
-    assert [version.status for version in found] == ["repaired"] + ["partial"] * 1_439
-    assert [version.revision for version in found] == [2] + [1] * 1_439
+    assert [version.status for version in found] == ["repaired"] + ["partial"] * (1_439 + last_day)
+    assert [version.revision for version in found] == [2] + [1] * (1_439 + last_day)
 
 
 def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
@@ -177,7 +199,8 @@ def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
 def test_a_server_that_stores_and_does_not_answer_is_not_said_to_take_nothing() -> None:
     heard = Heard()
     writer, landed = mongo("mongodb://127.0.0.1:9", "absent"), candle(0, is_closed=True)
-    intake = heard.intake(candles=writer, improvement=Improvement(lambda *_: [landed], improved), patience_s=0.1)
+    known: Iterator[list[Candle]] = iter([[], [landed]])
+    intake = heard.intake(candles=writer, improvement=Improvement(lambda *_: next(known), improved), patience_s=0.1)
     intake.write([[landed, Mark(1)]])
     intake.close()
     [reason] = heard.failures
