@@ -13,7 +13,6 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ from sinks.trade_codec import MINUTE_MS
 from sinks.trade_store import TradeStoreError
 from sinks.trades import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
-from sources.archive.fetch import Downloader, check, digest_of, files_in, vouched_by
+from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
 from sources.archive.holes import Holes
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
@@ -53,8 +52,10 @@ from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
 from sources.network import NetworkThread
 
-MOST_CANDLES = 50_000
+MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""
+FLUSH_MS = 200
+"""Time between two writes of trades: those of a second are too many to hold."""
 JOURNAL = "imported.json"
 NEVER_MS = 10**12
 SETTLED_MS = 10_000
@@ -137,9 +138,10 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
     minutes that it would become.
     """
     kept = {} if settings.backfill.retention else {"retention_days": 0.0}
+    often = {"flush_ms": min(FLUSH_MS, settings.trades.flush_ms)}
     return [
         open_trade_writer(
-            settings.trades.model_copy(update=kept),
+            settings.trades.model_copy(update=kept | often),
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
             record_ms=MINUTE_MS,
@@ -158,7 +160,7 @@ def stores_of(settings: Settings) -> str:
     return f"{settings.feed.venue} {settings.feed.timeframes} {documents} {store}"
 
 
-def _plan(settings: Settings, journal: Journal, on_bytes: Callable[[int, int], None]) -> tuple[list[Span], GetFile]:
+def _plan(settings: Settings, journal: Journal, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
     """What to import, and how to get at it."""
     backfill = settings.backfill
     kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
@@ -173,12 +175,17 @@ def _plan(settings: Settings, journal: Journal, on_bytes: Callable[[int, int], N
 
 
 def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tuple[list[Span], GetFile]:
-    backfill, symbols = settings.backfill, settings.feed.symbols
-    paths = {file: path for file, path in files_in(Path(backfill.source), symbols).items() if file.kind in kinds}
+    """The files of the symbols that are named, or of all that the folder knows."""
+    backfill, folder = settings.backfill, Path(settings.backfill.source)
+    paths = {file: path for file, path in files_in(folder, backfill.symbols or None).items() if file.kind in kinds}
     begin = _ms(backfill.start) if backfill.start else 0
     spans = spans_of(paths, begin, _ms(backfill.end or datetime.now(UTC)))
+    absent = sorted(set(backfill.symbols) - {span.symbol for span in spans})
     if not spans:
-        raise ArchiveError(f"{backfill.source} holds no files of {', '.join(symbols)} for these days")
+        named = f"of {', '.join(absent)} " if absent else "of the archive "
+        raise ArchiveError(f"{folder} holds no files {named}for these days")
+    if absent:
+        _log.warning("the folder holds no files of them for these days", symbols=absent)
 
     def get(file: ArchiveFile) -> FileVolume:
         journal.know(file, digest_of(paths[file]))
@@ -194,23 +201,23 @@ def _plan_archive(
     kinds: list[str],
     begin: int,
     end: int,
-    on_bytes: Callable[[int, int], None],
+    on_bytes: OnBytes,
 ) -> tuple[list[Span], GetFile]:
     """Files hold whole days, and today has none yet."""
-    backfill, feed = settings.backfill, settings.feed
+    backfill, venue = settings.backfill, settings.feed.venue
     first, behind = date_of(begin), date_of(end + DAY_MS - 1 if backfill.end else end)
-    files = [file for symbol in feed.symbols for kind in kinds for file in files_for(symbol, kind, first, behind)]
+    files = [file for symbol in _named(settings) for kind in kinds for file in files_for(symbol, kind, first, behind)]
     downloader = Downloader(backfill.archive_url, backfill.cache, on_bytes=on_bytes)
 
     def get(file: ArchiveFile) -> FileVolume | None:
-        path = downloader.get(file, venue=feed.venue)
+        path = downloader.get(file, venue=venue)
         if path is None:
             return None
         journal.know(file, digest_of(path))
         return FileVolume(file, path, vouched=vouched_by(path))
 
     spans = spans_of(files, begin, end)
-    paths = {file: downloader.path_of(file, feed.venue) for file in files}
+    paths = {file: downloader.path_of(file, venue) for file in files}
     _know_held(journal, spans, {file: path for file, path in paths.items() if path.is_file()})
     return spans, get
 
@@ -231,10 +238,15 @@ def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tu
     days = VenueDays(rest, network)
     length = timeframe_ms(feed.timeframes[0])
     end = min(end, (days.told(rest.time()) - SETTLED_MS) // length * length)
-    files = [file for symbol in feed.symbols for kind in kinds for file in days_for(symbol, kind, begin, end)]
+    files = [file for symbol in _named(settings) for kind in kinds for file in days_for(symbol, kind, begin, end)]
     if not files:
         raise ArchiveError(f"backfill.start: {settings.backfill.start} is not over yet at {feed.venue}")
     return spans_of(files, begin, end), days.get
+
+
+def _named(settings: Settings) -> tuple[str, ...]:
+    """The symbols to ask a venue for, which knows more of them than anybody wants."""
+    return settings.backfill.symbols or settings.feed.symbols
 
 
 def _ms(moment: datetime) -> int:
@@ -278,7 +290,9 @@ def _say_what_is_new(new: list[Span], spans: int) -> int:
     """What an import would read, on the standard output, a line a file; gives the exit code."""
     files = [file.name for span in new for file in span.files]
     sys.stdout.write("".join(f"{name}\n" for name in files))
-    sys.stdout.write(f"{len(files)} files to read; {spans - len(new)} of {spans} spans imported before\n")
+    symbols = len({span.symbol for span in new})
+    read = f"{len(files)} files to read, of {symbols} symbols"
+    sys.stdout.write(f"{read}; {spans - len(new)} of {spans} spans imported before\n")
     return 0
 
 
@@ -301,7 +315,13 @@ def _build() -> Dataflow:
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _end_on_signals()
-    _log.info("starting", spans=len(new), imported_before=len(spans) - len(new), retention=settings.backfill.retention)
+    _log.info(
+        "starting",
+        symbols=len({span.symbol for span in new}),
+        spans=len(new),
+        imported_before=len(spans) - len(new),
+        retention=settings.backfill.retention,
+    )
     _say_at_exit(meter, intake)
     return built
 

@@ -92,6 +92,11 @@ def _wrong(key: str, text: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{text}", {"key": key, "text": text})
 
 
+def _symbols(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once, as the venue writes them."""
+    return tuple(dict.fromkeys(symbol_of(text.strip()) for text in texts))
+
+
 def _refuse_open_house(host: str, token: str | None) -> None:
     if not is_loopback(host) and not token:
         raise _wrong("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
@@ -176,10 +181,9 @@ class Feed(Section):
     @field_validator("symbols")
     @classmethod
     def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(symbol_of(symbol.strip()) for symbol in symbols))
-        if not names:
+        if not symbols:
             raise ValueError("name at least one symbol, as in BTCUSDT")
-        return names
+        return _symbols(symbols)
 
     @field_validator("timeframes")
     @classmethod
@@ -489,7 +493,7 @@ Kind = Literal["trades", "klines"]
 
 
 class Backfill(Section):
-    """What the importer imports: of the venue `feed.venue`, the symbols `feed.symbols`."""
+    """What the importer imports, of the venue `feed.venue`."""
 
     start: Moment | None = None
     """From when on: a day, or a time as in `2024-10-27T06:00`; UTC."""
@@ -499,6 +503,8 @@ class Backfill(Section):
     """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for what is too new for them.
     Or a folder that holds such files, in any order.
     """
+    symbols: tuple[str, ...] = ()
+    """Of which instruments; default: of a folder all that it has files of, otherwise `feed.symbols`."""
     kinds: tuple[Kind, ...] = ("trades", "klines")
     """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
     archive_url: WebUrl = "https://data.binance.vision/data"
@@ -516,6 +522,11 @@ class Backfill(Section):
         if not source.strip() or "://" in source or not may_be_folder(Path(source)):
             raise ValueError("write archive, rest, or the name of a folder")
         return source
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return _symbols(symbols)
 
     @field_validator("kinds")
     @classmethod

@@ -18,8 +18,10 @@ from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, Recorded
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter, part_of
 
-MOST_TRADES = 500_000
-"""Trades that wait for their store; with more, the import waits. Half of what the store's buffer takes."""
+MOST_TRADES = 50_000
+"""Trades that wait for a partition of their store, some 15 MB; with more, the import waits. Far less than the buffer of
+that takes.
+"""
 CHUNK = 1_000
 """Candles handed on at once."""
 NOTE_MS = 5_000
@@ -27,7 +29,9 @@ NOTE_MS = 5_000
 PATIENCE_S = 60.0
 """Longest time without a single candle or trade that is known to be stored."""
 MOST_DAYS = 100
-"""Days of symbols of which is known what could be better; a day is looked up once, or once more."""
+"""Days of symbols that are looked up once, or once more; and days before its end in which a hole marks candles."""
+KNOWN_DAYS = 8
+"""Those among them of which candles are stored and remembered, a megabyte each."""
 MONGODB, TRADE_STORE = "MongoDB", "the trade store"
 """The stores, for people."""
 _LOOK_S = 0.005
@@ -89,6 +93,8 @@ class Intake:
         self._on_failure = on_failure
         self._improvement = improvement
         self._stored: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
+        self._newest: dict[str, int] = {}
+        """By symbol the newest day that was looked up."""
         self._day: tuple[str, int] = ("", 0)
         self._of_day: dict[tuple[str, int], Candle] = {}
         """The newest versions of a day of which something is stored: it is compared when it is over."""
@@ -175,9 +181,11 @@ class Intake:
         for place, candle in candles.items():
             stored = stored_on.get(place)
             version = candle if stored is None else self._next_version(candle, stored)
-            if stored is not None and version is not candle and not _is_same(version, stored):
+            if stored is not None and not _is_same(version, stored):
                 replaced.append(stored)
-            if version.is_closed and version is not stored:
+            if version is stored:
+                continue
+            if version.is_closed:
                 stored_on[place] = version
             out.append(version)
         self._write_candles(out)
@@ -185,10 +193,14 @@ class Intake:
             self._ledger.write([_replacement(replaced)])
 
     def _next_version(self, candle: Candle, stored: Candle) -> Candle:
-        """The revisions of one import count as one."""
+        """The stored one where that is as good, whatever revision the new one has: an import counts from 0. All
+        revisions of one import count as one.
+        """
         assert self._improvement is not None  # noqa: S101 - as above
         version = self._improvement.improved(candle, stored)
-        if version is candle or version.revision == stored.revision:
+        if version is candle:
+            return stored
+        if version.revision == stored.revision:
             return version
         return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
 
@@ -213,10 +225,26 @@ class Intake:
         if self._improvement is None:
             return {}
         if day not in self._stored:
-            if len(self._stored) >= MOST_DAYS:
-                del self._stored[next(iter(self._stored))]
+            self._forget_old_days()
+            self._store_what_may_be_of(*day)
             self._stored[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
         return self._stored[day]
+
+    def _forget_old_days(self) -> None:
+        """That nothing was stored of a day is remembered for longer: what this import has stored of it since is not to
+        be compared with what it stores next.
+        """
+        known = [day for day, candles in self._stored.items() if candles]
+        for day in known[: max(0, len(known) + 1 - KNOWN_DAYS)]:
+            del self._stored[day]
+        if len(self._stored) >= MOST_DAYS:
+            del self._stored[next(iter(self._stored))]
+
+    def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
+        """What was written of a day that was looked up before has to be found when it is looked up again."""
+        if self._candles is not None and begin <= self._newest.get(symbol, -1):
+            self._wait(self._candles, most=0, store="MongoDB")
+        self._newest[symbol] = max(begin, self._newest.get(symbol, -1))
 
     def _known_of(self, symbol: str, begin: int) -> list[Candle]:
         """Waits for the server like everything here."""

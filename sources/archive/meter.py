@@ -1,4 +1,4 @@
-"""What people see of an import: a progress bar, a log line a file, and the figures at the end."""
+"""What people see of an import: a progress bar, a log line a file and while one lasts, and the figures at the end."""
 
 import sys
 import threading
@@ -12,13 +12,21 @@ from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
 from sources.archive.spans import Span
 
+SAY_S = 10.0
+"""Time between two lines about a long file."""
+
 _log = structlog.get_logger("flows.backfill")
 
 
 class Meter:
-    """Counts what is read, and shows it where somebody sits at a terminal."""
+    """Counts what is read, and shows it where somebody sits at a terminal. A file that takes longer than `say_s` has a
+    line in the log each time.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *, say_s: float = SAY_S) -> None:
+        self._say_s = say_s
+        self._said_s = time.monotonic()
+        self._file = ""
         self._progress = Progress(
             TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty(),
@@ -46,6 +54,7 @@ class Meter:
             self._begun_s = time.monotonic()
             self._progress.start()
         self.files += 1
+        self._file, self._said_s = file.name, time.monotonic()
         self._progress.update(self._task, description=file.name)
         _log.info("importing", file=file.name)
 
@@ -53,11 +62,15 @@ class Meter:
         """So many more are read."""
         self.trades += trades
         self._progress.update(self._task, note=f"{self.rate:,.0f} trades/s")
+        if self._is_due():
+            _log.info("still importing", file=self._file, trades=self.trades, trades_per_s=round(self.rate))
 
-    def on_bytes(self, done: int, total: int) -> None:
+    def on_bytes(self, name: str, done: int, total: int) -> None:
         """So much of a file is downloaded."""
         size = f" of {total / 1e6:.1f}" if total else ""
         self._progress.update(self._task, note=f"downloading {done / 1e6:.1f}{size} MB")
+        if self._is_due():
+            _log.info("downloading", file=name, megabytes=f"{done / 1e6:.1f}{size}")
 
     def on_missing(self, file: ArchiveFile) -> None:
         """There is no such file."""
@@ -77,6 +90,14 @@ class Meter:
         with self._lock:
             self.failures.append(reason)
         _log.error("not imported", name=name, reason=reason)
+
+    def _is_due(self) -> bool:
+        """Whether it is time for another line."""
+        now_s = time.monotonic()
+        if now_s - self._said_s < self._say_s:
+            return False
+        self._said_s = now_s
+        return True
 
     def end(self) -> None:
         """Takes the bar away."""

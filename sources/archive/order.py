@@ -11,7 +11,7 @@ from pathlib import Path
 
 import polars as pl
 
-FEW_BLOCKS = 15
+FEW_BLOCKS = 7
 """Blocks that are put in order in memory."""
 STRETCH_IDS = 100_000
 """Ids that are put in order at once, where there are more."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import IO
 
 import polars as pl
+import structlog
 from msgspec import Struct, structs
 
 from flows.bounds import MOST_FILLS, fault_of
@@ -45,6 +46,8 @@ BESIDE_MS = 60_000
 """So far beside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
 
 _LONGEST_TEXT = 2_000
+
+_log = structlog.get_logger("flows.backfill")
 
 
 class ArchiveError(Exception):
@@ -83,10 +86,15 @@ def trades_of(
     wanted = pl.col("time").is_between(begin, end, closed="left")
     if not withdrawn:
         wanted &= ~_IS_WITHDRAWN
+
+    def is_in_order() -> bool:
+        are_in_order = are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
+        if not are_in_order:
+            _log.info("rows in no order, put in order on the disk", file=path.name)
+        return are_in_order
+
     try:
-        for block in in_order(
-            _trade_blocks(file, path), lambda: are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
-        ):
+        for block in in_order(_trade_blocks(file, path), is_in_order):
             frame = block.filter(wanted)
             for start in range(0, frame.height, BATCH):
                 yield _trades(file.symbol, frame[start : start + BATCH])

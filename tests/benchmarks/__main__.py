@@ -23,6 +23,7 @@ from tests.benchmarks import (
     bench_flow,
     bench_fuzz,
     bench_hub,
+    bench_imports,
     bench_load,
     bench_mongo,
     bench_page,
@@ -53,6 +54,7 @@ PARTS = {
         bench_page,
         bench_deployment,
         bench_complete,
+        bench_imports,
         bench_load,
     )
 }

@@ -2,126 +2,25 @@
 
 import asyncio
 import hashlib
-import os
-import random
 import signal
-import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from pymongo import MongoClient
 
 from sinks.candle_reader import read_candles
-from sinks.trade_reader import TradeReader
 from sinks.trade_store import TradeStore
 from tests.fakes.archive import archive_of
-from tests.fakes.deployment import ROOT
+from tests.fakes.broken_archive import BrokenArchive, Harm, served
+from tests.fakes.importer import END, documents, ended, imported, killed, started, trades
+from tests.fakes.old_days import DAY_MS, PEPE, daily_kline, days, months, sealed
 from tests.fakes.recordings import official_klines, recording
 
 pytestmark = pytest.mark.e2e
 
-PEPE = "binance-spot-pepeusdt-2024-10-27"
-DAY_MS = 86_400_000
-END = 2 << 42
-
-
-async def imported(
-    folder: Path,
-    source: Path | str,
-    mongod_uri: str,
-    *,
-    kill_at: str | None = None,
-    kill_after_s: str = "0",
-    **settings: str,
-) -> tuple[int, str]:
-    """Runs the importer; its exit code and what it said. It is killed `kill_after_s` behind the moment in which it says
-    `kill_at`, if it still runs then.
-    """
-    environment = {
-        "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
-        "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
-        "MARKETFLOW_BACKFILL__SOURCE": str(source),
-        "MARKETFLOW_BACKFILL__CACHE": str(folder / "archive"),
-        "MARKETFLOW_TRADES__PATH": str(folder / "trades"),
-        "MARKETFLOW_MONGO__URI": mongod_uri,
-        "MARKETFLOW_MONGO__DATABASE": folder.name,
-        "MARKETFLOW_LOG__FORMAT": "json",
-        **{f"MARKETFLOW_{key.upper()}": value for key, value in settings.items()},
-    }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bytewax.run", "flows.backfill",
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-    assert process.stdout is not None
-    said = ""
-    async for line in process.stdout:
-        said += line.decode()
-        if kill_at and kill_at in said:
-            asyncio.get_running_loop().call_later(float(kill_after_s), _kill, process)
-            kill_at = None
-    return await process.wait(), said
-
-
-def _kill(process: asyncio.subprocess.Process) -> None:
-    if process.returncode is None:
-        process.kill()
-
-
-def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
-    with MongoClient[dict[str, Any]](mongod_uri) as client:
-        fields = dict.fromkeys(("_id", "created_at", "updated_at"), 0)
-        found = list(client[database]["market_data"].find({}, fields))
-    return sorted(found, key=lambda document: (document["timeframe"], document["open_time"]))
-
-
-def trades(folder: Path) -> pl.DataFrame:
-    with TradeReader(folder / "trades" / "binance") as reader:
-        return reader.trades("PEPEUSDT", 0, END)
-
-
-def days(folder: Path, count: int) -> Path:
-    """The recorded day, and the same again for the days after it, with ids and times that go on."""
-    source = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
-    with zipfile.ZipFile(source) as archive:
-        text = archive.read(archive.namelist()[0])
-    names = ["id", "price", "quantity", "first", "last", "time", "maker", "best"]
-    frame = pl.read_csv(
-        text, has_header=False, new_columns=names, schema_overrides=dict.fromkeys(names[1:3], pl.String)
-    )
-    fills = frame["last"][-1] - frame["first"][0] + 1
-    folder.mkdir()
-    for number in range(count):
-        shifted = frame.with_columns(
-            pl.col("id") + number * frame.height,
-            pl.col("first", "last") + number * fills,
-            pl.col("time") + number * DAY_MS,
-        )
-        shifted.write_csv(folder / f"PEPEUSDT-aggTrades-2024-10-{27 + number}.csv", include_header=False)
-    return folder
-
-
-def sealed(folder: Path) -> Path:
-    """A folder whose files have their checksums beside them, so that each is known to be whole."""
-    for path in list(folder.glob("*.csv")):
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        path.with_name(f"{path.name}.CHECKSUM").write_text(f"{digest}  {path.name}\n")
-    return folder
-
-
-def daily_kline(folder: Path, number: int) -> dict[str, float]:
-    """The exchange's own candle of the recorded day, as that of a day after it; gives the recorded one."""
-    [row] = official_klines(recording(PEPE) / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
-    fields = (row["open"], row["high"], row["low"], row["close"], row["volume"])
-    rest = (row["quote_volume"], int(row["count"]), row["taker_buy_base"], row["taker_buy_quote"], 0)
-    opened = int(row["open_time_ms"]) + number * DAY_MS
-    line = ",".join(map(str, (opened, *fields, opened + DAY_MS - 1, *rest)))
-    (folder / f"PEPEUSDT-1d-2024-10-{27 + number}.csv").write_text(line + "\n")
-    return row
+DAYS = ("2024-10-27", "2024-10-28", "2024-10-29", "2024-10-30", "2024-10-31", "2024-11-01")
 
 
 async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongod_uri: str, tmp_path: Path) -> None:
@@ -255,7 +154,7 @@ async def test_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(m
 async def test_a_folder_without_files_says_so(mongod_uri: str, tmp_path: Path) -> None:
     code, said = await imported(tmp_path, tmp_path, mongod_uri)
     assert (code, said.strip().splitlines()[-1]) == (
-        1, f"marketflow: {tmp_path} holds no files of PEPEUSDT for these days",
+        1, f"marketflow: {tmp_path} holds no files of the archive for these days",
     )  # fmt: skip
 
 
@@ -312,6 +211,29 @@ async def test_from_the_archive_over_http_each_file_comes_once_and_what_it_lacks
     assert (tmp_path / "archive" / "binance" / file.name).read_bytes() == file.read_bytes()
 
 
+async def test_killed_in_a_download_it_asks_only_for_the_rest(mongod_uri: str, tmp_path: Path) -> None:
+    file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    content = file.read_bytes()
+    archive = BrokenArchive(content, checksum=f"{hashlib.sha256(content).hexdigest()}  {file.name}\n")
+    archive.harms = [Harm(cut_after=200_000, is_held=True), Harm(cut_after=100_000)]
+    part = tmp_path / "archive" / "binance" / f"{file.name}.part"
+    wanted = {"backfill__start": "2024-10-27", "backfill__end": "2024-10-28", "backfill__kinds": "trades"}
+    with served(archive) as url:
+        process = await started(tmp_path, "archive", mongod_uri, backfill__archive_url=url, **wanted)
+        while not part.is_file() or not part.stat().st_size:
+            await asyncio.sleep(0.01)
+        process.kill()
+        assert (await ended(process))[0] == -signal.SIGKILL
+        had = part.stat().st_size
+        code, said = await imported(tmp_path, "archive", mongod_uri, backfill__archive_url=url, **wanted)
+    assert code == 0, said
+    assert [asked for asked, _ in archive.asked] == ["", f"bytes={had}-", f"bytes={had + 100_000}-"]
+    assert '"event": "download broke off, trying again"' in said
+    assert sorted(path.name for path in part.parent.iterdir()) == [file.name, f"{file.name}.CHECKSUM"]
+    assert trades(tmp_path).height == 57_229
+    assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}
+
+
 def cut_to(path: Path, rows: int) -> bytes:
     """Leaves the first rows of a file; gives what it was."""
     whole = path.read_bytes()
@@ -365,24 +287,62 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
 async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 1)
     code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")
-    assert (code, "PEPEUSDT-aggTrades-2024-10-27.csv" in said, "1 files to read; 0 of 1 spans" in said) == (
-        0, True, True,
-    )  # fmt: skip
+    assert code == 0, said
+    assert said.splitlines()[-2:] == [
+        "PEPEUSDT-aggTrades-2024-10-27.csv", "1 files to read, of 1 symbols; 0 of 1 spans imported before",
+    ]  # fmt: skip
     assert documents(mongod_uri, tmp_path.name) == []
     assert not (tmp_path / "archive" / "imported.json").exists()
 
 
-async def test_killed_at_random_moments_files_without_checksums_come_out_the_same(
+async def test_killed_at_random_moments_a_folder_of_two_symbols_comes_out_the_same(
     mongod_uri: str, tmp_path: Path
 ) -> None:
-    source, chance = days(tmp_path / "source", 2), random.Random(7)
-    whole, broken = tmp_path / "undisturbed", tmp_path / "disturbed"
-    whole.mkdir()
-    broken.mkdir()
-    assert (await imported(whole, source, mongod_uri))[0] == 0
-    for _ in range(3):
-        await imported(broken, source, mongod_uri, kill_at="importing", kill_after_s=str(chance.uniform(0, 2)))
-    code, said = await imported(broken, source, mongod_uri)
+    source = days(tmp_path / "source", 3)
+    (source / "PEPEUSDT-aggTrades-2024-10-28.csv").unlink()
+    daily_kline(source, 0)
+    months(source, 2, symbol="TWINUSDT")
+    found = await killed(tmp_path, source, mongod_uri, symbols=("PEPEUSDT", "TWINUSDT"), kills=3, seed=7)
+    assert found.differing == []
+    assert len(found.undisturbed.holes) == 1
+    assert {symbol: len(rows) for symbol, rows in found.undisturbed.trades.items()} == {
+        "PEPEUSDT": 2 * 57_229, "TWINUSDT": 2 * 57_229,
+    }  # fmt: skip
+
+
+async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and_by_day(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    by_month, by_day, both = tmp_path / "by_month", tmp_path / "by_day", tmp_path / "both"
+    for folder in (by_month, by_day, both):
+        folder.mkdir()
+    source = days(tmp_path / "source", 6)
+    code, said = await imported(by_day, source, mongod_uri)
     assert code == 0, said
-    assert documents(mongod_uri, broken.name) == documents(mongod_uri, whole.name)
-    assert_frame_equal(trades(broken), trades(whole))
+    months(source / "deeper", 6, symbol="TWINUSDT")
+    expected = documents(mongod_uri, by_day.name)
+    assert len(expected) == 6 * (1_440 + 480 + 48 + 1)
+
+    code, said = await imported(both, source, mongod_uri, backfill__dry_run="1")
+    listed = [line for line in said.splitlines() if "aggTrades" in line]
+    assert listed == [f"PEPEUSDT-aggTrades-{day}.csv" for day in DAYS] + [
+        "TWINUSDT-aggTrades-2024-10.csv", "TWINUSDT-aggTrades-2024-11.csv",
+    ]  # fmt: skip
+    assert "8 files to read, of 2 symbols; 0 of 8 spans imported before" in said
+
+    code, said = await imported(both, source, mongod_uri, kill_at="TWINUSDT-aggTrades-2024-11")
+    assert code == -signal.SIGKILL, said
+    code, said = await imported(both, source, mongod_uri)
+    assert code == 0, said
+    found = documents(mongod_uri, both.name)
+    behind = max(d["close_time"] for d in expected)
+    twins = [{**d, "symbol": "PEPEUSDT"} for d in found if d["symbol"] == "TWINUSDT"]
+    assert [d for d in found if d["symbol"] == "PEPEUSDT"] == expected
+    assert [d for d in twins if d["open_time"] < behind] == expected
+    assert {d["status"] for d in twins if d["open_time"] > behind} == {"unproven"}  # the rest of the second month
+    assert_frame_equal(trades(both, "TWINUSDT"), trades(by_day))
+
+    code, said = await imported(by_month, source, mongod_uri, backfill__symbols="TWINUSDT,absentusdt")
+    assert code == 0, said
+    assert '"symbols": ["ABSENTUSDT"], "event": "the folder holds no files of them' in said
+    assert documents(mongod_uri, by_month.name) == [d for d in found if d["symbol"] == "TWINUSDT"]

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from sources.replay.tapes import load_tapes
 from sources.replay.threaded import exchange_in_thread
-from tests.e2e.test_backfill import documents, imported
+from tests.fakes.importer import documents, imported
 from tests.fakes.recordings import recording
 from tests.fakes.twins import SYMBOLS, trades_of
 from tests.fakes.witness import Witness, disagreements, stored_candles

@@ -230,6 +230,7 @@ def test_every_list_and_mapping_is_taken_as_the_readme_writes_it(
         ("BACKFILL__ARCHIVE_URL", "file:///data", "backfill.archive_url: write an address such as https://"),
         ("BACKFILL__SOURCE", "", "backfill.source: write archive, rest, or the name of a folder; got ''"),
         ("BACKFILL__SOURCE", "https://x", "backfill.source: write archive, rest, or the name of a folder"),
+        ("BACKFILL__SYMBOLS", "A/B", "backfill.symbols: 'A/B' is no symbol: write"),
         ("BACKFILL__KINDS", "candles", "backfill.kinds: Input should be 'trades' or 'klines'; got 'candles'"),
         ("BACKFILL__KINDS", "[]", "backfill.kinds: name trades, klines or both"),
         ("BACKFILL__START", "1024-10-27", "backfill.start: write a time from 2009 to 2100; got '1024-10-27'"),

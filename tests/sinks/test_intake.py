@@ -7,13 +7,13 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
-from flows.model import Candle, Incident, Recorded, Trade, TradeBatch
-from flows.operators.improve import LACKING, improved
+from flows.model import DAY_MS, Candle, Incident, Recorded, Trade, TradeBatch
+from flows.operators.improve import CLOSED, LACKING, improved
 from sinks.candle_reader import CandleReader, read_candles
-from sinks.intake import Improvement, Intake
+from sinks.intake import KNOWN_DAYS, Improvement, Intake
 from sinks.mongo import MongoWriter
 from sinks.trades import TradeWriter
-from tests.fakes.candles import candle
+from tests.fakes.candles import BEGIN, candle
 from tests.fakes.mute_line import mute_line
 from tests.fakes.trades import trade
 
@@ -35,10 +35,10 @@ class Heard:
 
     def intake(
         self, *, candles: MongoWriter | None = None, trades: list[TradeWriter] | None = None,
-        improvement: Improvement | None = None, patience_s: float = 30.0,
+        improvement: Improvement | None = None, patience_s: float = 30.0, most_candles: int = 100,
     ) -> Intake:  # fmt: skip
         return Intake(
-            candles=candles, most_candles=100, trades=trades or [], ledger=self, marker=Mark,
+            candles=candles, most_candles=most_candles, trades=trades or [], ledger=self, marker=Mark,
             on_stored=self.stored.extend, on_failure=self.failures.append, improvement=improvement,
             patience_s=patience_s,
         )  # fmt: skip
@@ -106,6 +106,59 @@ def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
         better = [structs.replace(whole[number], revision=3, status="repaired") for number in (1, 2)]
         expected = [stored[0], *better, stored[3], stored[4], whole[5]]
         assert found == [structs.replace(version, event_time=0) for version in expected]
+
+
+def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    stored = [candle(0), candle(1, proof="equal"), candle(2, status="venue", first_id=-1, last_id=-1)]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, CLOSED), improved)
+    heard = Heard()
+    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+    proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
+    worse = [candle(1, status="partial", trades=3, revision=2), candle(2, status="final", close=99.5, revision=1)]
+    intake.write([[*proven_late, *worse, Mark(1)]])
+    intake.close()
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert found == [structs.replace(version, event_time=0) for version in stored]
+    assert (heard.incidents, heard.stored) == ([], [Mark(1)])
+
+
+def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    last_day = KNOWN_DAYS + 1
+    numbers = [*range(1_440), *(day * 1_440 for day in range(1, last_day + 1))]
+    stored = [candle(number, trades=0) for number in numbers]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    looked: list[tuple[int, list[str]]] = []
+
+    def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        found = reader.of_status(CLOSED, symbol, start_ms, end_ms)
+        looked.append(((start_ms - BEGIN) // DAY_MS, [version.status for version in found]))
+        return found
+
+    heard = Heard()
+    intake = heard.intake(
+        candles=mongo(mongod_uri, mongo_database.name),
+        improvement=Improvement(known, improved),
+        most_candles=len(stored),
+    )
+    hole = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
+    intake.write([[hole, candle(0), Mark(1)]])
+    intake.close()
+    days: list[tuple[int, list[str]]] = [(day, ["final"]) for day in range(1, last_day + 1)]
+    assert looked == [(0, ["final"] * 1_440), *days, (0, ["partial"] * 1_440)]
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert [version.status for version in found] == ["repaired"] + ["partial"] * (1_439 + last_day)
+    assert [version.revision for version in found] == [2] + [1] * (1_439 + last_day)
 
 
 def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:

@@ -1,13 +1,16 @@
 import hashlib
+import random
 import zipfile
 from pathlib import Path
 
 import pytest
 
+from sources.archive.download import Patience
 from sources.archive.fetch import Downloader, check, files_in
 from sources.archive.names import ArchiveFile, file_named
 from sources.archive.rows import ArchiveError
 from tests.fakes.archive import archive_of
+from tests.fakes.broken_archive import BrokenArchive, Harm, served
 
 NAME = "XUSDT-aggTrades-2024-10-27.zip"
 
@@ -28,29 +31,128 @@ def published(folder: Path, content: bytes, *, checksum: str | None = None) -> N
 
 def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content")
-    told: list[tuple[int, int]] = []
+    told: list[tuple[str, int, int]] = []
     with archive_of(tmp_path / "served") as url:
-        downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda done, total: told.append((done, total)))
+        downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda *it: told.append(it))
         path = downloader.get(named(), "binance")
         assert path is not None
         assert path.read_bytes() == b"content"
-        assert told[0] == (7, 7)
-        count = len(told)
+        assert told == [(NAME, 7, 7)]
         assert downloader.get(named(), "binance") == path
-        assert len(told) == count
+        assert len(told) == 1
         assert downloader.get(named("XUSDT-aggTrades-2024-10-28.zip"), "binance") is None
-
-
-def test_a_wrong_checksum_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
-    published(tmp_path / "served", b"content", checksum="0" * 64)
-    with archive_of(tmp_path / "served") as url, pytest.raises(ArchiveError, match="delete both and run again"):
-        Downloader(url, tmp_path / "cache").get(named(), "binance")
 
 
 def test_an_archive_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"127\.0\.0\.1:9"):
-        Downloader("http://127.0.0.1:9", tmp_path).get(named(), "binance")
-    assert not list(tmp_path.rglob("*.part"))
+        Downloader("http://127.0.0.1:9", tmp_path, patience=QUICK).get(named(), "binance")
+    assert files_below(tmp_path) == []
+
+
+# --- downloads that break, change, or are wrong ---
+
+
+QUICK = Patience(tries=3, first_s=0.001)
+CONTENT = random.Random(5).randbytes(200_000)
+OTHER = random.Random(6).randbytes(200_000)
+
+
+def checksum(content: bytes) -> str:
+    return f"{hashlib.sha256(content).hexdigest()}  {NAME}\n"
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_download_that_breaks_is_put_together_and_stands_there_with_its_checksum_alone(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
+    archive.harms = [Harm(cut_after=50_000), Harm(cut_after=50_000)]
+    with served(archive) as url:
+        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+    assert path is not None
+    assert (path.read_bytes(), archive.sent) == (CONTENT, 200_000)
+    assert files_below(tmp_path) == [NAME, NAME + ".CHECKSUM"]
+
+
+def test_what_a_killed_run_left_is_gone_on_with_and_cleared_where_the_file_is_there(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
+    archive.harms = [Harm(cut_after=50_000), Harm(status=500)]
+    with served(archive) as url:
+        with pytest.raises(ArchiveError, match="500"):
+            Downloader(url, tmp_path, patience=Patience(tries=2, first_s=0.001)).get(named(), "binance")
+        assert files_below(tmp_path) == [NAME + ".part", NAME + ".part.etag"]
+        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+        assert path is not None
+        assert (path.read_bytes(), archive.sent) == (CONTENT, 200_000)
+        path.with_name(NAME + ".part").write_bytes(b"of another time")
+        assert Downloader(url, tmp_path, patience=QUICK).get(named(), "binance") == path
+    assert files_below(tmp_path) == [NAME, NAME + ".CHECKSUM"]
+
+
+def test_parts_of_two_versions_that_nothing_tells_apart_are_downloaded_again(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(OTHER))
+    archive.has_etag = False
+    archive.harms = [Harm(cut_after=50_000, new_content=OTHER)]
+    with served(archive) as url:
+        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+    assert path is not None
+    assert (path.read_bytes(), archive.sent) == (OTHER, 400_000)
+
+
+def test_a_file_that_stays_wrong_is_refused_in_a_sentence_and_nothing_is_left(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(OTHER))
+    with served(archive) as url, pytest.raises(ArchiveError) as refused:
+        Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+    assert str(refused.value) == (
+        f"{url}/spot/daily/aggTrades/XUSDT/{NAME} is refused, nothing of it is kept: it does not match its checksum, "
+        "downloaded 2 times"
+    )
+    assert len(archive.asked) == 2
+    assert files_below(tmp_path) == []
+
+
+def test_a_file_without_a_checksum_has_to_be_a_whole_zip_file(tmp_path: Path) -> None:
+    zipped = tmp_path / "a.zip"
+    with zipfile.ZipFile(zipped, "w") as made:
+        made.writestr("a.csv", "1,2,3\n" * 1_000)
+    archive = BrokenArchive(zipped.read_bytes()[:-30])
+    with served(archive) as url:
+        with pytest.raises(ArchiveError, match="nothing of it is kept: it cannot be read"):
+            Downloader(url, tmp_path / "cache", patience=QUICK).get(named(), "binance")
+        archive.content = zipped.read_bytes()
+        path = Downloader(url, tmp_path / "cache", patience=QUICK).get(named(), "binance")
+    assert path is not None
+    assert check(path) == "content"
+    assert files_below(tmp_path / "cache") == [NAME]
+
+
+def test_a_kept_file_that_was_damaged_since_is_downloaded_again(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
+    with served(archive) as url:
+        downloader = Downloader(url, tmp_path, patience=QUICK)
+        path = downloader.get(named(), "binance")
+        assert path is not None
+        path.write_bytes(CONTENT[:-1])
+        assert downloader.get(named(), "binance") == path
+    assert (path.read_bytes(), archive.sent) == (CONTENT, 400_000)
+
+
+def test_behind_a_file_that_could_not_be_reached_the_next_ones_are_asked_for_once(tmp_path: Path) -> None:
+    archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
+    archive.harms = [Harm(status=503)] * 6
+    with served(archive) as url:
+        downloader = Downloader(url, tmp_path, patience=QUICK)
+        for questions in (3, 4, 5, 6):
+            with pytest.raises(ArchiveError, match="503"):
+                downloader.get(named(), "binance")
+            assert len(archive.asked) == questions
+        assert downloader.get(named(), "binance") is not None
+        archive.harms = [Harm(status=503)] * 2
+        assert downloader.get(named("XUSDT-aggTrades-2024-10-28.zip"), "binance") is not None
+
+
+# --- files that are there ---
 
 
 def test_the_files_of_a_folder_however_deep(tmp_path: Path) -> None:
@@ -60,6 +162,9 @@ def test_the_files_of_a_folder_however_deep(tmp_path: Path) -> None:
         (tmp_path / "very" / "deep" / name).touch()
     found = files_in(tmp_path, ("XUSDT",))
     assert {file.name: path.name for file, path in found.items()} == {name: name for name in names[:2]}
+    assert {file.symbol for file in files_in(tmp_path)} == {"XUSDT", "YUSDT"}
+    assert len(files_in(tmp_path)) == 3
+    assert files_in(tmp_path, ()) == {}
     with pytest.raises(ArchiveError, match=r"backfill\.source"):
         files_in(tmp_path / "absent", ("XUSDT",))
 
@@ -85,3 +190,14 @@ def test_without_a_checksum_nothing_is_compared(tmp_path: Path) -> None:
     assert not check(path)
     path.with_name(path.name + ".CHECKSUM").write_text(hashlib.sha256(b"content").hexdigest())
     assert check(path)
+
+
+def test_two_files_of_a_name_have_to_be_the_same(tmp_path: Path) -> None:
+    for market in ("spot", "usdm"):
+        (tmp_path / market).mkdir()
+        (tmp_path / market / NAME).write_bytes(b"content")
+    assert files_in(tmp_path) == {named(): tmp_path / "spot" / NAME}
+    (tmp_path / "usdm" / NAME).write_bytes(b"of another market")
+    with pytest.raises(ArchiveError, match=r"spot/XUSDT\S+ and \S+/usdm/XUSDT\S+ differ: name the folder"):
+        files_in(tmp_path)
+    assert files_in(tmp_path / "usdm") == {named(): tmp_path / "usdm" / NAME}
