@@ -11,7 +11,7 @@ import structlog
 from aiohttp import web
 
 from api.app import build_app
-from api.connections import IDLE_S, Connections
+from api.http.connections import IDLE_S, Connections
 from api.services import Services, running_services
 from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs

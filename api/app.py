@@ -15,31 +15,44 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api import (
+from api.http.auth import Knock, admit, may_call
+from api.http.connections import connection_of
+from api.http.errors import Problem
+from api.http.responses import failure, success
+from api.http.route import AnyRoute, RawRoute, Route, params_reader, sentence_of, status_of, with_symbols
+from api.http.schema import openapi
+from api.routes import (
     accounts,
     books,
     candles,
+    indicators,
     metrics,
-    page,
     prices,
     quality,
     refresh,
-    signals,
+    static,
     status,
     symbols,
     trades,
     volume,
 )
-from api.answers import failure, success
-from api.connections import connection_of
-from api.errors import Problem
-from api.gate import Knock, admit, may_call
-from api.page import DASHBOARD
-from api.route import AnyRoute, RawRoute, Route, params_reader, sentence_of, status_of, with_symbols
-from api.schema import openapi
+from api.routes.static import DASHBOARD
 from api.services import Services
 
-GROUPS: Final = (prices, candles, trades, books, volume, signals, symbols, refresh, quality, accounts, status, metrics)
+GROUPS: Final = (
+    prices,
+    candles,
+    trades,
+    books,
+    volume,
+    indicators,
+    symbols,
+    refresh,
+    quality,
+    accounts,
+    status,
+    metrics,
+)
 """The files with routes that the documentation shows."""
 REQUEST_ID: Final = "X-Request-Id"
 _ID: Final = re.compile(r"[\w.-]{1,64}")
@@ -56,7 +69,7 @@ _log = structlog.get_logger(__name__)
 def build_app(services: Services) -> web.Application:
     """The whole interface."""
     described = [route for group in GROUPS for route in group.routes(services)]
-    routes = [*described, *page.routes(openapi(described))]
+    routes = [*described, *static.routes(openapi(described))]
     unprotected = {route.path for route in routes if not route.protected}
     app = web.Application(
         middlewares=[_recorder(services), _explain, _guard(services, unprotected)],

@@ -7,9 +7,9 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.heard import News, ms_of
-from api.live import LiveEvent, LiveView, Lost
-from sinks.messages import LATENCY_S
+from api.live.messages import News, ms_of
+from api.live.view import LiveEvent, LiveView, Lost
+from sinks.hub.messages import LATENCY_S
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
 """Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""

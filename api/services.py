@@ -7,15 +7,15 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.analysis_record import AnalysisRecord
-from api.analyst import Analyst
-from api.candle_cache import SeriesKey
-from api.catalogue import Catalogue
-from api.documents import Documents
-from api.history import History
-from api.live import LiveView
+from api.analysis import Analyst
+from api.analysis_recorder import AnalysisRecord
+from api.live.candle_cache import SeriesKey
+from api.live.view import LiveView
 from api.meters import Meters
-from api.trade_archive import TradeArchive
+from api.stores.history import History
+from api.stores.instruments import Catalogue
+from api.stores.mongo import Documents
+from api.stores.trades import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0

@@ -24,21 +24,21 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 
 from flows.clock import FeedClock
-from flows.desk import open_database
 from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
-from flows.operators.improve import CLOSED, improved
+from flows.operators.candles.upgrade import CLOSED, improved
+from flows.runtime.ask_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
-from sinks.candle_reader import CandleReader
-from sinks.intake import Improvement, Intake
+from sinks.importer import Improvement, Intake
 from sinks.ledger import IncidentWriter
-from sinks.mongo import MongoWriter, open_mongo_writer
-from sinks.trade_codec import MINUTE_MS
-from sinks.trade_store import TradeStoreError
-from sinks.trades import TradeWriter, open_trade_writer
+from sinks.mongo.reader import CandleReader
+from sinks.mongo.writer import MongoWriter, open_mongo_writer
+from sinks.trades.codec import MINUTE_MS
+from sinks.trades.store import TradeStoreError
+from sinks.trades.writer import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
 from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
 from sources.archive.holes import Holes
@@ -50,7 +50,7 @@ from sources.archive.spans import Span, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.network import NetworkThread
+from sources.connection.loop_thread import NetworkThread
 
 MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""

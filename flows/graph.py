@@ -34,22 +34,22 @@ from flows.model import (
     TradeBatch,
     TradeWitness,
 )
-from flows.operators import candles as candle_state
-from flows.operators import reconcile as proof_state
-from flows.operators import sequence as sequence_state
-from flows.operators.books import BookKeeper, BookPolicy, book_events
-from flows.operators.candles import CandleBuilder
-from flows.operators.chain import Chain
-from flows.operators.freshness import Freshness
-from flows.operators.gather import Gather
-from flows.operators.news import News
-from flows.operators.observations import BookSyncs, Observe, Progress
+from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
+from flows.operators.candles import builder as candle_state
+from flows.operators.candles import reconcile as proof_state
+from flows.operators.candles.builder import CandleBuilder
+from flows.operators.candles.reconcile import KEPT_MS, Reconciler
 from flows.operators.parse import Parse, VenueParser
+from flows.operators.pipeline import Chain
 from flows.operators.prices import Prices
-from flows.operators.reconcile import KEPT_MS, Reconciler
-from flows.operators.sequence import Sequencer
 from flows.operators.state_version import StateVersionError, check_version
-from flows.operators.stats import DayStats, Minutely, minutes_of
+from flows.operators.stats.day import DayStats, Minutely, minutes_of
+from flows.operators.status.freshness import Freshness
+from flows.operators.status.line_status import News
+from flows.operators.status.observations import BookSyncs, Observe, Progress
+from flows.operators.trades import sequence as sequence_state
+from flows.operators.trades.batching import Gather
+from flows.operators.trades.sequence import Sequencer
 from flows.operators.validate import Validate
 from flows.settings import Books, Feed
 

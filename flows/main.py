@@ -20,33 +20,33 @@ from typing import Any, NoReturn
 import structlog
 from bytewax.dataflow import Dataflow
 
-from flows.attendant import RequestDesk
 from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
-from flows.desk import open_database, open_desk
-from flows.garbage import calm_garbage_collector
+from flows.gc import calm_garbage_collector
 from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
-from flows.metrics import FlowMeters, Parts, serve
 from flows.model import Incident, RefreshWanted
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
+from flows.runtime.ask_handlers import open_database, open_desk
+from flows.runtime.commands import RequestDesk
+from flows.runtime.metrics import FlowMeters, Parts, serve
+from flows.runtime.subscriptions import WishDesk, is_own, listed_in, wanted
 from flows.settings import Settings, SettingsError, load_settings
-from flows.wishes import WishDesk, is_own, listed_in, wanted
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
-from sinks.broadcast import Broadcast
-from sinks.database_identity import IDENTITY_FILE
+from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
-from sinks.mongo import MongoWriter, open_mongo_writer
-from sinks.requests import Attendant, NoAttendant
-from sinks.trade_store import TradeStoreError, check_store
-from sinks.trades import TradeWriter, open_trade_writer, part_of
+from sinks.mongo.commands import Attendant, NoAttendant
+from sinks.mongo.identity import IDENTITY_FILE
+from sinks.mongo.writer import MongoWriter, open_mongo_writer
+from sinks.trades.store import TradeStoreError, check_store
+from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
 from sources.bridge import FeedSource
 from sources.feed import UnknownSymbolError, check_symbols
-from sources.rest import VenueError
+from sources.rest.client import VenueError
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""

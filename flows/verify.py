@@ -29,23 +29,23 @@ from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.settings import Settings, SettingsError, load_settings
-from flows.verification.findings import Finding, Findings, Report
-from flows.verification.symbol import GetKlines, SymbolVerifier, Task
-from flows.verification.trade_ids import Hole
-from flows.verify_output import Meter, as_json, show
-from flows.verify_refill import GetTrades, TradeRefill
-from flows.verify_repair import CandleRepair
-from flows.verify_stores import ArchiveKlines, RestKlines, RestTrades, VenueStores
-from sinks.candle_store import CandleStore
-from sinks.mongo import ANSWER_TIMEOUT_S, MongoAddressError, open_client
-from sinks.requests import leave_request
-from sinks.trade_reader import TradeReader
-from sinks.trade_store import TradeStoreError
+from flows.verification.checks.findings import Finding, Findings, Report
+from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
+from flows.verification.checks.trade_ids import Hole
+from flows.verification.output import Meter, as_json, show
+from flows.verification.refill import GetTrades, TradeRefill
+from flows.verification.repair import CandleRepair
+from flows.verification.stores import ArchiveKlines, RestKlines, RestTrades, VenueStores
+from sinks.mongo.commands import leave_request
+from sinks.mongo.store import CandleStore
+from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import TradeStoreError
 from sources.archive.rows import ArchiveError
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.network import NetworkThread
-from sources.rest import VenueError
+from sources.connection.loop_thread import NetworkThread
+from sources.rest.client import VenueError
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
 SETTLE_S = 180.0

@@ -22,7 +22,7 @@ with app.setup:
 
     from api.analytics.profile import VolumeByPrice
     from flows.settings import load_settings
-    from sinks.frames import Frames
+    from sinks.dataframes import Frames
 
     alt.data_transformers.disable_max_rows()
     UP, DOWN = "#26a69a", "#ef5350"

@@ -19,11 +19,11 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted, TradingStatus
 from flows.settings import Feed
+from sources.connection.frame_queue import FrameQueue
+from sources.connection.loop_thread import NetworkThread
+from sources.connection.pool import Lines, report_bug
+from sources.connection.transport import transport_of
 from sources.feed import VenueFeed, Wishes, shard_of
-from sources.frame_queue import FrameQueue
-from sources.lines import Lines, report_bug
-from sources.network import NetworkThread
-from sources.transport import transport_of
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""

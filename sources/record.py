@@ -24,10 +24,10 @@ from flows.model import Disconnected, LineEvent, Subscribed
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
+from sources.connection.frame_queue import FrameQueue
+from sources.connection.pool import Lines, report_bug
 from sources.feed import UnknownSymbolError, check_symbols
-from sources.frame_queue import FrameQueue
-from sources.lines import Lines, report_bug
-from sources.rest import VenueError
+from sources.rest.client import VenueError
 
 FORMAT = "marketflow-tape"
 VERSION = 1

@@ -1,6 +1,6 @@
 """The table of faults in the docs of the replay exchange, from the faults themselves: `python -m tests.fault_table`."""
 
-from sources.replay.faults import FAULTS, describe
+from sources.replay.faults.orders import FAULTS, describe
 from tests.picture import README
 
 DOCS = README.parent / "docs" / "replay-exchange.md"

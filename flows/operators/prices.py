@@ -7,7 +7,7 @@ from typing import Any
 from flows.bounds import fault_of
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, LineNews, Validated
-from flows.operators.quarantine import MOST_PER_MS
+from flows.operators.trades.quarantine import MOST_PER_MS
 
 MOST_SKIPPED = 10_000
 """Ids that may be missing between two prices, and more for the time between them."""

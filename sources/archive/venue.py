@@ -9,8 +9,8 @@ from flows.asks import KlinesAsk, PastTradesAsk
 from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
-from sources.network import NetworkThread
-from sources.rest import VenueError
+from sources.connection.loop_thread import NetworkThread
+from sources.rest.client import VenueError
 
 BATCH = 2_000
 """Trades that are asked for at once, in as many pages as the venue wants."""

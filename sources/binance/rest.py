@@ -15,7 +15,7 @@ from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.settings import Feed, Rest
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
-from sources.rest import RestClient, VenueError
+from sources.rest.client import RestClient, VenueError
 
 _REST_URLS = {
     ("binance", "live"): "https://api.binance.com",

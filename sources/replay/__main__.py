@@ -18,13 +18,13 @@ from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.settings import Feed, Log, Replay
-from sources.replay.exchange import ReplayExchange
-from sources.replay.faults import FAULTS, describe
-from sources.replay.market import Market
-from sources.replay.player import Speed
-from sources.replay.server import running_exchange
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.tapes import load_tapes
+from sources.replay.exchange.exchange import ReplayExchange
+from sources.replay.exchange.server import running_exchange
+from sources.replay.faults.orders import FAULTS, describe
+from sources.replay.market.market import Market
+from sources.replay.market.player import Speed
+from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.tape.tapes import load_tapes
 
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""

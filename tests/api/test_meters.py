@@ -2,12 +2,12 @@
 
 import pytest
 
-from api.follow import Lost
-from api.heard import News
-from api.live import LiveEvent, LiveView
+from api.live.follower import Lost
+from api.live.messages import News
+from api.live.view import LiveEvent, LiveView
 from api.meters import Meters
 from flows.model import MarketData
-from sinks.bodies import CandleBody, IncidentBody, MarketDataBody
+from sinks.hub.payloads import CandleBody, IncidentBody, MarketDataBody
 from tests.fakes.candles import BEGIN, candle, gap
 from tests.fakes.exposition import samples
 

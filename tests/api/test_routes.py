@@ -8,8 +8,8 @@ import pytest
 from pymongo import MongoClient
 
 from flows.model import Candle, FeedStatus, Proof
-from sinks.bodies import iso_utc
-from sinks.requests import Attendant
+from sinks.hub.payloads import iso_utc
+from sinks.mongo.commands import Attendant
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, stored_candles, trade, until
 

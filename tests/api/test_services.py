@@ -2,8 +2,8 @@ import asyncio
 
 import pytest
 
-from api.documents import Documents
 from api.services import _end
+from api.stores.mongo import Documents
 from flows.settings import Mongo
 
 

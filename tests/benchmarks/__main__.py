@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from flows.garbage import calm_garbage_collector
+from flows.gc import calm_garbage_collector
 from tests.benchmarks import (
     bench_analytics,
     bench_api,

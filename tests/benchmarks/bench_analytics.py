@@ -29,14 +29,14 @@ from api.analytics.indicators import compute, parse_wanted
 from api.analytics.profile import VolumeByPrice
 from flows.model import DAY_MS, Trade, TradeBatch
 from flows.settings import Mongo, Settings, Trades
-from sinks.documents import INDEXES, MARKET_DATA, candle_document
-from sinks.frames import CANDLE_SCHEMA, Frames
-from sinks.mongod import running_mongod
-from sinks.trade_codec import END_MS, MINUTE_MS, SECOND_MS, TradeColumns, encode_key, encode_record
-from sinks.trade_reader import TradeReader
-from sinks.trade_store import StoreBusyError, TradeStore
-from sinks.trade_upkeep import TradeUpkeep
-from sinks.trades import TradeWriter
+from sinks.dataframes import CANDLE_SCHEMA, Frames
+from sinks.mongo.documents import INDEXES, MARKET_DATA, candle_document
+from sinks.mongod.server import running_mongod
+from sinks.trades.codec import END_MS, MINUTE_MS, SECOND_MS, TradeColumns, encode_key, encode_record
+from sinks.trades.compaction import TradeUpkeep
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import StoreBusyError, TradeStore
+from sinks.trades.writer import TradeWriter
 from tests.benchmarks.rows import Row, interleaved
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN

@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.around import cores_of, running_exchange_process
 from tests.benchmarks.asking import Asker, bare_server, delays_ms, requests_per_cpu_s
 from tests.benchmarks.market import symbols_of

@@ -11,7 +11,7 @@ import msgspec
 from flows.asks import BookAsk
 from flows.clock import Now
 from flows.model import BookSnapshot, BookView, RawFrames
-from flows.operators.books import BookKeeper, BookPolicy
+from flows.operators.books.keeper import BookKeeper, BookPolicy
 from sources.binance.parse import BinanceParser
 from sources.binance.wire import BookEnvelope
 from tests.benchmarks.rows import Row, interleaved

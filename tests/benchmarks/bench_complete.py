@@ -23,7 +23,7 @@ from flows.graph import Sinks, market_flow, sequence_candles
 from flows.machine import machine
 from flows.recovery import prepare
 from flows.settings import Feed, Mongo, Rest, Trades, load_settings
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from sources.archive.bridge import ArchiveSource
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
@@ -32,9 +32,9 @@ from sources.archive.rows import FileVolume, trades_of
 from sources.archive.spans import spans_of
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
-from sources.replay.server import running_exchange
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.server import running_exchange
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.benchmarks.bench_flow import Nowhere
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
 from tests.benchmarks.rows import Row, interleaved

@@ -20,11 +20,11 @@ from websockets.asyncio.client import connect
 from flows.graph import Sinks, market_flow
 from flows.settings import Feed, Hub, Mongo, Trades
 from sinks.bridge import PartitionedWriterSink, Unpacking
-from sinks.broadcast import Broadcast
-from sinks.mongo import open_mongo_writer
-from sinks.mongod import running_mongod
-from sinks.trade_reader import TradeReader
-from sinks.trades import open_trade_writer
+from sinks.hub.broadcast import Broadcast
+from sinks.mongo.writer import open_mongo_writer
+from sinks.mongod.server import running_mongod
+from sinks.trades.reader import TradeReader
+from sinks.trades.writer import open_trade_writer
 from sources.binance.parse import BinanceParser
 from sources.record import TapeWriter
 from tests.benchmarks.around import cores_of, listeners, running_exchange_process

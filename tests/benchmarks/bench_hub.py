@@ -16,7 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 
 from flows.model import MarketData
 from flows.settings import Hub as HubSettings
-from sinks.broadcast import Broadcast
+from sinks.hub.broadcast import Broadcast
 from tests.benchmarks.crowd import drained, measured, shake_hands
 from tests.benchmarks.rows import Row, percentile
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from flows.backfill import JOURNAL
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from sources.archive.names import file_named
 from tests.benchmarks.rows import Row
 from tests.fakes.importer import Kills, ended, killed, started

@@ -16,7 +16,7 @@ import psutil
 from msgspec import Struct
 from websockets.asyncio.client import connect
 
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.around import cpu_s, running_exchange_process
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row

@@ -15,10 +15,10 @@ from pymongo import MongoClient, UpdateOne, WriteConcern
 from flows.clock import wall_ms
 from flows.model import Candle
 from flows.settings import Mongo
-from sinks.candle_buffer import CandleBuffer
-from sinks.documents import INDEXES, MARKET_DATA, candle_upsert
-from sinks.mongo import BULK_ITEMS, MongoWriter, open_client
-from sinks.mongod import running_mongod
+from sinks.mongo.buffer import CandleBuffer
+from sinks.mongo.documents import INDEXES, MARKET_DATA, candle_upsert
+from sinks.mongo.writer import BULK_ITEMS, MongoWriter, open_client
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.rows import Row
 from tests.fakes.candles import candle
 

@@ -16,7 +16,7 @@ from typing import Any, Final
 from playwright.async_api import Browser, CDPSession, Page, expect
 
 from flows.model import BookView, FeedStatus, Publishable, TradeBatch
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import Row
 from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser

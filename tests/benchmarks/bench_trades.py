@@ -14,11 +14,11 @@ import msgpack
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from flows.model import AggregateTrade, Trade, TradeBatch
-from sinks.trade_codec import END_MS
-from sinks.trade_reader import TradeView
-from sinks.trade_store import TradeStore
-from sinks.trade_upkeep import TradeUpkeep
-from sinks.trades import TradeWriter
+from sinks.trades.codec import END_MS
+from sinks.trades.compaction import TradeUpkeep
+from sinks.trades.reader import TradeView
+from sinks.trades.store import TradeStore
+from sinks.trades.writer import TradeWriter
 from tests.benchmarks.rows import Row
 
 BEGIN_MS = 1_767_225_600_000

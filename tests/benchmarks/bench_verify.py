@@ -7,13 +7,13 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from flows.model import timeframe_ms
-from flows.verification.claims import StoredCandle
-from flows.verification.recount import candle_of, merged, recount
-from flows.verification.symbol import SymbolVerifier, Task
-from sinks.trade_codec import END_MS, MINUTE_MS
-from sinks.trade_merge import add_batches
-from sinks.trade_reader import TradeReader
-from sinks.trade_store import TradeStore
+from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.recount import candle_of, merged, recount
+from flows.verification.checks.symbol import SymbolVerifier, Task
+from sinks.trades.codec import END_MS, MINUTE_MS
+from sinks.trades.merge import add_batches
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import TradeStore
 from sources.binance.rules import RULES
 from tests.benchmarks.bench_trades import build_polls
 from tests.benchmarks.rows import Row, interleaved

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from sources.transport_picows import open_socket
+from sources.connection.picows_transport import open_socket
 from tests.benchmarks.around import listeners, running_exchange_process
 from tests.benchmarks.market import symbols_of
 from tests.benchmarks.rows import percentile

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.async_api import expect
 
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.bench_deployment import GOALS_MS, LATENCY_S
 from tests.benchmarks.bench_flow import POLL, run_flow

@@ -24,7 +24,7 @@ from pymongo import MongoClient
 from rich.console import Console
 from rich.progress import Progress
 
-from sinks.mongod import running_mongod
+from sinks.mongod.server import running_mongod
 from tests.benchmarks.around import running_exchange_process
 from tests.benchmarks.latency import Ears, Latency, listening
 from tests.benchmarks.market import symbols_of

@@ -24,7 +24,7 @@ from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.bridge import FeedSource
-from sources.transport import transport_of
+from sources.connection.transport import transport_of
 from tests.benchmarks.bench_flow import Nowhere
 from tests.benchmarks.market import PolledFrames, agg_trade_frames, symbols_of
 from tests.benchmarks.plain import plain_candles

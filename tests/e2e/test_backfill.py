@@ -10,8 +10,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from pymongo import MongoClient
 
-from sinks.candle_reader import read_candles
-from sinks.trade_store import TradeStore
+from sinks.mongo.reader import read_candles
+from sinks.trades.store import TradeStore
 from tests.fakes.archive import archive_of
 from tests.fakes.broken_archive import BrokenArchive, Harm, served
 from tests.fakes.importer import END, documents, ended, imported, killed, started, trades

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from polars.testing import assert_frame_equal
 
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.importer import documents, imported
 from tests.fakes.recordings import recording
 from tests.fakes.twins import SYMBOLS, trades_of

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from sources.replay.faults import Drop, Duplicate, Gap, Reorder, StaleDepth
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.faults.orders import Drop, Duplicate, Gap, Reorder, StaleDepth
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.recordings import frames_of, recording
 

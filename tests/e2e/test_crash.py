@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from flows.recovery import prepare
-from sources.replay.market import Market
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.market.market import Market
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import free_port, hub_client, running_flow
 from tests.fakes.recordings import recording
 from tests.fakes.twins import (

@@ -9,7 +9,7 @@ import pytest
 
 from flows.model import TradeBatch
 from flows.recovery import prepare
-from sinks.trades import TradeWriter
+from sinks.trades.writer import TradeWriter
 from tests.fakes.deployment import environment_of
 from tests.fakes.trades import trade
 

@@ -21,8 +21,8 @@ from flows.recovery import prepare
 from flows.settings import Api, Feed, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.browser import LIBRARY, NO_BROWSER, NO_LIBRARY, chromium, running_browser
 from tests.fakes.candles import candle, forming
 from tests.fakes.deployment import RunningFlow, flow_settings, free_port, running_flow

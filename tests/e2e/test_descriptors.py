@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from sources.replay.faults import Drop
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.faults.orders import Drop
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import flow_settings, hub_client, running_flow
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(sys.platform != "linux", reason="limits of another process")]

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from flows.recovery import prepare
-from sinks.mongod import Mongod
-from sources.replay import faults
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sinks.mongod.server import Mongod
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.faults import orders as faults
+from sources.replay.tape.tapes import load_tapes
 from tests.conftest import FAST
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, free_port, hub_client, running_flow
 from tests.fakes.interface import until

@@ -12,11 +12,11 @@ import httpx
 import pytest
 from pymongo import MongoClient
 
-from api.heard import ms_of
+from api.live.messages import ms_of
 from flows.model import Kline, timeframe_ms
-from flows.operators.verdict import is_same
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from flows.operators.candles.compare import is_same
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow, running_interface
 from tests.fakes.exposition import samples
 from tests.fakes.interface import until

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import RunningFlow
 from tests.fakes.lives import following, holes, lived, lost_after_a_first_life, prepared, store
 from tests.fakes.twins import SYMBOLS, traded

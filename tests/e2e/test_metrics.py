@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.e2e.test_spot_and_usdm import trade_ids
 from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow
 from tests.fakes.exposition import samples

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from pymongo import AsyncMongoClient
 
-from sources.replay.threaded import exchange_in_thread
+from sources.replay.exchange.threaded import exchange_in_thread
 from tests.fakes.deployment import flow_settings, free_port, hub_client, running_flow, running_interface
 from tests.fakes.witness import Witness, last_stored, stored_trades
 from tests.fakes.young_market import YoungMarket

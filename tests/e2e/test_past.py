@@ -10,10 +10,10 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from flows.model import timeframe_ms
-from flows.operators.verdict import differing_fields, is_same
-from sinks.requests import Petitioner, Request, Work
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from flows.operators.candles.compare import differing_fields, is_same
+from sinks.mongo.commands import Petitioner, Request, Work
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.recordings import recording
 from tests.fakes.witness import Witness, disagreements, stored_candles

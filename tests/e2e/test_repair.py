@@ -14,15 +14,15 @@ from pymongo import MongoClient
 from rocksdict import WriteBatch
 
 from flows.model import Candle
-from flows.operators.reconcile import KEPT_MS
-from flows.operators.verdict import differing_fields
+from flows.operators.candles.compare import differing_fields
+from flows.operators.candles.reconcile import KEPT_MS
 from flows.recovery import prepare
-from sinks.documents import MARKET_DATA, candle_of
-from sinks.requests import REQUESTS
-from sinks.trade_codec import encode_key, first_id, last_id
-from sinks.trade_store import TradeStore
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sinks.mongo.commands import REQUESTS
+from sinks.mongo.documents import MARKET_DATA, candle_of
+from sinks.trades.codec import encode_key, first_id, last_id
+from sinks.trades.store import TradeStore
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import (
     START_S,
     HubClient,

@@ -13,12 +13,12 @@ import pytest
 from pymongo import MongoClient
 
 from flows.model import Candle
-from flows.operators.verdict import differing_fields
+from flows.operators.candles.compare import differing_fields
 from flows.recovery import prepare
-from sinks.documents import INCIDENTS, MARKET_DATA, candle_of
-from sinks.mongod import Mongod
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA, candle_of
+from sinks.mongod.server import Mongod
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.conftest import FAST
 from tests.fakes.deployment import START_S, HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.twins import recovering

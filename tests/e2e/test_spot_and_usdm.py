@@ -10,10 +10,10 @@ import pytest
 from pymongo import MongoClient
 
 from flows.model import Candle
-from sinks.candle_reader import read_candles
-from sinks.trade_reader import TradeReader
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sinks.mongo.reader import read_candles
+from sinks.trades.reader import TradeReader
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import flow_settings, hub_client, running_flow
 from tests.fakes.recordings import frames_of, official_klines, recording
 

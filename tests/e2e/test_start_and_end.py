@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from sources.replay.server import running_exchange
-from sources.replay.synthetic import SyntheticMarket
+from sources.replay.exchange.server import running_exchange
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import ROOT, flow_settings, hub_client, running_flow
 
 pytestmark = pytest.mark.e2e

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from api.heard import ms_of
+from api.live.messages import ms_of
 from flows.model import DAY_MS, Kline
-from flows.operators.verdict import is_same
-from sources.replay.market import MarketKind
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import exchange_in_thread
+from flows.operators.candles.compare import is_same
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.market.market import MarketKind
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness
 

@@ -10,8 +10,8 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from flows.recovery import prepare
-from sinks.requests import Petitioner, Wish
-from sources.replay.threaded import exchange_in_thread
+from sinks.mongo.commands import Petitioner, Wish
+from sources.replay.exchange.threaded import exchange_in_thread
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored, stored_trades
 from tests.fakes.young_market import YoungMarket

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from pymongo import MongoClient
 
-from sinks.documents import MARKET_DATA
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sinks.mongo.documents import MARKET_DATA
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, running_flow
 from tests.fakes.recordings import recording
 from tests.fakes.witness import Witness

@@ -10,10 +10,10 @@ from typing import Any, Literal
 
 import pytest
 
-from api.heard import ms_of
+from api.live.messages import ms_of
 from flows.model import DAY_MS
-from sources.replay import faults
-from sources.replay.tapes import load_tapes
+from sources.replay.faults import orders as faults
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.playing import PACED_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
 from tests.fakes.recordings import recording
 from tests.fakes.young_market import YoungMarket

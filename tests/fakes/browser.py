@@ -7,7 +7,7 @@ from typing import Final
 
 from playwright.async_api import Browser, async_playwright
 
-from api.page import DASHBOARD
+from api.routes.static import DASHBOARD
 
 LIBRARY: Final = DASHBOARD / "vendor" / "lightweight-charts.standalone.production.mjs"
 NO_BROWSER: Final = "there is no chromium here: apt-get install chromium"

@@ -23,18 +23,18 @@ from flows.model import (
     StreamNames,
     Subscribed,
 )
-from flows.operators.books import BookKeeper, BookPolicy, book_events
-from flows.operators.gather import Gather
+from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Parse
 from flows.operators.prices import Prices
+from flows.operators.trades.batching import Gather
 from flows.operators.validate import Validate
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
-from sources.replay.faults import AlteringFault
-from sources.replay.frames import enveloped
-from sources.replay.tampering import start_tampering
+from sources.replay.faults.orders import AlteringFault
+from sources.replay.faults.transforms import start_tampering
+from sources.replay.protocol.frames import enveloped
 from tests.fakes.captured import REPLIES, captured, line_of
 from tests.fakes.fuzz_meter import Meter, Report, metered
 from tests.fakes.mutations import Mutation, mutated

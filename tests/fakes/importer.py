@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import Struct
 from pymongo import MongoClient
 
-from sinks.trade_reader import TradeReader
+from sinks.trades.reader import TradeReader
 from tests.fakes.deployment import ROOT
 
 END = 2 << 42

@@ -29,11 +29,11 @@ from flows.model import (
 from flows.settings import Analysis, Api, Mongo, Settings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
-from sinks.broadcast import Broadcast
-from sinks.candle_store import CandleStore
-from sinks.messages import exchange_time
-from sinks.requests import Attendant, ListedInstrument
-from sinks.trades import TradeWriter
+from sinks.hub.broadcast import Broadcast
+from sinks.hub.messages import exchange_time
+from sinks.mongo.commands import Attendant, ListedInstrument
+from sinks.mongo.store import CandleStore
+from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
 
 PATIENCE_S = 60

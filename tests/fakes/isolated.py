@@ -29,10 +29,10 @@ from flows.model import (
     Subscribed,
     TradeBatch,
 )
-from flows.operators.books import BookKeeper, BookPolicy, book_events
-from flows.operators.gather import Gather
+from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Parse
 from flows.operators.prices import Prices
+from flows.operators.trades.batching import Gather
 from flows.operators.validate import Validate
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from flows.recovery import prepare
-from sinks.trade_reader import TradeReader
-from sources.replay.threaded import ThreadedExchange
+from sinks.trades.reader import TradeReader
+from sources.replay.exchange.threaded import ThreadedExchange
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.twins import SYMBOLS, recovering, traded
 

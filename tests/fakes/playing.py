@@ -14,15 +14,15 @@ import httpx
 from pymongo import MongoClient
 from websockets.asyncio.client import ClientConnection, connect
 
-from api.heard import ms_of
+from api.live.messages import ms_of
 from flows.model import Candle, Kline, timeframe_ms
 from flows.recovery import prepare
-from sinks.bodies import iso_utc
-from sinks.trade_reader import TradeReader
-from sources.replay.faults import AnyFault
-from sources.replay.market import Market
-from sources.replay.player import Speed
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sinks.hub.payloads import iso_utc
+from sinks.trades.reader import TradeReader
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.faults.orders import AnyFault
+from sources.replay.market.market import Market
+from sources.replay.market.player import Speed
 from tests.fakes.deployment import RunningFlow, Server, flow_settings, free_port, running_flow, running_interface
 from tests.fakes.exposition import samples
 from tests.fakes.twins import recovering

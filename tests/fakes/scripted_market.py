@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from sources.replay.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
+from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 
 BEGIN_MS = 1_767_225_600_000
 

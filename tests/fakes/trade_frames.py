@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import polars as pl
 
 from flows.model import Trade
-from sinks.trade_codec import decode_frame, encode_columns
+from sinks.trades.codec import decode_frame, encode_columns
 
 
 def trade_frame(trades: Sequence[Trade]) -> pl.DataFrame:

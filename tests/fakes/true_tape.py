@@ -9,9 +9,9 @@ import msgspec
 from flows.asks import Ask, AskError, BookAsk, LastTradeAsk, TradesAsk
 from flows.model import BookSnapshot, Trade
 from sources.binance.wire import TypedMessage
-from sources.replay.frames import enveloped
-from sources.replay.market import MarketKind, Message
-from sources.replay.synthetic import SyntheticMarket
+from sources.replay.market.market import MarketKind, Message
+from sources.replay.protocol.frames import enveloped
+from sources.replay.synthetic.market import SyntheticMarket
 
 BEGIN_MS = 1_767_225_600_000
 TIMEFRAME = "1m"

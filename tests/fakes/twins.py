@@ -16,12 +16,12 @@ from typing import Any
 import polars as pl
 from pymongo import MongoClient
 
-from flows.operators.verdict import is_same
+from flows.operators.candles.compare import is_same
 from flows.recovery import prepare
 from flows.settings import Feed
-from sinks.trade_reader import TradeReader
-from sources.replay.market import Market
-from sources.replay.threaded import ThreadedExchange, exchange_in_thread
+from sinks.trades.reader import TradeReader
+from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.market.market import Market
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored
 

@@ -10,12 +10,12 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.model import Candle, Incident, Trade, timeframe_ms
-from flows.operators.bucket import Bucket
-from flows.verification.claims import StoredCandle
-from flows.verification.findings import Finding
-from flows.verification.ledger import Ledger
-from flows.verification.recount import candle_of
-from flows.verification.symbol import GetKlines, SymbolVerifier, Task
+from flows.operators.candles.bucket import Bucket
+from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.findings import Finding
+from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.recount import candle_of
+from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
 from tests.fakes.trades import BEGIN, trade_runs
 
 TIMEFRAMES = ("1m", "5m", "15m")

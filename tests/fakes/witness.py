@@ -7,9 +7,9 @@ import httpx
 from pymongo import MongoClient
 
 from flows.model import Candle, Kline
-from flows.operators.verdict import differing_fields
-from sinks.candle_reader import read_candles
-from sinks.trade_reader import TradeReader
+from flows.operators.candles.compare import differing_fields
+from sinks.mongo.reader import read_candles
+from sinks.trades.reader import TradeReader
 
 PAGE = 1_000
 

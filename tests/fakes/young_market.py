@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from sources.replay.history import History
-from sources.replay.playback import Playback
-from sources.replay.profiles import profile_of
-from sources.replay.symbol_market import SymbolMarket
-from sources.replay.synthetic import _Maker, _reels
+from sources.replay.market.history import History
+from sources.replay.market.playback import Playback
+from sources.replay.market.symbol_market import SymbolMarket
+from sources.replay.synthetic.market import _Maker, _reels
+from sources.replay.synthetic.profiles import profile_of
 
 
 class YoungMarket(Playback):

@@ -13,14 +13,14 @@ from pymongo import MongoClient
 from flows.model import Candle, Trade, TradeBatch
 from flows.settings import Settings, load_settings
 from flows.verify import CannotRunError, Options, main, verify
-from sinks.candle_reader import read_candles
-from sinks.candle_store import CandleStore
-from sinks.documents import INCIDENTS, MARKET_DATA
-from sinks.requests import REQUESTS
-from sinks.trade_merge import add_batches
-from sinks.trade_store import TradeStore
-from sources.replay.tapes import load_tapes
-from sources.replay.threaded import exchange_in_thread
+from sinks.mongo.commands import REQUESTS
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA
+from sinks.mongo.reader import read_candles
+from sinks.mongo.store import CandleStore
+from sinks.trades.merge import add_batches
+from sinks.trades.store import TradeStore
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.tape.tapes import load_tapes
 from tests.fakes.recordings import recording
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, VENUE, true_candles

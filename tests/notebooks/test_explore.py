@@ -9,9 +9,9 @@ from pymongo.database import Database
 
 from api.analytics.profile import profile_of
 from flows.model import Trade, TradeBatch
-from sinks.candle_store import CandleStore
-from sinks.trade_merge import add_batches
-from sinks.trade_store import TradeStore
+from sinks.mongo.store import CandleStore
+from sinks.trades.merge import add_batches
+from sinks.trades.store import TradeStore
 from tests.fakes.candle_runs import wandering
 from tests.fakes.candles import BEGIN, gap
 from tests.fakes.trade_frames import trade_frame

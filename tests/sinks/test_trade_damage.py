@@ -10,11 +10,11 @@ import pytest
 from rocksdict import WriteBatch
 
 from flows.model import Incident, TradeBatch
-from sinks.trade_codec import END_MS, encode_columns, encode_key, encode_record
-from sinks.trade_durable import IdSpan
-from sinks.trade_reader import TradeReader
-from sinks.trade_store import StoreDamagedError, TradeStore, TradeStoreError
-from sinks.trades import TradeWriter
+from sinks.trades.codec import END_MS, encode_columns, encode_key, encode_record
+from sinks.trades.durable import IdSpan
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import StoreDamagedError, TradeStore, TradeStoreError
+from sinks.trades.writer import TradeWriter
 from tests.fakes.trades import BEGIN, trade
 
 SECONDS, IN_LOG, EACH = 400, 100, 20

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from flows.model import Incident, TradeBatch
-from sinks.trade_durable import read_durable
-from sinks.trade_merge import add_batches
-from sinks.trade_reader import TradeReader, TradeView
-from sinks.trade_store import StoreDamagedError, TradeStore, check_store
-from sinks.trades import TradeWriter
+from sinks.trades.durable import read_durable
+from sinks.trades.merge import add_batches
+from sinks.trades.reader import TradeReader, TradeView
+from sinks.trades.store import StoreDamagedError, TradeStore, check_store
+from sinks.trades.writer import TradeWriter
 from tests.fakes.trades import BEGIN, trade
 
 ROOT = Path(__file__).parents[2]
@@ -28,8 +28,8 @@ KILLED_WITH_TWO_LOGS = """
 import os, signal, sys
 from itertools import count
 from pathlib import Path
-from sinks.trade_merge import add_batches
-from sinks.trade_store import TradeStore
+from sinks.trades.merge import add_batches
+from sinks.trades.store import TradeStore
 from tests.sinks.test_trade_logs import batches_of
 path = Path(sys.argv[1])
 store = TradeStore(path)

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from flows.settings import Rest, Settings, SettingsError
-from sources.replay.server import running_exchange
-from sources.rest import RestClient
-from sources.transport import TransportError, proxy_of, transport_of
+from sources.connection.transport import TransportError, proxy_of, transport_of
+from sources.replay.exchange.server import running_exchange
+from sources.rest.client import RestClient
 from tests.fakes.scripted_market import ScriptedMarket, trade_messages
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY", "NO_PROXY")
@@ -108,7 +108,7 @@ def test_the_environment_may_name_what_is_asked_directly(environment: pytest.Mon
 def test_the_interface_is_asked_directly_here_and_through_the_proxy_elsewhere(
     environment: pytest.MonkeyPatch,
 ) -> None:
-    from api.rest_client import RestClient as ApiClient  # noqa: PLC0415 - the interface's own client
+    from api.mcp.client import RestClient as ApiClient  # noqa: PLC0415 - the interface's own client
 
     environment.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     here = ApiClient(Settings())

@@ -7,9 +7,9 @@ import msgspec
 import pytest
 
 from sources.record import TapeWriter
-from sources.replay.server import running_exchange
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.tapes import load_tapes
+from sources.replay.exchange.server import running_exchange
+from sources.replay.synthetic.market import SyntheticMarket
+from sources.replay.tape.tapes import load_tapes
 
 ROOT = Path(__file__).parents[2]
 BEGIN = 1_767_225_600_000

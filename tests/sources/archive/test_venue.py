@@ -10,9 +10,9 @@ from sources.archive.names import days_for
 from sources.archive.rows import ArchiveError
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
-from sources.network import NetworkThread
-from sources.replay.synthetic import SyntheticMarket
-from sources.replay.threaded import exchange_in_thread
+from sources.connection.loop_thread import NetworkThread
+from sources.replay.exchange.threaded import exchange_in_thread
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.witness import Witness
 
 MIDNIGHT = 1_767_225_600_000

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from sources.replay.content_faults import (
+from sources.replay.faults.content_faults import (
     BadBytes,
     Foreign,
     Huge,
@@ -16,7 +16,7 @@ from sources.replay.content_faults import (
     WrongTime,
     WrongValue,
 )
-from sources.replay.faults import AlteringFault
+from sources.replay.faults.orders import AlteringFault
 from tests.fakes.fuzzed_flow import faulty_flow
 from tests.fakes.true_tape import TrueTape
 

@@ -15,7 +15,7 @@ from flows.asks import BookAsk, KlinesAsk, TradesAsk
 from flows.settings import Feed, Rest
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
-from sources.rest import VenueError
+from sources.rest.client import VenueError
 from tests.fakes.captured import REST_BODIES, recorded_answers
 from tests.fakes.fuzz_meter import Report
 from tests.fakes.fuzzed_flow import fuzz_control, fuzz_flow, fuzz_parsing

@@ -12,10 +12,10 @@ from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
 from flows.settings import Books, Feed
 from sources.binance.rest import MOST_TRADES, BinanceRest
-from sources.replay.exchange import ReplayExchange
-from sources.replay.server import running_exchange
-from sources.replay.tapes import load_tapes
-from sources.rest import VenueError
+from sources.replay.exchange.exchange import ReplayExchange
+from sources.replay.exchange.server import running_exchange
+from sources.replay.tape.tapes import load_tapes
+from sources.rest.client import VenueError
 from tests.fakes.recordings import recording
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 

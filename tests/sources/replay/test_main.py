@@ -10,7 +10,7 @@ import pytest
 from websockets.asyncio.client import connect
 
 from sources.replay.__main__ import parse_arguments
-from sources.replay.faults import FAULTS, describe
+from sources.replay.faults.orders import FAULTS, describe
 from tests.fault_table import current_table, table
 
 ROOT = Path(__file__).parents[3]

@@ -1,0 +1,73 @@
+"""Reads the market: the analysis of an instrument as it is now, from candles that are stored and that the hubs tell."""
+
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from api.analytics.analysis import NEEDED, Analysis, Weights, analyse
+from api.live.candle_cache import SeriesKey
+from api.live.freshness import OF_CANDLES, age_ms, is_stale, word_of
+from api.live.view import LiveView
+from api.stores.history import History
+from flows.model import Candle, timeframe_ms
+from flows.settings import Settings
+
+
+class Reading(Struct, frozen=True):
+    """What was found. `newest` is the last candle of the shortest timeframe; without any candle it is None, and the
+    reading stale.
+    """
+
+    analysis: Analysis
+    newest: Candle | None
+    age_ms: int | None
+    stale: bool
+    state: str | None = None
+    """How current the instrument's trades are; None where the flow publishes no states."""
+
+
+class CandleAge(NamedTuple):
+    """How long ago a candle ended, 0 for a forming one, None where no hub tells the time; and whether it is of now."""
+
+    ms: int | None
+    stale: bool
+    state: str | None
+
+
+class Analyst:
+    """Weighs the timeframes as the settings say."""
+
+    def __init__(self, settings: Settings, history: History, live: LiveView) -> None:
+        weights = settings.analysis
+        timeframes = {timeframe: float(weight) for timeframe, weight in weights.timeframes.items()}
+        self._weights = Weights(timeframes, weights.trend, weights.momentum, weights.volume)
+        self._limit_ms = int(settings.api.indicator_age_s * 1_000)
+        self._history = history
+        self._live = live
+
+    async def read(self, venue: str, symbol: str, *, from_memory: bool = False) -> Reading:
+        """The analysis of an instrument; `from_memory` as in `History.newest`. `Problem` when only the store could
+        tell, and it does not answer.
+        """
+        series = {
+            timeframe: await self._history.newest(SeriesKey(venue, symbol, timeframe), NEEDED, from_memory=from_memory)
+            for timeframe, weight in self._weights.timeframes.items()
+            if weight
+        }
+        last = [candles[-1] for candles in series.values() if candles]
+        newest = min(last, key=lambda one: timeframe_ms(one.timeframe), default=None)
+        age = self.age(venue, symbol, newest)
+        return Reading(analyse(series, self._weights), newest, age.ms, age.stale, age.state)
+
+    def age(self, venue: str, symbol: str, candle: Candle | None) -> CandleAge:
+        """How old the newest candle of a series is. Also under a state that is of now it is stale when a whole period
+        behind it is missing; without a candle it always is.
+        """
+        state = self._live.state(symbol, venue, OF_CANDLES)
+        word = word_of(state)
+        if candle is None:
+            return CandleAge(None, True, word)
+        age = age_ms(self._live.boards(venue), candle.close_time)
+        missing_ms = self._limit_ms + timeframe_ms(candle.timeframe)
+        is_missing = state is not None and (age is None or age > missing_ms)
+        return CandleAge(age, is_missing or is_stale(state, age, self._limit_ms), word)

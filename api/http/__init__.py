@@ -1,0 +1,1 @@
+"""HTTP for the interface: routes, parameters, errors, authentication, the OpenAPI document."""

@@ -1,0 +1,48 @@
+"""Who may ask the API. Pure: it judges what the edge shows it.
+
+| what is wrong | answer |
+|---|---|
+| without a token: a `Host` that is not this machine, as when a web page has rebound its own name to it | 403 |
+| a web page of another origin | 403 |
+| no token, or not the right one, where one is set | 401 |
+
+Pages of this machine, of the API's own host (where there is a token), and of `api.cors` may ask; programs send no
+`Origin`.
+"""
+
+from typing import NamedTuple
+
+from api.http.errors import Problem
+from flows.settings import Api
+from sinks.hub.auth import bearers, is_local_page, knows_token
+
+
+class Knock(NamedTuple):
+    """What a caller shows."""
+
+    host: str
+    """Value of the `Host` header."""
+    origin: str
+    """Value of the `Origin` header; "" where there is none."""
+    authorizations: list[str]
+    """Values of the `Authorization` header."""
+    tokens: list[str]
+    """Values of `?token=`."""
+
+
+def may_call(knock: Knock, settings: Api) -> bool:
+    """Whether the page of this origin may ask, and read the answer."""
+    own = bool(settings.token) and knock.origin.partition("://")[2] == knock.host
+    return own or knock.origin in settings.cors or is_local_page(knock.origin)
+
+
+def admit(knock: Knock, settings: Api, *, protected: bool) -> None:
+    """Lets a caller in, or raises `Problem`. What is not protected needs no token."""
+    if not settings.token and not is_local_page(f"http://{knock.host}"):
+        raise Problem("wrong_host", "without api.token only this machine is served: ask for it as 127.0.0.1")
+    if knock.origin and not may_call(knock, settings):
+        raise Problem("wrong_origin", "this origin may not ask; the setting is api.cors")
+    if not protected or not settings.token:
+        return
+    if not knows_token(settings.token, [*bearers(knock.authorizations), *knock.tokens]):
+        raise Problem("unauthorized", "a token is needed: Authorization: Bearer, or ?token=")

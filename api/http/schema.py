@@ -1,0 +1,131 @@
+"""OpenAPI 3.1, made from the very types that the handlers take and give."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from api.http.errors import STATUS, ErrorBody
+from api.http.route import COMMON_ERRORS, AnyRoute, RawRoute, Route, summary_of
+
+_TEMPLATE: Final = "#/components/schemas/{name}"
+
+
+def openapi(routes: Iterable[AnyRoute]) -> dict[str, Any]:
+    """The description of the interface."""
+    described = list(routes)
+    types = [kind for route in described for kind in _types(route)] + [ErrorBody]
+    schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
+    known = list(zip(types, schemas, strict=True))
+    paths: defaultdict[str, dict[str, Any]] = defaultdict(dict)
+    for route in described:
+        paths[route.path][route.method.lower()] = _operation(route, known, components)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "marketflow",
+            "version": "1",
+            "description": "Market data: prices, candles, trades, books, and how good they are.",
+        },
+        "paths": dict(paths),
+        "components": {
+            "schemas": _plain(components),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _types(route: AnyRoute) -> list[Any]:
+    if isinstance(route, RawRoute):
+        return [route.params]
+    return [kind for kind in (route.params, route.body, route.accepted, route.result) if kind is not None]
+
+
+def _operation(route: AnyRoute, known: list[tuple[Any, Any]], components: Mapping[str, Any]) -> dict[str, Any]:
+    def schema(kind: Any) -> Any:
+        return next(found for of, found in known if of is kind or of == kind)
+
+    parameters = _parameters(route, components[schema(route.params)["$ref"].rpartition("/")[2]])
+    operation: dict[str, Any] = {
+        "summary": summary_of(route),
+        "operationId": f"{route.method.lower()}{route.path}",
+        "parameters": parameters,
+        "responses": _responses(route, schema),
+    }
+    if route.protected:
+        operation["security"] = [{}, {"token": []}]
+    if isinstance(route, Route) and route.body:
+        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": schema(route.body)}}}
+    return operation
+
+
+def _parameters(route: AnyRoute, params: Mapping[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    for name, schema in params.get("properties", {}).items():
+        in_path = f"{{{name}}}" in route.path
+        one = _without_null(schema)
+        parameter = {
+            "name": name,
+            "in": "path" if in_path else "query",
+            "required": name in params.get("required", ()),
+            "schema": one,
+        }
+        if one.get("type") == "array":
+            parameter |= {"style": "form", "explode": False}
+        found.append(parameter)
+    return found
+
+
+def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A query cannot say null: what is not named is left out."""
+    kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    found = dict(kinds[0]) if kinds else dict(schema)
+    if found.get("default") in (None, (), []):
+        found.pop("default", None)
+    return found
+
+
+def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
+    responses: dict[str, Any] = {}
+    if isinstance(route, RawRoute):
+        responses["200"] = {"description": summary_of(route), "content": {route.media: {}}}
+    else:
+        one_way = route.accepted is not None and route.accepted is route.result
+        if not one_way:
+            responses["200"] = _json("As asked", _success(schema(route.result)))
+        if route.accepted is not None:
+            responses["202"] = _json("Asked of the flow, and to come", _success(schema(route.accepted)))
+    codes: defaultdict[int, list[str]] = defaultdict(list)
+    for code in dict.fromkeys(("bad_request", *route.errors, *COMMON_ERRORS, "method_not_allowed")):
+        codes[STATUS[code]].append(code)
+    for status, names in sorted(codes.items()):
+        failure = {
+            "type": "object",
+            "properties": {
+                "success": {"const": False},
+                "data": {"type": "null"},
+                "error": {"$ref": _TEMPLATE.format(name=ErrorBody.__name__)},
+            },
+            "required": ["success", "data", "error"],
+        }
+        responses[str(int(status))] = _json(f"error.code: {', '.join(names)}", failure)
+    return responses
+
+
+def _success(schema: Any) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"success": {"const": True}, "data": schema, "error": {"type": "null"}},
+        "required": ["success", "data", "error"],
+    }
+
+
+def _json(description: str, schema: Any) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _plain(components: Mapping[str, Any]) -> dict[str, Any]:
+    """As JSON has it: tuples as lists."""
+    plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components))
+    return plain

@@ -1,0 +1,1 @@
+"""The live view: what the hubs say now, kept in memory."""

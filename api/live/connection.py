@@ -1,0 +1,113 @@
+"""One line to one hub: connects, keeps alive, and tries again with growing pauses."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlencode
+
+import msgspec
+import structlog
+from msgspec import Struct
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
+
+from api.live.follower import Cut, Follower, HubRefusal, Joined, LiveEvent
+from api.live.state import Board
+from flows.clock import wall_ms
+from flows.proxy import is_loopback
+from sinks.mongo.outage import retry_delay_s
+
+SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
+OPEN_TIMEOUT_S: Final = 5.0
+PING_S: Final = 5.0
+"""Time between two pings, and for the answer to one: a hub that hangs is noticed within twice that."""
+
+_log = structlog.get_logger(__name__)
+
+
+class LineState(Struct):
+    """How a line is."""
+
+    url: str
+    connected: bool = False
+    since_ms: int = 0
+    """Wall clock, ms UTC, since when that is so."""
+    reason: str = "not tried yet"
+    """Why it is down; "" when it is up."""
+    reconnections: int = 0
+
+
+class HubLine:
+    """Follows a hub for as long as `run` is not cancelled."""
+
+    def __init__(
+        self, url: str, *, token: str | None, channels: tuple[str, ...], tell: Callable[[LiveEvent], None]
+    ) -> None:
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self._follower = Follower(url, channels)
+        self._tell = tell
+        self.state = LineState(url, since_ms=wall_ms())
+
+    @property
+    def board(self) -> Board:
+        """What the hub told."""
+        return self._follower.board
+
+    @property
+    def seq(self) -> int:
+        """Number of the newest message that was heard."""
+        return self._follower.seq
+
+    async def run(self) -> None:
+        """Follows the hub."""
+        failures = 0
+        while True:
+            try:
+                reason = await self._follow()
+            except (OSError, TimeoutError, WebSocketException, msgspec.MsgspecError, HubRefusal, ValueError) as error:
+                reason = _cause(error)
+            failures = 1 if self.state.connected else failures + 1
+            self._down(reason)
+            await asyncio.sleep(retry_delay_s(failures))
+
+    async def _follow(self) -> str:
+        """Follows one connection to its end, and says why it ended."""
+        async with connect(
+            f"{self.state.url}?{urlencode(self._follower.begin())}",
+            additional_headers=self._headers,
+            compression=None,
+            proxy=None if is_loopback(self.state.url) else True,
+            max_size=SNAPSHOT_BYTES,
+            open_timeout=OPEN_TIMEOUT_S,
+            ping_interval=PING_S,
+            ping_timeout=PING_S,
+            close_timeout=1.0,
+        ) as hub:
+            await hub.send(self._follower.request())
+            try:
+                while True:
+                    for event in self._follower.on_frame(await hub.recv()):
+                        if isinstance(event, Joined):
+                            self._up(event)
+                        self._tell(event)
+            except ConnectionClosed as closed:
+                return str(closed)
+
+    def _up(self, joined: Joined) -> None:
+        self.state.connected, self.state.since_ms, self.state.reason = True, wall_ms(), ""
+        _log.info("following the hub", url=joined.url, venue=joined.venue, resumed=joined.resumed)
+
+    def _down(self, reason: str) -> None:
+        self._follower.end()
+        if self.state.connected:
+            self.state.connected, self.state.since_ms = False, wall_ms()
+            self.state.reconnections += 1
+            _log.warning("the hub is gone, trying again", url=self.state.url, reason=reason)
+            self._tell(Cut(self.state.url, reason))
+        self.state.reason = reason
+
+
+def _cause(error: Exception) -> str:
+    if isinstance(error, InvalidHandshake):
+        return f"it refuses the connection: {error}"
+    return str(error) or type(error).__name__

@@ -1,0 +1,320 @@
+"""What agents may ask. Every method is a tool, its docstring the description that the agent reads.
+
+An answer is `data` with `freshness` (how old it is, what kind of data it is, what is missing in the deployment) and
+`completeness` (what is known to lack). Nothing is changed by asking. `Failure` carries the reason in words.
+"""
+
+import asyncio
+from collections import Counter
+from typing import Annotated, Any, Final, Literal, TypeAlias
+
+from pydantic import AfterValidator, Field
+
+from api.live.freshness import CURRENT
+from api.mcp.client import Failure, RestClient
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, symbol_of
+
+Symbol: TypeAlias = Annotated[
+    str,
+    AfterValidator(symbol_of),
+    Field(
+        pattern=f"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}$",  # here `$` is the end alone, and there is no lookahead
+        description="the venue's own name without a separator, such as BTCUSDT; get_overview lists them",
+        examples=["BTCUSDT"],
+    ),
+]
+Timeframe: TypeAlias = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
+Candles: TypeAlias = Annotated[
+    int, Field(ge=1, le=1_000, description="of the newest so many candles; completeness says if they are fewer")
+]
+Hours: TypeAlias = Annotated[int, Field(ge=1, le=168, description="how far back, from the newest trade")]
+Reply: TypeAlias = dict[str, Any]
+
+NO_ACCOUNT: Final = "no account is connected, so there are no balances and no positions"
+NOT_COMPARED: Final = "not compared"
+
+
+class Tools:
+    """The tools over one interface; answers hold at most `rows` candles, levels or rows of a profile."""
+
+    def __init__(self, client: RestClient, *, rows: int) -> None:
+        self._client = client
+        self._rows = rows
+
+    async def get_overview(self) -> Reply:
+        """Every symbol that is followed, in a line: price, change and volume of 24 hours, and what the analysis says
+        (get_analysis tells why). Figures are null where unknown; a line that is `stale` is not of now.
+        """
+        data, status = await self._ask("overview")
+        ages = [line["age_ms"] for line in data if line["age_ms"] is not None]
+        stale = [line["symbol"] for line in data if line["stale"]]
+        return _reply(
+            data[: self._rows],
+            status,
+            max(ages, default=None),
+            stale=bool(stale),
+            state={line["symbol"]: line["state"] for line in data[: self._rows]},
+            completeness={"symbols": len(data), "shown": min(len(data), self._rows), "stale_symbols": stale},
+        )
+
+    async def get_current_price(self, symbol: Symbol) -> Reply:
+        """The latest traded price of a symbol, and how it moved in the last 24 hours."""
+        data, status = await self._ask("prices", symbol, symbol=symbol)
+        known = data["price_change_percent_24h"] is not None
+        return _fresh(data, status, completeness={"has_24h_figures": known})
+
+    async def get_candles(
+        self,
+        symbol: Symbol,
+        timeframe: Timeframe = "1h",
+        limit: Candles = 50,
+        end: Annotated[
+            int | None, Field(ge=0, description="only candles that open before this time, in ms UTC since 1970")
+        ] = None,
+    ) -> Reply:
+        """Candles of a symbol, oldest first; `timestamp` is when one opens. The last one is still forming unless
+        `is_closed`. Status: `forming`; `final` (complete), `repaired` (completed later), `venue` (the exchange's own);
+        `partial` (lacks trades), `unproven` (may lack trades). `revision` counts how often a closed one was corrected.
+        """
+        count = min(limit, self._rows)
+        answer, status, age_ms = await asyncio.gather(
+            self._chart(symbol, timeframe, limit=count, end=end), self._status(), self._price_age(symbol)
+        )
+        candles = answer["candles"]
+        statuses = Counter(candle["status"] for candle in candles)
+        completeness = {
+            "candles": len(candles),
+            "asked_for": limit,
+            "by_status": dict(statuses),
+            "lacks_trades": statuses["partial"] + statuses["unproven"] > 0,
+            "more_are_being_fetched": answer.get("history") is not None,
+        }
+        data = {name: answer[name] for name in ("venue", "symbol", "timeframe", "latest_price", "candles")}
+        return _reply(
+            data,
+            status,
+            age_ms,
+            stale=answer["stale"],
+            state=_in_words(status, answer["symbol"], answer["state"]),
+            completeness=completeness,
+        )
+
+    async def get_technical_indicators(
+        self,
+        symbol: Symbol,
+        timeframe: Timeframe = "1h",
+        names: Annotated[
+            list[Annotated[str, Field(pattern="^[A-Za-z]{1,10}(:[0-9.]{1,8}){0,3}$")]],
+            Field(
+                min_length=1,
+                max_length=20,
+                description="sma ema wma bbands macd rsi stoch atr obv vwap, with parameters behind colons if wanted: "
+                "ema:50, macd:12:26:9, bbands:20:2.5",
+            ),
+        ] = ["rsi", "macd", "bbands", "ema", "sma"],  # noqa: B006 - it is never changed
+        limit: Candles = 1,
+    ) -> Reply:
+        """Technical indicators, a value for each of the newest candles (`timestamps`, oldest first), the forming one
+        included: it is the last unless completeness.last_is_closed. Null where a value is not defined yet. Where
+        completeness.settled is false there were fewer candles than an indicator remembers, so its values may still
+        differ from those of a longer history.
+        """
+        count = min(limit, self._rows)
+        try:
+            data, status = await self._ask("indicators", symbol, timeframe, names=",".join(names), limit=count)
+        except Failure as failure:
+            if failure.code == "no_data":
+                await self._chart(symbol, timeframe, limit=1)  # which has them fetched, and says how long that takes
+            raise
+        completeness = {
+            "candles": len(data["timestamps"]),
+            "by_status": data.pop("statuses"),
+            "settled": data.pop("settled"),
+            "last_is_closed": data.pop("is_closed"),
+        }
+        return _fresh(data, status, completeness=completeness)
+
+    async def get_analysis(self, symbol: Symbol) -> Reply:
+        """What the common indicators of several timeframes say together: `signal`, `score` from -1 (down) to 1 (up),
+        `confidence` from 0 to 1, and the reasons in words. It is arithmetic on the past, not a forecast. The
+        confidence is `agreement` (of the timeframes) * `data` (enough candles) * `calm` (usual volatility).
+        """
+        data, status = await self._ask("analysis", symbol, symbol=symbol)
+        analysis = data.pop("analysis")
+        candles = {one["timeframe"]: one["candles"] for one in analysis["timeframes"]}
+        return _fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
+
+    async def get_volume_profile(
+        self,
+        symbol: Symbol,
+        hours: Hours = 24,
+        bins: Annotated[int, Field(ge=1, le=1_000, description="at most so many rows of equal height")] = 50,
+        value_area: Annotated[float, Field(ge=0.01, le=1, description="share of the volume, 0.7 is 70 %")] = 0.7,
+    ) -> Reply:
+        """How much was traded at which price in the last hours: the price with the most volume (`poc`), the range that
+        holds `value_area` of it (`val` to `vah`), and rows from the lowest price to the highest, each with what takers
+        bought and sold. completeness.trades_stored is the share of the trades between `from` and `to` that was counted.
+        """
+        data, status = await self._ask(
+            "volume-profile", symbol, symbol=symbol, hours=hours, bins=min(bins, self._rows), value_area=value_area
+        )
+        profile = data.pop("profile")
+        rows = profile.pop("rows")
+        return _of_trades({**data, **profile, "rows": rows}, status)
+
+    async def get_liquidity_vacuums(
+        self,
+        symbol: Symbol,
+        hours: Hours = 24,
+        limit: Annotated[int, Field(ge=1, le=1_000, description="at most so many zones")] = 20,
+    ) -> Reply:
+        """Price zones (`low` to `high`) that hardly traded although their neighbours did, the nearest to the price
+        first: a move through them meets little. `fill` is the zone's volume a row by that of its neighbours; `distance`
+        is from the price. `bid_quantity` and `ask_quantity` rest in the zone now, null where no order book tells.
+        """
+        data, status = await self._ask("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
+        data["vacuums"] = data["vacuums"][: min(limit, self._rows)]
+        return _of_trades(data, status)
+
+    async def get_order_book(
+        self,
+        symbol: Symbol,
+        depth: Annotated[int, Field(ge=1, le=1_000, description="at most so many levels a side")] = 20,
+    ) -> Reply:
+        """The best bids and asks, best first, each `[price, quantity]`. `imbalance` is from -1 (only asks) to 1 (only
+        bids). A book that is not `synced` may be wrong: do not use it.
+        """
+        data, status = await self._ask("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
+        completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
+        return _fresh(data, status, completeness=completeness)
+
+    async def get_data_quality(self, symbol: Symbol) -> Reply:
+        """How good the stored data of a symbol is. For each timeframe: candles by status, and by proof (`equal` to the
+        exchange's own candle, `exchange's own` where it told the candle itself, `ours wrong`, `theirs wrong`, `not
+        comparable`, or `not compared` so far). Of the trades: how many ids the exchange issued, and how many are held.
+        And the last incidents, newest first.
+        """
+        data, status = await self._ask("quality", symbol=symbol)
+        data["incidents"] = data["incidents"][: self._rows]
+        for series in data["series"]:
+            series["proofs"] = {proof or NOT_COMPARED: count for proof, count in series["proofs"].items()}
+        ages = [series["written_ms_ago"] for series in data["series"]]
+        shares = {trades["symbol"]: trades["completeness"] for trades in data["trades"] or ()}
+        return _reply(
+            data,
+            status,
+            min(ages, default=None),
+            stale=_is_stale(status, symbol),
+            state=_state_of(status, symbol),
+            completeness={"trades_stored": shares.get(symbol.upper())},
+        )
+
+    async def current_position(self) -> Reply:
+        """The open positions of the connected account; says so when none is connected."""
+        status = await self._status()
+        try:
+            answer = await self._client.get("positions")
+        except Failure as failure:
+            if failure.code != "not_built":
+                raise
+            data = {"connected": False, "positions": [], "message": NO_ACCOUNT}
+            return _reply(data, status, None, stale=None, state=None, completeness={"connected": False})
+        data = {"connected": True, "positions": answer.data}
+        return _reply(data, status, None, stale=None, state=None, completeness={"connected": True})
+
+    async def _ask(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
+        """The answer about a symbol, and the state of the deployment. Where nothing is known of the symbol, the failure
+        says of which ones something is.
+        """
+        try:
+            answer, status = await asyncio.gather(self._client.get(*path, **query), self._status())
+        except Failure as failure:
+            if failure.code == "no_data" and symbol:
+                raise Failure("no_data", f"{failure.message}; {await self._followed(symbol.upper())}") from failure
+            raise
+        return answer.data, status
+
+    async def _followed(self, symbol: str) -> str:
+        followed = [state["symbol"] for state in (await self._client.get("symbols")).data if state["followed"]]
+        if symbol in followed:
+            return f"{symbol} is followed, so there will be some as soon as it is traded"
+        return f"{symbol} is not followed here, only {', '.join(followed) or 'nothing'}"
+
+    async def _chart(self, symbol: str, timeframe: str, **query: Any) -> Any:
+        """Candles; without any, a failure that says how long it takes to fetch them."""
+        answer = await self._client.get("chart", symbol, timeframe, **query)
+        if answer.accepted:
+            raise Failure(
+                "collecting",
+                f"no {timeframe} candle of {symbol.upper()} is stored yet; they are being fetched: "
+                f"try again in {answer.data['wait_s']:g} s",
+            )
+        return answer.data
+
+    async def _status(self) -> Any:
+        return (await self._client.get("status")).data
+
+    async def _price_age(self, symbol: str) -> int | None:
+        """Age of the symbol's price, for candles are not fresher than it; None without one."""
+        try:
+            age_ms: int = (await self._client.get("prices", symbol)).data["age_ms"]
+        except Failure:
+            return None
+        return age_ms
+
+
+def _reply(
+    data: Any,
+    status: Any,
+    age_ms: int | None,
+    *,
+    stale: bool | None,
+    state: str | dict[str, str] | None,
+    completeness: Reply,
+) -> Reply:
+    freshness = {
+        "age_ms": age_ms,
+        "stale": stale,
+        "state": state,
+        "origin": status["origin"],
+        "missing": status["missing"],
+    }
+    return {"data": data, "freshness": freshness, "completeness": completeness}
+
+
+def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
+    """The answer of data that tells its own age and state."""
+    age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
+    words = _in_words(status, data["symbol"], state)
+    return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
+
+
+def _of_trades(data: Any, status: Any) -> Reply:
+    basis = data.pop("basis")
+    completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
+    stale, state = data.pop("stale"), _in_words(status, data["symbol"], data.pop("state"))
+    return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
+
+
+def _state_of(status: Any, symbol: str) -> str | None:
+    """What a symbol is, in words; None where the flow publishes no states, or follows no such symbol."""
+    found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
+    return next((_in_words(status, one["symbol"], one["state"]) for one in found), None)
+
+
+def _is_stale(status: Any, symbol: str) -> bool | None:
+    """Whether a symbol's data is not of now; None where the flow publishes no states, or follows no such symbol."""
+    states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
+    return next((state not in CURRENT for state in states), None)
+
+
+def _in_words(status: Any, symbol: str, state: str | None) -> str | None:
+    """A state with the time since when and the reason, where what it concerns says so."""
+    instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
+    if state is None or instrument is None:
+        return state
+    known = next((one for one in (instrument, *instrument["channels"]) if one["state"] == state), None)
+    if known is None:
+        return state
+    since = f" since {known['since']}" if known["since"] else ""
+    return f"{state}{since}{': ' if known['reason'] else ''}{known['reason']}"

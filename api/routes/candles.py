@@ -1,0 +1,189 @@
+"""Candles and charts: what is stored and what is forming, in one list.
+
+A chart's `seq` is the number of the hub's newest message that is in it: a client that connects with `?resume_after=seq`
+goes on without a seam. Where fewer candles are stored than were asked for, the flow is asked to fetch them, and
+`history` says how far that is; with none at all the answer is 202, and asking again after `wait_s` gives the chart.
+"""
+
+from typing import Annotated, cast
+
+from msgspec import Meta, Struct
+
+from api.analysis import CandleAge
+from api.http.errors import Problem
+from api.http.params import MOST, USUAL, Span, SpanParams, span_of
+from api.http.route import AnyRoute, Route, Symbol, Timeframe, Venue, check_timeframe
+from api.live.candle_cache import SeriesKey
+from api.routes.history_requests import WorkView, ask_for_history
+from api.services import Services
+from api.stores.rendered import RenderedCandles
+from flows.model import Candle, timeframe_ms
+from sinks.hub.payloads import CandleBody, ChartCandle, FullCandle
+from sinks.trades.codec import END_MS
+
+CHARTS_MOST = 20_000
+"""Most candles in one answer with several charts."""
+READ_ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
+
+
+class CandlesAnswer(Struct, frozen=True):
+    """All that is known of the candles, oldest first."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+    candles: list[FullCandle]
+    stale: bool
+    """The newest candles are not known to be those of now."""
+    state: str | None
+    """How current the trades of the symbol are; null where the flow publishes no states."""
+
+
+class Chart(Struct, frozen=True):
+    """Candles as charts draw them, oldest first, and the instrument's latest price; figures are null where unknown."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+    candles: list[ChartCandle]
+    latest_price: float | None
+    price_change_24h: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    seq: int
+    stale: bool
+    state: str | None
+    history: WorkView | None = None
+
+
+class Ohlcv(Struct, frozen=True):
+    """Rows of `[open_time, open, high, low, close, volume]`, oldest first; times are ms UTC."""
+
+    venue: str
+    symbol: str
+    timeframe: str
+    rows: list[tuple[int, float, float, float, float, float]]
+    stale: bool
+    state: str | None
+
+
+class ChartsParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Several charts at once."""
+
+    symbols: Annotated[tuple[Symbol, ...], Meta(min_length=1, max_length=100)]
+    timeframes: Annotated[tuple[Timeframe, ...], Meta(min_length=1, max_length=10)]
+    venue: Venue = ""
+    limit: Annotated[int, Meta(ge=1, le=MOST)] = USUAL
+
+
+class Charts:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._live = services.live
+        self._history = services.history
+        self._rendered = RenderedCandles()
+
+    async def chart(self, params: SpanParams) -> Chart | WorkView:
+        """The chart of a symbol: stored candles and the forming one."""
+        span = span_of(params)
+        key = await self._key(params.symbol, params.timeframe, params.venue)
+        seq = self._live.seq(key.venue, key.symbol)  # before the candles: what comes meanwhile is told once more
+        candles = await self._read(key, span)
+        asked = None
+        if _lacks(candles, span):
+            asked = await ask_for_history(self._services, key, span, has_some=bool(candles))
+            if asked and not candles:
+                return asked
+        return self._chart(key, candles, seq, asked)
+
+    async def charts(self, params: ChartsParams) -> list[Chart]:
+        """The newest candles of several symbols and timeframes."""
+        for timeframe in params.timeframes:
+            check_timeframe(timeframe)
+        number = len(params.symbols) * len(params.timeframes) * params.limit
+        if number > CHARTS_MOST:
+            raise Problem("range_too_large", f"{number} candles are more than the {CHARTS_MOST} of one answer")
+        answer = []
+        for symbol in params.symbols:
+            for timeframe in params.timeframes:
+                key = await self._key(symbol, timeframe, params.venue)
+                seq = self._live.seq(key.venue, key.symbol)
+                answer.append(self._chart(key, await self._history.newest(key, params.limit), seq, None))
+        return answer
+
+    async def candles(self, params: SpanParams) -> CandlesAnswer:
+        """All that is known of a symbol's candles."""
+        span = span_of(params)
+        key = await self._key(params.symbol, params.timeframe, params.venue)
+        candles = await self._read(key, span)
+        age = self._age(key, candles)
+        return CandlesAnswer(*key, [CandleBody.of(candle).candle for candle in candles], age.stale, age.state)
+
+    async def ohlcv(self, params: SpanParams) -> Ohlcv:
+        """Candles as rows of numbers."""
+        span = span_of(params)
+        key = await self._key(params.symbol, params.timeframe, params.venue)
+        candles = await self._read(key, span)
+        age = self._age(key, candles)
+        rows = [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles]
+        return Ohlcv(*key, rows, age.stale, age.state)
+
+    def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
+        """How old the newest candle of the series is that is at hand, be it in the answer or not."""
+        cached = self._live.candles.told(key)
+        newest = max([*candles[-1:], *cached[-1:]], key=lambda candle: candle.open_time, default=None)
+        return self._services.analyst.age(key.venue, key.symbol, newest)
+
+    async def _key(self, symbol: str, timeframe: str, venue: str) -> SeriesKey:
+        instrument = await self._services.catalogue.instrument(symbol, venue)
+        return SeriesKey(instrument.venue, instrument.symbol, timeframe)
+
+    async def _read(self, key: SeriesKey, span: Span) -> list[Candle]:
+        if span.start is None:
+            return await self._history.newest(key, span.most, span.end)
+        return await self._history.between(key, span.start, END_MS if span.end is None else span.end, span.most)
+
+    def _chart(self, key: SeriesKey, candles: list[Candle], seq: int, asked: WorkView | None) -> Chart:
+        found = self._live.latest("MarketData", key.symbol, key.venue)
+        market, age = found[0].body if found else None, self._age(key, candles)
+        return Chart(
+            *key,
+            cast("list[ChartCandle]", self._rendered.json(key, candles)),  # in the answer it is that
+            latest_price=market.price if market else None,
+            price_change_24h=market.price_change_24h if market else None,
+            price_change_percent_24h=market.price_change_percent_24h if market else None,
+            volume_24h=market.volume_24h if market else None,
+            seq=seq,
+            stale=age.stale,
+            state=age.state,
+            history=asked,
+        )
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    charts = Charts(services)
+    bounded = (*READ_ERRORS, "range_too_large")
+    return [
+        Route(
+            "GET",
+            "/api/chart/{symbol}/{timeframe}",
+            charts.chart,
+            Chart,
+            SpanParams,
+            accepted=WorkView,
+            errors=(*bounded, "no_data"),
+        ),
+        Route("GET", "/api/charts", charts.charts, list[Chart], ChartsParams, errors=bounded),
+        Route("GET", "/api/candles/{symbol}/{timeframe}", charts.candles, CandlesAnswer, SpanParams, errors=bounded),
+        Route("GET", "/api/ohlcv", charts.ohlcv, Ohlcv, SpanParams, errors=bounded),
+    ]
+
+
+def _lacks(candles: list[Candle], span: Span) -> bool:
+    """Whether older candles than there are were asked for."""
+    if len(candles) >= span.most:
+        return False
+    return not candles or span.start is None or candles[0].open_time - timeframe_ms(candles[0].timeframe) >= span.start

@@ -1,0 +1,256 @@
+"""What the candles say: indicators, and the reading of several timeframes at once.
+
+Indicators are computed with as many candles before the answer's first as they remember, so that a value does not depend
+on how many were asked for. Where the store has fewer, `settled` is false.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from api.analytics.analysis import Analysis, Signal
+from api.analytics.bars import Bars
+from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
+from api.http.errors import Problem
+from api.http.route import AnyRoute, Route, Symbol, Symbols, Time, Timeframe, Venue, check_timeframe
+from api.live.candle_cache import SeriesKey
+from api.services import Services
+from flows.model import Candle
+from flows.names import TEXT_END
+from sinks.hub.payloads import iso_utc
+
+READ_MOST: Final = 5_000
+"""Most candles that are read for one answer."""
+MOST: Final = 1_000
+ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
+
+Name = Annotated[
+    str,
+    Meta(pattern=f"^[A-Za-z]{{1,10}}(:[0-9.]{{1,8}}){{0,3}}{TEXT_END}", examples=["rsi", "ema:50", "macd:12:26:9"]),
+]
+
+
+class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Indicators by name, each with its parameters behind colons, for the newest `limit` candles: 1 is the latest."""
+
+    symbol: Symbol
+    timeframe: Timeframe
+    venue: Venue = ""
+    names: Annotated[tuple[Name, ...], Meta(min_length=1, max_length=20)] = ("rsi", "macd", "bbands", "ema", "sma")
+    limit: Annotated[int, Meta(ge=1, le=MOST)] = 100
+
+
+class IndicatorAnswer(Struct, frozen=True):
+    """An entry a candle, oldest first; `timestamps` are the begins of their periods, values null where not defined. The
+    last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is 0 during a
+    forming one; it is null, and the answer stale, where no hub tells the time.
+    """
+
+    venue: str
+    symbol: str
+    timeframe: str
+    timestamps: list[str]
+    is_closed: bool
+    statuses: dict[str, int]
+    """How many of the candles have which status."""
+    settled: bool
+    age_ms: int | None
+    stale: bool
+    state: str | None
+    indicators: list[IndicatorSeries]
+
+
+class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument."""
+
+    symbol: Symbol
+    venue: Venue = ""
+
+
+class AnalysisAnswer(Struct, frozen=True):
+    """The reading of all timeframes that have a weight."""
+
+    venue: str
+    symbol: str
+    age_ms: int | None
+    stale: bool
+    state: str | None
+    analysis: Analysis
+
+
+class PastParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """The newest `limit` analyses whose minute begins in `[start, end)`, ms UTC of the feed."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    start: Time = 0
+    end: Time | None = None
+    limit: Annotated[int, Meta(ge=1, le=1_440)] = 60
+
+
+class PastAnalysis(Struct, frozen=True):
+    """What the analysis said at a moment, without its reasons; `price` is what the newest candle closed at then."""
+
+    timestamp: str
+    price: float
+    signal: Signal
+    score: float | None
+    confidence: float
+    agreement: float
+    data: float
+    calm: float
+
+
+class OverviewParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Some instruments, or all that are followed."""
+
+    symbols: Symbols = ()
+    venue: Venue = ""
+
+
+class Summary(Struct, frozen=True):
+    """An instrument in a line; figures are null where unknown."""
+
+    venue: str
+    symbol: str
+    price: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    signal: Signal
+    score: float | None
+    confidence: float
+    age_ms: int | None
+    stale: bool
+    state: str | None
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
+
+
+class Signals:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._analyst = services.analyst
+
+    async def indicators(self, params: IndicatorParams) -> IndicatorAnswer:
+        """Technical indicators of a symbol's candles."""
+        check_timeframe(params.timeframe)
+        wanted = _parsed(params.names)
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        memory = max(one.memory for one in wanted)
+        key = SeriesKey(venue, symbol, params.timeframe)
+        candles = await self._services.history.newest(key, min(params.limit + memory, READ_MOST))
+        if not candles:
+            raise Problem(
+                "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
+            )
+        bars, shown = Bars.of(candles), candles[-params.limit :]
+        age = self._analyst.age(venue, symbol, shown[-1])
+        return IndicatorAnswer(
+            venue,
+            symbol,
+            params.timeframe,
+            [iso_utc(candle.open_time) for candle in shown],
+            is_closed=shown[-1].is_closed,
+            statuses=_statuses(shown),
+            settled=len(candles) - len(shown) >= memory,
+            age_ms=age.ms,
+            stale=age.stale,
+            state=age.state,
+            indicators=[compute(bars, one, params.limit) for one in wanted],
+        )
+
+    async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
+        """The signals of all timeframes, together and with every reason."""
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        reading = await self._analyst.read(venue, symbol)
+        if reading.newest is None:
+            raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
+        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.state, reading.analysis)
+
+    async def past(self, params: PastParams) -> list[PastAnalysis]:
+        """The analyses that were stored once a minute, oldest first."""
+        services = self._services
+        venue, symbol = await services.catalogue.instrument(params.symbol, params.venue)
+        async with services.documents.guarded():
+            documents = await services.documents.analyses.newest(
+                venue, symbol, count=params.limit, start_ms=params.start, before_ms=params.end
+            )
+        return [_past(document) for document in documents]
+
+    async def overview(self, params: OverviewParams) -> list[Summary]:
+        """Price and signal of every symbol, in their alphabetical order."""
+        venue = await self._services.catalogue.venue(params.venue)
+        wanted = set(params.symbols)
+        followed = sorted(self._services.catalogue.followed(venue))
+        return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
+
+    async def _summary(self, venue: str, symbol: str) -> Summary:
+        reading = await self._analyst.read(venue, symbol)
+        found = self._services.live.latest("MarketData", symbol, venue)
+        market = found[0].body if found else None
+        return Summary(
+            venue,
+            symbol,
+            price=market.price if market else None,
+            price_change_percent_24h=market.price_change_percent_24h if market else None,
+            volume_24h=market.volume_24h if market else None,
+            signal=reading.analysis.signal,
+            score=reading.analysis.score,
+            confidence=reading.analysis.confidence,
+            age_ms=reading.age_ms,
+            stale=reading.stale,
+            state=reading.state,
+        )
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    signals = Signals(services)
+    return [
+        Route(
+            "GET",
+            "/api/indicators/{symbol}/{timeframe}",
+            signals.indicators,
+            IndicatorAnswer,
+            IndicatorParams,
+            errors=ERRORS,
+        ),
+        Route("GET", "/api/analysis/{symbol}", signals.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
+        Route(
+            "GET",
+            "/api/analysis/{symbol}/history",
+            signals.past,
+            list[PastAnalysis],
+            PastParams,
+            errors=("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable"),
+        ),
+        Route(
+            "GET",
+            "/api/overview",
+            signals.overview,
+            list[Summary],
+            OverviewParams,
+            errors=("bad_request", "unknown_venue", "store_unavailable"),
+        ),
+    ]
+
+
+def _parsed(names: tuple[str, ...]) -> list[Wanted]:
+    try:
+        return [parse_wanted(name) for name in dict.fromkeys(names)]
+    except ValueError as error:
+        raise Problem("bad_request", str(error)) from error
+
+
+def _past(document: Mapping[str, Any]) -> PastAnalysis:
+    stamp = iso_utc(int(document["time"]))
+    return PastAnalysis(stamp, *(document[name] for name in PastAnalysis.__struct_fields__[1:]))
+
+
+def _statuses(candles: list[Candle]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for candle in candles:
+        found[candle.status] = found.get(candle.status, 0) + 1
+    return found

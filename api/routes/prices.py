@@ -1,0 +1,125 @@
+"""Prices and ticks, from the live view. What is not of now says so."""
+
+from msgspec import Struct
+
+from api.http.errors import Problem
+from api.http.route import AnyRoute, Route, Symbol, Symbols, Venue
+from api.live.freshness import OF_PRICE, State, is_stale, word_of
+from api.live.messages import News
+from api.live.view import Tick
+from api.services import Services
+
+
+class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
+    """One instrument."""
+
+    symbol: Symbol
+    venue: Venue = ""
+
+
+class OfSymbols(Struct, frozen=True, forbid_unknown_fields=True):
+    """Some instruments, or all."""
+
+    symbols: Symbols = ()
+    venue: Venue = ""
+
+
+class Price(Struct, frozen=True):
+    """Price in the quote currency; the 24-hour figures are null until they are known."""
+
+    venue: str
+    symbol: str
+    price: float
+    price_change_24h: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    timestamp: str
+    age_ms: int
+    """Since the exchange's own time of the price, in the venue's time."""
+    stale: bool
+    """It is not known to be the price of now."""
+    state: str | None
+    """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
+
+
+class TickAnswer(Struct, frozen=True):
+    """Price and best bid and ask; null where not known."""
+
+    venue: str
+    symbol: str
+    price: float
+    bid: float | None
+    ask: float | None
+    age_ms: int
+    stale: bool
+    state: str | None
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    live, catalogue = services.live, services.catalogue
+    limit_ms = int(services.settings.api.price_age_s * 1_000)
+
+    def state_of(venue: str, symbol: str) -> State | None:
+        return live.state(symbol, venue, OF_PRICE)
+
+    def price_of(news: News, age_ms: int) -> Price:
+        body, state = news.body, state_of(news.venue, news.symbol)
+        return Price(
+            news.venue,
+            body.symbol,
+            body.price,
+            body.price_change_24h,
+            body.price_change_percent_24h,
+            body.volume_24h,
+            body.timestamp,
+            age_ms,
+            is_stale(state, age_ms, limit_ms),
+            word_of(state),
+        )
+
+    def tick_of(tick: Tick) -> TickAnswer:
+        state = state_of(tick.venue, tick.symbol)
+        stale = is_stale(state, tick.age_ms, limit_ms)
+        return TickAnswer(tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, stale, word_of(state))
+
+    async def price(params: OfSymbol) -> Price:
+        """The latest price of a symbol."""
+        instrument = await catalogue.instrument(params.symbol, params.venue)
+        found = live.latest("MarketData", instrument.symbol, instrument.venue)
+        if found is None:
+            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status says how its feed is")
+        return price_of(*found)
+
+    async def prices(params: OfSymbols) -> list[Price]:
+        """The latest prices, in alphabetical order of the symbols."""
+        wanted = set(params.symbols)
+        found: list[Price] = []
+        for board in live.boards(params.venue or None):
+            latest = [news for news in board.all_latest("MarketData") if not wanted or news.symbol in wanted]
+            found += map(price_of, latest, board.ages_ms(latest))
+        return found
+
+    async def ticks(params: OfSymbols) -> list[TickAnswer]:
+        """Price with best bid and ask of each symbol."""
+        wanted = set(params.symbols)
+        found = [
+            live.tick(news.symbol, board.venue)
+            for board in live.boards(params.venue or None)
+            for news in board.all_latest("MarketData")
+            if not wanted or news.symbol in wanted
+        ]
+        return [tick_of(tick) for tick in found if tick]
+
+    return [
+        Route("GET", "/api/prices", prices, list[Price], OfSymbols),
+        Route(
+            "GET",
+            "/api/prices/{symbol}",
+            price,
+            Price,
+            OfSymbol,
+            errors=("unknown_symbol", "unknown_venue", "no_data", "store_unavailable"),
+        ),
+        Route("GET", "/api/ticks", ticks, list[TickAnswer], OfSymbols),
+    ]

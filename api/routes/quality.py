@@ -1,0 +1,136 @@
+"""How good the data is: what is stored and proven, how complete the trades are, what went wrong lately."""
+
+from typing import Annotated, Any, Final
+
+from msgspec import Meta, Struct
+
+from api.http.errors import Problem
+from api.http.route import AnyRoute, Route, Venue
+from api.services import Services
+from flows.clock import monotonic_ms, wall_ms
+from flows.model import timeframe_ms
+from flows.names import SYMBOL_CHARACTERS, SYMBOL_LENGTH, TEXT_END
+from sinks.hub.payloads import IncidentBody, iso_utc
+from sinks.mongo.commands import date_ms
+
+KEPT_MS: Final = 10_000
+"""How long an answer is held: it reads a lot."""
+HOUR_MS: Final = 3_600_000
+INCIDENTS: Final = 50
+EXCHANGES_OWN: Final = "exchange's own"
+
+
+class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """One symbol, or all of a venue; completeness is that of the last `hours` of stored trades."""
+
+    symbol: Annotated[str, Meta(pattern=f"^({SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}})?{TEXT_END}")] = ""
+    venue: Venue = ""
+    hours: Annotated[int, Meta(ge=1, le=24)] = 1
+
+
+class SeriesQuality(Struct):
+    """Stored candles of a symbol and timeframe. `proofs` says of the closed ones how comparing them with the exchange's
+    own came out: `exchange's own` where there is nothing to compare, for it told them itself, as history or where our
+    trades had a hole; "" where it has not told its version yet.
+    """
+
+    symbol: str
+    timeframe: str
+    candles: int
+    by_status: dict[str, int]
+    proofs: dict[str, int]
+    first: str
+    last: str
+    written_ms_ago: int
+    """Since the newest write, by the wall clock."""
+
+
+class TradesQuality(Struct, frozen=True):
+    """Stored trades of a symbol against the ids that the exchange issued from the first to the last of them."""
+
+    symbol: str
+    held: int
+    issued: int
+    completeness: float
+
+
+class Quality(Struct, frozen=True):
+    """`trades` is null when there is no trade store."""
+
+    venue: str
+    series: list[SeriesQuality]
+    trades: list[TradesQuality] | None
+    incidents: list[IncidentBody]
+    """The last ones, newest first."""
+
+
+class QualityDesk:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._held: dict[tuple[str, str, int], tuple[int, Quality]] = {}
+
+    async def quality(self, params: QualityParams) -> Quality:
+        """What is stored, proven, complete and amiss."""
+        catalogue = self._services.catalogue
+        venue, symbol = await catalogue.venue(params.venue), ""
+        if params.symbol:
+            venue, symbol = await catalogue.instrument(params.symbol, venue)
+        key = (venue, symbol, params.hours)
+        held_ms, held = self._held.get(key, (0, None))
+        if held is None or monotonic_ms() - held_ms > KEPT_MS:
+            held = await self._read(*key)
+            self._held[key] = (monotonic_ms(), held)
+        return held
+
+    async def _read(self, venue: str, symbol: str, hours: int) -> Quality:
+        documents = self._services.documents
+        counts = await documents.candle_counts(venue, symbol or None)
+        incidents = await documents.incidents(venue, symbol or None, INCIDENTS)
+        try:
+            trades = await self._trades(venue, symbol, hours)
+        except Problem:
+            trades = None  # /api/status says since when
+        return Quality(venue, series_of(counts, now_ms=wall_ms()), trades, [IncidentBody.of(one) for one in incidents])
+
+    async def _trades(self, venue: str, symbol: str, hours: int) -> list[TradesQuality]:
+        archive = self._services.trades
+        found = []
+        for name in [symbol] if symbol else await archive.symbols(venue):
+            whole = await archive.completeness(venue, name, hours * HOUR_MS)
+            if whole:
+                share = whole.held / whole.issued
+                found.append(TradesQuality(name, whole.held, whole.issued, share))
+                self._services.meters.completeness[venue, name] = share
+        return found
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    errors = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
+    return [Route("GET", "/api/quality", QualityDesk(services).quality, Quality, QualityParams, errors=errors)]
+
+
+def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQuality]:
+    """Adds up what the store counted by symbol, timeframe, status and proof."""
+    found: dict[tuple[str, int], SeriesQuality] = {}
+    for row in sorted(counts, key=lambda row: row["first"]):
+        of = row["_id"]
+        key = (of["symbol"], timeframe_ms(of["timeframe"]))
+        last, age_ms = iso_utc(row["last"]), max(0, now_ms - date_ms(row["updated"]))
+        series = found.get(key)
+        if series is None:
+            series = SeriesQuality(of["symbol"], of["timeframe"], 0, {}, {}, iso_utc(row["first"]), last, age_ms)
+            found[key] = series
+        series.candles += row["candles"]
+        _count(series.by_status, of["status"], row["candles"])
+        if of["status"] != "forming":
+            _count(series.proofs, of["proof"] or (EXCHANGES_OWN if of["status"] == "venue" else ""), row["candles"])
+        series.last = max(series.last, last)
+        series.written_ms_ago = min(series.written_ms_ago, age_ms)
+    return [found[key] for key in sorted(found)]
+
+
+def _count(counted: dict[str, int], name: str, candles: int) -> None:
+    counted[name] = counted.get(name, 0) + candles

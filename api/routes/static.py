@@ -1,0 +1,54 @@
+"""The page at `/`, its files below `/static`, and the documentation at `/docs`; nothing comes from another address."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from aiohttp import web
+
+from api.http.errors import Problem
+from api.http.route import NoParams, RawRoute
+
+DASHBOARD: Final = Path(__file__).parents[1] / "dashboard"
+"""`index.html`, and what it loads from `/static/…`."""
+PAGES: Final = Path(__file__).parents[1] / "pages"
+POLICY: Final = (
+    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
+    "frame-ancestors 'none'"
+)
+"""What the pages may load: what this server serves, and the broadcast."""
+
+
+def routes(description: dict[str, Any]) -> list[RawRoute]:
+    """The routes of this file, for an OpenAPI description."""
+    encoded = msgspec.json.encode(description)
+
+    async def openapi(_: web.Request, __: NoParams) -> web.Response:
+        """The description of the interface."""
+        return web.Response(body=encoded, content_type="application/json")
+
+    async def docs(_: web.Request, __: NoParams) -> web.StreamResponse:
+        """The documentation, to read and to try."""
+        return _page(PAGES / "docs.html")
+
+    async def docs_script(_: web.Request, __: NoParams) -> web.StreamResponse:
+        """What the documentation runs."""
+        # named here: Python 3.11 and 3.12 guess different types
+        return web.FileResponse(PAGES / "docs.js", headers={"Content-Type": "text/javascript"})
+
+    async def dashboard(_: web.Request, __: NoParams) -> web.StreamResponse:
+        """The page."""
+        return _page(DASHBOARD / "index.html")
+
+    return [
+        RawRoute("GET", "/openapi.json", openapi, "application/json", protected=False),
+        RawRoute("GET", "/docs", docs, "text/html", protected=False),
+        RawRoute("GET", "/docs/docs.js", docs_script, "text/javascript", protected=False),
+        RawRoute("GET", "/", dashboard, "text/html", errors=("not_found",), protected=False),
+    ]
+
+
+def _page(path: Path) -> web.StreamResponse:
+    if not path.is_file():
+        raise Problem("not_found", f"there is no page here; the interface is described at /docs ({path.name})")
+    return web.FileResponse(path, headers={"Content-Security-Policy": POLICY, "Cache-Control": "no-cache"})

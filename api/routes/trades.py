@@ -1,0 +1,142 @@
+"""Trades, from the trade store: page by page as JSON, or all at once as an Arrow stream."""
+
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated, Final
+
+import polars as pl
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from api.http.arrow import END, arrow_parts
+from api.http.errors import Problem
+from api.http.route import AnyRoute, RawRoute, Route, Symbol, Time, Venue
+from api.services import Services
+from flows.model import MARKET_FILL
+from flows.names import TEXT_END
+from sinks.hub.payloads import TradeRow, iso_utc
+from sinks.trades.codec import END_MS, decode_frame
+
+ARROW: Final = "application/vnd.apache.arrow.stream"
+ARROW_ROWS: Final = 50_000
+"""Rows of a record batch: what is in memory at a time."""
+ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "trade_store_absent", "store_unavailable")
+
+
+class TradesParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trades in `[start, end)`, oldest first; without `start` the newest before `end`. `cursor` continues a page."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    start: Time | None = None
+    end: Time = END_MS
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    cursor: Annotated[
+        str, Meta(pattern=rf"^([0-9]{{1,13}}\.[0-9]{{1,18}})?{TEXT_END}", description="`next` of the page before")
+    ] = ""
+
+
+class TradesAnswer(Struct, frozen=True):
+    """A page, in the order of time and id; `next` is null where there are no more."""
+
+    venue: str
+    symbol: str
+    trades: list[TradeRow]
+    next: str | None
+
+
+class ArrowParams(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
+    """The first `limit` trades in `[from, to)`. `market` (`spot` or `usdm`) chooses among the venues of an exchange."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    market: Annotated[str, Meta(pattern=f"^(spot|usdm)?{TEXT_END}")] = ""
+    start: Time = 0
+    end: Time = END_MS
+    limit: Annotated[int, Meta(ge=1, le=50_000_000)] = 1_000_000
+
+
+class Trades:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._catalogue = services.catalogue
+        self._archive = services.trades
+        self._feed_venue = services.settings.feed.venue
+
+    async def page(self, params: TradesParams) -> TradesAnswer:
+        """The trades of a symbol."""
+        venue, symbol = await self._catalogue.instrument(params.symbol, params.venue)
+        if params.start is not None and params.end <= params.start:
+            raise Problem("bad_request", f"end={params.end} must be later than start={params.start}")
+        if params.start is None and not params.cursor:
+            frame = await self._archive.newest(venue, symbol, params.end, count=params.limit)
+            return TradesAnswer(venue, symbol, _rows(frame), None)
+        after = _after(params.cursor)
+        frame = await self._archive.page(
+            venue, symbol, params.start or 0, params.end, after=after, count=params.limit + 1
+        )
+        shown = frame.head(params.limit)
+        more = frame.height > shown.height
+        cursor = f"{shown.item(-1, 'time')}.{shown.item(-1, 'id')}" if more else None
+        return TradesAnswer(venue, symbol, _rows(shown), cursor)
+
+    async def arrow(self, request: web.Request, params: ArrowParams) -> web.StreamResponse:
+        """The trades of a symbol as an Arrow IPC stream: `ts` (ms), `price`, `qty`, `is_sell` (the taker sold)."""
+        venue, symbol = await self._catalogue.instrument(params.symbol, self._venue(params))
+        chunks = self._chunks(venue, symbol, params)
+        first = await anext(chunks)  # what is wrong shows before the answer begins
+        response = web.StreamResponse(headers={"Content-Type": ARROW})
+        await response.prepare(request)
+        await response.write(first)
+        async for chunk in chunks:
+            await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def _chunks(self, venue: str, symbol: str, params: ArrowParams) -> AsyncIterator[bytes]:
+        head = arrow_parts(_arrow_frame(decode_frame([]))).head
+        left = params.limit
+        frames = self._archive.iterate(venue, symbol, params.start, params.end, rows=min(ARROW_ROWS, left))
+        async with aclosing(frames):
+            async for frame in frames:
+                yield head + arrow_parts(_arrow_frame(frame.head(left))).batch
+                head = b""
+                left -= min(left, frame.height)
+                if not left:
+                    break
+        yield head + END
+
+    def _venue(self, params: ArrowParams) -> str:
+        exchange = (params.venue or self._feed_venue).removesuffix("-usdm")
+        return {"": params.venue, "spot": exchange, "usdm": f"{exchange}-usdm"}[params.market]
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    trades = Trades(services)
+    return [
+        Route("GET", "/api/trades", trades.page, TradesAnswer, TradesParams, errors=ERRORS),
+        RawRoute("GET", "/trades.arrow", trades.arrow, ARROW, ArrowParams, errors=ERRORS),
+    ]
+
+
+def _after(cursor: str) -> tuple[int, int] | None:
+    if not cursor:
+        return None
+    time, _, number = cursor.partition(".")
+    return int(time), int(number)
+
+
+def _rows(frame: pl.DataFrame) -> list[TradeRow]:
+    rows = frame.select("id", "first_id", "last_id", "price", "quantity", "buyer_is_maker", "time").iter_rows()
+    return [
+        TradeRow(number, first, last, price, quantity, buyer_is_maker, MARKET_FILL, iso_utc(time))
+        for number, first, last, price, quantity, buyer_is_maker, time in rows
+    ]
+
+
+def _arrow_frame(frame: pl.DataFrame) -> pl.DataFrame:
+    return frame.select(
+        ts=pl.col("time"), price=pl.col("price"), qty=pl.col("quantity"), is_sell=pl.col("buyer_is_maker")
+    )

@@ -1,0 +1,199 @@
+"""Where was traded, and where not: volume profile and liquidity vacuums, from the stored trades of the last hours.
+
+The hours end with the newest stored trade, so a replay of an old day is read as that day would have been.
+"""
+
+import math
+from typing import Annotated, Final
+
+import polars as pl
+from msgspec import Meta, Struct
+
+from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
+from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
+from api.http.errors import Problem
+from api.http.route import AnyRoute, Route, Symbol, Venue
+from api.live.freshness import OF_TRADES, age_ms, is_stale, word_of
+from api.services import Services
+from sinks.hub.payloads import iso_utc
+from sinks.trades.codec import END_MS
+
+HOUR_MS: Final = 3_600_000
+COLUMNS: Final = ("id", "time", "price", "quantity", "buyer_is_maker")
+ERRORS: Final = (
+    "bad_request",
+    "unknown_symbol",
+    "unknown_venue",
+    "no_data",
+    "collecting",
+    "trade_store_absent",
+    "store_unavailable",
+)
+Share = Annotated[float, Meta(ge=0.01, le=1)]
+
+
+class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; the value area grows by `step` rows
+    at a time, 2 as on TradingView. With fewer than `min_trades` the answer is the error `collecting`, which says how
+    long to wait.
+    """
+
+    symbol: Symbol
+    venue: Venue = ""
+    hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    bins: Annotated[int, Meta(ge=1, le=1_000)] = 100
+    tick: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    value_area: Share = 0.7
+    step: Step = 2
+    min_trades: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+
+
+class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
+    """A profile, and what is thin in it: the lowest `percentile` of rows relative to the `width` on either side."""
+
+    symbol: Symbol
+    venue: Venue = ""
+    hours: Annotated[int, Meta(ge=1, le=168)] = 24
+    bins: Annotated[int, Meta(ge=10, le=1_000)] = 200
+    percentile: Annotated[float, Meta(ge=1, le=50)] = PERCENTILE
+    width: Annotated[int, Meta(ge=1, le=100)] = WIDTH
+    min_trades: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+
+
+class Basis(Struct, frozen=True):
+    """The trades an answer is made of: the first and last of them, how long ago the last was (null where no hub tells
+    the time), and the share of the ids issued between them that are stored.
+    """
+
+    start: str
+    end: str
+    age_ms: int | None
+    completeness: float
+
+
+class ProfileAnswer(Struct, frozen=True):
+    """How much was traded at which price."""
+
+    venue: str
+    symbol: str
+    basis: Basis
+    profile: VolumeProfile
+    stale: bool
+    """The trades up to now are not known to be in it."""
+    state: str | None
+    """How current the trades of the symbol are; null where the flow publishes no states."""
+
+
+class VacuumAnswer(Struct, frozen=True):
+    """Zones that hardly traded, the nearest to the price first. `has_book`: quantities that rest there are known as far
+    as the book's levels reach.
+    """
+
+    venue: str
+    symbol: str
+    basis: Basis
+    price: float
+    has_book: bool
+    vacuums: list[Vacuum]
+    stale: bool
+    state: str | None
+
+
+class _Traded(Struct):
+    """What was read of a symbol."""
+
+    counted: VolumeByPrice
+    first_id: int = END_MS
+    last_id: int = -1
+    last: tuple[int, float] = (-1, 0.0)
+    """Id and price of the newest trade."""
+
+    def take(self, frame: pl.DataFrame) -> None:
+        """Adds a frame."""
+        self.counted.add(frame)
+        self.first_id = min(self.first_id, frame.item(0, "id"))
+        self.last = max(self.last, (frame.item(-1, "id"), frame.item(-1, "price")))
+        self.last_id = self.last[0]
+
+
+class Volumes:
+    """The handlers of this file."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._limit_ms = int(services.settings.api.indicator_age_s * 1_000)
+
+    async def profile(self, params: ProfileParams) -> ProfileAnswer:
+        """The volume profile of a symbol: rows, point of control and value area."""
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        traded = await self._read(venue, symbol, params.hours, params.min_trades)
+        try:
+            found = traded.counted.profile(
+                bins=params.bins, tick=params.tick, value_area=params.value_area, step=params.step
+            )
+        except (ValueError, OverflowError) as error:
+            raise Problem("bad_request", str(error)) from error
+        basis = self._basis(venue, traded)
+        return ProfileAnswer(venue, symbol, basis, found, *self._currency(venue, symbol, basis))
+
+    async def vacuums(self, params: VacuumParams) -> VacuumAnswer:
+        """Prices that hardly traded although their neighbours did."""
+        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        traded = await self._read(venue, symbol, params.hours, params.min_trades)
+        live = self._services.live
+        book = live.latest("OrderBook", symbol, venue)
+        price = live.price(symbol, venue) or traded.last[1]
+        found = find_vacuums(
+            traded.counted.profile(bins=params.bins).rows,
+            price,
+            percentile=params.percentile,
+            width=params.width,
+            bids=book[0].body.bids if book else (),
+            asks=book[0].body.asks if book else (),
+        )
+        basis = self._basis(venue, traded)
+        current = self._currency(venue, symbol, basis)
+        return VacuumAnswer(venue, symbol, basis, price, book is not None, found, *current)
+
+    async def _read(self, venue: str, symbol: str, hours: int, min_trades: int) -> _Traded:
+        archive = self._services.trades
+        last = await archive.last_time(venue, symbol)
+        if last is None:
+            raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status says how its feed is")
+        traded = _Traded(VolumeByPrice())
+        await archive.feed(venue, symbol, last + 1 - hours * HOUR_MS, END_MS, traded.take, columns=COLUMNS)
+        collecting = traded.counted.collecting(min_trades)
+        if collecting:
+            wait = "" if collecting.wait_s is None else f", so about {collecting.wait_s:g} s more"
+            raise Problem(
+                "collecting",
+                f"{collecting.trades} of {min_trades} trades so far, {collecting.trades_per_s:g} a second{wait}; "
+                "or ask for more hours, or fewer min_trades",
+                retry_after_s=math.ceil(collecting.wait_s or 0),
+                collecting=collecting,
+            )
+        return traded
+
+    def _currency(self, venue: str, symbol: str, basis: Basis) -> tuple[bool, str | None]:
+        """Whether the trades are stale, and their state."""
+        state = self._services.live.state(symbol, venue, OF_TRADES)
+        return is_stale(state, basis.age_ms, self._limit_ms), word_of(state)
+
+    def _basis(self, venue: str, traded: _Traded) -> Basis:
+        counted = traded.counted
+        last = counted.last_time or 0
+        return Basis(
+            iso_utc(counted.first_time or 0),
+            iso_utc(last),
+            age_ms(self._services.live.boards(venue), last),
+            counted.trades / (traded.last_id - traded.first_id + 1),
+        )
+
+
+def routes(services: Services) -> list[AnyRoute]:
+    """The routes of this file."""
+    volumes = Volumes(services)
+    return [
+        Route("GET", "/api/volume-profile/{symbol}", volumes.profile, ProfileAnswer, ProfileParams, errors=ERRORS),
+        Route("GET", "/api/liquidity-vacuums/{symbol}", volumes.vacuums, VacuumAnswer, VacuumParams, errors=ERRORS),
+    ]

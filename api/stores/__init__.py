@@ -1,0 +1,1 @@
+"""Read access to the stores: candles in MongoDB, trades in RocksDB."""

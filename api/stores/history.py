@@ -1,0 +1,77 @@
+"""Candles, stored and live, without a seam and without a duplicate."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+import structlog
+
+from api.http.errors import Problem
+from api.live.candle_cache import CandleCache, SeriesKey, newest_versions
+from flows.clock import monotonic_ms
+from flows.model import Candle
+
+_log = structlog.get_logger(__name__)
+
+
+class StoredCandles(Protocol):
+    """Where candles are stored."""
+
+    async def candles(
+        self, key: SeriesKey, *, count: int, start_ms: int = 0, before_ms: int | None = None
+    ) -> list[Candle]:
+        """The newest `count` candles that open in `[start_ms, before_ms)`, oldest first; `Problem` when it is away."""
+
+
+class History:
+    """Answers from memory where that is whole, and else from the store; what the hub told is laid over it."""
+
+    def __init__(
+        self, stored: StoredCandles, cache: CandleCache, *, local_ms: Callable[[], int] = monotonic_ms
+    ) -> None:
+        self._stored = stored
+        self._cache = cache
+        self._local_ms = local_ms
+
+    async def newest(
+        self, key: SeriesKey, count: int, before_ms: int | None = None, *, from_memory: bool = False
+    ) -> list[Candle]:
+        """The newest `count` candles that open before a time, the forming one included, oldest first. `from_memory`
+        takes them from there even when it was filled long ago, if it lacks nothing: only what an importer changes
+        meanwhile may be missing. `Problem` when only the store could tell, and it does not answer.
+        """
+        now_ms = self._local_ms()
+        known = self._cache.last(key, count, before_ms, now_ms, however_old=from_memory)
+        if known is not None and (len(known) == count or not from_memory):
+            return known
+        try:
+            return await self._from_store(key, count, before_ms, now_ms)
+        except Problem:
+            held = self._cache.series(key).last(count, before_ms, now_ms, however_old=True)
+            if not held:
+                raise
+            return held
+
+    async def between(self, key: SeriesKey, start_ms: int, end_ms: int, count: int) -> list[Candle]:
+        """The newest `count` candles that open in `[start_ms, end_ms)`, oldest first."""
+        stored = await self._stored.candles(key, count=count, start_ms=start_ms, before_ms=end_ms)
+        told = [candle for candle in self._cache.told(key) if start_ms <= candle.open_time < end_ms]
+        return newest_versions(stored, told)[-count:]
+
+    async def warm(self, keys: Iterable[SeriesKey]) -> None:
+        """Fills the memory, so that the first question is answered from it."""
+        for key in keys:
+            try:
+                await self._from_store(key, self._cache.size, None, self._local_ms())
+            except Problem as problem:
+                _log.warning("the memory of candles begins empty", reason=problem.message)
+                return
+            await asyncio.sleep(0)
+
+    async def _from_store(self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int) -> list[Candle]:
+        series = self._cache.series(key)
+        if before_ms is None and count <= self._cache.size:
+            series.fill(await self._stored.candles(key, count=self._cache.size), now_ms)
+            return series.told()[-count:]
+        stored = await self._stored.candles(key, count=count, before_ms=before_ms)
+        return newest_versions(stored, series.told(before_ms))[-count:]

@@ -1,0 +1,93 @@
+"""Which instruments there are: an unknown symbol is told apart from one that has no data yet."""
+
+from collections.abc import Collection
+from collections.abc import Set as AbstractSet
+from difflib import get_close_matches
+from typing import Final
+
+from api.http.errors import Problem
+from api.live.view import LiveView
+from api.stores.mongo import Documents
+from flows.clock import monotonic_ms
+from flows.model import Instrument
+from flows.names import symbol_of
+from flows.settings import Feed
+from sinks.mongo.commands import ListedInstrument
+
+KEPT_MS: Final = 60_000
+"""How long the venue's list and the stored symbols are held."""
+RELOAD_MS: Final = 2_000
+"""Least time between two reads because a symbol was not found."""
+
+
+class Catalogue:
+    """Knows the instruments that are followed, stored, or listed by the flow."""
+
+    def __init__(self, feed: Feed, live: LiveView, documents: Documents) -> None:
+        self._feed = feed
+        self._live = live
+        self._documents = documents
+        self._venues: set[str] = set()
+        self._listed: dict[str, list[ListedInstrument]] = {}
+        self._stored: dict[str, list[str]] = {}
+        self._read_ms: dict[str, int] = {}
+
+    async def venue(self, named: str) -> str:
+        """The venue that a request means; `Problem` when nothing is known of it."""
+        if not named:
+            return self._feed.venue
+        followed = {self._feed.venue, *(board.venue for board in self._live.boards())}
+        if named not in followed | self._venues:
+            self._venues = set(await self._documents.venues())
+            if named not in self._venues:
+                raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
+        return named
+
+    def followed(self, venue: str) -> AbstractSet[str]:
+        """The symbols that the flow follows, as the hubs say; those of the settings as long as they say nothing."""
+        own = self._feed.symbols if venue == self._feed.venue else ()
+        return self._live.symbols(venue) or frozenset(own)
+
+    async def listed(self, venue: str) -> list[ListedInstrument]:
+        """What the venue has; nothing as long as the flow has not written it down."""
+        await self._load(venue, KEPT_MS)
+        return self._listed[venue]
+
+    async def instrument(self, symbol: str, venue: str = "") -> Instrument:
+        """The instrument of a name in any case; `Problem` with the nearest names when there is none."""
+        venue, symbol = await self.venue(venue), self.symbol(symbol)
+        if symbol not in self.followed(venue):
+            await self._load(venue, KEPT_MS)
+            if symbol not in self._names(venue):
+                await self._load(venue, RELOAD_MS)
+            self.check(symbol, venue, self._names(venue))
+        return Instrument(venue, symbol)
+
+    @staticmethod
+    def symbol(spelling: str) -> str:
+        """The symbol that a spelling in any case means; `Problem` when it can be none."""
+        try:
+            return symbol_of(spelling)
+        except ValueError as error:
+            raise Problem("bad_request", str(error)) from error
+
+    @staticmethod
+    def check(symbol: str, venue: str, names: Collection[str]) -> None:
+        """`Problem` when a symbol is not among the names."""
+        if symbol not in names:
+            nearest = get_close_matches(symbol, sorted(names), n=5)
+            hint = f"; did you mean {', '.join(nearest)}?" if nearest else ""
+            raise Problem("unknown_symbol", f"{symbol} is not known at {venue}{hint}", nearest=nearest)
+
+    def _names(self, venue: str) -> AbstractSet[str]:
+        listed = {instrument.symbol for instrument in self._listed.get(venue, ())}
+        return self.followed(venue) | listed | set(self._stored.get(venue, ()))
+
+    async def _load(self, venue: str, kept_ms: int) -> None:
+        now_ms = monotonic_ms()
+        if venue in self._read_ms and now_ms - self._read_ms[venue] < kept_ms:
+            return
+        self._stored[venue] = await self._documents.symbols(venue)
+        async with self._documents.guarded():
+            self._listed[venue] = await self._documents.petitioner.instruments(venue)
+        self._read_ms[venue] = now_ms

@@ -1,0 +1,187 @@
+"""Reads the trade stores for the API: in a thread of its own, also while the flow writes them."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from pathlib import Path
+from typing import Final, NamedTuple, TypeVar
+
+import polars as pl
+
+from api.http.errors import Problem
+from api.stores.health import Watch
+from flows.settings import Trades
+from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
+from sinks.trades.reader import FRAME_ROWS, TradeReader
+from sinks.trades.store import TradeStoreError
+
+LOOK_BACK_MS: Final = MINUTE_MS
+"""First guess of how far back the newest trades lie; it is doubled until there are enough."""
+
+T = TypeVar("T")
+
+
+class Completeness(NamedTuple):
+    """Of a span of trades: how many are held, and how many ids were issued from the first to the last of them."""
+
+    held: int
+    issued: int
+
+
+class TradeArchive:
+    """The stores of all venues below `trades.path`. One thread reads for everybody, a chunk at a time.
+
+    Every method raises `Problem` when there is no store of the venue, or it cannot be read. Frames are as those of
+    `TradeView`, with rows in the order of time and id.
+    """
+
+    def __init__(self, settings: Trades, *, venue: str) -> None:
+        self._path: Path = settings.path
+        self._venue = venue
+        self._readers: dict[str, TradeReader] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="trade-reader")
+        self.watch = Watch("trade_store")
+
+    async def close(self) -> None:
+        """Lets go of the stores."""
+
+        def close() -> None:
+            for reader in self._readers.values():
+                reader.close()
+
+        await asyncio.get_running_loop().run_in_executor(self._thread, close)
+        self._thread.shutdown()
+
+    async def check(self) -> None:
+        """Looks whether the venue's store is there."""
+        try:
+            await self._read(self._venue, lambda _: None)
+        except Problem:
+            return  # the watch knows
+
+    async def symbols(self, venue: str) -> list[str]:
+        """The symbols that have trades."""
+        return await self._read(venue, lambda reader: reader.symbols())
+
+    async def page(
+        self, venue: str, symbol: str, start_ms: int, end_ms: int, *, after: tuple[int, int] | None, count: int
+    ) -> pl.DataFrame:
+        """The first `count` trades in `[start_ms, end_ms)`, or those behind the time and id of `after`."""
+        begin_ms = start_ms if after is None else max(start_ms, after[0])
+        parts: list[pl.DataFrame] = []
+        rows = 0
+        async with aclosing(self.iterate(venue, symbol, begin_ms, end_ms, rows=count)) as frames:
+            async for frame in frames:
+                behind = frame if after is None else frame.filter(_is_behind(after))
+                parts.append(behind)
+                rows += behind.height
+                if rows >= count:
+                    break
+        return pl.concat(parts).head(count) if parts else decode_frame([])
+
+    async def newest(self, venue: str, symbol: str, end_ms: int, *, count: int) -> pl.DataFrame:
+        """The last `count` trades before a time."""
+
+        def read(reader: TradeReader) -> pl.DataFrame:
+            first, last = reader.first_time(symbol), reader.last_time(symbol)
+            if first is None or last is None:
+                return decode_frame([])
+            end = min(end_ms, last + 1)
+            span = LOOK_BACK_MS
+            found = _in_order(reader.trades(symbol, max(end - span, 0), end))
+            while found.height < count and end - span > first:
+                span *= 2
+                found = _in_order(reader.trades(symbol, max(end - span, 0), end))
+            return found.tail(count)
+
+        return await self._read(venue, read)
+
+    async def iterate(
+        self,
+        venue: str,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        rows: int = FRAME_ROWS,
+        every_fill: bool = False,
+    ) -> AsyncGenerator[pl.DataFrame, None]:
+        """The trades in `[start_ms, end_ms)` as frames of about `rows`, as the store was at the first one."""
+        frames = await self._read(
+            venue, lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows, every_fill=every_fill)
+        )
+        while (frame := await self._read(venue, lambda _: next(frames, None), catch_up=False)) is not None:
+            yield _in_order(frame)
+
+    async def feed(
+        self,
+        venue: str,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        take: Callable[[pl.DataFrame], None],
+        *,
+        columns: Sequence[str],
+    ) -> None:
+        """Hands the trades in `[start_ms, end_ms)` to `take`, in the reading thread, a frame at a time."""
+        frames = await self._read(
+            venue, lambda reader: reader.iterate(symbol, max(start_ms, 0), end_ms, columns=columns)
+        )
+
+        def take_next(_: TradeReader) -> bool:
+            frame = next(frames, None)
+            if frame is not None:
+                take(frame)
+            return frame is not None
+
+        while await self._read(venue, take_next, catch_up=False):
+            pass
+
+    async def last_time(self, venue: str, symbol: str) -> int | None:
+        """Time of a symbol's newest trade, ms UTC; None without trades."""
+        return await self._read(venue, lambda reader: reader.last_time(symbol))
+
+    async def completeness(self, venue: str, symbol: str, span_ms: int) -> Completeness | None:
+        """Of the last `span_ms` of a symbol; None without trades."""
+        last = await self.last_time(venue, symbol)
+        if last is None:
+            return None
+        held = 0
+        ids: list[int] = []
+        async for frame in self.iterate(venue, symbol, max(0, last - span_ms), END_MS, every_fill=True):
+            held += frame.height
+            ids += frame.select(low=pl.col("id").min(), high=pl.col("id").max()).row(0)
+        return Completeness(held, max(ids) - min(ids) + 1)
+
+    async def _read(self, venue: str, act: Callable[[TradeReader], T], *, catch_up: bool = True) -> T:
+        def work() -> T:
+            reader = self._reader(venue)
+            if catch_up:
+                reader.catch_up()
+            return act(reader)
+
+        try:
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except (FileNotFoundError, TradeStoreError) as error:
+            if venue == self._venue:
+                self.watch.saw(up=False, reason=str(error))
+            raise Problem("trade_store_absent", str(error), retry_after_s=5) from error
+        if venue == self._venue:
+            self.watch.saw(up=True)
+        return found
+
+    def _reader(self, venue: str) -> TradeReader:
+        if venue not in self._readers:
+            self._readers[venue] = TradeReader(self._path / venue)
+        return self._readers[venue]
+
+
+def _is_behind(after: tuple[int, int]) -> pl.Expr:
+    time, number = after
+    return (pl.col("time") > time) | ((pl.col("time") == time) & (pl.col("id") > number))
+
+
+def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
+    """By time and id: nearly always that is so already. Fills run back a little in time while ids rise."""
+    return frame if frame["time"].is_sorted() else frame.sort("time", "id")

@@ -1,0 +1,1 @@
+"""Order books: kept in sync by the exchanges' procedures, audited, shown."""

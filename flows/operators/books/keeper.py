@@ -1,0 +1,418 @@
+"""Step `books`: the order book of one instrument, the exchange's or marked as not being it.
+
+    differences ─▶ wait ─▶ snapshot below them ─▶ in sync ─▶ best bid and ask, best levels
+                    ▲                               │
+                    └── a gap, a cut line, a crossed book, a side of which nothing is known any more
+
+A book in sync is compared from time to time with a fresh snapshot, which is brought forward by the same differences and
+then takes its place: so what the exchange does not report any more goes, and the known part is in the middle again.
+The same deepens a book that began with few levels, as soon as its price comes near the end of them.
+"""
+
+from typing import Any, NamedTuple
+from zlib import crc32
+
+from flows.asks import Ask, AskError, BookAsk, RenewAsk
+from flows.clock import Now
+from flows.model import (
+    BookDelta,
+    BookSnapshot,
+    BookTicker,
+    BookView,
+    Disconnected,
+    Incident,
+    Instrument,
+    Level,
+    LineEvent,
+    Removed,
+    Silent,
+    Speaking,
+    TradesRefused,
+)
+from flows.operators.books.book import Book
+from flows.operators.books.sync import RULES, BookSync
+from flows.operators.delay import doubled_ms
+from flows.operators.parse import Batch, LineNews
+from flows.operators.refusals import rejected
+
+LINE = "public"
+"""The line that carries books."""
+AUDITED_LEVELS = 100
+"""Levels a side that an audit compares."""
+RETRY_MIN_MS = 1_000
+"""First delay before a snapshot is asked for again; doubles with each failure."""
+RETRY_MAX_MS = 60_000
+"""Longest delay."""
+STEADY_MS = 10_000
+"""A book that was in sync for so long starts over at once when it must."""
+DOUBT_MS = 1_000
+"""A difference that does not follow is believed when none has come behind it for so long, local time."""
+MOST_JUMP = 1_000_000
+"""Updates between two best bids and asks; a larger jump is held until another one goes on from there."""
+LED_MS = 1_000
+"""Best bids and asks that are all older than the one shown, for so long: that one was wrong."""
+VOID_MS = 5_000
+"""Least time until the next audit when the snapshot of the last one was of no use."""
+
+
+class BookPolicy(NamedTuple):
+    """How books are kept and shown."""
+
+    levels: int = 20
+    """Levels a side that are shown."""
+    every_ms: int = 100
+    """Least time between two views of a book."""
+    depth: int = 500
+    """Levels a side of a snapshot; no more are kept."""
+    first_depth: int | None = None
+    """Levels a side of the snapshot that a book begins with, if not as many: what costs little is there soon."""
+    audit_ms: int = 600_000
+    """Time between two audits."""
+    audit_least_share: float = 0.95
+    """Less than this share of equal levels, and the book was wrong."""
+
+
+def book_events(items: list[Any]) -> list[tuple[str, Any]]:
+    """What books are kept from, by instrument: differences, best bid and ask, cuts of the line, and the end of it."""
+    out: list[tuple[str, Any]] = []
+    for item in items:
+        if type(item) is Batch:
+            if isinstance(item.events[0], BookDelta | BookTicker):
+                out.append((item.key, item.events))
+        elif type(item) is LineNews and _concerns(item.event):
+            out.append((item.key, item.event))
+    return out
+
+
+def _concerns(event: LineEvent | TradesRefused) -> bool:
+    match event:
+        case Removed():
+            return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
+        case Silent() | Speaking():
+            return "depth" in event.kinds
+    return type(event) is Disconnected
+
+
+class BookKeeper:
+    """Machine of one instrument. Takes book deltas, book tickers and line events; gives `BookView`, `BookTicker`,
+    `Incident` and `BookAsk`. Nothing is recovered: after a restart there is a new snapshot.
+
+    `BookTicker` is told at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
+    """
+
+    def __init__(self, key: str, *, policy: BookPolicy) -> None:
+        self._venue, self._symbol = Instrument.of(key)
+        self._rules = RULES[self._venue]
+        self._policy = policy
+        self._first_depth = policy.first_depth or policy.depth
+        self._sync = self._begun()
+        self._fresh: BookSync | None = None
+        self._asked = False
+        self._ask_at: int | None = None
+        self._failures = 0
+        self._synced_at = 0
+        self._audit_at = 0
+        self._void_until = 0
+        self._audit_phase = crc32(key.encode()) % policy.audit_ms  # so that not all symbols are audited at once
+        self._best: BookTicker | None = None
+        self._best_at = 0
+        self._odd_best: BookTicker | None = None
+        """A best bid and ask whose update id is far ahead."""
+        self._doubt_since: int | None = None
+        self._is_silent = False
+        self._time = 0
+        self._dirty = False
+        self._shown_at = 0
+        self._is_announced = False
+
+    # --- the machine's face ---
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        """Takes one item of the step before."""
+        out: list[Any] = []
+        match events:
+            case [BookDelta(), *_]:
+                self._take_deltas(events, now, out)
+            case [BookTicker(), *_]:
+                for ticker in events:
+                    self._take_ticker(ticker, now, out)
+            case Disconnected(line=line) if line == LINE:
+                self._start_over(out)
+                self._best = self._odd_best = None
+            case Silent():
+                self._is_silent = True
+                if self._sync.book is not None and self._fresh is None:
+                    self._begin_audit(now, out)
+            case Speaking():
+                self._is_silent = False
+        return out
+
+    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+        """A snapshot, or why there is none."""
+        out: list[Any] = []
+        if not isinstance(ask, BookAsk):
+            return out  # the source was told to renew a stream, and does
+        if ask.checks:
+            self._take_fresh(answer, now, out)
+        else:
+            self._take_snapshot(answer, now, out)
+        return out
+
+    def on_timer(self, now: Now) -> list[Any]:
+        """Shows what has changed, asks for what is due."""
+        out: list[Any] = []
+        if self._ask_at is not None and now.local >= self._ask_at:
+            self._ask_at = None
+            if self._sync.is_waiting:  # else the next difference asks
+                self._ask(out)
+        if self._doubt_since is not None and now.local - self._doubt_since >= DOUBT_MS:
+            self._doubt_since = None
+            if fault := self._sync.give_up_doubt():
+                self._fall(fault, now, out)
+        book = self._sync.book
+        if book is not None:
+            if self._fresh is None and now.local >= self._audit_at:
+                self._begin_audit(now, out)
+            if self._dirty:
+                self._check(book, now, out)
+        return out
+
+    def on_end(self, now: Now) -> list[Any]:
+        """The input ends: the book as it is."""
+        out: list[Any] = []
+        if self._sync.book is not None and self._dirty:
+            self._shown_at = now.local - self._policy.every_ms
+            self._check(self._sync.book, now, out)
+        return [item for item in out if not isinstance(item, Ask)]
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `on_timer` has something to do; None when nothing waits."""
+        waits = [] if self._doubt_since is None else [self._doubt_since + DOUBT_MS]
+        if self._ask_at is not None:
+            waits.append(self._ask_at)
+        if self._sync.book is not None:
+            if self._fresh is None:
+                waits.append(self._audit_at)
+            if self._dirty:
+                waits.append(self._shown_at + self._policy.every_ms)
+        return max(0, min(waits) - now.local) if waits else None
+
+    def snapshot(self) -> None:
+        """Nothing: a book is rebuilt by asking."""
+
+    # --- differences ---
+
+    def _take_deltas(self, deltas: list[BookDelta], now: Now, out: list[Any]) -> None:
+        self._time = deltas[-1].event_time
+        before = self._sync.book.update_id if self._sync.book is not None else None
+        for delta in deltas:
+            fault = self._sync.take(delta)
+            if fault:
+                self._fall(fault, now, out)
+                self._sync.take(delta)
+            elif self._fresh is not None:
+                self._feed_fresh(self._fresh, delta, now, out)
+        if self._sync.is_in_doubt or self._doubt_since is not None or self._sync.refused:
+            self._note_doubt(now, out)
+        book = self._sync.book
+        if book is not None and (book.update_id != before or self._dirty):
+            self._dirty = True
+            self._check(book, now, out)
+        if book is None and not self._is_announced:
+            self._mark(out)
+        if self._sync.is_waiting and not self._asked and self._ask_at is None:
+            self._ask(out)
+
+    def _note_doubt(self, now: Now, out: list[Any]) -> None:
+        """Differences that nothing followed are refused; one that waits for a successor does not wait for ever."""
+        sync = self._sync
+        for delta in sync.refused:
+            self._refuse(delta, "a difference of a book that nothing followed", out)
+        sync.refused.clear()
+        if not sync.is_in_doubt:
+            self._doubt_since = None
+        elif self._doubt_since is None:
+            self._doubt_since = now.local
+
+    def _refuse(self, event: Any, reason: str, out: list[Any]) -> None:
+        out.append(rejected(self._venue, event, reason))
+
+    def _check(self, book: Book, now: Now, out: list[Any]) -> None:
+        """What the book says of itself; then it may be shown."""
+        is_shown = now.local - self._shown_at >= self._policy.every_ms
+        count = self._policy.levels if is_shown else 1
+        bids, asks = book.bids.best(count), book.asks.best(count)
+        if bids and asks and bids[0][0] >= asks[0][0]:
+            self._fall(f"the book is crossed: bid {bids[0][0]}, ask {asks[0][0]}", now, out)
+            return
+        if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
+            self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
+            return
+        self._tell_best(self._ticker(book, bids, asks), now, out)
+        if is_shown:
+            self._show(book, bids, asks, now, out)
+        nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
+        if nears_end and self._fresh is None and now.local >= self._void_until:
+            self._begin_audit(now, out)
+
+    def _ticker(self, book: Book, bids: list[Level], asks: list[Level]) -> BookTicker:
+        nothing = (0.0, 0.0)
+        return BookTicker(
+            self._symbol, book.update_id, *(bids or [nothing])[0], *(asks or [nothing])[0], event_time=book.event_time
+        )
+
+    # --- starting over ---
+
+    def _begun(self) -> BookSync:
+        return BookSync(self._rules, depth=self._first_depth)
+
+    def _fall(self, fault: str, now: Now, out: list[Any]) -> None:
+        """A book that was in sync is not any more."""
+        out.append(self._incident(fault, "a new snapshot is fetched"))
+        self._begin_anew(now, out)
+
+    def _begin_anew(self, now: Now, out: list[Any]) -> None:
+        if now.local - self._synced_at >= STEADY_MS:
+            self._failures = 0
+        self._start_over(out)
+        self._ask_later(now)
+
+    def _start_over(self, out: list[Any]) -> None:
+        if self._sync.book is not None:
+            self._mark(out)
+        self._sync, self._fresh, self._doubt_since = self._begun(), None, None
+        self._dirty = self._asked = False
+        self._ask_at = None
+
+    def _mark(self, out: list[Any]) -> None:
+        self._is_announced = True
+        out.append(BookView(self._venue, self._symbol, synced=False))
+
+    def _ask(self, out: list[Any]) -> None:
+        """Step 2."""
+        self._asked = True
+        out.append(BookAsk(self._symbol, self._first_depth))
+
+    def _ask_later(self, now: Now) -> None:
+        """At once the first time, then with a growing delay."""
+        delay = doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
+        self._failures += 1
+        self._asked, self._ask_at = False, now.local + delay
+
+    def _take_snapshot(self, answer: BookSnapshot | AskError, now: Now, out: list[Any]) -> None:
+        if not self._sync.is_waiting:
+            self._asked = False  # it has a book, or the line was cut: the next difference asks
+            return
+        if isinstance(answer, AskError) or self._sync.take_snapshot(answer):
+            self._failures = max(self._failures, 1)
+            self._ask_later(now)
+            return
+        book = self._sync.book
+        assert book is not None  # noqa: S101 - the snapshot fits
+        self._asked, self._ask_at = False, None
+        self._synced_at = now.local
+        self._next_audit(now)
+        self._shown_at = now.local - self._policy.every_ms
+        self._dirty = True
+        self._check(book, now, out)
+
+    # --- audit ---
+
+    def _begin_audit(self, now: Now, out: list[Any]) -> None:
+        self._fresh = BookSync(self._rules, depth=self._policy.depth)
+        self._next_audit(now)
+        out.append(BookAsk(self._symbol, self._policy.depth, checks=True))
+
+    def _next_audit(self, now: Now) -> None:
+        """The next of the times that are this symbol's."""
+        period = self._policy.audit_ms
+        self._audit_at = now.local + period - (now.local - self._audit_phase) % period
+
+    def _take_fresh(self, answer: BookSnapshot | AskError, now: Now, out: list[Any]) -> None:
+        fresh = self._fresh
+        if fresh is None:
+            return
+        if isinstance(answer, AskError) or fresh.take_snapshot(answer):
+            self._void(now)
+        elif self._is_silent and self._has_missed(fresh):
+            self._fall("its stream says nothing, and the exchange's book is another one", now, out)
+            out.append(RenewAsk(self._symbol, ("depth",), "its book has moved on"))
+        else:
+            self._compare(fresh, out)
+
+    def _has_missed(self, fresh: BookSync) -> bool:
+        """Whether a newer snapshot shows another book than the one that no difference has reached."""
+        old, new = self._sync.book, fresh.book
+        if old is None or new is None or new.update_id <= old.update_id:
+            return False
+        return old.likeness(new, AUDITED_LEVELS) < 1.0
+
+    def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: list[Any]) -> None:
+        if fresh.take(delta):
+            self._void(now)
+        else:
+            self._compare(fresh, out)
+
+    def _void(self, now: Now) -> None:
+        """The snapshot proves nothing; that of the next audit may."""
+        self._fresh, self._void_until = None, now.local + VOID_MS
+
+    def _compare(self, fresh: BookSync, out: list[Any]) -> None:
+        """As soon as both books are at the same update id; then the fresh one goes on."""
+        old, new = self._sync.book, fresh.book
+        if old is None or new is None or old.update_id != new.update_id:
+            return
+        share = old.likeness(new, AUDITED_LEVELS)
+        fresh.refused = self._sync.refused  # both were told the same: each difference is refused once
+        self._sync, self._fresh, self._dirty = fresh, None, True
+        if share < self._policy.audit_least_share:
+            cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
+            out.append(self._incident(cause, "the snapshot has taken its place"))
+
+    def _incident(self, cause: str, outcome: str) -> Incident:
+        return Incident("resync", self._venue, self._symbol, self._time, self._time, cause, outcome)
+
+    # --- showing ---
+
+    def _take_ticker(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+        """The venue's own best bid and ask. An update id far ahead is believed when another one goes on from there; one
+        that is shown and that none of the later ones reaches was wrong.
+        """
+        best, odd = self._best, self._odd_best
+        if best is None:
+            self._show_best(ticker, now, out)
+        elif ticker.update_id > best.update_id + MOST_JUMP:
+            if odd is not None and odd.update_id <= ticker.update_id <= odd.update_id + MOST_JUMP:
+                self._show_best(ticker, now, out)
+            else:
+                self._odd_best = ticker
+        elif ticker.update_id > best.update_id or now.local - self._best_at >= LED_MS:
+            self._show_best(ticker, now, out)
+
+    def _show_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+        if self._odd_best is not None and self._odd_best is not ticker:
+            self._refuse(self._odd_best, "a best bid and ask that nothing followed", out)
+        self._odd_best = None
+        if self._best is not None and ticker.update_id <= self._best.update_id:
+            self._best = None
+        self._tell_best(ticker, now, out)
+
+    def _tell_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+        best = self._best
+        if best is not None:
+            if ticker.update_id <= best.update_id:
+                return
+            self._best_at = now.local
+            if _sides(ticker) == _sides(best):
+                self._best = ticker
+                return
+        self._best, self._best_at = ticker, now.local
+        out.append(ticker)
+
+    def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: list[Any]) -> None:
+        self._dirty, self._shown_at, self._is_announced = False, now.local, True
+        out.append(BookView(self._venue, self._symbol, True, book.update_id, book.event_time, bids, asks))
+
+
+def _sides(ticker: BookTicker) -> tuple[float, ...]:
+    return ticker.bid_price, ticker.bid_quantity, ticker.ask_price, ticker.ask_quantity

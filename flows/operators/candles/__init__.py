@@ -1,0 +1,1 @@
+"""Candles: built from trades, closed, compared with the exchange's own, amended."""

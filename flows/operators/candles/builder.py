@@ -1,0 +1,381 @@
+"""Step `candles`: candles of every timeframe from the trades of one instrument, forming and closed.
+
+The laws:
+* Event time decides to which period a trade belongs; trade ids decide open and close.
+* A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
+  have, or by time a grace after its end; the last only while nothing can be missing: the line is up and has brought a
+  trade since it was down, and none is held back behind a hole. The end of input closes nothing.
+* A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
+  trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
+* A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
+  are missing nothing is invented: no candle, or one marked `partial`. Nor while the instrument does not trade or the
+  whole exchange says nothing, nor for more than a day at once: there the exchange's own history has the word.
+* A trade for a closed period amends it: the same key, published again.
+
+Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
+open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
+"""
+
+from collections.abc import Callable
+from itertools import groupby
+from typing import Any
+
+from flows.clock import Now
+from flows.model import (
+    MARKET_FILL,
+    TRADE_KINDS,
+    AggregateTrade,
+    Disconnected,
+    Gap,
+    Instrument,
+    Kline,
+    LineEvent,
+    Silent,
+    Speaking,
+    Subscribed,
+    Trade,
+    TradeBatch,
+    TradeWitness,
+    TradingStatus,
+    Whole,
+)
+from flows.operators.candles.amend import Amendments
+from flows.operators.candles.bootstrap import Bootstrap
+from flows.operators.candles.pauses import STATUS
+from flows.operators.candles.periods import DOUBT, MOST_FILLED_MS, UNPROVEN, Periods, Timeframe, new_bucket
+from flows.operators.state_version import check_version
+
+BEGIN = -1
+"""The gap before the first trade that was ever seen: whatever was traded in that period until then."""
+
+STATE_VERSION = 2
+_NEVER = 1 << 62
+
+
+class CandleBuilder:
+    """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`, and
+    hands on trades and klines.
+
+    `timeframes` is sorted, each a multiple of the first. For `seed_ms` of local time after the begin or a hole, running
+    periods wait for the exchange's kline and are not shown.
+    """
+
+    def __init__(
+        self,
+        key: str,
+        *,
+        timeframes: tuple[str, ...],
+        close_grace_ms: int,
+        forming_ms: int,
+        seed_ms: int = 0,
+        is_behind: Callable[[], bool] = lambda: False,
+        state: Any = None,
+    ) -> None:
+        """`is_behind` says whether whoever puts the trades in sequence holds some back."""
+        self._periods = Periods(*Instrument.of(key), timeframes)
+        self._amendments = Amendments(self._periods)
+        self._bootstrap = Bootstrap(self._periods, seed_ms)
+        self._grace_ms = close_grace_ms
+        self._forming_ms = forming_ms
+        self._is_behind = is_behind
+        self._known_from = _NEVER
+        self._vouched = "all"
+        """What vouches for it that the next first trade is the first that was made since `_known_from`."""
+        self._reached: int | None = None
+        """End of the newest source."""
+        self._open_until: int | None = None
+        """End of a source that does not say whether the newest trade is its last one; what follows decides."""
+        self._lines_down: set[str] = set()
+        self._is_unsure = False
+        """Trades may have been missed: the next one in sequence shows that none were."""
+        self._shown_local = 0
+        self._traded_local = 0
+        if state is not None:
+            self._resume(state)
+
+    # --- the machine's face ---
+
+    def on_events(self, events: Any, now: Now) -> list[Any]:
+        """Takes one item of the step before."""
+        out: list[Any] = []
+        if type(events) is TradeBatch:
+            out.append(events)
+            self._traded_local = now.local
+            self._is_unsure = False
+            self._take_batch(events, now, out)
+        else:
+            self._take_news(events, now, out)
+        if self._bootstrap.trades is not None:
+            self._bootstrap.seed(now)
+        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
+            self._show_forming(now, out)
+        return out
+
+    def on_timer(self, now: Now) -> list[Any]:
+        """Closes what is over, publishes what is forming."""
+        out: list[Any] = []
+        self._bootstrap.seed(now)
+        if (wait := self._wait_to_close(now)) is not None and wait <= 0:
+            if wait < -self._grace_ms:
+                self._traded_local = now.local  # nobody looked for so long that trades may wait to be read
+            else:
+                self._close_until(now, out)
+        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
+            self._show_forming(now, out)
+        return out
+
+    def on_end(self, now: Now) -> list[Any]:
+        """The input ends: the forming candles as they are."""
+        self._bootstrap.end()
+        self._shown_local = now.local - self._forming_ms
+        return self.on_timer(Now(0, now.local))
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `on_timer` has something to do; None when nothing waits."""
+        periods = self._periods
+        if periods.base is None:
+            return None
+        due = self._wait_to_close(now)
+        if periods.is_dirty:
+            show = self._shown_local + self._forming_ms - now.local
+            due = show if due is None or show < due else due
+        seed = self._bootstrap.due_in(now)
+        if seed is not None:
+            due = seed if due is None or seed < due else due
+        return due if due is None or due > 0 else 0
+
+    def snapshot(self) -> tuple[Any, ...]:
+        """Everything that a restart needs, as a copy."""
+        periods = self._periods
+        return STATE_VERSION, *periods.state(), dict(self._amendments.open_gaps), periods.jump, periods.event_time
+
+    def _resume(self, state: tuple[Any, ...]) -> None:
+        check_version(state, STATE_VERSION, "the candles")
+        periods = self._periods
+        _, base, frames, self._amendments.open_gaps, periods.jump, periods.event_time = state
+        periods.resume(base, frames)
+        self._is_unsure = True
+        self._bootstrap.resume()
+
+    def _take_news(self, news: Any, now: Now, out: list[Any]) -> None:
+        match news:
+            case Gap():
+                self._amendments.mark(news, out)
+                self._bootstrap.begin(now)
+            case [Kline(), *_]:
+                for kline in news:
+                    self._take_kline(kline, out)
+                out.append(news)
+            case Whole(has_trades=True):
+                self._take_whole(news, out)
+                out.append(news)
+            case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
+                self._take_line_event(news, now)
+            case TradeWitness(is_ahead=False):
+                self._periods.pauses.end_silence(now)
+                out.append(news)
+            case _:
+                out.append(news)
+
+    def _take_line_event(self, event: LineEvent, now: Now) -> None:
+        periods = self._periods
+        match event:
+            case Disconnected():
+                self._lines_down.add(event.line)
+                self._is_unsure = True
+            case Subscribed():
+                self._lines_down.discard(event.line)
+                periods.pauses.end(event.line, now)
+            case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
+                periods.pauses.begin(event.line, self._current_end(now))
+            case Speaking():
+                periods.pauses.end(event.line, now)
+            case TradingStatus():
+                if event.is_trading:
+                    periods.pauses.end(STATUS, now)
+                else:
+                    periods.pauses.begin(STATUS, self._current_end(now))
+
+    def _current_end(self, now: Now) -> int:
+        """Where a pause begins: behind the running period if that has trades."""
+        periods = self._periods
+        has_trades = periods.base is not None and periods.base.trades
+        return periods.end_of(periods.current) if has_trades else periods.shortest.floor(now.feed)
+
+    # --- sources that tell of whole times ---
+
+    def _take_whole(self, whole: Whole, out: list[Any]) -> None:
+        """Nothing is missing from its begin on; when it is over, so is every period before its end, if it is sure of
+        that. If it is not, the first id of what follows it decides.
+        """
+        if whole.is_over:
+            self._end_whole(whole, out)
+        else:
+            self._begin_whole(whole, out)
+        self._periods.is_dirty = False
+
+    def _begin_whole(self, whole: Whole, out: list[Any]) -> None:
+        if self._open_until is not None and self._open_until != whole.begin:
+            self._close_unproven(out)
+        self._open_until = None
+        self._known_from = whole.begin
+        self._vouched = whole.vouched
+        if self._periods.base is not None and self._reached != whole.begin:
+            self._let_go()  # what lies between is not known
+
+    def _end_whole(self, whole: Whole, out: list[Any]) -> None:
+        periods = self._periods
+        self._reached = whole.end
+        if self._is_vouched_for(whole):
+            while periods.base is not None and periods.end_of(periods.base) <= whole.end:
+                periods.close_base(out)
+            return
+        self._open_until = whole.end
+        if not whole.goes_on:
+            self._close_unproven(out)
+
+    def _is_vouched_for(self, whole: Whole) -> bool:
+        """Whether its end is. A packed file that is as it was packed is believed when its trades reach its end; one
+        that leaves periods without trades there may have been cut before.
+        """
+        periods = self._periods
+        if whole.vouched == "content":
+            return periods.base is not None and periods.end_of(periods.base) >= whole.end
+        return whole.vouched == "all"
+
+    def _is_begin_vouched_for(self, begin: int) -> bool:
+        """The same of its begin, where the first trade is of the period at `begin`."""
+        return self._vouched == "all" or (self._vouched == "content" and begin <= self._known_from)
+
+    def _close_unproven(self, out: list[Any]) -> None:
+        """Closes what a source without a sure end leaves open: nothing says that the newest trade was the last one."""
+        periods = self._periods
+        base, end = periods.base, self._open_until
+        self._open_until = None
+        if base is None or end is None:
+            return
+        end = min(end, periods.end_of(base) + MOST_FILLED_MS)
+        for frame in periods.longer:
+            periods.part_of(frame, base)
+        for bucket in periods.running():
+            bucket.gaps |= DOUBT
+        while periods.end_of(periods.current) <= end:
+            periods.close_base(out)
+            for bucket in periods.running():
+                bucket.gaps |= DOUBT
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The running periods are not gone on with; whatever comes next begins anew."""
+        self._periods.let_go()
+        self._amendments.open_gaps = {}
+
+    # --- trades ---
+
+    def _take_batch(self, batch: TradeBatch, now: Now, out: list[Any]) -> None:
+        periods = self._periods
+        if batch.replaced:
+            return  # they are in sums already, and cannot be taken out: the gap that comes with them says so
+        trades = batch.trades
+        if not isinstance(trades[0], AggregateTrade):
+            trades = [t for t in trades if t.fill == MARKET_FILL]
+        if trades:
+            periods.event_time = max(periods.event_time, trades[-1].event_time)
+            if batch.late:
+                self._amendments.take_late(trades, out)
+            else:
+                if periods.base is None:
+                    self._begin(trades[0], now)
+                self._take_in_sequence(batch, trades, out)
+                if self._bootstrap.trades is not None:
+                    self._bootstrap.trades += trades
+        if batch.late:
+            self._amendments.fill(batch.trades, out)
+
+    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade], out: list[Any]) -> None:
+        periods = self._periods
+        periods.is_dirty = True
+        base = periods.current
+        if periods.jump is None and base.open_time <= batch.begin and batch.end < periods.end_of(base):
+            base.add_trades(trades)
+            return
+        for open_time, group in groupby(trades, lambda t: periods.shortest.floor(t.time)):
+            if open_time < periods.current.open_time:
+                self._amendments.take_late(list(group), out)
+                continue
+            if open_time > periods.current.open_time:
+                periods.advance_to(open_time, out)
+                for frame in periods.frames.values():
+                    frame.forget(open_time)
+            periods.jump = None  # the first trade stands on the far side of the hole; behind it nothing is missing
+            periods.current.add_trades(list(group))
+
+    def _begin(self, trade: Trade, now: Now) -> None:
+        """The first trade ever: what came before it in its periods is not known, unless we were told."""
+        periods = self._periods
+        begin = periods.shortest.floor(trade.time)
+        doubt = UNPROVEN if trade.id > 0 and not self._is_begin_vouched_for(begin) else None
+        periods.base = new_bucket(begin, trade.price, gap=doubt if begin >= self._known_from else BEGIN)
+        for frame in periods.longer:
+            open_time = frame.floor(trade.time)
+            gap = BEGIN if open_time < min(begin, self._known_from) else doubt
+            frame.part = new_bucket(open_time, trade.price, gap=gap)
+        self._bootstrap.begin(now)
+
+    # --- closing ---
+
+    def _close_until(self, now: Now, out: list[Any]) -> None:
+        """Closes what is over by time."""
+        periods = self._periods
+        over = periods.shortest.floor(now.feed - self._grace_ms)
+        if periods.pauses.reasons:
+            periods.close_base(out)  # the others are empty
+        elif over > periods.current.open_time:
+            periods.advance_to(over, out)
+
+    def _wait_to_close(self, now: Now) -> int | None:
+        """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
+
+        The grace must have passed by the feed's time and, since the last trade, by local time too: in a replay at many
+        times the pace a second of the feed is no time at all, and trades may still be on their way.
+        """
+        periods = self._periods
+        if periods.base is None or self._lines_down or self._is_unsure or self._is_behind():
+            return None
+        if periods.pauses.reasons and not periods.base.trades:
+            return None
+        by_feed = periods.end_of(periods.base) + self._grace_ms - now.feed
+        by_local = self._traded_local + self._grace_ms - now.local
+        return max(by_feed, by_local)
+
+    def _take_kline(self, kline: Kline, out: list[Any]) -> None:
+        """The exchange's closed kline proves a period complete; its running one may tell what we lack of it."""
+        periods = self._periods
+        frame = periods.frames.get(kline.timeframe)
+        if frame is None:
+            return
+        frame.kline = kline
+        if not kline.is_closed:
+            return
+        periods.event_time = max(periods.event_time, kline.event_time)
+        base = periods.base
+        ends_with_base = base is not None and kline.open_time + frame.length == periods.end_of(base)
+        says_its_end = kline.last_id >= 0 or not kline.trades  # REST and files tell no ids
+        last_id = base.last_id if base and base.trades else self._last_id(frame)
+        if ends_with_base and says_its_end and kline.last_id == last_id:
+            periods.close_base(out)
+
+    def _last_id(self, frame: Timeframe) -> int:
+        """Last id of a running period whose newest part is empty."""
+        return frame.part.last_id if frame.part else -1
+
+    # --- publishing ---
+
+    def _show_forming(self, now: Now, out: list[Any]) -> None:
+        """The running candles, but for those that wait for the exchange's kline. The pace is local time's: it spares
+        those who read, and says nothing about the data.
+        """
+        periods = self._periods
+        periods.is_dirty = False
+        self._shown_local = now.local
+        out += [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]

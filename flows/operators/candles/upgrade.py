@@ -1,0 +1,76 @@
+"""Which of two versions of a candle knows more: the one that is stored, or the one that an import has made."""
+
+from msgspec import structs
+
+from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
+from flows.operators.candles.compare import differ_by_design, differing_fields
+
+CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
+"""Statuses of closed candles, any of which something better may take the place of."""
+LACKING = ("partial", "venue")
+"""Those of candles that are made of some trades, or of none."""
+
+
+def improved(candle: Candle, stored: Candle) -> Candle:
+    """The version to write of a candle of which another one is stored: the next revision of that, when it is better
+    proven; the stored one with its proof, when both say the same and only the new one is proven; in all other cases the
+    candle as it is, and the stored one stays.
+
+    * All trades are better than some of them, or than a doubt, and get status `repaired` where that changes something.
+    * The exchange's word stands: where the trades say something else than a stored `venue`, or than a stored candle
+      that is proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
+    * Of two that have all trades and no proof, the one wins that holds those of the other one and more.
+    * A candle that lacks trades marks a stored one that is not proven and has no more of them.
+    """
+    does_agree = _agree(candle, stored)
+    if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
+        proof = "equal" if candle.status == "venue" else candle.proof
+        if proof:
+            status = stored.status if stored.status in COMPLETE else "final"
+            return structs.replace(stored, proof=proof, status=status, event_time=candle.event_time)
+    if not _is_better(candle, stored, does_agree=does_agree):
+        return candle
+    status = candle.status
+    if status in COMPLETE and (stored.status in LACKING or not does_agree):
+        status = "repaired"
+    return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
+
+
+def _agree(candle: Candle, stored: Candle) -> bool:
+    fields = differing_fields(candle, stored)
+    return not fields or differ_by_design(candle.venue, fields)
+
+
+def _is_complete_or_venue(candle: Candle) -> bool:
+    return candle.status == "venue" or candle.status in COMPLETE
+
+
+def _is_better(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
+    is_proven = bool(stored.proof) or stored.status == "venue"
+    match candle.status:
+        case "partial":
+            return not is_proven and stored.status in BELIEVED and stored.trades <= candle.trades
+        case "unproven":
+            return not is_proven and _is_better_unproven(candle, stored, does_agree=does_agree)
+        case "venue":
+            return not is_proven
+    if stored.status == "venue":
+        return bool(candle.proof) or does_agree
+    if stored.status in COMPLETE:
+        return not (does_agree or stored.proof) and (bool(candle.proof) or _holds(candle, stored))
+    return True
+
+
+def _is_better_unproven(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
+    """Some trades more are better; and a doubt that came after it was believed is news."""
+    if stored.status in COMPLETE:
+        return candle.revision > 0 and does_agree
+    return candle.trades > stored.trades
+
+
+def _holds(candle: Candle, stored: Candle) -> bool:
+    """Whether a candle has the trades of the other one, and more."""
+    if not stored.trades:
+        return candle.trades > 0
+    spans = 0 <= candle.first_id <= stored.first_id and stored.last_id <= candle.last_id
+    return spans and candle.trades > stored.trades

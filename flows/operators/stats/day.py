@@ -1,0 +1,275 @@
+"""Step `stats`: what an instrument did in the last 24 hours, at any moment, from the first minute on.
+
+The window is the running minute and the 1,440 before it, and its minutes are our own candles: so they are complete by
+id, amended when those are, and cost nothing by trade. Those before the first candle, and whatever else is missing, are
+the exchange's klines, asked for. Without a trade the window moves on by time.
+
+The exchange's `24hrTicker` means nearly the same, and is compared with it whenever both end with the same trade:
+* USD-M counts from the begin of a minute as well; what it counts as a trade may be less.
+* Spot counts to the millisecond, and so has a part of our first minute: each sum must lie between that with and that
+  without this minute, and so must the extremes; the first price must be one that this minute saw, or the next one's.
+"""
+
+from typing import Any, NamedTuple
+
+from flows.asks import Ask, AskError, KlinesAsk
+from flows.clock import Now
+from flows.model import Candle, Incident, Instrument, Kline, Stats24h, Ticker, timeframe_ms
+from flows.operators.delay import doubled_ms
+from flows.operators.stats.window import NOTHING, DayWindow, Span, joined
+
+EVERY_MS = 1_000
+"""Least time between two versions."""
+RETRY_MIN_MS = 1_000
+"""First delay before klines are asked for again; doubles with each failure, up to `RETRY_MAX_MS`."""
+RETRY_MAX_MS = 64_000
+MINUTE_MS = 60_000
+TOLERANCE = 1e-9
+"""Relative difference of two volumes that are the same number, printed and summed."""
+
+
+class _Figure(NamedTuple):
+    """One field of the exchange's statistics, and what it may be."""
+
+    name: str
+    theirs: float
+    least: float
+    most: float
+
+    @property
+    def is_possible(self) -> bool:
+        slack = TOLERANCE * max(abs(self.least), abs(self.most))
+        return self.least - slack <= self.theirs <= self.most + slack
+
+
+class DayStats:
+    """Machine of one instrument. Takes its candles of one timeframe, and tickers, one at a time; gives `Stats24h` when
+    something has changed, `Incident` at most once a minute, and `KlinesAsk`. Nothing is recovered.
+
+    `timeframe` is that of the minutes; other candles are ignored.
+    """
+
+    def __init__(self, key: str, *, timeframe: str = "1m") -> None:
+        self._venue, self._symbol = Instrument.of(key)
+        self._timeframe = timeframe
+        self._length = timeframe_ms(timeframe)
+        self._window = DayWindow(self._length)
+        self._first = 0
+        self._partial: set[int] = set()
+        self._lacks = True
+        self._asked = False
+        self._ask_at: int | None = None
+        self._failures = 0
+        self._last_id = -1
+        self._time = 0
+        self._compared = 0
+        self._sent: Stats24h | None = None
+        self._sent_at = 0
+        self._dirty = False
+
+    # --- the machine's face ---
+
+    def on_events(self, event: Any, now: Now) -> list[Any]:
+        """Takes a candle or a ticker."""
+        out: list[Any] = []
+        if isinstance(event, Candle) and event.timeframe == self._timeframe:
+            self._take_candle(event, now)
+        elif isinstance(event, Ticker):
+            self._compare(event, out)
+        self._go_on(now, out)
+        return out
+
+    def on_timer(self, now: Now) -> list[Any]:
+        """Lets the window move on, tells what has changed, asks for what is missing."""
+        out: list[Any] = []
+        if self._window.running is not None and self._window.advance(now.feed):
+            self._time = max(self._time, self._window.running)
+            self._look(now)
+        self._go_on(now, out)
+        return out
+
+    def on_answer(self, ask: Ask, answer: list[Kline] | AskError, now: Now) -> list[Any]:
+        """The klines of a span, or why there are none."""
+        assert isinstance(ask, KlinesAsk)  # noqa: S101 - it asks for nothing else
+        out: list[Any] = []
+        if isinstance(answer, AskError):
+            self._asked = answer.lasting  # then nothing more is asked
+        else:
+            self._asked = False
+            self._fill(ask, [kline for kline in answer if kline.is_closed])
+        self._failures += 1
+        self._look(now)
+        self._go_on(now, out)
+        return out
+
+    def on_end(self, now: Now) -> list[Any]:
+        """The input ends: the statistics as they are."""
+        out: list[Any] = []
+        if self._dirty:
+            self._tell(now, out)
+        return out
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `on_timer` has something to do; None before the first candle."""
+        if self._window.running is None:
+            return None
+        waits = [self._window.running + self._length - now.feed]
+        if self._dirty:
+            waits.append(self._sent_at + EVERY_MS - now.local)
+        if self._ask_at is not None:
+            waits.append(self._ask_at - now.local)
+        return max(0, min(waits))
+
+    def snapshot(self) -> None:
+        """Nothing: the minutes are asked for."""
+
+    # --- minutes ---
+
+    def _take_candle(self, candle: Candle, now: Now) -> None:
+        open_time = candle.open_time
+        if candle.status == "partial":
+            known = self._window.get(open_time)
+            if known and known.trades > candle.trades:
+                return  # what is known is the exchange's
+            self._partial.add(open_time)
+        else:
+            self._partial.discard(open_time)
+        if self._window.running is None:
+            self._first = open_time
+        has_moved = self._window.advance(max(open_time, now.feed))
+        self._window.put(open_time, Span.of(candle))
+        self._last_id = max(self._last_id, candle.last_id)
+        self._time = max(self._time, candle.event_time)
+        self._dirty = True
+        if has_moved:
+            self._look(now)
+
+    def _look(self, now: Now) -> None:
+        """What is missing? The minute before the running one may still be closing."""
+        running = self._window.running
+        assert running is not None  # noqa: S101 - the window has begun
+        self._partial = {time for time in self._partial if time >= self._window.begin}
+        self._lacks = bool(self._partial or self._window.missing(max(self._first, running - self._length)))
+        self._dirty = True
+        if not self._lacks:
+            self._failures = 0
+        elif not self._asked and self._ask_at is None:
+            self._ask_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
+
+    def _fill(self, ask: KlinesAsk, klines: list[Kline]) -> None:
+        """What was asked for and is not in the answer holds nothing, as before a listing; but for what is newer than
+        all that is in it.
+        """
+        for kline in klines:
+            if self._window.get(kline.open_time) is None or kline.open_time in self._partial:
+                self._window.put(kline.open_time, Span.of(kline))
+                self._partial.discard(kline.open_time)
+        newest = klines[-1].open_time if klines else ask.end + self._length
+        for open_time in self._window.missing(newest):
+            if open_time >= ask.start:
+                self._window.put(open_time, NOTHING)
+        self._partial -= set(range(ask.start, newest, self._length))
+
+    def _ask(self, out: list[Any]) -> None:
+        running = self._window.running
+        assert running is not None  # noqa: S101 - the window has begun
+        self._ask_at = None
+        closed = [time for time in self._partial if time < running]
+        wanted = [*closed, *self._window.missing(running)]
+        if wanted:
+            self._asked = True
+            out.append(KlinesAsk(self._symbol, self._timeframe, min(wanted), max(wanted)))
+
+    # --- telling ---
+
+    def _go_on(self, now: Now, out: list[Any]) -> None:
+        if self._ask_at is not None and now.local >= self._ask_at:
+            self._ask(out)
+        if self._dirty and now.local - self._sent_at >= EVERY_MS:
+            self._tell(now, out)
+
+    def _tell(self, now: Now, out: list[Any]) -> None:
+        self._dirty = False
+        stats = self._stats()
+        if stats != self._sent:
+            self._sent, self._sent_at = stats, now.local
+            out.append(stats)
+
+    def _stats(self) -> Stats24h:
+        total = self._window.total()
+        change = total.close - total.open
+        return Stats24h(
+            self._venue,
+            self._symbol,
+            time=self._time,
+            open_time=self._window.begin,
+            open=total.open,
+            high=total.high,
+            low=total.low,
+            last=total.close,
+            volume=total.volume,
+            quote_volume=total.quote_volume,
+            change=change,
+            change_percent=100 * change / total.open if total.open else 0.0,
+            weighted_average=total.quote_volume / total.volume if total.volume else total.close,
+            trades=total.trades,
+            complete=not self._lacks,
+        )
+
+    # --- the exchange's own ---
+
+    def _compare(self, ticker: Ticker, out: list[Any]) -> None:
+        minute = ticker.close_time // self._length
+        if self._lacks or ticker.last_id != self._last_id or minute == self._compared:
+            return
+        if ticker.open_time < self._window.begin:
+            return  # the window has moved on since
+        self._compared = minute
+        amiss = [figure for figure in self._figures(ticker) if not figure.is_possible]
+        if amiss:
+            cause = "24 hours: " + "; ".join(
+                f"{name} {theirs} at the exchange, here {least}" + (f" to {most}" if most != least else "")
+                for name, theirs, least, most in amiss
+            )
+            out.append(Incident("mismatch", self._venue, self._symbol, ticker.open_time, ticker.close_time, cause))
+
+    def _figures(self, ticker: Ticker) -> list[_Figure]:
+        """What each of its fields may be. The least is without our first minute, where only a part of that counts."""
+        first = ticker.open_time - ticker.open_time % self._length
+        least = self._window.total_of(first if first == ticker.open_time else first + self._length)
+        edge = self._window.total_of(first, first + self._length)
+        most = joined((edge, least)) if first != ticker.open_time else least
+        opens = (edge.low, edge.high, least.open) if most is not least and edge.trades else (least.open,)
+        fewest = 0 if self._venue.endswith("usdm") else least.trades
+        return [
+            _Figure("open", ticker.open, min(opens), max(opens)),
+            _Figure("high", ticker.high, least.high, most.high),
+            _Figure("low", ticker.low, most.low, least.low),
+            _Figure("last", ticker.last_price, least.close, least.close),
+            _Figure("volume", ticker.volume, least.volume, most.volume),
+            _Figure("quote volume", ticker.quote_volume, least.quote_volume, most.quote_volume),
+            _Figure("trades", ticker.trades, fewest, most.trades),
+        ]
+
+
+def minutes_of(timeframes: tuple[str, ...]) -> str:
+    """The shortest timeframe of a minute or more, or the longest of all that are shorter; they are sorted."""
+    return next((name for name in timeframes if timeframe_ms(name) >= MINUTE_MS), timeframes[-1])
+
+
+class Minutely:
+    """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
+
+    def __init__(self) -> None:
+        self._minutes: dict[tuple[str, str], int] = {}
+
+    def __call__(self, items: list[Stats24h]) -> list[Stats24h]:
+        """Those that begin a minute; older ones than it has seen are not among them."""
+        return [stats for stats in items if self._is_first(stats)]
+
+    def _is_first(self, stats: Stats24h) -> bool:
+        key, minute = (stats.venue, stats.symbol), stats.time // MINUTE_MS
+        is_first = stats.complete and minute > self._minutes.get(key, -1)
+        if is_first:
+            self._minutes[key] = minute
+        return is_first

@@ -1,0 +1,170 @@
+"""Step `news`: what is seldom, and not about trades: the state of the venue's lines, refused input, its own statistics.
+
+It is one step, for a step costs at every poll, and those behind it only when there is something.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from flows.clock import FeedClock, wall_ms
+from flows.foreign import visible
+from flows.model import (
+    Behind,
+    Connected,
+    Disconnected,
+    FeedStatus,
+    Incident,
+    IncidentKind,
+    Rejected,
+    Removed,
+    Silent,
+    Subscribed,
+    Ticker,
+)
+from flows.operators.parse import Batch
+from flows.operators.refusals import Refusals
+from flows.operators.status.observations import Observe, ends
+
+Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
+
+
+class News:
+    """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
+
+    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
+    """
+
+    def __init__(
+        self,
+        venue: str,
+        clock: FeedClock,
+        *,
+        wall_ms: Callable[[], int] = wall_ms,
+        observe: Observe | None = None,
+    ) -> None:
+        """What `observe` makes of the same items is given too: each step of its own would look at them again."""
+        self._observe = observe
+        self._venue = venue
+        self._clock = clock
+        self._wall_ms = wall_ms
+        self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
+        self._live: dict[str, dict[str, None]] = {}  # symbols by line
+        self._refusals = Refusals("messages")
+        self._refused_since = 0
+        self._others: set[type] = set()
+        """Types of events that are no tickers."""
+
+    def __call__(self, items: list[Any]) -> list[Any]:
+        """What clients and the ledger should know: `Newsworthy`, and observations."""
+        out: list[Any] = []
+        others = []
+        for item in items:
+            if type(item) is not Batch:
+                others.append(item)
+                out += self._news_of(item)
+                continue
+            newest = item.events[-1]
+            if type(newest) in self._others:
+                continue
+            if isinstance(newest, Ticker):
+                out.append(newest)
+            else:
+                self._others.add(type(newest))
+        if self._refusals.count:
+            out += self._tell_refused(ends=ends(items))
+        return out if self._observe is None else [*out, *self._observe(others, items)]
+
+    def _news_of(self, item: Any) -> list[Newsworthy]:
+        found: list[Newsworthy] = []
+        match item:
+            case Rejected():
+                self._note_refused(item)
+                found = [item]
+            case Incident():
+                found = [item]
+            case Silent():
+                found = [self._is_silent(item)]
+            case Behind():
+                found = [self._is_behind(item)]
+            case Connected():
+                found = [FeedStatus(self._venue, item.line, "connected", item.symbols)]
+            case Subscribed():
+                self._live.setdefault(item.line, {}).update(dict.fromkeys(item.symbols))
+                found = [self._live_on(item.line), *self._came_back(item)]
+            case Removed() if item.is_gone:
+                found = [*self._is_gone(item)]
+            case Disconnected():
+                status = FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason)
+                found = [status, self._went_down(item)]
+        return found
+
+    def _now(self) -> int:
+        """The feed's time; before the feed has told any, the wall clock's."""
+        return self._clock.now().feed or self._wall_ms()
+
+    def _note_refused(self, refused: Rejected) -> None:
+        if not self._refusals.count:
+            self._refused_since = self._now()
+        self._refusals.note(visible(refused.reason), refused.count)
+
+    def _tell_refused(self, *, ends: bool) -> list[Incident]:
+        cause = self._refusals.take_report(self._clock.now().local, ends=ends)
+        if cause is None:
+            return []
+        return [Incident("reject", self._venue, "", self._refused_since, self._now(), cause, "kept out of everything")]
+
+    def _went_down(self, event: Disconnected) -> Incident:
+        now = self._now()
+        begin = min((self._down_since.setdefault((event.line, name), now) for name in event.symbols), default=now)
+        outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
+        return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
+
+    def _live_on(self, line: str) -> FeedStatus:
+        return FeedStatus(self._venue, line, "live", tuple(self._live[line]))
+
+    def _is_gone(self, event: Removed) -> list[FeedStatus]:
+        """Tells what is left on a line, unless it is down, and which symbols no line carries any more."""
+        left = self._live.setdefault(event.line, {})
+        for symbol in event.symbols:
+            left.pop(symbol, None)
+            self._down_since.pop((event.line, symbol), None)
+        is_down = any((event.line, symbol) in self._down_since for symbol in left)
+        out = [] if is_down else [self._live_on(event.line)]
+        gone = tuple(symbol for symbol in event.symbols if not any(symbol in live for live in self._live.values()))
+        if gone:
+            out.append(FeedStatus(self._venue, event.line, "removed", gone, "not wanted any more"))
+        return out
+
+    def _is_behind(self, event: Behind) -> Incident:
+        now = self._now()
+        cause = f"{event.line}: {event.frames} messages wait for the flow"
+        return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")
+
+    def _is_silent(self, event: Silent) -> Incident:
+        now = self._now()
+        what = "nothing comes" if event.whole_line else f"nothing comes of {', '.join(event.kinds)}"
+        cause = f"{event.line}: silent, {what} of {', '.join(event.symbols[:_NAMES])}"
+        more = len(event.symbols) - _NAMES
+        cause += f" and {more} more" if more > 0 else ""
+        symbol = event.symbols[0] if len(event.symbols) == 1 else ""
+        return Incident("silent", self._venue, symbol, now - event.for_ms, now, cause, "a witness is asked")
+
+    def _came_back(self, event: Subscribed) -> list[Incident]:
+        begins = [self._down_since.pop((event.line, symbol), None) for symbol in event.symbols]
+        begin = min((time for time in begins if time is not None), default=None)
+        if begin is None:
+            return []
+        now = self._now()
+        return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
+
+
+_NAMES = 5
+"""Symbols that an incident names."""
+
+
+def _kind_of(event: Disconnected) -> IncidentKind:
+    if event.lasting:
+        return "feed_down"
+    if event.reason.startswith("unexpected error"):
+        return "error"
+    return "silent" if event.reason.startswith("silent") else "disconnect"

@@ -1,0 +1,1 @@
+"""Trades in the order of their ids: gaps, duplicates, wrong ids."""

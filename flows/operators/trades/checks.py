@@ -1,0 +1,102 @@
+"""Which trades of an instrument are refused, and why: by themselves, beside their predecessor, or as an answer of REST.
+
+What is refused is counted, told in an incident now and then, and leaves a hole where its id stands.
+"""
+
+from collections.abc import Iterable
+from itertools import accumulate
+from typing import Any
+
+from flows.asks import TradesAsk
+from flows.bounds import TRADE_AHEAD_MS, VenueRules, fault_of
+from flows.clock import Now
+from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, Trade
+from flows.operators.refusals import Refusals, rejected
+from flows.operators.trades.continuity import BACK_MS
+
+
+class TradeChecks:
+    """The checks of one instrument. What is refused goes to the list that the caller gives."""
+
+    def __init__(self, venue: str, symbol: str, rules: VenueRules) -> None:
+        self._venue = venue
+        self._symbol = symbol
+        self._rules = rules
+        self.refusals = Refusals("trades")
+        """What was refused since it was told last."""
+        self.has_refused = False
+        """Since the caller last looked: what was refused may have been a trade with a wrong mark, so there may be a
+        hole.
+        """
+
+    def sound(self, events: list[Any], out: list[Any], *, counts_fills: bool | None) -> list[Trade]:
+        """The trades of a run that can be true by themselves. `counts_fills`: whether ids count single fills; None
+        while that is not known.
+        """
+        sent_later = list(accumulate((event.event_time for event in reversed(events)), max))[::-1]
+        sound = []
+        for event, latest in zip(events, [*sent_later[1:], sent_later[-1]], strict=True):
+            if not isinstance(event, Trade):
+                reason = f"a {type(event).__name__} among trades"
+            elif event.symbol != self._symbol:
+                reason = f"a trade of {event.symbol!r} among those of {self._symbol}"
+            elif isinstance(event, AggregateTrade) is counts_fills:
+                reason = "a trade whose id counts something else than those before it"
+            elif event.time > latest + TRADE_AHEAD_MS:
+                reason = f"a trade made {event.time - latest} ms after all that were sent behind it"
+            else:
+                reason = fault_of(event, self._rules)
+            if reason:
+                self.refuse(event, reason, out)
+            else:
+                sound.append(event)
+        return sound
+
+    def answered(self, ask: TradesAsk, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
+        """The trades of an answer that are what was asked for, made at `latest` at the latest."""
+        trades = []
+        for trade in answer:
+            if not ask.first_id <= trade.id <= ask.last_id:
+                reason = "a trade that was not asked for"
+            elif trade.time < ask.begin - BACK_MS or trade.time > latest:
+                reason = "a trade that was not made when it was asked for"
+            else:
+                reason = fault_of(trade, self._rules)
+            if reason:
+                self.refuse(trade, reason, out)
+            else:
+                trades.append(trade)
+        return trades
+
+    def contradiction(self, trade: Trade, *, newest_time: int, next_fill: int | None) -> str:
+        """Why a trade cannot follow one made at `newest_time`; empty when it can. `next_fill` is the fill that comes
+        next, where it is known.
+        """
+        if trade.time < newest_time - BACK_MS:
+            return f"a trade made {newest_time - trade.time} ms before its predecessor"
+        if next_fill is None or not isinstance(trade, AggregateTrade) or trade.fill == WITHDRAWN_FILL:
+            return ""
+        if self._rules.fills_follow and trade.first_id != next_fill:
+            return f"an aggregate that begins with fill {trade.first_id} where {next_fill} is the next one"
+        return "an aggregate of fills that are known" if trade.first_id < next_fill else ""
+
+    def refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
+        """Refuses a trade; where its id stands there may be a hole."""
+        self.refusals.note(reason)
+        self.has_refused = True
+        out.append(rejected(self._venue, trade, reason))
+
+    def refuse_all(self, trades: Iterable[Trade], reason: str, out: list[Any]) -> None:
+        """Refuses trades whose ids stand where no trade is missing."""
+        has_refused = self.has_refused
+        for trade in trades:
+            self.refuse(trade, reason, out)
+        self.has_refused = has_refused
+
+    def report(self, last_time: int, now: Now, *, ends: bool = False) -> list[Incident]:
+        """Says that trades were refused, now and then; `last_time` is that of the newest one that was not."""
+        cause = self.refusals.take_report(now.local, ends=ends)
+        if cause is None:
+            return []
+        outcome = "kept out of everything"
+        return [Incident("reject", self._venue, self._symbol, last_time, now.feed, cause, outcome)]

@@ -1,0 +1,73 @@
+"""The trades of an instrument that were handed on a moment ago: what comes once more under an id of theirs is compared
+with them, and where they differ the venue's REST side is asked.
+"""
+
+from collections import deque
+
+from flows.asks import AskError, TradesAsk
+from flows.clock import Now
+from flows.model import Trade
+from flows.operators.trades.gaps import ASK_TRADES, RETRY_MS
+
+MOST_TRADES = 32
+"""Trades that are remembered, in whole runs: the true one of an id comes with the next messages of its stream."""
+
+
+def says_the_same(one: Trade, other: Trade) -> bool:
+    """Whether two trades of one id are the same, whichever way they came."""
+    return (
+        (one.price, one.quantity, one.time, one.buyer_is_maker, one.first_id, one.last_id)
+        == (other.price, other.quantity, other.time, other.buyer_is_maker, other.first_id, other.last_id)
+    )  # fmt: skip
+
+
+class HandedOn:
+    """Bounded by `MOST_TRADES` before the newest run, and by `ASK_TRADES` ids in doubt."""
+
+    def __init__(self) -> None:
+        self._runs: deque[list[Trade]] = deque()  # newest last; ids rise within each
+        self._count = 0
+        self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
+        self.due: int | None = None
+        """Local time of the next question; None while there is none."""
+
+    def add(self, run: list[Trade]) -> None:
+        """A run of trades, ids rising, is handed on."""
+        runs, count = self._runs, self._count
+        while count > MOST_TRADES:
+            count -= len(runs.popleft())
+        runs.append(run)
+        self._count = count + len(run)
+
+    def differing(self, trade: Trade) -> Trade | None:
+        """The trade of the same id, and of the same kind, when it says something else."""
+        for run in reversed(self._runs):
+            if run[0].id <= trade.id <= run[-1].id:
+                known = next((one for one in run if one.id == trade.id), None)
+                break
+        else:
+            return None
+        is_other = known is not None and type(known) is type(trade) and not says_the_same(known, trade)
+        return known if is_other else None
+
+    def doubt(self, number: int, begin: int) -> None:
+        """Two trades differ under this id, the older one made at `begin`: the venue is to be asked."""
+        if len(self._doubted) < ASK_TRADES:
+            self._doubted[number] = begin
+            self.due = self.due or 0
+
+    def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
+        """The question, when it is due."""
+        if self.due is None or now.local < self.due:
+            return None
+        first = min(self._doubted)
+        last = min(max(self._doubted), first + ASK_TRADES - 1)
+        return TradesAsk(symbol, first, last, min(self._doubted.values()), now.feed)
+
+    def on_answer(self, ask: TradesAsk, error: AskError | None, now: Now) -> None:
+        """The ids that were asked for are decided; after an error they are asked for again."""
+        if error is None:
+            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
+            self.due = 0 if self._doubted else None
+        elif self._doubted:
+            self.due = now.local + RETRY_MS

@@ -1,0 +1,1 @@
+"""What runs beside the dataflow in its process: queries, commands, subscriptions, metrics."""

@@ -1,0 +1,76 @@
+"""Who answers the asks of a whole process: the venue's REST side, and the stores for what is there already."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeAlias
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from flows.asks import (
+    Ask,
+    BookAsk,
+    HistoryAsk,
+    KlinesAsk,
+    LastTradeAsk,
+    MissedTradesAsk,
+    RefillAsk,
+    RenewAsk,
+    StoreCheckAsk,
+    TradesAsk,
+)
+from flows.machine import AskRunner
+from flows.runtime.history import HistoryDesk
+from flows.runtime.stored_trades import StoredTrades
+from flows.settings import Mongo, Settings
+from sinks.mongo.reader import CandleReader
+from sources.binance.rest import BinanceRest
+from sources.connection.loop_thread import NetworkThread
+from sources.rest.ask_runner import AskDesk, Handler
+
+Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
+"""Has streams of a symbol, of these kinds, subscribed anew, for a reason."""
+
+READ_TIMEOUT_MS = 5_000
+"""Longest wait for MongoDB at the look into the past; then that is an incident, and live candles go on."""
+
+
+def open_desk(settings: Settings, *, renew: Renew | None = None) -> AskRunner:
+    """The runner of a flow's asks. It ends with the process. `renew` has streams subscribed anew."""
+    rest = BinanceRest.of(settings.feed, settings.rest)
+
+    history = HistoryDesk(
+        CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
+        rest.klines,
+        limit=settings.feed.kline_limit,
+        pause_s=settings.feed.request_pause_ms / 1_000,
+    )
+
+    trades = settings.trades
+    stored = StoredTrades(trades.path / settings.feed.venue if trades.enabled else None, rest.trades)
+
+    handlers: dict[type[Ask], Handler] = {
+        TradesAsk: rest.trades,
+        KlinesAsk: rest.klines,
+        BookAsk: rest.book,
+        HistoryAsk: history.answer,
+        MissedTradesAsk: rest.trades,
+        RefillAsk: rest.trades,
+        LastTradeAsk: stored.last_trade,
+        StoreCheckAsk: stored.lacking,
+    }
+    if renew is not None:
+        handlers[RenewAsk] = partial(_renew, renew)
+    return AskDesk(handlers, NetworkThread())
+
+
+async def _renew(renew: Renew, ask: RenewAsk) -> None:
+    renew(ask.symbol, ask.kinds, ask.reason)
+
+
+def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
+    """The database for reading; who reads waits `READ_TIMEOUT_MS` at most, and gets a `PyMongoError` then."""
+    client: MongoClient[dict[str, Any]] = MongoClient(
+        mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
+    )
+    return client[mongo.database]

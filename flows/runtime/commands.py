@@ -1,0 +1,188 @@
+"""Does what the API asks of the flow: a thread that looks into MongoDB now and then.
+
+What is wanted of an instrument goes to its machine, through the source like everything else, and what became of it
+comes back here as a sink. Which instruments are followed at all is looked up first.
+
+A request that was taken always ends: with the machine's answer; when its symbol is not followed, or not any more; or
+when no answer comes. One that is under way when the flow ends is given back, and done by the next flow.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+
+import structlog
+from msgspec import Struct
+from pymongo.errors import PyMongoError
+
+from flows.model import Refreshed, RefreshWanted, Removed
+from flows.runtime.subscriptions import WishDesk
+from sinks.mongo.commands import Attendant, Request
+
+LOOK_S = 0.5
+"""Time between two looks."""
+AGAIN_S = 10.0
+"""The same while the server is away."""
+FIRST_LOOK_S = 2.0
+"""Longest wait at start for the first look, so that the source begins with what is wanted."""
+READY_S = 60.0
+"""How long a request waits for the source to be ready for it."""
+ANSWER_S = 900.0
+"""Time after which a request without an answer has failed."""
+STOP_S = 3.0
+"""Longest wait for the last look at the end."""
+MOST_RUNNING = 100
+"""Requests under way at a time; the others stay open."""
+
+_log = structlog.get_logger(__name__)
+
+
+class _Running(Struct, frozen=True):
+    symbol: str
+    since_s: float
+    """Monotonic clock."""
+
+
+class RequestDesk:
+    """Follows the wishes in MongoDB, takes requests from there, hands them to the flow, and writes back what became of
+    them.
+    """
+
+    def __init__(
+        self,
+        attendant: Attendant,
+        *,
+        venue: str,
+        refresh: Callable[[RefreshWanted], bool],
+        wishes: WishDesk,
+        is_own: Callable[[str], bool] = lambda _: True,
+        local_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`is_own`: whether a symbol is of this process's share."""
+        self._attendant = attendant
+        self._venue = venue
+        self._refresh = refresh
+        self._wishes = wishes
+        self._is_own = is_own
+        self._local_s = local_s
+        self._running: dict[str, _Running] = {}
+        self._early: dict[str, float] = {}
+        """Requests that came before the source was ready, and since when they wait."""
+        self._lock = threading.Lock()
+        self._has_looked = threading.Event()
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
+
+    def start(self) -> None:
+        """Begins to look; returns after the first time, or when that takes too long."""
+        self._thread.start()
+        self._has_looked.wait(FIRST_LOOK_S)
+
+    def write(self, batch: list[Refreshed | Removed]) -> None:
+        """Takes what became of requests. A `Removed` symbol's machine is gone, and with it what it was doing."""
+        for item in batch:
+            if isinstance(item, Refreshed):
+                self._end(item)
+            else:
+                self._end_of(item.symbols, "its streams have been removed")
+
+    def close(self) -> None:
+        """Looks no more, and gives back what is under way."""
+        self._stopped.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join(STOP_S)  # what it takes meanwhile is given back too
+        with self._lock:
+            given_back, self._running = list(self._running), {}
+        if given_back:
+            try:
+                self._attendant.reopen(given_back)
+            except PyMongoError as error:
+                _log.warning("requests under way could not be given back", count=len(given_back), reason=str(error))
+
+    def _run(self) -> None:
+        is_ready = has_begun = False
+        while True:
+            try:
+                self._wishes.look()
+                self._has_looked.set()
+                if not is_ready:
+                    self._attendant.ensure_indexes()
+                    is_ready = True
+                if not has_begun:
+                    self._give_back_older()
+                    has_begun = True
+                self._end_unfollowed()
+                self._take_all()
+            except PyMongoError as error:
+                _log.debug("wishes and requests cannot be read", reason=str(error))
+                is_ready = False
+                self._has_looked.set()
+            if self._stopped.wait(LOOK_S if is_ready else AGAIN_S):
+                return
+
+    def _give_back_older(self) -> None:
+        """What a flow before this one has left running is done anew."""
+        with self._lock:
+            known = set(self._running)
+        left = [request for request in self._attendant.running(self._venue) if self._is_own(request.work.symbol)]
+        self._attendant.reopen(request.id for request in left if request.id not in known)
+
+    def _take_all(self) -> None:
+        while not self._stopped.is_set() and len(self._running) < MOST_RUNNING:
+            request = self._attendant.take(self._venue, is_own=self._is_own)
+            if request is None or not self._hand_on(request):
+                return
+
+    def _hand_on(self, request: Request) -> bool:
+        """Gives a request to the flow; False when the source is not ready for it yet."""
+        work = request.work
+        timeframes = (work.timeframe,) if work.timeframe else ()
+        wanted = RefreshWanted(
+            (work.symbol,), request.id, timeframes, work.start or 0, work.end or 0, is_stored=work.kind == "republish"
+        )
+        if not self._wishes.follows(work.symbol):
+            self._wishes.look()  # the wish for it may be younger than the last look
+        now_s = self._local_s()
+        with self._lock:
+            self._running[request.id] = _Running(work.symbol, now_s)  # before the answer can come
+        if self._refresh(wanted):
+            _log.info("refresh wanted", symbol=work.symbol, request=request.id)
+            self._early.pop(request.id, None)
+            return True
+        if self._wishes.follows(work.symbol) and now_s - self._early.setdefault(request.id, now_s) < READY_S:
+            with self._lock:
+                self._running.pop(request.id, None)
+            self._attendant.reopen([request.id])
+            return False
+        self._early.pop(request.id, None)
+        self._end(Refreshed(request.id, f"{work.symbol} is not followed by this flow", failed=True))
+        return True
+
+    def _end_unfollowed(self) -> None:
+        """Ends the requests whose symbol is not followed any more, and those that nothing answers."""
+        with self._lock:
+            running = dict(self._running)
+        self._end_of({one.symbol for one in running.values() if not self._wishes.follows(one.symbol)}, "it was removed")
+        late_s = self._local_s() - ANSWER_S
+        for request_id, one in running.items():
+            if one.since_s < late_s:
+                self._end(Refreshed(request_id, f"{one.symbol}: no answer within {ANSWER_S:g} s", failed=True))
+
+    def _end_of(self, symbols: Iterable[str], reason: str) -> None:
+        """Ends every request about these symbols."""
+        gone = frozenset(symbols)
+        with self._lock:
+            ended = {request_id: one.symbol for request_id, one in self._running.items() if one.symbol in gone}
+        for request_id, symbol in ended.items():
+            self._end(Refreshed(request_id, f"{symbol} is not followed any more: {reason}", failed=True))
+
+    def _end(self, refreshed: Refreshed) -> None:
+        """Writes down how a request ended, once."""
+        with self._lock:
+            if self._running.pop(refreshed.request, None) is None:
+                return
+        _log.info("refresh done", request=refreshed.request, report=refreshed.report)
+        try:
+            self._attendant.report(refreshed.request, "failed" if refreshed.failed else "done", refreshed.report)
+        except PyMongoError as error:
+            _log.warning("what became of a request cannot be written", request=refreshed.request, reason=str(error))

@@ -1,0 +1,105 @@
+"""Answers what machines ask about the past: what the store has, and what the venue must add to it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from flows.asks import History, HistoryAsk, KlinesAsk
+from flows.model import Candle, Kline, timeframe_ms
+from flows.operators.candles.backfill_spans import MOST_BACK, Span, missing_spans
+
+FetchKlines = Callable[[KlinesAsk], Awaitable[list[Kline]]]
+"""The venue's klines; `AskError` or another exception when they cannot be had."""
+
+PAGE = 1_000
+"""Candles before an end that are fetched when no start is named: one answer of the venue. All may be millions."""
+
+_log = structlog.get_logger(__name__)
+
+
+class StoredCandles(Protocol):
+    """What is stored of one venue. Both may block, and raise whatever the store's driver raises."""
+
+    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+        """Open times, from `start_ms` on, of the candles that are closed and lack nothing."""
+
+    def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """The candles that open in `[start_ms, end_ms)`."""
+
+
+class HistoryDesk:
+    """Fetches what a store lacks, one request at a time with a pause in between, for all instruments together."""
+
+    def __init__(self, stored: StoredCandles | None, fetch: FetchKlines, *, limit: int, pause_s: float) -> None:
+        """Without a store the latest `limit` klines are fetched."""
+        self._stored = stored
+        self._fetch = fetch
+        self._limit = limit
+        self._pause_s = pause_s
+        self._turn = asyncio.Lock()
+
+    async def answer(self, ask: HistoryAsk) -> list[History]:
+        """One timeframe after the other, the shortest first; what cannot be had says why."""
+        if ask.is_stored:
+            return [await self._stored_only(ask, timeframe) for timeframe in ask.timeframes]
+        histories = [await self._history(ask, timeframe) for timeframe in ask.timeframes]
+        fetched = sum(len(history.klines) for history in histories)
+        errors = [history.error for history in histories if history.error]
+        if errors:
+            _log.warning("history is incomplete", symbol=ask.symbol, klines=fetched, reason=errors[-1])
+        else:
+            _log.info("history fetched", symbol=ask.symbol, klines=fetched, timeframes=list(ask.timeframes))
+        return histories
+
+    async def _stored_only(self, ask: HistoryAsk, timeframe: str) -> History:
+        """The newest page of what is stored of a span."""
+        length = timeframe_ms(timeframe)
+        try:
+            known = await self._known(
+                ask, timeframe, Span(max(ask.start, ask.end - PAGE * length), ask.end - 1), length
+            )
+        except Exception as error:  # noqa: BLE001 - whatever the store's driver raises
+            return History(timeframe, [], {}, str(error) or repr(error))
+        return History(timeframe, [], {time: candle for time, candle in known.items() if time < ask.end})
+
+    async def _history(self, ask: HistoryAsk, timeframe: str) -> History:
+        length = timeframe_ms(timeframe)
+        klines: list[Kline] = []
+        known: dict[int, Candle] = {}
+        try:
+            for span in await self._spans(ask, timeframe, length):
+                klines += await self._fetched(KlinesAsk(ask.symbol, timeframe, span.start, span.end))
+                known |= await self._known(ask, timeframe, span, length)
+        except Exception as error:  # noqa: BLE001 - whatever the store's driver raises, or the venue
+            return History(timeframe, klines, known, str(error) or repr(error))
+        return History(timeframe, klines, known)
+
+    async def _spans(self, ask: HistoryAsk, timeframe: str, length: int) -> list[Span]:
+        """What to fetch."""
+        if ask.start or ask.end:
+            last = (min(ask.end or ask.now, ask.now) - 1) // length * length
+            first = -(-ask.start // length) * length if ask.start else max(0, last - (PAGE - 1) * length)
+            return [Span(first, last)]
+        whole = [] if ask.forced else await self._whole(ask, timeframe, length)
+        return missing_spans(whole, length=length, now=ask.now, limit=self._limit)
+
+    async def _whole(self, ask: HistoryAsk, timeframe: str, length: int) -> list[int]:
+        if self._stored is None:
+            return []
+        start = ask.now // length * length - (MOST_BACK + 1) * length
+        return await asyncio.to_thread(self._stored.whole, ask.symbol, timeframe, start)
+
+    async def _known(self, ask: HistoryAsk, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
+        if self._stored is None:
+            return {}
+        end = span.end + length
+        candles = await asyncio.to_thread(self._stored.between, ask.symbol, timeframe, span.start, end)
+        return {candle.open_time: candle for candle in candles}
+
+    async def _fetched(self, ask: KlinesAsk) -> list[Kline]:
+        async with self._turn:
+            klines = await self._fetch(ask)
+            await asyncio.sleep(self._pause_s)
+            return klines

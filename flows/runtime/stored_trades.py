@@ -1,0 +1,136 @@
+"""Answers what machines ask about the trade store: how far it goes, and whether it lacks what was handed on."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import structlog
+
+from flows.asks import LastTradeAsk, StoreCheckAsk, TradesAsk
+from flows.model import Trade
+from sinks.trades.begins import FirstTrade, TradeBegins
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import TradeStoreError
+
+FetchTrades = Callable[[TradesAsk], Awaitable[list[Trade]]]
+"""The venue's trades; `AskError` or another exception when they cannot be had."""
+
+Newest = tuple[int, int]
+"""Id and time (ms UTC) of a trade."""
+
+_UNKNOWN = -1
+_PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+"""Before a store that cannot be read is opened once more."""
+_log = structlog.get_logger(__name__)
+
+
+async def _opened(path: Path) -> TradeReader:
+    """A reader. What it finds wrong is mended, or named, by the writer of this process, which may be just about to open
+    the store itself.
+    """
+    for pause_s in _PAUSES_S:
+        with suppress(TradeStoreError):
+            return await asyncio.to_thread(TradeReader, path)
+        await asyncio.sleep(pause_s)
+    return await asyncio.to_thread(TradeReader, path)
+
+
+class StoredTrades:
+    """The trade store of a venue at `path`, as another process left it. Every instrument asks once, at the begin: they
+    share one reader, which is closed when no question is open.
+    """
+
+    def __init__(self, path: Path | None, fetch: FetchTrades) -> None:
+        """Without a path nothing is stored."""
+        self._path = path
+        self._fetch = fetch
+        self._begins = TradeBegins(path) if path else None
+        self._open: TradeReader | None = None
+        self._users = 0
+        self._turn = asyncio.Lock()
+
+    async def last_trade(self, ask: LastTradeAsk) -> Newest | None:
+        """The newest stored trade, or what was before the first one that an earlier life saw; None without either.
+        `TradeStoreError` when the store cannot be read.
+        """
+        if self._begins is None:
+            return None
+        newest = await self._newest(ask.symbol, counts_fills=False)
+        if newest is not None:
+            return newest
+        begin = await self._begin(ask.symbol)
+        if begin is not None and (ask.first_id < 0 or begin.id <= ask.first_id):
+            _log.info("begins_behind_first_trade_seen", symbol=ask.symbol, first_id=begin.id)
+            return begin.id - 1, begin.time
+        if ask.first_id >= 0:
+            await self._note_begin(self._begins, ask.symbol, FirstTrade(ask.first_id, ask.first_time))
+        return None
+
+    async def lacking(self, ask: StoreCheckAsk) -> Newest | None:
+        """The newest stored trade where that is not `last_id`, or what was before trades that the store has lost, or
+        before the first one that was ever seen, or the id -1; None when nothing is lacking.
+        """
+        if self._begins is None:
+            return None
+        newest = await self._newest(ask.symbol, counts_fills=ask.counts_fills)
+        if newest is not None:
+            known = [newest, *await self._before_lost(ask.symbol)]
+            return min((one for one in known if one[0] < ask.last_id), default=None)
+        begin = await self._begin(ask.symbol)
+        if begin is not None and begin.id <= ask.last_id:
+            return begin.id - 1, begin.time
+        return _UNKNOWN, 0
+
+    async def _newest(self, symbol: str, *, counts_fills: bool) -> Newest | None:
+        if self._path is None or not self._path.is_dir():
+            return None
+        async with self._reader(self._path) as reader:
+            return await asyncio.to_thread(_newest_of, reader, symbol, counts_fills)
+
+    async def _before_lost(self, symbol: str) -> list[Newest]:
+        if self._path is None:
+            return []
+        async with self._reader(self._path) as reader:
+            before = await asyncio.to_thread(reader.before_lost, symbol)
+        return [] if before is None else [before]
+
+    @asynccontextmanager
+    async def _reader(self, path: Path) -> AsyncIterator[TradeReader]:
+        self._users += 1
+        try:
+            async with self._turn:
+                if self._open is None:
+                    self._open = await _opened(path)
+                yield self._open
+        finally:
+            self._users -= 1
+            if not self._users and self._open is not None:
+                reader, self._open = self._open, None
+                await asyncio.to_thread(reader.close)
+
+    async def _begin(self, symbol: str) -> FirstTrade | None:
+        """The first trade that was ever seen, unless the venue denies it: the first message may have been a false one.
+        Where the venue cannot be asked it is believed, as what is missing behind it is then asked for, or named.
+        """
+        noted = self._begins.read(symbol) if self._begins else None
+        if noted is None:
+            return None
+        try:
+            found = await self._fetch(TradesAsk(symbol, noted.id, noted.id, noted.time, noted.time))
+        except Exception as error:  # noqa: BLE001 - whatever the venue's client raises
+            _log.warning("first_trade_not_confirmed", symbol=symbol, first_id=noted.id, reason=str(error))
+            return noted
+        return noted if any((one.id, one.time) == (noted.id, noted.time) for one in found) else None
+
+    async def _note_begin(self, begins: TradeBegins, symbol: str, first: FirstTrade) -> None:
+        try:
+            await asyncio.to_thread(begins.write, symbol, first)
+        except OSError as error:
+            _log.warning("first_trade_not_noted", symbol=symbol, first_id=first.id, reason=str(error))
+
+
+def _newest_of(reader: TradeReader, symbol: str, counts_fills: bool) -> Newest | None:
+    last_id = reader.last_fill(symbol) if counts_fills else reader.last_id(symbol)
+    last_time = reader.last_time(symbol)
+    return None if last_id is None or last_time is None else (last_id, last_time)

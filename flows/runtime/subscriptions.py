@@ -1,0 +1,233 @@
+"""Which symbols are followed: those of the settings and what was wished since, as far as the venue lists them."""
+
+import re
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple, Protocol
+from zlib import crc32
+
+import structlog
+
+from flows.clock import wall_ms
+from flows.foreign import quoted
+from flows.model import Incident, IncidentKind, TradingStatus
+from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
+from flows.settings import Feed
+from flows.settings.values import share_of
+from sinks.mongo.commands import ListedInstrument, Wish
+from sources.feed import Wishes, nearest_names
+
+TRADING = "TRADING"
+"""The status of an instrument that trades, in the venue's word."""
+OTHER_STATUS = "UNKNOWN"
+"""Stands for a status that is no word in capitals."""
+RETRY_S = 60.0
+"""Time until the venue is asked again for its instruments when it did not answer, or left out some that are followed.
+"""
+
+_STATUS = re.compile(r"[A-Z_]{1,32}")
+_log = structlog.get_logger(__name__)
+
+Statuses = Mapping[str, str]
+"""Every instrument of a venue and its status; empty as long as the venue's list is not known."""
+
+
+def listed_in(found: Statuses) -> dict[str, str]:
+    """The instruments of a venue's list that have a name which may be used (`flows/names.py`)."""
+    return {
+        symbol: status if _STATUS.fullmatch(status) else OTHER_STATUS
+        for symbol, status in found.items()
+        if is_symbol(symbol)
+    }
+
+
+class Wanted(NamedTuple):
+    """What a process follows."""
+
+    wishes: dict[str, tuple[str, ...]]
+    """Its symbols, and the kinds of streams of each."""
+    quiet: frozenset[str]
+    """Those of them that do not trade at present."""
+    refused: dict[str, str]
+    """Symbols that were wished in vain, and why."""
+    unlisted: frozenset[str]
+    """Its symbols that the venue does not list. They are not subscribed: a venue may refuse all for one it does not
+    know.
+    """
+
+
+def wanted(feed: Feed, wishes: Iterable[Wish], statuses: Statuses) -> Wanted:
+    """The symbols of the settings, with those that were wished, without those that are not wanted any more; of all that
+    the share of this process. As long as the venue's list is not known, every symbol is taken for one that trades.
+    """
+    chosen: dict[str, tuple[str, ...]] = dict.fromkeys(feed.symbols, ())
+    refused: dict[str, str] = {}
+    for wish in wishes:
+        try:
+            symbol = symbol_of(wish.symbol)
+        except ValueError as error:
+            refused[wish.symbol] = str(error)
+            continue
+        if not wish.wanted:
+            chosen.pop(symbol, None)
+        elif reason := feed.refusal_of(wish.streams):
+            refused[symbol] = reason
+        else:
+            chosen[symbol] = wish.streams
+    own = {symbol: kinds for symbol, kinds in chosen.items() if is_own(feed, symbol)}
+    unlisted = frozenset(symbol for symbol in own if statuses and symbol not in statuses)
+    followed = {symbol: kinds for symbol, kinds in own.items() if symbol not in unlisted}
+    quiet = frozenset(symbol for symbol in followed if statuses and statuses[symbol] != TRADING)
+    return Wanted(followed, quiet, refused, unlisted)
+
+
+def is_own(feed: Feed, symbol: str) -> bool:
+    """Whether a symbol is this process's: one of the settings by its place in them, another by its name."""
+    if symbol in feed.symbols:
+        return symbol in feed.own_symbols
+    index, count = share_of(feed.shard)
+    return crc32(symbol.encode()) % count == index - 1
+
+
+class Follow(Protocol):
+    """Makes a source carry what is wanted, at once and from any thread."""
+
+    def __call__(self, wishes: Wishes, *, quiet: frozenset[str]) -> None:
+        """Symbols that are `quiet` alarm nobody by their silence."""
+
+
+class WishStore(Protocol):
+    """Where wishes are written down. Every method may raise `PyMongoError`."""
+
+    def wishes(self, venue: str) -> list[Wish]:
+        """All that was ever wished."""
+
+    def propose(self, wishes: Iterable[Wish]) -> None:
+        """Writes down wishes about symbols that have none yet."""
+
+    def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
+        """Writes down what the venue has."""
+
+
+class WishDesk:
+    """Lets the source follow the wishes in MongoDB, writes there what the settings want and what the venue has, and
+    announces what the venue's list says of each symbol.
+
+    The settings are the beginning: a symbol of theirs is written down as wanted when there is no wish about it yet.
+    From then on the last word in MongoDB counts, also after a restart. While MongoDB cannot be read, the wishes that
+    were read last count.
+    """
+
+    def __init__(
+        self,
+        attendant: WishStore,
+        *,
+        feed: Feed,
+        follow: Follow,
+        announce: Callable[[TradingStatus], None],
+        ask: Callable[[], Statuses | None],
+        report: Callable[[Incident], None],
+        statuses: Statuses | None = None,
+        local_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`ask` gets the venue's instruments, None when it does not answer; `statuses` are those that are known.
+        `announce` gets the status of each symbol when it is first known, and whenever it changes.
+        """
+        self._attendant = attendant
+        self._feed = feed
+        self._follow = follow
+        self._announce = announce
+        self._ask = ask
+        self._report = report
+        self._local_s = local_s
+        self._statuses: Statuses = listed_in(statuses or {})
+        self._is_published = not self._statuses
+        self._ask_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
+        self._missing: frozenset[str] = frozenset()
+        """Symbols that were followed, and that the newest list left out."""
+        self._wishes: list[Wish] = []
+        self._found = Wanted({}, frozenset(), {}, frozenset())
+        self._announced: dict[str, str] = {}
+        self._seen: tuple[list[Wish], Statuses] | None = None
+
+    def follows(self, symbol: str) -> bool:
+        """Whether a symbol is followed by this process; from its own thread."""
+        return symbol in self._found.wishes
+
+    def look(self) -> None:
+        """Compares what is wanted with what is followed. `PyMongoError` when the wishes cannot be read or written."""
+        if self._local_s() >= self._ask_at:
+            self._refresh()
+        venue = self._feed.venue
+        try:
+            self._wishes = self._attendant.wishes(venue)
+        finally:
+            self._turn()
+        said = {wish.symbol for wish in self._wishes}
+        self._attendant.propose(Wish(venue, name, wanted=True) for name in self._feed.symbols if name not in said)
+        if not self._is_published:
+            listed = [ListedInstrument(venue, symbol, status) for symbol, status in self._statuses.items()]
+            self._attendant.publish_instruments(venue, listed)
+            self._is_published = True
+
+    def _refresh(self) -> None:
+        """Asks for the venue's list. A followed symbol is only gone when two lists in a row leave it out: one may have
+        been cut short.
+        """
+        found = listed_in(self._ask() or {})
+        missing = frozenset(self._found.wishes.keys() & self._statuses.keys() - found.keys()) if found else frozenset()
+        doubted = missing - self._missing
+        wait_s = RETRY_S if doubted or not found else self._feed.symbols_minutes * 60
+        self._ask_at = self._local_s() + wait_s
+        if found:
+            self._missing = missing
+            self._statuses = found | {symbol: self._statuses[symbol] for symbol in doubted}
+            self._is_published = False
+
+    def _turn(self) -> None:
+        if (self._wishes, self._statuses) == self._seen:
+            return
+        self._seen = self._wishes, self._statuses
+        before, found = self._found, wanted(self._feed, self._wishes, self._statuses)
+        self._found = found
+        for symbol, reason in found.refused.items():
+            if before.refused.get(symbol) != reason:
+                _log.warning("a wish is refused", symbol=symbol[:SYMBOL_LENGTH], reason=reason)
+        for symbol in sorted(found.unlisted - before.unlisted):
+            self._report_unlisted(symbol, was_followed=symbol in before.wishes)
+        for symbol in sorted(found.quiet - before.quiet):
+            self._report_stale(symbol)
+        if (found.wishes, found.quiet) != (before.wishes, before.quiet):
+            more, less = found.wishes.keys() - before.wishes.keys(), before.wishes.keys() - found.wishes.keys()
+            _log.info("symbols", followed=len(found.wishes), more=sorted(more), less=sorted(less))
+            self._follow(found.wishes, quiet=found.quiet)
+        self._announce_changes(found)
+
+    def _announce_changes(self, found: Wanted) -> None:
+        if not self._statuses:
+            return
+        now = {symbol: self._statuses.get(symbol, "") for symbol in (*found.wishes, *found.unlisted)}
+        by_status: defaultdict[str, list[str]] = defaultdict(list)
+        for symbol, status in sorted(now.items()):
+            if self._announced.get(symbol) != status:
+                by_status[status].append(symbol)
+        self._announced = now
+        for status, symbols in by_status.items():
+            self._announce(TradingStatus(tuple(symbols), status))
+
+    def _report_unlisted(self, symbol: str, *, was_followed: bool) -> None:
+        nearest = nearest_names(symbol, list(self._statuses))
+        _log.error("the symbol is not listed", symbol=symbol, nearest=nearest)
+        cause = f"{symbol} is not listed{' any more' if was_followed else ''}"
+        hint = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
+        outcome = "not followed until it is listed; the others are followed"
+        self._report_now("unlisted", symbol, cause + hint, outcome)
+
+    def _report_stale(self, symbol: str) -> None:
+        cause = f"{symbol} does not trade: its status is not {TRADING}, {quoted(self._statuses.get(symbol, ''))}"
+        self._report_now("stale", symbol, cause, "followed on; its silence raises no alarm")
+
+    def _report_now(self, kind: IncidentKind, symbol: str, cause: str, outcome: str) -> None:
+        now = wall_ms()
+        self._report(Incident(kind, self._feed.venue, symbol, now, now, cause, outcome))

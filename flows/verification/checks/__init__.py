@@ -1,0 +1,1 @@
+"""The checks of a verification. Pure: they know the model and the operators."""

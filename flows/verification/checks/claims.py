@@ -1,0 +1,159 @@
+"""What a stored candle says of itself, without a look at anything else: whether its fields can be true together."""
+
+from collections.abc import Iterator, Mapping
+from math import isfinite
+from typing import Any, Final, TypeAlias
+
+from msgspec import Struct
+
+from flows.bounds import VenueRules
+from flows.model import COMPLETE, Candle, timeframe_ms
+from flows.operators.candles.bucket import NO_ID
+from flows.operators.candles.compare import ULPS, differ_by_design, is_same
+from flows.verification.checks.findings import Kind
+
+PROOFS: Final[Mapping[str, frozenset[str]]] = {
+    "forming": frozenset(("",)),
+    "final": frozenset(("", "equal", "theirs wrong", "not comparable")),
+    "repaired": frozenset(("", "equal", "theirs wrong", "not comparable")),
+    "venue": frozenset(("", "ours wrong", "exchange's own")),
+    "partial": frozenset(("", "ours wrong")),
+    "unproven": frozenset(("",)),
+}
+"""The proofs that may stand beside each status."""
+
+_NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_VOLUMES = _NUMBERS[4:]
+_COUNTS = ("open_time", "close_time", "trades", "first_id", "last_id", "revision")
+
+
+class StoredCandle(Struct, frozen=True):
+    """A candle as it is stored; `fault` says why it cannot be read as one, and `candle` then holds zeros there."""
+
+    candle: Candle
+    close_time: int
+    fault: str = ""
+
+
+def stored_candle(document: Mapping[str, Any], venue: str, symbol: str, timeframe: str) -> StoredCandle:
+    """The candle of a document of the collection `market_data`, whatever is in it."""
+    faults = [name for name in _NUMBERS if not _is_number(document.get(name))]
+    faults += [name for name in _COUNTS if not _is_count(document.get(name))]
+    faults += [name for name in ("status", "proof") if not isinstance(document.get(name), str)]
+    if not isinstance(document.get("is_closed"), bool):
+        faults.append("is_closed")
+    read: dict[str, Any] = {name: 0 if name in faults else document[name] for name in (*_NUMBERS, *_COUNTS)}
+    values: dict[str, Any] = {name: float(read[name]) for name in _NUMBERS}
+    values |= {name: int(read[name]) for name in _COUNTS}  # the driver has a type of its own for long integers
+    values |= {name: str(document.get(name)) for name in ("status", "proof")}
+    close_time: int = values.pop("close_time")
+    candle = Candle(
+        venue=venue, symbol=symbol, timeframe=timeframe, is_closed=document.get("is_closed") is True, **values
+    )
+    fault = ", ".join(f"{name} {document.get(name)!r:.40}" for name in faults)
+    return StoredCandle(candle, close_time, fault)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+Contradiction: TypeAlias = tuple[Kind, str, str]
+"""Kind, what is claimed, what is true."""
+
+
+def contradictions(stored: StoredCandle) -> Iterator[Contradiction]:
+    """What cannot be true of its time, status, proof and revision."""
+    if stored.fault:
+        yield "candle", stored.fault, "a number of its kind, or a word"
+        return
+    candle, length = stored.candle, timeframe_ms(stored.candle.timeframe)
+    if candle.open_time % length:
+        yield "candle", f"open_time {candle.open_time}", f"periods of {candle.timeframe} begin at whole ones of UTC"
+    if stored.close_time != candle.open_time + length - 1:
+        yield "candle", f"close_time {stored.close_time}", f"{candle.open_time + length - 1}"
+    yield from _standing(candle)
+
+
+def impossible_numbers(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
+    """Prices, volumes, counts and ids that cannot be true together."""
+    if not 0 < candle.low <= min(candle.open, candle.close):
+        yield "candle", f"low {candle.low}", f"open {candle.open} and close {candle.close} are not below it"
+    if candle.high < max(candle.open, candle.close):
+        yield "candle", f"high {candle.high}", f"open {candle.open} and close {candle.close} are not above it"
+    for part, whole in (("taker_buy_volume", "volume"), ("taker_buy_quote_volume", "quote_volume")):
+        of, most = getattr(candle, part), getattr(candle, whole)
+        if of < 0 or (of > most and not is_same(of, most)):
+            yield "candle", f"{part} {of}", f"a part of {whole} {most}"
+    if candle.is_closed:
+        yield from _counted(candle, rules)
+
+
+def _standing(candle: Candle) -> Iterator[Contradiction]:
+    """Status, proof and revision."""
+    proofs = PROOFS.get(candle.status)
+    if proofs is None:
+        yield "status", f"status {candle.status!r:.40}", f"one of {', '.join(PROOFS)}"
+        return
+    if candle.proof not in proofs:
+        allowed = " or ".join(sorted(map(repr, proofs)))
+        yield "status", f"proof {candle.proof!r:.40}", f"a candle that is {candle.status} may have {allowed}"
+    if candle.proof == "not comparable" and not differ_by_design(candle.venue, ("trades",)):
+        yield "status", "proof 'not comparable'", f"everything is comparable at {candle.venue}"
+    if candle.is_closed and candle.status == "forming":
+        yield "status", "status 'forming'", "it is closed"
+    if not candle.is_closed and candle.status not in ("forming", "partial"):
+        yield "status", f"status {candle.status!r}", "it is not closed"
+    if candle.revision < 0 or (candle.revision and not candle.is_closed):
+        yield "status", f"revision {candle.revision}", "0 for the first closed version, and one more for each amendment"
+
+
+def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
+    """The number of trades, their ids and their volumes fit together."""
+    if candle.trades < 0:
+        yield "candle", f"trades {candle.trades}", "a number of trades"
+    elif candle.trades == 0:
+        if not (candle.status == "venue" and candle.volume):  # not every history tells how many trades there were
+            yield from _flat(candle)
+    elif candle.volume <= 0 or candle.quote_volume <= 0:
+        yield "candle", f"volume {candle.volume}", f"{candle.trades} trades have one"
+    elif not _is_average_inside(candle):
+        yield "candle", f"quote_volume {candle.quote_volume}", f"volume {candle.volume} at prices from low to high"
+    elif candle.status in COMPLETE or not candle.first_id == candle.last_id == NO_ID:
+        yield from _spanned(candle, rules)
+
+
+def _spanned(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
+    spanned = candle.last_id - candle.first_id + 1
+    if candle.first_id < 0 or spanned <= 0 or candle.trades > spanned:
+        yield "candle", f"trades {candle.trades}", f"ids {candle.first_id} to {candle.last_id} are {spanned}"
+    elif rules.fills_follow and candle.status in COMPLETE and candle.trades != spanned:
+        yield (
+            "candle",
+            f"trades {candle.trades}",
+            f"every trade by id: {candle.first_id} to {candle.last_id}, {spanned}",
+        )
+
+
+def _flat(candle: Candle) -> Iterator[Contradiction]:
+    for name in _VOLUMES:
+        if value := getattr(candle, name):
+            yield "candle", f"{name} {value}", "0.0 without a trade"
+    if candle.first_id != NO_ID or candle.last_id != NO_ID:
+        yield "candle", f"first_id {candle.first_id}, last_id {candle.last_id}", "-1 without a trade"
+    if not candle.open == candle.high == candle.low == candle.close:
+        yield (
+            "candle",
+            f"open {candle.open}, high {candle.high}, low {candle.low}, close {candle.close}",
+            "all the same",
+        )
+
+
+def _is_average_inside(candle: Candle) -> bool:
+    """What was paid lies between low and high for all of the volume, but for rounding to printed digits."""
+    slack = 1e-8 * (1 + candle.high) + ULPS * 2**-40 * candle.quote_volume
+    return candle.low * candle.volume - slack <= candle.quote_volume <= candle.high * candle.volume + slack

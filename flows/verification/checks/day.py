@@ -1,0 +1,305 @@
+"""One UTC day of one instrument: its stored candles against its stored trades, and against each other.
+
+What the trades can say depends on where they are whole. A period without a hole has every trade by id, so all fields of
+its candle are known. In one with a hole the stored trades are a lower bound. The period of the first stored trade may
+lack what was before it, and that of the last one what came behind it: there the candle's own ids decide.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import accumulate
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from flows.bounds import VenueRules
+from flows.model import COMPLETE, Candle, timeframe_ms
+from flows.operators.candles.bucket import Bucket
+from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differ_by_design, differing_fields
+from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
+from flows.verification.checks.findings import Finding, Kind, SymbolCounts
+from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.recount import candle_of, merged
+from flows.verification.checks.rollups import rollups
+from flows.verification.checks.trade_ids import Hole
+
+Ground: TypeAlias = Literal["whole", "hole", "begin", "end", "nothing"]
+"""What the stored trades know of a period: all of them; all but those of a hole; perhaps not the first or the last
+ones; nothing.
+"""
+
+_LEAST = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "trades")
+
+
+class DayTrades(Struct, frozen=True):
+    """What the stored trades say of a day."""
+
+    buckets: Sequence[Bucket]
+    """Its shortest periods with trades, in the order of time."""
+    holes: Sequence[Hole] = ()
+    """Those that touch the day."""
+    first_time: int | None = None
+    """Time of the first trade that was read of the instrument, ms UTC; None without any."""
+    last_time: int = 0
+    """Time of the last one."""
+    close_before: float | None = None
+    """Price of the last trade before the day."""
+
+
+class DayCandles(Struct, frozen=True):
+    """The stored candles of a day, and between which candles of the store it lies."""
+
+    by_timeframe: Mapping[str, Sequence[StoredCandle]]
+    """In the order of time; each timeframe that is verified, the shortest first."""
+    spans: Mapping[str, tuple[int, int]]
+    """Open times of the first and the last stored candle of each timeframe, ms UTC."""
+
+
+class Day:
+    """Verifies one day of one instrument."""
+
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        *,
+        begin: int,
+        end: int,
+        until: int,
+        rules: VenueRules,
+        trades: DayTrades,
+        candles: DayCandles,
+        ledger: Ledger,
+        counts: SymbolCounts,
+    ) -> None:
+        """Candles that open in `[begin, end)` and end by `until` are verified, times in ms UTC."""
+        self._venue, self._symbol = venue, symbol
+        self._begin, self._end, self._until = begin, end, until
+        self._rules = rules
+        self._trades = trades
+        self._candles = candles
+        self._ledger = ledger
+        self._counts = counts
+        self._holes = sorted(trades.holes, key=lambda hole: hole.after_time)
+        self._holes_after = [hole.after_time for hole in self._holes]
+        self._holes_before = list(accumulate((hole.before_time for hole in self._holes), max))
+        self._wrong: set[tuple[str, int]] = set()
+        """Candles of which something was found already."""
+        self.recounted: dict[tuple[str, int], Candle] = {}
+        """What a candle should be, by timeframe and open time, where that is known and something else is stored."""
+
+    def findings(self) -> Iterator[Finding]:
+        """All that does not hold, timeframe by timeframe."""
+        over: dict[str, list[Candle]] = {}
+        for timeframe, stored in self._candles.by_timeframe.items():
+            length = timeframe_ms(timeframe)
+            ended = [s for s in stored if s.candle.open_time + length <= self._until]
+            over[timeframe] = [s.candle for s in ended]
+            yield from self._of_timeframe(timeframe, length, ended)
+        for candle, claimed, true in rollups(over, self._wrong):
+            yield self._finding("rollup", candle, claimed, true)
+
+    def _of_timeframe(self, timeframe: str, length: int, stored: list[StoredCandle]) -> Iterator[Finding]:
+        buckets = merged(self._trades.buckets, length)
+        closes = self._closes(buckets)
+        there: set[int] = set()
+        for one in stored:
+            self._counts.candles += one.candle.is_closed
+            there.add(one.candle.open_time)
+            yield from self._of_candle(one, length, buckets.get(one.candle.open_time), closes)
+        yield from self._missing(timeframe, length, buckets, there)
+
+    def _closes(self, buckets: Mapping[int, Bucket]) -> list[tuple[int, float]]:
+        before = [] if self._trades.close_before is None else [(-1, self._trades.close_before)]
+        return [*before, *((bucket.open_time, bucket.close) for bucket in buckets.values())]
+
+    # --- one candle ---
+
+    def _of_candle(
+        self, stored: StoredCandle, length: int, bucket: Bucket | None, closes: list[tuple[int, float]]
+    ) -> Iterator[Finding]:
+        candle = stored.candle
+        for kind, claimed, true in contradictions(stored):
+            yield self._finding(kind, candle, claimed, true)
+        if not candle.is_closed:
+            yield self._finding("status", candle, "is_closed False", "its period is over")
+        yield from self._by_ledger(candle, length)
+        if stored.fault or candle.open_time % length:
+            return
+        made = None if bucket is None else candle_of(bucket, self._venue, self._symbol, candle.timeframe)
+        ground = self._ground(candle.open_time, candle.open_time + length)
+        by_trades = list(self._by_trades(candle, made, ground, closes))
+        yield from by_trades
+        if all(finding.kind != "candle" for finding in by_trades):
+            for kind, claimed, true in impossible_numbers(candle, self._rules):
+                yield self._finding(kind, candle, claimed, true)
+        if ground == "whole" and made and (candle.timeframe, candle.open_time) in self._wrong:
+            self.recounted[candle.timeframe, candle.open_time] = made
+
+    def _by_ledger(self, candle: Candle, length: int) -> Iterator[Finding]:
+        end = candle.open_time + length - 1
+        if candle.proof in ("ours wrong", "theirs wrong") and not self._ledger.names_mismatch(candle.open_time, end):
+            yield self._finding("status", candle, f"proof {candle.proof!r}", "the ledger names no mismatch")
+        if candle.status == "repaired" and not (
+            candle.revision or self._ledger.explains(candle.open_time, end, ("gap", "repair", "late"))
+        ):
+            yield self._finding("status", candle, "status 'repaired'", "revision 0, and no incident to be repaired")
+
+    def _ground(self, begin: int, end: int) -> Ground:
+        trades = self._trades
+        if trades.first_time is None or end <= trades.first_time or begin > trades.last_time:
+            return "nothing"
+        if self._touching(begin, end):
+            return "hole"
+        if begin <= trades.first_time:
+            return "begin"
+        return "end" if end > trades.last_time else "whole"
+
+    def _touching(self, begin: int, end: int) -> list[Hole]:
+        """The holes that touch a period."""
+        near = slice(bisect_left(self._holes_before, begin), bisect_left(self._holes_after, end))
+        return [hole for hole in self._holes[near] if hole.touches(begin, end)]
+
+    def _by_trades(
+        self, candle: Candle, made: Candle | None, ground: Ground, closes: list[tuple[int, float]]
+    ) -> Iterator[Finding]:
+        match ground:
+            case "whole":
+                yield from self._empty(candle, closes) if made is None else self._complete(candle, made)
+            case "hole":
+                yield from self._with_hole(candle, made)
+            case "begin" | "end" if made is not None:
+                yield from self._at_edge(candle, made, ground)
+            case "nothing" if self._trades.first_time is not None and candle.open_time > self._trades.last_time:
+                yield from self._behind(candle)
+
+    def _empty(self, candle: Candle, closes: list[tuple[int, float]]) -> Iterator[Finding]:
+        """The ids on both sides follow each other: nothing was traded."""
+        self._counts.recomputed += 1
+        if candle.trades and not self._differs_by_design(candle, ["trades"]):
+            yield self._finding(
+                "candle", candle, f"trades {candle.trades}", "0: the ids on both sides follow each other"
+            )
+            return
+        close = next((price for open_time, price in reversed(closes) if open_time < candle.open_time), None)
+        if not candle.trades and close is not None and candle.close != close:
+            yield self._finding("candle", candle, f"close {candle.close}", f"{close}, the price of the trade before it")
+        if candle.status == "partial":
+            yield self._finding("status", candle, "status 'partial'", "no trade is missing")
+
+    def _complete(self, candle: Candle, made: Candle) -> Iterator[Finding]:
+        """Every trade of its period is stored."""
+        self._counts.recomputed += 1
+        fields = differing_fields(made, candle)
+        if fields and candle.trades == 0:
+            fields = ["trades"]
+        if fields and not self._is_excused(candle, fields):
+            yield self._finding("candle", candle, _shown(candle, fields), _shown(made, fields))
+        if candle.status == "partial":
+            yield self._finding("status", candle, "status 'partial'", "every trade of it is stored")
+
+    def _is_excused(self, candle: Candle, fields: list[str]) -> bool:
+        """The exchange's own was served for a reason, or the venue's two sources differ by design."""
+        if candle.status == "venue" and candle.proof == "ours wrong":
+            return True
+        return self._differs_by_design(candle, fields)
+
+    def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
+        return (candle.status == "venue" or bool(candle.proof)) and differ_by_design(self._venue, fields)
+
+    def _with_hole(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
+        """The stored trades are some of its trades."""
+        touching = self._touching(candle.open_time, candle.close_time + 1)
+        if any(hole.begins_anew for hole in touching):
+            return
+        if made is not None and candle.status != "partial":
+            short = _falls_short(candle, made)
+            if short and not self._is_excused(candle, short):
+                true = f"at least {_shown(made, short)}"
+                yield self._finding("candle", candle, _shown(candle, short), true)
+        if candle.status in COMPLETE and not candle.proof and self._is_known_to_lack(candle, made, touching):
+            true = "trades of it are missing, and nothing has confirmed it"
+            yield self._finding("status", candle, f"status {candle.status!r}", true)
+
+    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[Hole]) -> bool:
+        if not candle.trades:
+            return True  # flat candles need consecutive ids on both sides
+        if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in holes):
+            return True
+        end = candle.close_time
+        return any(candle.open_time <= h.after_time and h.before_time <= end for h in holes) and (
+            made is not None and candle.trades <= made.trades
+        )
+
+    def _at_edge(self, candle: Candle, made: Candle, ground: Ground) -> Iterator[Finding]:
+        """The first or last period of which trades are stored."""
+        if candle.status == "partial" or candle.first_id < 0:
+            return
+        if ground == "begin" and candle.first_id < made.first_id:
+            short = _falls_short(candle, made)
+            if short and not self._is_excused(candle, short):
+                yield self._finding("candle", candle, _shown(candle, short), f"at least {_shown(made, short)}")
+        elif ground == "end" and candle.last_id > made.last_id:
+            yield from self._behind(candle)
+        else:
+            yield from self._complete(candle, made)
+
+    def _behind(self, candle: Candle) -> Iterator[Finding]:
+        """It has trades that are newer than all stored ones."""
+        if candle.status not in COMPLETE or candle.last_id < 0 or self._ledger.explains(
+            candle.open_time, candle.close_time + 1, ("store_outage",)
+        ):  # fmt: skip
+            return
+        true = f"the stored trades end at {self._trades.last_time}"
+        yield self._finding("hole", candle, f"last_id {candle.last_id} of a {candle.status} candle", true)
+
+    # --- candles that are not there ---
+
+    def _missing(
+        self, timeframe: str, length: int, buckets: Mapping[int, Bucket], there: set[int]
+    ) -> Iterator[Finding]:
+        first, last = self._candles.spans.get(timeframe, (0, -1))
+        begin = max(self._begin, first + length)
+        end = min(self._end, last, self._until - length + 1)
+        absent = [open_time for open_time in range(-(-begin // length) * length, end, length) if open_time not in there]
+        for run in _runs(absent, length):
+            traded = [open_time for open_time in run if open_time in buckets]
+            if not traded and self._ledger.explains(run[0], run[-1] + length):
+                self._counts.named_missing += 1
+                continue
+            for open_time in traded:
+                if self._ground(open_time, open_time + length) == "whole":
+                    made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
+                    self.recounted[timeframe, open_time] = made
+            true = f"{len(run)} candles are missing; in {len(traded)} of them trades are stored"
+            yield Finding("missing", self._symbol, timeframe, run[0], "candles on both sides", true)
+
+    def _finding(self, kind: Kind, candle: Candle, claimed: str, true: str) -> Finding:
+        self._wrong.add((candle.timeframe, candle.open_time))
+        return Finding(kind, self._symbol, candle.timeframe, candle.open_time, claimed, true)
+
+
+def _falls_short(candle: Candle, least: Candle) -> list[str]:
+    """Fields that say less than some of the candle's trades do."""
+    slack = PRINTED_UNIT + ULPS * 2**-52 * least.quote_volume
+    fields = [name for name in _LEAST if getattr(candle, name) < getattr(least, name) - slack]
+    fields += ["high"] * (candle.high < least.high) + ["low"] * (candle.low > least.low)
+    if candle.first_id >= 0:
+        fields += ["first_id"] * (candle.first_id > least.first_id) + ["last_id"] * (candle.last_id < least.last_id)
+    return fields
+
+
+def _runs(open_times: Sequence[int], length: int) -> Iterator[list[int]]:
+    """Neighbours together."""
+    run: list[int] = []
+    for open_time in open_times:
+        if run and open_time != run[-1] + length:
+            yield run
+            run = []
+        run.append(open_time)
+    if run:
+        yield run
+
+
+def _shown(candle: Candle, fields: Sequence[str]) -> str:
+    return ", ".join(f"{name} {getattr(candle, name)}" for name in fields)

@@ -1,0 +1,59 @@
+"""Stored candles against the exchange's own, field by field."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from flows.model import COMPLETE, Candle, Kline
+from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
+from flows.verification.checks.findings import Finding
+
+
+def against(candles: Sequence[Candle], klines: Mapping[int, Kline], *, covered: tuple[int, int]) -> Iterator[Finding]:
+    """What the exchange denies of closed candles of one instrument and timeframe. `klines` are its closed ones by open
+    time, and all there are of those that open in `covered`, `[begin, end)` in ms UTC.
+    """
+    begin, end = covered
+    for candle in candles:
+        kline = klines.get(candle.open_time)
+        if kline is not None:
+            yield from _compared(candle, kline)
+        elif begin <= candle.open_time < end and candle.trades:
+            yield _finding(candle, f"trades {candle.trades}", "the exchange has no candle of this time")
+
+
+def _compared(candle: Candle, kline: Kline) -> Iterator[Finding]:
+    fields = differing_fields(candle, kline)
+    if fields and not _may_differ(candle, fields):
+        yield _finding(candle, *_both(candle, kline, fields))
+    elif not fields and candle.proof in ("not comparable", "ours wrong") and candle.status != "venue":
+        yield _finding(candle, f"proof {candle.proof!r}", "the exchange says the same in every field")
+
+
+def _may_differ(candle: Candle, fields: Sequence[str]) -> bool:
+    """What lacks trades says so; what was found to differ by design, or by the exchange's fault, too."""
+    if candle.status == "partial" or candle.proof == "theirs wrong":
+        return True
+    is_claimed_equal = candle.proof == "equal" or candle.status not in COMPLETE
+    return not is_claimed_equal and differ_by_design(candle.venue, fields)
+
+
+def _both(candle: Candle, kline: Kline, fields: Sequence[str]) -> tuple[str, str]:
+    claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
+    return f"{claimed} ({candle.status}, proof {candle.proof!r})", in_words(candle, kline, fields)
+
+
+def absent(
+    stored: set[int], klines: Mapping[int, Kline], span: tuple[int, int], names: tuple[str, str]
+) -> list[Finding]:
+    """The candles that the exchange has between the first and the last stored one, and the store has not. `span` are
+    the open times of those two, `names` symbol and timeframe.
+    """
+    first, last = span
+    return [
+        Finding("exchange", *names, open_time, "no candle", f"the exchange has one of {kline.trades} trades")
+        for open_time, kline in klines.items()
+        if first < open_time < last and open_time not in stored
+    ]
+
+
+def _finding(candle: Candle, claimed: str, true: str) -> Finding:
+    return Finding("exchange", candle.symbol, candle.timeframe, candle.open_time, claimed, true)

@@ -1,0 +1,100 @@
+"""Candles anew from columns of trades: the periods of one length as buckets, which the flow's own code merges.
+
+Sums are exact like those of the flow (`operators/bucket`): each column is split into two parts, of which the high one
+adds up without any rounding, and the low one with one far below the last printed digit.
+"""
+
+from collections.abc import Iterable
+from math import frexp, gcd, ldexp
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flows.model import Candle, timeframe_ms
+from flows.operators.candles.bucket import Bucket, Sum
+
+Floats: TypeAlias = npt.NDArray[np.float64]
+Places: TypeAlias = npt.NDArray[np.int64]
+
+MINUTE_MS = 60_000
+
+
+def base_length_ms(timeframes: Iterable[str]) -> int:
+    """The longest period, ms, of which a minute and all these timeframes are multiples."""
+    return gcd(MINUTE_MS, *map(timeframe_ms, timeframes))
+
+
+def recount(trades: pl.DataFrame, length_ms: int) -> list[Bucket]:
+    """The periods of `length_ms` in which these trades lie, in the order of time; those without a trade are left out.
+
+    `trades` has the columns `first_id last_id time price quantity buyer_is_maker`, in the order of the ids.
+    """
+    if not trades.height:
+        return []
+    times = trades["time"].to_numpy()
+    periods = times // length_ms
+    if (periods[1:] < periods[:-1]).any():  # times may run back a little while the ids rise
+        order = np.argsort(periods, kind="stable")
+        trades, periods = trades[order], periods[order]
+    starts = np.flatnonzero(np.diff(periods, prepend=periods[0] - 1))
+    return _buckets(trades, (periods[starts] * length_ms).tolist(), starts)
+
+
+def _buckets(trades: pl.DataFrame, open_times: list[int], starts: Places) -> list[Bucket]:
+    price, quantity = trades["price"].to_numpy(), trades["quantity"].to_numpy()
+    first_id, last_id = trades["first_id"].to_numpy(), trades["last_id"].to_numpy()
+    is_bought = ~trades["buyer_is_maker"].to_numpy()
+    ends = np.append(starts[1:], trades.height) - 1
+    value = price * quantity
+    columns: list[Any] = [
+        price[starts], np.maximum.reduceat(price, starts), np.minimum.reduceat(price, starts), price[ends],
+        first_id[starts], last_id[ends], np.add.reduceat(last_id - first_id + 1, starts),
+    ]  # fmt: skip
+    for summed in (quantity, value, quantity * is_bought, value * is_bought):
+        columns += exact_parts(summed, starts)
+    return [_bucket(row) for row in zip(open_times, *(column.tolist() for column in columns), strict=True)]
+
+
+def _bucket(row: tuple[Any, ...]) -> Bucket:
+    open_time, open_, high, low, close, first_id, last_id, trades, *sums = row
+    bucket = Bucket(open_time, open_)
+    bucket.high, bucket.low, bucket.close = high, low, close
+    bucket.first_id, bucket.last_id, bucket.trades = first_id, last_id, trades
+    bucket.volume, bucket.quote_volume = Sum(sums[0:2]), Sum(sums[2:4])
+    bucket.taker_volume, bucket.taker_quote_volume = Sum(sums[4:6]), Sum(sums[6:8])
+    return bucket
+
+
+def exact_parts(values: Floats, starts: Places) -> tuple[Floats, Floats]:
+    """Two parts of the sum of each run of `values` that begins at one of `starts`. The high parts of all values are
+    multiples of one unit that is small enough for every sum of them to be a float64 without rounding.
+    """
+    exponent = frexp(float(np.abs(values).max()))[1] + int(values.size).bit_length()
+    shift = ldexp(1.5, min(exponent, 1_000))
+    high = (values + shift) - shift
+    return np.add.reduceat(high, starts), np.add.reduceat(values - high, starts)
+
+
+def merged(buckets: Iterable[Bucket], length_ms: int) -> dict[int, Bucket]:
+    """Longer periods of shorter ones, by their open time; none without trades."""
+    longer: dict[int, Bucket] = {}
+    for bucket in buckets:
+        open_time = bucket.open_time - bucket.open_time % length_ms
+        known = longer.get(open_time)
+        if known is None:
+            known = longer[open_time] = Bucket(open_time, bucket.open)
+        known.merge(bucket)
+    return longer
+
+
+def candle_of(bucket: Bucket, venue: str, symbol: str, timeframe: str) -> Candle:
+    """The closed candle that the flow would make of a period."""
+    return Candle(
+        venue=venue, symbol=symbol, timeframe=timeframe, open_time=bucket.open_time, open=bucket.open, high=bucket.high,
+        low=bucket.low, close=bucket.close, volume=bucket.volume.printed, quote_volume=bucket.quote_volume.printed,
+        trades=bucket.trades, taker_buy_volume=bucket.taker_volume.printed,
+        taker_buy_quote_volume=bucket.taker_quote_volume.printed, first_id=bucket.first_id, last_id=bucket.last_id,
+        is_closed=True, status="repaired",
+    )  # fmt: skip

@@ -1,0 +1,81 @@
+"""Whether a candle and the shorter ones in it say the same."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from math import fsum
+
+from flows.model import Candle, timeframe_ms
+from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differ_by_design
+
+_SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
+_SET_ASIDE = ("partial", "unproven", "forming")
+"""Candles of these statuses are known not to have every trade."""
+
+Rollup = tuple[Candle, str, str]
+"""The longer candle, what it says, and what the shorter ones say."""
+
+
+def rollups(candles: Mapping[str, Sequence[Candle]], set_aside: set[tuple[str, int]]) -> Iterator[Rollup]:
+    """The candles that the ones of the next shorter timeframe contradict, where all of those are there. Timeframes come
+    the shortest first. What is `set_aside`, by timeframe and open time, is compared with nothing.
+    """
+    names = list(candles)
+    for place, name in enumerate(names):
+        length = timeframe_ms(name)
+        shorter = next((n for n in reversed(names[:place]) if length % timeframe_ms(n) == 0 and candles[n]), None)
+        if shorter is None:
+            continue
+        known = {c.open_time: c for c in candles[shorter] if _counts(c, set_aside)}
+        for candle in candles[name]:
+            if _counts(candle, set_aside):
+                open_times = range(candle.open_time, candle.open_time + length, timeframe_ms(shorter))
+                parts = [part for open_time in open_times if (part := known.get(open_time))]
+                if len(parts) == len(open_times):
+                    yield from _compared(candle, parts, shorter)
+
+
+def _counts(candle: Candle, set_aside: set[tuple[str, int]]) -> bool:
+    is_known = candle.is_closed and candle.status not in _SET_ASIDE
+    return is_known and (candle.timeframe, candle.open_time) not in set_aside
+
+
+def _compared(candle: Candle, parts: list[Candle], shorter: str) -> Iterator[Rollup]:
+    made = rolled_up(parts)
+    fields = [name for name, value in made.items() if not _is_same(name, getattr(candle, name), value, len(parts))]
+    if not fields or _may_differ(candle, parts, fields):
+        return
+    claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
+    true = ", ".join(f"{name} {made[name]}" for name in fields)
+    yield candle, claimed, f"{true} by {len(parts)} candles of {shorter}"
+
+
+def _may_differ(candle: Candle, parts: list[Candle], fields: list[str]) -> bool:
+    """A refuted candle stands beside shorter ones that were not looked at; USD-M counts differ from trades' sums."""
+    statuses = {part.status == "venue" for part in parts} | {candle.status == "venue"}
+    return len(statuses) > 1 and differ_by_design(candle.venue, fields)
+
+
+def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
+    """The fields of the candle that these make together, in the order of time; ids only where all parts have them."""
+    traded = [part for part in parts if part.trades or part.volume] or list(parts[:1])
+    made: dict[str, float] = {
+        "open": traded[0].open,
+        "high": max(part.high for part in traded),
+        "low": min(part.low for part in traded),
+        "close": traded[-1].close,
+        "trades": sum(part.trades for part in parts),
+    }
+    made |= {name: fsum(getattr(part, name) for part in parts) for name in _SUMS}
+    if all(part.first_id >= 0 for part in traded):
+        made["first_id"] = min(part.first_id for part in traded)
+        made["last_id"] = max(part.last_id for part in traded)
+    return made
+
+
+def _is_same(name: str, claimed: float, made: float, parts: int) -> bool:
+    """Sums of rounded parts may be off by the rounding of each."""
+    if name in ("first_id", "last_id"):
+        return claimed < 0 or claimed == made
+    if name not in _SUMS:
+        return claimed == made
+    difference = abs(claimed - made)
+    return difference <= PRINTED_UNIT / 2 * (parts + 1) + ULPS * 2**-52 * abs(made)

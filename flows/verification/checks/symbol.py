@@ -1,0 +1,248 @@
+"""One instrument from its first stored day to its last: trades as a stream, candles day by day."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+import polars as pl
+from msgspec import Struct
+
+from flows.bounds import LATEST_MS, VenueRules
+from flows.model import DAY_MS, Candle, Kline, timeframe_ms
+from flows.operators.candles.bucket import Bucket
+from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.day import Day, DayCandles, DayTrades
+from flows.verification.checks.exchange import absent, against
+from flows.verification.checks.findings import Finding, SymbolCounts
+from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.recount import base_length_ms, recount
+from flows.verification.checks.trade_ids import SETTLED_MS, Hole, TradeIds
+
+WARM_UP_MS = DAY_MS
+"""Trades are read from so long before the first candle that is verified, so that it has one before it."""
+EARLIEST_MS = 1_230_768_000_000
+"""The year 2009: no trade is older, ms UTC."""
+MOST_RECOUNTED = 100_000
+"""Candles that are kept for a repair."""
+MOST_HOLES = 1_000
+"""Holes that are."""
+
+
+class Stores(Protocol):
+    """What is stored of one venue. Every method may block, and raises what the stores raise."""
+
+    def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
+        """The trades in `[start, end)`, ms UTC, every kind of fill, as `TradeView.iterate` gives them."""
+
+    def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
+        """Times of the first and the last trade in `[start, end)`; None without any."""
+
+    def candle_span(self, symbol: str, timeframe: str, start: int, end: int) -> tuple[int, int] | None:
+        """Open times of the first and the last candle in `[start, end)`; None without any."""
+
+    def candles_outside(self, symbol: str, timeframe: str, start: int, end: int) -> list[StoredCandle]:
+        """Some of the candles that do not open in `[start, end)`, or whose open time is no number."""
+
+    def candles(self, symbol: str, timeframe: str, start: int, end: int) -> list[StoredCandle]:
+        """The candles that open in `[start, end)`, oldest first."""
+
+    def ledger(self, symbol: str, start: int, end: int) -> Ledger:
+        """The incidents of the symbol, and of the whole venue, that touch `[start, end)`."""
+
+
+class Klines(Struct, frozen=True):
+    """The exchange's own candles of a part of a day."""
+
+    klines: Mapping[int, Kline]
+    """Closed ones by open time."""
+    covered: tuple[int, int]
+    """All that open in `[begin, end)` are there; ms UTC."""
+
+
+GetKlines = Callable[[str, str, int, int], Klines]
+"""The exchange's candles of a symbol and timeframe that open in `[start, end)`."""
+OnDay = Callable[[int, int], None]
+"""Called with the begin of each day that is verified, ms UTC, and the trades read so far."""
+
+
+class Task(Struct, frozen=True):
+    """What is to be verified of an instrument."""
+
+    venue: str
+    symbol: str
+    timeframes: tuple[str, ...]
+    """The shortest first."""
+    rules: VenueRules
+    start: int = 0
+    """With `end` the open times `[start, end)` of the candles, and the times of the holes; ms UTC."""
+    end: int = 1 << 62
+    latest: int = LATEST_MS
+    """No time can be later, ms UTC."""
+    settle_ms: int = 0
+    """What is younger than so much before the newest trade or candle is left out."""
+
+
+class SymbolVerifier:
+    """Verifies one instrument once. Memory holds the trades of a frame and the candles of a day."""
+
+    def __init__(
+        self, stores: Stores, task: Task, *, get_klines: GetKlines | None = None, on_day: OnDay = lambda _, __: None
+    ) -> None:
+        self._stores = stores
+        self._task = task
+        self._get_klines = get_klines
+        self._on_day = on_day
+        self._ids = TradeIds(task.symbol, fills_follow=task.rules.fills_follow)
+        self._base_ms = base_length_ms(task.timeframes)
+        self._buckets: list[Bucket] = []
+        self._holes: list[Hole] = []
+        self._read_until = -1
+        self._close_before: float | None = None
+        possible = EARLIEST_MS, task.latest
+        spans = {name: stores.candle_span(task.symbol, name, *possible) for name in task.timeframes}
+        self._spans = {name: span for name, span in spans.items() if span is not None}
+        self._begin, self._end = self._bounds(stores.trade_span(task.symbol, *possible))
+        self.counts = SymbolCounts(until=self._end)
+        self.recounted: dict[tuple[str, int], Candle] = {}
+        """What wrong and missing candles should be, as far as that is known; at most `MOST_RECOUNTED`."""
+        self.holes: list[Hole] = []
+        """Trades that are not stored, whether the ledger names them or not; at most `MOST_HOLES`."""
+
+    def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
+        """Begin and end of what is verified."""
+        begins = [span[0] for span in self._spans.values()] + ([trades[0]] if trades else [])
+        ends = [span[1] for span in self._spans.values()] + ([trades[1] + 1] if trades else [])
+        return max(self._task.start, min(begins, default=0)), max(ends, default=0) - self._task.settle_ms
+
+    @property
+    def days(self) -> range:
+        """The begins of the days that are verified, ms UTC."""
+        last = min(self._end, self._task.end)
+        return range(self._begin - self._begin % DAY_MS, max(last, 0), DAY_MS)
+
+    def findings(self) -> Iterator[Finding]:
+        """All that does not hold."""
+        yield from self._misplaced()
+        frames = self._stores.frames(self._task.symbol, max(EARLIEST_MS, self._begin - WARM_UP_MS), self._task.latest)
+        for begin in self.days:
+            end = begin + DAY_MS
+            yield from self._read(frames, end)
+            yield from self._verify(begin, end)
+            self._on_day(begin, self.counts.trades)
+
+    def _misplaced(self) -> Iterator[Finding]:
+        """Trades and candles of times that cannot be."""
+        symbol, latest = self._task.symbol, self._task.latest
+        for start, end in ((0, EARLIEST_MS), (latest, 1 << 62)):
+            for frame in self._stores.frames(symbol, start, end):
+                first = frame.row(0, named=True)
+                true = f"{frame.height} trades have a time that cannot be"
+                yield Finding("trade", symbol, "", first["time"], f"trade {first['id']}", true)
+        for timeframe in self._task.timeframes:
+            for stored in self._stores.candles_outside(symbol, timeframe, EARLIEST_MS, latest):
+                candle = stored.candle
+                claimed = stored.fault or f"open_time {candle.open_time}"
+                yield Finding("candle", symbol, timeframe, candle.open_time, claimed, "a time that can be")
+
+    # --- trades ---
+
+    def _read(self, frames: Iterator[pl.DataFrame], end: int) -> Iterator[Finding]:
+        """Reads on, until what belongs before `end` is there and certain."""
+        while self._read_until < end + SETTLED_MS:
+            frame = next(frames, None)
+            if frame is None:
+                self._read_until = 1 << 62
+                self._holes += self._ids.end()
+                return
+            yield from self._take(frame)
+            self._read_until = int(frame["time"].to_numpy().min())
+
+    def _take(self, frame: pl.DataFrame) -> Iterator[Finding]:
+        self.counts.trades += frame.height
+        for found in self._ids.add(frame):
+            if isinstance(found, Hole):
+                self._holes.append(found)
+            elif self._task.start <= found.open_time < self._task.end:
+                yield found
+        is_market = frame["fill"] == "MARKET"
+        self._buckets += recount(frame if is_market.all() else frame.filter(is_market), self._base_ms)
+
+    def _take_day(self, begin: int, end: int) -> DayTrades:
+        """What was read of a day; it and all before it is let go."""
+        before = [bucket for bucket in self._buckets if bucket.open_time < begin]
+        day = [bucket for bucket in self._buckets if begin <= bucket.open_time < end]
+        self._buckets = [bucket for bucket in self._buckets if bucket.open_time >= end]
+        if before:
+            self._close_before = before[-1].close
+        self._holes = [hole for hole in self._holes if hole.before_time >= begin]
+        holes = [hole for hole in (*self._holes, *self._ids.open_holes()) if hole.touches(begin, end)]
+        trades = DayTrades(day, holes, self._ids.first_time, self._ids.last_time, self._close_before)
+        if day:
+            self._close_before = day[-1].close
+        return trades
+
+    # --- a day ---
+
+    def _verify(self, begin: int, end: int) -> Iterator[Finding]:
+        task = self._task
+        trades = self._take_day(begin, end)
+        ledger = self._stores.ledger(task.symbol, begin, end)
+        yield from self._report_holes(trades.holes, ledger, begin, end)
+        first, last = max(begin, task.start), min(end, task.end)
+        candles = {name: self._candles(name, first, last) for name in task.timeframes}
+        day = Day(
+            task.venue, task.symbol, begin=first, end=last, until=self._end, rules=task.rules, trades=trades,
+            candles=DayCandles(candles, self._spans), ledger=ledger, counts=self.counts,
+        )  # fmt: skip
+        yield from day.findings()
+        if len(self.recounted) < MOST_RECOUNTED:
+            self.recounted |= day.recounted
+        if self._get_klines is not None:
+            for name, stored in candles.items():
+                yield from self._against(name, [one.candle for one in stored], first, last)
+
+    def _candles(self, timeframe: str, begin: int, end: int) -> list[StoredCandle]:
+        span = self._spans.get(timeframe)
+        if span is None or span[1] < begin or span[0] >= end:
+            return []
+        return self._stores.candles(self._task.symbol, timeframe, begin, end)
+
+    def _report_holes(self, holes: Sequence[Hole], ledger: Ledger, begin: int, end: int) -> Iterator[Finding]:
+        """Those that end in this day: each is reported once."""
+        last = min(end, self._end, self._task.end)
+        for hole in holes:
+            if not max(begin, self._task.start) <= hole.before_time < last:
+                continue
+            if not (hole.of_fills or hole.begins_anew) and len(self.holes) < MOST_HOLES:
+                self.holes.append(hole)
+            if _is_named(hole, ledger):
+                self.counts.named_holes += 1
+                continue
+            kind = "fills" if hole.of_fills else "hole"
+            claimed = f"ids {hole.first} to {hole.last} between {hole.after_time} and {hole.before_time}"
+            yield Finding(kind, self._task.symbol, "", hole.before_time, claimed, _what_is_true(hole))  # type: ignore[arg-type]
+
+    def _against(self, timeframe: str, candles: list[Candle], begin: int, end: int) -> Iterator[Finding]:
+        if not candles or self._get_klines is None:
+            return
+        length = timeframe_ms(timeframe)
+        over = [c for c in candles if c.is_closed and c.open_time + length <= self._end]
+        found = self._get_klines(self._task.symbol, timeframe, begin, min(end, self._end))
+        self.counts.compared += sum(candle.open_time in found.klines for candle in over)
+        yield from against(over, found.klines, covered=found.covered)
+        stored = {candle.open_time for candle in candles}
+        names = self._task.symbol, timeframe
+        over_klines = {t: kline for t, kline in found.klines.items() if t + length <= self._end}
+        yield from absent(stored, over_klines, self._spans[timeframe], names)
+
+
+def _is_named(hole: Hole, ledger: Ledger) -> bool:
+    return (not hole.begins_anew and ledger.names(hole.first, hole.last)) or (
+        not hole.of_fills and ledger.names_break(hole.after_time, hole.before_time)
+    )
+
+
+def _what_is_true(hole: Hole) -> str:
+    if hole.begins_anew:
+        return f"the ids go back from {hole.last} to {hole.first}, and the ledger names no new begin"
+    what = "fills are in no stored trade" if hole.of_fills else "trades are not stored"
+    return f"{hole.last - hole.first + 1} {what}, and the ledger does not name them"

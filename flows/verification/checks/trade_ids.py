@@ -1,0 +1,196 @@
+"""Whether the stored trades of an instrument follow one another by id, and the fills of its aggregates too.
+
+Trades come frame by frame in the order of time, ids rising within a frame. Times may run back a little while the ids
+rise, so the first frame's last ids may stand in the next one: a hole is open until the time has gone on.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+from msgspec import Struct
+
+from flows.bounds import MOST_FILLS
+from flows.operators.trades.continuity import BACK_MS
+from flows.verification.checks.findings import Finding
+
+SETTLED_MS = 60_000
+"""A hole is believed when trades so much later have been read."""
+MOST_OF_A_FRAME = 1_000
+"""Findings about single trades of one frame; with more, the rest of the frame is one finding."""
+
+
+class Hole(Struct, frozen=True):
+    """Trades that are not stored: ids of trades or of fills, both inclusive, and the times of the trades on both sides,
+    ms UTC.
+    """
+
+    first: int
+    last: int
+    after_time: int
+    before_time: int
+    of_fills: bool = False
+    begins_anew: bool = False
+    """The ids go on at lower ones: nothing is known to be missing, but the sequence is broken."""
+
+    def touches(self, begin: int, end: int) -> bool:
+        """Whether trades of `[begin, end)` may be missing."""
+        return self.after_time < end and self.before_time >= begin
+
+
+class _Run(Struct):
+    """Trades whose ids follow one another."""
+
+    first: int
+    last: int
+    begin: int
+    """Time of the first one."""
+    end: int
+    """Time of the last one."""
+    first_fill: int
+    last_fill: int
+
+
+class TradeIds:
+    """The chain of one instrument's trade ids."""
+
+    def __init__(self, symbol: str, *, fills_follow: bool) -> None:
+        self._symbol = symbol
+        self._fills_follow = fills_follow
+        self._newest: _Run | None = None
+        self._open: list[Hole] = []
+        self.first_time: int | None = None
+        """Time of the first trade, ms UTC; None without any."""
+        self.last_time = 0
+        """The latest time of a trade."""
+
+    def add(self, trades: pl.DataFrame) -> Iterator[Finding | Hole]:
+        """Takes the next frame, with every kind of fill; gives what is wrong in it, and the holes that are certain."""
+        columns = {name: trades[name].to_numpy() for name in ("id", "first_id", "last_id", "time")}
+        yield from self._check_each(trades, columns)
+        for run in _runs(columns):
+            yield from self._follow(run)
+        if self.first_time is None:
+            self.first_time = int(columns["time"].min())
+        self.last_time = max(self.last_time, int(columns["time"].max()))
+        yield from self._settled(self.last_time - SETTLED_MS)
+
+    def end(self) -> Iterator[Hole]:
+        """No more trades come: the holes that are still open."""
+        yield from self._settled(1 << 62)
+
+    def open_holes(self) -> list[Hole]:
+        """The holes that are not certain yet."""
+        return list(self._open)
+
+    # --- single trades ---
+
+    def _check_each(self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[Finding | Hole]:
+        ids, first, last, time = columns.values()
+        following = ids[1:] == ids[:-1] + 1
+        yield from self._wrong(trades, _impossible(trades, first, last), "what no trade can have")
+        back = np.zeros(len(ids), dtype=bool)
+        back[1:] = following & (time[1:] < time[:-1] - BACK_MS)
+        yield from self._wrong(trades, back, f"a time more than {BACK_MS} ms before that of the trade before it")
+        broken = following & (first[1:] <= last[:-1])
+        yield from self._wrong(trades, np.insert(broken, 0, False), "fills that another trade has too", kind="fills")
+        if self._fills_follow:
+            for place in np.flatnonzero(following & (first[1:] > last[:-1] + 1)).tolist():
+                yield Hole(
+                    int(last[place]) + 1, int(first[place + 1]) - 1, int(time[place]), int(time[place + 1]),
+                    of_fills=True,
+                )  # fmt: skip
+
+    def _wrong(
+        self, trades: pl.DataFrame, is_wrong: npt.NDArray[np.bool_], what: str, *, kind: str = "trade"
+    ) -> Iterator[Finding]:
+        if not is_wrong.any():
+            return
+        places = np.flatnonzero(is_wrong).tolist()
+        for place in places[:MOST_OF_A_FRAME]:
+            row = trades.row(place, named=True)
+            yield Finding(kind, self._symbol, "", row["time"], f"trade {row['id']}", f"it has {what}: {_words(row)}")  # type: ignore[arg-type]
+        if len(places) > MOST_OF_A_FRAME:
+            row = trades.row(places[MOST_OF_A_FRAME], named=True)
+            count = len(places) - MOST_OF_A_FRAME
+            yield Finding(kind, self._symbol, "", row["time"], f"trade {row['id']}", f"{count} more have {what}")  # type: ignore[arg-type]
+
+    # --- the chain ---
+
+    def _follow(self, run: _Run) -> Iterator[Finding | Hole]:
+        newest = self._newest
+        if newest is None:
+            self._newest = run
+        elif run.first > newest.last:
+            yield from self._go_on(newest, run)
+            self._newest = run
+        elif not self._fill(run):
+            yield from self._go_back(newest, run)
+
+    def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
+        if run.first > newest.last + 1:
+            self._open.append(Hole(newest.last + 1, run.first - 1, newest.end, run.begin))
+            return
+        if run.begin < newest.end - BACK_MS:
+            true = f"its time {run.begin} is more than {BACK_MS} ms before {newest.end}, that of the trade before it"
+            yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
+        if run.first_fill <= newest.last_fill:
+            true = f"it begins with fill {run.first_fill}, and the trade before it ends with {newest.last_fill}"
+            yield Finding("fills", self._symbol, "", run.begin, f"trade {run.first}", true)
+        elif self._fills_follow and run.first_fill > newest.last_fill + 1:
+            yield Hole(newest.last_fill + 1, run.first_fill - 1, newest.end, run.begin, of_fills=True)
+
+    def _fill(self, run: _Run) -> bool:
+        """Whether an open hole takes these trades, which stand a frame late."""
+        for place, hole in enumerate(self._open):
+            if hole.first <= run.first and run.last <= hole.last:
+                before = Hole(hole.first, run.first - 1, hole.after_time, run.begin)
+                behind = Hole(run.last + 1, hole.last, run.end, hole.before_time)
+                self._open[place : place + 1] = [part for part in (before, behind) if part.first <= part.last]
+                return True
+        return False
+
+    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
+        """Ids that were there before: the venue began anew, or a trade is stored twice."""
+        if run.begin > newest.end + BACK_MS or run.last < newest.first:
+            yield Hole(run.first, newest.last, newest.end, run.begin, begins_anew=True)
+            self._newest = run
+        else:
+            true = f"ids up to {newest.last} are stored before it, so it is stored twice or in the wrong place"
+            yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
+
+    def _settled(self, until: int) -> Iterator[Hole]:
+        certain = [hole for hole in self._open if hole.before_time <= until]
+        self._open = [hole for hole in self._open if hole.before_time > until]
+        yield from certain
+
+
+def _runs(columns: dict[str, npt.NDArray[np.int64]]) -> list[_Run]:
+    """The runs of a frame by the time of their first trade."""
+    ids, first, last, time = columns.values()
+    starts = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
+    runs = [
+        _Run(
+            int(ids[start]), int(ids[end - 1]), int(time[start]), int(time[end - 1]), int(first[start]),
+            int(last[end - 1]),
+        )
+        for start, end in pairwise(starts)
+    ]  # fmt: skip
+    return runs if len(runs) == 1 else sorted(runs, key=lambda run: run.begin)
+
+
+def _impossible(
+    trades: pl.DataFrame, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
+) -> npt.NDArray[np.bool_]:
+    price, quantity = trades["price"].to_numpy(), trades["quantity"].to_numpy()
+    possible: npt.NDArray[np.bool_] = (price > 0) & (quantity > 0) & np.isfinite(price) & np.isfinite(quantity)
+    if (trades["fill"] != "MARKET").any():
+        possible |= (trades["fill"] != "MARKET").to_numpy()
+    possible &= (first <= last) & (last - first < MOST_FILLS) & (first >= 0)
+    return np.logical_not(possible)
+
+
+def _words(row: dict[str, object]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in row.items() if name != "id")

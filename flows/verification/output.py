@@ -1,0 +1,135 @@
+"""What people and machines see of a verification: progress, a table, and JSON."""
+
+import sys
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from flows.clock import monotonic_ms
+from flows.foreign import visible
+from flows.verification.checks.findings import Finding, Report
+
+MOST_SHOWN = 50
+"""Findings of the table; the JSON report lists more."""
+LINE_EVERY_MS = 5_000
+"""Without a terminal a line at most so often, and one at the end of each symbol."""
+_LONGEST = 300
+
+
+class Meter:
+    """Shows on standard error how far it is: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._progress = Progress(
+            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"),
+            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(),
+            console=Console(stderr=True), disable=not self._is_terminal,
+        )  # fmt: skip
+        self._task = self._progress.add_task("verifying", total=None, note="")
+        self._symbol = ""
+        self._days = self._done = self._trades = 0
+        self._begun_ms = self._line_ms = monotonic_ms()
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def begin(self, symbol: str, days: int) -> None:
+        """A symbol begins, or begins again to confirm what was found."""
+        self._symbol, self._days, self._done, self._trades = symbol, days, 0, 0
+        self._begun_ms = self._line_ms = monotonic_ms()
+        self._progress.reset(self._task, total=days, description=symbol, note="")
+
+    def on_day(self, _: int, trades: int) -> None:
+        """A day more is verified; so many trades of the symbol are read."""
+        self._done, self._trades = self._done + 1, trades
+        self._progress.update(self._task, completed=self._done, note=self._note())
+        if monotonic_ms() - self._line_ms >= LINE_EVERY_MS:
+            self.line(f"{self._symbol}: {self._done} of {self._days} days, {self._note()}")
+
+    def end(self, findings: int) -> None:
+        """The symbol is verified."""
+        self.line(f"{self._symbol}: {self._done} days, {self._note()}, {findings or 'no'} false claims")
+
+    def line(self, text: str) -> None:
+        """A plain line, where there is no bar."""
+        self._line_ms = monotonic_ms()
+        if not self._is_terminal:
+            sys.stderr.write(f"{text}\n")
+            sys.stderr.flush()
+
+    def _note(self) -> str:
+        seconds = max(1, monotonic_ms() - self._begun_ms) / 1_000
+        return f"{self._trades:,} trades, {self._trades / seconds:,.0f}/s"
+
+
+def show(report: Report, console: Console) -> None:
+    """The table of the symbols, and of the first findings."""
+    table = Table(title=f"{report.venue}: {'all claims hold' if report.is_true else 'false claims'}")
+    for name in ("symbol", "trades", "candles", "by trades", "by exchange", "named holes", "false"):
+        table.add_column(name, justify="left" if name == "symbol" else "right")
+    for symbol, counts in report.symbols.items():
+        numbers = (
+            counts.trades, counts.candles, counts.recomputed, counts.compared,
+            counts.named_holes + counts.named_missing, counts.findings,
+        )  # fmt: skip
+        table.add_row(Text(visible(symbol)), *(f"{number:,}" for number in numbers))
+    console.print(table)
+    if report.findings:
+        console.print(_table_of(report.findings))
+    if not report.is_true:
+        total = sum(report.totals.values())
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.totals.items()))
+        console.print(f"{total} false claims ({kinds}), {min(total, MOST_SHOWN)} of them shown", markup=False)
+    if report.repaired:
+        console.print(f"{report.repaired} candles repaired", markup=False)
+    if report.refilled:
+        console.print(f"{report.refilled} trades fetched and stored", markup=False)
+    if report.republished:
+        console.print(f"a running flow is asked, {report.republished} times, to tell its clients", markup=False)
+    for sentence in report.left:
+        console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
+
+
+def _table_of(findings: list[Finding]) -> Table:
+    table = Table("kind", "symbol", "timeframe", "open time", "claimed", "true")
+    for finding in findings[:MOST_SHOWN]:
+        words = (finding.symbol, finding.timeframe, moment(finding.open_time), finding.claimed, finding.true)
+        table.add_row(finding.kind, *(Text(visible(word, limit=_LONGEST)) for word in words))
+    return table
+
+
+def moment(time: int) -> str:
+    """A time as people write it; one that is none as a number."""
+    try:
+        return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        return str(time)
+
+
+def as_json(report: Report, *, exit_code: int) -> bytes:
+    """The report as JSON: counts, totals, and the first findings."""
+    values: dict[str, Any] = {
+        "venue": report.venue,
+        "holds": report.is_true,
+        "exit_code": exit_code,
+        "symbols": report.symbols,
+        "totals": report.totals,
+        "listed": len(report.findings),
+        "findings": report.findings,
+        "repaired": report.repaired,
+        "refilled": report.refilled,
+        "republished": report.republished,
+        "left": report.left,
+    }
+    return msgspec.json.format(msgspec.json.encode(values), indent=2) + b"\n"

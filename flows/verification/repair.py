@@ -1,0 +1,111 @@
+"""Rewrites wrong and missing candles from the stored trades, where every trade of them is stored, and has a running
+flow tell its clients.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import structlog
+from msgspec import structs
+
+from flows.model import Candle, Incident, timeframe_ms
+from flows.operators.candles.reconcile import KEPT_MS
+from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.findings import Finding
+from flows.verification.checks.symbol import Stores
+from sinks.mongo.commands import Work
+from sinks.mongo.store import CandleStore
+
+WRITE_TIMEOUT_S = 10.0
+OLD_ENOUGH_MS = KEPT_MS
+"""A live flow may still amend what ended less than so long ago, by revisions of its own."""
+MOST_REQUESTS = 100
+"""Requests of each symbol and timeframe that a repair leaves to a running flow."""
+MOST_A_REQUEST = 500
+"""Candles of one request: what a hub can tell its clients at once."""
+_REPAIRABLE = ("candle", "status", "missing")
+
+_log = structlog.get_logger("flows.verify")
+
+
+class CandleRepair:
+    """Writes candles anew: one revision higher, `repaired`, and named in the ledger."""
+
+    def __init__(self, stores: Stores, store: CandleStore, *, venue: str, ask: Callable[[Work], object]) -> None:
+        """`ask` leaves a request to a running flow."""
+        self._stores = stores
+        self._store = store
+        self._venue = venue
+        self._ask = ask
+
+    def repair(
+        self, findings: Iterable[Finding], recounted: Mapping[tuple[str, int], Candle], *, until: int
+    ) -> list[Candle]:
+        """Rewrites the candles that were found wrong and of which `recounted` says what they should be, if they ended
+        long enough before `until`, ms UTC. Those written; `PyMongoError` when the server does not take them.
+
+        The exchange's word stands: a candle of status `venue` is left as it is, unless it cannot be one.
+        """
+        wrong = {(f.timeframe, f.open_time) for f in findings if f.kind in _REPAIRABLE}
+        missing = {f.timeframe for f in findings if f.kind == "missing"}
+        written: list[Candle] = []
+        for (timeframe, open_time), candle in recounted.items():
+            if open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
+                continue
+            stored = self._stored(candle)
+            is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
+            if is_wanted and (stored is None or stored.candle.status != "venue"):
+                written += self._write(candle, stored)
+        return written
+
+    def note(self, incidents: Iterable[Incident]) -> None:
+        """Puts incidents into the ledger. `PyMongoError` when the server does not take them."""
+        if noted := list(incidents):
+            self._store.store(noted, timeout_s=WRITE_TIMEOUT_S)
+
+    def republish(self, written: Iterable[Candle]) -> int:
+        """Asks a running flow to tell its clients what was written, the newest runs of each timeframe. How many
+        requests that took; one that no flow takes is forgotten after an hour. `PyMongoError` when the server does not
+        take them.
+        """
+        open_times: dict[tuple[str, str], set[int]] = {}
+        for candle in written:
+            open_times.setdefault((candle.symbol, candle.timeframe), set()).add(candle.open_time)
+        asked = 0
+        for (symbol, timeframe), times in open_times.items():
+            runs = _runs(sorted(times), timeframe_ms(timeframe))[-MOST_REQUESTS:]
+            for start, end in runs:
+                self._ask(Work("republish", self._venue, symbol, timeframe, start, end))
+            asked += len(runs)
+        return asked
+
+    def _stored(self, candle: Candle) -> StoredCandle | None:
+        end = candle.open_time + 1
+        found = self._stores.candles(candle.symbol, candle.timeframe, candle.open_time, end)
+        return found[0] if found else None
+
+    def _write(self, candle: Candle, stored: StoredCandle | None) -> list[Candle]:
+        revision = 0 if stored is None else max(0, stored.candle.revision) + 1
+        new = structs.replace(candle, revision=revision)
+        was = "missing" if stored is None else f"wrong in revision {stored.candle.revision}"
+        incident = Incident(
+            "repair", self._venue, candle.symbol, candle.open_time, candle.close_time,
+            cause=f"verification: the {candle.timeframe} candle was {was}, and every trade of it is stored",
+            outcome=f"rewritten from the stored trades as revision {revision}",
+            first_id=candle.first_id, last_id=candle.last_id,
+        )  # fmt: skip
+        stored_now = self._store.store([new], timeout_s=WRITE_TIMEOUT_S)
+        if stored_now.closed:
+            self._store.store([incident], timeout_s=WRITE_TIMEOUT_S)
+            _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
+        return [new] if stored_now.closed else []
+
+
+def _runs(open_times: Iterable[int], length: int) -> list[tuple[int, int]]:
+    """Begin and end of neighbours together, at most `MOST_A_REQUEST` of them; `open_times` rise."""
+    runs: list[tuple[int, int]] = []
+    for open_time in open_times:
+        if runs and runs[-1][1] == open_time and open_time - runs[-1][0] < MOST_A_REQUEST * length:
+            runs[-1] = runs[-1][0], open_time + length
+        else:
+            runs.append((open_time, open_time + length))
+    return runs

@@ -1,0 +1,284 @@
+"""What is stored, as polars frames: candles, trades, statistics and incidents, also while the flow writes them.
+
+    with Frames(load_settings()) as frames:
+        frames.candles("BTCUSDT", "1h", start=datetime(2025, 1, 1, tzinfo=UTC))
+
+Spans are `[start, end)`, each bound a time in ms UTC or an aware `datetime`, open where it is left out. Every frame has
+its times as the exchange gave them, Int64 in ms UTC, and as its last column `timestamp`, the first of them as UTC
+datetime in milliseconds. Prices and what is made of them are in the quote currency, volumes and quantities in the base
+currency where they are not called `quote_volume`; both Float64. A field that is not stored is null.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
+from typing import Any, Final, Self, TypeAlias
+
+import polars as pl
+from bson import decode_all
+from polars.io.plugins import register_io_source
+from pymongo import ASCENDING, DESCENDING
+
+from flows.settings import Settings
+from sinks.mongo.analyses import MARKET_ANALYSIS
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS
+from sinks.mongo.writer import open_client
+from sinks.trades.codec import COLUMNS, END_MS
+from sinks.trades.reader import FRAME_ROWS, TradeReader
+
+Moment: TypeAlias = int | datetime
+TIMESTAMP: Final = pl.Datetime("ms", "UTC")
+
+CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "open_time": pl.Int64(),
+    "close_time": pl.Int64(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "close": pl.Float64(),
+    "volume": pl.Float64(),
+    "quote_volume": pl.Float64(),
+    "trades": pl.Int64(),
+    "taker_buy_volume": pl.Float64(),
+    "taker_buy_quote_volume": pl.Float64(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+    "is_closed": pl.Boolean(),
+    "status": pl.String(),
+    "revision": pl.Int64(),
+    "proof": pl.String(),
+}
+TRADE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "id": pl.Int64(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+    "time": pl.Int64(),
+    "price": pl.Float64(),
+    "quantity": pl.Float64(),
+    "buyer_is_maker": pl.Boolean(),
+}
+STATS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "time": pl.Int64(),
+    "open_time": pl.Int64(),
+    "open": pl.Float64(),
+    "high": pl.Float64(),
+    "low": pl.Float64(),
+    "last": pl.Float64(),
+    "volume": pl.Float64(),
+    "quote_volume": pl.Float64(),
+    "change": pl.Float64(),
+    "change_percent": pl.Float64(),
+    "weighted_average": pl.Float64(),
+    "trades": pl.Int64(),
+    "complete": pl.Boolean(),
+}
+READING_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "timeframe": pl.String(),
+    "candles": pl.Int64(),
+    "weight": pl.Float64(),
+    "score": pl.Float64(),
+    "trend": pl.Float64(),
+    "momentum": pl.Float64(),
+    "volume": pl.Float64(),
+    "volatility": pl.Float64(),
+}
+ANALYSIS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "minute": pl.Int64(),
+    "time": pl.Int64(),
+    "price": pl.Float64(),
+    "signal": pl.String(),
+    "score": pl.Float64(),
+    "confidence": pl.Float64(),
+    "agreement": pl.Float64(),
+    "data": pl.Float64(),
+    "calm": pl.Float64(),
+    "timeframes": pl.List(pl.Struct(READING_SCHEMA)),
+    "reasons": pl.List(pl.String()),
+}
+INCIDENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
+    "begin": pl.Int64(),
+    "end": pl.Int64(),
+    "kind": pl.String(),
+    "symbol": pl.String(),
+    "cause": pl.String(),
+    "outcome": pl.String(),
+    "first_id": pl.Int64(),
+    "last_id": pl.Int64(),
+}
+
+
+class Frames:
+    """Reads the stores of the settings; `venue` is that of `feed.venue` unless said otherwise.
+
+    What is not stored makes an empty frame. `PyMongoError` when the database does not answer, `FileNotFoundError`
+    without a trade store, `TradeStoreError` when that cannot be read. Close it, or use it as a context manager.
+    """
+
+    def __init__(self, settings: Settings, *, venue: str | None = None) -> None:
+        self.venue = venue or settings.feed.venue
+        self._client = open_client(settings.mongo)
+        self._database = self._client[settings.mongo.database]
+        self.trades_path = settings.trades.path
+        self._reader: TradeReader | None = None
+
+    def close(self) -> None:
+        """Lets go of the stores."""
+        self._client.close()
+        if self._reader:
+            self._reader.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def candles(self, symbol: str, timeframe: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """The candles that open in the span, oldest first, the forming one included.
+
+        `open_time`, `close_time` (its last millisecond); `open high low close`; `volume`, `quote_volume`, and what
+        takers bought of them, `taker_buy_volume` and `taker_buy_quote_volume`; `trades` (Int64), `first_id`, `last_id`
+        of those; `is_closed`; `status` (`forming final repaired venue partial unproven`), `revision` (Int64, how often
+        it was amended) and `proof` (how it compared with the exchange's own, empty while it was not).
+        """
+        of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
+        return self._documents(MARKET_DATA, of, "open_time", start, end, CANDLE_SCHEMA)
+
+    def last_candle(self, symbol: str, timeframe: str) -> int | None:
+        """When the newest candle opened, ms UTC; None without any."""
+        of = {"venue": self.venue, "symbol": symbol, "timeframe": timeframe}
+        found = self._database[MARKET_DATA].find_one(of, {"open_time": 1}, sort=[("open_time", DESCENDING)])
+        return found["open_time"] if found else None
+
+    def stats(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """The 24-hour statistics of the span, the newest of each minute, oldest first.
+
+        `time` (of what made them), `open_time` (begin of their first minute); `open high low last`; `volume`,
+        `quote_volume`; `change`, `change_percent` (3.5 is 3.5 %), `weighted_average`; `trades` (Int64); `complete`:
+        whether nothing of the 24 hours is missing.
+        """
+        return self._documents(MARKET_STATS, {"venue": self.venue, "symbol": symbol}, "time", start, end, STATS_SCHEMA)
+
+    def analysis(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """What the analysis said in the span, one a minute, oldest first: those that the API stored (`analysis.store`).
+
+        `minute`, `time` (when it was made); `price`; `signal`; `score` from -1 to 1; `confidence`, of which
+        `agreement`, `data` and `calm` are the factors, from 0 to 1 each; `timeframes`, a list of structs with the
+        columns of `READING_SCHEMA`; `reasons`, a list of texts. A row a timeframe instead:
+
+            frame.explode("timeframes").select("timestamp", pl.col("timeframes").struct.unnest())
+        """
+        of = {"venue": self.venue, "symbol": symbol}
+        return self._documents(MARKET_ANALYSIS, of, "minute", start, end, ANALYSIS_SCHEMA)
+
+    def incidents(self, symbol: str | None = None, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """What went wrong and began in the span, oldest first: of a symbol with what concerned the whole venue (whose
+        `symbol` is empty), or of all.
+
+        `begin`, `end`; `kind` (`gap`, `mismatch`, …), `symbol`, `cause` and `outcome` in words; `first_id`, `last_id`
+        (Int64) of the trades that it concerns, -1 where it concerns none.
+        """
+        of = {"venue": self.venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
+        return self._documents(INCIDENTS, of, "begin", start, end, INCIDENT_SCHEMA)
+
+    def trades(
+        self, symbol: str, start: Moment = 0, end: Moment = END_MS, *, columns: Sequence[str] = COLUMNS
+    ) -> pl.DataFrame:
+        """The trades of the span in the order of their ids, fills that are not of the market left out.
+
+        `id`, `first_id` and `last_id` of what an aggregate covers (the same where it is none), `time`, `price`,
+        `quantity`, `buyer_is_maker` (Boolean: the taker sold). Name the columns that are needed: all of them take 60
+        bytes of memory a trade.
+        """
+        read = _with_time(columns)
+        return _stamped(self._trades().trades(symbol, _ms(start), _ms(end), columns=read), "time")
+
+    def iterate_trades(
+        self,
+        symbol: str,
+        start: Moment = 0,
+        end: Moment = END_MS,
+        *,
+        rows: int = FRAME_ROWS,
+        columns: Sequence[str] = COLUMNS,
+    ) -> Iterator[pl.DataFrame]:
+        """The same in frames of about so many rows, for spans that memory does not hold."""
+        read = _with_time(columns)
+        for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
+            yield _stamped(frame, "time")
+
+    def scan_trades(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.LazyFrame:
+        """The same as a query that polars runs part by part: it reads only the columns that are used, and stops when it
+        has enough rows.
+
+            frames.scan_trades("BTCUSDT").group_by("buyer_is_maker").agg(pl.col("quantity").sum()).collect()
+        """
+        source = partial(self._scanned, symbol, _ms(start), _ms(end))
+        return register_io_source(source, schema={**TRADE_SCHEMA, "timestamp": TIMESTAMP})
+
+    def _scanned(
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        with_columns: list[str] | None,
+        predicate: pl.Expr | None,
+        n_rows: int | None,
+        batch_size: int | None,
+    ) -> Iterator[pl.DataFrame]:
+        """What polars asks of a source of its own."""
+        wanted = [*TRADE_SCHEMA, "timestamp"] if with_columns is None else with_columns
+        left = END_MS if n_rows is None else n_rows
+        stored = [name for name in wanted if name != "timestamp"]
+        for frame in self.iterate_trades(symbol, start_ms, end_ms, rows=batch_size or FRAME_ROWS, columns=stored):
+            rows = frame.select(wanted).head(left)
+            left -= rows.height
+            yield rows if predicate is None else rows.filter(predicate)
+            if not left:
+                return
+
+    def trade_symbols(self) -> list[str]:
+        """The symbols of which trades are stored."""
+        return self._trades().symbols()
+
+    def candle_symbols(self) -> list[str]:
+        """The symbols of which candles are stored."""
+        return sorted(self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue}))
+
+    def _trades(self) -> TradeReader:
+        if self._reader is None:
+            self._reader = TradeReader(self.trades_path / self.venue)
+        self._reader.catch_up()
+        return self._reader
+
+    def _documents(
+        self,
+        collection: str,
+        of: Mapping[str, Any],
+        time: str,
+        start: Moment,
+        end: Moment,
+        schema: Mapping[str, pl.DataType],
+    ) -> pl.DataFrame:
+        span = {**of, time: {"$gte": _ms(start), "$lt": _ms(end)}}
+        fields = {"_id": 0, **dict.fromkeys(schema, 1)}
+        # Raw batches: a document is an object only until its batch is columns.
+        batches: Iterable[Any] = self._database[collection].find_raw_batches(span, fields).sort(time, ASCENDING)
+        parts = [pl.DataFrame(decode_all(batch), schema=schema) for batch in batches]
+        return _stamped(pl.concat(parts) if parts else pl.DataFrame(schema=schema), time)
+
+
+def _with_time(columns: Sequence[str]) -> Sequence[str]:
+    return columns if "time" in columns else ["time", *columns]
+
+
+def _stamped(frame: pl.DataFrame, time: str) -> pl.DataFrame:
+    return frame.with_columns(timestamp=pl.col(time).cast(TIMESTAMP))
+
+
+def _ms(moment: Moment) -> int:
+    if isinstance(moment, datetime):
+        if moment.tzinfo is None:
+            raise ValueError(f"{moment} has no time zone: write datetime(…, tzinfo=UTC)")
+        return round(moment.timestamp() * 1_000)
+    return moment

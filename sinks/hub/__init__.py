@@ -1,0 +1,1 @@
+"""The WebSocket broadcast: clients, subscriptions, fan-out policy, messages."""

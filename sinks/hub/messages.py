@@ -1,0 +1,139 @@
+"""What the hub says: the model in the exact form that clients read, JSON or MessagePack, encoded once for all of them.
+
+Every message is `{"type", "data", "timestamp", "seq"}`. Times are ISO-8601 in UTC with a `Z`, with milliseconds unless
+they are a whole second. The envelope's `timestamp` is the feed's time at which the hub made the message; the one in
+`data` is the exchange's own time of the news; `candle.timestamp` is the begin of the candle's period. Numbers are JSON
+numbers, unknown ones `null`. MessagePack carries the same fields, times as text too.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from flows.model import BookTicker, BookView, Candle, MarketData, Publishable, Stats24h, Ticker, TradeBatch
+from flows.websocket import BINARY, TEXT, encode_frame
+from sinks.hub.payloads import (
+    BookTickerBody,
+    CandleBody,
+    ChartUpdateBody,
+    IncidentBody,
+    MarketDataBody,
+    OrderBookBody,
+    StatsBody,
+    TickerBody,
+    TradeBody,
+    iso_utc,
+    status_body,
+)
+
+Encoding: TypeAlias = Literal["json", "msgpack"]
+
+CHANNELS = (
+    "MarketData",
+    "ChartUpdate",
+    "Trade",
+    "Candle",
+    "Ticker",
+    "BookTicker",
+    "OrderBook",
+    "Stats",
+    "Status",
+    "Incident",
+    "Balance",
+    "Position",
+)
+"""What can be subscribed. `Balance` and `Position` are silent as long as the flow has none."""
+
+LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Bounds of the buckets in which flow and interface alike count delays, so that their histograms can be compared."""
+
+_BODIES: dict[str, Callable[[Any], Struct]] = {
+    "MarketData": MarketDataBody.of,
+    "ChartUpdate": ChartUpdateBody.of,
+    "Trade": TradeBody.of,
+    "Candle": CandleBody.of,
+    "Ticker": TickerBody.of,
+    "BookTicker": BookTickerBody.of,
+    "OrderBook": OrderBookBody.of,
+    "Stats": StatsBody.of,
+    "Status": status_body,
+    "Incident": IncidentBody.of,
+}
+
+
+class Topic(NamedTuple):
+    """What a message is about, as far as subscriptions care; "" where a dimension does not apply."""
+
+    channel: str
+    symbol: str = ""
+    timeframe: str = ""
+
+
+class Sendable(Protocol):
+    """Anything that a client can be sent."""
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame."""
+
+
+class Envelope(Struct, frozen=True):
+    """A message as it stands on the wire."""
+
+    type: str
+    data: Struct
+    timestamp: str
+    seq: int
+
+
+class Message:
+    """One message of the hub, numbered. Its frames are made when the first client needs them, and shared."""
+
+    __slots__ = ("_frames", "item", "mergeable", "seq", "stamp_ms", "topic")
+
+    def __init__(self, topic: Topic, item: Any, *, seq: int, stamp_ms: int, mergeable: bool = False) -> None:
+        self.topic = topic
+        self.item = item
+        self.seq = seq
+        self.stamp_ms = stamp_ms
+        """Feed's time, ms UTC."""
+        self.mergeable = mergeable
+        """Whether a later message of the same topic makes this one superfluous."""
+        self._frames: dict[Encoding, bytes] = {}
+
+    def envelope(self) -> Envelope:
+        """The message before it is encoded."""
+        channel = self.topic.channel
+        return Envelope(channel, _BODIES[channel](self.item), iso_utc(self.stamp_ms), self.seq)
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame, the same object at every call."""
+        frame = self._frames.get(encoding)
+        if frame is None:
+            frame = self._frames[encoding] = encode(self.envelope(), encoding)
+        return frame
+
+
+def encode(body: Any, encoding: Encoding) -> bytes:
+    """A body as a WebSocket frame: JSON as text, MessagePack as binary."""
+    if encoding == "json":
+        return encode_frame(_JSON.encode(body), TEXT)
+    return encode_frame(_MSGPACK.encode(body), BINARY)
+
+
+_JSON = msgspec.json.Encoder()
+_MSGPACK = msgspec.msgpack.Encoder()
+
+
+def exchange_time(item: Publishable) -> int:
+    """The exchange's time of a piece of news, ms UTC; 0 where it has none."""
+    match item:
+        case MarketData() | Stats24h():
+            return item.time
+        case TradeBatch():
+            return item.trades[-1].event_time if item.trades else 0
+        case Candle() | Ticker() | BookTicker() | BookView():
+            return item.event_time
+        case _:
+            return 0

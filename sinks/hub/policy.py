@@ -1,0 +1,422 @@
+"""The broadcast's policy: what is sent to whom, how often, in which order, and what a slow client loses.
+
+Pure: time is an argument, a client's line is a `Peer`. The methods are called by one thread.
+
+    publish ─▶ pace ─▶ number, ring, last known ─▶ tick ─▶ flush: joined frames, once for all clients who want the same
+                                                                └▶ a client that is behind: its own queue
+
+`seq` rises by one with every message, wanted or not, and no client ever sees it fall. It begins at a number that the
+composition root takes from the clock, in microseconds: a hub that starts later numbers higher than any before it ever
+did, as none makes a million messages a second, so a number of another life is never taken for one of this.
+"""
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from msgspec import Struct
+
+from flows.clock import Now
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FeedStatus,
+    Heartbeat,
+    Incident,
+    InstrumentStatus,
+    MarketData,
+    Publishable,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
+from flows.settings import Hub as HubSettings
+from sinks.hub.client import Client, Peer
+from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
+from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
+from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
+from sinks.hub.state import LastKnown
+from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
+from sinks.hub.throttle import Pace
+from sinks.hub.tombstones import Departed
+
+FORMING_MS: Final = 100
+"""Least time between two versions of the same forming candle."""
+TRADES_A_MESSAGE: Final = 500
+RING_TRADES: Final = 100_000
+"""Trades that the ring's messages hold at most; then the oldest messages go, as when there are too many messages."""
+SNAPSHOT_PART: Final = 200
+"""Messages in one part of a snapshot: well below the size that clients accept by default."""
+TICK_LIMIT: Final = 500
+"""Messages that are sent without waiting for the end of the tick."""
+TRY_AGAIN_LATER: Final = 1013
+"""Close code of a client that is too slow (IANA, WebSocket Close Code Number Registry)."""
+
+
+class Counters(Struct):
+    """What the hub has done since it started."""
+
+    clients: int = 0
+    """Connected now."""
+    sent: int = 0
+    """Frames handed to clients."""
+    dropped: int = 0
+    """Messages that clients lost by being slow, or the hub by being flooded; one lost by ten clients counts ten."""
+    lagged: int = 0
+    """Times a client fell so far behind that it lost something."""
+
+
+class Hub:
+    """Numbers the news of one venue and fans them out. See the module for the way they take."""
+
+    def __init__(self, settings: HubSettings, *, venue: str, origin: str, first_seq: int) -> None:
+        self._settings = settings
+        self._venue = venue
+        self._origin = origin
+        self._seq = first_seq
+        self._ring: deque[Message] = deque()
+        self._ring_trades = 0
+        self._known = LastKnown()
+        self._prices: Pace[str, MarketData] = Pace(1_000 / settings.rate)
+        self._newest_price: dict[str, MarketData] = {}
+        self._stats: dict[str, Stats24h] = {}
+        self._best: Pace[str, BookTicker] = Pace(1_000 / settings.rate)
+        self._forming: Pace[tuple[str, str], Candle] = Pace(FORMING_MS)
+        self._departed = Departed()
+        self._tick: list[Message] = []
+        self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
+        self._ticks = 0
+        self.counters = Counters()
+        self.published: Counter[str] = Counter()
+        """Messages by channel, wanted or not."""
+
+    # --- news ---
+
+    def publish(self, items: Iterable[Publishable], now: Now) -> None:
+        """Takes news. They leave with the next `flush`, or at once when there are many."""
+        for item in items:
+            # incidents have happened all the same
+            if isinstance(item, FeedStatus | Incident | Heartbeat) or not self._departed.is_late(
+                item.symbol, now.local
+            ):
+                self._take(item, now)
+            if len(self._tick) >= TICK_LIMIT:
+                self.flush(now)
+
+    def on_time(self, now: Now) -> None:
+        """Lets out what was held back and whose turn has come."""
+        for data in self._prices.take_due(now.local):
+            self._emit_price(data, now)
+        for best in self._best.take_due(now.local):
+            self._emit_latest("BookTicker", best, now)
+        for candle in self._forming.take_due(now.local):
+            self._emit_forming(candle, now)
+
+    @property
+    def next_turn_ms(self) -> float | None:
+        """Local time at which `on_time` has something to do; None: nothing."""
+        paces = self._prices, self._best, self._forming
+        return min((turn for pace in paces if (turn := pace.next_turn_ms) is not None), default=None)
+
+    def release(self, now: Now) -> None:
+        """Lets out all that is held back, for the end."""
+        for data in self._prices.take_all():
+            self._emit_price(data, now)
+        for best in self._best.take_all():
+            self._emit_latest("BookTicker", best, now)
+        for candle in self._forming.take_all():
+            self._emit_forming(candle, now)
+
+    def on_loss(self, count: int, now: Now) -> None:
+        """News were lost before they came here: every client may have wanted them, and is told."""
+        self.flush(now)
+        for client in self._clients():
+            client.lose(count)
+            self._count_loss(client, count)
+            self._pump(client, now)
+
+    def _take(self, item: Publishable, now: Now) -> None:
+        match item:
+            case MarketData():
+                self._take_price(item, now)
+            case Candle():
+                self._take_candle(item, now)
+            case TradeBatch():
+                self._take_trades(item, now)
+            case Stats24h():
+                self._take_stats(item, now)
+            case BookTicker() | BookView() | Ticker():
+                self._take_quote(item, now)
+            case FeedStatus():
+                self._take_status(item, now)
+            case InstrumentStatus():
+                self._take_state(item, now)
+            case Heartbeat():
+                self._emit(Topic("Status"), HeartbeatNews(item, self._origin), now, mergeable=True)
+            case Incident():
+                self._emit(Topic("Incident", item.symbol), item, now)
+
+    def _take_status(self, status: FeedStatus, now: Now) -> None:
+        message = self._emit(Topic("Status"), LineNews(status, self._origin), now)
+        if status.state == "removed":
+            self._forget(frozenset(status.symbols), now)
+            return
+        self._known.put(message, line=status.line)
+        if status.state == "live":
+            self._departed.come_back(status.symbols)
+
+    def _take_state(self, status: InstrumentStatus, now: Now) -> None:
+        """Also one that is published again goes out: who lost it would take an older one for true."""
+        news = InstrumentNews(status, self._origin)
+        self._known.put(self._emit(Topic("Status", status.symbol), news, now, mergeable=True))
+
+    def _forget(self, symbols: frozenset[str], now: Now) -> None:
+        """Symbols have no present any more: who comes later hears nothing of them, and nothing is held of them."""
+        self._departed.depart(symbols, now.local)
+        self._known.forget(symbols)
+        self._prices.forget(symbols.__contains__)
+        self._best.forget(symbols.__contains__)
+        self._forming.forget(lambda key: key[0] in symbols)
+        for symbol in symbols:
+            self._newest_price.pop(symbol, None)
+            self._stats.pop(symbol, None)
+        for subscription, _ in self._groups:
+            subscription.forget(symbols)
+
+    def _take_quote(self, quote: BookTicker | BookView | Ticker, now: Now) -> None:
+        match quote:
+            case Ticker():
+                self._emit_latest("Ticker", quote, now)
+            case BookView():
+                self._emit_latest("OrderBook", quote, now)
+            case BookTicker() if self._best.offer(quote.symbol, quote, now.local):
+                self._emit_latest("BookTicker", quote, now)
+
+    def _take_stats(self, stats: Stats24h, now: Now) -> None:
+        """Our own statistics take the place of the exchange's in what is said with a price, once they are complete."""
+        symbol = stats.symbol
+        self._emit_latest("Stats", stats, now)
+        self._stats[symbol] = stats
+        if symbol in self._newest_price:
+            self._take_price(self._newest_price[symbol], now)
+
+    def _take_price(self, data: MarketData, now: Now) -> None:
+        symbol = data.symbol
+        stats = self._stats.get(symbol)
+        if stats is not None and stats.complete:
+            data = _with_stats(data, stats)
+        self._newest_price[symbol] = data
+        sent = self._known.item(Topic("MarketData", symbol))
+        if sent is not None and _figures(sent) == _figures(data):
+            self._prices.drop(symbol)  # what was held is over, and clients know the price it went back to
+        elif self._prices.offer(symbol, data, now.local):
+            self._emit_price(data, now)
+
+    def _take_candle(self, candle: Candle, now: Now) -> None:
+        key = (candle.symbol, candle.timeframe)
+        if not candle.is_closed:
+            if self._forming.offer(key, candle, now.local):
+                self._emit_forming(candle, now)
+            return
+        held = self._forming.held(key)
+        if held is not None and held.open_time <= candle.open_time:
+            self._forming.drop(key)
+        news = ChartNews(candle, self._newest_price.get(candle.symbol))
+        for channel, item in (("ChartUpdate", news), ("Candle", candle)):
+            message = self._emit(Topic(channel, *key), item, now)
+            self._known.put_closed(message, open_time=candle.open_time)
+
+    def _take_trades(self, batch: TradeBatch, now: Now) -> None:
+        for begin in range(0, len(batch.trades), TRADES_A_MESSAGE):
+            part = batch.trades[begin : begin + TRADES_A_MESSAGE]
+            item = TradeBatch(batch.venue, batch.symbol, part, late=batch.late)
+            self._emit(Topic("Trade", batch.symbol), item, now)
+
+    def _emit_price(self, data: MarketData, now: Now) -> None:
+        self._emit_latest("MarketData", data, now)
+
+    def _emit_latest(
+        self, channel: str, item: MarketData | Ticker | BookTicker | BookView | Stats24h, now: Now
+    ) -> None:
+        """What the next one of the same symbol makes superfluous."""
+        self._known.put(self._emit(Topic(channel, item.symbol), item, now, mergeable=True))
+
+    def _emit_forming(self, candle: Candle, now: Now) -> None:
+        message = self._emit(Topic("Candle", candle.symbol, candle.timeframe), candle, now, mergeable=True)
+        self._known.put_forming(message, open_time=candle.open_time)
+
+    def _emit(self, topic: Topic, item: object, now: Now, *, mergeable: bool = False) -> Message:
+        self._seq += 1
+        self.published[topic.channel] += 1
+        message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
+        self._remember(message)
+        if self._groups:
+            self._tick.append(message)
+        return message
+
+    def _remember(self, message: Message) -> None:
+        self._ring.append(message)
+        self._ring_trades += _trades_in(message)
+        while self._ring and (len(self._ring) > self._settings.ring or self._ring_trades > RING_TRADES):
+            self._ring_trades -= _trades_in(self._ring.popleft())
+
+    # --- clients ---
+
+    def join(
+        self,
+        peer: Peer,
+        now: Now,
+        *,
+        encoding: Encoding,
+        subscription: Subscription,
+        resume_after: int | None = None,
+    ) -> Client:
+        """A client comes. With `resume_after` it first gets what it missed since then, else it begins with the next
+        message.
+        """
+        self.flush(now)
+        client = Client(peer, encoding=encoding, subscription=subscription, capacity=self._settings.capacity)
+        self._add(client)
+        if resume_after is not None:
+            client.put_ahead(self._missed(client, resume_after, now))
+            self._pump(client, now)
+        return client
+
+    def leave(self, client: Client) -> None:
+        """A client is gone; once is enough."""
+        key = (client.subscription, client.encoding)
+        group = self._groups.get(key, {})
+        if client in group:
+            self.counters.clients -= 1
+            del group[client]
+            if not group:
+                del self._groups[key]
+
+    def on_request(self, client: Client, payload: str | bytes, now: Now) -> None:
+        """Answers a client's message. To be called while the client is not behind: one that does not read is not
+        listened to either.
+        """
+        self.flush(now)
+        try:
+            request = parse_request(payload)
+            answers = [self._pong(now)] if isinstance(request, Ping) else self._change(client, request, now)
+        except RequestError as error:
+            answers = [self._answer("Error", ErrorData(str(error)), now)]
+        client.put_ahead(answers)
+        self._pump(client, now)
+
+    def on_writable(self, client: Client, now: Now) -> None:
+        """A client's line has room again."""
+        client.resume()
+        self._pump(client, now)
+
+    def _change(self, client: Client, rule: Rule, now: Now) -> list[Sendable]:
+        subscription = client.subscription.with_rule(rule)
+        self.leave(client)
+        client.subscription = subscription
+        self._add(client)
+        name = "Subscribed" if rule.wanted else "Unsubscribed"
+        data = SubscribedData.of(rule, venue=self._venue, origin=self._origin)
+        answer = self._answer(name, data, now)
+        return [answer, *self._snapshot(Subscription((rule,)), now)] if rule.wanted else [answer]
+
+    def _add(self, client: Client) -> None:
+        self._groups.setdefault((client.subscription, client.encoding), {})[client] = None
+        self.counters.clients += 1
+
+    def _clients(self) -> list[Client]:
+        return [client for group in self._groups.values() for client in group]
+
+    # --- what one client alone gets ---
+
+    def _missed(self, client: Client, after: int, now: Now) -> Iterable[Sendable]:
+        oldest = self._ring[0].seq if self._ring else self._seq + 1
+        if oldest - 1 <= after <= self._seq:
+            missed = islice(self._ring, after + 1 - oldest, None)
+            return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
+        return [Answer(Reset()), *self._snapshot(client.subscription, now)]
+
+    def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
+        envelopes = [message.envelope() for message in self._known.messages(subscription.wants)]
+        begins = range(0, max(len(envelopes), 1), SNAPSHOT_PART)
+        return [
+            self._answer(
+                "Snapshot",
+                SnapshotData(envelopes[begin : begin + SNAPSHOT_PART], complete=begin == begins[-1]),
+                now,
+            )
+            for begin in begins
+        ]
+
+    def _pong(self, now: Now) -> Sendable:
+        return Answer(Pong(iso_utc(now.feed), self._seq))
+
+    def _answer(self, kind: str, data: Struct, now: Now) -> Sendable:
+        return Answer(Envelope(kind, data, iso_utc(now.feed), self._seq))
+
+    # --- sending ---
+
+    def flush(self, now: Now) -> None:
+        """Ends the tick: everything in it goes to whom it concerns, or to their queues. Each time another client is the
+        first, so that nobody always waits for all others.
+        """
+        messages, self._tick = self._tick, []
+        if not messages:
+            return
+        self._ticks += 1
+        stuck: list[Client] = []
+        for (subscription, encoding), clients in self._groups.items():
+            wanted = [message for message in messages if subscription.wants(message.topic)]
+            if wanted:
+                everyone, first = list(clients), self._ticks % len(clients)
+                stuck += self._fan_out(wanted, encoding, everyone[first:] + everyone[:first], now)
+        for client in stuck:
+            self._give_up(client)
+
+    def _fan_out(
+        self, messages: list[Message], encoding: Encoding, clients: Iterable[Client], now: Now
+    ) -> list[Client]:
+        """Sends the same to all of them; returns those who have been behind for too long."""
+        joined = b""
+        stuck = []
+        for client in clients:
+            if client.behind:
+                self._count_loss(client, client.queue(messages, now.local))
+                if client.is_stuck(now.local):
+                    stuck.append(client)
+            else:
+                joined = joined or b"".join([message.frame(encoding) for message in messages])
+                client.write(joined, now.local)
+                self.counters.sent += len(messages)
+        return stuck
+
+    def _pump(self, client: Client, now: Now) -> None:
+        self.counters.sent += client.pump(now.local)
+
+    def _count_loss(self, client: Client, count: int) -> None:
+        if count:
+            self.counters.dropped += count
+            self.counters.lagged += client.dropped == count
+
+    def _give_up(self, client: Client) -> None:
+        self.leave(client)
+        client.peer.dismiss(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
+
+
+def _is_past(message: Message) -> bool:
+    """Whether it was about a moment that is over: a sign of life of some time ago is none."""
+    return isinstance(message.item, HeartbeatNews)
+
+
+def _trades_in(message: Message) -> int:
+    return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
+
+
+def _with_stats(data: MarketData, stats: Stats24h) -> MarketData:
+    return MarketData(data.venue, data.symbol, data.price, data.time, stats.change, stats.change_percent, stats.volume)
+
+
+def _figures(data: MarketData) -> tuple[float | None, ...]:
+    return data.price, data.price_change_24h, data.price_change_percent_24h, data.volume_24h

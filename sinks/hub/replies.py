@@ -1,0 +1,70 @@
+"""What the hub says to one client alone: answers, the snapshot, and what it must know about its own line.
+
+None of them has a number of its own: where one carries `seq`, it is that of the hub's latest message, and whatever the
+client is sent after it has a higher one.
+"""
+
+from msgspec import Struct
+
+from flows.model import timeframe_ms
+from sinks.hub.messages import CHANNELS, Encoding, Envelope, encode
+from sinks.hub.subscription import Rule
+
+
+class Answer(Struct, frozen=True):
+    """A message to one client, encoded when it is sent."""
+
+    body: Struct
+
+    def frame(self, encoding: Encoding) -> bytes:
+        """The finished WebSocket frame."""
+        return encode(self.body, encoding)
+
+
+class Reset(Struct, frozen=True, tag="Reset"):
+    """`{"type":"Reset"}`: what was missed is not held any more; forget what you know, the snapshot follows."""
+
+
+class Lagged(Struct, frozen=True, tag="Lagged"):
+    """`{"type":"Lagged","dropped":N}`: so many messages were lost between the one before and the one after this."""
+
+    dropped: int
+
+
+class SubscribedData(Struct, frozen=True):
+    """A request as it was understood; null stands for all. `venue` and `origin` say what the hub's data is."""
+
+    channels: list[str]
+    symbols: list[str] | None
+    timeframes: list[str] | None
+    venue: str
+    origin: str
+
+    @classmethod
+    def of(cls, rule: Rule, *, venue: str, origin: str) -> "SubscribedData":
+        """From the rule that the request became."""
+        symbols = None if rule.symbols is None else sorted(rule.symbols)
+        timeframes = None if rule.timeframes is None else sorted(rule.timeframes, key=timeframe_ms)
+        return cls(sorted(rule.channels, key=CHANNELS.index), symbols, timeframes, venue, origin)
+
+
+class SnapshotData(Struct, frozen=True):
+    """The latest messages of what was subscribed, as they were sent, in the order of their `seq`. `complete` marks the
+    last part.
+    """
+
+    messages: list[Envelope]
+    complete: bool
+
+
+class ErrorData(Struct, frozen=True):
+    """Why a request was not carried out."""
+
+    reason: str
+
+
+class Pong(Struct, frozen=True, tag="Pong"):
+    """The answer to `ping`."""
+
+    timestamp: str
+    seq: int

@@ -1,0 +1,56 @@
+"""The present, as a client that comes late must learn it: the latest message of everything that has a state."""
+
+from collections.abc import Callable, Container
+from itertools import chain
+from typing import Any
+
+from sinks.hub.messages import Message, Topic
+
+
+class LastKnown:
+    """State, latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe,
+    state of each line.
+
+    Grows with the instruments that are followed and the lines of the venue, not with time. Trades and incidents are
+    events and have no state.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[tuple[Topic, str], Message] = {}
+        self._closed: dict[Topic, tuple[int, Message]] = {}
+        self._forming: dict[Topic, tuple[int, Message]] = {}
+
+    def put(self, message: Message, *, line: str = "") -> None:
+        """Keeps a message that replaces the one of its topic, and of its line."""
+        self._latest[message.topic, line] = message
+
+    def put_forming(self, message: Message, *, open_time: int) -> None:
+        """Keeps a forming candle, beside the closed one."""
+        self._forming[message.topic] = (open_time, message)
+
+    def put_closed(self, message: Message, *, open_time: int) -> None:
+        """Keeps a message about a closed candle, unless it amends one before the last, and forgets the forming candle
+        that it ends.
+        """
+        topic = message.topic
+        if topic not in self._closed or self._closed[topic][0] <= open_time:
+            self._closed[topic] = (open_time, message)
+        if topic in self._forming and self._forming[topic][0] <= open_time:
+            del self._forming[topic]
+
+    def forget(self, symbols: Container[str]) -> None:
+        """Forgets all that is about these symbols; they have no present any more."""
+        self._latest = {key: message for key, message in self._latest.items() if key[0].symbol not in symbols}
+        self._closed = {topic: known for topic, known in self._closed.items() if topic.symbol not in symbols}
+        self._forming = {topic: known for topic, known in self._forming.items() if topic.symbol not in symbols}
+
+    def item(self, topic: Topic) -> Any:
+        """What was sent last of a topic; None before the first."""
+        message = self._latest.get((topic, ""))
+        return message.item if message else None
+
+    def messages(self, wants: Callable[[Topic], bool]) -> list[Message]:
+        """All that is wanted, in the order of `seq`."""
+        candles = (message for _, message in chain(self._closed.values(), self._forming.values()))
+        wanted = (message for message in chain(self._latest.values(), candles) if wants(message.topic))
+        return sorted(wanted, key=lambda message: message.seq)

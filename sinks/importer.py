@@ -1,0 +1,307 @@
+"""Takes everything that an import makes, in its order, and says when it is stored for good.
+
+A live flow goes on when a store fails, for the market does not wait. An import can wait, and can be run again: so here
+nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may be worse
+proven than what is imported: then that is its next version, and the ledger says so.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from msgspec import Struct, structs
+from pymongo.errors import PyMongoError
+
+from flows.clock import monotonic_ms
+from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, Recorded, TradeBatch
+from sinks.mongo.writer import MongoWriter
+from sinks.trades.writer import TradeWriter, part_of
+
+MOST_TRADES = 50_000
+"""Trades that wait for a partition of their store, some 15 MB; with more, the import waits. Far less than the buffer of
+that takes.
+"""
+CHUNK = 1_000
+"""Candles handed on at once."""
+NOTE_MS = 5_000
+"""Least time between two moments at which everything is stored: it costs a wait for the stores."""
+PATIENCE_S = 60.0
+"""Longest time without a single candle or trade that is known to be stored."""
+MOST_DAYS = 100
+"""Days of symbols that are looked up once, or once more; and days before its end in which a hole marks candles."""
+KNOWN_DAYS = 8
+"""Those among them of which candles are stored and remembered, a megabyte each."""
+MONGODB, TRADE_STORE = "MongoDB", "the trade store"
+"""The stores, for people."""
+_LOOK_S = 0.005
+_VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
+
+
+class Ledger(Protocol):
+    """Where incidents go."""
+
+    def write(self, batch: list[Incident]) -> None:
+        """Takes incidents."""
+
+
+class Known(Protocol):
+    """What is stored of one symbol's closed candles."""
+
+    def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
+
+
+class Improvement(Struct, frozen=True):
+    """How candles take the place of stored ones that know less."""
+
+    known: Known
+    improved: Callable[[Candle, Candle], Candle]
+    """The version to write of a candle, and of the stored one."""
+
+
+class Intake:
+    """The one writer of an import. `marker` is the type of the items that say: so far. They are given to `on_stored`,
+    in order, when all that came before them is stored for good, at most every `NOTE_MS` and at the end.
+
+    Trades and candles wait for their stores. When one of them takes nothing for `patience_s`, that is told to
+    `on_failure`, once, and from then on nothing is taken and nothing is noted.
+    """
+
+    def __init__(
+        self,
+        *,
+        candles: MongoWriter | None,
+        most_candles: int,
+        trades: list[TradeWriter],
+        ledger: Ledger,
+        marker: type,
+        on_stored: Callable[[list[Any]], None],
+        on_failure: Callable[[str], None],
+        improvement: Improvement | None = None,
+        patience_s: float = PATIENCE_S,
+    ) -> None:
+        """At most `most_candles` and `CHUNK` candles are held. `trades` are the writers of all partitions in order, or
+        none; all writers are the intake's from now on, and closed with it.
+        """
+        self._candles = candles
+        self._most_candles = most_candles
+        self._trades = trades
+        self._ledger = ledger
+        self._marker = marker
+        self._on_stored = on_stored
+        self._on_failure = on_failure
+        self._improvement = improvement
+        self._stored: dict[tuple[str, int], dict[tuple[str, int], Candle]] = {}
+        self._newest: dict[str, int] = {}
+        """By symbol the newest day that was looked up."""
+        self._day: tuple[str, int] = ("", 0)
+        self._of_day: dict[tuple[str, int], Candle] = {}
+        """The newest versions of a day of which something is stored: it is compared when it is over."""
+        self._patience_s = patience_s
+        self._reached: list[Any] = []
+        self._noted_ms = monotonic_ms()
+        self._has_failed = False
+        self._is_closed = False
+        self.proofs: Counter[str] = Counter()
+        """Closed candles, by what the comparison with the exchange's showed."""
+
+    def write(self, batch: list[list[Any]]) -> None:
+        """Takes items in their order; waits for the stores."""
+        for items in batch:
+            self._take_all(items)
+        if self._reached and monotonic_ms() - self._noted_ms >= NOTE_MS:
+            self._note()
+
+    def close(self) -> None:
+        """Stores everything, and lets go of the stores."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._write_day()
+        self._note()
+        for writer in (*self._trades, self._candles):
+            if writer:
+                writer.close()
+
+    def _take_all(self, items: list[Any]) -> None:
+        candles: list[Candle] = []
+        for item in items:
+            if self._has_failed:
+                return
+            match item:
+                case Candle(is_closed=True):
+                    candles.append(item)
+                case Recorded():
+                    candles.append(item.candle)
+                case TradeBatch():
+                    self._take_trades(item)
+                case Incident():
+                    self._take_candles(candles)
+                    candles = []
+                    self._take_incident(item)
+                case _ if isinstance(item, self._marker):
+                    self._take_candles(candles)
+                    self._write_day()
+                    candles = []
+                    self._reached.append(item)
+        self._take_candles(candles)
+
+    def _take_candles(self, candles: list[Candle]) -> None:
+        self.proofs.update(candle.proof for candle in candles)
+        if self._candles is None:
+            return
+        straight = []
+        for candle in candles:
+            day = candle.symbol, candle.open_time - candle.open_time % DAY_MS
+            if day != self._day:
+                self._write_day()
+                self._day = day
+            if self._stored_on(day):
+                self._of_day[candle.timeframe, candle.open_time] = candle
+            else:
+                straight.append(candle)
+        self._write_candles(straight)
+
+    def _write_candles(self, candles: list[Candle]) -> None:
+        for start in range(0, len(candles), CHUNK):
+            if self._candles is None or not self._wait(self._candles, most=self._most_candles, store=MONGODB):
+                return
+            self._candles.write(candles[start : start + CHUNK])
+
+    def _write_day(self) -> None:
+        """Each candle of the day as the next version of a stored one that is worse, if there is one. Only what came
+        last of each is compared, for what is said of a day is complete when it is over.
+        """
+        candles, self._of_day = self._of_day, {}
+        if not candles:
+            return
+        assert self._improvement is not None  # noqa: S101 - without it nothing is known to be stored
+        stored_on, out, replaced = self._stored_on(self._day), [], []
+        for place, candle in candles.items():
+            stored = stored_on.get(place)
+            version = candle if stored is None else self._next_version(candle, stored)
+            if stored is not None and not _is_same(version, stored):
+                replaced.append(stored)
+            if version is stored:
+                continue
+            if version.is_closed:
+                stored_on[place] = version
+            out.append(version)
+        self._write_candles(out)
+        if replaced:
+            self._ledger.write([_replacement(replaced)])
+
+    def _next_version(self, candle: Candle, stored: Candle) -> Candle:
+        """The stored one where that is as good, whatever revision the new one has: an import counts from 0. All
+        revisions of one import count as one.
+        """
+        assert self._improvement is not None  # noqa: S101 - as above
+        version = self._improvement.improved(candle, stored)
+        if version is candle:
+            return stored
+        if version.revision == stored.revision:
+            return version
+        return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
+
+    def _take_incident(self, incident: Incident) -> None:
+        self._ledger.write([incident])
+        if incident.kind == "gap" and incident.first_id >= 0 and self._candles is not None:
+            self._mark_hole(incident)
+
+    def _mark_hole(self, hole: Incident) -> None:
+        """Stored candles that take a hole for a time without trades are known to be wrong, however old they are."""
+        first = hole.begin - hole.begin % DAY_MS
+        for begin in range(max(first, hole.end - MOST_DAYS * DAY_MS), hole.end + 1, DAY_MS):
+            stored_on = self._stored_on((hole.symbol, begin))
+            for place, stored in list(stored_on.items()):
+                is_inside = stored.close_time >= hole.begin and stored.open_time <= hole.end
+                if is_inside and not (stored.trades or stored.proof) and stored.status in BELIEVED:
+                    stored_on[place] = structs.replace(stored, status="partial", revision=stored.revision + 1)
+                    self._write_candles([stored_on[place]])
+
+    def _stored_on(self, day: tuple[str, int]) -> dict[tuple[str, int], Candle]:
+        """What was stored of a symbol's day before the import came to it, in the versions that it has now."""
+        if self._improvement is None:
+            return {}
+        if day not in self._stored:
+            self._forget_old_days()
+            self._store_what_may_be_of(*day)
+            self._stored[day] = {(stored.timeframe, stored.open_time): stored for stored in self._known_of(*day)}
+        return self._stored[day]
+
+    def _forget_old_days(self) -> None:
+        """That nothing was stored of a day is remembered for longer: what this import has stored of it since is not to
+        be compared with what it stores next.
+        """
+        known = [day for day, candles in self._stored.items() if candles]
+        for day in known[: max(0, len(known) + 1 - KNOWN_DAYS)]:
+            del self._stored[day]
+        if len(self._stored) >= MOST_DAYS:
+            del self._stored[next(iter(self._stored))]
+
+    def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
+        """What was written of a day that was looked up before has to be found when it is looked up again."""
+        if self._candles is not None and begin <= self._newest.get(symbol, -1):
+            self._wait(self._candles, most=0, store="MongoDB")
+        self._newest[symbol] = max(begin, self._newest.get(symbol, -1))
+
+    def _known_of(self, symbol: str, begin: int) -> list[Candle]:
+        """Waits for the server like everything here."""
+        assert self._improvement is not None  # noqa: S101 - who calls has seen it
+        until_ms = monotonic_ms() + self._patience_s * 1_000
+        while not self._has_failed:
+            try:
+                return self._improvement.known(symbol, begin, begin + DAY_MS)
+            except PyMongoError:
+                if monotonic_ms() > until_ms:
+                    self._fail(MONGODB, "did not tell what is stored")
+                time.sleep(_LOOK_S)
+        return []
+
+    def _take_trades(self, batch: TradeBatch) -> None:
+        if not self._trades:
+            return
+        writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
+        if self._wait(writer, most=MOST_TRADES, store=TRADE_STORE):
+            writer.write([batch])
+
+    def _note(self) -> None:
+        """Waits until everything is stored, and says so."""
+        for writer in self._trades:
+            if not self._has_failed and not writer.flush(timeout_s=self._patience_s):
+                self._fail(TRADE_STORE, "confirmed nothing")
+        if self._candles:
+            self._wait(self._candles, most=0, store=MONGODB)
+        if self._reached and not self._has_failed:
+            self._on_stored(self._reached)
+        self._reached = []
+        self._noted_ms = monotonic_ms()
+
+    def _wait(self, writer: MongoWriter | TradeWriter, *, most: int, store: str) -> bool:
+        """Waits until a writer holds no more than `most`. False when a store has failed."""
+        least, since_ms = writer.held, monotonic_ms()
+        while (held := writer.held) > most and not self._has_failed:
+            if held < least:
+                least, since_ms = held, monotonic_ms()
+            elif monotonic_ms() - since_ms > self._patience_s * 1_000:
+                self._fail(store, "confirmed nothing")
+            time.sleep(_LOOK_S)
+        return not self._has_failed
+
+    def _fail(self, store: str, did: str) -> None:
+        self._has_failed = True
+        why = f" ({cause})" if self._candles and store == MONGODB and (cause := self._candles.outage) else ""
+        self._on_failure(f"{store} {did} for {self._patience_s:g} s{why}: see to it, and run the import again")
+
+
+def _is_same(candle: Candle, stored: Candle) -> bool:
+    """Whether two versions have the same values, whatever is believed of them."""
+    return all(getattr(candle, name) == getattr(stored, name) for name in _VALUES)
+
+
+def _replacement(stored: list[Candle]) -> Incident:
+    """What the ledger says of stored candles that something better has taken the place of."""
+    first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
+    cause = f"{len(stored)} stored candles said something else than what was imported, which is better proven"
+    return Incident("repair", stored[0].venue, stored[0].symbol, first, last, cause, "the imported ones are served")

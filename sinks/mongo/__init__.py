@@ -1,0 +1,1 @@
+"""Candles and documents in MongoDB."""

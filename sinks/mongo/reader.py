@@ -1,0 +1,62 @@
+"""Reads candles back from MongoDB."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.database import Database
+
+from flows.model import Candle
+from sinks.mongo.documents import MARKET_DATA, candle_of
+
+
+def read_candles(
+    database: Database[dict[str, Any]], venue: str, symbol: str, timeframe: str, start_ms: int, end_ms: int
+) -> list[Candle]:
+    """The candles that open in `[start_ms, end_ms)`, oldest first, the forming one included; their `event_time` is 0.
+
+    All of them are in memory: 1m candles of a year are half a million. `PyMongoError` when the server cannot answer.
+    """
+    span = {
+        "venue": venue,
+        "symbol": symbol,
+        "timeframe": timeframe,
+        "open_time": {"$gte": start_ms, "$lt": end_ms},
+    }
+    return [candle_of(document) for document in database[MARKET_DATA].find(span).sort("open_time", ASCENDING)]
+
+
+class CandleReader:
+    """What is stored of one venue's candles. Every method raises `PyMongoError` when the server cannot answer."""
+
+    def __init__(self, database: Database[dict[str, Any]], *, venue: str) -> None:
+        self._database = database
+        self._venue = venue
+
+    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+        """Open times, from `start_ms` on, of the candles that are closed and lack nothing; in order."""
+        wanted = {
+            "venue": self._venue,
+            "symbol": symbol,
+            "timeframe": timeframe,
+            "open_time": {"$gte": start_ms},
+            "is_closed": True,
+            "status": {"$nin": ["partial", "unproven"]},
+        }
+        found = self._database[MARKET_DATA].find(wanted, {"_id": False, "open_time": True})
+        return [document["open_time"] for document in found.sort("open_time", ASCENDING)]
+
+    def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """The candles that open in `[start_ms, end_ms)`, oldest first."""
+        return read_candles(self._database, self._venue, symbol, timeframe, start_ms, end_ms)
+
+    def of_status(self, statuses: Sequence[str], symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        """The closed candles of these statuses that open in `[start_ms, end_ms)`, of all timeframes."""
+        wanted = {
+            "venue": self._venue,
+            "symbol": symbol,
+            "open_time": {"$gte": start_ms, "$lt": end_ms},
+            "is_closed": True,
+            "status": {"$in": list(statuses)},
+        }
+        return [candle_of(document) for document in self._database[MARKET_DATA].find(wanted)]

@@ -1,0 +1,220 @@
+"""Candles, statistics and incidents in MongoDB: the collections, their indexes, and bulk writes that can be repeated.
+
+Nothing here waits longer than it is told to, and nothing is tried again but what the unique key makes ambiguous.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import bson
+import pymongo
+import structlog
+from bson.errors import BSONError
+from msgspec import Struct, structs
+from pymongo import UpdateOne, WriteConcern
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError
+
+from flows.clock import wall_ms
+from flows.model import Candle, Incident, Stats24h
+from sinks.mongo.buffer import Storable
+from sinks.mongo.documents import (
+    INCIDENTS,
+    INDEXES,
+    MARKET_DATA,
+    MARKET_STATS,
+    candle_document,
+    candle_of,
+    candle_upsert,
+    incident_document,
+    incident_id,
+    incident_upsert,
+    is_candle_stored,
+    stats_document,
+    stats_minute,
+    stats_upsert,
+)
+
+log = structlog.get_logger(__name__)
+
+ACKNOWLEDGED = WriteConcern(w="majority", j=True)
+INDEX_TIMEOUT_S = 60.0
+"""Longest time to build the indexes; on a new database it is no time at all."""
+_DUPLICATE_KEY = 11_000
+_NO_DOCUMENT = BSONError, OverflowError, UnicodeError
+_Place: TypeAlias = tuple[str, str, str, int]
+"""Venue, symbol, timeframe and open time of a candle."""
+
+
+class Stored(Struct):
+    """What became of a number of items."""
+
+    closed: int = 0
+    """Closed candles that are news to the store."""
+    forming: int = 0
+    """Forming versions that are."""
+    incidents: int = 0
+    statistics: int = 0
+    """Minutes of an instrument."""
+    already_newer: int = 0
+    """Versions of which the store has the same or a newer one."""
+    misfits: int = 0
+    """Items that cannot be documents."""
+
+    def add(self, other: "Stored") -> None:
+        """Counts `other` too."""
+        for field in self.__struct_fields__:
+            setattr(self, field, getattr(self, field) + getattr(other, field))
+
+
+class CandleStore:
+    """One database. Every method raises `PyMongoError` when the server is away, refuses, or takes too long."""
+
+    def __init__(self, database: Database[dict[str, Any]], *, retention_days: Mapping[str, int]) -> None:
+        self._database = database.with_options(write_concern=ACKNOWLEDGED)
+        self._retention_days = retention_days
+
+    def ensure_indexes(self, *, timeout_s: float) -> None:
+        """Makes the collections and indexes that are missing. A server must answer within `timeout_s`; then it may
+        build for `INDEX_TIMEOUT_S`.
+        """
+        with pymongo.timeout(timeout_s):
+            self._database.command("ping")
+        with pymongo.timeout(INDEX_TIMEOUT_S):
+            for collection, indexes in INDEXES.items():
+                self._database[collection].create_indexes(list(indexes))
+
+    def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
+        """Writes items, acknowledged by a majority and in the journal; after an error some may be there, and all can be
+        written again. What cannot be a document is left out with an ERROR line, so that it does not hold up the rest.
+        """
+        with pymongo.timeout(timeout_s):
+            try:
+                return self._store(items)
+            except _NO_DOCUMENT:
+                fit = [item for item in items if self._fits(item)]
+                stored = self._store(fit)
+                stored.misfits = len(items) - len(fit)
+                return stored
+
+    def missing(self, items: Sequence[Storable], *, timeout_s: float) -> tuple[list[Storable], Stored]:
+        """Those of some items that are not stored, and what became of the others, which a write without an answer has
+        stored for good, or of which there is something newer. What cannot be a document is missing.
+        """
+        with pymongo.timeout(timeout_s):
+            fit = [item for item in items if self._fits(item)]
+            # What is read may not be in the journal yet; a write that is acknowledged, even of nothing, is behind it.
+            stored = self._those_stored(fit)
+            self._database[MARKET_DATA].find_one_and_update({"_id": None}, {"$set": {"_id": None}})
+        became, rest = Stored(), []
+        for item in items:
+            is_same = stored.get(id(item))
+            if is_same is None:
+                rest.append(item)
+            else:
+                _count(became, item, is_same=is_same)
+        return rest, became
+
+    def _those_stored(self, items: Sequence[Storable]) -> dict[int, bool]:
+        """By the identity of an item that is stored whether it is the same, and not something newer."""
+        candles = [item for item in items if isinstance(item, Candle)]
+        found: dict[int, bool] = {}
+        known = self._candles_at(candles)
+        for candle in candles:
+            stored = known.get(_place(candle))
+            if stored is not None and is_candle_stored(candle, stored):
+                found[id(candle)] = structs.replace(candle, event_time=0) == stored
+        incidents = {incident_id(item): item for item in items if isinstance(item, Incident)}
+        if incidents:
+            for document in self._database[INCIDENTS].find({"_id": {"$in": list(incidents)}}, {"_id": True}):
+                found[id(incidents[document["_id"]])] = True
+        for stats in (item for item in items if isinstance(item, Stats24h)):
+            of = {"venue": stats.venue, "symbol": stats.symbol, "minute": stats_minute(stats)}
+            minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
+            if minute is not None:
+                found[id(stats)] = minute["time"] == stats.time
+        return found
+
+    def _candles_at(self, candles: Iterable[Candle]) -> dict[_Place, Candle]:
+        """The stored versions of some candles."""
+        times: dict[tuple[str, str, str], list[int]] = {}
+        for venue, symbol, timeframe, open_time in map(_place, candles):
+            times.setdefault((venue, symbol, timeframe), []).append(open_time)
+        if not times:
+            return {}
+        places = [
+            {"venue": venue, "symbol": symbol, "timeframe": timeframe, "open_time": {"$in": open_times}}
+            for (venue, symbol, timeframe), open_times in times.items()
+        ]
+        stored = map(candle_of, self._database[MARKET_DATA].find({"$or": places}))
+        return {_place(candle): candle for candle in stored}
+
+    def _fits(self, item: Storable) -> bool:
+        try:
+            if isinstance(item, Candle):
+                bson.encode(candle_document(item, now_ms=0, retention_days=self._retention_days))
+            elif isinstance(item, Stats24h):
+                bson.encode(stats_document(item, now_ms=0, retention_days=self._retention_days))
+            else:
+                bson.encode(incident_document(item, now_ms=0))
+        except _NO_DOCUMENT as error:
+            log.error("cannot be a document, not stored", item=item, reason=str(error))  # noqa: TRY400
+            return False
+        return True
+
+    def _store(self, items: Sequence[Storable]) -> Stored:
+        now_ms = wall_ms()
+        candles = [item for item in items if isinstance(item, Candle)]
+        incidents = [item for item in items if isinstance(item, Incident)]
+        statistics = [item for item in items if isinstance(item, Stats24h)]
+        upserts = [candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_days) for candle in candles]
+        newer = self._upsert(MARKET_DATA, upserts)
+        self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
+        minutes = [stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_days) for stats in statistics]
+        newer_minutes = self._upsert(MARKET_STATS, minutes)
+        closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
+        forming = len(candles) - len(newer) - closed
+        return Stored(
+            closed=closed,
+            forming=forming,
+            incidents=len(incidents),
+            statistics=len(statistics) - len(newer_minutes),
+            already_newer=len(newer) + len(newer_minutes),
+        )
+
+    def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
+        """Returns the places of the operations that found something newer."""
+        refused = self._bulk(collection, upserts)
+        # Once more: another writer may have made the document in between, and that one need not be newer.
+        again = self._bulk(collection, [upserts[place] for place in refused])
+        return {refused[place] for place in again}
+
+    def _bulk(self, collection: str, upserts: list[UpdateOne]) -> list[int]:
+        """One unordered bulk write. Returns the places of the operations refused with a duplicate key."""
+        if not upserts:
+            return []
+        try:
+            self._database[collection].bulk_write(upserts, ordered=False)
+        except BulkWriteError as error:
+            refusals = error.details["writeErrors"]
+            if error.details["writeConcernErrors"] or any(r["code"] != _DUPLICATE_KEY for r in refusals):
+                raise
+            return [refusal["index"] for refusal in refusals]
+        return []
+
+
+def _place(candle: Candle) -> _Place:
+    return candle.venue, candle.symbol, candle.timeframe, candle.open_time
+
+
+def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
+    """Counts one item that is stored, or of which something newer is."""
+    if not is_same:
+        stored.already_newer += 1
+    elif isinstance(item, Candle):
+        stored.closed += item.is_closed
+        stored.forming += not item.is_closed
+    elif isinstance(item, Stats24h):
+        stored.statistics += 1
+    else:
+        stored.incidents += 1

@@ -1,0 +1,337 @@
+"""Writes candles and incidents to MongoDB.
+
+The flow's thread only puts them into a buffer; a thread of the writer's own stores them. The flow never waits for the
+server.
+"""
+
+import math
+import threading
+import time
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pymongo
+import structlog
+from pymongo import MongoClient
+from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
+
+from flows.clock import monotonic_ms
+from flows.settings import Mongo
+from sinks.mongo.buffer import CandleBuffer, Loss, Storable
+from sinks.mongo.identity import KnownDatabase, OnReplaced, read_identity
+from sinks.mongo.outage import OnIncident, OutageWatch
+from sinks.mongo.store import CandleStore, Stored
+
+log = structlog.get_logger(__name__)
+
+Client: TypeAlias = MongoClient[dict[str, Any]]
+
+BULK_ITEMS = 1_000
+"""Items in one bulk write: about 50 ms of the server's work."""
+SENDERS = 2
+"""Bulk writes under way at a time: while the server works on one, the next is made."""
+ANSWER_TIMEOUT_S = 2.0
+"""How long a server may take to be found and to answer at all, before it counts as away."""
+WRITE_TIMEOUT_S = 4.0
+"""Longest time that one bulk write may take; less than `CLOSE_TIMEOUT_S`, so that a server that hangs delays no end."""
+LOOK_S = 5.0
+"""Time between two looks at which database this is, as long as there is something to write: an empty one may take the
+place of another between two writes. The look is a round trip, and so are the indexes."""
+CLOSE_TIMEOUT_S = 5.0
+"""How long `close` tries to write out what is held."""
+_LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
+
+
+class MongoAddressError(ValueError):
+    """`mongo.uri` cannot be used; the text says why."""
+
+
+class MongoWriter:
+    """Keeps candles and incidents.
+
+    Closed candles and incidents are written at once, forming candles all together every `forming_ms`, the newest
+    version of each. A server that is away is tried again for as long as it takes, with what is held; what is said about
+    that is in `OutageWatch`. Where a write has no answer in time the server is asked what of it is stored, and only the
+    rest is written again.
+
+    At most `capacity` items are held; what happens at that bound is said in `CandleBuffer`. What is lost there costs an
+    ERROR line and an incident for each instrument, when the outage is over and every `summary_s` until then.
+
+    `on_incident` is called from the writer's thread and may hand the incident to `write`.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        *,
+        database: str,
+        retention_days: Mapping[str, int],
+        forming_ms: int = 1_000,
+        capacity: int = 200_000,
+        venue: str = "",
+        summary_s: float = 60.0,
+        write_timeout_s: float = WRITE_TIMEOUT_S,
+        on_incident: OnIncident = lambda _: None,
+        identity_file: Path | None = None,
+        on_replaced: OnReplaced = lambda: None,
+    ) -> None:
+        """Looks for the server at once, in the background. The client is the writer's from now on, and closed with it.
+        `venue` names the one that its incidents concern; empty for all. When another database answers than the one that
+        was written before, also in the life that left `identity_file`, that is an ERROR and an incident, and
+        `on_replaced` is called from the writer's thread.
+        """
+        self._client = client
+        self._database = client[database]
+        self._known = KnownDatabase(identity_file)
+        self._on_replaced = on_replaced
+        self._store = CandleStore(client[database], retention_days=retention_days)
+        self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
+        self._outages = OutageWatch(venue=venue, on_incident=on_incident)
+        self._summary = _Summary(interval_s=summary_s)
+        self._write_timeout_s = write_timeout_s
+        self._look_ms = monotonic_ms()
+        """When to look at the database again, before the next write."""
+        self.failures = 0
+        """Attempts to write that failed."""
+        self._close_by_ms: int | None = None
+        self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="mongo-sender")
+        self._thread = threading.Thread(target=self._run, name="mongo-writer", daemon=True)
+        self._thread.start()
+
+    @property
+    def stored(self) -> Stored:
+        """What became of all that was written so far."""
+        return self._summary.total
+
+    def write(self, batch: Sequence[Storable]) -> None:
+        """Takes candles and incidents, from any thread; about a microsecond each."""
+        if not self._buffer.put(batch):
+            log.error("written after the close, not stored", items=len(batch))
+
+    @property
+    def held(self) -> int:
+        """Items that are not stored yet."""
+        return len(self._buffer)
+
+    @property
+    def outage(self) -> str:
+        """Why the server takes nothing now; "" when it does."""
+        return self._outages.cause
+
+    def pending(self) -> list[Storable]:
+        """What a restart must write again, if this process ends now."""
+        return self._buffer.lasting()
+
+    def resume(self, pending: list[Storable]) -> None:
+        """Takes over what a process before this one could not write."""
+        self.write(pending)
+
+    def close(self) -> None:
+        """Writes out what is held, for at most `CLOSE_TIMEOUT_S`; what is left then is reported as lost."""
+        if self._close_by_ms is None:
+            self._close_by_ms = monotonic_ms() + int(CLOSE_TIMEOUT_S * 1_000)
+            self._buffer.close()
+        self._thread.join(CLOSE_TIMEOUT_S + 1)
+        if self._thread.is_alive():
+            log.error("the server does not let go, not waiting", items_not_stored=len(self._buffer))
+
+    # --- the writer's thread ---
+
+    def _run(self) -> None:
+        self._turn()
+        while self._buffer.wait(self._outages.pause_s):
+            self._turn()
+        while len(self._buffer) and self._time_left_s() > 0:
+            if not self._turn():
+                time.sleep(min(self._outages.pause_s, self._time_left_s()))
+        self._report_losses(self._buffer.take_rest())
+        self._summary.log()
+        self._senders.shutdown()
+        with pymongo.timeout(ANSWER_TIMEOUT_S):  # a server that hangs would keep it for ever
+            self._client.close()
+
+    def _turn(self) -> bool:
+        """Writes what is due. False when some of that failed; what is not written then is held again."""
+        items = self._buffer.take(most=SENDERS * BULK_ITEMS)
+        self._outages.on_news(items)
+        failed, cause = self._send_all(items)
+        if cause:
+            self.failures += 1
+            self._look_ms = monotonic_ms()
+            self._buffer.put_back(failed)
+            self._outages.on_failure(cause, held=len(self._buffer))
+        ended = not cause and self._outages.on_success()
+        if ended or self._summary.is_due():
+            self._report_losses(self._buffer.take_losses())
+        if self._summary.is_due():
+            self._summary.log()
+        return not cause
+
+    def _send_all(self, items: list[Storable]) -> tuple[list[Storable], str]:
+        """Returns what could not be written and the last cause of that; no cause when all is well."""
+        if monotonic_ms() >= self._look_ms:  # as at the start, and after an outage
+            if cause := self._attempt(self._make_indexes):
+                return items, cause
+            self._look_ms = monotonic_ms() + int(LOOK_S * 1_000)
+        bulks = [items[start : start + BULK_ITEMS] for start in range(0, len(items), BULK_ITEMS)]
+        failed: list[Storable] = []
+        last_cause = ""
+        for rest, cause in self._senders.map(self._send, bulks):
+            failed += rest
+            last_cause = cause or last_cause
+        return failed, last_cause
+
+    def _send(self, bulk: list[Storable]) -> tuple[list[Storable], str]:
+        """Writes one bulk, in a thread of the senders. Returns what of it is not known to be stored, and why."""
+        try:
+            stored = self._store.store(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
+        except ServerSelectionTimeoutError as error:
+            return bulk, _cause(error)
+        except PyMongoError as error:
+            return self._look_for(bulk, _cause(error))
+        except Exception as error:
+            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            return bulk, repr(error)
+        self._settle(bulk, stored)
+        return [], ""
+
+    def _look_for(self, bulk: list[Storable], cause: str) -> tuple[list[Storable], str]:
+        """Asks what is stored of a bulk whose write has failed: that there is no answer does not say that there is no
+        write. The rest of it, and why that is not stored.
+        """
+        try:
+            rest, stored = self._store.missing(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
+        except PyMongoError as error:
+            return bulk, f"{cause}; whether {len(bulk)} items are stored is not known: {_cause(error)}"
+        except Exception as error:
+            log.exception("candle writer failed")
+            return bulk, repr(error)
+        missing = {id(item) for item in rest}
+        self._settle([item for item in bulk if id(item) not in missing], stored)
+        if not rest:
+            log.warning("stored, as the server says later", items=len(bulk), cause=cause)
+            return [], ""
+        return rest, f"{cause}; {len(bulk) - len(rest)} of {len(bulk)} items are stored"
+
+    def _settle(self, items: list[Storable], stored: Stored) -> None:
+        self._buffer.settle(items)
+        self._summary.count(stored)
+
+    def _make_indexes(self) -> None:
+        self._store.ensure_indexes(timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))
+        if self._known.is_another(read_identity(self._database, timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))):
+            self._outages.on_replaced(self._database.name)
+            self._on_replaced()
+
+    def _attempt(self, step: Callable[[], None]) -> str:
+        try:
+            step()
+        except PyMongoError as error:
+            return _cause(error)
+        except Exception as error:
+            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            return repr(error)
+        return ""
+
+    def _time_left_s(self) -> float:
+        """Time until the close must be done."""
+        if self._close_by_ms is None:
+            return math.inf
+        return max(0.0, (self._close_by_ms - monotonic_ms()) / 1_000)
+
+    def _timeout_s(self, longest_s: float) -> float:
+        return max(min(longest_s, self._time_left_s()), _LEAST_TIMEOUT_S)
+
+    def _report_losses(self, losses: list[Loss]) -> None:
+        for loss in losses:
+            self._outages.on_loss(loss)
+        if dropped := self._buffer.take_forming_dropped():
+            log.warning("forming candles not stored", versions=dropped)
+
+
+class _Summary:
+    """Says once in a while, and at the end, what was stored."""
+
+    def __init__(self, *, interval_s: float) -> None:
+        self._interval_ms = int(interval_s * 1_000)
+        self._due_ms = monotonic_ms() + self._interval_ms
+        self._lock = threading.Lock()
+        self._recent = Stored()
+        self.total = Stored()
+
+    def count(self, stored: Stored) -> None:
+        with self._lock:
+            self.total.add(stored)
+            self._recent.add(stored)
+
+    def is_due(self) -> bool:
+        return monotonic_ms() >= self._due_ms
+
+    def log(self) -> None:
+        recent, self._recent = self._recent, Stored()
+        self._due_ms = monotonic_ms() + self._interval_ms
+        if recent != Stored():
+            log.info(
+                "candles stored",
+                candles=recent.closed,
+                forming=recent.forming,
+                already_newer=recent.already_newer,
+                incidents=recent.incidents,
+                statistics=recent.statistics,
+            )
+
+
+def _cause(error: PyMongoError) -> str:
+    """The server's or the driver's own words, without the dump of the topology and of the documents."""
+    if isinstance(error, BulkWriteError):
+        refusals = error.details["writeErrors"] + error.details["writeConcernErrors"]
+        return "; ".join(dict.fromkeys(refusal["errmsg"] for refusal in refusals))
+    return str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
+
+
+def open_mongo_writer(
+    settings: Mongo,
+    *,
+    retention: bool,
+    on_incident: OnIncident,
+    venue: str = "",
+    summary_s: float = 60.0,
+    identity_file: Path | None = None,
+    on_replaced: OnReplaced = lambda: None,
+) -> MongoWriter:
+    """The writer as the settings say; `retention` off keeps every candle for ever. `MongoAddressError` when the address
+    is none; whether a server is there shows later.
+    """
+    return MongoWriter(
+        open_client(settings),
+        database=settings.database,
+        retention_days=settings.retention_days if retention else {},
+        forming_ms=settings.forming_ms,
+        capacity=settings.buffer,
+        venue=venue,
+        summary_s=summary_s,
+        on_incident=on_incident,
+        identity_file=identity_file,
+        on_replaced=on_replaced,
+    )
+
+
+def open_client(settings: Mongo) -> Client:
+    """A client of `mongo.uri` that notices within seconds that no server is there. `MongoAddressError` when the address
+    cannot be one.
+    """
+    answer_ms = int(ANSWER_TIMEOUT_S * 1_000)
+    try:
+        with warnings.catch_warnings(action="error", category=UserWarning):  # unknown options, which it would ignore
+            return MongoClient(
+                settings.uri,
+                appname="marketflow",
+                maxPoolSize=settings.pool,
+                serverSelectionTimeoutMS=answer_ms,
+                connectTimeoutMS=answer_ms,
+            )
+    except (PyMongoError, ValueError, UserWarning) as error:
+        raise MongoAddressError(f"mongo.uri: {error}; write it as mongodb://127.0.0.1:27017") from error

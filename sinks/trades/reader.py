@@ -1,0 +1,223 @@
+"""Reads stored trades: as frames, lazily or at once, also while the flow writes them in another process."""
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from heapq import merge
+from itertools import groupby
+from operator import itemgetter
+from pathlib import Path
+from typing import Self
+
+import polars as pl
+
+from sinks.trades.codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
+from sinks.trades.durable import DURABLE_FILE
+from sinks.trades.store import TradeStore
+
+FRAME_ROWS = 100_000
+"""Rows of the frames that `iterate` yields, unless told otherwise."""
+
+
+class TradeView:
+    """The trades of some partitions, read together.
+
+    Times are exchange times, ms UTC. Frames have the columns `id first_id last_id time price quantity buyer_is_maker`,
+    each id once. Fills that are not `MARKET` (insurance fund, deleveraging) are left out; with `every_fill` they are
+    there too, and a column `fill` names the kind of each. A symbol that is not stored has no trades, which is no error.
+    """
+
+    def __init__(self, stores: Sequence[TradeStore]) -> None:
+        self._stores = list(stores)
+
+    def symbols(self) -> list[str]:
+        """The symbols that are stored, in alphabetical order."""
+        return sorted({symbol for store in self._stores for symbol in store.symbols()})
+
+    def trades(
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        every_fill: bool = False,
+        columns: Sequence[str] = COLUMNS,
+    ) -> pl.DataFrame:
+        """The trades in `[start_ms, end_ms)` in the order of their ids. A trade takes about 50 bytes of memory, so a
+        busy symbol's week is better read by `iterate`, or by naming the columns.
+        """
+        # All records as one frame: joining frames would copy the trades once more.
+        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns), None)
+        whole = decode_frame([], every_fill=every_fill, columns=columns) if found is None else found
+        return whole[_shown(columns, every_fill)]
+
+    def iterate(
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        *,
+        rows: int = FRAME_ROWS,
+        every_fill: bool = False,
+        columns: Sequence[str] = COLUMNS,
+    ) -> Iterator[pl.DataFrame]:
+        """The trades in `[start_ms, end_ms)` as frames of whole minutes, one after another in time, none of them empty:
+        each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store as
+        it is when the first one is asked for. Fewer `columns` are read faster.
+        """
+        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns):
+            yield frame[_shown(columns, every_fill)]  # by name: a query would wake the threads of polars
+
+    def _frames(
+        self, symbol: str, start_ms: int, end_ms: int, rows: int, every_fill: bool, columns: Sequence[str]
+    ) -> Iterator[pl.DataFrame]:
+        """The frames with id and time, which are needed to put them in order."""
+        read = [name for name in COLUMNS if name in {"id", "time", *columns}]
+        for parts in _gathered(self._minutes(symbol, start_ms, end_ms), rows):
+            frame = _within(_by_id(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
+            if frame.height:
+                yield frame
+
+    def count(self, symbol: str, start_ms: int = 0, end_ms: int = END_MS, *, every_fill: bool = False) -> int:
+        """Number of trades in `[start_ms, end_ms)`. It reads them all."""
+        return sum(frame.height for frame in self.iterate(symbol, start_ms, end_ms, every_fill=every_fill))
+
+    def last_id(self, symbol: str) -> int | None:
+        """The highest id, whatever the kind of fill; None without trades."""
+        frame = self._newest(symbol)
+        return None if frame is None else int(frame["id"].to_numpy().max())
+
+    def last_fill(self, symbol: str) -> int | None:
+        """The highest raw trade id that a trade covers, whatever the kind of fill; None without trades."""
+        frame = self._newest(symbol)
+        return None if frame is None else int(frame["last_id"].to_numpy().max())
+
+    def first_time(self, symbol: str) -> int | None:
+        """Time of the oldest trade, whatever the kind of fill; None without trades."""
+        bounds = self._bounds(symbol)
+        if bounds is None:
+            return None
+        begin = minute_of(bounds[0])
+        frame = self.trades(symbol, begin, begin + MINUTE_MS, every_fill=True)
+        return int(frame.select(pl.col("time").min()).item())
+
+    def last_time(self, symbol: str) -> int | None:
+        """Time of the newest trade, whatever the kind of fill; None without trades."""
+        frame = self._newest(symbol)
+        return None if frame is None else int(frame["time"].to_numpy().max())
+
+    def before_lost(self, symbol: str) -> tuple[int, int] | None:
+        """Id and least time of what was before the first trades that the store once had for good, has lost, and has not
+        got back; None without any.
+        """
+        lost = [span for store in self._stores if (span := store.first_lost(symbol)) is not None]
+        return min(((span.first_id - 1, span.begin) for span in lost), default=None)
+
+    def _newest(self, symbol: str) -> pl.DataFrame | None:
+        bounds = self._bounds(symbol)
+        if bounds is None:
+            return None
+        # One minute more than the last record: futures' times may run back a little while the ids rise.
+        begin = minute_of(bounds[1]) - MINUTE_MS
+        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "last_id", "time"))
+
+    def _bounds(self, symbol: str) -> tuple[int, int] | None:
+        found = [bounds for store in self._stores if (bounds := store.bounds(symbol))]
+        return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+
+    def _minutes(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[list[TradeColumns]]:
+        """What is stored of each minute: its seconds, or what they were merged into, or both when a trade came late."""
+        begin_ms = minute_of(start_ms)
+        streams = [store.records(symbol, begin_ms, end_ms) for store in self._stores if store.bounds(symbol)]
+        records = streams[0] if len(streams) == 1 else merge(*streams, key=itemgetter(0))
+        for _, found in groupby(records, lambda record: record[0] // MINUTE_MS):
+            yield [columns for _, columns in found]
+
+
+def _gathered(minutes: Iterator[list[TradeColumns]], rows: int) -> Iterator[list[TradeColumns]]:
+    parts: list[TradeColumns] = []
+    gathered = 0
+    for minute in minutes:
+        parts += minute
+        gathered += sum(map(len, minute))
+        if gathered >= rows:
+            yield parts
+            parts, gathered = [], 0
+    if parts:
+        yield parts
+
+
+def _shown(columns: Sequence[str], every_fill: bool) -> list[str]:
+    return [*columns, "fill"] if every_fill else list(columns)
+
+
+def _within(frame: pl.DataFrame, start_ms: int, end_ms: int) -> pl.DataFrame:
+    """The trades of a span. Nearly always that is all of them, and seeing it costs less than copying them."""
+    first, last = frame["time"].min(), frame["time"].max()
+    if first is None or (start_ms <= first and last < end_ms):  # type: ignore[operator]
+        return frame
+    return frame.filter(pl.col("time").is_between(start_ms, end_ms, closed="left"))
+
+
+def _by_id(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same trades, each once and ids rising. Nearly always that is so already, and seeing it is cheap."""
+    ids = frame["id"].to_numpy()
+    if (ids[:-1] < ids[1:]).all():
+        return frame
+    return frame.unique("id", keep="first").sort("id")
+
+
+class TradeReader(TradeView):
+    """Follows a store that another process may be writing, as a RocksDB secondary of each partition.
+
+    What is read is the state of the last `catch_up`. Any number of readers may follow one store, and they never hold up
+    the writer. Close it, or use it as a context manager: each reader has a small directory of its own meanwhile.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """`path` is the directory of a venue, or one partition in it. `FileNotFoundError` when there is no such
+        directory; `TradeStoreError` when a partition cannot be opened. A venue without a partition so far is empty.
+        """
+        super().__init__([])
+        if not path.is_dir():
+            raise FileNotFoundError(f"there is no trade store at {path}: start the flow, or set trades.path")
+        self._path = path
+        self._scratch = tempfile.TemporaryDirectory(prefix="marketflow-trades-")
+        try:
+            self._open_partitions()
+        except BaseException:
+            self.close()
+            raise
+
+    def catch_up(self) -> None:
+        """Takes over what was written since, new partitions included: about a millisecond. `TradeStoreError` when a
+        partition cannot be followed.
+        """
+        for store in self._stores:
+            store.catch_up()
+        self._open_partitions()
+
+    def _open_partitions(self) -> None:
+        for path in sorted(self._new_partitions()):
+            secondary_path = Path(self._scratch.name, path.name)
+            self._stores.append(TradeStore(path, secondary_path=secondary_path))
+
+    def _new_partitions(self) -> Iterator[Path]:
+        """Directories with a store, or with what is left of one, that are not open yet."""
+        known = {store.path for store in self._stores}
+        for path in {self._path, *self._path.glob("*/")} - known:
+            if any(next(path.glob(name), None) for name in ("CURRENT", DURABLE_FILE, "*.sst")):
+                yield path
+
+    def close(self) -> None:
+        """Lets go of the partitions and removes its own directory."""
+        for store in self._stores:
+            store.close()
+        self._stores.clear()
+        self._scratch.cleanup()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -1,0 +1,507 @@
+"""One partition of the trade store: a RocksDB database, and the few things that are asked of it.
+
+Everything here is plain reading and atomic writing of records (`trade_codec`); what is written, merged or deleted, and
+when, is decided in `trades` and `trade_upkeep`.
+"""
+
+import fcntl
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+import structlog
+from msgspec import structs
+from rocksdict import (
+    AccessType,
+    BlockBasedOptions,
+    Cache,
+    CompactOptions,
+    DbClosedError,
+    DBCompressionType,
+    Options,
+    Rdict,
+    RdictIter,
+    ReadOptions,
+    WriteBatch,
+    WriteOptions,
+)
+
+from sinks.trades.codec import (
+    END_MS,
+    TradeColumns,
+    decode_record,
+    decode_start,
+    decode_symbol,
+    encode_key,
+    end_of_symbol,
+    first_id,
+    last_id,
+    minute_of,
+)
+from sinks.trades.durable import (
+    Durable,
+    DurableState,
+    IdSpan,
+    LostTrades,
+    Spans,
+    damage_before_open,
+    read_durable,
+)
+
+log = structlog.get_logger(__name__)
+
+MOST_RETRIES = 3
+"""Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
+_RETRY_S = 0.02
+_REMEDY = "move it away and start again: what is missing is fetched, or imported by python -m flows.backfill"
+_REMEDY_IN_USE = "another process writes to it: end that one, or set trades.path to another folder"
+_REMEDY_PATH = "set trades.path to a directory that can be written"
+_REMEDY_LOST = "start the flow, which opens it, names what is lost, and fetches it again"
+
+_BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
+_ZSTD_LEVEL = 6  # costs only background threads; 8 % smaller than the default
+_ZSTD_WINDOW_BITS = -14  # RocksDB's own default; it has no meaning for zstd
+_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
+_WAL_BYTES = 64 * 1024 * 1024
+_WRITER_CACHE_BYTES = 2 * 1024 * 1024  # it reads a record once, to merge it
+_READER_CACHE_BYTES = 32 * 1024 * 1024
+
+
+class TradeStoreError(Exception):
+    """The store cannot be used; the text says which one, for what, and why."""
+
+
+class StoreDamagedError(TradeStoreError):
+    """Files of the store are missing or changed: trying again is of no use."""
+
+
+class StoreInUseError(TradeStoreError):
+    """Another process has the store open for writing."""
+
+
+class StoreBusyError(TradeStoreError):
+    """The store's background work is behind, and the write was refused rather than delayed. Try again."""
+
+
+class Extent(NamedTuple):
+    """What the records of a symbol in some time cover."""
+
+    records: int
+    begin_ms: int
+    """Start of the first record."""
+    first_id: int
+    """Id of the first trade, and of the last one."""
+    last_id: int
+
+
+def check_store(path: Path, *, is_shared: bool = False) -> None:
+    """Whether a process can take over the partition at `path`, which need not be there yet. `TradeStoreError` when it
+    cannot; nothing is changed but that the directory is made. With `is_shared` others may have it open meanwhile.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = f"the trade store {path} cannot be made: {error.strerror}"
+        raise TradeStoreError(f"{reason}: {_REMEDY_PATH}") from error
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise TradeStoreError(f"the trade store {path} cannot be written: {_REMEDY_PATH}")
+    if damage := damage_before_open(path, read_durable(path)):
+        raise _damaged(path, damage)
+    if not (path / "CURRENT").exists():
+        return
+    if not is_shared and _is_locked(path / "LOCK"):
+        raise StoreInUseError(f"the trade store {path} cannot be opened: {_REMEDY_IN_USE}")
+    with _naming_errors(path, "opened"), tempfile.TemporaryDirectory(prefix="marketflow-trades-") as own:
+        _check_files(path, Path(own))
+
+
+def _is_locked(file: Path) -> bool:
+    """Whether another process holds RocksDB's lock. This one must not: its lock would be gone afterwards."""
+    try:
+        with file.open("r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
+
+
+def _check_files(path: Path, own_path: Path) -> None:
+    """Opens a store for reading only, without its logs, as that asks for all of its tables: a secondary passes over
+    those that are not there, or cut. One that a writing process has just replaced is not there either, so the last of
+    some tries decides. What a log lacks is found behind that, and need not cost the rest.
+    """
+    options = _options(cache_bytes=_READER_CACHE_BYTES)
+    options.set_db_log_dir(str(own_path))
+    options.set_wal_dir(str(own_path))
+    own_path.mkdir(parents=True, exist_ok=True)
+    for tries_left in reversed(range(MOST_RETRIES)):
+        try:
+            Rdict(str(path), options, access_type=AccessType.read_only(error_if_log_file_exist=False)).close()
+        except Exception:  # rocksdict raises nothing narrower
+            if not tries_left:
+                raise
+            time.sleep(_RETRY_S)
+        else:
+            return
+
+
+def _damaged(path: Path, what: str) -> StoreDamagedError:
+    return StoreDamagedError(f"the trade store {path} is damaged, {what}: {_REMEDY}")
+
+
+@contextmanager
+def _naming_errors(path: Path, action: str) -> Iterator[None]:
+    try:
+        yield
+    except DbClosedError as error:
+        raise TradeStoreError(f"the trade store {path} cannot be {action}: it is closed") from error
+    except Exception as error:  # rocksdict raises nothing narrower
+        reason = " ".join(str(error).split())
+        raise _error_of(reason, f"the trade store {path} cannot be {action}: {reason}") from error
+
+
+def _error_of(reason: str, text: str) -> TradeStoreError:
+    if reason.startswith("Result incomplete"):
+        return StoreBusyError(text)
+    if "/LOCK" in reason:
+        return StoreInUseError(f"{text}: {_REMEDY_IN_USE}")
+    if "Corruption" in reason or "No such file" in reason:
+        return StoreDamagedError(f"{text}: {_REMEDY}")
+    return TradeStoreError(text)
+
+
+def _options(*, cache_bytes: int) -> Options:
+    table = BlockBasedOptions()
+    table.set_block_cache(Cache(cache_bytes))
+    table.set_block_size(_BLOCK_BYTES)
+    table.set_bloom_filter(10, block_based=False)
+    options = Options(raw_mode=True)
+    options.create_if_missing(create_if_missing=True)
+    options.set_block_based_table_factory(table)
+    options.set_compression_type(DBCompressionType.zstd())
+    options.set_compression_options(_ZSTD_WINDOW_BITS, _ZSTD_LEVEL, 0, 0)
+    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
+    options.set_max_total_wal_size(_WAL_BYTES)
+    options.set_keep_log_file_num(2)
+    options.set_stats_dump_period_sec(0)
+    return options
+
+
+class TradeStore:
+    """A partition, open for reading and writing (one process at a time) or as a secondary (read only, any number).
+
+    Whatever cannot be read or written is a `TradeStoreError`: RocksDB ends an iteration at a damaged block as it does
+    at the last record, so the status is looked at wherever one ends. Reads may come from any thread. Whoever reads a
+    record to write it back holds `lock` meanwhile.
+    """
+
+    # Iterators are ended by comparing keys. rocksdict offers an upper bound, but only points to it: the iterator reads
+    # freed memory as soon as the `ReadOptions` are collected, and then ends anywhere.
+
+    def __init__(self, path: Path, *, secondary_path: Path | None = None, accepts_loss: bool = False) -> None:
+        """Opens it; as a secondary when `secondary_path` names a directory of its own for that. `TradeStoreError`
+        when it cannot be opened, for instance because another process writes to it.
+
+        A store that holds less than at its last sync is an error too. With `accepts_loss` it is opened with what is
+        left, and `lost_writes` and `losses` say what is not.
+        """
+        self.path = path
+        self.lock = threading.Lock()
+        self.lost_writes = 0
+        """Last writes that were durable and are gone."""
+        self.losses: list[LostTrades] = []
+        """What that, or the loss of an older log, has cost."""
+        self.unreadable = ""
+        """Why some of what was written last cannot be read; empty when it can."""
+        self._secondary_path = secondary_path
+        self._accepts_loss = accepts_loss
+        self._write_options = WriteOptions()
+        # A write holds the interpreter lock: it must never wait for a compaction.
+        self._write_options.no_slowdown = True
+        self._db = self._open()
+
+    def _open(self) -> Rdict:
+        self.lost_writes, self.losses, self.unreadable = 0, [], ""
+        durable = read_durable(self.path)
+        if damage := damage_before_open(self.path, durable):
+            raise _damaged(self.path, damage)
+        self._db = db = self._opened()
+        self._durable = DurableState(self.path, durable)
+        try:
+            if durable:
+                self._compare(durable)
+        except BaseException:
+            self.close()
+            raise
+        if self._secondary_path is None:
+            self._durable.on_sync(db.latest_sequence_number())
+        return db
+
+    def _opened(self) -> Rdict:
+        with self._naming_errors("opened"):
+            if self._secondary_path is None:
+                self.path.mkdir(parents=True, exist_ok=True)
+                return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
+            _check_files(self.path, self._secondary_path)
+        options = _options(cache_bytes=_READER_CACHE_BYTES)
+        try:
+            with self._naming_errors("opened"):
+                return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
+        except StoreDamagedError as error:  # all tables are whole
+            reason = error.__cause__
+            raise StoreDamagedError(
+                f"the trade store {self.path} lacks what a damaged log held ({reason}): {_REMEDY_LOST}"
+            ) from error
+
+    def _compare(self, durable: Durable) -> None:
+        """Looks whether everything that was durable is there."""
+        missing = max(0, durable.sequence - self._db.latest_sequence_number())
+        lost = self._lost_of(durable, with_newest=missing > 0)
+        tries_left = MOST_RETRIES if self._secondary_path else 0
+        while lost and not missing and tries_left:  # who writes may have deleted it for its age meanwhile
+            tries_left -= 1
+            time.sleep(_RETRY_S)
+            self.catch_up()
+            lost = self._lost_of(read_durable(self.path) or durable, with_newest=False)
+        if not (missing or lost):
+            return
+        if not self._accepts_loss:
+            what = f"the last {missing} writes" if missing else f"trades of {', '.join(sorted(lost))}"
+            raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {_REMEDY_LOST}")
+        self.lost_writes = missing
+        self.losses = [LostTrades(symbol, one.first_id, one.last_id) for symbol in sorted(lost) for one in lost[symbol]]
+        newest = {symbol: self._last_id(symbol) for symbol in lost} if missing else {}
+        self._durable.on_lost({symbol: min(id_, durable.newest[symbol]) for symbol, id_ in newest.items()}, lost)
+
+    def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
+        """What was durable and is not there: of what the logs held, and `with_newest` behind what is there."""
+        lost: Spans = {}
+        for symbol, spans in durable.spans().items():
+            found = [hole for span in spans for hole in self._holes_if_readable(symbol, span)]
+            if found:
+                lost[symbol] = found
+        for symbol, known in durable.newest.items() if with_newest else ():
+            found_id = self._last_id(symbol)
+            if found_id < known:
+                start = self.newest_of(symbol) or 0
+                before = [hole for hole in lost.get(symbol, []) if hole.first_id <= found_id]
+                lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
+        return lost
+
+    def _holes_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
+        """What is missing of a span. With `accepts_loss` one that cannot be read costs nothing but the comparison."""
+        try:
+            return list(self._holes(symbol, span))
+        except StoreDamagedError as error:
+            if not self._accepts_loss:
+                raise
+            self.unreadable = str(error)
+            return []
+
+    def _holes(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
+        """What is missing of a span of ids."""
+        blobs = [columns.id for _, columns in self.records(symbol, minute_of(span.begin), span.end + 1)]
+        ids = np.unique(np.frombuffer(b"".join(blobs), "<i8"))
+        ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
+        edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
+        for place in np.flatnonzero(np.diff(edges) > 1).tolist():
+            yield structs.replace(span, first_id=int(edges[place]) + 1, last_id=int(edges[place + 1]) - 1)
+
+    def _last_id(self, symbol: str) -> int:
+        """The id of the last trade in a symbol's newest record; -1 without any."""
+        start = self.newest_of(symbol)
+        record = None if start is None else self.record(encode_key(symbol, start))
+        return -1 if record is None else last_id(record)
+
+    def _naming_errors(self, action: str) -> AbstractContextManager[None]:
+        return _naming_errors(self.path, action)
+
+    def close(self) -> None:
+        """Lets go of the files. Reading afterwards raises `TradeStoreError`. What could not be written into a table is
+        in the log, and logged as an error.
+        """
+        try:
+            with self._naming_errors("closed"):
+                sequence = self._db.latest_sequence_number()
+                self._db.close()
+        except TradeStoreError as error:
+            if not isinstance(error.__cause__, DbClosedError):  # closed before
+                log.error("trade_store_not_closed", path=str(self.path), reason=str(error))  # noqa: TRY400
+            return
+        if self._secondary_path is None:  # closing has written a table, so the manifest has grown
+            self._durable.on_sync(sequence)
+
+    def reopen(self) -> None:
+        """Closes and opens again, which ends the read-only state that RocksDB falls into after some errors."""
+        with self.lock:
+            self.close()
+            self._db = self._open()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def write(self, batch: WriteBatch) -> None:
+        """Writes all of a batch or nothing. Once it returns the batch survives the end of the process; `sync` makes it
+        survive that of the machine. `StoreBusyError` or `TradeStoreError` when it was not written.
+        """
+        with self._naming_errors("written"):
+            self._db.write(batch, self._write_options)
+
+    def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
+        """Takes note of the ids that were written of a symbol; the next `sync` vouches for them."""
+        self._durable.on_stored(symbol, spans)
+
+    def sync(self) -> None:
+        """Brings what was written to the disk. It leaves the interpreter to other threads meanwhile."""
+        with self._naming_errors("synced"):
+            sequence = self._db.latest_sequence_number()
+            self._db.flush_wal(sync=True)
+        self._durable.on_sync(sequence)
+
+    def record(self, key: bytes) -> TradeColumns | None:
+        """The record of a key. `TradeStoreError` when it cannot be read."""
+        with self._naming_errors("read"):
+            value = self._db.get(key)
+            return None if value is None else decode_record(value)
+
+    def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
+        """Start and columns of the records whose start lies in `[begin_ms, end_ms)`, oldest first, as they are now:
+        what is written while they are read is not among them.
+
+        A secondary that loses a file under its hands catches up and goes on with the minute that it was in, of which
+        records may come a second time then.
+        """
+        retries, reached_ms = 0, -1
+        while True:
+            try:
+                for start, iterator in self._walk(symbol, begin_ms, end_ms):
+                    columns = self._value(iterator)
+                    if start > reached_ms:
+                        retries, reached_ms, begin_ms = 0, start, max(begin_ms, minute_of(start))
+                    yield start, columns
+            except TradeStoreError:
+                retries += 1
+                if self._secondary_path is None or retries > MOST_RETRIES:
+                    raise
+                self.catch_up()
+            else:
+                return
+
+    def starts(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[int]:
+        """Starts of the records in `[begin_ms, end_ms)`, oldest first, without reading the records."""
+        return (start for start, _ in self._walk(symbol, begin_ms, end_ms))
+
+    def _walk(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, RdictIter]]:
+        """The start of each record of a span, and the iterator that stands there."""
+        iterator = self._seek(encode_key(symbol, begin_ms))
+        end = encode_key(symbol, end_ms)
+        while self._is_valid(iterator):
+            key: Any = iterator.key()
+            if key >= end:
+                return
+            yield decode_start(key), iterator
+            with self._naming_errors("read"):
+                iterator.next()
+
+    def _value(self, iterator: RdictIter) -> TradeColumns:
+        with self._naming_errors("read"):
+            return decode_record(iterator.value())
+
+    def _seek(self, key: bytes, *, backwards: bool = False) -> RdictIter:
+        with self._naming_errors("read"):
+            iterator = self._db.iter(ReadOptions())
+            (iterator.seek_for_prev if backwards else iterator.seek)(key)
+        return iterator
+
+    def _is_valid(self, iterator: RdictIter) -> bool:
+        """Whether the iterator stands at a record. `TradeStoreError` when it does not because reading failed."""
+        with self._naming_errors("read"):
+            if iterator.valid():
+                return True
+            iterator.status()
+        return False
+
+    def bounds(self, symbol: str) -> tuple[int, int] | None:
+        """Starts of the first and the last record; None without any."""
+        first = next(self.starts(symbol, 0, END_MS), None)
+        last = self.newest_of(symbol)
+        return None if first is None or last is None else (first, last)
+
+    def newest_of(self, symbol: str, *, until_ms: int = END_MS) -> int | None:
+        """Start of the newest record of a symbol that begins at `until_ms` or before; None without any."""
+        iterator = self._seek(encode_key(symbol, until_ms), backwards=True)
+        if not self._is_valid(iterator) or iterator.key() < encode_key(symbol, 0):
+            return None
+        return decode_start(iterator.key())
+
+    def extent(self, symbol: str, end_ms: int) -> Extent | None:
+        """What the records cover that start before `end_ms`; None without any. It reads the keys, and two records."""
+        records, begin_ms, last_ms = 0, 0, 0
+        for start in self.starts(symbol, 0, end_ms):
+            begin_ms = begin_ms if records else start
+            records, last_ms = records + 1, start
+        first, last = self.record(encode_key(symbol, begin_ms)), self.record(encode_key(symbol, last_ms))
+        if first is None or last is None:
+            return None
+        return Extent(records, begin_ms, first_id(first), last_id(last))
+
+    def first_lost(self, symbol: str) -> IdSpan | None:
+        """The lowest ids of a symbol that were durable, have been lost, and are not stored again; None without any. It
+        is what the process that writes has found.
+        """
+        durable = read_durable(self.path)
+        spans = durable.lost.get(symbol, []) if durable else []
+        return min(spans, key=lambda span: span.first_id, default=None)
+
+    def symbols(self) -> list[str]:
+        """The symbols that have records. It costs a seek a symbol."""
+        found = []
+        iterator = self._seek(b"trades:")
+        while self._is_valid(iterator):
+            found.append(decode_symbol(iterator.key()))
+            iterator.seek(end_of_symbol(found[-1]))
+        return found
+
+    def delete_before(self, symbol: str, end_ms: int) -> None:
+        """Deletes the records that start before `end_ms` in one stroke, and gives their space back. Readers go on
+        meanwhile. `TradeStoreError` when that was not possible.
+        """
+        first = next(self.starts(symbol, end_ms, END_MS), None)
+        kept = None if first is None else self.record(encode_key(symbol, first))
+        self._durable.on_deleted(symbol, None if kept is None else first_id(kept))
+        begin, end = encode_key(symbol, 0), encode_key(symbol, end_ms)
+        batch = WriteBatch(raw_mode=True)
+        batch.delete_range(begin, end)
+        self.write(batch)
+        compaction = CompactOptions()
+        compaction.set_exclusive_manual_compaction(v=False)
+        with self._naming_errors("compacted"):
+            self._db.compact_range(begin, end, compaction)
+
+    def compact(self) -> None:
+        """Rewrites everything in its smallest form. For importers; a live store does this by itself. `TradeStoreError`
+        when that was not possible.
+        """
+        with self._naming_errors("compacted"):
+            self._db.flush()
+            self._db.compact_range(None, None)
+
+    def file_bytes(self) -> int:
+        """Size of the data files, without the log of recent writes."""
+        return sum(int(file["size"]) for file in self._db.live_files())
+
+    def catch_up(self) -> None:
+        """A secondary takes over what the writing process has written since. `TradeStoreError` when it cannot."""
+        with self._naming_errors("followed"):
+            self._db.try_catch_up_with_primary()

@@ -1,0 +1,1 @@
+"""WebSocket connections: opened, watched, renewed, pooled."""

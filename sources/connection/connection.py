@@ -1,0 +1,241 @@
+"""Keeps a planned connection alive, session after session.
+
+    open ─▶ Connected ─▶ requests ─▶ all confirmed: Subscribed ─▶ frames … ─▶ Disconnected(reason) ─▶ wait ─▶ open …
+
+Before the venue ends a session for its age, or when it says that it will, a successor is opened beside it; the old one
+ends when the new one delivers. What both have sent is sorted out by whoever puts trades in sequence.
+"""
+
+import asyncio
+import time
+
+import structlog
+
+from flows.model import Connected, Disconnected, Subscribed
+from flows.settings import Feed
+from sources.connection.backoff import backoff_s
+from sources.connection.frame_queue import FrameQueue
+from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, unexpected
+from sources.connection.transport import transport_of
+from sources.feed import ConnectionPlan, VenueFeed
+
+OVERLAP_S = 1.0
+"""How long two sessions go on side by side when the new one delivers already: the venue's servers do not all send at
+the same moment, and what is new on one may have yet to come on the other.
+"""
+RENEW_PAUSE_S = 5.0
+"""Least time between two renewals that a venue announces: one that always does is no reason to do nothing else."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Redundancy:
+    """Which of the sessions that carry the same streams are live: the line is down only when none is."""
+
+    def __init__(self) -> None:
+        self._live: dict[Session, None] = {}
+        self.beginnings = 0
+        """How often the line has come up."""
+
+    @property
+    def live(self) -> tuple[Session, ...]:
+        """The sessions that are live, oldest first."""
+        return tuple(self._live)
+
+    @property
+    def is_down(self) -> bool:
+        """Whether none is live."""
+        return not self._live
+
+    def begins(self, session: Session) -> bool:
+        """One is live. True when none was."""
+        was_down = not self._live
+        self.beginnings += was_down
+        self._live[session] = None
+        return was_down
+
+    def ends(self, session: Session) -> None:
+        """One is not live any more."""
+        self._live.pop(session, None)
+
+
+class Connection:
+    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently. Its plan may change
+    meanwhile.
+    """
+
+    def __init__(
+        self,
+        plan: ConnectionPlan,
+        *,
+        feed: VenueFeed,
+        settings: Feed,
+        queue: FrameQueue,
+        redundancy: Redundancy | None = None,
+        first_rotation_s: float | None = None,
+    ) -> None:
+        """`redundancy` is shared by the connections that carry the same; `first_rotation_s` sets their ages apart."""
+        self._plan = plan
+        self._feed = feed
+        self._settings = settings
+        self._queue = queue
+        self._redundancy = redundancy or Redundancy()
+        self._open_socket = transport_of(settings.transport)
+        self._rotate_s = settings.rotate_hours * 3_600
+        self._rotated_s = time.monotonic() + (first_rotation_s or 0.0)
+        self._failures = 0
+        self._renewed_s = -RENEW_PAUSE_S
+        self._sessions: list[Session] = []
+        """The one that carries the line, and a successor while there is one."""
+
+    async def run(self) -> None:
+        """Lives until cancelled, then closes gracefully. An unexpected error ends the sessions and not the line."""
+        try:
+            while True:
+                try:
+                    await self._keep_alive()
+                except Exception as error:  # noqa: BLE001 - a line is never silently dead
+                    _log.error("connection_failed", line=self._plan.line, exc_info=error)
+                    await self._close_sessions()
+                    self._report(unexpected(error))
+                    await asyncio.sleep(self._backoff_s(self._failures))
+        finally:
+            await self._close_sessions()
+
+    async def _keep_alive(self) -> None:
+        session = self._begin()
+        while True:
+            await self._is_due(session)
+            if session.life.done():
+                await self._come_back_after(session)
+                session = self._begin()
+            else:
+                session = await self._renewed(session)
+
+    async def _close_sessions(self) -> None:
+        sessions, self._sessions = self._sessions, []
+        await asyncio.gather(*(session.close() for session in sessions))
+        for session in sessions:
+            self._redundancy.ends(session)
+
+    async def change(self, plan: ConnectionPlan) -> None:
+        """Carries what this plan of the same address says, without a break for what stays. Returns when the venue has
+        confirmed it wherever a socket is open; one that is opened later asks for it from its beginning.
+        """
+        self._plan = plan
+        await asyncio.gather(*(session.change(plan) for session in self._sessions))
+
+    # --- session after session ---
+
+    def _begin(self) -> Session:
+        session = Session(
+            self._plan,
+            feed=self._feed,
+            settings=self._settings,
+            open_socket=self._open_socket,
+            queue=self._queue,
+            on_opened=self._opened,
+            on_subscribed=self._subscribed,
+        )
+        self._sessions.append(session)
+        return session
+
+    async def _is_due(self, session: Session) -> None:
+        """Returns when the session has ended, or it is time for its successor. The times are those of a clock of its
+        own, whatever happens between them, so that connections side by side never come to be renewed together.
+        """
+        due_s = None
+        if self._rotate_s:
+            due_s = self._rotate_s - (time.monotonic() - self._rotated_s) % self._rotate_s
+        await _first_of(session.life, session.leaves, timeout_s=due_s)
+        if session.leaves.is_set():
+            await _first_of(session.life, timeout_s=self._renewed_s + RENEW_PAUSE_S - time.monotonic())
+
+    async def _renewed(self, old: Session) -> Session:
+        """The session that carries on: a successor that delivers, or is all there is. The old one, when it has ended
+        before there was any.
+        """
+        failures, self._renewed_s = 0, time.monotonic()
+        while not old.life.done():
+            new = self._begin()
+            await _first_of(new.life, old.life, new.delivers)
+            await _first_of(new.life, old.life, timeout_s=OVERLAP_S)
+            if not new.life.done():
+                await self._hand_over(old)
+                return new
+            failures += 1
+            reason = self._ended(new)
+            _log.warning("the line's successor failed", line=self._plan.line, reason=reason, attempt=failures)
+            await _first_of(old.life, timeout_s=self._backoff_s(failures))
+        return old
+
+    async def _hand_over(self, old: Session) -> None:
+        """Ends a session that has a successor, after everything that the venue has sent on it."""
+        if old.life.done():
+            self._report(self._ended(old))
+            return
+        self._sessions.remove(old)  # what changes from now on is not its concern
+        try:
+            await old.change(self._plan.emptied())
+        finally:
+            await old.close()
+            self._redundancy.ends(old)
+        _log.info("line renewed", venue=self._feed.venue, line=self._plan.line)
+
+    async def _come_back_after(self, session: Session) -> None:
+        """Reports the end of a session, and waits until it is time for the next."""
+        reason = self._ended(session)
+        self._report(reason)
+        may_hurry = reason == SHUTDOWN and self._failures == 1 and time.monotonic() - self._renewed_s >= RENEW_PAUSE_S
+        if may_hurry:
+            self._renewed_s = time.monotonic()
+        await asyncio.sleep(0 if may_hurry else self._backoff_s(self._failures))
+
+    def _ended(self, session: Session) -> str:
+        """Forgets a session that has ended, and gives the reason."""
+        self._sessions.remove(session)
+        self._redundancy.ends(session)
+        return f"{UNEXPECTED}: cancelled by the transport" if session.life.cancelled() else session.life.result()
+
+    def _backoff_s(self, failures: int) -> float:
+        return backoff_s(failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
+
+    # --- what the flow and the log hear of it ---
+
+    def _opened(self) -> None:
+        if self._redundancy.is_down:
+            self._queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
+
+    def _subscribed(self, session: Session, plan: ConnectionPlan) -> None:
+        self._failures = 0
+        _log.info("subscribed", venue=self._feed.venue, line=plan.line, symbols=len(plan.symbols))
+        if self._redundancy.begins(session):
+            self._queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
+
+    def _report(self, reason: str) -> None:
+        """Every failure is logged; the flow hears of the first and of the one that makes it an outage, unless another
+        session carries the same.
+        """
+        self._failures += 1
+        plan, tries, is_down = self._plan, self._settings.backoff_tries, self._redundancy.is_down
+        hint = "" if self._failures > 1 else self._hint(reason)
+        also = "" if is_down else ", the other one goes on"
+        _log.warning(f"line down, trying again{also}{hint}", line=plan.line, reason=reason, attempt=self._failures)
+        if is_down and self._failures in (1, tries):
+            lasting = self._failures == tries
+            self._queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))
+
+    def _hint(self, reason: str) -> str:
+        offline = "cannot be reached" in reason and self._settings.origin in ("live", "testnet")
+        return "; without a network, `make demo` works offline" if offline else ""
+
+
+async def _first_of(*awaited: "asyncio.Task[str] | asyncio.Event", timeout_s: float | None = None) -> None:
+    """Returns when the first of them has ended or is set, or after `timeout_s`."""
+    waits = [one if isinstance(one, asyncio.Task) else asyncio.ensure_future(one.wait()) for one in awaited]
+    try:
+        await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one, wait in zip(awaited, waits, strict=True):
+            if one is not wait:
+                wait.cancel()

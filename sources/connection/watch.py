@@ -1,0 +1,181 @@
+"""Watches over one line: reports which streams fall silent and which resume, and renews what has to be renewed.
+
+Twice a second it looks at which streams had messages on the line's sessions. What is silent, and since when, is
+decided by the `StalenessMonitor`; here it becomes events in the queue, and requests on the sockets.
+"""
+
+import asyncio
+import time
+from collections.abc import Collection, Iterable
+from typing import Final
+
+import structlog
+
+from flows.model import TRADE_KINDS, LineEvent, Silent, Speaking
+from flows.settings import Feed
+from sources.connection.connection import Redundancy
+from sources.connection.frame_queue import FrameQueue
+from sources.connection.session import Session
+from sources.connection.staleness import StalenessMonitor
+from sources.feed import ConnectionPlan
+
+LOOK_S: Final = 0.5
+RENEW_PAUSE_S: Final = 5.0
+"""Least time between two renewals of a stream, for whatever reason."""
+_MISSED: Final = 3
+"""Looks at which another session had messages, before one that had none is taken for dead."""
+
+_log = structlog.get_logger(__name__)
+
+
+class LineWatch:
+    """The watch over the sessions that carry one plan."""
+
+    def __init__(self, plan: ConnectionPlan, *, settings: Feed, queue: FrameQueue, redundancy: Redundancy) -> None:
+        self._plan = plan
+        self._stale_after_s = settings.stale_after_s
+        self._queue = queue
+        self._redundancy = redundancy
+        self._monitor = StalenessMonitor(stale_after_s=settings.stale_after_s, now_s=time.monotonic())
+        self._beginnings = 0
+        self._renewed_s: dict[str, float] = {}
+        self._stalls: dict[Session, _Stall] = {}
+        self.follow(plan)
+
+    def follow(self, plan: ConnectionPlan) -> None:
+        """Watches over the streams of this plan."""
+        self._plan = plan
+        quiet = [name for name, (symbol, _) in plan.names.items() if symbol in plan.quiet]
+        witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
+        self._monitor.follow(plan.names, quiet=quiet, witnessed=witnessed)
+        self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
+
+    async def run(self) -> None:
+        """Looks until it is cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_S)
+            try:
+                self.look(time.monotonic())
+            except Exception as error:  # noqa: BLE001 - the next look may succeed, and without a watch silence is not seen
+                _log.error("line_watch_failed", line=self._plan.line, exc_info=error)
+
+    def look(self, now_s: float) -> None:
+        """One look at the line."""
+        self._queue.forget_retired(now_s)
+        live = self._redundancy.live
+        if not live or any(session.is_waiting for session in live):
+            self._monitor.hold(now_s)  # nothing can come, and that is not the venue's silence
+            _clear(live)
+            return
+        if self._beginnings != self._redundancy.beginnings:
+            self._beginnings = self._redundancy.beginnings
+            self._monitor.begin()
+        found = self._monitor.look(self._active_on(live), now_s)
+        self._report_resumed(found.resumed)
+        self._report_silent(found.silent, is_whole=found.is_line_silent)
+        if found.to_renew:
+            self._renew(found.to_renew, "silent while others are not", now_s)
+        if found.to_reconnect:
+            self._reconnect("its pace is known to be faster")
+
+    def renew(self, symbol: str, kinds: Collection[str], reason: str) -> None:
+        """A witness knows that streams of a symbol have missed something: they are begun anew, or the line where
+        nothing at all comes by it. Without kinds, all of the symbol; `kline` stands for those of every timeframe. What
+        was renewed a moment ago is not renewed again.
+        """
+        names = [name for name, (of, kind) in self._plan.names.items() if of == symbol and _is_among(kind, kinds)]
+        if not names or not self._redundancy.live:
+            return
+        if not self._monitor.is_line_silent:
+            self._renew(names, reason, time.monotonic())
+        elif self._monitor.claim_reconnect():
+            self._reconnect(reason)
+
+    # --- what is done ---
+
+    def _renew(self, names: Iterable[str], reason: str, now_s: float) -> None:
+        due = [name for name in names if now_s - self._renewed_s.get(name, -RENEW_PAUSE_S) >= RENEW_PAUSE_S]
+        if not due:
+            return
+        self._renewed_s.update(dict.fromkeys(due, now_s))
+        _log.warning("streams_renewed", line=self._plan.line, streams=due, reason=reason)
+        for session in self._redundancy.live:
+            session.renew(due)
+
+    def _reconnect(self, reason: str) -> None:
+        silence_s = min((self._monitor.silence_s(name) for name in self._plan.names), default=0.0)
+        for session in self._redundancy.live:
+            session.fail(f"silent for {silence_s:.0f} s: {reason}")
+
+    # --- what has come ---
+
+    def _active_on(self, live: tuple[Session, ...]) -> set[str]:
+        names = self._plan.names.keys()
+        by_session = [(session, names & session.active) for session in live]
+        active = set().union(*(own for _, own in by_session))
+        if len(live) > 1:
+            self._end_stalled(by_session, is_line_active=bool(active))
+        else:
+            self._stalls.clear()
+        _clear(live)
+        return active
+
+    def _end_stalled(self, by_session: list[tuple[Session, set[str]]], *, is_line_active: bool) -> None:
+        """A session without messages, while another one that carries the same has some, is dead without a sign."""
+        self._stalls = {
+            session: _Stall() if own else self._stalls.get(session, _Stall()) for session, own in by_session
+        }
+        for session, own in by_session:
+            if not own and self._stalls[session].lasts(is_line_active=is_line_active, limit_s=self._stale_after_s):
+                session.fail(f"silent for {self._stale_after_s:g} s while another connection is not")
+
+    # --- what is reported ---
+
+    def _report_silent(self, names: list[str], *, is_whole: bool) -> None:
+        for symbols, kinds, group in self._grouped(names):
+            for_ms = int(1_000 * min(self._monitor.silence_s(name) for name in group))
+            _log.warning("streams_silent", line=self._plan.line, symbols=symbols, kinds=kinds, for_ms=for_ms)
+            self._put(Silent(self._plan.line, symbols, kinds, for_ms, is_whole))
+
+    def _report_resumed(self, names: list[str]) -> None:
+        for symbols, kinds, _ in self._grouped(names):
+            _log.info("streams_resumed", line=self._plan.line, symbols=symbols, kinds=kinds)
+            self._put(Speaking(self._plan.line, symbols, kinds))
+
+    def _put(self, event: LineEvent) -> None:
+        self._queue.put_event(event)
+
+    def _grouped(self, names: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...], list[str]]]:
+        """Symbols with the same kinds together, and the names of their streams."""
+        by_symbol: dict[str, list[str]] = {}
+        for name in names:
+            by_symbol.setdefault(self._plan.names[name][0], []).append(name)
+        groups: dict[tuple[str, ...], list[str]] = {}
+        for symbol, of_symbol in by_symbol.items():
+            groups.setdefault(tuple(self._plan.names[name][1] for name in of_symbol), []).append(symbol)
+        return [
+            (tuple(symbols), kinds, [name for symbol in symbols for name in by_symbol[symbol]])
+            for kinds, symbols in groups.items()
+        ]
+
+
+class _Stall:
+    """How long nothing has come by a session, in looks, and at how many of them something came by another one."""
+
+    def __init__(self) -> None:
+        self._looks = 0
+        self._missed = 0
+
+    def lasts(self, *, is_line_active: bool, limit_s: float) -> bool:
+        self._looks += 1
+        self._missed += is_line_active
+        return self._looks * LOOK_S > limit_s and self._missed >= _MISSED
+
+
+def _clear(sessions: Iterable[Session]) -> None:
+    for session in sessions:
+        session.active.clear()
+
+
+def _is_among(kind: str, kinds: Collection[str]) -> bool:
+    return not kinds or kind in kinds or (kind.startswith("kline_") and "kline" in kinds)

@@ -1,0 +1,88 @@
+"""Transport `websockets`: the library of that name, in pure Python."""
+
+import asyncio
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, WebSocketException
+
+from sources.connection.transport import (
+    CLOSE_S,
+    MAX_MESSAGE_BYTES,
+    PING_S,
+    Receive,
+    Socket,
+    TransportError,
+    closed_by_venue,
+    cut,
+    not_opened,
+    proxy_of,
+)
+
+_QUEUE = (4_096, 1_024)
+"""Messages that the library reads ahead at most, and those that are left when it reads on."""
+
+
+async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S) -> Socket:
+    """See `Open`."""
+    try:
+        connection = await connect(
+            url,
+            compression=None,
+            proxy=proxy_of(url),
+            max_size=MAX_MESSAGE_BYTES,
+            max_queue=_QUEUE,
+            open_timeout=timeout_s,
+            close_timeout=CLOSE_S,
+            ping_interval=ping_s,
+            ping_timeout=ping_s,
+        )
+    except (OSError, EOFError, TimeoutError, ValueError, ImportError, WebSocketException) as error:
+        raise not_opened(error) from error
+    return _WebsocketsSocket(connection, receive)
+
+
+class _WebsocketsSocket:
+    def __init__(self, connection: ClientConnection, receive: Receive) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._is_paused = False
+        self._resumed = asyncio.Event()
+        self._reading = asyncio.create_task(self._read())
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._connection.send(text)
+        except ConnectionClosed as error:
+            raise TransportError(_why(error)) from error
+
+    def pause(self) -> None:
+        self._is_paused = True
+        self._resumed.clear()
+
+    def resume(self) -> None:
+        self._is_paused = False
+        self._resumed.set()
+
+    async def wait_ended(self) -> str:
+        return await asyncio.shield(self._reading)
+
+    async def close(self) -> None:
+        await self._connection.close()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self) -> str:
+        take, receive = self._connection.recv, self._receive
+        try:
+            while True:
+                receive(await take(decode=False))
+                if self._is_paused:
+                    await self._resumed.wait()
+        except ConnectionClosed as error:
+            return _why(error)
+
+
+def _why(error: ConnectionClosed) -> str:
+    if error.rcvd is not None:
+        return closed_by_venue(error.rcvd.code, error.rcvd.reason)
+    return cut(error.sent.reason if error.sent is not None else "")

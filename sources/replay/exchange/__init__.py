@@ -1,0 +1,1 @@
+"""The replay exchange's server: WebSocket, REST, limits, control."""

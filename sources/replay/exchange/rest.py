@@ -1,0 +1,81 @@
+"""What the REST interfaces of both markets have in common. Pure: parameters in, an answer out."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from sources.replay.exchange.parameters import Parameters
+from sources.replay.market.market import Market
+
+
+class Answer(NamedTuple):
+    """What a request gets, and the weight it costs."""
+
+    body: Any
+    weight: int
+
+
+Endpoint: TypeAlias = Callable[[Parameters], Answer]
+"""Answers one path; it raises `ApiError` for parameters the exchange does not take."""
+
+
+class View(Protocol):
+    """What REST shows of the exchange."""
+
+    @property
+    def market(self) -> Market:
+        """Where the rows come from."""
+
+    @property
+    def now_ms(self) -> int:
+        """What the exchange takes for the time, ms UTC."""
+
+    def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
+        """The book as it is shown; None while there is none."""
+
+
+class TimeRange(NamedTuple):
+    """The times of a list request, both inclusive and optional.
+
+    Without times the newest rows are wanted, with `startTime` the oldest from there, with `endTime` alone the newest up
+    to there.
+    """
+
+    start_ms: int | None
+    end_ms: int | None
+
+    @property
+    def length_ms(self) -> int | None:
+        """From begin to end, negative when they are the wrong way round; None when one is missing."""
+        return None if self.start_ms is None or self.end_ms is None else self.end_ms - self.start_ms
+
+    @property
+    def is_reversed(self) -> bool:
+        """Whether it ends before it begins."""
+        return self.length_ms is not None and self.length_ms < 0
+
+
+def time_range(parameters: Parameters) -> TimeRange:
+    """`startTime` and `endTime`."""
+    return TimeRange(parameters.time_ms("startTime"), parameters.time_ms("endTime"))
+
+
+def symbol_names(market: Market) -> tuple[str, ...]:
+    """Every symbol of a market, in its own order."""
+    return tuple(row["symbol"] for row in market.exchange_info())
+
+
+def weight_of(size: int, steps: tuple[tuple[int, int], ...]) -> int:
+    """The weight of the first step, `(up to this size, weight)`, that a size does not exceed, else of the last."""
+    return next((weight for most, weight in steps if size <= most), steps[-1][1])
+
+
+def book_or_empty(book: dict[str, Any] | None) -> dict[str, Any]:
+    """A book to send. One that does not exist yet is empty and of update 0, so that no difference fits it and whoever
+    builds on it asks again.
+    """
+    return {"lastUpdateId": 0, "bids": [], "asks": []} if book is None else book
+
+
+def rate_limit(kind: str, interval: str, number: int, limit: int) -> dict[str, Any]:
+    """One row of `rateLimits`."""
+    return {"rateLimitType": kind, "interval": interval, "intervalNum": number, "limit": limit}

@@ -1,0 +1,69 @@
+"""Which path of the exchange carries which stream, and what a client asks for by the address it opens.
+
+Spot has `/ws` and `/stream`. USD-M has them below `/public` (books), `/market` (everything else) and `/private` (user
+data); a stream on the wrong route is acknowledged and stays silent, and without a route only `/public` is delivered.
+Source: USD-M's `Important-WebSocket-Change-Notice` (2026-03-06).
+"""
+
+from collections.abc import Mapping
+from typing import Literal, NamedTuple, TypeAlias
+
+from sources.replay.market.market import MarketKind
+
+Route: TypeAlias = Literal["", "public", "market", "private"]
+
+ROUTES: dict[MarketKind, tuple[Route, ...]] = {"spot": ("",), "usdm": ("", "public", "market", "private")}
+_BOOK_CHANNELS = ("depth", "bookTicker", "rpiDepth")
+
+
+class Opening(NamedTuple):
+    """How a connection begins."""
+
+    route: Route
+    combined: bool
+    streams: tuple[str, ...]
+    microseconds: bool
+
+
+class OpeningError(Exception):
+    """The address cannot be opened; `code` is the exchange's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+def carries(kind: MarketKind, route: Route, stream: str) -> bool:
+    """Whether a connection on `route` delivers `stream`. `@trade` of USD-M is served where books are, as observed."""
+    if kind == "spot":
+        return True
+    name, at, channel = stream.partition("@")
+    is_book = channel.startswith(_BOOK_CHANNELS) or channel == "trade" or (not at and name == "!bookTicker")
+    if route == "market":
+        return not is_book
+    return is_book and route != "private"
+
+
+def parse_opening(
+    kind: MarketKind, *, route: Route, endpoint: str, names: str, query: Mapping[str, str], most: int
+) -> Opening:
+    """What a client wants that opens `[/route]/endpoint[/names]?query`, with `endpoint` `ws` or `stream`.
+
+    Stream names are joined by `/`, in the path of `ws` and in the parameter `streams` of `stream`. `OpeningError` when
+    there are more than `most`, or when spot's `timeUnit` is none; USD-M knows no such parameter and ignores it.
+    """
+    text = names if endpoint == "ws" else query.get("streams", "")
+    # A plus sign in a query arrives as a blank, and no stream name has one: btcusdt@kline_1d@+08:00.
+    streams = tuple(dict.fromkeys(name for name in text.replace(" ", "+").split("/") if name))
+    if len(streams) > most:
+        raise OpeningError(-1130, f"At most {most} streams can be opened on one connection.")
+    return Opening(route, endpoint == "stream", streams, kind == "spot" and _is_micro(query.get("timeUnit")))
+
+
+def _is_micro(unit: str | None) -> bool:
+    if unit is None or unit in ("MILLISECOND", "millisecond"):
+        return False
+    if unit in ("MICROSECOND", "microsecond"):
+        return True
+    raise OpeningError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")

@@ -1,0 +1,128 @@
+"""The replay exchange on a port: WebSocket streams, REST, and the control endpoint, all on one.
+
+async with running_exchange(market, speed="max") as exchange:
+    ...  # connect to exchange.ws_url + "/stream", ask exchange.rest_url + "/api/v3/depth?symbol=BTCUSDT"
+    exchange.inject(Gap(stream="btcusdt@trade", count=5))
+    await exchange.finished.wait()
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+from aiohttp import web
+
+from sources.replay.exchange.control import add_control
+from sources.replay.exchange.exchange import ReplayExchange
+from sources.replay.exchange.limits import Limits, RateMeter
+from sources.replay.exchange.rest_server import RestServer
+from sources.replay.exchange.routes import ROUTES, OpeningError, Route, parse_opening
+from sources.replay.market.market import Market
+from sources.replay.market.player import Speed
+
+_FIVE_MINUTES_S = 300
+_LINE_BYTES = 131_072
+"""Room for a request line that names as many streams as a connection may have."""
+_SHUTDOWN_S = 2.0
+
+
+class _StreamServer:
+    """Takes WebSocket connections."""
+
+    def __init__(self, exchange: ReplayExchange) -> None:
+        self._exchange = exchange
+        self._connections = RateMeter(most=exchange.limits.connections_per_5min, window_s=_FIVE_MINUTES_S)
+
+    def add_to(self, app: web.Application) -> None:
+        """Adds every path below which the market has streams."""
+        for route in ROUTES[self._exchange.market.kind]:
+            base = f"/{route}" if route else ""
+            for endpoint in ("ws", "stream"):
+                handler = self._handler(route, endpoint)
+                app.router.add_get(f"{base}/{endpoint}", handler)
+                app.router.add_get(f"{base}/{endpoint}/{{names:.*}}", handler)
+
+    def _handler(self, route: Route, endpoint: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+        async def connect(request: web.Request) -> web.StreamResponse:
+            try:
+                opening = parse_opening(
+                    self._exchange.market.kind,
+                    route=route,
+                    endpoint=endpoint,
+                    names=request.match_info.get("names", ""),
+                    query=request.query,
+                    most=self._exchange.limits.streams,
+                )
+            except OpeningError as error:
+                return _refused(400, error.code, error.message)
+            if not self._connections.admits(asyncio.get_running_loop().time()):
+                return _refused(429, -1003, "Too many connection attempts")
+            return await self._exchange.attend(request, opening)
+
+        return connect
+
+
+def _refused(status: int, code: int, message: str) -> web.Response:
+    body = msgspec.json.encode({"code": code, "msg": message})
+    return web.Response(status=status, body=body, content_type="application/json")
+
+
+def build_app(exchange: ReplayExchange) -> web.Application:
+    """Everything that is served on the port."""
+    app = web.Application()
+    _StreamServer(exchange).add_to(app)
+    add_control(app, exchange)
+    app.router.add_route("*", "/{path:.*}", RestServer(exchange).on_request)
+    return app
+
+
+@contextlib.asynccontextmanager
+async def running_exchange(
+    market: Market,
+    *,
+    speed: Speed = "max",
+    host: str = "127.0.0.1",
+    port: int = 0,
+    limits: Limits | None = None,
+    settle_s: float = 0.0,
+    start_now: bool = False,
+    paused: bool = False,
+) -> AsyncIterator[ReplayExchange]:
+    """A market served on `host` and `port` (0: a free one) for the length of the block; see `ReplayExchange`.
+
+    With `paused` the market waits for `resume`. `OSError` when the port cannot be had; an error of the market itself is
+    logged when it happens and raised at the end of the block.
+    """
+    exchange = ReplayExchange(market, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now)
+    if paused:
+        exchange.pause()
+    runner = web.AppRunner(
+        build_app(exchange), access_log=None, shutdown_timeout=_SHUTDOWN_S, max_line_size=_LINE_BYTES
+    )
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        address = _address(runner)
+        exchange.ws_url, exchange.rest_url = f"ws://{address}", f"http://{address}"
+        async with _playing(exchange):
+            yield exchange
+    finally:
+        await exchange.close()
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _playing(exchange: ReplayExchange) -> AsyncIterator[None]:
+    playing = asyncio.create_task(exchange.run(), name="market")
+    try:
+        yield
+    finally:
+        playing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await playing
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

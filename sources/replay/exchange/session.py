@@ -1,0 +1,244 @@
+"""One client's WebSocket connection: its requests, its pings, its limits. The edge around the pure parts."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from aiohttp import WSCloseCode, WSMessage, WSMsgType, web
+from aiohttp.abc import AbstractStreamWriter
+
+from flows.clock import wall_ms
+from flows.websocket import BINARY, TEXT, encode_frame
+from sources.replay.exchange.keepalive import KeepAlive, Upkeep
+from sources.replay.exchange.limits import Limits, RateMeter
+from sources.replay.exchange.routes import Opening, carries
+from sources.replay.faults.replies import Answer, answer_truly
+from sources.replay.market.market import MarketKind, Message
+from sources.replay.protocol.frames import Form, encode_message
+from sources.replay.protocol.subscriptions import Subscriptions
+
+HIGH_WATER_BYTES = 1_048_576
+"""What may wait in a client's write buffer before a market that plays as fast as it is read waits for the client."""
+
+_CLOSE_TIMEOUT_S = 1.0
+_CLOSE_REASON_BYTES = 123
+_REQUESTS = (WSMsgType.TEXT, WSMsgType.BINARY)
+_log = structlog.get_logger(__name__)
+
+
+class Session:
+    """A connected client.
+
+    Frames of market data go to its transport directly, many in one write. What cannot be sent waits in the transport's
+    buffer; beyond `limits.backlog_bytes` the connection is cut.
+    """
+
+    def __init__(
+        self,
+        number: int,
+        *,
+        kind: MarketKind,
+        opening: Opening,
+        limits: Limits,
+        remote: str,
+        ws: web.WebSocketResponse,
+        writer: AbstractStreamWriter,
+        transport: asyncio.Transport,
+        answer: Answer = answer_truly,
+    ) -> None:
+        self.number = number
+        """The client's id in state and faults."""
+        self._kind: MarketKind = kind
+        self._opening = opening
+        self._limits = limits
+        self._remote = remote
+        self._ws = ws
+        self._writer = writer
+        self._transport = transport
+        self._answer_request = answer
+        self._subscriptions = Subscriptions(combined=opening.combined, streams=opening.streams, most=limits.streams)
+        self._keep_alive = KeepAlive(limits, opened_s=asyncio.get_running_loop().time())
+        self._frames: list[bytes] = []
+        self._sent = 0
+        self._half_open = False
+        self._ending: asyncio.Task[bool] | None = None
+
+    # --- as the audience sees it -------------------------------------------------------------------------------------
+
+    @property
+    def form(self) -> Form:
+        """How it wants its messages."""
+        return Form(self._subscriptions.combined, self._opening.microseconds)
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The streams that it gets: those of its subscriptions that its route carries."""
+        return frozenset(s for s in self._subscriptions.streams if carries(self._kind, self._opening.route, s))
+
+    def take(self, frame: bytes) -> None:
+        """Holds a frame until the end of the turn."""
+        self._frames.append(frame)
+
+    def flush(self) -> None:
+        """Writes the frames of the turn at once."""
+        frames = self._frames
+        if not frames:
+            return
+        if self._write(b"".join(frames)):
+            self._sent += len(frames)
+        frames.clear()
+        if self._transport.get_write_buffer_size() > self._limits.backlog_bytes:
+            _log.warning("client cut", client=self.number, reason="reads too slowly")
+            self._transport.abort()
+
+    async def drained(self) -> None:
+        """Returns when the client has room for more, or is gone."""
+        with contextlib.suppress(ConnectionError):
+            await self._writer.drain()
+
+    def report(self) -> dict[str, Any]:
+        """What is known of the client."""
+        return {
+            "id": self.number,
+            "remote": self._remote,
+            "route": self._opening.route,
+            "combined": self._subscriptions.combined,
+            "streams": self._subscriptions.streams,
+            "half_open": self._half_open,
+            "sent": self._sent,
+            "buffered_bytes": self._transport.get_write_buffer_size(),
+        }
+
+    # --- what the client says ----------------------------------------------------------------------------------------
+
+    async def serve(self, on_request: Callable[["Session"], None]) -> None:
+        """Answers the client until the connection ends; `on_request` is called after each of its requests."""
+        upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep of client {self.number}")
+        try:
+            await self._answer(on_request)
+        finally:
+            upkeep.cancel()
+            await asyncio.gather(upkeep, return_exceptions=True)
+            await self._end()
+
+    async def _answer(self, on_request: Callable[["Session"], None]) -> None:
+        loop = asyncio.get_running_loop()
+        incoming = RateMeter(most=self._limits.incoming_per_s, window_s=1.0)
+        async for message in self._ws:
+            if message.type is WSMsgType.ERROR:
+                return
+            if not incoming.admits(loop.time()):
+                self.close(WSCloseCode.POLICY_VIOLATION, "Too many requests")
+                return
+            self._on_message(message)
+            if message.type in _REQUESTS:
+                on_request(self)
+
+    def _on_message(self, message: WSMessage) -> None:
+        if message.type in _REQUESTS:
+            replies = self._answer_request(self._subscriptions, message.data)
+            self._write(b"".join(encode_frame(reply) for reply in replies))
+        elif message.type is WSMsgType.PING:
+            self._write(encode_frame(bytes(message.data), WSMsgType.PONG))
+        elif message.type is WSMsgType.PONG:
+            self._keep_alive.on_pong(bytes(message.data))
+
+    # --- what the server does of its own accord ----------------------------------------------------------------------
+
+    def notify(self, notice: Message) -> None:
+        """Sends a message that nobody subscribes to."""
+        self._write(encode_message(notice, self.form))
+
+    def send(self, payload: bytes, *, binary: bool = False, times: int = 1) -> None:
+        """Sends a frame as it is."""
+        self._write(encode_frame(payload, BINARY if binary else TEXT) * times)
+
+    def close(self, code: int, reason: str | bytes = "") -> None:
+        """Begins the closing handshake; a client that does not answer within a second is cut. Of the reason as much is
+        sent as a close frame may hold.
+        """
+        if self._half_open:
+            self._transport.abort()
+        elif self._ending is None:
+            _log.info("client closed", client=self.number, code=int(code), reason=reason)
+            text = reason.encode() if isinstance(reason, str) else reason
+            message = text[:_CLOSE_REASON_BYTES]
+            self._ending = asyncio.create_task(self._ws.close(code=code, message=message, drain=False))
+
+    def abort(self) -> None:
+        """Resets the connection without a close frame."""
+        self._transport.abort()
+
+    def fall_silent(self) -> None:
+        """Leaves the connection open, and sends nothing on it any more."""
+        self._half_open = True
+
+    async def _end(self) -> None:
+        if self._half_open:
+            self._transport.abort()
+        if self._ending is None:
+            await self._ws.close(drain=False)
+        else:
+            await self._ending
+
+    async def _keep_up(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            match self._keep_alive.due(loop.time()):
+                case Upkeep.PING:
+                    self._ping(loop.time())
+                case Upkeep.CUT:
+                    self.close(WSCloseCode.POLICY_VIOLATION, "Pong timeout")
+                    return
+                case Upkeep.EXPIRE:
+                    self.close(WSCloseCode.GOING_AWAY, "Connection expired")
+                    return
+                case None:
+                    await asyncio.sleep(max(0.0, self._keep_alive.next_s - loop.time()))
+
+    def _ping(self, now_s: float) -> None:
+        payload = str(wall_ms()).encode()
+        self._keep_alive.on_ping(payload, now_s)
+        self._write(encode_frame(payload, WSMsgType.PING))
+
+    def _write(self, frames: bytes) -> bool:
+        if self._half_open or self._transport.is_closing() or self._ws.closed:
+            return False
+        self._transport.write(frames)
+        return True
+
+
+async def open_session(
+    request: web.Request,
+    number: int,
+    *,
+    kind: MarketKind,
+    opening: Opening,
+    limits: Limits,
+    answer: Answer = answer_truly,
+) -> tuple[Session, web.WebSocketResponse]:
+    """Answers a client's handshake. `ConnectionResetError` when the client went away meanwhile, aiohttp's
+    `HTTPBadRequest` when it wanted no WebSocket. Compression is never agreed on: the exchange does not offer it.
+    """
+    ws = web.WebSocketResponse(
+        timeout=_CLOSE_TIMEOUT_S, autoping=False, autoclose=False, compress=False, max_msg_size=limits.message_bytes
+    )
+    writer = await ws.prepare(request)
+    transport = request.transport
+    if writer is None or transport is None:
+        raise ConnectionResetError("the client went away during the handshake")
+    transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
+    session = Session(
+        number,
+        kind=kind,
+        opening=opening,
+        limits=limits,
+        remote=request.remote or "",
+        ws=ws,
+        writer=writer,
+        transport=transport,
+        answer=answer,
+    )
+    return session, ws

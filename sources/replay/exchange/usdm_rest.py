@@ -1,0 +1,152 @@
+"""The REST interface of Binance USD-M futures, `/fapi`: market data alone.
+
+Source: the request and response models of Binance's own USD-M connector, and the error codes of the derivatives pages.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.parameters import ApiError, Parameters
+from sources.replay.exchange.rest import (
+    Answer,
+    Endpoint,
+    TimeRange,
+    View,
+    book_or_empty,
+    rate_limit,
+    symbol_names,
+    time_range,
+    weight_of,
+)
+from sources.replay.market.intervals import intervals_of
+
+_DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
+_DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
+_KLINE_WEIGHTS = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
+_HOUR_MS = 3_600_000
+
+
+class UsdmRest:
+    """Answers USD-M's market data requests from a market. Unknown parameters are ignored, as there."""
+
+    def __init__(self, view: View, limits: Limits) -> None:
+        self._view = view
+        self._limits = limits
+        self._symbols = symbol_names(view.market)
+        answers: dict[str, Endpoint] = {
+            "/fapi/v1/ping": lambda _: Answer({}, 1),
+            "/fapi/v1/time": lambda _: Answer({"serverTime": view.now_ms}, 1),
+            "/fapi/v1/exchangeInfo": self._exchange_info,
+            "/fapi/v1/depth": self._depth,
+            "/fapi/v1/trades": self._trades,
+            "/fapi/v1/historicalTrades": self._historical_trades,
+            "/fapi/v1/aggTrades": self._agg_trades,
+            "/fapi/v1/klines": self._klines,
+            "/fapi/v1/continuousKlines": self._continuous_klines,
+            "/fapi/v1/ticker/24hr": self._ticker,
+            "/fapi/v1/ticker/price": self._price,
+            "/fapi/v2/ticker/price": self._price,
+            "/fapi/v1/ticker/bookTicker": self._book_ticker,
+        }
+        self.endpoints = answers
+        """Path and what answers it."""
+
+    def _exchange_info(self, _: Parameters) -> Answer:
+        rate_limits = [
+            rate_limit("REQUEST_WEIGHT", "MINUTE", 1, self._limits.weight_per_minute),
+            rate_limit("ORDERS", "MINUTE", 1, 1_200),
+            rate_limit("ORDERS", "SECOND", 10, 300),
+        ]
+        rows = self._view.market.exchange_info()
+        margins = dict.fromkeys(row["marginAsset"] for row in rows if "marginAsset" in row)
+        assets = [{"asset": asset, "marginAvailable": True, "autoAssetExchange": "-10000"} for asset in margins]
+        return Answer(
+            {
+                "timezone": "UTC",
+                "serverTime": self._view.now_ms,
+                "futuresType": "U_MARGINED",
+                "rateLimits": rate_limits,
+                "exchangeFilters": [],
+                "assets": assets,
+                "symbols": rows,
+            },
+            1,
+        )
+
+    def _depth(self, parameters: Parameters) -> Answer:
+        symbol = parameters.symbol(self._symbols)
+        sent = parameters.integer("limit")
+        limit = 500 if sent is None else sent
+        if limit not in _DEPTH_LIMITS:
+            raise ApiError(-4021, f"'{limit}' is not valid depth limit.")
+        book = book_or_empty(self._view.depth(symbol, limit))
+        now_ms = self._view.now_ms
+        return Answer({"E": now_ms, "T": now_ms} | book, weight_of(limit, _DEPTH_WEIGHTS))
+
+    def _trades(self, parameters: Parameters) -> Answer:
+        symbol = parameters.symbol(self._symbols)
+        limit = parameters.limit(default=500, most=1_000, clamps=False)
+        return Answer(self._view.market.trades(symbol, from_id=None, limit=limit), 5)
+
+    def _historical_trades(self, parameters: Parameters) -> Answer:
+        symbol = parameters.symbol(self._symbols)
+        limit = parameters.limit(default=100, most=500, clamps=False)
+        return Answer(self._view.market.trades(symbol, from_id=parameters.integer("fromId"), limit=limit), 200)
+
+    def _agg_trades(self, parameters: Parameters) -> Answer:
+        symbol = parameters.symbol(self._symbols)
+        limit = parameters.limit(default=500, most=1_000, clamps=False)
+        from_id, times = parameters.integer("fromId"), _ordered_times(parameters)
+        if from_id is None and (times.length_ms or 0) > _HOUR_MS:
+            raise ApiError(-1127, "More than 1 hours between startTime and endTime.")
+        rows = self._view.market.agg_trades(
+            symbol, from_id=from_id, start_ms=times.start_ms, end_ms=times.end_ms, limit=limit
+        )
+        return Answer(rows, 20)
+
+    def _klines(self, parameters: Parameters) -> Answer:
+        return self._klines_of(parameters.symbol(self._symbols), parameters)
+
+    def _continuous_klines(self, parameters: Parameters) -> Answer:
+        pair = parameters.required("pair")
+        kind = parameters.required("contractType")
+        for row in self._view.market.exchange_info():
+            if row.get("pair", row["symbol"]) == pair and row.get("contractType", "PERPETUAL") == kind:
+                return self._klines_of(row["symbol"], parameters)
+        raise ApiError(-1121, "Invalid symbol.")
+
+    def _klines_of(self, symbol: str, parameters: Parameters) -> Answer:
+        interval = parameters.interval(intervals_of("usdm"))
+        limit = parameters.limit(default=500, most=1_500, clamps=False)
+        times = _ordered_times(parameters)
+        rows = self._view.market.klines(symbol, interval, start_ms=times.start_ms, end_ms=times.end_ms, limit=limit)
+        return Answer(rows, weight_of(limit, _KLINE_WEIGHTS))
+
+    def _ticker(self, parameters: Parameters) -> Answer:
+        return self._one_or_all(parameters, self._view.market.ticker, weights=(1, 40))
+
+    def _price(self, parameters: Parameters) -> Answer:
+        return self._one_or_all(parameters, self._price_of, weights=(1, 2))
+
+    def _price_of(self, symbol: str) -> dict[str, Any]:
+        ticker = self._view.market.ticker(symbol)
+        return {"symbol": symbol, "price": ticker["lastPrice"], "time": ticker["closeTime"]}
+
+    def _book_ticker(self, parameters: Parameters) -> Answer:
+        return self._one_or_all(parameters, self._view.market.book_ticker, weights=(2, 5))
+
+    def _one_or_all(
+        self, parameters: Parameters, row: Callable[[str], dict[str, Any]], *, weights: tuple[int, int]
+    ) -> Answer:
+        """An object for `symbol`, a list of all without; `weights` of the one and of the other."""
+        if parameters.text("symbol") is None:
+            return Answer([row(symbol) for symbol in self._symbols], weights[1])
+        return Answer(row(parameters.symbol(self._symbols)), weights[0])
+
+
+def _ordered_times(parameters: Parameters) -> TimeRange:
+    times = time_range(parameters)
+    if times.is_reversed:
+        raise ApiError(-1023, "Start time is greater than end time.")
+    return times

@@ -1,0 +1,1 @@
+"""What the replay exchange plays: markets, their books, klines and messages."""

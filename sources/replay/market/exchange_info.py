@@ -1,0 +1,151 @@
+"""The exchangeInfo row of a symbol: what a client library needs to take it for tradable, its limits read off the tape.
+
+Source: `GET /api/v3/exchangeInfo` and `GET /fapi/v1/exchangeInfo`. Tick and step are the finest decimals that the
+market uses; bounds that a tape cannot tell are the exchange's usual ones.
+"""
+
+from typing import Any
+
+from sources.replay.market.decimals import decimal_text
+from sources.replay.market.encode import Printer
+
+# fmt: off
+_QUOTES = (
+    "FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USDP", "USD1", "USDS", "DAI", "EUR",
+    "GBP", "TRY", "BRL", "JPY", "AUD", "UAH", "RUB", "PLN", "RON", "ARS",
+    "ZAR", "MXN", "COP", "CZK", "BTC", "ETH", "BNB", "USD", "TRX", "XRP",
+    "DOGE", "SOL", "DOT",
+)
+# fmt: on
+"""Quote assets, an asset before any that its name ends with."""
+_PERPETUAL_ONBOARD_MS = 1_569_398_400_000
+_PERPETUAL_DELIVERY_MS = 4_133_404_800_000
+"""What the exchange gives for a contract that never ends: 2100-12-25."""
+_ORDERS = {
+    "spot": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"],
+    "usdm": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
+}
+
+
+def split_symbol(symbol: str) -> tuple[str, str]:
+    """Base and quote asset of a symbol; one whose quote asset is not known is split before its last three letters."""
+    pair = symbol.partition("_")[0]  # a dated contract carries its delivery day after the pair
+    quote = next((quote for quote in _QUOTES if pair.endswith(quote) and pair != quote), pair[-3:])
+    return pair[: -len(quote)], quote
+
+
+def listing(printer: Printer) -> dict[str, Any]:
+    """The row of a symbol."""
+    return _spot(printer) if printer.kind == "spot" else _usdm(printer)
+
+
+def _spot(printer: Printer) -> dict[str, Any]:
+    base, quote = split_symbol(printer.symbol)
+    return {
+        "symbol": printer.symbol,
+        "status": "TRADING",
+        "baseAsset": base,
+        "baseAssetPrecision": 8,
+        "quoteAsset": quote,
+        "quotePrecision": 8,
+        "quoteAssetPrecision": 8,
+        "baseCommissionPrecision": 8,
+        "quoteCommissionPrecision": 8,
+        "orderTypes": _ORDERS["spot"],
+        "icebergAllowed": True,
+        "ocoAllowed": True,
+        "otoAllowed": True,
+        "quoteOrderQtyMarketAllowed": True,
+        "allowTrailingStop": True,
+        "cancelReplaceAllowed": True,
+        "isSpotTradingAllowed": True,
+        "isMarginTradingAllowed": False,
+        "filters": [
+            *_price_and_lot(printer),
+            {"filterType": "ICEBERG_PARTS", "limit": 10},
+            {
+                "filterType": "TRAILING_DELTA",
+                "minTrailingAboveDelta": 10,
+                "maxTrailingAboveDelta": 2000,
+                "minTrailingBelowDelta": 10,
+                "maxTrailingBelowDelta": 2000,
+            },
+            {
+                "filterType": "PERCENT_PRICE_BY_SIDE",
+                "bidMultiplierUp": "5",
+                "bidMultiplierDown": "0.2",
+                "askMultiplierUp": "5",
+                "askMultiplierDown": "0.2",
+                "avgPriceMins": 5,
+            },
+            {
+                "filterType": "NOTIONAL",
+                "minNotional": "5.00000000",
+                "applyMinToMarket": True,
+                "maxNotional": "9000000.00000000",
+                "applyMaxToMarket": False,
+                "avgPriceMins": 5,
+            },
+            {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "maxNumAlgoOrders": 5},
+        ],
+        "permissions": ["SPOT"],
+        "permissionSets": [["SPOT"]],
+        "defaultSelfTradePreventionMode": "EXPIRE_MAKER",
+        "allowedSelfTradePreventionModes": ["EXPIRE_TAKER", "EXPIRE_MAKER", "EXPIRE_BOTH"],
+    }
+
+
+def _usdm(printer: Printer) -> dict[str, Any]:
+    base, quote = split_symbol(printer.symbol)
+    numbers = printer.decimals
+    return {
+        "symbol": printer.symbol,
+        "pair": base + quote,
+        "contractType": "PERPETUAL",
+        "deliveryDate": _PERPETUAL_DELIVERY_MS,
+        "onboardDate": _PERPETUAL_ONBOARD_MS,
+        "status": "TRADING",
+        "maintMarginPercent": "2.5000",
+        "requiredMarginPercent": "5.0000",
+        "baseAsset": base,
+        "quoteAsset": quote,
+        "marginAsset": quote,
+        "pricePrecision": numbers.printed_price,
+        "quantityPrecision": numbers.printed_quantity,
+        "baseAssetPrecision": 8,
+        "quotePrecision": 8,
+        "underlyingType": "COIN",
+        "underlyingSubType": [],
+        "settlePlan": 0,
+        "triggerProtect": "0.0500",
+        "liquidationFee": "0.012500",
+        "marketTakeBound": "0.05",
+        "maxMoveOrderLimit": 10_000,
+        "filters": [
+            *_price_and_lot(printer),
+            {"filterType": "MAX_NUM_ORDERS", "limit": 200},
+            {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
+            {"filterType": "MIN_NOTIONAL", "notional": "5"},
+            {
+                "filterType": "PERCENT_PRICE",
+                "multiplierUp": "1.0500",
+                "multiplierDown": "0.9500",
+                "multiplierDecimal": "4",
+            },
+        ],
+        "orderTypes": _ORDERS["usdm"],
+        "timeInForce": ["GTC", "IOC", "FOK", "GTX", "GTD"],
+    }
+
+
+def _price_and_lot(printer: Printer) -> list[dict[str, Any]]:
+    numbers = printer.decimals
+    tick, step = numbers.price_text(1), numbers.quantity_text(1)
+    most_price = decimal_text(1_000_000, 0, numbers.printed_price)
+    most_quantity = decimal_text(9_000 * 10 ** (8 - min(numbers.quantity, 8)), 0, numbers.printed_quantity)
+    return [
+        {"filterType": "PRICE_FILTER", "minPrice": tick, "maxPrice": most_price, "tickSize": tick},
+        {"filterType": "LOT_SIZE", "minQty": step, "maxQty": most_quantity, "stepSize": step},
+        {"filterType": "MARKET_LOT_SIZE", "minQty": step, "maxQty": most_quantity, "stepSize": step},
+    ]

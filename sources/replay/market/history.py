@@ -1,0 +1,132 @@
+"""What happened before: the pieces of klines from which longer ones, and 24-hour figures, are rolled up.
+
+Old pieces are coarse and new ones fine, like memory. A history grows at its end by what was played, and what grows
+beyond its bound is rolled up into the next coarser tier (`_TIERS`), so klines of that age exist only in intervals which
+that tier divides: 1 s for an hour or two, 1 m for ten weeks, 1 h for years.
+"""
+
+from bisect import bisect_left
+from collections.abc import Callable
+
+import numpy as np
+import polars as pl
+
+from sources.replay.market.aggregate import PIECE, roll_up
+from sources.replay.market.intervals import INTERVALS_MS, period_of
+from sources.replay.market.klines import Kline
+
+HISTORY = PIECE | {"base_ms": pl.Int64}
+"""A piece, and the length of the period that it was rolled up to."""
+
+_TIERS = (("1s", 7_200, "1m"), ("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
+"""Interval, how many of its periods are kept at least (and at most twice as many), and into what older ones go."""
+
+_PENDING = 64
+"""Stretches that wait to be merged in, while nobody asks, and that lie in memory as they were added."""
+
+
+class History:
+    """Pieces of one symbol in order of time, none of them beyond the begin of what is being played."""
+
+    def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
+        """`source` gives the rows (`HISTORY`) when they are first asked for."""
+        self._source = source
+        self._pending: list[tuple[pl.DataFrame, str]] = []
+        self._opens = np.empty(0, np.int64)
+        self._wholes: dict[int, Kline] = {}  # by the row with which they begin
+        self._rows = pl.DataFrame(schema=HISTORY)
+
+    def append(self, pieces: pl.DataFrame, interval: str) -> None:
+        """Adds what was played since, rolled up to `interval` in its time; old pieces may become coarser by it."""
+        self._pending.append((pieces, interval))
+        if len(self._pending) > _PENDING and self._source is None:
+            self._merge()
+
+    def pieces(self, interval: str, *, start_ms: int) -> pl.DataFrame:
+        """The pieces from which klines of an interval can be made, from a moment on."""
+        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        return self._frame.filter(divides & (pl.col("open_time") >= start_ms)).select(*PIECE)
+
+    def first_open(self, interval: str) -> int | None:
+        """Begin of the oldest piece from which klines of an interval can be made; None without any."""
+        divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
+        oldest = self._frame.select(pl.col("open_time").filter(divides).first()).item()
+        return None if oldest is None else int(oldest)
+
+    @property
+    def last_open(self) -> int | None:
+        """Begin of the newest piece; None without any."""
+        frame = self._frame
+        return None if frame.is_empty() else int(frame["open_time"][-1])
+
+    def since(self, time_ms: int) -> Kline | None:
+        """Everything that began at a moment or later as one kline; None without anything."""
+        row = self._row(time_ms)
+        if row == self._rows.height:
+            return None
+        whole = self._wholes.get(row)
+        if whole is None:
+            whole = self._wholes[row] = _whole(self._rows.slice(row))
+        return whole
+
+    def close_before(self, time_ms: int) -> int | None:
+        """The last price of what began before a moment."""
+        row = self._row(time_ms)
+        return int(self._rows["close"][row - 1]) if row else None
+
+    def _row(self, time_ms: int) -> int:
+        frame = self._frame
+        if self._opens.size != frame.height:
+            self._opens = frame["open_time"].to_numpy()
+        return bisect_left(self._opens, time_ms)
+
+    @property
+    def _frame(self) -> pl.DataFrame:
+        if self._pending or self._source is not None:
+            self._merge()
+        return self._rows
+
+    def _merge(self) -> None:
+        if self._source is not None:
+            self._rows, self._source = self._source().select(*HISTORY), None
+        added = [based(roll_up(pieces, interval), interval) for pieces, interval in self._pending]
+        rows = pl.concat([self._rows, *added])
+        self._rows = _thinned(rows.rechunk() if rows.n_chunks() > _PENDING else rows)
+        self._pending.clear()
+        self._opens = np.empty(0, np.int64)
+        self._wholes.clear()
+
+
+def based(pieces: pl.DataFrame, interval: str) -> pl.DataFrame:
+    """Pieces as rows of a history."""
+    return pieces.select(*PIECE).with_columns(pl.lit(INTERVALS_MS[interval], pl.Int64).alias("base_ms"))
+
+
+def shifted(history: pl.DataFrame, shift_ms: int) -> pl.DataFrame:
+    """A history moved in time, each piece by the largest whole number of its periods that fits, so that every kline
+    still begins where klines begin.
+    """
+    return history.with_columns(pl.col("open_time") + pl.lit(shift_ms) // pl.col("base_ms") * pl.col("base_ms"))
+
+
+def _whole(pieces: pl.DataFrame) -> Kline:
+    """All pieces, at least one, as one."""
+    sums = pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").sum()
+    first, last = pl.col("open_time", "open", "first_id").first(), pl.col("close", "last_id").last()
+    row = pieces.select(first, pl.col("high").max(), pl.col("low").min(), last, sums)
+    return Kline(*row.select(*PIECE).row(0))
+
+
+def _thinned(frame: pl.DataFrame) -> pl.DataFrame:
+    for interval, kept, coarser in _TIERS:
+        length = INTERVALS_MS[interval]
+        if (frame["base_ms"] == length).sum() <= 2 * kept:
+            continue
+        fine = pl.col("base_ms") == length
+        opens = frame.filter(fine)["open_time"]
+        # Whole periods of the coarser tier only, or one of them would exist twice.
+        cut = opens.to_frame().select(period_of(coarser, pl.col("open_time"))).to_series()[-kept]
+        old = fine & (pl.col("open_time") < cut)
+        rolled = based(roll_up(frame.filter(old), coarser), coarser)
+        frame = pl.concat([frame.filter(~old), rolled]).sort("open_time", maintain_order=True)
+    return frame

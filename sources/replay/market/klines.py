@@ -1,0 +1,137 @@
+"""Klines while they run: the kline of any interval at any trade of a stretch, by lookup."""
+
+from array import array
+from bisect import bisect_left
+from typing import NamedTuple, Self
+
+import polars as pl
+
+from sources.replay.market.aggregate import PIECE
+from sources.replay.market.intervals import period_of
+
+NO_TRADE = -1
+"""Trade id of a period without trades."""
+
+
+class Kline(NamedTuple):
+    """Open, high, low, close and volumes over a stretch of time, in whole numbers (see `decimals.py`)."""
+
+    open_time: int
+    open: int
+    high: int
+    low: int
+    close: int
+    volume: int
+    quote: int
+    trades: int
+    taker_volume: int
+    taker_quote: int
+    first_id: int
+    last_id: int
+
+    @classmethod
+    def flat(cls, open_time: int, price: int) -> Self:
+        """A period in which nothing was traded, at the price before it."""
+        return cls(open_time, price, price, price, price, 0, 0, 0, 0, 0, NO_TRADE, NO_TRADE)
+
+    def then(self, later: "Kline") -> "Kline":
+        """One stretch and the one after it as one."""
+        return Kline(
+            self.open_time,
+            self.open,
+            max(self.high, later.high),
+            min(self.low, later.low),
+            later.close,
+            self.volume + later.volume,
+            self.quote + later.quote,
+            self.trades + later.trades,
+            self.taker_volume + later.taker_volume,
+            self.taker_quote + later.taker_quote,
+            self.first_id,
+            later.last_id,
+        )
+
+
+def klines_of(pieces: pl.DataFrame) -> list[Kline]:
+    """The rows of a frame of pieces."""
+    return [Kline(*row) for row in pieces.select(*PIECE).iter_rows()]
+
+
+class Tally:
+    """Running sums over the trades of a stretch, by row: the volumes between any two rows are one subtraction.
+
+    `Kline`s of an interval need highs and lows that restart with each period; those columns are computed when an
+    interval is first asked for, and not before.
+    """
+
+    def __init__(self, pieces: pl.DataFrame) -> None:
+        self.pieces = pieces
+        self.rows = pieces.height
+        self.times = array("q", pieces["open_time"].to_list())
+        """Time of each trade, ms UTC."""
+        self._sums = pieces.select(pl.col("volume", "quote", "trades", "taker_volume", "taker_quote").cum_sum())
+        self._periods: dict[str, _Periods] = {}
+
+    def rows_before(self, time_ms: int) -> int:
+        """How many trades happened before a moment."""
+        return bisect_left(self.times, time_ms)
+
+    def close(self, row: int) -> int:
+        """Price of the trade at a row."""
+        return int(self.pieces["close"][row])
+
+    def at(self, interval: str, row: int) -> Kline:
+        """The running kline as of the trade at `row`, that one included, as far as this stretch knows it."""
+        periods = self._periods.get(interval)
+        if periods is None:
+            periods = self._periods[interval] = _Periods(self.pieces, interval)
+        first = periods.first_row[row]
+        return self._kline(periods.open_time[row], first, row, periods.high[row], periods.low[row])
+
+    def between(self, first_row: int, end_row: int) -> Kline | None:
+        """The trades from `first_row` to before `end_row` as one kline that opens with the first; None without any."""
+        if first_row >= end_row:
+            return None
+        stretch = self.pieces.slice(first_row, end_row - first_row)
+        extremes = stretch.select(pl.col("high").max(), pl.col("low").min()).row(0)
+        return self._kline(self.times[first_row], first_row, end_row - 1, *extremes)
+
+    def _kline(self, open_time: int, first: int, last: int, high: int, low: int) -> Kline:
+        total = self._sums.row(last)
+        before = self._sums.row(first - 1) if first else (0,) * len(total)
+        opened, closed = self.pieces.row(first), self.pieces.row(last)
+        volume, quote, trades, *taker = (now - then for now, then in zip(total, before, strict=True))
+        return Kline(
+            open_time,
+            opened[1],
+            high,
+            low,
+            closed[4],
+            volume,
+            quote,
+            trades,
+            taker[0],
+            taker[1],
+            opened[10],
+            closed[11],
+        )
+
+
+class _Periods:
+    """For each trade: where its period begins, and the extremes since."""
+
+    def __init__(self, pieces: pl.DataFrame, interval: str) -> None:
+        frame = (
+            pieces.lazy()
+            .select(period_of(interval, pl.col("open_time")).alias("period"), "high", "low")
+            .with_row_index("row")
+            .select(
+                "period",
+                pl.col("row").first().over("period"),
+                pl.col("high").cum_max().over("period"),
+                pl.col("low").cum_min().over("period"),
+            )
+            .collect()
+        )
+        self.open_time, self.first_row = frame["period"], frame["row"]
+        self.high, self.low = frame["high"], frame["low"]

@@ -1,0 +1,174 @@
+"""A market that plays reels: tapes and synthetic markets differ in where their reels come from, and in nothing else."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from sources.replay.market.exchange_info import listing
+from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
+from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolPace
+from sources.replay.market.symbol_market import SymbolMarket
+from sources.replay.market.timeline import Reel, Strip, Track
+
+_PARTIAL_LEVELS = (5, 10, 20)
+_PARTIAL_SPEEDS: dict[MarketKind, tuple[str, ...]] = {
+    "spot": ("", "@100ms"),
+    "usdm": ("", "@100ms", "@250ms", "@500ms"),
+}
+_ALL_TICKERS = {"!ticker@arr": False, "!miniTicker@arr": True}
+"""Streams that carry all symbols in one message, and whether in the short form."""
+
+
+class Playback:
+    """Plays reels one after the other and knows what has been played. Implements `Market`.
+
+    `recorded` are the streams that the reels hold themselves; nothing is derived in their place.
+    """
+
+    def __init__(
+        self,
+        kind: MarketKind,
+        markets: Mapping[str, SymbolMarket],
+        reels: Iterable[Reel],
+        *,
+        begin_ms: int,
+        recorded: frozenset[str] = frozenset(),
+    ) -> None:
+        self.kind: MarketKind = kind
+        self._markets = markets
+        self._reels = iter(reels)
+        self._now_ms = begin_ms
+        self._tick_ms = begin_ms - begin_ms % TICK_MS[kind] + LAG_MS
+        if self._tick_ms <= begin_ms:
+            self._tick_ms += TICK_MS[kind]
+        self._recorded = recorded
+        self._paces = [SymbolPace(market, recorded) for market in markets.values()]
+
+    @property
+    def now_ms(self) -> int:
+        """Exchange time of what was played last; the market's begin before that."""
+        return self._now_ms
+
+    def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
+        """The messages in the order of their `due_ms`, with pauses before what is not due yet. A second call goes on
+        with the reel after.
+        """
+        for reel in self._reels:
+            for strip in reel.strips:
+                self._markets[strip.symbol].begin(strip)
+            yield from self._play_reel(reel, wanted, is_due)
+            while self._tick_ms <= reel.end_ms:
+                yield from self._on_tick(wanted)
+
+    def _play_reel(self, reel: Reel, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
+        # This loop sees every message of a tape, wanted or not: it does as little as it can.
+        followers: dict[Track, Callable[[int, int, Wanted], Iterator[Message]]] = {}
+        for strip in reel.strips:
+            if strip.depth_track is not None:
+                followers[strip.depth_track] = partial(self._follow_book, strip)
+            if strip.fills is not None:
+                followers[strip.aggregate_track] = partial(_follow_fills, strip)
+        tick_ms = self._tick_ms
+        for due_ms, track, index in reel:
+            while due_ms >= tick_ms:
+                yield from self._on_tick(wanted)
+                tick_ms = self._tick_ms
+            streams = [stream for stream in track.streams if wanted(stream)]
+            if (streams or track in followers) and not is_due(due_ms):
+                yield Message(due_ms, PAUSE, b"")
+            self._now_ms = due_ms
+            track.played = index + 1
+            for stream in streams:
+                yield Message(due_ms, stream, track.payloads[index])
+            if track in followers:
+                yield from followers[track](due_ms, index, wanted)
+
+    def _follow_book(self, strip: Strip, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
+        """What the book says after a diff, for those who want it: its best levels, its top where the tape lacks it."""
+        name, market = strip.symbol.lower(), self._markets[strip.symbol]
+        for levels in _PARTIAL_LEVELS:
+            for speed in _PARTIAL_SPEEDS[self.kind]:
+                stream = f"{name}@depth{levels}{speed}"
+                if stream not in self._recorded and wanted(stream) and (payload := _partial_depth(market, levels)):
+                    yield Message(due_ms, stream, payload)
+        if strip.quote_track is None and wanted(f"{name}@bookTicker") and (book := market.book()):
+            bid, ask = market.best()
+            text = market.printer.book_ticker(book.last_id, bid, ask, event_ms=due_ms)
+            yield Message(due_ms, f"{name}@bookTicker", text)
+
+    def _on_tick(self, wanted: Wanted) -> Iterator[Message]:
+        now_ms = self._now_ms = self._tick_ms
+        self._tick_ms += TICK_MS[self.kind]
+        for pace in self._paces:
+            yield from pace.on_tick(now_ms, wanted)
+        if now_ms % 1_000 != LAG_MS:
+            return
+        for stream, mini in _ALL_TICKERS.items():
+            if wanted(stream):
+                rows = [row for pace in self._paces if (row := pace.ticker(now_ms, mini=mini))]
+                yield Message(now_ms, stream, msgspec.json.encode(rows))
+
+    # --- REST
+
+    def exchange_info(self) -> list[dict[str, Any]]:
+        """The `symbols` rows of exchangeInfo."""
+        return [listing(market.printer) for market in self._markets.values()]
+
+    def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
+        """The REST snapshot of the book as played so far; None while the market has no book of that symbol."""
+        book = self._markets[symbol].book()
+        return None if book is None else book.snapshot(limit, self.kind)
+
+    def agg_trades(
+        self, symbol: str, *, from_id: int | None, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """REST rows, ascending; without id and times the newest `limit`."""
+        market = self._markets[symbol]
+        return market.aggregate_rows(from_id=from_id, start_ms=start_ms, end_ms=end_ms, limit=limit)
+
+    def trades(self, symbol: str, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """REST rows of raw trades, ascending; without id the newest `limit`."""
+        return self._markets[symbol].trade_rows(from_id=from_id, limit=limit)
+
+    def klines(
+        self, symbol: str, interval: str, *, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[list[Any]]:
+        """REST rows of twelve, ascending, the running one last; empty periods flat."""
+        market = self._markets[symbol]
+        rows = market.klines(interval, now_ms=self._now_ms, start_ms=start_ms, end_ms=end_ms, limit=limit)
+        return [market.printer.kline_row(interval, kline) for kline in rows]
+
+    def ticker(self, symbol: str) -> dict[str, Any]:
+        """The REST 24-hour statistics, all zero before anything has been traded."""
+        market = self._markets[symbol]
+        statistics = market.statistics(self._now_ms) or market.no_statistics(self._now_ms)
+        return statistics.full(market.printer)
+
+    def book_ticker(self, symbol: str) -> dict[str, Any]:
+        """The REST best bid and ask."""
+        bid, ask = self._markets[symbol].best()
+        row = {"symbol": symbol, "bidPrice": bid[0], "bidQty": bid[1], "askPrice": ask[0], "askQty": ask[1]}
+        return row if self.kind == "spot" else row | {"time": self._now_ms}
+
+
+def _follow_fills(strip: Strip, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
+    """The single trades of an aggregate, where they are derived from it."""
+    track = strip.trade_track
+    for stream in track.streams:
+        if wanted(stream):
+            for place in strip.fills_of(index):
+                yield Message(due_ms, stream, track.payloads[place])
+
+
+def _partial_depth(market: SymbolMarket, levels: int) -> bytes | None:
+    """The best levels of a book: on spot without symbol and time, on USD-M in the form of a diff."""
+    book, printer = market.book(), market.printer
+    if book is None:
+        return None
+    if printer.kind == "spot":
+        return msgspec.json.encode(book.snapshot(levels, "spot"))
+    last = book.last_id
+    bids, asks = book.bids(levels), book.asks(levels)
+    return printer.depth_update(last, last, last, bids=bids, asks=asks, event_ms=book.event_time)

@@ -1,0 +1,174 @@
+"""Plays a market: takes its messages when they are due and hands them on, turn by turn."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Literal, TypeAlias
+
+from sources.replay.market.market import PAUSE, Market, Message, Wanted, always_due
+
+Speed: TypeAlias = float | Literal["max"]
+"""Seconds of market time in a second; `max`: as fast as the clients read."""
+
+TURN = 512
+"""Most messages between two looks at everything else that the process has to do."""
+
+_LEAD_S = 0.05
+"""How far a market may run ahead through messages that nobody wants."""
+_PASSED_OVER = 2_048
+"""How many of them it may pass over without a look at everything else."""
+
+
+class MarketClock:
+    """The market's time. It stands until it is run, and can be held."""
+
+    __slots__ = ("_at_ms", "_monotonic_s", "_ran_at_s", "_speed")
+
+    def __init__(self, *, begin_ms: int, speed: float, monotonic_s: Callable[[], float]) -> None:
+        self._at_ms = begin_ms
+        self._speed = speed
+        self._monotonic_s = monotonic_s
+        self._ran_at_s: float | None = None
+
+    @property
+    def now_ms(self) -> int:
+        """Exchange time, ms UTC."""
+        if self._ran_at_s is None:
+            return self._at_ms
+        return self._at_ms + int((self._monotonic_s() - self._ran_at_s) * 1_000 * self._speed)
+
+    def run(self) -> None:
+        """The time passes from now on."""
+        self._at_ms, self._ran_at_s = self.now_ms, self._monotonic_s()
+
+    def hold(self) -> None:
+        """The time stands from now on."""
+        self._at_ms, self._ran_at_s = self.now_ms, None
+
+    def wait_s(self, due_ms: int) -> float:
+        """Seconds until `due_ms` if the time passes; 0 when it is there."""
+        return max(0.0, (due_ms - self.now_ms) / (1_000 * self._speed))
+
+
+class Player:
+    """Takes a market from beginning to end.
+
+    `deliver` gets the messages of a turn. With `max` a turn begins when `ready` returns, so that the clients set the
+    pace; at a speed of its own the market waits for nobody.
+    """
+
+    def __init__(
+        self,
+        market: Market,
+        *,
+        speed: Speed,
+        wanted: Wanted,
+        deliver: Callable[[list[Message]], None],
+        ready: Callable[[], Awaitable[None]],
+        monotonic_s: Callable[[], float],
+    ) -> None:
+        self._market = market
+        self._wanted = wanted
+        self._deliver = deliver
+        self._ready = ready
+        self._clock = (
+            None if speed == "max" else MarketClock(begin_ms=market.now_ms, speed=speed, monotonic_s=monotonic_s)
+        )
+        self._lead_ms = 0 if speed == "max" else int(_LEAD_S * 1_000 * speed)
+        self._passed_over = 0
+        self._started = False
+        self._may_run = asyncio.Event()
+        self._may_run.set()
+        self.played = 0
+        """Messages taken from the market; what nobody wanted was passed over."""
+
+    @property
+    def paused(self) -> bool:
+        """Whether the market stands still on request."""
+        return not self._may_run.is_set()
+
+    @property
+    def now_ms(self) -> int:
+        """The exchange's time: that of the clock, or with `max` of what was played last."""
+        return self._clock.now_ms if self._clock else self._market.now_ms
+
+    def pause(self) -> None:
+        """Stops the market and its time, at the latest at the end of the turn."""
+        self._may_run.clear()
+        if self._clock:
+            self._clock.hold()
+
+    def resume(self) -> None:
+        """Goes on where the market stopped."""
+        self._may_run.set()
+        if self._clock and self._started:
+            self._clock.run()
+
+    async def play(self) -> None:
+        """Plays the market to its end; call it once."""
+        await self._may_run.wait()
+        self._started = True
+        if self._clock:
+            self._clock.run()
+            await self._play_in_time(self._market.play(self._wants, self._is_due), self._clock)
+        else:
+            await self._play_as_read(self._market.play(self._wants, always_due))
+
+    async def _play_as_read(self, messages: Iterator[Message]) -> None:
+        while True:
+            await self._ready()
+            await self._may_run.wait()
+            turn = self._next_turn(messages)
+            if not turn:
+                return
+            self._hand_on(turn)
+            await asyncio.sleep(0)
+
+    def _next_turn(self, messages: Iterator[Message]) -> list[Message]:
+        turn: list[Message] = []
+        for message in messages:
+            turn.append(message)
+            if len(turn) >= TURN or not self._wanted(message.stream):
+                break
+        return turn
+
+    async def _play_in_time(self, messages: Iterator[Message], clock: MarketClock) -> None:
+        turn: list[Message] = []
+        for message in messages:
+            is_pause = message.stream == PAUSE
+            if is_pause or message.due_ms > clock.now_ms:
+                self._hand_on(turn)
+                turn = []
+                await self._until(message.due_ms, clock)
+            if is_pause:
+                continue
+            turn.append(message)
+            if len(turn) >= TURN or not self._wanted(message.stream):
+                self._hand_on(turn)
+                turn = []
+                await asyncio.sleep(0)
+        self._hand_on(turn)
+
+    async def _until(self, due_ms: int, clock: MarketClock) -> None:
+        await asyncio.sleep(0)
+        while self.paused or clock.wait_s(due_ms):
+            await self._may_run.wait()
+            await asyncio.sleep(clock.wait_s(due_ms))
+
+    def _is_due(self, due_ms: int) -> bool:
+        return not self.paused and due_ms <= self.now_ms
+
+    def _wants(self, stream: str) -> bool:
+        """What the clients want, and now and then whatever comes next: a market passes over what nobody wants, and if
+        nobody wanted anything it would not come back before its end, or before it has caught up with its time, or would
+        run ahead of that.
+        """
+        if self._wanted(stream):
+            return True
+        if self._clock and self._market.now_ms > self._clock.now_ms + self._lead_ms:
+            return True
+        self._passed_over += 1
+        return self._passed_over % _PASSED_OVER == 0
+
+    def _hand_on(self, turn: list[Message]) -> None:
+        self.played += len(turn)
+        self._deliver(turn)

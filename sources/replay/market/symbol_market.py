@@ -1,0 +1,235 @@
+"""One symbol of a market as far as it has been played: its trades, klines, book and 24-hour figures.
+
+Everything is computed when it is asked for, from the strip that is being played, the history before it, and the number
+of messages that have left. Bound: of strips that are over, the newest that hold `_PAST_ROWS` trades are kept for REST,
+and history thins out with age (`history.py`).
+"""
+
+from collections import deque
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from flows.model import DAY_MS
+from sources.replay.market.aggregate import AGGREGATE, TRADE, roll_up
+from sources.replay.market.book import Book, Level, decode_update
+from sources.replay.market.encode import Printer, Statistics
+from sources.replay.market.history import History
+from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, open_of
+from sources.replay.market.klines import Kline, klines_of
+from sources.replay.market.timeline import Strip
+
+_PAST_ROWS = 400_000
+_BEFORE_SNAPSHOT = 100
+"""Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was made."""
+
+
+class SymbolMarket:
+    """The state of one symbol."""
+
+    def __init__(self, printer: Printer, history: History | None = None) -> None:
+        self.printer = printer
+        self._history = history or History()
+        self._strip: Strip | None = None
+        self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
+        self._past_rows = 0
+        self._past_count = 0
+        self._book: Book | None = None
+        self._book_cursor = 0
+
+    def begin(self, strip: Strip) -> None:
+        """Starts a strip; what there was of the one before becomes past."""
+        if self._strip is not None:
+            self._keep(self._strip)
+        self._strip = strip
+        self._book_cursor = 0
+
+    @property
+    def trade_count(self) -> int:
+        """How many trades have been played, to notice a change by."""
+        return self._past_count + (self._strip.rows if self._strip else 0)
+
+    # --- klines
+
+    def is_settled(self, interval: str, open_ms: int) -> bool:
+        """Whether every trade of a period has been played; the exchange sends some a moment after the period's end."""
+        strip = self._strip
+        return strip is None or strip.rows >= strip.tally.rows_before(next_open(interval, open_ms))
+
+    def kline(self, interval: str, open_ms: int) -> Kline | None:
+        """The kline of the period that begins at `open_ms`; None before anything has been traded."""
+        strip = self._strip
+        rows = min(strip.rows, strip.tally.rows_before(next_open(interval, open_ms))) if strip else 0
+        recent = strip.tally.at(interval, rows - 1) if strip and rows else None
+        if strip and recent and open_ms > strip.tally.times[0]:
+            return recent if recent.open_time == open_ms else Kline.flat(open_ms, recent.close)
+        before = self._history_kline(interval, open_ms)
+        if recent and before:
+            return before.then(recent)
+        if recent:
+            return recent._replace(open_time=open_ms)
+        close = None if before else self._history.close_before(open_ms)
+        return before if close is None else Kline.flat(open_ms, close)
+
+    def klines(
+        self, interval: str, *, now_ms: int, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[Kline]:
+        """Klines as REST serves them: ascending, the running one last, empty periods flat; from `start_ms` on, else
+        the newest `limit` up to `end_ms`.
+        """
+        known = self._first_open(interval)
+        last = open_of(interval, now_ms if end_ms is None else min(now_ms, end_ms))
+        if known is None or limit < 1:
+            return []
+        if start_ms is None:
+            first = max(known, earlier_open(interval, last, limit - 1))
+        else:
+            first = open_of(interval, max(start_ms, known))
+            first = first if first >= start_ms else next_open(interval, first)
+        return self._filled(interval, first, last, limit)
+
+    def _filled(self, interval: str, first: int, last: int, limit: int) -> list[Kline]:
+        pieces = [self._history.pieces(interval, start_ms=first)]
+        if self._strip:
+            tally = self._strip.tally
+            begin = tally.rows_before(first)
+            pieces.append(tally.pieces.slice(begin, max(self._strip.rows - begin, 0)))
+        traded = {kline.open_time: kline for kline in klines_of(roll_up(pl.concat(pieces), interval))}
+        close = self._close_before(first)
+        klines: list[Kline] = []
+        open_ms = first
+        while open_ms <= last and len(klines) < limit:
+            kline = traded.get(open_ms) or (None if close is None else Kline.flat(open_ms, close))
+            if kline is not None:
+                klines.append(kline)
+                close = kline.close
+            open_ms = next_open(interval, open_ms)
+        return klines
+
+    def _first_open(self, interval: str) -> int | None:
+        known = self._history.first_open(interval)
+        if known is None and self._strip and self._strip.rows:
+            known = self._strip.tally.times[0]
+        return None if known is None else open_of(interval, known)
+
+    def _close_before(self, time_ms: int) -> int | None:
+        rows = min(self._strip.rows, self._strip.tally.rows_before(time_ms)) if self._strip else 0
+        return self._strip.tally.close(rows - 1) if self._strip and rows else self._history.close_before(time_ms)
+
+    def _history_kline(self, interval: str, open_ms: int) -> Kline | None:
+        end_ms, newest = next_open(interval, open_ms), self._history.last_open
+        if newest is None or newest < open_ms:
+            return None
+        if newest < end_ms:
+            whole = self._history.since(open_ms)
+            return whole and whole._replace(open_time=open_ms)
+        pieces = self._history.pieces(interval, start_ms=open_ms).filter(pl.col("open_time") < end_ms)
+        return next(iter(klines_of(roll_up(pieces, interval))), None)
+
+    # --- 24 hours
+
+    def statistics(self, now_ms: int) -> Statistics | None:
+        """The rolling window that ends now; None before anything has been traded."""
+        open_ms = now_ms - DAY_MS
+        if self.printer.kind == "usdm":
+            open_ms -= open_ms % MINUTE_MS
+        window = self._window(open_ms)
+        last = self._close_before(now_ms + 1)
+        if window is None and last is None:
+            return None
+        window = window or Kline.flat(open_ms, last or 0)
+        bid, ask = self.best()
+        before = self._close_before(open_ms)
+        return Statistics(
+            window=window,
+            open_ms=open_ms,
+            close_ms=now_ms,
+            previous_close=window.open if before is None else before,
+            last_quantity=self._last_quantity(),
+            bid=bid,
+            ask=ask,
+        )
+
+    def no_statistics(self, now_ms: int) -> Statistics:
+        """What the exchange says of a symbol in which nothing has been traded."""
+        nothing = self.printer.no_level()
+        open_ms = now_ms - DAY_MS
+        return Statistics(Kline.flat(open_ms, 0), open_ms, now_ms, 0, 0, nothing, nothing)
+
+    def _window(self, open_ms: int) -> Kline | None:
+        strip = self._strip
+        begin = strip.tally.rows_before(open_ms) if strip else 0
+        recent = strip.tally.between(begin, strip.rows) if strip else None
+        before = None if begin else self._history.since(open_ms)
+        return before.then(recent) if before and recent else recent or before
+
+    def _last_quantity(self) -> int:
+        strip = self._strip
+        return int(strip.tally.pieces["volume"][strip.rows - 1]) if strip and strip.rows else 0
+
+    # --- the book
+
+    def book(self) -> Book | None:
+        """The book as played so far; None while there is none. Diffs since the last call are applied now."""
+        strip = self._strip
+        if strip is None or strip.depth_track is None:
+            return None
+        track = strip.depth_track
+        for index in range(self._book_cursor, track.played + 1):
+            if index in strip.snapshots:
+                self._book = Book(strip.snapshots[index])
+                for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
+                    self._book.apply(decode_update(track.payloads[earlier]))
+            if self._book and index < track.played:
+                self._book.apply(decode_update(track.payloads[index]))
+        self._book_cursor = track.played
+        return self._book
+
+    def best(self) -> tuple[Level, Level]:
+        """Best bid and ask; an empty side is zero."""
+        track = self._strip.quote_track if self._strip else None
+        if track is not None and track.played:
+            quote = msgspec.json.decode(track.payloads[track.played - 1])
+            return (quote["b"], quote["B"]), (quote["a"], quote["A"])
+        book, nothing = self.book(), self.printer.no_level()
+        if book is None:
+            return nothing, nothing
+        return book.best_bid() or nothing, book.best_ask() or nothing
+
+    # --- trades
+
+    def aggregate_rows(
+        self, *, from_id: int | None, start_ms: int | None, end_ms: int | None, limit: int
+    ) -> list[dict[str, Any]]:
+        """REST rows, as `Market.agg_trades`."""
+        parts = [aggregates for _, aggregates in self._past]
+        if self._strip:
+            parts.append(self._strip.aggregates.head(self._strip.aggregate_track.played))
+        rows = pl.concat(parts or [pl.DataFrame(schema=AGGREGATE)])
+        if from_id is not None:
+            rows = rows.filter(pl.col("id") >= from_id)
+        if start_ms is not None:
+            rows = rows.filter(pl.col("time") >= start_ms)
+        if end_ms is not None:
+            rows = rows.filter(pl.col("time") <= end_ms)
+        oldest = from_id is not None or start_ms is not None
+        return self.printer.aggregate_rows(rows.head(limit) if oldest else rows.tail(limit))
+
+    def trade_rows(self, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """REST rows, as `Market.trades`."""
+        parts = [trades for trades, _ in self._past]
+        if self._strip:
+            parts.append(self._strip.trades.head(self._strip.trades_played))
+        rows = pl.concat(parts or [pl.DataFrame(schema=TRADE)])
+        rows = rows.tail(limit) if from_id is None else rows.filter(pl.col("id") >= from_id).head(limit)
+        return self.printer.trade_rows(rows)
+
+    def _keep(self, strip: Strip) -> None:
+        played = strip.tally.pieces.head(strip.rows)
+        self._history.append(played, "1s" if self.printer.kind == "spot" else "1m")
+        self._past_count += strip.rows
+        self._past.append((strip.trades, strip.aggregates))
+        self._past_rows += strip.trades.height
+        while self._past_rows - self._past[0][0].height >= _PAST_ROWS:
+            self._past_rows -= self._past.popleft()[0].height

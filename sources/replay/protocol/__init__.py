@@ -1,0 +1,1 @@
+"""What clients and the replay exchange say to each other: streams, subscriptions, frames."""

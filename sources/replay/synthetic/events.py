@@ -1,0 +1,129 @@
+"""What happens in a stretch of a synthetic market, collected as numbers, to be written when it is wanted."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import polars as pl
+
+from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
+from sources.replay.market.book import DepthSnapshot
+from sources.replay.market.encode import Printer
+from sources.replay.market.klines import Tally
+from sources.replay.market.timeline import DIFF_CHANNELS, Strip, Track, Written
+from sources.replay.synthetic.book_maker import Diff, Ladder, Top
+
+
+class Sheet:
+    """Collects what happens in a strip. Every happening has a place of its own, so that nothing changes order."""
+
+    def __init__(self, printer: Printer, ladder: Ladder) -> None:
+        self._printer = printer
+        self._snapshot = _FirstSnapshot(printer, ladder)
+        self._place = 0
+        self._trades: list[tuple[int, int, int, int, int, int, int, bool]] = []
+        self._tops: list[tuple[int, int, Top]] = []
+        self._diffs: list[tuple[int, int, Diff]] = []
+        self.fills = 0
+        """Trades of the order that is being filled."""
+
+    def add_trade(self, trade_id: int, time_ms: int, price: int, lots: int, *, maker: bool) -> None:
+        """A fill."""
+        self._place += 2
+        self.fills += 1
+        self._trades.append((trade_id, time_ms, time_ms, time_ms, self._place, price, lots, maker))
+
+    def add_top(self, time_ms: int, top: Top) -> None:
+        """The top of the book, where it is another than before."""
+        if not self._tops or self._tops[-1][2][1:] != top[1:]:
+            self._place += 2
+            self._tops.append((time_ms, self._place, top))
+
+    def add_diff(self, time_ms: int, diff: Diff) -> None:
+        """The changes of a slot."""
+        self._place += 2
+        self._diffs.append((time_ms, self._place, diff))
+
+    def strip(self, first_aggregate_id: int) -> Strip:
+        """All of it. Aggregates are derived, so they agree with the trades; none could span two strips, whose times
+        differ.
+        """
+        printer, name = self._printer, self._printer.symbol.lower()
+        trades = pl.DataFrame(self._trades, schema=TRADE, orient="row")
+        aggregates = aggregates_of(trades).with_columns(pl.col("id") + (first_aggregate_id - 1))
+        trade_track = Track(
+            [f"{name}@trade"], Written(trades, printer.trades), due=trades["due"], place=trades["place"]
+        )
+        return Strip(
+            symbol=printer.symbol,
+            trades=trades,
+            aggregates=aggregates,
+            trade_track=trade_track,
+            aggregate_track=Track(
+                [f"{name}@aggTrade"],
+                Written(aggregates, printer.aggregates),
+                due=aggregates["due"],
+                place=aggregates["place"] + 1,
+            ),
+            tally=Tally(pieces_of(trades)),
+            tally_track=trade_track,
+            depth_track=self._depth_track(name),
+            snapshots=self._snapshot,
+            quote_track=self._quote_track(name),
+        )
+
+    def _quote_track(self, name: str) -> Track:
+        rows = pl.DataFrame([(due, place, *top) for due, place, top in self._tops], schema=_QUOTE, orient="row")
+        payloads = Written(rows, self._printer.book_tickers)
+        return Track([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
+
+    def _depth_track(self, name: str) -> Track:
+        due = pl.Series([due for due, _, _ in self._diffs], dtype=pl.Int64)
+        place = pl.Series([place for _, place, _ in self._diffs], dtype=pl.Int64)
+        streams = [f"{name}@{channel}" for channel in DIFF_CHANNELS]
+        return Track(streams, _DiffPayloads(self._printer, self._diffs), due=due, place=place)
+
+
+_QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "ask_lots"), pl.Int64)
+
+
+class _DiffPayloads:
+    """`depthUpdate` payloads, written when they are taken."""
+
+    def __init__(self, printer: Printer, diffs: Sequence[tuple[int, int, Diff]]) -> None:
+        self._printer = printer
+        self._diffs = diffs
+
+    def __getitem__(self, index: int, /) -> bytes:
+        time_ms, _, diff = self._diffs[index]
+        bids, asks = _levels(self._printer, diff.bids), _levels(self._printer, diff.asks)
+        return self._printer.depth_update(
+            diff.first_id, diff.last_id, diff.previous_id, bids=bids, asks=asks, event_ms=time_ms
+        )
+
+
+class _FirstSnapshot(Mapping[int, DepthSnapshot]):
+    """The book at the begin of a strip, before its first diff; written out when somebody asks for it."""
+
+    def __init__(self, printer: Printer, ladder: Ladder) -> None:
+        self._printer = printer
+        self._last_id = ladder.last_diff_id
+        self._sides = tuple(list(side.lots.items()) for side in (ladder.bids, ladder.asks))
+
+    def __getitem__(self, index: int) -> DepthSnapshot:
+        if index:
+            raise KeyError(index)
+        bids, asks = (_levels(self._printer, side) for side in self._sides)
+        return DepthSnapshot(self._last_id, bids, asks)
+
+    def __iter__(self) -> Iterator[int]:
+        return iter((0,))
+
+    def __len__(self) -> int:
+        return 1
+
+    def __contains__(self, index: object) -> bool:
+        return index == 0
+
+
+def _levels(printer: Printer, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+    price, quantity = printer.decimals.price_text, printer.decimals.quantity_text
+    return [(price(tick), quantity(lots)) for tick, lots in levels]

@@ -1,0 +1,132 @@
+"""The years before a synthetic market begins: klines that end at its first price, fine for the last minutes, coarse
+for what is long ago, so that every longer kline is made of the shorter ones where both exist.
+"""
+
+import hashlib
+import math
+from typing import NamedTuple, TypeAlias, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from flows.model import DAY_MS
+from sources.replay.market.aggregate import PIECE
+from sources.replay.market.history import HISTORY, based
+from sources.replay.market.intervals import INTERVALS_MS, open_of
+from sources.replay.synthetic.profiles import Profile
+
+_TIERS = (("1s", 1_200, "1m"), ("1m", 31_500, "1h"), ("1h", 12_500, "1d"), ("1d", 7_000, "1d"))
+"""Interval, how many klines at least, and on which grid the tier begins: over 1,000 of every interval but months."""
+_YEARLY_VOLATILITY = 0.6
+_YEAR_MS = 365 * DAY_MS
+_PULL_A_DAY = 0.004
+"""How much of its distance to the first price the past gives up a day, so that twenty years stay believable."""
+_COOLING = 0.05
+"""How much of its heat a market loses a kline."""
+
+_Numbers: TypeAlias = npt.NDArray[np.float64]
+_Time = TypeVar("_Time", float, _Numbers)
+
+
+def activity(time_ms: _Time) -> _Time:
+    """How busy a time of the day is, 1.0 on average: most around midnight UTC, least at noon."""
+    hours = time_ms % DAY_MS / 3_600_000
+    return 0.6 + 1.2 * ((hours - 12) / 12) ** 2
+
+
+def synthetic_history(profile: Profile, *, seed: int, begin_ms: int, trades_per_s: float) -> pl.DataFrame:
+    """Rows of a `History` up to `begin_ms`, a whole second. The same arguments give the same rows."""
+    entropy = hashlib.sha256(f"{seed}:{profile.symbol}:history".encode()).digest()
+    random = np.random.default_rng(int.from_bytes(entropy))
+    tiers: list[pl.DataFrame] = []
+    close, end_ms = profile.ticks, begin_ms
+    for interval, count, grid in _TIERS:
+        length = INTERVALS_MS[interval]
+        first_ms = max(open_of(grid, end_ms - count * length), 0)
+        walk = _Walk(profile, random, length, trades_per_s)
+        rows = walk.klines(first_ms, end_ms, close)
+        tiers.append(based(rows, interval))
+        close = rows["open"][0] if rows.height else close
+        end_ms = first_ms
+    frame = pl.concat(reversed(tiers))
+    first_id = profile.first_trade_id - pl.col("trades").cum_sum(reverse=True)
+    return frame.with_columns(first_id.alias("first_id"), (first_id + pl.col("trades") - 1).alias("last_id")).select(
+        *HISTORY
+    )
+
+
+class _Walk(NamedTuple):
+    """A random walk of the price back in time, in steps of one kline; everything in it is newest first."""
+
+    profile: Profile
+    random: np.random.Generator
+    length_ms: int
+    trades_per_s: float
+
+    def klines(self, first_ms: int, end_ms: int, close: int) -> pl.DataFrame:
+        """The klines (`PIECE`) that begin from `first_ms` to before `end_ms`, oldest first; each opens where the one
+        before it closed, and the last closes at `close`. Trade ids are left 0.
+        """
+        open_times = np.arange(end_ms - self.length_ms, first_ms - 1, -self.length_ms)
+        heat = _faded(self.random.normal(0.0, 0.2, open_times.size), _COOLING)
+        spread = _YEARLY_VOLATILITY * math.sqrt(self.length_ms / _YEAR_MS) * np.exp(heat)
+        prices = self._prices(close, spread)
+        opened, closed = prices[1:], prices[:-1]
+        upper, lower = np.maximum(opened, closed), np.minimum(opened, closed)
+        high = upper + (upper * spread * 0.6 * self._shares(spread.size)).astype(np.int64)
+        low = np.maximum(lower - (lower * spread * 0.6 * self._shares(spread.size)).astype(np.int64), 1)
+        count, lots, taker = self._volumes(open_times, heat)
+        whole = pl.DataFrame(
+            {
+                "open_time": open_times,
+                "open": opened,
+                "high": high,
+                "low": low,
+                "close": closed,
+                "volume": lots,
+                "trades": count,
+                "taker_volume": taker,
+                "mean": (opened + closed + high + low) // 4,
+            }
+        )
+        mean, none = pl.col("mean").cast(pl.Int128), pl.lit(0, pl.Int64)
+        return (
+            whole.reverse()
+            .select(
+                pl.col("open_time", "open", "high", "low", "close", "volume", "trades", "taker_volume"),
+                (pl.col("volume") * mean).alias("quote"),
+                (pl.col("taker_volume") * mean).alias("taker_quote"),
+                none.alias("first_id"),
+                none.alias("last_id"),
+            )
+            .select(*PIECE)
+        )
+
+    def _prices(self, close: int, spread: _Numbers) -> npt.NDArray[np.int64]:
+        """`close`, and before it the price at the begin of each kline, in whole ticks."""
+        pull = min(_PULL_A_DAY * self.length_ms / DAY_MS, 0.5)
+        anchor = math.log(self.profile.ticks)
+        steps = (1 - pull) * spread * self.random.standard_normal(spread.size)
+        distance = _faded(np.concatenate(([math.log(close) - anchor], steps)), pull)
+        prices = np.maximum(np.rint(np.exp(anchor + distance)), 1).astype(np.int64)
+        prices[0] = close
+        return prices
+
+    def _volumes(self, open_times: npt.NDArray[np.int64], heat: _Numbers) -> tuple[npt.NDArray[np.int64], ...]:
+        """Trades, lots, and lots that takers bought."""
+        busy = np.exp(0.6 * heat) * (activity(open_times.astype(np.float64)) if self.length_ms < DAY_MS else 1.0)
+        expected = self.trades_per_s * self.length_ms / 1_000 * busy * (0.6 + 0.8 * self._shares(heat.size))
+        count = np.maximum(np.rint(expected), 1).astype(np.int64)
+        size = self.profile.order_lots / 1.6 * (0.7 + 0.6 * self._shares(heat.size))
+        lots = np.maximum((count * size).astype(np.int64), count)
+        return count, lots, (lots * (0.35 + 0.3 * self._shares(heat.size))).astype(np.int64)
+
+    def _shares(self, count: int) -> _Numbers:
+        return self.random.random(count)
+
+
+def _faded(steps: _Numbers, loss: float) -> _Numbers:
+    """What is left of the first step and all since, when each further step takes the share `loss` of what there was."""
+    scaled = pl.Series(steps) / loss
+    return pl.concat([pl.Series(steps[:1]), scaled[1:]]).ewm_mean(alpha=loss, adjust=False).to_numpy()

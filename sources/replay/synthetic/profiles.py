@@ -1,0 +1,65 @@
+"""What a synthetic symbol looks like: its price, its units, the size of its orders. Unknown symbols get theirs by hash,
+so a name always means the same market.
+"""
+
+import hashlib
+from typing import NamedTuple
+
+from sources.replay.market.decimals import Decimals, decimals_of
+from sources.replay.market.market import MarketKind
+
+_ORDER_VALUE = 1_500.0
+"""What an average order is worth, in the quote asset."""
+_SHARP_DIGITS = 5
+"""Digits that a price of an unknown symbol has."""
+
+_KNOWN_PRICES = {"BTCUSDT": 60_000.0, "ETHUSDT": 2_600.0, "BNBUSDT": 520.0, "SOLUSDT": 150.0, "XRPUSDT": 0.58}
+_KNOWN_DECIMALS: dict[tuple[MarketKind, str], Decimals] = {
+    ("spot", "BTCUSDT"): decimals_of("spot", price=2, quantity=5),
+    ("spot", "ETHUSDT"): decimals_of("spot", price=2, quantity=4),
+    ("spot", "BNBUSDT"): decimals_of("spot", price=2, quantity=3),
+    ("spot", "SOLUSDT"): decimals_of("spot", price=2, quantity=3),
+    ("spot", "XRPUSDT"): decimals_of("spot", price=4, quantity=0),
+    ("usdm", "BTCUSDT"): decimals_of("usdm", price=1, quantity=3, printed=(2, 3)),
+    ("usdm", "ETHUSDT"): decimals_of("usdm", price=2, quantity=3),
+}
+
+
+class Profile(NamedTuple):
+    """A synthetic symbol at its start."""
+
+    symbol: str
+    decimals: Decimals
+    ticks: int
+    """Price of the last trade before the start."""
+    order_lots: float
+    """Quantity of an average order."""
+    first_trade_id: int
+    first_aggregate_id: int
+    first_update_id: int
+
+
+def profile_of(kind: MarketKind, symbol: str) -> Profile:
+    """The profile of any symbol."""
+    digest = hashlib.sha256(symbol.encode()).digest()
+    price = _KNOWN_PRICES.get(symbol) or 10 ** (int.from_bytes(digest[:4]) / 2**32 * 5 - 2)
+    decimals = _KNOWN_DECIMALS.get((kind, symbol)) or _decimals(kind, price)
+    ids = 1_000_000_000 + int.from_bytes(digest[4:8])
+    return Profile(
+        symbol=symbol,
+        decimals=decimals,
+        ticks=round(price * 10**decimals.price),
+        order_lots=_ORDER_VALUE / price * 10**decimals.quantity,
+        first_trade_id=ids,
+        first_aggregate_id=ids // 2,
+        first_update_id=ids * 10,
+    )
+
+
+def _decimals(kind: MarketKind, price: float) -> Decimals:
+    """A price has five digits, and a lot is worth about a hundredth of the quote asset."""
+    whole = len(str(int(price))) if price >= 1 else 0
+    leading = (
+        0 if price >= 1 else len(f"{price:.8f}".partition(".")[2]) - len(f"{price:.8f}".partition(".")[2].lstrip("0"))
+    )
+    return decimals_of(kind, price=max(_SHARP_DIGITS - whole + leading, 0), quantity=whole and min(whole + 1, 5))

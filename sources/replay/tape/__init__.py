@@ -1,0 +1,1 @@
+"""Markets played from recordings."""

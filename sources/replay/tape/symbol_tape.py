@@ -1,0 +1,199 @@
+"""What the files hold of one symbol: its recorded messages with their due times, and its trades as frames."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import polars as pl
+from msgspec import Struct
+
+from sources.replay.market.aggregate import AGGREGATE, TRADE, aggregates_of, trades_of
+from sources.replay.market.book import DepthSnapshot, decode_snapshot
+from sources.replay.market.decimals import Decimals, decimals_of, printed_decimals, scaled, significant_decimals
+from sources.replay.market.market import MarketKind
+from sources.replay.tape.recordings import SNAPSHOT, Line
+from sources.replay.tape.trade_files import TradeFile, milliseconds
+
+_MARKET_FILL = "MARKET"
+_DIFF_DEPTH = re.compile(r"depth(@\d+ms)?")
+
+
+class _Stamps(Struct, gc=False):
+    """The times of any payload; bookTicker of spot has none."""
+
+    E: int = 0
+    T: int = 0
+
+
+class _Fill(Struct, gc=False):
+    """A `trade` payload."""
+
+    t: int
+    E: int
+    T: int
+    p: str
+    q: str
+    m: bool
+    X: str = _MARKET_FILL
+
+
+class _Aggregate(Struct, gc=False):
+    """An `aggTrade` payload."""
+
+    a: int
+    f: int
+    l: int  # noqa: E741  # the exchange's name
+    E: int
+    T: int
+    p: str
+    q: str
+    m: bool
+
+
+_decode_stamps = msgspec.json.Decoder(_Stamps).decode
+_decode_fill = msgspec.json.Decoder(_Fill).decode
+_decode_aggregate = msgspec.json.Decoder(_Aggregate).decode
+
+
+@dataclass(eq=False)
+class Channel:
+    """The recorded messages of one stream; `due` and `place` as in `derive.py`."""
+
+    payloads: Sequence[bytes]
+    due: pl.Series
+    place: pl.Series
+
+
+@dataclass(eq=False)
+class SymbolTape:
+    """One symbol of a tape. Trades and aggregates are always both there; what the files lack is derived."""
+
+    symbol: str
+    decimals: Decimals
+    trades: pl.DataFrame
+    aggregates: pl.DataFrame
+    is_market: pl.Series
+    """For each trade, whether it is a market fill: others are played and never counted."""
+    from_trades: bool
+    """Klines count the trades; else the aggregates, of which the trades were derived."""
+    channels: dict[str, Channel] = field(default_factory=dict)
+    """By what follows the symbol in the stream's name."""
+    snapshots: list[tuple[int, DepthSnapshot]] = field(default_factory=list)
+    """Book snapshots with their place."""
+    end_ms: int | None = None
+
+    @property
+    def depth_channel(self) -> str | None:
+        """The channel of book diffs, if there is one."""
+        return next((name for name in self.channels if _DIFF_DEPTH.fullmatch(name)), None)
+
+
+def tape_of_lines(kind: MarketKind, symbol: str, lines: Sequence[tuple[int, Line]]) -> SymbolTape:
+    """Builds a symbol's tape from its lines and their places in the order of the files."""
+    due = _due_times(lines)
+    channels: dict[str, Channel] = {}
+    names = pl.Series([line.stream.partition("@")[2] for _, line in lines], dtype=pl.String)
+    places = pl.Series([place for place, _ in lines], dtype=pl.Int64)
+    for name in names.unique(maintain_order=True):
+        rows = (names == name).arg_true()
+        payloads = [lines[row][1].data for row in rows]
+        channels[name] = Channel(payloads, due.gather(rows), places.gather(rows))
+    taken = channels.pop(SNAPSHOT, None)
+    snapshots = (
+        [(int(p), decode_snapshot(data)) for p, data in zip(taken.place, taken.payloads, strict=True)] if taken else []
+    )
+    fills = _texts(channels.get("trade"), _decode_fill, ("t", "E", "T", "p", "q", "m", "X"))
+    aggregates = _texts(channels.get("aggTrade"), _decode_aggregate, ("a", "f", "l", "E", "T", "p", "q", "m"))
+    levels = [level for _, snapshot in snapshots[:1] for level in snapshot.bids + snapshot.asks]
+    decimals = _decimals(
+        kind,
+        [fills["p"], aggregates["p"], pl.Series([price for price, _ in levels], dtype=pl.String)],
+        [fills["q"], aggregates["q"], pl.Series([quantity for _, quantity in levels], dtype=pl.String)],
+    )
+    trade_rows = _numbers(fills.rename({"t": "id"}), decimals).select(*TRADE, "X")
+    aggregate_rows = _numbers(aggregates.rename({"a": "id", "f": "first_id", "l": "last_id"}), decimals).select(
+        *AGGREGATE
+    )
+    tape = _completed(symbol, decimals, trade_rows.select(*TRADE), aggregate_rows, trade_rows["X"] == _MARKET_FILL)
+    tape.channels, tape.snapshots = channels, snapshots
+    return tape
+
+
+def tape_of_files(kind: MarketKind, symbol: str, files: Sequence[TradeFile]) -> SymbolTape:
+    """Builds a symbol's tape from files of trades, which must all be aggregated or all not (`ValueError`)."""
+    if len({file.aggregated for file in files}) != 1:
+        raise ValueError(f"{symbol}: its files hold aggregates and single trades; play one kind of them")
+    texts = pl.concat([file.rows for file in files]).unique("id", maintain_order=True).sort("id")
+    decimals = _decimals(kind, [texts["price"]], [texts["quantity"]])
+    rows = texts.with_columns(
+        scaled(pl.col("price"), decimals.price),
+        scaled(pl.col("quantity"), decimals.quantity),
+        pl.col("event_time").cum_max().alias("due"),
+        pl.int_range(pl.len(), dtype=pl.Int64).alias("place"),
+    )
+    aggregated = files[0].aggregated
+    trades = pl.DataFrame(schema=TRADE) if aggregated else rows.select(*TRADE)
+    aggregates = rows.select(*AGGREGATE) if aggregated else pl.DataFrame(schema=AGGREGATE)
+    tape = _completed(symbol, decimals, trades, aggregates, pl.Series([True]).new_from_index(0, trades.height))
+    tape.end_ms = max((file.end_ms for file in files if file.end_ms is not None), default=None)
+    return tape
+
+
+def _completed(
+    symbol: str, decimals: Decimals, trades: pl.DataFrame, aggregates: pl.DataFrame, is_market: pl.Series
+) -> SymbolTape:
+    from_trades = not trades.is_empty() or aggregates.is_empty()
+    if not from_trades:
+        trades = trades_of(aggregates)
+        is_market = pl.Series([True]).new_from_index(0, trades.height)
+    elif aggregates.is_empty():
+        aggregates = aggregates_of(trades.filter(is_market))
+    return SymbolTape(symbol, decimals, trades, aggregates, is_market, from_trades)
+
+
+def _due_times(lines: Sequence[tuple[int, Line]]) -> pl.Series:
+    """When each message leaves: at its own time; one without keeps its distance to the one before, and its place."""
+    stamps = [_decode_stamps(line.data) for _, line in lines]
+    frame = pl.DataFrame(
+        {
+            "received": [line.received_ns // 1_000_000 for _, line in lines],
+            "stamp": [stamp.E or stamp.T or None for stamp in stamps],
+        },
+        schema={"received": pl.Int64, "stamp": pl.Int64},
+    )
+    known = milliseconds(pl.col("stamp")).cum_max()
+    offset = (pl.col("known") - pl.col("received")).forward_fill().backward_fill().fill_null(0)
+    estimate = (pl.col("received") + offset).clip(pl.col("known").forward_fill(), pl.col("known").backward_fill())
+    due = pl.coalesce(pl.col("known"), estimate).cum_max()
+    return frame.with_columns(known.alias("known")).select(due.alias("due")).to_series()
+
+
+def _texts(channel: Channel | None, decode: object, names: Iterable[str]) -> pl.DataFrame:
+    """Fields of the recorded payloads of a channel as columns, prices still as printed."""
+    kinds = {"p": pl.String, "q": pl.String, "X": pl.String, "m": pl.Boolean}
+    schema = {name: kinds.get(name, pl.Int64) for name in names}
+    if channel is None:
+        return pl.DataFrame(schema=schema | {"due": pl.Int64, "place": pl.Int64})
+    rows = [decode(payload) for payload in channel.payloads]  # type: ignore[operator]
+    columns = {name: pl.Series([getattr(row, name) for row in rows], dtype=schema[name]) for name in schema}
+    return pl.DataFrame(columns).with_columns(channel.due.alias("due"), channel.place.alias("place"))
+
+
+def _numbers(texts: pl.DataFrame, decimals: Decimals) -> pl.DataFrame:
+    return texts.with_columns(
+        milliseconds(pl.col("T")).alias("time"),
+        milliseconds(pl.col("E")).alias("event_time"),
+        scaled(pl.col("p"), decimals.price).alias("price"),
+        scaled(pl.col("q"), decimals.quantity).alias("quantity"),
+        pl.col("m").alias("maker"),
+    )
+
+
+def _decimals(kind: MarketKind, prices: Sequence[pl.Series], quantities: Sequence[pl.Series]) -> Decimals:
+    return decimals_of(
+        kind,
+        price=max(map(significant_decimals, prices)),
+        quantity=max(map(significant_decimals, quantities)),
+        printed=(max(map(printed_decimals, prices)), max(map(printed_decimals, quantities))),
+    )

@@ -1,0 +1,1 @@
+"""REST requests of a venue: rate limits, retries, urgency."""

@@ -1,0 +1,215 @@
+"""The REST side of a venue, which all asks share: its request weight, its refusals, and its bad days.
+
+A request waits for its turn in the budget, is tried again with growing, random delays when the venue or the network
+fails, and not at all while a circuit breaker holds that the venue is down.
+"""
+
+import asyncio
+from typing import Any
+
+import httpx
+import msgspec
+import structlog
+from purgatory import AsyncCircuitBreakerFactory
+from purgatory.domain.model import OpenedState
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from flows.asks import Urgency
+from flows.foreign import quoted, visible
+from flows.proxy import is_loopback
+from flows.settings import Rest, SettingsError
+from sources.rest.rate_limit import WINDOW_S, HeldError, Spending, WeightBudget
+
+BREAKER_FAILURES = 5
+"""Failures in a row after which the venue is taken to be down."""
+MOST_BYTES = 64 << 20
+"""Longest answer that is read; the list of all instruments is the longest of them, a quarter of that."""
+LONGEST_ANSWERS = 3
+"""An answer may take so many times as long as the wait for its next part."""
+BREAKER_S = 10.0
+"""How long it is left alone then, until the next request tries whether it is back."""
+MOST_UNDER_WAY = 8
+"""Requests that wait for their answer at the same time. The others queue by urgency, not in the connection pool, which
+knows none and gives up on those that wait there.
+"""
+TOO_MANY = frozenset((429, 418))
+"""Over the limit, and banned for having gone on."""
+_SERVER_ERRORS = 500
+_LONGEST_MESSAGE = 2_000
+"""Letters of an error's text: an address with many symbols in it is long."""
+_LONGEST_WAIT_S = 7 * 86_400
+"""More than any ban lasts; a venue that says more has made a mistake."""
+_MOST_DIGITS = 12
+"""Of a number in a header."""
+
+_log = structlog.get_logger(__name__)
+
+
+class VenueError(Exception):
+    """The venue refused a request, or could not be asked."""
+
+    def __init__(self, message: str, *, status: int = 0, code: int = 0, retry_after_s: float | None = None) -> None:
+        """What the venue says itself stands in `message` as `quoted`."""
+        super().__init__(visible(message, limit=_LONGEST_MESSAGE))
+        self.status = status
+        """HTTP status; 0 when there was no answer."""
+        self.code = code
+        """The venue's own error code; 0 when it gave none."""
+        self.retry_after_s = retry_after_s
+        """How long the venue wants to be left alone; None when it did not say."""
+
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same request may succeed a little later."""
+        return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
+
+
+class NotAskedError(VenueError):
+    """The venue is left alone for now: it is down, or wants to be. To try again at once is of no use."""
+
+
+class RestClient:
+    """Asks one venue at one address; whoever opens it closes it."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        settings: Rest,
+        weight_per_minute: int,
+        weight_header: str = "",
+        breaker_s: float = BREAKER_S,
+    ) -> None:
+        """`weight_header` names the header of an answer that says how much weight the venue has counted; `breaker_s`
+        is how long a venue that is down is left alone. `SettingsError` when the environment names a proxy that cannot
+        be used.
+        """
+        self.base_url = base_url.rstrip("/")
+        self.budget = WeightBudget(
+            max(1, int(weight_per_minute * settings.weight_share)), most_under_way=MOST_UNDER_WAY
+        )
+        self._weight_header = weight_header
+        self._tries = settings.tries
+        self._timeout_s = settings.timeout_s
+        self._client = _open_client(self.base_url, settings.timeout_s)
+        self._breakers = AsyncCircuitBreakerFactory(
+            default_threshold=BREAKER_FAILURES, default_ttl=breaker_s, exclude=[(VenueError, _is_an_answer)]
+        )
+        self._breakers.add_listener(self._on_breaker)
+        self._breaker_s = breaker_s
+        self._is_down = False
+
+    async def aclose(self) -> None:
+        """Closes its connections."""
+        await self._client.aclose()
+
+    async def get(self, path: str, *, weight: int = 1, urgency: Urgency = Urgency.AUDIT, **params: str | int) -> bytes:
+        """The body of the answer; `VenueError` when there is none, or it is an error."""
+        attempts = AsyncRetrying(
+            stop=stop_after_attempt(self._tries),
+            wait=wait_random_exponential(multiplier=0.25, max=5.0),
+            retry=retry_if_exception(_is_worth_another_try),
+            reraise=True,
+        )
+        return await attempts(self._get_once, path, weight, urgency, params)
+
+    async def _get_once(self, path: str, weight: int, urgency: Urgency, params: dict[str, str | int]) -> bytes:
+        try:
+            async with self.budget.spend(weight, urgency) as spending, await self._breakers.get_breaker(self.base_url):
+                spending.is_sent = True
+                return await self._answer(path, params, spending)
+        except HeldError as error:
+            raise NotAskedError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
+        except OpenedState as error:
+            # the library raises one and the same object each time, which would gather the traceback of every request
+            error.with_traceback(None)
+            outage = f"failed {BREAKER_FAILURES} times in a row and is left alone for {self._breaker_s:.0f} s"
+            raise NotAskedError(f"{self.base_url} {outage}") from None
+
+    async def _answer(self, path: str, params: dict[str, str | int], spending: Spending) -> bytes:
+        try:
+            async with asyncio.timeout(LONGEST_ANSWERS * self._timeout_s):
+                response, body = await self._read(path, params)
+        except TimeoutError as error:
+            raise VenueError(f"{self.base_url}{path}: no whole answer in time") from error
+        except httpx.HTTPError as error:
+            raise VenueError(f"{self.base_url}{path}: {_failure_of(error)}") from error
+        used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
+        if used is not None:
+            spending.told = used
+        if response.is_success:
+            return body
+        refusal = _error_of(response, body)
+        if refusal.status in TOO_MANY:
+            wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
+            self.budget.hold(wait_s)
+            _log.warning("the venue wants to be left alone", status=refusal.status, seconds=wait_s, path=path)
+        raise refusal
+
+    async def _read(self, path: str, params: dict[str, str | int]) -> tuple[httpx.Response, bytes]:
+        """An answer with its body; `VenueError` when that is longer than any."""
+        async with self._client.stream("GET", path, params=params) as response:
+            body = bytearray()
+            async for chunk in response.aiter_bytes():
+                body += chunk
+                if len(body) > MOST_BYTES:
+                    raise VenueError(f"{self.base_url}{path}: the answer is longer than {MOST_BYTES} bytes", status=200)
+        return response, bytes(body)
+
+    def _on_breaker(self, address: str, kind: str, event: Any) -> None:
+        """An outage is told once, however often it is tried in vain whether it is over."""
+        if kind == "state_changed" and event.state == "opened" and not self._is_down:
+            self._is_down = True
+            _log.warning("the venue is taken to be down", address=address, failures=BREAKER_FAILURES)
+        elif kind == "state_changed" and event.state == "closed" and self._is_down:
+            self._is_down = False
+            _log.info("the venue answers again", address=address)
+
+
+def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
+    """Goes through the proxies of the environment, except to an address of this machine."""
+    try:
+        return httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url))
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        raise SettingsError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, VenueError) and error.is_passing and not isinstance(error, NotAskedError)
+
+
+def _is_an_answer(error: BaseException) -> bool:
+    """A venue that refuses is not down."""
+    return isinstance(error, VenueError) and 0 < error.status < _SERVER_ERRORS
+
+
+def _failure_of(error: httpx.HTTPError) -> str:
+    """Why there is no answer; an answer that cannot be read is repeated in the client's own message."""
+    text = str(error) or type(error).__name__
+    is_foreign = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError)
+    return quoted(text, by="the HTTP client") if is_foreign else visible(text)
+
+
+def _error_of(response: httpx.Response, body: bytes) -> VenueError:
+    code, text = _code_and_text(response, body)
+    after_s = _whole_number(response.headers.get("Retry-After", ""))
+    return VenueError(
+        f"{response.request.url}: {response.status_code}, {quoted(text)}",
+        status=response.status_code,
+        code=code,
+        retry_after_s=None if after_s is None else float(min(after_s, _LONGEST_WAIT_S)),
+    )
+
+
+def _code_and_text(response: httpx.Response, body: bytes) -> tuple[int, str]:
+    """What a venue says of an error: its own code and words, or else the words of HTTP for the status."""
+    try:
+        error = msgspec.json.decode(body)
+        return int(error["code"]), str(error["msg"])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
+        return 0, response.reason_phrase
+
+
+def _whole_number(header: str) -> int | None:
+    """The number that a header is, if it is one; digits of other scripts are none."""
+    return int(header) if header.isascii() and header.isdigit() and len(header) <= _MOST_DIGITS else None

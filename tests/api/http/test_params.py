@@ -1,0 +1,47 @@
+from typing import Any
+
+import pytest
+
+from api.http.errors import Problem
+from api.http.params import MOST, USUAL, Span, SpanParams, span_of
+
+HOUR = 3_600_000
+
+
+def asked(timeframe: str = "1h", **span: Any) -> Span:
+    return span_of(SpanParams("BTCUSDT", timeframe, **span))
+
+
+def test_without_a_begin_the_newest_are_meant() -> None:
+    assert asked() == Span(None, None, USUAL)
+    assert asked(limit=7) == Span(None, None, 7)
+    assert asked(end=HOUR) == Span(None, HOUR, USUAL)
+
+
+def test_from_a_begin_on_all_that_one_answer_holds() -> None:
+    assert asked(start=HOUR) == Span(HOUR, None, MOST)
+    assert asked(start=HOUR, limit=3) == Span(HOUR, None, 3)
+
+
+def test_between_two_times_every_period_that_begins_there() -> None:
+    assert asked(start=0, end=3 * HOUR) == Span(0, 3 * HOUR, 3)
+    assert asked(start=1, end=2 * HOUR + 1) == Span(1, 2 * HOUR + 1, 2)
+    assert asked(start=0, end=3 * HOUR, limit=2) == Span(0, 3 * HOUR, 2)
+
+
+@pytest.mark.parametrize(
+    ("span", "code"),
+    [
+        ({"start": HOUR, "end": HOUR}, "bad_request"),
+        ({"start": 0, "end": (MOST + 1) * HOUR}, "range_too_large"),
+        ({"timeframe": "7h"}, "bad_request"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(span: dict[str, Any], code: str) -> None:
+    with pytest.raises(Problem) as refused:
+        asked(**span)
+    assert refused.value.code == code
+
+
+def test_too_many_are_shown_in_part_when_a_limit_says_so() -> None:
+    assert asked(start=0, end=(MOST + 1) * HOUR, limit=MOST).most == MOST

@@ -1,0 +1,131 @@
+"""What the description says of routes that are made up, and of every route there is."""
+
+from typing import Annotated, Any
+
+import msgspec
+import pytest
+from aiohttp import web
+from msgspec import Meta, Struct
+
+from api.http.route import AnyRoute, NoParams, RawRoute, Route, Symbol, Symbols, Time
+from api.http.schema import openapi
+
+
+class Params(Struct, frozen=True, forbid_unknown_fields=True):
+    symbol: Symbol
+    symbols: Symbols = ()
+    start: Time | None = None
+    limit: Annotated[int, Meta(ge=1, le=9)] = 5
+
+
+class Body(Struct, frozen=True):
+    name: str
+
+
+class Ready(Struct, frozen=True):
+    value: int
+
+
+class ToCome(Struct, frozen=True):
+    id: str
+
+
+async def handler(*_: Any) -> Any:
+    """Does a thing.
+
+    And this is said to nobody.
+    """
+
+
+async def raw_handler(_: web.Request, __: NoParams) -> web.Response:
+    """Shows a picture."""
+    return web.Response()
+
+
+def operation(route: AnyRoute) -> dict[str, Any]:
+    found: dict[str, Any] = openapi([route])["paths"][route.path][route.method.lower()]
+    return found
+
+
+def data_of(described: dict[str, Any], status: str) -> Any:
+    return described["responses"][status]["content"]["application/json"]["schema"]["properties"]["data"]
+
+
+def codes(described: dict[str, Any]) -> dict[str, str]:
+    return {status: answer["description"] for status, answer in described["responses"].items() if status >= "400"}
+
+
+def test_parameters_are_in_the_path_or_in_the_query_and_null_cannot_be_said() -> None:
+    described = operation(Route("GET", "/thing/{symbol}", handler, Ready, Params))
+    shown = {one["name"]: one for one in described["parameters"]}
+    assert {name: (one["in"], one["required"]) for name, one in shown.items()} == {
+        "symbol": ("path", True),
+        "symbols": ("query", False),
+        "start": ("query", False),
+        "limit": ("query", False),
+    }
+    assert (shown["symbols"]["style"], shown["symbols"]["explode"]) == ("form", False), "with commas"
+    assert shown["start"]["schema"]["type"] == "integer"
+    assert shown["limit"]["schema"] == {"type": "integer", "minimum": 1, "maximum": 9, "default": 5}
+    assert [name for name, one in shown.items() if "default" in one["schema"]] == ["limit"]
+    assert (described["summary"], described["operationId"]) == ("Does a thing.", "get/thing/{symbol}")
+
+
+def test_what_is_to_come_is_an_answer_besides_the_result_or_instead_of_it() -> None:
+    both = operation(Route("POST", "/thing", handler, Ready, body=Body, accepted=ToCome))
+    only = operation(Route("POST", "/thing", handler, ToCome, accepted=ToCome))
+    assert (data_of(both, "200"), data_of(both, "202")) == (
+        {"$ref": "#/components/schemas/Ready"},
+        {"$ref": "#/components/schemas/ToCome"},
+    )
+    assert [status for status in only["responses"] if status < "400"] == ["202"]
+    assert both["requestBody"]["content"]["application/json"]["schema"] == {"$ref": "#/components/schemas/Body"}
+    assert "requestBody" not in only
+
+
+def test_an_answer_in_a_form_of_its_own_names_it() -> None:
+    described = operation(RawRoute("GET", "/picture", raw_handler, "image/png"))
+    assert described["responses"]["200"] == {"description": "Shows a picture.", "content": {"image/png": {}}}
+
+
+def test_errors_are_told_by_status_with_all_their_codes() -> None:
+    described = operation(Route("GET", "/thing", handler, Ready, Params, errors=("no_data", "unknown_symbol")))
+    assert codes(described) == {
+        "400": "error.code: bad_request",
+        "401": "error.code: unauthorized",
+        "403": "error.code: wrong_host, wrong_origin",
+        "404": "error.code: no_data, unknown_symbol",
+        "405": "error.code: method_not_allowed",
+        "500": "error.code: internal",
+    }
+
+
+@pytest.mark.parametrize(
+    "route", [Route("GET", "/thing", handler, Ready), RawRoute("GET", "/picture", raw_handler, "image/png")]
+)
+def test_a_route_without_parameters_refuses_whoever_names_one(route: AnyRoute) -> None:
+    assert codes(operation(route))["400"] == "error.code: bad_request"
+
+
+def test_a_token_may_be_needed_unless_the_route_is_open_to_all() -> None:
+    assert operation(Route("GET", "/thing", handler, Ready))["security"] == [{}, {"token": []}]
+    assert "security" not in operation(Route("GET", "/thing", handler, Ready, protected=False))
+
+
+def test_two_methods_of_a_path_stand_beside_each_other() -> None:
+    paths = openapi([Route("GET", "/thing", handler, Ready), Route("POST", "/thing", handler, ToCome)])["paths"]
+    assert {path: sorted(methods) for path, methods in paths.items()} == {"/thing": ["get", "post"]}
+
+
+def test_it_is_json_in_which_every_reference_leads_somewhere() -> None:
+    description = openapi([Route("GET", "/thing/{symbol}", handler, list[Ready], Params, errors=("collecting",))])
+    assert msgspec.json.decode(msgspec.json.encode(description)) == description
+    named = {reference.rpartition("/")[2] for reference in references(description)}
+    assert {"Ready", "ErrorBody", "Collecting"} <= named <= set(description["components"]["schemas"])
+
+
+def references(part: Any) -> list[str]:
+    if isinstance(part, dict):
+        own = [part["$ref"]] if "$ref" in part else []
+        return own + [found for value in part.values() for found in references(value)]
+    return [found for value in part for found in references(value)] if isinstance(part, list) else []

@@ -1,0 +1,173 @@
+"""One truth about what is of now: every answer says what the flow says, or that the flow gives no sign of life."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from api.live.freshness import UNKNOWN_MS
+from api.routes.status import InstrumentState, in_words
+from flows.model import ChannelStatus
+from sinks.hub.payloads import iso_utc
+from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until
+
+ANSWERS = (
+    "/api/prices/BTCUSDT",
+    "/api/orderbook/BTCUSDT",
+    "/api/chart/BTCUSDT/1m?limit=3",
+    "/api/candles/BTCUSDT/1m?limit=3",
+    "/api/ohlcv?symbol=BTCUSDT&timeframe=1m&limit=3",
+    "/api/indicators/BTCUSDT/1m?names=ema:3&limit=1",
+    "/api/analysis/BTCUSDT",
+    "/api/volume-profile/BTCUSDT?min_trades=1",
+    "/api/liquidity-vacuums/BTCUSDT?min_trades=1",
+)
+LISTS = ("/api/prices", "/api/ticks", "/api/overview", "/api/charts?symbols=BTCUSDT&timeframes=1m&limit=3")
+
+
+async def states_of(served: Interface) -> dict[str, tuple[str, bool]]:
+    """State and staleness in every answer about a symbol."""
+    found = {path: await served.data(path) for path in ANSWERS}
+    for path in LISTS:
+        found[path] = next(one for one in await served.data(path) if one["symbol"] == "BTCUSDT")
+    return {path: (answer["state"], answer["stale"]) for path, answer in found.items()}
+
+
+async def said(served: Interface, symbol: str, word: str) -> None:
+    """Waits until the interface knows what the flow says of a symbol."""
+    await until(lambda: (found := served.services.live.state(symbol)) is not None and found.state == word)
+
+
+@pytest.mark.parametrize("word", ["live", "quiet", "silent", "behind", "cut", "connecting", "halted", "gone"])
+async def test_every_answer_says_what_the_flow_says(served: Interface, deployment: Deployment, word: Any) -> None:
+    async with deployment.beating():
+        deployment.tell(price(50.0, "ETHUSDT", time=NOW + 10_000))  # the price and the book of BTCUSDT are old
+        deployment.tell(state(word), state("live", symbol="ETHUSDT"))
+        await said(served, "BTCUSDT", word)
+        expected = (word, word not in ("live", "quiet"))
+        assert await states_of(served) == dict.fromkeys((*ANSWERS, *LISTS), expected)
+
+
+async def test_the_book_has_a_state_of_its_own(served: Interface, deployment: Deployment) -> None:
+    channels = [ChannelStatus("trades", "live", NOW), ChannelStatus("book", "unsynced", NOW, "not in step")]
+    async with deployment.beating():
+        deployment.tell(state("unsynced", *channels))
+        await said(served, "BTCUSDT", "unsynced")
+        book, of_price = await served.data("/api/orderbook/BTCUSDT"), await served.data("/api/prices/BTCUSDT")
+        assert (book["state"], book["stale"]) == ("unsynced", True)
+        assert (of_price["state"], of_price["stale"]) == ("live", False)
+
+
+async def test_a_flow_that_hangs_is_unknown(served: Interface, deployment: Deployment) -> None:
+    async with deployment.beating():
+        deployment.tell(state("live"))
+        await said(served, "BTCUSDT", "live")
+        assert (await served.get("/health/ready"))[0] == 200
+    await asyncio.sleep(UNKNOWN_MS / 1_000)
+    await said(served, "BTCUSDT", "unknown")
+    assert set((await states_of(served)).values()) == {("unknown", True)}
+    status = await served.data("/api/status")
+    assert [(flow["venue"], flow["alive"]) for flow in status["flows"]] == [("binance", False)]
+    assert status["flows"][0]["heartbeat_ms_ago"] >= UNKNOWN_MS
+    assert any(line.startswith("BTCUSDT is unknown since 20") for line in status["missing"])
+    assert "the flow of binance" in (await served.get("/health/ready"))[1]["error"]["message"]
+    async with deployment.beating():
+        await said(served, "BTCUSDT", "live")
+        assert (await served.get("/health/ready"))[0] == 200
+
+
+async def test_a_hub_that_is_cut_makes_everything_unknown(served: Interface, deployment: Deployment) -> None:
+    async with deployment.beating():
+        deployment.tell(state("live"))
+        await said(served, "BTCUSDT", "live")
+    await deployment.stop_hub()
+    await said(served, "BTCUSDT", "unknown")
+    assert set((await states_of(served)).values()) == {("unknown", True)}
+    status = await served.data("/api/status")
+    assert [one["state"] for one in status["instruments"]] == ["unknown"]
+    (missing,) = status["missing"]
+    assert missing.startswith("hub ")
+
+
+async def test_the_status_names_each_instrument_that_is_not_of_now(served: Interface, deployment: Deployment) -> None:
+    async with deployment.beating():
+        deployment.tell(state("silent", since=NOW - 34_000), state("quiet", symbol="ETHUSDT"))
+        await said(served, "BTCUSDT", "silent")
+        status = await served.data("/api/status")
+        one, two = status["instruments"]
+        assert (one["symbol"], one["state"], one["since"]) == ("BTCUSDT", "silent", iso_utc(NOW - 34_000))
+        assert one["for_ms"] >= 34_000
+        assert one["reason"] == "because it is silent"
+        assert one["channels"] == [
+            {"channel": "trades", "state": "silent", "since": one["since"], "reason": one["reason"]}
+        ]
+        assert (two["symbol"], two["state"], two["reason"]) == ("ETHUSDT", "quiet", "")
+        (missing,) = status["missing"]
+        assert missing.startswith(f"BTCUSDT is silent since {iso_utc(NOW - 34_000)} (3")
+        assert missing.endswith("s): because it is silent")
+        assert (await served.get("/health/ready"))[0] == 200, "another instrument is of now"
+
+
+async def test_it_is_not_ready_when_no_instrument_is_of_now(served: Interface, deployment: Deployment) -> None:
+    async with deployment.beating():
+        deployment.tell(state("cut"), state("halted", symbol="ETHUSDT"))
+        await said(served, "ETHUSDT", "halted")
+        code, answer = await served.get("/health/ready")
+        assert (code, answer["error"]["code"]) == (503, "not_ready")
+        for words in ("data of now", "BTCUSDT is cut", "ETHUSDT is halted"):
+            assert words in answer["error"]["message"]
+        deployment.tell(state("live"))
+        await said(served, "BTCUSDT", "live")
+        assert (await served.get("/health/ready"))[0] == 200
+
+
+async def test_it_is_not_ready_while_a_store_of_the_flow_is_out(served: Interface, deployment: Deployment) -> None:
+    channels = [ChannelStatus("trades", "live", NOW), ChannelStatus("store", "not stored", NOW, "trades: disk full")]
+    async with deployment.beating():
+        deployment.tell(structs.replace(state("not stored", *channels), reason="trades: disk full"))
+        await said(served, "BTCUSDT", "not stored")
+        code, answer = await served.get("/health/ready")
+        assert (code, answer["error"]["message"]) == (503, "missing: a store (trades: disk full)")
+        of_price = await served.data("/api/prices/BTCUSDT")
+        assert (of_price["state"], of_price["stale"]) == ("live", False)
+
+
+async def test_a_flow_that_has_no_line_yet_is_not_ready(deployment: Deployment) -> None:
+    deployment.start_hub()
+    deployment.store_trades([])
+    async with interface(deployment) as running, deployment.beating():
+        await until(lambda: running.services.live.lines[0].board.publishes_states)
+        assert "a line to binance" in (await running.get("/health/ready"))[1]["error"]["message"]
+
+
+async def test_a_flow_that_tells_no_states_is_judged_as_ever(served: Interface) -> None:
+    assert (await served.get("/health/ready"))[0] == 200
+    assert (await served.data("/api/status"))["instruments"] == []
+
+
+async def test_a_time_that_cannot_be_makes_nothing_young_or_old(deployment: Deployment) -> None:
+    fill(deployment)
+    async with interface(deployment) as running, deployment.beating():
+        deployment.tell(state("live"), LIVE)
+        await said(running, "BTCUSDT", "live")
+        before = deployment.clock.now().feed
+        assert deployment.broadcast is not None
+        deployment.broadcast.write([price(51.0, "ETHUSDT", time=NOW + 10**9)])
+        await until(lambda: running.services.live.price("ETHUSDT") == 51.0)
+        btc, eth = await running.data("/api/prices")
+        passed = deployment.clock.now().feed - before
+        assert btc["age_ms"] <= before - NOW + passed + 1_000
+        assert eth["age_ms"] <= passed + 1_000
+
+
+def test_what_is_to_be_said_of_many_is_said_once() -> None:
+    many = [
+        InstrumentState("binance", f"S{number}", "cut", iso_utc(NOW), 5_000, "line cut", []) for number in range(12)
+    ]
+    other = InstrumentState("binance", "X", "gone", None, None, "not listed", [])
+    fine = InstrumentState("binance", "Y", "quiet", iso_utc(NOW), 0, "", [])
+    assert in_words([*many, other, fine]) == [
+        f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
+        "X is gone since the start: not listed",
+    ]

@@ -1,0 +1,30 @@
+from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
+from tests.fakes.candles import candle, kline_like
+
+OURS = candle(volume=12.5, quote_volume=1_234_567.891_234_56, trades=7, first_id=10, last_id=16)
+
+
+def test_the_same_in_every_field_is_equal() -> None:
+    assert differing_fields(OURS, kline_like(OURS)) == []
+
+
+def test_each_field_that_differs_is_named_with_both_versions() -> None:
+    theirs = kline_like(OURS, high=OURS.high + 1, trades=8, last_id=17)
+    assert differing_fields(OURS, theirs) == ["high", "trades", "last_id"]
+    assert in_words(OURS, theirs, ["trades"]) == "trades 7 ≠ 8"
+
+
+def test_rounding_is_no_difference_and_a_printed_unit_is_one() -> None:
+    beyond = OURS.quote_volume * (1 + 2**-51)
+    assert differing_fields(OURS, kline_like(OURS, quote_volume=beyond, volume=12.5 + 4e-9)) == []
+    assert differing_fields(OURS, kline_like(OURS, volume=12.5 + 1e-8)) == ["volume"]
+
+
+def test_ids_that_the_exchange_does_not_tell_are_not_compared() -> None:
+    assert differing_fields(OURS, kline_like(OURS, first_id=-1, last_id=-1)) == []
+
+
+def test_counts_and_volumes_of_usdm_may_differ_but_no_price() -> None:
+    assert differ_by_design("binance-usdm", ["trades", "volume"])
+    assert not differ_by_design("binance-usdm", ["trades", "high"])
+    assert not differ_by_design("binance", ["trades"])

@@ -1,0 +1,360 @@
+import pickle
+from typing import Any
+
+from msgspec.structs import replace
+
+from flows.asks import AskError, History, HistoryAsk, KlinesAsk
+from flows.clock import Now
+from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted, Whole
+from flows.operators.candles.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
+from tests.fakes.candles import BEGIN, candle, kline_like
+
+MINUTE = 60_000
+GRACE = 10_000
+NOW = Now(BEGIN, 0)
+
+
+def at(local: int) -> Now:
+    return Now(BEGIN + local, local)
+
+
+def reconciler(*, asks: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Reconciler:
+    return Reconciler(f"{venue}:BTCUSDT", timeframes=("1m", "1h"), asks=asks, grace_ms=GRACE, state=state, **settings)
+
+
+def asking(*, state: Any = None, **settings: Any) -> Reconciler:
+    """One whose history is there."""
+    machine = reconciler(asks=True, state=state, **settings)
+    [ask] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)
+    assert machine.on_answer(ask, [], NOW) == []
+    return machine
+
+
+def rest(ours: Candle, **changes: Any) -> Kline:
+    """What REST tells of a period: without ids."""
+    return kline_like(ours, first_id=-1, last_id=-1, **changes)
+
+
+def versions(out: list[Any]) -> list[tuple[int, str, str]]:
+    return [(c.revision, c.status, c.proof) for c in out if isinstance(c, Candle)]
+
+
+# --- by the stream ---
+
+
+def test_a_kline_that_was_there_first_proves_the_candle_as_it_is_published() -> None:
+    machine = reconciler()
+    assert machine.on_events([kline_like(candle())], NOW) == []
+    assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "equal")]
+
+
+def test_a_kline_that_comes_later_proves_what_is_published() -> None:
+    machine = reconciler()
+    assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "")]
+    assert machine.on_events([kline_like(candle())], NOW) == [Recorded(candle(proof="equal"))]
+    assert machine.on_events([kline_like(candle())], NOW) == []
+
+
+def test_a_partial_candle_gives_way_to_the_exchanges() -> None:
+    machine = reconciler()
+    out = machine.on_events(candle(status="partial", trades=40), NOW)
+    assert versions(out) == [(0, "partial", "")]
+    assert [i.kind for i in out if isinstance(i, Incident)] == ["partial"]
+    [venues] = machine.on_events([kline_like(candle())], NOW)
+    assert (venues.trades, venues.status, venues.revision) == (42, "venue", 1)
+    assert machine.on_events(candle(status="partial", trades=41), NOW) == []
+
+
+def test_a_repaired_candle_is_published_and_proven_again() -> None:
+    machine = reconciler()
+    machine.on_events(candle(status="partial", trades=40), NOW)
+    machine.on_events([kline_like(candle())], NOW)
+    assert versions(machine.on_events(candle(status="repaired"), NOW)) == [(2, "repaired", "equal")]
+
+
+def test_a_complete_candle_that_differs_is_a_mismatch_and_the_exchanges_is_served() -> None:
+    machine = reconciler()
+    machine.on_events(candle(high=200.0), NOW)
+    served, incident = machine.on_events([kline_like(candle())], NOW)
+    assert (served.high, served.status, served.proof, served.revision) == (101.5, "venue", "ours wrong", 1)
+    assert (incident.kind, incident.cause, incident.begin, incident.first_id) == (
+        "mismatch", "high 200.0 ≠ 101.5", BEGIN, 1_000,
+    )  # fmt: skip
+
+
+def test_what_usdm_counts_differently_is_not_comparable() -> None:
+    machine = reconciler(venue="binance-usdm")
+    ours = candle(venue="binance-usdm")
+    machine.on_events(ours, NOW)
+    [proven] = machine.on_events([kline_like(ours, trades=43, volume=13.0)], NOW)
+    assert proven.candle == replace(ours, proof="not comparable")
+
+
+def test_a_candle_that_says_nothing_new_is_not_published_again() -> None:
+    machine = reconciler()
+    machine.on_events(candle(), NOW)
+    assert machine.on_events(candle(event_time=BEGIN + 99_999), NOW) == []
+
+
+def test_forming_candles_and_everything_else_pass() -> None:
+    machine = reconciler()
+    forming = candle(is_closed=False, status="forming")
+    event = Disconnected("market", ("BTCUSDT",), "cut")
+    assert machine.on_events(forming, NOW) == [forming]
+    assert machine.on_events(event, NOW) == [event]
+
+
+# --- by asking ---
+
+
+def test_a_kline_that_does_not_come_is_asked_for_after_the_grace() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    machine.on_events(candle(1), at(1_000))
+    assert machine.due_in(at(1_000)) == 9_000
+    [ask] = machine.on_timer(at(11_000))
+    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN + MINUTE, checks=True)
+    out = machine.on_answer(ask, [rest(candle(0)), rest(candle(1))], at(11_100))
+    assert [(p.candle.open_time, p.candle.proof) for p in out] == [(BEGIN, "equal"), (BEGIN + MINUTE, "equal")]
+    assert machine.due_in(at(11_100)) is None
+
+
+def test_what_is_not_answered_is_asked_again_and_not_for_ever() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    local = 0
+    for _ in range(MOST_TRIES):
+        wait = machine.due_in(at(local))
+        assert wait is not None
+        local += wait
+        [ask] = machine.on_timer(at(local))
+        machine.on_answer(ask, AskError("no network"), at(local))
+    assert machine.due_in(at(local)) is None
+
+
+def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
+    machine = asking()
+    assert versions(machine.on_events(candle(high=200.0), at(0))) == [(0, "final", "")]
+    assert machine.on_events([kline_like(candle())], at(1)) == []
+    [ask] = machine.on_timer(at(1))
+    served, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
+    assert incident.outcome == "ours wrong: the exchange's is served"
+
+
+def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:
+    machine = asking()
+    machine.on_events(candle(), at(0))
+    machine.on_events([kline_like(candle(), high=200.0)], at(1))
+    [ask] = machine.on_timer(at(1))
+    proven, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    assert (proven.candle.proof, incident.cause) == ("theirs wrong", "high 101.5 ≠ 200.0")
+
+
+def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    machine.on_events(candle(3), at(0))
+    [ask] = machine.on_timer(at(0))
+    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE, checks=True)
+    out = machine.on_answer(ask, [rest(candle(1)), rest(candle(2), is_closed=True)], at(1))
+    assert [(c.open_time, c.status, c.revision) for c in out] == [
+        (BEGIN + MINUTE, "venue", 0),
+        (BEGIN + 2 * MINUTE, "venue", 0),
+    ]
+
+
+# --- history ---
+
+
+def test_live_candles_wait_for_their_history() -> None:
+    machine = reconciler(asks=True)
+    forming = candle(5, is_closed=False, status="forming")
+    [ask] = machine.on_events(forming, NOW)
+    assert ask == HistoryAsk("BTCUSDT", ("1m", "1h"), BEGIN)
+    assert machine.on_events(candle(5), NOW) == []
+    history = History("1m", [rest(candle(number)) for number in range(3, 6)], {})
+    out = machine.on_answer(ask, [history], NOW)
+    candles = [item.candle if isinstance(item, Recorded) else item for item in out]
+    assert [(c.open_time - BEGIN, c.status) for c in candles] == [
+        (3 * MINUTE, "venue"), (4 * MINUTE, "venue"), (5 * MINUTE, "forming"), (5 * MINUTE, "final"),
+    ]  # fmt: skip
+    assert len(machine.on_events(candle(6), NOW)) == 1
+
+
+def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(9), NOW)
+    stored = {
+        c.open_time: c
+        for c in (
+            candle(1),
+            candle(2, proof="equal"),
+            candle(3, status="partial", trades=3, revision=1),
+            candle(4, is_closed=False, status="forming"),
+            candle(5, close=3.0),
+        )
+    }
+    out = machine.on_answer(ask, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
+    candles = [item.candle if isinstance(item, Recorded) else item for item in out if not isinstance(item, Incident)]
+    past = [item for item in candles if item.open_time < BEGIN + 9 * MINUTE]
+    assert [((i.open_time - BEGIN) // MINUTE, i.revision, i.proof) for i in past] == [
+        (1, 0, "equal"), (3, 2, ""), (4, 0, ""), (5, 1, "ours wrong"),
+    ]  # fmt: skip
+    assert [i.cause for i in out if isinstance(i, Incident)] == ["close 3.0 ≠ 101.0"]
+
+
+def test_a_past_that_the_exchange_has_changed_is_taken_over_and_said() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(9), NOW)
+    stored = {candle(5).open_time: candle(5, close=3.0, status="venue")}
+    recorded, incident, *_ = machine.on_answer(ask, [History("1m", [rest(candle(5))], stored)], NOW)
+    assert (recorded.candle.close, recorded.candle.revision, recorded.candle.proof) == (101.0, 1, "")
+    assert incident.outcome == "the exchange has changed its own"
+
+
+def test_a_history_that_cannot_be_had_is_an_incident_and_holds_up_nobody_for_ever() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(5), NOW)
+    out = machine.on_answer(ask, AskError("no network"), NOW)
+    assert [(type(item), getattr(item, "kind", "")) for item in out] == [(Incident, "history"), (Candle, "")]
+    late = reconciler(asks=True)
+    late.on_events(candle(5), NOW)
+    assert late.due_in(NOW) == HISTORY_MS
+    assert versions(late.on_timer(at(HISTORY_MS))) == [(0, "final", "")]
+
+
+def test_longer_timeframes_are_refreshed_from_time_to_time() -> None:
+    machine = reconciler(asks=True, refresh_ms=50_000)
+    [ask] = machine.on_events(candle(5), NOW)
+    machine.on_answer(ask, [], NOW)
+    assert machine.on_timer(at(50_000))[0] == HistoryAsk("BTCUSDT", ("1h",), BEGIN + 50_000)
+
+
+def test_a_restart_goes_on_where_it_was() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    again = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.on_events(candle(0), at(0)) == []
+    assert again.on_timer(at(0)) == [KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN, checks=True)]
+    assert versions(again.on_events(candle(0, trades=43), at(0))) == [(1, "final", "")]
+
+
+def test_what_waits_for_the_history_waits_on_after_a_restart() -> None:
+    machine = reconciler(asks=True)
+    [ask] = machine.on_events(candle(1), NOW)
+    resumed = reconciler(asks=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    [again] = resumed.on_events(candle(2), NOW)
+    assert (type(ask), type(again)) == (HistoryAsk, HistoryAsk)
+    out = resumed.on_answer(again, [], NOW)
+    assert [item.open_time for item in out if isinstance(item, Candle)] == [candle(1).open_time, candle(2).open_time]
+
+
+def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
+    machine = asking(kept_ms=5 * MINUTE)
+    for number in range(12):
+        machine.on_events(candle(number), at(number))
+        machine.on_events([rest(candle(number))], at(number))
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(20))
+    klines = [rest(candle(number)) for number in range(-1, 14)]
+    there = {candle(10).open_time: candle(10, proof="equal"), candle(3).open_time: candle(3, close=3.0)}
+    *rows, _ = machine.on_answer(ask, [History("1m", klines, there)], at(21))
+    candles = [c for c in map(candle_in, rows) if c]
+    found = {(c.open_time - BEGIN) // MINUTE: (c.revision, c.status, c.proof, c.close) for c in candles}
+    true = candle(0).close
+    from_the_exchange = dict.fromkeys((-1, 0, 1, 2, 4, 5), (0, "venue", "", true))
+    remembered = dict.fromkeys((6, 7, 8, 9, 11), (0, "final", "equal", true))
+    assert found == {**from_the_exchange, 3: (1, "venue", "ours wrong", true), **remembered}
+    # what is not built yet is left to its trades
+
+
+def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> None:
+    machine = asking()
+    for number in range(3):
+        machine.on_events(candle(number), at(number))
+    wanted = RefreshWanted(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+    [ask] = machine.on_events(wanted, at(5))
+    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+
+    machine.on_events(candle(2, status="repaired", trades=50), at(6))  # revision 1 is out
+    stored = [candle(-1, revision=4), candle(0, revision=1, close=7.0, status="repaired"), candle(1), candle(2)]
+    out = machine.on_answer(ask, [History("1m", [], {one.open_time: one for one in stored})], at(7))
+
+    told = [replace(one, event_time=at(7).feed) for one in stored[:3]]
+    assert out == [*told, Refreshed("r1", "3 stored candles told again")]
+    [amended] = machine.on_events(candle(0, status="repaired", trades=60), at(8))
+    assert amended.revision == 2
+
+
+def test_a_store_that_does_not_answer_ends_the_request() -> None:
+    machine = asking()
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
+    lacking = [History("1m", [], {}, "the server is away")]
+    report = "0 stored candles told again; the server is away"
+    assert machine.on_answer(ask, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
+
+
+def candle_in(item: Any) -> Candle | None:
+    return item.candle if isinstance(item, Recorded) else None
+
+
+def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
+    machine = asking()
+    machine.on_events(candle(8), at(0))
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(1))
+    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 1, forced="r1")
+    stored = {candle(6).open_time: candle(6, proof="equal"), candle(7).open_time: candle(7, close=3.0)}
+    history = History("1m", [rest(candle(number)) for number in range(5, 9)], stored)
+    *rows, report = machine.on_answer(ask, [history], at(2))
+    changed = [row.candle for row in rows if isinstance(row, Recorded)]
+    assert [((c.open_time - BEGIN) // MINUTE, c.revision, c.status, c.proof) for c in changed] == [
+        (5, 0, "venue", ""), (7, 1, "venue", "ours wrong"), (8, 0, "final", "equal"),
+    ]  # fmt: skip
+    assert report == Refreshed("r1", "4 candles fetched: 2 written, 1 confirmed, the others were known to be right")
+
+
+def test_a_refresh_that_cannot_be_done_says_why() -> None:
+    machine = asking()
+    [unknown] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("7m",)), at(1))
+    assert (unknown.failed, unknown.report) == (True, "7m is not built here")
+    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r2"), at(1))
+    *_, failed = machine.on_answer(ask, AskError("no network"), at(2))
+    assert (failed.request, failed.failed) == ("r2", True)
+    assert "no network" in failed.report
+
+
+# --- files ---
+
+
+def over(minute: int, minutes: int, *, has_trades: bool) -> Whole:
+    begin = BEGIN + minute * MINUTE
+    return Whole(("BTCUSDT",), begin, begin + minutes * MINUTE, "a file", has_trades, is_over=True)
+
+
+def test_klines_of_files_without_trades_stand_in_as_soon_as_they_are_over_and_only_once() -> None:
+    machine = reconciler()
+    machine.on_events([rest(candle(minute)) for minute in range(3)], NOW)
+    out = machine.on_events(over(0, 2, has_trades=False), NOW)
+    assert [(c.open_time, c.status) for c in out[:-1]] == [(BEGIN, "venue"), (BEGIN + MINUTE, "venue")]
+    assert out[-1] == over(0, 2, has_trades=False)
+    assert machine.on_events(over(0, 2, has_trades=False), NOW) == [over(0, 2, has_trades=False)]
+    assert machine.on_end(NOW) == []
+
+
+def test_years_of_klines_without_trades_are_not_kept() -> None:
+    machine = reconciler()
+    for hour in range(24):
+        first = hour * 60
+        machine.on_events([rest(candle(minute)) for minute in range(first, first + 60)], NOW)
+        assert len(machine.on_events(over(first, 60, has_trades=False), NOW)) == 61
+    _, tracks, _ = machine.snapshot()
+    assert len(tracks["1m"][2]) < 60
+
+
+def test_behind_files_without_trades_the_next_ones_are_proven_as_ever() -> None:
+    machine = reconciler()
+    machine.on_events([rest(candle(minute)) for minute in range(3)], NOW)
+    assert versions(machine.on_events(candle(0), NOW)) == [(0, "final", "equal")]
+    assert machine.on_events(over(0, 1, has_trades=True), NOW) == [over(0, 1, has_trades=True)]
+    assert versions(machine.on_events(over(1, 1, has_trades=False), NOW)) == [(0, "venue", "")]
+    assert versions(machine.on_events(candle(2), NOW)) == [(0, "final", "equal")]

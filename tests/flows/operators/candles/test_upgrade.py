@@ -1,0 +1,71 @@
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from flows.operators.candles.upgrade import improved
+from tests.fakes.candles import candle
+
+WHOLE = candle()
+PARTIAL = candle(status="partial", trades=3, revision=2)
+VENUE = candle(status="venue", first_id=-1, last_id=-1, revision=4)
+
+
+@pytest.mark.parametrize("stored", [PARTIAL, VENUE])
+def test_all_trades_are_the_next_revision_of_some_or_none(stored: Any) -> None:
+    assert improved(WHOLE, stored) == structs.replace(WHOLE, status="repaired", revision=stored.revision + 1)
+    amended = structs.replace(WHOLE, revision=1)
+    assert improved(amended, stored).revision == stored.revision + 2
+
+
+def test_the_exchanges_own_takes_the_place_of_some_trades() -> None:
+    assert improved(VENUE, structs.replace(PARTIAL, revision=0)) == structs.replace(VENUE, revision=5)
+    assert improved(VENUE, VENUE) is VENUE
+
+
+@pytest.mark.parametrize("stored", [PARTIAL, VENUE])
+def test_some_trades_take_no_place(stored: Any) -> None:
+    some = structs.replace(PARTIAL, trades=5)
+    assert improved(some, stored) is some
+
+
+def test_where_trades_say_something_else_the_exchanges_word_stands_unless_it_confirms_them() -> None:
+    other = structs.replace(WHOLE, close=99.5)
+    assert improved(other, VENUE) is other
+    assert improved(structs.replace(other, proof="equal"), VENUE).revision == 5
+
+
+def test_futures_volumes_may_differ_by_design() -> None:
+    ours, theirs = (structs.replace(version, venue="binance-usdm") for version in (WHOLE, VENUE))
+    assert improved(structs.replace(ours, volume=12.0), theirs).status == "repaired"
+    assert improved(structs.replace(ours, close=99.5), theirs).status == "final"
+
+
+UNPROVEN = candle(status="unproven", revision=1)
+
+
+def test_all_trades_take_a_doubt_away() -> None:
+    assert improved(WHOLE, UNPROVEN) == structs.replace(WHOLE, revision=2)
+    more = structs.replace(WHOLE, trades=WHOLE.trades + 1)
+    assert improved(more, UNPROVEN).status == "repaired"
+
+
+def test_of_two_without_a_proof_the_one_with_more_trades_wins() -> None:
+    flat = candle(trades=0, volume=0.0, first_id=-1, last_id=-1)
+    assert improved(WHOLE, flat) == structs.replace(WHOLE, status="repaired", revision=1)
+    assert improved(flat, WHOLE) is flat
+    assert improved(WHOLE, structs.replace(flat, proof="equal")) is WHOLE
+
+
+def test_a_doubt_is_news_only_of_what_was_believed_before() -> None:
+    doubted = structs.replace(UNPROVEN, revision=1)
+    assert improved(doubted, WHOLE).revision == 2
+    assert improved(structs.replace(doubted, revision=0), WHOLE).revision == 0
+    proven = structs.replace(WHOLE, proof="equal")
+    assert improved(doubted, proven) is doubted
+
+
+def test_the_exchanges_own_proves_what_says_the_same() -> None:
+    assert improved(VENUE, WHOLE) == structs.replace(WHOLE, proof="equal", event_time=VENUE.event_time)
+    other = structs.replace(VENUE, close=WHOLE.close + 0.5)
+    assert improved(other, WHOLE).status == "venue"

@@ -1,0 +1,34 @@
+import threading
+from typing import Any
+
+from flows.asks import AskError, RenewAsk
+from flows.runtime.ask_handlers import open_desk
+from flows.settings import Settings
+
+
+def answer_of(ask: RenewAsk, **parts: Any) -> Any:
+    came, answers = threading.Event(), list[Any]()
+
+    def answer(what: Any) -> None:
+        answers.append(what)
+        came.set()
+
+    settings = Settings.model_validate({"mongo": {"enabled": False}, "trades": {"enabled": False}})
+    desk: Any = open_desk(settings, **parts)
+    desk("binance:BTCUSDT", ask, answer)
+    assert came.wait(10)
+    desk.close()
+    return answers[0]
+
+
+ASK = RenewAsk("BTCUSDT", ("aggTrade",), "REST knows later trades")
+
+
+def test_a_renewal_goes_to_the_source() -> None:
+    renewed: list[tuple[Any, ...]] = []
+    assert answer_of(ASK, renew=lambda *what: renewed.append(what)) is None
+    assert renewed == [("BTCUSDT", ("aggTrade",), "REST knows later trades")]
+
+
+def test_without_a_source_there_is_no_renewal() -> None:
+    assert isinstance(answer_of(ASK), AskError)

@@ -1,0 +1,83 @@
+import socket
+from pathlib import Path
+from typing import get_args
+from urllib.request import urlopen
+
+import pytest
+
+from flows.clock import FeedClock
+from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
+from flows.runtime.metrics import FlowMeters, Parts, serve
+from flows.settings import Hub, Metrics
+from sinks.hub.broadcast import Broadcast
+from sinks.hub.messages import CHANNELS
+from sinks.ledger import IncidentWriter, RejectWriter
+from sinks.trades.writer import TradeWriter
+from tests.fakes.deployment import free_port
+from tests.fakes.exposition import samples
+from tests.fakes.trades import BEGIN, trade
+
+
+class Waiting:
+    def waiting(self) -> dict[str, int]:
+        return {"00 market": 7}
+
+
+def told(meters: FlowMeters) -> dict[tuple[str, ...], float]:
+    """What somebody is told who asks for it."""
+    port = free_port()
+    serve(meters, Metrics(port=port))
+    with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        return samples(answer.read().decode())
+
+
+def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
+    ledger, rejects = IncidentWriter(), RejectWriter()
+    ledger.write([Incident(kind, "binance", "BTCUSDT", 1, 2, "cause") for kind in ("gap", "gap", "repair", "late")])
+    rejects.write([Rejected("binance", "no price", b"{}", 0)] * 3)
+    trades = TradeWriter(tmp_path, venue="binance")
+    trades.write([TradeBatch("binance", "BTCUSDT", [trade(1, 0), trade(2, 1)])])
+    assert trades.flush()
+    meters = FlowMeters()
+    clock = FeedClock(lambda: 0)
+    clock.observe(BEGIN)
+    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=meters.latency.observe, clock=clock)
+    hub.start()
+    hub.write([MarketData("binance", "BTCUSDT", 100.0, BEGIN), MarketData("binance", "ETHUSDT", 10.0, BEGIN)])
+    hub.close()
+    meters.follow(Parts(ledger, rejects, Waiting(), hub, None, [trades]))
+    values = told(meters)
+    trades.close()
+    nothing_yet = {
+        **{("market_data_incidents_total", kind): 0 for kind in get_args(IncidentKind)},
+        **{("market_data_updates_total", channel): 0 for channel in CHANNELS},
+    }
+    assert {
+        name: values[name] for name in values if not name[0].startswith("market_data_exchange_to")
+    } == nothing_yet | {
+        ("market_data_incidents_total", "gap"): 2,
+        ("market_data_incidents_total", "repair"): 1,
+        ("market_data_incidents_total", "late"): 1,
+        ("market_data_gaps_total",): 2,
+        ("market_data_repairs_total",): 1,
+        ("market_data_mismatches_total",): 0,
+        ("market_data_reconnections_total",): 0,
+        ("market_data_errors_total",): 3,
+        ("market_data_storage_writes_total", "trades", "rocksdb"): 2,
+        ("market_data_storage_errors_total", "rocksdb"): 0,
+        ("market_data_queue_depth", "frames 00 market"): 7,
+        ("market_data_queue_depth", "rocksdb"): 0,
+        ("market_data_updates_total", "MarketData"): 2,
+        ("market_data_broadcast_clients",): 0,
+        ("market_data_broadcast_sent_total",): 0,
+        ("market_data_broadcast_dropped_total",): 0,
+    }
+    assert values["market_data_exchange_to_broadcast_seconds_bucket", "0.001"] == 1
+    assert values["market_data_exchange_to_broadcast_seconds_count",] == 1
+
+
+def test_a_port_that_is_taken_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        serve(FlowMeters(), Metrics(port=port))
+    assert f"cannot listen on 127.0.0.1:{port}; set another metrics.port" in capsys.readouterr().out

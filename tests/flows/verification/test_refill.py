@@ -1,0 +1,125 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec import structs
+
+from flows.asks import PastTradesAsk, TradesAsk
+from flows.bounds import VenueRules
+from flows.model import Incident, Trade, TradeBatch
+from flows.verification.checks.trade_ids import Hole
+from flows.verification.refill import GetTrades, TradeRefill
+from sinks.trades.merge import add_batches
+from sinks.trades.reader import TradeReader
+from sinks.trades.store import TradeStore
+from sources.rest.client import VenueError
+from tests.fakes.trades import BEGIN, trade
+
+SYMBOL = "BTCUSDT"
+ALL = [trade(number, number * 1_000, 100 + number / 4, 1 + number / 8) for number in range(40)]
+HOLES = [
+    Hole(5, 6, ALL[4].time, ALL[7].time),
+    Hole(20, 29, ALL[19].time, ALL[30].time),
+]
+LACKING = {number for hole in HOLES for number in range(hole.first, hole.last + 1)}
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A store with two holes."""
+    with TradeStore(tmp_path / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch("binance", SYMBOL, [one for one in ALL if one.id not in LACKING])])
+    return tmp_path
+
+
+def refill_of(path: Path, get: GetTrades | None, **changes: Any) -> TradeRefill:
+    known: dict[str, Any] = {"venue": "binance", "partitions": 1, "rules": VenueRules(fills_follow=True)}
+    return TradeRefill(path, **known, **{"most_trades": 1_000, "get": get, **changes})
+
+
+def stored(path: Path) -> list[tuple[Any, ...]]:
+    with TradeReader(path) as reader:
+        return reader.trades(SYMBOL, 0, BEGIN * 2).select("id", "time", "price", "quantity", "buyer_is_maker").rows()
+
+
+def rows(trades: list[Trade]) -> list[tuple[Any, ...]]:
+    return [(one.id, one.time, one.price, one.quantity, one.buyer_is_maker) for one in trades]
+
+
+def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
+    asked: list[TradesAsk] = []
+
+    def get(ask: TradesAsk) -> list[Trade]:
+        asked.append(ask)
+        return ALL[ask.first_id : ask.last_id + 1]
+
+    done = refill_of(path, get).refill(SYMBOL, HOLES)
+
+    assert asked == [PastTradesAsk(SYMBOL, h.first, h.last, h.after_time, h.before_time) for h in HOLES]
+    assert stored(path) == rows(ALL)
+    assert (done.trades, done.left) == (12, "")
+    assert done.incidents[0] == Incident(
+        "repair", "binance", SYMBOL, ALL[4].time, ALL[7].time, "verification: trades 5 to 6 were not stored",
+        "2 trades fetched from the exchange and stored", 5, 6,
+    )  # fmt: skip
+    assert [(one.first_id, one.last_id) for one in done.incidents] == [(5, 6), (20, 29)]
+
+
+@pytest.mark.parametrize(
+    "false",
+    [
+        structs.replace(ALL[21], id=4),
+        structs.replace(ALL[21], time=ALL[21].time + 3_600_000),
+        structs.replace(ALL[21], price=0.0),
+        structs.replace(ALL[21], symbol="ETHUSDT"),
+    ],
+)
+def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Path, false: Trade) -> None:
+    done = refill_of(path, lambda ask: [] if ask.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
+
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
+    assert (done.trades, [one.first_id for one in done.incidents]) == (1, [20])
+    reason = "the venue does not have all of them"
+    assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {reason}"
+
+
+def test_a_large_hole_is_left_to_an_import(path: Path) -> None:
+    done = refill_of(path, lambda ask: ALL[ask.first_id : ask.last_id + 1], most_trades=5).refill(SYMBOL, HOLES)
+
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
+    assert done.trades == 2
+    assert done.left == (
+        "trades 20 to 29 of BTCUSDT are not stored: feed.repair_trades is 5: import the time from "
+        f"{ALL[19].time} to {ALL[30].time + 1} (ms UTC) with python -m bytewax.run flows.backfill"
+    )
+
+
+def test_beside_a_flow_nothing_is_asked_or_stored(path: Path) -> None:
+    def get(ask: TradesAsk) -> list[Trade]:
+        raise AssertionError(ask)
+
+    with TradeStore(path / "part-00") as flow, flow.lock:
+        done = refill_of(path, get).refill(SYMBOL, HOLES)
+
+    assert (done.trades, done.incidents) == (0, ())
+    what = f"a flow writes to {path / 'part-00'}: stop it, run this again, and start it"
+    assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {what}"
+
+
+def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays(path: Path) -> None:
+    def get(ask: TradesAsk) -> list[Trade]:
+        if ask.first_id == 20:
+            raise VenueError("no answer")
+        return ALL[ask.first_id : ask.last_id + 1]
+
+    with pytest.raises(VenueError):
+        refill_of(path, get).refill(SYMBOL, HOLES)
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
+
+
+def test_without_a_venue_the_command_is_named(path: Path) -> None:
+    holes = [Hole(number, number, 0, 0) for number in range(5)]
+    assert refill_of(path, None).refill(SYMBOL, holes).left == (
+        "trades 0 to 0, 1 to 1, 2 to 2 and 2 holes more of BTCUSDT are not stored: "
+        "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"
+    )

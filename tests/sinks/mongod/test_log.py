@@ -1,0 +1,87 @@
+from pathlib import Path
+
+import pytest
+
+from sinks.mongod.log import LogEntry, explain_failure, parse_line, reason_of
+
+LISTENING = (
+    b'{"t":{"$date":"2026-11-21T05:13:01.000+00:00"},"s":"I",  "c":"NETWORK",  "id":23016,   "ctx":"listener",'
+    b'"msg":"Waiting for connections","attr":{"port":43629,"ssl":"off"}}\n'
+)
+LOCKED = (
+    b'{"t":{"$date":"2026-11-21T05:13:05.574+00:00"},"s":"E",  "c":"CONTROL",  "id":20557,   "ctx":"initandlisten",'
+    b'"msg":"DBException in initAndListen, terminating","attr":{"error":"DBPathInUse: Unable to lock the lock file"}}\n'
+)
+TAKEN = (
+    b'{"t":{"$date":"2026-11-21T05:13:05.613+00:00"},"s":"E",  "c":"CONTROL",  "id":20568,   "ctx":"initandlisten",'
+    b'"msg":"Error setting up listener","attr":{"error":{"code":9001,"codeName":"SocketException",'
+    b'"errmsg":"Address already in use"}}}\n'
+)
+NO_CURL = (
+    b"/opt/mongod: error while loading shared libraries: libcurl.so.4: cannot open shared object file: No such file or "
+    b"directory\n"
+)
+
+
+def explained(code: int, *lines: bytes, path: Path = Path("/data")) -> str:
+    return explain_failure(code, [reason_of(parse_line(line)) for line in lines], path=path, port=27017)
+
+
+def test_lines_become_entries() -> None:
+    assert parse_line(LISTENING) == LogEntry("I", 23016, "Waiting for connections", {"port": 43629, "ssl": "off"})
+    assert parse_line(NO_CURL) == NO_CURL.decode().strip()
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (LISTENING, "Waiting for connections"),
+        (LOCKED, "DBPathInUse: Unable to lock the lock file"),
+        (TAKEN, "Address already in use"),
+        (b"Illegal instruction\n", "Illegal instruction"),
+    ],
+)
+def test_the_reason_of_an_entry(line: bytes, reason: str) -> None:
+    assert reason_of(parse_line(line)) == reason
+
+
+@pytest.mark.parametrize(
+    ("library", "remedy"),
+    [
+        ("libcurl.so.4", "apt-get install libcurl4 (Debian, Ubuntu)"),
+        ("libcrypto.so.3", "apt-get install libssl3 (Debian, Ubuntu)"),
+        ("libexotic.so.9", "install it"),
+    ],
+)
+def test_a_missing_library_is_named_with_its_package(library: str, remedy: str) -> None:
+    assert explained(127, NO_CURL.replace(b"libcurl.so.4", library.encode())) == (
+        f"the bundled server needs {library}, which this system lacks: {remedy}, or install MongoDB and set mongo.uri "
+        "to its address"
+    )
+
+
+def test_a_system_that_cannot_run_it_is_told_where_to_go() -> None:
+    too_old = (
+        b"/opt/mongod: /lib/x86_64-linux-gnu/libc.so.6: version `GLIBC_2.34' not found (required by /opt/mongod)\n"
+    )
+    other_processor = b"/opt/mongod cannot be run: Exec format error\n"
+    for line in (too_old, other_processor):
+        assert explained(1, line) == (
+            f"the bundled server does not run on this system ({line.decode().strip()}): install MongoDB and set "
+            "mongo.uri to its address"
+        )
+
+
+def test_a_taken_port_and_a_taken_directory_say_what_to_do(tmp_path: Path) -> None:
+    assert explained(48, TAKEN) == (
+        "port 27017 is taken by another program: choose another with --port, and set mongo.uri to "
+        "mongodb://127.0.0.1:<that port>"
+    )
+    assert explained(100, LOCKED, path=tmp_path).startswith(f"another server has {tmp_path} open: use that one")
+    (tmp_path / "mongod.lock").write_text("4711\n")
+    assert explained(100, LOCKED, path=tmp_path).startswith(f"another server (pid 4711) has {tmp_path} open")
+
+
+def test_anything_else_is_what_it_said_itself() -> None:
+    assert explained(14, b"disk on fire\n", b"aborting\n") == "the bundled server ended with code 14: disk on fire"
+    assert explained(-6) == "the bundled server ended with code -6: it said nothing"

@@ -1,0 +1,199 @@
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient, WriteConcern
+
+from sinks.mongod.server import Mongod, MongodError, bundled_binary, main, running_mongod
+from tests.conftest import FAST
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Iterator[Path]:
+    """A place for data that is empty again afterwards: a journal takes 300 MB."""
+    data = tmp_path / "mongo"
+    yield data
+    shutil.rmtree(data, ignore_errors=True)
+
+
+def port_of(uri: str) -> int:
+    return int(uri.rpartition(":")[2])
+
+
+def ping(uri: str) -> dict[str, Any]:
+    with MongoClient[dict[str, Any]](uri) as client:
+        return client.admin.command("ping")
+
+
+def test_a_server_for_as_long_as_it_is_wanted(path: Path) -> None:
+    with running_mongod(path, parameters=FAST) as uri:
+        assert ping(uri)["ok"] == 1.0
+        with MongoClient[dict[str, Any]](uri) as client:
+            options = client.admin.command("getCmdLineOpts")["parsed"]
+            pid = client.admin.command("serverStatus")["pid"]
+    assert options["net"]["bindIp"] == "127.0.0.1"
+    assert options["storage"] == {"dbPath": str(path), "wiredTiger": {"engineConfig": {"cacheSizeGB": 0.25}}}
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_data_survives_a_kill(path: Path) -> None:
+    server = Mongod(path, port=0, parameters=FAST)
+    server.wait_ready()
+    with MongoClient[dict[str, Any]](server.uri) as client:
+        journaled = WriteConcern(w="majority", j=True)
+        client["test"].get_collection("kept", write_concern=journaled).insert_one({"_id": 1})
+    server.send_signal(signal.SIGKILL)
+    assert server.wait(PATIENCE_S) == -signal.SIGKILL
+    assert (path / "mongod.lock").read_text()  # the stale lock
+
+    with running_mongod(path, parameters=FAST) as uri, MongoClient[dict[str, Any]](uri) as client:
+        assert list(client["test"]["kept"].find()) == [{"_id": 1}]
+
+
+def test_a_stopped_server_ends_too(path: Path) -> None:
+    server = Mongod(path, port=0, parameters=FAST)
+    server.wait_ready()
+    server.send_signal(signal.SIGSTOP)
+    assert server.stop() == 0
+
+
+# --- the command ---
+
+
+@contextmanager
+def command(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
+    """The command, until it says that it is ready; it is killed if it does not end itself."""
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "sinks.mongod", "--path", str(path), "--port", str(port)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            assert "mongod is ready" in process.stdout.readline()
+            yield process
+        finally:
+            process.kill()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_command_cleanly(path: Path, number: int) -> None:
+    port = free_port()
+    with command(path, port) as process:
+        assert ping(f"mongodb://127.0.0.1:{port}")["ok"] == 1.0
+        process.send_signal(number)
+        assert process.wait(PATIENCE_S) == 0
+    assert (path / "mongod.lock").read_text() == ""
+
+
+def test_the_server_does_not_outlive_a_command_that_is_killed(path: Path) -> None:
+    with command(path, free_port()) as process:
+        server = os.pidfd_open(int((path / "mongod.lock").read_text()))
+        process.kill()
+        ended, _, _ = select.select([server], [], [], PATIENCE_S)
+    os.close(server)
+    assert ended == [server]
+    assert (path / "mongod.lock").read_text() == ""  # a clean end
+
+
+def test_a_second_start_says_what_is_in_its_way(
+    mongod_uri: str, path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        used = client.admin.command("getCmdLineOpts")["parsed"]["storage"]["dbPath"]
+        pid = client.admin.command("serverStatus")["pid"]
+    port = port_of(mongod_uri)
+
+    def refusal(*arguments: str) -> str:
+        assert main(arguments) == 1
+        return capsys.readouterr().err
+
+    assert refusal("--path", used, "--port", str(port)) == (
+        f"marketflow: the server with this data already runs at {mongod_uri} (pid {pid}): use it as it is\n"
+    )
+    assert refusal("--path", used, "--port", str(free_port())).startswith(
+        f"marketflow: another server (pid {pid}) has {used} open"
+    )
+    assert refusal("--path", str(path), "--port", str(port)).startswith(
+        f"marketflow: port {port} is taken by another program: choose another with --port"
+    )
+
+
+def test_a_port_that_another_program_has_is_named(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert main(["--path", str(path), "--port", str(port)]) == 1
+    assert f"port {port} is taken by another program" in capsys.readouterr().err
+
+
+def test_a_place_that_can_hold_no_data_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--path", str(tmp_path / "file" / "mongo"), "--port", "1"]) == 1
+    assert "cannot hold the data (Not a directory): choose another with --path" in capsys.readouterr().err
+
+
+# --- where it cannot run ---
+
+
+def test_a_platform_without_the_package_is_told_of_mongo_uri() -> None:
+    with pytest.raises(MongodError, match=r"no MongoDB server is bundled for this platform: .*mongo\.uri"):
+        bundled_binary("no-such-package")
+
+
+def test_the_executable_bit_is_set_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binary = tmp_path / "fiftyone" / "db" / "bin" / "mongod"
+    binary.parent.mkdir(parents=True)
+    binary.write_text("#!/bin/sh\n")
+    binary.chmod(0o644)
+    installed = tmp_path / "mongod_elsewhere-1.0.dist-info"
+    installed.mkdir()
+    (installed / "METADATA").write_text("Name: mongod-elsewhere\nVersion: 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert bundled_binary("mongod-elsewhere") == binary
+    assert os.access(binary, os.X_OK)
+
+    binary.unlink()
+    with pytest.raises(MongodError, match=r"reinstall mongod-elsewhere, or .*mongo\.uri"):
+        bundled_binary("mongod-elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (
+            "#!/bin/sh\necho mongod: error while loading shared libraries: libcurl.so.4: cannot open >&2; exit 127\n",
+            "needs libcurl.so.4, .* apt-get install libcurl4",
+        ),
+        ("\x7fELF and nothing more", r"does not run on this system \(.*: Exec format error\): .*mongo.uri"),
+        ("#!/bin/sh\nkill -ABRT $$\n", "ended with code -6: it said nothing"),
+    ],
+)
+def test_a_program_that_cannot_run_says_why(tmp_path: Path, program: str, reason: str) -> None:
+    binary = tmp_path / "mongod"
+    binary.write_text(program)
+    binary.chmod(0o755)
+    with pytest.raises(MongodError, match=reason):
+        Mongod(tmp_path / "data", port=0, binary=binary).wait_ready()

@@ -1,0 +1,46 @@
+import os
+import signal
+import subprocess
+import sys
+
+from sinks.mongod import supervise as tether
+
+PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen(
+    [sys.executable, "-I", sys.argv[1], str(os.getpid()), "/bin/sh", "-c", "echo $$; exec sleep 600"],
+)
+child.wait()
+"""
+
+
+def test_the_program_ends_with_a_parent_that_is_killed() -> None:
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, tether.__file__], stdout=subprocess.PIPE, text=True)
+    with parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        parent.kill()
+        assert parent.stdout.read() == ""  # it ends when the child is gone too, who has the other end of the pipe
+    assert parent.returncode == -signal.SIGKILL
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-I", tether.__file__, *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def test_the_program_takes_the_place_of_the_process() -> None:
+    done = run(str(os.getpid()), "/bin/sh", "-c", "echo $$ $PPID; exit 7")
+    assert done.returncode == 7
+    assert done.stdout.split()[1] == str(os.getpid())
+
+
+def test_a_parent_that_is_gone_already_gets_no_child() -> None:
+    done = run("1", "/bin/sh", "-c", "echo started")
+    assert (done.returncode, done.stdout, done.stderr) == (tether.CANNOT_RUN, "", "the parent has ended already\n")
+
+
+def test_a_program_that_cannot_be_run_is_named() -> None:
+    done = run(str(os.getpid()), "/etc/passwd")
+    assert (done.returncode, done.stderr) == (126, "/etc/passwd cannot be run: Permission denied\n")

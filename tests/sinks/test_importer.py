@@ -1,0 +1,225 @@
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct, structs
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import ServerSelectionTimeoutError
+
+from flows.model import DAY_MS, Candle, Incident, Recorded, Trade, TradeBatch
+from flows.operators.candles.upgrade import CLOSED, LACKING, improved
+from sinks.importer import KNOWN_DAYS, Improvement, Intake
+from sinks.mongo.reader import CandleReader, read_candles
+from sinks.mongo.writer import MongoWriter
+from sinks.trades.writer import TradeWriter
+from tests.fakes.candles import BEGIN, candle
+from tests.fakes.mute_line import mute_line
+from tests.fakes.trades import trade
+
+
+class Mark(Struct, frozen=True):
+    number: int
+
+
+class Heard:
+    """Everything that an intake says."""
+
+    def __init__(self) -> None:
+        self.incidents: list[Incident] = []
+        self.stored: list[Any] = []
+        self.failures: list[str] = []
+
+    def write(self, batch: list[Incident]) -> None:
+        self.incidents += batch
+
+    def intake(
+        self, *, candles: MongoWriter | None = None, trades: list[TradeWriter] | None = None,
+        improvement: Improvement | None = None, patience_s: float = 30.0, most_candles: int = 100,
+    ) -> Intake:  # fmt: skip
+        return Intake(
+            candles=candles, most_candles=most_candles, trades=trades or [], ledger=self, marker=Mark,
+            on_stored=self.stored.extend, on_failure=self.failures.append, improvement=improvement,
+            patience_s=patience_s,
+        )  # fmt: skip
+
+
+def mongo(uri: str, database: str, **options: Any) -> MongoWriter:
+    client: MongoClient[dict[str, Any]] = MongoClient(uri, serverSelectionTimeoutMS=200)
+    return MongoWriter(client, database=database, retention_days={}, **options)
+
+
+def minutes(count: int) -> list[Candle]:
+    return [candle(number * 60_000, is_closed=True, status="final") for number in range(count)]
+
+
+def batch(*trades: Trade) -> TradeBatch:
+    return TradeBatch("binance", "BTCUSDT", list(trades))
+
+
+def test_a_mark_is_told_when_all_before_it_is_stored(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    heard = Heard()
+    writer = TradeWriter(tmp_path, venue="binance", flush_ms=600_000, retention_days=0)
+    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), trades=[writer])
+    made = minutes(2_500)
+    seen: list[tuple[int, int]] = []
+
+    def look(marks: list[Any]) -> None:
+        found = read_candles(mongo_database, made[0].venue, made[0].symbol, "1m", 0, 1 << 60)
+        seen.append((len(found), writer.view().count("BTCUSDT")))
+        heard.stored += marks
+
+    intake._on_stored = look
+    incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "a hole")
+    forming = structs.replace(made[0], is_closed=False, status="forming")
+    intake.write(
+        [[*made[:-1], forming, batch(trade(1, 0), trade(2, 5)), incident, Recorded(made[-1]), Mark(1)], [Mark(2)]]
+    )
+    intake._note()
+    assert (heard.stored, seen, heard.incidents) == ([Mark(1), Mark(2)], [(2_500, 2)], [incident])
+    intake.close()
+    intake.close()
+    assert (heard.stored, heard.failures) == ([Mark(1), Mark(2)], [])
+    assert intake.proofs.total() == 2_500
+
+
+def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    whole = [candle(number) for number in range(6)]
+    changed = {1: {"status": "partial", "trades": 3}, 2: {"status": "venue", "first_id": -1, "last_id": -1},
+               3: {"status": "venue", "close": 99.5, "first_id": -1, "last_id": -1}}  # fmt: skip
+    stored = [structs.replace(whole[number], revision=2, **changed.get(number, {})) for number in range(5)]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, LACKING), improved)
+    for _ in range(2):
+        heard = Heard()
+        intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+        intake.write([[*whole, Mark(1)]])
+        intake.close()
+        found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+        better = [structs.replace(whole[number], revision=3, status="repaired") for number in (1, 2)]
+        expected = [stored[0], *better, stored[3], stored[4], whole[5]]
+        assert found == [structs.replace(version, event_time=0) for version in expected]
+
+
+def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    stored = [candle(0), candle(1, proof="equal"), candle(2, status="venue", first_id=-1, last_id=-1)]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, CLOSED), improved)
+    heard = Heard()
+    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+    proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
+    worse = [candle(1, status="partial", trades=3, revision=2), candle(2, status="final", close=99.5, revision=1)]
+    intake.write([[*proven_late, *worse, Mark(1)]])
+    intake.close()
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert found == [structs.replace(version, event_time=0) for version in stored]
+    assert (heard.incidents, heard.stored) == ([], [Mark(1)])
+
+
+def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    last_day = KNOWN_DAYS + 1
+    numbers = [*range(1_440), *(day * 1_440 for day in range(1, last_day + 1))]
+    stored = [candle(number, trades=0) for number in numbers]
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write(stored)
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    looked: list[tuple[int, list[str]]] = []
+
+    def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        found = reader.of_status(CLOSED, symbol, start_ms, end_ms)
+        looked.append(((start_ms - BEGIN) // DAY_MS, [version.status for version in found]))
+        return found
+
+    heard = Heard()
+    intake = heard.intake(
+        candles=mongo(mongod_uri, mongo_database.name),
+        improvement=Improvement(known, improved),
+        most_candles=len(stored),
+    )
+    hole = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
+    intake.write([[hole, candle(0), Mark(1)]])
+    intake.close()
+    days: list[tuple[int, list[str]]] = [(day, ["final"]) for day in range(1, last_day + 1)]
+    assert looked == [(0, ["final"] * 1_440), *days, (0, ["partial"] * 1_440)]
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert [version.status for version in found] == ["repaired"] + ["partial"] * (1_439 + last_day)
+    assert [version.revision for version in found] == [2] + [1] * (1_439 + last_day)
+
+
+def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
+    heard = Heard()
+    writer = mongo("mongodb://127.0.0.1:9", "absent")
+
+    def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
+        raise ServerSelectionTimeoutError(f"{symbol}: away from {start_ms} to {end_ms}")
+
+    intake = heard.intake(candles=writer, improvement=Improvement(known, improved), patience_s=0.1)
+    intake.write([[candle(0), Mark(1)]])
+    intake.close()
+    assert (heard.stored, len(heard.failures)) == ([], 1)
+
+
+def test_the_last_marks_are_told_at_the_end() -> None:
+    heard = Heard()
+    intake = heard.intake()
+    intake.write([[candle(0, is_closed=True), batch(trade(1, 0)), Mark(1)]])
+    assert heard.stored == []
+    intake.close()
+    assert heard.stored == [Mark(1)]
+
+
+def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
+    heard = Heard()
+    writer = mongo("mongodb://127.0.0.1:9", "absent")
+    intake = heard.intake(candles=writer, patience_s=0.1)
+    intake.write([[*minutes(1_500), Mark(1)], [Mark(2)]])
+    [reason] = heard.failures
+    assert reason == "MongoDB confirmed nothing for 0.1 s: see to it, and run the import again"
+    intake.write([[*minutes(10), Mark(3)]])
+    assert writer.held == 1_000
+    intake.close()
+    assert (heard.stored, heard.failures) == ([], [reason])
+
+
+def test_an_import_goes_on_where_writes_land_and_answers_do_not_come(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    heard, made = Heard(), minutes(250)
+    with mute_line(mongod_uri) as line:
+        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=60.0)
+        line.mute("update")
+        intake.write([[*made, Mark(1)]])
+        intake.close()
+    assert (heard.stored, heard.failures) == ([Mark(1)], [])
+    found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+    assert found == [structs.replace(one, event_time=0) for one in made]
+
+
+def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    heard = Heard()
+    with mute_line(mongod_uri) as line:
+        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=10.0)
+        line.mute("update", "find")
+        intake.write([[candle(0, is_closed=True), Mark(1)]])
+        intake.close()
+    [reason] = heard.failures
+    assert reason.startswith("MongoDB confirmed nothing for 10 s (")
+    assert "; whether 1 items are stored is not known: " in reason
+    assert heard.stored == []

@@ -1,0 +1,158 @@
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import structs
+
+from flows.model import Trade, TradeBatch
+from sinks.trades.codec import MINUTE_MS, decode_frame, encode_key
+from sinks.trades.merge import add_batches, merge_minutes
+from sinks.trades.reader import TradeView
+from sinks.trades.store import TradeStore
+from tests.fakes.trades import BEGIN, cut, trade, trade_runs
+
+END = BEGIN + 2 * 3_600_000
+
+
+def batch(*trades: Trade, late: bool = False) -> TradeBatch:
+    return TradeBatch("binance", "BTCUSDT", list(trades), late)
+
+
+def rows(store: TradeStore) -> list[tuple[int, int, float]]:
+    return TradeView([store]).trades("BTCUSDT", BEGIN, END).select("id", "time", "price").rows()
+
+
+def starts(store: TradeStore) -> list[int]:
+    return [start - BEGIN for start in store.starts("BTCUSDT", 0, END)]
+
+
+def test_trades_go_to_the_seconds_of_their_own_times(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        # Futures' times may run back a little while the ids rise.
+        seconds = add_batches(store, [batch(trade(1, 999), trade(2, 1_000), trade(3, 998)), batch(trade(4, 2_000))])
+
+        assert seconds == [("BTCUSDT", BEGIN), ("BTCUSDT", BEGIN + 1_000), ("BTCUSDT", BEGIN + 2_000)]
+        record = store.record(encode_key("BTCUSDT", BEGIN))
+        assert record is not None
+        assert decode_frame([record])["id"].to_list() == [1, 3]
+
+
+def test_old_trades_go_to_their_minutes_at_once_also_beside_seconds_that_are_there(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        trades = [trade(number, number * 7_000) for number in range(1, 20)]
+        add_batches(store, [batch(*trades[2:4])])
+        add_batches(store, [batch(*trades[:9])], record_ms=MINUTE_MS)
+        assert add_batches(store, [batch(*trades[6:])], record_ms=MINUTE_MS) == [
+            ("BTCUSDT", BEGIN), ("BTCUSDT", BEGIN + MINUTE_MS), ("BTCUSDT", BEGIN + 2 * MINUTE_MS),
+        ]  # fmt: skip
+
+        assert starts(store) == [0, 21_000, 28_000, 60_000, 120_000]
+        assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+        merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=100)
+        assert starts(store) == [0, 60_000, 120_000]
+        assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+
+
+def test_a_second_that_is_rewritten_keeps_what_it_had(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(trade(1, 0, 10.0), trade(3, 2, 30.0))])
+        add_batches(store, [batch(trade(2, 1, 20.0), late=True), batch(trade(3, 2, 99.0), trade(4, 3, 40.0))])
+
+        assert rows(store) == [(n, BEGIN + n - 1, n * 10.0) for n in (1, 2, 3, 4)]
+
+
+def test_trades_that_are_stored_already_write_nothing(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        trades = batch(*(trade(number, number) for number in range(5)))
+        add_batches(store, [trades])
+        written = store._db.latest_sequence_number()
+
+        add_batches(store, [trades, batch(trade(3, 3))])
+
+        assert store._db.latest_sequence_number() == written
+
+
+def test_trades_that_do_not_fit_are_refused_and_the_others_stored(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(trade(2**70, 0), trade(5, 1_000))])
+
+        assert rows(store) == [(5, BEGIN + 1_000, 100.0)]
+
+
+def test_seconds_become_minutes_and_stay_minutes(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(*(trade(number, number * 7_000) for number in range(20)))])
+        before = rows(store)
+
+        assert merge_minutes(store, "BTCUSDT", BEGIN, BEGIN + 2 * MINUTE_MS, most_records=99) == (
+            BEGIN + 2 * MINUTE_MS,
+            18,
+        )
+        assert starts(store) == [0, 60_000, 126_000, 133_000]
+        assert rows(store) == before
+
+        written = store._db.latest_sequence_number()
+        merge_minutes(store, "BTCUSDT", BEGIN, BEGIN + 2 * MINUTE_MS, most_records=99)
+        assert store._db.latest_sequence_number() == written
+
+
+def test_the_work_of_one_go_is_bounded(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(*(trade(number, number * 30_000) for number in range(8)))])
+
+        reached, seen = merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=3)
+
+        assert (reached, seen) == (BEGIN + 2 * MINUTE_MS, 4)
+        assert starts(store) == [0, 60_000, 120_000, 150_000, 180_000, 210_000]
+
+
+def test_a_late_second_joins_its_minute(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(trade(1, 5_000), trade(4, 50_000))])
+        merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=99)
+
+        add_batches(store, [batch(trade(2, 20_000), trade(3, 30_000), late=True), batch(trade(4, 50_000))])
+        assert [row[0] for row in rows(store)] == [1, 2, 3, 4]  # each once, though the fourth is stored twice now
+
+        merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=99)
+        assert [row[0] for row in rows(store)] == [1, 2, 3, 4]
+        assert starts(store) == [0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.data())
+def test_any_order_of_writing_repeating_and_merging_stores_the_same(data: st.DataObject) -> None:
+    trades = data.draw(trade_runs())
+    batches = [batch(*part) for part in data.draw(cut(trades))]
+    repeated = data.draw(st.lists(st.sampled_from(batches), max_size=5))
+    order = data.draw(st.permutations(batches + repeated))
+    with TemporaryDirectory() as directory, TradeStore(Path(directory)) as store:
+        for item in order:
+            add_batches(store, [item])
+            if data.draw(st.booleans()):
+                merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=data.draw(st.integers(1, 50)))
+
+        assert rows(store) == [(t.id, t.time, t.price) for t in trades]
+
+
+@pytest.mark.parametrize("is_merged", [False, True])
+@pytest.mark.parametrize("later_ms", [0, 70_000])
+@pytest.mark.parametrize("together", [False, True])
+def test_a_trade_that_is_replaced_is_there_no_more(
+    tmp_path: Path, later_ms: int, *, is_merged: bool, together: bool
+) -> None:
+    right = trade(2, 10)
+    wrong = structs.replace(right, price=99.0, time=right.time + later_ms)
+    correction = TradeBatch("binance", "BTCUSDT", [right], late=True, replaced=(wrong,))
+    with TradeStore(tmp_path) as store:
+        if together:
+            add_batches(store, [batch(trade(1, 0), wrong), correction])
+        else:
+            add_batches(store, [batch(trade(1, 0), wrong)])
+            if is_merged:
+                merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=100)
+            add_batches(store, [correction])
+        add_batches(store, [correction])
+        assert rows(store) == [(one.id, one.time, one.price) for one in (trade(1, 0), right)]

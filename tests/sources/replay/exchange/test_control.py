@@ -1,0 +1,87 @@
+import httpx
+from websockets.asyncio.client import connect
+
+from sources.replay.exchange.server import running_exchange
+from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_messages
+
+
+async def test_state_tells_what_is_going_on() -> None:
+    async with (
+        running_exchange(ScriptedMarket(trade_messages(3)), paused=True) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+        connect(exchange.ws_url + "/stream?streams=btcusdt@trade"),
+    ):
+        before = (await http.get("/control/state")).json()
+        assert before["clients"][0].pop("buffered_bytes") == 0
+        assert before == {
+            "kind": "spot",
+            "symbols": ["BTCUSDT", "ETHUSDT"],
+            "speed": "max",
+            "now": BEGIN_MS,
+            "played": 0,
+            "paused": True,
+            "finished": False,
+            "used_weight": 0,
+            "clients": [
+                {
+                    "id": 1,
+                    "remote": "127.0.0.1",
+                    "route": "",
+                    "combined": True,
+                    "streams": ["btcusdt@trade"],
+                    "half_open": False,
+                    "sent": 0,
+                }
+            ],
+            "faults": [],
+        }
+        resumed = await http.post("/control/resume")
+        assert not resumed.json()["paused"]
+        await exchange.finished.wait()
+        after = (await http.get("/control/state")).json()
+        assert (after["played"], after["finished"], after["now"]) == (3, True, BEGIN_MS + 2)
+        assert (await http.post("/control/pause")).json()["paused"]
+
+
+async def test_faults_are_ordered_shown_and_cleared() -> None:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+    ):
+        gap = {"fault": "gap", "stream": "btcusdt@trade", "count": 5}
+        await http.post("/control/faults", json=gap)
+        await http.post("/control/faults", json={"fault": "refuse", "status": 503, "count": 2})
+        await http.get("/api/v3/ping")
+        shown = (await http.get("/control/state")).json()["faults"]
+        assert shown == [
+            gap | {"after": 0, "left": 5},
+            {
+                "fault": "refuse",
+                "status": 503,
+                "path": "/",
+                "count": 2,
+                "retry_after_s": 1,
+                "code": -1000,
+                "text": "",
+                "left": 1,
+            },
+        ]
+        assert (await http.delete("/control/faults")).json()["faults"] == []
+
+
+async def test_a_bad_order_is_told_why() -> None:
+    async with (
+        running_exchange(ScriptedMarket()) as exchange,
+        httpx.AsyncClient(base_url=exchange.rest_url) as http,
+    ):
+        unknown = await http.post("/control/faults", json={"fault": "flood"})
+        assert unknown.status_code == 400
+        assert "faults are drop, half_open" in unknown.json()["error"]
+        nobody = await http.post("/control/faults", json={"fault": "drop", "client": 7})
+        assert (nobody.status_code, nobody.json()) == (400, {"error": "no client 7; connected are none"})
+        for _ in range(100):
+            await http.post("/control/faults", json={"fault": "gap"})
+        full = await http.post("/control/faults", json={"fault": "gap"})
+        assert full.json() == {"error": "100 faults are on already; clear them first"}
+        page = await http.post("/control/pause", headers={"Origin": "https://example.org"})
+        assert page.status_code == 403

@@ -1,0 +1,94 @@
+import pytest
+
+from sources.replay.faults.injector import MOST_FAULTS, Mischief
+from sources.replay.faults.orders import (
+    ClockSkew,
+    Gap,
+    Late,
+    OddReply,
+    Refuse,
+    RefuseSubscribe,
+    StaleDepth,
+    WrongAnswer,
+)
+from sources.replay.protocol.subscriptions import Subscriptions
+from tests.fakes.scripted_market import ScriptedMarket, trade_messages
+
+
+def test_faults_act_one_after_the_other_and_go_when_they_are_spent() -> None:
+    mischief = Mischief(ScriptedMarket())
+    trades = trade_messages(4)
+    mischief.add(Gap(count=1))
+    mischief.add(Late(hold_messages=1))
+    assert mischief.on_messages(trades) == [trades[2], trades[1], trades[3]]
+    assert mischief.is_quiet
+    assert mischief.report() == []
+
+
+def test_clearing_gives_back_what_was_held() -> None:
+    mischief = Mischief(ScriptedMarket())
+    trades = trade_messages(2)
+    mischief.add(Late(hold_messages=9))
+    assert mischief.on_messages(trades) == [trades[1]]
+    assert mischief.clear() == [trades[0]]
+    assert mischief.is_quiet
+
+
+def test_clock_skews_add_up() -> None:
+    mischief = Mischief(ScriptedMarket())
+    mischief.add(ClockSkew(by_ms=-2_000))
+    mischief.add(ClockSkew(by_ms=500))
+    assert mischief.skew_ms == -1_500
+
+
+def test_a_stale_book_is_cut_to_what_is_asked_for() -> None:
+    mischief = Mischief(ScriptedMarket())
+    mischief.add(StaleDepth(symbol="BTCUSDT"))
+    book = mischief.depth("BTCUSDT", 2)
+    assert book is not None
+    assert (len(book["bids"]), len(book["asks"])) == (2, 2)
+    assert mischief.depth("ETHUSDT", 2) is None
+
+
+def test_refusals_are_spent_by_the_paths_they_name() -> None:
+    mischief = Mischief(ScriptedMarket())
+    refused = Refuse(status=500, path="/api/v3/klines")
+    mischief.add(refused)
+    assert mischief.refusal("/api/v3/ping") is None
+    assert mischief.refusal("/api/v3/klines") == refused
+    assert mischief.refusal("/api/v3/klines") is None
+
+
+def test_the_number_of_faults_is_bounded() -> None:
+    mischief = Mischief(ScriptedMarket())
+    for _ in range(MOST_FAULTS):
+        mischief.add(Gap())
+    with pytest.raises(ValueError, match="clear them first"):
+        mischief.add(Gap())
+
+
+def test_wrong_answers_are_spent_by_the_paths_they_name() -> None:
+    mischief = Mischief(ScriptedMarket())
+    wrong = WrongAnswer(path="/api/v3/klines", count=2)
+    mischief.add(wrong)
+    assert mischief.wrong_answer("/api/v3/ping") is None
+    assert mischief.wrong_answer("/api/v3/klines") == wrong
+    assert [one["left"] for one in mischief.report()] == [1]
+    assert mischief.wrong_answer("/api/v3/klines") == wrong
+    assert mischief.wrong_answer("/api/v3/klines") is None
+    assert mischief.report() == []
+
+
+def test_faults_of_replies_are_spent_by_the_requests_they_are_for() -> None:
+    mischief = Mischief(ScriptedMarket())
+    client = Subscriptions(combined=True, streams=(), most=10)
+    mischief.add(RefuseSubscribe(stream="eth*", count=1, text="no"))
+    mischief.add(OddReply(text="odd"))
+    asked = '{"method":"SUBSCRIBE","params":["ethusdt@trade"],"id":1}'
+    assert mischief.answer(client, '{"method":"LIST_SUBSCRIPTIONS","id":1}') == (b"odd",)
+    assert mischief.answer(client, asked) == (b'{"error":{"code":2,"msg":"no"},"id":1}',)
+    assert mischief.answer(client, asked) == (b'{"result":null,"id":1}',)
+    assert client.streams == ("ethusdt@trade",)
+    mischief.add(RefuseSubscribe())
+    mischief.clear()
+    assert mischief.report() == []

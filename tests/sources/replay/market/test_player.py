@@ -1,0 +1,154 @@
+import asyncio
+
+from sources.replay.market.market import Message
+from sources.replay.market.player import TURN, MarketClock, Player, Speed
+from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_message, trade_messages
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now_s = 50.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+async def at_once() -> None:
+    pass
+
+
+def player_of(market: ScriptedMarket, speed: Speed, out: list[list[Message]]) -> Player:
+    return Player(
+        market,
+        speed=speed,
+        wanted=lambda _: True,
+        deliver=out.append,
+        ready=at_once,
+        monotonic_s=asyncio.get_running_loop().time,
+    )
+
+
+def test_the_clock_passes_at_its_speed_and_stands_while_it_is_held() -> None:
+    local = Clock()
+    clock = MarketClock(begin_ms=1_000, speed=4, monotonic_s=local)
+    local.now_s += 1
+    assert clock.now_ms == 1_000
+    clock.run()
+    local.now_s += 0.5
+    assert clock.now_ms == 3_000
+    assert clock.wait_s(5_000) == 0.5
+    assert clock.wait_s(2_000) == 0
+    clock.hold()
+    local.now_s += 9
+    assert clock.now_ms == 3_000
+    clock.run()
+    local.now_s += 1
+    assert clock.now_ms == 7_000
+
+
+async def test_as_fast_as_possible_means_full_turns_in_order() -> None:
+    out: list[list[Message]] = []
+    sent = trade_messages(2 * TURN + 3)
+    player = player_of(ScriptedMarket(sent), "max", out)
+    await player.play()
+    assert [len(turn) for turn in out] == [TURN, TURN, 3]
+    assert [message for turn in out for message in turn] == sent
+    assert player.played == len(sent)
+    assert player.now_ms == sent[-1].due_ms
+
+
+async def test_in_time_no_message_leaves_before_it_is_due() -> None:
+    loop = asyncio.get_running_loop()
+    sent = [trade_message(number, due_ms=BEGIN_MS + 1_000 * number) for number in range(4)]
+    left: list[tuple[Message, float]] = []
+    player = Player(
+        ScriptedMarket(sent),
+        speed=50,
+        wanted=lambda _: True,
+        deliver=lambda turn: left.extend((message, loop.time()) for message in turn),
+        ready=at_once,
+        monotonic_s=loop.time,
+    )
+    began = loop.time()
+    await player.play()
+    assert [message for message, _ in left] == sent
+    assert all(at - began >= 0.02 * number for number, (_, at) in enumerate(left))
+
+
+async def test_what_nobody_wants_neither_hastens_the_market_nor_stops_everything_else() -> None:
+    loop = asyncio.get_running_loop()
+    sent = [trade_message(number, due_ms=BEGIN_MS + number) for number in range(5_000)]
+    speeds: tuple[Speed, ...] = (20.0, "max")
+    for speed in speeds:
+        turns = 0
+
+        def count(_: list[Message]) -> None:
+            nonlocal turns
+            turns += 1
+
+        player = Player(
+            ScriptedMarket(sent),
+            speed=speed,
+            wanted=lambda _: False,
+            deliver=count,
+            ready=at_once,
+            monotonic_s=loop.time,
+        )
+        began_s = loop.time()
+        await player.play()
+        assert turns >= 2
+        assert speed == "max" or loop.time() - began_s >= 0.19  # all but the lead of 5 s at twenty times the speed
+
+
+async def test_a_market_behind_its_time_that_nobody_wants_leaves_others_their_turns() -> None:
+    turns = 0
+
+    async def something_else() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    other = asyncio.create_task(something_else())
+    player = Player(
+        ScriptedMarket([trade_message(number, due_ms=BEGIN_MS) for number in range(10_000)]),
+        speed=1.0,
+        wanted=lambda _: False,
+        deliver=lambda _: None,
+        ready=at_once,
+        monotonic_s=asyncio.get_running_loop().time,
+    )
+    await player.play()
+    other.cancel()
+    assert turns >= 3  # one for each 2,048 messages passed over, but for that in which it begins
+
+
+async def test_a_paused_market_neither_plays_nor_ages() -> None:
+    out: list[list[Message]] = []
+    player = player_of(ScriptedMarket(trade_messages(3)), 1_000, out)
+    player.pause()
+    playing = asyncio.create_task(player.play())
+    await asyncio.sleep(0)
+    assert player.paused
+    assert player.now_ms == BEGIN_MS
+    assert out == []
+    player.resume()
+    await playing
+    assert [message for turn in out for message in turn] == trade_messages(3)
+
+
+async def test_rest_never_knows_what_the_streams_have_not_told() -> None:
+    market = ScriptedMarket([trade_message(number, due_ms=BEGIN_MS + 1_000 * number) for number in range(20)])
+    out: list[list[Message]] = []
+    player = player_of(market, 100, out)
+    playing = asyncio.create_task(player.play())
+    while not playing.done():
+        await asyncio.sleep(0.001)
+        if player.paused:
+            player.resume()
+        else:
+            player.pause()
+        told = [message.due_ms for turn in out for message in turn]
+        assert market.now_ms == max(told, default=BEGIN_MS) <= player.now_ms
+    await playing
+    assert market.now_ms == BEGIN_MS + 19_000

@@ -1,0 +1,20 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sources.replay.synthetic.profiles import profile_of
+
+
+@pytest.mark.parametrize(("symbol", "price"), [("BTCUSDT", "60000.00000000"), ("ETHUSDT", "2600.00000000")])
+def test_known_symbols_begin_near_their_price(symbol: str, price: str) -> None:
+    profile = profile_of("spot", symbol)
+    assert profile.decimals.price_text(profile.ticks) == price
+
+
+@given(st.text("ABCDEFGHIJ0123456789", min_size=1, max_size=8))
+def test_any_name_is_a_market_and_always_the_same(name: str) -> None:
+    profile = profile_of("spot", name + "USDT")
+    assert profile == profile_of("spot", name + "USDT")
+    assert 1_000 <= profile.ticks < 10_000_000
+    assert profile.order_lots > 10
+    assert max(profile.decimals.price, profile.decimals.quantity) <= 8

@@ -1,0 +1,75 @@
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from sources.replay.market.book import Book, DepthSnapshot, decode_update
+from sources.replay.market.market import MarketKind, Message
+from sources.replay.tape.loops import decode_update_id
+from sources.replay.tape.tapes import load_tapes
+
+DATA = Path(__file__).parents[3].parent / "shared" / "data"
+FOLDERS: dict[MarketKind, str] = {"spot": "binance-spot-2024-08-08", "usdm": "binance-usdm-2024-08-08"}
+
+
+def folder(kind: MarketKind) -> Path:
+    if not DATA.is_dir():
+        pytest.skip(f"recordings are not here: {DATA}")
+    return DATA / FOLDERS[kind]
+
+
+def payloads(messages: list[Message], channel: str) -> list[dict[str, Any]]:
+    return [msgspec.json.decode(message.data) for message in messages if message.stream.endswith(channel)]
+
+
+@pytest.mark.parametrize("kind", ["spot", "usdm"])
+def test_rounds_join_without_a_seam(kind: MarketKind) -> None:
+    """Ids go on without a hole and times without a step back, and a client's book is right in every round."""
+    wanted = {f"btcusdt@{channel}" for channel in ("trade", "aggTrade", "depth@100ms", "bookTicker")}
+    once = sum(1 for _ in load_tapes([folder(kind)], kind=kind).play(wanted.__contains__))
+    market = load_tapes([folder(kind)], kind=kind, loop=True)
+    messages = list(islice(market.play(wanted.__contains__), int(once * 1.4)))
+    assert all(before.due_ms <= after.due_ms for before, after in pairwise(messages))
+    trades = payloads(messages, "@trade")
+    assert [trade["t"] for trade in trades] == list(range(trades[0]["t"], trades[0]["t"] + len(trades)))
+    assert all(before["T"] <= after["T"] for before, after in pairwise(trades))
+    aggregates = payloads(messages, "@aggTrade")
+    assert [each["a"] for each in aggregates] == list(range(1, len(aggregates) + 1))
+    assert all(before["l"] + 1 == after["f"] for before, after in pairwise(aggregates))
+    quotes = payloads(messages, "@bookTicker")
+    assert all(before["u"] < after["u"] for before, after in pairwise(quotes))
+    updates = payloads(messages, "@depth@100ms")
+    for before, after in pairwise(updates):
+        assert after["U"] == before["u"] + 1 if kind == "spot" else after["pu"] == before["u"]
+
+
+@pytest.mark.parametrize("kind", ["spot", "usdm"])
+def test_a_book_kept_over_the_seam_is_right_in_the_second_round(kind: MarketKind) -> None:
+    wanted = {"btcusdt@depth", "btcusdt@bookTicker"}.__contains__
+    *_, last = load_tapes([folder(kind)], kind=kind).play(wanted)
+    market = load_tapes([folder(kind)], kind=kind, loop=True)
+    book, quotes, compared = None, {}, 0
+    for message in market.play(wanted):
+        if message.stream.endswith("bookTicker"):
+            quote = msgspec.json.decode(message.data)
+            quotes[quote["u"]] = (quote["b"], quote["B"], quote["a"], quote["A"])
+            continue
+        update = decode_update(message.data)
+        if book is None and (snapshot := market.depth("BTCUSDT", 5000)):
+            book = Book(DepthSnapshot(snapshot["lastUpdateId"], snapshot["bids"], snapshot["asks"]))
+        elif book is not None:
+            book.apply(update)
+            if message.due_ms > last.due_ms and update.last_id in quotes:
+                assert (*(book.best_bid() or ()), *(book.best_ask() or ())) == quotes[update.last_id]
+                compared += 1
+        if compared == 20 or message.due_ms > last.due_ms + 60_000:
+            break
+    assert compared == 20
+    assert book is not None
+    assert market.depth("BTCUSDT", 20) == book.snapshot(20, kind)
+
+
+def test_update_id_of_a_quote() -> None:
+    assert decode_update_id(b'{"u":50093239212,"s":"BTCUSDT","b":"1","B":"2","a":"3","A":"4"}') == 50093239212

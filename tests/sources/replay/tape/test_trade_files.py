@@ -1,0 +1,53 @@
+import zipfile
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from sources.replay.tape.trade_files import is_trade_file, milliseconds, read_trades
+
+
+def test_aggregates_of_spot_have_no_header(tmp_path: Path) -> None:
+    path = tmp_path / "PEPEUSDT-aggTrades-2024-10-27.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("rows.csv", "60953854,0.00000908,3591711.00,5,6,1729987202368,False,True\n")
+    (file,) = read_trades(path)
+    assert (file.symbol, file.aggregated, file.end_ms) == ("PEPEUSDT", True, 1_730_073_600_000)
+    assert file.rows.rows() == [
+        (60953854, 5, 6, 1729987202368, 1729987202368, "0.00000908", "3591711.00", False),
+    ]
+
+
+def test_trades_of_futures_have_one(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-08-08.csv"
+    path.write_text("id,price,qty,quote_qty,time,is_buyer_maker\n8,61800.1,0.002,123.6,1723161255343,true\n")
+    (file,) = read_trades(path)
+    assert file.rows.rows() == [(8, 8, 8, 1723161255343, 1723161255343, "61800.1", "0.002", True)]
+    assert not file.aggregated
+
+
+def test_microseconds_are_reduced(tmp_path: Path) -> None:
+    path = tmp_path / "trade_stream.csv"
+    path.write_text(
+        "TimestampOfReceive,Stream,EventType,EventTime,TransactionTime,Symbol,TradeId,Price,Quantity,IsBuyerMarketMaker\n"
+        "1741046401272286,x@trade,trade,1741046401271969,1741046401271497,TRXUSDT,348656870,0.2312,2619.4,1\n"
+    )
+    (file,) = read_trades(path)
+    row = (348656870, 348656870, 348656870, 1741046401271, 1741046401271, "0.2312", "2619.4", True)
+    assert (file.symbol, file.rows.rows()) == ("TRXUSDT", [row])
+    assert pl.select(milliseconds(pl.lit(1_741_046_401_271))).item() == 1_741_046_401_271
+
+
+def test_other_files_hold_no_trades(tmp_path: Path) -> None:
+    path = tmp_path / "klines.csv"
+    path.write_text("open_time_ms,open\n1,2\n")
+    assert is_trade_file(path)
+    assert read_trades(path) == []
+    assert not is_trade_file(Path("LICENSE"))
+
+
+def test_a_daily_file_that_is_too_narrow(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-08-08.csv"
+    path.write_text("1,2,3\n")
+    with pytest.raises(ValueError, match="3 columns"):
+        read_trades(path)
