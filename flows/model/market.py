@@ -1,0 +1,179 @@
+"""Market data as the venue tells it: trades, klines, tickers, books."""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+MARKET_FILL = "MARKET"
+"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the
+market.
+"""
+WITHDRAWN_FILL = "WITHDRAWN"
+"""Mark of a trade that the exchange took back: its id was given, and stands for no trade."""
+
+
+class Trade(Struct, frozen=True, gc=False):
+    """One trade. Ids rise by one from trade to trade of an instrument, so a hole in them is a missing trade."""
+
+    symbol: str
+    id: int
+    time: int
+    price: float
+    quantity: float
+    buyer_is_maker: bool
+    """True: the taker (aggressor) sold."""
+    event_time: int
+    fill: str = MARKET_FILL
+
+    @property
+    def first_id(self) -> int:
+        """First raw trade id it covers: its own."""
+        return self.id
+
+    @property
+    def last_id(self) -> int:
+        """Last raw trade id it covers: its own."""
+        return self.id
+
+
+class AggregateTrade(Trade, frozen=True, gc=False, kw_only=True):
+    """The fills of one taker order at one price, reported as one trade. `id` counts aggregates, not raw trades."""
+
+    first_id: int
+    last_id: int
+
+
+class Kline(Struct, frozen=True, gc=False):
+    """The exchange's own candle, running or closed."""
+
+    symbol: str
+    timeframe: str
+    event_time: int
+    open_time: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    quote_volume: float
+    trades: int
+    taker_buy_volume: float
+    taker_buy_quote_volume: float
+    first_id: int
+    """Raw trade ids; -1 when the period has no trade."""
+    last_id: int
+    is_closed: bool
+    close_time: int = 0
+    """Last millisecond of its period; 0 where the source does not say."""
+
+
+class Ticker(Struct, frozen=True, gc=False):
+    """The exchange's own statistics of the last 24 hours (rolling)."""
+
+    symbol: str
+    event_time: int
+    price_change: float
+    price_change_percent: float
+    weighted_average: float
+    last_price: float
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+    open_time: int
+    close_time: int
+    trades: int
+    last_id: int = -1
+    """Raw trade id of the newest trade in it; -1 where the venue does not say."""
+
+
+class MiniTicker(Struct, frozen=True, gc=False):
+    """The short form of `Ticker`."""
+
+    symbol: str
+    event_time: int
+    close: float
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+
+
+class BookTicker(Struct, frozen=True, gc=False):
+    """Best bid and ask. An empty side has price and quantity 0.0."""
+
+    symbol: str
+    update_id: int
+    bid_price: float
+    bid_quantity: float
+    ask_price: float
+    ask_quantity: float
+    event_time: int = 0
+    """0 where the venue does not say (Binance spot)."""
+
+
+Level: TypeAlias = tuple[float, float]
+"""Price and quantity. In a delta the quantity is absolute, and 0.0 removes the level."""
+
+
+class BookDelta(Struct, frozen=True, gc=False):
+    """Changes of an order book between two update ids, both inclusive."""
+
+    symbol: str
+    event_time: int
+    first_update_id: int
+    last_update_id: int
+    bids: list[Level]
+    asks: list[Level]
+    previous_update_id: int | None = None
+    """The `last_update_id` of the delta before it, where the venue says so (USD-M)."""
+
+
+class BookSnapshot(Struct, frozen=True, gc=False):
+    """The best levels of an order book at one update id, best first."""
+
+    symbol: str
+    last_update_id: int
+    bids: list[Level]
+    asks: list[Level]
+    event_time: int = 0
+
+
+MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot
+
+
+class Gap(Struct, frozen=True):
+    """Trades that were issued and did not arrive; ids inclusive, times of the trades on either side of the hole."""
+
+    venue: str
+    symbol: str
+    first_id: int
+    last_id: int
+    after_time: int
+    before_time: int
+
+
+class TradeBatch(Struct, frozen=True, gc=False):
+    """Trades of one instrument in the order of their ids, without a hole and without a duplicate.
+
+    `late` batches fill a hole that was given up: their ids are lower than ids that were handed on before. Or they bring
+    what the venue's REST side says of trades that were handed on and are wrong: those are `replaced`.
+    """
+
+    venue: str
+    symbol: str
+    trades: list[Trade]
+    late: bool = False
+    begin: int = 0
+    """With `end` the least and the largest of their times, ms UTC; 0 where nobody has looked."""
+    end: int = 0
+    replaced: tuple[Trade, ...] = ()
+    """Trades of the same ids that are to be forgotten. No candle forgets them: a `Gap` says that it is wrong."""
+
+
+class StoreOnlyTrades(Struct, frozen=True, gc=False):
+    """Trades for the store alone: they were handed on in an earlier life, and the store has lost them."""
+
+    batch: TradeBatch

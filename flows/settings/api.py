@@ -1,0 +1,76 @@
+"""Settings of the interface and its analyses."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from flows.settings.section import Section, _refuse_open_house, _wrong
+from flows.settings.values import Days, Host, HubUrl, OpenPort, Seconds, Token, WebOrigin, check_timeframes
+
+
+class Api(Section):
+    """The REST interface and the page."""
+
+    host: Host = "127.0.0.1"
+    """Address to listen on; any other than loopback needs `token`."""
+    port: OpenPort = 8080
+    """Port to listen on; 0 takes a free one."""
+    token: Token | None = None
+    """What callers must present as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open."""
+    cors: tuple[WebOrigin, ...] = ()
+    """Web origins that may call, besides programs (which send none) and pages of this machine."""
+    hub_urls: tuple[HubUrl, ...] = ()
+    """The hubs to follow, `ws://host:port/ws` each; default: the one of these settings."""
+    cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
+    """Candles of each symbol and timeframe that are held in memory."""
+    body_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000)] = 65_536
+    """Longest body of a request."""
+    store_timeout_s: Seconds = 5.0
+    """Longest wait for an answer of the database."""
+    price_age_s: Seconds = 1.0
+    """Prices older than this are marked `stale`, where the flow does not say how current they are."""
+    book_age_s: Seconds = 5.0
+    """Order books older than this are marked `stale`, where the flow does not say how current they are."""
+    indicator_age_s: Seconds = 60.0
+    """Age from which candles, indicators and what is read from them are `stale`; a whole period later where the flow
+    says how current they are.
+    """
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Self:
+        _refuse_open_house(self.host, self.token)
+        return self
+
+
+Weight = Annotated[float, Field(ge=0, le=1_000_000)]
+
+
+class Analysis(Section):
+    """What counts how much in the reading of several timeframes; a weight is relative to the others beside it."""
+
+    timeframes: dict[str, Weight] = {"1m": 0.5, "5m": 1, "15m": 1, "1h": 2, "4h": 2, "1d": 1}  # noqa: RUF012 - pydantic copies it
+    """Weight by timeframe; one that is not named, or has 0, does not count."""
+    trend: Weight = 0.5
+    """Weight of the trend in a timeframe's score."""
+    momentum: Weight = 0.3
+    """Weight of the momentum."""
+    volume: Weight = 0.2
+    """Weight of what takers buy and sell."""
+    store: bool = True
+    """Whether the API stores the reading of every followed symbol once a minute."""
+    retention_days: Days = 7
+    """How long those are kept, from when they were made; 0 keeps them for ever."""
+
+    @field_validator("timeframes")
+    @classmethod
+    def _are_timeframes(cls, weights: dict[str, float]) -> dict[str, float]:
+        check_timeframes(weights)
+        if not any(weights.values()):
+            raise ValueError("at least one weight must be above 0")
+        return weights
+
+    @model_validator(mode="after")
+    def _something_counts(self) -> Self:
+        if not self.trend + self.momentum + self.volume:
+            raise _wrong("trend", "trend, momentum and volume have no weight: at least one must be above 0")
+        return self

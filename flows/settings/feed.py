@@ -1,0 +1,191 @@
+"""Settings of what is read from a venue: streams, REST, order books."""
+
+from collections.abc import Iterable
+from typing import Annotated, Literal, Self, get_args
+
+from pydantic import Field, field_validator, model_validator
+
+from flows.settings import _symbols
+from flows.settings.section import Section, Stream, _wrong
+from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
+
+_SNAPSHOT_LEVELS = (100, 500, 1_000)
+
+
+class Feed(Section):
+    """Where the data comes from."""
+
+    venue: Literal["binance", "binance-usdm"] = "binance"
+    """The exchange: Binance spot or USD-M futures."""
+    origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
+    """What the data is; shown everywhere, so that nobody takes a replay for the market."""
+    ws_url: WebSocketUrl | None = None
+    """Base address of the WebSocket streams; default: the venue's own."""
+    rest_url: WebUrl | None = None
+    """Base address of the REST interface; default: the venue's own."""
+    symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
+    """Instruments, in the venue's own names. One that is not listed is left out, and followed when it is listed."""
+    timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
+    """Candles to build, each a multiple of the shortest."""
+    streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
+    """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    symbols_minutes: Annotated[int, Field(ge=1, le=10_080)] = 10
+    """Time between two looks at the venue's list of instruments, which shows what has stopped trading, is gone, or is
+    new. One costs 20 of Binance's 6,000 request weights a minute.
+    """
+    connections: Annotated[int, Field(ge=1, le=64)] = 1
+    """Least number of connections per line; more are opened when the streams do not fit."""
+    streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
+    """Most streams on one connection (Binance takes 1024)."""
+    shards: Annotated[int, Field(ge=1, le=99)] = 1
+    """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
+    shard: str = "1/1"
+    """`i/N`: this process takes the i-th of N parts of the symbols."""
+    stale_after_s: Seconds = 60.0
+    """How long a stream may be silent that has not shown its pace yet; from then on its own pace decides, from 3 s
+    on. A line that stays silent so much longer, although its pace was faster, is connected anew.
+    """
+    rotate_hours: Annotated[float, Field(ge=0, le=10_000)] = 12
+    """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
+    redundancy: Literal[1, 2] = 1
+    """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
+    transport: Literal["websockets", "picows"] = "websockets"
+    """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
+    Both go through the proxy that the environment names, except to addresses of this machine.
+    """
+    open_timeout_s: Seconds = 10.0
+    """Longest wait for a connection to open."""
+    backoff_min_s: Seconds = 2.0
+    """First delay before a reconnect; doubles with each failure."""
+    backoff_max_s: Seconds = 64.0
+    """Longest delay before a reconnect."""
+    backoff_tries: Count = 10
+    """Failures in a row after which the outage becomes an incident; the attempts go on at the longest delay."""
+    queue_frames: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
+    """Frames that a partition holds for the flow; when it is full, the socket waits."""
+    poll_frames: Count = 5_000
+    """Most frames handed to the flow at once."""
+    gather_ms: Annotated[int, Field(ge=0, le=100)] = 5
+    """Trades of so many milliseconds go through sequencing and candles together; prices do not wait for it."""
+    reorder_ms: Milliseconds = 200
+    """How long a hole in the trade ids waits for a straggler before it is a gap."""
+    repair_ms: Milliseconds = 30_000
+    """How long trades wait for a hole before them to be filled over REST without getting on; 0 fills none."""
+    repair_trades: Annotated[int, Field(ge=0, le=100_000_000)] = 200_000
+    """Most missing trades that are fetched for one hole; a larger one is left to the archive importer."""
+    seed_ms: Milliseconds = 5_000
+    """How long running candles wait for the exchange's own after a start or a hole, to be complete from the first."""
+    kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
+    """Past candles fetched for a symbol and timeframe that the store does not have yet."""
+    request_pause_ms: Milliseconds = 100
+    """Time between two requests for past candles."""
+    proof_grace_ms: Milliseconds = 10_000
+    """How long a closed candle waits for the exchange's own before that is asked for over REST."""
+    refresh_minutes: Annotated[int, Field(ge=0, le=525_600)] = 60
+    """Time between two looks at the past of the timeframes of an hour and more; 0 never looks."""
+    close_grace_ms: Milliseconds = 2_000
+    """How long after its end a candle waits for its last trades when nothing else proves it complete."""
+    forming_ms: Milliseconds = 100
+    """Least time between two versions of a forming candle."""
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        if not symbols:
+            raise ValueError("name at least one symbol, as in BTCUSDT")
+        return _symbols(symbols)
+
+    @field_validator("timeframes")
+    @classmethod
+    def _multiples(cls, timeframes: tuple[str, ...]) -> tuple[str, ...]:
+        lengths = check_timeframes(timeframes)
+        if not lengths:
+            raise ValueError("name at least one timeframe, as in 1m")
+        ordered = tuple(sorted(lengths, key=lengths.__getitem__))
+        shortest = ordered[0]
+        for timeframe in ordered:
+            if lengths[timeframe] % lengths[shortest]:
+                raise ValueError(f"{timeframe} is no multiple of the shortest timeframe, {shortest}")
+        return ordered
+
+    @field_validator("streams")
+    @classmethod
+    def _one_kind_of_trades(cls, streams: tuple[Stream, ...]) -> tuple[Stream, ...]:
+        if not streams:
+            raise ValueError("name at least one stream, as in aggTrade")
+        if {"aggTrade", "trade"} <= set(streams):
+            raise ValueError("choose aggTrade or trade, not both: their ids count different things")
+        return tuple(dict.fromkeys(streams))
+
+    @field_validator("shard")
+    @classmethod
+    def _share(cls, shard: str) -> str:
+        share_of(shard)
+        return shard
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.backoff_max_s < self.backoff_min_s:
+            raise _wrong("backoff_max_s", f"it is below backoff_min_s, {self.backoff_min_s:g}: choose at least that")
+        return self
+
+    @property
+    def own_symbols(self) -> tuple[str, ...]:
+        """The symbols of this process's share."""
+        index, count = share_of(self.shard)
+        return self.symbols[index - 1 :: count]
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of streams that may be wished for a symbol; `kline` is the klines of all timeframes, `kline_1m` of
+        one. Ids of fills and of aggregates count different things, so trades are of the one kind that `streams` names.
+        """
+        other_trades = "aggTrade" if "trade" in self.streams else "trade"
+        klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
+        return (*(kind for kind in get_args(Stream) if kind != other_trades), *klines)
+
+    def refusal_of(self, kinds: Iterable[str]) -> str:
+        """Why kinds of streams cannot be followed; empty when they can."""
+        unknown = [kind for kind in kinds if kind not in self.kinds]
+        return f"{', '.join(unknown)} cannot be followed here; choose from {', '.join(self.kinds)}" if unknown else ""
+
+
+class Rest(Section):
+    """The venue's REST interface."""
+
+    weight_share: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """Share of the venue's request weight that this process may spend; several on one address share it out."""
+    timeout_s: Seconds = 10.0
+    """Longest wait for an answer."""
+    tries: Annotated[int, Field(ge=1, le=100)] = 4
+    """Attempts for a request that fails for the moment."""
+
+
+class Books(Section):
+    """Order books, of the symbols whose `depth` stream is subscribed."""
+
+    levels: Annotated[int, Field(ge=1, le=1_000)] = 20
+    """Levels a side that clients get."""
+    every_ms: Milliseconds = 100
+    """Least time between two views of a book; best bid and ask do not wait for it."""
+    depth: int = 500
+    """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
+    first_depth: int = 100
+    """The same of the snapshot that a book begins with (`depth` where `levels` are more): so hundreds of books are
+    there within a minute of the venue's weight, and those whose price moves far ask for `depth` levels next.
+    """
+    audit_s: Seconds = 600.0
+    """Time between two comparisons of a book with a fresh snapshot."""
+    audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """A book that has less than this share of the exchange's best 100 levels was wrong, which is an incident."""
+
+    @model_validator(mode="after")
+    def _no_more_than_known(self) -> Self:
+        for name, levels in (("depth", self.depth), ("first_depth", self.first_depth)):
+            if levels not in _SNAPSHOT_LEVELS:
+                raise _wrong(name, f"venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
+        if self.first_depth > self.depth:
+            raise _wrong("first_depth", f"it is more than depth {self.depth}: choose at most that")
+        if self.levels > self.depth:
+            raise _wrong("levels", f"they are more than depth {self.depth}: no more are known than are asked for")
+        return self

@@ -1,0 +1,38 @@
+"""What all sections of the settings share."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
+
+from flows.settings.values import as_written, is_loopback
+
+Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
+
+
+class Section(BaseModel):
+    """A part of the settings: frozen, and strict about its keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
+        """Lists and mappings may be texts, wherever they come from."""
+        field = cls.model_fields[info.field_name or ""]
+        if field.annotation is Path and value == "":
+            raise ValueError("write the name of a folder")
+        return as_written(value, field.annotation)
+
+
+def _wrong(key: str, text: str) -> PydanticCustomError:
+    """An error of one key, from a check of several."""
+    return PydanticCustomError("setting", "{text}", {"key": key, "text": text})
+
+
+def _refuse_open_house(host: str, token: str | None) -> None:
+    if not is_loopback(host) and not token:
+        raise _wrong("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")

@@ -1,0 +1,59 @@
+"""Settings of the stores."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+
+from flows.settings.section import Section
+from flows.settings.values import MOST_DAYS, DatabaseName, Days, Folder, Milliseconds, MongoUri, check_timeframes
+
+
+class Mongo(Section):
+    """The document store of candles, statistics and incidents."""
+
+    enabled: bool = True
+    """Keep candles at all."""
+    uri: MongoUri = "mongodb://127.0.0.1:27017"
+    """Address of the server; the default is the bundled one (`python -m sinks.mongod`)."""
+    database: DatabaseName = "bot_core"
+    """Name of the database."""
+    pool: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Most connections to the server."""
+    buffer: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
+    """Candles held while the server is away; then the oldest forming ones go first, and a loss is an incident."""
+    forming_ms: Milliseconds = 1_000
+    """Least time between two writes of the same forming candle."""
+    retention: bool | None = None
+    """Let MongoDB delete what is past its time; default: on for live data, off for replays of old times."""
+    retention_days: dict[str, Annotated[int, Field(ge=1, le=MOST_DAYS)]] = {  # noqa: RUF012 - pydantic copies it
+        "1m": 7,
+        "5m": 30,
+        "15m": 90,
+        "1h": 365,
+        "4h": 730,
+    }
+    """Days that candles are kept, by timeframe, from the candle's own time; a timeframe not named is kept for ever."""
+
+    @field_validator("retention_days")
+    @classmethod
+    def _are_timeframes(cls, days: dict[str, int]) -> dict[str, int]:
+        check_timeframes(days)
+        return days
+
+
+class Trades(Section):
+    """The trade store."""
+
+    enabled: bool = True
+    """Keep trades at all."""
+    path: Folder = Path("data/trades")
+    """Directory of the store."""
+    partitions: Annotated[int, Field(ge=1, le=64)] = 1
+    """Databases a venue is spread over; it must not change while the data is kept."""
+    flush_ms: Annotated[int, Field(ge=10, le=86_400_000)] = 1_000
+    """Time between two writes."""
+    retention_days: Days = 7
+    """Days that trades are kept, counted from the newest one of the same symbol; 0 keeps them for ever."""
+    merge_after_minutes: Annotated[int, Field(ge=1, le=525_600)] = 60
+    """Seconds older than this are merged into minutes."""

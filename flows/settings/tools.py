@@ -1,0 +1,114 @@
+"""Settings of the commands: agent tools, replay exchange, import."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from flows.settings import _symbols
+from flows.settings.section import Section, _wrong
+from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
+
+_FIRST_YEAR, _LAST_YEAR = 2009, 2100
+"""Of crypto markets, and of what an import may mean."""
+
+
+class Tools(Section):
+    """The tools for agents (`python -m api.mcp`), which ask the REST interface."""
+
+    api_url: WebUrl | None = None
+    """Address of the REST interface; default: that of these settings."""
+    timeout_s: Seconds = 10.0
+    """Longest wait for an answer of it."""
+    host: Host = "127.0.0.1"
+    """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
+    port: Port = 8090
+    """Port to listen on with `--http`."""
+    rows: Annotated[int, Field(ge=1, le=1_000)] = 200
+    """Most candles, levels or rows in one answer."""
+
+    @model_validator(mode="after")
+    def _closed_to_strangers(self) -> Self:
+        if not is_loopback(self.host):
+            raise _wrong("host", f"host {self.host} can be reached from outside: listen on 127.0.0.1")
+        return self
+
+
+class Replay(Section):
+    """The bundled replay exchange."""
+
+    host: Host = "127.0.0.1"
+    """Address to listen on."""
+    port: OpenPort = 9443
+    """Port to listen on."""
+
+
+def _moment(value: object) -> object:
+    """A day is its first moment; without a time zone it is UTC."""
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError(f"{value!r} is no time: write a day or an ISO time, as in 2024-10-27T06:00") from None
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day, tzinfo=UTC)
+    if not isinstance(value, datetime):
+        raise ValueError("write a day or an ISO time, as in 2024-10-27T06:00")  # noqa: TRY004 - as pydantic expects
+    if not _FIRST_YEAR <= value.year <= _LAST_YEAR:
+        raise ValueError(f"write a time from {_FIRST_YEAR} to {_LAST_YEAR}")
+    return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+Moment = Annotated[datetime, BeforeValidator(_moment)]
+Kind = Literal["trades", "klines"]
+
+
+class Backfill(Section):
+    """What the importer imports, of the venue `feed.venue`."""
+
+    start: Moment | None = None
+    """From when on: a day, or a time as in `2024-10-27T06:00`; UTC."""
+    end: Moment | None = None
+    """Until when: the day behind the last one, or a time; default: all there is, without today in the archive."""
+    source: str = "archive"
+    """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for what is too new for them.
+    Or a folder that holds such files, in any order.
+    """
+    symbols: tuple[str, ...] = ()
+    """Of which instruments; default: of a folder all that it has files of, otherwise `feed.symbols`."""
+    kinds: tuple[Kind, ...] = ("trades", "klines")
+    """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
+    archive_url: WebUrl = "https://data.binance.vision/data"
+    """Address of the public files."""
+    cache: Folder = Path("data/archive")
+    """Where downloaded files are kept, and the list of those that are imported."""
+    retention: bool = False
+    """Let the stores delete what is past its time, which old data mostly is at once."""
+    dry_run: bool = False
+    """Only say what would be read, and end."""
+
+    @field_validator("source")
+    @classmethod
+    def _known_source(cls, source: str) -> str:
+        if not source.strip() or "://" in source or not may_be_folder(Path(source)):
+            raise ValueError("write archive, rest, or the name of a folder")
+        return source
+
+    @field_validator("symbols")
+    @classmethod
+    def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        return _symbols(symbols)
+
+    @field_validator("kinds")
+    @classmethod
+    def _some_kind(cls, kinds: tuple[Kind, ...]) -> tuple[Kind, ...]:
+        if not kinds:
+            raise ValueError("name trades, klines or both")
+        return tuple(dict.fromkeys(kinds))
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.start and self.end and self.end <= self.start:
+            raise _wrong("end", f"end is not after start, {self.start:%Y-%m-%dT%H:%M}")
+        return self
