@@ -54,8 +54,6 @@ from sources.connection.loop_thread import NetworkThread
 
 MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""
-FLUSH_MS = 200
-"""Time between two writes of trades: those of a second are too many to hold."""
 JOURNAL = "imported.json"
 NEVER_MS = 10**12
 SETTLED_MS = 10_000
@@ -138,10 +136,9 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
     minutes that it would become.
     """
     kept = {} if settings.backfill.retention else {"retention_days": 0.0}
-    often = {"flush_ms": min(FLUSH_MS, settings.trades.flush_ms)}
     return [
         open_trade_writer(
-            settings.trades.model_copy(update=kept | often),
+            settings.trades.model_copy(update=kept),
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
             record_ms=MINUTE_MS,

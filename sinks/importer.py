@@ -286,7 +286,10 @@ class Intake:
                 least, since_ms = held, monotonic_ms()
             elif monotonic_ms() - since_ms > self._patience_s * 1_000:
                 self._fail(store, "confirmed nothing")
-            time.sleep(_LOOK_S)
+            if isinstance(writer, TradeWriter):
+                writer.flush(timeout_s=_LOOK_S)  # it would let more come together first
+            else:
+                time.sleep(_LOOK_S)
         return not self._has_failed
 
     def _fail(self, store: str, did: str) -> None:
