@@ -29,7 +29,7 @@ from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, improved
-from flows.runtime.ask_handlers import open_database
+from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
 from sinks.importer import Improvement, Intake
@@ -72,7 +72,7 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
     # whatever a longer candle says of the shorter ones inside it, they are remembered
     longest_ms = timeframe_ms(settings.feed.timeframes[-1])
     build = partial(
-        sequence_candles, feed=settings.feed.model_copy(update=never), asks=False, rules=rules, kept_ms=longest_ms
+        sequence_candles, feed=settings.feed.model_copy(update=never), can_query=False, rules=rules, kept_ms=longest_ms
     )
     flow = Dataflow("backfill")
     made = machine("sequence_candles_reconcile", op.input("archive", flow, source), build, FeedClock())

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock, monotonic_ms
-from flows.machine import AskRunner, keeper, machine, refuse_asks
+from flows.machine import QueryRunner, keeper, machine, refuse_queries
 from flows.model import (
     BookTicker,
     BookView,
@@ -82,12 +82,12 @@ def market_flow(
     feed: Feed,
     sinks: Sinks,
     clock: FeedClock | None = None,
-    runner: AskRunner | None = None,
+    runner: QueryRunner | None = None,
     books: Books = Books(),  # noqa: B008 - it is frozen
     rules: VenueRules = ANY_VENUE,
     outages: Callable[[], Mapping[str, str]] | None = None,
 ) -> Dataflow:
-    """The flow of one venue. Without a `runner` of asks no hole is repaired and no history fetched, and there are no
+    """The flow of one venue. Without a `runner` of queries no hole is repaired and no history fetched, and there are no
     books and no statistics. Step ids are part of the contract: recovered state is found by them. `outages` gives the
     reason of each store that takes nothing now, by its name.
     """
@@ -104,8 +104,8 @@ def market_flow(
     gathered = op.flat_map_batch(
         "gather", valid, Gather(trade_clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
     )
-    build = partial(sequence_candles, feed=feed, asks=runner is not None, rules=rules)
-    traded = machine(SEQUENCE_STEP, gathered, build, trade_clock, runner or refuse_asks)
+    build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules)
+    traded = machine(SEQUENCE_STEP, gathered, build, trade_clock, runner or refuse_queries)
     trades = only("sequence", traded, TradeBatch)
     candles = only("candles", traded, Candle)
     proofs = op.flat_map_batch("reconcile", traded, recorded)
@@ -151,7 +151,7 @@ def market_flow(
 
 
 def sequence_candles(
-    key: str, state: Any, *, feed: Feed, asks: bool, rules: VenueRules = ANY_VENUE, kept_ms: int = KEPT_MS
+    key: str, state: Any, *, feed: Feed, can_query: bool, rules: VenueRules = ANY_VENUE, kept_ms: int = KEPT_MS
 ) -> Chain:
     """Sequencing, candles and their proof for one instrument, in one keyed step. Closed candles are remembered for
     `kept_ms`.
@@ -160,7 +160,7 @@ def sequence_candles(
     sequencer = Sequencer(
         key,
         reorder_ms=feed.reorder_ms,
-        repair_ms=feed.repair_ms if asks else 0,
+        repair_ms=feed.repair_ms if can_query else 0,
         repair_trades=feed.repair_trades,
         rules=rules,
         state=sequenced,
@@ -179,7 +179,7 @@ def sequence_candles(
         Reconciler(
             key,
             timeframes=feed.timeframes,
-            asks=asks,
+            can_query=can_query,
             grace_ms=feed.proof_grace_ms,
             refresh_ms=feed.refresh_minutes * 60_000,
             kept_ms=kept_ms,

@@ -15,24 +15,24 @@ from bytewax import operators as op
 from bytewax.dataflow import Stream, operator
 from bytewax.operators import KeyedStream, StatefulBatchLogic
 
-from flows.asks import Ask, AskError, has_asks
 from flows.bounds import trade_time
 from flows.clock import FeedClock, Now, monotonic_ms
 from flows.model import Removed
+from flows.queries import Query, QueryError, has_queries
 
 HEARTBEAT_MS = 1_000
 """Longest distance of a timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
 ANSWER_POLL_MS = 20
-"""How often a machine with open asks is looked after."""
+"""How often a machine with open queries is looked after."""
 _GRAIN_MS = 10
 """Timers are rounded up to this, so that machines woken together share one."""
 _MAX_WAKES = 256
 
 
 class Machine(Protocol):
-    """The logic of one instrument. Every method but `due_in` and `snapshot` gives outputs, `Ask` among them.
+    """The logic of one instrument. Every method but `due_in` and `snapshot` gives outputs, `Query` among them.
 
-    One that asks has `on_answer(ask, answer, now)` too: what became of an ask, its answer or an `AskError` instance.
+    One that gives queries has `on_answer(query, answer, now)` too; an answer may be a `QueryError`.
     """
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
@@ -51,15 +51,15 @@ class Machine(Protocol):
         """The state to recover from: picklable, versioned, a copy."""
 
 
-AskRunner: TypeAlias = Callable[[str, Ask, Callable[[Any], None]], None]
-"""Runs an ask of the machine with that key elsewhere and calls back, on any thread, with the answer or the
+QueryRunner: TypeAlias = Callable[[str, Query, Callable[[Any], None]], None]
+"""Runs a query of the machine with that key elsewhere and calls back, on any thread, with the answer or the
 exception.
 """
 
 
-def refuse_asks(key: str, ask: Ask, answer: Callable[[Any], None]) -> None:
-    """The runner of a flow without a REST side: every ask is refused."""
-    answer(AskError(f"{key}: nobody answers {type(ask).__name__} here", lasting=True))
+def refuse_queries(key: str, query: Query, answer: Callable[[Any], None]) -> None:
+    """The runner of a flow without a REST side: every query is refused."""
+    answer(QueryError(f"{key}: nobody answers {type(query).__name__} here", lasting=True))
 
 
 class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
@@ -73,17 +73,17 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         build: Callable[[str, Any], Any],
         *,
         clock: FeedClock,
-        runner: AskRunner = refuse_asks,
+        runner: QueryRunner = refuse_queries,
     ) -> None:
         self._build = build
         self._key = state[0] if state else ""
         self._machine: Any = build(*state) if state else None
         self._clock = clock
         self._runner = runner
-        self._asked = 0
+        self._open_queries = 0
         self._now = Now(0, 0)
         self._due: int | None = None if self._machine is None else self._machine.due_in(self._now)
-        self._answers: deque[tuple[Ask, Any]] = deque()
+        self._answers: deque[tuple[Query, Any]] = deque()
 
     def on_batch(self, values: list[tuple[str, Any]]) -> tuple[list[Any], bool]:
         """Everything that has arrived for this key; a timer that is due goes last, for what has arrived is older.
@@ -125,26 +125,26 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
     def notify_at(self) -> datetime | None:
         """When to look again; the engine asks after every call. Feed time becomes local time here."""
         due = self._due
-        if self._asked:
+        if self._open_queries:
             due = ANSWER_POLL_MS if due is None else min(due, ANSWER_POLL_MS)
         return None if due is None else _wake_at(self._now.local + min(due, HEARTBEAT_MS))
 
     def snapshot(self) -> tuple[str, Any]:
-        """Key and state of the machine. An ask that is open now is not in it: the recovered machine asks again."""
+        """Key and state of the machine. A query that is open now is not in it: the recovered machine asks again."""
         return self._key, self._machine.snapshot()
 
     def _let_go(self, now: Now) -> list[Any]:
         """What the machine holds, as at the end of the input. What it has asked nobody waits for any more."""
         machine, self._machine = self._machine, None
-        self._asked, self._answers, self._due = 0, deque(), None
+        self._open_queries, self._answers, self._due = 0, deque(), None
         out = machine.on_end(now) if machine is not None else []
-        return [item for item in out if not isinstance(item, Ask)]
+        return [item for item in out if not isinstance(item, Query)]
 
     def _pass_time(self, now: Now, out: list[Any]) -> None:
         """Hands on what was answered, wakes the machine if it is due, and notes when it is due next."""
         machine = self._machine
         while self._answers:
-            self._asked -= 1
+            self._open_queries -= 1
             out += machine.on_answer(*self._answers.popleft(), now)
         due = machine.due_in(now)
         if due is not None and due <= 0:
@@ -153,17 +153,17 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._due = due
 
     def _told(self, out: list[Any]) -> list[Any]:
-        if not has_asks(out):
+        if not has_queries(out):
             return out
-        for ask in [item for item in out if isinstance(item, Ask)]:
-            self._asked += 1
-            self._runner(self._key, ask, partial(_answer, self._answers, ask))
-        return [item for item in out if not isinstance(item, Ask)]
+        for query in [item for item in out if isinstance(item, Query)]:
+            self._open_queries += 1
+            self._runner(self._key, query, partial(_answer, self._answers, query))
+        return [item for item in out if not isinstance(item, Query)]
 
 
-def _answer(answers: deque[tuple[Ask, Any]], ask: Ask, answer: Any) -> None:
+def _answer(answers: deque[tuple[Query, Any]], query: Query, answer: Any) -> None:
     """Leaves an answer for the machine that asked; when that is gone, nobody reads it."""
-    answers.append((ask, answer))
+    answers.append((query, answer))
 
 
 _wakes: dict[int, datetime] = {}
@@ -191,7 +191,7 @@ def machine(
     up: KeyedStream[Any],
     build: Callable[[str, Any], Any],
     clock: FeedClock,
-    runner: AskRunner = refuse_asks,
+    runner: QueryRunner = refuse_queries,
 ) -> KeyedStream[Any]:
     """One machine a key; `build(key, state)` makes it, `state` being what its `snapshot` gave, or None."""
     keyed: KeyedStream[tuple[str, Any]] = op.flat_map_batch("key", up, _with_key)

@@ -27,9 +27,9 @@ from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
 from flows.model import Incident, RefreshWanted
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
-from flows.runtime.ask_handlers import open_database, open_desk
 from flows.runtime.commands import RequestDesk
 from flows.runtime.metrics import FlowMeters, Parts, serve
+from flows.runtime.query_handlers import open_database, open_query_handlers
 from flows.runtime.subscriptions import WishDesk, is_own, listed_in, wanted
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
@@ -117,7 +117,7 @@ def build_flow(
         source=source,
         parser=BinanceParser(venue),
         feed=feed,
-        runner=open_desk(settings, renew=source.renew),
+        runner=open_query_handlers(settings, renew=source.renew),
         clock=clock,
         rules=RULES[venue],
         books=settings.books,
@@ -222,7 +222,7 @@ def _open_requests(
         feed=feed,
         follow=source.follow,
         announce=source.announce,
-        ask=partial(_ask_statuses, settings),
+        ask=partial(_query_statuses, settings),
         report=report,
         statuses=statuses,
     )
@@ -239,7 +239,7 @@ def _retention(settings: Settings) -> bool:
     return holds
 
 
-def _ask_statuses(settings: Settings) -> dict[str, str] | None:
+def _query_statuses(settings: Settings) -> dict[str, str] | None:
     """The venue's instruments and the status of each; None when it cannot be asked."""
 
     async def ask() -> dict[str, str]:
@@ -264,7 +264,7 @@ def _check_symbols(settings: Settings) -> dict[str, str] | None:
     """The venue's instruments. It is an error at start when it lists none of the symbols; a single one is left out. A
     venue that cannot be asked is no error: its lines keep trying.
     """
-    statuses = _ask_statuses(settings)
+    statuses = _query_statuses(settings)
     if statuses and not statuses.keys() & set(settings.feed.symbols):
         try:
             check_symbols(settings.feed.symbols[:SYMBOLS_NAMED], list(statuses))

@@ -12,7 +12,7 @@ from bytewax.testing import TestingSink, TestingSource
 from bytewax.visualize import to_mermaid
 
 from flows.graph import Sinks, market_flow
-from flows.machine import refuse_asks
+from flows.machine import refuse_queries
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
 
@@ -32,7 +32,7 @@ def picture() -> str:
         parser=BinanceParser("binance"),
         feed=Feed(),
         sinks=Sinks(*(TestingSink([]) for _ in Sinks.__struct_fields__)),
-        runner=refuse_asks,
+        runner=refuse_queries,
     )
     drawn = to_mermaid(flow)
     steps = [f"{name}{_SHAPES.get(kind, _BOX).format(name)}" for name, kind in _STEP.findall(drawn)]

@@ -6,8 +6,8 @@ touch every trade a second time when it has long left the processor's cache.
 
 from typing import Any
 
-from flows.asks import Ask, has_asks
 from flows.clock import Now
+from flows.queries import Query, has_queries
 
 _Machine = Any  # the protocol stands with the engine's bridge, which these rooms do not know
 
@@ -19,7 +19,7 @@ class Chain:
 
     def __init__(self, *machines: _Machine) -> None:
         self._machines = machines
-        self._asked: dict[Ask, int] = {}
+        self._places: dict[Query, int] = {}
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes one item."""
@@ -34,12 +34,12 @@ class Chain:
                 out += self._passed(place, machine.on_timer(now), now)
         return out
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
         """Hands the answer to whoever asked."""
-        place = self._asked.pop(ask, None)
+        place = self._places.pop(query, None)
         if place is None:
             return []  # the same was asked twice, and has been answered
-        return self._passed(place, self._machines[place].on_answer(ask, answer, now), now)
+        return self._passed(place, self._machines[place].on_answer(query, answer, now), now)
 
     def on_end(self, now: Now) -> list[Any]:
         """The input ends."""
@@ -63,22 +63,22 @@ class Chain:
 
     def _passed(self, place: int, items: list[Any], now: Now) -> list[Any]:
         """What comes out at the end when the machine at `place` has given `items`."""
-        asks: list[Any] = []
+        queries: list[Any] = []
         for following in range(place + 1, len(self._machines)):
             if not items:
                 break
-            if has_asks(items):
-                asks += [self._noted(following - 1, item) for item in items if isinstance(item, Ask)]
-                items = [item for item in items if not isinstance(item, Ask)]
+            if has_queries(items):
+                queries += [self._noted(following - 1, item) for item in items if isinstance(item, Query)]
+                items = [item for item in items if not isinstance(item, Query)]
             machine, given = self._machines[following], items
             items = []
             for item in given:
                 items += machine.on_events(item, now)
-        if has_asks(items):
-            asks += [self._noted(len(self._machines) - 1, item) for item in items if isinstance(item, Ask)]
-            items = [item for item in items if not isinstance(item, Ask)]
-        return asks + items if asks else items
+        if has_queries(items):
+            queries += [self._noted(len(self._machines) - 1, item) for item in items if isinstance(item, Query)]
+            items = [item for item in items if not isinstance(item, Query)]
+        return queries + items if queries else items
 
-    def _noted(self, place: int, ask: Ask) -> Ask:
-        self._asked[ask] = place
-        return ask
+    def _noted(self, place: int, query: Query) -> Query:
+        self._places[query] = place
+        return query

@@ -6,12 +6,12 @@ from typing import Protocol
 
 import structlog
 
-from flows.asks import History, HistoryAsk, KlinesAsk
 from flows.model import Candle, Kline, timeframe_ms
 from flows.operators.candles.backfill_spans import MOST_BACK, Span, missing_spans
+from flows.queries import History, HistoryQuery, KlinesQuery
 
-FetchKlines = Callable[[KlinesAsk], Awaitable[list[Kline]]]
-"""The venue's klines; `AskError` or another exception when they cannot be had."""
+FetchKlines = Callable[[KlinesQuery], Awaitable[list[Kline]]]
+"""The venue's klines; `QueryError` or another exception when they cannot be had."""
 
 PAGE = 1_000
 """Candles before an end that are fetched when no start is named: one answer of the venue. All may be millions."""
@@ -40,66 +40,66 @@ class HistoryDesk:
         self._pause_s = pause_s
         self._turn = asyncio.Lock()
 
-    async def answer(self, ask: HistoryAsk) -> list[History]:
+    async def answer(self, query: HistoryQuery) -> list[History]:
         """One timeframe after the other, the shortest first; what cannot be had says why."""
-        if ask.is_stored:
-            return [await self._stored_only(ask, timeframe) for timeframe in ask.timeframes]
-        histories = [await self._history(ask, timeframe) for timeframe in ask.timeframes]
+        if query.is_stored:
+            return [await self._stored_only(query, timeframe) for timeframe in query.timeframes]
+        histories = [await self._history(query, timeframe) for timeframe in query.timeframes]
         fetched = sum(len(history.klines) for history in histories)
         errors = [history.error for history in histories if history.error]
         if errors:
-            _log.warning("history is incomplete", symbol=ask.symbol, klines=fetched, reason=errors[-1])
+            _log.warning("history is incomplete", symbol=query.symbol, klines=fetched, reason=errors[-1])
         else:
-            _log.info("history fetched", symbol=ask.symbol, klines=fetched, timeframes=list(ask.timeframes))
+            _log.info("history fetched", symbol=query.symbol, klines=fetched, timeframes=list(query.timeframes))
         return histories
 
-    async def _stored_only(self, ask: HistoryAsk, timeframe: str) -> History:
+    async def _stored_only(self, query: HistoryQuery, timeframe: str) -> History:
         """The newest page of what is stored of a span."""
         length = timeframe_ms(timeframe)
         try:
             known = await self._known(
-                ask, timeframe, Span(max(ask.start, ask.end - PAGE * length), ask.end - 1), length
+                query, timeframe, Span(max(query.start, query.end - PAGE * length), query.end - 1), length
             )
         except Exception as error:  # noqa: BLE001 - whatever the store's driver raises
             return History(timeframe, [], {}, str(error) or repr(error))
-        return History(timeframe, [], {time: candle for time, candle in known.items() if time < ask.end})
+        return History(timeframe, [], {time: candle for time, candle in known.items() if time < query.end})
 
-    async def _history(self, ask: HistoryAsk, timeframe: str) -> History:
+    async def _history(self, query: HistoryQuery, timeframe: str) -> History:
         length = timeframe_ms(timeframe)
         klines: list[Kline] = []
         known: dict[int, Candle] = {}
         try:
-            for span in await self._spans(ask, timeframe, length):
-                klines += await self._fetched(KlinesAsk(ask.symbol, timeframe, span.start, span.end))
-                known |= await self._known(ask, timeframe, span, length)
+            for span in await self._spans(query, timeframe, length):
+                klines += await self._fetched(KlinesQuery(query.symbol, timeframe, span.start, span.end))
+                known |= await self._known(query, timeframe, span, length)
         except Exception as error:  # noqa: BLE001 - whatever the store's driver raises, or the venue
             return History(timeframe, klines, known, str(error) or repr(error))
         return History(timeframe, klines, known)
 
-    async def _spans(self, ask: HistoryAsk, timeframe: str, length: int) -> list[Span]:
+    async def _spans(self, query: HistoryQuery, timeframe: str, length: int) -> list[Span]:
         """What to fetch."""
-        if ask.start or ask.end:
-            last = (min(ask.end or ask.now, ask.now) - 1) // length * length
-            first = -(-ask.start // length) * length if ask.start else max(0, last - (PAGE - 1) * length)
+        if query.start or query.end:
+            last = (min(query.end or query.now, query.now) - 1) // length * length
+            first = -(-query.start // length) * length if query.start else max(0, last - (PAGE - 1) * length)
             return [Span(first, last)]
-        whole = [] if ask.forced else await self._whole(ask, timeframe, length)
-        return missing_spans(whole, length=length, now=ask.now, limit=self._limit)
+        whole = [] if query.forced else await self._whole(query, timeframe, length)
+        return missing_spans(whole, length=length, now=query.now, limit=self._limit)
 
-    async def _whole(self, ask: HistoryAsk, timeframe: str, length: int) -> list[int]:
+    async def _whole(self, query: HistoryQuery, timeframe: str, length: int) -> list[int]:
         if self._stored is None:
             return []
-        start = ask.now // length * length - (MOST_BACK + 1) * length
-        return await asyncio.to_thread(self._stored.whole, ask.symbol, timeframe, start)
+        start = query.now // length * length - (MOST_BACK + 1) * length
+        return await asyncio.to_thread(self._stored.whole, query.symbol, timeframe, start)
 
-    async def _known(self, ask: HistoryAsk, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
+    async def _known(self, query: HistoryQuery, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
         if self._stored is None:
             return {}
         end = span.end + length
-        candles = await asyncio.to_thread(self._stored.between, ask.symbol, timeframe, span.start, end)
+        candles = await asyncio.to_thread(self._stored.between, query.symbol, timeframe, span.start, end)
         return {candle.open_time: candle for candle in candles}
 
-    async def _fetched(self, ask: KlinesAsk) -> list[Kline]:
+    async def _fetched(self, query: KlinesQuery) -> list[Kline]:
         async with self._turn:
-            klines = await self._fetch(ask)
+            klines = await self._fetch(query)
             await asyncio.sleep(self._pause_s)
             return klines

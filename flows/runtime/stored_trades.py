@@ -7,14 +7,14 @@ from pathlib import Path
 
 import structlog
 
-from flows.asks import LastTradeAsk, StoreCheckAsk, TradesAsk
 from flows.model import Trade
+from flows.queries import LastTradeQuery, StoreCheckQuery, TradesQuery
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
 
-FetchTrades = Callable[[TradesAsk], Awaitable[list[Trade]]]
-"""The venue's trades; `AskError` or another exception when they cannot be had."""
+FetchTrades = Callable[[TradesQuery], Awaitable[list[Trade]]]
+"""The venue's trades; `QueryError` or another exception when they cannot be had."""
 
 Newest = tuple[int, int]
 """Id and time (ms UTC) of a trade."""
@@ -50,35 +50,35 @@ class StoredTrades:
         self._users = 0
         self._turn = asyncio.Lock()
 
-    async def last_trade(self, ask: LastTradeAsk) -> Newest | None:
+    async def last_trade(self, query: LastTradeQuery) -> Newest | None:
         """The newest stored trade, or what was before the first one that an earlier life saw; None without either.
         `TradeStoreError` when the store cannot be read.
         """
         if self._begins is None:
             return None
-        newest = await self._newest(ask.symbol, counts_fills=False)
+        newest = await self._newest(query.symbol, counts_fills=False)
         if newest is not None:
             return newest
-        begin = await self._begin(ask.symbol)
-        if begin is not None and (ask.first_id < 0 or begin.id <= ask.first_id):
-            _log.info("begins_behind_first_trade_seen", symbol=ask.symbol, first_id=begin.id)
+        begin = await self._begin(query.symbol)
+        if begin is not None and (query.first_id < 0 or begin.id <= query.first_id):
+            _log.info("begins_behind_first_trade_seen", symbol=query.symbol, first_id=begin.id)
             return begin.id - 1, begin.time
-        if ask.first_id >= 0:
-            await self._note_begin(self._begins, ask.symbol, FirstTrade(ask.first_id, ask.first_time))
+        if query.first_id >= 0:
+            await self._note_begin(self._begins, query.symbol, FirstTrade(query.first_id, query.first_time))
         return None
 
-    async def lacking(self, ask: StoreCheckAsk) -> Newest | None:
+    async def lacking(self, query: StoreCheckQuery) -> Newest | None:
         """The newest stored trade where that is not `last_id`, or what was before trades that the store has lost, or
         before the first one that was ever seen, or the id -1; None when nothing is lacking.
         """
         if self._begins is None:
             return None
-        newest = await self._newest(ask.symbol, counts_fills=ask.counts_fills)
+        newest = await self._newest(query.symbol, counts_fills=query.counts_fills)
         if newest is not None:
-            known = [newest, *await self._before_lost(ask.symbol)]
-            return min((one for one in known if one[0] < ask.last_id), default=None)
-        begin = await self._begin(ask.symbol)
-        if begin is not None and begin.id <= ask.last_id:
+            known = [newest, *await self._before_lost(query.symbol)]
+            return min((one for one in known if one[0] < query.last_id), default=None)
+        begin = await self._begin(query.symbol)
+        if begin is not None and begin.id <= query.last_id:
             return begin.id - 1, begin.time
         return _UNKNOWN, 0
 
@@ -117,7 +117,7 @@ class StoredTrades:
         if noted is None:
             return None
         try:
-            found = await self._fetch(TradesAsk(symbol, noted.id, noted.id, noted.time, noted.time))
+            found = await self._fetch(TradesQuery(symbol, noted.id, noted.id, noted.time, noted.time))
         except Exception as error:  # noqa: BLE001 - whatever the venue's client raises
             _log.warning("first_trade_not_confirmed", symbol=symbol, first_id=noted.id, reason=str(error))
             return noted

@@ -143,7 +143,7 @@ class WishDesk:
         self._local_s = local_s
         self._statuses: Statuses = listed_in(statuses or {})
         self._is_published = not self._statuses
-        self._ask_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
+        self._query_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
         self._missing: frozenset[str] = frozenset()
         """Symbols that were followed, and that the newest list left out."""
         self._wishes: list[Wish] = []
@@ -157,7 +157,7 @@ class WishDesk:
 
     def look(self) -> None:
         """Compares what is wanted with what is followed. `PyMongoError` when the wishes cannot be read or written."""
-        if self._local_s() >= self._ask_at:
+        if self._local_s() >= self._query_at:
             self._refresh()
         venue = self._feed.venue
         try:
@@ -179,7 +179,7 @@ class WishDesk:
         missing = frozenset(self._found.wishes.keys() & self._statuses.keys() - found.keys()) if found else frozenset()
         doubted = missing - self._missing
         wait_s = RETRY_S if doubted or not found else self._feed.symbols_minutes * 60
-        self._ask_at = self._local_s() + wait_s
+        self._query_at = self._local_s() + wait_s
         if found:
             self._missing = missing
             self._statuses = found | {symbol: self._statuses[symbol] for symbol in doubted}

@@ -6,19 +6,19 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from flows.asks import PastTradesAsk, TradesAsk
 from flows.bounds import VenueRules, fault_of
 from flows.model import Incident, Instrument, Trade, TradeBatch
 from flows.operators.trades.continuity import BACK_MS
-from flows.operators.trades.gaps import ASK_TRADES
+from flows.operators.trades.gaps import QUERY_TRADES
+from flows.queries import PastTradesQuery, TradesQuery
 from flows.verification.checks.trade_ids import Hole
 from sinks.trades.codec import MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.writer import part_of
 
-GetTrades = Callable[[TradesAsk], list[Trade]]
-"""The venue's trades of an ask; `VenueError` when it does not answer."""
+GetTrades = Callable[[TradesQuery], list[Trade]]
+"""The venue's trades of a query; `VenueError` when it does not answer."""
 HOLES_NAMED = 3
 """Holes of a symbol that a sentence names; the others are counted."""
 
@@ -77,9 +77,9 @@ class TradeRefill:
     def _fill(self, store: TradeStore, symbol: str, hole: Hole) -> int:
         """Stores what the venue has of a hole; how many trades that was."""
         stored = 0
-        for first in range(hole.first, hole.last + 1, ASK_TRADES):
-            last = min(hole.last, first + ASK_TRADES - 1)
-            trades = list(self._believed(PastTradesAsk(symbol, first, last, hole.after_time, hole.before_time)))
+        for first in range(hole.first, hole.last + 1, QUERY_TRADES):
+            last = min(hole.last, first + QUERY_TRADES - 1)
+            trades = list(self._believed(PastTradesQuery(symbol, first, last, hole.after_time, hole.before_time)))
             if trades:
                 with store.lock:
                     add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
@@ -88,14 +88,14 @@ class TradeRefill:
         _log.info("trades_refilled", symbol=symbol, first_id=hole.first, last_id=hole.last, trades=stored)
         return stored
 
-    def _believed(self, ask: TradesAsk) -> Iterator[Trade]:
+    def _believed(self, query: TradesQuery) -> Iterator[Trade]:
         """What the venue tells, as far as it was asked for and can be."""
         assert self._get is not None  # noqa: S101 - who calls has seen it
-        for trade in self._get(ask):
-            is_asked = ask.first_id <= trade.id <= ask.last_id and trade.symbol == ask.symbol
-            is_inside = ask.begin - BACK_MS <= trade.time <= ask.end + BACK_MS
+        for trade in self._get(query):
+            is_asked = query.first_id <= trade.id <= query.last_id and trade.symbol == query.symbol
+            is_inside = query.begin - BACK_MS <= trade.time <= query.end + BACK_MS
             if not (is_asked and is_inside) or fault_of(trade, self._rules):
-                _log.warning("trade_refused", symbol=ask.symbol, trade=trade)
+                _log.warning("trade_refused", symbol=query.symbol, trade=trade)
             else:
                 yield trade
 

@@ -9,8 +9,8 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
-from flows.asks import KlinesAsk, TradesAsk
 from flows.model import Kline, Trade, timeframe_ms
+from flows.queries import KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle, stored_candle
 from flows.verification.checks.ledger import READ, Ledger
 from flows.verification.checks.symbol import Klines
@@ -119,7 +119,9 @@ class RestKlines:
         first, last = -(-start // length) * length, (end - 1) // length * length
         if last < first:
             return Klines({}, (0, 0))
-        found = self._network.start(self._rest.klines(KlinesAsk(symbol, timeframe, first, last, checks=True))).result()
+        found = self._network.start(
+            self._rest.klines(KlinesQuery(symbol, timeframe, first, last, checks=True))
+        ).result()
         closed = {kline.open_time: kline for kline in found if kline.is_closed}
         return Klines(closed, (min(closed), max(closed) + length) if closed else (0, 0))
 
@@ -131,9 +133,9 @@ class RestTrades:
         self._rest = rest
         self._network = network
 
-    def __call__(self, ask: TradesAsk) -> list[Trade]:
-        """Those of an ask that it still has. `VenueError` when the venue does not answer."""
-        return self._network.start(self._rest.trades(ask)).result()
+    def __call__(self, query: TradesQuery) -> list[Trade]:
+        """Those of a query that it still has. `VenueError` when the venue does not answer."""
+        return self._network.start(self._rest.trades(query)).result()
 
 
 class ArchiveKlines:

@@ -5,8 +5,8 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
-from flows.asks import KlinesAsk, PastTradesAsk
 from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
+from flows.queries import KlinesQuery, PastTradesQuery
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
 from sources.connection.loop_thread import NetworkThread
@@ -22,13 +22,13 @@ T = TypeVar("T")
 class PastRest(Protocol):
     """A venue, as far as old times need it. Every method raises `VenueError`."""
 
-    async def first_trades(self, ask: PastTradesAsk) -> list[AggregateTrade]:
+    async def first_trades(self, query: PastTradesQuery) -> list[AggregateTrade]:
         """The first aggregates of a time, some of them; none when nothing was traded, or the venue lost it."""
 
-    async def trades(self, ask: PastTradesAsk) -> list[Trade]:
+    async def trades(self, query: PastTradesQuery) -> list[Trade]:
         """The aggregates of these ids that the venue has, ids rising."""
 
-    async def klines(self, ask: KlinesAsk) -> list[Kline]:
+    async def klines(self, query: KlinesQuery) -> list[Kline]:
         """The klines that open in a span."""
 
 
@@ -43,18 +43,18 @@ class VenueDays:
         """A day; None when the venue has no trades of it. Klines are asked for when they are read."""
         if not file.is_trades:
             return VenueDay(self, file)
-        page = self.told(self._rest.first_trades(PastTradesAsk(file.symbol, 0, _ANY_ID, file.begin, file.end - 1)))
+        page = self.told(self._rest.first_trades(PastTradesQuery(file.symbol, 0, _ANY_ID, file.begin, file.end - 1)))
         if not page:
             return None
         first = page[0]
-        before = first.id and self.told(self._rest.trades(self._ask(file, first.id - 1, first.id - 1)))
+        before = first.id and self.told(self._rest.trades(self._query(file, first.id - 1, first.id - 1)))
         return VenueDay(self, file, first.id, first.time if first.id and not before else 0)
 
     def trades(self, file: ArchiveFile, first_id: int) -> Iterator[list[AggregateTrade]]:
         """The trades of a file from an id on, until the venue has no more or they are behind its end."""
         following = first_id
         while True:
-            found = self.told(self._rest.trades(self._ask(file, following, following + BATCH - 1)))
+            found = self.told(self._rest.trades(self._query(file, following, following + BATCH - 1)))
             batch = [trade for trade in found if isinstance(trade, AggregateTrade) and trade.time < file.end]
             if batch:
                 yield batch
@@ -65,7 +65,7 @@ class VenueDays:
     def klines(self, file: ArchiveFile) -> list[Kline]:
         """The closed klines of a file, that of the period in which it begins included."""
         begin = file.begin - file.begin % timeframe_ms(file.kind)
-        klines = self.told(self._rest.klines(KlinesAsk(file.symbol, file.kind, begin, file.end - 1)))
+        klines = self.told(self._rest.klines(KlinesQuery(file.symbol, file.kind, begin, file.end - 1)))
         return [kline for kline in klines if kline.is_closed]
 
     def told(self, question: Coroutine[Any, Any, T]) -> T:
@@ -76,8 +76,8 @@ class VenueDays:
             raise ArchiveError(str(error)) from error
 
     @staticmethod
-    def _ask(file: ArchiveFile, first_id: int, last_id: int) -> PastTradesAsk:
-        return PastTradesAsk(file.symbol, first_id, last_id, file.begin, file.end)
+    def _query(file: ArchiveFile, first_id: int, last_id: int) -> PastTradesQuery:
+        return PastTradesQuery(file.symbol, first_id, last_id, file.begin, file.end)
 
 
 class VenueDay(Struct, frozen=True):

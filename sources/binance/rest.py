@@ -9,10 +9,10 @@ import msgspec
 import structlog
 from msgspec import Struct
 
-from flows.asks import BookAsk, KlinesAsk, TradesAsk, Urgency
 from flows.bounds import fault_of
 from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
+from flows.queries import BookQuery, KlinesQuery, TradesQuery, Urgency
 from flows.settings import Feed, Rest
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.client import RestClient, VenueError
@@ -197,10 +197,10 @@ class BinanceRest:
         snapshot: dict[str, Any] = msgspec.json.decode(await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK))
         return snapshot
 
-    async def book(self, ask: BookAsk) -> BookSnapshot:
+    async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""
-        found = _decoded(_DEPTH, await self._depth(ask.symbol, ask.levels, ask.urgency), "depth")
-        snapshot = BookSnapshot(ask.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
+        found = _decoded(_DEPTH, await self._depth(query.symbol, query.levels, query.urgency), "depth")
+        snapshot = BookSnapshot(query.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
         if reason := fault_of(snapshot):
             raise VenueError(f"depth: the answer cannot be true: {reason}", status=_ANSWERED)
         return snapshot
@@ -215,7 +215,7 @@ class BinanceRest:
 
     # --- trades ---
 
-    async def trades(self, ask: TradesAsk) -> list[Trade]:
+    async def trades(self, query: TradesQuery) -> list[Trade]:
         """The trades of these ids that the venue still has, ids rising, up to `MOST_TRADES`: the first of them.
 
         Ids of aggregates are asked for as such. Ids of single fills spot serves as such too; USD-M does not without a
@@ -223,100 +223,107 @@ class BinanceRest:
         then are fills that share an aggregate with one outside, and fills that were none of the market.
         """
         if not self._counts_fills:
-            return await self._aggregates(ask)
-        return await (self._fills(ask) if self._venue == "binance" else self._covering(ask))
+            return await self._aggregates(query)
+        return await (self._fills(query) if self._venue == "binance" else self._covering(query))
 
-    async def _aggregates(self, ask: TradesAsk) -> list[Trade]:
-        return await _by_id(ask, lambda first_id, limit: self._page_of_aggregates(ask, fromId=first_id, limit=limit))
+    async def _aggregates(self, query: TradesQuery) -> list[Trade]:
+        return await _by_id(
+            query, lambda first_id, limit: self._page_of_aggregates(query, fromId=first_id, limit=limit)
+        )
 
-    async def _covering(self, ask: TradesAsk) -> list[Trade]:
+    async def _covering(self, query: TradesQuery) -> list[Trade]:
         """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
         found: list[Trade] = []
-        rows, following = await self.first_trades(ask), 0
+        rows, following = await self.first_trades(query), 0
         while rows:
             page = _rising(rows, _id_of, following, _LATEST_ID)
             found += [
                 msgspec.structs.replace(trade, id=trade.first_id)
                 for trade in page
-                if ask.first_id <= trade.first_id and trade.last_id <= ask.last_id
+                if query.first_id <= trade.first_id and trade.last_id <= query.last_id
             ]
             newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
-            if newest is None or newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
+            if (
+                newest is None
+                or newest.last_id >= query.last_id
+                or newest.time > query.end
+                or len(found) >= MOST_TRADES
+            ):
                 break
             following = newest.id + 1
-            rows = await self._page_of_aggregates(ask, fromId=following, limit=PAGE)
+            rows = await self._page_of_aggregates(query, fromId=following, limit=PAGE)
         return found[:MOST_TRADES]
 
-    async def first_trades(self, ask: TradesAsk) -> list[AggregateTrade]:
+    async def first_trades(self, query: TradesQuery) -> list[AggregateTrade]:
         """The first page of what was traded in the ask's time; empty when nothing was, or the venue lost it."""
-        start = max(ask.begin, ask.end - _KEPT_MS)
-        while start <= ask.end:
-            end = min(ask.end, start + _LONGEST_WINDOW_MS)
-            page = await self._page_of_aggregates(ask, startTime=start, endTime=end, limit=PAGE)
+        start = max(query.begin, query.end - _KEPT_MS)
+        while start <= query.end:
+            end = min(query.end, start + _LONGEST_WINDOW_MS)
+            page = await self._page_of_aggregates(query, startTime=start, endTime=end, limit=PAGE)
             if page:
                 return page
             start = end + 1
         return []
 
-    async def _page_of_aggregates(self, ask: TradesAsk, **params: int) -> list[AggregateTrade]:
+    async def _page_of_aggregates(self, query: TradesQuery, **params: int) -> list[AggregateTrade]:
         path = f"{self._prefix}/aggTrades"
         body = await self._client.get(
-            path, weight=self._weights.aggregates, urgency=ask.urgency, symbol=ask.symbol, **params
+            path, weight=self._weights.aggregates, urgency=query.urgency, symbol=query.symbol, **params
         )
         return [
             AggregateTrade(
-                symbol=ask.symbol, id=row.a, time=row.T, price=row.p, quantity=row.q, buyer_is_maker=row.m,
+                symbol=query.symbol, id=row.a, time=row.T, price=row.p, quantity=row.q, buyer_is_maker=row.m,
                 event_time=row.T, first_id=row.f, last_id=row.l,
             )
             for row in _decoded(_AGGREGATES, body, path)
         ]  # fmt: skip
 
-    async def _fills(self, ask: TradesAsk) -> list[Trade]:
-        return await _by_id(ask, partial(self._page_of_fills, ask))
+    async def _fills(self, query: TradesQuery) -> list[Trade]:
+        return await _by_id(query, partial(self._page_of_fills, query))
 
-    async def _page_of_fills(self, ask: TradesAsk, first_id: int, limit: int) -> list[Trade]:
+    async def _page_of_fills(self, query: TradesQuery, first_id: int, limit: int) -> list[Trade]:
         path = f"{self._prefix}/historicalTrades"
         body = await self._client.get(
-            path, weight=self._weights.fills, urgency=ask.urgency, symbol=ask.symbol, fromId=first_id, limit=limit
+            path, weight=self._weights.fills, urgency=query.urgency, symbol=query.symbol, fromId=first_id, limit=limit
         )
         return [
-            Trade(ask.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
+            Trade(query.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
             for row in _decoded(_FILLS, body, path)
         ]
 
     # --- klines ---
 
-    async def klines(self, ask: KlinesAsk) -> list[Kline]:
+    async def klines(self, query: KlinesQuery) -> list[Kline]:
         """The klines that open in the span. A kline is closed when the venue has begun a later one: so the one after
         the span is fetched too, and no clock is asked.
         """
-        length = timeframe_ms(ask.timeframe)
+        length = timeframe_ms(query.timeframe)
         found: list[Kline] = []
-        start, end = ask.start, ask.end + length  # one more, for it says that the last one is closed
+        start, end = query.start, query.end + length  # one more, for it says that the last one is closed
         path = f"{self._prefix}/klines"
         while start <= end:
             limit = min(PAGE, (end - start) // length + 1)
-            params: dict[str, str | int] = {"symbol": ask.symbol, "interval": ask.timeframe, "limit": limit}
+            params: dict[str, str | int] = {"symbol": query.symbol, "interval": query.timeframe, "limit": limit}
             body = await self._client.get(
-                path, weight=_step(self._weights.klines, limit), urgency=ask.urgency, **params, startTime=start,
+                path, weight=_step(self._weights.klines, limit), urgency=query.urgency, **params, startTime=start,
                 endTime=end,
             )  # fmt: skip
             rows = _decoded(_KLINES, body, path)
-            page = [_kline(ask, row) for row in rows]
+            page = [_kline(query, row) for row in rows]
             found += _rising(page, lambda kline: kline.open_time, start, end)
             if len(rows) < limit or not found or found[-1].open_time < start:
                 break
             start = found[-1].open_time + length
         last = found[-1].open_time if found else 0
-        wanted = found[: bisect_left(found, ask.end + 1, key=lambda kline: kline.open_time)]
+        wanted = found[: bisect_left(found, query.end + 1, key=lambda kline: kline.open_time)]
         closed = [msgspec.structs.replace(kline, is_closed=kline.open_time < last) for kline in wanted]
         return [kline for kline in closed if _is_possible(kline)]
 
 
-async def _by_id(ask: TradesAsk, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
+async def _by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
     """Page by page from the first id on: `page_from` asks for a first id and so many."""
     found: list[Trade] = []
-    following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
+    following, last = query.first_id, min(query.last_id, query.first_id + MOST_TRADES - 1)
     while following <= last:
         page = await page_from(following, min(PAGE, last - following + 1))
         new = _rising(page, _id_of, following, last)
@@ -345,11 +352,11 @@ def _is_possible(kline: Kline) -> bool:
     return not reason
 
 
-def _kline(ask: KlinesAsk, row: _KlineRow) -> Kline:
+def _kline(query: KlinesQuery, row: _KlineRow) -> Kline:
     opened, first, high, low, close, volume, closed, quote_volume, trades, taker_volume, taker_quote_volume, _ = row
     return Kline(
-        symbol=ask.symbol, timeframe=ask.timeframe, event_time=closed, open_time=opened, open=first, high=high, low=low,
-        close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
+        symbol=query.symbol, timeframe=query.timeframe, event_time=closed, open_time=opened, open=first, high=high,
+        low=low, close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
         taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False, close_time=closed,
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The REST side of a venue, which all asks share: its request weight, its refusals, and its bad days.
+"""The REST side of a venue, which all queries share: its request weight, its refusals, and its bad days.
 
 A request waits for its turn in the budget, is tried again with growing, random delays when the venue or the network
 fails, and not at all while a circuit breaker holds that the venue is down.
@@ -14,9 +14,9 @@ from purgatory import AsyncCircuitBreakerFactory
 from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
-from flows.asks import Urgency
 from flows.foreign import quoted, visible
 from flows.proxy import is_loopback
+from flows.queries import Urgency
 from flows.settings import Rest, SettingsError
 from sources.rest.rate_limit import WINDOW_S, HeldError, Spending, WeightBudget
 
@@ -64,7 +64,7 @@ class VenueError(Exception):
         return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
 
 
-class NotAskedError(VenueError):
+class CircuitOpenError(VenueError):
     """The venue is left alone for now: it is down, or wants to be. To try again at once is of no use."""
 
 
@@ -119,12 +119,12 @@ class RestClient:
                 spending.is_sent = True
                 return await self._answer(path, params, spending)
         except HeldError as error:
-            raise NotAskedError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
+            raise CircuitOpenError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
         except OpenedState as error:
             # the library raises one and the same object each time, which would gather the traceback of every request
             error.with_traceback(None)
             outage = f"failed {BREAKER_FAILURES} times in a row and is left alone for {self._breaker_s:.0f} s"
-            raise NotAskedError(f"{self.base_url} {outage}") from None
+            raise CircuitOpenError(f"{self.base_url} {outage}") from None
 
     async def _answer(self, path: str, params: dict[str, str | int], spending: Spending) -> bytes:
         try:
@@ -175,7 +175,7 @@ def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
 
 
 def _is_worth_another_try(error: BaseException) -> bool:
-    return isinstance(error, VenueError) and error.is_passing and not isinstance(error, NotAskedError)
+    return isinstance(error, VenueError) and error.is_passing and not isinstance(error, CircuitOpenError)
 
 
 def _is_an_answer(error: BaseException) -> bool:

@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 from heapq import heappop, heappush
 from itertools import count
 
-from flows.asks import Urgency
+from flows.queries import Urgency
 
 WINDOW_S = 60.0
 LONGEST_HOLD_S = 30.0

@@ -8,10 +8,10 @@ from typing import Any
 
 import msgspec
 
-from flows.asks import BookAsk
 from flows.clock import Now
 from flows.model import BookSnapshot, BookView, RawFrames
 from flows.operators.books.keeper import BookKeeper, BookPolicy
+from flows.queries import BookQuery
 from sources.binance.parse import BinanceParser
 from sources.binance.wire import BookEnvelope
 from tests.benchmarks.rows import Row, interleaved
@@ -50,14 +50,14 @@ def keep_book(frames: list[bytes], snapshot: BookSnapshot, *, venue: str, poll: 
     """Parse and book; the frames come every `frame_ms`, so many at a time."""
     policy = BookPolicy(depth=DEPTH)
     parser, keeper = BinanceParser(venue), BookKeeper(f"{venue}:BTCUSDT", policy=policy)
-    ask = BookAsk("BTCUSDT", DEPTH)
+    query = BookQuery("BTCUSDT", DEPTH)
     last: Any = None
     for begin in range(0, len(frames), poll):
         now = Now(0, begin * frame_ms)
         for _, events in parser.parse(RawFrames("public", frames[begin : begin + poll], 0)).events:
             last = _view_among(keeper.on_events(events, now)) or last
         if begin <= AFTER < begin + poll:
-            last = _view_among(keeper.on_answer(ask, snapshot, now)) or last
+            last = _view_among(keeper.on_answer(query, snapshot, now)) or last
     if not last.synced:
         raise RuntimeError("the book of the benchmark is not in sync")
 

@@ -17,10 +17,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSource, run_main
 
-from flows.asks import TradesAsk
 from flows.clock import FeedClock
 from flows.graph import Sinks, market_flow, sequence_candles
 from flows.machine import machine
+from flows.queries import TradesQuery
 from flows.recovery import prepare
 from flows.settings import Feed, Mongo, Rest, Trades, load_settings
 from sinks.mongod.server import running_mongod
@@ -76,7 +76,7 @@ async def repair_s() -> float:
             found = 0
             following = newest - MISSING + 1
             while following <= newest:
-                page = await rest.trades(TradesAsk("BTCUSDT", following, min(newest, following + 9_999), 0, 0))
+                page = await rest.trades(TradesQuery("BTCUSDT", following, min(newest, following + 9_999), 0, 0))
                 found += len(page)
                 following = page[-1].id + 1
             assert found == MISSING
@@ -111,7 +111,9 @@ def import_into_candles(path: Path) -> None:
     flow = Dataflow("import")
     batches: list[Any] = [("binance:BTCUSDT", trades) for trades in trades_of(file, path, file.begin, file.end)]
     read = op.input("in", flow, TestingSource(batches))
-    built = machine("built", read, lambda key, state: sequence_candles(key, state, feed=feed, asks=False), FeedClock())
+    built = machine(
+        "built", read, lambda key, state: sequence_candles(key, state, feed=feed, can_query=False), FeedClock()
+    )
     op.output("out", built, Nowhere())
     run_main(flow)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from flows.asks import Ask
 from flows.clock import FeedClock, monotonic_ms
 from flows.graph import sequence_candles
 from flows.machine import MachineLogic
@@ -28,6 +27,7 @@ from flows.operators.parse import Parse
 from flows.operators.prices import Prices
 from flows.operators.trades.batching import Gather
 from flows.operators.validate import Validate
+from flows.queries import Query
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
@@ -93,7 +93,7 @@ class FuzzedFlow:
         self._validate = wiring.validate
         self._prices = Prices()
         self._gather = Gather(wiring.trades, hold_ms=0, monotonic_ms=self._local_ms)
-        build = partial(sequence_candles, rules=RULES[tape.venue], feed=_feed(tape.venue), asks=True)
+        build = partial(sequence_candles, rules=RULES[tape.venue], feed=_feed(tape.venue), can_query=True)
         self._candles = _Machines(build, wiring.trades, self)
         self._books = _Machines(_book, wiring.books, self)
         self._next_timer_ms = 0
@@ -136,10 +136,10 @@ class FuzzedFlow:
         for keyed in run("book_events", lambda: book_events(valid)) or []:
             self._take_views(keyed[0], partial(self._books.logic(keyed[0]).on_batch, [keyed]))
 
-    def answer(self, _key: str, ask: Ask, answer: Callable[[Any], None]) -> None:
+    def answer(self, _key: str, query: Query, answer: Callable[[Any], None]) -> None:
         """What a machine asks of the venue."""
-        if ask.symbol in STREAMS:
-            answer(self._tape.answer(ask, self._now_ms))
+        if query.symbol in STREAMS:
+            answer(self._tape.answer(query, self._now_ms))
 
     def _take_candles(self, key: str, call: Callable[[], tuple[list[Any], bool]]) -> None:
         for item in self._outputs("candles", self._candles, key, call):

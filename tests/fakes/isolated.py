@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from flows.asks import BookAsk, HistoryAsk, KlinesAsk, LastTradeAsk, RenewAsk, TradesAsk
 from flows.bounds import VenueRules
 from flows.clock import FeedClock, Now
 from flows.graph import sequence_candles
@@ -34,6 +33,7 @@ from flows.operators.parse import Parse
 from flows.operators.prices import Prices
 from flows.operators.trades.batching import Gather
 from flows.operators.validate import Validate
+from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, RenewQuery, TradesQuery
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
 
@@ -127,8 +127,8 @@ class Market:
 
     def _depth(self, time: int, step: int) -> None:
         update = 9_000 + 3 * step
-        bid, ask = f"{99 - step % 7 / 10:.2f}", f"{101 + step % 5 / 10:.2f}"
-        bids, asks = [[bid, f"{1 + step % 3}"]], [[ask, f"{2 + step % 4}"]]
+        bid, query = f"{99 - step % 7 / 10:.2f}", f"{101 + step % 5 / 10:.2f}"
+        bids, asks = [[bid, f"{1 + step % 3}"]], [[query, f"{2 + step % 4}"]]
         before = self.books[-1] if self.books else (0, [["98.00", "5"]], [["102.00", "5"]])
         levels = dict([*before[1], *bids]), dict([*before[2], *asks])
         self.books.append((
@@ -141,26 +141,26 @@ class Market:
 
     # --- REST ---
 
-    def aggregates(self, ask: TradesAsk, now: int) -> list[AggregateTrade]:
+    def aggregates(self, query: TradesQuery, now: int) -> list[AggregateTrade]:
         """What REST knows of these ids at a time."""
         return [
             AggregateTrade(
-                symbol=ask.symbol, id=t["a"], time=t["T"], price=float(t["p"]), quantity=float(t["q"]),
+                symbol=query.symbol, id=t["a"], time=t["T"], price=float(t["p"]), quantity=float(t["q"]),
                 buyer_is_maker=t["m"], event_time=t["T"], first_id=t["f"], last_id=t["l"],
             )
-            for t in self.trades[ask.symbol]
-            if ask.first_id <= t["a"] <= ask.last_id and t["T"] <= now
+            for t in self.trades[query.symbol]
+            if query.first_id <= t["a"] <= query.last_id and t["T"] <= now
         ]  # fmt: skip
 
-    def klines(self, ask: KlinesAsk, now: int) -> list[Kline]:
+    def klines(self, query: KlinesQuery, now: int) -> list[Kline]:
         """The exchange's history, without ids."""
-        length, found = LENGTHS[ask.timeframe], []
-        for open_time in range(ask.start, ask.end + 1, length):
-            inside = [t for t in self.trades[ask.symbol] if open_time <= t["T"] < open_time + length]
+        length, found = LENGTHS[query.timeframe], []
+        for open_time in range(query.start, query.end + 1, length):
+            inside = [t for t in self.trades[query.symbol] if open_time <= t["T"] < open_time + length]
             if inside:
                 k = _ohlcv(inside)
                 found.append(Kline(
-                    ask.symbol, ask.timeframe, open_time + length - 1, open_time, float(k["o"]), float(k["h"]),
+                    query.symbol, query.timeframe, open_time + length - 1, open_time, float(k["o"]), float(k["h"]),
                     float(k["l"]), float(k["c"]), float(k["v"]), float(k["q"]), k["n"], float(k["V"]), float(k["Q"]),
                     -1, -1, is_closed=open_time + length <= now,
                 ))  # fmt: skip
@@ -216,7 +216,8 @@ class Flow:
         self._prices = Prices()
         feed = Feed(timeframes=TIMEFRAMES, symbols=SYMBOLS, kline_limit=5)
         self._machines: dict[str, Any] = {
-            f"binance:{s}": sequence_candles(f"binance:{s}", None, feed=feed, asks=True, rules=rules) for s in SYMBOLS
+            f"binance:{s}": sequence_candles(f"binance:{s}", None, feed=feed, can_query=True, rules=rules)
+            for s in SYMBOLS
         }
         self._books = BookKeeper("binance:BTCUSDT", policy=BookPolicy(levels=5, every_ms=0, depth=100, audit_ms=10**9))
         self._now_feed = 0
@@ -287,17 +288,17 @@ class Flow:
         self.most_at_once = max(self.most_at_once, sum(isinstance(item, Candle) for item in out))
         for item in out:
             match item:
-                case LastTradeAsk() | RenewAsk():
+                case LastTradeQuery() | RenewQuery():
                     self._settle(key, machine, machine.on_answer(item, None, self._clock.now()))
-                case TradesAsk():
+                case TradesQuery():
                     found = self._market.aggregates(item, self._now_feed)
                     self._settle(key, machine, machine.on_answer(item, found, self._trade_clock.now()))
-                case KlinesAsk():
+                case KlinesQuery():
                     klines = self._market.klines(item, self._now_feed)
                     self._settle(key, machine, machine.on_answer(item, klines, self._trade_clock.now()))
-                case HistoryAsk():
+                case HistoryQuery():
                     self._settle(key, machine, machine.on_answer(item, [], self._trade_clock.now()))
-                case BookAsk():
+                case BookQuery():
                     snapshot = self._market.snapshot(self._now_feed)
                     self._settle(key, machine, machine.on_answer(item, snapshot, self._clock.now()))
                 case _:

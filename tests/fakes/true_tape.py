@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from flows.asks import Ask, AskError, BookAsk, LastTradeAsk, TradesAsk
 from flows.model import BookSnapshot, Trade
+from flows.queries import BookQuery, LastTradeQuery, Query, QueryError, TradesQuery
 from sources.binance.wire import TypedMessage
 from sources.replay.market.market import MarketKind, Message
 from sources.replay.protocol.frames import enveloped
@@ -87,19 +87,19 @@ class TrueTape:
                     book[side].pop(price, None)
         self._update_ids[frame.symbol] = body["u"]
 
-    def answer(self, ask: Ask, now_ms: int) -> Any:
-        """The answer to an ask at a moment; an `AskError` where this market has none."""
-        match ask:
-            case TradesAsk():
-                trades = self._trades[ask.symbol]
-                begin = bisect_left(trades, ask.first_id, key=lambda trade: trade.id)
-                end = bisect_right(trades, ask.last_id, key=lambda trade: trade.id)
+    def answer(self, query: Query, now_ms: int) -> Any:
+        """The answer to a query at a moment; a `QueryError` where this market has none."""
+        match query:
+            case TradesQuery():
+                trades = self._trades[query.symbol]
+                begin = bisect_left(trades, query.first_id, key=lambda trade: trade.id)
+                end = bisect_right(trades, query.last_id, key=lambda trade: trade.id)
                 return [trade for trade in trades[begin:end][:10_000] if trade.time <= now_ms]
-            case BookAsk():
-                return self.book(ask.symbol, ask.levels)
-            case LastTradeAsk():
+            case BookQuery():
+                return self.book(query.symbol, query.levels)
+            case LastTradeQuery():
                 return None
-        return AskError("not here", lasting=True)
+        return QueryError("not here", lasting=True)
 
     def book(self, symbol: str, levels: int) -> BookSnapshot:
         """The best levels of each side now."""

@@ -9,10 +9,9 @@ import pytest
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from msgspec import structs
 
-from flows.asks import Ask, AskError, BookAsk, HistoryAsk, KlinesAsk
 from flows.clock import FeedClock
 from flows.graph import Sinks, ends_of_requests, market_flow
-from flows.machine import AskRunner
+from flows.machine import QueryRunner
 from flows.model import (
     BookSnapshot,
     BookTicker,
@@ -32,6 +31,7 @@ from flows.model import (
     Subscribed,
     TradeBatch,
 )
+from flows.queries import BookQuery, HistoryQuery, KlinesQuery, Query, QueryError
 from flows.settings import Books, Feed
 from sources.binance.parse import BinanceParser
 from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
@@ -82,7 +82,7 @@ def play(
     venue: str = "binance",
     poll: int = 500,
     workers: int = 1,
-    runner: AskRunner | None = None,
+    runner: QueryRunner | None = None,
     local_ms: Callable[[], int] = lambda: 0,
     **feed: Any,
 ) -> Outcome:
@@ -266,14 +266,14 @@ def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
     path = recording("binance-usdm-2024-08-08") / "ethusdt_20240808.gz"
     frames = list(itertools.islice(frames_of(path), 14_000))  # into the first whole minute
 
-    def run(_: str, ask: Ask, answer: Callable[[Any], None]) -> None:
-        match ask:
-            case BookAsk():
+    def run(_: str, query: Query, answer: Callable[[Any], None]) -> None:
+        match query:
+            case BookQuery():
                 answer(recorded_snapshot(path))
-            case KlinesAsk() | HistoryAsk():
+            case KlinesQuery() | HistoryQuery():
                 answer([])
             case _:
-                answer(AskError("nobody answers that here", lasting=True))
+                answer(QueryError("nobody answers that here", lasting=True))
 
     streams = ("trade", "depth", "bookTicker")
     outcome = play(

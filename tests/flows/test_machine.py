@@ -5,10 +5,10 @@ from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
 from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 
-from flows.asks import Ask, AskError
 from flows.clock import FeedClock, Now
-from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_asks
+from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_queries
 from flows.model import Removed
+from flows.queries import Query, QueryError
 from tests.fakes.trades import BEGIN, trade
 
 
@@ -28,8 +28,8 @@ class Echo:
         self.due_at = None
         return ["timer"]
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
-        return [(ask.symbol, answer)]
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
+        return [(query.symbol, answer)]
 
     def on_end(self, now: Now) -> list[Any]:
         return ["end"]
@@ -45,7 +45,7 @@ class Asking(Echo):
     """Asks for whatever it gets."""
 
     def on_events(self, events: Any, now: Now) -> list[Any]:
-        return [Ask(events), "given"]
+        return [Query(events), "given"]
 
 
 def clock_at(local: list[int], feed: int = BEGIN) -> FeedClock:
@@ -102,11 +102,11 @@ def test_newer_events_move_the_feeds_time() -> None:
 def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> None:
     asked: list[Any] = []
     logic = MachineLogic(
-        None, Asking, clock=clock_at([0]), runner=lambda key, ask, answer: asked.append((key, ask, answer))
+        None, Asking, clock=clock_at([0]), runner=lambda key, query, answer: asked.append((key, query, answer))
     )
     assert logic.on_batch([("k", "trades 7 to 9")]) == (["given"], StatefulBatchLogic.RETAIN)
-    [(key, ask, answer)] = asked
-    assert (key, ask) == ("k", Ask("trades 7 to 9"))
+    [(key, query, answer)] = asked
+    assert (key, query) == ("k", Query("trades 7 to 9"))
     assert logic.notify_at() is not None  # it looks for the answer every few milliseconds
     answer(["t7", "t8", "t9"])
     assert logic.on_notify() == ([("trades 7 to 9", ["t7", "t8", "t9"])], StatefulBatchLogic.RETAIN)
@@ -115,11 +115,11 @@ def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> N
 
 
 def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
-    logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=refuse_asks)
+    logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=refuse_queries)
     logic.on_batch([("k", "x")])
     [(what, error)] = logic.on_notify()[0]
     assert what == "x"
-    assert isinstance(error, AskError)
+    assert isinstance(error, QueryError)
 
 
 def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:

@@ -18,7 +18,7 @@ KEY = "binance:BTCUSDT"
 
 def fresh() -> tuple[Any, ...]:
     """The state of a machine that has seen nothing, as this program writes it."""
-    return tuple(sequence_candles(KEY, None, feed=Feed(), asks=True).snapshot())
+    return tuple(sequence_candles(KEY, None, feed=Feed(), can_query=True).snapshot())
 
 
 def prepared(directory: Path, *states: Any, step_id: str = STEP) -> Path:
@@ -69,7 +69,7 @@ def test_states_of_another_version_are_refused(tmp_path: Path, machine: int, ver
     assert KEY in said
     assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
     with pytest.raises(StateVersionError, match="has version"):
-        sequence_candles(KEY, tuple(states), feed=Feed(), asks=True)
+        sequence_candles(KEY, tuple(states), feed=Feed(), can_query=True)
 
 
 @pytest.mark.parametrize("state", [None, 7, (), (fresh()[0],), "text"])

@@ -12,7 +12,6 @@ The same deepens a book that began with few levels, as soon as its price comes n
 from typing import Any, NamedTuple
 from zlib import crc32
 
-from flows.asks import Ask, AskError, BookAsk, RenewAsk
 from flows.clock import Now
 from flows.model import (
     BookDelta,
@@ -34,6 +33,7 @@ from flows.operators.books.sync import RULES, BookSync
 from flows.operators.delay import doubled_ms
 from flows.operators.parse import Batch, LineNews
 from flows.operators.refusals import rejected
+from flows.queries import BookQuery, Query, QueryError, RenewQuery
 
 LINE = "public"
 """The line that carries books."""
@@ -95,7 +95,7 @@ def _concerns(event: LineEvent | TradesRefused) -> bool:
 
 class BookKeeper:
     """Machine of one instrument. Takes book deltas, book tickers and line events; gives `BookView`, `BookTicker`,
-    `Incident` and `BookAsk`. Nothing is recovered: after a restart there is a new snapshot.
+    `Incident` and `BookQuery`. Nothing is recovered: after a restart there is a new snapshot.
 
     `BookTicker` is told at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
     """
@@ -107,8 +107,8 @@ class BookKeeper:
         self._first_depth = policy.first_depth or policy.depth
         self._sync = self._begun()
         self._fresh: BookSync | None = None
-        self._asked = False
-        self._ask_at: int | None = None
+        self._is_queried = False
+        self._query_at: int | None = None
         self._failures = 0
         self._synced_at = 0
         self._audit_at = 0
@@ -147,12 +147,12 @@ class BookKeeper:
                 self._is_silent = False
         return out
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
         """A snapshot, or why there is none."""
         out: list[Any] = []
-        if not isinstance(ask, BookAsk):
+        if not isinstance(query, BookQuery):
             return out  # the source was told to renew a stream, and does
-        if ask.checks:
+        if query.checks:
             self._take_fresh(answer, now, out)
         else:
             self._take_snapshot(answer, now, out)
@@ -161,10 +161,10 @@ class BookKeeper:
     def on_timer(self, now: Now) -> list[Any]:
         """Shows what has changed, asks for what is due."""
         out: list[Any] = []
-        if self._ask_at is not None and now.local >= self._ask_at:
-            self._ask_at = None
+        if self._query_at is not None and now.local >= self._query_at:
+            self._query_at = None
             if self._sync.is_waiting:  # else the next difference asks
-                self._ask(out)
+                self._query(out)
         if self._doubt_since is not None and now.local - self._doubt_since >= DOUBT_MS:
             self._doubt_since = None
             if fault := self._sync.give_up_doubt():
@@ -183,13 +183,13 @@ class BookKeeper:
         if self._sync.book is not None and self._dirty:
             self._shown_at = now.local - self._policy.every_ms
             self._check(self._sync.book, now, out)
-        return [item for item in out if not isinstance(item, Ask)]
+        return [item for item in out if not isinstance(item, Query)]
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         waits = [] if self._doubt_since is None else [self._doubt_since + DOUBT_MS]
-        if self._ask_at is not None:
-            waits.append(self._ask_at)
+        if self._query_at is not None:
+            waits.append(self._query_at)
         if self._sync.book is not None:
             if self._fresh is None:
                 waits.append(self._audit_at)
@@ -220,8 +220,8 @@ class BookKeeper:
             self._check(book, now, out)
         if book is None and not self._is_announced:
             self._mark(out)
-        if self._sync.is_waiting and not self._asked and self._ask_at is None:
-            self._ask(out)
+        if self._sync.is_waiting and not self._is_queried and self._query_at is None:
+            self._query(out)
 
     def _note_doubt(self, now: Now, out: list[Any]) -> None:
         """Differences that nothing followed are refused; one that waits for a successor does not wait for ever."""
@@ -275,41 +275,41 @@ class BookKeeper:
         if now.local - self._synced_at >= STEADY_MS:
             self._failures = 0
         self._start_over(out)
-        self._ask_later(now)
+        self._query_later(now)
 
     def _start_over(self, out: list[Any]) -> None:
         if self._sync.book is not None:
             self._mark(out)
         self._sync, self._fresh, self._doubt_since = self._begun(), None, None
-        self._dirty = self._asked = False
-        self._ask_at = None
+        self._dirty = self._is_queried = False
+        self._query_at = None
 
     def _mark(self, out: list[Any]) -> None:
         self._is_announced = True
         out.append(BookView(self._venue, self._symbol, synced=False))
 
-    def _ask(self, out: list[Any]) -> None:
+    def _query(self, out: list[Any]) -> None:
         """Step 2."""
-        self._asked = True
-        out.append(BookAsk(self._symbol, self._first_depth))
+        self._is_queried = True
+        out.append(BookQuery(self._symbol, self._first_depth))
 
-    def _ask_later(self, now: Now) -> None:
+    def _query_later(self, now: Now) -> None:
         """At once the first time, then with a growing delay."""
         delay = doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
         self._failures += 1
-        self._asked, self._ask_at = False, now.local + delay
+        self._is_queried, self._query_at = False, now.local + delay
 
-    def _take_snapshot(self, answer: BookSnapshot | AskError, now: Now, out: list[Any]) -> None:
+    def _take_snapshot(self, answer: BookSnapshot | QueryError, now: Now, out: list[Any]) -> None:
         if not self._sync.is_waiting:
-            self._asked = False  # it has a book, or the line was cut: the next difference asks
+            self._is_queried = False  # it has a book, or the line was cut: the next difference asks
             return
-        if isinstance(answer, AskError) or self._sync.take_snapshot(answer):
+        if isinstance(answer, QueryError) or self._sync.take_snapshot(answer):
             self._failures = max(self._failures, 1)
-            self._ask_later(now)
+            self._query_later(now)
             return
         book = self._sync.book
         assert book is not None  # noqa: S101 - the snapshot fits
-        self._asked, self._ask_at = False, None
+        self._is_queried, self._query_at = False, None
         self._synced_at = now.local
         self._next_audit(now)
         self._shown_at = now.local - self._policy.every_ms
@@ -321,22 +321,22 @@ class BookKeeper:
     def _begin_audit(self, now: Now, out: list[Any]) -> None:
         self._fresh = BookSync(self._rules, depth=self._policy.depth)
         self._next_audit(now)
-        out.append(BookAsk(self._symbol, self._policy.depth, checks=True))
+        out.append(BookQuery(self._symbol, self._policy.depth, checks=True))
 
     def _next_audit(self, now: Now) -> None:
         """The next of the times that are this symbol's."""
         period = self._policy.audit_ms
         self._audit_at = now.local + period - (now.local - self._audit_phase) % period
 
-    def _take_fresh(self, answer: BookSnapshot | AskError, now: Now, out: list[Any]) -> None:
+    def _take_fresh(self, answer: BookSnapshot | QueryError, now: Now, out: list[Any]) -> None:
         fresh = self._fresh
         if fresh is None:
             return
-        if isinstance(answer, AskError) or fresh.take_snapshot(answer):
+        if isinstance(answer, QueryError) or fresh.take_snapshot(answer):
             self._void(now)
         elif self._is_silent and self._has_missed(fresh):
             self._fall("its stream says nothing, and the exchange's book is another one", now, out)
-            out.append(RenewAsk(self._symbol, ("depth",), "its book has moved on"))
+            out.append(RenewQuery(self._symbol, ("depth",), "its book has moved on"))
         else:
             self._compare(fresh, out)
 

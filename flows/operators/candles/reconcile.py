@@ -18,7 +18,6 @@ from typing import Any, Literal
 
 from msgspec import structs
 
-from flows.asks import Ask, AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
 from flows.model import (
     COMPLETE,
@@ -36,6 +35,7 @@ from flows.model import (
 )
 from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
 from flows.operators.state_version import check_version
+from flows.queries import History, HistoryQuery, KlinesQuery, Query, QueryError
 
 KEPT_MS = 600_000
 """Candles and klines of periods that ended so long ago are forgotten, but for the last ones."""
@@ -72,7 +72,7 @@ class _Track:
         """Open time of the newest of them in which something was traded: behind it a hole may show."""
         self.disputed: dict[int, Kline] = {}
         """What the stream said of candles that differ, until REST has spoken."""
-        self.asked = False
+        self.is_queried = False
 
     def forget(self, kept_ms: int) -> None:
         """Lets go of what nobody will ask about: the oldest that came first. What is asked for stays, and all behind
@@ -95,10 +95,10 @@ class _Track:
 
 class Reconciler:
     """Machine of one instrument, behind the one that builds candles. Takes `Candle` and klines; gives `Candle` with its
-    revision, `Recorded`, `Incident` and asks; passes everything else on.
+    revision, `Recorded`, `Incident` and queries; passes everything else on.
 
-    Without `asks` nothing is asked for: a proof then comes by the stream or not at all. Live candles wait until the
-    history before them is there, prices and trades do not.
+    Without `can_query` a proof comes by the stream or not at all. Live candles wait until the history before them is
+    there, prices and trades do not.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Reconciler:
         key: str,
         *,
         timeframes: tuple[str, ...],
-        asks: bool = False,
+        can_query: bool = False,
         grace_ms: int = 10_000,
         refresh_ms: int = 0,
         kept_ms: int = KEPT_MS,
@@ -116,14 +116,14 @@ class Reconciler:
         self._venue, self._symbol = Instrument.of(key)
         self._tracks = {name: _Track(name) for name in timeframes}
         self._shortest = next(iter(self._tracks.values()))
-        self._asks = asks
+        self._can_query = can_query
         self._kept_ms = kept_ms
         self._grace_ms = grace_ms
         self._refresh_ms = refresh_ms
         self._refresh_due: int | None = None
         self._history_by: int | None = None
         """Local time until which live candles wait for their history."""
-        self._begun = not asks
+        self._begun = not can_query
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         if state is not None:
             check_version(state, STATE_VERSION, "the proofs of candles")
@@ -139,34 +139,36 @@ class Reconciler:
     def on_events(self, events: Any, now: Now) -> list[Any]:
         """Takes one item."""
         if type(events) is Candle:
-            out = self._ask_for_history(now)
+            out = self._query_history(now)
             if self._history_by is not None:
                 self._note_begin(events)
                 self._waiting[events.timeframe, events.open_time, events.is_closed] = events
                 return out
             return out + self._take_candle(events, now)
         if type(events) is list and isinstance(events[0], Kline):
-            out = self._ask_for_history(now)
+            out = self._query_history(now)
             for kline in events:
                 if kline.is_closed and kline.timeframe in self._tracks:
                     out += self._take_kline(self._tracks[kline.timeframe], kline, now)
             return out
         if type(events) is RefreshWanted:
-            return self._ask_again(events, now)
+            return self._query_again(events, now)
         if type(events) is Whole and events.is_over:
             return [*self._stand_in(events), events]
         return [events]
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
         """Takes klines that were asked for."""
-        if isinstance(ask, HistoryAsk) and ask.is_stored:
-            return self._republished(ask, answer, now)
-        if isinstance(ask, HistoryAsk):
+        if isinstance(query, HistoryQuery) and query.is_stored:
+            return self._republished(query, answer, now)
+        if isinstance(query, HistoryQuery):
             return (
-                self._refreshed(ask, answer, now) if ask.forced else self._take_history(answer, now) + self._let_go(now)
+                self._refreshed(query, answer, now)
+                if query.forced
+                else self._take_history(answer, now) + self._let_go(now)
             )
-        if isinstance(ask, KlinesAsk):
-            return self._take_asked(ask, answer, now)
+        if isinstance(query, KlinesQuery):
+            return self._take_queried(query, answer, now)
         return []
 
     def on_timer(self, now: Now) -> list[Any]:
@@ -177,9 +179,9 @@ class Reconciler:
         if self._refresh_due is not None and now.local >= self._refresh_due:
             self._refresh_due = now.local + self._refresh_ms
             longer = tuple(track.name for track in self._tracks.values() if track.length >= REFRESHED_MS)
-            out += [HistoryAsk(self._symbol, longer, now.feed)] if longer else []
+            out += [HistoryQuery(self._symbol, longer, now.feed)] if longer else []
         for track in self._tracks.values():
-            out += self._asks_of(track, now)
+            out += self._queries_of(track, now)
         return out
 
     def on_end(self, now: Now) -> list[Any]:
@@ -188,9 +190,9 @@ class Reconciler:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        if not self._asks:
+        if not self._can_query:
             return None
-        dues = [min(track.wanted.values()) for track in self._tracks.values() if track.wanted and not track.asked]
+        dues = [min(track.wanted.values()) for track in self._tracks.values() if track.wanted and not track.is_queried]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
         return max(0, min(dues) - now.local) if dues else None
 
@@ -219,7 +221,7 @@ class Reconciler:
             for skipped in range(begin, until, track.length):
                 if kline := track.klines.get(skipped):
                     out += self._publish(track, candle_of_kline(self._venue, kline))
-                elif self._asks:
+                elif self._can_query:
                     track.wanted[skipped] = now.local
         return out
 
@@ -244,7 +246,7 @@ class Reconciler:
         kline = track.klines.get(candle.open_time)
         if kline is None:
             out = self._publish(track, candle)
-            if out and self._asks:
+            if out and self._can_query:
                 track.wanted[candle.open_time] = now.local + self._grace_ms
             return out
         return self._compare(track, candle, kline, now)
@@ -309,7 +311,7 @@ class Reconciler:
             return self._publish(track, candle_of_kline(self._venue, kline, candle))
         if differ_by_design(self._venue, fields) and candle.status != "unproven":
             return self._publish(track, candle, "not comparable")
-        if is_final or not self._asks:
+        if is_final or not self._can_query:
             return self._settle(track, candle, kline, kline)
         return self._dispute(track, candle, kline, now)
 
@@ -349,23 +351,23 @@ class Reconciler:
 
     # --- asking ---
 
-    def _asks_of(self, track: _Track, now: Now) -> list[Ask]:
-        if track.asked or not self._asks:
+    def _queries_of(self, track: _Track, now: Now) -> list[Query]:
+        if track.is_queried or not self._can_query:
             return []
         due = [open_time for open_time, at in track.wanted.items() if at <= now.local]
         if not due:
             return []
-        track.asked = True
-        return [KlinesAsk(self._symbol, track.name, min(due), max(due), checks=True)]
+        track.is_queried = True
+        return [KlinesQuery(self._symbol, track.name, min(due), max(due), checks=True)]
 
-    def _take_asked(self, ask: KlinesAsk, answer: Any, now: Now) -> list[Any]:
-        track = self._tracks[ask.timeframe]
-        track.asked = False
+    def _take_queried(self, query: KlinesQuery, answer: Any, now: Now) -> list[Any]:
+        track = self._tracks[query.timeframe]
+        track.is_queried = False
         out: list[Any] = []
-        for kline in [] if isinstance(answer, AskError) else answer:
+        for kline in [] if isinstance(answer, QueryError) else answer:
             if kline.is_closed and kline.open_time in track.wanted:
                 out += self._take_kline(track, kline, now, is_final=True)
-        for open_time in [t for t in track.wanted if ask.start <= t <= ask.end]:
+        for open_time in [t for t in track.wanted if query.start <= t <= query.end]:
             tries = track.tries[open_time] = track.tries.get(open_time, 0) + 1
             if tries < MOST_TRIES:
                 track.wanted[open_time] = now.local + self._grace_ms * 2**tries
@@ -375,7 +377,7 @@ class Reconciler:
 
     # --- history ---
 
-    def _ask_for_history(self, now: Now) -> list[Ask]:
+    def _query_history(self, now: Now) -> list[Query]:
         """Once, at the first sign of the instrument."""
         if self._begun or not now.feed:
             return []
@@ -383,20 +385,20 @@ class Reconciler:
         self._history_by = now.local + HISTORY_MS
         if self._refresh_ms:
             self._refresh_due = now.local + self._refresh_ms
-        return [HistoryAsk(self._symbol, tuple(self._tracks), now.feed)]
+        return [HistoryQuery(self._symbol, tuple(self._tracks), now.feed)]
 
-    def _ask_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
+    def _query_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
         timeframes = wanted.timeframes or tuple(self._tracks)
         unknown = [name for name in timeframes if name not in self._tracks]
-        if unknown or not (self._asks and (now.feed or wanted.is_stored)):
+        if unknown or not (self._can_query and (now.feed or wanted.is_stored)):
             reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
             return [Refreshed(wanted.request, reason, failed=True)]
         span = wanted.start, wanted.end
-        return [HistoryAsk(self._symbol, timeframes, now.feed, wanted.request, *span, is_stored=wanted.is_stored)]
+        return [HistoryQuery(self._symbol, timeframes, now.feed, wanted.request, *span, is_stored=wanted.is_stored)]
 
-    def _republished(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
+    def _republished(self, query: HistoryQuery, answer: Any, now: Now) -> list[Any]:
         """Tells what is stored: somebody else has changed it. The next amendment goes on from there."""
-        histories = [] if isinstance(answer, AskError) else answer
+        histories = [] if isinstance(answer, QueryError) else answer
         out: list[Any] = []
         for history in histories:
             published = self._tracks[history.timeframe].published
@@ -408,13 +410,13 @@ class Reconciler:
                 if ours is not None:
                     published[open_time] = news
                 out.append(news)
-        errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
+        errors = [str(answer)] if isinstance(answer, QueryError) else [h.error for h in histories if h.error]
         report = "; ".join([f"{len(out)} stored candles told again", *errors])
-        return [*out, Refreshed(ask.forced, report, failed=bool(errors))]
+        return [*out, Refreshed(query.forced, report, failed=bool(errors))]
 
-    def _refreshed(self, ask: HistoryAsk, answer: Any, now: Now) -> list[Any]:
+    def _refreshed(self, query: HistoryQuery, answer: Any, now: Now) -> list[Any]:
         """Compares what was fetched with everything that we have, and says what that changed."""
-        histories = [] if isinstance(answer, AskError) else answer
+        histories = [] if isinstance(answer, QueryError) else answer
         own: list[Any] = []
         for history in histories:
             track = self._tracks[history.timeframe]
@@ -425,7 +427,7 @@ class Reconciler:
         past = self._take_history(answer, now)
         out = [item for item in past if (c := _candle_of(item)) is None or (c.timeframe, c.open_time) not in told]
         out += own
-        errors = [str(answer)] if isinstance(answer, AskError) else [h.error for h in histories if h.error]
+        errors = [str(answer)] if isinstance(answer, QueryError) else [h.error for h in histories if h.error]
         fetched = sum(len(history.klines) for history in histories)
         changed = [candle for candle in map(_candle_of, out) if candle is not None]
         confirmed = sum(candle.proof in ("equal", "not comparable") for candle in changed)
@@ -433,10 +435,10 @@ class Reconciler:
         report = (
             f"{fetched} candles fetched: {written} written, {confirmed} confirmed, the others were known to be right"
         )
-        return [*out, Refreshed(ask.forced, "; ".join([report, *errors]), failed=bool(errors))]
+        return [*out, Refreshed(query.forced, "; ".join([report, *errors]), failed=bool(errors))]
 
     def _take_history(self, answer: Any, now: Now) -> list[Any]:
-        if isinstance(answer, AskError):
+        if isinstance(answer, QueryError):
             return [self._trouble(now, str(answer))]
         out: list[Any] = []
         for history in answer:

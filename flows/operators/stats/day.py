@@ -12,11 +12,11 @@ The exchange's `24hrTicker` means nearly the same, and is compared with it whene
 
 from typing import Any, NamedTuple
 
-from flows.asks import Ask, AskError, KlinesAsk
 from flows.clock import Now
 from flows.model import Candle, Incident, Instrument, Kline, Stats24h, Ticker, timeframe_ms
 from flows.operators.delay import doubled_ms
 from flows.operators.stats.window import NOTHING, DayWindow, Span, joined
+from flows.queries import KlinesQuery, Query, QueryError
 
 EVERY_MS = 1_000
 """Least time between two versions."""
@@ -44,7 +44,7 @@ class _Figure(NamedTuple):
 
 class DayStats:
     """Machine of one instrument. Takes its candles of one timeframe, and tickers, one at a time; gives `Stats24h` when
-    something has changed, `Incident` at most once a minute, and `KlinesAsk`. Nothing is recovered.
+    something has changed, `Incident` at most once a minute, and `KlinesQuery`. Nothing is recovered.
 
     `timeframe` is that of the minutes; other candles are ignored.
     """
@@ -57,8 +57,8 @@ class DayStats:
         self._first = 0
         self._partial: set[int] = set()
         self._lacks = True
-        self._asked = False
-        self._ask_at: int | None = None
+        self._is_queried = False
+        self._query_at: int | None = None
         self._failures = 0
         self._last_id = -1
         self._time = 0
@@ -88,15 +88,15 @@ class DayStats:
         self._go_on(now, out)
         return out
 
-    def on_answer(self, ask: Ask, answer: list[Kline] | AskError, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: list[Kline] | QueryError, now: Now) -> list[Any]:
         """The klines of a span, or why there are none."""
-        assert isinstance(ask, KlinesAsk)  # noqa: S101 - it asks for nothing else
+        assert isinstance(query, KlinesQuery)  # noqa: S101 - it asks for nothing else
         out: list[Any] = []
-        if isinstance(answer, AskError):
-            self._asked = answer.lasting  # then nothing more is asked
+        if isinstance(answer, QueryError):
+            self._is_queried = answer.lasting  # then nothing more is asked
         else:
-            self._asked = False
-            self._fill(ask, [kline for kline in answer if kline.is_closed])
+            self._is_queried = False
+            self._fill(query, [kline for kline in answer if kline.is_closed])
         self._failures += 1
         self._look(now)
         self._go_on(now, out)
@@ -116,8 +116,8 @@ class DayStats:
         waits = [self._window.running + self._length - now.feed]
         if self._dirty:
             waits.append(self._sent_at + EVERY_MS - now.local)
-        if self._ask_at is not None:
-            waits.append(self._ask_at - now.local)
+        if self._query_at is not None:
+            waits.append(self._query_at - now.local)
         return max(0, min(waits))
 
     def snapshot(self) -> None:
@@ -153,10 +153,10 @@ class DayStats:
         self._dirty = True
         if not self._lacks:
             self._failures = 0
-        elif not self._asked and self._ask_at is None:
-            self._ask_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
+        elif not self._is_queried and self._query_at is None:
+            self._query_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
 
-    def _fill(self, ask: KlinesAsk, klines: list[Kline]) -> None:
+    def _fill(self, query: KlinesQuery, klines: list[Kline]) -> None:
         """What was asked for and is not in the answer holds nothing, as before a listing; but for what is newer than
         all that is in it.
         """
@@ -164,27 +164,27 @@ class DayStats:
             if self._window.get(kline.open_time) is None or kline.open_time in self._partial:
                 self._window.put(kline.open_time, Span.of(kline))
                 self._partial.discard(kline.open_time)
-        newest = klines[-1].open_time if klines else ask.end + self._length
+        newest = klines[-1].open_time if klines else query.end + self._length
         for open_time in self._window.missing(newest):
-            if open_time >= ask.start:
+            if open_time >= query.start:
                 self._window.put(open_time, NOTHING)
-        self._partial -= set(range(ask.start, newest, self._length))
+        self._partial -= set(range(query.start, newest, self._length))
 
-    def _ask(self, out: list[Any]) -> None:
+    def _query(self, out: list[Any]) -> None:
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
-        self._ask_at = None
+        self._query_at = None
         closed = [time for time in self._partial if time < running]
         wanted = [*closed, *self._window.missing(running)]
         if wanted:
-            self._asked = True
-            out.append(KlinesAsk(self._symbol, self._timeframe, min(wanted), max(wanted)))
+            self._is_queried = True
+            out.append(KlinesQuery(self._symbol, self._timeframe, min(wanted), max(wanted)))
 
     # --- telling ---
 
     def _go_on(self, now: Now, out: list[Any]) -> None:
-        if self._ask_at is not None and now.local >= self._ask_at:
-            self._ask(out)
+        if self._query_at is not None and now.local >= self._query_at:
+            self._query(out)
         if self._dirty and now.local - self._sent_at >= EVERY_MS:
             self._tell(now, out)
 

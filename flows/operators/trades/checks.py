@@ -7,12 +7,12 @@ from collections.abc import Iterable
 from itertools import accumulate
 from typing import Any
 
-from flows.asks import TradesAsk
 from flows.bounds import TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, Trade
 from flows.operators.refusals import Refusals, rejected
 from flows.operators.trades.continuity import BACK_MS
+from flows.queries import TradesQuery
 
 
 class TradeChecks:
@@ -52,13 +52,13 @@ class TradeChecks:
                 sound.append(event)
         return sound
 
-    def answered(self, ask: TradesAsk, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
+    def answered(self, query: TradesQuery, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
         """The trades of an answer that are what was asked for, made at `latest` at the latest."""
         trades = []
         for trade in answer:
-            if not ask.first_id <= trade.id <= ask.last_id:
+            if not query.first_id <= trade.id <= query.last_id:
                 reason = "a trade that was not asked for"
-            elif trade.time < ask.begin - BACK_MS or trade.time > latest:
+            elif trade.time < query.begin - BACK_MS or trade.time > latest:
                 reason = "a trade that was not made when it was asked for"
             else:
                 reason = fault_of(trade, self._rules)

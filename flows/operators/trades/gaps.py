@@ -6,12 +6,12 @@ from collections.abc import Iterable
 
 from msgspec import Struct, structs
 
-from flows.asks import AskError, TradesAsk
 from flows.clock import Now
 from flows.operators.delay import doubled_ms
+from flows.queries import QueryError, TradesQuery
 
-ASK_TRADES = 10_000
-"""Ids in one ask: enough to fill ten of the venue's pages, few enough to go on in between."""
+QUERY_TRADES = 10_000
+"""Ids in one query: enough to fill ten of the venue's pages, few enough to go on in between."""
 RETRY_MS = 500
 """First delay before the ids of a hole are asked for again; doubles with each failure, up to `LONGEST_RETRY_MS`."""
 LONGEST_RETRY_MS = 128_000
@@ -54,7 +54,7 @@ class Hole(Struct):
         """Some of the trades came."""
         self.failures, self.refusals, self.since, self.due = 0, 0, now.local, now.local
 
-    def on_failure(self, error: AskError | None, now: Now) -> None:
+    def on_failure(self, error: QueryError | None, now: Now) -> None:
         """None came, for a reason or for none: then the venue answered without them."""
         self.failures += 1
         self.refusals += error is None
@@ -112,17 +112,17 @@ class Gaps:
         """Local time at which the next of them is to be asked for; None when there is none."""
         return min((gap.due for gap in self.gaps if not gap.is_lost), default=None)
 
-    def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
+    def next_query(self, symbol: str, now: Now) -> TradesQuery | None:
         """Asks for the first one that is due."""
         for gap in self.gaps:
             if not gap.is_lost and gap.due <= now.local:
-                return TradesAsk(symbol, gap.first, min(gap.last, gap.first + ASK_TRADES - 1), gap.begin, gap.end)
+                return TradesQuery(symbol, gap.first, min(gap.last, gap.first + QUERY_TRADES - 1), gap.begin, gap.end)
         return None
 
-    def on_answer(self, ask: TradesAsk, error: AskError | None, now: Now) -> None:
+    def on_answer(self, query: TradesQuery, error: QueryError | None, now: Now) -> None:
         """What is still missing of the asked ids can wait longer than before."""
         for gap in self.gaps:
-            if gap.first <= ask.last_id and gap.last >= ask.first_id:
+            if gap.first <= query.last_id and gap.last >= query.first_id:
                 gap.failures += 1
                 gap.is_lost = gap.failures >= ENOUGH_TRIES if error is None else error.lasting
                 gap.due = now.local + doubled_ms(LATER_MS, gap.failures, longest_ms=LONGEST_LATER_MS)

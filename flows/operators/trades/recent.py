@@ -4,10 +4,10 @@ with them, and where they differ the venue's REST side is asked.
 
 from collections import deque
 
-from flows.asks import AskError, TradesAsk
 from flows.clock import Now
 from flows.model import Trade
-from flows.operators.trades.gaps import ASK_TRADES, RETRY_MS
+from flows.operators.trades.gaps import QUERY_TRADES, RETRY_MS
+from flows.queries import QueryError, TradesQuery
 
 MOST_TRADES = 32
 """Trades that are remembered, in whole runs: the true one of an id comes with the next messages of its stream."""
@@ -22,7 +22,7 @@ def says_the_same(one: Trade, other: Trade) -> bool:
 
 
 class HandedOn:
-    """Bounded by `MOST_TRADES` before the newest run, and by `ASK_TRADES` ids in doubt."""
+    """Bounded by `MOST_TRADES` before the newest run, and by `QUERY_TRADES` ids in doubt."""
 
     def __init__(self) -> None:
         self._runs: deque[list[Trade]] = deque()  # newest last; ids rise within each
@@ -52,22 +52,22 @@ class HandedOn:
 
     def doubt(self, number: int, begin: int) -> None:
         """Two trades differ under this id, the older one made at `begin`: the venue is to be asked."""
-        if len(self._doubted) < ASK_TRADES:
+        if len(self._doubted) < QUERY_TRADES:
             self._doubted[number] = begin
             self.due = self.due or 0
 
-    def next_ask(self, symbol: str, now: Now) -> TradesAsk | None:
+    def next_query(self, symbol: str, now: Now) -> TradesQuery | None:
         """The question, when it is due."""
         if self.due is None or now.local < self.due:
             return None
         first = min(self._doubted)
-        last = min(max(self._doubted), first + ASK_TRADES - 1)
-        return TradesAsk(symbol, first, last, min(self._doubted.values()), now.feed)
+        last = min(max(self._doubted), first + QUERY_TRADES - 1)
+        return TradesQuery(symbol, first, last, min(self._doubted.values()), now.feed)
 
-    def on_answer(self, ask: TradesAsk, error: AskError | None, now: Now) -> None:
+    def on_answer(self, query: TradesQuery, error: QueryError | None, now: Now) -> None:
         """The ids that were asked for are decided; after an error they are asked for again."""
         if error is None:
-            self._doubted = {n: time for n, time in self._doubted.items() if not ask.first_id <= n <= ask.last_id}
+            self._doubted = {n: time for n, time in self._doubted.items() if not query.first_id <= n <= query.last_id}
             self.due = 0 if self._doubted else None
         elif self._doubted:
             self.due = now.local + RETRY_MS

@@ -6,11 +6,11 @@ from typing import Any
 
 from msgspec import Struct
 
-from flows.asks import Ask, AskError, MissedTradesAsk, RefillAsk, StoreCheckAsk
 from flows.clock import Now
 from flows.model import DAY_MS, Incident, StoreOnlyTrades, Trade, TradeBatch
 from flows.operators.delay import doubled_ms
-from flows.operators.trades.gaps import ASK_TRADES
+from flows.operators.trades.gaps import QUERY_TRADES
+from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery
 
 RETRY_MS = 1_000
 """First delay before something is asked for again, local time; doubles each time, up to `LONGEST_RETRY_MS`."""
@@ -74,29 +74,31 @@ class Resumption:
         """Single fills may have to be asked for by time."""
         return not self._counts_fills or now.feed > 0
 
-    def next_asks(self, now: Now) -> list[Ask]:
+    def next_queries(self, now: Now) -> list[Query]:
         """What is to be asked about the store."""
-        asks: list[Ask] = []
+        queries: list[Query] = []
         if self._store_due is not None and self._store_due <= now.local:
             self._store_due, self._waits_for_store = None, True
-            asks.append(StoreCheckAsk(self._symbol, self._last_id, self._counts_fills))
+            queries.append(StoreCheckQuery(self._symbol, self._last_id, self._counts_fills))
         lacking = self._lacking
         if lacking is not None and not lacking.is_asked and lacking.due <= now.local:
             lacking.is_asked = True
-            last = min(lacking.last, lacking.following + ASK_TRADES - 1)
-            asks.append(RefillAsk(self._symbol, lacking.following, last, lacking.begin, lacking.end))
-        return asks
+            last = min(lacking.last, lacking.following + QUERY_TRADES - 1)
+            queries.append(RefillQuery(self._symbol, lacking.following, last, lacking.begin, lacking.end))
+        return queries
 
     # --- what was traded meanwhile ---
 
-    def next_probe(self, following: int, last_time: int, now: Now) -> MissedTradesAsk | None:
+    def next_probe(self, following: int, last_time: int, now: Now) -> MissedTradesQuery | None:
         """Asks for the trades from `following` on; None while it is not time for that."""
         if self._probe_due is None or now.local < self._probe_due or not self._knows_time(now):
             return None
         end = now.feed or last_time + LONGEST_AWAY_MS
-        return MissedTradesAsk(self._symbol, following, following + ASK_TRADES - 1, last_time, end)
+        return MissedTradesQuery(self._symbol, following, following + QUERY_TRADES - 1, last_time, end)
 
-    def on_missed(self, ask: MissedTradesAsk, trades: list[Trade], error: AskError | None, now: Now) -> list[Incident]:
+    def on_missed(
+        self, query: MissedTradesQuery, trades: list[Trade], error: QueryError | None, now: Now
+    ) -> list[Incident]:
         """What came of it; where trades came there may be more."""
         if error is not None:
             self._probes += 1
@@ -109,8 +111,8 @@ class Resumption:
             return []
         self._probes, self._probe_due = 0, now.local
         cause = f"{len(trades)} trades were made while nothing was received"
-        begin, end = ask.begin, trades[-1].time
-        ids = ask.first_id, trades[-1].id
+        begin, end = query.begin, trades[-1].time
+        ids = query.first_id, trades[-1].id
         return [Incident("repair", self._venue, self._symbol, begin, end, cause, "fetched after the restart", *ids)]
 
     # --- what the store lacks ---
@@ -118,7 +120,7 @@ class Resumption:
     def on_store(self, answer: Any, last_time: int, now: Now) -> list[Incident]:
         """The newest trade that the store has, where that is not the newest that was handed on."""
         self._waits_for_store = False
-        if isinstance(answer, AskError):
+        if isinstance(answer, QueryError):
             return self._on_unreadable_store(answer, last_time, now)
         if answer is None:
             return []
@@ -132,7 +134,7 @@ class Resumption:
         self._lacking = _Lacking(first, self._last_id, begin, last_time, first, now.local)
         return [self._incident("store_outage", first, begin, last_time, "being fetched again")]
 
-    def _on_unreadable_store(self, error: AskError, last_time: int, now: Now) -> list[Incident]:
+    def _on_unreadable_store(self, error: QueryError, last_time: int, now: Now) -> list[Incident]:
         self._store_failures += 1
         if self._store_failures < MOST_TRIES:
             self._store_due = now.local + doubled_ms(RETRY_MS, self._store_failures, longest_ms=LONGEST_RETRY_MS)
@@ -142,7 +144,7 @@ class Resumption:
         ids = self._last_id, self._last_id
         return [Incident("store_outage", self._venue, self._symbol, last_time, last_time, cause, outcome, *ids)]
 
-    def on_refill(self, ask: RefillAsk, trades: list[Trade], error: AskError | None, now: Now) -> list[Any]:
+    def on_refill(self, query: RefillQuery, trades: list[Trade], error: QueryError | None, now: Now) -> list[Any]:
         """What came for the store."""
         lacking = self._lacking
         if lacking is None:
@@ -150,7 +152,7 @@ class Resumption:
         lacking.is_asked = False
         if not trades:
             return self._on_failure(lacking, str(error or "the venue does not give them"), now)
-        lacking.failures, lacking.following = 0, ask.last_id + 1
+        lacking.failures, lacking.following = 0, query.last_id + 1
         lacking.fetched += len(trades)
         out: list[Any] = [StoreOnlyTrades(TradeBatch(self._venue, self._symbol, trades, late=True))]
         if lacking.following > lacking.last:

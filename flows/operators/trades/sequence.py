@@ -15,7 +15,6 @@ A restart is a hole like any other: the last id comes from the recovered state, 
 from collections.abc import Iterable
 from typing import Any
 
-from flows.asks import Ask, AskError, LastTradeAsk, MissedTradesAsk, RefillAsk, RenewAsk, StoreCheckAsk, TradesAsk
 from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules
 from flows.clock import Now
 from flows.model import (
@@ -40,11 +39,21 @@ from flows.model import (
 from flows.operators.state_version import check_version
 from flows.operators.trades.checks import TradeChecks
 from flows.operators.trades.continuity import times_of_aggregates, times_of_fills
-from flows.operators.trades.gaps import ASK_TRADES, RETRY_MS, Gaps, Hole
+from flows.operators.trades.gaps import QUERY_TRADES, RETRY_MS, Gaps, Hole
 from flows.operators.trades.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.trades.recent import HandedOn, says_the_same
 from flows.operators.trades.resumption import Resumption
 from flows.operators.trades.witness import Witness
+from flows.queries import (
+    LastTradeQuery,
+    MissedTradesQuery,
+    Query,
+    QueryError,
+    RefillQuery,
+    RenewQuery,
+    StoreCheckQuery,
+    TradesQuery,
+)
 
 MAX_HELD = 200_000
 """Trades that wait behind a hole; one more, and the hole is a gap at once."""
@@ -57,8 +66,8 @@ _NOT_CONTINUED = "an id that the time does not explain, and that no other trade 
 
 
 class Sequencer:
-    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Rejected`, `TradeWitness`, `Incident` and asks, and passes
-    every other event on unchanged.
+    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Rejected`, `TradeWitness`, `Incident` and queries, and
+    passes every other event on unchanged.
 
     The beginning is a hole too: the first trades wait `reorder_ms`, so that the lowest id of them leads. A hole is a
     gap when its repair gets nowhere for `repair_ms` of local time, or when it is larger than `repair_trades`: that is
@@ -93,14 +102,14 @@ class Sequencer:
         self._witness = Witness()
         self._hole: Hole | None = None
         self._gaps = Gaps()
-        self._asked: Ask | None = None
-        self._asks_later = False
+        self._open_query: Query | None = None
+        self._queries_later = False
         """What is asked for is behind the newest trade, and no trade waits for it."""
         self._checked: int | None = None
         """Held id of which the venue's REST side has said, or could not say, whether it knows it."""
-        self._check: TradesAsk | None = None
+        self._check: TradesQuery | None = None
         """Asked, of that."""
-        self._claimed: TradesAsk | None = None
+        self._claimed: TradesQuery | None = None
         """Asked whether ids have begun anew."""
         self._claim_due = 0
         self._handed_on = HandedOn()
@@ -169,48 +178,50 @@ class Sequencer:
             return None
         return TradeBatch(self._venue, self._symbol, trades, False, *times)
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
         """Takes the missing trades, or learns that they cannot be had."""
         out: list[Any] = []
-        if self._claimed is not None and ask == self._claimed:
+        if self._claimed is not None and query == self._claimed:
             out += self._take_claim(self._claimed, answer, now)
-        elif isinstance(ask, LastTradeAsk):
-            self._asked = None
+        elif isinstance(query, LastTradeQuery):
+            self._open_query = None
             out += self._go_on_after(answer, now)
-        elif isinstance(ask, StoreCheckAsk | RefillAsk | MissedTradesAsk):
-            out += self._take_resumption(ask, answer, now)
-        elif isinstance(ask, TradesAsk):
-            self._asked = None
-            out += self._take_repair(ask, answer, now)
+        elif isinstance(query, StoreCheckQuery | RefillQuery | MissedTradesQuery):
+            out += self._take_resumption(query, answer, now)
+        elif isinstance(query, TradesQuery):
+            self._open_query = None
+            out += self._take_repair(query, answer, now)
         return out + self.on_timer(now)
 
-    def _take_resumption(self, ask: StoreCheckAsk | RefillAsk | MissedTradesAsk, answer: Any, now: Now) -> list[Any]:
+    def _take_resumption(
+        self, query: StoreCheckQuery | RefillQuery | MissedTradesQuery, answer: Any, now: Now
+    ) -> list[Any]:
         """What came of the questions that a restart asks."""
         resumption = self._resumption
-        if isinstance(ask, MissedTradesAsk):
-            self._asked = None
+        if isinstance(query, MissedTradesQuery):
+            self._open_query = None
         if resumption is None:
             return []
         out: list[Any] = []
-        if isinstance(ask, StoreCheckAsk):
+        if isinstance(query, StoreCheckQuery):
             return [*resumption.on_store(answer, self._last_time, now)]
-        error = answer if isinstance(answer, AskError) else None
-        latest = max(ask.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
-        trades = [] if error else self._checks.answered(ask, answer, latest, out)
-        if isinstance(ask, RefillAsk):
-            return out + resumption.on_refill(ask, trades, error, now)
+        error = answer if isinstance(answer, QueryError) else None
+        latest = max(query.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
+        trades = [] if error else self._checks.answered(query, answer, latest, out)
+        if isinstance(query, RefillQuery):
+            return out + resumption.on_refill(query, trades, error, now)
         out += self._sort_in(trades, now, out, confirmed=True)
-        return out + resumption.on_missed(ask, trades, error, now)
+        return out + resumption.on_missed(query, trades, error, now)
 
     def on_timer(self, now: Now) -> list[Any]:
         """Asks for what is missing, and gives up a hole whose time is over."""
         out = self._release(now)
         if self._resumption is not None:
-            out += self._resumption.next_asks(now)
-        if self._repair_ms and self._asked is None:
-            self._asked = self._next_question(now)
-            if self._asked is not None:
-                out.append(self._asked)
+            out += self._resumption.next_queries(now)
+        if self._repair_ms and self._open_query is None:
+            self._open_query = self._next_query(now)
+            if self._open_query is not None:
+                out.append(self._open_query)
         return out + self._checks.report(self._last_time, now)
 
     def on_end(self, now: Now) -> list[Any]:
@@ -226,11 +237,11 @@ class Sequencer:
         if self._held and self._held_since is not None and not self._waits_for_answer(now):
             if self._hole is None:
                 waits.append(self._held_since + self._reorder_ms - now.feed)
-            elif self._asked is None:
+            elif self._open_query is None:
                 waits.append(self._hole.due - now.local)
             else:
                 waits.append(self._hole.since + self._repair_ms - now.local)
-        if self._repair_ms and self._asked is None:
+        if self._repair_ms and self._open_query is None:
             dues = (
                 self._gaps.due,
                 self._witness.due if self._next is not None and not self._held else None,
@@ -238,7 +249,7 @@ class Sequencer:
             )
             waits += [due - now.local for due in dues if due is not None]
         if self._resumption is not None:
-            due = self._resumption.due(now, can_probe=self._asked is None and not self._held)
+            due = self._resumption.due(now, can_probe=self._open_query is None and not self._held)
             waits += [] if due is None else [due - now.local]
         if self._checks.refusals.due is not None:
             waits.append(self._checks.refusals.due - now.local)
@@ -303,7 +314,7 @@ class Sequencer:
         witness.close_hole()
         return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the missing trades have come")]
 
-    def _next_question(self, now: Now) -> TradesAsk | None:
+    def _next_query(self, now: Now) -> TradesQuery | None:
         """What to ask next: what a restart has missed, what a witness knows, or the ids of a gap."""
         if self._resumption is not None and self._resumption.is_over:
             self._resumption = None
@@ -314,20 +325,20 @@ class Sequencer:
         due, known = self._witness.due, self._last_fill
         if due is not None and due <= now.local and self._next is not None and not self._held:
             ahead = 0 if known is None else self._witness.newest_id - known
-            most = min(ASK_TRADES, ahead) if ahead > 0 else ASK_TRADES
-            self._asks_later = True
-            return TradesAsk(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
-        return self._handed_on.next_ask(self._symbol, now) or self._gaps.next_ask(self._symbol, now)
+            most = min(QUERY_TRADES, ahead) if ahead > 0 else QUERY_TRADES
+            self._queries_later = True
+            return TradesQuery(self._symbol, self._next, self._next + most - 1, self._last_time, now.feed)
+        return self._handed_on.next_query(self._symbol, now) or self._gaps.next_query(self._symbol, now)
 
-    def _take_later(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+    def _take_later(self, query: TradesQuery, answer: Any, now: Now) -> list[Any]:
         """What the venue says to the question for trades behind the newest one. Those that have come meanwhile are no
         news.
         """
         is_after_refusal = self._witness.has_refused
         following = self._next or 0
-        has_trades = not isinstance(answer, AskError) and any(trade.id >= following for trade in answer)
+        has_trades = not isinstance(answer, QueryError) and any(trade.id >= following for trade in answer)
         self._witness.on_answer(has_trades=has_trades, now=now)
-        if isinstance(answer, AskError) or is_after_refusal:
+        if isinstance(answer, QueryError) or is_after_refusal:
             return []
         if not has_trades:
             return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="REST knows no later trade")]
@@ -335,12 +346,12 @@ class Sequencer:
             return []
         self._witness.name_hole()
         kind = "trade" if self._counts_fills else "aggTrade"
-        reason = f"trades from id {ask.first_id} on were made, and did not come by {kind}"
+        reason = f"trades from id {query.first_id} on were made, and did not come by {kind}"
         begin, end = self._last_time, answer[-1].time
         return [
             TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason),
             Incident("silent", self._venue, self._symbol, begin, end, reason, "fetched, and the stream is renewed"),
-            RenewAsk(self._symbol, (kind,), reason),
+            RenewQuery(self._symbol, (kind,), reason),
         ]
 
     # --- trades, with care ---
@@ -352,8 +363,8 @@ class Sequencer:
             if self._is_new:
                 self._is_new = False
                 first = min(trades, key=_id_of)
-                self._asked = LastTradeAsk(self._symbol, first.id, first.time)
-                out.append(self._asked)
+                self._open_query = LastTradeQuery(self._symbol, first.id, first.time)
+                out.append(self._open_query)
         before, strays = self._next, self._quarantine.trades
         explained: list[Trade] = []
         for trade in trades:
@@ -451,15 +462,15 @@ class Sequencer:
     def _release(self, now: Now, *, ends: bool = False) -> list[Any]:
         """Hands on what is in sequence; a hole that is over becomes a gap first."""
         out: list[Any] = []
-        if isinstance(self._asked, LastTradeAsk) and not ends:
+        if isinstance(self._open_query, LastTradeQuery) and not ends:
             return out
         while self._held:
             if self._next not in self._held:
                 given_up = "the end came first" if ends else self._given_up(now)
                 if given_up is None:
-                    return out + self._ask_for_hole(now)
+                    return out + self._query_hole(now)
                 if not ends and self._is_unchecked(self._lowest):
-                    return out + self._ask_whether_known()
+                    return out + self._query_whether_known()
                 if not ends and self._is_unlikely(self._lowest):
                     self._set_aside(self._lowest, out)
                     continue
@@ -477,33 +488,33 @@ class Sequencer:
         is_open = self._next is None or not self._repair_ms or (self._hole is not None and not self._hole.is_denied)
         return not (is_open or number in self._confirmed or number == self._checked or len(self._held) > MAX_HELD)
 
-    def _ask_whether_known(self) -> list[Ask]:
-        """Asks for the lowest held trade and those that continue it, once no other ask is open."""
-        if self._asked is not None:
+    def _query_whether_known(self) -> list[Query]:
+        """Asks for the lowest held trade and those that continue it, once no other query is open."""
+        if self._open_query is not None:
             return []
         last = self._lowest
-        while last - self._lowest < ASK_TRADES - 1 and self._end_of(self._held[last]) + 1 in self._held:
+        while last - self._lowest < QUERY_TRADES - 1 and self._end_of(self._held[last]) + 1 in self._held:
             last = self._end_of(self._held[last]) + 1
         begin, end = sorted((self._held[self._lowest].time, self._held[last].time))
-        self._asked = self._check = TradesAsk(self._symbol, self._lowest, last, begin, end)
-        return [self._asked]
+        self._open_query = self._check = TradesQuery(self._symbol, self._lowest, last, begin, end)
+        return [self._open_query]
 
-    def _take_check(self, ask: TradesAsk, answer: Any, out: list[Any]) -> None:
+    def _take_check(self, query: TradesQuery, answer: Any, out: list[Any]) -> None:
         """Refuses held trades that the venue's REST side does not know. One that did not answer decides nothing, nor
         does one that answers with aggregates where ids count fills: they need not begin where the question does.
         """
-        self._check, self._checked = None, ask.first_id
-        if isinstance(answer, AskError) or (self._counts_fills and answer):
+        self._check, self._checked = None, query.first_id
+        if isinstance(answer, QueryError) or (self._counts_fills and answer):
             return
-        unknown = [n for n in self._held if ask.first_id <= n <= ask.last_id and n not in self._confirmed]
+        unknown = [n for n in self._held if query.first_id <= n <= query.last_id and n not in self._confirmed]
         self._checks.refuse_all([self._held.pop(number) for number in sorted(unknown)], _NOT_KNOWN, out)
         if unknown:
             self._lowest, self._hole = min(self._held, default=0), None
 
     def _waits_for_answer(self, now: Now) -> bool:
-        """Whether nothing but the answer to an open ask lets the held trades go on."""
-        if self._asked is None or isinstance(self._asked, LastTradeAsk):
-            return self._asked is not None
+        """Whether nothing but the answer to an open query lets the held trades go on."""
+        if self._open_query is None or isinstance(self._open_query, LastTradeQuery):
+            return self._open_query is not None
         return self._is_unchecked(self._lowest) and self._given_up(now) is not None
 
     def _is_unlikely(self, number: int) -> bool:
@@ -591,36 +602,36 @@ class Sequencer:
     def _waits_for_stragglers(self, now: Now) -> bool:
         return self._held_since is not None and now.feed - self._held_since < self._reorder_ms
 
-    def _ask_for_hole(self, now: Now) -> list[Ask]:
-        """Asks for the first ids of the hole at the head, once nobody hopes for stragglers and no other ask is open."""
+    def _query_hole(self, now: Now) -> list[Query]:
+        """Queries the first ids of the hole at the head, once no straggler is expected and no other query is open."""
         if self._next is None or (self._hole is None and self._waits_for_stragglers(now)):
             return []
         if self._hole is None:
             end, local = self._held[self._lowest].time, now.local
             self._hole = Hole(self._next, self._lowest - 1, self._last_time, end, found=local, since=local, due=local)
-        if self._asked is not None or now.local < self._hole.due:
+        if self._open_query is not None or now.local < self._hole.due:
             return []
-        last = min(self._lowest - 1, self._next + ASK_TRADES - 1)
-        self._asked = TradesAsk(self._symbol, self._next, last, self._last_time, self._hole.end)
-        return [self._asked]
+        last = min(self._lowest - 1, self._next + QUERY_TRADES - 1)
+        self._open_query = TradesQuery(self._symbol, self._next, last, self._last_time, self._hole.end)
+        return [self._open_query]
 
-    def _take_repair(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+    def _take_repair(self, query: TradesQuery, answer: Any, now: Now) -> list[Any]:
         """Takes what came; what did not is asked for again later."""
-        error = answer if isinstance(answer, AskError) else None
+        error = answer if isinstance(answer, QueryError) else None
         out: list[Any] = []
-        is_check = ask == self._check
-        is_later, self._asks_later = self._asks_later, False
-        latest = (now.feed + DAY_MS if is_later else max(ask.end, now.feed)) + TRADE_AHEAD_MS
-        trades = [] if error else self._checks.answered(ask, answer, latest, out)
+        is_check = query == self._check
+        is_later, self._queries_later = self._queries_later, False
+        latest = (now.feed + DAY_MS if is_later else max(query.end, now.feed)) + TRADE_AHEAD_MS
+        trades = [] if error else self._checks.answered(query, answer, latest, out)
         if is_later:
-            out += self._take_later(ask, error or trades, now)
+            out += self._take_later(query, error or trades, now)
         late = self._sort_in(trades, now, out, confirmed=True)
         out += late
-        self._gaps.on_answer(ask, error, now)
-        self._handed_on.on_answer(ask, error, now)
+        self._gaps.on_answer(query, error, now)
+        self._handed_on.on_answer(query, error, now)
         if is_check:
-            self._take_check(ask, answer, out)
-        elif self._hole is not None and self._next is not None and ask.first_id >= self._next:
+            self._take_check(query, answer, out)
+        elif self._hole is not None and self._next is not None and query.first_id >= self._next:
             if trades:
                 self._hole.on_progress(now)
             else:
@@ -673,25 +684,25 @@ class Sequencer:
         self._whole_until = whole.end
         return out
 
-    def _claim(self, chain: list[Trade], now: Now) -> list[Ask]:
+    def _claim(self, chain: list[Trade], now: Now) -> list[Query]:
         """Trades continue each other and not what was handed on. Whether ids have begun anew, or these are wrong in the
         same way, the venue's REST side must say.
         """
         if self._claimed is not None or now.local < self._claim_due:
             return []
         times = [trade.time for trade in chain]
-        self._claimed = TradesAsk(self._symbol, chain[0].id, chain[-1].id, min(times), max(times))
+        self._claimed = TradesQuery(self._symbol, chain[0].id, chain[-1].id, min(times), max(times))
         return [self._claimed]
 
-    def _take_claim(self, ask: TradesAsk, answer: Any, now: Now) -> list[Any]:
+    def _take_claim(self, query: TradesQuery, answer: Any, now: Now) -> list[Any]:
         """What the venue says to that. An error decides nothing: the next trade that goes on asks again."""
         out: list[Any] = []
         self._claimed, self._claim_due = None, now.local + RETRY_MS
-        if isinstance(answer, AskError):
+        if isinstance(answer, QueryError):
             return out
-        claimed = tuple(trade for trade in self._quarantine.trades if ask.first_id <= trade.id <= ask.last_id)
+        claimed = tuple(trade for trade in self._quarantine.trades if query.first_id <= trade.id <= query.last_id)
         if any(self._is_told(trade, answer) for trade in claimed):
-            following = tuple(trade for trade in self._quarantine.trades if trade.id >= ask.first_id)
+            following = tuple(trade for trade in self._quarantine.trades if trade.id >= query.first_id)
             self._begin_anew(sorted(self._quarantine.take(following), key=_id_of), now, out)
         else:
             self._checks.refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)

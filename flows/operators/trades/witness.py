@@ -35,7 +35,7 @@ class Witness:
         self._messages = 0
         self._discounted = NO_ID
         self._answers = 0
-        self._ask_at = 0
+        self._query_at = 0
         self._probe_at: int | None = None
         self._probes = 0
         self._refused_at: int | None = None
@@ -59,7 +59,7 @@ class Witness:
             self._update()
             return
         if self._since is None:
-            self._since, self._answers, self._ask_at = now.local, 0, now.local + STRAGGLER_MS
+            self._since, self._answers, self._query_at = now.local, 0, now.local + STRAGGLER_MS
         self._messages += 1
         self._update()
 
@@ -95,12 +95,12 @@ class Witness:
         """What the venue says to the question for later trades."""
         self._refused_at = None
         if has_trades:
-            self._answers, self._ask_at = 0, now.local
+            self._answers, self._query_at = 0, now.local
             self._probe_at = None if self._probe_at is None else now.local + PROBE_MS
             self._update()
             return
         self._answers += 1
-        self._ask_at = now.local + doubled_ms(RETRY_MS, self._answers + 1, longest_ms=LONGEST_MS)
+        self._query_at = now.local + doubled_ms(RETRY_MS, self._answers + 1, longest_ms=LONGEST_MS)
         if self._probe_at is not None:
             self._probes += 1
             self._probe_at = now.local + doubled_ms(PROBE_MS, self._probes, longest_ms=LONGEST_MS)
@@ -126,5 +126,5 @@ class Witness:
         self.is_settled = not (self.is_ahead or self.was_ahead)
         dues = [due for due in (self._probe_at, self._refused_at) if due is not None]
         if self._since is not None and self._messages >= LEAST_MESSAGES:
-            dues.append(self._ask_at)
+            dues.append(self._query_at)
         self.due = min(dues, default=None)

@@ -2,9 +2,9 @@ from typing import Any
 
 import pytest
 
-from flows.asks import Ask
 from flows.clock import Now
 from flows.operators.pipeline import Chain
+from flows.queries import Query
 
 
 class Doubling:
@@ -25,8 +25,8 @@ class Doubling:
     def on_end(self, now: Now) -> list[Any]:
         return list(self.at_time)
 
-    def on_answer(self, ask: Ask, answer: Any, now: Now) -> list[Any]:
-        self.answered.append((ask, answer))
+    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
+        self.answered.append((query, answer))
         return [answer]
 
     def due_in(self, now: Now) -> int | None:
@@ -68,9 +68,9 @@ def test_the_end_reaches_everyone_and_the_state_is_everyones() -> None:
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_asks_leave_at_once_and_the_answer_comes_back_to_who_asked(place: int) -> None:
-    ask = Ask("BTCUSDT")
-    machines = [Doubling(at_time=(ask,) if number == place else (), due=0) for number in range(3)]
+    query = Query("BTCUSDT")
+    machines = [Doubling(at_time=(query,) if number == place else (), due=0) for number in range(3)]
     chain = Chain(*machines)
-    assert chain.on_timer(NOW) == [ask]
-    assert chain.on_answer(ask, 1, NOW) == {0: [1, 2, 2, 4], 1: [1, 2], 2: [1]}[place]
-    assert [machine.answered for machine in machines] == [[(ask, 1)] if n == place else [] for n in range(3)]
+    assert chain.on_timer(NOW) == [query]
+    assert chain.on_answer(query, 1, NOW) == {0: [1, 2, 2, 4], 1: [1, 2], 2: [1]}[place]
+    assert [machine.answered for machine in machines] == [[(query, 1)] if n == place else [] for n in range(3)]

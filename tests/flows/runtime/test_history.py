@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 
-from flows.asks import AskError, HistoryAsk, KlinesAsk
 from flows.model import Candle, Kline
+from flows.queries import HistoryQuery, KlinesQuery, QueryError
 from flows.runtime.history import PAGE, HistoryDesk
 from tests.fakes.candles import BEGIN, candle, kline_like
 
@@ -36,15 +36,15 @@ class Venue:
     """A venue that has a kline for every minute, and notes what it is asked."""
 
     def __init__(self, *, failing: bool = False) -> None:
-        self.asked: list[KlinesAsk] = []
+        self.asked: list[KlinesQuery] = []
         self.failing = failing
 
-    async def klines(self, ask: KlinesAsk) -> list[Kline]:
-        self.asked.append(ask)
+    async def klines(self, query: KlinesQuery) -> list[Kline]:
+        self.asked.append(query)
         if self.failing:
-            raise AskError("no network")
-        count = (ask.end - ask.start) // MINUTE + 1
-        return [kline_like(candle((ask.start - BEGIN) // MINUTE + number)) for number in range(count)]
+            raise QueryError("no network")
+        count = (query.end - query.start) // MINUTE + 1
+        return [kline_like(candle((query.start - BEGIN) // MINUTE + number)) for number in range(count)]
 
 
 def desk(venue: Venue, store: Store | None = None, *, limit: int = 20) -> HistoryDesk:
@@ -57,7 +57,7 @@ def minutes(times: Sequence[int]) -> list[int]:
 
 async def test_without_a_store_the_latest_klines() -> None:
     venue = Venue()
-    [history] = await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW))
+    [history] = await desk(venue).answer(HistoryQuery("BTCUSDT", ("1m",), NOW))
     assert minutes([kline.open_time for kline in history.klines]) == list(range(80, 100))
     assert (history.timeframe, history.stored, history.error) == ("1m", {}, "")
 
@@ -66,51 +66,51 @@ async def test_only_what_is_missing_or_recent_is_fetched_and_what_is_stored_come
     stored = [candle(n) for n in range(60, 100) if n != 70] + [candle(65, status="partial")]
     stored = [c for c in stored if c.open_time != candle(65).open_time or c.status == "partial"]
     venue = Venue()
-    [history] = await desk(venue, Store(stored)).answer(HistoryAsk("BTCUSDT", ("1m",), NOW))
-    assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[65, 65], [70, 70], [90, 99]]
+    [history] = await desk(venue, Store(stored)).answer(HistoryQuery("BTCUSDT", ("1m",), NOW))
+    assert [minutes([query.start, query.end]) for query in venue.asked] == [[65, 65], [70, 70], [90, 99]]
     assert minutes(sorted(history.stored)) == [65, *range(90, 100)]
 
 
 async def test_a_forced_look_fetches_what_is_stored_too() -> None:
     venue = Venue()
     store = Store([candle(n) for n in range(60, 100)])
-    [history] = await desk(venue, store).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, forced="request"))
+    [history] = await desk(venue, store).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, forced="request"))
     assert minutes([kline.open_time for kline in history.klines]) == list(range(80, 100))
 
 
 async def test_what_cannot_be_had_says_why_and_the_other_timeframes_follow() -> None:
-    failed = await desk(Venue(failing=True)).answer(HistoryAsk("BTCUSDT", ("1m", "5m"), NOW))
+    failed = await desk(Venue(failing=True)).answer(HistoryQuery("BTCUSDT", ("1m", "5m"), NOW))
     assert [(history.timeframe, history.error) for history in failed] == [("1m", "no network"), ("5m", "no network")]
-    [broken] = await desk(Venue(), BrokenStore()).answer(HistoryAsk("BTCUSDT", ("1m",), NOW))
+    [broken] = await desk(Venue(), BrokenStore()).answer(HistoryQuery("BTCUSDT", ("1m",), NOW))
     assert (broken.klines, broken.error) == ([], "the server is away")
 
 
 async def test_a_span_is_fetched_as_it_is_wanted() -> None:
     venue = Venue()
     start, end = BEGIN + 3 * MINUTE + 1, BEGIN + 9 * MINUTE
-    await desk(venue, Store([candle(4)])).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", start, end))
-    assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[4, 8]]
+    await desk(venue, Store([candle(4)])).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, "request", start, end))
+    assert [minutes([query.start, query.end]) for query in venue.asked] == [[4, 8]]
 
 
 async def test_a_span_without_an_end_is_fetched_until_now() -> None:
     venue = Venue()
-    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", start=BEGIN + 97 * MINUTE))
-    assert [minutes([ask.start, ask.end]) for ask in venue.asked] == [[97, 100]]
+    await desk(venue).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, "request", start=BEGIN + 97 * MINUTE))
+    assert [minutes([query.start, query.end]) for query in venue.asked] == [[97, 100]]
 
 
 async def test_without_a_start_a_page_before_the_end_is_fetched_and_not_all_there_ever_was() -> None:
     venue = Venue()
-    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=BEGIN + 9 * MINUTE))
-    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=NOW + 9 * MINUTE))
-    await desk(venue).answer(HistoryAsk("BTCUSDT", ("1m",), NOW, "request", end=3 * MINUTE))
-    before_nine, newest, first_ever = [minutes([ask.start, ask.end]) for ask in venue.asked]
+    await desk(venue).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, "request", end=BEGIN + 9 * MINUTE))
+    await desk(venue).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, "request", end=NOW + 9 * MINUTE))
+    await desk(venue).answer(HistoryQuery("BTCUSDT", ("1m",), NOW, "request", end=3 * MINUTE))
+    before_nine, newest, first_ever = [minutes([query.start, query.end]) for query in venue.asked]
     assert (before_nine, newest) == ([8 - 999, 8], [100 - 999, 100])
     assert first_ever == minutes([0, 2 * MINUTE])
 
 
 async def test_what_is_stored_of_a_span_is_told_without_asking_the_venue() -> None:
     venue, stored = Venue(), [candle(n, revision=n) for n in range(60, 80)]
-    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN + 65 * MINUTE, BEGIN + 70 * MINUTE, is_stored=True)
+    span = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN + 65 * MINUTE, BEGIN + 70 * MINUTE, is_stored=True)
     [history] = await desk(venue, Store(stored)).answer(span)
     assert history.stored == {one.open_time: one for one in stored[5:10]}
     assert (history.klines, venue.asked) == ([], [])
@@ -118,7 +118,7 @@ async def test_what_is_stored_of_a_span_is_told_without_asking_the_venue() -> No
 
 async def test_no_more_than_a_page_of_what_is_stored_is_told() -> None:
     stored = [candle(n) for n in range(PAGE + 7)]
-    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + (PAGE + 7) * MINUTE, is_stored=True)
+    span = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + (PAGE + 7) * MINUTE, is_stored=True)
     [history] = await desk(Venue(), Store(stored)).answer(span)
     assert sorted(history.stored) == [one.open_time for one in stored[7:]]
 
@@ -128,6 +128,6 @@ async def test_a_store_that_does_not_tell_what_is_stored_is_named() -> None:
         def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
             raise OSError("the server is away")
 
-    span = HistoryAsk("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + MINUTE, is_stored=True)
+    span = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + MINUTE, is_stored=True)
     [history] = await desk(Venue(), Away()).answer(span)
     assert (history.stored, history.error) == ({}, "the server is away")

@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.asks import AskError, LastTradeAsk, StoreCheckAsk, TradesAsk
 from flows.model import AggregateTrade, Trade, TradeBatch
+from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
 from flows.runtime.stored_trades import StoredTrades
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.durable import DurableState, IdSpan, read_durable
@@ -13,17 +13,17 @@ from sinks.trades.writer import TradeWriter
 from tests.fakes.trades import BEGIN, trade
 
 
-async def knows_all(ask: TradesAsk) -> list[Trade]:
+async def knows_all(query: TradesQuery) -> list[Trade]:
     """A venue that has every trade, of the time that is asked for."""
-    return [trade(number, ask.begin - BEGIN) for number in range(ask.first_id, ask.last_id + 1)]
+    return [trade(number, query.begin - BEGIN) for number in range(query.first_id, query.last_id + 1)]
 
 
-async def knows_none(_: TradesAsk) -> list[Trade]:
+async def knows_none(_: TradesQuery) -> list[Trade]:
     return []
 
 
-async def is_away(_: TradesAsk) -> list[Trade]:
-    raise AskError("no network")
+async def is_away(_: TradesQuery) -> list[Trade]:
+    raise QueryError("no network")
 
 
 def stored(path: Path, *trades: Trade) -> Path:
@@ -35,35 +35,35 @@ def stored(path: Path, *trades: Trade) -> Path:
 
 async def test_the_newest_stored_trade_says_where_to_go_on(tmp_path: Path) -> None:
     found = StoredTrades(stored(tmp_path, trade(7, 10), trade(8, 20)), knows_all)
-    assert await found.last_trade(LastTradeAsk("BTCUSDT", 100, BEGIN)) == (8, BEGIN + 20)
+    assert await found.last_trade(LastTradeQuery("BTCUSDT", 100, BEGIN)) == (8, BEGIN + 20)
     assert TradeBegins(tmp_path).read("BTCUSDT") is None
 
 
 async def test_the_first_trade_is_durable_before_the_answer_and_found_by_the_next_life(tmp_path: Path) -> None:
-    assert await StoredTrades(tmp_path, knows_all).last_trade(LastTradeAsk("BTCUSDT", 100, BEGIN + 5)) is None
+    assert await StoredTrades(tmp_path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 100, BEGIN + 5)) is None
     assert TradeBegins(tmp_path).read("BTCUSDT") == FirstTrade(100, BEGIN + 5)
-    again = await StoredTrades(tmp_path, knows_all).last_trade(LastTradeAsk("BTCUSDT", 178, BEGIN + 900))
+    again = await StoredTrades(tmp_path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 178, BEGIN + 900))
     assert again == (99, BEGIN + 5)
-    assert await StoredTrades(tmp_path, is_away).last_trade(LastTradeAsk("BTCUSDT", 178, BEGIN)) == (99, BEGIN + 5)
+    assert await StoredTrades(tmp_path, is_away).last_trade(LastTradeQuery("BTCUSDT", 178, BEGIN)) == (99, BEGIN + 5)
 
 
 async def test_a_first_trade_that_the_venue_denies_is_not_believed(tmp_path: Path) -> None:
     TradeBegins(tmp_path).write("BTCUSDT", FirstTrade(3, BEGIN))
     found = StoredTrades(tmp_path, knows_none)
-    assert await found.last_trade(LastTradeAsk("BTCUSDT", 178, BEGIN)) is None
+    assert await found.last_trade(LastTradeQuery("BTCUSDT", 178, BEGIN)) is None
     assert TradeBegins(tmp_path).read("BTCUSDT") == FirstTrade(178, BEGIN)
 
 
 async def test_ids_that_begin_anew_make_a_new_first_trade(tmp_path: Path) -> None:
     TradeBegins(tmp_path).write("BTCUSDT", FirstTrade(500, BEGIN))
-    assert await StoredTrades(tmp_path, knows_all).last_trade(LastTradeAsk("BTCUSDT", 1, BEGIN)) is None
+    assert await StoredTrades(tmp_path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 1, BEGIN)) is None
     assert TradeBegins(tmp_path).read("BTCUSDT") == FirstTrade(1, BEGIN)
 
 
 @pytest.mark.parametrize(("last_id", "lacking"), [(8, None), (5, None), (12, (8, BEGIN + 20))])
 async def test_what_the_store_lacks(tmp_path: Path, last_id: int, lacking: tuple[int, int] | None) -> None:
     found = StoredTrades(stored(tmp_path, trade(7, 10), trade(8, 20)), knows_all)
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", last_id)) == lacking
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", last_id)) == lacking
 
 
 @pytest.mark.parametrize(
@@ -76,33 +76,33 @@ async def test_what_the_store_has_lost_in_the_middle(
     state = DurableState(part, read_durable(part))
     state.on_lost({}, {"BTCUSDT": [IdSpan(5, 6, BEGIN + 10, BEGIN + 10)], "ETHUSDT": [IdSpan(1, 1, BEGIN, BEGIN)]})
     state.on_sync(1)
-    assert await StoredTrades(tmp_path, knows_all).lacking(StoreCheckAsk("BTCUSDT", last_id)) == lacking
+    assert await StoredTrades(tmp_path, knows_all).lacking(StoreCheckQuery("BTCUSDT", last_id)) == lacking
 
 
 async def test_an_aggregate_stands_for_the_fills_that_it_covers(tmp_path: Path) -> None:
     covering = AggregateTrade("BTCUSDT", 8, BEGIN, 1.0, 1.0, False, BEGIN, first_id=8, last_id=12)
     found = StoredTrades(stored(tmp_path, covering), knows_all)
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", 12, counts_fills=True)) is None
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", 12)) == (8, BEGIN)
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", 12, counts_fills=True)) is None
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", 12)) == (8, BEGIN)
 
 
 async def test_a_store_that_is_gone_lacks_all_since_the_first_trade(tmp_path: Path) -> None:
     found = StoredTrades(tmp_path / "gone", knows_all)
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", 8)) == (-1, 0)
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) == (-1, 0)
     TradeBegins(tmp_path / "gone").write("BTCUSDT", FirstTrade(3, BEGIN))
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", 8)) == (2, BEGIN)
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) == (2, BEGIN)
 
 
 async def test_without_a_store_nothing_is_lacking_or_noted() -> None:
     found = StoredTrades(None, knows_all)
-    assert await found.lacking(StoreCheckAsk("BTCUSDT", 8)) is None
-    assert await found.last_trade(LastTradeAsk("BTCUSDT", 8, BEGIN)) is None
+    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) is None
+    assert await found.last_trade(LastTradeQuery("BTCUSDT", 8, BEGIN)) is None
 
 
 async def test_many_instruments_ask_at_once(tmp_path: Path) -> None:
     found = StoredTrades(stored(tmp_path, trade(7, 10)), knows_all)
-    asks = [LastTradeAsk(symbol, 9, BEGIN) for symbol in ("BTCUSDT", "ETHUSDT") * 20]
-    answers = await asyncio.gather(*map(found.last_trade, asks))
+    queries = [LastTradeQuery(symbol, 9, BEGIN) for symbol in ("BTCUSDT", "ETHUSDT") * 20]
+    answers = await asyncio.gather(*map(found.last_trade, queries))
     assert answers[::2] == [(7, BEGIN + 10)] * 20
 
 
@@ -111,4 +111,4 @@ async def test_a_damaged_store_is_an_error(tmp_path: Path) -> None:
     for table in (path / "part-00").glob("*.sst"):
         table.unlink()
     with pytest.raises(TradeStoreError):
-        await StoredTrades(path, knows_all).last_trade(LastTradeAsk("BTCUSDT", 9, BEGIN))
+        await StoredTrades(path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 9, BEGIN))

@@ -4,9 +4,9 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from flows.asks import PastTradesAsk, TradesAsk
 from flows.bounds import VenueRules
 from flows.model import Incident, Trade, TradeBatch
+from flows.queries import PastTradesQuery, TradesQuery
 from flows.verification.checks.trade_ids import Hole
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
@@ -47,15 +47,15 @@ def rows(trades: list[Trade]) -> list[tuple[Any, ...]]:
 
 
 def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
-    asked: list[TradesAsk] = []
+    asked: list[TradesQuery] = []
 
-    def get(ask: TradesAsk) -> list[Trade]:
-        asked.append(ask)
-        return ALL[ask.first_id : ask.last_id + 1]
+    def get(query: TradesQuery) -> list[Trade]:
+        asked.append(query)
+        return ALL[query.first_id : query.last_id + 1]
 
     done = refill_of(path, get).refill(SYMBOL, HOLES)
 
-    assert asked == [PastTradesAsk(SYMBOL, h.first, h.last, h.after_time, h.before_time) for h in HOLES]
+    assert asked == [PastTradesQuery(SYMBOL, h.first, h.last, h.after_time, h.before_time) for h in HOLES]
     assert stored(path) == rows(ALL)
     assert (done.trades, done.left) == (12, "")
     assert done.incidents[0] == Incident(
@@ -75,7 +75,7 @@ def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
     ],
 )
 def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Path, false: Trade) -> None:
-    done = refill_of(path, lambda ask: [] if ask.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
+    done = refill_of(path, lambda query: [] if query.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
 
     assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
     assert (done.trades, [one.first_id for one in done.incidents]) == (1, [20])
@@ -84,7 +84,7 @@ def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Pa
 
 
 def test_a_large_hole_is_left_to_an_import(path: Path) -> None:
-    done = refill_of(path, lambda ask: ALL[ask.first_id : ask.last_id + 1], most_trades=5).refill(SYMBOL, HOLES)
+    done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1], most_trades=5).refill(SYMBOL, HOLES)
 
     assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
     assert done.trades == 2
@@ -95,8 +95,8 @@ def test_a_large_hole_is_left_to_an_import(path: Path) -> None:
 
 
 def test_beside_a_flow_nothing_is_asked_or_stored(path: Path) -> None:
-    def get(ask: TradesAsk) -> list[Trade]:
-        raise AssertionError(ask)
+    def get(query: TradesQuery) -> list[Trade]:
+        raise AssertionError(query)
 
     with TradeStore(path / "part-00") as flow, flow.lock:
         done = refill_of(path, get).refill(SYMBOL, HOLES)
@@ -107,10 +107,10 @@ def test_beside_a_flow_nothing_is_asked_or_stored(path: Path) -> None:
 
 
 def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays(path: Path) -> None:
-    def get(ask: TradesAsk) -> list[Trade]:
-        if ask.first_id == 20:
+    def get(query: TradesQuery) -> list[Trade]:
+        if query.first_id == 20:
             raise VenueError("no answer")
-        return ALL[ask.first_id : ask.last_id + 1]
+        return ALL[query.first_id : query.last_id + 1]
 
     with pytest.raises(VenueError):
         refill_of(path, get).refill(SYMBOL, HOLES)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from flows.asks import BookAsk, KlinesAsk, TradesAsk
+from flows.queries import BookQuery, KlinesQuery, TradesQuery
 from flows.settings import Feed, Rest
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
@@ -143,8 +143,8 @@ async def hostile_venue(answers: Answers | Pages) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-TRADES = TradesAsk("BTCUSDT", 26_129, 27_000, BEGIN_MS, BEGIN_MS + 60_000)
-KLINES = KlinesAsk("BTCUSDT", "1m", BEGIN_MS, BEGIN_MS + 30 * 60_000)
+TRADES = TradesQuery("BTCUSDT", 26_129, 27_000, BEGIN_MS, BEGIN_MS + 60_000)
+KLINES = KlinesQuery("BTCUSDT", "1m", BEGIN_MS, BEGIN_MS + 30 * 60_000)
 
 
 def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
@@ -152,7 +152,7 @@ def asks_of(rest: BinanceRest) -> list[Callable[[], Awaitable[Any]]]:
         lambda: rest.trades(TRADES),
         lambda: rest.first_trades(TRADES),
         lambda: rest.klines(KLINES),
-        lambda: rest.book(BookAsk("BTCUSDT", 100)),
+        lambda: rest.book(BookQuery("BTCUSDT", 100)),
         rest.statuses,
         rest.time,
     ]
@@ -169,9 +169,9 @@ async def test_no_answer_of_rest_is_anything_but_an_answer_or_a_venue_error(venu
             async with BinanceRest.of(feed, Rest(tries=1, weight_share=1.0)) as rest:
                 for seed in range(first, first + ASKS_A_CLIENT):
                     answers.seed, answers.requests = seed, 0
-                    ask = asks_of(rest)[answers.seed % 6]
+                    query = asks_of(rest)[answers.seed % 6]
                     try:
-                        await ask()
+                        await query()
                     except VenueError:
                         pass
                     except Exception as error:  # noqa: BLE001 - any is one too many

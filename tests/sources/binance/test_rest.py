@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from flows.asks import BookAsk, KlinesAsk, PastTradesAsk, TradesAsk
 from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
+from flows.queries import BookQuery, KlinesQuery, PastTradesQuery, TradesQuery
 from flows.settings import Books, Feed
 from sources.binance.rest import MOST_TRADES, BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
@@ -71,8 +71,8 @@ async def scripted(market: ScriptedMarket, **feed: Any) -> AsyncIterator[tuple[B
 USDM_FILLS = {"venue": "binance-usdm", "streams": ("trade",)}
 
 
-def span(first: int, last: int, begin: int = 0, end: int = 0) -> TradesAsk:
-    return TradesAsk("BTCUSDT", first, last, begin, end)
+def span(first: int, last: int, begin: int = 0, end: int = 0) -> TradesQuery:
+    return TradesQuery("BTCUSDT", first, last, begin, end)
 
 
 async def test_aggregates_by_id_over_several_pages() -> None:
@@ -109,19 +109,19 @@ async def test_single_fills_by_the_aggregates_that_cover_them_on_usdm() -> None:
 async def test_klines_of_a_span_closed_when_a_later_one_has_begun() -> None:
     async with played() as (rest, exchange):
         rows = exchange.market.klines("BTCUSDT", "1m", start_ms=None, end_ms=None, limit=5)
-        ask = KlinesAsk("BTCUSDT", "1m", rows[0][0], rows[-1][0])
-        klines = await rest.klines(ask)
+        query = KlinesQuery("BTCUSDT", "1m", rows[0][0], rows[-1][0])
+        klines = await rest.klines(query)
         assert [kline.is_closed for kline in klines] == [True] * 4 + [False]
         assert [(k.open_time, k.open, k.volume, k.trades, k.taker_buy_quote_volume) for k in klines] == [
             (row[0], float(row[1]), float(row[5]), row[8], float(row[10])) for row in rows
         ]
-        shorter = KlinesAsk("BTCUSDT", "1m", rows[0][0], rows[-2][0])
+        shorter = KlinesQuery("BTCUSDT", "1m", rows[0][0], rows[-2][0])
         assert [kline.is_closed for kline in await rest.klines(shorter)] == [True] * 4
 
 
 async def test_a_book_and_the_instruments() -> None:
     async with played() as (rest, exchange):
-        book = await rest.book(BookAsk("BTCUSDT", 5))
+        book = await rest.book(BookQuery("BTCUSDT", 5))
         told = exchange.market.depth("BTCUSDT", 5)
         assert told is not None
         assert book.last_update_id == told["lastUpdateId"]
@@ -138,16 +138,16 @@ async def test_the_first_trades_of_a_time_and_nothing_where_nothing_was_traded()
     async with played() as (rest, exchange):
         every = exchange.market.agg_trades("BTCUSDT", from_id=0, start_ms=None, end_ms=None, limit=1_000)
         begin = every[500]["T"]
-        [first, *_] = await rest.first_trades(PastTradesAsk("BTCUSDT", 0, 1 << 62, begin, begin + DAY_MS))
+        [first, *_] = await rest.first_trades(PastTradesQuery("BTCUSDT", 0, 1 << 62, begin, begin + DAY_MS))
         assert first.id == next(row["a"] for row in every if row["T"] >= begin)
         before = every[0]["T"] - 1
-        assert await rest.first_trades(PastTradesAsk("BTCUSDT", 0, 1 << 62, before - DAY_MS, before)) == []
+        assert await rest.first_trades(PastTradesQuery("BTCUSDT", 0, 1 << 62, before - DAY_MS, before)) == []
 
 
 async def test_requests_cost_what_the_venue_counts() -> None:
     async with played() as (rest, exchange):
         for levels in (100, 500, 1_000, 5_000):
-            await rest.book(BookAsk("BTCUSDT", levels))
+            await rest.book(BookQuery("BTCUSDT", levels))
         await rest.symbols()
         now_s = wall_ms() / 1_000
         assert rest.used_weight == exchange.used_weight(now_s) == 5 + 25 + 50 + 250 + 20
@@ -204,7 +204,7 @@ async def test_an_impossible_row_is_refused_and_may_be_better_next_time(wrong: d
 
 async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
     async with scripted(ScriptedMarket(kind="usdm"), venue="binance-usdm") as (rest, exchange):
-        sizes = [len((await rest.book(BookAsk("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
+        sizes = [len((await rest.book(BookQuery("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
         assert sizes == [5, 50, 500, 1_000, 1_000]
         assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 2 + 2 + 10 + 20 + 20
 
@@ -212,8 +212,8 @@ async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
 @pytest.mark.parametrize(("venue", "kind"), [("binance", "spot"), ("binance-usdm", "usdm")])
 async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(venue: Any, kind: Any) -> None:
     """Although the last day of two hundred symbols was asked for before them, which alone is more on USD-M."""
-    day = KlinesAsk("BTCUSDT", "1m", BEGIN_MS - DAY_MS, BEGIN_MS)
-    first = BookAsk("BTCUSDT", Books().first_depth)
+    day = KlinesQuery("BTCUSDT", "1m", BEGIN_MS - DAY_MS, BEGIN_MS)
+    first = BookQuery("BTCUSDT", Books().first_depth)
     async with scripted(ScriptedMarket(kind=kind), venue=venue) as (rest, exchange):
         days = [asyncio.create_task(rest.klines(day)) for _ in range(200)]
         await asyncio.sleep(0)

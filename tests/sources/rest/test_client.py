@@ -15,7 +15,7 @@ from sources.replay.exchange.limits import SPOT_LIMITS
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults import orders as faults
 from sources.replay.synthetic.market import SyntheticMarket
-from sources.rest.client import BREAKER_FAILURES, BREAKER_S, MOST_UNDER_WAY, NotAskedError, RestClient, VenueError
+from sources.rest.client import BREAKER_FAILURES, BREAKER_S, MOST_UNDER_WAY, CircuitOpenError, RestClient, VenueError
 
 HEADER = "X-MBX-USED-WEIGHT-1M"
 PING = "/api/v3/ping"
@@ -110,7 +110,7 @@ async def test_a_venue_that_wants_to_be_left_alone_is_not_asked_before_its_time(
         rest = client(exchange.rest_url)
         assert await rest.get(PING) == b"{}"  # after that second
         exchange.inject(faults.Refuse(status=status, count=1, retry_after_s=90))  # type: ignore[arg-type]
-        with pytest.raises(NotAskedError, match="left alone for another") as caught:
+        with pytest.raises(CircuitOpenError, match="left alone for another") as caught:
             await rest.get(PING)
         assert caught.value.retry_after_s == pytest.approx(90, abs=10)
         assert exchange.used_weight(wall_ms() / 1_000) <= 2
@@ -122,7 +122,7 @@ async def test_a_venue_that_does_not_say_for_how_long_is_left_alone_for_a_minute
         venue.status = 429
         venue.answers.set()
         rest = client(url)
-        with pytest.raises(NotAskedError, match="another 60 s"):
+        with pytest.raises(CircuitOpenError, match="another 60 s"):
             await rest.get(PING)
         assert venue.asked == [PING]
         await rest.aclose()
@@ -136,7 +136,7 @@ async def test_what_waits_behind_a_ban_is_told_so() -> None:
         await venue.until_asked(MOST_UNDER_WAY)
         venue.answers.set()
         errors = await asyncio.gather(*asked, return_exceptions=True)
-        assert [type(error) for error in errors] == [NotAskedError] * len(asked)
+        assert [type(error) for error in errors] == [CircuitOpenError] * len(asked)
         assert len(venue.asked) == MOST_UNDER_WAY
         await rest.aclose()
 
@@ -179,7 +179,7 @@ async def test_numbers_in_headers_that_cannot_be_are_none(number: str) -> None:
         assert await rest.get(PING) == b""
         assert rest.budget.used == 1
         venue.status = 418
-        with pytest.raises(NotAskedError, match="another 60 s"):
+        with pytest.raises(CircuitOpenError, match="another 60 s"):
             await rest.get(PING)
         await rest.aclose()
 
@@ -213,7 +213,7 @@ async def test_a_venue_that_is_down_is_not_asked_and_costs_no_weight() -> None:
             with pytest.raises(VenueError) as caught:
                 await rest.get(PING)
             assert (caught.value.status, caught.value.is_passing) == (0, True)
-        with pytest.raises(NotAskedError, match="failed 5 times in a row"):
+        with pytest.raises(CircuitOpenError, match="failed 5 times in a row"):
             await rest.get(PING)
         assert rest.budget.used == BREAKER_FAILURES
         await rest.aclose()
@@ -228,7 +228,7 @@ async def test_an_outage_is_told_once_and_so_is_its_end() -> None:
             while True:
                 try:
                     return await rest.get(PING)
-                except NotAskedError:
+                except CircuitOpenError:
                     await asyncio.sleep(0.01)
                 except VenueError as error:
                     return error

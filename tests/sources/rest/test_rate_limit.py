@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.asks import Urgency
+from flows.queries import Urgency
 from sources.rest.rate_limit import WINDOW_S, HeldError, WeightBudget, WeightMeter
 
 LIMIT = 100
@@ -131,11 +131,11 @@ async def test_the_most_urgent_goes_first_when_there_is_weight_again() -> None:
     await spend(budget, LIMIT, Urgency.AUDIT)
     order: list[tuple[Urgency, int]] = []
 
-    async def ask(urgency: Urgency, number: int) -> None:
+    async def query(urgency: Urgency, number: int) -> None:
         await spend(budget, 10, urgency)
         order.append((urgency, number))
 
-    tasks = [asyncio.create_task(ask(*one)) for one in ASKED]
+    tasks = [asyncio.create_task(query(*one)) for one in ASKED]
     await asyncio.sleep(0)
     now[0] = WINDOW_S
     await spend(budget, 10, Urgency.REPAIR)
@@ -151,7 +151,7 @@ async def test_the_most_urgent_goes_first_when_an_answer_makes_room() -> None:
     order: list[tuple[Urgency, int]] = []
     under_way = 0
 
-    async def ask(urgency: Urgency, number: int) -> None:
+    async def query(urgency: Urgency, number: int) -> None:
         nonlocal under_way
         async with budget.spend(1, urgency):
             under_way += 1
@@ -160,7 +160,7 @@ async def test_the_most_urgent_goes_first_when_an_answer_makes_room() -> None:
             order.append((urgency, number))
             under_way -= 1
 
-    tasks = [asyncio.create_task(ask(*one)) for one in ASKED]
+    tasks = [asyncio.create_task(query(*one)) for one in ASKED]
     await asyncio.sleep(0)
     assert order == []
     answer.set()

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flows.asks import AskError, BookAsk
 from flows.clock import Now
 from flows.model import (
     BookDelta,
@@ -28,14 +27,15 @@ from flows.model import (
 )
 from flows.operators.books.keeper import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Batch, LineNews
+from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
 from tests.fakes.recordings import recording
 from tests.fakes.trades import trade
 
 AUDIT_MS = 600_000
-ASK = BookAsk(SYMBOL, 1_000)
-AUDIT = BookAsk(SYMBOL, 1_000, checks=True)
+ASK = BookQuery(SYMBOL, 1_000)
+AUDIT = BookQuery(SYMBOL, 1_000, checks=True)
 CUT = Disconnected("public", (SYMBOL,), "cut")
 
 
@@ -66,8 +66,8 @@ class Kept:
     def change(self, count: int = 1) -> list[Any]:
         return self.take(*self.exchange.deltas(count))
 
-    def answer(self, answer: BookSnapshot | AskError | None = None, *, ask: BookAsk = ASK) -> list[Any]:
-        return self.hear(self.keeper.on_answer(ask, answer or self.exchange.snapshot(ask.levels), self.now))
+    def answer(self, answer: BookSnapshot | QueryError | None = None, *, query: BookQuery = ASK) -> list[Any]:
+        return self.hear(self.keeper.on_answer(query, answer or self.exchange.snapshot(query.levels), self.now))
 
     def pass_ms(self, ms: int) -> list[Any]:
         """Lets time pass, and wakes the keeper whenever it wants that."""
@@ -134,7 +134,7 @@ def test_a_refused_snapshot_is_asked_for_again_with_a_growing_delay() -> None:
     kept.change()
     delays = []
     for _ in range(9):
-        kept.answer(AskError("busy"))
+        kept.answer(QueryError("busy"))
         delays.append(kept.keeper.due_in(kept.now))
         assert kept.pass_ms(delays[-1] or 0) == [ASK]
     assert delays == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, RETRY_MAX_MS, RETRY_MAX_MS, RETRY_MAX_MS]
@@ -184,8 +184,8 @@ def test_best_bid_and_ask_are_told_at_every_change_whoever_knows_it_first() -> N
     assert only(BookTicker, kept.take(kept.exchange.delta())) == []
     assert kept.take(structs.replace(best, update_id=5, bid_price=1.0)) == []
     kept.exchange.change("bids", 99.5, 3.0)
-    bid, ask = kept.exchange.best_bids(1)[0], kept.exchange.best_asks(1)[0]
-    told = BookTicker(SYMBOL, kept.exchange.update_id, *bid, *ask, event_time=kept.exchange.time)
+    bid, query = kept.exchange.best_bids(1)[0], kept.exchange.best_asks(1)[0]
+    told = BookTicker(SYMBOL, kept.exchange.update_id, *bid, *query, event_time=kept.exchange.time)
     assert only(BookTicker, kept.take(kept.exchange.delta())) == [told]
 
 
@@ -310,7 +310,7 @@ def test_an_audit_that_finds_the_book_right_says_nothing_and_gives_it_its_far_le
     next_audit(kept)
     kept.said.clear()
     snapshot = kept.exchange.snapshot()
-    kept.answer(snapshot, ask=AUDIT)
+    kept.answer(snapshot, query=AUDIT)
     kept.change(3)
     assert only(Incident, kept.said) == []
     kept.pass_ms(100)
@@ -324,7 +324,7 @@ def test_an_audit_that_finds_the_book_wrong_replaces_it(changed: int) -> None:
     next_audit(kept)
     if changed:
         kept.change(changed)
-    kept.answer(ask=AUDIT)
+    kept.answer(query=AUDIT)
     kept.change()
     (incident,) = only(Incident, kept.said)
     assert incident.kind == "resync"
@@ -339,7 +339,7 @@ def test_an_audit_snapshot_that_was_overtaken_is_brought_forward() -> None:
     kept.change(2)
     snapshot = kept.exchange.snapshot()
     kept.change(2)
-    kept.answer(snapshot, ask=AUDIT)
+    kept.answer(snapshot, query=AUDIT)
     assert only(Incident, kept.said) == []
     kept.pass_ms(100)
     kept.assert_true()
@@ -353,10 +353,10 @@ def test_a_wrong_difference_during_an_audit_is_refused_once(is_answered_before: 
     kept.take(next_one)
     far = structs.replace(next_one, first_update_id=2**53, last_update_id=2**53 + 1)
     if is_answered_before:
-        kept.answer(ask=AUDIT)
+        kept.answer(query=AUDIT)
     kept.take(far, *kept.exchange.deltas(1))
     if not is_answered_before:
-        kept.answer(ask=AUDIT)
+        kept.answer(query=AUDIT)
     kept.change(2)
     kept.pass_ms(100)
     assert len(only(Rejected, kept.said)) == 1
@@ -364,12 +364,12 @@ def test_a_wrong_difference_during_an_audit_is_refused_once(is_answered_before: 
     kept.assert_true()
 
 
-@pytest.mark.parametrize("answer", [AskError("busy"), ExchangeBook().snapshot()])
+@pytest.mark.parametrize("answer", [QueryError("busy"), ExchangeBook().snapshot()])
 def test_an_audit_without_a_usable_snapshot_is_void(answer: Any) -> None:
     kept = Kept().synced()
     next_audit(kept)
     kept.change(2)
-    kept.answer(answer, ask=AUDIT)
+    kept.answer(answer, query=AUDIT)
     assert only(Incident, kept.said) == []
     kept.pass_ms(100)
     kept.assert_true()
@@ -380,7 +380,7 @@ def test_an_answer_to_an_audit_of_a_book_that_is_gone_is_ignored() -> None:
     kept = Kept().synced()
     next_audit(kept)
     kept.cut()
-    assert kept.answer(ask=AUDIT) == []
+    assert kept.answer(query=AUDIT) == []
 
 
 def test_a_book_whose_price_nears_the_end_of_what_is_known_is_renewed_before_it_is_reached() -> None:
@@ -390,27 +390,27 @@ def test_a_book_whose_price_nears_the_end_of_what_is_known_is_renewed_before_it_
     kept.said.clear()
     for price, _ in kept.exchange.best_bids(6):
         kept.exchange.change("bids", price, 0.0)
-    ask = BookAsk(SYMBOL, 10, checks=True)
-    assert only(BookAsk, kept.take(kept.exchange.delta())) == [ask]
-    kept.answer(AskError("busy"), ask=ask)
-    assert only(BookAsk, kept.change()) == []
+    query = BookQuery(SYMBOL, 10, checks=True)
+    assert only(BookQuery, kept.take(kept.exchange.delta())) == [query]
+    kept.answer(QueryError("busy"), query=query)
+    assert only(BookQuery, kept.change()) == []
     kept.pass_ms(VOID_MS)
-    assert only(BookAsk, kept.change()) == [ask]
-    kept.answer(kept.exchange.snapshot(10), ask=ask)
+    assert only(BookQuery, kept.change()) == [query]
+    kept.answer(kept.exchange.snapshot(10), query=query)
     kept.pass_ms(100)
     assert kept.view.bids == kept.exchange.best_bids(10)
 
 
 def test_a_book_begins_with_few_levels_and_is_deepened_when_its_price_nears_the_end_of_them() -> None:
     kept = Kept(levels=60, first_depth=10)
-    first = BookAsk(SYMBOL, 10)
-    assert only(BookAsk, kept.change()) == [first]
-    kept.answer(ask=first)
+    first = BookQuery(SYMBOL, 10)
+    assert only(BookQuery, kept.change()) == [first]
+    kept.answer(query=first)
     assert kept.view.bids == kept.exchange.best_bids(10)
     for price, _ in kept.exchange.best_bids(6):
         kept.exchange.change("bids", price, 0.0)
-    assert only(BookAsk, kept.take(kept.exchange.delta())) == [AUDIT]
-    kept.answer(ask=AUDIT)
+    assert only(BookQuery, kept.take(kept.exchange.delta())) == [AUDIT]
+    kept.answer(query=AUDIT)
     kept.pass_ms(100)
     kept.assert_true()
 
@@ -426,7 +426,7 @@ def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked
     exchange = kept.exchange
     truths, snapshots = {}, [exchange.snapshot()]
     waiting: list[BookDelta] = []
-    asked: list[BookAsk] = []
+    asked: list[BookQuery] = []
     for _ in range(80):
         exchange.wander(random.randint(1, 3))
         waiting.append(exchange.delta())
@@ -443,13 +443,13 @@ def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked
             waiting.clear()
             kept.cut()
         elif fault > 0.3 and waiting:
-            asked += only(BookAsk, kept.take(*waiting))
+            asked += only(BookQuery, kept.take(*waiting))
             waiting.clear()
-        asked += only(BookAsk, kept.pass_ms(random.randint(0, 400)))
+        asked += only(BookQuery, kept.pass_ms(random.randint(0, 400)))
         while asked and random.random() < 0.6:
             stale = snapshots[random.randint(0, len(snapshots) - 1)] if random.random() < 0.2 else snapshots[-1]
-            answer: Any = AskError("busy") if random.random() < 0.1 else stale
-            asked += only(BookAsk, kept.answer(answer, ask=asked.pop(0)))
+            answer: Any = QueryError("busy") if random.random() < 0.1 else stale
+            asked += only(BookQuery, kept.answer(answer, query=asked.pop(0)))
     for view in only(BookView, kept.said):
         assert not view.synced or view.update_id not in truths or (view.bids, view.asks) == truths[view.update_id]
     assert not [i for i in only(Incident, kept.said) if i.cause.startswith("audit")]
@@ -475,7 +475,7 @@ class Recorded:
         self.sides: tuple[dict[float, float], dict[float, float]] | None = None
         self.update_id = 0
         self.deltas: list[BookDelta] = []
-        self.asked: list[BookAsk] = []
+        self.asked: list[BookQuery] = []
 
     def bring_forward(self) -> None:
         """What is below the answers: every level that was ever told."""
@@ -513,7 +513,7 @@ class Recorded:
         self.views += only(BookView, out)
         self.best += only(BookTicker, out)
         self.incidents += only(Incident, out)
-        self.asked += only(BookAsk, out)
+        self.asked += only(BookQuery, out)
         self.answer(now)
 
     def answer(self, now: Now) -> None:

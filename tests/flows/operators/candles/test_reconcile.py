@@ -3,10 +3,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from flows.asks import AskError, History, HistoryAsk, KlinesAsk
 from flows.clock import Now
 from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted, Whole
 from flows.operators.candles.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
+from flows.queries import History, HistoryQuery, KlinesQuery, QueryError
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
@@ -18,15 +18,17 @@ def at(local: int) -> Now:
     return Now(BEGIN + local, local)
 
 
-def reconciler(*, asks: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Reconciler:
-    return Reconciler(f"{venue}:BTCUSDT", timeframes=("1m", "1h"), asks=asks, grace_ms=GRACE, state=state, **settings)
+def reconciler(*, can_query: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Reconciler:
+    return Reconciler(
+        f"{venue}:BTCUSDT", timeframes=("1m", "1h"), can_query=can_query, grace_ms=GRACE, state=state, **settings
+    )
 
 
 def asking(*, state: Any = None, **settings: Any) -> Reconciler:
     """One whose history is there."""
-    machine = reconciler(asks=True, state=state, **settings)
-    [ask] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)
-    assert machine.on_answer(ask, [], NOW) == []
+    machine = reconciler(can_query=True, state=state, **settings)
+    [query] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)
+    assert machine.on_answer(query, [], NOW) == []
     return machine
 
 
@@ -112,9 +114,9 @@ def test_a_kline_that_does_not_come_is_asked_for_after_the_grace() -> None:
     machine.on_events(candle(0), at(0))
     machine.on_events(candle(1), at(1_000))
     assert machine.due_in(at(1_000)) == 9_000
-    [ask] = machine.on_timer(at(11_000))
-    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN + MINUTE, checks=True)
-    out = machine.on_answer(ask, [rest(candle(0)), rest(candle(1))], at(11_100))
+    [query] = machine.on_timer(at(11_000))
+    assert query == KlinesQuery("BTCUSDT", "1m", BEGIN, BEGIN + MINUTE, checks=True)
+    out = machine.on_answer(query, [rest(candle(0)), rest(candle(1))], at(11_100))
     assert [(p.candle.open_time, p.candle.proof) for p in out] == [(BEGIN, "equal"), (BEGIN + MINUTE, "equal")]
     assert machine.due_in(at(11_100)) is None
 
@@ -127,8 +129,8 @@ def test_what_is_not_answered_is_asked_again_and_not_for_ever() -> None:
         wait = machine.due_in(at(local))
         assert wait is not None
         local += wait
-        [ask] = machine.on_timer(at(local))
-        machine.on_answer(ask, AskError("no network"), at(local))
+        [query] = machine.on_timer(at(local))
+        machine.on_answer(query, QueryError("no network"), at(local))
     assert machine.due_in(at(local)) is None
 
 
@@ -136,8 +138,8 @@ def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
     machine = asking()
     assert versions(machine.on_events(candle(high=200.0), at(0))) == [(0, "final", "")]
     assert machine.on_events([kline_like(candle())], at(1)) == []
-    [ask] = machine.on_timer(at(1))
-    served, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    [query] = machine.on_timer(at(1))
+    served, incident = machine.on_answer(query, [rest(candle())], at(2))
     assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
     assert incident.outcome == "ours wrong: the exchange's is served"
 
@@ -146,8 +148,8 @@ def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:
     machine = asking()
     machine.on_events(candle(), at(0))
     machine.on_events([kline_like(candle(), high=200.0)], at(1))
-    [ask] = machine.on_timer(at(1))
-    proven, incident = machine.on_answer(ask, [rest(candle())], at(2))
+    [query] = machine.on_timer(at(1))
+    proven, incident = machine.on_answer(query, [rest(candle())], at(2))
     assert (proven.candle.proof, incident.cause) == ("theirs wrong", "high 101.5 ≠ 200.0")
 
 
@@ -155,9 +157,9 @@ def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
     machine = asking()
     machine.on_events(candle(0), at(0))
     machine.on_events(candle(3), at(0))
-    [ask] = machine.on_timer(at(0))
-    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE, checks=True)
-    out = machine.on_answer(ask, [rest(candle(1)), rest(candle(2), is_closed=True)], at(1))
+    [query] = machine.on_timer(at(0))
+    assert query == KlinesQuery("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE, checks=True)
+    out = machine.on_answer(query, [rest(candle(1)), rest(candle(2), is_closed=True)], at(1))
     assert [(c.open_time, c.status, c.revision) for c in out] == [
         (BEGIN + MINUTE, "venue", 0),
         (BEGIN + 2 * MINUTE, "venue", 0),
@@ -168,13 +170,13 @@ def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
 
 
 def test_live_candles_wait_for_their_history() -> None:
-    machine = reconciler(asks=True)
+    machine = reconciler(can_query=True)
     forming = candle(5, is_closed=False, status="forming")
-    [ask] = machine.on_events(forming, NOW)
-    assert ask == HistoryAsk("BTCUSDT", ("1m", "1h"), BEGIN)
+    [query] = machine.on_events(forming, NOW)
+    assert query == HistoryQuery("BTCUSDT", ("1m", "1h"), BEGIN)
     assert machine.on_events(candle(5), NOW) == []
     history = History("1m", [rest(candle(number)) for number in range(3, 6)], {})
-    out = machine.on_answer(ask, [history], NOW)
+    out = machine.on_answer(query, [history], NOW)
     candles = [item.candle if isinstance(item, Recorded) else item for item in out]
     assert [(c.open_time - BEGIN, c.status) for c in candles] == [
         (3 * MINUTE, "venue"), (4 * MINUTE, "venue"), (5 * MINUTE, "forming"), (5 * MINUTE, "final"),
@@ -183,8 +185,8 @@ def test_live_candles_wait_for_their_history() -> None:
 
 
 def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() -> None:
-    machine = reconciler(asks=True)
-    [ask] = machine.on_events(candle(9), NOW)
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(9), NOW)
     stored = {
         c.open_time: c
         for c in (
@@ -195,7 +197,7 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
             candle(5, close=3.0),
         )
     }
-    out = machine.on_answer(ask, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
+    out = machine.on_answer(query, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
     candles = [item.candle if isinstance(item, Recorded) else item for item in out if not isinstance(item, Incident)]
     past = [item for item in candles if item.open_time < BEGIN + 9 * MINUTE]
     assert [((i.open_time - BEGIN) // MINUTE, i.revision, i.proof) for i in past] == [
@@ -205,30 +207,30 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
 
 
 def test_a_past_that_the_exchange_has_changed_is_taken_over_and_said() -> None:
-    machine = reconciler(asks=True)
-    [ask] = machine.on_events(candle(9), NOW)
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(9), NOW)
     stored = {candle(5).open_time: candle(5, close=3.0, status="venue")}
-    recorded, incident, *_ = machine.on_answer(ask, [History("1m", [rest(candle(5))], stored)], NOW)
+    recorded, incident, *_ = machine.on_answer(query, [History("1m", [rest(candle(5))], stored)], NOW)
     assert (recorded.candle.close, recorded.candle.revision, recorded.candle.proof) == (101.0, 1, "")
     assert incident.outcome == "the exchange has changed its own"
 
 
 def test_a_history_that_cannot_be_had_is_an_incident_and_holds_up_nobody_for_ever() -> None:
-    machine = reconciler(asks=True)
-    [ask] = machine.on_events(candle(5), NOW)
-    out = machine.on_answer(ask, AskError("no network"), NOW)
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(5), NOW)
+    out = machine.on_answer(query, QueryError("no network"), NOW)
     assert [(type(item), getattr(item, "kind", "")) for item in out] == [(Incident, "history"), (Candle, "")]
-    late = reconciler(asks=True)
+    late = reconciler(can_query=True)
     late.on_events(candle(5), NOW)
     assert late.due_in(NOW) == HISTORY_MS
     assert versions(late.on_timer(at(HISTORY_MS))) == [(0, "final", "")]
 
 
 def test_longer_timeframes_are_refreshed_from_time_to_time() -> None:
-    machine = reconciler(asks=True, refresh_ms=50_000)
-    [ask] = machine.on_events(candle(5), NOW)
-    machine.on_answer(ask, [], NOW)
-    assert machine.on_timer(at(50_000))[0] == HistoryAsk("BTCUSDT", ("1h",), BEGIN + 50_000)
+    machine = reconciler(can_query=True, refresh_ms=50_000)
+    [query] = machine.on_events(candle(5), NOW)
+    machine.on_answer(query, [], NOW)
+    assert machine.on_timer(at(50_000))[0] == HistoryQuery("BTCUSDT", ("1h",), BEGIN + 50_000)
 
 
 def test_a_restart_goes_on_where_it_was() -> None:
@@ -236,16 +238,16 @@ def test_a_restart_goes_on_where_it_was() -> None:
     machine.on_events(candle(0), at(0))
     again = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
     assert again.on_events(candle(0), at(0)) == []
-    assert again.on_timer(at(0)) == [KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN, checks=True)]
+    assert again.on_timer(at(0)) == [KlinesQuery("BTCUSDT", "1m", BEGIN, BEGIN, checks=True)]
     assert versions(again.on_events(candle(0, trades=43), at(0))) == [(1, "final", "")]
 
 
 def test_what_waits_for_the_history_waits_on_after_a_restart() -> None:
-    machine = reconciler(asks=True)
-    [ask] = machine.on_events(candle(1), NOW)
-    resumed = reconciler(asks=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(1), NOW)
+    resumed = reconciler(can_query=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
     [again] = resumed.on_events(candle(2), NOW)
-    assert (type(ask), type(again)) == (HistoryAsk, HistoryAsk)
+    assert (type(query), type(again)) == (HistoryQuery, HistoryQuery)
     out = resumed.on_answer(again, [], NOW)
     assert [item.open_time for item in out if isinstance(item, Candle)] == [candle(1).open_time, candle(2).open_time]
 
@@ -255,10 +257,10 @@ def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
     for number in range(12):
         machine.on_events(candle(number), at(number))
         machine.on_events([rest(candle(number))], at(number))
-    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(20))
+    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(20))
     klines = [rest(candle(number)) for number in range(-1, 14)]
     there = {candle(10).open_time: candle(10, proof="equal"), candle(3).open_time: candle(3, close=3.0)}
-    *rows, _ = machine.on_answer(ask, [History("1m", klines, there)], at(21))
+    *rows, _ = machine.on_answer(query, [History("1m", klines, there)], at(21))
     candles = [c for c in map(candle_in, rows) if c]
     found = {(c.open_time - BEGIN) // MINUTE: (c.revision, c.status, c.proof, c.close) for c in candles}
     true = candle(0).close
@@ -273,12 +275,14 @@ def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> No
     for number in range(3):
         machine.on_events(candle(number), at(number))
     wanted = RefreshWanted(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
-    [ask] = machine.on_events(wanted, at(5))
-    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+    [query] = machine.on_events(wanted, at(5))
+    assert query == HistoryQuery(
+        "BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True
+    )
 
     machine.on_events(candle(2, status="repaired", trades=50), at(6))  # revision 1 is out
     stored = [candle(-1, revision=4), candle(0, revision=1, close=7.0, status="repaired"), candle(1), candle(2)]
-    out = machine.on_answer(ask, [History("1m", [], {one.open_time: one for one in stored})], at(7))
+    out = machine.on_answer(query, [History("1m", [], {one.open_time: one for one in stored})], at(7))
 
     told = [replace(one, event_time=at(7).feed) for one in stored[:3]]
     assert out == [*told, Refreshed("r1", "3 stored candles told again")]
@@ -288,10 +292,10 @@ def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> No
 
 def test_a_store_that_does_not_answer_ends_the_request() -> None:
     machine = asking()
-    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
+    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
     lacking = [History("1m", [], {}, "the server is away")]
     report = "0 stored candles told again; the server is away"
-    assert machine.on_answer(ask, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
+    assert machine.on_answer(query, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
 
 
 def candle_in(item: Any) -> Candle | None:
@@ -301,11 +305,11 @@ def candle_in(item: Any) -> Candle | None:
 def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
     machine = asking()
     machine.on_events(candle(8), at(0))
-    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(1))
-    assert ask == HistoryAsk("BTCUSDT", ("1m",), BEGIN + 1, forced="r1")
+    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(1))
+    assert query == HistoryQuery("BTCUSDT", ("1m",), BEGIN + 1, forced="r1")
     stored = {candle(6).open_time: candle(6, proof="equal"), candle(7).open_time: candle(7, close=3.0)}
     history = History("1m", [rest(candle(number)) for number in range(5, 9)], stored)
-    *rows, report = machine.on_answer(ask, [history], at(2))
+    *rows, report = machine.on_answer(query, [history], at(2))
     changed = [row.candle for row in rows if isinstance(row, Recorded)]
     assert [((c.open_time - BEGIN) // MINUTE, c.revision, c.status, c.proof) for c in changed] == [
         (5, 0, "venue", ""), (7, 1, "venue", "ours wrong"), (8, 0, "final", "equal"),
@@ -317,8 +321,8 @@ def test_a_refresh_that_cannot_be_done_says_why() -> None:
     machine = asking()
     [unknown] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("7m",)), at(1))
     assert (unknown.failed, unknown.report) == (True, "7m is not built here")
-    [ask] = machine.on_events(RefreshWanted(("BTCUSDT",), "r2"), at(1))
-    *_, failed = machine.on_answer(ask, AskError("no network"), at(2))
+    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r2"), at(1))
+    *_, failed = machine.on_answer(query, QueryError("no network"), at(2))
     assert (failed.request, failed.failed) == ("r2", True)
     assert "no network" in failed.report
 

@@ -4,20 +4,20 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from flows.asks import Ask, AskError, KlinesAsk
 from flows.clock import Now
 from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, TradeBatch
 from flows.operators.candles.builder import CandleBuilder
 from flows.operators.pipeline import Chain
 from flows.operators.stats.day import DayStats, Minutely, minutes_of
 from flows.operators.trades.sequence import Sequencer
+from flows.queries import KlinesQuery, Query, QueryError
 from tests.fakes.candles import BEGIN, candle, forming, kline_like
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 
 MINUTE = 60_000
 QUOTE_ULPS = 4
 KEY = "binance:BTCUSDT"
-DAY_BEFORE = KlinesAsk("BTCUSDT", "1m", BEGIN - DAY_MS, BEGIN - MINUTE)
+DAY_BEFORE = KlinesQuery("BTCUSDT", "1m", BEGIN - DAY_MS, BEGIN - MINUTE)
 
 
 def klines(first: int, last: int, **changes: Any) -> list[Kline]:
@@ -41,10 +41,10 @@ class Followed:
         self.feed = max(self.feed, event.event_time)
         return self.machine.on_events(event, self.now)
 
-    def answer(self, answer: list[Kline] | AskError, ask: Ask = DAY_BEFORE) -> list[Any]:
+    def answer(self, answer: list[Kline] | QueryError, query: Query = DAY_BEFORE) -> list[Any]:
         self.local += 1_000
-        assert isinstance(ask, KlinesAsk)
-        return self.machine.on_answer(ask, answer, self.now)
+        assert isinstance(query, KlinesQuery)
+        return self.machine.on_answer(query, answer, self.now)
 
     def wake(self) -> list[Any]:
         """At the next time that the machine wants it."""
@@ -79,8 +79,8 @@ def ticker(stats: Stats24h, *, last_id: int = 1_020, since: int = 0, **changes: 
 
 def test_the_first_candle_asks_for_the_day_before_and_the_statistics_are_complete_with_the_answer() -> None:
     followed = Followed()
-    ask, first = followed.take(forming(0, trades=21))
-    assert ask == DAY_BEFORE
+    query, first = followed.take(forming(0, trades=21))
+    assert query == DAY_BEFORE
     assert (first.complete, first.trades) == (False, 21)
     assert stats_in(followed.answer(klines(-1_440, -1))) == Stats24h(
         "binance", "BTCUSDT", time=BEGIN + 30_000, open_time=BEGIN - DAY_MS, open=100.0, high=101.5, low=99.25,
@@ -150,7 +150,7 @@ def test_a_minute_that_the_exchange_had_not_closed_is_asked_for_again() -> None:
     followed.take(forming(0, trades=21))
     answer = [*klines(-1_440, -2), *klines(-1, -1, is_closed=False)]
     assert not stats_in(followed.answer(answer)).complete
-    again = KlinesAsk("BTCUSDT", "1m", BEGIN - MINUTE, BEGIN - MINUTE)
+    again = KlinesQuery("BTCUSDT", "1m", BEGIN - MINUTE, BEGIN - MINUTE)
     assert followed.wake() == [again]
     assert stats_in(followed.answer(klines(-1, -1), again)).complete
 
@@ -161,35 +161,35 @@ def test_refused_klines_are_asked_for_again_with_a_growing_delay_unless_that_is_
     delays = []
     for _ in range(9):
         followed.feed = BEGIN  # so that nothing but the retry is due
-        followed.answer(AskError("busy"))
-        due = followed.machine._ask_at  # the window's own timer is nearer than the longest delays
+        followed.answer(QueryError("busy"))
+        due = followed.machine._query_at  # the window's own timer is nearer than the longest delays
         assert due is not None
         delays.append(due - followed.local)
         followed.local = due
         assert DAY_BEFORE in followed.machine.on_timer(followed.now)
     assert delays == [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 64_000, 64_000]
-    followed.answer(AskError("no such symbol", lasting=True))
-    asks = [item for _ in range(200) for item in followed.wake() if isinstance(item, Ask)]
-    assert asks == []
+    followed.answer(QueryError("no such symbol", lasting=True))
+    queries = [item for _ in range(200) for item in followed.wake() if isinstance(item, Query)]
+    assert queries == []
 
 
 def test_minutes_that_were_lost_make_it_incomplete_and_are_asked_for() -> None:
     followed = Followed().seeded()
     followed.take(candle(0))
     followed.local += 1_000
-    ask, stats = followed.take(forming(3))
-    assert ask == KlinesAsk("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE)
+    query, stats = followed.take(forming(3))
+    assert query == KlinesQuery("BTCUSDT", "1m", BEGIN + MINUTE, BEGIN + 2 * MINUTE)
     assert not stats.complete
-    filled = stats_in(followed.answer(klines(1, 2), ask))
+    filled = stats_in(followed.answer(klines(1, 2), query))
     assert (filled.complete, filled.trades) == (True, 1_441 * 42)
 
 
 def test_a_partial_candle_is_replaced_by_the_exchanges_and_does_not_come_back() -> None:
     followed = Followed().seeded()
     followed.local += 1_000
-    ask, stats = followed.take(candle(0, trades=22, status="partial"))
-    assert (ask, stats.complete) == (KlinesAsk("BTCUSDT", "1m", BEGIN, BEGIN), False)
-    whole = stats_in(followed.answer(klines(0, 0), ask))
+    query, stats = followed.take(candle(0, trades=22, status="partial"))
+    assert (query, stats.complete) == (KlinesQuery("BTCUSDT", "1m", BEGIN, BEGIN), False)
+    whole = stats_in(followed.answer(klines(0, 0), query))
     assert (whole.complete, whole.trades) == (True, 1_440 * 42)
     followed.local += 1_000
     assert stats_in([*followed.take(candle(0, trades=3, status="partial")), whole]) == whole
@@ -303,9 +303,9 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
             if isinstance(item, Candle):
                 out += machine.on_events(item, now)
             assert isinstance(item, Candle | TradeBatch)
-        for ask in [item for item in out if isinstance(item, Ask)]:
-            out.remove(ask)
-            out += machine.on_answer(ask, [], now)
+        for query in [item for item in out if isinstance(item, Query)]:
+            out.remove(query)
+            out += machine.on_answer(query, [], now)
     midnight = int(official["open_time_ms"]) + DAY_MS
     end = Now(midnight + 2_000, midnight + 2_000)
     for item in chain.on_timer(end):

@@ -3,11 +3,11 @@ from typing import Any
 
 import pytest
 
-from flows.asks import AskError, LastTradeAsk, RefillAsk
 from flows.clock import Now
 from flows.model import AggregateTrade, StoreOnlyTrades, TradeBatch
 from flows.operators.trades.resumption import MOST_TRIES
 from flows.operators.trades.sequence import Sequencer
+from flows.queries import LastTradeQuery, QueryError, RefillQuery
 from tests.fakes.trades import BEGIN, at
 
 
@@ -29,8 +29,8 @@ def ids(out: list[Any]) -> list[int]:
 def restarted(next_id: int = 10) -> Sequencer:
     """One of aggregates that had handed on all up to `next_id`, before a restart."""
     machine = repairing()
-    [ask] = machine.on_events([aggregate(next_id - 1, 0)], at(0))
-    machine.on_answer(ask, None, at(0))
+    [query] = machine.on_events([aggregate(next_id - 1, 0)], at(0))
+    machine.on_answer(query, None, at(0))
     assert ids(machine.on_timer(at(300))) == [next_id - 1]
     return repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
 
@@ -61,14 +61,14 @@ def test_a_state_from_before_the_first_trade_was_handed_on_begins_as_a_new_one()
     machine = repairing()
     machine.on_events([aggregate(5, 0)], at(0))
     again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
-    assert again.on_events([aggregate(9, 0)], at(0)) == [LastTradeAsk("BTCUSDT", 9, BEGIN)]
+    assert again.on_events([aggregate(9, 0)], at(0)) == [LastTradeQuery("BTCUSDT", 9, BEGIN)]
 
 
 def test_a_probe_that_fails_is_made_again_later() -> None:
     machine = restarted()
     [check, probe] = questions(machine, Now(0, 0))
     machine.on_answer(check, None, Now(0, 0))
-    assert machine.on_answer(probe, AskError("no network"), Now(0, 0)) == []
+    assert machine.on_answer(probe, QueryError("no network"), Now(0, 0)) == []
     assert machine.due_in(Now(0, 400)) == 600
     assert machine.on_timer(Now(0, 1_000)) == [probe]
 
@@ -77,7 +77,7 @@ def test_a_store_that_cannot_be_read_is_looked_at_again_and_at_last_named() -> N
     machine = restarted()
     [check, probe] = questions(machine, Now(0, 0))
     machine.on_answer(probe, [], Now(0, 0))
-    now, out = 0, machine.on_answer(check, AskError("in use"), Now(0, 0))
+    now, out = 0, machine.on_answer(check, QueryError("in use"), Now(0, 0))
     delays = []
     while not out:
         due = machine.due_in(Now(0, now))
@@ -85,7 +85,7 @@ def test_a_store_that_cannot_be_read_is_looked_at_again_and_at_last_named() -> N
         delays.append(due)
         now += due
         assert machine.on_timer(Now(0, now)) == [check]
-        out = machine.on_answer(check, AskError("in use"), Now(0, now))
+        out = machine.on_answer(check, QueryError("in use"), Now(0, now))
     [incident] = out
     assert (incident.kind, incident.last_id) == ("store_outage", 9)
     assert "in use" in incident.cause
@@ -109,15 +109,15 @@ def test_what_the_store_has_lost_is_fetched_for_it_alone() -> None:
     assert (first.first_id, first.last_id) == (5, 10_004)
 
     found = []
-    ask: Any = first
-    while isinstance(ask, RefillAsk):
-        given = [aggregate(number, -1) for number in range(ask.first_id, ask.last_id + 1)]
-        [kept, ask] = machine.on_answer(ask, given, at(1_000))
+    query: Any = first
+    while isinstance(query, RefillQuery):
+        given = [aggregate(number, -1) for number in range(query.first_id, query.last_id + 1)]
+        [kept, query] = machine.on_answer(query, given, at(1_000))
         assert isinstance(kept, StoreOnlyTrades)
         assert kept.batch.late
         found += kept.batch.trades
     assert [one.id for one in found] == list(range(5, 30_000))
-    assert (ask.kind, ask.first_id, ask.last_id) == ("repair", 5, 29_999)
+    assert (query.kind, query.first_id, query.last_id) == ("repair", 5, 29_999)
     assert machine.due_in(at(1_000)) is None
 
 
@@ -139,12 +139,12 @@ def test_a_refill_that_fails_again_and_again_is_named_as_lost() -> None:
     machine = restarted()
     [check, probe] = questions(machine, at(1_000))
     machine.on_answer(probe, [], at(1_000))
-    [_, ask] = machine.on_answer(check, (4, BEGIN), at(1_000))
+    [_, query] = machine.on_answer(check, (4, BEGIN), at(1_000))
     now = at(1_000)
     for _ in range(4):
-        assert machine.on_answer(ask, AskError("no network"), now) == []
+        assert machine.on_answer(query, QueryError("no network"), now) == []
         now = at(1_000, now.local + 60_000)
-        assert machine.on_timer(now) == [ask]
-    [incident] = machine.on_answer(ask, AskError("no network"), now)
+        assert machine.on_timer(now) == [query]
+    [incident] = machine.on_answer(query, QueryError("no network"), now)
     assert (incident.kind, incident.first_id, incident.last_id) == ("store_outage", 5, 9)
     assert "not to be had: no network" in incident.outcome

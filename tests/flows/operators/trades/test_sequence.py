@@ -6,14 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import json, structs
 
-from flows.asks import (
-    AskError,
-    LastTradeAsk,
-    MissedTradesAsk,
-    RenewAsk,
-    StoreCheckAsk,
-    TradesAsk,
-)
 from flows.bounds import VenueRules
 from flows.model import (
     AggregateTrade,
@@ -30,9 +22,17 @@ from flows.model import (
     TradeWitness,
 )
 from flows.operators.trades import sequence
-from flows.operators.trades.gaps import ASK_TRADES, ENOUGH_TRIES, LATER_MS, RETRY_MS
+from flows.operators.trades.gaps import ENOUGH_TRIES, LATER_MS, QUERY_TRADES, RETRY_MS
 from flows.operators.trades.sequence import Sequencer
 from flows.operators.trades.witness import STRAGGLER_MS
+from flows.queries import (
+    LastTradeQuery,
+    MissedTradesQuery,
+    QueryError,
+    RenewQuery,
+    StoreCheckQuery,
+    TradesQuery,
+)
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 
@@ -151,19 +151,19 @@ def repairing(state: Any = None, **settings: Any) -> Sequencer:
 def begun_repairing(**settings: int) -> Sequencer:
     """One that has handed on trade 1 and knows that nothing is stored."""
     machine = repairing(**settings)
-    [ask] = machine.on_events([trade(1, 0)], at(0))
-    assert ask == LastTradeAsk("BTCUSDT", 1, BEGIN)
-    machine.on_answer(ask, None, at(0))
+    [query] = machine.on_events([trade(1, 0)], at(0))
+    assert query == LastTradeQuery("BTCUSDT", 1, BEGIN)
+    machine.on_answer(query, None, at(0))
     assert ids(machine.on_timer(at(200))) == [1]
     return machine
 
 
-def holed(machine: Sequencer, first: int = 5) -> TradesAsk:
+def holed(machine: Sequencer, first: int = 5) -> TradesQuery:
     """Makes a hole before `first`, and gives the ask for it."""
     assert machine.on_events([trade(first, 40)], at(300)) == []
-    [ask] = machine.on_timer(at(500))
-    assert isinstance(ask, TradesAsk)
-    return ask
+    [query] = machine.on_timer(at(500))
+    assert isinstance(query, TradesQuery)
+    return query
 
 
 def incidents(out: list[Any]) -> list[tuple[str, int, int]]:
@@ -172,10 +172,10 @@ def incidents(out: list[Any]) -> list[tuple[str, int, int]]:
 
 def test_a_hole_is_asked_for_and_repaired_before_anybody_notices() -> None:
     machine = begun_repairing()
-    ask = holed(machine)
-    assert ask == TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)
+    query = holed(machine)
+    assert query == TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)
     assert machine.on_events([trade(6, 50)], at(600)) == []
-    out = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(650, 70))
+    out = machine.on_answer(query, [trade(2, 10), trade(3, 20), trade(4, 30)], at(650, 70))
     assert ids(out) == [2, 3, 4, 5, 6]
     assert incidents(out) == [("repair", 2, 4)]
     assert not any(isinstance(item, Gap) for item in out)
@@ -184,25 +184,25 @@ def test_a_hole_is_asked_for_and_repaired_before_anybody_notices() -> None:
 
 def test_a_large_hole_is_filled_a_part_at_a_time() -> None:
     machine = begun_repairing()
-    asks: list[Any] = [holed(machine, first=25_002)]
+    queries: list[Any] = [holed(machine, first=25_002)]
     handed_on: list[int] = []
-    while asks:
-        ask = asks.pop()
-        assert ask.last_id - ask.first_id < ASK_TRADES
-        found = [trade(number, 10) for number in range(ask.first_id, ask.last_id + 1)]
-        out = machine.on_answer(ask, found, at(600))
+    while queries:
+        query = queries.pop()
+        assert query.last_id - query.first_id < QUERY_TRADES
+        found = [trade(number, 10) for number in range(query.first_id, query.last_id + 1)]
+        out = machine.on_answer(query, found, at(600))
         handed_on += ids(out)
-        asks = [item for item in out if isinstance(item, TradesAsk)]
+        queries = [item for item in out if isinstance(item, TradesQuery)]
     assert handed_on == list(range(2, 25_003))
 
 
 def test_a_hole_larger_than_is_allowed_is_a_gap_as_soon_as_the_venue_knows_the_trades_behind_it() -> None:
     machine = begun_repairing(repair_trades=3)
     machine.on_events([trade(6, 40), trade(7, 41)], at(300))
-    [ask] = machine.on_timer(at(500))
-    assert ask == TradesAsk("BTCUSDT", 6, 7, BEGIN + 40, BEGIN + 41)
+    [query] = machine.on_timer(at(500))
+    assert query == TradesQuery("BTCUSDT", 6, 7, BEGIN + 40, BEGIN + 41)
     assert machine.due_in(at(500)) is None
-    out = machine.on_answer(ask, [trade(6, 40), trade(7, 41)], at(500))
+    out = machine.on_answer(query, [trade(6, 40), trade(7, 41)], at(500))
     assert [type(item) for item in out] == [Gap, Incident, TradeBatch]
     assert "feed.repair_trades" in out[1].outcome
     assert machine.due_in(at(500)) is None
@@ -210,46 +210,46 @@ def test_a_hole_larger_than_is_allowed_is_a_gap_as_soon_as_the_venue_knows_the_t
 
 def test_what_fails_is_asked_again_until_the_patience_is_over_and_then_in_the_background() -> None:
     machine = begun_repairing(repair_ms=5_000)
-    ask = holed(machine)
-    assert machine.on_answer(ask, AskError("no network"), at(500, 0)) == []
+    query = holed(machine)
+    assert machine.on_answer(query, QueryError("no network"), at(500, 0)) == []
     assert machine.due_in(at(500, 0)) == RETRY_MS
-    assert machine.on_timer(at(500, RETRY_MS)) == [ask]
-    assert machine.on_answer(ask, AskError("no network"), at(500, RETRY_MS)) == []
+    assert machine.on_timer(at(500, RETRY_MS)) == [query]
+    assert machine.on_answer(query, QueryError("no network"), at(500, RETRY_MS)) == []
     out = machine.on_timer(at(500, 5_000))
     assert incidents(out) == [("gap", 2, 4)]
     assert "no network" in next(i.outcome for i in out if isinstance(i, Incident))
     assert ids(out) == [5]
-    assert machine.on_timer(at(900, 5_000 + LATER_MS)) == [ask]
-    late = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(900, 5_001 + LATER_MS))
+    assert machine.on_timer(at(900, 5_000 + LATER_MS)) == [query]
+    late = machine.on_answer(query, [trade(2, 10), trade(3, 20), trade(4, 30)], at(900, 5_001 + LATER_MS))
     assert late == [TradeBatch("binance", "BTCUSDT", [trade(2, 10), trade(3, 20), trade(4, 30)], late=True)]
     assert machine.due_in(at(900, 5_001 + LATER_MS)) is None
 
 
 def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> None:
     machine = begun_repairing()
-    ask = holed(machine)
-    out = machine.on_answer(ask, AskError("gone", lasting=True), at(501))
+    query = holed(machine)
+    out = machine.on_answer(query, QueryError("gone", lasting=True), at(501))
     assert (incidents(out), ids(out)) == ([("gap", 2, 4)], [5])
     assert machine.due_in(at(501)) is None
 
 
-def denied(machine: Sequencer, ask: TradesAsk) -> tuple[TradesAsk, int]:
-    """The venue answers again and again that it knows no trade of a hole. Gives the ask that follows, and when."""
+def denied(machine: Sequencer, query: TradesQuery) -> tuple[TradesQuery, int]:
+    """The venue answers again and again that it knows no trade of a hole. Gives the query that follows, and when."""
     local, out = 0, []
     for _ in range(ENOUGH_TRIES):
-        out = machine.on_answer(ask, [], at(600, local))
+        out = machine.on_answer(query, [], at(600, local))
         local += machine.due_in(at(600, local)) or 0
         out += machine.on_timer(at(600, local))
-    return next(item for item in out if isinstance(item, TradesAsk)), local
+    return next(item for item in out if isinstance(item, TradesQuery)), local
 
 
-@pytest.mark.parametrize("error", [None, AskError("no network")])
-def test_an_empty_answer_is_believed_after_some_tries(error: AskError | None) -> None:
+@pytest.mark.parametrize("error", [None, QueryError("no network")])
+def test_an_empty_answer_is_believed_after_some_tries(error: QueryError | None) -> None:
     machine = begun_repairing()
-    ask = holed(machine)
+    query = holed(machine)
     machine.on_events([trade(6, 41)], at(500))
-    check, local = denied(machine, ask)
-    assert check == TradesAsk("BTCUSDT", 5, 6, BEGIN + 40, BEGIN + 41)
+    check, local = denied(machine, query)
+    assert check == TradesQuery("BTCUSDT", 5, 6, BEGIN + 40, BEGIN + 41)
     assert machine.due_in(at(600, local)) is None
     out = machine.on_answer(check, error or [trade(5, 40), trade(6, 41)], at(600, local))
     assert (incidents(out), ids(out)) == ([("gap", 2, 4)], [5, 6])
@@ -262,9 +262,9 @@ def test_trades_that_the_venue_denies_make_no_hole_however_many_agree(first: int
     machine = begun_repairing()
     wrong = [trade(first + place, 40 + place) for place in range(number)]
     machine.on_events(wrong, at(300))
-    [ask] = machine.on_timer(at(500))
-    assert isinstance(ask, TradesAsk)
-    check, local = (ask, 0) if ask.first_id == first else denied(machine, ask)
+    [query] = machine.on_timer(at(500))
+    assert isinstance(query, TradesQuery)
+    check, local = (query, 0) if query.first_id == first else denied(machine, query)
     out = machine.on_answer(check, [], at(600, local))
     assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(one) for one in wrong]
     assert (ids(out), machine.holds_back()) == ([], False)
@@ -274,10 +274,10 @@ def test_trades_that_the_venue_denies_make_no_hole_however_many_agree(first: int
 def test_ids_that_go_on_elsewhere_are_another_sequence_when_the_venue_says_so() -> None:
     machine = begun_repairing()
     far = [trade(2**53 + number, 10 + number) for number in range(4)]
-    [ask] = machine.on_events(far[:2], at(20))
-    assert ask == TradesAsk("BTCUSDT", 2**53, 2**53 + 1, BEGIN + 10, BEGIN + 11)
+    [query] = machine.on_events(far[:2], at(20))
+    assert query == TradesQuery("BTCUSDT", 2**53, 2**53 + 1, BEGIN + 10, BEGIN + 11)
     assert machine.on_events(far[2:3], at(21)) == []
-    out = machine.on_answer(ask, far[:2], at(30))
+    out = machine.on_answer(query, far[:2], at(30))
     assert [item.cause for item in out if isinstance(item, Incident)] == [f"the venue's ids went on from 2 at {2**53}"]
     assert ids([*out, *machine.on_timer(at(300)), *machine.on_events(far[3:], at(300))]) == [t.id for t in far]
 
@@ -287,10 +287,10 @@ def test_ids_that_go_on_elsewhere_are_refused_when_the_venue_does_not_know_them(
     #   1 │ two far ones that continue each other, 2, a third far one; REST knows none of them; then 3 comes
     machine = begun_repairing()
     far = [trade(2**53 + number, 10 + number) for number in range(3)]
-    [ask] = machine.on_events(far[:2], at(20))
+    [query] = machine.on_events(far[:2], at(20))
     assert ids(machine.on_events([trade(2, 21)], at(21))) == [2]
     machine.on_events(far[2:], at(22))
-    machine.on_answer(ask, answer, at(30))
+    machine.on_answer(query, answer, at(30))
     out = machine.on_events([trade(3, 31)], at(31))
     assert (ids(out), machine.holds_back()) == ([3], False)
 
@@ -312,17 +312,17 @@ def test_two_trades_under_one_id_are_both_refused_and_the_venue_says_which_is_tr
     assert [item.reason for item in out if isinstance(item, Rejected)] == [
         "two trades of one id say different things"
     ] * 2
-    [ask] = [item for item in machine.on_timer(at(300)) if isinstance(item, TradesAsk)]
-    assert (ask.first_id, ask.last_id) == (2, 3)
-    assert machine.on_answer(ask, [trade(2, 10), trade(3, 21)], at(301))[0] == TradeBatch(
+    [query] = [item for item in machine.on_timer(at(300)) if isinstance(item, TradesQuery)]
+    assert (query.first_id, query.last_id) == (2, 3)
+    assert machine.on_answer(query, [trade(2, 10), trade(3, 21)], at(301))[0] == TradeBatch(
         "binance", "BTCUSDT", [trade(2, 10), trade(3, 21), trade(4, 22)], begin=BEGIN + 10, end=BEGIN + 22
     )
 
 
 def test_an_answer_that_was_not_asked_for_is_refused() -> None:
     machine = begun_repairing()
-    ask = holed(machine)
-    out = machine.on_answer(ask, [trade(2, 10), trade(77, 20), trade(3, -90_000_000)], at(600))
+    query = holed(machine)
+    out = machine.on_answer(query, [trade(2, 10), trade(77, 20), trade(3, -90_000_000)], at(600))
     assert ids(out) == [2]
     assert [item.reason for item in out if isinstance(item, Rejected)] == [
         "a trade that was not asked for",
@@ -339,11 +339,11 @@ def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one(
     for step in range(3):
         machine.on_events([kline_of(4, step * 1_000)], at(step * 1_000, step * 1_000))
     assert machine.holds_back()  # so time closes nothing
-    [ask] = machine.on_timer(at(2_000, STRAGGLER_MS))
-    assert ask == TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 2_000)
-    out = machine.on_answer(ask, [trade(2, 10), trade(3, 20), trade(4, 30)], at(2_100, 2_100))
+    [query] = machine.on_timer(at(2_000, STRAGGLER_MS))
+    assert query == TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 2_000)
+    out = machine.on_answer(query, [trade(2, 10), trade(3, 20), trade(4, 30)], at(2_100, 2_100))
     assert ids(out) == [2, 3, 4]
-    assert [item.kinds for item in out if isinstance(item, RenewAsk)] == [("trade",)]
+    assert [item.kinds for item in out if isinstance(item, RenewQuery)] == [("trade",)]
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
     assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True, False]
     assert not machine.holds_back()
@@ -361,9 +361,9 @@ def test_one_message_names_no_hole(last_id: int) -> None:
 def test_a_silent_stream_asks_the_venue_and_says_that_nothing_is_missing_when_that_knows_nothing_later() -> None:
     machine = begun_repairing()
     machine.on_events(Silent("market", ("BTCUSDT",), ("trade",), 60_000), at(60_000, 60_000))
-    [ask] = machine.on_timer(at(60_000, 60_000))
-    assert ask.first_id == 2
-    out = machine.on_answer(ask, [], at(60_100, 60_100))
+    [query] = machine.on_timer(at(60_000, 60_000))
+    assert query.first_id == 2
+    out = machine.on_answer(query, [], at(60_100, 60_100))
     assert [item.is_ahead for item in out] == [False]
 
 
@@ -379,13 +379,13 @@ def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_str
 
 def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
     machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
-    [ask] = machine.on_events([AGGREGATES[0]], at(0))
-    machine.on_answer(ask, None, at(0))
+    [query] = machine.on_events([AGGREGATES[0]], at(0))
+    machine.on_answer(query, None, at(0))
     machine.on_timer(at(200))
     odd = structs.replace(AGGREGATES[1], first_id=1, last_id=1)
     out = machine.on_events([odd, AGGREGATES[2]], at(30))
     assert ["begins with fill 1 where 103" in item.reason for item in out if isinstance(item, Rejected)] == [True]
-    [question] = [item for item in machine.on_timer(at(500)) if isinstance(item, TradesAsk)]
+    [question] = [item for item in machine.on_timer(at(500)) if isinstance(item, TradesQuery)]
     assert (question.first_id, question.last_id) == (2, 2)
     assert ids(machine.on_answer(question, [AGGREGATES[1]], at(501))) == [2, 3]
 
@@ -398,11 +398,11 @@ def test_a_wrong_trade_that_was_handed_on_is_replaced_when_the_true_one_of_its_i
     assert ids(out) == [3]
     assert [json.decode(item.payload)["price"] for item in out if isinstance(item, Rejected)] == [trade(2, 10).price]
     assert machine.due_in(at(30)) == 0
-    [ask] = machine.on_timer(at(30))
-    assert (ask.first_id, ask.last_id) == (2, 2)
-    machine.on_answer(ask, AskError("it does not answer"), at(31))
-    [ask] = machine.on_timer(at(31, RETRY_MS + 100))
-    out = machine.on_answer(ask, [trade(2, 10)], at(32))
+    [query] = machine.on_timer(at(30))
+    assert (query.first_id, query.last_id) == (2, 2)
+    machine.on_answer(query, QueryError("it does not answer"), at(31))
+    [query] = machine.on_timer(at(31, RETRY_MS + 100))
+    out = machine.on_answer(query, [trade(2, 10)], at(32))
     [batch] = [item for item in out if isinstance(item, TradeBatch)]
     assert (batch.trades, batch.replaced, batch.late) == ([trade(2, 10)], (wrong,), True)
     assert [(gap.first_id, gap.last_id) for gap in out if isinstance(gap, Gap)] == [(2, 2)]
@@ -416,9 +416,11 @@ def test_a_wrong_duplicate_of_a_trade_replaces_nothing() -> None:
     machine = begun_repairing()
     machine.on_events([trade(2, 10)], at(20))
     machine.on_events([structs.replace(trade(2, 10), price=99.0)], at(30))
-    [ask] = machine.on_timer(at(30))
-    assert [item for item in machine.on_answer(ask, [trade(2, 10)], at(31)) if isinstance(item, TradeBatch | Gap)] == []
-    assert [item for item in machine.on_timer(at(31, LATER_MS)) if isinstance(item, TradesAsk)] == []
+    [query] = machine.on_timer(at(30))
+    assert [
+        item for item in machine.on_answer(query, [trade(2, 10)], at(31)) if isinstance(item, TradeBatch | Gap)
+    ] == []
+    assert [item for item in machine.on_timer(at(31, LATER_MS)) if isinstance(item, TradesQuery)] == []
 
 
 AGGREGATES = [
@@ -432,8 +434,8 @@ AGGREGATES = [
 
 def test_what_the_venue_has_is_taken_and_the_rest_is_a_gap() -> None:
     machine = begun_repairing(repair_ms=1)
-    ask = holed(machine)
-    out = machine.on_answer(ask, [trade(2, 10), trade(4, 30)], at(600, 0))
+    query = holed(machine)
+    out = machine.on_answer(query, [trade(2, 10), trade(4, 30)], at(600, 0))
     assert ids(out) == [2]
     out = machine.on_timer(at(900, 1))
     assert (incidents(out), ids(out)) == ([("gap", 3, 3)], [4, 5])
@@ -441,17 +443,17 @@ def test_what_the_venue_has_is_taken_and_the_rest_is_a_gap() -> None:
 
 def test_without_recovered_state_the_store_says_where_to_go_on() -> None:
     machine = repairing()
-    [ask] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
+    [query] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
     assert machine.on_timer(at(500)) == []  # nothing goes before the store has answered
-    [missing] = machine.on_answer(ask, (2, BEGIN - 1_000), at(500))
-    assert missing == TradesAsk("BTCUSDT", 3, 4, BEGIN - 1_000, BEGIN + 40)
+    [missing] = machine.on_answer(query, (2, BEGIN - 1_000), at(500))
+    assert missing == TradesQuery("BTCUSDT", 3, 4, BEGIN - 1_000, BEGIN + 40)
     assert ids(machine.on_answer(missing, [trade(3, 0), trade(4, 10)], at(700))) == [3, 4, 5, 6]
 
 
 def test_what_is_stored_already_is_a_duplicate() -> None:
     machine = repairing()
-    [ask] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
-    assert ids(machine.on_answer(ask, (5, BEGIN + 40), at(60))) == [6]
+    [query] = machine.on_events([trade(5, 40), trade(6, 50)], at(50))
+    assert ids(machine.on_answer(query, (5, BEGIN + 40), at(60))) == [6]
     assert machine.duplicates == 1
 
 
@@ -461,8 +463,8 @@ def test_after_a_restart_the_first_live_trade_shows_what_is_missing() -> None:
     again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
     assert again.on_events([trade(9, 90)], at(1_000)) == []
     assert again.on_timer(at(1_200)) == [
-        TradesAsk("BTCUSDT", 2, 8, BEGIN, BEGIN + 90),
-        StoreCheckAsk("BTCUSDT", 1, counts_fills=True),
+        TradesQuery("BTCUSDT", 2, 8, BEGIN, BEGIN + 90),
+        StoreCheckQuery("BTCUSDT", 1, counts_fills=True),
     ]
 
 
@@ -473,11 +475,11 @@ def test_a_gap_survives_a_restart_and_is_asked_for_at_once() -> None:
     again = repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
     [check, probe] = again.on_timer(at(600, 1))
     assert (check, probe) == (
-        StoreCheckAsk("BTCUSDT", 5, counts_fills=True),
-        MissedTradesAsk("BTCUSDT", 6, 10_005, BEGIN + 40, BEGIN + 600),
+        StoreCheckQuery("BTCUSDT", 5, counts_fills=True),
+        MissedTradesQuery("BTCUSDT", 6, 10_005, BEGIN + 40, BEGIN + 600),
     )
     assert again.on_answer(check, None, at(600, 1)) == []
-    assert again.on_answer(probe, [], at(600, 1)) == [TradesAsk("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)]
+    assert again.on_answer(probe, [], at(600, 1)) == [TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 40)]
 
 
 def aggregate(first: int, last: int, time: int) -> AggregateTrade:
@@ -490,8 +492,8 @@ def aggregate(first: int, last: int, time: int) -> AggregateTrade:
 
 def test_single_fills_can_be_repaired_by_the_aggregates_that_cover_them() -> None:
     machine = begun_repairing()
-    ask = holed(machine)
-    out = machine.on_answer(ask, [aggregate(2, 3, 10), aggregate(4, 4, 20)], at(600))
+    query = holed(machine)
+    out = machine.on_answer(query, [aggregate(2, 3, 10), aggregate(4, 4, 20)], at(600))
     batches = [item.trades for item in out if isinstance(item, TradeBatch)]
     assert batches == [[aggregate(2, 3, 10), aggregate(4, 4, 20)], [trade(5, 40)]]
 
@@ -516,14 +518,14 @@ def test_whatever_is_cut_out_the_repaired_trades_are_the_same(data: st.DataObjec
 
 
 def answered(machine: Sequencer, out: list[Any], trades: list[Trade], feed: int) -> list[Any]:
-    """What comes out when every ask is answered from `trades`."""
+    """What comes out when every query is answered from `trades`."""
     given_out: list[Any] = []
     waiting = list(out)
     while waiting:
         item = waiting.pop(0)
-        if isinstance(item, LastTradeAsk):
+        if isinstance(item, LastTradeQuery):
             waiting += machine.on_answer(item, None, at(feed))
-        elif isinstance(item, TradesAsk):
+        elif isinstance(item, TradesQuery):
             waiting += machine.on_answer(item, trades[item.first_id - 1 : item.last_id], at(feed))
         else:
             given_out.append(item)
@@ -552,7 +554,7 @@ def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_v
     assert ids(machine.on_events([trade(2, 400)], at(400, 400))) == [2]
     assert not machine.holds_back()
     machine.on_events(TradesRefused(), at(500, 500))
-    [ask] = machine.on_timer(at(500 + STRAGGLER_MS, 500 + STRAGGLER_MS))
-    assert isinstance(ask, TradesAsk)
-    assert ids(machine.on_answer(ask, [trade(3, 450)], at(3_000))) == [3]
+    [query] = machine.on_timer(at(500 + STRAGGLER_MS, 500 + STRAGGLER_MS))
+    assert isinstance(query, TradesQuery)
+    assert ids(machine.on_answer(query, [trade(3, 450)], at(3_000))) == [3]
     assert not machine.holds_back()

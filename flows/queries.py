@@ -1,7 +1,7 @@
 """What machines ask of a venue's REST side, and how urgent it is.
 
-An ask is a value: the machine makes it, the bridge has it run elsewhere, and the answer comes back to the same machine
-like any other input. When there is no answer, an `AskError` comes instead.
+A query is a value: the machine makes it, the bridge has it run elsewhere, and the answer comes back to the same machine
+like any other input. When there is no answer, a `QueryError` comes instead.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ class Urgency(IntEnum):
     AUDIT = 3
 
 
-class Ask(Struct, frozen=True):
+class Query(Struct, frozen=True):
     """A question about one instrument."""
 
     symbol: str
@@ -33,23 +33,23 @@ class Ask(Struct, frozen=True):
         return Urgency.HISTORY
 
 
-class _AskKinds(dict[type, bool]):
-    """Whether a type is one of asks. Every item is looked at, and this is quicker than `isinstance`."""
+class _QueryKinds(dict[type, bool]):
+    """Whether a type is one of queries. Every item is looked at, and this is quicker than `isinstance`."""
 
     def __missing__(self, kind: type) -> bool:
-        is_ask = self[kind] = issubclass(kind, Ask)
-        return is_ask
+        is_query = self[kind] = issubclass(kind, Query)
+        return is_query
 
 
-_is_ask = _AskKinds().__getitem__
+_is_query = _QueryKinds().__getitem__
 
 
-def has_asks(items: Iterable[Any]) -> bool:
-    """Whether there is an ask among them."""
-    return any(map(_is_ask, map(type, items)))
+def has_queries(items: Iterable[Any]) -> bool:
+    """Whether there is a query among them."""
+    return any(map(_is_query, map(type, items)))
 
 
-class TradesAsk(Ask, frozen=True):
+class TradesQuery(Query, frozen=True):
     """The trades with ids from `first_id` to `last_id`, both inclusive. Answer: `list[Trade]`, ids rising, without
     those that the venue no longer has.
     """
@@ -67,7 +67,7 @@ class TradesAsk(Ask, frozen=True):
         return Urgency.REPAIR
 
 
-class PastTradesAsk(TradesAsk, frozen=True):
+class PastTradesQuery(TradesQuery, frozen=True):
     """The same of old times, for an import: nobody waits for it."""
 
     @property
@@ -76,11 +76,11 @@ class PastTradesAsk(TradesAsk, frozen=True):
         return Urgency.HISTORY
 
 
-class MissedTradesAsk(TradesAsk, frozen=True):
+class MissedTradesQuery(TradesQuery, frozen=True):
     """The same of what was traded since an earlier life of this process. Perhaps nothing was."""
 
 
-class RefillAsk(TradesAsk, frozen=True):
+class RefillQuery(TradesQuery, frozen=True):
     """The same of trades that were handed on before, and that the store has lost."""
 
     @property
@@ -89,7 +89,7 @@ class RefillAsk(TradesAsk, frozen=True):
         return Urgency.HISTORY
 
 
-class KlinesAsk(Ask, frozen=True):
+class KlinesQuery(Query, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
     oldest first; without ids (-1) where the venue does not tell them.
     """
@@ -106,7 +106,7 @@ class KlinesAsk(Ask, frozen=True):
         return Urgency.AUDIT if self.checks else Urgency.HISTORY
 
 
-class BookAsk(Ask, frozen=True):
+class BookQuery(Query, frozen=True):
     """The best `levels` of each side of the book. Answer: `BookSnapshot`."""
 
     levels: int
@@ -119,7 +119,7 @@ class BookAsk(Ask, frozen=True):
         return Urgency.AUDIT if self.checks else Urgency.BOOK
 
 
-class LastTradeAsk(Ask, frozen=True):
+class LastTradeQuery(Query, frozen=True):
     """The newest trade that is stored already. Answer: `(id, time)`, or None without any. Where there is none, the
     first trade that was ever seen is noted for good before the answer, so that a later life can ask for it.
     """
@@ -134,7 +134,7 @@ class LastTradeAsk(Ask, frozen=True):
         return Urgency.REPAIR
 
 
-class StoreCheckAsk(Ask, frozen=True):
+class StoreCheckQuery(Query, frozen=True):
     """Whether the store has the trades up to `last_id`, which were handed on before a restart. Answer: None when it
     has, or when there is no store; else `(id, time)` of the newest that it has, or of what was before the first one
     that was ever seen, with the id -1 where neither is known.
@@ -150,7 +150,7 @@ class StoreCheckAsk(Ask, frozen=True):
         return Urgency.HISTORY
 
 
-class RenewAsk(Ask, frozen=True):
+class RenewQuery(Query, frozen=True):
     """Streams of the instrument are to be subscribed anew, as a witness says that they have missed something. Answer:
     None, when the source has been told.
     """
@@ -165,7 +165,7 @@ class RenewAsk(Ask, frozen=True):
         return Urgency.REPAIR
 
 
-class HistoryAsk(Ask, frozen=True):
+class HistoryQuery(Query, frozen=True):
     """What the store lacks of these timeframes until `now` (feed's time, ms UTC). Answer: `list[History]`."""
 
     timeframes: tuple[str, ...]
@@ -193,7 +193,7 @@ class History(Struct, frozen=True):
     """Why there are no klines, or not all."""
 
 
-class AskError(Exception):
+class QueryError(Exception):
     """There is no answer: the venue was asked, and again, in vain; the text says why."""
 
     def __init__(self, reason: str, *, lasting: bool = False) -> None:

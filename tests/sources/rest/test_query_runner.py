@@ -4,51 +4,51 @@ from collections.abc import Awaitable, Callable
 from queue import Queue
 from typing import Any
 
-from flows.asks import Ask, AskError, KlinesAsk
+from flows.queries import KlinesQuery, Query, QueryError
 from sources.connection.loop_thread import NetworkThread
-from sources.rest.ask_runner import MOST_OPEN, AskDesk
 from sources.rest.client import VenueError
+from sources.rest.query_runner import MOST_OPEN, QueryDispatcher
 
 
-def asked(handler: Any, ask: Ask) -> Any:
-    """The answer to an ask."""
+def asked(handler: Any, query: Query) -> Any:
+    """The answer to a query."""
     network = NetworkThread()
-    desk = AskDesk({KlinesAsk: handler}, network)
+    desk = QueryDispatcher({KlinesQuery: handler}, network)
     came, answers = threading.Event(), list[Any]()
 
     def answer(what: Any) -> None:
         answers.append(what)
         came.set()
 
-    desk("binance:BTCUSDT", ask, answer)
+    desk("binance:BTCUSDT", query, answer)
     assert came.wait(10)
     network.close()
     return answers[0]
 
 
-ASK = KlinesAsk("BTCUSDT", "1m", 0, 0)
+ASK = KlinesQuery("BTCUSDT", "1m", 0, 0)
 
 
-async def refused(_: Ask) -> None:
+async def refused(_: Query) -> None:
     raise VenueError("no such symbol", status=400)
 
 
-async def away(_: Ask) -> None:
+async def away(_: Query) -> None:
     raise VenueError("no network")
 
 
-async def broken(_: Ask) -> None:
+async def broken(_: Query) -> None:
     raise ValueError("a bug")
 
 
-async def served(ask: Ask) -> Any:
-    return ("for", ask)
+async def served(query: Query) -> Any:
+    return ("for", query)
 
 
-def never(begun: threading.Event) -> Callable[[Ask], Awaitable[None]]:
+def never(begun: threading.Event) -> Callable[[Query], Awaitable[None]]:
     """A handler that gives no answer, and says when it was asked."""
 
-    async def handle(_: Ask) -> None:
+    async def handle(_: Query) -> None:
         begun.set()
         await asyncio.Event().wait()
 
@@ -60,20 +60,20 @@ def test_an_ask_is_answered_by_the_handler_of_its_type() -> None:
 
 
 def test_whatever_goes_wrong_the_answer_says_so() -> None:
-    for handler, ask, text, lasting in (
+    for handler, query, text, lasting in (
         (refused, ASK, "no such symbol", True),
         (away, ASK, "no network", False),
         (broken, ASK, "a bug", False),
-        (served, Ask("BTCUSDT"), "nobody answers Ask", True),
+        (served, Query("BTCUSDT"), "nobody answers Ask", True),
     ):
-        error = asked(handler, ask)
-        assert isinstance(error, AskError)
+        error = asked(handler, query)
+        assert isinstance(error, QueryError)
         assert text in str(error)
         assert error.lasting is lasting
 
 
 def test_a_malformed_answer_is_no_reason_to_give_up() -> None:
-    async def garbled(_: Ask) -> None:
+    async def garbled(_: Query) -> None:
         raise VenueError("not what it should be", status=200)
 
     assert asked(garbled, ASK).lasting is False
@@ -84,7 +84,7 @@ def test_the_end_answers_what_is_open_and_refuses_what_comes() -> None:
     answers: Queue[Any] = Queue()
 
     network = NetworkThread()
-    desk = AskDesk({KlinesAsk: never(begun)}, network)
+    desk = QueryDispatcher({KlinesQuery: never(begun)}, network)
     desk("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     desk.close()
@@ -104,7 +104,7 @@ def test_the_end_of_the_network_answers_too() -> None:
     answers: Queue[Any] = Queue()
 
     network = NetworkThread()
-    AskDesk({KlinesAsk: never(begun)}, network)("binance:BTCUSDT", ASK, answers.put)
+    QueryDispatcher({KlinesQuery: never(begun)}, network)("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     network.close()
     assert "the end came before the answer" in str(answers.get(timeout=10))
@@ -114,7 +114,7 @@ def test_too_many_open_asks_are_refused_for_now() -> None:
     answers: Queue[Any] = Queue()
 
     network = NetworkThread()
-    desk = AskDesk({KlinesAsk: never(threading.Event())}, network)
+    desk = QueryDispatcher({KlinesQuery: never(threading.Event())}, network)
     for _ in range(MOST_OPEN + 1):
         desk("binance:BTCUSDT", ASK, answers.put)
     refused_ask = answers.get(timeout=10)

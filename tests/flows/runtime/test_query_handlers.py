@@ -1,12 +1,12 @@
 import threading
 from typing import Any
 
-from flows.asks import AskError, RenewAsk
-from flows.runtime.ask_handlers import open_desk
+from flows.queries import QueryError, RenewQuery
+from flows.runtime.query_handlers import open_query_handlers
 from flows.settings import Settings
 
 
-def answer_of(ask: RenewAsk, **parts: Any) -> Any:
+def answer_of(query: RenewQuery, **parts: Any) -> Any:
     came, answers = threading.Event(), list[Any]()
 
     def answer(what: Any) -> None:
@@ -14,14 +14,14 @@ def answer_of(ask: RenewAsk, **parts: Any) -> Any:
         came.set()
 
     settings = Settings.model_validate({"mongo": {"enabled": False}, "trades": {"enabled": False}})
-    desk: Any = open_desk(settings, **parts)
-    desk("binance:BTCUSDT", ask, answer)
+    desk: Any = open_query_handlers(settings, **parts)
+    desk("binance:BTCUSDT", query, answer)
     assert came.wait(10)
     desk.close()
     return answers[0]
 
 
-ASK = RenewAsk("BTCUSDT", ("aggTrade",), "REST knows later trades")
+ASK = RenewQuery("BTCUSDT", ("aggTrade",), "REST knows later trades")
 
 
 def test_a_renewal_goes_to_the_source() -> None:
@@ -31,4 +31,4 @@ def test_a_renewal_goes_to_the_source() -> None:
 
 
 def test_without_a_source_there_is_no_renewal() -> None:
-    assert isinstance(answer_of(ASK), AskError)
+    assert isinstance(answer_of(ASK), QueryError)

@@ -6,7 +6,7 @@ from typing import Any
 
 import structlog
 
-from flows.asks import Ask, AskError
+from flows.queries import Query, QueryError
 from sources.connection.loop_thread import NetworkThread
 from sources.rest.client import VenueError
 
@@ -19,31 +19,31 @@ _LASTING = frozenset((400, 401, 404, 451))
 _log = structlog.get_logger(__name__)
 
 
-class AskDesk:
-    """The runner of asks: each goes to the handler of its type, and is answered once: by a value, or an `AskError`.
+class QueryDispatcher:
+    """The runner of queries: each goes to the handler of its type, and is answered once, by a value or a `QueryError`.
     Safe to call from any thread.
     """
 
-    def __init__(self, handlers: Mapping[type[Ask], Handler], network: NetworkThread) -> None:
+    def __init__(self, handlers: Mapping[type[Query], Handler], network: NetworkThread) -> None:
         self._handlers = handlers
         self._network = network
         self._open: set[Future[Any]] = set()
         self._is_closed = False
 
-    def __call__(self, key: str, ask: Ask, answer: Callable[[Any], None]) -> None:
-        """Runs an ask of the machine with that key."""
+    def __call__(self, key: str, query: Query, answer: Callable[[Any], None]) -> None:
+        """Runs a query of the machine with that key."""
         if self._is_closed:
-            answer(AskError(f"{key}: nobody answers any more, for the end has come"))
+            answer(QueryError(f"{key}: nobody answers any more, for the end has come"))
             return
         if len(self._open) >= MOST_OPEN:
-            answer(AskError(f"{key}: {MOST_OPEN} asks are without an answer yet"))
+            answer(QueryError(f"{key}: {MOST_OPEN} asks are without an answer yet"))
             return
 
         def on_end(run: Future[Any]) -> None:
             self._open.discard(run)
-            answer(AskError(f"{key}: the end came before the answer") if run.cancelled() else run.result())
+            answer(QueryError(f"{key}: the end came before the answer") if run.cancelled() else run.result())
 
-        run = self._network.start(self._answer(key, ask))
+        run = self._network.start(self._answer(key, query))
         self._open.add(run)
         run.add_done_callback(on_end)
 
@@ -53,16 +53,16 @@ class AskDesk:
         for run in list(self._open):
             run.cancel()
 
-    async def _answer(self, key: str, ask: Ask) -> Any:
-        handler = self._handlers.get(type(ask))
+    async def _answer(self, key: str, query: Query) -> Any:
+        handler = self._handlers.get(type(query))
         if handler is None:
-            return AskError(f"{key}: nobody answers {type(ask).__name__} here", lasting=True)
+            return QueryError(f"{key}: nobody answers {type(query).__name__} here", lasting=True)
         try:
-            return await handler(ask)
-        except AskError as error:
+            return await handler(query)
+        except QueryError as error:
             return error
         except VenueError as error:
-            return AskError(str(error), lasting=error.status in _LASTING)
+            return QueryError(str(error), lasting=error.status in _LASTING)
         except Exception as error:  # noqa: BLE001 - whatever happened, the machine waits for an answer
-            _log.error("an ask was not answered", key=key, ask=ask, exc_info=error)
-            return AskError(repr(error))
+            _log.error("a query was not answered", key=key, query=query, exc_info=error)
+            return QueryError(repr(error))

@@ -1,4 +1,4 @@
-"""Who answers the asks of a whole process: the venue's REST side, and the stores for what is there already."""
+"""Who answers the queries of a whole process: the venue's REST side, and the stores for what is there already."""
 
 from collections.abc import Callable
 from functools import partial
@@ -7,26 +7,26 @@ from typing import Any, TypeAlias
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from flows.asks import (
-    Ask,
-    BookAsk,
-    HistoryAsk,
-    KlinesAsk,
-    LastTradeAsk,
-    MissedTradesAsk,
-    RefillAsk,
-    RenewAsk,
-    StoreCheckAsk,
-    TradesAsk,
+from flows.machine import QueryRunner
+from flows.queries import (
+    BookQuery,
+    HistoryQuery,
+    KlinesQuery,
+    LastTradeQuery,
+    MissedTradesQuery,
+    Query,
+    RefillQuery,
+    RenewQuery,
+    StoreCheckQuery,
+    TradesQuery,
 )
-from flows.machine import AskRunner
 from flows.runtime.history import HistoryDesk
 from flows.runtime.stored_trades import StoredTrades
 from flows.settings import Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.binance.rest import BinanceRest
 from sources.connection.loop_thread import NetworkThread
-from sources.rest.ask_runner import AskDesk, Handler
+from sources.rest.query_runner import Handler, QueryDispatcher
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
 """Has streams of a symbol, of these kinds, subscribed anew, for a reason."""
@@ -35,7 +35,7 @@ READ_TIMEOUT_MS = 5_000
 """Longest wait for MongoDB at the look into the past; then that is an incident, and live candles go on."""
 
 
-def open_desk(settings: Settings, *, renew: Renew | None = None) -> AskRunner:
+def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> QueryRunner:
     """The runner of a flow's asks. It ends with the process. `renew` has streams subscribed anew."""
     rest = BinanceRest.of(settings.feed, settings.rest)
 
@@ -49,23 +49,23 @@ def open_desk(settings: Settings, *, renew: Renew | None = None) -> AskRunner:
     trades = settings.trades
     stored = StoredTrades(trades.path / settings.feed.venue if trades.enabled else None, rest.trades)
 
-    handlers: dict[type[Ask], Handler] = {
-        TradesAsk: rest.trades,
-        KlinesAsk: rest.klines,
-        BookAsk: rest.book,
-        HistoryAsk: history.answer,
-        MissedTradesAsk: rest.trades,
-        RefillAsk: rest.trades,
-        LastTradeAsk: stored.last_trade,
-        StoreCheckAsk: stored.lacking,
+    handlers: dict[type[Query], Handler] = {
+        TradesQuery: rest.trades,
+        KlinesQuery: rest.klines,
+        BookQuery: rest.book,
+        HistoryQuery: history.answer,
+        MissedTradesQuery: rest.trades,
+        RefillQuery: rest.trades,
+        LastTradeQuery: stored.last_trade,
+        StoreCheckQuery: stored.lacking,
     }
     if renew is not None:
-        handlers[RenewAsk] = partial(_renew, renew)
-    return AskDesk(handlers, NetworkThread())
+        handlers[RenewQuery] = partial(_renew, renew)
+    return QueryDispatcher(handlers, NetworkThread())
 
 
-async def _renew(renew: Renew, ask: RenewAsk) -> None:
-    renew(ask.symbol, ask.kinds, ask.reason)
+async def _renew(renew: Renew, query: RenewQuery) -> None:
+    renew(query.symbol, query.kinds, query.reason)
 
 
 def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
