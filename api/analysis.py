@@ -34,7 +34,7 @@ class CandleAge(NamedTuple):
     state: str | None
 
 
-class Analyst:
+class AnalysisService:
     """Weighs the timeframes as the settings say."""
 
     def __init__(self, settings: Settings, history: History, live: LiveView) -> None:

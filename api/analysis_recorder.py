@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 import structlog
 
-from api.analysis import Analyst
+from api.analysis import AnalysisService
 from api.http.errors import Problem
 from api.live.freshness import now_ms
 from api.live.view import LiveView
@@ -33,7 +33,9 @@ class AnalysisRecord:
     made up. What fails is logged, and the next round tries anew; nobody else notices.
     """
 
-    def __init__(self, analyst: Analyst, live: LiveView, documents: Documents, *, retention_days: float) -> None:
+    def __init__(
+        self, analyst: AnalysisService, live: LiveView, documents: Documents, *, retention_days: float
+    ) -> None:
         self._analyst = analyst
         self._live = live
         self._documents = documents

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.http.auth import Knock, admit, may_call
+from api.http.auth import HandshakeRequest, admit, may_call
 from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.http.responses import failure, success
@@ -225,9 +225,9 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
     return set_headers
 
 
-def _knock(request: web.Request) -> Knock:
+def _knock(request: web.Request) -> HandshakeRequest:
     headers = request.headers
-    return Knock(
+    return HandshakeRequest(
         headers.get(hdrs.HOST, ""),
         headers.get(hdrs.ORIGIN, ""),
         headers.getall(hdrs.AUTHORIZATION, []),

@@ -7,13 +7,13 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.analysis import Analyst
+from api.analysis import AnalysisService
 from api.analysis_recorder import AnalysisRecord
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
 from api.meters import Meters
 from api.stores.history import History
-from api.stores.instruments import Catalogue
+from api.stores.instruments import Instruments
 from api.stores.mongo import Documents
 from api.stores.trades import TradeArchive
 from flows.settings import Settings
@@ -28,9 +28,9 @@ class Services(Struct, frozen=True):
     live: LiveView
     documents: Documents
     trades: TradeArchive
-    catalogue: Catalogue
+    catalogue: Instruments
     history: History
-    analyst: Analyst
+    analyst: AnalysisService
     meters: Meters
 
 
@@ -42,9 +42,9 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     live = LiveView(*urls, token=hub.token, cache_size=api.cache_size)
     documents = Documents(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
-    catalogue = Catalogue(settings.feed, live, documents)
+    catalogue = Instruments(settings.feed, live, documents)
     history = History(documents, live.candles)
-    analyst = Analyst(settings, history, live)
+    analyst = AnalysisService(settings, history, live)
     record = AnalysisRecord(analyst, live, documents, retention_days=settings.analysis.retention_days)
     meters = Meters(live)
     async with AsyncExitStack() as stack:

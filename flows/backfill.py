@@ -45,12 +45,12 @@ from sources.archive.holes import Holes
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
-from sources.archive.rows import ArchiveError, FileVolume
+from sources.archive.rows import ArchiveError, ArchiveReader
 from sources.archive.spans import Span, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 
 MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""
@@ -184,9 +184,9 @@ def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tupl
     if absent:
         _log.warning("the folder holds no files of them for these days", symbols=absent)
 
-    def get(file: ArchiveFile) -> FileVolume:
+    def get(file: ArchiveFile) -> ArchiveReader:
         journal.know(file, digest_of(paths[file]))
-        return FileVolume(file, paths[file], vouched=check(paths[file]))
+        return ArchiveReader(file, paths[file], vouched=check(paths[file]))
 
     _know_held(journal, spans, paths)
     return spans, get
@@ -206,12 +206,12 @@ def _plan_archive(
     files = [file for symbol in _named(settings) for kind in kinds for file in files_for(symbol, kind, first, behind)]
     downloader = Downloader(backfill.archive_url, backfill.cache, on_bytes=on_bytes)
 
-    def get(file: ArchiveFile) -> FileVolume | None:
+    def get(file: ArchiveFile) -> ArchiveReader | None:
         path = downloader.get(file, venue=venue)
         if path is None:
             return None
         journal.know(file, digest_of(path))
-        return FileVolume(file, path, vouched=vouched_by(path))
+        return ArchiveReader(file, path, vouched=vouched_by(path))
 
     spans = spans_of(files, begin, end)
     paths = {file: downloader.path_of(file, venue) for file in files}
@@ -230,7 +230,7 @@ def _know_held(journal: Journal, spans: list[Span], paths: dict[ArchiveFile, Pat
 def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:
     """Days of the venue, until a moment ago by its own time, in whole periods."""
     feed = settings.feed
-    network = NetworkThread()
+    network = EventLoopThread()
     rest = BinanceRest.of(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
     days = VenueDays(rest, network)
     length = timeframe_ms(feed.timeframes[0])

@@ -3,7 +3,7 @@
 import gc
 
 
-def calm_garbage_collector() -> None:
+def tune_garbage_collector() -> None:
     """What is loaded by now stays for good, and need not be looked through again; what flows makes no cycles.
 
     Left alone, a full collection stops all threads for some fifty milliseconds every other second.

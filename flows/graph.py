@@ -20,15 +20,15 @@ from flows.model import (
     BookTicker,
     BookView,
     Candle,
+    ConnectionEvent,
     FeedStatus,
     Incident,
     Instrument,
-    LineEvent,
-    Recorded,
-    Refreshed,
+    RefreshResult,
     Rejected,
     Removed,
     Stats24h,
+    StoreOnly,
     StoreOnlyTrades,
     Ticker,
     TradeBatch,
@@ -40,15 +40,15 @@ from flows.operators.candles import reconcile as proof_state
 from flows.operators.candles.builder import CandleBuilder
 from flows.operators.candles.reconcile import KEPT_MS, Reconciler
 from flows.operators.parse import Parse, VenueParser
-from flows.operators.pipeline import Chain
+from flows.operators.pipeline import Pipeline
 from flows.operators.prices import Prices
 from flows.operators.state_version import StateVersionError, check_version
-from flows.operators.stats.day import DayStats, Minutely, minutes_of
+from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
 from flows.operators.status.line_status import News
 from flows.operators.status.observations import BookSyncs, Observe, Progress
 from flows.operators.trades import sequence as sequence_state
-from flows.operators.trades.batching import Gather
+from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
 from flows.operators.validate import Validate
 from flows.settings import Books, Feed
@@ -71,7 +71,7 @@ class Sinks(Struct, frozen=True):
     broadcast: Sink[Any] | None = None
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
-    refreshed: Sink[Refreshed | Removed] | None = None
+    refreshed: Sink[RefreshResult | Removed] | None = None
     """What became of requests, and whose streams have ended: what was under way for those will not come."""
 
 
@@ -102,7 +102,7 @@ def market_flow(
         op.output("latest", op.flat_map_batch("at_once", prices, partial(together, "hub")), sinks.broadcast)
 
     gathered = op.flat_map_batch(
-        "gather", valid, Gather(trade_clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
+        "gather", valid, MicroBatcher(trade_clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)
     )
     build = partial(sequence_candles, feed=feed, can_query=runner is not None, rules=rules)
     traded = machine(SEQUENCE_STEP, gathered, build, trade_clock, runner or refuse_queries)
@@ -122,7 +122,7 @@ def market_flow(
         tickers = op.flat_map_batch("tickers", news, partial(_tickers, feed.venue))
         minutes = op.flat_map_batch("minutes", traded, partial(_minutes, minutes_of(feed.timeframes)))
         day = machine("stats", op.merge("daily", minutes, tickers), partial(_stats, feed=feed), trade_clock, runner)
-        stored.append(op.flat_map_batch("each_minute", only("statistics", day, Stats24h), Minutely()))
+        stored.append(op.flat_map_batch("each_minute", only("statistics", day, Stats24h), OncePerMinute()))
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
@@ -152,7 +152,7 @@ def market_flow(
 
 def sequence_candles(
     key: str, state: Any, *, feed: Feed, can_query: bool, rules: VenueRules = ANY_VENUE, kept_ms: int = KEPT_MS
-) -> Chain:
+) -> Pipeline:
     """Sequencing, candles and their proof for one instrument, in one keyed step. Closed candles are remembered for
     `kept_ms`.
     """
@@ -165,7 +165,7 @@ def sequence_candles(
         rules=rules,
         state=sequenced,
     )
-    return Chain(
+    return Pipeline(
         sequencer,
         CandleBuilder(
             key,
@@ -258,7 +258,7 @@ def _refused(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | Non
 def _observed(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | None) -> Stream[Any]:
     """What tells the state of instruments."""
     observed = [
-        _of_type("observed", news, Progress, *get_args(LineEvent)),
+        _of_type("observed", news, Progress, *get_args(ConnectionEvent)),
         _of_type("witnesses", found, TradeWitness),
     ]
     if kept is not None:
@@ -273,7 +273,7 @@ def _of_type(step_id: str, up: Stream[Any], *kinds: type) -> Stream[Any]:
 
 def recorded(items: list[tuple[str, Any]]) -> list[Candle]:
     """Candles that are for the store alone."""
-    return [value.candle for _, value in items if type(value) is Recorded]
+    return [value.candle for _, value in items if type(value) is StoreOnly]
 
 
 def _trades_to_store(trades: Stream[TradeBatch], traded: KeyedStream[Any]) -> Stream[tuple[str, TradeBatch]]:
@@ -286,9 +286,9 @@ def restored_trades(items: list[tuple[str, Any]]) -> list[TradeBatch]:
     return [value.batch for _, value in items if type(value) is StoreOnlyTrades]
 
 
-def ends_of_requests(items: list[tuple[str, Any]]) -> list[Refreshed | Removed]:
+def ends_of_requests(items: list[tuple[str, Any]]) -> list[RefreshResult | Removed]:
     """What became of requests, and which machines are gone with what was asked of them."""
-    return [value for _, value in items if type(value) is Refreshed or type(value) is Removed]
+    return [value for _, value in items if type(value) is RefreshResult or type(value) is Removed]
 
 
 def _tickers(venue: str, items: list[Any]) -> list[tuple[str, Ticker]]:

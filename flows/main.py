@@ -22,20 +22,27 @@ from bytewax.dataflow import Dataflow
 
 from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
-from flows.gc import calm_garbage_collector
+from flows.gc import tune_garbage_collector
 from flows.graph import Sinks, market_flow, state_fault
 from flows.logs import set_up_logs
-from flows.model import Incident, RefreshWanted
+from flows.model import Incident, RefreshRequest
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
-from flows.runtime.commands import RequestDesk
+from flows.runtime.commands import CommandPoller
 from flows.runtime.metrics import FlowMeters, Parts, serve
 from flows.runtime.query_handlers import open_database, open_query_handlers
-from flows.runtime.subscriptions import WishDesk, is_own, listed_in, wanted
+from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
 from flows.settings import Settings, SettingsError, load_settings
-from sinks.bridge import KeepingWriterSink, PartitionedWriterSink, Shared, Unpacking, UnpackingKeeper, WriterSink
+from sinks.bridge import (
+    FlattenRecoverable,
+    FlattenWriter,
+    PartitionedWriterSink,
+    RecoverableSink,
+    SharedWriter,
+    WriterSink,
+)
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
-from sinks.mongo.commands import Attendant, NoAttendant
+from sinks.mongo.commands import CommandConsumer, NoAttendant
 from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.store import TradeStoreError, check_store
@@ -76,19 +83,19 @@ def build_flow(
     meters, clock = FlowMeters(), FeedClock()
 
     hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
-    broadcast: Shared[Any] | None = Shared(hub) if hub else None
+    broadcast: SharedWriter[Any] | None = SharedWriter(hub) if hub else None
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     documents = (
         _open_mongo(settings, ledger.report, recovery, partial(_fetch_past, source, feed.own_symbols))
         if settings.mongo.enabled
         else None
     )
-    mongo: Shared[Any] | None = Shared(documents) if documents else None
+    mongo: SharedWriter[Any] | None = SharedWriter(documents) if documents else None
     if mongo:
         ledger.keep_in(mongo.open())
     if broadcast:
         ledger.keep_in(broadcast.open(), knows_flow=True)
-    incidents, refused = Shared(ledger), Shared(rejects)
+    incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
     partitions: list[TradeWriter] = []
 
     def open_partition(part: str) -> TradeWriter:
@@ -123,13 +130,13 @@ def build_flow(
         books=settings.books,
         outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
         sinks=Sinks(
-            candles=KeepingWriterSink(["mongodb"], lambda _: UnpackingKeeper(mongo.open(), documents), lambda _: 0)
+            candles=RecoverableSink(["mongodb"], lambda _: FlattenRecoverable(mongo.open(), documents), lambda _: 0)
             if mongo and documents
             else None,
-            trades=KeepingWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
+            trades=RecoverableSink(parts, open_partition, lambda key: part_of(key, len(parts)))
             if settings.trades.enabled
             else None,
-            broadcast=PartitionedWriterSink(["hub"], lambda _: Unpacking(broadcast.open()), lambda _: 0)
+            broadcast=PartitionedWriterSink(["hub"], lambda _: FlattenWriter(broadcast.open()), lambda _: 0)
             if broadcast
             else None,
             rejects=WriterSink(refused.open),
@@ -189,7 +196,7 @@ def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) ->
 def _fetch_past(source: FeedSource, symbols: Iterable[str]) -> None:
     """Has the past of symbols fetched again. Those that have not begun yet look for it by themselves."""
     for symbol in symbols:
-        source.refresh(RefreshWanted((symbol,), REPLACED))
+        source.refresh(RefreshRequest((symbol,), REPLACED))
 
 
 def _open_mongo(
@@ -211,13 +218,13 @@ def _open_requests(
     source: FeedSource,
     report: Callable[[Incident], None],
     statuses: Mapping[str, str] | None,
-) -> RequestDesk:
+) -> CommandPoller:
     """The source begins with the symbols of the settings that are listed, and follows what is wished from then on."""
     feed = settings.feed
-    attendant = Attendant(open_database(settings.mongo)) if settings.mongo.enabled else NoAttendant()
+    attendant = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoAttendant()
     begin = wanted(feed, (), listed_in(statuses or {}))
     source.follow(begin.wishes, quiet=begin.quiet)
-    wishes = WishDesk(
+    wishes = SubscriptionController(
         attendant,
         feed=feed,
         follow=source.follow,
@@ -226,7 +233,7 @@ def _open_requests(
         report=report,
         statuses=statuses,
     )
-    requests = RequestDesk(
+    requests = CommandPoller(
         attendant, venue=feed.venue, refresh=source.refresh, wishes=wishes, is_own=partial(is_own, feed)
     )
     requests.start()
@@ -307,7 +314,7 @@ def _build() -> Dataflow:
     except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _stop_on_signals(stop)
-    calm_garbage_collector()
+    tune_garbage_collector()
     feed = settings.feed
     _log.info("starting", venue=feed.venue, origin=feed.origin, symbols=feed.own_symbols, timeframes=feed.timeframes)
     return built

@@ -31,7 +31,7 @@ from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
-from flows.verification.checks.trade_ids import Hole
+from flows.verification.checks.trade_ids import PendingGap
 from flows.verification.output import Meter, as_json, show
 from flows.verification.refill import GetTrades, TradeRefill
 from flows.verification.repair import CandleRepair
@@ -44,7 +44,7 @@ from sinks.trades.store import TradeStoreError
 from sources.archive.rows import ArchiveError
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
@@ -145,7 +145,7 @@ class _Run:
         report.repaired += len(written)
         report.republished += repair.republish(written)
 
-    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[Hole]) -> list[Candle]:
+    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[PendingGap]) -> list[Candle]:
         """The candles of holes that were filled, rewritten where that changes them."""
         self._stores.catch_up()
         start = min(hole.after_time for hole in holes) // DAY_MS * DAY_MS
@@ -219,13 +219,13 @@ def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | N
     return archive
 
 
-def _rest(settings: Settings, opened: ExitStack) -> tuple[BinanceRest, NetworkThread]:
+def _rest(settings: Settings, opened: ExitStack) -> tuple[BinanceRest, EventLoopThread]:
     """The exchange's REST side, and the thread that asks it."""
     try:
         rest = BinanceRest.of(settings.feed, settings.rest)
     except ValueError as error:
         raise CannotRunError(f"--against rest: {error}") from error
-    network = NetworkThread()
+    network = EventLoopThread()
     opened.callback(network.close)
     opened.callback(lambda: network.start(rest.__aexit__()).result())
     return rest, network

@@ -28,7 +28,7 @@ class Writer(Protocol[T]):
         """Writes out what is held, within a few seconds, and lets go of everything."""
 
 
-class KeepingWriter(Writer[T], Protocol[T]):
+class RecoverableWriter(Writer[T], Protocol[T]):
     """A store that may be behind: what it still holds becomes part of the flow's recovered state, so that a killed
     process loses nothing that the flow counts as written.
     """
@@ -40,7 +40,7 @@ class KeepingWriter(Writer[T], Protocol[T]):
         """Takes over what `pending` gave, in an earlier process."""
 
 
-class Shared(Generic[T]):
+class SharedWriter(Generic[T]):
     """One writer for several sinks and workers. Each opens it, each closes it; the last one's close is the writer's."""
 
     def __init__(self, writer: Writer[T]) -> None:
@@ -73,7 +73,7 @@ class _Handle(Generic[T]):
             release()
 
 
-class Unpacking(Generic[T]):
+class FlattenWriter(Generic[T]):
     """A writer of lists: for steps that pack what goes to a single partition, as the engine costs by item there."""
 
     def __init__(self, writer: Writer[T]) -> None:
@@ -89,10 +89,10 @@ class Unpacking(Generic[T]):
         self._writer.close()
 
 
-class UnpackingKeeper(Unpacking[T]):
+class FlattenRecoverable(FlattenWriter[T]):
     """The same for a writer whose pending items outlive the process."""
 
-    def __init__(self, writer: Writer[T], keeper: KeepingWriter[T]) -> None:
+    def __init__(self, writer: Writer[T], keeper: RecoverableWriter[T]) -> None:
         """`keeper` holds what goes to `writer`, which may be a handle of it."""
         super().__init__(writer)
         self._keeper = keeper
@@ -143,7 +143,7 @@ class _KeyedPartition(StatefulSinkPartition[T, list[Any] | None]):
 
 
 class _KeepingPartition(_KeyedPartition[T]):
-    def __init__(self, writer: KeepingWriter[T], pending: list[Any] | None) -> None:
+    def __init__(self, writer: RecoverableWriter[T], pending: list[Any] | None) -> None:
         super().__init__(writer)
         self._keeper = writer
         if pending:
@@ -156,8 +156,8 @@ class _KeepingPartition(_KeyedPartition[T]):
 class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
     """One writer a partition, each at exactly one worker of the whole cluster. Items are `(key, value)`.
 
-    What such a sink was given is given again after a crash, from the last snapshot on. With a `KeepingWriter` that is
-    all a restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
+    After a crash the sink is given again whatever came since the last snapshot. With a `RecoverableWriter` that is all
+    a restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
 
     The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened
     elsewhere.
@@ -185,11 +185,11 @@ class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
         return _KeyedPartition(self._open_writer(for_part))
 
 
-class KeepingWriterSink(PartitionedWriterSink[T]):
+class RecoverableSink(PartitionedWriterSink[T]):
     """The same for writers whose pending items outlive the process."""
 
     def __init__(
-        self, parts: list[str], open_writer: Callable[[str], KeepingWriter[T]], part_of: Callable[[str], int]
+        self, parts: list[str], open_writer: Callable[[str], RecoverableWriter[T]], part_of: Callable[[str], int]
     ) -> None:
         super().__init__(parts, open_writer, part_of)
         self._open_keeper = open_writer

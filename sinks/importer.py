@@ -14,7 +14,7 @@ from msgspec import Struct, structs
 from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
-from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, Recorded, TradeBatch
+from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, StoreOnly, TradeBatch
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
 
@@ -132,7 +132,7 @@ class Intake:
             match item:
                 case Candle(is_closed=True):
                     candles.append(item)
-                case Recorded():
+                case StoreOnly():
                     candles.append(item.candle)
                 case TradeBatch():
                     self._take_trades(item)

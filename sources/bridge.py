@@ -17,11 +17,11 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
-from flows.model import LineEvent, Pulse, RawFrames, RefreshWanted, TradingStatus
+from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, TradingStatus
 from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.loop_thread import NetworkThread
-from sources.connection.pool import Lines, report_bug
+from sources.connection.loop_thread import EventLoopThread
+from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
 from sources.feed import VenueFeed, Wishes, shard_of
 
@@ -31,13 +31,13 @@ IDLE_WAIT_S = 0.02
 PULSE_S = 0.45
 """Longest time between two pulses when nothing comes: steps behind have something to do twice a second."""
 
-Polled: TypeAlias = RawFrames | LineEvent | Pulse
+Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _log = structlog.get_logger(__name__)
 
 
-class Doorbell:
+class WakeEvent:
     """Wakes one waiting thread. Ringing costs an attribute look-up while nobody waits."""
 
     def __init__(self) -> None:
@@ -62,12 +62,12 @@ class _Worker(threading.local):
     """What the partitions of one worker thread share: the doorbell, and who waits at it."""
 
     def __init__(self) -> None:
-        self.bell = Doorbell()
+        self.bell = WakeEvent()
         self.leader: object | None = None
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
-    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a `Pulse`;
+    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a `Flush`;
     while nothing comes there is one at least every half second.
     """
 
@@ -87,14 +87,14 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._hold_s = hold_s
         self._owes_pulse = False
         self._pulsed_s = 0.0
-        self._told: deque[LineEvent] = deque()
+        self._told: deque[ConnectionEvent] = deque()
         self._queues = connect(self._bell.ring)
 
     def waiting(self) -> dict[str, int]:
         """Frames and line events that have come and were not taken yet, by line."""
         return {queue.line: len(queue.items) for queue in self._queues}
 
-    def tell(self, event: LineEvent) -> None:
+    def tell(self, event: ConnectionEvent) -> None:
         """Puts something into the stream that no line said; from any thread."""
         self._told.append(event)
         self._bell.ring()
@@ -106,12 +106,12 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         if self._stop.is_set():
             self._ended = True
             self._close()
-            return [*self._drained(None), Pulse(final=True)]
+            return [*self._drained(None), Flush(final=True)]
         if self._leads and not self._has_come():
             self._bell.wait(self._hold_s if self._owes_pulse else IDLE_WAIT_S, self._has_come)
         out = self._drained(self._poll_frames)
         if not self._has_come() and self._is_time_for_pulse(delivered=bool(out)):
-            out.append(Pulse())
+            out.append(Flush())
         return out
 
     def _is_time_for_pulse(self, *, delivered: bool) -> bool:
@@ -188,10 +188,10 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._settings = settings
         self._stop = stop
         transport_of(settings.transport)  # one that is not installed is refused before anything runs
-        self._network = NetworkThread()
+        self._network = EventLoopThread()
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}
-        self._lines: dict[int, Lines] = {}
+        self._lines: dict[int, ConnectionPool] = {}
         self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
         self._quiet: frozenset[str] = frozenset()
         self._announced: dict[str, str] = {}
@@ -223,7 +223,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             for line, count in partition.waiting().items()
         }
 
-    def refresh(self, wanted: RefreshWanted) -> bool:
+    def refresh(self, wanted: RefreshRequest) -> bool:
         """Lets the machine of an instrument know that its past is wanted again; from any thread. False when the
         instrument is not followed, or its partition not built yet.
         """
@@ -277,7 +277,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
 
         def connect(ring: Callable[[], None]) -> list[FrameQueue]:
             with self._turn:
-                lines = self._lines[number] = Lines(self._feed, settings=self._settings, ring=ring)
+                lines = self._lines[number] = ConnectionPool(self._feed, settings=self._settings, ring=ring)
                 self._follow(number)
             return lines.queues
 

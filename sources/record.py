@@ -20,12 +20,12 @@ import zstandard
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.clock import wall_ns
-from flows.model import Disconnected, LineEvent, Subscribed
+from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.pool import Lines, report_bug
+from sources.connection.pool import ConnectionPool, report_bug
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
 
@@ -73,7 +73,7 @@ class Recorder:
     async def run(self, seconds: float, show: Progress) -> None:
         """Records for so long."""
         bar = show.add_task("recording", total=seconds, messages=0)
-        lines = Lines(self._feed, settings=self._settings, ring=lambda: None)
+        lines = ConnectionPool(self._feed, settings=self._settings, ring=lambda: None)
         following = asyncio.create_task(lines.follow(dict.fromkeys(self._settings.symbols, ())))
         following.add_done_callback(report_bug)
         begin = time.monotonic()
@@ -100,7 +100,7 @@ class Recorder:
                     self._note(item)
         self._tape.flush()
 
-    def _note(self, event: LineEvent) -> None:
+    def _note(self, event: ConnectionEvent) -> None:
         """A book is of use from a snapshot taken after its changes have begun to arrive."""
         if isinstance(event, Subscribed) and any("@depth" in stream for stream in event.streams):
             self._wanted_books |= set(event.symbols)

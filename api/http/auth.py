@@ -17,7 +17,7 @@ from flows.settings import Api
 from sinks.hub.auth import bearers, is_local_page, knows_token
 
 
-class Knock(NamedTuple):
+class HandshakeRequest(NamedTuple):
     """What a caller shows."""
 
     host: str
@@ -30,13 +30,13 @@ class Knock(NamedTuple):
     """Values of `?token=`."""
 
 
-def may_call(knock: Knock, settings: Api) -> bool:
+def may_call(knock: HandshakeRequest, settings: Api) -> bool:
     """Whether the page of this origin may ask, and read the answer."""
     own = bool(settings.token) and knock.origin.partition("://")[2] == knock.host
     return own or knock.origin in settings.cors or is_local_page(knock.origin)
 
 
-def admit(knock: Knock, settings: Api, *, protected: bool) -> None:
+def admit(knock: HandshakeRequest, settings: Api, *, protected: bool) -> None:
     """Lets a caller in, or raises `Problem`. What is not protected needs no token."""
     if not settings.token and not is_local_page(f"http://{knock.host}"):
         raise Problem("wrong_host", "without api.token only this machine is served: ask for it as 127.0.0.1")

@@ -11,8 +11,8 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
-from api.live.follower import Cut, Follower, HubRefusal, Joined, LiveEvent
-from api.live.state import Board
+from api.live.follower import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
+from api.live.state import VenueState
 from flows.clock import wall_ms
 from flows.proxy import is_loopback
 from sinks.mongo.outage import retry_delay_s
@@ -44,12 +44,12 @@ class HubLine:
         self, url: str, *, token: str | None, channels: tuple[str, ...], tell: Callable[[LiveEvent], None]
     ) -> None:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._follower = Follower(url, channels)
+        self._follower = HubProtocol(url, channels)
         self._tell = tell
         self.state = LineState(url, since_ms=wall_ms())
 
     @property
-    def board(self) -> Board:
+    def board(self) -> VenueState:
         """What the hub told."""
         return self._follower.board
 

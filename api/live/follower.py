@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from api.live.messages import Heard, News, decode, decode_body, decode_snapshot, ms_of
-from api.live.state import TIMELESS, Board
+from api.live.messages import IncomingMessage, News, decode, decode_body, decode_snapshot, ms_of
+from api.live.state import TIMELESS, VenueState
 
 
 class HubRefusal(Exception):  # noqa: N818 - it is an answer
@@ -44,12 +44,12 @@ class Cut(Struct, frozen=True):
 LiveEvent: TypeAlias = News | Joined | Lost | Cut
 
 
-class Follower:
+class HubProtocol:
     """Follows one hub, line after line, and keeps its board."""
 
     def __init__(self, url: str, channels: tuple[str, ...]) -> None:
         self.url = url
-        self.board = Board("")
+        self.board = VenueState("")
         self.seq = 0
         """Number of the newest message that was heard."""
         self._channels = channels
@@ -97,13 +97,13 @@ class Follower:
     def _on_joined(self, data: Any) -> Joined:
         if not self._resuming:
             if self.board.venue != data.venue:
-                self.board = Board(data.venue)
+                self.board = VenueState(data.venue)
             self.board.forget()
             self._placed = True
         self.board.origin, self.board.is_connected = data.origin, True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
-    def _on_snapshot(self, heard: Heard) -> Iterator[News]:
+    def _on_snapshot(self, heard: IncomingMessage) -> Iterator[News]:
         if not self._placed:
             return
         part = decode_snapshot(heard.data)
@@ -116,7 +116,7 @@ class Follower:
             self._whole = True
             self.seq = max(self.seq, heard.seq)
 
-    def _take(self, heard: Heard) -> Iterator[News]:
+    def _take(self, heard: IncomingMessage) -> Iterator[News]:
         self.seq = heard.seq
         body = decode_body(heard.type, heard.data)
         news = News(self.board.venue, heard.type, body, ms_of(heard.timestamp), heard.seq)

@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from api.live.state import Board
+from api.live.state import VenueState
 from sinks.hub.payloads import ChannelBody, InstrumentBody, iso_utc
 
 UNKNOWN_MS: Final = 2_000
@@ -39,18 +39,18 @@ class State(Struct, frozen=True):
         return self.state in CURRENT
 
 
-def now_ms(boards: Iterable[Board]) -> int | None:
+def now_ms(boards: Iterable[VenueState]) -> int | None:
     """What time it is at the venue that the boards tell of, ms UTC; None while no hub says it."""
     return max((board.clock.now_ms for board in boards), default=0) or None
 
 
-def age_ms(boards: Iterable[Board], time_ms: int) -> int | None:
+def age_ms(boards: Iterable[VenueState], time_ms: int) -> int | None:
     """Time since a moment of the venue that the boards tell of; None while no hub says what time it is there."""
     now = now_ms(boards)
     return None if now is None else max(0, now - time_ms)
 
 
-def state_of(boards: Iterable[Board], symbol: str, channels: Sequence[str] = ()) -> State | None:
+def state_of(boards: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
     """What the first of these channels is that the instrument has; the instrument, where none is named or it has none.
     None: this flow publishes no states.
     """
@@ -68,7 +68,7 @@ def state_of(boards: Iterable[Board], symbol: str, channels: Sequence[str] = ())
     return State(found.state, found.since, found.reason)
 
 
-def doubt_of(board: Board) -> State | None:
+def doubt_of(board: VenueState) -> State | None:
     """Why nothing is known of what a flow says; None when its word holds."""
     if not board.is_connected:
         return State(UNKNOWN, _last_heartbeat(board), "the hub is not reached")
@@ -90,7 +90,7 @@ def word_of(state: State | None) -> str | None:
     return state.state if state else None
 
 
-def _board_of(boards: list[Board], symbol: str) -> Board | None:
+def _board_of(boards: list[VenueState], symbol: str) -> VenueState | None:
     """The hub that tells of an instrument; one that is followed before one that is not."""
     candidates = [board for board in boards if symbol in board.states] or [b for b in boards if symbol in b.symbols()]
     return max(candidates or boards, key=lambda board: board.is_connected, default=None)
@@ -101,6 +101,6 @@ def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
     return next((known[name] for name in channels if name in known), None)
 
 
-def _last_heartbeat(board: Board) -> str | None:
+def _last_heartbeat(board: VenueState) -> str | None:
     now = board.clock.now_ms
     return iso_utc(now - board.clock.silent_ms) if now else None

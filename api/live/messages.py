@@ -69,7 +69,7 @@ BODIES: Final[dict[str, Any]] = {
 Body: TypeAlias = Any
 
 
-class Heard(Struct, frozen=True):
+class IncomingMessage(Struct, frozen=True):
     """A message as it came."""
 
     type: str
@@ -83,7 +83,7 @@ class Heard(Struct, frozen=True):
 class SnapshotPart(Struct, frozen=True):
     """`data` of a snapshot."""
 
-    messages: list[Heard]
+    messages: list[IncomingMessage]
     complete: bool
 
 
@@ -111,7 +111,7 @@ class News(Struct, frozen=True):
         return min(ms_of(own), self.stamp_ms) if own else self.stamp_ms
 
 
-def decode(frame: str | bytes) -> Heard:
+def decode(frame: str | bytes) -> IncomingMessage:
     """A text frame of the hub; `msgspec.DecodeError` when it is none."""
     return _HEARD.decode(frame)
 
@@ -127,7 +127,7 @@ def decode_body(kind: str, data: msgspec.Raw) -> Body:
     return body.body() if isinstance(body, _AnyStatus) else body
 
 
-_HEARD = msgspec.json.Decoder(Heard)
+_HEARD = msgspec.json.Decoder(IncomingMessage)
 _SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()

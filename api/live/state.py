@@ -19,7 +19,7 @@ TIMELESS: Final = ("Status", "Incident")
 """Channels whose stamps do not tell the feed's time: before the first news of the market they are of the wall clock."""
 
 
-class Board:
+class VenueState:
     """Latest price, ticker, book and statistics of each symbol that is followed, its state and that of each line, last
     incidents.
     """

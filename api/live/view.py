@@ -26,7 +26,7 @@ from api.live.connection import HubLine
 from api.live.follower import Cut, Joined, LiveEvent, Lost
 from api.live.freshness import State, state_of
 from api.live.messages import News, candle_of
-from api.live.state import Board
+from api.live.state import VenueState
 from flows.clock import monotonic_ms
 from flows.model import Candle
 from sinks.hub.messages import CHANNELS
@@ -92,7 +92,7 @@ class LiveView:
 
     # --- what is known ---
 
-    def boards(self, venue: str | None = None) -> Iterator[Board]:
+    def boards(self, venue: str | None = None) -> Iterator[VenueState]:
         """The states of the hubs of a venue, or of all."""
         return (line.board for line in self.lines if line.board.venue and venue in (None, line.board.venue))
 

@@ -10,7 +10,7 @@ from api.live.candle_cache import SeriesKey
 from api.services import Services
 from flows.clock import wall_ms
 from sinks.hub.payloads import iso_utc
-from sinks.mongo.commands import UNDER_WAY, Request, RequestKind, RequestState, Wish, Work
+from sinks.mongo.commands import UNDER_WAY, DesiredSubscription, Request, RequestKind, RequestState, Work
 
 FIRST_WAIT_S: Final = 3.0
 """Estimate of the time until the flow has taken a request and the venue has answered."""
@@ -69,7 +69,7 @@ async def ask_for_history(services: Services, key: SeriesKey, span: Span, *, has
             if last and last.state not in UNDER_WAY and wall_ms() - last.updated_ms < ASK_AGAIN_MS:
                 return _ended(last, has_some=has_some)
             if key.symbol not in services.catalogue.followed(key.venue):
-                await petitioner.wish(Wish(key.venue, key.symbol, wanted=True))
+                await petitioner.wish(DesiredSubscription(key.venue, key.symbol, wanted=True))
             return view_of(await petitioner.ask(work), candles=span.most)
     except Problem as problem:
         if has_some and problem.code == "store_unavailable":

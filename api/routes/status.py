@@ -9,7 +9,7 @@ from api.http.route import AnyRoute, NoParams, Route
 from api.live.connection import LineState
 from api.live.freshness import State, doubt_of
 from api.live.messages import ms_of
-from api.live.state import Board
+from api.live.state import VenueState
 from api.services import Services
 from api.stores.health import Dependency
 from sinks.hub.payloads import ChannelBody, StatusBody, iso_utc
@@ -129,7 +129,9 @@ def routes(services: Services) -> list[AnyRoute]:
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
         # a hub that is not reached is named above, so its instruments are left out
-        missing += in_words([one for board, instruments in told if board.is_connected for one in instruments])
+        missing += describe_difference(
+            [one for board, instruments in told if board.is_connected for one in instruments]
+        )
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
@@ -164,12 +166,12 @@ def routes(services: Services) -> list[AnyRoute]:
     ]
 
 
-def instruments_of(boards: list[Board]) -> list[InstrumentState]:
+def instruments_of(boards: list[VenueState]) -> list[InstrumentState]:
     """What each instrument is that the flows tell of."""
     return [_instrument(board, symbol) for board in boards for symbol in sorted(board.states)]
 
 
-def in_words(instruments: list[InstrumentState]) -> list[str]:
+def describe_difference(instruments: list[InstrumentState]) -> list[str]:
     """What is not of now, since when and why: instruments of which the same is to be said, together."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
@@ -182,7 +184,7 @@ def in_words(instruments: list[InstrumentState]) -> list[str]:
     ]
 
 
-def lacks_of(boards: list[Board]) -> list[str]:
+def lacks_of(boards: list[VenueState]) -> list[str]:
     """Why answers are not of now or not stored; nothing where flows publish no states."""
     telling = [board for board in boards if board.publishes_states and board.is_connected]
     lacks = [f"the flow of {board.venue} ({doubt.reason})" for board in telling if (doubt := doubt_of(board))]
@@ -191,19 +193,19 @@ def lacks_of(boards: list[Board]) -> list[str]:
     ]
     found = instruments_of(telling)
     if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        lacks.append(f"data of now ({'; '.join(in_words(found))})")
+        lacks.append(f"data of now ({'; '.join(describe_difference(found))})")
     stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
     return lacks + [f"a store ({reason})" for reason in sorted(stores)]
 
 
-def flow_of(board: Board) -> FlowState:
+def flow_of(board: VenueState) -> FlowState:
     """Whether the flow behind a hub is alive."""
     now = board.clock.now_ms
     alive = board.publishes_states and doubt_of(board) is None
     return FlowState(board.venue, alive, board.clock.silent_ms, iso_utc(now) if now else None)
 
 
-def _instrument(board: Board, symbol: str) -> InstrumentState:
+def _instrument(board: VenueState, symbol: str) -> InstrumentState:
     body = board.states[symbol]
     state = doubt_of(board) or State(body.state, body.since, body.reason)
     since_ms = ms_of(state.since) if state.since else None

@@ -9,7 +9,7 @@ from api.http.route import AnyRoute, Route, Symbol, Venue
 from api.routes.prices import OfSymbol
 from api.services import Services
 from flows.names import TEXT_END
-from sinks.mongo.commands import ListedInstrument, Wish
+from sinks.mongo.commands import DesiredSubscription, ListedInstrument
 
 ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
@@ -117,7 +117,7 @@ class SymbolDesk:
     async def _wish(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
         if wanted:
             await self._check(venue, symbol, streams)
-        wish = Wish(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
+        wish = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
         async with self._documents.guarded():
             await self._documents.petitioner.wish(wish)
         return _state_of(wish, followed=symbol in self._live.symbols(venue))
@@ -132,7 +132,7 @@ class SymbolDesk:
             self._catalogue.check(symbol, venue, {instrument.symbol for instrument in listed})
 
 
-def _state_of(wish: Wish, *, followed: bool) -> SymbolState:
+def _state_of(wish: DesiredSubscription, *, followed: bool) -> SymbolState:
     return SymbolState(wish.venue, wish.symbol, wish.wanted, followed, wish.streams)
 
 

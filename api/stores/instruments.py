@@ -20,7 +20,7 @@ RELOAD_MS: Final = 2_000
 """Least time between two reads because a symbol was not found."""
 
 
-class Catalogue:
+class Instruments:
     """Knows the instruments that are followed, stored, or listed by the flow."""
 
     def __init__(self, feed: Feed, live: LiveView, documents: Documents) -> None:

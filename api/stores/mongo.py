@@ -20,7 +20,7 @@ from api.stores.health import Watch
 from flows.model import Candle, Incident
 from flows.settings import Mongo
 from sinks.mongo.analyses import AnalysisStore
-from sinks.mongo.commands import Petitioner
+from sinks.mongo.commands import CommandClient
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, candle_of, incident_of
 
 CHECK_S: Final = 2.0
@@ -51,7 +51,7 @@ class Documents:
         self._uses = 0
         self._unused = asyncio.Event()
         self._ends = False
-        self.petitioner = Petitioner(self._database)
+        self.petitioner = CommandClient(self._database)
         """What is asked of the flow; to be used within `guarded`."""
         self.analyses = AnalysisStore(self._database)
         """What was read of the market; to be used within `guarded`."""

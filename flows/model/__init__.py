@@ -5,7 +5,7 @@ currency, quantities and volumes in the base currency, quote volumes in the quot
 Everything is immutable, so one object may be shared by every consumer.
 """
 
-from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Proof, Recorded, Refreshed
+from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
 from flows.model.market import (
@@ -28,13 +28,14 @@ from flows.model.market import (
 from flows.model.results import BookView, MarketData, Publishable, Stats24h
 from flows.model.source_events import (
     TRADE_KINDS,
-    Behind,
+    Backpressure,
     Connected,
+    ConnectionEvent,
+    Coverage,
     Disconnected,
-    LineEvent,
-    Pulse,
+    Flush,
     RawFrames,
-    RefreshWanted,
+    RefreshRequest,
     Removed,
     Silent,
     Speaking,
@@ -43,7 +44,6 @@ from flows.model.source_events import (
     TradesRefused,
     TradingStatus,
     Vouched,
-    Whole,
 )
 from flows.model.states import (
     ChannelState,
@@ -63,7 +63,7 @@ __all__ = [
     "TRADE_KINDS",
     "WITHDRAWN_FILL",
     "AggregateTrade",
-    "Behind",
+    "Backpressure",
     "BookDelta",
     "BookSnapshot",
     "BookTicker",
@@ -73,8 +73,11 @@ __all__ = [
     "ChannelState",
     "ChannelStatus",
     "Connected",
+    "ConnectionEvent",
+    "Coverage",
     "Disconnected",
     "FeedStatus",
+    "Flush",
     "FreshnessChannel",
     "Gap",
     "Heartbeat",
@@ -84,22 +87,20 @@ __all__ = [
     "InstrumentStatus",
     "Kline",
     "Level",
-    "LineEvent",
     "MarketData",
     "MarketEvent",
     "MiniTicker",
-    "Proof",
     "Publishable",
-    "Pulse",
     "RawFrames",
-    "Recorded",
-    "RefreshWanted",
-    "Refreshed",
+    "Reconciliation",
+    "RefreshRequest",
+    "RefreshResult",
     "Rejected",
     "Removed",
     "Silent",
     "Speaking",
     "Stats24h",
+    "StoreOnly",
     "StoreOnlyTrades",
     "StreamNames",
     "Subscribed",
@@ -110,6 +111,5 @@ __all__ = [
     "TradesRefused",
     "TradingStatus",
     "Vouched",
-    "Whole",
     "timeframe_ms",
 ]

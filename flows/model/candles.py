@@ -14,7 +14,7 @@ COMPLETE: tuple[CandleStatus, ...] = ("final", "repaired")
 """Statuses that claim every trade."""
 BELIEVED: tuple[CandleStatus, ...] = (*COMPLETE, "unproven")
 """Statuses of candles of which no trade is known to be missing."""
-Proof: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
+Reconciliation: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
 """What comparing a closed candle with the exchange's own kline showed; empty while that has not arrived."""
 
 
@@ -43,7 +43,7 @@ class Candle(Struct, frozen=True, gc=False):
     """0 for the first closed version, one more for every amendment."""
     event_time: int = 0
     """Exchange time of the news that made this version."""
-    proof: Proof = ""
+    proof: Reconciliation = ""
 
     @property
     def close_time(self) -> int:
@@ -51,14 +51,14 @@ class Candle(Struct, frozen=True, gc=False):
         return self.open_time + timeframe_ms(self.timeframe) - 1
 
 
-class Recorded(Struct, frozen=True, gc=False):
+class StoreOnly(Struct, frozen=True, gc=False):
     """A candle for the store alone: it is of the past, or was published before its proof was known."""
 
     candle: Candle
 
 
-class Refreshed(Struct, frozen=True):
-    """What became of a `RefreshWanted`."""
+class RefreshResult(Struct, frozen=True):
+    """What became of a `RefreshRequest`."""
 
     request: str
     report: str

@@ -118,7 +118,7 @@ class TradingStatus(Struct, frozen=True):
         return self.status == "TRADING"
 
 
-class Behind(Struct, frozen=True):
+class Backpressure(Struct, frozen=True):
     """The flow is so far behind that a line had to wait for it."""
 
     line: str
@@ -127,14 +127,14 @@ class Behind(Struct, frozen=True):
     """Messages that wait."""
 
 
-class Pulse(Struct, frozen=True):
+class Flush(Struct, frozen=True):
     """A source has nothing more to hand on for the moment: what was held back to make larger batches may go."""
 
     final: bool = False
     """Nothing will ever come again: everything must go."""
 
 
-class RefreshWanted(Struct, frozen=True):
+class RefreshRequest(Struct, frozen=True):
     """Somebody wants the past of an instrument fetched again, at once. No line says so: it comes from the operator's
     side, and takes the same way.
     """
@@ -157,7 +157,7 @@ at all.
 """
 
 
-class Whole(Struct, frozen=True):
+class Coverage(Struct, frozen=True):
     """The trades of an instrument in `[begin, end)`, ms UTC, are all known: told before the first of them, and again
     when it `is_over`.
     """
@@ -176,6 +176,6 @@ class Whole(Struct, frozen=True):
     """What follows these trades is read next, so that its first id tells whether they were all."""
 
 
-LineEvent: TypeAlias = (
-    Connected | Subscribed | Disconnected | Removed | Silent | Speaking | TradingStatus | Behind | RefreshWanted
+ConnectionEvent: TypeAlias = (
+    Connected | Subscribed | Disconnected | Removed | Silent | Speaking | TradingStatus | Backpressure | RefreshRequest
 )

@@ -5,11 +5,11 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from flows.model import (
+    ConnectionEvent,
+    Flush,
     Incident,
     Instrument,
-    LineEvent,
     MarketEvent,
-    Pulse,
     RawFrames,
     Rejected,
     TradesRefused,
@@ -29,16 +29,16 @@ class Batch(Struct, gc=False):
     """The line they came by."""
 
 
-class LineNews(Struct, gc=False):
+class InstrumentEvent(Struct, gc=False):
     """What happened to a line, for one of its instruments."""
 
     key: str
-    event: LineEvent | TradesRefused
+    event: ConnectionEvent | TradesRefused
 
 
-Polled: TypeAlias = RawFrames | LineEvent | Pulse
+Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
 """What a source hands on."""
-Parsed: TypeAlias = Batch | LineNews | LineEvent | Rejected | Pulse
+Parsed: TypeAlias = Batch | InstrumentEvent | ConnectionEvent | Rejected | Flush
 """What this step hands on."""
 Validated: TypeAlias = Parsed | Incident
 """What the step `validate` makes of that."""
@@ -81,7 +81,7 @@ class Parse:
         for item in polled:
             if isinstance(item, RawFrames):
                 self._parse_frames(item, out)
-            elif isinstance(item, Pulse):
+            elif isinstance(item, Flush):
                 out.append(item)
             else:
                 self._tell_instruments(item, out)
@@ -94,9 +94,9 @@ class Parse:
         keys, line = self._keys, frames.line
         out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
 
-    def _tell_instruments(self, event: LineEvent, out: list[Parsed]) -> None:
+    def _tell_instruments(self, event: ConnectionEvent, out: list[Parsed]) -> None:
         out.append(event)
-        out.extend(LineNews(self._keys[symbol], event) for symbol in event.symbols)
+        out.extend(InstrumentEvent(self._keys[symbol], event) for symbol in event.symbols)
 
 
 class _Keys(dict[str, str]):

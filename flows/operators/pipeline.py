@@ -12,7 +12,7 @@ from flows.queries import Query, has_queries
 _Machine = Any  # the protocol stands with the engine's bridge, which these rooms do not know
 
 
-class Chain:
+class Pipeline:
     """Each machine hands on what is not for it, or not for it alone. Asks leave at once, and their answers come back to
     the machine that asked.
     """

@@ -6,7 +6,7 @@ from typing import Any
 
 from flows.bounds import fault_of
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
-from flows.operators.parse import Batch, LineNews, Validated
+from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.trades.quarantine import MOST_PER_MS
 
 MOST_SKIPPED = 10_000
@@ -85,7 +85,7 @@ class Prices:
         for item in items:
             if type(item) is Batch and (price := self._take(item)) is not None:
                 touched[item.key] = price
-            elif type(item) is LineNews and type(item.event) is Removed and item.event.is_gone:
+            elif type(item) is InstrumentEvent and type(item.event) is Removed and item.event.is_gone:
                 self._prices.pop(item.key, None)
         return [data for price in touched.values() if (data := price.market_data()) is not None]
 

@@ -11,8 +11,8 @@ from msgspec import structs
 
 from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
 from flows.clock import FeedClock, Now
-from flows.model import Incident, MarketEvent, Pulse, Removed, Subscribed, Trade, TradesRefused
-from flows.operators.parse import Batch, LineNews, Parsed, Validated
+from flows.model import Flush, Incident, MarketEvent, Removed, Subscribed, Trade, TradesRefused
+from flows.operators.parse import Batch, InstrumentEvent, Parsed, Validated
 from flows.operators.refusals import rejected
 from flows.operators.time_gate import AHEAD_MS, Refused, TimeGate
 
@@ -150,12 +150,12 @@ class Validate:
         """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
         out += [rejected(key.partition(":")[0], event, reason) for key, event, reason in refused]
         keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
-        out += [LineNews(key, TradesRefused()) for key in keys]
+        out += [InstrumentEvent(key, TradesRefused()) for key in keys]
 
     def _note(self, item: Parsed, out: list[Validated]) -> None:
         """What is no batch: the end of all, and which instruments there are."""
         match item:
-            case Pulse(final=True) if self._gate.held:
+            case Flush(final=True) if self._gate.held:
                 out.pop()
                 self._pass(*self._gate.end(), [], out)
                 out.append(item)

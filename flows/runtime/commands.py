@@ -15,9 +15,9 @@ import structlog
 from msgspec import Struct
 from pymongo.errors import PyMongoError
 
-from flows.model import Refreshed, RefreshWanted, Removed
-from flows.runtime.subscriptions import WishDesk
-from sinks.mongo.commands import Attendant, Request
+from flows.model import RefreshRequest, RefreshResult, Removed
+from flows.runtime.subscriptions import SubscriptionController
+from sinks.mongo.commands import CommandConsumer, Request
 
 LOOK_S = 0.5
 """Time between two looks."""
@@ -43,18 +43,18 @@ class _Running(Struct, frozen=True):
     """Monotonic clock."""
 
 
-class RequestDesk:
+class CommandPoller:
     """Follows the wishes in MongoDB, takes requests from there, hands them to the flow, and writes back what became of
     them.
     """
 
     def __init__(
         self,
-        attendant: Attendant,
+        attendant: CommandConsumer,
         *,
         venue: str,
-        refresh: Callable[[RefreshWanted], bool],
-        wishes: WishDesk,
+        refresh: Callable[[RefreshRequest], bool],
+        wishes: SubscriptionController,
         is_own: Callable[[str], bool] = lambda _: True,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -78,10 +78,10 @@ class RequestDesk:
         self._thread.start()
         self._has_looked.wait(FIRST_LOOK_S)
 
-    def write(self, batch: list[Refreshed | Removed]) -> None:
+    def write(self, batch: list[RefreshResult | Removed]) -> None:
         """Takes what became of requests. A `Removed` symbol's machine is gone, and with it what it was doing."""
         for item in batch:
-            if isinstance(item, Refreshed):
+            if isinstance(item, RefreshResult):
                 self._end(item)
             else:
                 self._end_of(item.symbols, "its streams have been removed")
@@ -137,7 +137,7 @@ class RequestDesk:
         """Gives a request to the flow; False when the source is not ready for it yet."""
         work = request.work
         timeframes = (work.timeframe,) if work.timeframe else ()
-        wanted = RefreshWanted(
+        wanted = RefreshRequest(
             (work.symbol,), request.id, timeframes, work.start or 0, work.end or 0, is_stored=work.kind == "republish"
         )
         if not self._wishes.follows(work.symbol):
@@ -155,7 +155,7 @@ class RequestDesk:
             self._attendant.reopen([request.id])
             return False
         self._early.pop(request.id, None)
-        self._end(Refreshed(request.id, f"{work.symbol} is not followed by this flow", failed=True))
+        self._end(RefreshResult(request.id, f"{work.symbol} is not followed by this flow", failed=True))
         return True
 
     def _end_unfollowed(self) -> None:
@@ -166,7 +166,7 @@ class RequestDesk:
         late_s = self._local_s() - ANSWER_S
         for request_id, one in running.items():
             if one.since_s < late_s:
-                self._end(Refreshed(request_id, f"{one.symbol}: no answer within {ANSWER_S:g} s", failed=True))
+                self._end(RefreshResult(request_id, f"{one.symbol}: no answer within {ANSWER_S:g} s", failed=True))
 
     def _end_of(self, symbols: Iterable[str], reason: str) -> None:
         """Ends every request about these symbols."""
@@ -174,9 +174,9 @@ class RequestDesk:
         with self._lock:
             ended = {request_id: one.symbol for request_id, one in self._running.items() if one.symbol in gone}
         for request_id, symbol in ended.items():
-            self._end(Refreshed(request_id, f"{symbol} is not followed any more: {reason}", failed=True))
+            self._end(RefreshResult(request_id, f"{symbol} is not followed any more: {reason}", failed=True))
 
-    def _end(self, refreshed: Refreshed) -> None:
+    def _end(self, refreshed: RefreshResult) -> None:
         """Writes down how a request ended, once."""
         with self._lock:
             if self._running.pop(refreshed.request, None) is None:

@@ -29,7 +29,7 @@ class StoredCandles(Protocol):
         """The candles that open in `[start_ms, end_ms)`."""
 
 
-class HistoryDesk:
+class HistoryLoader:
     """Fetches what a store lacks, one request at a time with a pause in between, for all instruments together."""
 
     def __init__(self, stored: StoredCandles | None, fetch: FetchKlines, *, limit: int, pause_s: float) -> None:

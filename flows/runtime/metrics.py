@@ -25,7 +25,7 @@ from sinks.trades.writer import TradeWriter
 _log = structlog.get_logger(__name__)
 
 
-class Lines(Protocol):
+class ConnectionPool(Protocol):
     """Where frames wait for the flow."""
 
     def waiting(self) -> dict[str, int]:
@@ -37,7 +37,7 @@ class Parts(Struct, frozen=True):
 
     ledger: IncidentWriter
     rejects: RejectWriter
-    source: Lines
+    source: ConnectionPool
     broadcast: Broadcast | None
     documents: MongoWriter | None
     trades: Sequence[TradeWriter] | None

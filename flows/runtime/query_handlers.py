@@ -20,12 +20,12 @@ from flows.queries import (
     StoreCheckQuery,
     TradesQuery,
 )
-from flows.runtime.history import HistoryDesk
+from flows.runtime.history import HistoryLoader
 from flows.runtime.stored_trades import StoredTrades
 from flows.settings import Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.rest.query_runner import Handler, QueryDispatcher
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
@@ -39,7 +39,7 @@ def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> Qu
     """The runner of a flow's asks. It ends with the process. `renew` has streams subscribed anew."""
     rest = BinanceRest.of(settings.feed, settings.rest)
 
-    history = HistoryDesk(
+    history = HistoryLoader(
         CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
         rest.klines,
         limit=settings.feed.kline_limit,
@@ -61,7 +61,7 @@ def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> Qu
     }
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)
-    return QueryDispatcher(handlers, NetworkThread())
+    return QueryDispatcher(handlers, EventLoopThread())
 
 
 async def _renew(renew: Renew, query: RenewQuery) -> None:

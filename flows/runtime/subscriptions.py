@@ -15,7 +15,7 @@ from flows.model import Incident, IncidentKind, TradingStatus
 from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.settings import Feed
 from flows.settings.values import share_of
-from sinks.mongo.commands import ListedInstrument, Wish
+from sinks.mongo.commands import DesiredSubscription, ListedInstrument
 from sources.feed import Wishes, nearest_names
 
 TRADING = "TRADING"
@@ -57,7 +57,7 @@ class Wanted(NamedTuple):
     """
 
 
-def wanted(feed: Feed, wishes: Iterable[Wish], statuses: Statuses) -> Wanted:
+def wanted(feed: Feed, wishes: Iterable[DesiredSubscription], statuses: Statuses) -> Wanted:
     """The symbols of the settings, with those that were wished, without those that are not wanted any more; of all that
     the share of this process. As long as the venue's list is not known, every symbol is taken for one that trades.
     """
@@ -100,17 +100,17 @@ class Follow(Protocol):
 class WishStore(Protocol):
     """Where wishes are written down. Every method may raise `PyMongoError`."""
 
-    def wishes(self, venue: str) -> list[Wish]:
+    def wishes(self, venue: str) -> list[DesiredSubscription]:
         """All that was ever wished."""
 
-    def propose(self, wishes: Iterable[Wish]) -> None:
+    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
         """Writes down wishes about symbols that have none yet."""
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
         """Writes down what the venue has."""
 
 
-class WishDesk:
+class SubscriptionController:
     """Lets the source follow the wishes in MongoDB, writes there what the settings want and what the venue has, and
     announces what the venue's list says of each symbol.
 
@@ -146,10 +146,10 @@ class WishDesk:
         self._query_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
         self._missing: frozenset[str] = frozenset()
         """Symbols that were followed, and that the newest list left out."""
-        self._wishes: list[Wish] = []
+        self._wishes: list[DesiredSubscription] = []
         self._found = Wanted({}, frozenset(), {}, frozenset())
         self._announced: dict[str, str] = {}
-        self._seen: tuple[list[Wish], Statuses] | None = None
+        self._seen: tuple[list[DesiredSubscription], Statuses] | None = None
 
     def follows(self, symbol: str) -> bool:
         """Whether a symbol is followed by this process; from its own thread."""
@@ -165,7 +165,9 @@ class WishDesk:
         finally:
             self._turn()
         said = {wish.symbol for wish in self._wishes}
-        self._attendant.propose(Wish(venue, name, wanted=True) for name in self._feed.symbols if name not in said)
+        self._attendant.propose(
+            DesiredSubscription(venue, name, wanted=True) for name in self._feed.symbols if name not in said
+        )
         if not self._is_published:
             listed = [ListedInstrument(venue, symbol, status) for symbol, status in self._statuses.items()]
             self._attendant.publish_instruments(venue, listed)

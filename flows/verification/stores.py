@@ -21,7 +21,7 @@ from sources.archive.fetch import check, files_in
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import klines_of
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 
 MOST_INCIDENTS = 100_000
 """Incidents of a day that are looked at; the later ones are not."""
@@ -109,7 +109,7 @@ class VenueStores:
 class RestKlines:
     """The exchange's candles by its REST side, within its request weight and behind whatever is more urgent."""
 
-    def __init__(self, rest: BinanceRest, network: NetworkThread) -> None:
+    def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
         self._rest = rest
         self._network = network
 
@@ -129,7 +129,7 @@ class RestKlines:
 class RestTrades:
     """The exchange's trades by its REST side, in the same way."""
 
-    def __init__(self, rest: BinanceRest, network: NetworkThread) -> None:
+    def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
         self._rest = rest
         self._network = network
 

@@ -33,7 +33,7 @@ REQUESTS_PER_S: Final = 20
 SEQ_DIGITS: Final = 19
 
 
-class Knock(NamedTuple):
+class HandshakeRequest(NamedTuple):
     """What a peer shows when it wants to come in."""
 
     target: str
@@ -44,7 +44,7 @@ class Knock(NamedTuple):
     """Values of the `Authorization` header."""
 
 
-class Admission(NamedTuple):
+class ClientOptions(NamedTuple):
     """How a client begins: `?channels=&symbols=&timeframes=` say what it gets, `?resume_after=` where it was."""
 
     subscription: Subscription
@@ -59,7 +59,7 @@ class Refused(Exception):  # noqa: N818 - it is an answer
         self.status = status
 
 
-def admit(knock: Knock, settings: HubSettings, *, clients: int, has_room: bool = True) -> Admission:
+def admit(knock: HandshakeRequest, settings: HubSettings, *, clients: int, has_room: bool = True) -> ClientOptions:
     """Lets a peer in, or raises `Refused`. Strangers learn nothing but that they are refused. Without `has_room` the
     descriptors that are left are for others than clients.
     """
@@ -78,7 +78,7 @@ def admit(knock: Knock, settings: HubSettings, *, clients: int, has_room: bool =
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
-        return Admission(_subscription(query), _resume_after(query))
+        return ClientOptions(_subscription(query), _resume_after(query))
     except RequestError as error:
         raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
 
@@ -133,7 +133,7 @@ def _resume_after(query: dict[str, list[str]]) -> int | None:
     return int(text)
 
 
-class Allowance:
+class TokenBucket:
     """How many requests a client may still make: `per_s` at once, and as many more with every second."""
 
     def __init__(self, *, now_ms: int, per_s: int = REQUESTS_PER_S) -> None:

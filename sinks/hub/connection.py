@@ -14,7 +14,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
 from flows.descriptor_room import descriptor_room
-from sinks.hub.auth import Admission
+from sinks.hub.auth import ClientOptions
 
 WRITE_LIMITS: Final = (65_536, 16_384)
 """High- and low-water mark, in bytes, of what waits in this process for a client to read."""
@@ -29,7 +29,7 @@ class ClientSocket(ServerConnection):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.admission: Admission | None = None
+        self.admission: ClientOptions | None = None
         """How the client begins; None until it may come in."""
         self.on_writable: Callable[[], None] = lambda: None
         """Called when there is room again after `write_frames` returned False, or never will be."""

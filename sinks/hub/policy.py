@@ -35,11 +35,11 @@ from flows.model import (
 from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client, Peer
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
-from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
+from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentEvent, InstrumentNews, iso_utc
 from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
 from sinks.hub.state import LastKnown
 from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
-from sinks.hub.throttle import Pace
+from sinks.hub.throttle import Conflator
 from sinks.hub.tombstones import Departed
 
 FORMING_MS: Final = 100
@@ -79,11 +79,11 @@ class Hub:
         self._ring: deque[Message] = deque()
         self._ring_trades = 0
         self._known = LastKnown()
-        self._prices: Pace[str, MarketData] = Pace(1_000 / settings.rate)
+        self._prices: Conflator[str, MarketData] = Conflator(1_000 / settings.rate)
         self._newest_price: dict[str, MarketData] = {}
         self._stats: dict[str, Stats24h] = {}
-        self._best: Pace[str, BookTicker] = Pace(1_000 / settings.rate)
-        self._forming: Pace[tuple[str, str], Candle] = Pace(FORMING_MS)
+        self._best: Conflator[str, BookTicker] = Conflator(1_000 / settings.rate)
+        self._forming: Conflator[tuple[str, str], Candle] = Conflator(FORMING_MS)
         self._departed = Departed()
         self._tick: list[Message] = []
         self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
@@ -159,7 +159,7 @@ class Hub:
                 self._emit(Topic("Incident", item.symbol), item, now)
 
     def _take_status(self, status: FeedStatus, now: Now) -> None:
-        message = self._emit(Topic("Status"), LineNews(status, self._origin), now)
+        message = self._emit(Topic("Status"), InstrumentEvent(status, self._origin), now)
         if status.state == "removed":
             self._forget(frozenset(status.symbols), now)
             return

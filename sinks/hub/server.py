@@ -23,7 +23,7 @@ from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
 from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
-from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, Allowance, Knock, Refused, admit
+from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRequest, Refused, TokenBucket, admit
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.connection import DISMISS_S, WRITE_LIMITS, ClientSocket
 from sinks.hub.handoff import Inbox
@@ -203,7 +203,9 @@ class HubServer:
     def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
         line = cast("ClientSocket", connection)
         self._arriving.pop(line, None)
-        knock = Knock(request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization"))
+        knock = HandshakeRequest(
+            request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization")
+        )
         clients = sum(other.admission is not None for other in self._lines)
         try:
             has_room = not descriptor_room().is_short(line.descriptor)
@@ -249,7 +251,7 @@ class HubServer:
 
     async def _answer_requests(self, line: ClientSocket, client: Client) -> None:
         """Who does not read is not listened to: the requests wait in the socket until the client has caught up."""
-        allowance = Allowance(now_ms=monotonic_ms())
+        allowance = TokenBucket(now_ms=monotonic_ms())
         async for payload in line:
             if not allowance.take(monotonic_ms()):
                 line.dismiss(CloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} requests a second")

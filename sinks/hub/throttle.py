@@ -8,7 +8,7 @@ K = TypeVar("K", bound=tuple[str, ...] | str)
 V = TypeVar("V")
 
 
-class Pace(Generic[K, V]):
+class Conflator(Generic[K, V]):
     """Lets a key's first value pass, holds what follows within the interval, and gives out the newest in its turn.
 
     Holds one value a key. Times are ms of any clock that does not run backwards.

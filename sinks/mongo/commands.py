@@ -50,7 +50,7 @@ RequestState: TypeAlias = Literal["open", "running", "done", "failed"]
 UNDER_WAY: tuple[RequestState, ...] = ("open", "running")
 
 
-class Wish(Struct, frozen=True):
+class DesiredSubscription(Struct, frozen=True):
     """Whether a symbol is wanted. No `streams` means those of the setting `feed.streams`."""
 
     venue: str
@@ -131,11 +131,11 @@ def leave_request(database: Database[dict[str, Any]], work: Work) -> None:
     database[REQUESTS].update_one({**same, "state": "open"}, {"$setOnInsert": new}, upsert=True)
 
 
-def _wish_of(document: Mapping[str, Any]) -> Wish:
-    return Wish(document["venue"], document["symbol"], document["wanted"], tuple(document["streams"]))
+def _wish_of(document: Mapping[str, Any]) -> DesiredSubscription:
+    return DesiredSubscription(document["venue"], document["symbol"], document["wanted"], tuple(document["streams"]))
 
 
-class Petitioner:
+class CommandClient:
     """The API's side: it asks, and looks how far things are."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
@@ -147,12 +147,12 @@ class Petitioner:
         """Makes the indexes that are missing."""
         await self._requests.create_indexes(list(INDEXES[REQUESTS]))
 
-    async def wish(self, wish: Wish) -> None:
+    async def wish(self, wish: DesiredSubscription) -> None:
         """Writes down whether a symbol is wanted; the last word counts."""
         values = {**msgspec.structs.asdict(wish), "updated_at": DatetimeMS(wall_ms())}
         await self._subscriptions.update_one({"_id": f"{wish.venue}:{wish.symbol}"}, {"$set": values}, upsert=True)
 
-    async def wishes(self, venue: str) -> list[Wish]:
+    async def wishes(self, venue: str) -> list[DesiredSubscription]:
         """All that was ever wished of a venue, symbols in alphabetical order."""
         return [_wish_of(document) async for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
 
@@ -180,7 +180,7 @@ class Petitioner:
         return [ListedInstrument(venue, document["symbol"], document["status"]) async for document in found]
 
 
-class Attendant:
+class CommandConsumer:
     """The flow's side: it reads what is wanted, takes work and says what became of it."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
@@ -192,11 +192,11 @@ class Attendant:
         """Makes the indexes that are missing."""
         self._requests.create_indexes(list(INDEXES[REQUESTS]))
 
-    def wishes(self, venue: str) -> list[Wish]:
+    def wishes(self, venue: str) -> list[DesiredSubscription]:
         """All that was ever wished of a venue, symbols in alphabetical order."""
         return [_wish_of(document) for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
 
-    def propose(self, wishes: Iterable[Wish]) -> None:
+    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
         """Writes down wishes about symbols of which nobody has said anything yet."""
         now = DatetimeMS(wall_ms())
         inserts = [
@@ -262,7 +262,7 @@ class Attendant:
         self._instruments.delete_many({"venue": venue, "_id": {"$nin": names}})
 
 
-class NoAttendant(Attendant):
+class NoAttendant(CommandConsumer):
     """The flow's side where there is no MongoDB: nothing is wished beyond the settings, and no work comes."""
 
     def __init__(self) -> None:
@@ -271,11 +271,11 @@ class NoAttendant(Attendant):
     def ensure_indexes(self) -> None:
         """There is none."""
 
-    def wishes(self, venue: str) -> list[Wish]:  # noqa: ARG002 - as in the base class
+    def wishes(self, venue: str) -> list[DesiredSubscription]:  # noqa: ARG002 - as in the base class
         """None."""
         return []
 
-    def propose(self, wishes: Iterable[Wish]) -> None:
+    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
         """Nothing is kept."""
 
     def take(

@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeAlias
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from msgspec import Struct, structs
 
-from flows.model import AggregateTrade, Instrument, Kline, Removed, Vouched, Whole
+from flows.model import AggregateTrade, Coverage, Instrument, Kline, Removed, Vouched
 from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
@@ -18,7 +18,7 @@ from sources.archive.spans import Span, spans_of
 Keyed: TypeAlias = tuple[str, Any]
 
 
-class Volume(Protocol):
+class FileReader(Protocol):
     """What a file holds, wherever it comes from. Both methods raise `ArchiveError` when it cannot be read, which may
     show only after some of it.
     """
@@ -38,9 +38,9 @@ class Volume(Protocol):
         """The closed klines that open in `[begin, end)`, oldest first."""
 
 
-GetFile: TypeAlias = Callable[[ArchiveFile], Volume | None]
+GetFile: TypeAlias = Callable[[ArchiveFile], FileReader | None]
 """What is in a file; None when it does not exist. `ArchiveError` when it cannot be used."""
-Volumes: TypeAlias = dict[ArchiveFile, Volume]
+FileReaders: TypeAlias = dict[ArchiveFile, FileReader]
 
 
 class Watcher(Protocol):
@@ -63,7 +63,7 @@ class _Found(Struct, frozen=True):
     """A span, and what is there of it."""
 
     span: Span
-    volumes: dict[ArchiveFile, Volume | None] = {}
+    volumes: dict[ArchiveFile, FileReader | None] = {}
     """Of what is new; None for what does not exist."""
     error: ArchiveError | None = None
 
@@ -102,8 +102,8 @@ class _Items(StatefulSourcePartition[Keyed, None]):
 class ArchiveSource(FixedPartitionedSource[Keyed, None]):
     """Spans one after the other, but for those that the journal holds, as `(instrument key, item)`.
 
-    A span is its klines, the trades of each file between two `Whole`, which say how sure it is that these were all; and
-    at last the `Span` itself, with the files that were found. A month that is not published comes by its days. Held
+    A span is its klines, the trades of each file between two `Coverage`, which say how sure it is that these were all,
+    and at last the `Span` itself, with the files that were found. A month that is not published comes by its days. Held
     spans around a new one are read again, for its ids and theirs prove each other. Behind the last span of a symbol,
     where another symbol follows, comes `Removed`. `stop` ends it between two batches.
     """
@@ -162,7 +162,7 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             trades_follow = after is not None and (after.brings_trades or (this.brings_trades and not after.is_new))
             yield from self._read(this.span, volumes, goes_on=trades_follow and this.is_followed_by(after))
 
-    def _new(self, this: _Found) -> Volumes:
+    def _new(self, this: _Found) -> FileReaders:
         """What is there of a span of which something is new. `ArchiveError` when it cannot be used."""
         if this.error:
             raise this.error
@@ -171,7 +171,7 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         found = {file: volume for file, volume in this.volumes.items() if volume}
         return self._known(this) | found if found else {}
 
-    def _read_again(self, before: _Found | None, this: _Found, after: _Found | None) -> Volumes:
+    def _read_again(self, before: _Found | None, this: _Found, after: _Found | None) -> FileReaders:
         """What is there of a held span beside a new one; nothing when it cannot be had, or stands alone."""
         behind_new = before is not None and before.brings_trades and before.is_followed_by(this)
         before_new = after is not None and after.brings_trades and this.is_followed_by(after)
@@ -182,11 +182,11 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
         except ArchiveError:
             return {}  # it is stored, so it is no failure
 
-    def _known(self, this: _Found) -> Volumes:
+    def _known(self, this: _Found) -> FileReaders:
         known = {file: self._get(file) for file in this.span.files if file not in this.volumes}
         return {file: volume for file, volume in known.items() if volume}
 
-    def _read(self, span: Span, volumes: Volumes, *, goes_on: bool) -> Iterator[list[Keyed]]:
+    def _read(self, span: Span, volumes: FileReaders, *, goes_on: bool) -> Iterator[list[Keyed]]:
         files = [file for file in span.files if file in volumes]
         trades = [file for file in files if file.is_trades]
         key = Instrument(self._venue, span.symbol).key
@@ -203,17 +203,17 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             yield from self._trades(key, span, file, volumes[file], goes_on=follows)
         self._torn.discard(span.symbol)
         if not trades or trades[-1].end < span.end:
-            yield [(key, Whole((span.symbol,), span.begin, span.end, span.name, has_trades=False, is_over=True))]
+            yield [(key, Coverage((span.symbol,), span.begin, span.end, span.name, has_trades=False, is_over=True))]
         read = tuple(structs.replace(file, begin=max(file.begin, volumes[file].known_from)) for file in files)
         yield [(key, structs.replace(span, files=read))]
 
     def _trades(
-        self, key: str, span: Span, file: ArchiveFile, volume: Volume, *, goes_on: bool
+        self, key: str, span: Span, file: ArchiveFile, volume: FileReader, *, goes_on: bool
     ) -> Iterator[list[Keyed]]:
         """The trades of one file, between what is said of them."""
         begin, end = span.part(file)
         begin = max(begin, volume.known_from)
-        whole = Whole((span.symbol,), begin, end, file.name, vouched=volume.vouched, goes_on=goes_on)
+        whole = Coverage((span.symbol,), begin, end, file.name, vouched=volume.vouched, goes_on=goes_on)
         yield [(key, whole)]
         self._watcher.on_file(file)
         for batch in volume.trades(*span.cut(file)):

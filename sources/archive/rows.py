@@ -57,7 +57,7 @@ class ArchiveError(Exception):
         super().__init__(visible(text, limit=_LONGEST_TEXT))  # it may repeat parts of the file, or of an answer
 
 
-class FileVolume(Struct, frozen=True):
+class ArchiveReader(Struct, frozen=True):
     """A file of the archive, as the source reads it."""
 
     file: ArchiveFile

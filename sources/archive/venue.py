@@ -9,7 +9,7 @@ from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
 from flows.queries import KlinesQuery, PastTradesQuery
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 BATCH = 2_000
@@ -35,7 +35,7 @@ class PastRest(Protocol):
 class VenueDays:
     """Days of a venue. A network thread asks, one question at a time; whoever reads waits for it."""
 
-    def __init__(self, rest: PastRest, network: NetworkThread) -> None:
+    def __init__(self, rest: PastRest, network: EventLoopThread) -> None:
         self._rest = rest
         self._network = network
 

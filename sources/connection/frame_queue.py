@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 import structlog
 
-from flows.model import Behind, LineEvent, StreamNames
+from flows.model import Backpressure, ConnectionEvent, StreamNames
 
 RETIRED_S = 60.0
 """How long messages of a stream that was ended are taken for late ones."""
@@ -27,7 +27,7 @@ class FrameQueue:
         self.line = line
         self.bound = bound
         self.ring = ring
-        self.items: deque[bytes | LineEvent] = deque()
+        self.items: deque[bytes | ConnectionEvent] = deque()
         self.names: StreamNames | None = None
         """What may come by the connection, replaced as a whole, so that the taker may read it at any moment. None: any
         stream, as long as nothing was admitted.
@@ -65,7 +65,7 @@ class FrameQueue:
                 del self._retired[name]
             self.names = StreamNames(self.names.subscribed, frozenset(self._retired))
 
-    def put_event(self, event: LineEvent) -> None:
+    def put_event(self, event: ConnectionEvent) -> None:
         """Puts what happened to the line behind the frames that came before it."""
         self._events_put += 1
         self.items.append(event)
@@ -84,7 +84,7 @@ class FrameQueue:
         if not self._is_behind:
             self._is_behind = True
             _log.warning("the flow is behind, the line waits", line=self.line, frames=len(self.items))
-            self.put_event(Behind(self.line, symbols, len(self.items)))
+            self.put_event(Backpressure(self.line, symbols, len(self.items)))
 
     def has_room(self) -> bool:
         """Whether those who wait may go on: they do so well below the bound, not to stop again at once."""

@@ -12,7 +12,7 @@ CLOSE_S = 3.0
 """Longest wait for connections to close gracefully."""
 
 
-class NetworkThread:
+class EventLoopThread:
     """An event loop on a thread of its own, begun at the first `start` and ended by `close`."""
 
     def __init__(self) -> None:

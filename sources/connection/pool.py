@@ -21,7 +21,7 @@ from sources.feed import ConnectionPlan, VenueFeed, Wishes
 _log = structlog.get_logger(__name__)
 
 
-class Lines:
+class ConnectionPool:
     """Follows wishes. `queues` grows with the connections; each stays, for what is in it is still to be read."""
 
     def __init__(self, feed: VenueFeed, *, settings: Feed, ring: Callable[[], None]) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 
 import structlog
 
-from flows.model import TRADE_KINDS, LineEvent, Silent, Speaking
+from flows.model import TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from flows.settings import Feed
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
@@ -142,7 +142,7 @@ class LineWatch:
             _log.info("streams_resumed", line=self._plan.line, symbols=symbols, kinds=kinds)
             self._put(Speaking(self._plan.line, symbols, kinds))
 
-    def _put(self, event: LineEvent) -> None:
+    def _put(self, event: ConnectionEvent) -> None:
         self._queue.put_event(event)
 
     def _grouped(self, names: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...], list[str]]]:

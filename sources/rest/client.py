@@ -18,7 +18,7 @@ from flows.foreign import quoted, visible
 from flows.proxy import is_loopback
 from flows.queries import Urgency
 from flows.settings import Rest, SettingsError
-from sources.rest.rate_limit import WINDOW_S, HeldError, Spending, WeightBudget
+from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, WeightBudget
 
 BREAKER_FAILURES = 5
 """Failures in a row after which the venue is taken to be down."""
@@ -118,7 +118,7 @@ class RestClient:
             async with self.budget.spend(weight, urgency) as spending, await self._breakers.get_breaker(self.base_url):
                 spending.is_sent = True
                 return await self._answer(path, params, spending)
-        except HeldError as error:
+        except RateLimitedError as error:
             raise CircuitOpenError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
         except OpenedState as error:
             # the library raises one and the same object each time, which would gather the traceback of every request
@@ -126,7 +126,7 @@ class RestClient:
             outage = f"failed {BREAKER_FAILURES} times in a row and is left alone for {self._breaker_s:.0f} s"
             raise CircuitOpenError(f"{self.base_url} {outage}") from None
 
-    async def _answer(self, path: str, params: dict[str, str | int], spending: Spending) -> bytes:
+    async def _answer(self, path: str, params: dict[str, str | int], spending: Permit) -> bytes:
         try:
             async with asyncio.timeout(LONGEST_ANSWERS * self._timeout_s):
                 response, body = await self._read(path, params)

@@ -7,7 +7,7 @@ from typing import Any
 import structlog
 
 from flows.queries import Query, QueryError
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 Handler = Callable[[Any], Awaitable[Any]]
@@ -24,7 +24,7 @@ class QueryDispatcher:
     Safe to call from any thread.
     """
 
-    def __init__(self, handlers: Mapping[type[Query], Handler], network: NetworkThread) -> None:
+    def __init__(self, handlers: Mapping[type[Query], Handler], network: EventLoopThread) -> None:
         self._handlers = handlers
         self._network = network
         self._open: set[Future[Any]] = set()

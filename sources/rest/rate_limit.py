@@ -18,7 +18,7 @@ LONGEST_HOLD_S = 30.0
 """A venue that wants to be left alone for longer is not waited for."""
 
 
-class HeldError(Exception):
+class RateLimitedError(Exception):
     """The venue wants to be left alone for longer than anybody should wait."""
 
     def __init__(self, seconds: float) -> None:
@@ -105,7 +105,7 @@ class WeightMeter:
             self._sum -= self._answered.popleft()[1]
 
 
-class Spending:
+class Permit:
     """One request's share of the budget, for whoever sends it to say what became of it."""
 
     __slots__ = ("is_sent", "told")
@@ -131,12 +131,12 @@ class WeightBudget:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def spend(self, weight: int, urgency: Urgency) -> AsyncIterator[Spending]:
-        """Enters the block when a request of this weight may go out; the block lasts until its answer. `HeldError`
-        when the venue wants to be left alone for long, or says so in the meantime.
+    async def spend(self, weight: int, urgency: Urgency) -> AsyncIterator[Permit]:
+        """Enters the block when a request of this weight may go out; the block lasts until its answer.
+        `RateLimitedError` when the venue has banned requests for long, or does so in the meantime.
         """
         await self._turn(weight, urgency)
-        spending = Spending()
+        spending = Permit()
         try:
             yield spending
         finally:
@@ -148,7 +148,7 @@ class WeightBudget:
         if self.held_for_s > LONGEST_HOLD_S:
             for _, _, _, turn in self._waiting:
                 if not turn.done():
-                    turn.set_exception(HeldError(self.held_for_s))
+                    turn.set_exception(RateLimitedError(self.held_for_s))
             self._waiting.clear()
 
     @property
@@ -163,7 +163,7 @@ class WeightBudget:
 
     async def _turn(self, weight: int, urgency: Urgency) -> None:
         if self.held_for_s > LONGEST_HOLD_S:
-            raise HeldError(self.held_for_s)
+            raise RateLimitedError(self.held_for_s)
         turn = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (urgency, next(self._numbers), weight, turn))
         self._let_go()
@@ -171,10 +171,10 @@ class WeightBudget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled() and not turn.exception():  # its turn came as it was given up
-                self._leave(weight, Spending())
+                self._leave(weight, Permit())
             raise
 
-    def _leave(self, weight: int, spending: Spending) -> None:
+    def _leave(self, weight: int, spending: Permit) -> None:
         self._free += 1
         if spending.is_sent:
             self.meter.settle(weight, self._now_s(), told=spending.told)

@@ -1,7 +1,7 @@
 import msgspec
 import pytest
 
-from api.analysis import Analyst
+from api.analysis import AnalysisService
 from api.analytics.analysis import Weights, analyse
 from flows.settings import Analysis as AnalysisSettings
 from tests.fakes.candle_runs import wandering
@@ -26,7 +26,7 @@ async def test_it_reads_the_timeframes_that_have_a_weight(stored: Deployment, *,
     async with interface(stored) as running:
         services = running.services
         settings = services.settings.model_copy(update={"analysis": WEIGHTS})
-        analyst = Analyst(settings, services.history, services.live)
+        analyst = AnalysisService(settings, services.history, services.live)
         reading = await analyst.read("binance", "BTCUSDT", from_memory=from_memory)
 
     series = {"1h": HOURS, "1m": [*MINUTES[-250:-1], FORMING]}

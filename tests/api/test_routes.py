@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 from pymongo import MongoClient
 
-from flows.model import Candle, FeedStatus, Proof
+from flows.model import Candle, FeedStatus, Reconciliation
 from sinks.hub.payloads import iso_utc
-from sinks.mongo.commands import Attendant
+from sinks.mongo.commands import CommandConsumer
 from tests.fakes.candles import BEGIN, candle, forming
 from tests.fakes.interface import NOW, Deployment, Interface, fill, interface, price, stored_candles, trade, until
 
 MINUTE = 60_000
-WRONG: Final[Proof] = "ours wrong"
+WRONG: Final[Reconciliation] = "ours wrong"
 
 
 def closes(chart: Any) -> list[tuple[str, float]]:
@@ -98,7 +98,7 @@ async def test_a_symbol_without_candles_is_wished_for_and_comes(served: Interfac
     assert (status, asked["state"], asked["symbol"], asked["timeframe"]) == (202, "open", "SOLUSDT", "1h")
     assert asked["wait_s"] >= 1
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
-        flow = Attendant(client[deployment.database])
+        flow = CommandConsumer(client[deployment.database])
         assert [(wish.symbol, wish.wanted) for wish in flow.wishes("binance")] == [("SOLUSDT", True)]
         taken = flow.take("binance")
         assert taken is not None
@@ -113,7 +113,7 @@ async def test_a_symbol_without_candles_is_wished_for_and_comes(served: Interfac
 async def test_history_that_does_not_exist_is_not_asked_for_again(served: Interface, deployment: Deployment) -> None:
     await served.get("/api/chart/SOLUSDT/1h")
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
-        flow = Attendant(client[deployment.database])
+        flow = CommandConsumer(client[deployment.database])
         taken = flow.take("binance")
         assert taken is not None
         flow.report(taken.id, "failed", "the venue has none")
@@ -251,7 +251,7 @@ async def test_a_refresh_is_one_request_and_tells_its_progress(served: Interface
     request_id = first["data"]["id"]
     assert (status, again["data"]["id"]) == (202, request_id)
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
-        Attendant(client[deployment.database]).report(request_id, "done", "6 timeframes")
+        CommandConsumer(client[deployment.database]).report(request_id, "done", "6 timeframes")
     ended = await served.data(f"/api/requests/{request_id}")
     assert (ended["state"], ended["report"], ended["wait_s"]) == ("done", "6 timeframes", 0.0)
     assert await served.error(f"/api/requests/{'0' * 32}") == (404, "not_found")

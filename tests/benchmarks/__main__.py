@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from flows.gc import calm_garbage_collector
+from flows.gc import tune_garbage_collector
 from tests.benchmarks import (
     bench_analytics,
     bench_api,
@@ -63,7 +63,7 @@ PARTS = {
 def main(argv: Sequence[str]) -> int:
     """Runs what is named and prints the table; the exit code says whether every goal is met."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    calm_garbage_collector()  # as the flow does: a full collection would look through all that the parts have loaded
+    tune_garbage_collector()  # as the flow does: a full collection would look through all that the parts have loaded
     rows = soak.run(argv[1:]) if argv and argv[0] == "soak" else _run(argv or list(PARTS))
     text = table(rows)
     print(text)  # noqa: T201 - what the command is for

@@ -28,7 +28,7 @@ from sources.archive.bridge import ArchiveSource
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import file_named
-from sources.archive.rows import FileVolume, trades_of
+from sources.archive.rows import ArchiveReader, trades_of
 from sources.archive.spans import spans_of
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -133,7 +133,7 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     journal = Journal(folder / "imported.json", stores=folder.name)
     spans = spans_of([file], file.begin, file.end)
     source = ArchiveSource(
-        "binance", spans, lambda _: FileVolume(file, path), journal=journal, watcher=meter, stop=stop
+        "binance", spans, lambda _: ArchiveReader(file, path), journal=journal, watcher=meter, stop=stop
     )
     intake = backfill.build_intake(settings, journal, meter, stop)
     run_main(backfill.build_flow(settings, source, intake))

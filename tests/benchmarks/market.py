@@ -5,7 +5,7 @@ from typing import Any
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from flows.model import Pulse, RawFrames
+from flows.model import Flush, RawFrames
 
 BEGIN_MS = 1_767_225_600_000
 SOLD_SHARE = 0.5
@@ -49,7 +49,7 @@ class _Polls(StatefulSourcePartition[Any, None]):
         start, self._start = self._start, self._start + self._size
         if start >= len(self._frames):
             raise StopIteration
-        pulse = Pulse(final=self._start >= len(self._frames))
+        pulse = Flush(final=self._start >= len(self._frames))
         return [RawFrames("market", self._frames[start : self._start], 0), pulse]
 
     def snapshot(self) -> None:

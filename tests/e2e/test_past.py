@@ -11,7 +11,7 @@ from pymongo import AsyncMongoClient
 
 from flows.model import timeframe_ms
 from flows.operators.candles.compare import differing_fields, is_same
-from sinks.mongo.commands import Petitioner, Request, Work
+from sinks.mongo.commands import CommandClient, Request, Work
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.tape.tapes import load_tapes
 from tests.fakes.deployment import HubClient, flow_settings, hub_client, running_flow
@@ -137,7 +137,7 @@ async def test_the_past_is_fetched_compared_and_fetched_again_on_demand(mongod_u
             await collection.update_one(
                 {"timeframe": "1h", "open_time": hours[9].open_time}, {"$set": {"close": 1.0, "status": "final"}}
             )
-            petitioner = Petitioner(mongo[database])
+            petitioner = CommandClient(mongo[database])
             asked = await petitioner.ask(Work("refresh", "binance", "BTCUSDT"))
             done = await finished(petitioner, asked)
             assert done.state == "done", done.report
@@ -158,7 +158,7 @@ async def agreement(past: Callable[[str], list[Any]], timeframe: str) -> None:
     assert found == []
 
 
-async def finished(petitioner: Petitioner, request: Request) -> Request:
+async def finished(petitioner: CommandClient, request: Request) -> Request:
     """The request when it is done or has failed."""
     async with asyncio.timeout(PATIENCE_S):
         while request.state in ("open", "running"):

@@ -10,7 +10,7 @@ import pytest
 from pymongo import AsyncMongoClient
 
 from flows.recovery import prepare
-from sinks.mongo.commands import Petitioner, Wish
+from sinks.mongo.commands import CommandClient, DesiredSubscription
 from sources.replay.exchange.threaded import exchange_in_thread
 from tests.fakes.deployment import HubClient, RunningFlow, flow_settings, hub_client, running_flow
 from tests.fakes.witness import Witness, last_stored, stored_trades
@@ -23,9 +23,9 @@ MORE = tuple(f"BBB{number:02d}USDT" for number in range(50))
 PATIENCE_S = 120
 
 
-async def wish(petitioner: Petitioner, symbols: Sequence[str], *, wanted: bool) -> None:
+async def wish(petitioner: CommandClient, symbols: Sequence[str], *, wanted: bool) -> None:
     for symbol in symbols:
-        await petitioner.wish(Wish("binance", symbol, wanted))
+        await petitioner.wish(DesiredSubscription("binance", symbol, wanted))
 
 
 async def until_candles_of(client: HubClient, symbols: Sequence[str]) -> None:
@@ -101,7 +101,7 @@ async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri:
             hub_client(flow.hub_url) as client,
             AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo,
         ):
-            petitioner = Petitioner(mongo[tmp_path.name])
+            petitioner = CommandClient(mongo[tmp_path.name])
             await client.subscribe("Candle", "Trade", "Status", "Incident")
             await until_candles_of(client, FIRST)
             assert [entry.symbol for entry in await petitioner.wishes("binance")] == list(FIRST)
@@ -147,7 +147,7 @@ async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(m
             feed__streams=["aggTrade", "kline", "bookTicker"],
         )  # fmt: skip
         async with AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo:
-            petitioner = Petitioner(mongo[tmp_path.name])
+            petitioner = CommandClient(mongo[tmp_path.name])
             async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
                 await client.subscribe(*channels)
                 await until_candles_of(client, (stays, goes))
@@ -157,7 +157,7 @@ async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(m
                 async with hub_client(flow.hub_url) as late:
                     await late.subscribe(*channels)
                     assert symbols_known(late) == {stays}
-                await petitioner.wish(Wish("binance", comes, wanted=True, streams=("kline_5m",)))
+                await petitioner.wish(DesiredSubscription("binance", comes, wanted=True, streams=("kline_5m",)))
                 await client.until(lambda message: message["data"].get("symbol") == comes)
                 assert await flow.stop() == 0, flow.said()
             subscribed = [entry["symbols"] for entry in said(flow, "subscribed to more")]

@@ -14,18 +14,18 @@ from flows.model import (
     BookView,
     Candle,
     Connected,
+    Flush,
     MarketData,
-    Pulse,
     RawFrames,
-    Recorded,
     Rejected,
+    StoreOnly,
     StreamNames,
     Subscribed,
 )
 from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Parse
 from flows.operators.prices import Prices
-from flows.operators.trades.batching import Gather
+from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import Query
 from flows.settings import Feed
@@ -92,7 +92,7 @@ class FuzzedFlow:
         self._parse = Parse(tape.venue, BinanceParser(tape.venue))
         self._validate = wiring.validate
         self._prices = Prices()
-        self._gather = Gather(wiring.trades, hold_ms=0, monotonic_ms=self._local_ms)
+        self._gather = MicroBatcher(wiring.trades, hold_ms=0, monotonic_ms=self._local_ms)
         build = partial(sequence_candles, rules=RULES[tape.venue], feed=_feed(tape.venue), can_query=True)
         self._candles = _Machines(build, wiring.trades, self)
         self._books = _Machines(_book, wiring.books, self)
@@ -122,7 +122,7 @@ class FuzzedFlow:
 
     def poll(self, line: str, frame: bytes) -> None:
         """A frame arrives."""
-        self._pass([RawFrames(line, [frame], 0, self._streams), Pulse()])
+        self._pass([RawFrames(line, [frame], 0, self._streams), Flush()])
 
     def _pass(self, items: list[Any]) -> None:
         run = self._meter.run
@@ -143,8 +143,8 @@ class FuzzedFlow:
 
     def _take_candles(self, key: str, call: Callable[[], tuple[list[Any], bool]]) -> None:
         for item in self._outputs("candles", self._candles, key, call):
-            if type(item) in (Candle, Recorded):
-                self._check_candle(item.candle if type(item) is Recorded else item)
+            if type(item) in (Candle, StoreOnly):
+                self._check_candle(item.candle if type(item) is StoreOnly else item)
 
     def _take_views(self, key: str, call: Callable[[], tuple[list[Any], bool]]) -> None:
         for item in self._outputs("books", self._books, key, call):

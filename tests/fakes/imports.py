@@ -8,14 +8,14 @@ from typing import Any
 from bytewax.testing import run_main
 
 from flows.backfill import build_flow
-from flows.model import Candle, Incident, Recorded
+from flows.model import Candle, Incident, StoreOnly
 from flows.settings import Settings, load_settings
 from sources.archive.bridge import ArchiveSource
 from sources.archive.fetch import check, files_in
 from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import ArchiveFile
-from sources.archive.rows import FileVolume
+from sources.archive.rows import ArchiveReader
 from sources.archive.spans import Span, spans_of
 
 
@@ -32,7 +32,7 @@ class Remembered:
             match item:
                 case Candle(is_closed=True):
                     self._keep(item)
-                case Recorded():
+                case StoreOnly():
                     self._keep(item.candle)
                 case Incident():
                     self.incidents.append(item)
@@ -61,8 +61,8 @@ def import_folder(folder: Path, symbol: str, timeframes: tuple[str, ...]) -> tup
     """Imports the files of a folder."""
     paths = files_in(folder, (symbol,))
 
-    def get(file: ArchiveFile) -> FileVolume:
-        return FileVolume(file, paths[file], vouched=check(paths[file]))
+    def get(file: ArchiveFile) -> ArchiveReader:
+        return ArchiveReader(file, paths[file], vouched=check(paths[file]))
 
     meter, sink = Meter(), Remembered()
     journal = Journal(folder / "journal.json", stores="")

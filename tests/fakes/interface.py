@@ -31,7 +31,7 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import exchange_time
-from sinks.mongo.commands import Attendant, ListedInstrument
+from sinks.mongo.commands import CommandConsumer, ListedInstrument
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
@@ -130,7 +130,7 @@ class Deployment:
     def list_instruments(self, *symbols: str) -> None:
         with MongoClient[dict[str, Any]](self.mongod_uri) as client:
             listed = [ListedInstrument("binance", symbol, "TRADING") for symbol in symbols]
-            Attendant(client[self.database]).publish_instruments("binance", listed)
+            CommandConsumer(client[self.database]).publish_instruments("binance", listed)
 
     def store_trades(self, trades: Sequence[Trade]) -> None:
         writer = TradeWriter(self.trades_path / "binance" / "part-00", venue="binance", retention_days=0)

@@ -17,13 +17,13 @@ from flows.model import (
     BookSnapshot,
     BookView,
     Candle,
+    Flush,
     Incident,
     Kline,
     MarketData,
-    Pulse,
     RawFrames,
-    Recorded,
     Rejected,
+    StoreOnly,
     StreamNames,
     Subscribed,
     TradeBatch,
@@ -31,7 +31,7 @@ from flows.model import (
 from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Parse
 from flows.operators.prices import Prices
-from flows.operators.trades.batching import Gather
+from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, RenewQuery, TradesQuery
 from flows.settings import Feed
@@ -212,7 +212,7 @@ class Flow:
         rules = VenueRules(fills_follow=True)
         self._parse = Parse("binance", BinanceParser("binance"))
         self._validate = Validate("binance", self._clock, rules)
-        self._gather = Gather(self._trade_clock, hold_ms=0, monotonic_ms=lambda: self.local)
+        self._gather = MicroBatcher(self._trade_clock, hold_ms=0, monotonic_ms=lambda: self.local)
         self._prices = Prices()
         feed = Feed(timeframes=TIMEFRAMES, symbols=SYMBOLS, kline_limit=5)
         self._machines: dict[str, Any] = {
@@ -251,7 +251,7 @@ class Flow:
             for line in ("market", "public"):
                 payloads = [frame for on, frame in by_step.get(step, ()) if on == line]
                 items += [RawFrames(line, payloads, 0, self._names)] if payloads else []
-            self._take([*items, Pulse()])
+            self._take([*items, Flush()])
         assert self.book is not None
         return Results(
             {key: structs.replace(c, event_time=0, revision=0) for key, c in self.candles.items() if c.is_closed},
@@ -309,7 +309,7 @@ class Flow:
             match item:
                 case Candle():
                     self._keep_candle(item)
-                case Recorded():
+                case StoreOnly():
                     self._keep_candle(item.candle)
                 case TradeBatch():
                     known = self.trades[item.symbol]

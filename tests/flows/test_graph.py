@@ -18,13 +18,13 @@ from flows.model import (
     BookView,
     Candle,
     Disconnected,
+    Flush,
     Heartbeat,
     Incident,
     InstrumentStatus,
     MarketData,
-    Pulse,
     RawFrames,
-    Refreshed,
+    RefreshResult,
     Rejected,
     Removed,
     Stats24h,
@@ -94,8 +94,8 @@ def play(
             payloads = [frame for frame in chunk if line_of(frame) == line]
             if payloads:
                 items.append(RawFrames(line, payloads, 0))
-        items.append(Pulse())
-    items.append(Pulse(final=True))
+        items.append(Flush())
+    items.append(Flush(final=True))
     outcome = Outcome()
     # while the local clock stands, only the feed's own time closes anything
     flow = market_flow(
@@ -195,7 +195,7 @@ def test_what_the_broadcast_gets() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_states_of_instruments_reach_clients(workers: int) -> None:
     subscribed = Subscribed("market", ("TRXUSDT", "X"), ("trxusdt@trade", "x@trade"))
-    items = [subscribed, Pulse(), Disconnected("market", ("X",), "line cut"), Pulse(final=True)]
+    items = [subscribed, Flush(), Disconnected("market", ("X",), "line cut"), Flush(final=True)]
     outcome = Outcome()
     outages: dict[str, str] = {"mongodb": "no server"}
     flow = market_flow(
@@ -229,7 +229,7 @@ def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:
 def test_behind_its_end_a_symbol_begins_anew_and_what_was_held_is_told() -> None:
     frames = trx_frames()
     gone = Removed("market", ("TRXUSDT",), ("trade", "kline"), is_gone=True)
-    parts = [RawFrames("market", frames[:200], 0), gone, RawFrames("market", frames[300:400], 0), Pulse(final=True)]
+    parts = [RawFrames("market", frames[:200], 0), gone, RawFrames("market", frames[300:400], 0), Flush(final=True)]
     outcome = Outcome()
     run_main(
         market_flow(
@@ -303,7 +303,7 @@ def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
 
 
 def test_the_ends_of_requests_are_answers_and_removals_in_their_order() -> None:
-    key, answer = "binance:BTCUSDT", Refreshed("one", "1 candle")
+    key, answer = "binance:BTCUSDT", RefreshResult("one", "1 candle")
     removed = Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True)
     items = [(key, answer), (key, Subscribed("market", ("BTCUSDT",), ())), (key, removed)]
     assert ends_of_requests(items) == [answer, removed]

@@ -5,11 +5,11 @@ from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
 from sinks.bridge import (
-    KeepingWriterSink,
+    FlattenRecoverable,
+    FlattenWriter,
     PartitionedWriterSink,
-    Shared,
-    Unpacking,
-    UnpackingKeeper,
+    RecoverableSink,
+    SharedWriter,
     WriterSink,
 )
 
@@ -55,13 +55,13 @@ def test_keys_go_to_their_partition() -> None:
 
 def test_packed_items_are_unpacked() -> None:
     kept = Kept()
-    run([("hub", [1, 2]), ("hub", [3])], PartitionedWriterSink(["hub"], lambda _: Unpacking(kept), lambda _: 0))
+    run([("hub", [1, 2]), ("hub", [3])], PartitionedWriterSink(["hub"], lambda _: FlattenWriter(kept), lambda _: 0))
     assert kept.items == [1, 2, 3]
 
 
 def test_a_shared_writer_is_closed_by_its_last_user_and_only_once_by_each() -> None:
     kept = Kept()
-    shared = Shared(kept)
+    shared = SharedWriter(kept)
     first, second = shared.open(), shared.open()
     first.close()
     first.close()
@@ -88,13 +88,13 @@ def test_what_is_pending_is_part_of_the_state_and_comes_back_after_a_restart() -
         kept.append(Keeper())
         return kept[-1]
 
-    sink = KeepingWriterSink(["only"], open_keeper, lambda _: 0)
+    sink = RecoverableSink(["only"], open_keeper, lambda _: 0)
     first = sink.build_part("out", "only", None)
     first.write_batch(["a", "b"])
     second = sink.build_part("out", "only", first.snapshot())
     second.write_batch(["c"])
     assert kept[1].items == [("again", "b"), "c"]
-    packed = UnpackingKeeper(kept[1], kept[1])
+    packed = FlattenRecoverable(kept[1], kept[1])
     packed.write([["d"], ["e"]])
     assert packed.pending() == ["e"]
 

@@ -12,9 +12,9 @@ from bytewax.testing import TestingSink, cluster_main, run_main
 from flows.model import (
     Connected,
     Disconnected,
-    Pulse,
+    Flush,
     RawFrames,
-    RefreshWanted,
+    RefreshRequest,
     Removed,
     StreamNames,
     Subscribed,
@@ -22,7 +22,7 @@ from flows.model import (
 )
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.bridge import Doorbell, FeedPartition, FeedSource, _Worker
+from sources.bridge import FeedPartition, FeedSource, WakeEvent, _Worker
 from sources.feed import shard_of
 from tests.fakes.venue import VenueSession, frame, running_venue
 
@@ -99,7 +99,7 @@ def test_every_frame_comes_once_and_in_order_between_the_line_events() -> None:
 def test_the_input_ends_with_a_pulse_and_deliveries_are_followed_by_one() -> None:
     with ThreadedVenue(send_hundred) as url:
         out = run(url, until=100)
-    assert out[-1] == Pulse(final=True)
+    assert out[-1] == Flush(final=True)
 
 
 def test_frames_come_with_the_names_of_the_streams_that_were_asked_for() -> None:
@@ -115,7 +115,7 @@ def test_a_source_without_news_pulses_twice_a_second() -> None:
     )
     pulses, begin_s = [], time.monotonic()
     while time.monotonic() - begin_s < 3:
-        if partition.next_batch() == [Pulse()]:
+        if partition.next_batch() == [Flush()]:
             pulses.append(time.monotonic() - begin_s)
     partition.close()
     assert 3 <= len(pulses) <= 7
@@ -243,7 +243,7 @@ def test_what_is_followed_before_the_engine_has_begun_is_followed_from_the_start
         settings = Feed(symbols=("BTCUSDT",), streams=("aggTrade",), origin="replay", ws_url=url)
         source = FeedSource(BinanceFeed(settings), settings=settings, stop=stop)
         source.follow({"ETHUSDT": ()})
-        assert not source.refresh(RefreshWanted(("BTCUSDT",), "r"))
+        assert not source.refresh(RefreshRequest(("BTCUSDT",), "r"))
 
         def look(_: str, item: Any) -> None:
             if isinstance(item, Subscribed):
@@ -305,7 +305,7 @@ def test_a_venue_that_is_gone_does_not_keep_the_flow_from_ending() -> None:
 
 
 def test_the_doorbell_wakes_at_once_and_does_not_sleep_when_something_has_come() -> None:
-    bell, woken = Doorbell(), threading.Event()
+    bell, woken = WakeEvent(), threading.Event()
     bell.wait(60, lambda: True)
 
     def wait() -> None:

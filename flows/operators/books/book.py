@@ -22,7 +22,7 @@ class Book:
         self.update_id = delta.last_update_id
         self.event_time = delta.event_time
 
-    def likeness(self, other: "Book", count: int) -> float:
+    def similarity(self, other: "Book", count: int) -> float:
         """The share of the best `count` levels of both sides that are the same in another book, as far as both know
         them; 1.0 where there are none.
         """

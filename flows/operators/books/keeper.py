@@ -18,11 +18,11 @@ from flows.model import (
     BookSnapshot,
     BookTicker,
     BookView,
+    ConnectionEvent,
     Disconnected,
     Incident,
     Instrument,
     Level,
-    LineEvent,
     Removed,
     Silent,
     Speaking,
@@ -31,7 +31,7 @@ from flows.model import (
 from flows.operators.books.book import Book
 from flows.operators.books.sync import RULES, BookSync
 from flows.operators.delay import doubled_ms
-from flows.operators.parse import Batch, LineNews
+from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.refusals import rejected
 from flows.queries import BookQuery, Query, QueryError, RenewQuery
 
@@ -79,12 +79,12 @@ def book_events(items: list[Any]) -> list[tuple[str, Any]]:
         if type(item) is Batch:
             if isinstance(item.events[0], BookDelta | BookTicker):
                 out.append((item.key, item.events))
-        elif type(item) is LineNews and _concerns(item.event):
+        elif type(item) is InstrumentEvent and _concerns(item.event):
             out.append((item.key, item.event))
     return out
 
 
-def _concerns(event: LineEvent | TradesRefused) -> bool:
+def _concerns(event: ConnectionEvent | TradesRefused) -> bool:
     match event:
         case Removed():
             return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
@@ -345,7 +345,7 @@ class BookKeeper:
         old, new = self._sync.book, fresh.book
         if old is None or new is None or new.update_id <= old.update_id:
             return False
-        return old.likeness(new, AUDITED_LEVELS) < 1.0
+        return old.similarity(new, AUDITED_LEVELS) < 1.0
 
     def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: list[Any]) -> None:
         if fresh.take(delta):
@@ -362,7 +362,7 @@ class BookKeeper:
         old, new = self._sync.book, fresh.book
         if old is None or new is None or old.update_id != new.update_id:
             return
-        share = old.likeness(new, AUDITED_LEVELS)
+        share = old.similarity(new, AUDITED_LEVELS)
         fresh.refused = self._sync.refused  # both were told the same: each difference is refused once
         self._sync, self._fresh, self._dirty = fresh, None, True
         if share < self._policy.audit_least_share:

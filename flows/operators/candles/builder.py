@@ -25,11 +25,12 @@ from flows.model import (
     MARKET_FILL,
     TRADE_KINDS,
     AggregateTrade,
+    ConnectionEvent,
+    Coverage,
     Disconnected,
     Gap,
     Instrument,
     Kline,
-    LineEvent,
     Silent,
     Speaking,
     Subscribed,
@@ -37,7 +38,6 @@ from flows.model import (
     TradeBatch,
     TradeWitness,
     TradingStatus,
-    Whole,
 )
 from flows.operators.candles.amend import Amendments
 from flows.operators.candles.bootstrap import Bootstrap
@@ -166,7 +166,7 @@ class CandleBuilder:
                 for kline in news:
                     self._take_kline(kline, out)
                 out.append(news)
-            case Whole(has_trades=True):
+            case Coverage(has_trades=True):
                 self._take_whole(news, out)
                 out.append(news)
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
@@ -177,7 +177,7 @@ class CandleBuilder:
             case _:
                 out.append(news)
 
-    def _take_line_event(self, event: LineEvent, now: Now) -> None:
+    def _take_line_event(self, event: ConnectionEvent, now: Now) -> None:
         periods = self._periods
         match event:
             case Disconnected():
@@ -204,7 +204,7 @@ class CandleBuilder:
 
     # --- sources that tell of whole times ---
 
-    def _take_whole(self, whole: Whole, out: list[Any]) -> None:
+    def _take_whole(self, whole: Coverage, out: list[Any]) -> None:
         """Nothing is missing from its begin on; when it is over, so is every period before its end, if it is sure of
         that. If it is not, the first id of what follows it decides.
         """
@@ -214,7 +214,7 @@ class CandleBuilder:
             self._begin_whole(whole, out)
         self._periods.is_dirty = False
 
-    def _begin_whole(self, whole: Whole, out: list[Any]) -> None:
+    def _begin_whole(self, whole: Coverage, out: list[Any]) -> None:
         if self._open_until is not None and self._open_until != whole.begin:
             self._close_unproven(out)
         self._open_until = None
@@ -223,7 +223,7 @@ class CandleBuilder:
         if self._periods.base is not None and self._reached != whole.begin:
             self._let_go()  # what lies between is not known
 
-    def _end_whole(self, whole: Whole, out: list[Any]) -> None:
+    def _end_whole(self, whole: Coverage, out: list[Any]) -> None:
         periods = self._periods
         self._reached = whole.end
         if self._is_vouched_for(whole):
@@ -234,7 +234,7 @@ class CandleBuilder:
         if not whole.goes_on:
             self._close_unproven(out)
 
-    def _is_vouched_for(self, whole: Whole) -> bool:
+    def _is_vouched_for(self, whole: Coverage) -> bool:
         """Whether its end is. A packed file that is as it was packed is believed when its trades reach its end; one
         that leaves periods without trades there may have been cut before.
         """

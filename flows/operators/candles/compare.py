@@ -33,11 +33,11 @@ def is_same(ours: float, theirs: float) -> bool:
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
 
 
-def differ_by_design(venue: str, fields: Iterable[str]) -> bool:
+def is_known_difference(venue: str, fields: Iterable[str]) -> bool:
     """Whether the venue's two sources are known to differ in just these fields."""
     return venue == "binance-usdm" and _BY_DESIGN.issuperset(fields)
 
 
-def in_words(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:
+def describe_difference(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:
     """Both versions of the fields, for people."""
     return ", ".join(f"{name} {getattr(candle, name)} ≠ {getattr(kline, name)}" for name in fields)

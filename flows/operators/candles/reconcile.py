@@ -23,17 +23,17 @@ from flows.model import (
     COMPLETE,
     Candle,
     CandleStatus,
+    Coverage,
     Incident,
     Instrument,
     Kline,
-    Proof,
-    Recorded,
-    Refreshed,
-    RefreshWanted,
-    Whole,
+    Reconciliation,
+    RefreshRequest,
+    RefreshResult,
+    StoreOnly,
     timeframe_ms,
 )
-from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
+from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
 from flows.operators.state_version import check_version
 from flows.queries import History, HistoryQuery, KlinesQuery, Query, QueryError
 
@@ -95,7 +95,7 @@ class _Track:
 
 class Reconciler:
     """Machine of one instrument, behind the one that builds candles. Takes `Candle` and klines; gives `Candle` with its
-    revision, `Recorded`, `Incident` and queries; passes everything else on.
+    revision, `StoreOnly`, `Incident` and queries; passes everything else on.
 
     Without `can_query` a proof comes by the stream or not at all. Live candles wait until the history before them is
     there, prices and trades do not.
@@ -151,9 +151,9 @@ class Reconciler:
                 if kline.is_closed and kline.timeframe in self._tracks:
                     out += self._take_kline(self._tracks[kline.timeframe], kline, now)
             return out
-        if type(events) is RefreshWanted:
+        if type(events) is RefreshRequest:
             return self._query_again(events, now)
-        if type(events) is Whole and events.is_over:
+        if type(events) is Coverage and events.is_over:
             return [*self._stand_in(events), events]
         return [events]
 
@@ -225,7 +225,7 @@ class Reconciler:
                     track.wanted[skipped] = now.local
         return out
 
-    def _stand_in(self, whole: Whole) -> list[Any]:
+    def _stand_in(self, whole: Coverage) -> list[Any]:
         """The exchange's candles for the periods of files of which no trades came."""
         out: list[Any] = []
         if whole.goes_on and whole.vouched != "all":
@@ -256,7 +256,7 @@ class Reconciler:
         if track.begun is None:
             track.begun = candle.open_time
 
-    def _publish(self, track: _Track, candle: Candle, proof: Proof = "") -> list[Any]:
+    def _publish(self, track: _Track, candle: Candle, proof: Reconciliation = "") -> list[Any]:
         """The candle under its number; nothing when it says nothing new, or less than what is out."""
         last = track.published.get(candle.open_time)
         if last is None:
@@ -276,9 +276,9 @@ class Reconciler:
             out.append(self._incident("partial", numbered, cause, "until the exchange's own is there"))
         return out
 
-    def _proven(self, track: _Track, candle: Candle, proof: Proof) -> Recorded:
+    def _proven(self, track: _Track, candle: Candle, proof: Reconciliation) -> StoreOnly:
         proven = track.published[candle.open_time] = structs.replace(candle, proof=proof)
-        return Recorded(proven)
+        return StoreOnly(proven)
 
     # --- against the exchange's ---
 
@@ -309,7 +309,7 @@ class Reconciler:
             return [*self._publish(track, _confirmed(candle), "equal"), *self._judge_inside(track, candle, "final")]
         if candle.status == "partial":
             return self._publish(track, candle_of_kline(self._venue, kline, candle))
-        if differ_by_design(self._venue, fields) and candle.status != "unproven":
+        if is_known_difference(self._venue, fields) and candle.status != "unproven":
             return self._publish(track, candle, "not comparable")
         if is_final or not self._can_query:
             return self._settle(track, candle, kline, kline)
@@ -325,7 +325,7 @@ class Reconciler:
     def _settle(self, track: _Track, candle: Candle, told: Kline, final: Kline) -> list[Any]:
         """Two versions of a complete candle differ, and `final` is what the exchange's history says."""
         fields = differing_fields(candle, told)
-        words = in_words(candle, told, fields)
+        words = describe_difference(candle, told, fields)
         if not differing_fields(candle, final):
             candle = _confirmed(candle)
             incident = self._incident("mismatch", candle, words, "theirs wrong: their history says what ours does")
@@ -387,12 +387,12 @@ class Reconciler:
             self._refresh_due = now.local + self._refresh_ms
         return [HistoryQuery(self._symbol, tuple(self._tracks), now.feed)]
 
-    def _query_again(self, wanted: RefreshWanted, now: Now) -> list[Any]:
+    def _query_again(self, wanted: RefreshRequest, now: Now) -> list[Any]:
         timeframes = wanted.timeframes or tuple(self._tracks)
         unknown = [name for name in timeframes if name not in self._tracks]
         if unknown or not (self._can_query and (now.feed or wanted.is_stored)):
             reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
-            return [Refreshed(wanted.request, reason, failed=True)]
+            return [RefreshResult(wanted.request, reason, failed=True)]
         span = wanted.start, wanted.end
         return [HistoryQuery(self._symbol, timeframes, now.feed, wanted.request, *span, is_stored=wanted.is_stored)]
 
@@ -412,7 +412,7 @@ class Reconciler:
                 out.append(news)
         errors = [str(answer)] if isinstance(answer, QueryError) else [h.error for h in histories if h.error]
         report = "; ".join([f"{len(out)} stored candles told again", *errors])
-        return [*out, Refreshed(query.forced, report, failed=bool(errors))]
+        return [*out, RefreshResult(query.forced, report, failed=bool(errors))]
 
     def _refreshed(self, query: HistoryQuery, answer: Any, now: Now) -> list[Any]:
         """Compares what was fetched with everything that we have, and says what that changed."""
@@ -435,7 +435,7 @@ class Reconciler:
         report = (
             f"{fetched} candles fetched: {written} written, {confirmed} confirmed, the others were known to be right"
         )
-        return [*out, Refreshed(query.forced, "; ".join([report, *errors]), failed=bool(errors))]
+        return [*out, RefreshResult(query.forced, "; ".join([report, *errors]), failed=bool(errors))]
 
     def _take_history(self, answer: Any, now: Now) -> list[Any]:
         if isinstance(answer, QueryError):
@@ -458,7 +458,7 @@ class Reconciler:
         if ours is not None:
             stored = history.stored.get(kline.open_time)
             is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
-            return [] if is_there else [Recorded(ours)]
+            return [] if is_there else [StoreOnly(ours)]
         is_forgotten = kline.open_time + track.length <= track.traded - self._kept_ms
         return self._take_past(history, kline) if is_forgotten else []
 
@@ -466,18 +466,18 @@ class Reconciler:
         """A kline of a period that is not ours to build."""
         stored = history.stored.get(kline.open_time)
         if stored is None or not stored.is_closed:
-            return [Recorded(candle_of_kline(self._venue, kline))]
+            return [StoreOnly(candle_of_kline(self._venue, kline))]
         fields = differing_fields(stored, kline)
         if not fields:
             return [] if stored.proof or stored.status == "venue" else [_proven(_confirmed(stored), "equal")]
-        if stored.status not in _LACKING and differ_by_design(self._venue, fields):
+        if stored.status not in _LACKING and is_known_difference(self._venue, fields):
             return [] if stored.proof else [_proven(stored, "not comparable")]
         candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
         if stored.status in _LACKING:
-            return [Recorded(candle)]
-        words = in_words(stored, kline, fields)
+            return [StoreOnly(candle)]
+        words = describe_difference(stored, kline, fields)
         if stored.status == "venue":
-            return [Recorded(candle), self._incident("mismatch", stored, words, "the exchange has changed its own")]
+            return [StoreOnly(candle), self._incident("mismatch", stored, words, "the exchange has changed its own")]
         incident = self._incident("mismatch", stored, words, "ours wrong: the exchange's is served")
         return [_proven(candle, "ours wrong"), incident]
 
@@ -505,7 +505,7 @@ class Reconciler:
 
 def _candle_of(item: Any) -> Candle | None:
     """The candle that is told or recorded, if one is."""
-    if type(item) is Recorded:
+    if type(item) is StoreOnly:
         return item.candle
     return item if type(item) is Candle else None
 
@@ -515,8 +515,8 @@ def _confirmed(candle: Candle) -> Candle:
     return structs.replace(candle, status="final") if candle.status in _LACKING else candle
 
 
-def _proven(candle: Candle, proof: Proof) -> Recorded:
-    return Recorded(structs.replace(candle, proof=proof))
+def _proven(candle: Candle, proof: Reconciliation) -> StoreOnly:
+    return StoreOnly(structs.replace(candle, proof=proof))
 
 
 def candle_of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:

@@ -3,11 +3,11 @@
 from msgspec import structs
 
 from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
-from flows.operators.candles.compare import differ_by_design, differing_fields
+from flows.operators.candles.compare import differing_fields, is_known_difference
 
 CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
 """Statuses of closed candles, any of which something better may take the place of."""
-LACKING = ("partial", "venue")
+UPGRADABLE = ("partial", "venue")
 """Those of candles that are made of some trades, or of none."""
 
 
@@ -31,14 +31,14 @@ def improved(candle: Candle, stored: Candle) -> Candle:
     if not _is_better(candle, stored, does_agree=does_agree):
         return candle
     status = candle.status
-    if status in COMPLETE and (stored.status in LACKING or not does_agree):
+    if status in COMPLETE and (stored.status in UPGRADABLE or not does_agree):
         status = "repaired"
     return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
 
 
 def _agree(candle: Candle, stored: Candle) -> bool:
     fields = differing_fields(candle, stored)
-    return not fields or differ_by_design(candle.venue, fields)
+    return not fields or is_known_difference(candle.venue, fields)
 
 
 def _is_complete_or_venue(candle: Candle) -> bool:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from flows.clock import Now
 from flows.model import Candle, Incident, Instrument, Kline, Stats24h, Ticker, timeframe_ms
 from flows.operators.delay import doubled_ms
-from flows.operators.stats.window import NOTHING, DayWindow, Span, joined
+from flows.operators.stats.window import NOTHING, RollingDay, Span, joined
 from flows.queries import KlinesQuery, Query, QueryError
 
 EVERY_MS = 1_000
@@ -53,7 +53,7 @@ class DayStats:
         self._venue, self._symbol = Instrument.of(key)
         self._timeframe = timeframe
         self._length = timeframe_ms(timeframe)
-        self._window = DayWindow(self._length)
+        self._window = RollingDay(self._length)
         self._first = 0
         self._partial: set[int] = set()
         self._lacks = True
@@ -257,7 +257,7 @@ def minutes_of(timeframes: tuple[str, ...]) -> str:
     return next((name for name in timeframes if timeframe_ms(name) >= MINUTE_MS), timeframes[-1])
 
 
-class Minutely:
+class OncePerMinute:
     """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
 
     def __init__(self) -> None:

@@ -47,7 +47,7 @@ def joined(spans: Iterable[Span]) -> Span:
     )
 
 
-class DayWindow:
+class RollingDay:
     """The running minute and those of the 24 hours before it. What they come to is counted anew once a minute, and when
     a closed one is amended; the running one is added to that.
     """

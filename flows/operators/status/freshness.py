@@ -10,7 +10,7 @@ from typing import Any, Final, get_args
 
 from flows.clock import FeedClock, Now
 from flows.model import (
-    Behind,
+    Backpressure,
     ChannelStatus,
     Connected,
     Disconnected,
@@ -120,7 +120,7 @@ class Freshness:
                 self._on_speaking(event)
             case TradingStatus():
                 self._on_trading_status(event)
-            case Behind():
+            case Backpressure():
                 self._on_behind(event)
             case TradeWitness() | Unsynced():
                 self._on_finding(event)
@@ -210,7 +210,7 @@ class Freshness:
         while len(self._statuses) > STATUSES_KEPT:
             del self._statuses[next(iter(self._statuses))]
 
-    def _on_behind(self, event: Behind) -> None:
+    def _on_behind(self, event: Backpressure) -> None:
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument and event.line in instrument.lines:

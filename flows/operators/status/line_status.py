@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from flows.clock import FeedClock, wall_ms
 from flows.foreign import visible
 from flows.model import (
-    Behind,
+    Backpressure,
     Connected,
     Disconnected,
     FeedStatus,
@@ -25,7 +25,7 @@ from flows.operators.parse import Batch
 from flows.operators.refusals import Refusals
 from flows.operators.status.observations import Observe, ends
 
-Newsworthy: TypeAlias = FeedStatus | Incident | Rejected | Ticker
+StatusOutput: TypeAlias = FeedStatus | Incident | Rejected | Ticker
 
 
 class News:
@@ -55,7 +55,7 @@ class News:
         """Types of events that are no tickers."""
 
     def __call__(self, items: list[Any]) -> list[Any]:
-        """What clients and the ledger should know: `Newsworthy`, and observations."""
+        """What clients and the ledger should know: `StatusOutput`, and observations."""
         out: list[Any] = []
         others = []
         for item in items:
@@ -74,8 +74,8 @@ class News:
             out += self._tell_refused(ends=ends(items))
         return out if self._observe is None else [*out, *self._observe(others, items)]
 
-    def _news_of(self, item: Any) -> list[Newsworthy]:
-        found: list[Newsworthy] = []
+    def _news_of(self, item: Any) -> list[StatusOutput]:
+        found: list[StatusOutput] = []
         match item:
             case Rejected():
                 self._note_refused(item)
@@ -84,7 +84,7 @@ class News:
                 found = [item]
             case Silent():
                 found = [self._is_silent(item)]
-            case Behind():
+            case Backpressure():
                 found = [self._is_behind(item)]
             case Connected():
                 found = [FeedStatus(self._venue, item.line, "connected", item.symbols)]
@@ -135,7 +135,7 @@ class News:
             out.append(FeedStatus(self._venue, event.line, "removed", gone, "not wanted any more"))
         return out
 
-    def _is_behind(self, event: Behind) -> Incident:
+    def _is_behind(self, event: Backpressure) -> Incident:
         now = self._now()
         cause = f"{event.line}: {event.frames} messages wait for the flow"
         return Incident("lag", self._venue, "", now, now, cause, "the line waits; nothing is lost by that")

@@ -6,7 +6,7 @@ Of the data only the newest event of a poll is looked at, a few times a second.
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple, TypeAlias, get_args
 
-from flows.model import BookView, LineEvent, Pulse, Removed, TradeWitness
+from flows.model import BookView, ConnectionEvent, Flush, Removed, TradeWitness
 from flows.operators.parse import Batch, Parsed
 
 PROGRESS_MS: Final = 250
@@ -29,9 +29,9 @@ class Unsynced(NamedTuple):
     is_unsynced: bool
 
 
-Observation: TypeAlias = LineEvent | Progress | TradeWitness | Unsynced
+Observation: TypeAlias = ConnectionEvent | Progress | TradeWitness | Unsynced
 """What states are made of."""
-_EVENTS: Final = frozenset(get_args(LineEvent))
+_EVENTS: Final = frozenset(get_args(ConnectionEvent))
 
 
 class Observe:
@@ -49,7 +49,7 @@ class Observe:
         out: list[Observation] = []
         for item in others:
             kind = type(item)
-            if kind is Pulse:
+            if kind is Flush:
                 self._has_caught_up = True
             elif kind in _EVENTS:
                 out.append(item)  # type: ignore[arg-type]
@@ -65,7 +65,7 @@ class Observe:
 def ends(items: list[Parsed]) -> bool:
     """Whether the input ends with these."""
     last = items[-1]
-    return type(last) is Pulse and last.final
+    return type(last) is Flush and last.final
 
 
 class BookSyncs:

@@ -8,8 +8,8 @@ from typing import Any, TypeAlias
 
 from flows.bounds import trade_time
 from flows.clock import FeedClock
-from flows.model import TRADE_KINDS, Kline, LineEvent, Pulse, Removed, Ticker, Trade, TradesRefused
-from flows.operators.parse import Batch, LineNews, Validated
+from flows.model import TRADE_KINDS, ConnectionEvent, Flush, Kline, Removed, Ticker, Trade, TradesRefused
+from flows.operators.parse import Batch, InstrumentEvent, Validated
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
@@ -18,9 +18,9 @@ Keyed: TypeAlias = tuple[str, Any]
 """`(instrument key, list of events of one type or a line event)`."""
 
 
-class Gather:
+class MicroBatcher:
     """Holds trades, klines and tickers by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
-    release and the source has nothing more for the moment (`Pulse`). Line events release what came before them.
+    release and the source has nothing more for the moment (`Flush`). Line events release what came before them.
 
     The clock that closes candles is set here, by trades alone and their own times, as they are released: so it is never
     ahead of trades that are still held, nor of those on a line that is read more slowly than another, as when a
@@ -54,10 +54,10 @@ class Gather:
                     place[item.key] += events
                 else:
                     place[item.key] = events.copy()  # others hold the batch too
-            elif type(item) is LineNews and _concerns(item.event):
+            elif type(item) is InstrumentEvent and _concerns(item.event):
                 self._release(out)
                 out.append((item.key, item.event))
-            elif type(item) is Pulse:
+            elif type(item) is Flush:
                 pulse = True
                 ends = ends or item.final
         if pulse:
@@ -88,7 +88,7 @@ class Gather:
         self._released_ms = self._monotonic_ms()
 
 
-def _concerns(event: LineEvent | TradesRefused) -> bool:
+def _concerns(event: ConnectionEvent | TradesRefused) -> bool:
     """Whether the machines of trades and candles must hear of it; that their streams have ended, e.g., and not that of
     books. Klines alone they can do without.
     """

@@ -26,7 +26,7 @@ duplicates.
 """
 
 
-class Hole(Struct):
+class PendingGap(Struct):
     """Missing ids, both inclusive, that everything behind them waits for. `found`, `since` and `due` are local, ms."""
 
     first: int
@@ -81,7 +81,7 @@ class _Gap(Struct):
     failures: int = 0
 
 
-class Gaps:
+class AbandonedGaps:
     """Missing ids that nobody waits for any longer. They are asked for now and then, a part at a time."""
 
     def __init__(self, gaps: Iterable[tuple[int, int, int, int, bool]] = ()) -> None:

@@ -22,6 +22,7 @@ from flows.model import (
     TRADE_KINDS,
     WITHDRAWN_FILL,
     AggregateTrade,
+    Coverage,
     Gap,
     Incident,
     Instrument,
@@ -34,12 +35,11 @@ from flows.model import (
     TradeBatch,
     TradesRefused,
     TradeWitness,
-    Whole,
 )
 from flows.operators.state_version import check_version
 from flows.operators.trades.checks import TradeChecks
 from flows.operators.trades.continuity import times_of_aggregates, times_of_fills
-from flows.operators.trades.gaps import QUERY_TRADES, RETRY_MS, Gaps, Hole
+from flows.operators.trades.gaps import QUERY_TRADES, RETRY_MS, AbandonedGaps, PendingGap
 from flows.operators.trades.quarantine import Quarantine, is_explained, largest_cluster
 from flows.operators.trades.recent import HandedOn, says_the_same
 from flows.operators.trades.resumption import Resumption
@@ -100,8 +100,8 @@ class Sequencer:
         """Held ids whose trade the venue's REST side has told."""
         self._quarantine = Quarantine()
         self._witness = Witness()
-        self._hole: Hole | None = None
-        self._gaps = Gaps()
+        self._hole: PendingGap | None = None
+        self._gaps = AbandonedGaps()
         self._open_query: Query | None = None
         self._queries_later = False
         """What is asked for is behind the newest trade, and no trade waits for it."""
@@ -127,7 +127,7 @@ class Sequencer:
         check_version(state, STATE_VERSION, "the sequence of trades")
         _, self._next, self._last_time, held, self._held_since, gaps, self._counts_fills, self._next_fill = state
         self._hold(held, [])
-        self._gaps = Gaps(gaps)
+        self._gaps = AbandonedGaps(gaps)
         self._is_new = self._repair_ms > 0 and self._next is None  # the first trades were still held
         if self._repair_ms and self._next is not None:
             self._resumption = Resumption(
@@ -273,7 +273,7 @@ class Sequencer:
 
     def _take_other(self, events: Any, now: Now) -> list[Any]:
         match events:
-            case Whole(has_trades=True):
+            case Coverage(has_trades=True):
                 return [*self._begin_behind(events), events]
             case [Kline() | Ticker(), *_]:
                 return [*self._take_witness(events[-1], now), events]
@@ -608,7 +608,9 @@ class Sequencer:
             return []
         if self._hole is None:
             end, local = self._held[self._lowest].time, now.local
-            self._hole = Hole(self._next, self._lowest - 1, self._last_time, end, found=local, since=local, due=local)
+            self._hole = PendingGap(
+                self._next, self._lowest - 1, self._last_time, end, found=local, since=local, due=local
+            )
         if self._open_query is not None or now.local < self._hole.due:
             return []
         last = min(self._lowest - 1, self._next + QUERY_TRADES - 1)
@@ -673,7 +675,7 @@ class Sequencer:
         waiting, self._held = sorted(self._held.values(), key=_id_of), {}
         return self._take_carefully(waiting, now) if waiting else []
 
-    def _begin_behind(self, whole: Whole) -> list[Any]:
+    def _begin_behind(self, whole: Coverage) -> list[Any]:
         """Trades are told to be whole from a time on: what lies between them and the ones before is nobody's hole."""
         out: list[Any] = []
         if not whole.is_over and self._whole_until not in (None, whole.begin):
@@ -730,7 +732,7 @@ class Sequencer:
             Incident("gap", self._venue, self._symbol, self._last_time, first.time, cause, "sequence begun anew")
         )
         self._next, self._next_fill, self._held_since, self._hole = None, None, None, None
-        self._gaps, self._confirmed, self._last_time = Gaps(), set(), 0
+        self._gaps, self._confirmed, self._last_time = AbandonedGaps(), set(), 0
         self._sort_in(chain, now, out)
 
 

@@ -9,7 +9,7 @@ from msgspec import Struct
 from flows.bounds import VenueRules
 from flows.model import COMPLETE, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
-from flows.operators.candles.compare import ULPS, differ_by_design, is_same
+from flows.operators.candles.compare import ULPS, is_known_difference, is_same
 from flows.verification.checks.findings import Kind
 
 PROOFS: Final[Mapping[str, frozenset[str]]] = {
@@ -102,7 +102,7 @@ def _standing(candle: Candle) -> Iterator[Contradiction]:
     if candle.proof not in proofs:
         allowed = " or ".join(sorted(map(repr, proofs)))
         yield "status", f"proof {candle.proof!r:.40}", f"a candle that is {candle.status} may have {allowed}"
-    if candle.proof == "not comparable" and not differ_by_design(candle.venue, ("trades",)):
+    if candle.proof == "not comparable" and not is_known_difference(candle.venue, ("trades",)):
         yield "status", "proof 'not comparable'", f"everything is comparable at {candle.venue}"
     if candle.is_closed and candle.status == "forming":
         yield "status", "status 'forming'", "it is closed"

@@ -15,13 +15,13 @@ from msgspec import Struct
 from flows.bounds import VenueRules
 from flows.model import COMPLETE, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differ_by_design, differing_fields
+from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields, is_known_difference
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import candle_of, merged
 from flows.verification.checks.rollups import rollups
-from flows.verification.checks.trade_ids import Hole
+from flows.verification.checks.trade_ids import PendingGap
 
 Ground: TypeAlias = Literal["whole", "hole", "begin", "end", "nothing"]
 """What the stored trades know of a period: all of them; all but those of a hole; perhaps not the first or the last
@@ -36,7 +36,7 @@ class DayTrades(Struct, frozen=True):
 
     buckets: Sequence[Bucket]
     """Its shortest periods with trades, in the order of time."""
-    holes: Sequence[Hole] = ()
+    holes: Sequence[PendingGap] = ()
     """Those that touch the day."""
     first_time: int | None = None
     """Time of the first trade that was read of the instrument, ms UTC; None without any."""
@@ -155,7 +155,7 @@ class Day:
             return "begin"
         return "end" if end > trades.last_time else "whole"
 
-    def _touching(self, begin: int, end: int) -> list[Hole]:
+    def _touching(self, begin: int, end: int) -> list[PendingGap]:
         """The holes that touch a period."""
         near = slice(bisect_left(self._holes_before, begin), bisect_left(self._holes_after, end))
         return [hole for hole in self._holes[near] if hole.touches(begin, end)]
@@ -205,7 +205,7 @@ class Day:
         return self._differs_by_design(candle, fields)
 
     def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
-        return (candle.status == "venue" or bool(candle.proof)) and differ_by_design(self._venue, fields)
+        return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._venue, fields)
 
     def _with_hole(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
         """The stored trades are some of its trades."""
@@ -221,7 +221,7 @@ class Day:
             true = "trades of it are missing, and nothing has confirmed it"
             yield self._finding("status", candle, f"status {candle.status!r}", true)
 
-    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[Hole]) -> bool:
+    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[PendingGap]) -> bool:
         if not candle.trades:
             return True  # flat candles need consecutive ids on both sides
         if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in holes):

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 
 from flows.model import COMPLETE, Candle, Kline
-from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
+from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
 from flows.verification.checks.findings import Finding
 
 
@@ -33,12 +33,12 @@ def _may_differ(candle: Candle, fields: Sequence[str]) -> bool:
     if candle.status == "partial" or candle.proof == "theirs wrong":
         return True
     is_claimed_equal = candle.proof == "equal" or candle.status not in COMPLETE
-    return not is_claimed_equal and differ_by_design(candle.venue, fields)
+    return not is_claimed_equal and is_known_difference(candle.venue, fields)
 
 
 def _both(candle: Candle, kline: Kline, fields: Sequence[str]) -> tuple[str, str]:
     claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
-    return f"{claimed} ({candle.status}, proof {candle.proof!r})", in_words(candle, kline, fields)
+    return f"{claimed} ({candle.status}, proof {candle.proof!r})", describe_difference(candle, kline, fields)
 
 
 def absent(

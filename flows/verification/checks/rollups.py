@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 
 from flows.model import Candle, timeframe_ms
-from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differ_by_design
+from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
 
 _SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 _SET_ASIDE = ("partial", "unproven", "forming")
@@ -51,7 +51,7 @@ def _compared(candle: Candle, parts: list[Candle], shorter: str) -> Iterator[Rol
 def _may_differ(candle: Candle, parts: list[Candle], fields: list[str]) -> bool:
     """A refuted candle stands beside shorter ones that were not looked at; USD-M counts differ from trades' sums."""
     statuses = {part.status == "venue" for part in parts} | {candle.status == "venue"}
-    return len(statuses) > 1 and differ_by_design(candle.venue, fields)
+    return len(statuses) > 1 and is_known_difference(candle.venue, fields)
 
 
 def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:

@@ -9,12 +9,12 @@ from typing import Any
 import structlog
 from aiohttp import WSCloseCode, web
 
-from sources.replay.exchange.fanout import Audience
+from sources.replay.exchange.fanout import Fanout
 from sources.replay.exchange.limits import Limits, Refusal, WeightBudget, limits_of
 from sources.replay.exchange.rest import symbol_names
-from sources.replay.exchange.routes import Opening
+from sources.replay.exchange.routes import Handshake
 from sources.replay.exchange.session import Session, open_session
-from sources.replay.faults.injector import Mischief
+from sources.replay.faults.injector import FaultInjector
 from sources.replay.faults.orders import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
 from sources.replay.market.market import Market, Message
 from sources.replay.market.player import Player, Speed
@@ -57,8 +57,8 @@ class ReplayExchange:
         self._settle_s = settle_s
         self._start_now = start_now
         self._budget = WeightBudget(self.limits)
-        self._mischief = Mischief(market)
-        self._audience = Audience()
+        self._mischief = FaultInjector(market)
+        self._audience = Fanout()
         self._sessions: dict[int, Session] = {}
         self._opened = 0
         self._heard = asyncio.Event()
@@ -134,7 +134,7 @@ class ReplayExchange:
 
     # --- the clients -------------------------------------------------------------------------------------------------
 
-    async def attend(self, request: web.Request, opening: Opening) -> web.WebSocketResponse:
+    async def attend(self, request: web.Request, opening: Handshake) -> web.WebSocketResponse:
         """Serves one client until its connection ends."""
         self._opened += 1
         session, response = await open_session(

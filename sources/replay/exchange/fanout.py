@@ -25,7 +25,7 @@ class Listener(Protocol):
         """The turn is over."""
 
 
-class Audience:
+class Fanout:
     """The clients by stream and form."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ ROUTES: dict[MarketKind, tuple[Route, ...]] = {"spot": ("",), "usdm": ("", "publ
 _BOOK_CHANNELS = ("depth", "bookTicker", "rpiDepth")
 
 
-class Opening(NamedTuple):
+class Handshake(NamedTuple):
     """How a connection begins."""
 
     route: Route
@@ -47,7 +47,7 @@ def carries(kind: MarketKind, route: Route, stream: str) -> bool:
 
 def parse_opening(
     kind: MarketKind, *, route: Route, endpoint: str, names: str, query: Mapping[str, str], most: int
-) -> Opening:
+) -> Handshake:
     """What a client wants that opens `[/route]/endpoint[/names]?query`, with `endpoint` `ws` or `stream`.
 
     Stream names are joined by `/`, in the path of `ws` and in the parameter `streams` of `stream`. `OpeningError` when
@@ -58,7 +58,7 @@ def parse_opening(
     streams = tuple(dict.fromkeys(name for name in text.replace(" ", "+").split("/") if name))
     if len(streams) > most:
         raise OpeningError(-1130, f"At most {most} streams can be opened on one connection.")
-    return Opening(route, endpoint == "stream", streams, kind == "spot" and _is_micro(query.get("timeUnit")))
+    return Handshake(route, endpoint == "stream", streams, kind == "spot" and _is_micro(query.get("timeUnit")))
 
 
 def _is_micro(unit: str | None) -> bool:

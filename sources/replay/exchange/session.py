@@ -13,7 +13,7 @@ from flows.clock import wall_ms
 from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.exchange.keepalive import KeepAlive, Upkeep
 from sources.replay.exchange.limits import Limits, RateMeter
-from sources.replay.exchange.routes import Opening, carries
+from sources.replay.exchange.routes import Handshake, carries
 from sources.replay.faults.replies import Answer, answer_truly
 from sources.replay.market.market import MarketKind, Message
 from sources.replay.protocol.frames import Form, encode_message
@@ -40,7 +40,7 @@ class Session:
         number: int,
         *,
         kind: MarketKind,
-        opening: Opening,
+        opening: Handshake,
         limits: Limits,
         remote: str,
         ws: web.WebSocketResponse,
@@ -215,7 +215,7 @@ async def open_session(
     number: int,
     *,
     kind: MarketKind,
-    opening: Opening,
+    opening: Handshake,
     limits: Limits,
     answer: Answer = answer_truly,
 ) -> tuple[Session, web.WebSocketResponse]:

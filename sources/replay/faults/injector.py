@@ -49,7 +49,7 @@ class _Staleness(_Counted[StaleDepth]):
         self.books = {symbol: market.depth(symbol, _DEEPEST) for symbol in symbols}
 
 
-class Mischief:
+class FaultInjector:
     """What goes wrong at present. At most `MOST_FAULTS` faults wait or act at a time."""
 
     def __init__(self, market: Market) -> None:

@@ -15,7 +15,7 @@ from sources.replay.market.klines import Kline
 from sources.replay.market.market import MarketKind
 
 
-class Printer(NamedTuple):
+class PayloadEncoder(NamedTuple):
     """How one symbol's numbers are written."""
 
     kind: MarketKind
@@ -180,7 +180,7 @@ class Statistics(NamedTuple):
     bid: Level
     ask: Level
 
-    def full(self, printer: Printer) -> dict[str, Any]:
+    def full(self, printer: PayloadEncoder) -> dict[str, Any]:
         """The REST row, with the names of REST."""
         window, numbers = self.window, printer.decimals
         change = window.close - window.open
@@ -210,14 +210,14 @@ class Statistics(NamedTuple):
         }
         return row if printer.kind == "spot" else {name: row[name] for name in row if name not in _SPOT_ONLY}
 
-    def payload(self, printer: Printer, *, event_ms: int) -> dict[str, Any]:
+    def payload(self, printer: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrTicker` payload."""
         row = self.full(printer)
         fields = {short: row[name] for short, name in _TICKER.items() if name in row}
         tail = {} if printer.kind == "spot" else {"ps": printer.symbol, "st": 1}
         return {"e": "24hrTicker", "E": event_ms, "s": printer.symbol, **fields, **tail}
 
-    def mini_payload(self, printer: Printer, *, event_ms: int) -> dict[str, Any]:
+    def mini_payload(self, printer: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrMiniTicker` payload."""
         row = self.full(printer)
         fields = {short: row[_TICKER[short]] for short in "cohlvq"}

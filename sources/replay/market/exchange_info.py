@@ -7,7 +7,7 @@ market uses; bounds that a tape cannot tell are the exchange's usual ones.
 from typing import Any
 
 from sources.replay.market.decimals import decimal_text
-from sources.replay.market.encode import Printer
+from sources.replay.market.encode import PayloadEncoder
 
 # fmt: off
 _QUOTES = (
@@ -34,12 +34,12 @@ def split_symbol(symbol: str) -> tuple[str, str]:
     return pair[: -len(quote)], quote
 
 
-def listing(printer: Printer) -> dict[str, Any]:
+def listing(printer: PayloadEncoder) -> dict[str, Any]:
     """The row of a symbol."""
     return _spot(printer) if printer.kind == "spot" else _usdm(printer)
 
 
-def _spot(printer: Printer) -> dict[str, Any]:
+def _spot(printer: PayloadEncoder) -> dict[str, Any]:
     base, quote = split_symbol(printer.symbol)
     return {
         "symbol": printer.symbol,
@@ -96,7 +96,7 @@ def _spot(printer: Printer) -> dict[str, Any]:
     }
 
 
-def _usdm(printer: Printer) -> dict[str, Any]:
+def _usdm(printer: PayloadEncoder) -> dict[str, Any]:
     base, quote = split_symbol(printer.symbol)
     numbers = printer.decimals
     return {
@@ -139,7 +139,7 @@ def _usdm(printer: Printer) -> dict[str, Any]:
     }
 
 
-def _price_and_lot(printer: Printer) -> list[dict[str, Any]]:
+def _price_and_lot(printer: PayloadEncoder) -> list[dict[str, Any]]:
     numbers = printer.decimals
     tick, step = numbers.price_text(1), numbers.quantity_text(1)
     most_price = decimal_text(1_000_000, 0, numbers.printed_price)

@@ -57,7 +57,7 @@ def klines_of(pieces: pl.DataFrame) -> list[Kline]:
     return [Kline(*row) for row in pieces.select(*PIECE).iter_rows()]
 
 
-class Tally:
+class RunningTotals:
     """Running sums over the trades of a stretch, by row: the volumes between any two rows are one subtraction.
 
     `Kline`s of an interval need highs and lows that restart with each period; those columns are computed when an

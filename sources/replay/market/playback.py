@@ -10,7 +10,7 @@ from sources.replay.market.exchange_info import listing
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolPace
 from sources.replay.market.symbol_market import SymbolMarket
-from sources.replay.market.timeline import Reel, Strip, Track
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline
 
 _PARTIAL_LEVELS = (5, 10, 20)
 _PARTIAL_SPEEDS: dict[MarketKind, tuple[str, ...]] = {
@@ -31,7 +31,7 @@ class Playback:
         self,
         kind: MarketKind,
         markets: Mapping[str, SymbolMarket],
-        reels: Iterable[Reel],
+        reels: Iterable[Timeline],
         *,
         begin_ms: int,
         recorded: frozenset[str] = frozenset(),
@@ -62,9 +62,9 @@ class Playback:
             while self._tick_ms <= reel.end_ms:
                 yield from self._on_tick(wanted)
 
-    def _play_reel(self, reel: Reel, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
+    def _play_reel(self, reel: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
         # This loop sees every message of a tape, wanted or not: it does as little as it can.
-        followers: dict[Track, Callable[[int, int, Wanted], Iterator[Message]]] = {}
+        followers: dict[ChannelTimeline, Callable[[int, int, Wanted], Iterator[Message]]] = {}
         for strip in reel.strips:
             if strip.depth_track is not None:
                 followers[strip.depth_track] = partial(self._follow_book, strip)
@@ -85,7 +85,7 @@ class Playback:
             if track in followers:
                 yield from followers[track](due_ms, index, wanted)
 
-    def _follow_book(self, strip: Strip, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
+    def _follow_book(self, strip: SymbolSegment, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
         """What the book says after a diff, for those who want it: its best levels, its top where the tape lacks it."""
         name, market = strip.symbol.lower(), self._markets[strip.symbol]
         for levels in _PARTIAL_LEVELS:
@@ -153,7 +153,7 @@ class Playback:
         return row if self.kind == "spot" else row | {"time": self._now_ms}
 
 
-def _follow_fills(strip: Strip, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
+def _follow_fills(strip: SymbolSegment, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
     """The single trades of an aggregate, where they are derived from it."""
     track = strip.trade_track
     for stream in track.streams:

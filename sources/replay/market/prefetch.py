@@ -7,7 +7,7 @@ from typing import Generic, Self, TypeVar
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class Prefetch(Generic[T]):
     """The items of an iterator, each taken from it in a thread of its own while the one before is in use, the first
     from now on. Nobody else may touch the iterator. Whoever comes too early waits.
     """
@@ -26,7 +26,7 @@ class Ahead(Generic[T]):
         return item
 
 
-class Soon(Generic[T]):
+class Lazy(Generic[T]):
     """What a function gives, made by a thread in its turn; made here and now when somebody needs it before."""
 
     def __init__(self, thread: ThreadPoolExecutor, make: Callable[[], T]) -> None:

@@ -14,11 +14,11 @@ import polars as pl
 from flows.model import DAY_MS
 from sources.replay.market.aggregate import AGGREGATE, TRADE, roll_up
 from sources.replay.market.book import Book, Level, decode_update
-from sources.replay.market.encode import Printer, Statistics
+from sources.replay.market.encode import PayloadEncoder, Statistics
 from sources.replay.market.history import History
 from sources.replay.market.intervals import MINUTE_MS, earlier_open, next_open, open_of
 from sources.replay.market.klines import Kline, klines_of
-from sources.replay.market.timeline import Strip
+from sources.replay.market.timeline import SymbolSegment
 
 _PAST_ROWS = 400_000
 _BEFORE_SNAPSHOT = 100
@@ -28,17 +28,17 @@ _BEFORE_SNAPSHOT = 100
 class SymbolMarket:
     """The state of one symbol."""
 
-    def __init__(self, printer: Printer, history: History | None = None) -> None:
+    def __init__(self, printer: PayloadEncoder, history: History | None = None) -> None:
         self.printer = printer
         self._history = history or History()
-        self._strip: Strip | None = None
+        self._strip: SymbolSegment | None = None
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
         self._past_rows = 0
         self._past_count = 0
         self._book: Book | None = None
         self._book_cursor = 0
 
-    def begin(self, strip: Strip) -> None:
+    def begin(self, strip: SymbolSegment) -> None:
         """Starts a strip; what there was of the one before becomes past."""
         if self._strip is not None:
             self._keep(self._strip)
@@ -225,7 +225,7 @@ class SymbolMarket:
         rows = rows.tail(limit) if from_id is None else rows.filter(pl.col("id") >= from_id).head(limit)
         return self.printer.trade_rows(rows)
 
-    def _keep(self, strip: Strip) -> None:
+    def _keep(self, strip: SymbolSegment) -> None:
         played = strip.tally.pieces.head(strip.rows)
         self._history.append(played, "1s" if self.printer.kind == "spot" else "1m")
         self._past_count += strip.rows

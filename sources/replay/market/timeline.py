@@ -11,7 +11,7 @@ from typing import Protocol
 import polars as pl
 
 from sources.replay.market.book import DepthSnapshot
-from sources.replay.market.klines import Tally
+from sources.replay.market.klines import RunningTotals
 
 DIFF_CHANNELS = ("depth", "depth@0ms", "depth@100ms", "depth@250ms", "depth@500ms")
 """Under which names book diffs are sent: a reel has them at one speed, and serves it for all."""
@@ -43,7 +43,7 @@ class Written:
         return self._texts[place]
 
 
-class Track:
+class ChannelTimeline:
     """The messages of one channel of one symbol: when each leaves, and its rank among those that leave then."""
 
     __slots__ = ("_due", "_place", "payloads", "played", "streams")
@@ -68,27 +68,27 @@ class Track:
 
 
 @dataclass(eq=False)
-class Strip:
+class SymbolSegment:
     """One symbol's part of a reel. Frames are those of `derive.py`."""
 
     symbol: str
     trades: pl.DataFrame
     aggregates: pl.DataFrame
-    trade_track: Track
-    aggregate_track: Track
+    trade_track: ChannelTimeline
+    aggregate_track: ChannelTimeline
     """Where it leads the trades (`fills`), they leave with it."""
-    tally: Tally
-    tally_track: Track
+    tally: RunningTotals
+    tally_track: ChannelTimeline
     """The track whose messages the rows of the tally are."""
     counted: pl.Series | None = None
     """For each message of that track, how many rows of the tally it and those before are; None: one each."""
     fills: Sequence[int] | None = None
     """Where trades are derived from aggregates: for each aggregate, how many trades it and those before cover."""
-    depth_track: Track | None = None
+    depth_track: ChannelTimeline | None = None
     snapshots: Mapping[int, DepthSnapshot] = field(default_factory=dict)
     """Book snapshots by the index of the depth message before which they came."""
-    quote_track: Track | None = None
-    recorded: Sequence[Track] = ()
+    quote_track: ChannelTimeline | None = None
+    recorded: Sequence[ChannelTimeline] = ()
     """Whatever else the tape holds: klines, tickers."""
 
     @property
@@ -108,7 +108,7 @@ class Strip:
         """The places of the trades that an aggregate covers, where they are derived from it."""
         return range(self.fills[index - 1] if index else 0, self.fills[index]) if self.fills else range(0)
 
-    def tracks(self) -> Iterator[Track]:
+    def tracks(self) -> Iterator[ChannelTimeline]:
         """All whose messages leave on their own."""
         if self.fills is None:
             yield self.trade_track
@@ -117,10 +117,10 @@ class Strip:
         yield from self.recorded
 
 
-class Reel:
+class Timeline:
     """Strips that are played together."""
 
-    def __init__(self, strips: Sequence[Strip], *, end_ms: int | None = None) -> None:
+    def __init__(self, strips: Sequence[SymbolSegment], *, end_ms: int | None = None) -> None:
         """`end_ms` is how far time goes on; default: to the last message."""
         self.strips = strips
         tracks = [track for strip in strips for track in strip.tracks()]
@@ -137,7 +137,7 @@ class Reel:
         """When the first message leaves; None without any."""
         return int(self._due[0]) if self._due.len() else None
 
-    def __iter__(self) -> Iterator[tuple[int, Track, int]]:
+    def __iter__(self) -> Iterator[tuple[int, ChannelTimeline, int]]:
         """Due time, track, and place in the track of every message, in order."""
         tracks = [self._tracks[number] for number in self._order["track"].to_list()]
         return zip(self._due.to_list(), tracks, self._order["index"].to_list(), strict=True)

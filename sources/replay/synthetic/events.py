@@ -6,16 +6,16 @@ import polars as pl
 
 from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
 from sources.replay.market.book import DepthSnapshot
-from sources.replay.market.encode import Printer
-from sources.replay.market.klines import Tally
-from sources.replay.market.timeline import DIFF_CHANNELS, Strip, Track, Written
+from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.klines import RunningTotals
+from sources.replay.market.timeline import DIFF_CHANNELS, ChannelTimeline, SymbolSegment, Written
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 
 
-class Sheet:
+class EventLog:
     """Collects what happens in a strip. Every happening has a place of its own, so that nothing changes order."""
 
-    def __init__(self, printer: Printer, ladder: Ladder) -> None:
+    def __init__(self, printer: PayloadEncoder, ladder: Ladder) -> None:
         self._printer = printer
         self._snapshot = _FirstSnapshot(printer, ladder)
         self._place = 0
@@ -42,44 +42,44 @@ class Sheet:
         self._place += 2
         self._diffs.append((time_ms, self._place, diff))
 
-    def strip(self, first_aggregate_id: int) -> Strip:
+    def strip(self, first_aggregate_id: int) -> SymbolSegment:
         """All of it. Aggregates are derived, so they agree with the trades; none could span two strips, whose times
         differ.
         """
         printer, name = self._printer, self._printer.symbol.lower()
         trades = pl.DataFrame(self._trades, schema=TRADE, orient="row")
         aggregates = aggregates_of(trades).with_columns(pl.col("id") + (first_aggregate_id - 1))
-        trade_track = Track(
+        trade_track = ChannelTimeline(
             [f"{name}@trade"], Written(trades, printer.trades), due=trades["due"], place=trades["place"]
         )
-        return Strip(
+        return SymbolSegment(
             symbol=printer.symbol,
             trades=trades,
             aggregates=aggregates,
             trade_track=trade_track,
-            aggregate_track=Track(
+            aggregate_track=ChannelTimeline(
                 [f"{name}@aggTrade"],
                 Written(aggregates, printer.aggregates),
                 due=aggregates["due"],
                 place=aggregates["place"] + 1,
             ),
-            tally=Tally(pieces_of(trades)),
+            tally=RunningTotals(pieces_of(trades)),
             tally_track=trade_track,
             depth_track=self._depth_track(name),
             snapshots=self._snapshot,
             quote_track=self._quote_track(name),
         )
 
-    def _quote_track(self, name: str) -> Track:
+    def _quote_track(self, name: str) -> ChannelTimeline:
         rows = pl.DataFrame([(due, place, *top) for due, place, top in self._tops], schema=_QUOTE, orient="row")
         payloads = Written(rows, self._printer.book_tickers)
-        return Track([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
+        return ChannelTimeline([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
 
-    def _depth_track(self, name: str) -> Track:
+    def _depth_track(self, name: str) -> ChannelTimeline:
         due = pl.Series([due for due, _, _ in self._diffs], dtype=pl.Int64)
         place = pl.Series([place for _, place, _ in self._diffs], dtype=pl.Int64)
         streams = [f"{name}@{channel}" for channel in DIFF_CHANNELS]
-        return Track(streams, _DiffPayloads(self._printer, self._diffs), due=due, place=place)
+        return ChannelTimeline(streams, _DiffPayloads(self._printer, self._diffs), due=due, place=place)
 
 
 _QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "ask_lots"), pl.Int64)
@@ -88,7 +88,7 @@ _QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "
 class _DiffPayloads:
     """`depthUpdate` payloads, written when they are taken."""
 
-    def __init__(self, printer: Printer, diffs: Sequence[tuple[int, int, Diff]]) -> None:
+    def __init__(self, printer: PayloadEncoder, diffs: Sequence[tuple[int, int, Diff]]) -> None:
         self._printer = printer
         self._diffs = diffs
 
@@ -103,7 +103,7 @@ class _DiffPayloads:
 class _FirstSnapshot(Mapping[int, DepthSnapshot]):
     """The book at the begin of a strip, before its first diff; written out when somebody asks for it."""
 
-    def __init__(self, printer: Printer, ladder: Ladder) -> None:
+    def __init__(self, printer: PayloadEncoder, ladder: Ladder) -> None:
         self._printer = printer
         self._last_id = ladder.last_diff_id
         self._sides = tuple(list(side.lots.items()) for side in (ladder.bids, ladder.asks))
@@ -124,6 +124,6 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
         return index == 0
 
 
-def _levels(printer: Printer, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+def _levels(printer: PayloadEncoder, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
     price, quantity = printer.decimals.price_text, printer.decimals.quantity_text
     return [(price(tick), quantity(lots)) for tick, lots in levels]

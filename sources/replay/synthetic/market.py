@@ -12,15 +12,15 @@ from random import Random
 
 import polars as pl
 
-from sources.replay.market.encode import Printer
+from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.history import History
 from sources.replay.market.market import MarketKind
 from sources.replay.market.playback import Playback
-from sources.replay.market.prefetch import Ahead, Soon
+from sources.replay.market.prefetch import Lazy, Prefetch
 from sources.replay.market.symbol_market import SymbolMarket
-from sources.replay.market.timeline import Reel, Strip
+from sources.replay.market.timeline import SymbolSegment, Timeline
 from sources.replay.synthetic.book_maker import Ladder
-from sources.replay.synthetic.events import Sheet
+from sources.replay.synthetic.events import EventLog
 from sources.replay.synthetic.history import activity, synthetic_history
 from sources.replay.synthetic.profiles import Profile, profile_of
 
@@ -52,25 +52,25 @@ class SyntheticMarket(Playback):
         self, kind: MarketKind, symbols: Sequence[str], *, seed: int, start_ms: int, trades_per_s: float = 20.0
     ) -> None:
         begin_ms = start_ms - start_ms % 1_000
-        makers = [_Maker(kind, profile_of(kind, symbol), seed, begin_ms, trades_per_s) for symbol in symbols]
+        makers = [_MarketMaker(kind, profile_of(kind, symbol), seed, begin_ms, trades_per_s) for symbol in symbols]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         markets = {
-            maker.profile.symbol: SymbolMarket(maker.printer, History(Soon(pasts, maker.history))) for maker in makers
+            maker.profile.symbol: SymbolMarket(maker.printer, History(Lazy(pasts, maker.history))) for maker in makers
         }
-        super().__init__(kind, markets, Ahead(_reels(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
+        super().__init__(kind, markets, Prefetch(_reels(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
 
 
-def _reels(makers: Sequence["_Maker"], begin_ms: int, trades_per_s: float) -> Iterator[Reel]:
+def _reels(makers: Sequence["_MarketMaker"], begin_ms: int, trades_per_s: float) -> Iterator[Timeline]:
     bound = int(_REEL_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
     most = min(max(bound, _REEL_SLOTS[0]), _REEL_SLOTS[1])
     slots = min(_FIRST_REEL_SLOTS, most)
     while True:
         end_ms = begin_ms + slots * _SLOT_MS
-        yield Reel([maker.strip(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
+        yield Timeline([maker.strip(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
         begin_ms, slots = end_ms, min(2 * slots, most)
 
 
-class _Mood:
+class _Regime:
     """How wild and how busy a market is just now: both drift, and bursts come out of nowhere and fade."""
 
     def __init__(self, random: Random) -> None:
@@ -88,17 +88,17 @@ class _Mood:
         return math.exp(self._heat), math.exp(self._heat) / 1.13 * (1.0 + self._burst) / 1.24
 
 
-class _Maker:
+class _MarketMaker:
     """Makes one symbol's strips, one after the other."""
 
     def __init__(self, kind: MarketKind, profile: Profile, seed: int, begin_ms: int, trades_per_s: float) -> None:
         self.profile = profile
-        self.printer = Printer(kind, profile.symbol, profile.decimals)
+        self.printer = PayloadEncoder(kind, profile.symbol, profile.decimals)
         self._seed = seed
         self._begin_ms = begin_ms
         self._trades_per_s = trades_per_s
         self._random = Random(f"{seed}:{profile.symbol}")  # noqa: S311  # a market, no secret
-        self._mood = _Mood(self._random)
+        self._mood = _Regime(self._random)
         self._fair = float(profile.ticks)
         self._ladder = Ladder(
             self._random,
@@ -116,9 +116,9 @@ class _Maker:
             self.profile, seed=self._seed, begin_ms=self._begin_ms, trades_per_s=self._trades_per_s
         )
 
-    def strip(self, begin_ms: int, end_ms: int) -> Strip:
+    def strip(self, begin_ms: int, end_ms: int) -> SymbolSegment:
         """The market from one moment to another, in whole slots."""
-        sheet = Sheet(self.printer, self._ladder)
+        sheet = EventLog(self.printer, self._ladder)
         for slot_ms in range(begin_ms, end_ms, _SLOT_MS):
             wildness, busyness = self._mood.step()
             self._move(wildness)
@@ -146,7 +146,7 @@ class _Maker:
         random = self._random.random
         return sorted(slot_ms + 1 + int(random() * (_SLOT_MS - 2)) for _ in range(count))
 
-    def _order(self, sheet: "Sheet", time_ms: int) -> None:
+    def _order(self, sheet: "EventLog", time_ms: int) -> None:
         random = self._random
         lots = max(int(self.profile.order_lots * random.lognormvariate(-0.6, 1.1)), 1)
         buy = random.random() < _BUYERS

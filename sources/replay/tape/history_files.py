@@ -13,11 +13,13 @@ from sources.replay.market.aggregate import PIECE
 from sources.replay.market.decimals import Decimals, scaled
 from sources.replay.market.history import HISTORY, based
 from sources.replay.market.intervals import INTERVALS_MS
-from sources.replay.market.klines import Kline, Tally, klines_of
+from sources.replay.market.klines import Kline, RunningTotals, klines_of
 from sources.replay.market.market import MarketKind
 
 
-def read_history(folder: Path, *, kind: MarketKind, symbol: str, decimals: Decimals, tally: Tally) -> pl.DataFrame:
+def read_history(
+    folder: Path, *, kind: MarketKind, symbol: str, decimals: Decimals, tally: RunningTotals
+) -> pl.DataFrame:
     """The history before the first trade of `tally`: each file reaches back to where it begins, the finest one rules.
 
     The period in which the trades begin is given less their share, so that it closes as the exchange's did; where they
@@ -75,7 +77,7 @@ def _read(path: Path, decimals: Decimals) -> pl.DataFrame:
 _OPTIONAL = ("quote_volume", "count", "taker_buy_base", "taker_buy_quote")
 
 
-def _rest(whole: Kline, length_ms: int, tally: Tally) -> pl.DataFrame:
+def _rest(whole: Kline, length_ms: int, tally: RunningTotals) -> pl.DataFrame:
     """What a period held before the trades began: the whole less their share."""
     share = tally.between(0, tally.rows_before(whole.open_time + length_ms))
     complete = tally.times[-1] >= whole.open_time + length_ms

@@ -15,11 +15,11 @@ import polars as pl
 
 from sources.replay.market.aggregate import pieces_of
 from sources.replay.market.book import Book, DepthSnapshot, DepthUpdate, decode_update
-from sources.replay.market.encode import Printer
-from sources.replay.market.klines import Tally
+from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
-from sources.replay.market.timeline import DIFF_CHANNELS, Reel, Strip, Track, Written
-from sources.replay.tape.rewrite import Offsets, Recorded
+from sources.replay.market.timeline import DIFF_CHANNELS, ChannelTimeline, SymbolSegment, Timeline, Written
+from sources.replay.tape.rewrite import Offsets, StoreOnly
 from sources.replay.tape.symbol_tape import Channel, SymbolTape
 
 _QUOTES = "bookTicker"
@@ -27,14 +27,14 @@ _PAUSE_MS = 100
 """Time between the last message of a round and the first of the next."""
 
 
-class SymbolLaps:
+class SymbolLoops:
     """The rounds of one symbol."""
 
     def __init__(self, kind: MarketKind, tape: SymbolTape, *, loop: bool) -> None:
         self.tape = tape
-        self.printer = Printer(kind, tape.symbol, tape.decimals)
+        self.printer = PayloadEncoder(kind, tape.symbol, tape.decimals)
         self._name = tape.symbol.lower()
-        self._seam = _Seam(self.printer, tape) if loop and tape.depth_channel else None
+        self._seam = _LoopJoint(self.printer, tape) if loop and tape.depth_channel else None
 
     @property
     def recorded(self) -> set[str]:
@@ -42,16 +42,16 @@ class SymbolLaps:
         return {f"{self._name}@{channel}" for channel in self.tape.channels}
 
     @cached_property
-    def tally(self) -> Tally:
+    def tally(self) -> RunningTotals:
         """Running sums over what counts, at the tape's own times."""
-        return Tally(pieces_of(self._counted(self.tape.trades, self.tape.aggregates)))
+        return RunningTotals(pieces_of(self._counted(self.tape.trades, self.tape.aggregates)))
 
     @cached_property
     def _fills(self) -> "array[int]":
         covered = self.tape.aggregates.select((pl.col("last_id") - pl.col("first_id") + 1).cum_sum())
         return array("q", covered.to_series().to_list())
 
-    def strip(self, lap: int, time_ms: int, lap_begin_ms: int) -> Strip:
+    def strip(self, lap: int, time_ms: int, lap_begin_ms: int) -> SymbolSegment:
         """The strip of a round; all times of the tape move by `time_ms`."""
         tape, offsets = self.tape, self._offsets(lap, time_ms)
         trades = _moved(tape.trades, time_ms, pl.col("id") + offsets.trade_id)
@@ -63,13 +63,13 @@ class SymbolLaps:
         )
         trade_track = self._track("trade", trades, offsets)
         aggregate_track = self._track("aggTrade", aggregates, offsets)
-        strip = Strip(
+        strip = SymbolSegment(
             symbol=tape.symbol,
             trades=trades,
             aggregates=aggregates,
             trade_track=trade_track,
             aggregate_track=aggregate_track,
-            tally=Tally(pieces_of(self._counted(trades, aggregates))),
+            tally=RunningTotals(pieces_of(self._counted(trades, aggregates))),
             tally_track=trade_track if tape.from_trades else aggregate_track,
             counted=None if tape.is_market.all() else tape.is_market.cum_sum(),
             fills=None if tape.from_trades else self._fills,
@@ -92,7 +92,7 @@ class SymbolLaps:
             update_id=lap * self._seam.update_ids if self._seam else 0,
         )
 
-    def _track(self, channel: str, rows: pl.DataFrame, offsets: Offsets) -> Track:
+    def _track(self, channel: str, rows: pl.DataFrame, offsets: Offsets) -> ChannelTimeline:
         """The track of trades or aggregates: as recorded, or written from the rows. A derived aggregate leaves right
         after its last trade, derived trades right after their aggregate.
         """
@@ -101,9 +101,9 @@ class SymbolLaps:
         if recorded is not None:
             return _recorded(stream, channel, recorded, offsets)
         write = self.printer.trades if channel == "trade" else self.printer.aggregates
-        return Track(stream, Written(rows, write), due=rows["due"], place=rows["place"] * 2 + 1)
+        return ChannelTimeline(stream, Written(rows, write), due=rows["due"], place=rows["place"] * 2 + 1)
 
-    def _add_recorded(self, strip: Strip, lap: int, offsets: Offsets, lap_begin_ms: int) -> None:
+    def _add_recorded(self, strip: SymbolSegment, lap: int, offsets: Offsets, lap_begin_ms: int) -> None:
         tape, others = self.tape, []
         for name, channel in tape.channels.items():
             if name == tape.depth_channel:
@@ -115,7 +115,7 @@ class SymbolLaps:
                 others.append(_recorded([f"{self._name}@{name}"], name, channel, offsets))
         strip.recorded = others
 
-    def _add_depth(self, strip: Strip, channel: Channel, lap: int, offsets: Offsets, lap_begin_ms: int) -> None:
+    def _add_depth(self, strip: SymbolSegment, channel: Channel, lap: int, offsets: Offsets, lap_begin_ms: int) -> None:
         streams = [f"{self._name}@{name}" for name in DIFF_CHANNELS]
         if self._seam is None or not lap:
             strip.depth_track = _recorded(streams, "depth", channel, offsets)
@@ -128,10 +128,10 @@ class SymbolLaps:
             strip.snapshots = {**_snapshots(kept, self.tape.snapshots[1:], offsets), 0: start}
 
 
-class _Seam:
+class _LoopJoint:
     """Where the book of a tape ends and begins anew."""
 
-    def __init__(self, printer: Printer, tape: SymbolTape) -> None:
+    def __init__(self, printer: PayloadEncoder, tape: SymbolTape) -> None:
         channel = tape.channels[tape.depth_channel or ""]
         updates = [decode_update(payload) for payload in channel.payloads]
         snapshot = tape.snapshots[0][1] if tape.snapshots else None
@@ -176,10 +176,10 @@ def decode_update_id(payload: bytes) -> int:
 _decode_update_id = msgspec.json.Decoder(_UpdateId).decode
 
 
-def reel_of(laps: Sequence[SymbolLaps], lap: int, *, time_ms: int, begin_ms: int, end_ms: int) -> Reel:
+def reel_of(laps: Sequence[SymbolLoops], lap: int, *, time_ms: int, begin_ms: int, end_ms: int) -> Timeline:
     """A round of all symbols; `begin_ms` and `end_ms` are the tape's own, without the move by `time_ms`."""
     strips = [symbol.strip(lap, time_ms, begin_ms + time_ms) for symbol in laps]
-    return Reel(strips, end_ms=end_ms + time_ms)
+    return Timeline(strips, end_ms=end_ms + time_ms)
 
 
 def lap_ms(begin_ms: int, end_ms: int) -> int:
@@ -187,7 +187,9 @@ def lap_ms(begin_ms: int, end_ms: int) -> int:
     return end_ms - begin_ms + _PAUSE_MS
 
 
-def _turning_diff(printer: Printer, updates: Sequence[DepthUpdate], start: DepthSnapshot, update_id: int) -> bytes:
+def _turning_diff(
+    printer: PayloadEncoder, updates: Sequence[DepthUpdate], start: DepthSnapshot, update_id: int
+) -> bytes:
     """The diff that turns the book at the end of a round into the one at its begin; its id comes right before the first
     diff that follows.
     """
@@ -198,9 +200,9 @@ def _turning_diff(printer: Printer, updates: Sequence[DepthUpdate], start: Depth
     return printer.depth_update(update_id, update_id, update_id - 1, bids=bids, asks=asks, event_ms=start.event_time)
 
 
-def _recorded(streams: Sequence[str], name: str, channel: Channel, offsets: Offsets) -> Track:
-    payloads = Recorded(channel.payloads, name, offsets)
-    return Track(streams, payloads, due=channel.due + offsets.time_ms, place=channel.place * 2)
+def _recorded(streams: Sequence[str], name: str, channel: Channel, offsets: Offsets) -> ChannelTimeline:
+    payloads = StoreOnly(channel.payloads, name, offsets)
+    return ChannelTimeline(streams, payloads, due=channel.due + offsets.time_ms, place=channel.place * 2)
 
 
 def _snapshots(

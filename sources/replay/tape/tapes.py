@@ -20,9 +20,9 @@ from sources.replay.market.market import Market, MarketKind
 from sources.replay.market.playback import Playback
 from sources.replay.market.schedules import LAG_MS
 from sources.replay.market.symbol_market import SymbolMarket
-from sources.replay.market.timeline import Reel
+from sources.replay.market.timeline import Timeline
 from sources.replay.tape.history_files import read_history
-from sources.replay.tape.loops import SymbolLaps, lap_ms, reel_of
+from sources.replay.tape.loops import SymbolLoops, lap_ms, reel_of
 from sources.replay.tape.recordings import Line, is_of_market, is_recording, read_lines
 from sources.replay.tape.symbol_tape import SymbolTape, tape_of_files, tape_of_lines
 from sources.replay.tape.trade_files import TradeFile, is_trade_file, read_trades
@@ -44,7 +44,7 @@ def load_tapes(
     no sense or there is nothing to play; `OSError` when it cannot be opened.
     """
     tapes = _read_tapes(_files(paths, kind), kind)
-    laps = [SymbolLaps(kind, tape, loop=loop) for tape in tapes]
+    laps = [SymbolLoops(kind, tape, loop=loop) for tape in tapes]
     begin_ms, end_ms = _span(tapes)
     shift_ms = (wall_ms() - begin_ms) // MINUTE_MS * MINUTE_MS if times == "now" else 0
     markets = {lap.tape.symbol: SymbolMarket(lap.printer, _history(lap, kind, history, shift_ms)) for lap in laps}
@@ -58,13 +58,13 @@ def load_tapes(
     )
 
 
-def _reels(laps: Sequence[SymbolLaps], begin_ms: int, end_ms: int, shift_ms: int, *, loop: bool) -> Iterator[Reel]:
+def _reels(laps: Sequence[SymbolLoops], begin_ms: int, end_ms: int, shift_ms: int, *, loop: bool) -> Iterator[Timeline]:
     length = lap_ms(begin_ms, end_ms)
     for lap in islice(count(), None if loop else 1):
         yield reel_of(laps, lap, time_ms=shift_ms + lap * length, begin_ms=begin_ms, end_ms=end_ms)
 
 
-def _history(laps: SymbolLaps, kind: MarketKind, folder: Path | None, shift_ms: int) -> History:
+def _history(laps: SymbolLoops, kind: MarketKind, folder: Path | None, shift_ms: int) -> History:
     tape = laps.tape
     if folder is None or tape.trades.is_empty():
         return History()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from api.http.auth import Knock, admit
+from api.http.auth import HandshakeRequest, admit
 from api.http.errors import Problem
 from flows.settings import Api
 
@@ -10,8 +10,8 @@ OPEN = Api()
 GUARDED = Api(host="192.0.2.7", token="secret", cors=("https://ours.example",))
 
 
-def knock(host: str = "127.0.0.1:8080", origin: str = "", token: str = "") -> Knock:
-    return Knock(host, origin, [], [token] if token else [])
+def knock(host: str = "127.0.0.1:8080", origin: str = "", token: str = "") -> HandshakeRequest:
+    return HandshakeRequest(host, origin, [], [token] if token else [])
 
 
 @pytest.mark.parametrize(
@@ -24,10 +24,10 @@ def knock(host: str = "127.0.0.1:8080", origin: str = "", token: str = "") -> Kn
         (knock("192.0.2.7:8080", token="secret"), GUARDED),
         (knock("192.0.2.7:8080", "http://192.0.2.7:8080", "secret"), GUARDED),
         (knock("192.0.2.7:8080", "https://ours.example", "secret"), GUARDED),
-        (Knock("192.0.2.7", "", ["Bearer secret"], []), GUARDED),
+        (HandshakeRequest("192.0.2.7", "", ["Bearer secret"], []), GUARDED),
     ],
 )
-def test_these_may_ask(shown: Knock, settings: Api) -> None:
+def test_these_may_ask(shown: HandshakeRequest, settings: Api) -> None:
     admit(shown, settings, protected=True)
 
 
@@ -42,10 +42,10 @@ def test_these_may_ask(shown: Knock, settings: Api) -> None:
         (knock("192.0.2.7", "https://elsewhere.example", "secret"), GUARDED, "wrong_origin"),
         (knock("192.0.2.7"), GUARDED, "unauthorized"),
         (knock("192.0.2.7", token="other"), GUARDED, "unauthorized"),
-        (Knock("192.0.2.7", "", ["Basic secret"], []), GUARDED, "unauthorized"),
+        (HandshakeRequest("192.0.2.7", "", ["Basic secret"], []), GUARDED, "unauthorized"),
     ],
 )
-def test_these_may_not(shown: Knock, settings: Api, code: str) -> None:
+def test_these_may_not(shown: HandshakeRequest, settings: Api, code: str) -> None:
     with pytest.raises(Problem) as refused:
         admit(shown, settings, protected=True)
     assert refused.value.code == code

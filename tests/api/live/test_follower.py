@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.live.follower import Follower, HubRefusal, Joined, LiveEvent, Lost
+from api.live.follower import HubProtocol, HubRefusal, Joined, LiveEvent, Lost
 from api.live.messages import News
 from flows.model import MarketData
 from sinks.hub.payloads import MarketDataBody, iso_utc
@@ -33,7 +33,7 @@ def snapshot(*prices: dict[str, Any], seq: int, complete: bool = True) -> dict[s
     return message("Snapshot", {"messages": list(prices), "complete": complete}, seq=seq)
 
 
-def hear(follower: Follower, *frames: dict[str, Any]) -> list[LiveEvent]:
+def hear(follower: HubProtocol, *frames: dict[str, Any]) -> list[LiveEvent]:
     return [event for frame in frames for event in follower.on_frame(json.dumps(frame))]
 
 
@@ -42,9 +42,9 @@ def prices(events: list[LiveEvent]) -> list[float]:
 
 
 @pytest.fixture
-def follower() -> Follower:
+def follower() -> HubProtocol:
     """One that has joined, and has heard up to 5."""
-    made = Follower(URL, ("MarketData",))
+    made = HubProtocol(URL, ("MarketData",))
     assert made.begin() == {"channels": "MarketData"}
     events = hear(made, SUBSCRIBED, snapshot(price(4), seq=4), price(5))
     assert events[0] == Joined(URL, "binance", resumed=False)
@@ -53,19 +53,19 @@ def follower() -> Follower:
 
 
 def test_what_comes_before_the_first_answer_is_in_its_snapshot() -> None:
-    made = Follower(URL, ("MarketData",))
+    made = HubProtocol(URL, ("MarketData",))
     made.begin()
     assert prices(hear(made, price(3), SUBSCRIBED, snapshot(price(3), seq=3), price(3), price(4))) == [3.0, 4.0]
 
 
-def test_after_a_cut_it_goes_on_where_it_was(follower: Follower) -> None:
+def test_after_a_cut_it_goes_on_where_it_was(follower: HubProtocol) -> None:
     assert follower.begin() == {"channels": "MarketData", "resume_after": "5"}
     events = hear(follower, price(6), SUBSCRIBED, snapshot(price(6), seq=6), price(7))
     assert prices(events) == [6.0, 7.0]
     assert Joined(URL, "binance", resumed=True) in events
 
 
-def test_what_the_hub_holds_no_more_is_replaced(follower: Follower) -> None:
+def test_what_the_hub_holds_no_more_is_replaced(follower: HubProtocol) -> None:
     follower.begin()
     events = hear(follower, message("Reset", None), SUBSCRIBED, snapshot(price(90), seq=90), price(91))
     assert events[0] == Joined(URL, "binance", resumed=False)
@@ -76,17 +76,17 @@ def test_what_the_hub_holds_no_more_is_replaced(follower: Follower) -> None:
 
 
 def test_a_line_that_is_cut_within_its_first_snapshot_begins_anew() -> None:
-    made = Follower(URL, ("MarketData",))
+    made = HubProtocol(URL, ("MarketData",))
     made.begin()
     hear(made, SUBSCRIBED, snapshot(price(4), seq=9, complete=False))
     assert made.begin() == {"channels": "MarketData"}
     assert prices(hear(made, SUBSCRIBED, snapshot(price(4), price(8), seq=9))) == [8.0], "each is told once"
 
 
-def test_what_was_lost_is_told(follower: Follower) -> None:
+def test_what_was_lost_is_told(follower: HubProtocol) -> None:
     assert hear(follower, message("Lagged", None, dropped=12)) == [Lost(URL, 12)]
 
 
-def test_a_refusal_ends_it(follower: Follower) -> None:
+def test_a_refusal_ends_it(follower: HubProtocol) -> None:
     with pytest.raises(HubRefusal, match="no such channel"):
         hear(follower, message("Error", msgspec.to_builtins(ErrorData("no such channel"))))

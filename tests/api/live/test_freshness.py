@@ -17,10 +17,10 @@ from api.live.freshness import (
     state_of,
 )
 from api.live.messages import News
-from api.live.state import Board
+from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus
-from sinks.hub.payloads import HeartbeatNews, InstrumentNews, LineNews, iso_utc, status_body
+from sinks.hub.payloads import HeartbeatNews, InstrumentEvent, InstrumentNews, iso_utc, status_body
 from tests.fakes.candles import BEGIN
 
 LIMIT_MS = 1_000
@@ -31,7 +31,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.local = 0
-        self.board = Board("binance", VenueTime(lambda: self.local))
+        self.board = VenueState("binance", VenueTime(lambda: self.local))
 
     def beat(self) -> None:
         self._take(HeartbeatNews(Heartbeat("binance", BEGIN + self.local), "live"))
@@ -42,9 +42,9 @@ class Hub:
         self._take(InstrumentNews(status, "live"))
 
     def follow(self, *symbols: str) -> None:
-        self._take(LineNews(FeedStatus("binance", "market", "live", symbols), "live"))
+        self._take(InstrumentEvent(FeedStatus("binance", "market", "live", symbols), "live"))
 
-    def _take(self, item: LineNews | InstrumentNews | HeartbeatNews) -> None:
+    def _take(self, item: InstrumentEvent | InstrumentNews | HeartbeatNews) -> None:
         self.board.take(News("binance", "Status", status_body(item), BEGIN, 1))
 
     def state(self, symbol: str = "BTCUSDT", *channels: str) -> str | None:
@@ -123,8 +123,8 @@ def test_only_live_and_quiet_are_of_now_however_old_the_data_is(word: str, age: 
     assert [is_stale(State(current), age, LIMIT_MS) for current in CURRENT] == [False, False]
 
 
-def board_at(time: int) -> Board:
-    board = Board("binance", VenueTime(lambda: 1_000))
+def board_at(time: int) -> VenueState:
+    board = VenueState("binance", VenueTime(lambda: 1_000))
     board.clock.on_heartbeat(time)
     return board
 
@@ -139,4 +139,4 @@ def test_of_several_hubs_the_latest_time_counts() -> None:
 
 
 def test_without_a_hub_nothing_tells_the_time() -> None:
-    assert (age_ms([], BEGIN), now_ms([]), age_ms([Board("binance")], BEGIN)) == (None, None, None)
+    assert (age_ms([], BEGIN), now_ms([]), age_ms([VenueState("binance")], BEGIN)) == (None, None, None)

@@ -9,7 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.messages import BODIES, Heard, News, SnapshotPart, candle_of, decode, decode_body, decode_snapshot, ms_of
+from api.live.messages import (
+    BODIES,
+    IncomingMessage,
+    News,
+    SnapshotPart,
+    candle_of,
+    decode,
+    decode_body,
+    decode_snapshot,
+    ms_of,
+)
 from sinks.hub.messages import CHANNELS
 from sinks.hub.payloads import CandleBody, iso_utc
 from tests.fakes.candles import BEGIN, candle, forming, versions
@@ -30,8 +40,8 @@ def test_every_channel_of_the_hub_has_its_shape() -> None:
 
 
 def test_a_frame_is_text_or_bytes_and_may_lack_all_but_its_type() -> None:
-    assert decode('{"type":"Reset"}') == decode(b'{"type":"Reset"}') == Heard("Reset")
-    assert decode('{"type":"Lagged","dropped":7,"more":1}') == Heard("Lagged", dropped=7)
+    assert decode('{"type":"Reset"}') == decode(b'{"type":"Reset"}') == IncomingMessage("Reset")
+    assert decode('{"type":"Lagged","dropped":7,"more":1}') == IncomingMessage("Lagged", dropped=7)
 
 
 @pytest.mark.parametrize("frame", ["", "{", "[]", "{}", '{"type":7}', '{"type":"Trade","seq":"1"}', b"\xff"])
@@ -42,7 +52,7 @@ def test_what_is_no_message_is_an_error(frame: str | bytes) -> None:
 
 def test_a_snapshot_holds_messages_as_they_were_sent() -> None:
     part = decode_snapshot(raw(b'{"messages":[{"type":"Trade","seq":3,"data":{"id":1}}],"complete":true}'))
-    assert part == SnapshotPart([Heard("Trade", raw(b'{"id":1}'), seq=3)], complete=True)
+    assert part == SnapshotPart([IncomingMessage("Trade", raw(b'{"id":1}'), seq=3)], complete=True)
 
 
 def test_fields_that_are_not_known_yet_are_ignored_and_those_that_are_needed_are_not() -> None:

@@ -1,7 +1,7 @@
 """The state of a venue, and how old it is."""
 
 from api.live.messages import News
-from api.live.state import Board
+from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, Incident, InstrumentStatus, MarketData
 from sinks.hub.payloads import (
@@ -9,8 +9,8 @@ from sinks.hub.payloads import (
     HeartbeatNews,
     IncidentBody,
     InstrumentBody,
+    InstrumentEvent,
     InstrumentNews,
-    LineNews,
     MarketDataBody,
     StatusBody,
 )
@@ -35,7 +35,7 @@ def state(word: str, symbol: str, *, carried: bool = True) -> News:
 
 
 def status(state: str, symbol: str = "ETHUSDT") -> News:
-    news = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
+    news = InstrumentEvent(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
     return News("binance", "Status", StatusBody.of(news), BEGIN, 2)
 
 
@@ -45,7 +45,7 @@ def incident(one: Incident) -> News:
 
 def test_ages_are_in_the_feeds_time_carried_forward() -> None:
     local = [0]
-    board = Board("binance", VenueTime(lambda: local[0]))
+    board = VenueState("binance", VenueTime(lambda: local[0]))
     board.take(price(1.0, BEGIN - 5_000, "ETHUSDT"))
     board.take(price(2.0, BEGIN))
     old, new = board.latest("MarketData", "ETHUSDT"), board.latest("MarketData", "BTCUSDT")
@@ -58,7 +58,7 @@ def test_ages_are_in_the_feeds_time_carried_forward() -> None:
 
 def test_what_is_said_before_the_market_speaks_does_not_tell_the_time() -> None:
     local = [0]
-    board = Board("binance", VenueTime(lambda: local[0]))
+    board = VenueState("binance", VenueTime(lambda: local[0]))
     board.take(status("connected"))
     board.take(incident(gap()))
     assert board.clock.now_ms == 0
@@ -68,7 +68,7 @@ def test_what_is_said_before_the_market_speaks_does_not_tell_the_time() -> None:
 
 
 def test_it_knows_the_latest_of_everything_and_the_symbols_of_the_lines() -> None:
-    board = Board("binance")
+    board = VenueState("binance")
     for news in (price(1.0, BEGIN), price(2.0, BEGIN + 1), status("connected"), status("live")):
         board.take(news)
     assert [news.body.price for news in board.all_latest("MarketData")] == [2.0]
@@ -78,7 +78,7 @@ def test_it_knows_the_latest_of_everything_and_the_symbols_of_the_lines() -> Non
 
 
 def test_what_has_happened_is_not_forgotten_with_the_present() -> None:
-    board = Board("binance")
+    board = VenueState("binance")
     board.take(price(1.0, BEGIN))
     board.take(incident(gap()))
     board.forget()
@@ -87,7 +87,7 @@ def test_what_has_happened_is_not_forgotten_with_the_present() -> None:
 
 
 def test_a_symbol_that_is_removed_is_forgotten_and_the_lines_stay() -> None:
-    board = Board("binance")
+    board = VenueState("binance")
     for news in (status("live"), price(1.0, BEGIN), price(2.0, BEGIN, "ETHUSDT"), status("removed", "BTCUSDT")):
         board.take(news)
     assert board.latest("MarketData", "BTCUSDT") is None
@@ -96,7 +96,7 @@ def test_a_symbol_that_is_removed_is_forgotten_and_the_lines_stay() -> None:
 
 
 def test_a_price_that_is_told_again_is_as_old_as_it_was() -> None:
-    board = Board("binance", VenueTime(lambda: 0))
+    board = VenueState("binance", VenueTime(lambda: 0))
     board.take(heartbeat(BEGIN + 9_000))
     board.take(price(1.0, BEGIN, stamp_ms=BEGIN + 9_000))
     news = board.latest("MarketData", "BTCUSDT")
@@ -106,7 +106,7 @@ def test_a_price_that_is_told_again_is_as_old_as_it_was() -> None:
 
 def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() -> None:
     local = [0]
-    board = Board("binance", VenueTime(lambda: local[0]))
+    board = VenueState("binance", VenueTime(lambda: local[0]))
     board.take(price(1.0, BEGIN + 10**9, "ETHUSDT"))
     board.take(heartbeat(BEGIN))
     board.take(price(1.0, BEGIN))
@@ -121,7 +121,7 @@ def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() ->
 
 def test_a_time_that_is_not_yet_makes_nothing_young_for_long() -> None:
     local = [0]
-    board = Board("binance", VenueTime(lambda: local[0]))
+    board = VenueState("binance", VenueTime(lambda: local[0]))
     board.take(heartbeat(BEGIN))
     board.take(price(1.0, BEGIN + 10**9, stamp_ms=BEGIN))
     news = board.latest("MarketData", "BTCUSDT")
@@ -132,7 +132,7 @@ def test_a_time_that_is_not_yet_makes_nothing_young_for_long() -> None:
 
 def test_a_heartbeat_that_does_not_know_the_time_is_a_sign_of_life_all_the_same() -> None:
     local = [0]
-    board = Board("binance", VenueTime(lambda: local[0]))
+    board = VenueState("binance", VenueTime(lambda: local[0]))
     assert not board.publishes_states
     board.take(heartbeat(0))
     local[0] = 300
@@ -140,7 +140,7 @@ def test_a_heartbeat_that_does_not_know_the_time_is_a_sign_of_life_all_the_same(
 
 
 def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
-    board = Board("binance")
+    board = VenueState("binance")
     for news in (state("live", "BTCUSDT"), state("cut", "ETHUSDT"), state("silent", "BTCUSDT"), heartbeat(BEGIN)):
         board.take(news)
     assert {symbol: body.state for symbol, body in board.states.items()} == {"BTCUSDT": "silent", "ETHUSDT": "cut"}
@@ -152,7 +152,7 @@ def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
 
 
 def test_what_the_exchange_does_not_list_has_a_state_and_is_not_followed() -> None:
-    board = Board("binance")
+    board = VenueState("binance")
     board.take(state("gone", "NOSUCH", carried=False))
     assert (board.symbols(), set(board.states)) == (frozenset(), {"NOSUCH"})
     board.take(state("live", "NOSUCH"))

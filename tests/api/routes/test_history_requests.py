@@ -7,7 +7,7 @@ import pytest
 from bson.datetime_ms import DatetimeMS
 from pymongo import MongoClient
 
-from api.analysis import Analyst
+from api.analysis import AnalysisService
 from api.http.errors import Problem
 from api.http.params import Span
 from api.live.candle_cache import SeriesKey
@@ -16,12 +16,12 @@ from api.meters import Meters
 from api.routes.history_requests import ASK_AGAIN_MS, WorkView, ask_for_history, view_of
 from api.services import Services
 from api.stores.history import History
-from api.stores.instruments import Catalogue
+from api.stores.instruments import Instruments
 from api.stores.mongo import Documents
 from api.stores.trades import TradeArchive
 from flows.clock import wall_ms
 from sinks.hub.payloads import iso_utc
-from sinks.mongo.commands import REQUESTS, Attendant, Request, RequestState, Work
+from sinks.mongo.commands import REQUESTS, CommandConsumer, Request, RequestState, Work
 from tests.fakes.candles import BEGIN
 from tests.fakes.interface import Deployment
 
@@ -36,7 +36,7 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     settings = deployment.settings()
     live, documents = LiveView(), Documents(settings.mongo, timeout_s=5)
     history, trades = History(documents, live.candles), TradeArchive(settings.trades, venue="binance")
-    catalogue, analyst = Catalogue(settings.feed, live, documents), Analyst(settings, history, live)
+    catalogue, analyst = Instruments(settings.feed, live, documents), AnalysisService(settings, history, live)
     await documents.check()
     yield Services(settings, live, documents, trades, catalogue, history, analyst, Meters(live))
     await documents.close()
@@ -47,7 +47,7 @@ def end_request(deployment: Deployment, report: str, *, ago_ms: int = 0) -> None
     """The flow takes the request and fails, so long ago."""
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         database = client[deployment.database]
-        flow = Attendant(database)
+        flow = CommandConsumer(database)
         taken = flow.take("binance")
         assert taken is not None
         flow.report(taken.id, "failed", report)

@@ -12,14 +12,14 @@ from websockets.streams import StreamReader
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey, newest_versions
-from api.live.follower import Follower, Joined
+from api.live.follower import HubProtocol, Joined
 from api.live.messages import News, candle_of
 from api.live.view import DEFAULT_CHANNELS, LiveView
 from api.stores.history import History
 from flows.clock import Now
 from flows.model import Candle
 from flows.settings import Hub as HubSettings
-from sinks.hub.auth import Knock, admit
+from sinks.hub.auth import HandshakeRequest, admit
 from sinks.hub.client import Client
 from sinks.hub.policy import Hub
 from tests.fakes.candles import BEGIN, candle, forming
@@ -54,7 +54,7 @@ class Program:
     def __init__(self, hub: Hub, store: Store, *, size: int) -> None:
         self.hub = hub
         self.now = Now(BEGIN, 0)
-        self.follower = Follower("ws://hub", DEFAULT_CHANNELS)
+        self.follower = HubProtocol("ws://hub", DEFAULT_CHANNELS)
         self.live = LiveView(cache_size=size, local_ms=lambda: self.now.local)
         self.history = History(store, self.live.candles, local_ms=lambda: self.now.local)
         self.size = size
@@ -65,7 +65,7 @@ class Program:
     def connect(self) -> None:
         target = f"/ws?{urlencode(self.follower.begin())}"
         settings = HubSettings()
-        subscription, resume_after = admit(Knock(target, [], []), settings, clients=0)
+        subscription, resume_after = admit(HandshakeRequest(target, [], []), settings, clients=0)
         self.line = self.hub.join(self, self.now, encoding="json", subscription=subscription, resume_after=resume_after)
         self.hub.on_request(self.line, self.follower.request(), self.now)
 

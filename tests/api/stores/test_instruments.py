@@ -7,7 +7,7 @@ import pytest
 from api.http.errors import Problem
 from api.live.view import LiveView
 from api.stores import instruments as catalogue_module
-from api.stores.instruments import Catalogue
+from api.stores.instruments import Instruments
 from api.stores.mongo import Documents
 from flows.model import Instrument
 from flows.settings import Feed
@@ -26,16 +26,16 @@ async def documents(deployment: Deployment) -> AsyncIterator[Documents]:
 
 
 @pytest.fixture
-def catalogue(documents: Documents) -> Catalogue:
-    return Catalogue(FEED, LiveView(), documents)
+def catalogue(documents: Documents) -> Instruments:
+    return Instruments(FEED, LiveView(), documents)
 
 
-async def test_what_is_followed_is_known_in_any_case_and_without_the_store(catalogue: Catalogue) -> None:
+async def test_what_is_followed_is_known_in_any_case_and_without_the_store(catalogue: Instruments) -> None:
     assert await catalogue.instrument("btcUsdt") == Instrument("binance", "BTCUSDT")
     assert await catalogue.instrument("BTCUSDT", "binance") == Instrument("binance", "BTCUSDT")
 
 
-async def test_a_store_that_is_away_makes_no_symbol_unknown(catalogue: Catalogue, documents: Documents) -> None:
+async def test_a_store_that_is_away_makes_no_symbol_unknown(catalogue: Instruments, documents: Documents) -> None:
     for expected in ("store_unavailable", "unknown_symbol"):
         with pytest.raises(Problem) as refused:
             await catalogue.instrument("SOLUSDT")
@@ -49,13 +49,13 @@ async def test_the_hub_knows_better_than_the_settings_what_is_followed(
     broadcast = deployment.start_hub()
     deployment.tell(LIVE)
     async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-        catalogue = Catalogue(Feed(symbols=("SOLUSDT",)), live, documents)
+        catalogue = Instruments(Feed(symbols=("SOLUSDT",)), live, documents)
         assert (catalogue.followed("binance"), catalogue.followed("binance-usdm")) == ({"SOLUSDT"}, frozenset())
         await until(lambda: catalogue.followed("binance") == {"BTCUSDT", "ETHUSDT"})
 
 
 async def test_a_symbol_that_is_stored_or_listed_is_known(
-    catalogue: Catalogue, documents: Documents, deployment: Deployment
+    catalogue: Instruments, documents: Documents, deployment: Deployment
 ) -> None:
     deployment.store(stored_candles(1, symbol="OLDUSDT"))
     deployment.list_instruments("NEWUSDT")
@@ -68,15 +68,15 @@ async def test_a_symbol_that_is_stored_or_listed_is_known(
 def test_an_unknown_symbol_is_refused_with_the_names_that_are_like_it() -> None:
     names = {"BTCUSDT", "BTCUSDC", "ETHUSDT"}
     with pytest.raises(Problem, match=r"^BTCUSD is not known at binance; did you mean BTCUSD.") as refused:
-        Catalogue.check("BTCUSD", "binance", names)
+        Instruments.check("BTCUSD", "binance", names)
     assert (refused.value.code, set(refused.value.nearest[:2])) == ("unknown_symbol", {"BTCUSDT", "BTCUSDC"})
     with pytest.raises(Problem, match=r"^XYZ is not known at binance$") as refused:
-        Catalogue.check("XYZ", "binance", names)
+        Instruments.check("XYZ", "binance", names)
     assert refused.value.nearest == ()
 
 
 async def test_a_venue_is_known_from_its_first_candle_on(
-    catalogue: Catalogue, documents: Documents, deployment: Deployment
+    catalogue: Instruments, documents: Documents, deployment: Deployment
 ) -> None:
     await documents.check()
     assert await catalogue.venue("") == "binance"
@@ -89,7 +89,7 @@ async def test_a_venue_is_known_from_its_first_candle_on(
 
 @pytest.mark.parametrize(("reload_ms", "known"), [(0, True), (LONG_MS, False)])
 async def test_what_is_not_found_is_looked_for_again_after_a_while(
-    catalogue: Catalogue,
+    catalogue: Instruments,
     documents: Documents,
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,

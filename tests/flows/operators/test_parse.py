@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flows.model import Connected, Pulse, RawFrames, Rejected
-from flows.operators.parse import Batch, LineNews, Parse
+from flows.model import Connected, Flush, RawFrames, Rejected
+from flows.operators.parse import Batch, InstrumentEvent, Parse
 from tests.fakes.trades import trade
 
 BTC_ETH = ("BTCUSDT", "ETHUSDT")
@@ -27,8 +27,8 @@ class Scripted:
 def test_events_become_batches_of_their_instrument_and_refusals_stay_beside_them() -> None:
     refused = Rejected("binance", "no JSON", b"x", 1)
     parse = Parse("binance", Scripted([Found([("BTCUSDT", [trade(1, 0)])], [refused], 2)]))
-    out = parse([RawFrames("market", [b"..."], 1), Pulse()])
-    assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)], "market"), Pulse()]
+    out = parse([RawFrames("market", [b"..."], 1), Flush()])
+    assert out == [refused, Batch("binance:BTCUSDT", [trade(1, 0)], "market"), Flush()]
     assert parse.ignored == 2
 
 
@@ -39,6 +39,6 @@ def test_a_line_event_reaches_every_instrument_of_the_line_in_its_place() -> Non
     assert out == [
         Batch("binance:BTCUSDT", [trade(1, 0)], "market"),
         event,
-        LineNews("binance:BTCUSDT", event),
-        LineNews("binance:ETHUSDT", event),
+        InstrumentEvent("binance:BTCUSDT", event),
+        InstrumentEvent("binance:ETHUSDT", event),
     ]

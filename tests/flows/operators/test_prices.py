@@ -4,7 +4,7 @@ import pytest
 from msgspec import structs
 
 from flows.model import Kline, MarketData, MiniTicker, Removed, Ticker, Trade
-from flows.operators.parse import Batch, LineNews
+from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.prices import Prices
 from tests.fakes.trades import BEGIN, trade
 
@@ -42,7 +42,7 @@ def test_nothing_is_said_twice() -> None:
 def test_a_symbol_that_is_gone_is_forgotten() -> None:
     prices = Prices()
     prices([Batch(KEY, [trade(1, 1_000, 10.0)])])
-    prices([LineNews(KEY, Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True))])
+    prices([InstrumentEvent(KEY, Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True))])
     assert prices([Batch(KEY, [trade(1, 0, 10.0)])]) == [MarketData("binance", "BTCUSDT", 10.0, BEGIN)]
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import Incident, Pulse, Rejected, Subscribed, Trade
+from flows.model import Flush, Incident, Rejected, Subscribed, Trade
 from flows.operators import time_gate
 from flows.operators.parse import Batch
 from flows.operators.time_gate import AHEAD_MS, END_MS, HOLD_MS, JUMP_MESSAGES, JUMP_MS, PACED_MS
@@ -40,7 +40,7 @@ class Venue:
         for key, message in messages:
             runs.setdefault(key, []).append(message)
         items: list[Any] = [Batch(key, events, "market") for key, events in runs.items()]
-        for item in self.step([*items, Pulse(final=final)]):
+        for item in self.step([*items, Flush(final=final)]):
             if isinstance(item, Batch):
                 self.passed += item.events  # type: ignore[arg-type]
             elif isinstance(item, Rejected):

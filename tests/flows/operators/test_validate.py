@@ -5,8 +5,8 @@ import pytest
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import BookTicker, Kline, MarketEvent, Pulse, Rejected, Ticker, Trade, TradesRefused
-from flows.operators.parse import Batch, LineNews
+from flows.model import BookTicker, Flush, Kline, MarketEvent, Rejected, Ticker, Trade, TradesRefused
+from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.validate import Validate
 from tests.fakes.trades import BEGIN, trade
 
@@ -69,7 +69,7 @@ def test_a_kline_in_microseconds_too() -> None:
 def test_a_time_beyond_all_bounds_is_refused_whatever_unit_it_has() -> None:
     for event_time in (32_503_680_000_000, 10**14 - 1, 99 * 10**15):  # the year 3000, 5138, 5107
         refused, doubt = validate(structs.replace(trade(1, 0), event_time=event_time, time=event_time))
-        assert doubt == LineNews(KEY, TradesRefused())
+        assert doubt == InstrumentEvent(KEY, TradesRefused())
         assert isinstance(refused, Rejected)
         assert "beyond all bounds" in refused.reason
 
@@ -80,11 +80,11 @@ def test_events_of_a_poll_that_are_ahead_do_not_hold_up_the_others_and_stay_out(
     step = Validate("binance", clock)
     wrong = structs.replace(trade(9, 0), event_time=BEGIN + 86_400_000)
     ticker = Ticker("BTCUSDT", BEGIN + 5, 0, 0, 2, 2, 2, 2, 2, 1, 2, BEGIN + 5 - 86_400_000, BEGIN + 5, 1, 9)
-    out = step([Batch(KEY, [wrong], "market"), Batch(KEY, [ticker], "market"), Pulse()])
+    out = step([Batch(KEY, [wrong], "market"), Batch(KEY, [ticker], "market"), Flush()])
     assert [item.events for item in out if isinstance(item, Batch)] == [[ticker]]
     assert clock.now().feed == BEGIN + 5
-    after = step([Batch(KEY, [structs.replace(ticker, event_time=BEGIN + 10)] * 2, "market"), Pulse()])
-    assert [type(item) for item in after] == [Rejected, LineNews, Batch, Pulse]
+    after = step([Batch(KEY, [structs.replace(ticker, event_time=BEGIN + 10)] * 2, "market"), Flush()])
+    assert [type(item) for item in after] == [Rejected, InstrumentEvent, Batch, Flush]
     assert "others went on before it" in after[0].reason  # type: ignore[union-attr]
 
 
@@ -95,12 +95,12 @@ def test_no_event_of_a_poll_vouches_for_one_before_it_that_is_ahead(place: int, 
     clock = FeedClock(lambda: now[0])
     step = Validate("binance", clock)
     for now[0] in range(0, 4_000, 500):
-        step([Batch(KEY, [kline(event_time=BEGIN + 60_001 + now[0])], "market"), Pulse()])
+        step([Batch(KEY, [kline(event_time=BEGIN + 60_001 + now[0])], "market"), Flush()])
     good = kline(event_time=BEGIN + 60_001 + now[0])
     shift = ahead_ms // 60_000 * 60_000
     wrong = structs.replace(good, event_time=good.event_time + shift, open_time=good.open_time + shift)
     events: list[MarketEvent] = [good, good]
     events.insert(place, wrong)
-    out = step([Batch(KEY, events, "market"), Pulse()])
+    out = step([Batch(KEY, events, "market"), Flush()])
     assert [event for item in out if isinstance(item, Batch) for event in item.events] == [good, good]
     assert [item.payload for item in out if isinstance(item, Rejected)] == [msgspec.json.encode(wrong)]

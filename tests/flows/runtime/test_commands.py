@@ -13,11 +13,19 @@ import pytest
 from pymongo.collection import Collection
 from pymongo.database import Database
 
-from flows.model import Refreshed, RefreshWanted, Removed
-from flows.runtime.commands import ANSWER_S, READY_S, RequestDesk
-from flows.runtime.subscriptions import WishDesk, is_own
+from flows.model import RefreshRequest, RefreshResult, Removed
+from flows.runtime.commands import ANSWER_S, READY_S, CommandPoller
+from flows.runtime.subscriptions import SubscriptionController, is_own
 from flows.settings import Feed
-from sinks.mongo.commands import REQUESTS, SUBSCRIPTIONS, UNDER_WAY, Attendant, Wish, Work, leave_request
+from sinks.mongo.commands import (
+    REQUESTS,
+    SUBSCRIPTIONS,
+    UNDER_WAY,
+    CommandConsumer,
+    DesiredSubscription,
+    Work,
+    leave_request,
+)
 from sources.feed import Wishes
 
 TRADING = dict.fromkeys(("BTCUSDT", "SOLUSDT"), "TRADING")
@@ -30,7 +38,7 @@ class Source:
 
     def __init__(self) -> None:
         self.followed: queue.Queue[dict[str, Any]] = queue.Queue()
-        self.refreshed: queue.Queue[RefreshWanted] = queue.Queue()
+        self.refreshed: queue.Queue[RefreshRequest] = queue.Queue()
         self.accepted: queue.Queue[str] = queue.Queue()
         self.follows: frozenset[str] = frozenset()
         self.is_ready = True
@@ -39,7 +47,7 @@ class Source:
         self.follows = frozenset(wishes)
         self.followed.put(dict(wishes))
 
-    def refresh(self, wanted: RefreshWanted) -> bool:
+    def refresh(self, wanted: RefreshRequest) -> bool:
         self.refreshed.put(wanted)
         is_accepted = self.is_ready and wanted.symbols[0] in self.follows
         if is_accepted:
@@ -65,11 +73,11 @@ class Clock:
 @contextmanager
 def running_desk(
     database: Database[dict[str, Any]], source: Source, local_s: Clock | None = None, **feed: Any
-) -> Iterator[RequestDesk]:
-    attendant = Attendant(database)
+) -> Iterator[CommandPoller]:
+    attendant = CommandConsumer(database)
     settings = Feed(**{"symbols": ("BTCUSDT",)} | feed)
     clock = local_s or Clock()
-    wishes = WishDesk(
+    wishes = SubscriptionController(
         attendant,
         feed=settings,
         follow=source.follow,
@@ -79,7 +87,7 @@ def running_desk(
         statuses=TRADING,
         local_s=clock,
     )
-    desk = RequestDesk(
+    desk = CommandPoller(
         attendant,
         venue="binance",
         refresh=source.refresh,
@@ -96,7 +104,7 @@ def running_desk(
 
 
 @pytest.fixture
-def desk(mongo_database: Database[dict[str, Any]], source: Source) -> Iterator[RequestDesk]:
+def desk(mongo_database: Database[dict[str, Any]], source: Source) -> Iterator[CommandPoller]:
     with running_desk(mongo_database, source) as desk:
         yield desk
 
@@ -106,25 +114,27 @@ def test_the_source_begins_with_what_is_wanted_and_follows_every_wish(
     mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     assert source.followed.get_nowait() == {"BTCUSDT": ()}  # it was told before `start` returned
-    Attendant(mongo_database).propose([Wish("binance", "SOLUSDT", wanted=True, streams=("kline",))])
+    CommandConsumer(mongo_database).propose(
+        [DesiredSubscription("binance", "SOLUSDT", wanted=True, streams=("kline",))]
+    )
     assert source.followed.get(timeout=WAIT_S) == {"BTCUSDT": (), "SOLUSDT": ("kline",)}
 
 
 def test_a_request_is_handed_on_and_its_end_written_back(
-    desk: RequestDesk, mongo_database: Database[dict[str, Any]], source: Source
+    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     requests = mongo_database[REQUESTS]
     put(requests, "one", "BTCUSDT", timeframe="1h")
     put(requests, "two", "SOLUSDT")
-    assert source.refreshed.get(timeout=WAIT_S) == RefreshWanted(("BTCUSDT",), "one", ("1h",))
-    assert source.refreshed.get(timeout=WAIT_S) == RefreshWanted(("SOLUSDT",), "two")
-    desk.write([Refreshed("one", "1 candle")])
+    assert source.refreshed.get(timeout=WAIT_S) == RefreshRequest(("BTCUSDT",), "one", ("1h",))
+    assert source.refreshed.get(timeout=WAIT_S) == RefreshRequest(("SOLUSDT",), "two")
+    desk.write([RefreshResult("one", "1 candle")])
     assert until_ended(requests, "one") == ("done", "1 candle")
     assert until_ended(requests, "two") == ("failed", "SOLUSDT is not followed by this flow")
 
 
 def test_a_request_ends_at_once_when_its_symbol_is_removed_and_a_later_one_begins_anew(
-    desk: RequestDesk, mongo_database: Database[dict[str, Any]], source: Source
+    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     requests = mongo_database[REQUESTS]
     put(requests, "one", "BTCUSDT")
@@ -134,13 +144,13 @@ def test_a_request_ends_at_once_when_its_symbol_is_removed_and_a_later_one_begin
     wish(mongo_database, "BTCUSDT", is_wanted=True)
     put(requests, "two", "BTCUSDT")
     assert source.refreshed.get(timeout=WAIT_S).request == "two"
-    desk.write([Refreshed("one", "too late"), Refreshed("two", "2 candles")])
+    desk.write([RefreshResult("one", "too late"), RefreshResult("two", "2 candles")])
     assert until_ended(requests, "two") == ("done", "2 candles")
     assert state_of(requests, "one") == ("failed", "BTCUSDT is not followed any more: it was removed")
 
 
 def test_a_request_ends_with_the_machine_that_worked_on_it(
-    desk: RequestDesk, mongo_database: Database[dict[str, Any]], source: Source
+    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     """It was removed and added again between two looks."""
     requests = mongo_database[REQUESTS]
@@ -163,7 +173,7 @@ def test_a_symbol_that_is_wished_together_with_its_request_is_no_stranger(
         wish(mongo_database, "SOLUSDT", is_wanted=True)
         put(requests, "one", "SOLUSDT")
         assert source.refreshed.get(timeout=WAIT_S).symbols == ("SOLUSDT",)
-        desk.write([Refreshed("one", "1 candle")])
+        desk.write([RefreshResult("one", "1 candle")])
         assert until_ended(requests, "one") == ("done", "1 candle")
 
 
@@ -184,7 +194,7 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
     put(requests, "other venue", "BTCUSDT", state="running", venue="kraken")
     with running_desk(mongo_database, source) as desk:
         assert source.refreshed.get(timeout=WAIT_S).request == "crashed"
-        desk.write([Refreshed("crashed", "1 candle")])
+        desk.write([RefreshResult("crashed", "1 candle")])
         put(requests, "stopped", "BTCUSDT", timeframe="1m")
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
     assert [state_of(requests, name)[0] for name in ("crashed", "stopped", "other venue")] == [
@@ -194,7 +204,7 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
     ]
     with running_desk(mongo_database, source) as desk:
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
-        desk.write([Refreshed("stopped", "2 candles")])
+        desk.write([RefreshResult("stopped", "2 candles")])
         assert until_ended(requests, "stopped") == ("done", "2 candles")
 
 
@@ -209,7 +219,7 @@ def test_a_request_waits_for_a_source_that_is_not_ready(
             assert source.refreshed.get(timeout=WAIT_S).request == "one"
         source.is_ready = True
         assert source.accepted.get(timeout=WAIT_S) == "one"
-        desk.write([Refreshed("one", "1 candle")])
+        desk.write([RefreshResult("one", "1 candle")])
         assert until_ended(mongo_database[REQUESTS], "one") == ("done", "1 candle")
         source.is_ready = False
         put(mongo_database[REQUESTS], "two", "BTCUSDT")
@@ -268,7 +278,7 @@ def test_what_a_command_asks_for_is_told_and_asked_once(
     work = Work("republish", "binance", "BTCUSDT", "1m", 60_000, 120_000)
     leave_request(mongo_database, work)
     wanted = source.refreshed.get(timeout=WAIT_S)
-    assert wanted == RefreshWanted(("BTCUSDT",), wanted.request, ("1m",), 60_000, 120_000, is_stored=True)
+    assert wanted == RefreshRequest(("BTCUSDT",), wanted.request, ("1m",), 60_000, 120_000, is_stored=True)
     leave_request(mongo_database, work)  # what changed since the first was taken is told too
     again = source.refreshed.get(timeout=WAIT_S)
     assert (again.request != wanted.request, again.is_stored) == (True, True)

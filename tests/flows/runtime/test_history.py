@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 from flows.model import Candle, Kline
 from flows.queries import HistoryQuery, KlinesQuery, QueryError
-from flows.runtime.history import PAGE, HistoryDesk
+from flows.runtime.history import PAGE, HistoryLoader
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
@@ -47,8 +47,8 @@ class Venue:
         return [kline_like(candle((query.start - BEGIN) // MINUTE + number)) for number in range(count)]
 
 
-def desk(venue: Venue, store: Store | None = None, *, limit: int = 20) -> HistoryDesk:
-    return HistoryDesk(store, venue.klines, limit=limit, pause_s=0)
+def desk(venue: Venue, store: Store | None = None, *, limit: int = 20) -> HistoryLoader:
+    return HistoryLoader(store, venue.klines, limit=limit, pause_s=0)
 
 
 def minutes(times: Sequence[int]) -> list[int]:

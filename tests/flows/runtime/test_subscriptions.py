@@ -9,9 +9,9 @@ from pymongo.errors import ServerSelectionTimeoutError
 from structlog.testing import capture_logs
 
 from flows.model import Incident
-from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, WishDesk, listed_in, wanted
+from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, SubscriptionController, listed_in, wanted
 from flows.settings import Feed
-from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, Attendant, NoAttendant, Wish
+from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, CommandConsumer, DesiredSubscription, NoAttendant
 
 TRADING = dict.fromkeys(("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), "TRADING")
 
@@ -20,8 +20,8 @@ def feed(**changes: Any) -> Feed:
     return Feed(**{"symbols": ("BTCUSDT", "ETHUSDT")} | changes)
 
 
-def wish(symbol: str, *streams: str, is_wanted: bool = True) -> Wish:
-    return Wish("binance", symbol, is_wanted, streams)
+def wish(symbol: str, *streams: str, is_wanted: bool = True) -> DesiredSubscription:
+    return DesiredSubscription("binance", symbol, is_wanted, streams)
 
 
 def test_the_settings_and_the_wishes_together_say_what_is_followed() -> None:
@@ -91,8 +91,8 @@ class Desk:
         self.incidents: list[Incident] = []
         self.announced: list[tuple[tuple[str, ...], str]] = []
         self.local_s = 0.0
-        self.desk = WishDesk(
-            NoAttendant() if database is None else Attendant(database),
+        self.desk = SubscriptionController(
+            NoAttendant() if database is None else CommandConsumer(database),
             feed=feed(**changes),
             follow=lambda wishes, *, quiet: self.followed.append((dict(wishes), quiet)),
             announce=lambda event: self.announced.append((event.symbols, event.status)),
@@ -103,7 +103,7 @@ class Desk:
         )
 
 
-def put(database: Database[dict[str, Any]], wish: Wish) -> None:
+def put(database: Database[dict[str, Any]], wish: DesiredSubscription) -> None:
     """As the API does it."""
     document = {"venue": wish.venue, "symbol": wish.symbol, "wanted": wish.wanted, "streams": list(wish.streams)}
     database[SUBSCRIPTIONS].replace_one({"_id": f"{wish.venue}:{wish.symbol}"}, document, upsert=True)
@@ -116,7 +116,7 @@ def test_the_settings_symbols_are_written_down_and_the_wishes_followed(
     it = Desk(mongo_database, TRADING)
     it.desk.look()
     assert it.followed == [({"BTCUSDT": ()}, frozenset())]
-    wishes = Attendant(mongo_database).wishes("binance")
+    wishes = CommandConsumer(mongo_database).wishes("binance")
     assert wishes == [wish("BTCUSDT"), wish("ETHUSDT", is_wanted=False)]  # what was said before stays
     it.desk.look()
     put(mongo_database, wish("SOLUSDT", "kline"))
@@ -131,7 +131,7 @@ def test_a_refusal_is_said_once_and_leaves_the_wish_alone(mongo_database: Databa
         it.desk.look()
         it.desk.look()
     assert [entry["symbol"] for entry in logs if entry["event"] == "a wish is refused"] == ["SOLUSD"]
-    assert wish("SOLUSD", "tick") in Attendant(mongo_database).wishes("binance")
+    assert wish("SOLUSD", "tick") in CommandConsumer(mongo_database).wishes("binance")
 
 
 def test_the_venues_instruments_are_published_and_asked_for_again(mongo_database: Database[dict[str, Any]]) -> None:
@@ -212,7 +212,7 @@ def test_an_answer_without_instruments_changes_nothing(answer: Mapping[str, str]
 class Away(NoAttendant):
     """A server that cannot be read."""
 
-    def wishes(self, venue: str) -> list[Wish]:
+    def wishes(self, venue: str) -> list[DesiredSubscription]:
         raise ServerSelectionTimeoutError("away")
 
 

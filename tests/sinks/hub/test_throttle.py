@@ -3,11 +3,11 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.hub.throttle import Pace
+from sinks.hub.throttle import Conflator
 
 
 def test_the_first_passes_and_the_newest_of_the_rest_has_its_turn() -> None:
-    pace: Pace[str, int] = Pace(10)
+    pace: Conflator[str, int] = Conflator(10)
     assert pace.offer("a", 1, 0)
     assert not pace.offer("a", 2, 3)
     assert not pace.offer("a", 3, 9)
@@ -20,7 +20,7 @@ def test_the_first_passes_and_the_newest_of_the_rest_has_its_turn() -> None:
 
 
 def test_what_was_dropped_has_no_turn() -> None:
-    pace: Pace[str, int] = Pace(10)
+    pace: Conflator[str, int] = Conflator(10)
     pace.offer("a", 1, 0)
     pace.offer("a", 2, 1)
     pace.drop("a")
@@ -28,7 +28,7 @@ def test_what_was_dropped_has_no_turn() -> None:
 
 
 def test_the_end_lets_everything_out() -> None:
-    pace: Pace[str, int] = Pace(10)
+    pace: Conflator[str, int] = Conflator(10)
     for key in ("a", "b"):
         pace.offer(key, 1, 0)
         pace.offer(key, 2, 1)
@@ -38,7 +38,7 @@ def test_the_end_lets_everything_out() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 15), st.sampled_from("ab")), max_size=60))
 def test_values_of_a_key_are_an_interval_apart_and_the_last_one_is_never_lost(steps: list[tuple[int, str]]) -> None:
-    pace: Pace[str, int] = Pace(10)
+    pace: Conflator[str, int] = Conflator(10)
     passed: dict[str, list[tuple[float, int]]] = {"a": [], "b": []}
     keys: dict[int, str] = {}
     now = 0
@@ -60,7 +60,7 @@ def test_values_of_a_key_are_an_interval_apart_and_the_last_one_is_never_lost(st
 
 
 def test_what_is_forgotten_has_no_turn_and_begins_anew() -> None:
-    pace: Pace[str, int] = Pace(10)
+    pace: Conflator[str, int] = Conflator(10)
     for key in ("a", "b"):
         assert pace.offer(key, 1, 0)
         assert not pace.offer(key, 2, 1)

@@ -6,12 +6,12 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSink, run_main
 
-from flows.model import Kline, Whole
+from flows.model import Coverage, Kline
 from sources.archive.bridge import ArchiveSource
 from sources.archive.fetch import check, files_in
 from sources.archive.journal import Journal
 from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError, FileVolume
+from sources.archive.rows import ArchiveError, ArchiveReader
 from sources.archive.spans import Span, spans_of
 
 KEY = "binance:XUSDT"
@@ -58,12 +58,12 @@ def put(folder: Path, name: str, *, torn: bool = False, number: int = 1) -> Arch
 def run(folder: Path, spans: list[Span], notes: Notes, *, stop: threading.Event | None = None) -> list[Any]:
     """What comes out of the source; the journal lies beside the files."""
 
-    def get(file: ArchiveFile) -> FileVolume | None:
+    def get(file: ArchiveFile) -> ArchiveReader | None:
         path = files_in(folder, (file.symbol,)).get(file)
         if path is None:
             return None
         check(path)
-        return FileVolume(file, path)
+        return ArchiveReader(file, path)
 
     journal = Journal(folder / "journal.json", stores="")
     out: list[Any] = []
@@ -80,7 +80,7 @@ def in_short(items: list[Any]) -> list[str]:
     names = []
     for item in items:
         match item:
-            case Whole():
+            case Coverage():
                 names.append("over" if item.is_over else "whole")
             case Span():
                 names.append(" ".join(file.name.removesuffix(".csv") for file in item.files))
@@ -120,7 +120,7 @@ def test_a_month_that_is_not_published_comes_by_its_days(tmp_path: Path) -> None
     month = named("XUSDT-aggTrades-2024-02.zip")
     for day in month.days()[:2]:
         put(tmp_path, day.name.replace(".zip", ".csv"), number=int(day.begin))
-    found = {file.begin: FileVolume(file, path) for file, path in files_in(tmp_path, ("XUSDT",)).items()}
+    found = {file.begin: ArchiveReader(file, path) for file, path in files_in(tmp_path, ("XUSDT",)).items()}
     notes = Notes()
     out: list[Any] = []
     flow = Dataflow("test")
@@ -130,7 +130,7 @@ def test_a_month_that_is_not_published_comes_by_its_days(tmp_path: Path) -> None
     )  # fmt: skip
     op.output("out", op.input("in", flow, source), TestingSink(out))
     run_main(flow)
-    wholes = [item for _, item in out if type(item) is Whole and item.is_over]
+    wholes = [item for _, item in out if type(item) is Coverage and item.is_over]
     assert [(whole.begin, whole.end) for whole in wholes] == [(day.begin, day.end) for day in month.days()[:2]]
     assert notes.missing == [day.name for day in month.days()[2:]]
 

@@ -10,7 +10,7 @@ from sources.archive.names import days_for
 from sources.archive.rows import ArchiveError
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.witness import Witness
@@ -25,7 +25,7 @@ SYMBOL = "BTCUSDT"
 def venue() -> Iterator[tuple[VenueDays, Witness]]:
     """Some minutes of a busy market around a midnight, and a client that has nothing in common with ours."""
     market = SyntheticMarket("spot", (SYMBOL,), seed=3, start_ms=BEGIN, trades_per_s=30)
-    network = NetworkThread()
+    network = EventLoopThread()
     with (
         exchange_in_thread(market, speed=120.0, start_now=True) as exchange,
         closing(Witness(exchange.rest_url)) as seen,

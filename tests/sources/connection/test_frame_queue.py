@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.model import Behind, StreamNames
+from flows.model import Backpressure, StreamNames
 from sources.connection.frame_queue import MOST_RETIRED, RETIRED_S, FrameQueue
 
 
@@ -14,8 +14,8 @@ def full_queue(rings: list[int]) -> FrameQueue:
 def test_an_event_stands_behind_the_frames_before_it_and_wakes_the_taker() -> None:
     rings: list[int] = []
     queue = full_queue(rings)
-    queue.put_event(Behind("market", ("BTCUSDT",), 4))
-    assert list(queue.items) == [b"frame"] * 4 + [Behind("market", ("BTCUSDT",), 4)]
+    queue.put_event(Backpressure("market", ("BTCUSDT",), 4))
+    assert list(queue.items) == [b"frame"] * 4 + [Backpressure("market", ("BTCUSDT",), 4)]
     assert (queue.has_events(), rings) == (True, [1])
     queue.note_taken_event()
     assert not queue.has_events()
@@ -23,7 +23,7 @@ def test_an_event_stands_behind_the_frames_before_it_and_wakes_the_taker() -> No
 
 def test_that_the_flow_is_behind_is_said_once_until_there_is_room_again() -> None:
     queue = full_queue([])
-    told = Behind("market", ("BTCUSDT",), 4)
+    told = Backpressure("market", ("BTCUSDT",), 4)
     queue.fall_behind(("BTCUSDT",))
     queue.fall_behind(("BTCUSDT",))
     assert [item for item in queue.items if item != b"frame"] == [told]

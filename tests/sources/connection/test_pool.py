@@ -8,14 +8,14 @@ from typing import Any
 from flows.model import Connected, Removed, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
-from sources.connection.pool import Lines
+from sources.connection.pool import ConnectionPool
 from tests.fakes.venue import VenueSession, frame, running_venue
 
 
 class Followed:
     """Lines, and what came out of them, awaited one by one."""
 
-    def __init__(self, lines: Lines, rung: asyncio.Event) -> None:
+    def __init__(self, lines: ConnectionPool, rung: asyncio.Event) -> None:
         self.lines = lines
         self._rung = rung
 
@@ -47,7 +47,7 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Followed]:
     rung = asyncio.Event()
     before = asyncio.all_tasks()
     try:
-        yield Followed(Lines(BinanceFeed(settings), settings=settings, ring=rung.set), rung)
+        yield Followed(ConnectionPool(BinanceFeed(settings), settings=settings, ring=rung.set), rung)
     finally:
         ours = asyncio.all_tasks() - before
         for task in ours:

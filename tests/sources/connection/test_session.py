@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from flows.model import Connected, Disconnected, LineEvent, Subscribed
+from flows.model import Connected, ConnectionEvent, Disconnected, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.connection.connection import Connection
@@ -30,7 +30,7 @@ class Events:
         self._rung = rung
         self.frames: list[bytes] = []
 
-    async def next(self) -> LineEvent | bytes:
+    async def next(self) -> ConnectionEvent | bytes:
         async with asyncio.timeout(30):
             while not self._queue.items:
                 self._rung.clear()

@@ -9,7 +9,7 @@ from flows.model import Connected, Disconnected, Removed, Silent, Speaking, Stre
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.connection.frame_queue import RETIRED_S
-from sources.connection.pool import Lines
+from sources.connection.pool import ConnectionPool
 from sources.connection.watch import LOOK_S, RENEW_PAUSE_S
 from sources.feed import ConnectionPlan
 from tests.fakes.venue import VenueSession, frame, running_venue
@@ -20,7 +20,7 @@ BTC, ETH = "btcusdt@aggTrade", "ethusdt@aggTrade"
 class Watched:
     """Lines, and the events of the first of them, awaited one by one."""
 
-    def __init__(self, lines: Lines, rung: asyncio.Event) -> None:
+    def __init__(self, lines: ConnectionPool, rung: asyncio.Event) -> None:
         self.lines = lines
         self._rung = rung
 
@@ -45,7 +45,7 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Watched]:
     chosen: dict[str, Any] = {"streams": ("aggTrade",), "ws_url": url, "origin": "replay", "backoff_min_s": 0.05}
     settings = Feed(**chosen | changes)
     rung = asyncio.Event()
-    lines = Lines(BinanceFeed(settings), settings=settings, ring=rung.set)
+    lines = ConnectionPool(BinanceFeed(settings), settings=settings, ring=rung.set)
     try:
         yield Watched(lines, rung)
     finally:
@@ -259,7 +259,7 @@ class Failing(BinanceFeed):
 async def test_a_change_that_fails_by_an_error_of_ours_is_made_all_the_same() -> None:
     venue = Venue(BTC, ETH)
     async with running_venue(venue.serve) as url, lines_to(url) as it:
-        it.lines = Lines(
+        it.lines = ConnectionPool(
             Failing(Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05)),
             settings=Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05),
             ring=it._rung.set,

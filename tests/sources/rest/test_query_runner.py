@@ -5,14 +5,14 @@ from queue import Queue
 from typing import Any
 
 from flows.queries import KlinesQuery, Query, QueryError
-from sources.connection.loop_thread import NetworkThread
+from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 from sources.rest.query_runner import MOST_OPEN, QueryDispatcher
 
 
 def asked(handler: Any, query: Query) -> Any:
     """The answer to a query."""
-    network = NetworkThread()
+    network = EventLoopThread()
     desk = QueryDispatcher({KlinesQuery: handler}, network)
     came, answers = threading.Event(), list[Any]()
 
@@ -83,7 +83,7 @@ def test_the_end_answers_what_is_open_and_refuses_what_comes() -> None:
     begun = threading.Event()
     answers: Queue[Any] = Queue()
 
-    network = NetworkThread()
+    network = EventLoopThread()
     desk = QueryDispatcher({KlinesQuery: never(begun)}, network)
     desk("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
@@ -103,7 +103,7 @@ def test_the_end_of_the_network_answers_too() -> None:
     begun = threading.Event()
     answers: Queue[Any] = Queue()
 
-    network = NetworkThread()
+    network = EventLoopThread()
     QueryDispatcher({KlinesQuery: never(begun)}, network)("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     network.close()
@@ -113,7 +113,7 @@ def test_the_end_of_the_network_answers_too() -> None:
 def test_too_many_open_asks_are_refused_for_now() -> None:
     answers: Queue[Any] = Queue()
 
-    network = NetworkThread()
+    network = EventLoopThread()
     desk = QueryDispatcher({KlinesQuery: never(threading.Event())}, network)
     for _ in range(MOST_OPEN + 1):
         desk("binance:BTCUSDT", ASK, answers.put)

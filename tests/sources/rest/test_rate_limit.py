@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.queries import Urgency
-from sources.rest.rate_limit import WINDOW_S, HeldError, WeightBudget, WeightMeter
+from sources.rest.rate_limit import WINDOW_S, RateLimitedError, WeightBudget, WeightMeter
 
 LIMIT = 100
 
@@ -202,9 +202,9 @@ async def test_nobody_waits_for_a_venue_that_is_banned_for_long() -> None:
     waits = asyncio.create_task(spend(budget, 1, Urgency.REPAIR))
     await asyncio.sleep(0)
     budget.hold(120.0)
-    with pytest.raises(HeldError, match="another 120 s"):
+    with pytest.raises(RateLimitedError, match="another 120 s"):
         await waits
-    with pytest.raises(HeldError):
+    with pytest.raises(RateLimitedError):
         await spend(budget, 1, Urgency.REPAIR)
     now[0] = 120.0
     await spend(budget, 1, Urgency.REPAIR)

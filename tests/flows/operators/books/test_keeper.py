@@ -17,16 +17,16 @@ from flows.model import (
     BookTicker,
     BookView,
     Disconnected,
+    Flush,
     Incident,
     MarketEvent,
-    Pulse,
     RawFrames,
     Rejected,
     Removed,
     Subscribed,
 )
 from flows.operators.books.keeper import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
-from flows.operators.parse import Batch, LineNews
+from flows.operators.parse import Batch, InstrumentEvent
 from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
@@ -106,8 +106,8 @@ def only(kind: type, out: list[Any]) -> list[Any]:
 def test_books_are_kept_from_differences_quotes_and_cuts_of_the_line() -> None:
     deltas: list[MarketEvent] = [*ExchangeBook().deltas(1)]
     quotes: list[MarketEvent] = [BookTicker(SYMBOL, 7, 1.0, 2.0, 3.0, 4.0)]
-    others = [Batch("k", [trade(1, 0, 1.0)]), LineNews("k", Subscribed("public", (SYMBOL,), ())), CUT, Pulse()]
-    taken = book_events([Batch("k", deltas), *others, Batch("k", quotes), LineNews("k", CUT)])
+    others = [Batch("k", [trade(1, 0, 1.0)]), InstrumentEvent("k", Subscribed("public", (SYMBOL,), ())), CUT, Flush()]
+    taken = book_events([Batch("k", deltas), *others, Batch("k", quotes), InstrumentEvent("k", CUT)])
     assert taken == [("k", deltas), ("k", quotes), ("k", CUT)]
 
 
@@ -115,7 +115,7 @@ def test_the_end_of_its_differences_reaches_a_book_and_that_of_trades_does_not()
     gone = Removed("public", (SYMBOL,), ("depth", "bookTicker"), is_gone=True)
     less = Removed("public", (SYMBOL,), ("bookTicker",), is_gone=False)
     trades = Removed("market", (SYMBOL,), ("aggTrade", "kline"), is_gone=True)
-    assert book_events([LineNews("k", event) for event in (gone, less, trades)]) == [("k", gone)]
+    assert book_events([InstrumentEvent("k", event) for event in (gone, less, trades)]) == [("k", gone)]
 
 
 # --- coming up ---
@@ -458,7 +458,7 @@ def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked
 # --- recordings ---
 
 
-class Recorded:
+class StoreOnly:
     """A recording through the parser and a keeper. Asks are answered with what the recorded snapshot and the recorded
     differences come to.
     """
@@ -543,7 +543,7 @@ class Recorded:
 def test_the_top_of_a_recorded_book_equals_the_book_ticker_at_the_same_update_id(
     venue: str, folder: str, symbol: str
 ) -> None:
-    recorded = Recorded(venue, symbol)
+    recorded = StoreOnly(venue, symbol)
     for path in sorted(recording(folder).glob(f"{symbol.lower()}_*.gz")):
         with gzip.open(path) as lines:
             for line in lines:
@@ -570,7 +570,7 @@ def test_every_book_of_the_captures_syncs_and_its_chain_holds(name: str) -> None
     frames = list(captured_frames(folder / f"{name}.ws.1.0"))
     assert snapshots
     for symbol, (moment, body) in snapshots.items():
-        recorded = Recorded(venue, symbol)
+        recorded = StoreOnly(venue, symbol)
         for received, payload in frames:
             if moment <= received and recorded.sides is None and recorded.asked:
                 recorded.take_snapshot(body)

@@ -13,6 +13,7 @@ from flows.clock import Now
 from flows.model import (
     AggregateTrade,
     Candle,
+    Coverage,
     Disconnected,
     Gap,
     Incident,
@@ -24,7 +25,6 @@ from flows.model import (
     TradeBatch,
     TradeWitness,
     TradingStatus,
-    Whole,
 )
 from flows.operators.candles.builder import CandleBuilder
 from tests.fakes.recordings import official_klines, pepe_trades, recording
@@ -132,9 +132,9 @@ def test_the_exchanges_closed_kline_closes_when_it_ends_with_our_last_trade() ->
 
 def test_a_kline_that_tells_no_ids_closes_nothing_before_its_trades_are_there() -> None:
     machine = builder("1m")
-    machine.on_events(Whole(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day"), at(0))
+    machine.on_events(Coverage(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day"), at(0))
     machine.on_events(batch(trade(1, 0)), at(0))
-    machine.on_events(Whole(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day", is_over=True), at(0))
+    machine.on_events(Coverage(("BTCUSDT",), BEGIN, BEGIN + MINUTE, "a day", is_over=True), at(0))
     of_the_next_day = structs.replace(kline(MINUTE, last_id=2), first_id=-1, last_id=-1)
     assert closed(machine.on_events([of_the_next_day], at(MINUTE))) == []
     machine.on_events(batch(trade(2, MINUTE, 7.0)), at(MINUTE))

@@ -1,4 +1,4 @@
-from flows.operators.candles.compare import differ_by_design, differing_fields, in_words
+from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
 from tests.fakes.candles import candle, kline_like
 
 OURS = candle(volume=12.5, quote_volume=1_234_567.891_234_56, trades=7, first_id=10, last_id=16)
@@ -11,7 +11,7 @@ def test_the_same_in_every_field_is_equal() -> None:
 def test_each_field_that_differs_is_named_with_both_versions() -> None:
     theirs = kline_like(OURS, high=OURS.high + 1, trades=8, last_id=17)
     assert differing_fields(OURS, theirs) == ["high", "trades", "last_id"]
-    assert in_words(OURS, theirs, ["trades"]) == "trades 7 ≠ 8"
+    assert describe_difference(OURS, theirs, ["trades"]) == "trades 7 ≠ 8"
 
 
 def test_rounding_is_no_difference_and_a_printed_unit_is_one() -> None:
@@ -25,6 +25,6 @@ def test_ids_that_the_exchange_does_not_tell_are_not_compared() -> None:
 
 
 def test_counts_and_volumes_of_usdm_may_differ_but_no_price() -> None:
-    assert differ_by_design("binance-usdm", ["trades", "volume"])
-    assert not differ_by_design("binance-usdm", ["trades", "high"])
-    assert not differ_by_design("binance", ["trades"])
+    assert is_known_difference("binance-usdm", ["trades", "volume"])
+    assert not is_known_difference("binance-usdm", ["trades", "high"])
+    assert not is_known_difference("binance", ["trades"])

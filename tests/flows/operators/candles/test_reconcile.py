@@ -4,7 +4,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import Candle, Disconnected, Incident, Kline, Recorded, Refreshed, RefreshWanted, Whole
+from flows.model import Candle, Coverage, Disconnected, Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
 from flows.operators.candles.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
 from flows.queries import History, HistoryQuery, KlinesQuery, QueryError
 from tests.fakes.candles import BEGIN, candle, kline_like
@@ -53,7 +53,7 @@ def test_a_kline_that_was_there_first_proves_the_candle_as_it_is_published() -> 
 def test_a_kline_that_comes_later_proves_what_is_published() -> None:
     machine = reconciler()
     assert versions(machine.on_events(candle(), NOW)) == [(0, "final", "")]
-    assert machine.on_events([kline_like(candle())], NOW) == [Recorded(candle(proof="equal"))]
+    assert machine.on_events([kline_like(candle())], NOW) == [StoreOnly(candle(proof="equal"))]
     assert machine.on_events([kline_like(candle())], NOW) == []
 
 
@@ -177,7 +177,7 @@ def test_live_candles_wait_for_their_history() -> None:
     assert machine.on_events(candle(5), NOW) == []
     history = History("1m", [rest(candle(number)) for number in range(3, 6)], {})
     out = machine.on_answer(query, [history], NOW)
-    candles = [item.candle if isinstance(item, Recorded) else item for item in out]
+    candles = [item.candle if isinstance(item, StoreOnly) else item for item in out]
     assert [(c.open_time - BEGIN, c.status) for c in candles] == [
         (3 * MINUTE, "venue"), (4 * MINUTE, "venue"), (5 * MINUTE, "forming"), (5 * MINUTE, "final"),
     ]  # fmt: skip
@@ -198,7 +198,7 @@ def test_what_is_stored_is_compared_and_only_what_lacks_or_differs_is_written() 
         )
     }
     out = machine.on_answer(query, [History("1m", [rest(candle(number)) for number in range(1, 6)], stored)], NOW)
-    candles = [item.candle if isinstance(item, Recorded) else item for item in out if not isinstance(item, Incident)]
+    candles = [item.candle if isinstance(item, StoreOnly) else item for item in out if not isinstance(item, Incident)]
     past = [item for item in candles if item.open_time < BEGIN + 9 * MINUTE]
     assert [((i.open_time - BEGIN) // MINUTE, i.revision, i.proof) for i in past] == [
         (1, 0, "equal"), (3, 2, ""), (4, 0, ""), (5, 1, "ours wrong"),
@@ -257,7 +257,7 @@ def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
     for number in range(12):
         machine.on_events(candle(number), at(number))
         machine.on_events([rest(candle(number))], at(number))
-    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(20))
+    [query] = machine.on_events(RefreshRequest(("BTCUSDT",), "r1", ("1m",)), at(20))
     klines = [rest(candle(number)) for number in range(-1, 14)]
     there = {candle(10).open_time: candle(10, proof="equal"), candle(3).open_time: candle(3, close=3.0)}
     *rows, _ = machine.on_answer(query, [History("1m", klines, there)], at(21))
@@ -274,7 +274,7 @@ def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> No
     machine = asking()
     for number in range(3):
         machine.on_events(candle(number), at(number))
-    wanted = RefreshWanted(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
+    wanted = RefreshRequest(("BTCUSDT",), "r1", ("1m",), BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True)
     [query] = machine.on_events(wanted, at(5))
     assert query == HistoryQuery(
         "BTCUSDT", ("1m",), BEGIN + 5, "r1", BEGIN - MINUTE, BEGIN + 3 * MINUTE, is_stored=True
@@ -285,43 +285,43 @@ def test_what_somebody_else_has_stored_is_told_again_and_counted_on_from() -> No
     out = machine.on_answer(query, [History("1m", [], {one.open_time: one for one in stored})], at(7))
 
     told = [replace(one, event_time=at(7).feed) for one in stored[:3]]
-    assert out == [*told, Refreshed("r1", "3 stored candles told again")]
+    assert out == [*told, RefreshResult("r1", "3 stored candles told again")]
     [amended] = machine.on_events(candle(0, status="repaired", trades=60), at(8))
     assert amended.revision == 2
 
 
 def test_a_store_that_does_not_answer_ends_the_request() -> None:
     machine = asking()
-    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
+    [query] = machine.on_events(RefreshRequest(("BTCUSDT",), "r1", ("1m",), 1, 2, is_stored=True), at(5))
     lacking = [History("1m", [], {}, "the server is away")]
     report = "0 stored candles told again; the server is away"
-    assert machine.on_answer(query, lacking, at(7)) == [Refreshed("r1", report, failed=True)]
+    assert machine.on_answer(query, lacking, at(7)) == [RefreshResult("r1", report, failed=True)]
 
 
 def candle_in(item: Any) -> Candle | None:
-    return item.candle if isinstance(item, Recorded) else None
+    return item.candle if isinstance(item, StoreOnly) else None
 
 
 def test_a_refresh_compares_everything_and_says_what_that_changed() -> None:
     machine = asking()
     machine.on_events(candle(8), at(0))
-    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("1m",)), at(1))
+    [query] = machine.on_events(RefreshRequest(("BTCUSDT",), "r1", ("1m",)), at(1))
     assert query == HistoryQuery("BTCUSDT", ("1m",), BEGIN + 1, forced="r1")
     stored = {candle(6).open_time: candle(6, proof="equal"), candle(7).open_time: candle(7, close=3.0)}
     history = History("1m", [rest(candle(number)) for number in range(5, 9)], stored)
     *rows, report = machine.on_answer(query, [history], at(2))
-    changed = [row.candle for row in rows if isinstance(row, Recorded)]
+    changed = [row.candle for row in rows if isinstance(row, StoreOnly)]
     assert [((c.open_time - BEGIN) // MINUTE, c.revision, c.status, c.proof) for c in changed] == [
         (5, 0, "venue", ""), (7, 1, "venue", "ours wrong"), (8, 0, "final", "equal"),
     ]  # fmt: skip
-    assert report == Refreshed("r1", "4 candles fetched: 2 written, 1 confirmed, the others were known to be right")
+    assert report == RefreshResult("r1", "4 candles fetched: 2 written, 1 confirmed, the others were known to be right")
 
 
 def test_a_refresh_that_cannot_be_done_says_why() -> None:
     machine = asking()
-    [unknown] = machine.on_events(RefreshWanted(("BTCUSDT",), "r1", ("7m",)), at(1))
+    [unknown] = machine.on_events(RefreshRequest(("BTCUSDT",), "r1", ("7m",)), at(1))
     assert (unknown.failed, unknown.report) == (True, "7m is not built here")
-    [query] = machine.on_events(RefreshWanted(("BTCUSDT",), "r2"), at(1))
+    [query] = machine.on_events(RefreshRequest(("BTCUSDT",), "r2"), at(1))
     *_, failed = machine.on_answer(query, QueryError("no network"), at(2))
     assert (failed.request, failed.failed) == ("r2", True)
     assert "no network" in failed.report
@@ -330,9 +330,9 @@ def test_a_refresh_that_cannot_be_done_says_why() -> None:
 # --- files ---
 
 
-def over(minute: int, minutes: int, *, has_trades: bool) -> Whole:
+def over(minute: int, minutes: int, *, has_trades: bool) -> Coverage:
     begin = BEGIN + minute * MINUTE
-    return Whole(("BTCUSDT",), begin, begin + minutes * MINUTE, "a file", has_trades, is_over=True)
+    return Coverage(("BTCUSDT",), begin, begin + minutes * MINUTE, "a file", has_trades, is_over=True)
 
 
 def test_klines_of_files_without_trades_stand_in_as_soon_as_they_are_over_and_only_once() -> None:

@@ -7,8 +7,8 @@ from msgspec import structs
 from flows.clock import Now
 from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, TradeBatch
 from flows.operators.candles.builder import CandleBuilder
-from flows.operators.pipeline import Chain
-from flows.operators.stats.day import DayStats, Minutely, minutes_of
+from flows.operators.pipeline import Pipeline
+from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.trades.sequence import Sequencer
 from flows.queries import KlinesQuery, Query, QueryError
 from tests.fakes.candles import BEGIN, candle, forming, kline_like
@@ -282,7 +282,7 @@ def test_one_a_minute_and_instrument_is_kept() -> None:
     later = [structs.replace(stats, time=BEGIN + ms) for ms in (0, 1_000, 60_000, 61_000, 59_000)]
     other = structs.replace(stats, symbol="ETHUSDT", time=BEGIN)
     lacking = structs.replace(stats, time=BEGIN, complete=False)
-    assert Minutely()([lacking, *later, other]) == [later[0], later[2], other]
+    assert OncePerMinute()([lacking, *later, other]) == [later[0], later[2], other]
 
 
 # --- a real day ---
@@ -293,7 +293,7 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
     (official,) = official_klines(folder / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
     key = "binance:PEPEUSDT"
     builder = CandleBuilder(key, timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
-    chain, machine = Chain(Sequencer(key, reorder_ms=0), builder), DayStats(key)
+    chain, machine = Pipeline(Sequencer(key, reorder_ms=0), builder), DayStats(key)
     trades = pepe_trades()
     out: list[Any] = []
     for place in range(0, len(trades), 50):

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from flows.model import DAY_MS
-from flows.operators.stats.window import NOTHING, DayWindow, Span, joined
+from flows.operators.stats.window import NOTHING, RollingDay, Span, joined
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
@@ -36,7 +36,7 @@ def test_minutes_without_a_trade_tell_only_the_last_price() -> None:
 
 
 def test_the_window_is_the_running_minute_and_the_day_before_it() -> None:
-    window = DayWindow(MINUTE)
+    window = RollingDay(MINUTE)
     for minute in (0, 1, 1_440):
         window.put(BEGIN + minute * MINUTE, span(10.0 + minute))
     assert window.total().open == 10.0
@@ -48,7 +48,7 @@ def test_the_window_is_the_running_minute_and_the_day_before_it() -> None:
 
 
 def test_what_is_missing_is_known_by_its_open_time() -> None:
-    window = DayWindow(MINUTE)
+    window = RollingDay(MINUTE)
     window.put(BEGIN + DAY_MS, span(1.0))
     window.put(BEGIN + MINUTE, span(1.0))
     assert window.missing(BEGIN + 3 * MINUTE) == [BEGIN, BEGIN + 2 * MINUTE]
@@ -56,7 +56,7 @@ def test_what_is_missing_is_known_by_its_open_time() -> None:
 
 @pytest.mark.parametrize("minute", [0, 3])
 def test_an_amended_minute_counts_as_amended(minute: int) -> None:
-    window = DayWindow(MINUTE)
+    window = RollingDay(MINUTE)
     for number in range(4):
         window.put(BEGIN + number * MINUTE, span(10.0))
     assert window.total().volume == 4.0
@@ -67,7 +67,7 @@ def test_an_amended_minute_counts_as_amended(minute: int) -> None:
 @settings(max_examples=60, deadline=None)
 @given(random=st.randoms(use_true_random=False))
 def test_the_window_equals_a_recount_of_all_that_was_put_in(random: Random) -> None:
-    window = DayWindow(MINUTE)
+    window = RollingDay(MINUTE)
     everything: dict[int, Span] = {}
     running = 0
     for _ in range(60):

@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 
 from flows.clock import FeedClock
 from flows.model import (
-    Behind,
+    Backpressure,
     Connected,
+    ConnectionEvent,
     Disconnected,
     Heartbeat,
     InstrumentStatus,
-    LineEvent,
     Removed,
     Silent,
     Speaking,
@@ -54,7 +54,7 @@ class Watched:
         self.states: dict[str, InstrumentStatus] = {}
         self.published = 0
 
-    def take(self, *items: LineEvent | Progress | TradeWitness | Unsynced) -> None:
+    def take(self, *items: ConnectionEvent | Progress | TradeWitness | Unsynced) -> None:
         for item in self.keeper(list(items)):
             if isinstance(item, Heartbeat):
                 self.heartbeats.append(item)
@@ -279,7 +279,7 @@ def test_a_flow_that_does_not_catch_up_is_behind() -> None:
 
 def test_a_line_that_has_to_wait_is_behind_until_nothing_waits() -> None:
     watched = Watched()
-    watched.take(subscribed(), Behind("market", BTC, 1_000))
+    watched.take(subscribed(), Backpressure("market", BTC, 1_000))
     assert watched.state()[0] == "behind"
     watched.pass_time(PROGRESS_MS, has_caught_up=False)
     assert watched.state()[0] == "behind"
@@ -353,7 +353,7 @@ EVENTS = st.one_of(
     st.builds(Silent, LINES, SYMBOLS, SOME_KINDS, st.integers(0, 90_000), st.booleans()),
     st.builds(Speaking, LINES, SYMBOLS, SOME_KINDS),
     st.builds(TradingStatus, SYMBOLS, st.sampled_from(["", "TRADING", "BREAK"])),
-    st.builds(Behind, LINES, SYMBOLS, st.integers(0, 9)),
+    st.builds(Backpressure, LINES, SYMBOLS, st.integers(0, 9)),
     st.builds(TradeWitness, st.just("binance"), st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
     st.builds(Unsynced, st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
     st.builds(Progress, st.booleans(), st.just(0)),

@@ -1,5 +1,5 @@
 from flows.clock import FeedClock
-from flows.model import Connected, Disconnected, FeedStatus, Incident, Pulse, Rejected, Removed, Subscribed, Ticker
+from flows.model import Connected, Disconnected, FeedStatus, Flush, Incident, Rejected, Removed, Subscribed, Ticker
 from flows.operators.parse import Batch
 from flows.operators.status.line_status import News
 from sources.connection.session import unexpected
@@ -52,7 +52,7 @@ def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:
 def test_refused_input_and_the_newest_ticker_pass_and_nothing_else() -> None:
     refused = Rejected("binance", "no JSON", b"x", 1)
     tickers = [Ticker("BTCUSDT", time, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1) for time in (1, 2)]
-    items = [Batch("binance:BTCUSDT", [trade(1, 0)]), refused, Batch("binance:BTCUSDT", [*tickers]), Pulse()]
+    items = [Batch("binance:BTCUSDT", [trade(1, 0)]), refused, Batch("binance:BTCUSDT", [*tickers]), Flush()]
     out = News("binance", FeedClock(lambda: 0))(items)
     assert [item for item in out if not isinstance(item, Incident)] == [refused, tickers[1]]
 
@@ -72,12 +72,12 @@ def test_refused_messages_are_an_incident_the_first_at_once_and_the_others_toget
     refused = [Rejected("binance", reason, b"x", 1) for reason in ("no JSON", "no price", "no time")]
     assert told(refused[0]) == [reject(1_000, 1_000, "messages refused: 1, the last one for this: no JSON")]
     local[0] = 400
-    assert told(refused[1], Pulse()) == []
+    assert told(refused[1], Flush()) == []
     local[0] = 600
     assert told(refused[2]) == []
     local[0] = 1_000
-    assert told(Pulse()) == [reject(1_400, 2_000, "messages refused: 2, the last one for this: no time")]
-    assert told(refused[0], Pulse(final=True)) == [
+    assert told(Flush()) == [reject(1_400, 2_000, "messages refused: 2, the last one for this: no time")]
+    assert told(refused[0], Flush(final=True)) == [
         reject(2_000, 2_000, "messages refused: 1, the last one for this: no JSON")
     ]
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from flows.model import BookView, Disconnected, Pulse, Removed
-from flows.operators.parse import Batch, LineNews
+from flows.model import BookView, Disconnected, Flush, Removed
+from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.status.observations import PROGRESS_MS, BookSyncs, Observe, Progress, Unsynced
 from tests.fakes.trades import trade
 
@@ -20,18 +20,18 @@ def test_line_events_pass_and_data_does_not() -> None:
 
     event = Disconnected("market", BTC, "line cut")
     batch = Batch("binance:BTCUSDT", [trade(1, 5)])
-    assert observe([batch, event, LineNews("binance:BTCUSDT", event), Pulse()]) == [
+    assert observe([batch, event, InstrumentEvent("binance:BTCUSDT", event), Flush()]) == [
         event,
         Progress(has_caught_up=True, newest=batch.events[-1].event_time),
     ]
     assert observe([batch]) == []
     local[0] = PROGRESS_MS
     assert observe([batch]) == [Progress(has_caught_up=False, newest=batch.events[-1].event_time)]
-    assert observe([batch, Pulse(), batch]) == []
+    assert observe([batch, Flush(), batch]) == []
     local[0] = 2 * PROGRESS_MS
     assert observe([batch]) == [Progress(has_caught_up=True, newest=batch.events[-1].event_time)]
     local[0] = 3 * PROGRESS_MS
-    assert observe([Pulse(final=True)]) == []
+    assert observe([Flush(final=True)]) == []
 
 
 def test_of_books_it_matters_only_when_they_come_into_step_or_fall_out_of_it() -> None:

@@ -3,7 +3,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.replay.exchange.fanout import Audience
+from sources.replay.exchange.fanout import Fanout
 from sources.replay.market.market import Message
 from sources.replay.protocol.frames import Form, encode_message
 
@@ -32,7 +32,7 @@ def frames(ear: Ear, *messages: Message) -> list[bytes]:
 
 
 def test_each_gets_its_streams_in_its_form_and_order() -> None:
-    audience, raw, combined = Audience(), Ear("a", "b"), Ear("b", combined=True)
+    audience, raw, combined = Fanout(), Ear("a", "b"), Ear("b", combined=True)
     audience.seat(raw)
     audience.seat(combined)
     audience.deliver([message("a", 1), message("b", 2), message("c", 3), message("b", 4)])
@@ -41,7 +41,7 @@ def test_each_gets_its_streams_in_its_form_and_order() -> None:
 
 
 def test_those_who_want_the_same_share_the_frame() -> None:
-    audience, one, other = Audience(), Ear("a"), Ear("a")
+    audience, one, other = Fanout(), Ear("a"), Ear("a")
     for ear in (one, other):
         audience.seat(ear)
     audience.deliver([message("a")])
@@ -49,7 +49,7 @@ def test_those_who_want_the_same_share_the_frame() -> None:
 
 
 def test_whoever_is_dismissed_hears_nothing_more() -> None:
-    audience, ear = Audience(), Ear("a")
+    audience, ear = Fanout(), Ear("a")
     audience.seat(ear)
     audience.dismiss(ear)
     audience.dismiss(ear)
@@ -60,7 +60,7 @@ def test_whoever_is_dismissed_hears_nothing_more() -> None:
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sets(st.sampled_from("abc"))), max_size=20))
 def test_the_audience_wants_what_its_listeners_want_now(changes: list[tuple[int, set[str]]]) -> None:
-    audience, ears = Audience(), [Ear() for _ in range(4)]
+    audience, ears = Fanout(), [Ear() for _ in range(4)]
     for index, streams in changes:
         ears[index].delivered = frozenset(streams)
         ears[index].form = Form(bool(len(streams) % 2), microseconds=False)

@@ -1,6 +1,6 @@
 import pytest
 
-from sources.replay.exchange.routes import Opening, OpeningError, Route, carries, parse_opening
+from sources.replay.exchange.routes import Handshake, OpeningError, Route, carries, parse_opening
 from sources.replay.market.market import MarketKind
 
 BOOKS = (
@@ -33,14 +33,16 @@ def test_spot_delivers_everything() -> None:
     assert all(carries("spot", "", stream) for stream in (*BOOKS, *OTHERS))
 
 
-def opened(kind: MarketKind = "spot", endpoint: str = "stream", names: str = "", **query: str) -> Opening:
+def opened(kind: MarketKind = "spot", endpoint: str = "stream", names: str = "", **query: str) -> Handshake:
     return parse_opening(kind, route="", endpoint=endpoint, names=names, query=query, most=3)
 
 
 def test_streams_are_named_in_the_path_or_in_the_query() -> None:
-    assert opened(streams="a@trade/b@depth@100ms") == Opening("", True, ("a@trade", "b@depth@100ms"), False)
-    assert opened(endpoint="ws", names="a@trade/b@trade/a@trade/") == Opening("", False, ("a@trade", "b@trade"), False)
-    assert opened(endpoint="ws") == Opening("", False, (), False)
+    assert opened(streams="a@trade/b@depth@100ms") == Handshake("", True, ("a@trade", "b@depth@100ms"), False)
+    assert opened(endpoint="ws", names="a@trade/b@trade/a@trade/") == Handshake(
+        "", False, ("a@trade", "b@trade"), False
+    )
+    assert opened(endpoint="ws") == Handshake("", False, (), False)
     assert opened(streams="a@kline_1d@ 08:00").streams == ("a@kline_1d@+08:00",)
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from sources.replay.faults.injector import MOST_FAULTS, Mischief
+from sources.replay.faults.injector import MOST_FAULTS, FaultInjector
 from sources.replay.faults.orders import (
     ClockSkew,
     Gap,
@@ -16,7 +16,7 @@ from tests.fakes.scripted_market import ScriptedMarket, trade_messages
 
 
 def test_faults_act_one_after_the_other_and_go_when_they_are_spent() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     trades = trade_messages(4)
     mischief.add(Gap(count=1))
     mischief.add(Late(hold_messages=1))
@@ -26,7 +26,7 @@ def test_faults_act_one_after_the_other_and_go_when_they_are_spent() -> None:
 
 
 def test_clearing_gives_back_what_was_held() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     trades = trade_messages(2)
     mischief.add(Late(hold_messages=9))
     assert mischief.on_messages(trades) == [trades[1]]
@@ -35,14 +35,14 @@ def test_clearing_gives_back_what_was_held() -> None:
 
 
 def test_clock_skews_add_up() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     mischief.add(ClockSkew(by_ms=-2_000))
     mischief.add(ClockSkew(by_ms=500))
     assert mischief.skew_ms == -1_500
 
 
 def test_a_stale_book_is_cut_to_what_is_asked_for() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     mischief.add(StaleDepth(symbol="BTCUSDT"))
     book = mischief.depth("BTCUSDT", 2)
     assert book is not None
@@ -51,7 +51,7 @@ def test_a_stale_book_is_cut_to_what_is_asked_for() -> None:
 
 
 def test_refusals_are_spent_by_the_paths_they_name() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     refused = Refuse(status=500, path="/api/v3/klines")
     mischief.add(refused)
     assert mischief.refusal("/api/v3/ping") is None
@@ -60,7 +60,7 @@ def test_refusals_are_spent_by_the_paths_they_name() -> None:
 
 
 def test_the_number_of_faults_is_bounded() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     for _ in range(MOST_FAULTS):
         mischief.add(Gap())
     with pytest.raises(ValueError, match="clear them first"):
@@ -68,7 +68,7 @@ def test_the_number_of_faults_is_bounded() -> None:
 
 
 def test_wrong_answers_are_spent_by_the_paths_they_name() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     wrong = WrongAnswer(path="/api/v3/klines", count=2)
     mischief.add(wrong)
     assert mischief.wrong_answer("/api/v3/ping") is None
@@ -80,7 +80,7 @@ def test_wrong_answers_are_spent_by_the_paths_they_name() -> None:
 
 
 def test_faults_of_replies_are_spent_by_the_requests_they_are_for() -> None:
-    mischief = Mischief(ScriptedMarket())
+    mischief = FaultInjector(ScriptedMarket())
     client = Subscriptions(combined=True, streams=(), most=10)
     mischief.add(RefuseSubscribe(stream="eth*", count=1, text="no"))
     mischief.add(OddReply(text="odd"))

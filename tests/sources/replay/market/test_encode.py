@@ -4,12 +4,12 @@ import pytest
 
 from sources.replay.market.aggregate import AGGREGATE, TRADE
 from sources.replay.market.decimals import decimals_of
-from sources.replay.market.encode import Printer, Statistics
+from sources.replay.market.encode import PayloadEncoder, Statistics
 from sources.replay.market.klines import Kline
 from sources.replay.market.market import MarketKind
 
-SPOT = Printer("spot", "BTCUSDT", decimals_of("spot", price=2, quantity=5))
-USDM = Printer("usdm", "BTCUSDT", decimals_of("usdm", price=1, quantity=3, printed=(2, 3)))
+SPOT = PayloadEncoder("spot", "BTCUSDT", decimals_of("spot", price=2, quantity=5))
+USDM = PayloadEncoder("usdm", "BTCUSDT", decimals_of("usdm", price=1, quantity=3, printed=(2, 3)))
 TRADES = pl.DataFrame([(7, 1000, 1001, 1001, 0, 6183763, 2000, True)], schema=TRADE, orient="row")
 AGGREGATES = pl.DataFrame([(3, 1000, 1001, 1001, 0, 618003, 6, False, 7, 9)], schema=AGGREGATE, orient="row")
 KLINE = Kline(60_000, 100, 130, 90, 120, 50, 5_500, 4, 20, 2_200, 7, 10)
@@ -105,7 +105,7 @@ def test_ticker_follows_from_its_window() -> None:
 
 
 @pytest.mark.parametrize(("printer", "extra"), [(SPOT, set("xbBaA")), (USDM, {"ps", "st"})])
-def test_fields_that_only_one_market_has(printer: Printer, extra: set[str]) -> None:
+def test_fields_that_only_one_market_has(printer: PayloadEncoder, extra: set[str]) -> None:
     common = set("eEspPwcQohlvqOCFLn")
     assert set(statistics().payload(printer, event_ms=0)) == common | extra
     assert ("prevClosePrice" in statistics().full(printer)) is (printer.kind == "spot")

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.replay.market.aggregate import PIECE, TRADE, pieces_of, roll_up
-from sources.replay.market.klines import Kline, Tally, klines_of
+from sources.replay.market.klines import Kline, RunningTotals, klines_of
 
 
 def pieces(*rows: tuple[int, int, int, bool]) -> pl.DataFrame:
@@ -25,7 +25,7 @@ def test_the_running_kline_at_any_trade_is_the_kline_of_the_trades_so_far(
         time += step
         rows.append((time, *rest))
     frame = pieces(*rows)  # type: ignore[arg-type]
-    tally = Tally(frame)
+    tally = RunningTotals(frame)
     for row in range(tally.rows):
         assert tally.at("1s", row) == klines_of(roll_up(frame.head(row + 1), "1s"))[-1]
 
@@ -33,7 +33,7 @@ def test_the_running_kline_at_any_trade_is_the_kline_of_the_trades_so_far(
 @given(moves, st.data())
 def test_between_is_the_sum_of_single_trades(steps: list[tuple[int, int, int, bool]], data: st.DataObject) -> None:
     frame = pieces(*sorted(steps))
-    tally = Tally(frame)
+    tally = RunningTotals(frame)
     first = data.draw(st.integers(0, tally.rows))
     end = data.draw(st.integers(first, tally.rows))
     expected = None
@@ -43,11 +43,11 @@ def test_between_is_the_sum_of_single_trades(steps: list[tuple[int, int, int, bo
 
 
 def test_rows_before_a_moment() -> None:
-    tally = Tally(pieces((10, 1, 1, True), (10, 2, 1, True), (20, 3, 1, True)))
+    tally = RunningTotals(pieces((10, 1, 1, True), (10, 2, 1, True), (20, 3, 1, True)))
     assert [tally.rows_before(time) for time in (0, 10, 11, 20, 21)] == [0, 0, 2, 2, 3]
     assert tally.close(2) == 3
 
 
 def test_nothing_traded() -> None:
-    assert Tally(pl.DataFrame(schema=PIECE)).between(0, 0) is None
+    assert RunningTotals(pl.DataFrame(schema=PIECE)).between(0, 0) is None
     assert Kline.flat(60_000, 7) == (60_000, 7, 7, 7, 7, 0, 0, 0, 0, 0, -1, -1)

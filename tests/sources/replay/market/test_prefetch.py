@@ -4,13 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from sources.replay.market.prefetch import Ahead, Soon
+from sources.replay.market.prefetch import Lazy, Prefetch
 
 WAIT_S = 20
 
 
 def test_the_items_come_in_their_order_and_end() -> None:
-    assert list(Ahead(iter(range(5)))) == [0, 1, 2, 3, 4]
+    assert list(Prefetch(iter(range(5)))) == [0, 1, 2, 3, 4]
 
 
 def test_the_next_one_is_made_while_the_present_one_is_in_use() -> None:
@@ -21,7 +21,7 @@ def test_the_next_one_is_made_while_the_present_one_is_in_use() -> None:
             event.set()
             yield number
 
-    ahead = Ahead(items())
+    ahead = Prefetch(items())
     assert made[0].wait(WAIT_S), "the first one before anybody asks"
     assert not made[1].is_set()
     assert next(ahead) == 0
@@ -34,7 +34,7 @@ def test_an_error_reaches_whoever_takes_the_item() -> None:
         yield 1
         raise ValueError("broken")
 
-    ahead = Ahead(items())
+    ahead = Prefetch(items())
     assert next(ahead) == 1
     with pytest.raises(ValueError, match="broken"):
         next(ahead)
@@ -48,7 +48,7 @@ def test_a_thread_makes_what_is_needed_soon() -> None:
         return 7
 
     with ThreadPoolExecutor(1) as thread:
-        soon = Soon(thread, make)
+        soon = Lazy(thread, make)
         assert made.wait(WAIT_S), "before anybody asks"
         assert soon() == 7
 
@@ -57,7 +57,7 @@ def test_whoever_needs_it_before_its_turn_makes_it() -> None:
     free = threading.Event()
     with ThreadPoolExecutor(1) as thread:
         thread.submit(free.wait, WAIT_S)
-        soon = Soon(thread, threading.current_thread)
+        soon = Lazy(thread, threading.current_thread)
         try:
             assert soon() is threading.current_thread()
         finally:

@@ -2,28 +2,28 @@ import polars as pl
 
 from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of
 from sources.replay.market.decimals import decimals_of
-from sources.replay.market.encode import Printer
-from sources.replay.market.klines import Tally
+from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
 from sources.replay.market.schedules import KlinePace, SymbolPace
 from sources.replay.market.symbol_market import SymbolMarket
-from sources.replay.market.timeline import Strip, Track, Written
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 
 
-def playing(kind: MarketKind) -> tuple[SymbolMarket, Track]:
-    printer = Printer(kind, "XUSDT", decimals_of(kind, price=0, quantity=0))
+def playing(kind: MarketKind) -> tuple[SymbolMarket, ChannelTimeline]:
+    printer = PayloadEncoder(kind, "XUSDT", decimals_of(kind, price=0, quantity=0))
     rows = [(i, 60_000 + i, 60_000 + i, 60_000 + i, i, 5 + i, 1, False) for i in range(3)]
     trades = pl.DataFrame(rows, schema=TRADE, orient="row")
-    track = Track(["xusdt@trade"], Written(trades, printer.trades), due=trades["due"], place=trades["place"])
+    track = ChannelTimeline(["xusdt@trade"], Written(trades, printer.trades), due=trades["due"], place=trades["place"])
     market = SymbolMarket(printer)
     market.begin(
-        Strip(
+        SymbolSegment(
             symbol="XUSDT",
             trades=trades,
             aggregates=aggregates_of(trades),
             trade_track=track,
-            aggregate_track=Track(["xusdt@aggTrade"], [], due=trades["due"], place=trades["place"]),
-            tally=Tally(pieces_of(trades)),
+            aggregate_track=ChannelTimeline(["xusdt@aggTrade"], [], due=trades["due"], place=trades["place"]),
+            tally=RunningTotals(pieces_of(trades)),
             tally_track=track,
         )
     )

@@ -7,13 +7,13 @@ from hypothesis import strategies as st
 from sources.replay.market.aggregate import TRADE, aggregates_of, pieces_of, roll_up
 from sources.replay.market.book import DepthSnapshot
 from sources.replay.market.decimals import decimals_of
-from sources.replay.market.encode import Printer
+from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.history import History
-from sources.replay.market.klines import Kline, Tally, klines_of
+from sources.replay.market.klines import Kline, RunningTotals, klines_of
 from sources.replay.market.symbol_market import SymbolMarket
-from sources.replay.market.timeline import Strip, Track, Written
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Written
 
-PRINTER = Printer("spot", "XUSDT", decimals_of("spot", price=0, quantity=0))
+PRINTER = PayloadEncoder("spot", "XUSDT", decimals_of("spot", price=0, quantity=0))
 
 
 def frame(first_id: int, trades: list[tuple[int, int, int]]) -> pl.DataFrame:
@@ -21,16 +21,16 @@ def frame(first_id: int, trades: list[tuple[int, int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TRADE, orient="row")
 
 
-def strip(trades: pl.DataFrame) -> Strip:
-    track = Track(["xusdt@trade"], Written(trades, PRINTER.trades), due=trades["due"], place=trades["place"])
+def strip(trades: pl.DataFrame) -> SymbolSegment:
+    track = ChannelTimeline(["xusdt@trade"], Written(trades, PRINTER.trades), due=trades["due"], place=trades["place"])
     aggregates = aggregates_of(trades)
-    return Strip(
+    return SymbolSegment(
         symbol="XUSDT",
         trades=trades,
         aggregates=aggregates,
         trade_track=track,
-        aggregate_track=Track(["xusdt@aggTrade"], [], due=aggregates["due"], place=aggregates["place"]),
-        tally=Tally(pieces_of(trades)),
+        aggregate_track=ChannelTimeline(["xusdt@aggTrade"], [], due=aggregates["due"], place=aggregates["place"]),
+        tally=RunningTotals(pieces_of(trades)),
         tally_track=track,
     )
 
@@ -111,7 +111,7 @@ def test_a_recorded_snapshot_is_brought_forward_by_the_diffs_that_were_recorded_
     ]
     part = strip(frame(1, [(begin, 10, 1)]))
     times, places = pl.Series([begin, begin]), pl.Series([1, 2])
-    part.depth_track = Track(["xusdt@depth"], diffs, due=times, place=places)
+    part.depth_track = ChannelTimeline(["xusdt@depth"], diffs, due=times, place=places)
     part.snapshots = {2: DepthSnapshot(6, [("8", "5"), ("7", "1")], [("12", "1")])}
     market = SymbolMarket(PRINTER)
     market.begin(part)

@@ -1,24 +1,28 @@
 import polars as pl
 
 from sources.replay.market.aggregate import AGGREGATE, TRADE, pieces_of
-from sources.replay.market.klines import Tally
-from sources.replay.market.timeline import Reel, Strip, Track, Written
+from sources.replay.market.klines import RunningTotals
+from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline, Written
 
 
-def track(stream: str, due: list[int], place: list[int]) -> Track:
+def track(stream: str, due: list[int], place: list[int]) -> ChannelTimeline:
     payloads = [stream.encode()] * len(due)
-    return Track([stream], payloads, due=pl.Series(due, dtype=pl.Int64), place=pl.Series(place, dtype=pl.Int64))
+    return ChannelTimeline(
+        [stream], payloads, due=pl.Series(due, dtype=pl.Int64), place=pl.Series(place, dtype=pl.Int64)
+    )
 
 
-def strip(symbol: str, trades: Track, aggregates: Track, fills: list[int] | None = None) -> Strip:
+def strip(
+    symbol: str, trades: ChannelTimeline, aggregates: ChannelTimeline, fills: list[int] | None = None
+) -> SymbolSegment:
     empty = pl.DataFrame(schema=TRADE)
-    return Strip(
+    return SymbolSegment(
         symbol=symbol,
         trades=empty,
         aggregates=pl.DataFrame(schema=AGGREGATE),
         trade_track=trades,
         aggregate_track=aggregates,
-        tally=Tally(pieces_of(empty)),
+        tally=RunningTotals(pieces_of(empty)),
         tally_track=trades,
         fills=fills,
     )
@@ -27,7 +31,7 @@ def strip(symbol: str, trades: Track, aggregates: Track, fills: list[int] | None
 def test_messages_leave_by_time_then_by_place() -> None:
     a = strip("A", track("a@trade", [5, 5, 9], [0, 4, 6]), track("a@aggTrade", [5, 9], [5, 7]))
     b = strip("B", track("b@trade", [5, 7], [2, 0]), track("b@aggTrade", [], []))
-    reel = Reel([a, b])
+    reel = Timeline([a, b])
     assert [(due, each.streams[0], index) for due, each, index in reel] == [
         (5, "a@trade", 0),
         (5, "b@trade", 0),
@@ -38,12 +42,12 @@ def test_messages_leave_by_time_then_by_place() -> None:
         (9, "a@aggTrade", 1),
     ]
     assert reel.end_ms == 9
-    assert Reel([a], end_ms=60).end_ms == 60
+    assert Timeline([a], end_ms=60).end_ms == 60
 
 
 def test_trades_that_are_derived_leave_with_their_aggregate() -> None:
     only = strip("A", track("a@trade", [1, 1, 2], [0, 0, 0]), track("a@aggTrade", [1, 2], [0, 1]), [2, 3])
-    assert [each.streams[0] for _, each, _ in Reel([only])] == ["a@aggTrade", "a@aggTrade"]
+    assert [each.streams[0] for _, each, _ in Timeline([only])] == ["a@aggTrade", "a@aggTrade"]
     assert (list(only.fills_of(0)), list(only.fills_of(1))) == ([0, 1], [2])
     assert only.trades_played == 0
     only.aggregate_track.played = 1

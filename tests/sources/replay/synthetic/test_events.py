@@ -3,12 +3,12 @@ from random import Random
 import msgspec
 
 from sources.replay.market.decimals import decimals_of
-from sources.replay.market.encode import Printer
-from sources.replay.market.timeline import Reel
+from sources.replay.market.encode import PayloadEncoder
+from sources.replay.market.timeline import Timeline
 from sources.replay.synthetic.book_maker import Diff, Ladder, Top
-from sources.replay.synthetic.events import Sheet
+from sources.replay.synthetic.events import EventLog
 
-PRINTER = Printer("spot", "XUSDT", decimals_of("spot", price=2, quantity=0))
+PRINTER = PayloadEncoder("spot", "XUSDT", decimals_of("spot", price=2, quantity=0))
 
 
 def ladder() -> Ladder:
@@ -16,7 +16,7 @@ def ladder() -> Ladder:
 
 
 def test_what_happens_at_once_stays_in_order() -> None:
-    sheet = Sheet(PRINTER, ladder())
+    sheet = EventLog(PRINTER, ladder())
     sheet.add_top(100, Top(51, 10_000, 5, 10_001, 6))
     sheet.add_trade(7, 100, 10_001, 2, maker=False)
     sheet.add_trade(8, 100, 10_001, 1, maker=False)
@@ -24,7 +24,7 @@ def test_what_happens_at_once_stays_in_order() -> None:
     sheet.add_top(100, Top(53, 10_000, 5, 10_001, 3))  # another level changed, not the top
     sheet.add_diff(100, Diff(51, 53, 50, [(9_990, 4)], [(10_001, 3), (10_050, 0)]))
     strip = sheet.strip(first_aggregate_id=70)
-    played = [(track.streams[0], msgspec.json.decode(track.payloads[index])) for _, track, index in Reel([strip])]
+    played = [(track.streams[0], msgspec.json.decode(track.payloads[index])) for _, track, index in Timeline([strip])]
     assert [stream for stream, _ in played] == [
         "xusdt@bookTicker",
         "xusdt@trade",
@@ -42,7 +42,7 @@ def test_what_happens_at_once_stays_in_order() -> None:
 
 def test_a_strip_carries_the_book_at_its_begin() -> None:
     book = ladder()
-    sheet, top = Sheet(PRINTER, book), book.top()
+    sheet, top = EventLog(PRINTER, book), book.top()
     book.follow(11_000.0)
     snapshots = sheet.strip(1).snapshots
     assert list(snapshots) == [0]
@@ -54,6 +54,6 @@ def test_a_strip_carries_the_book_at_its_begin() -> None:
 
 
 def test_a_strip_without_trades() -> None:
-    strip = Sheet(PRINTER, ladder()).strip(1)
-    assert list(Reel([strip])) == []
+    strip = EventLog(PRINTER, ladder()).strip(1)
+    assert list(Timeline([strip])) == []
     assert strip.rows == 0

@@ -5,24 +5,24 @@ import polars as pl
 from sources.replay.market.aggregate import TRADE, pieces_of
 from sources.replay.market.decimals import decimals_of
 from sources.replay.market.history import HISTORY
-from sources.replay.market.klines import Tally
+from sources.replay.market.klines import RunningTotals
 from sources.replay.tape.history_files import read_history
 
 DECIMALS = decimals_of("spot", price=1, quantity=0)
 MINUTE_MS = 60_000
 
 
-def tally(*trades: tuple[int, int, int]) -> Tally:
+def tally(*trades: tuple[int, int, int]) -> RunningTotals:
     """Trades from `(time, price, quantity)`; ids count from 1,000."""
     rows = [(1_000 + i, t, t, t, i, p, q, False) for i, (t, p, q) in enumerate(trades)]
-    return Tally(pieces_of(pl.DataFrame(rows, schema=TRADE, orient="row")))
+    return RunningTotals(pieces_of(pl.DataFrame(rows, schema=TRADE, orient="row")))
 
 
 def write(folder: Path, interval: str, *rows: str, header: str = "open_time_ms,open,high,low,close,volume") -> None:
     (folder / f"binance_spot_XUSDT_{interval}.csv").write_text("\n".join([header, *rows]) + "\n")
 
 
-def history(folder: Path, trades: Tally) -> pl.DataFrame:
+def history(folder: Path, trades: RunningTotals) -> pl.DataFrame:
     return read_history(folder, kind="spot", symbol="XUSDT", decimals=DECIMALS, tally=trades)
 
 
