@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from flows.names import symbol_of
 from flows.settings.api import Analysis, Api
 from flows.settings.feed import Books, Feed, Rest
 from flows.settings.hub import Hub, Log, Metrics
@@ -55,11 +54,6 @@ __all__ = [
 _MOST_SAID = 400
 """Longest text about one error: some contain the value."""
 _SECRET_KEYS = ("token", "secret", "password", "api_key")
-
-
-def _symbols(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once, as the venue writes them."""
-    return tuple(dict.fromkeys(symbol_of(text.strip()) for text in texts))
 
 
 class Settings(BaseSettings):

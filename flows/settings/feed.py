@@ -5,8 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.settings import _symbols
-from flows.settings.section import Section, Stream, _wrong
+from flows.settings.section import Section, Stream, _symbols, _wrong
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)

@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from flows.names import symbol_of
 from flows.settings.values import as_written, is_loopback
 
 Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
@@ -36,3 +37,8 @@ def _wrong(key: str, text: str) -> PydanticCustomError:
 def _refuse_open_house(host: str, token: str | None) -> None:
     if not is_loopback(host) and not token:
         raise _wrong("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
+
+
+def _symbols(texts: tuple[str, ...]) -> tuple[str, ...]:
+    """Each once, as the venue writes them."""
+    return tuple(dict.fromkeys(symbol_of(text.strip()) for text in texts))

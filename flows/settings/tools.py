@@ -6,8 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from flows.settings import _symbols
-from flows.settings.section import Section, _wrong
+from flows.settings.section import Section, _symbols, _wrong
 from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
 
 _FIRST_YEAR, _LAST_YEAR = 2009, 2100

@@ -18,7 +18,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from tests.api.mcp.test_tools import fill
 from tests.fakes.interface import Deployment, interface
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 30
 CALLS: dict[str, dict[str, Any]] = {
     "get_overview": {},
@@ -161,7 +161,7 @@ async def test_an_interface_that_is_not_there_is_named() -> None:
 def test_without_the_package_the_rest_of_the_interface_works_and_this_says_what_to_install() -> None:
     hidden = "import sys; sys.modules['mcp'] = None; "
     rest = subprocess.run(
-        [sys.executable, "-c", f"{hidden}import api.app, api.tools"],
+        [sys.executable, "-c", f"{hidden}import api.app, api.mcp.tools"],
         cwd=ROOT,
         capture_output=True,
         text=True,

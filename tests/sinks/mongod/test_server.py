@@ -16,7 +16,7 @@ from pymongo import MongoClient, WriteConcern
 from sinks.mongod.server import Mongod, MongodError, bundled_binary, main, running_mongod
 from tests.conftest import FAST
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 60.0
 
 

@@ -16,7 +16,7 @@ from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
 from tests.fakes.trades import BEGIN, trade
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 HOUR_MS = 3_600_000
 MINUTES = 40
 ONE_MINUTE_AT_A_TIME = """

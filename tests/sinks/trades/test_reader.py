@@ -13,7 +13,7 @@ from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.store import TradeStore, TradeStoreError
 from tests.fakes.trades import BEGIN, trade
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 END = BEGIN + 3_600_000
 FOLLOWER = """
 import sys

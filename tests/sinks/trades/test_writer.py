@@ -18,7 +18,7 @@ from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, retry_d
 from tests.fakes.recordings import pepe_trades
 from tests.fakes.trades import BEGIN, trade
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 END = BEGIN + 3_600_000
 FLUSHES_THEN_GOES_ON = """
 import sys

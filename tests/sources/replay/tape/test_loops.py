@@ -10,7 +10,7 @@ from sources.replay.market.market import MarketKind, Message
 from sources.replay.tape.loops import decode_update_id
 from sources.replay.tape.tapes import load_tapes
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
+DATA = Path(__file__).parents[4].parent / "shared" / "data"
 FOLDERS: dict[MarketKind, str] = {"spot": "binance-spot-2024-08-08", "usdm": "binance-usdm-2024-08-08"}
 
 

@@ -16,7 +16,7 @@ from sources.replay.market.book import Book, decode_snapshot, decode_update
 from sources.replay.market.market import Market, MarketKind, Message
 from sources.replay.tape.tapes import load_tapes
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
+DATA = Path(__file__).parents[4].parent / "shared" / "data"
 SPOT = DATA / "binance-spot-2024-08-08"
 USDM = DATA / "binance-usdm-2024-08-08"
 PEPE = DATA / "binance-spot-pepeusdt-2024-10-27"

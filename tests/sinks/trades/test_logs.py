@@ -19,7 +19,7 @@ from sinks.trades.store import StoreDamagedError, TradeStore, check_store
 from sinks.trades.writer import TradeWriter
 from tests.fakes.trades import BEGIN, trade
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 EACH = 2_500
 UNKNOWN = 700
@@ -30,7 +30,7 @@ from itertools import count
 from pathlib import Path
 from sinks.trades.merge import add_batches
 from sinks.trades.store import TradeStore
-from tests.sinks.test_trade_logs import batches_of
+from tests.sinks.trades.test_logs import batches_of
 path = Path(sys.argv[1])
 store = TradeStore(path)
 for number in count():
