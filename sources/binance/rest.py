@@ -243,6 +243,8 @@ class BinanceRest:
             newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
             if newest is None or newest.last_id >= ask.last_id or newest.time > ask.end or len(found) >= MOST_TRADES:
                 break
+            if following and len(rows) < PAGE:
+                break  # the newest page; only the first one, of a time, may be short before
             following = newest.id + 1
             rows = await self._page_of_aggregates(ask, fromId=following, limit=PAGE)
         return found[:MOST_TRADES]
@@ -314,14 +316,17 @@ class BinanceRest:
 
 
 async def _by_id(ask: TradesAsk, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
-    """Page by page from the first id on: `page_from` asks for a first id and so many."""
+    """Page by page from the first id on: `page_from` asks for a first id and so many. A page that is not full is the
+    last one: what was traded since it was made is not run after.
+    """
     found: list[Trade] = []
     following, last = ask.first_id, min(ask.last_id, ask.first_id + MOST_TRADES - 1)
     while following <= last:
-        page = await page_from(following, min(PAGE, last - following + 1))
+        limit = min(PAGE, last - following + 1)
+        page = await page_from(following, limit)
         new = _rising(page, _id_of, following, last)
         found += new
-        if len(new) < len(page) or not new:
+        if len(page) < limit or len(new) < len(page):
             break
         following = new[-1].id + 1
     return found
