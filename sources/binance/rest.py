@@ -32,7 +32,7 @@ PAGE = 1_000
 """Rows that both markets serve at once."""
 _STATUS_LETTERS = 40
 MOST_TRADES = 10_000
-"""Trades in the answer to one ask; whoever wants more asks for the rest."""
+"""Trades in the answer to one query; whoever wants more queries the rest."""
 _LONGEST_WINDOW_MS = 3_599_000
 """USD-M serves aggregates by time only within less than an hour."""
 _KEPT_MS = 48 * 3_600_000
@@ -250,12 +250,14 @@ class BinanceRest:
                 or len(found) >= MOST_TRADES
             ):
                 break
+            if following and len(rows) < PAGE:
+                break  # the newest page; only the first one, of a time, may be short before
             following = newest.id + 1
             rows = await self._page_of_aggregates(query, fromId=following, limit=PAGE)
         return found[:MOST_TRADES]
 
     async def first_trades(self, query: TradesQuery) -> list[AggregateTrade]:
-        """The first page of what was traded in the ask's time; empty when nothing was, or the venue lost it."""
+        """The first page of what was traded in the query's time; empty when nothing was, or the venue lost it."""
         start = max(query.begin, query.end - _KEPT_MS)
         while start <= query.end:
             end = min(query.end, start + _LONGEST_WINDOW_MS)
@@ -321,14 +323,17 @@ class BinanceRest:
 
 
 async def _by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
-    """Page by page from the first id on: `page_from` asks for a first id and so many."""
+    """Page by page from the first id on: `page_from` asks for a first id and so many. A page that is not full is the
+    last one: what was traded since it was made is not run after.
+    """
     found: list[Trade] = []
     following, last = query.first_id, min(query.last_id, query.first_id + MOST_TRADES - 1)
     while following <= last:
-        page = await page_from(following, min(PAGE, last - following + 1))
+        limit = min(PAGE, last - following + 1)
+        page = await page_from(following, limit)
         new = _rising(page, _id_of, following, last)
         found += new
-        if len(new) < len(page) or not new:
+        if len(page) < limit or len(new) < len(page):
             break
         following = new[-1].id + 1
     return found

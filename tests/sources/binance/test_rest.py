@@ -160,6 +160,26 @@ async def test_a_moment_with_more_aggregates_than_a_page_is_fetched_whole() -> N
     assert [trade.id for trade in trades] == list(range(100, 1_900))
 
 
+class TradingOn(Rows):
+    """A market in which a trade is made between any two requests."""
+
+    def agg_trades(self, symbol: str, **span: Any) -> list[dict[str, Any]]:
+        found = super().agg_trades(symbol, **span)
+        newest = self._rows[-1]
+        self._rows.append(row(newest["a"] + 1, newest["T"] + 1))
+        self.requests = getattr(self, "requests", 0) + 1
+        return found
+
+
+@pytest.mark.parametrize(("kind", "feed"), [("spot", {}), ("usdm", USDM_FILLS)])
+async def test_trades_that_are_made_meanwhile_are_not_run_after(kind: Any, feed: dict[str, Any]) -> None:
+    market = TradingOn([row(number, BEGIN_MS + number) for number in range(1_500)], kind=kind)
+    async with scripted(market, **feed) as (rest, _):
+        trades = await rest.trades(span(0, 9_999, BEGIN_MS, BEGIN_MS + 3_600_000))
+    assert [trade.id for trade in trades] == list(range(1_501))
+    assert market.requests == 2
+
+
 async def test_the_first_aggregate_may_be_hours_behind_the_begin_of_the_hole() -> None:
     late = BEGIN_MS + 5 * 3_600_000
     async with scripted(Rows([row(7, late), row(8, late + 1)], kind="usdm"), **USDM_FILLS) as (rest, _):

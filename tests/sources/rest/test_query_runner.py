@@ -64,7 +64,7 @@ def test_whatever_goes_wrong_the_answer_says_so() -> None:
         (refused, ASK, "no such symbol", True),
         (away, ASK, "no network", False),
         (broken, ASK, "a bug", False),
-        (served, Query("BTCUSDT"), "nobody answers Ask", True),
+        (served, Query("BTCUSDT"), "nobody answers Query", True),
     ):
         error = asked(handler, query)
         assert isinstance(error, QueryError)
