@@ -1,1 +1,5 @@
-"""Trades in RocksDB."""
+"""Trades in RocksDB. Programs of your own read them with `TradeReader`."""
+
+from sinks.trades.reader import TradeReader
+
+__all__ = ["TradeReader"]
