@@ -17,7 +17,6 @@ open a closed window again for a late trade as if it were new, and cost twenty t
 """
 
 from collections.abc import Callable
-from itertools import groupby
 from typing import Any
 
 from flows.clock import Now
@@ -42,7 +41,7 @@ from flows.model import (
 from flows.operators.candles.amend import Amendments
 from flows.operators.candles.bootstrap import Bootstrap
 from flows.operators.candles.pauses import STATUS
-from flows.operators.candles.periods import DOUBT, MOST_FILLED_MS, UNPROVEN, Periods, Timeframe, new_bucket
+from flows.operators.candles.periods import DOUBT, MOST_FILLED_MS, UNPROVEN, Periods, Timeframe, by_period, new_bucket
 from flows.operators.state_version import check_version
 
 BEGIN = -1
@@ -299,16 +298,16 @@ class CandleBuilder:
         if periods.jump is None and base.open_time <= batch.begin and batch.end < periods.end_of(base):
             base.add_trades(trades)
             return
-        for open_time, group in groupby(trades, lambda t: periods.shortest.floor(t.time)):
+        for open_time, group in by_period(trades, periods.shortest):
             if open_time < periods.current.open_time:
-                self._amendments.take_late(list(group), out)
+                self._amendments.take_late(group, out)
                 continue
             if open_time > periods.current.open_time:
                 periods.advance_to(open_time, out)
                 for frame in periods.frames.values():
                     frame.forget(open_time)
             periods.jump = None  # the first trade stands on the far side of the hole; behind it nothing is missing
-            periods.current.add_trades(list(group))
+            periods.current.add_trades(group)
 
     def _begin(self, trade: Trade, now: Now) -> None:
         """The first trade ever: what came before it in its periods is not known, unless we were told."""

@@ -4,10 +4,12 @@ Trades go into one bucket of the shortest timeframe, the base; the longer ones a
 close, so a trade costs the same however many timeframes there are.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import groupby
 from typing import Any
 
-from flows.model import DAY_MS, Candle, CandleStatus, Kline, timeframe_ms
+from flows.model import DAY_MS, Candle, CandleStatus, Kline, Trade, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.pauses import Pauses
 
@@ -204,6 +206,23 @@ class Periods:
             if frame is not None:
                 frame.part = Bucket.of_state(part) if part else None
                 frame.closed = {bucket.open_time: bucket for bucket in map(Bucket.of_state, closed)}
+
+
+def by_period(trades: list[Trade], frame: Timeframe) -> Iterator[tuple[int, list[Trade]]]:
+    """Begin and trades of each period, in the order in which the trades come to it. Nearly always their times rise:
+    then a period is cut off by bisection, which is several times quicker than looking at each.
+    """
+    times = [trade.time for trade in trades]
+    if times != sorted(times):
+        for open_time, group in groupby(trades, lambda trade: frame.floor(trade.time)):
+            yield open_time, list(group)
+        return
+    start = 0
+    while start < len(times):
+        open_time = frame.floor(times[start])
+        end = bisect_left(times, open_time + frame.length, start)
+        yield open_time, trades[start:end]
+        start = end
 
 
 def new_bucket(open_time: int, price: float, *, gap: int | None = None) -> Bucket:
