@@ -10,6 +10,8 @@ import msgspec
 ELSEWHERE = "install MongoDB and set mongo.uri to its address"
 ADDRESS_IN_USE = 48
 """Exit code of `mongod` when its port is taken."""
+DAMAGED = (14, -6)
+"""Exit codes of `mongod` when its files cannot be used: it says so itself, or it is aborted where it reads them."""
 LISTENING = 23016
 """Id of the entry `Waiting for connections`; its attributes name the port."""
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
@@ -47,12 +49,14 @@ def reason_of(entry: LogEntry | str) -> str:
     """What an entry says went wrong."""
     if isinstance(entry, str):
         return entry
-    error = entry.attr.get("error", entry.message)
+    error, engine = entry.attr.get("error", entry.message), entry.attr.get("message")
+    if isinstance(engine, dict):  # the storage engine's own: `error` is but a number
+        return str(engine.get("msg", error))
     return str(error.get("errmsg", error)) if isinstance(error, dict) else str(error)
 
 
 def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int) -> str:
-    """Why a server with its data in `path` did not start, and what to do: from its exit code and what it said last."""
+    """Why a server with its data in `path` has ended, and what to do: from its exit code and what it said last."""
     said = "\n".join(reasons)
     if missing := _MISSING_LIBRARY.search(said):
         library = missing[1]
@@ -71,8 +75,12 @@ def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int)
             f"another server{_holder(path)} has {path} open: use that one, or stop it first, or choose another "
             f"directory with --path"
         )
-    first = reasons[0] if reasons else "it said nothing"
-    return f"the bundled server ended with code {code}: {first}"
+    if reasons and code in DAMAGED:
+        return (
+            f"the files in {path} are damaged or incomplete ({reasons[0]}): move the directory away and start again; "
+            "the flow fetches candles from the exchange, and flows.verify --repair makes those whose trades are stored"
+        )
+    return f"the bundled server ended with code {code}: {reasons[0] if reasons else 'it said nothing'}"
 
 
 def _holder(path: Path) -> str:

@@ -132,7 +132,7 @@ class Mongod:
             self.stop()
             raise MongodError(f"the bundled server did not start within {START_TIMEOUT_S:.0f} s")
         if not self._is_listening:
-            raise MongodError(self._why_ended(self.wait()))
+            raise MongodError(self.why_ended(self.wait()))
         try:
             with _client(self.uri) as client:
                 client.admin.command("ping")
@@ -140,7 +140,8 @@ class Mongod:
             self.stop()
             raise MongodError(f"the bundled server does not answer: {error}") from error
 
-    def _why_ended(self, code: int) -> str:
+    def why_ended(self, code: int) -> str:
+        """Why it ended with this exit code, and what to do."""
         if code == ADDRESS_IN_USE and (holder := _server_at(self.uri)) and holder.get("path") == str(self._path):
             return f"the server with this data already runs at {self.uri} (pid {holder['pid']}): use it as it is"
         return explain_failure(code, self._reasons, path=self._path, port=self._port)
@@ -186,7 +187,7 @@ class Mongod:
             self._listening_or_ended.set()
         if self._is_listening and entry.severity in "FEW":
             level = log.warning if entry.severity == "W" else log.error
-            level("mongod", message=entry.message, **{"attributes": entry.attr} if entry.attr else {})
+            level("mongod", message=entry.message, reason=reason_of(entry))
 
 
 def _client(uri: str) -> MongoClient[dict[str, Any]]:
@@ -243,7 +244,10 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
         raise
     log.info("mongod is ready", uri=server.uri, path=str(path), pid=server.pid)
     code = server.wait()
-    log.info("mongod ended", code=code)
+    if code and not stopping.is_set():
+        log.error("mongod ended", code=code, reason=server.why_ended(code))
+    else:
+        log.info("mongod ended", code=code)
     return code if code >= 0 else _BY_SIGNAL - code
 
 

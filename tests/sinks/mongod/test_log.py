@@ -82,6 +82,15 @@ def test_a_taken_port_and_a_taken_directory_say_what_to_do(tmp_path: Path) -> No
     assert explained(100, LOCKED, path=tmp_path).startswith(f"another server (pid 4711) has {tmp_path} open")
 
 
+@pytest.mark.parametrize("code", [14, -6])
+def test_damaged_files_are_told_with_what_to_do(code: int) -> None:
+    engine = b'"attr":{"error":-31802,"message":{"msg":"bad"}}'
+    line = b'{"s":"E","c":"WT","id":22435,"msg":"WiredTiger error message",' + engine + b"}\n"
+    told = explained(code, line)
+    assert told.startswith("the files in /data are damaged or incomplete (bad): move the directory away")
+    assert "flows.verify --repair" in told
+
+
 def test_anything_else_is_what_it_said_itself() -> None:
-    assert explained(14, b"disk on fire\n", b"aborting\n") == "the bundled server ended with code 14: disk on fire"
+    assert explained(7, b"disk on fire\n", b"aborting\n") == "the bundled server ended with code 7: disk on fire"
     assert explained(-6) == "the bundled server ended with code -6: it said nothing"

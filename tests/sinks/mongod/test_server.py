@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient, WriteConcern
+from pymongo.errors import PyMongoError
 
 from sinks.mongod.server import Mongod, MongodError, bundled_binary, main, running_mongod
 from tests.conftest import FAST
@@ -197,3 +198,51 @@ def test_a_program_that_cannot_run_says_why(tmp_path: Path, program: str, reason
     binary.chmod(0o755)
     with pytest.raises(MongodError, match=reason):
         Mongod(tmp_path / "data", port=0, binary=binary).wait_ready()
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "removed": Path.unlink,
+    "emptied": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "flipped": lambda file: file.write_bytes(_flipped(file.read_bytes())),
+}
+
+
+def _flipped(data: bytes) -> bytes:
+    place = len(data) // 2
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of a server that was ended cleanly."""
+    path = tmp_path_factory.mktemp("filled") / "mongo"
+    with running_mongod(path) as uri, MongoClient[dict[str, Any]](uri) as client:
+        client["market"]["market_data"].insert_many([{"_id": number, "text": "x" * 50} for number in range(20_000)])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [("WiredTiger.wt", "removed"), ("_mdb_catalog.wt", "flipped"), *(("the collection", kind) for kind in DAMAGES)],
+)
+def test_damaged_files_are_told_with_what_to_do_and_never_read_in_part(
+    filled: Path, path: Path, name: str, damage: str
+) -> None:
+    shutil.copytree(filled, path, ignore=shutil.ignore_patterns("journal"))  # 300 MB, and of no use after a clean end
+    largest = max(path.glob("collection-*.wt"), key=lambda file: file.stat().st_size)
+    DAMAGES[damage](largest if name == "the collection" else path / name)
+    server = None
+    try:
+        server = Mongod(path, port=0)
+        server.wait_ready()
+        with MongoClient[dict[str, Any]](server.uri, serverSelectionTimeoutMS=5_000) as client:
+            assert len(list(client["market"]["market_data"].find())) == 20_000  # what was damaged is not needed
+    except (MongodError, PyMongoError) as error:
+        assert server is not None
+        told = str(error) if isinstance(error, MongodError) else server.why_ended(server.wait())
+        assert f"the files in {path} are damaged or incomplete" in told
+        assert "\n" not in told
+    finally:
+        if server is not None:
+            server.stop()
