@@ -303,6 +303,7 @@ def _build() -> Dataflow:
         new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
         if settings.backfill.dry_run:
             sys.exit(_say_what_is_new(new, len(spans)))
+        journal.prepare()
         meter.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)

@@ -151,9 +151,9 @@ class RefreshRequest(Struct, frozen=True):
     """What is stored of the span is to be told again, and nothing is fetched."""
 
 
-Vouched: TypeAlias = Literal["all", "content", ""]
-"""`all`: by the exchange, or by its checksum. `content`: it is as it was packed, which may have been a part. Empty: not
-at all.
+Vouched: TypeAlias = Literal["all", ""]
+"""`all`: by the exchange, or by its checksum. Empty: not at all; a file that is as it was packed may have been packed
+without some.
 """
 
 

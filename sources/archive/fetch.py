@@ -70,9 +70,7 @@ def _checksum(path: Path) -> Path:
 
 def vouched_by(path: Path) -> Vouched:
     """What vouches for it that a checked file is all that there was."""
-    if _checksum(path).is_file():
-        return "all"
-    return "content" if path.suffix == ".zip" else ""
+    return "all" if _checksum(path).is_file() else ""
 
 
 def digest_of(path: Path) -> str:

@@ -43,6 +43,16 @@ class Journal:
         self._days = self._notes.setdefault(blake2b(stores.encode(), digest_size=8).hexdigest(), {})
         self._digests: dict[ArchiveFile, str] = {}
 
+    def prepare(self) -> None:
+        """Writes it as it is: better now than when the work is done. `ArchiveError` when that cannot be."""
+        try:
+            self._write()
+        except OSError as error:
+            raise ArchiveError(
+                f"{self._path} cannot be written ({error.strerror or error}): "
+                "choose another directory by backfill.cache"
+            ) from error
+
     def know(self, file: ArchiveFile, digest: str) -> None:
         """The file that is there now."""
         self._digests[file] = digest

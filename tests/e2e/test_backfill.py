@@ -38,7 +38,9 @@ async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongo
                 assert (candle.open, candle.high, candle.low, candle.close, candle.volume) == tuple(
                     row[name] for name in ("open", "high", "low", "close", "volume")
                 )
-                assert (candle.is_closed, candle.status) == (True, "final")
+                # nothing vouches for it that the file begins and ends with the trades of the day
+                is_sure = candle is not found[0] and candle is not found[-1]
+                assert (candle.is_closed, candle.status) == (True, "final" if is_sure else "unproven")
     before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
     code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
     assert (code, '"imported_before": 1' in said) == (0, True)

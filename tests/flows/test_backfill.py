@@ -1,6 +1,7 @@
 """What an import believes: files cut, mixed and mended, through the source and the machines."""
 
 import random
+import zipfile
 from pathlib import Path
 
 import polars as pl
@@ -130,17 +131,18 @@ def test_a_checksum_the_next_id_or_an_official_candle_prove_the_end(tmp_path: Pa
     assert found.candles["1d", BEGIN].proof == "equal"
 
 
-def test_a_packed_file_is_believed_when_its_trades_reach_its_end(tmp_path: Path) -> None:
-    import zipfile  # noqa: PLC0415
-
-    for name, end in (("whole", DAY_MS), ("cut", 13 * HOUR_MS)):
-        path = put(tmp_path / name, rows_of(1).filter(pl.col("time") < BEGIN + end))
-        with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
-            archive.write(path, path.name)
-        path.unlink()
-    assert {c.status for c in imported(tmp_path / "whole").candles.values()} == {"final"}
-    cut = imported(tmp_path / "cut").of("1m")
-    assert [c.status for c in cut] == ["final"] * 779 + ["unproven"] * 661
+@pytest.mark.parametrize("kept", [slice(None), slice(1, None), slice(-1), slice(-1_500)])
+def test_that_a_file_is_as_it_was_packed_says_nothing_of_what_was_packed(
+    tmp_path: Path, truth: Remembered, kept: slice
+) -> None:
+    path = put(tmp_path, day_of(rows_of(3), 0)[kept])
+    plain = imported(tmp_path).candles
+    with zipfile.ZipFile(path.with_suffix(".zip"), "w") as archive:
+        archive.write(path, path.name)
+    path.unlink()
+    packed = imported(tmp_path)
+    assert {place: c.status for place, c in packed.candles.items()} == {place: c.status for place, c in plain.items()}
+    assert wrong_finals(packed, truth) == []
 
 
 # --- refuted candles ---

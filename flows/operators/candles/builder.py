@@ -225,26 +225,13 @@ class CandleBuilder:
     def _end_whole(self, whole: Coverage, out: list[Any]) -> None:
         periods = self._periods
         self._reached = whole.end
-        if self._is_vouched_for(whole):
+        if whole.vouched == "all":
             while periods.base is not None and periods.end_of(periods.base) <= whole.end:
                 periods.close_base(out)
             return
         self._open_until = whole.end
         if not whole.goes_on:
             self._close_unproven(out)
-
-    def _is_vouched_for(self, whole: Coverage) -> bool:
-        """Whether its end is. A packed file that is as it was packed is believed when its trades reach its end; one
-        that leaves periods without trades there may have been cut before.
-        """
-        periods = self._periods
-        if whole.vouched == "content":
-            return periods.base is not None and periods.end_of(periods.base) >= whole.end
-        return whole.vouched == "all"
-
-    def _is_begin_vouched_for(self, begin: int) -> bool:
-        """The same of its begin, where the first trade is of the period at `begin`."""
-        return self._vouched == "all" or (self._vouched == "content" and begin <= self._known_from)
 
     def _close_unproven(self, out: list[Any]) -> None:
         """Closes what a source without a sure end leaves open: nothing says that the newest trade was the last one."""
@@ -313,7 +300,7 @@ class CandleBuilder:
         """The first trade ever: what came before it in its periods is not known, unless we were told."""
         periods = self._periods
         begin = periods.shortest.floor(trade.time)
-        doubt = UNPROVEN if trade.id > 0 and not self._is_begin_vouched_for(begin) else None
+        doubt = UNPROVEN if trade.id > 0 and self._vouched != "all" else None
         periods.base = new_bucket(begin, trade.price, gap=doubt if begin >= self._known_from else BEGIN)
         for frame in periods.longer:
             open_time = frame.floor(trade.time)

@@ -123,7 +123,7 @@ def test_a_file_without_a_checksum_has_to_be_a_whole_zip_file(tmp_path: Path) ->
         archive.content = zipped.read_bytes()
         path = Downloader(url, tmp_path / "cache", patience=QUICK).get(named(), "binance")
     assert path is not None
-    assert check(path) == "content"
+    assert check(path) == ""
     assert files_below(tmp_path / "cache") == [NAME]
 
 
@@ -173,7 +173,7 @@ def test_a_zip_file_that_is_broken_in_its_middle_is_found_before_it_is_read(tmp_
     path = tmp_path / NAME
     with zipfile.ZipFile(path, "w") as zipped:  # stored as it is, so that nothing but its checksum is wrong
         zipped.writestr("a.csv", "1,2,3\n" * 1_000)
-    assert check(path)
+    assert check(path) == ""
     content = bytearray(path.read_bytes())
     content[2_000] ^= 1
     path.write_bytes(content)

@@ -110,3 +110,10 @@ def test_notes_of_an_older_version_count_for_files_that_are_not_there(tmp_path: 
     assert holds(old, MONTH.name)
     old.know(MONTH, "some")
     assert not holds(old, MONTH.name)
+
+
+def test_a_journal_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    journal = Journal(tmp_path / "file" / "imported.json", stores="")
+    with pytest.raises(ArchiveError, match=r"cannot be written \(.*\): choose another directory by backfill\.cache"):
+        journal.prepare()
