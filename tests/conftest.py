@@ -19,6 +19,13 @@ FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enabl
 """Parameters of a server for tests: it looks for what has expired every second, and can be held at its fail points."""
 
 _numbers = count(1)
+_LONGEST = "tests/e2e/test_crash.py"
+"""It takes minutes: begun last, it would be waited for by itself."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, 
 
 
 @pytest.mark.parametrize(
-    ("ask", "urgency"),
+    ("query", "urgency"),
     [
         (TradesQuery("BTCUSDT", 1, 2, 0, 1), Urgency.REPAIR),
         (LastTradeQuery("BTCUSDT"), Urgency.REPAIR),
