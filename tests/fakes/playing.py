@@ -239,7 +239,7 @@ class Deployment:
                 await asyncio.sleep(0.05)
 
     async def _shows_the_book(self, symbol: str) -> bool:
-        since = self.listener.place
+        since = max(0, self.listener.place - 50)  # what REST tells was sent, and may have been shown, a moment ago
         theirs = await asyncio.to_thread(self.witness.book, symbol)
 
         def is_as_new(message: Message) -> bool:
