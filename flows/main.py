@@ -42,7 +42,7 @@ from sinks.bridge import (
 )
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
-from sinks.mongo.commands import CommandConsumer, NoAttendant
+from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.store import TradeStoreError, check_store
@@ -221,7 +221,7 @@ def _open_requests(
 ) -> CommandPoller:
     """The source begins with the symbols of the settings that are listed, and follows what is wished from then on."""
     feed = settings.feed
-    attendant = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoAttendant()
+    attendant = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
     begin = wanted(feed, (), listed_in(statuses or {}))
     source.follow(begin.wishes, quiet=begin.quiet)
     wishes = SubscriptionController(

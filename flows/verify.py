@@ -31,7 +31,7 @@ from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
-from flows.verification.checks.trade_ids import PendingGap
+from flows.verification.checks.trade_ids import Hole
 from flows.verification.output import Meter, as_json, show
 from flows.verification.refill import GetTrades, TradeRefill
 from flows.verification.repair import CandleRepair
@@ -145,7 +145,7 @@ class _Run:
         report.repaired += len(written)
         report.republished += repair.republish(written)
 
-    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[PendingGap]) -> list[Candle]:
+    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[Hole]) -> list[Candle]:
         """The candles of holes that were filled, rewritten where that changes them."""
         self._stores.catch_up()
         start = min(hole.after_time for hole in holes) // DAY_MS * DAY_MS

@@ -129,9 +129,7 @@ def routes(services: Services) -> list[AnyRoute]:
         lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
         # a hub that is not reached is named above, so its instruments are left out
-        missing += describe_difference(
-            [one for board, instruments in told if board.is_connected for one in instruments]
-        )
+        missing += in_words([one for board, instruments in told if board.is_connected for one in instruments])
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
@@ -171,7 +169,7 @@ def instruments_of(boards: list[VenueState]) -> list[InstrumentState]:
     return [_instrument(board, symbol) for board in boards for symbol in sorted(board.states)]
 
 
-def describe_difference(instruments: list[InstrumentState]) -> list[str]:
+def in_words(instruments: list[InstrumentState]) -> list[str]:
     """What is not of now, since when and why: instruments of which the same is to be said, together."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
@@ -193,7 +191,7 @@ def lacks_of(boards: list[VenueState]) -> list[str]:
     ]
     found = instruments_of(telling)
     if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        lacks.append(f"data of now ({'; '.join(describe_difference(found))})")
+        lacks.append(f"data of now ({'; '.join(in_words(found))})")
     stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
     return lacks + [f"a store ({reason})" for reason in sorted(stores)]
 

@@ -116,7 +116,7 @@ class _Traded(Struct):
         self.last_id = self.last[0]
 
 
-class FileReaders:
+class Volumes:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
@@ -192,7 +192,7 @@ class FileReaders:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    volumes = FileReaders(services)
+    volumes = Volumes(services)
     return [
         Route("GET", "/api/volume-profile/{symbol}", volumes.profile, ProfileAnswer, ProfileParams, errors=ERRORS),
         Route("GET", "/api/liquidity-vacuums/{symbol}", volumes.vacuums, VacuumAnswer, VacuumParams, errors=ERRORS),

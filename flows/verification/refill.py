@@ -11,7 +11,7 @@ from flows.model import Incident, Instrument, Trade, TradeBatch
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import PastTradesQuery, TradesQuery
-from flows.verification.checks.trade_ids import PendingGap
+from flows.verification.checks.trade_ids import Hole
 from sinks.trades.codec import MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
@@ -52,7 +52,7 @@ class TradeRefill:
         self._most_trades = most_trades
         self._get = get
 
-    def refill(self, symbol: str, holes: Sequence[PendingGap]) -> Refilled:
+    def refill(self, symbol: str, holes: Sequence[Hole]) -> Refilled:
         """Fills what can be had. `TradeStoreError` when the store cannot be written, for another reason than that it is
         in use; what was filled before stays.
         """
@@ -74,7 +74,7 @@ class TradeRefill:
         incidents = [self._incident(symbol, hole, stored) for hole, stored in zip(small, done, strict=True) if stored]
         return Refilled(sum(done), tuple(incidents), "; ".join(left))
 
-    def _fill(self, store: TradeStore, symbol: str, hole: PendingGap) -> int:
+    def _fill(self, store: TradeStore, symbol: str, hole: Hole) -> int:
         """Stores what the venue has of a hole; how many trades that was."""
         stored = 0
         for first in range(hole.first, hole.last + 1, QUERY_TRADES):
@@ -99,7 +99,7 @@ class TradeRefill:
             else:
                 yield trade
 
-    def _incident(self, symbol: str, hole: PendingGap, stored: int) -> Incident:
+    def _incident(self, symbol: str, hole: Hole, stored: int) -> Incident:
         return Incident(
             "repair", self._venue, symbol, hole.after_time, hole.before_time,
             cause=f"verification: trades {hole.first} to {hole.last} were not stored",
@@ -108,13 +108,13 @@ class TradeRefill:
         )  # fmt: skip
 
 
-def _sentence(symbol: str, holes: Sequence[PendingGap], reason: str) -> str:
+def _sentence(symbol: str, holes: Sequence[Hole], reason: str) -> str:
     named = ", ".join(f"{hole.first} to {hole.last}" for hole in holes[:HOLES_NAMED])
     more = f" and {len(holes) - HOLES_NAMED} holes more" if len(holes) > HOLES_NAMED else ""
     return f"trades {named}{more} of {symbol} are not stored: {reason}"
 
 
-def _how_to_import(holes: Sequence[PendingGap], most_trades: int) -> str:
+def _how_to_import(holes: Sequence[Hole], most_trades: int) -> str:
     begin, end = min(hole.after_time for hole in holes), max(hole.before_time for hole in holes) + 1
     return (
         f"feed.repair_trades is {most_trades}: import the time from {begin} to {end} (ms UTC) with"

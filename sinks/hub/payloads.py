@@ -48,7 +48,7 @@ class ChartNews(NamedTuple):
     market: MarketData | None
 
 
-class InstrumentEvent(NamedTuple):
+class LineNews(NamedTuple):
     """The state of a line, and where its data comes from (`live`, `testnet`, `replay`, `synthetic`)."""
 
     status: FeedStatus
@@ -382,7 +382,7 @@ class StatusBody(Struct, frozen=True):
     reason: str
 
     @classmethod
-    def of(cls, news: InstrumentEvent) -> "StatusBody":
+    def of(cls, news: LineNews) -> "StatusBody":
         """From the model."""
         status, origin = news
         return cls(status.venue, origin, status.line, status.state, status.symbols, status.reason)
@@ -451,10 +451,10 @@ class HeartbeatBody(Struct, frozen=True):
         return cls(beat.venue, origin, "alive", time, "sure" if beat.is_sure else "unsure")
 
 
-def status_body(news: InstrumentEvent | InstrumentNews | HeartbeatNews) -> StatusBody | InstrumentBody | HeartbeatBody:
+def status_body(news: LineNews | InstrumentNews | HeartbeatNews) -> StatusBody | InstrumentBody | HeartbeatBody:
     """What the channel `Status` says; the three shapes differ in their fields."""
     match news:
-        case InstrumentEvent():
+        case LineNews():
             return StatusBody.of(news)
         case InstrumentNews():
             return InstrumentBody.of(news)

@@ -35,7 +35,7 @@ from flows.model import (
 from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client, Peer
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
-from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentEvent, InstrumentNews, iso_utc
+from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
 from sinks.hub.state import LastKnown
 from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
@@ -159,7 +159,7 @@ class Hub:
                 self._emit(Topic("Incident", item.symbol), item, now)
 
     def _take_status(self, status: FeedStatus, now: Now) -> None:
-        message = self._emit(Topic("Status"), InstrumentEvent(status, self._origin), now)
+        message = self._emit(Topic("Status"), LineNews(status, self._origin), now)
         if status.state == "removed":
             self._forget(frozenset(status.symbols), now)
             return

@@ -262,7 +262,7 @@ class CommandConsumer:
         self._instruments.delete_many({"venue": venue, "_id": {"$nin": names}})
 
 
-class NoAttendant(CommandConsumer):
+class NoCommands(CommandConsumer):
     """The flow's side where there is no MongoDB: nothing is wished beyond the settings, and no work comes."""
 
     def __init__(self) -> None:

@@ -31,7 +31,7 @@ STEP_S: Final = 1.0
 """Most that counts of the time between two looks: without a look, no message is noticed either."""
 
 
-class Conflator:
+class Pace:
     """The pauses of one stream, or of a whole line, and how long it may be silent."""
 
     __slots__ = ("_before_s", "_gaps", "_longest_s", "_start_s", "_surprised_s", "_surprises", "last_s", "patience_s")
@@ -140,8 +140,8 @@ class StalenessMonitor:
         self._stale_after_s = stale_after_s
         self._seen_s = now_s
         self._time_s = 0.0
-        self._line = Conflator(stale_after_s, 0.0)
-        self._paces: dict[str, Conflator] = {}
+        self._line = Pace(stale_after_s, 0.0)
+        self._paces: dict[str, Pace] = {}
         self._watched: list[str] = []
         self._witnessed: frozenset[str] = frozenset()
         self._silences: dict[str, _Silence] = {}
@@ -163,7 +163,7 @@ class StalenessMonitor:
         """
         was_empty = not self._watched
         before = self._paces
-        self._paces = {name: before.get(name) or Conflator(self._stale_after_s, self._time_s) for name in streams}
+        self._paces = {name: before.get(name) or Pace(self._stale_after_s, self._time_s) for name in streams}
         self._watched = [name for name in self._paces if name not in quiet]
         self._witnessed = witnessed
         self._silences = {name: silence for name, silence in self._silences.items() if name in self._paces}

@@ -27,7 +27,7 @@ CLIENTS = 100
 SYMBOLS = 10
 _NOISE_S = 0.002
 
-IncomingMessage: TypeAlias = tuple[float, bytes]
+Heard: TypeAlias = tuple[float, bytes]
 
 
 class Latency(Struct, frozen=True):
@@ -43,8 +43,8 @@ class Ears:
     """A client of the exchange and one of the hub, and a sleeper."""
 
     def __init__(self) -> None:
-        self.of_exchange: list[IncomingMessage] = []
-        self.of_hub: list[IncomingMessage] = []
+        self.of_exchange: list[Heard] = []
+        self.of_hub: list[Heard] = []
         self._late: list[float] = []
 
     def take(self) -> Latency | None:
@@ -104,12 +104,12 @@ async def measured(uri: str, folder: Path, *, trades_per_s: int, seconds: float)
     return latency
 
 
-def _into(heard: list[IncomingMessage]) -> Callable[[bytes], None]:
+def _into(heard: list[Heard]) -> Callable[[bytes], None]:
     put, now = heard.append, time.monotonic
     return lambda message: put((now(), message))
 
 
-def _firsts(heard: list[IncomingMessage], key_of: Callable[[Any], Any]) -> dict[Any, float]:
+def _firsts(heard: list[Heard], key_of: Callable[[Any], Any]) -> dict[Any, float]:
     """When each price of a symbol and millisecond was first heard of."""
     arrivals: dict[Any, float] = {}
     for moment, message in heard:

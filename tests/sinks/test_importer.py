@@ -22,7 +22,7 @@ class Mark(Struct, frozen=True):
     number: int
 
 
-class IncomingMessage:
+class Heard:
     """Everything that an intake says."""
 
     def __init__(self) -> None:
@@ -60,7 +60,7 @@ def batch(*trades: Trade) -> TradeBatch:
 def test_a_mark_is_told_when_all_before_it_is_stored(
     mongod_uri: str, mongo_database: Database[dict[str, Any]], tmp_path: Path
 ) -> None:
-    heard = IncomingMessage()
+    heard = Heard()
     writer = TradeWriter(tmp_path, venue="binance", flush_ms=600_000, retention_days=0)
     intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), trades=[writer])
     made = minutes(2_500)
@@ -98,7 +98,7 @@ def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
     reader = CandleReader(mongo_database, venue="binance")
     improvement = Improvement(partial(reader.of_status, UPGRADABLE), improved)
     for _ in range(2):
-        heard = IncomingMessage()
+        heard = Heard()
         intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
         intake.write([[*whole, Mark(1)]])
         intake.close()
@@ -117,7 +117,7 @@ def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
     live.close()
     reader = CandleReader(mongo_database, venue="binance")
     improvement = Improvement(partial(reader.of_status, CLOSED), improved)
-    heard = IncomingMessage()
+    heard = Heard()
     intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
     proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
     worse = [candle(1, status="partial", trades=3, revision=2), candle(2, status="final", close=99.5, revision=1)]
@@ -145,7 +145,7 @@ def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
         looked.append(((start_ms - BEGIN) // DAY_MS, [version.status for version in found]))
         return found
 
-    heard = IncomingMessage()
+    heard = Heard()
     intake = heard.intake(
         candles=mongo(mongod_uri, mongo_database.name),
         improvement=Improvement(known, improved),
@@ -162,7 +162,7 @@ def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
 
 
 def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
-    heard = IncomingMessage()
+    heard = Heard()
     writer = mongo("mongodb://127.0.0.1:9", "absent")
 
     def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
@@ -175,7 +175,7 @@ def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
 
 
 def test_the_last_marks_are_told_at_the_end() -> None:
-    heard = IncomingMessage()
+    heard = Heard()
     intake = heard.intake()
     intake.write([[candle(0, is_closed=True), batch(trade(1, 0)), Mark(1)]])
     assert heard.stored == []
@@ -184,7 +184,7 @@ def test_the_last_marks_are_told_at_the_end() -> None:
 
 
 def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
-    heard = IncomingMessage()
+    heard = Heard()
     writer = mongo("mongodb://127.0.0.1:9", "absent")
     intake = heard.intake(candles=writer, patience_s=0.1)
     intake.write([[*minutes(1_500), Mark(1)], [Mark(2)]])
@@ -199,7 +199,7 @@ def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
 def test_an_import_goes_on_where_writes_land_and_answers_do_not_come(
     mongod_uri: str, mongo_database: Database[dict[str, Any]]
 ) -> None:
-    heard, made = IncomingMessage(), minutes(250)
+    heard, made = Heard(), minutes(250)
     with mute_line(mongod_uri) as line:
         intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=60.0)
         line.mute("update")
@@ -213,7 +213,7 @@ def test_an_import_goes_on_where_writes_land_and_answers_do_not_come(
 def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
     mongod_uri: str, mongo_database: Database[dict[str, Any]]
 ) -> None:
-    heard = IncomingMessage()
+    heard = Heard()
     with mute_line(mongod_uri) as line:
         intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=10.0)
         line.mute("update", "find")

@@ -21,7 +21,7 @@ from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import candle_of, merged
 from flows.verification.checks.rollups import rollups
-from flows.verification.checks.trade_ids import PendingGap
+from flows.verification.checks.trade_ids import Hole
 
 Ground: TypeAlias = Literal["whole", "hole", "begin", "end", "nothing"]
 """What the stored trades know of a period: all of them; all but those of a hole; perhaps not the first or the last
@@ -36,7 +36,7 @@ class DayTrades(Struct, frozen=True):
 
     buckets: Sequence[Bucket]
     """Its shortest periods with trades, in the order of time."""
-    holes: Sequence[PendingGap] = ()
+    holes: Sequence[Hole] = ()
     """Those that touch the day."""
     first_time: int | None = None
     """Time of the first trade that was read of the instrument, ms UTC; None without any."""
@@ -155,7 +155,7 @@ class Day:
             return "begin"
         return "end" if end > trades.last_time else "whole"
 
-    def _touching(self, begin: int, end: int) -> list[PendingGap]:
+    def _touching(self, begin: int, end: int) -> list[Hole]:
         """The holes that touch a period."""
         near = slice(bisect_left(self._holes_before, begin), bisect_left(self._holes_after, end))
         return [hole for hole in self._holes[near] if hole.touches(begin, end)]
@@ -221,7 +221,7 @@ class Day:
             true = "trades of it are missing, and nothing has confirmed it"
             yield self._finding("status", candle, f"status {candle.status!r}", true)
 
-    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[PendingGap]) -> bool:
+    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[Hole]) -> bool:
         if not candle.trades:
             return True  # flat candles need consecutive ids on both sides
         if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in holes):

@@ -15,7 +15,7 @@ from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import base_length_ms, recount
-from flows.verification.checks.trade_ids import SETTLED_MS, PendingGap, TradeIds
+from flows.verification.checks.trade_ids import SETTLED_MS, Hole, TradeIds
 
 WARM_UP_MS = DAY_MS
 """Trades are read from so long before the first candle that is verified, so that it has one before it."""
@@ -94,7 +94,7 @@ class SymbolVerifier:
         self._ids = TradeIds(task.symbol, fills_follow=task.rules.fills_follow)
         self._base_ms = base_length_ms(task.timeframes)
         self._buckets: list[Bucket] = []
-        self._holes: list[PendingGap] = []
+        self._holes: list[Hole] = []
         self._read_until = -1
         self._close_before: float | None = None
         possible = EARLIEST_MS, task.latest
@@ -104,7 +104,7 @@ class SymbolVerifier:
         self.counts = SymbolCounts(until=self._end)
         self.recounted: dict[tuple[str, int], Candle] = {}
         """What wrong and missing candles should be, as far as that is known; at most `MOST_RECOUNTED`."""
-        self.holes: list[PendingGap] = []
+        self.holes: list[Hole] = []
         """Trades that are not stored, whether the ledger names them or not; at most `MOST_HOLES`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
@@ -159,7 +159,7 @@ class SymbolVerifier:
     def _take(self, frame: pl.DataFrame) -> Iterator[Finding]:
         self.counts.trades += frame.height
         for found in self._ids.add(frame):
-            if isinstance(found, PendingGap):
+            if isinstance(found, Hole):
                 self._holes.append(found)
             elif self._task.start <= found.open_time < self._task.end:
                 yield found
@@ -206,7 +206,7 @@ class SymbolVerifier:
             return []
         return self._stores.candles(self._task.symbol, timeframe, begin, end)
 
-    def _report_holes(self, holes: Sequence[PendingGap], ledger: Ledger, begin: int, end: int) -> Iterator[Finding]:
+    def _report_holes(self, holes: Sequence[Hole], ledger: Ledger, begin: int, end: int) -> Iterator[Finding]:
         """Those that end in this day: each is reported once."""
         last = min(end, self._end, self._task.end)
         for hole in holes:
@@ -235,13 +235,13 @@ class SymbolVerifier:
         yield from absent(stored, over_klines, self._spans[timeframe], names)
 
 
-def _is_named(hole: PendingGap, ledger: Ledger) -> bool:
+def _is_named(hole: Hole, ledger: Ledger) -> bool:
     return (not hole.begins_anew and ledger.names(hole.first, hole.last)) or (
         not hole.of_fills and ledger.names_break(hole.after_time, hole.before_time)
     )
 
 
-def _what_is_true(hole: PendingGap) -> str:
+def _what_is_true(hole: Hole) -> str:
     if hole.begins_anew:
         return f"the ids go back from {hole.last} to {hole.first}, and the ledger names no new begin"
     what = "fills are in no stored trade" if hole.of_fills else "trades are not stored"

@@ -22,7 +22,7 @@ MOST_OF_A_FRAME = 1_000
 """Findings about single trades of one frame; with more, the rest of the frame is one finding."""
 
 
-class PendingGap(Struct, frozen=True):
+class Hole(Struct, frozen=True):
     """Trades that are not stored: ids of trades or of fills, both inclusive, and the times of the trades on both sides,
     ms UTC.
     """
@@ -60,13 +60,13 @@ class TradeIds:
         self._symbol = symbol
         self._fills_follow = fills_follow
         self._newest: _Run | None = None
-        self._open: list[PendingGap] = []
+        self._open: list[Hole] = []
         self.first_time: int | None = None
         """Time of the first trade, ms UTC; None without any."""
         self.last_time = 0
         """The latest time of a trade."""
 
-    def add(self, trades: pl.DataFrame) -> Iterator[Finding | PendingGap]:
+    def add(self, trades: pl.DataFrame) -> Iterator[Finding | Hole]:
         """Takes the next frame, with every kind of fill; gives what is wrong in it, and the holes that are certain."""
         columns = {name: trades[name].to_numpy() for name in ("id", "first_id", "last_id", "time")}
         yield from self._check_each(trades, columns)
@@ -77,19 +77,17 @@ class TradeIds:
         self.last_time = max(self.last_time, int(columns["time"].max()))
         yield from self._settled(self.last_time - SETTLED_MS)
 
-    def end(self) -> Iterator[PendingGap]:
+    def end(self) -> Iterator[Hole]:
         """No more trades come: the holes that are still open."""
         yield from self._settled(1 << 62)
 
-    def open_holes(self) -> list[PendingGap]:
+    def open_holes(self) -> list[Hole]:
         """The holes that are not certain yet."""
         return list(self._open)
 
     # --- single trades ---
 
-    def _check_each(
-        self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]
-    ) -> Iterator[Finding | PendingGap]:
+    def _check_each(self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[Finding | Hole]:
         ids, first, last, time = columns.values()
         following = ids[1:] == ids[:-1] + 1
         yield from self._wrong(trades, _impossible(trades, first, last), "what no trade can have")
@@ -100,7 +98,7 @@ class TradeIds:
         yield from self._wrong(trades, np.insert(broken, 0, False), "fills that another trade has too", kind="fills")
         if self._fills_follow:
             for place in np.flatnonzero(following & (first[1:] > last[:-1] + 1)).tolist():
-                yield PendingGap(
+                yield Hole(
                     int(last[place]) + 1, int(first[place + 1]) - 1, int(time[place]), int(time[place + 1]),
                     of_fills=True,
                 )  # fmt: skip
@@ -121,7 +119,7 @@ class TradeIds:
 
     # --- the chain ---
 
-    def _follow(self, run: _Run) -> Iterator[Finding | PendingGap]:
+    def _follow(self, run: _Run) -> Iterator[Finding | Hole]:
         newest = self._newest
         if newest is None:
             self._newest = run
@@ -131,9 +129,9 @@ class TradeIds:
         elif not self._fill(run):
             yield from self._go_back(newest, run)
 
-    def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | PendingGap]:
+    def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
         if run.first > newest.last + 1:
-            self._open.append(PendingGap(newest.last + 1, run.first - 1, newest.end, run.begin))
+            self._open.append(Hole(newest.last + 1, run.first - 1, newest.end, run.begin))
             return
         if run.begin < newest.end - BACK_MS:
             true = f"its time {run.begin} is more than {BACK_MS} ms before {newest.end}, that of the trade before it"
@@ -142,28 +140,28 @@ class TradeIds:
             true = f"it begins with fill {run.first_fill}, and the trade before it ends with {newest.last_fill}"
             yield Finding("fills", self._symbol, "", run.begin, f"trade {run.first}", true)
         elif self._fills_follow and run.first_fill > newest.last_fill + 1:
-            yield PendingGap(newest.last_fill + 1, run.first_fill - 1, newest.end, run.begin, of_fills=True)
+            yield Hole(newest.last_fill + 1, run.first_fill - 1, newest.end, run.begin, of_fills=True)
 
     def _fill(self, run: _Run) -> bool:
         """Whether an open hole takes these trades, which stand a frame late."""
         for place, hole in enumerate(self._open):
             if hole.first <= run.first and run.last <= hole.last:
-                before = PendingGap(hole.first, run.first - 1, hole.after_time, run.begin)
-                behind = PendingGap(run.last + 1, hole.last, run.end, hole.before_time)
+                before = Hole(hole.first, run.first - 1, hole.after_time, run.begin)
+                behind = Hole(run.last + 1, hole.last, run.end, hole.before_time)
                 self._open[place : place + 1] = [part for part in (before, behind) if part.first <= part.last]
                 return True
         return False
 
-    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | PendingGap]:
+    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
         """Ids that were there before: the venue began anew, or a trade is stored twice."""
         if run.begin > newest.end + BACK_MS or run.last < newest.first:
-            yield PendingGap(run.first, newest.last, newest.end, run.begin, begins_anew=True)
+            yield Hole(run.first, newest.last, newest.end, run.begin, begins_anew=True)
             self._newest = run
         else:
             true = f"ids up to {newest.last} are stored before it, so it is stored twice or in the wrong place"
             yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
 
-    def _settled(self, until: int) -> Iterator[PendingGap]:
+    def _settled(self, until: int) -> Iterator[Hole]:
         certain = [hole for hole in self._open if hole.before_time <= until]
         self._open = [hole for hole in self._open if hole.before_time > until]
         yield from certain

@@ -19,7 +19,7 @@ from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.klines import RunningTotals
 from sources.replay.market.market import MarketKind
 from sources.replay.market.timeline import DIFF_CHANNELS, ChannelTimeline, SymbolSegment, Timeline, Written
-from sources.replay.tape.rewrite import Offsets, StoreOnly
+from sources.replay.tape.rewrite import Offsets, Recorded
 from sources.replay.tape.symbol_tape import Channel, SymbolTape
 
 _QUOTES = "bookTicker"
@@ -201,7 +201,7 @@ def _turning_diff(
 
 
 def _recorded(streams: Sequence[str], name: str, channel: Channel, offsets: Offsets) -> ChannelTimeline:
-    payloads = StoreOnly(channel.payloads, name, offsets)
+    payloads = Recorded(channel.payloads, name, offsets)
     return ChannelTimeline(streams, payloads, due=channel.due + offsets.time_ms, place=channel.place * 2)
 
 

@@ -35,7 +35,7 @@ _PATTERNS = {
 }
 
 
-class StoreOnly:
+class Recorded:
     """Recorded payloads of one channel, moved when they are taken. Those of unknown channels stay as they are."""
 
     def __init__(self, payloads: Sequence[bytes], channel: str, offsets: Offsets) -> None:

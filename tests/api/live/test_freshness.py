@@ -20,7 +20,7 @@ from api.live.messages import News
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus
-from sinks.hub.payloads import HeartbeatNews, InstrumentEvent, InstrumentNews, iso_utc, status_body
+from sinks.hub.payloads import HeartbeatNews, InstrumentNews, LineNews, iso_utc, status_body
 from tests.fakes.candles import BEGIN
 
 LIMIT_MS = 1_000
@@ -42,9 +42,9 @@ class Hub:
         self._take(InstrumentNews(status, "live"))
 
     def follow(self, *symbols: str) -> None:
-        self._take(InstrumentEvent(FeedStatus("binance", "market", "live", symbols), "live"))
+        self._take(LineNews(FeedStatus("binance", "market", "live", symbols), "live"))
 
-    def _take(self, item: InstrumentEvent | InstrumentNews | HeartbeatNews) -> None:
+    def _take(self, item: LineNews | InstrumentNews | HeartbeatNews) -> None:
         self.board.take(News("binance", "Status", status_body(item), BEGIN, 1))
 
     def state(self, symbol: str = "BTCUSDT", *channels: str) -> str | None:

@@ -9,8 +9,8 @@ from sinks.hub.payloads import (
     HeartbeatNews,
     IncidentBody,
     InstrumentBody,
-    InstrumentEvent,
     InstrumentNews,
+    LineNews,
     MarketDataBody,
     StatusBody,
 )
@@ -35,7 +35,7 @@ def state(word: str, symbol: str, *, carried: bool = True) -> News:
 
 
 def status(state: str, symbol: str = "ETHUSDT") -> News:
-    news = InstrumentEvent(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
+    news = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
     return News("binance", "Status", StatusBody.of(news), BEGIN, 2)
 
 

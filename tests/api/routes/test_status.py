@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from api.live.freshness import UNKNOWN_MS
-from api.routes.status import InstrumentState, describe_difference
+from api.routes.status import InstrumentState, in_words
 from flows.model import ChannelStatus
 from sinks.hub.payloads import iso_utc
 from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until
@@ -167,7 +167,7 @@ def test_what_is_to_be_said_of_many_is_said_once() -> None:
     ]
     other = InstrumentState("binance", "X", "gone", None, None, "not listed", [])
     fine = InstrumentState("binance", "Y", "quiet", iso_utc(NOW), 0, "", [])
-    assert describe_difference([*many, other, fine]) == [
+    assert in_words([*many, other, fine]) == [
         f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
         "X is gone since the start: not listed",
     ]

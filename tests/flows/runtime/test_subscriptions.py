@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 from flows.model import Incident
 from flows.runtime.subscriptions import OTHER_STATUS, RETRY_S, SubscriptionController, listed_in, wanted
 from flows.settings import Feed
-from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, CommandConsumer, DesiredSubscription, NoAttendant
+from sinks.mongo.commands import INSTRUMENTS, SUBSCRIPTIONS, CommandConsumer, DesiredSubscription, NoCommands
 
 TRADING = dict.fromkeys(("BTCUSDT", "ETHUSDT", "SOLUSDT", "XRPUSDT"), "TRADING")
 
@@ -92,7 +92,7 @@ class Desk:
         self.announced: list[tuple[tuple[str, ...], str]] = []
         self.local_s = 0.0
         self.desk = SubscriptionController(
-            NoAttendant() if database is None else CommandConsumer(database),
+            NoCommands() if database is None else CommandConsumer(database),
             feed=feed(**changes),
             follow=lambda wishes, *, quiet: self.followed.append((dict(wishes), quiet)),
             announce=lambda event: self.announced.append((event.symbols, event.status)),
@@ -209,7 +209,7 @@ def test_an_answer_without_instruments_changes_nothing(answer: Mapping[str, str]
     assert it.incidents == []
 
 
-class Away(NoAttendant):
+class Away(NoCommands):
     """A server that cannot be read."""
 
     def wishes(self, venue: str) -> list[DesiredSubscription]:

@@ -7,7 +7,7 @@ from msgspec import structs
 from flows.bounds import VenueRules
 from flows.model import Incident, Trade, TradeBatch
 from flows.queries import PastTradesQuery, TradesQuery
-from flows.verification.checks.trade_ids import PendingGap
+from flows.verification.checks.trade_ids import Hole
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
@@ -18,17 +18,17 @@ from tests.fakes.trades import BEGIN, trade
 SYMBOL = "BTCUSDT"
 ALL = [trade(number, number * 1_000, 100 + number / 4, 1 + number / 8) for number in range(40)]
 HOLES = [
-    PendingGap(5, 6, ALL[4].time, ALL[7].time),
-    PendingGap(20, 29, ALL[19].time, ALL[30].time),
+    Hole(5, 6, ALL[4].time, ALL[7].time),
+    Hole(20, 29, ALL[19].time, ALL[30].time),
 ]
-UPGRADABLE = {number for hole in HOLES for number in range(hole.first, hole.last + 1)}
+LACKING = {number for hole in HOLES for number in range(hole.first, hole.last + 1)}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A store with two holes."""
     with TradeStore(tmp_path / "part-00") as store, store.lock:
-        add_batches(store, [TradeBatch("binance", SYMBOL, [one for one in ALL if one.id not in UPGRADABLE])])
+        add_batches(store, [TradeBatch("binance", SYMBOL, [one for one in ALL if one.id not in LACKING])])
     return tmp_path
 
 
@@ -77,7 +77,7 @@ def test_what_lacks_is_fetched_and_stored(path: Path) -> None:
 def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Path, false: Trade) -> None:
     done = refill_of(path, lambda query: [] if query.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
 
-    assert stored(path) == rows([one for one in ALL if one.id not in UPGRADABLE or one.id == 20])
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
     assert (done.trades, [one.first_id for one in done.incidents]) == (1, [20])
     reason = "the venue does not have all of them"
     assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {reason}"
@@ -86,7 +86,7 @@ def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Pa
 def test_a_large_hole_is_left_to_an_import(path: Path) -> None:
     done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1], most_trades=5).refill(SYMBOL, HOLES)
 
-    assert stored(path) == rows([one for one in ALL if one.id not in UPGRADABLE or one.id < 20])
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
     assert done.trades == 2
     assert done.left == (
         "trades 20 to 29 of BTCUSDT are not stored: feed.repair_trades is 5: import the time from "
@@ -114,11 +114,11 @@ def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays(path: Pa
 
     with pytest.raises(VenueError):
         refill_of(path, get).refill(SYMBOL, HOLES)
-    assert stored(path) == rows([one for one in ALL if one.id not in UPGRADABLE or one.id < 20])
+    assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id < 20])
 
 
 def test_without_a_venue_the_command_is_named(path: Path) -> None:
-    holes = [PendingGap(number, number, 0, 0) for number in range(5)]
+    holes = [Hole(number, number, 0, 0) for number in range(5)]
     assert refill_of(path, None).refill(SYMBOL, holes).left == (
         "trades 0 to 0, 1 to 1, 2 to 2 and 2 holes more of BTCUSDT are not stored: "
         "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"

@@ -19,7 +19,7 @@ from flows.model import (
     TradeBatch,
 )
 from sinks.hub.messages import Encoding, Message, Topic, exchange_time
-from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentEvent, InstrumentNews, iso_utc
+from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from tests.fakes.candles import stats
 from tests.fakes.trades import BEGIN, trade
 
@@ -138,7 +138,7 @@ def data(item: Any, *, symbol: str = "") -> Any:
 
 def test_a_status_has_one_of_three_shapes() -> None:
     line = FeedStatus("binance", "market", "disconnected", ("BTCUSDT",), "line cut")
-    assert data(InstrumentEvent(line, "replay")) == {
+    assert data(LineNews(line, "replay")) == {
         "venue": "binance", "origin": "replay", "line": "market", "state": "disconnected",
         "symbols": ["BTCUSDT"], "reason": "line cut",
     }  # fmt: skip

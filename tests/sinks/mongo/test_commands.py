@@ -13,7 +13,7 @@ from sinks.mongo.commands import (
     CommandConsumer,
     DesiredSubscription,
     ListedInstrument,
-    NoAttendant,
+    NoCommands,
     Work,
 )
 
@@ -119,7 +119,7 @@ async def test_what_a_venue_has_no_more_is_taken_out(petitioner: CommandClient, 
 
 
 def test_without_a_database_nothing_is_wished_and_no_work_comes() -> None:
-    attendant = NoAttendant()
+    attendant = NoCommands()
     attendant.ensure_indexes()
     attendant.propose([DesiredSubscription("binance", "BTCUSDT", wanted=True)])
     attendant.publish_instruments("binance", [])

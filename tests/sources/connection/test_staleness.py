@@ -15,8 +15,8 @@ from sources.connection.staleness import (
     MOST_S,
     REPEATS,
     STEP_S,
-    Conflator,
     Findings,
+    Pace,
     StalenessMonitor,
 )
 
@@ -123,7 +123,7 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
 @given(gap_s=st.floats(61, 5_000), seed=st.integers(0, 1_000))
 @settings(max_examples=30, deadline=None)
 def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int) -> None:
-    chance, pace, silences, at_s = random.Random(seed), Conflator(STALE_S, 0.0), 0, 0.0
+    chance, pace, silences, at_s = random.Random(seed), Pace(STALE_S, 0.0), 0, 0.0
     for pause_s in (chance.expovariate(1 / gap_s) for _ in range(200)):
         silences += pause_s >= pace.patience_s
         at_s += pause_s
@@ -237,7 +237,7 @@ def test_quiet_streams_are_never_silent_and_resume_if_they_were() -> None:
 
 
 def test_a_fast_stream_is_never_given_more_than_the_first_patience() -> None:
-    pace, now_s = Conflator(STALE_S, 0.0), 0.0
+    pace, now_s = Pace(STALE_S, 0.0), 0.0
     for gap_s in [14.0] * 3 + [1.0] * 50:
         now_s += gap_s
         pace.on_message(now_s)
@@ -245,7 +245,7 @@ def test_a_fast_stream_is_never_given_more_than_the_first_patience() -> None:
 
 
 def test_one_outage_teaches_nothing() -> None:
-    pace, now_s = Conflator(STALE_S, 0.0), 0.0
+    pace, now_s = Pace(STALE_S, 0.0), 0.0
     for gap_s in [0.5] * 100 + [36_000.0] + [0.5] * 3:
         now_s += gap_s
         pace.on_message(now_s)

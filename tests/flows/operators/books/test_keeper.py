@@ -458,7 +458,7 @@ def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked
 # --- recordings ---
 
 
-class StoreOnly:
+class Recorded:
     """A recording through the parser and a keeper. Asks are answered with what the recorded snapshot and the recorded
     differences come to.
     """
@@ -543,7 +543,7 @@ class StoreOnly:
 def test_the_top_of_a_recorded_book_equals_the_book_ticker_at_the_same_update_id(
     venue: str, folder: str, symbol: str
 ) -> None:
-    recorded = StoreOnly(venue, symbol)
+    recorded = Recorded(venue, symbol)
     for path in sorted(recording(folder).glob(f"{symbol.lower()}_*.gz")):
         with gzip.open(path) as lines:
             for line in lines:
@@ -570,7 +570,7 @@ def test_every_book_of_the_captures_syncs_and_its_chain_holds(name: str) -> None
     frames = list(captured_frames(folder / f"{name}.ws.1.0"))
     assert snapshots
     for symbol, (moment, body) in snapshots.items():
-        recorded = StoreOnly(venue, symbol)
+        recorded = Recorded(venue, symbol)
         for received, payload in frames:
             if moment <= received and recorded.sides is None and recorded.asked:
                 recorded.take_snapshot(body)

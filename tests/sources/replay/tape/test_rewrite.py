@@ -1,6 +1,6 @@
 import pytest
 
-from sources.replay.tape.rewrite import Offsets, StoreOnly
+from sources.replay.tape.rewrite import Offsets, Recorded
 
 MOVE = Offsets(time_ms=1_000, trade_id=10, aggregate_id=20, update_id=30)
 
@@ -36,5 +36,5 @@ MOVE = Offsets(time_ms=1_000, trade_id=10, aggregate_id=20, update_id=30)
     ],
 )
 def test_times_and_ids_move_and_nothing_else(channel: str, before: bytes, after: bytes) -> None:
-    assert StoreOnly([before], channel, MOVE)[0] == after
-    assert StoreOnly([before], channel, Offsets())[0] is before
+    assert Recorded([before], channel, MOVE)[0] == after
+    assert Recorded([before], channel, Offsets())[0] is before
