@@ -18,7 +18,7 @@ from bytewax.operators import KeyedStream, StatefulBatchLogic
 from flows.bounds import trade_time
 from flows.clock import FeedClock, Now, monotonic_ms
 from flows.model import Removed
-from flows.queries import Query, QueryError, has_queries
+from flows.queries import Query, QueryError, without_queries
 
 HEARTBEAT_MS = 1_000
 """Longest distance of a timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
@@ -137,8 +137,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         """What the machine holds, as at the end of the input. What it has asked nobody waits for any more."""
         machine, self._machine = self._machine, None
         self._open_queries, self._answers, self._due = 0, deque(), None
-        out = machine.on_end(now) if machine is not None else []
-        return [item for item in out if not isinstance(item, Query)]
+        return without_queries(machine.on_end(now))[0] if machine is not None else []
 
     def _pass_time(self, now: Now, out: list[Any]) -> None:
         """Hands on what was answered, wakes the machine if it is due, and notes when it is due next."""
@@ -153,12 +152,11 @@ class MachineLogic(StatefulBatchLogic[tuple[str, Any], Any, tuple[str, Any]]):
         self._due = due
 
     def _told(self, out: list[Any]) -> list[Any]:
-        if not has_queries(out):
-            return out
-        for query in [item for item in out if isinstance(item, Query)]:
+        told, queries = without_queries(out)
+        for query in queries:
             self._open_queries += 1
             self._runner(self._key, query, partial(_answer, self._answers, query))
-        return [item for item in out if not isinstance(item, Query)]
+        return told
 
 
 def _answer(answers: deque[tuple[Query, Any]], query: Query, answer: Any) -> None:

@@ -4,7 +4,6 @@ A query is a value: the machine makes it, the bridge has it run elsewhere, and t
 like any other input. When there is no answer, a `QueryError` comes instead.
 """
 
-from collections.abc import Iterable
 from enum import IntEnum
 from typing import Any
 
@@ -44,9 +43,11 @@ class _QueryKinds(dict[type, bool]):
 _is_query = _QueryKinds().__getitem__
 
 
-def has_queries(items: Iterable[Any]) -> bool:
-    """Whether there is a query among them."""
-    return any(map(_is_query, map(type, items)))
+def without_queries(items: list[Any]) -> tuple[list[Any], list[Query]]:
+    """The items that are no queries, and the queries among them, each in order. Without any it is the same list."""
+    if not any(map(_is_query, map(type, items))):
+        return items, []
+    return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
 
 
 class TradesQuery(Query, frozen=True):

@@ -7,7 +7,7 @@ touch every trade a second time when it has long left the processor's cache.
 from typing import Any
 
 from flows.clock import Now
-from flows.queries import Query, has_queries
+from flows.queries import Query, without_queries
 
 _Machine = Any  # the protocol stands with the engine's bridge, which these rooms do not know
 
@@ -63,22 +63,16 @@ class Pipeline:
 
     def _passed(self, place: int, items: list[Any], now: Now) -> list[Any]:
         """What comes out at the end when the machine at `place` has given `items`."""
-        queries: list[Any] = []
-        for following in range(place + 1, len(self._machines)):
-            if not items:
+        passed, queries = without_queries(items)
+        self._places |= dict.fromkeys(queries, place)
+        for at, machine in enumerate(self._machines[place + 1 :], place + 1):
+            if not passed:
                 break
-            if has_queries(items):
-                queries += [self._noted(following - 1, item) for item in items if isinstance(item, Query)]
-                items = [item for item in items if not isinstance(item, Query)]
-            machine, given = self._machines[following], items
-            items = []
-            for item in given:
-                items += machine.on_events(item, now)
-        if has_queries(items):
-            queries += [self._noted(len(self._machines) - 1, item) for item in items if isinstance(item, Query)]
-            items = [item for item in items if not isinstance(item, Query)]
-        return queries + items if queries else items
-
-    def _noted(self, place: int, query: Query) -> Query:
-        self._places[query] = place
-        return query
+            given: list[Any] = []
+            for item in passed:
+                given += machine.on_events(item, now)
+            passed, more = without_queries(given)
+            if more:
+                self._places |= dict.fromkeys(more, at)
+                queries += more
+        return [*queries, *passed] if queries else passed

@@ -33,7 +33,7 @@ from flows.operators.books.sync import RULES, BookSync
 from flows.operators.delay import doubled_ms
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.refusals import rejected
-from flows.queries import BookQuery, Query, QueryError, RenewQuery
+from flows.queries import BookQuery, Query, QueryError, RenewQuery, without_queries
 
 LINE = "public"
 """The line that carries books."""
@@ -183,7 +183,7 @@ class BookKeeper:
         if self._sync.book is not None and self._dirty:
             self._shown_at = now.local - self._policy.every_ms
             self._check(self._sync.book, now, out)
-        return [item for item in out if not isinstance(item, Query)]
+        return without_queries(out)[0]
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
