@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.settings.section import Section, _refuse_open_house, _wrong
+from flows.settings.section import Section, refuse_open_host, wrong_value
 from flows.settings.values import Days, Host, HubUrl, OpenPort, Seconds, Token, WebOrigin, check_timeframes
 
 
@@ -38,7 +38,7 @@ class Api(Section):
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
-        _refuse_open_house(self.host, self.token)
+        refuse_open_host(self.host, self.token)
         return self
 
 
@@ -72,5 +72,5 @@ class Analysis(Section):
     @model_validator(mode="after")
     def _something_counts(self) -> Self:
         if not self.trend + self.momentum + self.volume:
-            raise _wrong("trend", "trend, momentum and volume have no weight: at least one must be above 0")
+            raise wrong_value("trend", "trend, momentum and volume have no weight: at least one must be above 0")
         return self

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.settings.section import Section, Stream, _symbols, _wrong
+from flows.settings.section import Section, Stream, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
@@ -92,7 +92,7 @@ class Feed(Section):
     def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
         if not symbols:
             raise ValueError("name at least one symbol, as in BTCUSDT")
-        return _symbols(symbols)
+        return symbols_of(symbols)
 
     @field_validator("timeframes")
     @classmethod
@@ -125,7 +125,9 @@ class Feed(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.backoff_max_s < self.backoff_min_s:
-            raise _wrong("backoff_max_s", f"it is below backoff_min_s, {self.backoff_min_s:g}: choose at least that")
+            raise wrong_value(
+                "backoff_max_s", f"it is below backoff_min_s, {self.backoff_min_s:g}: choose at least that"
+            )
         return self
 
     @property
@@ -182,9 +184,9 @@ class Books(Section):
     def _no_more_than_known(self) -> Self:
         for name, levels in (("depth", self.depth), ("first_depth", self.first_depth)):
             if levels not in _SNAPSHOT_LEVELS:
-                raise _wrong(name, f"venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
+                raise wrong_value(name, f"venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
         if self.first_depth > self.depth:
-            raise _wrong("first_depth", f"it is more than depth {self.depth}: choose at most that")
+            raise wrong_value("first_depth", f"it is more than depth {self.depth}: choose at most that")
         if self.levels > self.depth:
-            raise _wrong("levels", f"they are more than depth {self.depth}: no more are known than are asked for")
+            raise wrong_value("levels", f"they are more than depth {self.depth}: no more are known than are asked for")
         return self

@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from flows.settings.section import Section, _refuse_open_house
+from flows.settings.section import Section, refuse_open_host
 from flows.settings.values import Host, OpenPort, Seconds, Token, WebOrigin
 
 
@@ -34,7 +34,7 @@ class Hub(Section):
 
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
-        _refuse_open_house(self.host, self.token)
+        refuse_open_host(self.host, self.token)
         return self
 
 

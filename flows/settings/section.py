@@ -29,16 +29,17 @@ class Section(BaseModel):
         return as_written(value, field.annotation)
 
 
-def _wrong(key: str, text: str) -> PydanticCustomError:
+def wrong_value(key: str, text: str) -> PydanticCustomError:
     """An error of one key, from a check of several."""
     return PydanticCustomError("setting", "{text}", {"key": key, "text": text})
 
 
-def _refuse_open_house(host: str, token: str | None) -> None:
+def refuse_open_host(host: str, token: str | None) -> None:
+    """A server that others can reach needs a token."""
     if not is_loopback(host) and not token:
-        raise _wrong("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
+        raise wrong_value("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
 
 
-def _symbols(texts: tuple[str, ...]) -> tuple[str, ...]:
+def symbols_of(texts: tuple[str, ...]) -> tuple[str, ...]:
     """Each once, as the venue writes them."""
     return tuple(dict.fromkeys(symbol_of(text.strip()) for text in texts))

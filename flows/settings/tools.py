@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from flows.settings.section import Section, _symbols, _wrong
+from flows.settings.section import Section, symbols_of, wrong_value
 from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
 
 _FIRST_YEAR, _LAST_YEAR = 2009, 2100
@@ -30,7 +30,7 @@ class Tools(Section):
     @model_validator(mode="after")
     def _closed_to_strangers(self) -> Self:
         if not is_loopback(self.host):
-            raise _wrong("host", f"host {self.host} can be reached from outside: listen on 127.0.0.1")
+            raise wrong_value("host", f"host {self.host} can be reached from outside: listen on 127.0.0.1")
         return self
 
 
@@ -97,7 +97,7 @@ class Backfill(Section):
     @field_validator("symbols")
     @classmethod
     def _are_symbols(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        return _symbols(symbols)
+        return symbols_of(symbols)
 
     @field_validator("kinds")
     @classmethod
@@ -109,5 +109,5 @@ class Backfill(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         if self.start and self.end and self.end <= self.start:
-            raise _wrong("end", f"end is not after start, {self.start:%Y-%m-%dT%H:%M}")
+            raise wrong_value("end", f"end is not after start, {self.start:%Y-%m-%dT%H:%M}")
         return self
