@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 
@@ -19,6 +21,7 @@ FetchTrades = Callable[[TradesQuery], Awaitable[list[Trade]]]
 Newest = tuple[int, int]
 """Id and time (ms UTC) of a trade."""
 
+T = TypeVar("T")
 _UNKNOWN = -1
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 """Before a store that cannot be read is opened once more."""
@@ -56,7 +59,7 @@ class StoredTrades:
         """
         if self._begins is None:
             return None
-        newest = await self._newest(query.symbol, counts_fills=False)
+        newest = await self._read(partial(_newest_of, symbol=query.symbol, counts_fills=False))
         if newest is not None:
             return newest
         begin = await self._begin(query.symbol)
@@ -73,27 +76,20 @@ class StoredTrades:
         """
         if self._begins is None:
             return None
-        newest = await self._newest(query.symbol, counts_fills=query.counts_fills)
-        if newest is not None:
-            known = [newest, *await self._before_lost(query.symbol)]
+        known = await self._read(partial(_known_of, symbol=query.symbol, counts_fills=query.counts_fills))
+        if known:
             return min((one for one in known if one[0] < query.last_id), default=None)
         begin = await self._begin(query.symbol)
         if begin is not None and begin.id <= query.last_id:
             return begin.id - 1, begin.time
         return _UNKNOWN, 0
 
-    async def _newest(self, symbol: str, *, counts_fills: bool) -> Newest | None:
+    async def _read(self, read: Callable[[TradeReader], T]) -> T | None:
+        """What a function finds in the store; None where there is none."""
         if self._path is None or not self._path.is_dir():
             return None
         async with self._reader(self._path) as reader:
-            return await asyncio.to_thread(_newest_of, reader, symbol, counts_fills)
-
-    async def _before_lost(self, symbol: str) -> list[Newest]:
-        if self._path is None:
-            return []
-        async with self._reader(self._path) as reader:
-            before = await asyncio.to_thread(reader.before_lost, symbol)
-        return [] if before is None else [before]
+            return await asyncio.to_thread(read, reader)
 
     @asynccontextmanager
     async def _reader(self, path: Path) -> AsyncIterator[TradeReader]:
@@ -130,7 +126,13 @@ class StoredTrades:
             _log.warning("first_trade_not_noted", symbol=symbol, first_id=first.id, reason=str(error))
 
 
-def _newest_of(reader: TradeReader, symbol: str, counts_fills: bool) -> Newest | None:
+def _known_of(reader: TradeReader, *, symbol: str, counts_fills: bool) -> list[Newest]:
+    """The newest trade, and what was before those that the store has lost; empty without any trade."""
+    newest, before_lost = _newest_of(reader, symbol=symbol, counts_fills=counts_fills), reader.before_lost(symbol)
+    return [] if newest is None else [one for one in (newest, before_lost) if one is not None]
+
+
+def _newest_of(reader: TradeReader, *, symbol: str, counts_fills: bool) -> Newest | None:
     last_id = reader.last_fill(symbol) if counts_fills else reader.last_id(symbol)
     last_time = reader.last_time(symbol)
     return None if last_id is None or last_time is None else (last_id, last_time)

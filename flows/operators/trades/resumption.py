@@ -102,9 +102,7 @@ class Resumption:
         """What came of it; where trades came there may be more."""
         if error is not None:
             self._probes += 1
-            self._probe_due = (
-                None if error.lasting else now.local + doubled_ms(RETRY_MS, self._probes, longest_ms=LONGEST_RETRY_MS)
-            )
+            self._probe_due = None if error.lasting else _retry_at(self._probes, now)
             return []
         if not trades:
             self._probe_due = None
@@ -137,7 +135,7 @@ class Resumption:
     def _on_unreadable_store(self, error: QueryError, last_time: int, now: Now) -> list[Incident]:
         self._store_failures += 1
         if self._store_failures < MOST_TRIES:
-            self._store_due = now.local + doubled_ms(RETRY_MS, self._store_failures, longest_ms=LONGEST_RETRY_MS)
+            self._store_due = _retry_at(self._store_failures, now)
             return []
         cause = f"the trade store cannot be read: {error}"
         outcome = "whether it holds what was handed on before the restart is not known: run flows.verify"
@@ -163,7 +161,7 @@ class Resumption:
 
     def _on_failure(self, lacking: _Lacking, reason: str, now: Now) -> list[Incident]:
         lacking.failures += 1
-        lacking.due = now.local + doubled_ms(RETRY_MS, lacking.failures, longest_ms=LONGEST_RETRY_MS)
+        lacking.due = _retry_at(lacking.failures, now)
         if lacking.failures < MOST_TRIES:
             return []
         self._lacking = None
@@ -173,3 +171,8 @@ class Resumption:
     def _incident(self, kind: Any, first_id: int, begin: int, end: int, outcome: str) -> Incident:
         cause = "the trade store lacks trades that were handed on before the restart"
         return Incident(kind, self._venue, self._symbol, begin, end, cause, outcome, first_id, self._last_id)
+
+
+def _retry_at(failures: int, now: Now) -> int:
+    """Local time of the next question after so many failures in a row."""
+    return now.local + doubled_ms(RETRY_MS, failures, longest_ms=LONGEST_RETRY_MS)
