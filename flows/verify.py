@@ -35,7 +35,7 @@ from flows.verification.checks.trade_ids import Hole
 from flows.verification.output import Meter, as_json, show
 from flows.verification.refill import GetTrades, TradeRefill
 from flows.verification.repair import CandleRepair
-from flows.verification.stores import ArchiveKlines, RestKlines, RestTrades, VenueStores
+from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
 from sinks.mongo.store import CandleStore
 from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
@@ -108,9 +108,9 @@ class _Run:
         known = [name for name in stored if _is_timeframe(name)] or list(settings.feed.timeframes)
         self._timeframes = sorted(_chosen("timeframes", options.timeframes, known), key=timeframe_ms)
         rest = _rest(settings, opened) if options.against == "rest" else None
-        self._get_klines = RestKlines(*rest) if rest else _archive_klines(options, tuple(self._symbols))
+        self._get_klines = rest.klines if rest else _archive_klines(options, tuple(self._symbols))
         self._repair = _repair(settings, database, self._stores) if options.repair else None
-        self._refill = _refill(settings, RestTrades(*rest) if rest else None) if reader is not None else None
+        self._refill = _refill(settings, rest.trades if rest else None) if reader is not None else None
 
     def report(self) -> Report:
         report = Report(self._venue)
@@ -219,8 +219,8 @@ def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | N
     return archive
 
 
-def _rest(settings: Settings, opened: ExitStack) -> tuple[BinanceRest, EventLoopThread]:
-    """The exchange's REST side, and the thread that asks it."""
+def _rest(settings: Settings, opened: ExitStack) -> RestVenue:
+    """The exchange's REST side."""
     try:
         rest = BinanceRest.of(settings.feed, settings.rest)
     except ValueError as error:
@@ -228,7 +228,7 @@ def _rest(settings: Settings, opened: ExitStack) -> tuple[BinanceRest, EventLoop
     network = EventLoopThread()
     opened.callback(network.close)
     opened.callback(lambda: network.start(rest.__aexit__()).result())
-    return rest, network
+    return RestVenue(rest, network)
 
 
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:

@@ -243,7 +243,7 @@ class Intake:
     def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
         """What was written of a day that was looked up before has to be found when it is looked up again."""
         if self._candles is not None and begin <= self._newest.get(symbol, -1):
-            self._wait(self._candles, most=0, store="MongoDB")
+            self._wait(self._candles, most=0, store=MONGODB)
         self._newest[symbol] = max(begin, self._newest.get(symbol, -1))
 
     def _known_of(self, symbol: str, begin: int) -> list[Candle]:

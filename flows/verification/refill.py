@@ -6,8 +6,9 @@ from pathlib import Path
 import structlog
 from msgspec import Struct
 
-from flows.bounds import VenueRules, fault_of
+from flows.bounds import VenueRules
 from flows.model import Incident, Instrument, Trade, TradeBatch
+from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import PastTradesQuery, TradesQuery
@@ -92,10 +93,8 @@ class TradeRefill:
         """What the venue tells, as far as it was asked for and can be."""
         assert self._get is not None  # noqa: S101 - who calls has seen it
         for trade in self._get(query):
-            is_asked = query.first_id <= trade.id <= query.last_id and trade.symbol == query.symbol
-            is_inside = query.begin - BACK_MS <= trade.time <= query.end + BACK_MS
-            if not (is_asked and is_inside) or fault_of(trade, self._rules):
-                _log.warning("trade_refused", symbol=query.symbol, trade=trade)
+            if reason := fault_of_answer(trade, query, query.end + BACK_MS, self._rules):
+                _log.warning("trade_refused", symbol=query.symbol, trade=trade, reason=reason)
             else:
                 yield trade
 

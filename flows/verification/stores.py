@@ -106,15 +106,15 @@ class VenueStores:
         return [stored_candle(document, self._venue, symbol, timeframe) for document in documents]
 
 
-class RestKlines:
-    """The exchange's candles by its REST side, within its request weight and behind whatever is more urgent."""
+class RestVenue:
+    """The exchange by its REST side, within its request weight and behind whatever is more urgent."""
 
     def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
         self._rest = rest
         self._network = network
 
-    def __call__(self, symbol: str, timeframe: str, start: int, end: int) -> Klines:
-        """Those that open in `[start, end)`. `VenueError` when the venue does not answer."""
+    def klines(self, symbol: str, timeframe: str, start: int, end: int) -> Klines:
+        """The candles that open in `[start, end)`. `VenueError` when the venue does not answer."""
         length = timeframe_ms(timeframe)
         first, last = -(-start // length) * length, (end - 1) // length * length
         if last < first:
@@ -125,15 +125,7 @@ class RestKlines:
         closed = {kline.open_time: kline for kline in found if kline.is_closed}
         return Klines(closed, (min(closed), max(closed) + length) if closed else (0, 0))
 
-
-class RestTrades:
-    """The exchange's trades by its REST side, in the same way."""
-
-    def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
-        self._rest = rest
-        self._network = network
-
-    def __call__(self, query: TradesQuery) -> list[Trade]:
+    def trades(self, query: TradesQuery) -> list[Trade]:
         """Those of a query that it still has. `VenueError` when the venue does not answer."""
         return self._network.start(self._rest.trades(query)).result()
 

@@ -3,12 +3,11 @@
 A candle that changes is published again under its key.
 """
 
-from itertools import groupby
 from typing import Any
 
 from flows.model import Gap, Incident, Trade
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.periods import Periods, Timeframe, new_bucket
+from flows.operators.candles.periods import Periods, Timeframe, by_period, new_bucket
 
 
 class Amendments:
@@ -23,7 +22,7 @@ class Amendments:
         """Trades of periods that are over, or older than trades that the running one has."""
         periods = self._periods
         amended: dict[tuple[str, int], Bucket] = {}
-        for open_time, group in groupby(sorted(trades, key=_time_and_id), lambda t: periods.shortest.floor(t.time)):
+        for open_time, group in by_period(sorted(trades, key=_time_and_id), periods.shortest):
             ordered = sorted(group, key=_id_of)
             if periods.base and open_time == periods.base.open_time and periods.shortest.part is None:
                 periods.base.merge(_bucket_of(open_time, ordered))

@@ -15,6 +15,17 @@ from flows.operators.trades.continuity import BACK_MS
 from flows.queries import TradesQuery
 
 
+def fault_of_answer(trade: Trade, query: TradesQuery, latest: int, rules: VenueRules) -> str:
+    """Why a trade does not answer a query, or cannot be; empty when nothing speaks against it. It was made at `latest`,
+    ms UTC, at the latest.
+    """
+    if trade.symbol != query.symbol or not query.first_id <= trade.id <= query.last_id:
+        return "a trade that was not asked for"
+    if trade.time < query.begin - BACK_MS or trade.time > latest:
+        return "a trade that was not made when it was asked for"
+    return fault_of(trade, rules)
+
+
 class TradeChecks:
     """The checks of one instrument. What is refused goes to the list that the caller gives."""
 
@@ -56,13 +67,7 @@ class TradeChecks:
         """The trades of an answer that are what was asked for, made at `latest` at the latest."""
         trades = []
         for trade in answer:
-            if not query.first_id <= trade.id <= query.last_id:
-                reason = "a trade that was not asked for"
-            elif trade.time < query.begin - BACK_MS or trade.time > latest:
-                reason = "a trade that was not made when it was asked for"
-            else:
-                reason = fault_of(trade, self._rules)
-            if reason:
+            if reason := fault_of_answer(trade, query, latest, self._rules):
                 self.refuse(trade, reason, out)
             else:
                 trades.append(trade)
