@@ -72,6 +72,10 @@ async def test_a_start_in_the_middle_of_a_period_is_right_from_the_first_candle(
             while forming_of(client).keys() != set(TIMEFRAMES):
                 await client.until(lambda message: message["type"] == "Candle")
             exchange.pause()
+            while not witness.is_between_orders("BTCUSDT"):
+                exchange.resume()
+                await asyncio.sleep(0.01)
+                exchange.pause()
             rows = {name: witness.running_kline("BTCUSDT", name) for name in TIMEFRAMES}
             async with asyncio.timeout(PATIENCE_S):
                 while max(len(newer) for newer in map(untold, TIMEFRAMES)) >= FEW:

@@ -53,6 +53,12 @@ class Witness:
         rows = self._get("/api/v3/aggTrades", symbol=symbol, limit=PAGE)
         return [row for row in rows if row["f"] > last_fill]
 
+    def is_between_orders(self, symbol: str) -> bool:
+        """Whether every fill that was traded is in an aggregate that was told: klines count single fills."""
+        [fill] = self._get("/api/v3/trades", symbol=symbol, limit=1)
+        [aggregate] = self._get("/api/v3/aggTrades", symbol=symbol, limit=1)
+        return bool(fill["id"] == aggregate["l"])
+
     def aggregates(self, symbol: str, first_id: int) -> list[tuple[Any, ...]]:
         """`(id, time, price, quantity, buyer is maker)` of all from an id on."""
         rows: list[tuple[Any, ...]] = []

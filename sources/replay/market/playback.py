@@ -65,7 +65,10 @@ class Playback:
     def _play_reel(self, reel: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
         # This loop sees every message of a tape, wanted or not: it does as little as it can.
         followers: dict[ChannelTimeline, Callable[[int, int, Wanted], Iterator[Message]]] = {}
+        siblings: dict[ChannelTimeline, tuple[str, ...]] = {}  # streams that tell the same trades
         for strip in reel.strips:
+            siblings[strip.trade_track] = strip.aggregate_track.streams
+            siblings[strip.aggregate_track] = strip.trade_track.streams
             if strip.depth_track is not None:
                 followers[strip.depth_track] = partial(self._follow_book, strip)
             if strip.fills is not None:
@@ -76,7 +79,8 @@ class Playback:
                 yield from self._on_tick(wanted)
                 tick_ms = self._tick_ms
             streams = [stream for stream in track.streams if wanted(stream)]
-            if (streams or track in followers) and not is_due(due_ms):
+            moves_rest = streams or track in followers or any(map(wanted, siblings.get(track, ())))
+            if moves_rest and not is_due(due_ms):
                 yield Message(due_ms, PAUSE, b"")
             self._now_ms = due_ms
             track.played = index + 1

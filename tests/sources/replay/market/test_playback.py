@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import zstandard
 
-from sources.replay.market.market import Market, MarketKind
+from sources.replay.market.market import PAUSE, Market, MarketKind
 from sources.replay.tape.tapes import load_tapes
 
 BEGIN_MS = 1_700_000_040_000  # a whole minute
@@ -84,6 +84,22 @@ def test_a_stream_may_be_wanted_in_the_middle(tmp_path: Path) -> None:
             assert (kline["t"], kline["f"], kline["L"], kline["x"]) == (BEGIN_MS + 60_000, 60, 71, False)
     assert streams[:71] == ["xusdt@trade"] * 71
     assert set(streams[71:]) == {"xusdt@kline_1m"}
+
+
+def test_rest_knows_no_trade_that_the_streams_of_its_kind_have_not_told(tmp_path: Path) -> None:
+    """Klines count single trades: they too wait, where only aggregates are wanted."""
+    market = load(tmp_path, trade(1, 500, "10.0"), trade(2, 1_500, "12.0"), trade(3, 2_500, "11.0"))
+    now_ms, told = BEGIN_MS, 0
+    for message in market.play({"xusdt@aggTrade"}.__contains__, lambda due_ms: due_ms <= now_ms):
+        if message.stream == PAUSE:
+            known = market.trades("XUSDT", from_id=None, limit=10)
+            [*_, running] = market.klines("XUSDT", "1m", start_ms=None, end_ms=None, limit=1) or [[0] * 12]
+            assert [row["time"] for row in known if row["time"] > now_ms] == []
+            assert running[8] == told
+            now_ms = message.due_ms
+        else:
+            told = msgspec.json.decode(message.data)["l"]
+    assert told == 3
 
 
 def test_tickers_leave_every_second(tmp_path: Path) -> None:
