@@ -171,6 +171,8 @@ class TradeBatch(Struct, frozen=True, gc=False):
     end: int = 0
     replaced: tuple[Trade, ...] = ()
     """Trades of the same ids that are to be forgotten. No candle forgets them: a `Gap` says that it is wrong."""
+    is_vouched: bool = False
+    """A checksum of the exchange vouches for them: they take the place of stored trades of the same ids."""
 
 
 class StoreOnlyTrades(Struct, frozen=True, gc=False):

@@ -18,7 +18,7 @@ Blobs of whole numbers join by concatenation, which keeps rewriting a second che
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from operator import attrgetter, le, lt
 from struct import pack, unpack
@@ -58,7 +58,8 @@ _FORMS = {
 _ELEMENTS = {**_FORMS, "buyer_is_maker": "?"}
 _OPTIONAL = {"first_id", "last_id", "fill"}
 _BY_ID = attrgetter("id")
-_Row = tuple[Any, ...]
+Row = tuple[Any, ...]
+"""One trade, in the order of the columns."""
 
 
 class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
@@ -96,7 +97,7 @@ class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
             fill=self.fill[begin:end],
         )
 
-    def rows(self) -> Iterator[_Row]:
+    def rows(self) -> Iterator[Row]:
         """The trades one by one, in the order of the columns."""
         return zip(*(unpack(f"<{len(self)}{form}", self.column(name)) for name, form in _FORMS.items()), strict=True)
 
@@ -209,13 +210,23 @@ def join_columns(parts: Sequence[TradeColumns]) -> TradeColumns:
         return parts[0]
     if all(last_id(before) < first_id(after) for before, after in zip(parts, islice(parts, 1, None), strict=False)):
         return _concatenated(parts)
-    rows: dict[int, _Row] = {}
+    rows: dict[int, Row] = {}
     for part in parts:
         for row in part.rows():
             rows.setdefault(row[0], row)
     if len(rows) == len(parts[0]):
         return parts[0]
-    return _columns(*zip(*(rows[id_] for id_ in sorted(rows)), strict=True))
+    return columns_of(rows[id_] for id_ in sorted(rows))
+
+
+def columns_of(rows: Iterable[Row]) -> TradeColumns:
+    """At least one row, ids rising, as columns."""
+    return _columns(*zip(*rows, strict=True))
+
+
+def is_aggregate(row: Row) -> bool:
+    """Whether a row stands for fills that have ids of their own."""
+    return not row[0] == row[1] == row[2]
 
 
 def without(columns: TradeColumns, number: int) -> TradeColumns | None:
@@ -224,7 +235,7 @@ def without(columns: TradeColumns, number: int) -> TradeColumns | None:
     kept = [row for row in rows if row[0] != number]
     if len(kept) == len(rows):
         return columns
-    return _columns(*zip(*kept, strict=True)) if kept else None
+    return columns_of(kept) if kept else None
 
 
 def _concatenated(parts: Sequence[TradeColumns]) -> TradeColumns:

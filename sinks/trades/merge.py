@@ -1,27 +1,31 @@
 """The two ways in which the store's records change: trades come in, and seconds become minutes.
 
 Each is one atomic batch, and each may be repeated: trades are joined by id, and what is there counts, but where a
-batch replaces it.
+batch replaces it, or comes from a source that is vouched for.
 """
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 
 import numpy as np
 import structlog
+from msgspec import Struct
 from rocksdict import WriteBatch
 
 from flows.model import Trade, TradeBatch
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,
+    Row,
     TradeColumns,
+    columns_of,
     encode_columns,
     encode_key,
     encode_periods,
     encode_record,
     first_id,
+    is_aggregate,
     join_columns,
     last_id,
     minute_of,
@@ -36,37 +40,174 @@ Second = tuple[str, int]
 """A symbol, and the start of a second in ms UTC."""
 
 
-def add_batches(store: TradeStore, batches: Iterable[TradeBatch], *, record_ms: int = SECOND_MS) -> list[Second]:
+class Dispute(Struct):
+    """Trades of a symbol of which something else was stored than came: the same ids with other values."""
+
+    symbol: str
+    is_replaced: bool
+    """Whether those that came took the place of the stored ones; else the stored ones are kept."""
+    trades: int = 0
+    first_id: int = -1
+    last_id: int = -1
+    begin: int = 0
+    """Time of the first, ms UTC, as it is stored from now on."""
+    end: int = 0
+
+    def include(self, rows: Iterable[Row]) -> None:
+        """Counts further trades."""
+        for row in rows:
+            number, time = row[0], row[3]
+            self.first_id, self.last_id = _wider(self.first_id, self.last_id, number, is_first=not self.trades)
+            self.begin, self.end = _wider(self.begin, self.end, time, is_first=not self.trades)
+            self.trades += 1
+
+
+def _wider(low: int, high: int, value: int, *, is_first: bool) -> tuple[int, int]:
+    return (value, value) if is_first else (min(low, value), max(high, value))
+
+
+def add_batches(
+    store: TradeStore,
+    batches: Iterable[TradeBatch],
+    *,
+    record_ms: int = SECOND_MS,
+    on_dispute: Callable[[Dispute], None] = lambda _: None,
+) -> list[Second]:
     """Writes the trades of some batches to their seconds, or at once to the minutes that old seconds become, and
     returns the starts of these.
 
-    A trade that is there already changes nothing, unless the batch replaces it. A trade whose values do not fit the
-    columns is refused with an ERROR. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    A trade that is there already changes nothing, unless the batch replaces it, or is vouched for. Where the values
+    differ, `on_dispute` is told, once a symbol. A trade whose values do not fit the columns is refused with an ERROR.
+    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
-    writes = WriteBatch(raw_mode=True)
     seconds: list[Second] = []
     batches = list(batches)
-    changed = _without_replaced(store, batches)
-    for key, kept in changed.items():
-        if kept is None:
-            writes.delete(key)
-        else:
-            writes.put(key, encode_record(kept))
+    changes = _Changes(store, _without_replaced(store, batches))
     written: dict[str, list[IdSpan]] = {}
-    for symbol, trades in _by_symbol(batches).items():
-        for start, columns in _encoded(symbol, trades, record_ms).items():
-            key = encode_key(symbol, start)
-            known = changed[key] if key in changed else store.record(key)
-            joined = columns if known is None else join_columns([known, columns])
-            if joined is not known:
-                writes.put(key, encode_record(joined))
+    for (symbol, is_vouched), trades in _by_source(batches).items():
+        dispute = Dispute(symbol, is_replaced=is_vouched)
+        encoded = _encoded(symbol, trades, record_ms)
+        old = changes.old_starts(symbol, encoded, record_ms)
+        moved = _MovedIds(encoded.values()) if is_vouched and old else None
+        for start, columns in encoded.items():
+            dispute.include(changes.add(symbol, start, columns, old.get(start, []), moved))
             seconds.append((symbol, start))
             written.setdefault(symbol, []).extend(spans_of(columns, start, start + record_ms - 1))
-    if len(writes):
+        if moved:
+            for start in old.keys() - encoded.keys():
+                dispute.include(changes.drop(symbol, old[start], moved))
+        if dispute.trades:
+            on_dispute(dispute)
+    if writes := changes.writes():
         store.write(writes)
     for symbol, spans in written.items():
         store.on_stored(symbol, spans)
     return seconds
+
+
+class _MovedIds:
+    """Which of a stored record's trades stand at another time in a source that is vouched for. What was stored outside
+    of the times of trades that are written together is not looked at.
+    """
+
+    def __init__(self, encoded: Iterable[TradeColumns]) -> None:
+        parts = list(encoded)
+        self._first, self._last = min(map(first_id, parts)), max(map(last_id, parts))
+        self._are_aggregates = any(part.first_id for part in parts)
+
+    def of(self, known: Mapping[int, Row], columns: Mapping[int, Row]) -> list[int]:
+        """The ids among `known` that the source has, but not among `columns`. Single fills have ids of their own."""
+        return [
+            number
+            for number, row in known.items()
+            if self._first <= number <= self._last
+            and number not in columns
+            and is_aggregate(row) == self._are_aggregates
+        ]
+
+
+class _Changes:
+    """Records as they will be, on top of what is stored."""
+
+    def __init__(self, store: TradeStore, changed: dict[bytes, TradeColumns | None]) -> None:
+        self._store = store
+        self._changed = changed
+
+    def old_starts(self, symbol: str, encoded: Mapping[int, TradeColumns], record_ms: int) -> dict[int, list[int]]:
+        """Starts of the stored records in the same times as some new ones, by the starts of these. A minute may be
+        stored as seconds.
+        """
+        if record_ms == SECOND_MS:
+            return {start: [start] for start in encoded}
+        found: dict[int, list[int]] = {}
+        for start in self._store.starts(symbol, min(encoded), max(encoded) + record_ms):
+            found.setdefault(start - start % record_ms, []).append(start)
+        for start in encoded:
+            if encode_key(symbol, start) in self._changed and start not in found.get(start, []):
+                found.setdefault(start, []).insert(0, start)
+        return found
+
+    def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
+        """Joins new trades with the stored ones of their time, into one record. Without `moved` the stored ones win.
+        Returns those that are stored from now on of ids of which both sides said something else.
+        """
+        key = encode_key(symbol, start)
+        old_keys = [encode_key(symbol, number) for number in old]
+        known = [(at, record) for at in old_keys if (record := self._now_at(at)) is not None]
+        if not known:
+            self._changed[key] = columns
+            return []
+        stored = known[0][1] if len(known) == 1 else join_columns([record for _, record in known])
+        joined, disputed = _joined(stored, columns, moved)
+        if joined is not stored or len(known) > 1 or known[0][0] != key:
+            self._changed |= dict.fromkeys((at for at, _ in known), None)
+            self._changed[key] = joined
+        return disputed
+
+    def drop(self, symbol: str, old: list[int], moved: _MovedIds) -> list[Row]:
+        """Takes the trades that stand at another time out of some stored records; returns them."""
+        dropped: list[Row] = []
+        for key in (encode_key(symbol, start) for start in old):
+            record = self._now_at(key)
+            known = {row[0]: row for row in record.rows()} if record is not None else {}
+            elsewhere = moved.of(known, {})
+            if elsewhere:
+                dropped += [known[number] for number in elsewhere]
+                kept = [known[number] for number in sorted(known.keys() - set(elsewhere))]
+                self._changed[key] = columns_of(kept) if kept else None
+        return dropped
+
+    def _now_at(self, key: bytes) -> TradeColumns | None:
+        return self._changed[key] if key in self._changed else self._store.record(key)
+
+    def writes(self) -> WriteBatch | None:
+        """All changes as one; None without any."""
+        if not self._changed:
+            return None
+        writes = WriteBatch(raw_mode=True)
+        for key, kept in self._changed.items():
+            if kept is None:
+                writes.delete(key)
+            else:
+                writes.put(key, encode_record(kept))
+        return writes
+
+
+def _joined(stored: TradeColumns, columns: TradeColumns, moved: _MovedIds | None) -> tuple[TradeColumns, list[Row]]:
+    """Both as one record, `stored` itself where nothing changes; and the disputed rows, as the record has them."""
+    if moved is None and last_id(stored) < first_id(columns):
+        return join_columns([stored, columns]), []
+    old, new = ({row[0]: row for row in part.rows()} for part in (stored, columns))
+    elsewhere = moved.of(old, new) if moved else []
+    disputed = [number for number, row in new.items() if old.get(number, row) != row]
+    if not elsewhere and not (disputed and moved) and old.keys() >= new.keys():
+        return stored, [old[number] for number in disputed]
+    rows = old | new if moved else new | old
+    kept = {number: row for number, row in rows.items() if number not in elsewhere}
+    return columns_of(kept[number] for number in sorted(kept)), [
+        *(rows[number] for number in disputed),
+        *(old[number] for number in elsewhere),
+    ]
 
 
 def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
@@ -79,14 +220,15 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
 
 
-def _by_symbol(batches: Iterable[TradeBatch]) -> dict[str, list[Trade]]:
-    symbols: dict[str, list[Trade]] = {}
+def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Trade]]:
+    """Trades by symbol, those that are vouched for apart."""
+    sources: dict[tuple[str, bool], list[Trade]] = {}
     for batch in batches:
-        trades = symbols.setdefault(batch.symbol, [])
+        trades = sources.setdefault((batch.symbol, batch.is_vouched), [])
         if batch.replaced:
             trades[:] = [trade for trade in trades if trade not in batch.replaced]
         trades += batch.trades
-    return symbols
+    return sources
 
 
 def _without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> dict[bytes, TradeColumns | None]:

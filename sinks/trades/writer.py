@@ -19,7 +19,7 @@ from flows.settings import Trades
 from sinks.trades.buffer import Loss, TradeBuffer
 from sinks.trades.codec import SECOND_MS
 from sinks.trades.compaction import OnIncident, TradeUpkeep, VenueNow, WallNow, unsure
-from sinks.trades.merge import add_batches
+from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
 
@@ -222,7 +222,7 @@ class TradeWriter:
     def _add(self, batches: list[TradeBatch]) -> None:
         if batches:
             with self._store.lock:
-                seconds = add_batches(self._store, batches, record_ms=self._record_ms)
+                seconds = add_batches(self._store, batches, record_ms=self._record_ms, on_dispute=self._report_dispute)
                 self._upkeep.on_written(seconds)
             self._newest_ms = max(self._newest_ms, *(batch.trades[-1].time for batch in batches))
 
@@ -271,6 +271,18 @@ class TradeWriter:
                 last_id=loss.last_id,
             )
         )
+
+    def _report_dispute(self, dispute: Dispute) -> None:
+        """Names trades of which something else was stored than came."""
+        log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, is_replaced=dispute.is_replaced)
+        outcome = (
+            "replaced: a checksum of the exchange vouches for the new ones"
+            if dispute.is_replaced
+            else "the stored ones are kept: nothing vouches for the others"
+        )
+        cause = f"{dispute.trades} trades are stored with other values than those that came with the same ids"
+        span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
+        self._notify(Incident("mismatch", self._venue, dispute.symbol, *span, cause, outcome, *ids))
 
     def _report_lost_writes(self) -> None:
         """Names what the store had when it was last synced, and has no more: a log was cut or is gone."""

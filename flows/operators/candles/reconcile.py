@@ -8,8 +8,9 @@ the candle's proof:
 * different, and ours is complete: both versions go to the ledger, and REST is asked for a third opinion. Whoever it
   confirms was right; the exchange's final word is served.
 
-A candle holds the trades of the shorter ones inside it. So one that is refuted puts those in doubt, and one that is
-confirmed takes the doubt away, but for those that have a proof of their own.
+A candle holds the trades of the shorter ones inside it. So one that is refuted puts those in doubt, and the longer ones
+around it; one that is confirmed takes the doubt away, but for those that have a proof of their own. And where a kline
+contradicts trades that the kline of a longer period confirms, two witnesses stand against one: the trades win.
 
 Periods that were skipped across a hole, and those before the first trade, are taken from the exchange's history.
 """
@@ -51,6 +52,7 @@ MOST_TRIES = 5
 STATE_VERSION = 2
 _LACKING = frozenset(("partial", "unproven"))
 """Statuses of closed candles that may lack trades."""
+_OUTVOTED = "theirs wrong: the trades and the exchange's kline of a longer period agree"
 
 
 class _Track:
@@ -73,6 +75,10 @@ class _Track:
         self.disputed: dict[int, Kline] = {}
         """What the stream said of candles that differ, until REST has spoken."""
         self.is_queried = False
+        self.refuted: dict[int, tuple[Candle, str]] = {}
+        """Complete candles whose place the exchange's own has taken, and in what they differ: the kline of a longer
+        period may yet confirm them. Not in the recovered state: the exchange's own is served until then.
+        """
 
     def forget(self, kept_ms: int) -> None:
         """Lets go of what nobody will ask about: the oldest that came first. What is asked for stays, and all behind
@@ -82,6 +88,7 @@ class _Track:
         for known in (self.published, self.klines):
             while known and (oldest := next(iter(known))) + self.length <= limit and oldest not in self.wanted:
                 del known[oldest]
+                self.refuted.pop(oldest, None)
 
     def state(self) -> tuple[Any, ...]:
         """A copy; open questions are asked again."""
@@ -243,7 +250,10 @@ class Reconciler:
             track.traded = max(track.traded, candle.open_time)
         track.forget(self._kept_ms)
         track.tries.pop(candle.open_time, None)
+        track.refuted.pop(candle.open_time, None)
         kline = track.klines.get(candle.open_time)
+        if candle.status in COMPLETE and self._is_refuted_inside(track, candle):
+            candle = structs.replace(candle, status="unproven")
         if kline is None:
             out = self._publish(track, candle)
             if out and self._can_query:
@@ -306,7 +316,9 @@ class Reconciler:
         if disputed is not None:
             return self._settle(track, candle, disputed, kline)
         if not fields:
-            return [*self._publish(track, _confirmed(candle), "equal"), *self._judge_inside(track, candle, "final")]
+            track.refuted.pop(candle.open_time, None)
+            confirmed = self._publish(track, _confirmed(candle), "equal")
+            return [*confirmed, *self._judge_inside(track, candle, "final"), *self._reinstate_inside(track, candle)]
         if candle.status == "partial":
             return self._publish(track, candle_of_kline(self._venue, kline, candle))
         if is_known_difference(self._venue, fields) and candle.status != "unproven":
@@ -330,9 +342,56 @@ class Reconciler:
             candle = _confirmed(candle)
             incident = self._incident("mismatch", candle, words, "theirs wrong: their history says what ours does")
             return [*self._publish(track, candle, "theirs wrong"), incident]
+        if candle.status in COMPLETE and self._is_confirmed_around(track, candle):
+            return [*self._publish(track, candle, "theirs wrong"), self._incident("mismatch", candle, words, _OUTVOTED)]
         incident = self._incident("mismatch", candle, words, "ours wrong: the exchange's is served")
         served = self._publish(track, candle_of_kline(self._venue, final, candle), "ours wrong")
-        return [*served, incident, *self._judge_inside(track, candle, "unproven")]
+        if candle.status in COMPLETE:
+            track.refuted[candle.open_time] = candle, words
+        doubted = [*self._judge_inside(track, candle, "unproven"), *self._doubt_around(track, candle)]
+        return [*served, incident, *doubted]
+
+    def _is_confirmed_around(self, track: _Track, inner: Candle) -> bool:
+        """Whether the exchange says of a longer period the same as our trades."""
+        return any(outer.proof == "equal" for _, outer in self._published_around(track, inner))
+
+    def _doubt_around(self, track: _Track, inner: Candle) -> list[Any]:
+        """The longer candles that hold the trades of a refuted one, unless they have a proof of their own."""
+        out: list[Any] = []
+        for longer, outer in self._published_around(track, inner):
+            if outer.status in COMPLETE and not outer.proof:
+                out += self._publish(longer, structs.replace(outer, status="unproven"))
+        return out
+
+    def _published_around(self, track: _Track, inner: Candle) -> list[tuple[_Track, Candle]]:
+        return [
+            (longer, outer)
+            for longer in self._tracks.values()
+            if longer.length > track.length
+            and (outer := longer.published.get(inner.open_time - inner.open_time % longer.length)) is not None
+        ]
+
+    def _is_refuted_inside(self, track: _Track, outer: Candle) -> bool:
+        """Whether the exchange contradicts a shorter candle with the same trades."""
+        end = outer.open_time + track.length
+        return any(
+            outer.open_time <= open_time < end
+            for shorter in self._tracks.values()
+            if shorter.length < track.length
+            for open_time in shorter.refuted
+        )
+
+    def _reinstate_inside(self, track: _Track, outer: Candle) -> list[Any]:
+        """The shorter candles that a kline has refuted, now that one of a longer period confirms their trades."""
+        out: list[Any] = []
+        for shorter in self._tracks.values():
+            if shorter.length >= track.length or not shorter.refuted:
+                continue
+            for open_time in [t for t in shorter.refuted if outer.open_time <= t < outer.open_time + track.length]:
+                ours, words = shorter.refuted.pop(open_time)
+                out += self._publish(shorter, ours, "theirs wrong")
+                out.append(self._incident("mismatch", ours, words, _OUTVOTED))
+        return out
 
     def _judge_inside(self, track: _Track, outer: Candle, verdict: Literal["final", "unproven"]) -> list[Any]:
         """The shorter candles inside one that was confirmed (`final`) or refuted (`unproven`), as that leaves them.

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.model import Trade, TradeBatch
-from sinks.trades.codec import MINUTE_MS, decode_frame, encode_key
-from sinks.trades.merge import add_batches, merge_minutes
+from sinks.trades.codec import MINUTE_MS, SECOND_MS, decode_frame, encode_key
+from sinks.trades.merge import Dispute, add_batches, merge_minutes
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
 from tests.fakes.trades import BEGIN, cut, trade, trade_runs
@@ -48,7 +48,7 @@ def test_old_trades_go_to_their_minutes_at_once_also_beside_seconds_that_are_the
             ("BTCUSDT", BEGIN), ("BTCUSDT", BEGIN + MINUTE_MS), ("BTCUSDT", BEGIN + 2 * MINUTE_MS),
         ]  # fmt: skip
 
-        assert starts(store) == [0, 21_000, 28_000, 60_000, 120_000]
+        assert starts(store) == [0, 60_000, 120_000]
         assert rows(store) == [(t.id, t.time, t.price) for t in trades]
         merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=100)
         assert starts(store) == [0, 60_000, 120_000]
@@ -61,6 +61,59 @@ def test_a_second_that_is_rewritten_keeps_what_it_had(tmp_path: Path) -> None:
         add_batches(store, [batch(trade(2, 1, 20.0), late=True), batch(trade(3, 2, 99.0), trade(4, 3, 40.0))])
 
         assert rows(store) == [(n, BEGIN + n - 1, n * 10.0) for n in (1, 2, 3, 4)]
+
+
+def vouched(*trades: Trade) -> TradeBatch:
+    return structs.replace(batch(*trades), is_vouched=True)
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_what_is_vouched_for_takes_the_place_of_whatever_was_stored_of_the_same_ids(data: st.DataObject) -> None:
+    right = [
+        trade(number, time, 10.0 + number)
+        for number, time in enumerate(sorted(data.draw(st.lists(st.integers(0, 200_000), min_size=1, max_size=20))), 1)
+    ]
+    wrong = []
+    for one in right:
+        change = data.draw(st.sampled_from(["same", "absent", "price", "side", "time"]), label=str(one.id))
+        match change:
+            case "same":
+                wrong.append(one)
+            case "price":
+                wrong.append(structs.replace(one, price=one.price * 10))
+            case "side":
+                wrong.append(structs.replace(one, buyer_is_maker=not one.buyer_is_maker))
+            case "time":
+                wrong.append(structs.replace(one, time=data.draw(st.integers(right[0].time, right[-1].time))))
+    with TemporaryDirectory() as folder, TradeStore(Path(folder)) as store:
+        if wrong:
+            stored_as = data.draw(st.sampled_from([SECOND_MS, MINUTE_MS]), label="stored as")
+            add_batches(store, [batch(*wrong)], record_ms=stored_as)
+        disputes: list[Dispute] = []
+        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+
+        expected = [(one.id, one.time, one.price, one.buyer_is_maker) for one in right]
+        found = TradeView([store]).trades("BTCUSDT", BEGIN, END).select("id", "time", "price", "buyer_is_maker")
+        assert sorted(found.rows()) == expected
+        changed = [one for one in wrong if one not in right]
+        assert [(one.symbol, one.trades, one.is_replaced) for one in disputes] == (
+            [("BTCUSDT", len(changed), True)] if changed else []
+        )
+        written = store._db.latest_sequence_number()
+        add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+        assert store._db.latest_sequence_number() == written
+        assert len(disputes) == bool(changed)
+
+
+def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [vouched(trade(1, 0, 10.0), trade(2, 5, 20.0))], record_ms=MINUTE_MS)
+        disputes: list[Dispute] = []
+        late = [batch(trade(2, 5, 99.0), trade(3, 70_000, 30.0))]
+        add_batches(store, late, record_ms=MINUTE_MS, on_dispute=disputes.append)
+        assert rows(store) == [(1, BEGIN, 10.0), (2, BEGIN + 5, 20.0), (3, BEGIN + 70_000, 30.0)]
+        assert disputes == [Dispute("BTCUSDT", False, 1, 2, 2, BEGIN + 5, BEGIN + 5)]
 
 
 def test_trades_that_are_stored_already_write_nothing(tmp_path: Path) -> None:

@@ -90,7 +90,11 @@ def test_rest_knows_no_trade_that_the_streams_of_its_kind_have_not_told(tmp_path
     """Klines count single trades: they too wait, where only aggregates are wanted."""
     market = load(tmp_path, trade(1, 500, "10.0"), trade(2, 1_500, "12.0"), trade(3, 2_500, "11.0"))
     now_ms, told = BEGIN_MS, 0
-    for message in market.play({"xusdt@aggTrade"}.__contains__, lambda due_ms: due_ms <= now_ms):
+
+    def is_due(due_ms: int) -> bool:
+        return due_ms <= now_ms
+
+    for message in market.play({"xusdt@aggTrade"}.__contains__, is_due):
         if message.stream == PAUSE:
             known = market.trades("XUSDT", from_id=None, limit=10)
             [*_, running] = market.klines("XUSDT", "1m", start_ms=None, end_ms=None, limit=1) or [[0] * 12]
