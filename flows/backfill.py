@@ -28,7 +28,7 @@ from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
-from flows.operators.candles.upgrade import CLOSED, improved
+from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink
@@ -118,7 +118,7 @@ def build_intake(
 def _improvement(settings: Settings) -> Improvement:
     """Stored candles get better by an import that is better proven."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
-    return Improvement(partial(reader.of_status, CLOSED), improved)
+    return Improvement(partial(reader.of_status, CLOSED), improved, contradicts)
 
 
 def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:

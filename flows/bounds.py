@@ -8,6 +8,7 @@ time for the step `validate`.
 
 from collections.abc import Callable
 from itertools import pairwise
+from math import isfinite
 from typing import Any, TypeAlias
 
 from msgspec import Struct
@@ -129,8 +130,13 @@ def _kline_time(kline: Kline, length: int) -> str:
 
 
 def _kline_prices(kline: Kline) -> str:
-    if not 0 <= kline.low <= kline.high < MOST_VALUE:
-        return "a kline with a price that is none"
+    prices = kline.open, kline.high, kline.low, kline.close
+    if not all(map(isfinite, prices)):
+        return "a kline with a price that is not a number"
+    if not 0 < min(prices) <= max(prices) < MOST_VALUE:
+        return f"a kline with a price of {min(prices) if min(prices) <= 0 else max(prices)}"
+    if kline.low > kline.high:
+        return f"a kline whose low {kline.low} is above its high {kline.high}"
     if not kline.low <= min(kline.open, kline.close) <= max(kline.open, kline.close) <= kline.high:
         return "a kline whose open or close lies outside low and high"
     return ""
@@ -138,7 +144,10 @@ def _kline_prices(kline: Kline) -> str:
 
 def _kline_volumes(kline: Kline) -> str:
     volume, taker = kline.volume, kline.taker_buy_volume
-    if kline.trades < 0 or not min(volume, taker, kline.quote_volume, kline.taker_buy_quote_volume) >= 0:
+    values = volume, taker, kline.quote_volume, kline.taker_buy_quote_volume
+    if not all(map(isfinite, values)):
+        return "a kline with a volume that is not a number"
+    if kline.trades < 0 or not min(values) >= 0:
         return "a kline of less than nothing"
     if taker > volume + _slack(volume) or kline.taker_buy_quote_volume > kline.quote_volume + _slack(
         kline.quote_volume

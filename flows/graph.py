@@ -47,10 +47,12 @@ from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
 from flows.operators.status.line_status import News
 from flows.operators.status.observations import BookSyncs, Observe, Progress
+from flows.operators.time_gate import AskTime
 from flows.operators.trades import sequence as sequence_state
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
 from flows.operators.validate import Validate
+from flows.queries import TimeQuery
 from flows.settings import Books, Feed
 
 FLOW = "marketflow"
@@ -95,10 +97,10 @@ def market_flow(
     trade_clock = clock.twin()  # never ahead of trades that are still held
     flow = Dataflow(FLOW)
     parsed = op.flat_map_batch("parse", op.input("source", flow, source), Parse(feed.venue, parser))
-    valid = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules))
+    valid = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules, _time_of(runner)))
     if sinks.broadcast:
         # first of all, for the engine runs the steps in the order in which they stand here
-        prices = op.flat_map_batch("prices", valid, Prices())
+        prices = op.flat_map_batch("prices", valid, Prices(clock))
         op.output("latest", op.flat_map_batch("at_once", prices, partial(together, "hub")), sinks.broadcast)
 
     gathered = op.flat_map_batch(
@@ -186,6 +188,17 @@ def sequence_candles(
             state=reconciled,
         ),
     )
+
+
+def _time_of(runner: QueryRunner | None) -> AskTime | None:
+    """How to ask the venue's REST side for its time."""
+    if runner is None:
+        return None
+
+    def ask(answer: Callable[[int | None], None]) -> None:
+        runner("time", TimeQuery(""), lambda told: answer(told if isinstance(told, int) else None))
+
+    return ask
 
 
 def state_fault(step_id: str, state: Any) -> str:

@@ -151,6 +151,15 @@ class StoreCheckQuery(Query, frozen=True):
         return Urgency.HISTORY
 
 
+class TimeQuery(Query, frozen=True):
+    """The venue's own time, whatever the symbol. Answer: ms UTC."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Messages are refused until then."""
+        return Urgency.REPAIR
+
+
 class RenewQuery(Query, frozen=True):
     """Streams of the instrument are to be subscribed anew, as a witness says that they have missed something. Answer:
     None, when the source has been told.

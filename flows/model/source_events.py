@@ -169,6 +169,8 @@ class Coverage(Struct, frozen=True):
     """Where they come from."""
     has_trades: bool = True
     """False: only klines come from there."""
+    timeframe: str = ""
+    """Which klines, where it tells of one file of these: of such it is told before their first one."""
     is_over: bool = False
     vouched: Vouched = "all"
     """How sure it is that nothing is missing at its begin and at its end; in between the ids say so."""

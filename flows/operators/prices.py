@@ -4,9 +4,11 @@ repair. The 24-hour figures are the exchange's own, from its long ticker or its 
 
 from typing import Any
 
-from flows.bounds import fault_of
+from flows.bounds import LATEST_MS, fault_of
+from flows.clock import FeedClock
 from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent, Validated
+from flows.operators.time_gate import AHEAD_MS
 from flows.operators.trades.quarantine import MOST_PER_MS
 
 MOST_SKIPPED = 10_000
@@ -63,6 +65,12 @@ class _Price:
         self.odd, self.last_id, self.trade_time = None, trade.id, trade.event_time
         self.take(trade.price, trade.event_time)
 
+    def forget_times_behind(self, latest: int) -> None:
+        """The venue's clock has gone back to `latest`, or was never as far: whatever comes now is newer."""
+        self.confirmed = 0
+        self.time = min(self.time, latest)
+        self.trade_time = min(self.trade_time, latest)
+
     def market_data(self) -> MarketData | None:
         """The price, if it or its 24-hour figures changed since the last call."""
         figures = (self.price, self.change, self.percent, self.volume)
@@ -76,26 +84,32 @@ class _Price:
 class Prices:
     """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. Who is gone is forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: FeedClock | None = None) -> None:
+        """`clock` is the venue's: no price is of a later time for long."""
+        self._clock = clock or FeedClock()
         self._prices: dict[str, _Price] = {}
 
     def __call__(self, items: list[Validated]) -> list[MarketData]:
         """The prices that these events changed."""
         touched = {}
+        feed_ms = self._clock.now().feed
+        latest = feed_ms + AHEAD_MS if feed_ms else LATEST_MS
         for item in items:
-            if type(item) is Batch and (price := self._take(item)) is not None:
+            if type(item) is Batch and (price := self._take(item, latest)) is not None:
                 touched[item.key] = price
             elif type(item) is InstrumentEvent and type(item.event) is Removed and item.event.is_gone:
                 self._prices.pop(item.key, None)
         return [data for price in touched.values() if (data := price.market_data()) is not None]
 
-    def _take(self, batch: Batch) -> _Price | None:
+    def _take(self, batch: Batch, latest: int) -> _Price | None:
         last = batch.events[-1]
         if not isinstance(last, Trade | Kline | Ticker | MiniTicker):
             return None
         price = self._prices.get(batch.key)
         if price is None:
             price = self._prices[batch.key] = _Price(batch.key)
+        elif price.confirmed > latest or price.trade_time > latest:
+            price.forget_times_behind(latest - AHEAD_MS)
         if isinstance(last, Trade):
             self._take_trade(price, last, batch.events)
         elif isinstance(last, Kline):

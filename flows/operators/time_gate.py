@@ -5,8 +5,9 @@ in doubt. What happens to it depends on whether the local clock is a witness:
 
 * It is, when the venue's time has kept its pace, as measured over `PACED_MS`. Then what is ahead is refused. When it is
   the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree
-  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. To go back to
-  where the clock was before, the first messages of two streams suffice.
+  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Before that the
+  venue's REST side is asked for its time, where there is one: when it does not say the same, the clock stays. To go
+  back to where the clock was before, the first messages of two streams suffice.
 * It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
   others is held until another stream is about as far, and refused when others go on before it.
@@ -15,8 +16,8 @@ Ordinary messages cost one comparison a batch.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple, TypeAlias
 
 from flows.clock import FeedClock, Now
 from flows.model import Incident
@@ -48,6 +49,13 @@ MOST_HELD = 10_000
 """Events in doubt that are held; more are refused."""
 
 
+TOLD_MS = 10_000
+"""Local time for which an answer of the venue's REST side counts; then it is asked again."""
+
+AskTime: TypeAlias = Callable[[Callable[[int | None], None]], None]
+"""Asks the venue's REST side for its time and calls back once, on any thread: ms UTC, or None without an answer."""
+
+
 class Refused(NamedTuple):
     """An event that is not believed."""
 
@@ -60,6 +68,14 @@ class _Claim(NamedTuple):
     local: int
     offset: int
     key: str
+
+
+class _Told(NamedTuple):
+    """What the venue's REST side has answered."""
+
+    local: int
+    offset: int | None
+    """None: it did not answer."""
 
 
 class _Held(NamedTuple):
@@ -81,9 +97,12 @@ class _Line:
 class TimeGate:
     """Lets batches pass whose event times can be true. Pure: `clock` is the venue's, which it alone sets."""
 
-    def __init__(self, venue: str, clock: FeedClock) -> None:
+    def __init__(self, venue: str, clock: FeedClock, ask_time: AskTime | None = None) -> None:
         self._venue = venue
         self._clock = clock
+        self._ask_time = ask_time
+        self._is_asked = False
+        self._told: _Told | None = None
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
         self._sample: tuple[int, int] | None = None  # (local time, event time) from which the pace is measured
         self._is_paced = False
@@ -194,7 +213,28 @@ class TimeGate:
             streams = {claim.key for claim in agreeing}
         if len(agreeing) < JUMP_MESSAGES or len(streams) < self._fewest_streams(streams) or not (is_over or is_long):
             return None
+        if not self._does_venue_agree(newest, now):
+            return None
         return self._set(newest, now, f"{len(agreeing)} messages of {len(streams)} instruments agree")
+
+    def _does_venue_agree(self, offset: int, now: Now) -> bool:
+        """Whether its REST side does not contradict the messages; not while its answer is awaited. One that does not
+        answer contradicts nothing.
+        """
+        if self._ask_time is None:
+            return True
+        told = self._told
+        if told is None or now.local - told.local > TOLD_MS:
+            if not self._is_asked:
+                self._is_asked = True
+                self._ask_time(self._take_answer)
+            return False
+        return told.offset is None or abs(told.offset - offset) <= AHEAD_MS
+
+    def _take_answer(self, time: int | None) -> None:
+        local = self._clock.now().local
+        self._told = _Told(local, None if time is None else time - local)
+        self._is_asked = False
 
     def _set(self, offset: int, now: Now, why: str) -> Incident:
         before = now.feed - now.local

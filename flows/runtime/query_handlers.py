@@ -18,6 +18,7 @@ from flows.queries import (
     RefillQuery,
     RenewQuery,
     StoreCheckQuery,
+    TimeQuery,
     TradesQuery,
 )
 from flows.runtime.history import HistoryLoader
@@ -58,10 +59,15 @@ def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> Qu
         RefillQuery: rest.trades,
         LastTradeQuery: stored.last_trade,
         StoreCheckQuery: stored.lacking,
+        TimeQuery: partial(_time, rest),
     }
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)
     return QueryDispatcher(handlers, EventLoopThread())
+
+
+async def _time(rest: BinanceRest, _: TimeQuery) -> int:
+    return await rest.time()
 
 
 async def _renew(renew: Renew, query: RenewQuery) -> None:

@@ -102,10 +102,10 @@ class _Items(StatefulSourcePartition[Keyed, None]):
 class ArchiveSource(FixedPartitionedSource[Keyed, None]):
     """Spans one after the other, but for those that the journal holds, as `(instrument key, item)`.
 
-    A span is its klines, the trades of each file between two `Coverage`, which say how sure it is that these were all,
-    and at last the `Span` itself, with the files that were found. A month that is not published comes by its days. Held
-    spans around a new one are read again, for its ids and theirs prove each other. Behind the last span of a symbol,
-    where another symbol follows, comes `Removed`. `stop` ends it between two batches.
+    A span is its klines, each file's behind a `Coverage`, the trades of each file between two `Coverage`, which say how
+    sure it is that these were all, and at last the `Span` itself, with the files that were found. A month that is not
+    published comes by its days. Held spans around a new one are read again, for its ids and theirs prove each other.
+    Behind the last span of a symbol, where another symbol follows, comes `Removed`. `stop` ends it between two batches.
     """
 
     def __init__(
@@ -194,7 +194,7 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             if not file.is_trades:
                 self._watcher.on_file(file)
                 if klines := volumes[file].klines(*span.cut(file)):
-                    yield [(key, klines)]
+                    yield [(key, _of_klines(span, file, volumes[file])), (key, klines)]
         # Broken off, it would look like a hole, and candles would be stored as lacking what a whole file has.
         self._torn |= {span.symbol} if trades else set()
         for file, following in zip_longest(trades, trades[1:]):
@@ -220,6 +220,13 @@ class ArchiveSource(FixedPartitionedSource[Keyed, None]):
             self._watcher.on_trades(len(batch))
             yield [(key, batch)]
         yield [(key, structs.replace(whole, is_over=True))]
+
+
+def _of_klines(span: Span, file: ArchiveFile, reader: FileReader) -> Coverage:
+    """What is said of a file of klines."""
+    begin, end = span.part(file)
+    vouched = reader.vouched
+    return Coverage((span.symbol,), begin, end, file.name, has_trades=False, timeframe=file.kind, vouched=vouched)
 
 
 def _with_neighbours(found: Iterator[_Found]) -> Iterator[tuple[_Found | None, _Found, _Found | None]]:

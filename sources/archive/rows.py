@@ -18,7 +18,7 @@ from msgspec import Struct, structs
 
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
-from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched
+from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
 from sources.archive.names import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
@@ -158,7 +158,22 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
     for kline in klines:
         if reason := fault_of(kline):
             raise ArchiveError(f"{path} cannot be true: at {kline.open_time} it has {reason}")
-    return sorted(klines, key=lambda kline: kline.open_time)
+    return _in_order(path, klines)
+
+
+def _in_order(path: Path, klines: list[Kline]) -> list[Kline]:
+    """Klines by their time, each period once. `ArchiveError` when two of a period say something else."""
+    by_time: dict[int, Kline] = {}
+    for kline in klines:
+        if by_time.setdefault(kline.open_time, kline) != kline:
+            raise ArchiveError(f"{path} cannot be true: it has two klines of {kline.open_time} that differ")
+    times = sorted(by_time)
+    if times:
+        length = timeframe_ms(klines[0].timeframe)
+        missing = (times[-1] - times[0]) // length + 1 - len(times)
+        if missing:
+            _log.warning("klines_missing_in_file", file=path.name, periods=missing)
+    return [by_time[time] for time in times]
 
 
 def _check_values(path: Path, trades: pl.DataFrame) -> None:
@@ -183,6 +198,8 @@ def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -
     try:
         with _opened(path) as file:
             first = _first_row(file)
+            if not first:
+                raise ArchiveError(f"{path} holds no rows")
             schema = _schema(path, columns, first)
             if _is_header(first):
                 first = b""
@@ -190,7 +207,9 @@ def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -
                 frame = pl.read_csv(block, has_header=False, schema=schema, columns=[0] if only_first else None)
                 if frame.height:
                     yield frame if only_first else _whole_rows(path, frame, columns)
-    except (OSError, EOFError, zipfile.BadZipFile, zlib.error, pl.exceptions.PolarsError) as error:
+    except pl.exceptions.PolarsError as error:  # whose text advises on its own arguments
+        raise ArchiveError(f"{path} cannot be read: it has rows that are not {', '.join(columns)}") from error
+    except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ArchiveError(f"{path} cannot be read: {error}") from error
 
 

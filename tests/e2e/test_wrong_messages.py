@@ -27,6 +27,8 @@ TRADES_PER_S = 15
 AGGREGATES = "btcusdt@aggTrade"
 DIFFERENCES = "btcusdt@depth@100ms"
 SKEWED_S = 4
+WRONG_S = 6
+"""Longer than it takes for messages that agree to set the clock."""
 YEAR_3000_MS = 32_503_680_000_000
 SAFE = 1 << 53
 """Beyond the whole numbers that a float has."""
@@ -59,7 +61,13 @@ async def assert_young(deployment: Deployment) -> None:
 
     async def is_young() -> bool:
         prices = {one["symbol"]: one for one in await deployment.ask("/api/prices")}
-        return all(prices[name]["age_ms"] < 5_000 and not prices[name]["stale"] for name in SYMBOLS)
+        now_ms = await asyncio.to_thread(deployment.witness.server_time)
+        return all(
+            prices[name]["age_ms"] < 5_000
+            and not prices[name]["stale"]
+            and abs(ms_of(prices[name]["timestamp"]) - now_ms) < 5_000
+            for name in SYMBOLS
+        )
 
     await deployment.until_so(is_young)
 
@@ -77,6 +85,23 @@ async def test_a_clock_that_jumps_and_comes_back(mongod_uri: str, tmp_path: Path
         await deployment.becomes_ready()
         await deployment.assert_stored()
         assert deployment.reasons()
+
+
+async def test_a_wrong_time_of_all_messages_that_rest_contradicts_harms_nothing(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    async with playing(tmp_path / "wrong", mongod_uri, young_market(), feed__close_grace_ms=2_000) as deployment:
+        await deployment.serve()
+        for by_ms in (HOUR_MS, 10 * DAY_MS):
+            await asyncio.sleep(PACED_S)
+            await deployment.inject(faults.WrongTime(stream="*", by_ms=by_ms, count=1_000_000))
+            await asyncio.sleep(WRONG_S)
+            await asyncio.to_thread(deployment.exchange.clear_faults)
+            await deployment.goes_on()
+            await assert_young(deployment)
+        await deployment.becomes_ready()
+        await deployment.assert_stored()
+        assert "clock" not in {one["kind"] for one in deployment.listener.of_type("Incident")}
 
 
 async def test_a_clock_that_jumps_and_stays_is_followed(mongod_uri: str, tmp_path: Path) -> None:

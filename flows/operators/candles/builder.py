@@ -21,6 +21,7 @@ from typing import Any
 
 from flows.clock import Now
 from flows.model import (
+    DAY_MS,
     MARKET_FILL,
     TRADE_KINDS,
     AggregateTrade,
@@ -41,7 +42,7 @@ from flows.model import (
 from flows.operators.candles.amend import Amendments
 from flows.operators.candles.bootstrap import Bootstrap
 from flows.operators.candles.pauses import STATUS
-from flows.operators.candles.periods import DOUBT, MOST_FILLED_MS, UNPROVEN, Periods, Timeframe, by_period, new_bucket
+from flows.operators.candles.periods import DOUBT, UNPROVEN, Periods, Timeframe, by_period, new_bucket
 from flows.operators.state_version import check_version
 
 BEGIN = -1
@@ -240,7 +241,7 @@ class CandleBuilder:
         self._open_until = None
         if base is None or end is None:
             return
-        end = min(end, periods.end_of(base) + MOST_FILLED_MS)
+        end = min(end, base.open_time - base.open_time % DAY_MS + DAY_MS)  # nothing says that another day has begun
         for frame in periods.longer:
             periods.part_of(frame, base)
         for bucket in periods.running():

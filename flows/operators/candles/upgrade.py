@@ -11,7 +11,7 @@ UPGRADABLE = ("partial", "venue")
 """Those of candles that are made of some trades, or of none."""
 
 
-def improved(candle: Candle, stored: Candle) -> Candle:
+def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Candle:
     """The version to write of a candle of which another one is stored: the next revision of that, when it is better
     proven; the stored one with its proof, when both say the same and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
@@ -21,6 +21,8 @@ def improved(candle: Candle, stored: Candle) -> Candle:
       that is proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
     * Of two that have all trades and no proof, the one wins that holds those of the other one and more.
     * A candle that lacks trades marks a stored one that is not proven and has no more of them.
+    * Where the exchange vouches for the source of a candle by its checksum (`is_vouched`), and says something else than
+      a stored one that is not proven, that was made of something else than what the exchange has: it wins.
     """
     does_agree = _agree(candle, stored)
     if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
@@ -28,7 +30,7 @@ def improved(candle: Candle, stored: Candle) -> Candle:
         if proof:
             status = stored.status if stored.status in COMPLETE else "final"
             return structs.replace(stored, proof=proof, status=status, event_time=candle.event_time)
-    if not _is_better(candle, stored, does_agree=does_agree):
+    if not _is_better(candle, stored, does_agree=does_agree, is_vouched=is_vouched):
         return candle
     status = candle.status
     if status in COMPLETE and (stored.status in UPGRADABLE or not does_agree):
@@ -45,7 +47,12 @@ def _is_complete_or_venue(candle: Candle) -> bool:
     return candle.status == "venue" or candle.status in COMPLETE
 
 
-def _is_better(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
+def contradicts(candle: Candle, stored: Candle) -> bool:
+    """Whether two closed candles that both claim to be right say something else."""
+    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored)
+
+
+def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: bool) -> bool:
     is_proven = bool(stored.proof) or stored.status == "venue"
     match candle.status:
         case "partial":
@@ -53,11 +60,11 @@ def _is_better(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
         case "unproven":
             return not is_proven and _is_better_unproven(candle, stored, does_agree=does_agree)
         case "venue":
-            return not is_proven
+            return not is_proven or (is_vouched and stored.status == "venue" and not does_agree)
     if stored.status == "venue":
-        return bool(candle.proof) or does_agree
+        return bool(candle.proof) or does_agree or (is_vouched and not stored.proof)
     if stored.status in COMPLETE:
-        return not (does_agree or stored.proof) and (bool(candle.proof) or _holds(candle, stored))
+        return not (does_agree or stored.proof) and (bool(candle.proof) or is_vouched or _holds(candle, stored))
     return True
 
 

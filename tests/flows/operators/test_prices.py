@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
+from flows.clock import FeedClock
 from flows.model import Kline, MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.prices import Prices
@@ -67,6 +68,22 @@ def test_fills_off_the_market_are_no_price() -> None:
     fund = Trade("BTCUSDT", 2, BEGIN, 1e9, 1.0, buyer_is_maker=True, event_time=BEGIN, fill="ADL")
     assert Prices()([Batch(KEY, [trade(1, 0, 10.0), fund])])[0].price == 10.0
     assert Prices()([Batch(KEY, [fund])]) == []
+
+
+@pytest.mark.parametrize("by_ms", [3_600_000, 86_400_000])
+def test_a_price_of_a_time_that_the_venue_has_gone_back_from_is_old_at_once(by_ms: int) -> None:
+    clock = FeedClock(lambda: 0)
+    prices = Prices(clock)
+    clock.set_to(BEGIN + by_ms)
+    prices([Batch(KEY, [structs.replace(trade(1, 0, 10.0), event_time=BEGIN + by_ms)])])
+    assert prices([Batch(KEY, [ticker(1_000, 12.0)])]) == [
+        MarketData("binance", "BTCUSDT", 10.0, BEGIN + by_ms, -5.0, -0.5, 1_000.0)
+    ]
+    clock.set_to(BEGIN + 2_000)
+    assert [(told.price, told.time) for told in prices([Batch(KEY, [trade(2, 1_900, 11.0)])])] == [
+        (11.0, BEGIN + 1_900)
+    ]
+    assert [told.price for told in prices([Batch(KEY, [ticker(1_950, 12.0)])])] == [12.0]
 
 
 # --- what cannot be true ---

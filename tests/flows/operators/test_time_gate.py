@@ -1,5 +1,6 @@
 """The law: whatever one message says of the time, the others pass as if it had not come."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -23,16 +24,24 @@ def of(key: str, number: int, time: int) -> Trade:
 
 
 class Venue:
-    """A step that validates, on a local clock of its own."""
+    """A step that validates, on a local clock of its own. `rest_skew`: how far the REST side's time is ahead of that
+    from before; None: it does not answer; without it there is no REST side.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, *rest_skew: int | None) -> None:
         self.ms = 50_000
+        self.asked = 0
         self.clock = FeedClock(lambda: self.ms)
-        self.step = Validate("binance", self.clock)
+        self.rest_skew = rest_skew[0] if rest_skew else None
+        self.step = Validate("binance", self.clock, ask_time=self.ask if rest_skew else None)
         self.step([Subscribed("market", ("BTCUSDT", "ETHUSDT"), ())])
         self.passed: list[Trade] = []
         self.refused: list[Rejected] = []
         self.incidents: list[Incident] = []
+
+    def ask(self, answer: Callable[[int | None], None]) -> None:
+        self.asked += 1
+        answer(None if self.rest_skew is None else BEGIN + self.ms - 50_000 + self.rest_skew)
 
     def poll(self, *messages: tuple[str, Trade], final: bool = False) -> None:
         """One poll of the line `market`, grouped as a parser does it."""
@@ -88,6 +97,26 @@ def test_a_venue_that_jumps_sets_the_clock_once_enough_messages_of_two_instrumen
     assert [i.kind for i in venue.incidents] == ["clock"]
     assert venue.clock.now().feed == BEGIN + venue.ms - 50_000 + 3_600_000
     assert len(venue.refused) >= JUMP_MESSAGES - 1
+
+
+@pytest.mark.parametrize("rest_skew", [3_600_000, None])
+def test_a_jump_that_the_rest_side_does_not_contradict_sets_the_clock(rest_skew: int | None) -> None:
+    venue = Venue(rest_skew)
+    following = venue.live(5)
+    venue.live(JUMP_MS // 1_000 + 2, first=following, skew=3_600_000)
+    assert ([i.kind for i in venue.incidents], venue.asked) == (["clock"], 1)
+
+
+@pytest.mark.parametrize("skew", [3_600_000, 864_000_000])
+def test_all_streams_together_do_not_outvote_the_rest_side(skew: int) -> None:
+    venue = Venue(0)
+    following = venue.live(5)
+    following = venue.live(60, first=following, skew=skew)
+    assert (venue.incidents, 1 < venue.asked < 10) == ([], True)
+    assert venue.clock.now().feed == BEGIN + venue.ms - 50_000
+    passed = len(venue.passed)
+    venue.live(2, first=following)
+    assert len(venue.passed) == passed + 40
 
 
 def test_after_a_jump_back_to_where_it_was_nothing_is_lost() -> None:

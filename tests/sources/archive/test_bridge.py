@@ -80,6 +80,8 @@ def in_short(items: list[Any]) -> list[str]:
     names = []
     for item in items:
         match item:
+            case Coverage(timeframe=timeframe) if timeframe:
+                names.append(f"of {timeframe}")
             case Coverage():
                 names.append("over" if item.is_over else "whole")
             case Span():
@@ -96,9 +98,9 @@ def test_a_span_is_its_klines_its_trades_and_at_last_itself(tmp_path: Path) -> N
     notes = Notes()
     items = run(tmp_path, spans_of(files, 0, 1 << 62), notes)
     assert in_short(items) == [
-        "klines", "whole", "trade 1", "over", "XUSDT-1d-2024-10-27 XUSDT-aggTrades-2024-10-27",
+        "of 1d", "klines", "whole", "trade 1", "over", "XUSDT-1d-2024-10-27 XUSDT-aggTrades-2024-10-27",
     ]  # fmt: skip
-    whole, over = items[1], items[3]
+    whole, over = items[2], items[4]
     assert (whole.begin, whole.end, whole.has_trades, over.has_trades) == (files[0].begin, files[0].end, True, True)
     assert (notes.files, notes.trades) == ([file.name for file in files], 1)
 
@@ -109,7 +111,8 @@ def test_what_the_journal_holds_is_not_read_and_what_came_later_is_read_with_its
     Journal(tmp_path / "journal.json", stores="").note(spans)
     assert run(tmp_path, spans, Notes()) == []
     klines = put(tmp_path, "XUSDT-1d-2024-10-27.csv")
-    assert in_short(run(tmp_path, spans_of([klines, trades], 0, 1 << 62), Notes()))[:3] == [
+    assert in_short(run(tmp_path, spans_of([klines, trades], 0, 1 << 62), Notes()))[:4] == [
+        "of 1d",
         "klines",
         "whole",
         "trade 1",
@@ -139,7 +142,7 @@ def test_klines_without_trades_say_so(tmp_path: Path) -> None:
     klines = put(tmp_path, "XUSDT-1d-2024-10-27.csv")
     notes = Notes()
     spans = spans_of([klines, named("XUSDT-aggTrades-2024-10-27.csv")], 0, 1 << 62)
-    _, over, span = run(tmp_path, spans, notes)
+    _, _, over, span = run(tmp_path, spans, notes)
     assert (over.is_over, over.has_trades, span.files) == (True, False, (klines,))
     assert notes.missing == ["XUSDT-aggTrades-2024-10-27.csv"]
 

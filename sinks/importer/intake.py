@@ -2,7 +2,8 @@
 
 A live flow goes on when a store fails, for the market does not wait. An import can wait, and can be run again: so here
 nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may be worse
-proven than what is imported: then that is its next version, and the ledger says so.
+proven than what is imported: then that is its next version, and the ledger says so. It names what contradicts stored
+candles and is not better proven, too.
 """
 
 import time
@@ -10,11 +11,13 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from msgspec import Struct, structs
+from msgspec import structs
 from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
-from flows.model import BELIEVED, DAY_MS, Candle, Incident, Instrument, StoreOnly, TradeBatch
+from flows.model import BELIEVED, COMPLETE, DAY_MS, Candle, Coverage, Incident, Instrument, StoreOnly, TradeBatch
+from sinks.importer.versions import Improvement, contradiction, in_doubt, is_same_candle, replacement
+from sinks.importer.vouched import VouchedTimes
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
 
@@ -35,7 +38,6 @@ KNOWN_DAYS = 8
 MONGODB, TRADE_STORE = "MongoDB", "the trade store"
 """The stores, for people."""
 _LOOK_S = 0.005
-_VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
 
 class Ledger(Protocol):
@@ -43,21 +45,6 @@ class Ledger(Protocol):
 
     def write(self, batch: list[Incident]) -> None:
         """Takes incidents."""
-
-
-class Known(Protocol):
-    """What is stored of one symbol's closed candles."""
-
-    def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
-        """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
-
-
-class Improvement(Struct, frozen=True):
-    """How candles take the place of stored ones that know less."""
-
-    known: Known
-    improved: Callable[[Candle, Candle], Candle]
-    """The version to write of a candle, and of the stored one."""
 
 
 class Intake:
@@ -98,6 +85,7 @@ class Intake:
         self._day: tuple[str, int] = ("", 0)
         self._of_day: dict[tuple[str, int], Candle] = {}
         """The newest versions of a day of which something is stored: it is compared when it is over."""
+        self._vouched = VouchedTimes()
         self._patience_s = patience_s
         self._reached: list[Any] = []
         self._noted_ms = monotonic_ms()
@@ -140,6 +128,8 @@ class Intake:
                     self._take_candles(candles)
                     candles = []
                     self._take_incident(item)
+                case Coverage(is_over=False):
+                    self._vouched.take(item)
                 case _ if isinstance(item, self._marker):
                     self._take_candles(candles)
                     self._write_day()
@@ -177,27 +167,40 @@ class Intake:
         if not candles:
             return
         assert self._improvement is not None  # noqa: S101 - without it nothing is known to be stored
-        stored_on, out, replaced = self._stored_on(self._day), [], []
+        stored_on = self._stored_on(self._day)
+        out: list[Candle] = []
+        replaced: list[Candle] = []
+        disputed: list[Candle] = []
+        refuted: list[Candle] = []
         for place, candle in candles.items():
             stored = stored_on.get(place)
             version = candle if stored is None else self._next_version(candle, stored)
-            if stored is not None and not _is_same(version, stored):
+            if stored is not None and not is_same_candle(version, stored):
                 replaced.append(stored)
+                if version.status == "venue" and stored.status in COMPLETE:
+                    refuted.append(stored)
             if version is stored:
+                if self._improvement.contradicts(candle, stored):
+                    disputed.append(stored)
                 continue
             if version.is_closed:
                 stored_on[place] = version
             out.append(version)
+        out += in_doubt(refuted, stored_on, {(candle.timeframe, candle.open_time) for candle in out})
+        stored_on.update({(candle.timeframe, candle.open_time): candle for candle in out if candle.is_closed})
         self._write_candles(out)
-        if replaced:
-            self._ledger.write([_replacement(replaced)])
+        incidents = [replacement(replaced)] if replaced else []
+        incidents += [contradiction(disputed)] if disputed else []
+        if incidents:
+            self._ledger.write(incidents)
 
     def _next_version(self, candle: Candle, stored: Candle) -> Candle:
         """The stored one where that is as good, whatever revision the new one has: an import counts from 0. All
         revisions of one import count as one.
         """
         assert self._improvement is not None  # noqa: S101 - as above
-        version = self._improvement.improved(candle, stored)
+        is_vouched = self._vouched.is_vouched(candle)
+        version = self._improvement.improved(candle, stored, is_vouched=is_vouched)
         if version is candle:
             return stored
         if version.revision == stored.revision:
@@ -264,7 +267,9 @@ class Intake:
             return
         writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
         if self._wait(writer, most=MOST_TRADES, store=TRADE_STORE):
-            writer.write([batch])
+            writer.write(
+                [structs.replace(batch, is_vouched=True) if self._vouched.has_trades_of(batch.symbol) else batch]
+            )
 
     def _note(self) -> None:
         """Waits until everything is stored, and says so."""
@@ -296,15 +301,3 @@ class Intake:
         self._has_failed = True
         why = f" ({cause})" if self._candles and store == MONGODB and (cause := self._candles.outage) else ""
         self._on_failure(f"{store} {did} for {self._patience_s:g} s{why}: see to it, and run the import again")
-
-
-def _is_same(candle: Candle, stored: Candle) -> bool:
-    """Whether two versions have the same values, whatever is believed of them."""
-    return all(getattr(candle, name) == getattr(stored, name) for name in _VALUES)
-
-
-def _replacement(stored: list[Candle]) -> Incident:
-    """What the ledger says of stored candles that something better has taken the place of."""
-    first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
-    cause = f"{len(stored)} stored candles said something else than what was imported, which is better proven"
-    return Incident("repair", stored[0].venue, stored[0].symbol, first, last, cause, "the imported ones are served")

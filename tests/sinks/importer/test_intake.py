@@ -8,8 +8,9 @@ from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
 from flows.model import DAY_MS, Candle, Incident, StoreOnly, Trade, TradeBatch
-from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, improved
-from sinks.importer import KNOWN_DAYS, Improvement, Intake
+from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, contradicts, improved
+from sinks.importer import Improvement, Intake
+from sinks.importer.intake import KNOWN_DAYS
 from sinks.mongo.reader import CandleReader, read_candles
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter
@@ -96,7 +97,7 @@ def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
     live.write(stored)
     live.close()
     reader = CandleReader(mongo_database, venue="binance")
-    improvement = Improvement(partial(reader.of_status, UPGRADABLE), improved)
+    improvement = Improvement(partial(reader.of_status, UPGRADABLE), improved, contradicts)
     for _ in range(2):
         heard = Heard()
         intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
@@ -116,7 +117,7 @@ def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
     live.write(stored)
     live.close()
     reader = CandleReader(mongo_database, venue="binance")
-    improvement = Improvement(partial(reader.of_status, CLOSED), improved)
+    improvement = Improvement(partial(reader.of_status, CLOSED), improved, contradicts)
     heard = Heard()
     intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
     proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
@@ -125,7 +126,8 @@ def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
     intake.close()
     found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
     assert found == [structs.replace(version, event_time=0) for version in stored]
-    assert (heard.incidents, heard.stored) == ([], [Mark(1)])
+    kinds = [incident.kind for incident in heard.incidents]
+    assert (kinds, heard.stored) == (["mismatch"], [Mark(1)])  # the one that says something else is named
 
 
 def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
@@ -148,7 +150,7 @@ def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
     heard = Heard()
     intake = heard.intake(
         candles=mongo(mongod_uri, mongo_database.name),
-        improvement=Improvement(known, improved),
+        improvement=Improvement(known, improved, contradicts),
         most_candles=len(stored),
     )
     hole = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
@@ -168,7 +170,7 @@ def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
     def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         raise ServerSelectionTimeoutError(f"{symbol}: away from {start_ms} to {end_ms}")
 
-    intake = heard.intake(candles=writer, improvement=Improvement(known, improved), patience_s=0.1)
+    intake = heard.intake(candles=writer, improvement=Improvement(known, improved, contradicts), patience_s=0.1)
     intake.write([[candle(0), Mark(1)]])
     intake.close()
     assert (heard.stored, len(heard.failures)) == ([], 1)
