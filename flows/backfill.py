@@ -46,7 +46,7 @@ from sources.archive.journal import Journal
 from sources.archive.meter import Meter
 from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
 from sources.archive.rows import ArchiveError, ArchiveReader
-from sources.archive.spans import Span, spans_of
+from sources.archive.spans import Span, left_out, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
@@ -176,7 +176,10 @@ def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tupl
     backfill, folder = settings.backfill, Path(settings.backfill.source)
     paths = {file: path for file, path in files_in(folder, backfill.symbols or None).items() if file.kind in kinds}
     begin = _ms(backfill.start) if backfill.start else 0
-    spans = spans_of(paths, begin, _ms(backfill.end or datetime.now(UTC)))
+    vouched = {file for file, path in paths.items() if vouched_by(path)}
+    spans = spans_of(paths, begin, _ms(backfill.end or datetime.now(UTC)), vouched)
+    for file in left_out(paths, spans):
+        _log.warning("file_left_out", file=paths[file].name, reason="another file of the folder holds the same days")
     absent = sorted(set(backfill.symbols) - {span.symbol for span in spans})
     if not spans:
         named = f"of {', '.join(absent)} " if absent else "of the archive "

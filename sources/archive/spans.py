@@ -4,7 +4,8 @@ Trades are proven by klines of the same time, so these files belong together: a 
 as a whole when it is stored.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
+from itertools import pairwise
 
 from msgspec import Struct
 
@@ -45,18 +46,47 @@ class Span(Struct, frozen=True):
         return begin, self.end if self.end < file.end else _NEVER_MS
 
 
-def spans_of(files: Iterable[ArchiveFile], begin: int, end: int) -> list[Span]:
+def spans_of(files: Iterable[ArchiveFile], begin: int, end: int, vouched: Container[ArchiveFile] = ()) -> list[Span]:
     """The spans that reach into `[begin, end)`, cut to it, by symbol and in order of time.
 
-    A day that a month of the same kind holds too is left out, and so is the second of two files of the same days.
+    Of two files of a kind that hold the same days one is read: that which is among the `vouched` ones if the other is
+    not, else the longer one, else the first by name. `left_out` tells which are not.
     """
     spans: list[Span] = []
     for group in _overlapping(sorted(files, key=lambda file: (file.symbol, file.begin, -file.end, file.name))):
-        first, last = max(begin, group[0].begin), min(end, max(file.end for file in group))
-        if first < last:
-            chosen = sorted(_distinct(group), key=lambda file: (file.is_trades, file.kind, file.begin))
-            spans.append(Span(group[0].symbol, first, last, tuple(chosen)))
+        for piece in _pieces(group, vouched):
+            first, last = max(begin, piece[0]), min(end, piece[1])
+            inside = [file for file in group if file.begin < last and first < file.end]
+            if first < last and inside:
+                chosen = sorted(_distinct(inside, vouched), key=lambda file: (file.is_trades, file.kind, file.begin))
+                spans.append(Span(group[0].symbol, first, last, tuple(chosen)))
     return spans
+
+
+def left_out(files: Iterable[ArchiveFile], spans: Iterable[Span]) -> list[ArchiveFile]:
+    """The files that no span reads although it reads their days: others hold these too."""
+    spans = list(spans)
+    read = {file for span in spans for file in span.files}
+    return [
+        file
+        for file in files
+        if file not in read
+        and any(span.symbol == file.symbol and span.begin < file.end and file.begin < span.end for span in spans)
+    ]
+
+
+def _pieces(group: list[ArchiveFile], vouched: Container[ArchiveFile]) -> list[tuple[int, int]]:
+    """The times of a group, cut where a file that is vouched for stands within a longer one that is not."""
+    cuts = {group[0].begin, max(file.end for file in group)}
+    for file in group:
+        if file in vouched and any(_surrounds(other, file) and other not in vouched for other in group):
+            cuts |= {file.begin, file.end}
+    return list(pairwise(sorted(cuts)))
+
+
+def _surrounds(outer: ArchiveFile, inner: ArchiveFile) -> bool:
+    is_longer = outer.end - outer.begin > inner.end - inner.begin
+    return outer.kind == inner.kind and is_longer and outer.begin <= inner.begin and inner.end <= outer.end
 
 
 def _overlapping(files: list[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
@@ -71,10 +101,11 @@ def _overlapping(files: list[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
         yield group
 
 
-def _distinct(group: list[ArchiveFile]) -> Iterator[ArchiveFile]:
-    """Without what an earlier and longer file of the kind holds."""
-    reached: dict[str, int] = {}
-    for file in group:
-        if file.begin >= reached.get(file.kind, 0):
-            reached[file.kind] = file.end
+def _distinct(group: list[ArchiveFile], vouched: Container[ArchiveFile]) -> Iterator[ArchiveFile]:
+    """Without what another file of the kind holds that is to be preferred."""
+    taken: dict[str, list[ArchiveFile]] = {}
+    for file in sorted(group, key=lambda file: (file not in vouched, file.begin - file.end, file.begin, file.name)):
+        others = taken.setdefault(file.kind, [])
+        if all(file.end <= other.begin or other.end <= file.begin for other in others):
+            others.append(file)
             yield file

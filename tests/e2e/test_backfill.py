@@ -286,6 +286,55 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     assert documents(mongod_uri, tmp_path.name) == after
 
 
+def spoil(path: Path, text: bytes) -> None:
+    """A price, a quantity and a side of a file become wrong, in the middle of the day."""
+    lines = text.decode().splitlines(keepends=True)
+    for number, (column, wrong) in {30_000: (1, "0.00000950"), 30_500: (2, "7.00"), 31_000: (6, None)}.items():
+        fields = lines[number].split(",")
+        fields[column] = wrong or ("false" if fields[column] == "true" else "true")
+        lines[number] = ",".join(fields)
+    path.write_bytes("".join(lines).encode())
+
+
+async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_corrects_none(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = days(tmp_path / "source", 1)
+    path = source / "PEPEUSDT-aggTrades-2024-10-27.csv"
+    text = path.read_bytes()
+    right = tmp_path / "vouched"
+    right.mkdir()
+    assert (await imported(right, sealed(source), mongod_uri))[0] == 0
+    expected, expected_trades = documents(mongod_uri, "vouched"), trades(right)
+
+    for checksum in source.glob("*.CHECKSUM"):
+        checksum.unlink()
+    spoil(path, text)
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    assert not trades(tmp_path).equals(expected_trades)
+    path.write_bytes(text)
+    assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
+    assert_frame_equal(trades(tmp_path), expected_trades)
+    told = ("status", "revision")
+    after = documents(mongod_uri, tmp_path.name)
+    assert [{k: v for k, v in d.items() if k not in told} for d in after] == [
+        {k: v for k, v in d.items() if k not in told} for d in expected
+    ]
+    assert {d["status"] for d in after} == {"final", "repaired"}
+
+    for checksum in source.glob("*.CHECKSUM"):
+        checksum.unlink()
+    spoil(path, text)
+    assert (await imported(right, source, mongod_uri))[0] == 0
+    assert_frame_equal(trades(right), expected_trades)
+    assert documents(mongod_uri, "vouched") == expected
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        found = list(client["vouched"]["incidents"].find({"kind": "mismatch"}))
+    assert {"stored candles say", "trades are stored"} == {
+        words for one in found for words in ("stored candles say", "trades are stored") if words in one["cause"]
+    }
+
+
 async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 1)
     code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")
@@ -341,7 +390,7 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     twins = [{**d, "symbol": "PEPEUSDT"} for d in found if d["symbol"] == "TWINUSDT"]
     assert [d for d in found if d["symbol"] == "PEPEUSDT"] == expected
     assert [d for d in twins if d["open_time"] < behind] == expected
-    assert {d["status"] for d in twins if d["open_time"] > behind} == {"unproven"}  # the rest of the second month
+    assert [d for d in twins if d["open_time"] > behind] == []  # nothing is known of the rest of the second month
     assert_frame_equal(trades(both, "TWINUSDT"), trades(by_day))
 
     code, said = await imported(by_month, source, mongod_uri, backfill__symbols="TWINUSDT,absentusdt")

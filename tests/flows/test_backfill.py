@@ -167,6 +167,56 @@ def test_a_refuted_candle_puts_the_shorter_ones_inside_it_in_doubt(tmp_path: Pat
     assert wrong_finals(found, truth) == []
 
 
+def put_wrong_minute(folder: Path, truth: Remembered) -> int:
+    """The exchange's minutes of the first day, one of them wrong; gives its time."""
+    path = put_klines(folder, truth, "1m")
+    lines = path.read_text().splitlines()
+    fields = lines[700].split(",")
+    fields[2] = str(float(fields[2]) + 1)
+    lines[700] = ",".join(fields)
+    path.write_text("\n".join(lines) + "\n")
+    return int(fields[0])
+
+
+def test_a_short_kline_that_trades_and_a_longer_kline_contradict_is_wrong(tmp_path: Path, truth: Remembered) -> None:
+    seal(put(tmp_path, day_of(rows_of(3), 0)))
+    wrong = put_wrong_minute(tmp_path, truth)
+    put_klines(tmp_path, truth, "15m")
+    found = imported(tmp_path)
+    judged = found.candles["1m", wrong]
+    assert (judged.status, judged.proof, values(judged)) == (
+        "final",
+        "theirs wrong",
+        values(truth.candles["1m", wrong]),
+    )
+    assert wrong_finals(found, truth) == []
+    assert {c.status for c in found.candles.values()} == {"final"}
+    assert [incident.outcome for incident in found.incidents][-1].startswith("theirs wrong")
+
+
+def test_a_refuted_candle_puts_the_longer_ones_around_it_in_doubt(tmp_path: Path, truth: Remembered) -> None:
+    """A trade has a wrong price; the exchange's minutes say so, and nothing proves the longer candles."""
+    day = day_of(rows_of(3), 0)
+    spoilt = day.with_columns(pl.when(pl.col("id") == 1_000).then(900.0).otherwise(pl.col("price")).alias("price"))
+    seal(put(tmp_path, spoilt))
+    put_klines(tmp_path, truth, "1m")
+    found = imported(tmp_path)
+    [time] = day.filter(pl.col("id") == 1_000)["time"]
+    for (timeframe, open_time), candle in found.candles.items():
+        is_around = open_time <= time < open_time + LENGTHS[timeframe]
+        if timeframe == "1m":
+            assert (candle.status, candle.proof) == (("venue", "ours wrong") if is_around else ("final", "equal"))
+        else:
+            assert candle.status == ("unproven" if is_around else "final")
+    assert wrong_finals(found, truth) == []
+
+
+def test_a_month_that_holds_less_says_nothing_of_the_days_behind(tmp_path: Path) -> None:
+    tmp_path.joinpath("XUSDT-aggTrades-2024-10.csv").write_text(day_of(rows_of(1), 0).write_csv(include_header=False))
+    found = imported(tmp_path)
+    assert {candle.open_time // DAY_MS for candle in found.candles.values()} == {BEGIN // DAY_MS}
+
+
 # --- holes ---
 
 

@@ -111,6 +111,14 @@ def test_a_file_without_rows_has_no_trades(tmp_path: Path) -> None:
     assert klines_of(minutes, written(tmp_path, header, minutes.name), *DAY) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "holds no rows"), (HEADER + HEADER + ROW, "rows that are not id, price")]
+)
+def test_an_empty_file_and_one_with_two_headers_are_named_in_plain_words(tmp_path: Path, text: str, why: str) -> None:
+    with pytest.raises(ArchiveError, match=why):
+        list(trades_of(TRADES, written(tmp_path, text), *DAY))
+
+
 def test_a_file_under_a_wrong_name_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match="other days than its name says"):
         list(trades_of(named("XUSDT-aggTrades-2024-10-28.csv"), written(tmp_path, ROW), 0, 1 << 62))
@@ -169,10 +177,31 @@ KLINE = "1729987200000,1,4,0.5,2,10,1729987259999,20,7,3,6,0\n"
     ("said", "false"),
     [
         ("1729987200000", "1729987201000"), ("1729987259999", "1729987269999"), (",4,", ",0.1,"), (",20,", ",2000,"),
-        (",3,", ",30,"), (",0.5,", ",nan,"), (",4,", ",inf,"), (",10,", ",-10,"), (",7,", ",-7,"),
+        (",3,", ",30,"), (",0.5,", ",nan,"), (",0.5,", ",0,"), (",1,4,0.5,2,", ",0,0,0,0,"), (",10,", ",nan,"),
+        (",4,", ",inf,"), (",10,", ",-10,"), (",7,", ",-7,"),
     ],
 )  # fmt: skip
 def test_a_candle_that_cannot_be_true_is_refused(tmp_path: Path, said: str, false: str) -> None:
     minutes = named("XUSDT-1m-2024-10-27.csv")
     with pytest.raises(ArchiveError, match="cannot be true"):
         klines_of(minutes, written(tmp_path, KLINE.replace(said, false, 1), minutes.name), *DAY)
+
+
+def test_why_a_candle_cannot_be_true_is_said_of_the_value_that_is_wrong(tmp_path: Path) -> None:
+    minutes = named("XUSDT-1m-2024-10-27.csv")
+    for said, false, why in (
+        (",0.5,", ",nan,", "price that is not a number"),
+        (",0.5,", ",0,", "a price of 0"),
+        (",1,4,0.5,2,", ",1,0.5,4,2,", "low 4.0 is above its high 0.5"),
+        (",10,", ",nan,", "volume that is not a number"),
+    ):
+        with pytest.raises(ArchiveError, match=why):
+            klines_of(minutes, written(tmp_path, KLINE.replace(said, false, 1), minutes.name), *DAY)
+
+
+def test_a_minute_that_stands_twice_counts_once_and_not_at_all_with_two_values(tmp_path: Path) -> None:
+    minutes = named("XUSDT-1m-2024-10-27.csv")
+    [kline] = klines_of(minutes, written(tmp_path, KLINE + KLINE, minutes.name), *DAY)
+    assert kline.volume == 10
+    with pytest.raises(ArchiveError, match="two klines of 1729987200000 that differ"):
+        klines_of(minutes, written(tmp_path, KLINE + KLINE.replace(",7,", ",8,"), minutes.name), *DAY)

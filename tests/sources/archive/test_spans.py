@@ -1,5 +1,5 @@
 from sources.archive.names import ArchiveFile, file_named
-from sources.archive.spans import spans_of
+from sources.archive.spans import left_out, spans_of
 
 DAY_MS = 86_400_000
 
@@ -39,6 +39,25 @@ def test_no_day_is_read_twice() -> None:
         "XUSDT-aggTrades-2024-10-01.zip", "XUSDT-aggTrades-2024-10.zip", "XUSDT-aggTrades-2024-10-27.zip",
         "XUSDT-aggTrades-2024-11-01.csv", "XUSDT-aggTrades-2024-11-01.zip",
     ) == [["XUSDT-aggTrades-2024-10.zip"], ["XUSDT-aggTrades-2024-11-01.csv"]]  # fmt: skip
+
+
+def test_what_is_vouched_for_is_read_in_place_of_what_is_not() -> None:
+    month, day = named("XUSDT-aggTrades-2024-10.zip"), named("XUSDT-aggTrades-2024-10-27.zip")
+    plain = named("XUSDT-aggTrades-2024-10-27.csv")
+    files = [month, plain, day]
+    before, inside, behind = spans_of(files, 0, 1 << 62, {day})
+    assert [(span.files, span.begin, span.end) for span in (before, inside, behind)] == [
+        ((month,), month.begin, day.begin), ((day,), day.begin, day.end), ((month,), day.end, month.end),
+    ]  # fmt: skip
+    assert before.is_followed_by(inside)
+    assert inside.is_followed_by(behind)
+    assert before.cut(month) == (0, day.begin)
+    assert left_out(files, [before, inside, behind]) == [plain]
+    for vouched in ((), {month}, {month, day}):
+        [span] = spans_of(files, 0, 1 << 62, vouched)
+        assert (span.files, left_out(files, [span])) == ((month,), [plain, day])
+    [span] = spans_of([plain, day], 0, 1 << 62, {day})
+    assert (span.files, left_out([plain, day], [span])) == ((day,), [plain])
 
 
 def test_spans_are_cut_to_what_is_wanted() -> None:

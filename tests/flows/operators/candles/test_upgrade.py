@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from msgspec import structs
 
-from flows.operators.candles.upgrade import improved
+from flows.operators.candles.upgrade import contradicts, improved
 from tests.fakes.candles import candle
 
 WHOLE = candle()
@@ -63,6 +63,35 @@ def test_a_doubt_is_news_only_of_what_was_believed_before() -> None:
     assert improved(structs.replace(doubted, revision=0), WHOLE).revision == 0
     proven = structs.replace(WHOLE, proof="equal")
     assert improved(doubted, proven) is doubted
+
+
+OTHER = structs.replace(WHOLE, close=99.5)
+
+
+@pytest.mark.parametrize(
+    ("candle", "stored"),
+    [
+        (OTHER, WHOLE),
+        (OTHER, structs.replace(VENUE, proof="")),
+        (structs.replace(VENUE, close=99.5), VENUE),
+        (structs.replace(VENUE, close=99.5), structs.replace(VENUE, proof="ours wrong")),
+    ],
+)
+def test_what_a_checksum_vouches_for_corrects_what_nothing_proves(candle: Any, stored: Any) -> None:
+    assert improved(candle, stored, is_vouched=False) is candle
+    better = improved(candle, stored, is_vouched=True)
+    assert (better.close, better.revision) == (99.5, stored.revision + 1 + candle.revision)
+    assert contradicts(candle, stored)
+
+
+@pytest.mark.parametrize("stored", [structs.replace(WHOLE, proof="equal"), structs.replace(VENUE, proof="ours wrong")])
+def test_a_checksum_does_not_outweigh_a_proof(stored: Any) -> None:
+    assert improved(OTHER, stored, is_vouched=True) is OTHER
+
+
+def test_what_makes_no_claim_contradicts_nothing() -> None:
+    for one, stored in ((PARTIAL, OTHER), (OTHER, PARTIAL), (UNPROVEN, OTHER), (WHOLE, WHOLE)):
+        assert not contradicts(one, stored)
 
 
 def test_the_exchanges_own_proves_what_says_the_same() -> None:
