@@ -22,8 +22,10 @@ import structlog
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
+from pymongo.errors import PyMongoError
 
 from flows.clock import FeedClock
+from flows.foreign import visible
 from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
@@ -37,7 +39,7 @@ from sinks.ledger import IncidentWriter
 from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.codec import MINUTE_MS
-from sinks.trades.store import TradeStoreError
+from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
 from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
@@ -58,6 +60,8 @@ JOURNAL = "imported.json"
 NEVER_MS = 10**12
 SETTLED_MS = 10_000
 """Trades and klines of so long ago are all told by the REST side."""
+
+_LONGEST_REASON = 200
 
 _log = structlog.get_logger("flows.backfill")
 
@@ -147,6 +151,24 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
         )
         for number in range(settings.trades.partitions)
     ]
+
+
+def _check_stores(settings: Settings) -> None:
+    """Looks at the stores before the work begins. `SettingsError` or `TradeStoreError` when one cannot be used."""
+    mongo, trades = settings.mongo, settings.trades
+    if not (mongo.enabled or trades.enabled):
+        raise SettingsError("mongo.enabled and trades.enabled are both off: the import has nowhere to write to")
+    if trades.enabled:
+        for number in range(trades.partitions):
+            check_store(trades.path / settings.feed.venue / f"part-{number:02d}")
+    if mongo.enabled:
+        try:
+            open_database(mongo).command("ping")
+        except PyMongoError as error:
+            raise SettingsError(
+                f"mongo.uri: MongoDB does not answer ({visible(str(error), limit=_LONGEST_REASON)}): start it, for the "
+                "bundled one python -m sinks.mongod, or set MARKETFLOW_MONGO__ENABLED=false to import trades alone"
+            ) from error
 
 
 def stores_of(settings: Settings) -> str:
@@ -306,6 +328,7 @@ def _build() -> Dataflow:
         new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
         if settings.backfill.dry_run:
             sys.exit(_say_what_is_new(new, len(spans)))
+        _check_stores(settings)
         journal.prepare()
         meter.expect(len(new))
         stop = threading.Event()

@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from flows.model import Trade
-from flows.queries import LastTradeQuery, StoreCheckQuery, TradesQuery
+from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
@@ -55,7 +55,7 @@ class StoredTrades:
 
     async def last_trade(self, query: LastTradeQuery) -> Newest | None:
         """The newest stored trade, or what was before the first one that an earlier life saw; None without either.
-        `TradeStoreError` when the store cannot be read.
+        `QueryError` when the store cannot be read.
         """
         if self._begins is None:
             return None
@@ -99,6 +99,8 @@ class StoredTrades:
                 if self._open is None:
                     self._open = await _opened(path)
                 yield self._open
+        except TradeStoreError as error:
+            raise QueryError(str(error)) from error
         finally:
             self._users -= 1
             if not self._users and self._open is not None:

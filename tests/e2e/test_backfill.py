@@ -186,6 +186,23 @@ async def test_a_wrong_checksum_is_named(mongod_uri: str, tmp_path: Path) -> Non
     assert documents(mongod_uri, tmp_path.name) == []
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"trades__path": "/proc/nope"}, ("trades.path", "/proc/nope")),
+        ({"mongo__enabled": "false", "trades__enabled": "false"}, ("mongo.enabled", "trades.enabled", "nowhere")),
+        ({"mongo__uri": "mongodb://127.0.0.1:1"}, ("mongo.uri", "127.0.0.1:1", "sinks.mongod")),
+    ],
+)
+async def test_stores_that_cannot_be_used_are_named_before_the_work_begins(
+    mongod_uri: str, tmp_path: Path, settings: dict[str, str], words: tuple[str, ...]
+) -> None:
+    code, said = await imported(tmp_path, days(tmp_path / "source", 1), mongod_uri, **settings)
+    [line] = said.strip().splitlines()
+    assert code == 1
+    assert all(word in line for word in words), line
+
+
 async def test_a_trade_store_in_use_is_named_at_once(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 1)
     with TradeStore(tmp_path / "trades" / "binance" / "part-00"):

@@ -8,7 +8,6 @@ from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQue
 from flows.runtime.stored_trades import StoredTrades
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.durable import DurableState, IdSpan, read_durable
-from sinks.trades.store import TradeStoreError
 from sinks.trades.writer import TradeWriter
 from tests.fakes.trades import BEGIN, trade
 
@@ -110,5 +109,5 @@ async def test_a_damaged_store_is_an_error(tmp_path: Path) -> None:
     path = stored(tmp_path, trade(7, 10))
     for table in (path / "part-00").glob("*.sst"):
         table.unlink()
-    with pytest.raises(TradeStoreError):
+    with pytest.raises(QueryError):
         await StoredTrades(path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 9, BEGIN))
