@@ -4,12 +4,15 @@ A query is a value: the machine makes it, the bridge has it run elsewhere, and t
 like any other input. When there is no answer, a `QueryError` comes instead.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
 
 from flows.model import Candle, Kline
+
+T = TypeVar("T")
 
 
 class Urgency(IntEnum):
@@ -43,10 +46,10 @@ class _QueryKinds(dict[type, bool]):
 _is_query = _QueryKinds().__getitem__
 
 
-def without_queries(items: list[Any]) -> tuple[list[Any], list[Query]]:
-    """The items that are no queries, and the queries among them, each in order. Without any it is the same list."""
-    if not any(map(_is_query, map(type, items))):
-        return items, []
+def without_queries(items: Sequence[T | Query]) -> tuple[Sequence[T], list[Query]]:
+    """The items that are no queries, and the queries among them, each in order. Without any it is the same sequence."""
+    if not any(map(_is_query, map(type, items))):  # then it holds `T` alone; a cast would cost at each call
+        return items, []  # type: ignore[return-value]
     return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
 
 

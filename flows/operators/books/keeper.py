@@ -183,7 +183,7 @@ class BookKeeper:
         if self._sync.book is not None and self._dirty:
             self._shown_at = now.local - self._policy.every_ms
             self._check(self._sync.book, now, out)
-        return without_queries(out)[0]
+        return list(without_queries(out)[0])
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""

@@ -293,7 +293,7 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
     (official,) = official_klines(folder / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
     key = "binance:PEPEUSDT"
     builder = CandleBuilder(key, timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
-    chain, machine = Pipeline(Sequencer(key, reorder_ms=0), builder), DayStats(key)
+    chain, machine = Pipeline[Any, Any](Sequencer(key, reorder_ms=0), builder), DayStats(key)
     trades = pepe_trades()
     out: list[Any] = []
     for place in range(0, len(trades), 50):
