@@ -11,7 +11,6 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.clock import FeedClock, Now
-from flows.graph import sequence_candles
 from flows.model import (
     AggregateTrade,
     BookSnapshot,
@@ -35,6 +34,7 @@ from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, RenewQuery, TradesQuery
 from flows.settings import Feed
+from flows.steps import sequence_candles
 from sources.binance.parse import BinanceParser
 
 BEGIN = 1_767_225_600_000
