@@ -8,7 +8,7 @@ time for the step `validate`.
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -52,6 +52,35 @@ LATEST_MS = 4_102_444_800_000
 """The year 2100: no time of ours is later."""
 
 
+class BookIds(Protocol):
+    """What a venue's update ids say of the differences of a book."""
+
+    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
+        """Whether a snapshot of that id holds the difference already."""
+
+    def joins(self, delta: BookDelta, snapshot: int) -> bool:
+        """Whether it may be the first one on top of a snapshot of that id."""
+
+    def follows(self, delta: BookDelta, update_id: int) -> bool:
+        """Whether nothing is missing between it and the difference that ended with that id."""
+
+
+class ConsecutiveIds(Struct, frozen=True):
+    """Ids rise by one from difference to difference, and from the snapshot to the first one."""
+
+    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
+        """It ends at or before the snapshot."""
+        return delta.last_update_id <= snapshot
+
+    def joins(self, delta: BookDelta, snapshot: int) -> bool:
+        """The snapshot lies within it, or right before it."""
+        return delta.first_update_id <= snapshot + 1
+
+    def follows(self, delta: BookDelta, update_id: int) -> bool:
+        """A first id beyond the next one is a gap."""
+        return delta.first_update_id <= update_id + 1
+
+
 class VenueRules(Struct, frozen=True):
     """What is true at one venue and not at all."""
 
@@ -59,6 +88,12 @@ class VenueRules(Struct, frozen=True):
     """Each aggregate begins with the fill after the last one of the aggregate before it, so a kline counts as many
     trades as its ids span. False: some fills are in no aggregate.
     """
+    ticker_counts_trades: bool = False
+    """The 24-hour ticker counts the same trades as the candles. False: it may count fewer."""
+    book_line: str = ""
+    """The line that carries books: when it is cut, they begin anew. Empty: any line may carry them."""
+    book_ids: BookIds = ConsecutiveIds()
+    """How the differences of a book follow each other."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]

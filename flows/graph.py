@@ -63,8 +63,8 @@ def market_flow(
 
     trades = steps.candles("candles", events, feed, trade_clock, rules, runner)
     status = steps.feed_status("feed_status", events, feed, clock)
-    book = steps.order_books("order_books", events, books, clock, runner)
-    stats = steps.stats_24h("stats_24h", trades.minutes, status.tickers, feed, trade_clock, runner)
+    book = steps.order_books("order_books", events, books, clock, rules, runner)
+    stats = steps.stats_24h("stats_24h", trades.minutes, status.tickers, feed, trade_clock, rules, runner)
     incidents = steps.merge(
         "incidents", trades.incidents, status.incidents, book and book.incidents, stats and stats.incidents
     )

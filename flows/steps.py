@@ -53,7 +53,7 @@ from flows.operators.parse import Validated
 from flows.operators.pipeline import Pipeline
 from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
-from flows.operators.status.line_status import News, StatusOutput
+from flows.operators.status.line_status import LineStatus, StatusOutput
 from flows.operators.status.observations import BookSyncs, Observation, Observe, Progress, Unsynced
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
@@ -216,7 +216,7 @@ def feed_status(
     behind it only when there is something.
     """
     rare: Stream[StatusOutput | Observation] = op.flat_map_batch(
-        "rare", events, News(feed.venue, clock, observe=Observe(monotonic_ms))
+        "rare", events, LineStatus(feed.venue, clock, observe=Observe(monotonic_ms))
     )
     return FeedStreams(
         updates=select("updates", rare, FeedStatus, Ticker),
@@ -247,10 +247,15 @@ class BookStreams:
 
 
 def order_books(
-    step_id: str, events: Stream[Validated], books: Books, clock: FeedClock, runner: QueryRunner | None
+    step_id: str,
+    events: Stream[Validated],
+    books: Books,
+    clock: FeedClock,
+    rules: VenueRules,
+    runner: QueryRunner | None,
 ) -> BookStreams | None:
     """The order book of each instrument; without a `runner` there is none, as its snapshot is queried."""
-    return _order_books(step_id, events, books, clock, runner) if runner else None
+    return _order_books(step_id, events, books, clock, rules, runner) if runner else None
 
 
 @operator
@@ -259,12 +264,12 @@ def _order_books(
     events: Stream[Validated],
     books: Books,
     clock: FeedClock,
+    rules: VenueRules,
     runner: QueryRunner,
 ) -> BookStreams:
     by_instrument: KeyedStream[BookInput] = op.flat_map_batch("by_instrument", events, book_events)
-    results: KeyedStream[BookResult | Removed] = machine(
-        "book", by_instrument, partial(_book, books=books), clock, runner
-    )
+    build = partial(_book, books=books, rules=rules)
+    results: KeyedStream[BookResult | Removed] = machine("book", by_instrument, build, clock, runner)
     return BookStreams(
         views=op.flat_map_batch("views", results, _views),
         synced=op.flat_map_batch("synced", results, BookSyncs()),
@@ -273,7 +278,7 @@ def _order_books(
     )
 
 
-def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
+def _book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper:
     """The order book of one instrument."""
     policy = BookPolicy(
         levels=books.levels,
@@ -283,7 +288,7 @@ def _book(key: str, _: Any, *, books: Books) -> BookKeeper:
         audit_ms=int(books.audit_s * 1_000),
         audit_least_share=books.audit_least_share,
     )
-    return BookKeeper(key, policy=policy)
+    return BookKeeper(key, policy=policy, rules=rules)
 
 
 def _views(items: list[tuple[str, BookResult | Removed]]) -> list[BookView | BookTicker]:
@@ -310,12 +315,13 @@ def stats_24h(
     tickers: KeyedStream[Ticker],
     feed: Feed,
     clock: FeedClock,
+    rules: VenueRules,
     runner: QueryRunner | None,
 ) -> StatsStreams | None:
     """The statistics of each instrument, from its own candles, compared with the exchange's `tickers`; without a
     `runner` there are none, as the minutes before the start are queried.
     """
-    return _stats_24h(step_id, minutes, tickers, feed, clock, runner) if runner else None
+    return _stats_24h(step_id, minutes, tickers, feed, clock, rules, runner) if runner else None
 
 
 @operator
@@ -325,10 +331,11 @@ def _stats_24h(
     tickers: KeyedStream[Ticker],
     feed: Feed,
     clock: FeedClock,
+    rules: VenueRules,
     runner: QueryRunner,
 ) -> StatsStreams:
     inputs: KeyedStream[StatsInput] = op.merge("inputs", minutes, tickers)
-    build = partial(_day, timeframe=minutes_of(feed.timeframes))
+    build = partial(_day, timeframe=minutes_of(feed.timeframes), rules=rules)
     results: KeyedStream[StatsResult | Removed] = machine("day", inputs, build, clock, runner)
     latest = pick("latest", results, Stats24h)
     return StatsStreams(
@@ -338,9 +345,9 @@ def _stats_24h(
     )
 
 
-def _day(key: str, _: Any, *, timeframe: str) -> DayStats:
+def _day(key: str, _: object, *, timeframe: str, rules: VenueRules) -> DayStats:
     """The 24 hours of one instrument."""
-    return DayStats(key, timeframe=timeframe)
+    return DayStats(key, timeframe=timeframe, rules=rules)
 
 
 # --- states of instruments ---

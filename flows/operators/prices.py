@@ -2,10 +2,8 @@
 repair. The 24-hour figures are the exchange's own, from its long ticker or its short one.
 """
 
-from typing import Any
-
 from flows.bounds import fault_of
-from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
+from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MarketEvent, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.trades.quarantine import MOST_PER_MS
 
@@ -37,7 +35,7 @@ class _Price:
         self.change: float | None = None
         self.percent: float | None = None
         self.volume: float | None = None
-        self.sent: tuple[Any, ...] = ()
+        self.sent: tuple[float | None, ...] = ()
 
     def take(self, price: float, time: int) -> None:
         """The newest exchange time wins; of equal times the later arrival."""
@@ -74,7 +72,9 @@ class _Price:
 
 
 class Prices:
-    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. Who is gone is forgotten."""
+    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. A removed symbol is
+    dropped.
+    """
 
     def __init__(self) -> None:
         self._prices: dict[str, _Price] = {}
@@ -113,7 +113,7 @@ class Prices:
         return price
 
     @staticmethod
-    def _take_trade(price: _Price, last: Trade, events: list[Any]) -> None:
+    def _take_trade(price: _Price, last: Trade, events: list[MarketEvent]) -> None:
         """The newest trade of a batch that is a price."""
         if last.fill != MARKET_FILL or fault_of(last):
             sound = (trade for trade in reversed(events) if isinstance(trade, Trade) and trade.fill == MARKET_FILL)

@@ -76,7 +76,8 @@ def _feed(venue: str) -> Feed:
 
 
 def _book(key: str, _: Any) -> BookKeeper:
-    return BookKeeper(key, policy=BookPolicy(depth=500, levels=_SHOWN_LEVELS))
+    rules = RULES[key.partition(":")[0]]
+    return BookKeeper(key, policy=BookPolicy(depth=500, levels=_SHOWN_LEVELS), rules=rules)
 
 
 class FuzzedFlow:

@@ -37,6 +37,7 @@ from flows.queries import BookQuery, HistoryQuery, KlinesQuery, Query, QueryErro
 from flows.settings import Books, Feed
 from flows.steps import ends_of_requests
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
 
 QUOTE_ULPS = 4
@@ -108,6 +109,7 @@ def play(
         sinks=outcome.sinks,
         clock=FeedClock(local_ms),
         runner=runner,
+        rules=RULES[venue],
         books=Books(depth=1_000, first_depth=1_000, every_ms=0),  # a recording has one snapshot of 1,000
     )
     if workers > 1:
