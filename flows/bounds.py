@@ -2,8 +2,8 @@
 
 All input passes here, each kind of rule stands here once: live frames (steps `validate` and `sequence`), answers of
 REST, rows of files. Bounds of single fields stand with the venue's wire types, which refuse what breaks them as they
-decode. What only the order of events can tell is for those who keep it: ids for the sequencer and the book, the venue's
-time for the step `validate`.
+decode. What only the order of events can show is checked where that is kept: ids by the sequencer and the book, the
+venue's time by the step `validate`.
 """
 
 from collections.abc import Callable
@@ -37,7 +37,7 @@ MOST_UPDATES = 1_000_000
 KLINE_AHEAD_MS = 1_000
 """A period has begun before its kline is sent, and is over before the kline says so."""
 KLINE_AGE_MS = 300_000
-"""A stream tells of the running period and of the one before; not of one that ended so long before it is sent."""
+"""A stream reports the running period and of the one before; not of one that ended so long before it is sent."""
 TICKER_WINDOW_MS = 90_000_000
 """Longest window of a 24-hour ticker; USD-M begins it on a whole minute."""
 RELATIVE_SLACK = 1e-6

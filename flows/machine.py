@@ -109,7 +109,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
         return self._run_queries(out), StatefulBatchLogic.RETAIN
 
     def notify_at(self) -> datetime | None:
-        """When to call next; the engine asks for it after every call. Feed time becomes local time here."""
+        """When to call next; the engine reads it after every call. Feed time becomes local time here."""
         due = self._due
         if self._open_queries:
             due = ANSWER_POLL_MS if due is None else min(due, ANSWER_POLL_MS)
@@ -195,7 +195,7 @@ class _KeeperLogic(StatefulBatchLogic[In, Out, int]):
         return self._take(values), StatefulBatchLogic.RETAIN
 
     def snapshot(self) -> int:
-        """A version: after a restart the source tells everything anew."""
+        """A version: after a restart the source sends everything anew."""
         return 1
 
 

@@ -41,7 +41,7 @@ from flows.queries import BookQuery, Query, QueryError, RenewQuery
 AUDITED_LEVELS = 100
 """Levels a side that an audit compares."""
 RETRY_MIN_MS = 1_000
-"""First delay before a snapshot is asked for again; doubles with each failure."""
+"""First delay before a snapshot is queried again; doubles with each failure."""
 RETRY_MAX_MS = 60_000
 """Longest delay."""
 STEADY_MS = 10_000
@@ -100,7 +100,7 @@ class BookKeeper:
     """Machine of one instrument. Takes book deltas, book tickers and line events; gives `BookView`, `BookTicker`,
     `Incident` and `BookQuery`. Nothing is recovered: after a restart there is a new snapshot.
 
-    `BookTicker` is told at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
+    `BookTicker` comes at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
     """
 
     def __init__(self, key: str, *, policy: BookPolicy, rules: VenueRules = ANY_VENUE) -> None:
@@ -154,7 +154,7 @@ class BookKeeper:
         """A snapshot, or why there is none."""
         out: Results = []
         if not isinstance(query, BookQuery):
-            return out  # the source was told to renew a stream, and does
+            return out  # the source renews the stream; there is nothing to do here
         if query.checks:
             self._take_fresh(answer, now, out)
         else:
@@ -162,11 +162,11 @@ class BookKeeper:
         return out
 
     def on_timer(self, now: Now) -> Results:
-        """Shows what has changed, asks for what is due."""
+        """Shows what has changed, queries what is due."""
         out: Results = []
         if self._query_at is not None and now.local >= self._query_at:
             self._query_at = None
-            if self._sync.is_waiting:  # else the next difference asks
+            if self._sync.is_waiting:  # else the next difference queries
                 self._query(out)
         if self._doubt_since is not None and now.local - self._doubt_since >= DOUBT_MS:
             self._doubt_since = None
@@ -201,7 +201,7 @@ class BookKeeper:
         return max(0, min(waits) - now.local) if waits else None
 
     def snapshot(self) -> None:
-        """Nothing: a book is rebuilt by asking."""
+        """Nothing: a book is rebuilt from a snapshot."""
 
     # --- differences ---
 
@@ -251,7 +251,7 @@ class BookKeeper:
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
             self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
-        self._tell_best(self._ticker(book, bids, asks), now, out)
+        self._emit_best(self._ticker(book, bids, asks), now, out)
         if is_shown:
             self._show(book, bids, asks, now, out)
         nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
@@ -304,7 +304,7 @@ class BookKeeper:
 
     def _take_snapshot(self, answer: BookSnapshot | QueryError, now: Now, out: Results) -> None:
         if not self._sync.is_waiting:
-            self._is_queried = False  # it has a book, or the line was cut: the next difference asks
+            self._is_queried = False  # it has a book, or the line was cut: the next difference queries
             return
         if isinstance(answer, QueryError) or self._sync.take_snapshot(answer):
             self._failures = max(self._failures, 1)
@@ -366,7 +366,7 @@ class BookKeeper:
         if old is None or new is None or old.update_id != new.update_id:
             return
         share = old.similarity(new, AUDITED_LEVELS)
-        fresh.refused = self._sync.refused  # both were told the same: each difference is refused once
+        fresh.refused = self._sync.refused  # both had the same input: each difference is refused once
         self._sync, self._fresh, self._dirty = fresh, None, True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
@@ -398,9 +398,9 @@ class BookKeeper:
         self._odd_best = None
         if self._best is not None and ticker.update_id <= self._best.update_id:
             self._best = None
-        self._tell_best(ticker, now, out)
+        self._emit_best(ticker, now, out)
 
-    def _tell_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
+    def _emit_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
         best = self._best
         if best is not None:
             if ticker.update_id <= best.update_id:
