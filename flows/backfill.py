@@ -26,13 +26,13 @@ from pymongo.errors import PyMongoError
 
 from flows.clock import FeedClock
 from flows.foreign import visible
-from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
+from flows.steps import pack, sequence_candles
 from sinks.bridge import PartitionedWriterSink
 from sinks.importer import Improvement, Intake
 from sinks.ledger import IncidentWriter
@@ -79,9 +79,9 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
         sequence_candles, feed=settings.feed.model_copy(update=never), can_query=False, rules=rules, kept_ms=longest_ms
     )
     flow = Dataflow("backfill")
-    made = machine("sequence_candles_reconcile", op.input("archive", flow, source), build, FeedClock())
-    in_order = op.flat_map_batch("in_order", made, lambda items: together("stores", [value for _, value in items]))
-    op.output("stores", in_order, PartitionedWriterSink(["stores"], lambda _: intake, lambda _: 0))
+    made = machine("candles", op.input("archive", flow, source), build, FeedClock())
+    in_order = op.flat_map_batch("in_order", made, lambda items: pack("stores", [[value for _, value in items]]))
+    op.output("stores", in_order, PartitionedWriterSink(["stores"], lambda _: intake))
     return flow
 
 

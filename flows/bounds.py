@@ -2,14 +2,14 @@
 
 All input passes here, each kind of rule stands here once: live frames (steps `validate` and `sequence`), answers of
 REST, rows of files. Bounds of single fields stand with the venue's wire types, which refuse what breaks them as they
-decode. What only the order of events can tell is for those who keep it: ids for the sequencer and the book, the venue's
-time for the step `validate`.
+decode. What only the order of events can show is checked where that is kept: ids by the sequencer and the book, the
+venue's time by the step `validate`.
 """
 
 from collections.abc import Callable
 from itertools import pairwise
 from math import isfinite
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from msgspec import Struct
 
@@ -38,7 +38,7 @@ MOST_UPDATES = 1_000_000
 KLINE_AHEAD_MS = 1_000
 """A period has begun before its kline is sent, and is over before the kline says so."""
 KLINE_AGE_MS = 300_000
-"""A stream tells of the running period and of the one before; not of one that ended so long before it is sent."""
+"""A stream reports the running period and of the one before; not of one that ended so long before it is sent."""
 TICKER_WINDOW_MS = 90_000_000
 """Longest window of a 24-hour ticker; USD-M begins it on a whole minute."""
 RELATIVE_SLACK = 1e-6
@@ -53,6 +53,35 @@ LATEST_MS = 4_102_444_800_000
 """The year 2100: no time of ours is later."""
 
 
+class BookIds(Protocol):
+    """What a venue's update ids say of the differences of a book."""
+
+    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
+        """Whether a snapshot of that id holds the difference already."""
+
+    def joins(self, delta: BookDelta, snapshot: int) -> bool:
+        """Whether it may be the first one on top of a snapshot of that id."""
+
+    def follows(self, delta: BookDelta, update_id: int) -> bool:
+        """Whether nothing is missing between it and the difference that ended with that id."""
+
+
+class ConsecutiveIds(Struct, frozen=True):
+    """Ids rise by one from difference to difference, and from the snapshot to the first one."""
+
+    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
+        """It ends at or before the snapshot."""
+        return delta.last_update_id <= snapshot
+
+    def joins(self, delta: BookDelta, snapshot: int) -> bool:
+        """The snapshot lies within it, or right before it."""
+        return delta.first_update_id <= snapshot + 1
+
+    def follows(self, delta: BookDelta, update_id: int) -> bool:
+        """A first id beyond the next one is a gap."""
+        return delta.first_update_id <= update_id + 1
+
+
 class VenueRules(Struct, frozen=True):
     """What is true at one venue and not at all."""
 
@@ -60,6 +89,12 @@ class VenueRules(Struct, frozen=True):
     """Each aggregate begins with the fill after the last one of the aggregate before it, so a kline counts as many
     trades as its ids span. False: some fills are in no aggregate.
     """
+    ticker_counts_trades: bool = False
+    """The 24-hour ticker counts the same trades as the candles. False: it may count fewer."""
+    book_line: str = ""
+    """The line that carries books: when it is cut, they begin anew. Empty: any line may carry them."""
+    book_ids: BookIds = ConsecutiveIds()
+    """How the differences of a book follow each other."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]

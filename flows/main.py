@@ -23,23 +23,17 @@ from bytewax.dataflow import Dataflow
 from flows.clock import FeedClock, wall_ms
 from flows.descriptors import raise_descriptor_limit
 from flows.gc import tune_garbage_collector
-from flows.graph import Sinks, market_flow, state_fault
+from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident, RefreshRequest
+from flows.recovered import state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.commands import CommandPoller
 from flows.runtime.metrics import FlowMeters, Parts, serve
 from flows.runtime.query_handlers import open_database, open_query_handlers
 from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
 from flows.settings import Settings, SettingsError, load_settings
-from sinks.bridge import (
-    FlattenRecoverable,
-    FlattenWriter,
-    PartitionedWriterSink,
-    RecoverableSink,
-    SharedWriter,
-    WriterSink,
-)
+from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.commands import CommandConsumer, NoCommands
@@ -130,18 +124,14 @@ def build_flow(
         books=settings.books,
         outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
         sinks=Sinks(
-            candles=RecoverableSink(["mongodb"], lambda _: FlattenRecoverable(mongo.open(), documents), lambda _: 0)
-            if mongo and documents
-            else None,
-            trades=RecoverableSink(parts, open_partition, lambda key: part_of(key, len(parts)))
+            candles=PartitionedWriterSink(["mongodb"], lambda _: mongo.open()) if mongo else None,
+            trades=PartitionedWriterSink(parts, open_partition, lambda key: part_of(key, len(parts)))
             if settings.trades.enabled
             else None,
-            broadcast=PartitionedWriterSink(["hub"], lambda _: FlattenWriter(broadcast.open()), lambda _: 0)
-            if broadcast
-            else None,
+            broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast.open()) if broadcast else None,
             rejects=WriterSink(refused.open),
             incidents=WriterSink(incidents.open),
-            refreshed=WriterSink(lambda: requests),
+            commands=WriterSink(lambda: requests),
         ),
     )
 

@@ -1,15 +1,18 @@
-"""What machines ask of a venue's REST side, and how urgent it is.
+"""What machines query of a venue's REST side, and how urgent it is.
 
 A query is a value: the machine makes it, the bridge has it run elsewhere, and the answer comes back to the same machine
 like any other input. When there is no answer, a `QueryError` comes instead.
 """
 
+from collections.abc import Sequence
 from enum import IntEnum
-from typing import Any
+from typing import TypeVar
 
 from msgspec import Struct
 
 from flows.model import Candle, Kline
+
+T = TypeVar("T")
 
 
 class Urgency(IntEnum):
@@ -43,10 +46,10 @@ class _QueryKinds(dict[type, bool]):
 _is_query = _QueryKinds().__getitem__
 
 
-def without_queries(items: list[Any]) -> tuple[list[Any], list[Query]]:
-    """The items that are no queries, and the queries among them, each in order. Without any it is the same list."""
-    if not any(map(_is_query, map(type, items))):
-        return items, []
+def without_queries(items: Sequence[T | Query]) -> tuple[Sequence[T], list[Query]]:
+    """The items that are no queries, and the queries among them, each in order. Without any it is the same sequence."""
+    if not any(map(_is_query, map(type, items))):  # then it holds `T` alone; a cast would cost at each call
+        return items, []  # type: ignore[return-value]
     return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
 
 
@@ -69,7 +72,7 @@ class TradesQuery(Query, frozen=True):
 
 
 class PastTradesQuery(TradesQuery, frozen=True):
-    """The same of old times, for an import: nobody waits for it."""
+    """The same of old times, for an import: no live trade waits for it."""
 
     @property
     def urgency(self) -> Urgency:
@@ -92,7 +95,7 @@ class RefillQuery(TradesQuery, frozen=True):
 
 class KlinesQuery(Query, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
-    oldest first; without ids (-1) where the venue does not tell them.
+    oldest first; without ids (-1) where the venue does not give them.
     """
 
     timeframe: str
@@ -122,7 +125,7 @@ class BookQuery(Query, frozen=True):
 
 class LastTradeQuery(Query, frozen=True):
     """The newest trade that is stored already. Answer: `(id, time)`, or None without any. Where there is none, the
-    first trade that was ever seen is noted for good before the answer, so that a later life can ask for it.
+    first trade that was ever seen is noted for good before the answer, so that a later life can query it.
     """
 
     first_id: int = -1
@@ -162,7 +165,7 @@ class TimeQuery(Query, frozen=True):
 
 class RenewQuery(Query, frozen=True):
     """Streams of the instrument are to be subscribed anew, as a witness says that they have missed something. Answer:
-    None, when the source has been told.
+    None, when the source has the request.
     """
 
     kinds: tuple[str, ...]
@@ -181,7 +184,7 @@ class HistoryQuery(Query, frozen=True):
     timeframes: tuple[str, ...]
     now: int
     forced: str = ""
-    """Somebody wants it, by a request of this name: everything is fetched again, not only what is missing."""
+    """Requested under this name: everything is fetched again, not only what is missing."""
     start: int = 0
     """With `end` the open times `[start, end)` that are wanted: until `now` without an end, and without a start a page
     before the end; default the newest.
@@ -204,9 +207,9 @@ class History(Struct, frozen=True):
 
 
 class QueryError(Exception):
-    """There is no answer: the venue was asked, and again, in vain; the text says why."""
+    """There is no answer, also after retries; the text says why."""
 
     def __init__(self, reason: str, *, lasting: bool = False) -> None:
         super().__init__(reason)
         self.lasting = lasting
-        """Asking again is of no use, e.g. because the venue no longer has it."""
+        """Another try is of no use, e.g. because the venue no longer has it."""

@@ -1,8 +1,13 @@
-"""A plain `Writer` becomes a Bytewax sink. Nothing else in this room knows the engine."""
+"""A plain `Writer` becomes a Bytewax sink. No other module of the sinks knows the engine.
+
+There are two: `WriterSink` has one writer for each worker, `PartitionedWriterSink` one for each partition, at exactly
+one worker of the whole cluster.
+"""
 
 import threading
-from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from itertools import chain
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from bytewax.outputs import (
     DynamicSink,
@@ -17,17 +22,18 @@ T = TypeVar("T")
 class Writer(Protocol[T]):
     """What a store or the hub must be able to do.
 
-    `write` takes a batch and returns at once: whoever is slow buffers, within a bound that its docstring states. It
-    never raises because something outside failed; that is logged, retried, and becomes an incident.
+    `write` takes a batch and returns at once: a slow writer buffers, within a bound that its docstring states. It never
+    raises because something outside failed; that is logged, retried, and becomes an incident.
     """
 
     def write(self, batch: list[T]) -> None:
         """Takes a batch."""
 
     def close(self) -> None:
-        """Writes out what is held, within a few seconds, and lets go of everything."""
+        """Writes out what is held, within a few seconds, and frees its resources."""
 
 
+@runtime_checkable
 class RecoverableWriter(Writer[T], Protocol[T]):
     """A store that may be behind: what it still holds becomes part of the flow's recovered state, so that a killed
     process loses nothing that the flow counts as written.
@@ -41,7 +47,7 @@ class RecoverableWriter(Writer[T], Protocol[T]):
 
 
 class SharedWriter(Generic[T]):
-    """One writer for several sinks and workers. Each opens it, each closes it; the last one's close is the writer's."""
+    """One writer for several sinks and workers. Each opens it, each closes it; the last close is the writer's."""
 
     def __init__(self, writer: Writer[T]) -> None:
         self._writer = writer
@@ -49,9 +55,11 @@ class SharedWriter(Generic[T]):
         self._lock = threading.Lock()
 
     def open(self) -> Writer[T]:
-        """The writer for one more user."""
+        """The writer for one more user; recoverable if it is."""
         with self._lock:
             self._users += 1
+        if isinstance(self._writer, RecoverableWriter):
+            return _RecoverableHandle(self._writer, self._release)
         return _Handle(self._writer, self._release)
 
     def _release(self) -> None:
@@ -73,40 +81,14 @@ class _Handle(Generic[T]):
             release()
 
 
-class FlattenWriter(Generic[T]):
-    """A writer of lists: for steps that pack what goes to a single partition, as the engine costs by item there."""
-
-    def __init__(self, writer: Writer[T]) -> None:
-        self._writer = writer
-
-    def write(self, batch: list[list[T]]) -> None:
-        """Takes a batch of batches."""
-        for items in batch:
-            self._writer.write(items)
-
-    def close(self) -> None:
-        """Closes the writer."""
-        self._writer.close()
+class _RecoverableHandle(_Handle[T]):
+    def __init__(self, writer: RecoverableWriter[T], release: Callable[[], None]) -> None:
+        super().__init__(writer, release)
+        self.pending = writer.pending
+        self.resume = writer.resume
 
 
-class FlattenRecoverable(FlattenWriter[T]):
-    """The same for a writer whose pending items outlive the process."""
-
-    def __init__(self, writer: Writer[T], keeper: RecoverableWriter[T]) -> None:
-        """`keeper` holds what goes to `writer`, which may be a handle of it."""
-        super().__init__(writer)
-        self._keeper = keeper
-
-    def pending(self) -> list[Any]:
-        """The keeper's."""
-        return self._keeper.pending()
-
-    def resume(self, pending: list[Any]) -> None:
-        """The keeper's."""
-        self._keeper.resume(pending)
-
-
-class _WriterPartition(StatelessSinkPartition[T]):
+class _Worker(StatelessSinkPartition[T]):
     def __init__(self, writer: Writer[T]) -> None:
         self._writer = writer
 
@@ -118,55 +100,52 @@ class _WriterPartition(StatelessSinkPartition[T]):
 
 
 class WriterSink(DynamicSink[T], Generic[T]):
-    """One writer a worker, all alike. `open_writer` is called eagerly, when the flow is built."""
+    """One writer a worker, all alike; it takes the items that its worker has made."""
 
     def __init__(self, open_writer: Callable[[], Writer[T]]) -> None:
+        """`open_writer` is called eagerly, when the flow is built."""
         self._open_writer = open_writer
 
     def build(self, step_id: str, worker_index: int, worker_count: int) -> StatelessSinkPartition[T]:
         """Called by the engine."""
-        return _WriterPartition(self._open_writer())
+        return _Worker(self._open_writer())
 
 
-class _KeyedPartition(StatefulSinkPartition[T, list[Any] | None]):
-    def __init__(self, writer: Writer[T]) -> None:
+class _Partition(StatefulSinkPartition[list[T], list[Any] | None]):
+    def __init__(self, writer: Writer[T], pending: list[Any] | None) -> None:
         self._writer = writer
+        self._recoverable = writer if isinstance(writer, RecoverableWriter) else None
+        if pending and self._recoverable is not None:
+            self._recoverable.resume(pending)
 
-    def write_batch(self, values: list[T]) -> None:
-        self._writer.write(values)
+    def write_batch(self, values: list[list[T]]) -> None:
+        self._writer.write(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
 
     def snapshot(self) -> list[Any] | None:
-        return None
+        return None if self._recoverable is None else self._recoverable.pending()
 
     def close(self) -> None:
         self._writer.close()
 
 
-class _KeepingPartition(_KeyedPartition[T]):
-    def __init__(self, writer: RecoverableWriter[T], pending: list[Any] | None) -> None:
-        super().__init__(writer)
-        self._keeper = writer
-        if pending:
-            writer.resume(pending)
+class PartitionedWriterSink(FixedPartitionedSink[list[T], list[Any] | None], Generic[T]):
+    """One writer a partition, each at exactly one worker of the whole cluster. What comes here is `(key, batch)`: the
+    engine's cost is by item, so a step before it packs many into one.
 
-    def snapshot(self) -> list[Any] | None:
-        return self._keeper.pending()
+    After a crash the sink is given again what came since the last snapshot. With a `RecoverableWriter` that is all a
+    restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
 
-
-class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
-    """One writer a partition, each at exactly one worker of the whole cluster. Items are `(key, value)`.
-
-    After a crash the sink is given again whatever came since the last snapshot. With a `RecoverableWriter` that is all
-    a restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
-
-    The engine opens a partition at its first item, so whatever must be open from the start (a port) is opened
-    elsewhere.
+    The engine opens a partition at its first item, so what must be open from the start (a port) is opened elsewhere.
     """
 
     def __init__(
-        self, parts: list[str], open_writer: Callable[[str], Writer[T]], part_of: Callable[[str], int]
+        self,
+        parts: Sequence[str],
+        open_writer: Callable[[str], Writer[T]],
+        part_of: Callable[[str], int] = lambda _: 0,
     ) -> None:
-        self._parts = parts
+        """`open_writer` takes the name of a partition, `part_of` gives the place in `parts` for a key."""
+        self._parts = list(parts)
         self._open_writer = open_writer
         self._part_of = part_of
 
@@ -178,24 +157,6 @@ class PartitionedWriterSink(FixedPartitionedSink[T, Any], Generic[T]):
         """Called by the engine."""
         return self._part_of(item_key)
 
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: list[Any] | None
-    ) -> StatefulSinkPartition[T, list[Any] | None]:
+    def build_part(self, step_id: str, for_part: str, resume_state: list[Any] | None) -> _Partition[T]:
         """Called by the engine."""
-        return _KeyedPartition(self._open_writer(for_part))
-
-
-class RecoverableSink(PartitionedWriterSink[T]):
-    """The same for writers whose pending items outlive the process."""
-
-    def __init__(
-        self, parts: list[str], open_writer: Callable[[str], RecoverableWriter[T]], part_of: Callable[[str], int]
-    ) -> None:
-        super().__init__(parts, open_writer, part_of)
-        self._open_keeper = open_writer
-
-    def build_part(
-        self, step_id: str, for_part: str, resume_state: list[Any] | None
-    ) -> StatefulSinkPartition[T, list[Any] | None]:
-        """Called by the engine."""
-        return _KeepingPartition(self._open_keeper(for_part), resume_state)
+        return _Partition(self._open_writer(for_part), resume_state)

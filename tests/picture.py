@@ -1,15 +1,13 @@
-"""The picture of the flow in the README, drawn by Bytewax's own visualiser: `python -m tests.picture` brings it up
-to date.
+"""The picture of the flow in the README, drawn from the flow itself: `python -m tests.picture` brings it up to date.
 
-What is the same for every step is left out, and what a step is shows in its shape: rounded where something comes in or
-goes out, six-sided where a machine keeps state for each instrument.
+One node a step, and what goes from one to the next at the arrow. What a step is shows in its shape: rounded where
+something comes in or goes out, six-sided where a state is kept for each instrument.
 """
 
-import re
 from pathlib import Path
 
 from bytewax.testing import TestingSink, TestingSource
-from bytewax.visualize import to_mermaid
+from bytewax.visualize import RenderedOperator, to_rendered
 
 from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
@@ -19,10 +17,26 @@ from sources.binance.parse import BinanceParser
 README = Path(__file__).parents[1] / "README.md"
 BEGIN, END = "<!-- flow: begin -->", "<!-- flow: end -->"
 
-_STEP = re.compile(r'marketflow\.(\w+)\["\w+ \((\w+)\)"\]')
-_ARROW = re.compile(r'marketflow\.(\w+) -- "[^"]*" --> marketflow\.(\w+)')
-_SHAPES = {"input": "([{}])", "output": "([{}])", "machine": "{{{{{}}}}}", "merge": "(({}))"}
-_BOX = "[{}]"
+WHAT = {
+    "source": "raw frames, connection events",
+    "parse": "frames become events",
+    "validate": "impossible events are rejected",
+    "prices": "latest price of each instrument",
+    "hub_prices": "WebSocket broadcast of prices, first of all",
+    "candles": "trades in sequence, gaps filled, candles built and reconciled",
+    "feed_status": "connections, rejected input, the exchange's 24-hour tickers",
+    "order_books": "books in sync with the exchange's",
+    "stats_24h": "24-hour statistics of our own candles",
+    "incidents": "everything that went wrong",
+    "mongodb": "candles and statistics",
+    "rocksdb": "every trade",
+    "ledger": "log of incidents",
+    "commands": "results of requests by the API",
+    "rejects": "log of rejected input",
+    "freshness": "how current each instrument's data is",
+    "hub": "WebSocket broadcast of everything else",
+}
+"""What each step is for, in a few words."""
 
 
 def picture() -> str:
@@ -34,10 +48,34 @@ def picture() -> str:
         sinks=Sinks(*(TestingSink([]) for _ in Sinks.__struct_fields__)),
         runner=refuse_queries,
     )
-    drawn = to_mermaid(flow)
-    steps = [f"{name}{_SHAPES.get(kind, _BOX).format(name)}" for name, kind in _STEP.findall(drawn)]
-    arrows = [f"{above} --> {below}" for above, below in _ARROW.findall(drawn)]
-    return "\n".join(["```mermaid", "flowchart TD", *steps, *arrows, "```"])
+    steps = to_rendered(flow).substeps
+    senders = {port.port_id: (step.step_name, port.port_name) for step in steps for port in step.out_ports}
+    nodes = [f"{step.step_name}{_node(step)}" for step in steps]
+    arrows = [arrow for step in steps for arrow in _arrows(step, senders)]
+    return "\n".join(["```mermaid", "flowchart TD", *nodes, *arrows, "```"])
+
+
+def _node(step: RenderedOperator) -> str:
+    label = f'"<b>{step.step_name}</b><br/>{WHAT[step.step_name]}"'
+    if not (step.inp_ports and step.out_ports):
+        return f"([{label}])"
+    return f"{{{{{label}}}}}" if _has_machine(step) else f"[{label}]"
+
+
+def _has_machine(step: RenderedOperator) -> bool:
+    return step.op_type == "machine" or any(_has_machine(inner) for inner in step.substeps)
+
+
+def _arrows(step: RenderedOperator, senders: dict[str, tuple[str, str]]) -> list[str]:
+    """What comes from each step before, with the names of its streams where it has several."""
+    streams: dict[str, list[str]] = {}
+    for port in step.inp_ports:
+        for name, stream in (senders[port_id] for port_id in port.from_port_ids):
+            streams.setdefault(name, []).extend([] if stream == "down" else [stream.replace("_", " ")])
+    return [
+        f"{name} -- {', '.join(found)} --> {step.step_name}" if found else f"{name} --> {step.step_name}"
+        for name, found in streams.items()
+    ]
 
 
 def current() -> str:

@@ -4,10 +4,29 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
-from flows.model.candles import Candle
-from flows.model.incidents import Incident
-from flows.model.market import BookTicker, Level, Ticker, TradeBatch
-from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus
+from flows.model.candles import Candle, RefreshResult, StoreOnly
+from flows.model.incidents import Incident, Rejected
+from flows.model.market import (
+    BookDelta,
+    BookTicker,
+    Gap,
+    Kline,
+    Level,
+    StoreOnlyTrades,
+    Ticker,
+    Trade,
+    TradeBatch,
+)
+from flows.model.source_events import (
+    ConnectionEvent,
+    Coverage,
+    Disconnected,
+    Removed,
+    Silent,
+    Speaking,
+    TradesRefused,
+)
+from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWitness
 
 
 class MarketData(Struct, frozen=True, gc=False):
@@ -96,3 +115,32 @@ Publishable: TypeAlias = (
     | Heartbeat
 )
 """What the broadcast hub takes."""
+
+Document: TypeAlias = Candle | Stats24h
+"""What the flow gives to MongoDB."""
+
+TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
+"""What candles are made of: runs of one instrument's events, each of one type, and the events of its connections."""
+TradeResult: TypeAlias = (
+    TradeBatch
+    | StoreOnlyTrades
+    | Candle
+    | StoreOnly
+    | Incident
+    | TradeWitness
+    | Rejected
+    | RefreshResult
+    | Gap
+    | TradeInput
+)
+"""What is made of that, and the input that no machine takes."""
+
+BookInput: TypeAlias = list[BookDelta] | list[BookTicker] | Disconnected | Removed | Silent | Speaking
+"""What the book of one instrument is kept from."""
+BookResult: TypeAlias = BookView | BookTicker | Incident | Rejected
+"""What is made of that."""
+
+StatsInput: TypeAlias = Candle | Ticker | Removed
+"""What the 24-hour statistics of one instrument are made of: its minutes, and the exchange's own statistics."""
+StatsResult: TypeAlias = Stats24h | Incident
+"""What is made of that."""

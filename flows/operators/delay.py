@@ -1,4 +1,4 @@
-"""How long a machine waits before it asks again: without chance, so that a machine is what its input makes of it."""
+"""How long a machine waits before it repeats a query: without chance, so that equal input gives equal output."""
 
 _MOST_DOUBLINGS = 16
 

@@ -2,11 +2,9 @@
 repair. The 24-hour figures are the exchange's own, from its long ticker or its short one.
 """
 
-from typing import Any
-
 from flows.bounds import LATEST_MS, fault_of
 from flows.clock import FeedClock
-from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MiniTicker, Removed, Ticker, Trade
+from flows.model import MARKET_FILL, Instrument, Kline, MarketData, MarketEvent, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.time_gate import AHEAD_MS
 from flows.operators.trades.quarantine import MOST_PER_MS
@@ -39,7 +37,7 @@ class _Price:
         self.change: float | None = None
         self.percent: float | None = None
         self.volume: float | None = None
-        self.sent: tuple[Any, ...] = ()
+        self.sent: tuple[float | None, ...] = ()
 
     def take(self, price: float, time: int) -> None:
         """The newest exchange time wins; of equal times the later arrival."""
@@ -82,7 +80,9 @@ class _Price:
 
 
 class Prices:
-    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. Who is gone is forgotten."""
+    """Follows trades, klines and tickers; at most one `MarketData` an instrument and poll. A removed symbol is
+    dropped.
+    """
 
     def __init__(self, clock: FeedClock | None = None) -> None:
         """`clock` is the venue's: no price is of a later time for long."""
@@ -127,7 +127,7 @@ class Prices:
         return price
 
     @staticmethod
-    def _take_trade(price: _Price, last: Trade, events: list[Any]) -> None:
+    def _take_trade(price: _Price, last: Trade, events: list[MarketEvent]) -> None:
         """The newest trade of a batch that is a price."""
         if last.fill != MARKET_FILL or fault_of(last):
             sound = (trade for trade in reversed(events) if isinstance(trade, Trade) and trade.fill == MARKET_FILL)

@@ -1,16 +1,14 @@
-"""What steps say of events that they refuse: each for the ledger, and now and then how many there were."""
-
-from typing import Any
+"""Reports of refused events: each of them for the ledger, and now and then their number."""
 
 from msgspec import json
 
-from flows.model import Rejected
+from flows.model import MarketEvent, Rejected
 
 EVERY_MS = 1_000
-"""What is refused within so much local time is one incident; the first one is told at once."""
+"""What is refused within so much local time is one incident; the first one is reported at once."""
 
 
-def rejected(venue: str, event: Any, reason: str) -> Rejected:
+def rejected(venue: str, event: MarketEvent, reason: str) -> Rejected:
     """A refused event of the model, as JSON: its frame was shared with others and is no longer at hand."""
     return Rejected(venue, reason, json.encode(event), 0)
 
@@ -22,7 +20,7 @@ class Refusals:
         """`what` was refused, in the plural."""
         self._what = what
         self._last_reason = ""
-        self._told_at: int | None = None
+        self._reported_at: int | None = None
         self.count = 0
         """Since the last report."""
 
@@ -34,7 +32,7 @@ class Refusals:
     @property
     def due(self) -> int | None:
         """When the next report may be given; None when there is nothing to report, or nothing to wait for."""
-        return self._told_at + EVERY_MS if self.count and self._told_at is not None else None
+        return self._reported_at + EVERY_MS if self.count and self._reported_at is not None else None
 
     def take_report(self, local: int, *, ends: bool) -> str | None:
         """The cause of an incident; None when it is too soon, unless the input ends, or nothing was refused."""
@@ -42,5 +40,5 @@ class Refusals:
         if not self.count or (due is not None and local < due and not ends):
             return None
         report = f"{self._what} refused: {self.count}, the last one for this: {self._last_reason}"
-        self.count, self._told_at = 0, local
+        self.count, self._reported_at = 0, local
         return report

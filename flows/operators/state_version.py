@@ -1,13 +1,11 @@
 """Recovered state begins with a version. Another one than the program's own is refused, never guessed at."""
 
-from typing import Any
-
 
 class StateVersionError(ValueError):
     """A recovered state was written by another version of the program; the text names machine and versions."""
 
 
-def check_version(state: Any, version: int, machine: str) -> None:
+def check_version(state: object, version: int, machine: str) -> None:
     """`StateVersionError` unless a state is a tuple that begins with `version`."""
     found = state[0] if isinstance(state, tuple) and state else None
     if type(found) is not int or found != version:

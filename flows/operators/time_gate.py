@@ -17,10 +17,10 @@ Ordinary messages cost one comparison a batch.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from flows.clock import FeedClock, Now
-from flows.model import Incident
+from flows.model import Incident, MarketEvent
 from flows.operators.parse import Batch
 
 AHEAD_MS = 5_000
@@ -60,7 +60,7 @@ class Refused(NamedTuple):
     """An event that is not believed."""
 
     key: str
-    event: Any
+    event: MarketEvent
     reason: str
 
 
@@ -195,7 +195,7 @@ class TimeGate:
                 passed.append(batch)
         return incidents
 
-    def _claim(self, key: str, ahead: list[Any], now: Now) -> Incident | None:
+    def _claim(self, key: str, ahead: list[MarketEvent], now: Now) -> Incident | None:
         """Notes that messages say another time; the clock is set when enough of them agree."""
         self.has_claims = True
         self._claims += [_Claim(now.local, event.event_time - now.local, key) for event in ahead]
@@ -328,5 +328,5 @@ def _all_of(batch: Batch, reason: str) -> list[Refused]:
     return [Refused(batch.key, event, f"{reason}: its event time is {event.event_time}") for event in batch.events]
 
 
-def _reason(event: Any, now: Now) -> str:
+def _reason(event: MarketEvent, now: Now) -> str:
     return f"its event time is {event.event_time - now.feed} ms ahead of the venue's"

@@ -5,8 +5,6 @@ and those of the venue's time in `time_gate`. Trades are looked at where they ar
 of a batch by the step `prices`, and all of them together by `sequence`.
 """
 
-from typing import Any
-
 from msgspec import structs
 
 from flows.bounds import ANY_VENUE, LATEST_MS, VenueRules, fault_of
@@ -153,7 +151,7 @@ class Validate:
             self._take(batch, out)
 
     def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
-        """Reports them, and says of which instruments trades are among them: their sequences may lack some now."""
+        """Reports them, and names the instruments with trades among them: their sequences may lack some now."""
         out += [rejected(key.partition(":")[0], event, reason) for key, event, reason in refused]
         keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
         out += [InstrumentEvent(key, TradesRefused()) for key in keys]
@@ -178,7 +176,7 @@ def _is_any_ahead(batch: Batch, limit: int) -> bool:
 
 
 def _in_milliseconds(event: MarketEvent) -> MarketEvent:
-    changes: dict[str, Any] = {
+    changes: dict[str, int] = {
         name: value // 1_000
         for name in _TIME_FIELDS
         if isinstance(value := getattr(event, name, None), int) and value >= MICROSECONDS_FROM

@@ -1,13 +1,54 @@
-"""What is true at one of Binance's venues and not at the other."""
+"""What is true at one of Binance's venues and not at the other.
+
+How differences of a book follow each other stands in the procedures that the exchange publishes, "How to manage a local
+order book correctly". The numbers in the code are the steps of those pages.
+Spot: https://developers.binance.com/docs/binance-spot-api-docs
+USD-M futures: https://developers.binance.com/docs/derivatives/usds-margined-futures
+"""
 
 from typing import Final
 
-from flows.bounds import VenueRules
+from msgspec import Struct
+
+from flows.bounds import ConsecutiveIds, VenueRules
+from flows.model import BookDelta
+from sources.binance.feed import PUBLIC_LINE
+
+
+class LinkedIds(Struct, frozen=True):
+    """USD-M: ids jump; each difference names the one before it."""
+
+    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
+        """Step 4: what ends before the snapshot is dropped; what ends with it is not."""
+        return delta.last_update_id < snapshot
+
+    def joins(self, delta: BookDelta, snapshot: int) -> bool:
+        """Step 5: the snapshot lies within the first difference. Between that and the one it names nothing happened, so
+        a snapshot from in between will do as well.
+        """
+        previous = delta.previous_update_id
+        return (delta.first_update_id if previous is None else previous) <= snapshot
+
+    def follows(self, delta: BookDelta, update_id: int) -> bool:
+        """Step 6: it names the last one, or an earlier one, as where two connections overlap that cut differently."""
+        return delta.previous_update_id is not None and delta.previous_update_id <= update_id
+
 
 RULES: Final[dict[str, VenueRules]] = {
-    # 57,229 aggregates of a whole day, and every capture at hand: the fills of one begin where those before it end
-    "binance": VenueRules(fills_follow=True),
-    # fills of the insurance fund and of auto-deleveraging are in no aggregate
-    "binance-usdm": VenueRules(fills_follow=False),
+    "binance": VenueRules(
+        # 57,229 aggregates of a whole day, and every capture at hand: the fills of one begin where those before it end
+        fills_follow=True,
+        ticker_counts_trades=True,
+        book_line=PUBLIC_LINE,
+        # steps 4 and 5: what ends at or before the snapshot is dropped, and each next one begins right behind
+        book_ids=ConsecutiveIds(),
+    ),
+    "binance-usdm": VenueRules(
+        # fills of the insurance fund and of auto-deleveraging are in no aggregate
+        fills_follow=False,
+        ticker_counts_trades=False,
+        book_line=PUBLIC_LINE,
+        book_ids=LinkedIds(),
+    ),
 }
 """By venue."""

@@ -13,6 +13,7 @@ from flows.model import BookSnapshot, BookView, RawFrames
 from flows.operators.books.keeper import BookKeeper, BookPolicy
 from flows.queries import BookQuery
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from sources.binance.wire import BookEnvelope
 from tests.benchmarks.rows import Row, interleaved
 from tests.fakes.recordings import DATA
@@ -49,11 +50,12 @@ def decode_only(frames: list[bytes]) -> None:
 def keep_book(frames: list[bytes], snapshot: BookSnapshot, *, venue: str, poll: int, frame_ms: int) -> None:
     """Parse and book; the frames come every `frame_ms`, so many at a time."""
     policy = BookPolicy(depth=DEPTH)
-    parser, keeper = BinanceParser(venue), BookKeeper(f"{venue}:BTCUSDT", policy=policy)
+    parser, keeper = BinanceParser(venue), BookKeeper(f"{venue}:BTCUSDT", policy=policy, rules=RULES[venue])
     query = BookQuery("BTCUSDT", DEPTH)
     last: Any = None
     for begin in range(0, len(frames), poll):
         now = Now(0, begin * frame_ms)
+        events: Any  # of one type
         for _, events in parser.parse(RawFrames("public", frames[begin : begin + poll], 0)).events:
             last = _view_among(keeper.on_events(events, now)) or last
         if begin <= AFTER < begin + poll:

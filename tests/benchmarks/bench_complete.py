@@ -18,11 +18,12 @@ from bytewax.recovery import RecoveryConfig
 from bytewax.testing import TestingSource, run_main
 
 from flows.clock import FeedClock
-from flows.graph import Sinks, market_flow, sequence_candles
+from flows.graph import Sinks, market_flow
 from flows.machine import machine
 from flows.queries import TradesQuery
 from flows.recovery import prepare
 from flows.settings import Feed, Mongo, Rest, Trades, load_settings
+from flows.steps import sequence_candles
 from sinks.mongod.server import running_mongod
 from sources.archive.bridge import ArchiveSource
 from sources.archive.journal import Journal

@@ -19,7 +19,7 @@ from websockets.asyncio.client import connect
 
 from flows.graph import Sinks, market_flow
 from flows.settings import Feed, Hub, Mongo, Trades
-from sinks.bridge import FlattenWriter, PartitionedWriterSink
+from sinks.bridge import PartitionedWriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.mongo.writer import open_mongo_writer
 from sinks.mongod.server import running_mongod
@@ -118,9 +118,9 @@ def direct_seconds(frames: list[bytes], uri: str, folder: Path) -> tuple[float, 
         parser=BinanceParser("binance"),
         feed=Feed(streams=("aggTrade",)),
         sinks=Sinks(
-            candles=PartitionedWriterSink(["mongodb"], lambda _: FlattenWriter(mongo), lambda _: 0),
-            trades=PartitionedWriterSink(["part-00"], open_partition, lambda _: 0),
-            broadcast=PartitionedWriterSink(["hub"], lambda _: FlattenWriter(broadcast), lambda _: 0),
+            candles=PartitionedWriterSink(["mongodb"], lambda _: mongo),
+            trades=PartitionedWriterSink(["part-00"], open_partition),
+            broadcast=PartitionedWriterSink(["hub"], lambda _: broadcast),
         ),
     )
     begin = time.perf_counter()

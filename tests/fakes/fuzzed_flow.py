@@ -3,12 +3,11 @@ them; true frames among mutated ones, and what must hold whatever those say.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
 from flows.clock import FeedClock, monotonic_ms
-from flows.graph import sequence_candles
 from flows.machine import MachineLogic
 from flows.model import (
     BookView,
@@ -29,6 +28,7 @@ from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import Query
 from flows.settings import Feed
+from flows.steps import sequence_candles
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
@@ -76,7 +76,8 @@ def _feed(venue: str) -> Feed:
 
 
 def _book(key: str, _: Any) -> BookKeeper:
-    return BookKeeper(key, policy=BookPolicy(depth=500, levels=_SHOWN_LEVELS))
+    rules = RULES[key.partition(":")[0]]
+    return BookKeeper(key, policy=BookPolicy(depth=500, levels=_SHOWN_LEVELS), rules=rules)
 
 
 class FuzzedFlow:
@@ -141,20 +142,20 @@ class FuzzedFlow:
         if query.symbol in STREAMS:
             answer(self._tape.answer(query, self._now_ms))
 
-    def _take_candles(self, key: str, call: Callable[[], tuple[list[Any], bool]]) -> None:
+    def _take_candles(self, key: str, call: Callable[[], tuple[Sequence[Any], bool]]) -> None:
         for item in self._outputs("candles", self._candles, key, call):
             if type(item) in (Candle, StoreOnly):
                 self._check_candle(item.candle if type(item) is StoreOnly else item)
 
-    def _take_views(self, key: str, call: Callable[[], tuple[list[Any], bool]]) -> None:
+    def _take_views(self, key: str, call: Callable[[], tuple[Sequence[Any], bool]]) -> None:
         for item in self._outputs("books", self._books, key, call):
             if type(item) is BookView:
                 self._check_view(item)
                 self._views[item.symbol] = item
 
     def _outputs(
-        self, step: str, machines: "_Machines", key: str, call: Callable[[], tuple[list[Any], bool]]
-    ) -> list[Any]:
+        self, step: str, machines: "_Machines", key: str, call: Callable[[], tuple[Sequence[Any], bool]]
+    ) -> Sequence[Any]:
         """What a machine gives. One that has raised begins anew, and one of an instrument that is not ours goes."""
         result = self._meter.run(step, call)
         if key not in self._keys:
@@ -219,9 +220,9 @@ class _Machines:
         self._build = build
         self._clock = clock
         self._flow = flow
-        self._by_key: dict[str, MachineLogic] = {}
+        self._by_key: dict[str, MachineLogic[Any, Any]] = {}
 
-    def logic(self, key: str) -> MachineLogic:
+    def logic(self, key: str) -> MachineLogic[Any, Any]:
         """The machine of a key, made when there is none."""
         if key not in self._by_key:
             self._by_key[key] = MachineLogic(None, self._build, clock=self._clock, runner=self._flow.answer)
@@ -231,7 +232,7 @@ class _Machines:
         """Forgets a machine."""
         self._by_key.pop(key, None)
 
-    def all(self) -> list[tuple[str, MachineLogic]]:
+    def all(self) -> list[tuple[str, MachineLogic[Any, Any]]]:
         """All that have had an event."""
         return list(self._by_key.items())
 

@@ -9,9 +9,7 @@ from typing import Any, NamedTuple
 
 from msgspec import structs
 
-from flows.bounds import VenueRules
 from flows.clock import FeedClock, Now
-from flows.graph import sequence_candles
 from flows.model import (
     AggregateTrade,
     BookSnapshot,
@@ -35,7 +33,9 @@ from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
 from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, RenewQuery, TradesQuery
 from flows.settings import Feed
+from flows.steps import sequence_candles
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 
 BEGIN = 1_767_225_600_000
 """A midnight."""
@@ -209,7 +209,7 @@ class Flow:
         self.local = 1_000_000
         self._clock = FeedClock(lambda: self.local)
         self._trade_clock = self._clock.twin()
-        rules = VenueRules(fills_follow=True)
+        rules = RULES["binance"]
         self._parse = Parse("binance", BinanceParser("binance"))
         self._validate = Validate("binance", self._clock, rules)
         self._gather = MicroBatcher(self._trade_clock, hold_ms=0, monotonic_ms=lambda: self.local)
@@ -219,7 +219,8 @@ class Flow:
             f"binance:{s}": sequence_candles(f"binance:{s}", None, feed=feed, can_query=True, rules=rules)
             for s in SYMBOLS
         }
-        self._books = BookKeeper("binance:BTCUSDT", policy=BookPolicy(levels=5, every_ms=0, depth=100, audit_ms=10**9))
+        policy = BookPolicy(levels=5, every_ms=0, depth=100, audit_ms=10**9)
+        self._books = BookKeeper("binance:BTCUSDT", policy=policy, rules=rules)
         self._now_feed = 0
         streams = frozenset(message.stream for message in market.tape)
         self._names = StreamNames(streams)

@@ -10,7 +10,7 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.graph import Sinks, ends_of_requests, market_flow
+from flows.graph import Sinks, market_flow
 from flows.machine import QueryRunner
 from flows.model import (
     BookSnapshot,
@@ -30,10 +30,14 @@ from flows.model import (
     Stats24h,
     Subscribed,
     TradeBatch,
+    TradeResult,
 )
+from flows.operators.parse import Polled
 from flows.queries import BookQuery, HistoryQuery, KlinesQuery, Query, QueryError
 from flows.settings import Books, Feed
+from flows.steps import ends_of_requests
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from tests.fakes.recordings import frames_of, line_of, official_klines, pepe_frames, recording, trx_frames
 
 QUOTE_ULPS = 4
@@ -44,7 +48,7 @@ class Outcome:
 
     def __init__(self) -> None:
         self.stored: list[tuple[str, list[Candle | Stats24h]]] = []
-        self.trades: list[tuple[str, TradeBatch]] = []
+        self.trades: list[tuple[str, list[TradeBatch]]] = []
         self.broadcast: list[tuple[str, list[Any]]] = []
         self.rejects: list[Rejected] = []
         self.incidents: list[Incident] = []
@@ -73,7 +77,7 @@ class Outcome:
 
     @property
     def trade_ids(self) -> list[int]:
-        return [trade.id for _, batch in self.trades for trade in batch.trades]
+        return [trade.id for _, batches in self.trades for batch in batches for trade in batch.trades]
 
 
 def play(
@@ -105,6 +109,7 @@ def play(
         sinks=outcome.sinks,
         clock=FeedClock(local_ms),
         runner=runner,
+        rules=RULES[venue],
         books=Books(depth=1_000, first_depth=1_000, every_ms=0),  # a recording has one snapshot of 1,000
     )
     if workers > 1:
@@ -195,7 +200,7 @@ def test_what_the_broadcast_gets() -> None:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_states_of_instruments_reach_clients(workers: int) -> None:
     subscribed = Subscribed("market", ("TRXUSDT", "X"), ("trxusdt@trade", "x@trade"))
-    items = [subscribed, Flush(), Disconnected("market", ("X",), "line cut"), Flush(final=True)]
+    items: list[Polled] = [subscribed, Flush(), Disconnected("market", ("X",), "line cut"), Flush(final=True)]
     outcome = Outcome()
     outages: dict[str, str] = {"mongodb": "no server"}
     flow = market_flow(
@@ -229,7 +234,8 @@ def test_a_hole_in_the_ids_is_an_incident_and_marks_the_candle() -> None:
 def test_behind_its_end_a_symbol_begins_anew_and_what_was_held_is_told() -> None:
     frames = trx_frames()
     gone = Removed("market", ("TRXUSDT",), ("trade", "kline"), is_gone=True)
-    parts = [RawFrames("market", frames[:200], 0), gone, RawFrames("market", frames[300:400], 0), Flush(final=True)]
+    before, after = RawFrames("market", frames[:200], 0), RawFrames("market", frames[300:400], 0)
+    parts: list[Polled] = [before, gone, after, Flush(final=True)]
     outcome = Outcome()
     run_main(
         market_flow(
@@ -305,5 +311,9 @@ def test_books_best_quotes_and_statistics_reach_clients_and_the_store() -> None:
 def test_the_ends_of_requests_are_answers_and_removals_in_their_order() -> None:
     key, answer = "binance:BTCUSDT", RefreshResult("one", "1 candle")
     removed = Removed("market", ("BTCUSDT",), ("aggTrade",), is_gone=True)
-    items = [(key, answer), (key, Subscribed("market", ("BTCUSDT",), ())), (key, removed)]
+    items: list[tuple[str, TradeResult]] = [
+        (key, answer),
+        (key, Subscribed("market", ("BTCUSDT",), ())),
+        (key, removed),
+    ]
     assert ends_of_requests(items) == [answer, removed]

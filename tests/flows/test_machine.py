@@ -115,9 +115,9 @@ def test_an_ask_is_run_elsewhere_and_its_answer_comes_back_to_the_machine() -> N
 
 
 def test_where_nobody_answers_an_ask_the_machine_hears_so() -> None:
-    logic = MachineLogic(None, Asking, clock=clock_at([0]), runner=refuse_queries)
+    logic = MachineLogic[Any, Any](None, Asking, clock=clock_at([0]), runner=refuse_queries)
     logic.on_batch([("k", "x")])
-    [(what, error)] = logic.on_notify()[0]
+    [(what, error)] = list[Any](logic.on_notify()[0])
     assert what == "x"
     assert isinstance(error, QueryError)
 

@@ -1,27 +1,38 @@
 import pickle
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bytewax.dataflow import Dataflow
+from bytewax.outputs import FixedPartitionedSink
+from bytewax.recovery import RecoveryConfig
+from bytewax.testing import TestingSink, TestingSource, run_main
 
-from flows.graph import sequence_candles, state_fault
+from flows.graph import Sinks, market_flow
+from flows.machine import refuse_queries
+from flows.model import Flush, RawFrames
 from flows.operators.state_version import StateVersionError
+from flows.recovered import STEPS, TRADES_STEP, state_fault
 from flows.recovery import RecoveryError, check, engine_flags, prepare
 from flows.settings import Feed
+from flows.steps import sequence_candles
+from sinks.bridge import PartitionedWriterSink
+from sources.binance.parse import BinanceParser
+from tests.fakes.recordings import trx_frames
 
-STEP = "marketflow.sequence_candles_reconcile.machine"
 KEY = "binance:BTCUSDT"
 
 
 def fresh() -> tuple[Any, ...]:
     """The state of a machine that has seen nothing, as this program writes it."""
-    return tuple(sequence_candles(KEY, None, feed=Feed(), can_query=True).snapshot())
+    return sequence_candles(KEY, None, feed=Feed(), can_query=True).snapshot()
 
 
-def prepared(directory: Path, *states: Any, step_id: str = STEP) -> Path:
+def prepared(directory: Path, *states: Any, step_id: str = TRADES_STEP) -> Path:
     """A recovery store that holds these states of one key, the newest one last."""
     prepare(directory)
     [file] = directory.glob("part-*.sqlite3")
@@ -83,6 +94,66 @@ def test_a_state_of_classes_that_are_gone_is_refused(tmp_path: Path) -> None:
 
 def test_steps_that_keep_nothing_take_anything(tmp_path: Path) -> None:
     check(prepared(tmp_path / "recovery", (0,), step_id="marketflow.source"), state_fault)
+
+
+@pytest.mark.parametrize("step", ["sequence_candles_reconcile.machine", "mongodb", "rocksdb"])
+def test_states_of_steps_that_have_another_id_now_are_refused(tmp_path: Path, step: str) -> None:
+    """As version 0.1.0 left them before the steps were named anew: the engine would ignore them silently."""
+    said = refused(prepared(tmp_path / "recovery", fresh(), step_id=f"marketflow.{step}"))
+    assert f"written by another version: it holds the state of a step marketflow.{step}" in said
+    assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
+
+
+class Nowhere:
+    def write(self, batch: list[Any]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def recoverable_flow() -> Dataflow:
+    """The flow with every step that can leave a state."""
+
+    def sink() -> PartitionedWriterSink[Any]:
+        return PartitionedWriterSink(["only"], lambda _: Nowhere())
+
+    return market_flow(
+        source=TestingSource([RawFrames("market", trx_frames()[:50], 0), Flush(), Flush(final=True)]),
+        parser=BinanceParser("binance"),
+        feed=Feed(streams=("trade",)),
+        sinks=Sinks(
+            candles=sink(),
+            trades=sink(),
+            broadcast=sink(),
+            rejects=TestingSink([]),
+            incidents=TestingSink([]),
+            commands=TestingSink([]),
+        ),
+        runner=refuse_queries,
+    )
+
+
+def core_steps(steps: list[Any]) -> Iterator[Any]:
+    for step in steps:
+        yield from core_steps(step.substeps) if step.substeps else [step]
+
+
+def keeps_state(step: Any) -> bool:
+    kind = type(step).__name__
+    return kind in ("input", "stateful_batch") or (kind == "output" and isinstance(step.sink, FixedPartitionedSink))
+
+
+def test_every_step_that_can_leave_a_state_is_known() -> None:
+    assert {step.step_id for step in core_steps(recoverable_flow().substeps) if keeps_state(step)} == STEPS
+
+
+def test_what_the_engine_has_written_is_resumed(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run_main(recoverable_flow(), epoch_interval=timedelta(0), recovery_config=RecoveryConfig(tmp_path))
+    check(tmp_path, state_fault)
+    with closing(sqlite3.connect(tmp_path / "part-0.sqlite3")) as database:
+        steps = {step for (step,) in database.execute("SELECT step_id FROM snaps")}
+    assert TRADES_STEP in steps
+    assert steps <= STEPS
 
 
 def cut(file: Path) -> None:

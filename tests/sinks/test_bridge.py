@@ -4,14 +4,9 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
 
-from sinks.bridge import (
-    FlattenRecoverable,
-    FlattenWriter,
-    PartitionedWriterSink,
-    RecoverableSink,
-    SharedWriter,
-    WriterSink,
-)
+from sinks.bridge import PartitionedWriterSink, RecoverableWriter, SharedWriter, WriterSink
+from sinks.mongo.writer import MongoWriter
+from sinks.trades.writer import TradeWriter
 
 
 class Kept:
@@ -40,7 +35,7 @@ def test_a_writer_gets_everything_and_is_closed() -> None:
     assert (kept.items, kept.closed) == ([1, 2, 3], 1)
 
 
-def test_keys_go_to_their_partition() -> None:
+def test_keys_go_to_their_partition_and_packed_batches_are_written_as_one() -> None:
     opened: dict[str, Kept] = {}
 
     def open_writer(part: str) -> Kept:
@@ -48,15 +43,12 @@ def test_keys_go_to_their_partition() -> None:
         return opened[part]
 
     parts = ["part-00", "part-01"]
-    run([("0", "a"), ("1", "b"), ("0", "c")], PartitionedWriterSink(parts, open_writer, int))
-    assert {part: writer.items for part, writer in opened.items()} == {"part-00": ["a", "c"], "part-01": ["b"]}
+    run([("0", ["a", "b"]), ("1", ["c"]), ("0", ["d"])], PartitionedWriterSink(parts, open_writer, int))
+    assert {part: writer.items for part, writer in opened.items()} == {
+        "part-00": ["a", "b", "d"],
+        "part-01": ["c"],
+    }
     assert all(writer.closed == 1 for writer in opened.values())
-
-
-def test_packed_items_are_unpacked() -> None:
-    kept = Kept()
-    run([("hub", [1, 2]), ("hub", [3])], PartitionedWriterSink(["hub"], lambda _: FlattenWriter(kept), lambda _: 0))
-    assert kept.items == [1, 2, 3]
 
 
 def test_a_shared_writer_is_closed_by_its_last_user_and_only_once_by_each() -> None:
@@ -88,17 +80,27 @@ def test_what_is_pending_is_part_of_the_state_and_comes_back_after_a_restart() -
         kept.append(Keeper())
         return kept[-1]
 
-    sink = RecoverableSink(["only"], open_keeper, lambda _: 0)
+    sink = PartitionedWriterSink(["only"], open_keeper)
     first = sink.build_part("out", "only", None)
-    first.write_batch(["a", "b"])
+    first.write_batch([["a"], ["b"]])
     second = sink.build_part("out", "only", first.snapshot())
-    second.write_batch(["c"])
+    second.write_batch([["c"]])
     assert kept[1].items == [("again", "b"), "c"]
-    packed = FlattenRecoverable(kept[1], kept[1])
-    packed.write([["d"], ["e"]])
-    assert packed.pending() == ["e"]
+
+
+def test_a_shared_writer_is_recoverable_if_the_writer_is() -> None:
+    keeper, kept = Keeper(), Kept()
+    part = PartitionedWriterSink(["only"], lambda _: SharedWriter(keeper).open()).build_part("out", "only", ["a"])
+    part.write_batch([["b"]])
+    assert (keeper.items, part.snapshot()) == ([("again", "a"), "b"], ["b"])
+    assert not isinstance(SharedWriter(kept).open(), RecoverableWriter)
+
+
+def test_the_stores_of_the_flow_are_recoverable() -> None:
+    writers: list[type[RecoverableWriter[Any]]] = [MongoWriter, TradeWriter]
+    assert all(issubclass(writer, RecoverableWriter) for writer in writers)
 
 
 def test_a_writer_that_keeps_nothing_has_no_state() -> None:
-    sink = PartitionedWriterSink(["only"], lambda _: Kept(), lambda _: 0)
+    sink = PartitionedWriterSink(["only"], lambda _: Kept())
     assert sink.build_part("out", "only", None).snapshot() is None

@@ -5,7 +5,7 @@ from flows.operators.books.ladder import Ladder
 
 
 class Book:
-    """Both sides of a book. `depth` is how many levels a side the snapshot was asked for; no more are kept."""
+    """Both sides of a book. `depth` is how many levels a side the snapshot's query names; no more are kept."""
 
     __slots__ = ("asks", "bids", "event_time", "update_id")
 

@@ -1,4 +1,4 @@
-"""Step `books`: the order book of one instrument, the exchange's or marked as not being it.
+"""Step `order_books`: the order book of one instrument, the exchange's or marked as not being it.
 
     differences ─▶ wait ─▶ snapshot below them ─▶ in sync ─▶ best bid and ask, best levels
                     ▲                               │
@@ -9,12 +9,15 @@ then takes its place: so what the exchange does not report any more goes, and th
 The same deepens a book that began with few levels, as soon as its price comes near the end of them.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias, TypeGuard
 from zlib import crc32
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
     BookDelta,
+    BookInput,
+    BookResult,
     BookSnapshot,
     BookTicker,
     BookView,
@@ -29,18 +32,16 @@ from flows.model import (
     TradesRefused,
 )
 from flows.operators.books.book import Book
-from flows.operators.books.sync import RULES, BookSync
+from flows.operators.books.sync import BookSync
 from flows.operators.delay import doubled_ms
-from flows.operators.parse import Batch, InstrumentEvent
+from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.refusals import rejected
-from flows.queries import BookQuery, Query, QueryError, RenewQuery, without_queries
+from flows.queries import BookQuery, Query, QueryError, RenewQuery
 
-LINE = "public"
-"""The line that carries books."""
 AUDITED_LEVELS = 100
 """Levels a side that an audit compares."""
 RETRY_MIN_MS = 1_000
-"""First delay before a snapshot is asked for again; doubles with each failure."""
+"""First delay before a snapshot is queried again; doubles with each failure."""
 RETRY_MAX_MS = 60_000
 """Longest delay."""
 STEADY_MS = 10_000
@@ -53,6 +54,8 @@ LED_MS = 1_000
 """Best bids and asks that are all older than the one shown, for so long: that one was wrong."""
 VOID_MS = 5_000
 """Least time until the next audit when the snapshot of the last one was of no use."""
+
+Results: TypeAlias = list[BookResult | Query]
 
 
 class BookPolicy(NamedTuple):
@@ -72,19 +75,19 @@ class BookPolicy(NamedTuple):
     """Less than this share of equal levels, and the book was wrong."""
 
 
-def book_events(items: list[Any]) -> list[tuple[str, Any]]:
+def book_events(items: list[Validated]) -> list[tuple[str, BookInput]]:
     """What books are kept from, by instrument: differences, best bid and ask, cuts of the line, and the end of it."""
-    out: list[tuple[str, Any]] = []
+    out: list[tuple[str, BookInput]] = []
     for item in items:
         if type(item) is Batch:
             if isinstance(item.events[0], BookDelta | BookTicker):
-                out.append((item.key, item.events))
+                out.append((item.key, item.events))  # type: ignore[arg-type] # the events of a batch are of one type
         elif type(item) is InstrumentEvent and _concerns(item.event):
             out.append((item.key, item.event))
     return out
 
 
-def _concerns(event: ConnectionEvent | TradesRefused) -> bool:
+def _concerns(event: ConnectionEvent | TradesRefused) -> TypeGuard[Disconnected | Removed | Silent | Speaking]:
     match event:
         case Removed():
             return "depth" in event.kinds or (event.is_gone and "bookTicker" in event.kinds)
@@ -97,12 +100,12 @@ class BookKeeper:
     """Machine of one instrument. Takes book deltas, book tickers and line events; gives `BookView`, `BookTicker`,
     `Incident` and `BookQuery`. Nothing is recovered: after a restart there is a new snapshot.
 
-    `BookTicker` is told at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
+    `BookTicker` comes at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
     """
 
-    def __init__(self, key: str, *, policy: BookPolicy) -> None:
+    def __init__(self, key: str, *, policy: BookPolicy, rules: VenueRules = ANY_VENUE) -> None:
         self._venue, self._symbol = Instrument.of(key)
-        self._rules = RULES[self._venue]
+        self._rules = rules
         self._policy = policy
         self._first_depth = policy.first_depth or policy.depth
         self._sync = self._begun()
@@ -127,16 +130,16 @@ class BookKeeper:
 
     # --- the machine's face ---
 
-    def on_events(self, events: Any, now: Now) -> list[Any]:
+    def on_events(self, events: BookInput, now: Now) -> Results:
         """Takes one item of the step before."""
-        out: list[Any] = []
-        match events:
+        out: Results = []
+        match events:  # all of a list are of one type
             case [BookDelta(), *_]:
-                self._take_deltas(events, now, out)
+                self._take_deltas(events, now, out)  # type: ignore[arg-type]
             case [BookTicker(), *_]:
                 for ticker in events:
-                    self._take_ticker(ticker, now, out)
-            case Disconnected(line=line) if line == LINE:
+                    self._take_ticker(ticker, now, out)  # type: ignore[arg-type]
+            case Disconnected(line=line) if self._rules.book_line in ("", line):
                 self._start_over(out)
                 self._best = self._odd_best = None
             case Silent():
@@ -147,23 +150,23 @@ class BookKeeper:
                 self._is_silent = False
         return out
 
-    def on_answer(self, query: Query, answer: Any, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: BookSnapshot | QueryError, now: Now) -> Results:
         """A snapshot, or why there is none."""
-        out: list[Any] = []
+        out: Results = []
         if not isinstance(query, BookQuery):
-            return out  # the source was told to renew a stream, and does
+            return out  # the source renews the stream; there is nothing to do here
         if query.checks:
             self._take_fresh(answer, now, out)
         else:
             self._take_snapshot(answer, now, out)
         return out
 
-    def on_timer(self, now: Now) -> list[Any]:
-        """Shows what has changed, asks for what is due."""
-        out: list[Any] = []
+    def on_timer(self, now: Now) -> Results:
+        """Shows what has changed, queries what is due."""
+        out: Results = []
         if self._query_at is not None and now.local >= self._query_at:
             self._query_at = None
-            if self._sync.is_waiting:  # else the next difference asks
+            if self._sync.is_waiting:  # else the next difference queries
                 self._query(out)
         if self._doubt_since is not None and now.local - self._doubt_since >= DOUBT_MS:
             self._doubt_since = None
@@ -177,13 +180,13 @@ class BookKeeper:
                 self._check(book, now, out)
         return out
 
-    def on_end(self, now: Now) -> list[Any]:
+    def on_end(self, now: Now) -> Results:
         """The input ends: the book as it is."""
-        out: list[Any] = []
+        out: Results = []
         if self._sync.book is not None and self._dirty:
             self._shown_at = now.local - self._policy.every_ms
             self._check(self._sync.book, now, out)
-        return without_queries(out)[0]
+        return [item for item in out if not isinstance(item, Query)]
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
@@ -198,11 +201,11 @@ class BookKeeper:
         return max(0, min(waits) - now.local) if waits else None
 
     def snapshot(self) -> None:
-        """Nothing: a book is rebuilt by asking."""
+        """Nothing: a book is rebuilt from a snapshot."""
 
     # --- differences ---
 
-    def _take_deltas(self, deltas: list[BookDelta], now: Now, out: list[Any]) -> None:
+    def _take_deltas(self, deltas: list[BookDelta], now: Now, out: Results) -> None:
         self._time = deltas[-1].event_time
         before = self._sync.book.update_id if self._sync.book is not None else None
         for delta in deltas:
@@ -223,7 +226,7 @@ class BookKeeper:
         if self._sync.is_waiting and not self._is_queried and self._query_at is None:
             self._query(out)
 
-    def _note_doubt(self, now: Now, out: list[Any]) -> None:
+    def _note_doubt(self, now: Now, out: Results) -> None:
         """Differences that nothing followed are refused; one that waits for a successor does not wait for ever."""
         sync = self._sync
         for delta in sync.refused:
@@ -234,10 +237,10 @@ class BookKeeper:
         elif self._doubt_since is None:
             self._doubt_since = now.local
 
-    def _refuse(self, event: Any, reason: str, out: list[Any]) -> None:
+    def _refuse(self, event: BookDelta | BookTicker, reason: str, out: Results) -> None:
         out.append(rejected(self._venue, event, reason))
 
-    def _check(self, book: Book, now: Now, out: list[Any]) -> None:
+    def _check(self, book: Book, now: Now, out: Results) -> None:
         """What the book says of itself; then it may be shown."""
         is_shown = now.local - self._shown_at >= self._policy.every_ms
         count = self._policy.levels if is_shown else 1
@@ -248,7 +251,7 @@ class BookKeeper:
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
             self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
-        self._tell_best(self._ticker(book, bids, asks), now, out)
+        self._emit_best(self._ticker(book, bids, asks), now, out)
         if is_shown:
             self._show(book, bids, asks, now, out)
         nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
@@ -264,32 +267,32 @@ class BookKeeper:
     # --- starting over ---
 
     def _begun(self) -> BookSync:
-        return BookSync(self._rules, depth=self._first_depth)
+        return BookSync(self._rules.book_ids, depth=self._first_depth)
 
-    def _fall(self, fault: str, now: Now, out: list[Any]) -> None:
+    def _fall(self, fault: str, now: Now, out: Results) -> None:
         """A book that was in sync is not any more."""
         out.append(self._incident(fault, "a new snapshot is fetched"))
         self._begin_anew(now, out)
 
-    def _begin_anew(self, now: Now, out: list[Any]) -> None:
+    def _begin_anew(self, now: Now, out: Results) -> None:
         if now.local - self._synced_at >= STEADY_MS:
             self._failures = 0
         self._start_over(out)
         self._query_later(now)
 
-    def _start_over(self, out: list[Any]) -> None:
+    def _start_over(self, out: Results) -> None:
         if self._sync.book is not None:
             self._mark(out)
         self._sync, self._fresh, self._doubt_since = self._begun(), None, None
         self._dirty = self._is_queried = False
         self._query_at = None
 
-    def _mark(self, out: list[Any]) -> None:
+    def _mark(self, out: Results) -> None:
         self._is_announced = True
         out.append(BookView(self._venue, self._symbol, synced=False))
 
-    def _query(self, out: list[Any]) -> None:
-        """Step 2."""
+    def _query(self, out: Results) -> None:
+        """Queries the first snapshot."""
         self._is_queried = True
         out.append(BookQuery(self._symbol, self._first_depth))
 
@@ -299,9 +302,9 @@ class BookKeeper:
         self._failures += 1
         self._is_queried, self._query_at = False, now.local + delay
 
-    def _take_snapshot(self, answer: BookSnapshot | QueryError, now: Now, out: list[Any]) -> None:
+    def _take_snapshot(self, answer: BookSnapshot | QueryError, now: Now, out: Results) -> None:
         if not self._sync.is_waiting:
-            self._is_queried = False  # it has a book, or the line was cut: the next difference asks
+            self._is_queried = False  # it has a book, or the line was cut: the next difference queries
             return
         if isinstance(answer, QueryError) or self._sync.take_snapshot(answer):
             self._failures = max(self._failures, 1)
@@ -318,8 +321,8 @@ class BookKeeper:
 
     # --- audit ---
 
-    def _begin_audit(self, now: Now, out: list[Any]) -> None:
-        self._fresh = BookSync(self._rules, depth=self._policy.depth)
+    def _begin_audit(self, now: Now, out: Results) -> None:
+        self._fresh = BookSync(self._rules.book_ids, depth=self._policy.depth)
         self._next_audit(now)
         out.append(BookQuery(self._symbol, self._policy.depth, checks=True))
 
@@ -328,7 +331,7 @@ class BookKeeper:
         period = self._policy.audit_ms
         self._audit_at = now.local + period - (now.local - self._audit_phase) % period
 
-    def _take_fresh(self, answer: BookSnapshot | QueryError, now: Now, out: list[Any]) -> None:
+    def _take_fresh(self, answer: BookSnapshot | QueryError, now: Now, out: Results) -> None:
         fresh = self._fresh
         if fresh is None:
             return
@@ -347,7 +350,7 @@ class BookKeeper:
             return False
         return old.similarity(new, AUDITED_LEVELS) < 1.0
 
-    def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: list[Any]) -> None:
+    def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: Results) -> None:
         if fresh.take(delta):
             self._void(now)
         else:
@@ -357,13 +360,13 @@ class BookKeeper:
         """The snapshot proves nothing; that of the next audit may."""
         self._fresh, self._void_until = None, now.local + VOID_MS
 
-    def _compare(self, fresh: BookSync, out: list[Any]) -> None:
+    def _compare(self, fresh: BookSync, out: Results) -> None:
         """As soon as both books are at the same update id; then the fresh one goes on."""
         old, new = self._sync.book, fresh.book
         if old is None or new is None or old.update_id != new.update_id:
             return
         share = old.similarity(new, AUDITED_LEVELS)
-        fresh.refused = self._sync.refused  # both were told the same: each difference is refused once
+        fresh.refused = self._sync.refused  # both had the same input: each difference is refused once
         self._sync, self._fresh, self._dirty = fresh, None, True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
@@ -374,7 +377,7 @@ class BookKeeper:
 
     # --- showing ---
 
-    def _take_ticker(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+    def _take_ticker(self, ticker: BookTicker, now: Now, out: Results) -> None:
         """The venue's own best bid and ask. An update id far ahead is believed when another one goes on from there; one
         that is shown and that none of the later ones reaches was wrong.
         """
@@ -389,15 +392,15 @@ class BookKeeper:
         elif ticker.update_id > best.update_id or now.local - self._best_at >= LED_MS:
             self._show_best(ticker, now, out)
 
-    def _show_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+    def _show_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
         if self._odd_best is not None and self._odd_best is not ticker:
             self._refuse(self._odd_best, "a best bid and ask that nothing followed", out)
         self._odd_best = None
         if self._best is not None and ticker.update_id <= self._best.update_id:
             self._best = None
-        self._tell_best(ticker, now, out)
+        self._emit_best(ticker, now, out)
 
-    def _tell_best(self, ticker: BookTicker, now: Now, out: list[Any]) -> None:
+    def _emit_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
         best = self._best
         if best is not None:
             if ticker.update_id <= best.update_id:
@@ -409,7 +412,7 @@ class BookKeeper:
         self._best, self._best_at = ticker, now.local
         out.append(ticker)
 
-    def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: list[Any]) -> None:
+    def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: Results) -> None:
         self._dirty, self._shown_at, self._is_announced = False, now.local, True
         out.append(BookView(self._venue, self._symbol, True, book.update_id, book.event_time, bids, asks))
 

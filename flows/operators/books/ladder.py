@@ -1,4 +1,4 @@
-"""One side of an order book: quantity by price, and the best levels when somebody asks.
+"""One side of an order book: quantity by price, and its best levels on demand.
 
 The levels near the best stand in a dict of their own. It is so small that sorting its prices when they are wanted costs
 less than keeping them in order, and that it stays in the processor's cache, where most changes are.
@@ -9,7 +9,7 @@ from math import inf
 from flows.model import Level
 
 REACH = 32
-"""Levels that are near, or as many as are asked for if that is more."""
+"""Levels that are near, or as many as are demanded if that is more."""
 SLACK = 4
 """So many times what is kept may be held before the rest is looked at."""
 
@@ -17,8 +17,8 @@ SLACK = 4
 class Ladder:
     """Keeps the best `depth` levels of one side, as far as they are known.
 
-    The levels of a snapshot are known without a hole as far as its last one. What lies beyond is told only where it
-    changes, and what drifted away from the price the venue may no longer tell at all: so the known part ends at the
+    The levels of a snapshot are known without a hole as far as its last one. What lies beyond is reported only where it
+    changes, and what drifted away from the price perhaps not at all: so the known part ends at the
     snapshot's last level, or nearer, at the `depth`-th best, once `SLACK` times as many are held. It never grows back.
     A snapshot of fewer than `depth` levels holds the whole side, which has no end.
     """
@@ -84,7 +84,7 @@ class Ladder:
         return sorted(levels, reverse=self._is_bids)
 
     def _narrow(self) -> None:
-        """Leaves the best of the near levels near. Whoever asked for more of them may have done so only once."""
+        """Leaves the best of the near levels near. A demand for more of them may have come only once."""
         self._reach = reach = min(REACH, self._depth)
         near, prices = self._near, self._in_order(self._near)
         if len(prices) > reach:

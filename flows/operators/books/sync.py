@@ -1,13 +1,10 @@
-"""How a snapshot and a stream of differences become one book, by the procedures that the exchanges publish.
-
-Binance spot, "How to manage a local order book correctly": https://developers.binance.com/docs/binance-spot-api-docs
-USD-M futures, the same: https://developers.binance.com/docs/derivatives/usds-margined-futures
-The numbers in the code are the steps of those pages.
+"""How a snapshot and a stream of differences become one book: differences wait, a snapshot is put below them, and from
+then on each must follow the one before it. What follows what is the venue's rule (`BookIds`).
 """
 
 from collections import deque
-from typing import Protocol
 
+from flows.bounds import BookIds
 from flows.model import BookDelta, BookSnapshot
 from flows.operators.books.book import Book
 
@@ -15,58 +12,6 @@ MAX_WAITING = 1_000
 """Differences that wait for a snapshot; one more, and the oldest is dropped: the snapshot must be that much newer."""
 RESTART_MS = 1_000
 """Known update ids on differences so much newer than the last one contradict it: one of them is wrong."""
-
-
-class Rules(Protocol):
-    """What a venue's update ids say."""
-
-    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
-        """Whether a snapshot of that id holds the difference already."""
-
-    def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """Whether it may be the first one on top of a snapshot of that id."""
-
-    def follows(self, delta: BookDelta, update_id: int) -> bool:
-        """Whether nothing is missing between it and the difference that ended with that id."""
-
-
-class SpotRules:
-    """Ids rise by one from difference to difference."""
-
-    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 4: what ends at or before the snapshot is dropped."""
-        return delta.last_update_id <= snapshot
-
-    def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 5: the snapshot lies within the first difference, or right before it."""
-        return delta.first_update_id <= snapshot + 1
-
-    def follows(self, delta: BookDelta, update_id: int) -> bool:
-        """Step 5: a first id beyond the next one is a gap."""
-        return delta.first_update_id <= update_id + 1
-
-
-class UsdmRules:
-    """Ids jump; each difference names the one before it."""
-
-    def is_in(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 4: what ends before the snapshot is dropped; what ends with it is not."""
-        return delta.last_update_id < snapshot
-
-    def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 5: the snapshot lies within the first difference. Between that and the one it names nothing happened, so
-        a snapshot from in between will do as well.
-        """
-        previous = delta.previous_update_id
-        return (delta.first_update_id if previous is None else previous) <= snapshot
-
-    def follows(self, delta: BookDelta, update_id: int) -> bool:
-        """Step 6: it names the last one, or an earlier one, as where two connections overlap that cut differently."""
-        return delta.previous_update_id is not None and delta.previous_update_id <= update_id
-
-
-RULES: dict[str, Rules] = {"binance": SpotRules(), "binance-usdm": UsdmRules()}
-"""By venue."""
 
 
 class BookSync:
@@ -77,8 +22,8 @@ class BookSync:
     or something is missing, and one with known ids is dropped. What is found to be wrong is in `refused`.
     """
 
-    def __init__(self, rules: Rules, *, depth: int) -> None:
-        self._rules = rules
+    def __init__(self, ids: BookIds, *, depth: int) -> None:
+        self._ids = ids
         self._depth = depth
         self._waiting: deque[BookDelta] = deque(maxlen=MAX_WAITING)
         self._joined = False
@@ -86,7 +31,7 @@ class BookSync:
         self._older: BookDelta | None = None
         self.book: Book | None = None
         self.refused: list[BookDelta] = []
-        """Differences that nothing followed; whoever reads it empties it."""
+        """Differences that nothing followed; the reader empties it."""
 
     @property
     def is_waiting(self) -> bool:
@@ -102,7 +47,7 @@ class BookSync:
         """Takes a difference, and says what is wrong: empty when nothing is."""
         known = self._known
         if known is None:
-            self._waiting.append(delta)  # step 1
+            self._waiting.append(delta)
             return ""
         if self._is_old(delta, known[0]):
             return self._take_older(delta, known)
@@ -136,17 +81,17 @@ class BookSync:
     def _is_old(self, delta: BookDelta, known: int) -> bool:
         """Whether a difference is a duplicate, too late to matter, or in the snapshot already."""
         if self.book is not None and not self._joined:
-            return self._rules.is_in(delta, known)
+            return self._ids.is_in(delta, known)
         return delta.last_update_id <= known
 
     def _follows(self, delta: BookDelta, known: int) -> bool:
         if self.book is not None and not self._joined:
-            return self._rules.joins(delta, known)
-        return self._rules.follows(delta, known)
+            return self._ids.joins(delta, known)
+        return self._ids.follows(delta, known)
 
     def _continues(self, delta: BookDelta, suspect: BookDelta) -> bool:
         """Whether one goes on from the one that is held; whatever lies before that one speaks against it."""
-        return delta.last_update_id > suspect.last_update_id and self._rules.follows(delta, suspect.last_update_id)
+        return delta.last_update_id > suspect.last_update_id and self._ids.follows(delta, suspect.last_update_id)
 
     def _append(self, delta: BookDelta) -> None:
         if self.book is None:
@@ -196,9 +141,9 @@ class BookSync:
 
     def _join(self, book: Book, delta: BookDelta) -> str:
         """The first one on top of a snapshot."""
-        if self._rules.is_in(delta, book.update_id):
+        if self._ids.is_in(delta, book.update_id):
             return ""
-        if not self._rules.joins(delta, book.update_id):  # step 3
+        if not self._ids.joins(delta, book.update_id):
             return f"the snapshot of {book.update_id} is older than the first update, {delta.first_update_id}"
         self._joined = True
         book.apply(delta)

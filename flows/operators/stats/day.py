@@ -1,19 +1,31 @@
-"""Step `stats`: what an instrument did in the last 24 hours, at any moment, from the first minute on.
+"""Step `stats_24h`: what an instrument did in the last 24 hours, at any moment, from the first minute on.
 
 The window is the running minute and the 1,440 before it, and its minutes are our own candles: so they are complete by
 id, amended when those are, and cost nothing by trade. Those before the first candle, and whatever else is missing, are
-the exchange's klines, asked for. Without a trade the window moves on by time.
+the exchange's klines, by a query. Without a trade the window moves on by time.
 
-The exchange's `24hrTicker` means nearly the same, and is compared with it whenever both end with the same trade:
-* USD-M counts from the begin of a minute as well; what it counts as a trade may be less.
-* Spot counts to the millisecond, and so has a part of our first minute: each sum must lie between that with and that
+The exchange's own ticker means nearly the same, and is compared with it whenever both end with the same trade:
+* One that counts from the begin of a minute must be equal.
+* One that counts to the millisecond has a part of our first minute: each sum must lie between that with and that
   without this minute, and so must the extremes; the first price must be one that this minute saw, or the next one's.
+* What it counts as a trade may be less, unless the venue's rules say otherwise.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeAlias
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
-from flows.model import Candle, Incident, Instrument, Kline, Stats24h, Ticker, timeframe_ms
+from flows.model import (
+    Candle,
+    Incident,
+    Instrument,
+    Kline,
+    Stats24h,
+    StatsInput,
+    StatsResult,
+    Ticker,
+    timeframe_ms,
+)
 from flows.operators.delay import doubled_ms
 from flows.operators.stats.window import NOTHING, RollingDay, Span, joined
 from flows.queries import KlinesQuery, Query, QueryError
@@ -21,11 +33,13 @@ from flows.queries import KlinesQuery, Query, QueryError
 EVERY_MS = 1_000
 """Least time between two versions."""
 RETRY_MIN_MS = 1_000
-"""First delay before klines are asked for again; doubles with each failure, up to `RETRY_MAX_MS`."""
+"""First delay before klines are queried again; doubles with each failure, up to `RETRY_MAX_MS`."""
 RETRY_MAX_MS = 64_000
 MINUTE_MS = 60_000
 TOLERANCE = 1e-9
 """Relative difference of two volumes that are the same number, printed and summed."""
+
+Results: TypeAlias = list[StatsResult | Query]
 
 
 class _Figure(NamedTuple):
@@ -49,8 +63,9 @@ class DayStats:
     `timeframe` is that of the minutes; other candles are ignored.
     """
 
-    def __init__(self, key: str, *, timeframe: str = "1m") -> None:
+    def __init__(self, key: str, *, timeframe: str = "1m", rules: VenueRules = ANY_VENUE) -> None:
         self._venue, self._symbol = Instrument.of(key)
+        self._rules = rules
         self._timeframe = timeframe
         self._length = timeframe_ms(timeframe)
         self._window = RollingDay(self._length)
@@ -69,9 +84,9 @@ class DayStats:
 
     # --- the machine's face ---
 
-    def on_events(self, event: Any, now: Now) -> list[Any]:
+    def on_events(self, event: StatsInput, now: Now) -> Results:
         """Takes a candle or a ticker."""
-        out: list[Any] = []
+        out: Results = []
         if isinstance(event, Candle) and event.timeframe == self._timeframe:
             self._take_candle(event, now)
         elif isinstance(event, Ticker):
@@ -79,21 +94,21 @@ class DayStats:
         self._go_on(now, out)
         return out
 
-    def on_timer(self, now: Now) -> list[Any]:
-        """Lets the window move on, tells what has changed, asks for what is missing."""
-        out: list[Any] = []
+    def on_timer(self, now: Now) -> Results:
+        """Lets the window move on, gives what has changed, queries what is missing."""
+        out: Results = []
         if self._window.running is not None and self._window.advance(now.feed):
             self._time = max(self._time, self._window.running)
             self._look(now)
         self._go_on(now, out)
         return out
 
-    def on_answer(self, query: Query, answer: list[Kline] | QueryError, now: Now) -> list[Any]:
+    def on_answer(self, query: Query, answer: list[Kline] | QueryError, now: Now) -> Results:
         """The klines of a span, or why there are none."""
-        assert isinstance(query, KlinesQuery)  # noqa: S101 - it asks for nothing else
-        out: list[Any] = []
+        assert isinstance(query, KlinesQuery)  # noqa: S101 - it makes no other query
+        out: Results = []
         if isinstance(answer, QueryError):
-            self._is_queried = answer.lasting  # then nothing more is asked
+            self._is_queried = answer.lasting  # then nothing more is queried
         else:
             self._is_queried = False
             self._fill(query, [kline for kline in answer if kline.is_closed])
@@ -102,11 +117,11 @@ class DayStats:
         self._go_on(now, out)
         return out
 
-    def on_end(self, now: Now) -> list[Any]:
+    def on_end(self, now: Now) -> Results:
         """The input ends: the statistics as they are."""
-        out: list[Any] = []
+        out: Results = []
         if self._dirty:
-            self._tell(now, out)
+            self._emit(now, out)
         return out
 
     def due_in(self, now: Now) -> int | None:
@@ -121,7 +136,7 @@ class DayStats:
         return max(0, min(waits))
 
     def snapshot(self) -> None:
-        """Nothing: the minutes are asked for."""
+        """Nothing: the minutes are queried."""
 
     # --- minutes ---
 
@@ -157,7 +172,7 @@ class DayStats:
             self._query_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
 
     def _fill(self, query: KlinesQuery, klines: list[Kline]) -> None:
-        """What was asked for and is not in the answer holds nothing, as before a listing; but for what is newer than
+        """What was queried and is not in the answer holds nothing, as before a listing; but for what is newer than
         all that is in it.
         """
         for kline in klines:
@@ -170,7 +185,7 @@ class DayStats:
                 self._window.put(open_time, NOTHING)
         self._partial -= set(range(query.start, newest, self._length))
 
-    def _query(self, out: list[Any]) -> None:
+    def _query(self, out: Results) -> None:
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
         self._query_at = None
@@ -180,15 +195,15 @@ class DayStats:
             self._is_queried = True
             out.append(KlinesQuery(self._symbol, self._timeframe, min(wanted), max(wanted)))
 
-    # --- telling ---
+    # --- results ---
 
-    def _go_on(self, now: Now, out: list[Any]) -> None:
+    def _go_on(self, now: Now, out: Results) -> None:
         if self._query_at is not None and now.local >= self._query_at:
             self._query(out)
         if self._dirty and now.local - self._sent_at >= EVERY_MS:
-            self._tell(now, out)
+            self._emit(now, out)
 
-    def _tell(self, now: Now, out: list[Any]) -> None:
+    def _emit(self, now: Now, out: Results) -> None:
         self._dirty = False
         stats = self._stats()
         if stats != self._sent:
@@ -218,7 +233,7 @@ class DayStats:
 
     # --- the exchange's own ---
 
-    def _compare(self, ticker: Ticker, out: list[Any]) -> None:
+    def _compare(self, ticker: Ticker, out: Results) -> None:
         minute = ticker.close_time // self._length
         if self._lacks or ticker.last_id != self._last_id or minute == self._compared:
             return
@@ -240,7 +255,7 @@ class DayStats:
         edge = self._window.total_of(first, first + self._length)
         most = joined((edge, least)) if first != ticker.open_time else least
         opens = (edge.low, edge.high, least.open) if most is not least and edge.trades else (least.open,)
-        fewest = 0 if self._venue.endswith("usdm") else least.trades
+        fewest = least.trades if self._rules.ticker_counts_trades else 0
         return [
             _Figure("open", ticker.open, min(opens), max(opens)),
             _Figure("high", ticker.high, least.high, most.high),

@@ -30,7 +30,7 @@ NOTHING = Span(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
 def joined(spans: Iterable[Span]) -> Span:
-    """What spans in the order of their time come to. Those without a trade tell no more than the last price."""
+    """What spans in the order of their time come to. Of those without a trade only the last price counts."""
     spans = list(spans)
     traded = [span for span in spans if span.trades]
     if not traded:

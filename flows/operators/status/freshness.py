@@ -6,7 +6,7 @@ which everything else is derived. No data is looked at but the newest event of a
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final, get_args
+from typing import Final, get_args
 
 from flows.clock import FeedClock, Now
 from flows.model import (
@@ -103,7 +103,7 @@ class Freshness:
 
     # --- what happens to the lines ---
 
-    def _on_event(self, event: Any, now: Now) -> list[str]:
+    def _on_event(self, event: Observation, now: Now) -> list[str]:
         """Takes an observation; gives the symbols it concerns."""
         match event:
             case Connected():

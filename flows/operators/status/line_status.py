@@ -1,10 +1,10 @@
-"""Step `news`: what is seldom, and not about trades: the state of the venue's lines, refused input, its own statistics.
+"""Step `feed_status`: low-rate events: states of the venue's lines, rejected input, the exchange's 24-hour tickers.
 
 It is one step, for a step costs at every poll, and those behind it only when there is something.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from flows.clock import FeedClock, wall_ms
 from flows.foreign import visible
@@ -21,14 +21,14 @@ from flows.model import (
     Subscribed,
     Ticker,
 )
-from flows.operators.parse import Batch
+from flows.operators.parse import Batch, Validated
 from flows.operators.refusals import Refusals
-from flows.operators.status.observations import Observe, ends
+from flows.operators.status.observations import Observation, Observe, ends
 
 StatusOutput: TypeAlias = FeedStatus | Incident | Rejected | Ticker
 
 
-class News:
+class LineStatus:
     """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
 
     Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
@@ -54,14 +54,14 @@ class News:
         self._others: set[type] = set()
         """Types of events that are no tickers."""
 
-    def __call__(self, items: list[Any]) -> list[Any]:
-        """What clients and the ledger should know: `StatusOutput`, and observations."""
-        out: list[Any] = []
-        others = []
+    def __call__(self, items: list[Validated]) -> list[StatusOutput | Observation]:
+        """What clients and the ledger get, and observations."""
+        out: list[StatusOutput | Observation] = []
+        others: list[Validated] = []
         for item in items:
             if type(item) is not Batch:
                 others.append(item)
-                out += self._news_of(item)
+                out += self._results_of(item)
                 continue
             newest = item.events[-1]
             if type(newest) in self._others:
@@ -71,10 +71,10 @@ class News:
             else:
                 self._others.add(type(newest))
         if self._refusals.count:
-            out += self._tell_refused(ends=ends(items))
+            out += self._report_refused(ends=ends(items))
         return out if self._observe is None else [*out, *self._observe(others, items)]
 
-    def _news_of(self, item: Any) -> list[StatusOutput]:
+    def _results_of(self, item: Validated) -> list[StatusOutput]:
         found: list[StatusOutput] = []
         match item:
             case Rejected():
@@ -99,7 +99,7 @@ class News:
         return found
 
     def _now(self) -> int:
-        """The feed's time; before the feed has told any, the wall clock's."""
+        """The feed's time; before that is known, the wall clock's."""
         return self._clock.now().feed or self._wall_ms()
 
     def _note_refused(self, refused: Rejected) -> None:
@@ -107,7 +107,7 @@ class News:
             self._refused_since = self._now()
         self._refusals.note(visible(refused.reason), refused.count)
 
-    def _tell_refused(self, *, ends: bool) -> list[Incident]:
+    def _report_refused(self, *, ends: bool) -> list[Incident]:
         cause = self._refusals.take_report(self._clock.now().local, ends=ends)
         if cause is None:
             return []
@@ -123,7 +123,7 @@ class News:
         return FeedStatus(self._venue, line, "live", tuple(self._live[line]))
 
     def _is_gone(self, event: Removed) -> list[FeedStatus]:
-        """Tells what is left on a line, unless it is down, and which symbols no line carries any more."""
+        """What is left on a line, unless it is down, and the symbols that no line carries any more."""
         left = self._live.setdefault(event.line, {})
         for symbol in event.symbols:
             left.pop(symbol, None)

@@ -4,10 +4,10 @@ Of the data only the newest event of a poll is looked at, a few times a second.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple, TypeAlias, get_args
+from typing import Final, NamedTuple, TypeAlias, get_args
 
-from flows.model import BookView, ConnectionEvent, Flush, Removed, TradeWitness
-from flows.operators.parse import Batch, Parsed
+from flows.model import BookResult, BookView, ConnectionEvent, Flush, Removed, TradeWitness
+from flows.operators.parse import Batch, Validated
 
 PROGRESS_MS: Final = 250
 """Least local time between two `Progress`."""
@@ -42,7 +42,7 @@ class Observe:
         self._due_ms = 0
         self._has_caught_up = False
 
-    def __call__(self, others: list[Parsed], items: list[Parsed]) -> list[Observation]:
+    def __call__(self, others: list[Validated], items: list[Validated]) -> list[Observation]:
         """The observations of one poll, or part of one, `others` being those of its items that are no batches. Behind
         the end of the input there is no progress.
         """
@@ -62,7 +62,7 @@ class Observe:
         return out
 
 
-def ends(items: list[Parsed]) -> bool:
+def ends(items: list[Validated]) -> bool:
     """Whether the input ends with these."""
     last = items[-1]
     return type(last) is Flush and last.final
@@ -74,7 +74,7 @@ class BookSyncs:
     def __init__(self) -> None:
         self._synced: dict[str, bool] = {}
 
-    def __call__(self, items: list[tuple[str, Any]]) -> list[Unsynced]:
+    def __call__(self, items: list[tuple[str, BookResult | Removed]]) -> list[Unsynced]:
         """The changes in these views."""
         out = []
         for _, item in items:

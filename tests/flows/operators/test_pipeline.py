@@ -41,36 +41,36 @@ NOW = Now(0, 0)
 
 def test_each_machine_takes_what_the_one_before_gives_and_what_the_last_gives_comes_out() -> None:
     first, second = Doubling(), Doubling()
-    assert Pipeline(first, second).on_events(3, NOW) == [3, 6, 6, 12]
+    assert Pipeline[Any, Any](first, second).on_events(3, NOW) == [3, 6, 6, 12]
     assert second.seen == [3, 6]
 
 
 def test_what_no_machine_is_interested_in_passes_through_all() -> None:
     first, second = Doubling(), Doubling()
-    assert Pipeline(first, second).on_events("event", NOW) == ["event"]
+    assert Pipeline[Any, Any](first, second).on_events("event", NOW) == ["event"]
     assert second.seen == ["event"]
 
 
-def test_the_nearest_timer_is_the_chains_and_only_who_is_due_is_woken() -> None:
+def test_the_nearest_deadline_is_the_pipelines_and_only_a_machine_that_is_due_is_called() -> None:
     first, second = Doubling(due=0, at_time=(1,)), Doubling(due=40, at_time=(99,))
-    chain = Pipeline(first, second)
-    assert chain.due_in(NOW) == 0
-    assert chain.on_timer(NOW) == [1, 2]
-    assert Pipeline(Doubling(), Doubling()).due_in(NOW) is None
+    pipeline = Pipeline[Any, Any](first, second)
+    assert pipeline.due_in(NOW) == 0
+    assert pipeline.on_timer(NOW) == [1, 2]
+    assert Pipeline[Any, Any](Doubling(), Doubling()).due_in(NOW) is None
 
 
 def test_the_end_reaches_everyone_and_the_state_is_everyones() -> None:
     first, second = Doubling(at_time=(1,)), Doubling(at_time=(5,))
-    chain = Pipeline(first, second)
-    assert chain.on_end(NOW) == [1, 2, 5]
-    assert chain.snapshot() == ([], [1])
+    pipeline = Pipeline[Any, Any](first, second)
+    assert pipeline.on_end(NOW) == [1, 2, 5]
+    assert pipeline.snapshot() == ([], [1])
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_asks_leave_at_once_and_the_answer_comes_back_to_who_asked(place: int) -> None:
+def test_queries_leave_at_once_and_their_answers_come_back_to_the_machine_that_made_them(place: int) -> None:
     query = Query("BTCUSDT")
     machines = [Doubling(at_time=(query,) if number == place else (), due=0) for number in range(3)]
-    chain = Pipeline(*machines)
-    assert chain.on_timer(NOW) == [query]
-    assert chain.on_answer(query, 1, NOW) == {0: [1, 2, 2, 4], 1: [1, 2], 2: [1]}[place]
+    pipeline = Pipeline[Any, Any](*machines)
+    assert pipeline.on_timer(NOW) == [query]
+    assert pipeline.on_answer(query, 1, NOW) == {0: [1, 2, 2, 4], 1: [1, 2], 2: [1]}[place]
     assert [machine.answered for machine in machines] == [[(query, 1)] if n == place else [] for n in range(3)]

@@ -23,12 +23,14 @@ from flows.model import (
     RawFrames,
     Rejected,
     Removed,
+    Speaking,
     Subscribed,
 )
 from flows.operators.books.keeper import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
-from flows.operators.parse import Batch, InstrumentEvent
+from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser
+from sources.binance.rules import RULES
 from tests.fakes.exchange_book import SYMBOL, ExchangeBook
 from tests.fakes.recordings import recording
 from tests.fakes.trades import trade
@@ -45,7 +47,9 @@ class Kept:
     def __init__(self, market: Literal["spot", "usdm"] = "spot", *, levels: int = 10, **policy: Any) -> None:
         venue = "binance" if market == "spot" else "binance-usdm"
         self.exchange = ExchangeBook(market, levels=levels)
-        self.keeper = BookKeeper(f"{venue}:{SYMBOL}", policy=BookPolicy(**{"depth": 1_000, **policy}))
+        self.keeper = BookKeeper(
+            f"{venue}:{SYMBOL}", policy=BookPolicy(**{"depth": 1_000, **policy}), rules=RULES[venue]
+        )
         self.local = 10_000_000
         self.said: list[Any] = []
 
@@ -106,7 +110,12 @@ def only(kind: type, out: list[Any]) -> list[Any]:
 def test_books_are_kept_from_differences_quotes_and_cuts_of_the_line() -> None:
     deltas: list[MarketEvent] = [*ExchangeBook().deltas(1)]
     quotes: list[MarketEvent] = [BookTicker(SYMBOL, 7, 1.0, 2.0, 3.0, 4.0)]
-    others = [Batch("k", [trade(1, 0, 1.0)]), InstrumentEvent("k", Subscribed("public", (SYMBOL,), ())), CUT, Flush()]
+    others: list[Validated] = [
+        Batch("k", [trade(1, 0, 1.0)]),
+        InstrumentEvent("k", Subscribed("public", (SYMBOL,), ())),
+        CUT,
+        Flush(),
+    ]
     taken = book_events([Batch("k", deltas), *others, Batch("k", quotes), InstrumentEvent("k", CUT)])
     assert taken == [("k", deltas), ("k", quotes), ("k", CUT)]
 
@@ -242,7 +251,7 @@ def test_a_cut_line_marks_the_book_and_only_its_own_line_does() -> None:
     assert kept.keeper.on_events(market, kept.now) == []
     assert kept.cut() == [BookView("binance", SYMBOL, synced=False)]
     assert kept.pass_ms(100_000) == []
-    assert kept.keeper.on_events(Subscribed("public", (SYMBOL,), ()), kept.now) == []
+    assert kept.keeper.on_events(Speaking("public", (SYMBOL,), ("depth",)), kept.now) == []
     kept.exchange.deltas(3)
     assert kept.change() == [ASK]
     kept.answer()
@@ -464,7 +473,7 @@ class Recorded:
     """
 
     def __init__(self, venue: str, symbol: str) -> None:
-        self.keeper = BookKeeper(f"{venue}:{symbol}", policy=BookPolicy(depth=1_000, every_ms=0))
+        self.keeper = BookKeeper(f"{venue}:{symbol}", policy=BookPolicy(depth=1_000, every_ms=0), rules=RULES[venue])
         self.symbol = symbol
         self.parser = BinanceParser(venue)
         self.quotes: dict[int, tuple[float, ...]] = {}
@@ -500,7 +509,7 @@ class Recorded:
                 elif isinstance(event, BookDelta):
                     self.deltas.append(event)
                     self.bring_forward()
-            self.hear(self.keeper.on_events(events, now), now)
+            self.hear(self.keeper.on_events(events, now), now)  # type: ignore[arg-type] # they are of one type
         self.hear(self.keeper.on_timer(now), now)
 
     def take_snapshot(self, body: dict[str, Any]) -> None:

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.model import BookDelta, BookSnapshot
-from flows.operators.books.sync import MAX_WAITING, RESTART_MS, RULES, BookSync
+from flows.operators.books.sync import MAX_WAITING, RESTART_MS, BookSync
+from sources.binance.rules import RULES
 from tests.fakes.exchange_book import ExchangeBook
 
 Market = Literal["spot", "usdm"]
@@ -17,7 +18,7 @@ both_markets = pytest.mark.parametrize("market", MARKETS)
 
 
 def begun(market: Market) -> BookSync:
-    return BookSync(RULES[VENUES[market]], depth=1_000)
+    return BookSync(RULES[VENUES[market]].book_ids, depth=1_000)
 
 
 def spot_delta(first: int, last: int, *bids: tuple[float, float], time: int = 0) -> BookDelta:

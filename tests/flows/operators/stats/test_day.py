@@ -11,6 +11,7 @@ from flows.operators.pipeline import Pipeline
 from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.trades.sequence import Sequencer
 from flows.queries import KlinesQuery, Query, QueryError
+from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, forming, kline_like
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 
@@ -29,7 +30,7 @@ class Followed:
     """A machine whose local time stands still unless it is told otherwise."""
 
     def __init__(self, key: str = KEY) -> None:
-        self.machine = DayStats(key)
+        self.machine = DayStats(key, rules=RULES[key.partition(":")[0]])
         self.local = 1_000_000
         self.feed = BEGIN
 
@@ -293,7 +294,7 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
     (official,) = official_klines(folder / "binance_spot_PEPEUSDT_1d_2024-10-27.csv")
     key = "binance:PEPEUSDT"
     builder = CandleBuilder(key, timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
-    chain, machine = Pipeline(Sequencer(key, reorder_ms=0), builder), DayStats(key)
+    chain, machine = Pipeline[Any, Any](Sequencer(key, reorder_ms=0), builder), DayStats(key, rules=RULES["binance"])
     trades = pepe_trades()
     out: list[Any] = []
     for place in range(0, len(trades), 50):
@@ -309,6 +310,7 @@ def test_at_the_end_of_a_real_day_the_statistics_are_the_official_candle_of_that
     midnight = int(official["open_time_ms"]) + DAY_MS
     end = Now(midnight + 2_000, midnight + 2_000)
     for item in chain.on_timer(end):
+        assert isinstance(item, Candle)
         out += machine.on_events(item, end)
     stats = [item for item in [*out, *machine.on_timer(end)] if isinstance(item, Stats24h)][-1]
     ours = (stats.open, stats.high, stats.low, stats.last, stats.volume, stats.quote_volume, stats.trades)

@@ -370,6 +370,8 @@ def test_whatever_happens_nothing_is_live_that_is_down_and_nothing_is_forgotten(
         for symbol in getattr(event, "symbols", ()):
             if isinstance(event, Disconnected):
                 cut.add((event.line, symbol))
+            elif isinstance(event, Removed) and event.is_gone:
+                cut = {pair for pair in cut if pair[1] != symbol}  # it is followed on no line any more
             elif isinstance(event, Subscribed | Removed):
                 cut = {pair for pair in cut if pair != (event.line, symbol)}
     for _, symbol in cut:

@@ -1,7 +1,7 @@
 from flows.clock import FeedClock
 from flows.model import Connected, Disconnected, FeedStatus, Flush, Incident, Rejected, Removed, Subscribed, Ticker
-from flows.operators.parse import Batch
-from flows.operators.status.line_status import News
+from flows.operators.parse import Batch, Validated
+from flows.operators.status.line_status import LineStatus
 from sources.connection.session import unexpected
 from tests.fakes.trades import trade
 
@@ -12,7 +12,7 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
     local = [0]
     clock = FeedClock(lambda: local[0])
     clock.observe(1_000)
-    news = News("binance", clock)
+    news = LineStatus("binance", clock)
     assert news([Connected("market", BTC, "ws://x"), Subscribed("market", BTC, ())]) == [
         FeedStatus("binance", "market", "connected", BTC),
         FeedStatus("binance", "market", "live", BTC),
@@ -32,19 +32,21 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
 
 
 def test_silence_is_an_incident_of_its_own_kind() -> None:
-    out = News("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, "silent for 60 s: a witness knows more")])
+    out = LineStatus("binance", FeedClock(lambda: 0))(
+        [Disconnected("market", BTC, "silent for 60 s: a witness knows more")]
+    )
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
 
 
 def test_a_line_that_ended_by_an_error_of_ours_is_an_incident_of_that_kind() -> None:
-    out = News("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, unexpected(KeyError("x")))])
+    out = LineStatus("binance", FeedClock(lambda: 0))([Disconnected("market", BTC, unexpected(KeyError("x")))])
     assert [(item.kind, item.cause) for item in out if isinstance(item, Incident)] == [
         ("error", "market: unexpected error: KeyError: 'x'")
     ]
 
 
 def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:
-    news = News("binance", FeedClock(lambda: 0), wall_ms=lambda: 77)
+    news = LineStatus("binance", FeedClock(lambda: 0), wall_ms=lambda: 77)
     out = news([Disconnected("market", BTC, "no route")])
     assert [(item.begin, item.end) for item in out if isinstance(item, Incident)] == [(77, 77)]
 
@@ -52,8 +54,13 @@ def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:
 def test_refused_input_and_the_newest_ticker_pass_and_nothing_else() -> None:
     refused = Rejected("binance", "no JSON", b"x", 1)
     tickers = [Ticker("BTCUSDT", time, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1) for time in (1, 2)]
-    items = [Batch("binance:BTCUSDT", [trade(1, 0)]), refused, Batch("binance:BTCUSDT", [*tickers]), Flush()]
-    out = News("binance", FeedClock(lambda: 0))(items)
+    items: list[Validated] = [
+        Batch("binance:BTCUSDT", [trade(1, 0)]),
+        refused,
+        Batch("binance:BTCUSDT", [*tickers]),
+        Flush(),
+    ]
+    out = LineStatus("binance", FeedClock(lambda: 0))(items)
     assert [item for item in out if not isinstance(item, Incident)] == [refused, tickers[1]]
 
 
@@ -61,9 +68,9 @@ def test_refused_messages_are_an_incident_the_first_at_once_and_the_others_toget
     local = [0]
     clock = FeedClock(lambda: local[0])
     clock.observe(1_000)
-    news = News("binance", clock)
+    news = LineStatus("binance", clock)
 
-    def told(*items: object) -> list[Incident]:
+    def told(*items: Validated) -> list[Incident]:
         return [item for item in news(list(items)) if isinstance(item, Incident)]
 
     def reject(begin: int, end: int, cause: str) -> Incident:
@@ -83,7 +90,7 @@ def test_refused_messages_are_an_incident_the_first_at_once_and_the_others_toget
 
 
 def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> None:
-    news = News("binance", FeedClock(lambda: 0))
+    news = LineStatus("binance", FeedClock(lambda: 0))
     news([Subscribed("market", BTC, ())])
     assert news([Subscribed("market", ("ETHUSDT",), ())]) == [
         FeedStatus("binance", "market", "live", ("BTCUSDT", "ETHUSDT"))
@@ -96,7 +103,7 @@ def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> Non
 
 
 def test_what_goes_while_a_line_is_down_does_not_make_it_live() -> None:
-    news = News("binance", FeedClock(lambda: 0))
+    news = LineStatus("binance", FeedClock(lambda: 0))
     both = ("BTCUSDT", "ETHUSDT")
     news([Subscribed("market", both, ()), Disconnected("market", both, "line cut")])
     assert news([Removed("market", BTC, ("aggTrade",), is_gone=True)]) == [
@@ -108,13 +115,13 @@ def test_what_goes_while_a_line_is_down_does_not_make_it_live() -> None:
 
 
 def test_a_symbol_that_joins_another_connection_does_not_end_an_outage() -> None:
-    news = News("binance", FeedClock(lambda: 0))
+    news = LineStatus("binance", FeedClock(lambda: 0))
     news([Subscribed("market", BTC, ()), Disconnected("market", BTC, "line cut")])
     assert [type(item) for item in news([Subscribed("market", ("ETHUSDT",), ())])] == [FeedStatus]
 
 
 def test_a_symbol_is_told_as_removed_once_no_line_carries_it() -> None:
-    news = News("binance", FeedClock(lambda: 0))
+    news = LineStatus("binance", FeedClock(lambda: 0))
     both = ("BTCUSDT", "ETHUSDT")
     news([Subscribed("market", both, ()), Subscribed("public", both, ())])
     assert news([Removed("public", BTC, ("depth",), is_gone=True)]) == [
