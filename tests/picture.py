@@ -1,12 +1,13 @@
-"""The picture of the flow in the README, drawn by Bytewax's own visualiser: `python -m tests.picture` brings it up
-to date.
+"""The picture of the flow in README.md and docs/architecture.md, drawn by Bytewax's own visualiser:
+`python -m tests.picture` brings it up to date.
 
 What is the same for every step is left out, and what a step is shows in its shape: rounded where something comes in or
-goes out, six-sided where a machine keeps state for each instrument.
+goes out, six-sided where a machine keeps state for each instrument, round where streams meet.
 """
 
 import re
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import Iterable
 
 from bytewax.testing import TestingSink, TestingSource
 from bytewax.visualize import to_mermaid
@@ -15,9 +16,9 @@ from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
+from tests.marked import DOCS, README, replace
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- flow: begin -->", "<!-- flow: end -->"
+PAGES = (README, DOCS / "architecture.md")
 
 _STEP = re.compile(r'marketflow\.(\w+)\["\w+ \((\w+)\)"\]')
 _ARROW = re.compile(r'marketflow\.(\w+) -- "[^"]*" --> marketflow\.(\w+)')
@@ -35,21 +36,45 @@ def picture() -> str:
         runner=refuse_queries,
     )
     drawn = to_mermaid(flow)
-    steps = [f"{name}{_SHAPES.get(kind, _BOX).format(name)}" for name, kind in _STEP.findall(drawn)]
-    arrows = [f"{above} --> {below}" for above, below in _ARROW.findall(drawn)]
-    return "\n".join(["```mermaid", "flowchart TD", *steps, *arrows, "```"])
+    shapes = {name: _SHAPES.get(kind, _BOX).format(name) for name, kind in _STEP.findall(drawn)}
+    return "\n".join(["```mermaid", "flowchart TD", *_paths(shapes, _ARROW.findall(drawn)), "```"])
 
 
-def current() -> str:
-    """The picture that the README shows."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+def _paths(shapes: dict[str, str], arrows: Iterable[tuple[str, str]]) -> list[str]:
+    """The arrows in as few lines as possible: each goes on while there is one way only. A step is drawn with its shape
+    where it is named first.
+    """
+    below: defaultdict[str, list[str]] = defaultdict(list)
+    above: defaultdict[str, int] = defaultdict(int)
+    for upper, lower in arrows:
+        below[upper].append(lower)
+        above[lower] += 1
+    named: set[str] = set()
+
+    def drawn(step: str) -> str:
+        text = step if step in named else f"{step}{shapes[step]}"
+        named.add(step)
+        return text
+
+    lines, done = [], set[str]()
+    for step in shapes:
+        if step in done or not below[step]:
+            continue
+        line = drawn(step)
+        while nexts := below[step]:
+            done.add(step)
+            line += f" --> {' & '.join(map(drawn, nexts))}"
+            step = nexts[0]  # noqa: PLW2901 - the way goes on
+            if len(nexts) > 1 or above[step] > 1 or step in done:
+                break
+        lines.append(line)
+    return lines
 
 
 def main() -> None:
-    """Puts the picture into the README."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{picture()}\n{END}{after}")
+    """Puts the picture into the pages."""
+    for page in PAGES:
+        replace(page, "flow", picture())
 
 
 if __name__ == "__main__":
