@@ -25,6 +25,7 @@ from flows.model.market import (
     Trade,
     TradeBatch,
 )
+from flows.model.ohlcv import VOLUMES, Ohlcv, TradedOhlcv
 from flows.model.results import BookView, MarketData, Publishable, Stats24h
 from flows.model.source_events import (
     TRADE_KINDS,
@@ -61,6 +62,7 @@ __all__ = [
     "DAY_MS",
     "MARKET_FILL",
     "TRADE_KINDS",
+    "VOLUMES",
     "WITHDRAWN_FILL",
     "AggregateTrade",
     "Backpressure",
@@ -90,6 +92,7 @@ __all__ = [
     "MarketData",
     "MarketEvent",
     "MiniTicker",
+    "Ohlcv",
     "Publishable",
     "RawFrames",
     "Reconciliation",
@@ -108,6 +111,7 @@ __all__ = [
     "Trade",
     "TradeBatch",
     "TradeWitness",
+    "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
     "Vouched",

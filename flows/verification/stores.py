@@ -14,7 +14,7 @@ from flows.queries import KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle, stored_candle
 from flows.verification.checks.ledger import READ, Ledger
 from flows.verification.checks.symbol import Klines
-from sinks.mongo.documents import INCIDENTS, MARKET_DATA, incident_of
+from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, incident_of
 from sinks.trades.codec import END_MS
 from sinks.trades.reader import TradeReader
 from sources.archive.fetch import check, files_in
@@ -28,10 +28,7 @@ MOST_INCIDENTS = 100_000
 MOST_OUTSIDE = 100
 """Candles of impossible times that are named, of each symbol and timeframe."""
 
-_FIELDS = (
-    "open_time", "close_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume",
-    "taker_buy_quote_volume", "first_id", "last_id", "is_closed", "status", "revision", "proof",
-)  # fmt: skip
+_FIELDS = ("open_time", "close_time", *CANDLE_VALUES)
 
 
 class VenueStores:
