@@ -26,6 +26,7 @@ from bytewax.inputs import Source
 from flows.clock import FeedClock
 from flows.graph import sequence_candles, together
 from flows.logs import set_up_logs
+from flows.loop_thread import EventLoopThread
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, improved
@@ -50,7 +51,6 @@ from sources.archive.spans import Span, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.connection.loop_thread import EventLoopThread
 
 MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""

@@ -9,6 +9,7 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
+from flows.loop_thread import EventLoopThread
 from flows.model import Kline, Trade, timeframe_ms
 from flows.queries import KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle, stored_candle
@@ -21,7 +22,6 @@ from sources.archive.fetch import check, files_in
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import klines_of
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import EventLoopThread
 
 MOST_INCIDENTS = 100_000
 """Incidents of a day that are looked at; the later ones are not."""

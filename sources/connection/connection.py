@@ -11,9 +11,9 @@ import time
 
 import structlog
 
+from flows.backoff import backoff_s
 from flows.model import Connected, Disconnected, Subscribed
 from flows.settings import Feed
-from sources.connection.backoff import backoff_s
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, unexpected
 from sources.connection.transport import transport_of

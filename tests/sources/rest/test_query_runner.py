@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from queue import Queue
 from typing import Any
 
+from flows.loop_thread import EventLoopThread
 from flows.queries import KlinesQuery, Query, QueryError
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 from sources.rest.query_runner import MOST_OPEN, QueryDispatcher
 
