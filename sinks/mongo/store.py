@@ -61,7 +61,7 @@ class Stored(Struct):
     misfits: int = 0
     """Items that cannot be documents."""
 
-    def add(self, other: "Stored") -> None:
+    def update(self, other: "Stored", /) -> None:
         """Counts `other` too."""
         for field in self.__struct_fields__:
             setattr(self, field, getattr(self, field) + getattr(other, field))

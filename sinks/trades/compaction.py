@@ -14,6 +14,7 @@ import structlog
 
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import DAY_MS, Incident, IncidentKind
+from sinks.buffered.outage import OnIncident
 from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.merge import Second, merge_minutes
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
@@ -37,7 +38,6 @@ VenueNow = Callable[[], int | None]
 """The exchange's time, ms UTC; None while it is not sure. Called from the upkeep's thread."""
 WallNow = Callable[[], int]
 """The wall clock, ms UTC."""
-OnIncident = Callable[[Incident], None]
 
 
 def unsure() -> None:

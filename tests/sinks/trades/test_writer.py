@@ -14,7 +14,7 @@ from flows.settings import Trades
 from sinks.trades.compaction import VenueNow, WallNow, unsure
 from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.store import TradeStore, TradeStoreError
-from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, retry_delay_s
+from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
 from tests.fakes.recordings import pepe_trades
 from tests.fakes.trades import BEGIN, trade
 
@@ -150,8 +150,8 @@ def test_a_store_that_is_lost_is_opened_again(tmp_path: Path) -> None:
     assert ids(writer.view()) == [1, 2, 3]
     assert (begun.kind, begun.venue, begun.symbol, begun.begin) == ("store_outage", "binance", "", BEGIN)
     assert "cannot be" in begun.cause
-    assert "stored what was held" in ended.outcome
-    assert [line["log_level"] for line in logs if line["event"] == "trades cannot be stored, trying again"] == ["error"]
+    assert "storing what was held" in ended.outcome
+    assert [line["log_level"] for line in logs if line["event"] == "store_unavailable"] == ["error"]
     writer.close()
 
 
@@ -232,7 +232,7 @@ def test_a_full_disk_is_reported_and_outlived(small_disk: Path) -> None:
     assert writer.outage == ""
 
     assert "No space left" in begun.cause
-    assert "stored what was held" in ended.outcome
+    assert "storing what was held" in ended.outcome
     assert lost == Incident(
         "store_outage",
         "binance",
@@ -313,8 +313,3 @@ def test_an_instrument_has_the_same_partition_in_every_process() -> None:
     assert part_of("binance:BTCUSDT", 8) == zlib.crc32(b"binance:BTCUSDT") % 8
     assert {part_of(f"binance:COIN{number}USDT", 4) for number in range(50)} == {0, 1, 2, 3}
     assert part_of("binance:BTCUSDT", 1) == 0
-
-
-def test_retries_come_less_and_less_often_up_to_a_limit() -> None:
-    assert [retry_delay_s(tries, first_s=0.25) for tries in range(1, 8)] == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
-    assert retry_delay_s(100_000, first_s=0.25) == 5.0
