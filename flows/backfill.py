@@ -38,6 +38,7 @@ from sinks.ledger import IncidentWriter
 from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.codec import MINUTE_MS
+from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError
 from sinks.trades.writer import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
@@ -142,7 +143,7 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
             record_ms=MINUTE_MS,
-            venue_now=lambda: end_ms,
+            clocks=Clocks(venue_now=lambda: end_ms),
             on_incident=lambda incident: ledger.write([incident]),
         )
         for number in range(settings.trades.partitions)

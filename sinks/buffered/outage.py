@@ -1,7 +1,7 @@
 """What is said about a time in which a store takes nothing: to the log, and as incidents."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import structlog
 from msgspec import Struct
@@ -16,6 +16,13 @@ OnIncident: TypeAlias = Callable[[Incident], None]
 
 REPEAT_ERROR_MS = 60_000
 """Least time between two ERROR lines about one outage."""
+
+
+class StoreNames(NamedTuple):
+    """What is stored, as `candles`, and where, as `the server`: for people."""
+
+    what: str
+    store: str
 
 
 class _Outage(Struct):
@@ -37,22 +44,19 @@ class OutageWatch:
 
     def __init__(
         self,
+        store: StoreNames,
         *,
-        what: str,
-        store: str,
         venue: str,
         on_incident: OnIncident,
         first_retry_s: float = FIRST_S,
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
-        """`what` is stored, `candles` or `trades`, and where: `the server`, `the store`."""
-        self._what = what
-        self._store = store
+        self._names = store
         self._venue = venue
         self._on_incident = on_incident
         self._first_retry_s = first_retry_s
         self._local_ms = local_ms
-        self._log = log.bind(what=what, venue=venue)
+        self._log = log.bind(what=store.what, venue=venue)
         self._feed_ms = 0
         self._outage: _Outage | None = None
 
@@ -99,7 +103,7 @@ class OutageWatch:
         after_s = (self._local_ms() - outage.began_local_ms) / 1_000
         self._log.info("store_available_again", after_s=after_s, failures=outage.failures)
         outcome = f"storing what was held, after {after_s:.1f} s and {outage.failures} failed attempts"
-        self._report_outage(outage, cause=f"{self._store} takes {self._what} again", outcome=outcome)
+        self._report_outage(outage, cause=f"{self._names.store} takes {self._names.what} again", outcome=outcome)
         return True
 
     def report(self, cause: str, outcome: str, *, symbol: str = "", first_id: int = -1, last_id: int = -1) -> None:

@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident
 from flows.settings import Mongo
-from sinks.buffered.outage import OnIncident, OutageWatch
+from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import CLOSE_TIMEOUT_S, BufferedWriter
 from sinks.mongo.buffer import CandleBuffer, Loss, Storable
@@ -91,7 +91,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         super().__init__(
             thread_name="mongo-writer",
             buffer=self._buffer,
-            outages=OutageWatch(what="candles", store="the server", venue=venue, on_incident=on_incident),
+            outages=OutageWatch(StoreNames("candles", "the server"), venue=venue, on_incident=on_incident),
             summary=Summary(Stored, _log_stored, interval_s=summary_s),
         )
         self._write_timeout_s = write_timeout_s

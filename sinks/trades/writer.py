@@ -13,12 +13,12 @@ import structlog
 
 from flows.model import Incident, TradeBatch
 from flows.settings import Trades
-from sinks.buffered.outage import OnIncident, OutageWatch
+from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
 from sinks.trades.buffer import Loss, TradeBuffer
 from sinks.trades.codec import SECOND_MS
-from sinks.trades.compaction import TradeUpkeep, VenueNow, WallNow, unsure
+from sinks.trades.compaction import Clocks, TradeUpkeep
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
@@ -65,13 +65,12 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         summary_s: float = 60.0,
         first_retry_s: float = 0.25,
         record_ms: int = SECOND_MS,
-        venue_now: VenueNow = unsure,
-        wall_bound: WallNow | None = None,
+        clocks: Clocks | None = None,
         on_incident: OnIncident = lambda _: None,
     ) -> None:
         """Opens the store, and makes it if need be. `TradeStoreError` when that fails; nothing else ever raises.
-        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old. By `venue_now`
-        and `wall_bound` old trades are deleted, see `TradeUpkeep`: without the first, none ever are.
+        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old. By `clocks`
+        old trades are deleted, see `TradeUpkeep`: without them, none ever are.
         """
         self._flush_s = flush_ms / 1_000
         self._record_ms = record_ms
@@ -81,7 +80,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             thread_name=f"trade-writer-{path.name}",
             buffer=self._buffer,
             outages=OutageWatch(
-                what="trades", store="the store", venue=venue, on_incident=on_incident, first_retry_s=first_retry_s
+                StoreNames("trades", "the store"), venue=venue, on_incident=on_incident, first_retry_s=first_retry_s
             ),
             summary=Summary(Counter[str], _log_stored, interval_s=summary_s),
         )
@@ -91,8 +90,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             retention_days=retention_days,
             merge_after_minutes=merge_after_minutes,
             venue=venue,
-            venue_now=venue_now,
-            wall_bound=wall_bound,
+            clocks=clocks,
             on_incident=self._outages.notify,
         )
         self._busy_s = 0.0
@@ -229,11 +227,10 @@ def open_trade_writer(
     on_incident: OnIncident,
     summary_s: float = 60.0,
     record_ms: int = SECOND_MS,
-    venue_now: VenueNow = unsure,
-    wall_bound: WallNow | None = None,
+    clocks: Clocks | None = None,
 ) -> TradeWriter:
     """The writer of a partition (`part-00`, …) of a venue, as the settings say. `TradeStoreError` when the store cannot
-    be opened. `venue_now` and `wall_bound`: see `TradeWriter`.
+    be opened. `clocks`: see `TradeWriter`.
     """
     return TradeWriter(
         settings.path / venue / partition,
@@ -243,7 +240,6 @@ def open_trade_writer(
         merge_after_minutes=settings.merge_after_minutes,
         summary_s=summary_s,
         record_ms=record_ms,
-        venue_now=venue_now,
-        wall_bound=wall_bound,
+        clocks=clocks,
         on_incident=on_incident,
     )

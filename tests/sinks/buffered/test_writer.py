@@ -3,7 +3,7 @@ from collections import Counter
 
 from flows.model import Incident
 from sinks.buffered.buffer import BoundedBuffer
-from sinks.buffered.outage import OutageWatch
+from sinks.buffered.outage import OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
 
@@ -40,7 +40,7 @@ class Store(BufferedWriter[int, Counter[str]]):
         self.incidents: queue.Queue[Incident] = queue.Queue()
         self.numbers = Numbers()
         watch = OutageWatch(
-            what="numbers", store="the store", venue="x", on_incident=self.incidents.put, first_retry_s=0.01
+            StoreNames("numbers", "the store"), venue="x", on_incident=self.incidents.put, first_retry_s=0.01
         )
         summary = Summary(Counter[str], print, interval_s=60)
         super().__init__(thread_name="numbers", buffer=self.numbers, outages=watch, summary=summary)

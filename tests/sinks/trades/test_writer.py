@@ -11,7 +11,7 @@ from structlog.testing import capture_logs
 
 from flows.model import Incident, Trade, TradeBatch
 from flows.settings import Trades
-from sinks.trades.compaction import VenueNow, WallNow, unsure
+from sinks.trades.compaction import Clocks
 from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.store import TradeStore, TradeStoreError
 from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
@@ -274,27 +274,24 @@ def test_the_settings_say_where_and_how(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("venue_now", "wall_bound", "kept"),
+    ("clocks", "kept"),
     [
-        (lambda: END, None, [2]),
-        (lambda: END, lambda: END, [2]),
-        (lambda: END, lambda: BEGIN, [1, 2]),
-        (lambda: BEGIN, None, [1, 2]),
-        (lambda: None, lambda: END, [1, 2]),
-        (unsure, None, [1, 2]),
+        (Clocks(lambda: END), [2]),
+        (Clocks(lambda: END, lambda: END), [2]),
+        (Clocks(lambda: END, lambda: BEGIN), [1, 2]),
+        (Clocks(lambda: BEGIN), [1, 2]),
+        (Clocks(lambda: None, lambda: END), [1, 2]),
+        (None, [1, 2]),
     ],
     ids=["sure", "both sure", "the wall clock is earlier", "the exchange is earlier", "not sure yet", "no clock"],
 )
-def test_the_clocks_say_what_is_old(
-    tmp_path: Path, venue_now: VenueNow, wall_bound: WallNow | None, kept: list[int]
-) -> None:
+def test_the_clocks_say_what_is_old(tmp_path: Path, clocks: Clocks | None, kept: list[int]) -> None:
     writer = open_trade_writer(
         Trades(path=tmp_path, retention_days=0.01),
         venue="binance",
         partition="part-00",
         on_incident=lambda _: None,
-        venue_now=venue_now,
-        wall_bound=wall_bound,
+        clocks=clocks,
     )
     writer.write([batch(trade(1, 0), trade(2, 3_000_000))])
     assert writer.flush()
