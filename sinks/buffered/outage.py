@@ -19,10 +19,11 @@ REPEAT_ERROR_MS = 60_000
 
 
 class StoreNames(NamedTuple):
-    """What is stored, as `candles`, and where, as `the server`: for people."""
+    """What is stored, as `candles`, and where, as `the server`, for people; and of which venue, "" for all."""
 
     what: str
     store: str
+    venue: str
 
 
 class _Outage(Struct):
@@ -46,17 +47,15 @@ class OutageWatch:
         self,
         store: StoreNames,
         *,
-        venue: str,
         on_incident: OnIncident,
         first_retry_s: float = FIRST_S,
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self._names = store
-        self._venue = venue
         self._on_incident = on_incident
         self._first_retry_s = first_retry_s
         self._local_ms = local_ms
-        self._log = log.bind(what=store.what, venue=venue)
+        self._log = log.bind(what=store.what, venue=store.venue)
         self._feed_ms = 0
         self._outage: _Outage | None = None
 
@@ -109,7 +108,9 @@ class OutageWatch:
     def report(self, cause: str, outcome: str, *, symbol: str = "", first_id: int = -1, last_id: int = -1) -> None:
         """Something else is amiss with the store, now."""
         now_ms = self._now_ms()
-        self.notify(Incident("store_outage", self._venue, symbol, now_ms, now_ms, cause, outcome, first_id, last_id))
+        self.notify(
+            Incident("store_outage", self._names.venue, symbol, now_ms, now_ms, cause, outcome, first_id, last_id)
+        )
 
     def notify(self, incident: Incident) -> None:
         """Hands an incident to the listener."""
@@ -123,4 +124,4 @@ class OutageWatch:
 
     def _report_outage(self, outage: _Outage, *, cause: str, outcome: str) -> None:
         end = max(outage.begin, self._now_ms())
-        self.notify(Incident("store_outage", self._venue, "", outage.begin, end, cause, outcome))
+        self.notify(Incident("store_outage", self._names.venue, "", outage.begin, end, cause, outcome))

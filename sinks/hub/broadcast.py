@@ -17,8 +17,9 @@ from flows.clock import FeedClock, wall_ms
 from flows.loop_thread import EventLoopThread
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
+from sinks.hub.fanout import Counters
 from sinks.hub.handoff import Inbox
-from sinks.hub.policy import Counters, Hub
+from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
 
 INBOX_ITEMS: Final = 100_000

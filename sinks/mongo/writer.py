@@ -91,7 +91,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         super().__init__(
             thread_name="mongo-writer",
             buffer=self._buffer,
-            outages=OutageWatch(StoreNames("candles", "the server"), venue=venue, on_incident=on_incident),
+            outages=OutageWatch(StoreNames("candles", "the server", venue), on_incident=on_incident),
             summary=Summary(Stored, _log_stored, interval_s=summary_s),
         )
         self._write_timeout_s = write_timeout_s

@@ -80,7 +80,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             thread_name=f"trade-writer-{path.name}",
             buffer=self._buffer,
             outages=OutageWatch(
-                StoreNames("trades", "the store"), venue=venue, on_incident=on_incident, first_retry_s=first_retry_s
+                StoreNames("trades", "the store", venue), on_incident=on_incident, first_retry_s=first_retry_s
             ),
             summary=Summary(Counter[str], _log_stored, interval_s=summary_s),
         )

@@ -1,10 +1,9 @@
 """What the REST interfaces of both markets have in common. Pure: parameters in, an answer out."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import Parameters
 from sources.replay.market.market import Market
 
@@ -35,48 +34,34 @@ class View(Protocol):
         """The book as it is shown; None while there is none."""
 
 
-class MarketRest(ABC):
+class MarketRest:
     """Answers the market data requests of one market: those that both have, by names that each puts into its paths."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
+    def __init__(self, view: View, limits: RestLimits) -> None:
         self._view = view
         self._limits = limits
         self._symbols = symbol_names(view.market)
 
-    def _shared(self) -> dict[str, Endpoint]:
-        """What both markets answer, each in its own way."""
+    def _shared(self, *answers: Endpoint) -> dict[str, Endpoint]:
+        """What both markets answer, in the order of `_SHARED`, and what they answer alike."""
         return {
             "ping": lambda _: Answer({}, 1),
             "time": lambda _: Answer({"serverTime": self._view.now_ms}, 1),
-            "exchangeInfo": self._exchange_info,
-            "depth": self._depth,
-            "trades": self._trades,
-            "historicalTrades": self._historical_trades,
-            "aggTrades": self._agg_trades,
-            "klines": self._klines,
-            "ticker/24hr": self._ticker,
-            "ticker/price": self._price,
-            "ticker/bookTicker": self._book_ticker,
+            **dict(zip(_SHARED, answers, strict=True)),
         }
 
-    @abstractmethod
-    def _exchange_info(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _depth(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _trades(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _historical_trades(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _agg_trades(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _klines(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _ticker(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _price(self, parameters: Parameters, /) -> Answer: ...
-    @abstractmethod
-    def _book_ticker(self, parameters: Parameters, /) -> Answer: ...
+
+_SHARED = (
+    "exchangeInfo",
+    "depth",
+    "trades",
+    "historicalTrades",
+    "aggTrades",
+    "klines",
+    "ticker/24hr",
+    "ticker/price",
+    "ticker/bookTicker",
+)
 
 
 class TimeRange(NamedTuple):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import ApiError, Parameters, invalid
 from sources.replay.exchange.rest import (
     Answer,
@@ -42,9 +42,20 @@ _TIME_FIELDS = frozenset(("serverTime", "time", "T", "openTime", "closeTime"))
 class SpotRest(MarketRest):
     """Answers spot's market data requests from a market."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
+    def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
-        answers = {**self._shared(), "uiKlines": self._klines, "avgPrice": self._average_price}
+        shared = self._shared(
+            self._exchange_info,
+            self._depth,
+            self._trades,
+            self._historical_trades,
+            self._agg_trades,
+            self._klines,
+            self._ticker,
+            self._price,
+            self._book_ticker,
+        )
+        answers = {**shared, "uiKlines": self._klines, "avgPrice": self._average_price}
         self.endpoints = {_PREFIX + name: self._strictly(answer) for name, answer in answers.items()}
         """Path and what answers it."""
 

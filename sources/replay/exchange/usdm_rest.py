@@ -6,7 +6,7 @@ Source: the request and response models of Binance's own USD-M connector, and th
 from collections.abc import Callable
 from typing import Any
 
-from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import ApiError, Parameters
 from sources.replay.exchange.rest import (
     Answer,
@@ -30,9 +30,20 @@ _HOUR_MS = 3_600_000
 class UsdmRest(MarketRest):
     """Answers USD-M's market data requests from a market. Unknown parameters are ignored, as there."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
+    def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
-        answers = {**self._shared(), "continuousKlines": self._continuous_klines}
+        shared = self._shared(
+            self._exchange_info,
+            self._depth,
+            self._trades,
+            self._historical_trades,
+            self._agg_trades,
+            self._klines,
+            self._ticker,
+            self._price,
+            self._book_ticker,
+        )
+        answers = {**shared, "continuousKlines": self._continuous_klines}
         self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
         """Path and what answers it."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price

@@ -18,7 +18,7 @@ class Recorder:
 
 
 def watch(on_incident: OnIncident, local_ms: Callable[[], int] = monotonic_ms) -> OutageWatch:
-    return OutageWatch(StoreNames("candles", "the server"), venue="binance", on_incident=on_incident, local_ms=local_ms)
+    return OutageWatch(StoreNames("candles", "the server", "binance"), on_incident=on_incident, local_ms=local_ms)
 
 
 def test_an_outage_has_a_begin_and_an_end_in_the_feeds_time() -> None:

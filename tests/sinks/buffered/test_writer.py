@@ -39,9 +39,7 @@ class Store(BufferedWriter[int, Counter[str]]):
         self.lost: list[int] = []
         self.incidents: queue.Queue[Incident] = queue.Queue()
         self.numbers = Numbers()
-        watch = OutageWatch(
-            StoreNames("numbers", "the store"), venue="x", on_incident=self.incidents.put, first_retry_s=0.01
-        )
+        watch = OutageWatch(StoreNames("numbers", "the store", "x"), on_incident=self.incidents.put, first_retry_s=0.01)
         summary = Summary(Counter[str], print, interval_s=60)
         super().__init__(thread_name="numbers", buffer=self.numbers, outages=watch, summary=summary)
         self._start()

@@ -210,7 +210,7 @@ def test_nobody_is_always_the_last() -> None:
 def test_without_clients_nothing_is_encoded() -> None:
     play = Playing()
     play.at(0, price(1.0), candle(0), batch(1), FeedStatus("binance", "market", "live", ()))
-    assert [message._frames for message in play.hub._ring] == [{}] * 5
+    assert [message._frames for message in play.hub._recent._messages] == [{}] * 5
 
 
 news = st.one_of(
