@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 
 from api.live.messages import News, ms_of
 from api.live.view import LiveEvent, LiveView, Lost
-from sinks.hub.messages import LATENCY_S
+from sinks.hub.latency import LATENCY_S, latency_histogram
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
 """Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""
@@ -21,11 +21,9 @@ class Meters:
     def __init__(self, live: LiveView) -> None:
         self._live = live
         self.registry = CollectorRegistry()
-        self.latency = Histogram(
-            "market_data_exchange_to_broadcast_seconds",
+        self.latency = latency_histogram(
             "From the exchange's time of a piece of news to the hub's message, in the feed's time",
-            buckets=LATENCY_S,
-            registry=self.registry,
+            self.registry,
         )
         self.lost = Counter(
             "market_data_live_lost", "Messages that the live view lost by being slow", registry=self.registry

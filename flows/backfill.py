@@ -27,6 +27,7 @@ from pymongo.errors import PyMongoError
 from flows.clock import FeedClock
 from flows.foreign import visible
 from flows.logs import set_up_logs
+from flows.loop_thread import EventLoopThread
 from flows.machine import machine
 from flows.model import DAY_MS, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
@@ -39,6 +40,7 @@ from sinks.ledger import IncidentWriter
 from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.codec import MINUTE_MS
+from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
@@ -52,7 +54,6 @@ from sources.archive.spans import Span, left_out, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.connection.loop_thread import EventLoopThread
 
 MOST_CANDLES = 20_000
 """Candles that wait for MongoDB; with more, the import waits too."""
@@ -146,7 +147,7 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
             venue=settings.feed.venue,
             partition=f"part-{number:02d}",
             record_ms=MINUTE_MS,
-            venue_now=lambda: end_ms,
+            clocks=Clocks(venue_now=lambda: end_ms),
             on_incident=lambda incident: ledger.write([incident]),
         )
         for number in range(settings.trades.partitions)

@@ -39,6 +39,7 @@ from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
+from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
 from sources.binance.feed import BinanceFeed
@@ -100,8 +101,10 @@ def build_flow(
                 partition=part,
                 on_incident=ledger.report,
                 summary_s=settings.log.summary_s,
-                venue_now=lambda: clock.now().feed if clock.is_sure else None,
-                wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
+                clocks=Clocks(
+                    venue_now=lambda: clock.now().feed if clock.is_sure else None,
+                    wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
+                ),
             )
         except TradeStoreError as error:
             _end_at_once(error)

@@ -27,6 +27,7 @@ from rich.console import Console
 from flows.clock import wall_ms
 from flows.foreign import visible
 from flows.logs import set_up_logs
+from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
@@ -44,7 +45,6 @@ from sinks.trades.store import TradeStoreError
 from sources.archive.rows import ArchiveError
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130

@@ -16,12 +16,15 @@ from typing import Any, Final, Self, TypeAlias
 
 import polars as pl
 from bson import decode_all
+from msgspec import Struct
+from msgspec.structs import fields
 from polars.io.plugins import register_io_source
 from pymongo import ASCENDING, DESCENDING
 
+from flows.model import AggregateTrade, Candle, Incident, Stats24h
 from flows.settings import Settings
 from sinks.mongo.analyses import MARKET_ANALYSIS
-from sinks.mongo.documents import INCIDENTS, MARKET_DATA, MARKET_STATS
+from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, MARKET_STATS
 from sinks.mongo.writer import open_client
 from sinks.trades.codec import COLUMNS, END_MS
 from sinks.trades.reader import FRAME_ROWS, TradeReader
@@ -29,49 +32,24 @@ from sinks.trades.reader import FRAME_ROWS, TradeReader
 Moment: TypeAlias = int | datetime
 TIMESTAMP: Final = pl.Datetime("ms", "UTC")
 
+_COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {int: pl.Int64, float: pl.Float64, bool: pl.Boolean}
+
+
+def _columns(model: type[Struct], names: Iterable[str]) -> Mapping[str, pl.DataType]:
+    """Columns for these fields of the model, of the types that they have there; every other type is text."""
+    types = {field.name: field.type for field in fields(model)}
+    return {name: _COLUMN_TYPES.get(types[name], pl.String)() for name in names}
+
+
 CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "open_time": pl.Int64(),
     "close_time": pl.Int64(),
-    "open": pl.Float64(),
-    "high": pl.Float64(),
-    "low": pl.Float64(),
-    "close": pl.Float64(),
-    "volume": pl.Float64(),
-    "quote_volume": pl.Float64(),
-    "trades": pl.Int64(),
-    "taker_buy_volume": pl.Float64(),
-    "taker_buy_quote_volume": pl.Float64(),
-    "first_id": pl.Int64(),
-    "last_id": pl.Int64(),
-    "is_closed": pl.Boolean(),
-    "status": pl.String(),
-    "revision": pl.Int64(),
-    "proof": pl.String(),
+    **_columns(Candle, CANDLE_VALUES),
 }
-TRADE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
-    "id": pl.Int64(),
-    "first_id": pl.Int64(),
-    "last_id": pl.Int64(),
-    "time": pl.Int64(),
-    "price": pl.Float64(),
-    "quantity": pl.Float64(),
-    "buyer_is_maker": pl.Boolean(),
-}
-STATS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
-    "time": pl.Int64(),
-    "open_time": pl.Int64(),
-    "open": pl.Float64(),
-    "high": pl.Float64(),
-    "low": pl.Float64(),
-    "last": pl.Float64(),
-    "volume": pl.Float64(),
-    "quote_volume": pl.Float64(),
-    "change": pl.Float64(),
-    "change_percent": pl.Float64(),
-    "weighted_average": pl.Float64(),
-    "trades": pl.Int64(),
-    "complete": pl.Boolean(),
-}
+TRADE_SCHEMA: Final = _columns(AggregateTrade, COLUMNS)
+STATS_SCHEMA: Final = _columns(
+    Stats24h, [name for name in Stats24h.__struct_fields__ if name not in ("venue", "symbol")]
+)
 READING_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "timeframe": pl.String(),
     "candles": pl.Int64(),
@@ -95,16 +73,9 @@ ANALYSIS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "timeframes": pl.List(pl.Struct(READING_SCHEMA)),
     "reasons": pl.List(pl.String()),
 }
-INCIDENT_SCHEMA: Final[Mapping[str, pl.DataType]] = {
-    "begin": pl.Int64(),
-    "end": pl.Int64(),
-    "kind": pl.String(),
-    "symbol": pl.String(),
-    "cause": pl.String(),
-    "outcome": pl.String(),
-    "first_id": pl.Int64(),
-    "last_id": pl.Int64(),
-}
+INCIDENT_SCHEMA: Final = _columns(
+    Incident, ("begin", "end", "kind", "symbol", "cause", "outcome", "first_id", "last_id")
+)
 
 
 class Frames:

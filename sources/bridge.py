@@ -17,10 +17,10 @@ import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from flows.clock import wall_ns
+from flows.loop_thread import EventLoopThread
 from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, TradingStatus
 from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.loop_thread import EventLoopThread
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
 from sources.feed import VenueFeed, Wishes, shard_of

@@ -34,8 +34,7 @@ NEEDED: Final = 250
 """Candles with which the averages hardly depend on where they began."""
 LEAST: Final = 52
 """Candles below which there is no score: the slowest average has no value."""
-LEAN: Final = 0.2
-STRONG: Final = 0.6
+LEAN, STRONG = 0.2, 0.6  # least size of a score that is a signal, and a strong one
 VOLUME_CANDLES: Final = 20
 USUAL_CANDLES: Final = 100
 

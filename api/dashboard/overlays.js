@@ -4,6 +4,8 @@
 class Overlay {
   #update = () => {};
   #series;
+  drawn = null;
+  colours = {};
   #view = { zOrder: () => "bottom", renderer: () => ({ draw: (target) => this.#draw(target) }) };
 
   attached({ series, requestUpdate }) {
@@ -19,7 +21,9 @@ class Overlay {
     return [this.#view];
   }
 
-  redraw() {
+  show(drawn, colours) {
+    this.drawn = drawn;
+    this.colours = colours;
     this.#update();
   }
 
@@ -34,19 +38,10 @@ class Overlay {
 const WIDEST = 0.22; // of the chart's width, for the row with the most volume
 
 export class ProfileOverlay extends Overlay {
-  #profile = null;
-  #colours = {};
-
-  show(profile, colours) {
-    this.#profile = profile;
-    this.#colours = colours;
-    this.redraw();
-  }
-
   draw(context, { width, y }) {
-    const profile = this.#profile;
+    const profile = this.drawn;
     if (!profile) return;
-    const { buy, sell, line } = this.#colours;
+    const { buy, sell, line } = this.colours;
     const most = Math.max(...profile.rows.map((row) => row.volume));
     for (const row of profile.rows) {
       const top = y(row.high + profile.tick), bottom = y(row.low);
@@ -68,18 +63,9 @@ export class ProfileOverlay extends Overlay {
 }
 
 export class VacuumOverlay extends Overlay {
-  #vacuums = [];
-  #colours = {};
-
-  show(vacuums, colours) {
-    this.#vacuums = vacuums;
-    this.#colours = colours;
-    this.redraw();
-  }
-
   draw(context, { width, y }) {
-    context.fillStyle = this.#colours.zone;
-    for (const { low, high, fill } of this.#vacuums) {
+    context.fillStyle = this.colours.zone;
+    for (const { low, high, fill } of this.drawn ?? []) {
       const top = y(high), bottom = y(low);
       if (top === null || bottom === null) continue;
       context.globalAlpha = 0.22 * (1 - Math.min(1, fill)) + 0.06;

@@ -13,9 +13,9 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketE
 
 from api.live.follower import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
 from api.live.state import VenueState
+from flows.backoff import backoff_s
 from flows.clock import wall_ms
 from flows.proxy import is_loopback
-from sinks.mongo.outage import retry_delay_s
 
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 OPEN_TIMEOUT_S: Final = 5.0
@@ -68,7 +68,7 @@ class HubLine:
                 reason = _cause(error)
             failures = 1 if self.state.connected else failures + 1
             self._down(reason)
-            await asyncio.sleep(retry_delay_s(failures))
+            await asyncio.sleep(backoff_s(failures))
 
     async def _follow(self) -> str:
         """Follows one connection to its end, and says why it ended."""

@@ -144,7 +144,7 @@ def ms_of(iso: str) -> int:
 def candle_of(body: CandleBody, *, venue: str) -> Candle:
     """The candle that a message tells of."""
     told = msgspec.structs.asdict(body.candle)
-    open_time = ms_of(told.pop("timestamp"))
+    open_time = ms_of(told.pop("open_time"))
     return Candle(
         venue=venue,
         symbol=body.symbol,

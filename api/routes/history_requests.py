@@ -29,8 +29,11 @@ class WorkView(Struct, frozen=True):
     venue: str
     symbol: str
     timeframe: str | None
+    """Null for all of them."""
     state: RequestState
+    """`open` until the flow takes it, then `running`; at the end `done` or `failed`."""
     report: str
+    """What came of it, for people."""
     created_at: str
     updated_at: str
     wait_s: float

@@ -13,8 +13,9 @@ from api.analytics.analysis import Analysis, Signal
 from api.analytics.bars import Bars
 from api.analytics.indicators import IndicatorSeries, Wanted, compute, parse_wanted
 from api.http.errors import Problem
-from api.http.route import AnyRoute, Route, Symbol, Symbols, Time, Timeframe, Venue, check_timeframe
+from api.http.route import AnyRoute, Route, Symbol, Time, Timeframe, Venue, check_timeframe
 from api.live.candle_cache import SeriesKey
+from api.routes.prices import OfSymbol, OfSymbols
 from api.services import Services
 from flows.model import Candle
 from flows.names import TEXT_END
@@ -61,13 +62,6 @@ class IndicatorAnswer(Struct, frozen=True):
     indicators: list[IndicatorSeries]
 
 
-class OfSymbol(Struct, frozen=True, forbid_unknown_fields=True):
-    """One instrument."""
-
-    symbol: Symbol
-    venue: Venue = ""
-
-
 class AnalysisAnswer(Struct, frozen=True):
     """The reading of all timeframes that have a weight."""
 
@@ -100,13 +94,6 @@ class PastAnalysis(Struct, frozen=True):
     agreement: float
     data: float
     calm: float
-
-
-class OverviewParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Some instruments, or all that are followed."""
-
-    symbols: Symbols = ()
-    venue: Venue = ""
 
 
 class Summary(Struct, frozen=True):
@@ -179,7 +166,7 @@ class Signals:
             )
         return [_past(document) for document in documents]
 
-    async def overview(self, params: OverviewParams) -> list[Summary]:
+    async def overview(self, params: OfSymbols) -> list[Summary]:
         """Price and signal of every symbol, in their alphabetical order."""
         venue = await self._services.catalogue.venue(params.venue)
         wanted = set(params.symbols)
@@ -231,7 +218,7 @@ def routes(services: Services) -> list[AnyRoute]:
             "/api/overview",
             signals.overview,
             list[Summary],
-            OverviewParams,
+            OfSymbols,
             errors=("bad_request", "unknown_venue", "store_unavailable"),
         ),
     ]

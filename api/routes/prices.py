@@ -42,15 +42,9 @@ class Price(Struct, frozen=True):
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
-class TickAnswer(Struct, frozen=True):
+class TickAnswer(Tick, frozen=True):
     """Price and best bid and ask; null where not known."""
 
-    venue: str
-    symbol: str
-    price: float
-    bid: float | None
-    ask: float | None
-    age_ms: int
     stale: bool
     state: str | None
 

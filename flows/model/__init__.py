@@ -25,6 +25,7 @@ from flows.model.market import (
     Trade,
     TradeBatch,
 )
+from flows.model.ohlcv import VOLUMES, Ohlcv, TradedOhlcv
 from flows.model.results import (
     BookInput,
     BookResult,
@@ -73,6 +74,7 @@ __all__ = [
     "DAY_MS",
     "MARKET_FILL",
     "TRADE_KINDS",
+    "VOLUMES",
     "WITHDRAWN_FILL",
     "AggregateTrade",
     "Backpressure",
@@ -105,6 +107,7 @@ __all__ = [
     "MarketData",
     "MarketEvent",
     "MiniTicker",
+    "Ohlcv",
     "Publishable",
     "RawFrames",
     "Reconciliation",
@@ -127,6 +130,7 @@ __all__ = [
     "TradeInput",
     "TradeResult",
     "TradeWitness",
+    "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
     "Vouched",

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from flows.model.instrument import timeframe_ms
+from flows.model.ohlcv import TradedOhlcv
 
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial", "unproven"]
 """`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
@@ -18,25 +19,12 @@ Reconciliation: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "
 """What comparing a closed candle with the exchange's own kline showed; empty while that has not arrived."""
 
 
-class Candle(Struct, frozen=True, gc=False):
+class Candle(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     """Open, high, low, close and volumes of one instrument over `[open_time, open_time + timeframe)`."""
 
     venue: str
     symbol: str
     timeframe: str
-    open_time: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    quote_volume: float
-    trades: int
-    taker_buy_volume: float
-    taker_buy_quote_volume: float
-    first_id: int
-    """Raw trade ids; -1 when the period has no trade, or the exchange did not tell them."""
-    last_id: int
     is_closed: bool
     status: CandleStatus
     revision: int = 0

@@ -4,6 +4,8 @@ from typing import TypeAlias
 
 from msgspec import Struct
 
+from flows.model.ohlcv import TradedOhlcv
+
 MARKET_FILL = "MARKET"
 """The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the
 market.
@@ -43,25 +45,12 @@ class AggregateTrade(Trade, frozen=True, gc=False, kw_only=True):
     last_id: int
 
 
-class Kline(Struct, frozen=True, gc=False):
+class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     """The exchange's own candle, running or closed."""
 
     symbol: str
     timeframe: str
     event_time: int
-    open_time: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
-    quote_volume: float
-    trades: int
-    taker_buy_volume: float
-    taker_buy_quote_volume: float
-    first_id: int
-    """Raw trade ids; -1 when the period has no trade."""
-    last_id: int
     is_closed: bool
     close_time: int = 0
     """Last millisecond of its period; 0 where the source does not say."""

@@ -9,7 +9,7 @@ from typing import Protocol, get_args
 
 import structlog
 from msgspec import Struct
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -17,7 +17,8 @@ from flows.model import IncidentKind
 from flows.runtime.metrics_server import MetricsServer
 from flows.settings import Metrics
 from sinks.hub.broadcast import Broadcast
-from sinks.hub.messages import CHANNELS, LATENCY_S
+from sinks.hub.latency import latency_histogram
+from sinks.hub.messages import CHANNELS
 from sinks.ledger import IncidentWriter, RejectWriter
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter
@@ -48,11 +49,9 @@ class FlowMeters(Collector):
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        self.latency = Histogram(
-            "market_data_exchange_to_broadcast_seconds",
+        self.latency = latency_histogram(
             "From the exchange's time of the newest of some news to the hub that sends them, in the feed's time",
-            buckets=LATENCY_S,
-            registry=self.registry,
+            self.registry,
         )
         self._parts: Parts | None = None
 

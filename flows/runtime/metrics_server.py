@@ -6,15 +6,15 @@ request in time, or does not read the answer, is cut off; of too many the oldest
 
 import asyncio
 import socket
-import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import wait
 from typing import Any, Final
 
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
 from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED
+from flows.loop_thread import EventLoopThread
 
 REQUEST_S: Final = 10.0
 """Longest time from the begin of a connection to the end of the request, and as long again for the answer."""
@@ -48,32 +48,29 @@ class MetricsServer:
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._listener = _listen(host, port)
         self.port: int = self._listener.getsockname()[1]
-        self._started: Future[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = Future()
-        self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
-        self._thread.start()
+        self._stop = asyncio.Event()
+        self._thread = EventLoopThread("metrics")
+        self._serving = self._thread.start(self._serve())
 
     def close(self) -> None:
         """Closes the port and everything that is open."""
-        loop, stop = self._started.result()
-        loop.call_soon_threadsafe(stop.set)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:  # noqa: BLE001 - the flow must not suffer
-            if not self._started.done():
-                self._started.set_exception(error)
-            _log.exception("metrics are not served any more")
+        self._thread.call(self._stop.set)
+        wait([self._serving])
+        self._thread.close()
 
     async def _serve(self) -> None:
-        stop = asyncio.Event()
+        try:
+            await self._answer_until_stopped()
+        except Exception:
+            _log.exception("metrics are not served any more")
+            raise
+
+    async def _answer_until_stopped(self) -> None:
         server = await asyncio.start_server(
             self._follow, sock=self._listener, limit=MOST_HEADER_BYTES, backlog=ACCEPTED_AT_ONCE
         )
         self._listener.listen(QUEUED)
-        self._started.set_result((asyncio.get_running_loop(), stop))
-        await stop.wait()
+        await self._stop.wait()
         server.close()
         for writer in self._open.values():
             writer.transport.abort()

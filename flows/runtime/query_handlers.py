@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from flows.loop_thread import EventLoopThread
 from flows.machine import QueryRunner
 from flows.queries import (
     BookQuery,
@@ -26,7 +27,6 @@ from flows.runtime.stored_trades import StoredTrades
 from flows.settings import Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.query_runner import Handler, QueryDispatcher
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]

@@ -9,29 +9,26 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
+from flows.loop_thread import EventLoopThread
 from flows.model import Kline, Trade, timeframe_ms
 from flows.queries import KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle, stored_candle
 from flows.verification.checks.ledger import READ, Ledger
 from flows.verification.checks.symbol import Klines
-from sinks.mongo.documents import INCIDENTS, MARKET_DATA, incident_of
+from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, incident_of
 from sinks.trades.codec import END_MS
 from sinks.trades.reader import TradeReader
 from sources.archive.fetch import check, files_in
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import klines_of
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import EventLoopThread
 
 MOST_INCIDENTS = 100_000
 """Incidents of a day that are looked at; the later ones are not."""
 MOST_OUTSIDE = 100
 """Candles of impossible times that are named, of each symbol and timeframe."""
 
-_FIELDS = (
-    "open_time", "close_time", "open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume",
-    "taker_buy_quote_volume", "first_id", "last_id", "is_closed", "status", "revision", "proof",
-)  # fmt: skip
+_FIELDS = ("open_time", "close_time", *CANDLE_VALUES)
 
 
 class VenueStores:

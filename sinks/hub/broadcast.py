@@ -3,23 +3,23 @@
     flow's threads ── write ─▶ Inbox ── one wake-up ─▶ own thread and loop: HubServer ─▶ Hub ─▶ ws://host:port/ws
 
 Who may come in, and how the others are refused, is in `auth.py`; who is sent what, and what happens to the slow, in
-`policy.py`; the form of the messages in `payloads.py` and `replies.py`.
+`policy.py`; the form of the messages in `payloads/` and `replies.py`.
 """
 
-import asyncio
 import socket
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Final
 
 import structlog
 
 from flows.clock import FeedClock, wall_ms
+from flows.loop_thread import EventLoopThread
 from flows.model import Publishable
 from flows.settings import Hub as HubSettings
+from sinks.hub.fanout import Counters
 from sinks.hub.handoff import Inbox
-from sinks.hub.policy import Counters, Hub
+from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
 
 INBOX_ITEMS: Final = 100_000
@@ -52,9 +52,8 @@ class Broadcast:
         self._server = HubServer(
             settings, hub=self._hub, inbox=self._inbox, clock=clock or FeedClock(), on_delay=on_delay
         )
-        self._started: Future[asyncio.AbstractEventLoop] = Future()
-        self._thread: threading.Thread | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread = EventLoopThread("broadcast")
+        self._serving: Future[None] | None = None
         self.port = settings.port
         """The port it listens on, after `start`."""
 
@@ -72,45 +71,39 @@ class Broadcast:
         """Opens the port, and serves it from now on. `OSError` when it cannot be opened, with a text for people."""
         listener = _listen(self._settings.host, self._settings.port)
         self.port = listener.getsockname()[1]
-        # the engine opens, and so closes, a sink only if it ever had an item: the thread must not keep the process
-        self._thread = threading.Thread(target=self._run, args=(listener,), name="broadcast", daemon=True)
-        self._thread.start()
-        self._loop = self._started.result()
+        ready: Future[None] = Future()
+        self._serving = self._thread.start(self._serve(listener, ready))
+        try:
+            ready.result()
+        except BaseException:
+            self.close()
+            raise
         _log.info("broadcasting", host=self._settings.host, port=self.port, token=self._settings.token is not None)
 
     def write(self, batch: list[Publishable]) -> None:
         """Takes news and returns at once; the hub's thread is woken once for all that comes before it looks. Lost
         before `start`, after `close`, and when more than `INBOX_ITEMS` wait.
         """
-        if self._loop is not None and batch and self._inbox.put(batch):
-            self._call(self._loop, self._server.wake)
+        if self._serving is not None and batch and self._inbox.put(batch):
+            self._thread.call(self._server.wake)
 
     def close(self) -> None:
         """Gives the clients two seconds to read what waits for them, closes them with 1001 and ends the thread."""
-        loop, self._loop = self._loop, None
-        if loop is not None and self._thread is not None:
-            self._call(loop, self._server.stop)
-            self._thread.join()
+        serving, self._serving = self._serving, None
+        if serving is not None:
+            self._thread.call(self._server.stop)
+            wait([serving])
+            self._thread.close()
             _log.info("broadcast closed", sent=self.counters.sent, dropped=self.counters.dropped)
 
-    def _run(self, listener: socket.socket) -> None:
+    async def _serve(self, listener: socket.socket, ready: "Future[None]") -> None:
         try:
-            asyncio.run(self._serve(listener))
-        except BaseException as error:  # noqa: BLE001 - told to whoever waits for the start, and logged
-            if not self._started.done():
-                self._started.set_exception(error)
+            await self._server.run(listener, on_ready=lambda: ready.set_result(None))
+        except Exception as error:
+            if not ready.done():
+                ready.set_exception(error)
             _log.exception("the broadcast ended")
-
-    async def _serve(self, listener: socket.socket) -> None:
-        loop = asyncio.get_running_loop()
-        await self._server.run(listener, on_ready=lambda: self._started.set_result(loop))
-
-    @staticmethod
-    def _call(loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
-        try:
-            loop.call_soon_threadsafe(act)
-        except RuntimeError:
-            _log.debug("the broadcast has ended, news are not sent")
+            raise
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -7,7 +7,7 @@ numbers, unknown ones `null`. MessagePack carries the same fields, times as text
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 import msgspec
 from msgspec import Struct
@@ -45,9 +45,6 @@ CHANNELS = (
     "Position",
 )
 """What can be subscribed. `Balance` and `Position` are silent as long as the flow has none."""
-
-LATENCY_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Bounds of the buckets in which flow and interface alike count delays, so that their histograms can be compared."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,
@@ -87,20 +84,17 @@ class Envelope(Struct, frozen=True):
     seq: int
 
 
-class Message:
+class Message(Struct, eq=False, gc=False):
     """One message of the hub, numbered. Its frames are made when the first client needs them, and shared."""
 
-    __slots__ = ("_frames", "item", "mergeable", "seq", "stamp_ms", "topic")
-
-    def __init__(self, topic: Topic, item: Any, *, seq: int, stamp_ms: int, mergeable: bool = False) -> None:
-        self.topic = topic
-        self.item = item
-        self.seq = seq
-        self.stamp_ms = stamp_ms
-        """Feed's time, ms UTC."""
-        self.mergeable = mergeable
-        """Whether a later message of the same topic makes this one superfluous."""
-        self._frames: dict[Encoding, bytes] = {}
+    topic: Topic
+    item: Any
+    seq: int
+    stamp_ms: int
+    """Feed's time, ms UTC."""
+    mergeable: bool = False
+    """Whether a later message of the same topic makes this one superfluous."""
+    _frames: dict[Encoding, bytes] = {}
 
     def envelope(self) -> Envelope:
         """The message before it is encoded."""

@@ -10,9 +10,8 @@ composition root takes from the clock, in microseconds: a hub that starts later 
 did, as none makes a million messages a second, so a number of another life is never taken for one of this.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -34,8 +33,10 @@ from flows.model import (
 )
 from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client, Peer
+from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
+from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
 from sinks.hub.state import LastKnown
 from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
@@ -45,27 +46,10 @@ from sinks.hub.tombstones import Departed
 FORMING_MS: Final = 100
 """Least time between two versions of the same forming candle."""
 TRADES_A_MESSAGE: Final = 500
-RING_TRADES: Final = 100_000
-"""Trades that the ring's messages hold at most; then the oldest messages go, as when there are too many messages."""
 SNAPSHOT_PART: Final = 200
 """Messages in one part of a snapshot: well below the size that clients accept by default."""
 TICK_LIMIT: Final = 500
 """Messages that are sent without waiting for the end of the tick."""
-TRY_AGAIN_LATER: Final = 1013
-"""Close code of a client that is too slow (IANA, WebSocket Close Code Number Registry)."""
-
-
-class Counters(Struct):
-    """What the hub has done since it started."""
-
-    clients: int = 0
-    """Connected now."""
-    sent: int = 0
-    """Frames handed to clients."""
-    dropped: int = 0
-    """Messages that clients lost by being slow, or the hub by being flooded; one lost by ten clients counts ten."""
-    lagged: int = 0
-    """Times a client fell so far behind that it lost something."""
 
 
 class Hub:
@@ -76,8 +60,7 @@ class Hub:
         self._venue = venue
         self._origin = origin
         self._seq = first_seq
-        self._ring: deque[Message] = deque()
-        self._ring_trades = 0
+        self._recent = ReplayBuffer(settings.ring)
         self._known = LastKnown()
         self._prices: Conflator[str, MarketData] = Conflator(1_000 / settings.rate)
         self._newest_price: dict[str, MarketData] = {}
@@ -86,11 +69,14 @@ class Hub:
         self._forming: Conflator[tuple[str, str], Candle] = Conflator(FORMING_MS)
         self._departed = Departed()
         self._tick: list[Message] = []
-        self._groups: dict[tuple[Subscription, Encoding], dict[Client, None]] = {}
-        self._ticks = 0
-        self.counters = Counters()
+        self._fanout = Fanout()
         self.published: Counter[str] = Counter()
         """Messages by channel, wanted or not."""
+
+    @property
+    def counters(self) -> Counters:
+        """What it has done; the figures move on."""
+        return self._fanout.counters
 
     # --- news ---
 
@@ -132,10 +118,7 @@ class Hub:
     def on_loss(self, count: int, now: Now) -> None:
         """News were lost before they came here: every client may have wanted them, and is told."""
         self.flush(now)
-        for client in self._clients():
-            client.lose(count)
-            self._count_loss(client, count)
-            self._pump(client, now)
+        self._fanout.lose(count, now)
 
     def _take(self, item: Publishable, now: Now) -> None:
         match item:
@@ -182,8 +165,7 @@ class Hub:
         for symbol in symbols:
             self._newest_price.pop(symbol, None)
             self._stats.pop(symbol, None)
-        for subscription, _ in self._groups:
-            subscription.forget(symbols)
+        self._fanout.forget(symbols)
 
     def _take_quote(self, quote: BookTicker | BookView | Ticker, now: Now) -> None:
         match quote:
@@ -251,16 +233,10 @@ class Hub:
         self._seq += 1
         self.published[topic.channel] += 1
         message = Message(topic, item, seq=self._seq, stamp_ms=now.feed, mergeable=mergeable)
-        self._remember(message)
-        if self._groups:
+        self._recent.put(message)
+        if self._fanout:
             self._tick.append(message)
         return message
-
-    def _remember(self, message: Message) -> None:
-        self._ring.append(message)
-        self._ring_trades += _trades_in(message)
-        while self._ring and (len(self._ring) > self._settings.ring or self._ring_trades > RING_TRADES):
-            self._ring_trades -= _trades_in(self._ring.popleft())
 
     # --- clients ---
 
@@ -278,21 +254,15 @@ class Hub:
         """
         self.flush(now)
         client = Client(peer, encoding=encoding, subscription=subscription, capacity=self._settings.capacity)
-        self._add(client)
+        self._fanout.add(client)
         if resume_after is not None:
             client.put_ahead(self._missed(client, resume_after, now))
-            self._pump(client, now)
+            self._fanout.pump(client, now)
         return client
 
     def leave(self, client: Client) -> None:
         """A client is gone; once is enough."""
-        key = (client.subscription, client.encoding)
-        group = self._groups.get(key, {})
-        if client in group:
-            self.counters.clients -= 1
-            del group[client]
-            if not group:
-                del self._groups[key]
+        self._fanout.remove(client)
 
     def on_request(self, client: Client, payload: str | bytes, now: Now) -> None:
         """Answers a client's message. To be called while the client is not behind: one that does not read is not
@@ -305,36 +275,28 @@ class Hub:
         except RequestError as error:
             answers = [self._answer("Error", ErrorData(str(error)), now)]
         client.put_ahead(answers)
-        self._pump(client, now)
+        self._fanout.pump(client, now)
 
     def on_writable(self, client: Client, now: Now) -> None:
         """A client's line has room again."""
         client.resume()
-        self._pump(client, now)
+        self._fanout.pump(client, now)
 
     def _change(self, client: Client, rule: Rule, now: Now) -> list[Sendable]:
         subscription = client.subscription.with_rule(rule)
-        self.leave(client)
+        self._fanout.remove(client)
         client.subscription = subscription
-        self._add(client)
+        self._fanout.add(client)
         name = "Subscribed" if rule.wanted else "Unsubscribed"
         data = SubscribedData.of(rule, venue=self._venue, origin=self._origin)
         answer = self._answer(name, data, now)
         return [answer, *self._snapshot(Subscription((rule,)), now)] if rule.wanted else [answer]
 
-    def _add(self, client: Client) -> None:
-        self._groups.setdefault((client.subscription, client.encoding), {})[client] = None
-        self.counters.clients += 1
-
-    def _clients(self) -> list[Client]:
-        return [client for group in self._groups.values() for client in group]
-
     # --- what one client alone gets ---
 
     def _missed(self, client: Client, after: int, now: Now) -> Iterable[Sendable]:
-        oldest = self._ring[0].seq if self._ring else self._seq + 1
-        if oldest - 1 <= after <= self._seq:
-            missed = islice(self._ring, after + 1 - oldest, None)
+        missed = self._recent.after(after, newest=self._seq)
+        if missed is not None:
             return [message for message in missed if client.subscription.wants(message.topic) and not _is_past(message)]
         return [Answer(Reset()), *self._snapshot(client.subscription, now)]
 
@@ -359,59 +321,15 @@ class Hub:
     # --- sending ---
 
     def flush(self, now: Now) -> None:
-        """Ends the tick: everything in it goes to whom it concerns, or to their queues. Each time another client is the
-        first, so that nobody always waits for all others.
-        """
+        """Ends the tick: everything in it goes to whom it concerns, or to their queues."""
         messages, self._tick = self._tick, []
-        if not messages:
-            return
-        self._ticks += 1
-        stuck: list[Client] = []
-        for (subscription, encoding), clients in self._groups.items():
-            wanted = [message for message in messages if subscription.wants(message.topic)]
-            if wanted:
-                everyone, first = list(clients), self._ticks % len(clients)
-                stuck += self._fan_out(wanted, encoding, everyone[first:] + everyone[:first], now)
-        for client in stuck:
-            self._give_up(client)
-
-    def _fan_out(
-        self, messages: list[Message], encoding: Encoding, clients: Iterable[Client], now: Now
-    ) -> list[Client]:
-        """Sends the same to all of them; returns those who have been behind for too long."""
-        joined = b""
-        stuck = []
-        for client in clients:
-            if client.behind:
-                self._count_loss(client, client.queue(messages, now.local))
-                if client.is_stuck(now.local):
-                    stuck.append(client)
-            else:
-                joined = joined or b"".join([message.frame(encoding) for message in messages])
-                client.write(joined, now.local)
-                self.counters.sent += len(messages)
-        return stuck
-
-    def _pump(self, client: Client, now: Now) -> None:
-        self.counters.sent += client.pump(now.local)
-
-    def _count_loss(self, client: Client, count: int) -> None:
-        if count:
-            self.counters.dropped += count
-            self.counters.lagged += client.dropped == count
-
-    def _give_up(self, client: Client) -> None:
-        self.leave(client)
-        client.peer.dismiss(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
+        if messages:
+            self._fanout.send(messages, now)
 
 
 def _is_past(message: Message) -> bool:
     """Whether it was about a moment that is over: a sign of life of some time ago is none."""
     return isinstance(message.item, HeartbeatNews)
-
-
-def _trades_in(message: Message) -> int:
-    return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
 
 
 def _with_stats(data: MarketData, stats: Stats24h) -> MarketData:

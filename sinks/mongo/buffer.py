@@ -3,7 +3,6 @@
 Only the newest version is worth a write, so versions of one candle take each other's place while they wait.
 """
 
-import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import TypeAlias
@@ -12,6 +11,7 @@ from msgspec import Struct
 
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident, Stats24h
+from sinks.buffered.buffer import BoundedBuffer
 
 Storable: TypeAlias = Candle | Incident | Stats24h
 
@@ -29,7 +29,7 @@ class Loss(Struct):
     """Greatest of them."""
 
 
-class CandleBuffer:
+class CandleBuffer(BoundedBuffer[Loss]):
     """Holds at most `capacity` candles and incidents, counting those being written. Nobody ever waits for room.
 
     Closed candles, incidents and statistics are due at once, in the order in which they came; forming ones all
@@ -38,6 +38,7 @@ class CandleBuffer:
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
+        super().__init__()
         self._capacity = capacity
         self._forming_ms = forming_ms
         self._local_ms = local_ms
@@ -45,9 +46,6 @@ class CandleBuffer:
         self._forming: OrderedDict[Hashable, Candle] = OrderedDict()
         self._forming_due_ms = local_ms()
         self._in_flight: dict[int, Storable] = {}
-        self._closed = False
-        self._losses: dict[tuple[str, str], Loss] = {}
-        self._changed = threading.Condition()
         self._forming_dropped = 0
 
     def __len__(self) -> int:
@@ -166,29 +164,14 @@ class CandleBuffer:
             self._lasting[key] = item
             self._lasting.move_to_end(key, last=False)
 
-    def close(self) -> None:
-        """Nothing is taken in any more, and what is held is due."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def take_losses(self) -> list[Loss]:
-        """What was lost since this was last asked."""
-        with self._changed:
-            losses, self._losses = list(self._losses.values()), {}
-            return losses
-
     def take_forming_dropped(self) -> int:
         """How many forming versions gave way since this was last asked."""
         with self._changed:
             dropped, self._forming_dropped = self._forming_dropped, 0
             return dropped
 
-    def take_rest(self) -> list[Loss]:
-        """Gives up what is still held. The answer is all that was lost, this included."""
-        with self._changed:
-            self._forming_dropped += len(self._forming)
-            self._forming.clear()
-            while self._lasting:
-                self._lose(self._lasting.popitem(last=False)[1])
-        return self.take_losses()
+    def _give_up(self) -> None:
+        self._forming_dropped += len(self._forming)
+        self._forming.clear()
+        while self._lasting:
+            self._lose(self._lasting.popitem(last=False)[1])

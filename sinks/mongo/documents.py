@@ -48,6 +48,12 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
 }
 """What each collection is indexed by."""
 
+CANDLE_KEY = "venue", "symbol", "timeframe", "open_time"
+"""What makes a candle the one it is."""
+_NOT_VALUES = {*CANDLE_KEY, "event_time"}
+CANDLE_VALUES = tuple(name for name in Candle.__struct_fields__ if name not in _NOT_VALUES)
+"""What else is stored of a candle, beside its `close_time`."""
+
 _length_ms = cache(timeframe_ms)
 _date = lru_cache(maxsize=1_024)(DatetimeMS)  # few are different: candles close together
 
@@ -96,37 +102,19 @@ def is_candle_stored(candle: Candle, stored: Candle) -> bool:
 
 
 def _key(candle: Candle) -> dict[str, Any]:
-    return {
-        "venue": candle.venue,
-        "symbol": candle.symbol,
-        "timeframe": candle.timeframe,
-        "open_time": candle.open_time,
-    }
+    return {name: getattr(candle, name) for name in CANDLE_KEY}
 
 
 def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
     end_ms = candle.open_time + _length_ms(candle.timeframe)
     days = retention_days.get(candle.timeframe)
-    return {
-        "close_time": end_ms - 1,
-        "open": candle.open,
-        "high": candle.high,
-        "low": candle.low,
-        "close": candle.close,
-        "volume": candle.volume,
-        "quote_volume": candle.quote_volume,
-        "trades": candle.trades,
-        "taker_buy_volume": candle.taker_buy_volume,
-        "taker_buy_quote_volume": candle.taker_buy_quote_volume,
-        "is_closed": candle.is_closed,
-        "status": candle.status,
-        "revision": candle.revision,
-        "proof": candle.proof,
-        "first_id": candle.first_id,
-        "last_id": candle.last_id,
-        "updated_at": _date(now_ms),
-        "expires_at": None if days is None else _date(end_ms - 1 + days * DAY_MS),
-    }
+    values = structs.asdict(candle)
+    for name in _NOT_VALUES:
+        del values[name]
+    values["close_time"] = end_ms - 1
+    values["updated_at"] = _date(now_ms)
+    values["expires_at"] = None if days is None else _date(end_ms - 1 + days * DAY_MS)
+    return values
 
 
 def candle_of(document: Mapping[str, Any]) -> Candle:

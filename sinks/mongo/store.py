@@ -47,21 +47,19 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 
 class Stored(Struct):
-    """What became of a number of items."""
+    """What became of a number of items: how many `closed` candles, `forming` versions, incidents and minutes of
+    `statistics` were news to the store, of how many it has the same or a newer version, and how many are `misfits`,
+    which cannot be documents.
+    """
 
     closed: int = 0
-    """Closed candles that are news to the store."""
     forming: int = 0
-    """Forming versions that are."""
     incidents: int = 0
     statistics: int = 0
-    """Minutes of an instrument."""
     already_newer: int = 0
-    """Versions of which the store has the same or a newer one."""
     misfits: int = 0
-    """Items that cannot be documents."""
 
-    def add(self, other: "Stored") -> None:
+    def update(self, other: "Stored", /) -> None:
         """Counts `other` too."""
         for field in self.__struct_fields__:
             setattr(self, field, getattr(self, field) + getattr(other, field))

@@ -4,9 +4,6 @@ The flow's thread only puts them into a buffer; a thread of the writer's own sto
 server.
 """
 
-import math
-import threading
-import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,14 +12,18 @@ from typing import Any, TypeAlias
 
 import pymongo
 import structlog
+from msgspec import structs
 from pymongo import MongoClient
 from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutError
 
 from flows.clock import monotonic_ms
+from flows.model import Candle, Incident
 from flows.settings import Mongo
+from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
+from sinks.buffered.summary import Summary
+from sinks.buffered.writer import CLOSE_TIMEOUT_S, BufferedWriter
 from sinks.mongo.buffer import CandleBuffer, Loss, Storable
 from sinks.mongo.identity import KnownDatabase, OnReplaced, read_identity
-from sinks.mongo.outage import OnIncident, OutageWatch
 from sinks.mongo.store import CandleStore, Stored
 
 log = structlog.get_logger(__name__)
@@ -40,8 +41,6 @@ WRITE_TIMEOUT_S = 4.0
 LOOK_S = 5.0
 """Time between two looks at which database this is, as long as there is something to write: an empty one may take the
 place of another between two writes. The look is a round trip, and so are the indexes."""
-CLOSE_TIMEOUT_S = 5.0
-"""How long `close` tries to write out what is held."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
 
 
@@ -49,13 +48,12 @@ class MongoAddressError(ValueError):
     """`mongo.uri` cannot be used; the text says why."""
 
 
-class MongoWriter:
+class MongoWriter(BufferedWriter[Loss, Stored]):
     """Keeps candles and incidents.
 
     Closed candles and incidents are written at once, forming candles all together every `forming_ms`, the newest
-    version of each. A server that is away is tried again for as long as it takes, with what is held; what is said about
-    that is in `OutageWatch`. Where a write has no answer in time the server is asked what of it is stored, and only the
-    rest is written again.
+    version of each. A server that is away is tried again for as long as it takes, see `BufferedWriter`. Where a write
+    has no answer in time the server is asked what of it is stored, and only the rest is written again.
 
     At most `capacity` items are held; what happens at that bound is said in `CandleBuffer`. What is lost there costs an
     ERROR line and an incident for each instrument, when the outage is over and every `summary_s` until then.
@@ -87,19 +85,20 @@ class MongoWriter:
         self._database = client[database]
         self._known = KnownDatabase(identity_file)
         self._on_replaced = on_replaced
+        self._venue = venue
         self._store = CandleStore(client[database], retention_days=retention_days)
         self._buffer = CandleBuffer(capacity=capacity, forming_ms=forming_ms)
-        self._outages = OutageWatch(venue=venue, on_incident=on_incident)
-        self._summary = _Summary(interval_s=summary_s)
+        super().__init__(
+            thread_name="mongo-writer",
+            buffer=self._buffer,
+            outages=OutageWatch(StoreNames("candles", "the server", venue), on_incident=on_incident),
+            summary=Summary(Stored, _log_stored, interval_s=summary_s),
+        )
         self._write_timeout_s = write_timeout_s
         self._look_ms = monotonic_ms()
         """When to look at the database again, before the next write."""
-        self.failures = 0
-        """Attempts to write that failed."""
-        self._close_by_ms: int | None = None
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="mongo-sender")
-        self._thread = threading.Thread(target=self._run, name="mongo-writer", daemon=True)
-        self._thread.start()
+        self._start()
 
     @property
     def stored(self) -> Stored:
@@ -111,64 +110,46 @@ class MongoWriter:
         if not self._buffer.put(batch):
             log.error("written after the close, not stored", items=len(batch))
 
-    @property
-    def held(self) -> int:
-        """Items that are not stored yet."""
-        return len(self._buffer)
-
-    @property
-    def outage(self) -> str:
-        """Why the server takes nothing now; "" when it does."""
-        return self._outages.cause
-
     def pending(self) -> list[Storable]:
         """What a restart must write again, if this process ends now."""
         return self._buffer.lasting()
 
-    def resume(self, pending: list[Storable]) -> None:
-        """Takes over what a process before this one could not write."""
-        self.write(pending)
-
     def close(self) -> None:
         """Writes out what is held, for at most `CLOSE_TIMEOUT_S`; what is left then is reported as lost."""
-        if self._close_by_ms is None:
-            self._close_by_ms = monotonic_ms() + int(CLOSE_TIMEOUT_S * 1_000)
-            self._buffer.close()
+        self._begin_end()
         self._thread.join(CLOSE_TIMEOUT_S + 1)
         if self._thread.is_alive():
             log.error("the server does not let go, not waiting", items_not_stored=len(self._buffer))
 
     # --- the writer's thread ---
 
-    def _run(self) -> None:
-        self._turn()
-        while self._buffer.wait(self._outages.pause_s):
-            self._turn()
-        while len(self._buffer) and self._time_left_s() > 0:
-            if not self._turn():
-                time.sleep(min(self._outages.pause_s, self._time_left_s()))
-        self._report_losses(self._buffer.take_rest())
-        self._summary.log()
+    def _wait(self) -> bool:
+        return self._buffer.wait(self._outages.pause_s)
+
+    def _write_due(self) -> tuple[bool, str]:
+        items = self._buffer.take(most=SENDERS * BULK_ITEMS)
+        self._outages.on_news(max((item.event_time for item in items if isinstance(item, Candle)), default=0))
+        failed, cause = self._send_all(items)
+        if cause:
+            self._look_ms = monotonic_ms()
+            self._buffer.put_back(failed)
+        return not cause, cause
+
+    def _report_losses(self, losses: list[Loss]) -> None:
+        super()._report_losses(losses)
+        if dropped := self._buffer.take_forming_dropped():
+            log.warning("forming candles not stored", versions=dropped)
+
+    def _report_loss(self, loss: Loss) -> None:
+        log.error("candles lost", **structs.asdict(loss))
+        cause = "the server confirmed no candles, and the buffer took no more of them"
+        outcome = f"{loss.candles} candles and {loss.incidents} incidents are not known to be stored"
+        self._outages.notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
+
+    def _let_go(self) -> None:
         self._senders.shutdown()
         with pymongo.timeout(ANSWER_TIMEOUT_S):  # a server that hangs would keep it for ever
             self._client.close()
-
-    def _turn(self) -> bool:
-        """Writes what is due. False when some of that failed; what is not written then is held again."""
-        items = self._buffer.take(most=SENDERS * BULK_ITEMS)
-        self._outages.on_news(items)
-        failed, cause = self._send_all(items)
-        if cause:
-            self.failures += 1
-            self._look_ms = monotonic_ms()
-            self._buffer.put_back(failed)
-            self._outages.on_failure(cause, held=len(self._buffer))
-        ended = not cause and self._outages.on_success()
-        if ended or self._summary.is_due():
-            self._report_losses(self._buffer.take_losses())
-        if self._summary.is_due():
-            self._summary.log()
-        return not cause
 
     def _send_all(self, items: list[Storable]) -> tuple[list[Storable], str]:
         """Returns what could not be written and the last cause of that; no cause when all is well."""
@@ -223,8 +204,16 @@ class MongoWriter:
     def _make_indexes(self) -> None:
         self._store.ensure_indexes(timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))
         if self._known.is_another(read_identity(self._database, timeout_s=self._timeout_s(ANSWER_TIMEOUT_S))):
-            self._outages.on_replaced(self._database.name)
+            self._report_replaced()
             self._on_replaced()
+
+    def _report_replaced(self) -> None:
+        name = self._database.name
+        log.error("database_replaced", database=name, venue=self._venue)
+        self._outages.report(
+            f"the database {name} is another one than before: what that held is not in it",
+            "the newest candles are fetched from the exchange again; older ones only an import brings back",
+        )
 
     def _attempt(self, step: Callable[[], None]) -> str:
         try:
@@ -236,52 +225,19 @@ class MongoWriter:
             return repr(error)
         return ""
 
-    def _time_left_s(self) -> float:
-        """Time until the close must be done."""
-        if self._close_by_ms is None:
-            return math.inf
-        return max(0.0, (self._close_by_ms - monotonic_ms()) / 1_000)
-
     def _timeout_s(self, longest_s: float) -> float:
         return max(min(longest_s, self._time_left_s()), _LEAST_TIMEOUT_S)
 
-    def _report_losses(self, losses: list[Loss]) -> None:
-        for loss in losses:
-            self._outages.on_loss(loss)
-        if dropped := self._buffer.take_forming_dropped():
-            log.warning("forming candles not stored", versions=dropped)
 
-
-class _Summary:
-    """Says once in a while, and at the end, what was stored."""
-
-    def __init__(self, *, interval_s: float) -> None:
-        self._interval_ms = int(interval_s * 1_000)
-        self._due_ms = monotonic_ms() + self._interval_ms
-        self._lock = threading.Lock()
-        self._recent = Stored()
-        self.total = Stored()
-
-    def count(self, stored: Stored) -> None:
-        with self._lock:
-            self.total.add(stored)
-            self._recent.add(stored)
-
-    def is_due(self) -> bool:
-        return monotonic_ms() >= self._due_ms
-
-    def log(self) -> None:
-        recent, self._recent = self._recent, Stored()
-        self._due_ms = monotonic_ms() + self._interval_ms
-        if recent != Stored():
-            log.info(
-                "candles stored",
-                candles=recent.closed,
-                forming=recent.forming,
-                already_newer=recent.already_newer,
-                incidents=recent.incidents,
-                statistics=recent.statistics,
-            )
+def _log_stored(recent: Stored) -> None:
+    log.info(
+        "candles stored",
+        candles=recent.closed,
+        forming=recent.forming,
+        already_newer=recent.already_newer,
+        incidents=recent.incidents,
+        statistics=recent.statistics,
+    )
 
 
 def _cause(error: PyMongoError) -> str:

@@ -1,12 +1,12 @@
 """What stands between the flow's thread and the thread that writes trades: a bounded queue of batches."""
 
-import threading
 from collections import deque
 from collections.abc import Iterable
 
 from msgspec import Struct
 
 from flows.model import TradeBatch
+from sinks.buffered.buffer import BoundedBuffer
 
 
 class Loss(Struct):
@@ -30,7 +30,7 @@ class Loss(Struct):
         self.end = max(self.end, batch.trades[-1].time)
 
 
-class TradeBuffer:
+class TradeBuffer(BoundedBuffer[Loss]):
     """Holds at most `capacity` trades (and whatever one batch exceeds that by), counting those being written.
 
     At the bound `put` waits for room while the store works, so a fast replay runs at the store's pace. While the store
@@ -39,6 +39,7 @@ class TradeBuffer:
     """
 
     def __init__(self, *, capacity: int) -> None:
+        super().__init__()
         self._capacity = capacity
         self._batches: deque[TradeBatch] = deque()
         self._taken: list[TradeBatch] = []
@@ -46,10 +47,7 @@ class TradeBuffer:
         self._accepted = 0
         self._stored = 0
         self._failing = False
-        self._closed = False
         self._flushing = False
-        self._losses: dict[str, Loss] = {}
-        self._changed = threading.Condition()
 
     def __len__(self) -> int:
         return self._held
@@ -138,23 +136,8 @@ class TradeBuffer:
         with self._changed:
             return [*self._taken, *self._batches]
 
-    def close(self) -> None:
-        """Nothing is taken in any more, and nobody waits any more."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
-
-    def take_losses(self) -> list[Loss]:
-        """What was dropped since this was last asked."""
-        with self._changed:
-            losses, self._losses = list(self._losses.values()), {}
-            return losses
-
-    def take_rest(self) -> list[Loss]:
-        """Gives up what is still held. The answer is all that was lost, this included."""
-        with self._changed:
-            while self._batches:
-                batch = self._batches.popleft()
-                self._held -= len(batch.trades)
-                self._lose(batch)
-        return self.take_losses()
+    def _give_up(self) -> None:
+        while self._batches:
+            batch = self._batches.popleft()
+            self._held -= len(batch.trades)
+            self._lose(batch)

@@ -8,12 +8,13 @@ single trade that is wrong deletes nothing, and a symbol that has stopped tradin
 import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
-from typing import Final
+from typing import Final, NamedTuple
 
 import structlog
 
 from flows.clock import monotonic_ms, wall_ms
 from flows.model import DAY_MS, Incident, IncidentKind
+from sinks.buffered.outage import OnIncident
 from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.merge import Second, merge_minutes
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
@@ -37,12 +38,20 @@ VenueNow = Callable[[], int | None]
 """The exchange's time, ms UTC; None while it is not sure. Called from the upkeep's thread."""
 WallNow = Callable[[], int]
 """The wall clock, ms UTC."""
-OnIncident = Callable[[Incident], None]
 
 
 def unsure() -> None:
     """A clock that never knows the time: nothing is deleted by it."""
     return
+
+
+class Clocks(NamedTuple):
+    """What time it is, for whoever deletes what is old."""
+
+    venue_now: VenueNow = unsure
+    """At the exchange."""
+    wall_bound: WallNow | None = None
+    """Given for live data, of which nothing can be newer than the wall clock."""
 
 
 class TradeUpkeep:
@@ -59,20 +68,16 @@ class TradeUpkeep:
         retention_days: float,
         merge_after_minutes: int,
         venue: str = "",
-        venue_now: VenueNow = unsure,
-        wall_bound: WallNow | None = None,
+        clocks: Clocks | None = None,
         on_incident: OnIncident = lambda _: None,
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
-        """`venue_now` says what time it is at the exchange; `wall_bound` is given for live data, of which nothing can
-        be newer than the wall clock.
-        """
+        """Without `clocks` nothing is deleted."""
         self._store = store
         self._retention_ms = int(retention_days * DAY_MS)
         self._merge_after_ms = merge_after_minutes * MINUTE_MS
         self._venue = venue
-        self._venue_now = venue_now
-        self._wall_bound = wall_bound
+        self._clocks = clocks or Clocks()
         self._on_incident = on_incident
         self._local_ms = local_ms
         self._merged_until: dict[str, int] = {}
@@ -156,10 +161,11 @@ class TradeUpkeep:
 
     def _bound_ms(self) -> int | None:
         """The latest time that can be true; None while that is not known."""
-        venue_ms = self._venue_now()
-        if venue_ms is None or self._wall_bound is None:
+        venue_ms = self._clocks.venue_now()
+        wall_bound = self._clocks.wall_bound
+        if venue_ms is None or wall_bound is None:
             return venue_ms
-        wall = self._wall_bound()
+        wall = wall_bound()
         self._compare(venue_ms, wall)
         return min(venue_ms, wall)
 
@@ -206,7 +212,7 @@ class TradeUpkeep:
     def _look_ahead(self, symbol: str, bound_ms: int) -> None:
         """A replay may begin again behind what it has stored; the present may not."""
         newest_ms = self._store.newest_of(symbol)
-        if self._wall_bound is None or newest_ms is None or newest_ms <= bound_ms + AHEAD_MS:
+        if self._clocks.wall_bound is None or newest_ms is None or newest_ms <= bound_ms + AHEAD_MS:
             return
         cause = f"trades of {_text(newest_ms)} are stored, and it is {_text(bound_ms)}"
         self._report(f"ahead {symbol}", cause, "they are kept, and do not count for what is old", symbol)
@@ -227,7 +233,7 @@ class TradeUpkeep:
 
         It loses nothing, so it need not wait for a sure clock.
         """
-        venue_ms = self._venue_now()
+        venue_ms = self._clocks.venue_now()
         bound_ms = END_MS if venue_ms is None else venue_ms
         seen = 0
         for symbol in self._store.symbols():

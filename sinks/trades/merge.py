@@ -81,6 +81,7 @@ def add_batches(
     `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
+    disputes: list[Dispute] = []
     batches = list(batches)
     changes = _Changes(store, _without_replaced(store, batches))
     written: dict[str, list[IdSpan]] = {}
@@ -96,12 +97,14 @@ def add_batches(
         if moved:
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
-        if dispute.trades:
-            on_dispute(dispute)
+        disputes.append(dispute)
     if writes := changes.writes():
         store.write(writes)
     for symbol, spans in written.items():
         store.on_stored(symbol, spans)
+    for dispute in disputes:
+        if dispute.trades:
+            on_dispute(dispute)
     return seconds
 
 

@@ -4,13 +4,10 @@ Everything here is plain reading and atomic writing of records (`trade_codec`); 
 when, is decided in `trades` and `trade_upkeep`.
 """
 
-import fcntl
-import os
-import tempfile
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -19,12 +16,8 @@ import structlog
 from msgspec import structs
 from rocksdict import (
     AccessType,
-    BlockBasedOptions,
-    Cache,
     CompactOptions,
     DbClosedError,
-    DBCompressionType,
-    Options,
     Rdict,
     RdictIter,
     ReadOptions,
@@ -44,6 +37,22 @@ from sinks.trades.codec import (
     last_id,
     minute_of,
 )
+from sinks.trades.database import (
+    MOST_RETRIES,
+    READER_CACHE_BYTES,
+    REMEDY_LOST,
+    RETRY_S,
+    WRITER_CACHE_BYTES,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreInUseError,
+    TradeStoreError,
+    check_files,
+    check_store,
+    damaged,
+    naming_errors,
+    options_of,
+)
 from sinks.trades.durable import (
     Durable,
     DurableState,
@@ -54,39 +63,17 @@ from sinks.trades.durable import (
     read_durable,
 )
 
+__all__ = [
+    "Extent",
+    "StoreBusyError",
+    "StoreDamagedError",
+    "StoreInUseError",
+    "TradeStore",
+    "TradeStoreError",
+    "check_store",
+]
+
 log = structlog.get_logger(__name__)
-
-MOST_RETRIES = 3
-"""Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
-_RETRY_S = 0.02
-_REMEDY = "move it away and start again: what is missing is fetched, or imported by python -m flows.backfill"
-_REMEDY_IN_USE = "another process writes to it: end that one, or set trades.path to another folder"
-_REMEDY_PATH = "set trades.path to a directory that can be written"
-_REMEDY_LOST = "start the flow, which opens it, names what is lost, and fetches it again"
-
-_BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
-_ZSTD_LEVEL = 6  # costs only background threads; 8 % smaller than the default
-_ZSTD_WINDOW_BITS = -14  # RocksDB's own default; it has no meaning for zstd
-_WRITE_BUFFER_BYTES = 16 * 1024 * 1024
-_WAL_BYTES = 64 * 1024 * 1024
-_WRITER_CACHE_BYTES = 2 * 1024 * 1024  # it reads a record once, to merge it
-_READER_CACHE_BYTES = 32 * 1024 * 1024
-
-
-class TradeStoreError(Exception):
-    """The store cannot be used; the text says which one, for what, and why."""
-
-
-class StoreDamagedError(TradeStoreError):
-    """Files of the store are missing or changed: trying again is of no use."""
-
-
-class StoreInUseError(TradeStoreError):
-    """Another process has the store open for writing."""
-
-
-class StoreBusyError(TradeStoreError):
-    """The store's background work is behind, and the write was refused rather than delayed. Try again."""
 
 
 class Extent(NamedTuple):
@@ -98,101 +85,6 @@ class Extent(NamedTuple):
     first_id: int
     """Id of the first trade, and of the last one."""
     last_id: int
-
-
-def check_store(path: Path, *, is_shared: bool = False) -> None:
-    """Whether a process can take over the partition at `path`, which need not be there yet. `TradeStoreError` when it
-    cannot; nothing is changed but that the directory is made. With `is_shared` others may have it open meanwhile.
-    """
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = f"the trade store {path} cannot be made: {error.strerror}"
-        raise TradeStoreError(f"{reason}: {_REMEDY_PATH}") from error
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise TradeStoreError(f"the trade store {path} cannot be written: {_REMEDY_PATH}")
-    if damage := damage_before_open(path, read_durable(path)):
-        raise _damaged(path, damage)
-    if not (path / "CURRENT").exists():
-        return
-    if not is_shared and _is_locked(path / "LOCK"):
-        raise StoreInUseError(f"the trade store {path} cannot be opened: {_REMEDY_IN_USE}")
-    with _naming_errors(path, "opened"), tempfile.TemporaryDirectory(prefix="marketflow-trades-") as own:
-        _check_files(path, Path(own))
-
-
-def _is_locked(file: Path) -> bool:
-    """Whether another process holds RocksDB's lock. This one must not: its lock would be gone afterwards."""
-    try:
-        with file.open("r+b") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
-
-
-def _check_files(path: Path, own_path: Path) -> None:
-    """Opens a store for reading only, without its logs, as that asks for all of its tables: a secondary passes over
-    those that are not there, or cut. One that a writing process has just replaced is not there either, so the last of
-    some tries decides. What a log lacks is found behind that, and need not cost the rest.
-    """
-    options = _options(cache_bytes=_READER_CACHE_BYTES)
-    options.set_db_log_dir(str(own_path))
-    options.set_wal_dir(str(own_path))
-    own_path.mkdir(parents=True, exist_ok=True)
-    for tries_left in reversed(range(MOST_RETRIES)):
-        try:
-            Rdict(str(path), options, access_type=AccessType.read_only(error_if_log_file_exist=False)).close()
-        except Exception:  # rocksdict raises nothing narrower
-            if not tries_left:
-                raise
-            time.sleep(_RETRY_S)
-        else:
-            return
-
-
-def _damaged(path: Path, what: str) -> StoreDamagedError:
-    return StoreDamagedError(f"the trade store {path} is damaged, {what}: {_REMEDY}")
-
-
-@contextmanager
-def _naming_errors(path: Path, action: str) -> Iterator[None]:
-    try:
-        yield
-    except DbClosedError as error:
-        raise TradeStoreError(f"the trade store {path} cannot be {action}: it is closed") from error
-    except Exception as error:  # rocksdict raises nothing narrower
-        reason = " ".join(str(error).split())
-        raise _error_of(reason, f"the trade store {path} cannot be {action}: {reason}") from error
-
-
-def _error_of(reason: str, text: str) -> TradeStoreError:
-    if reason.startswith("Result incomplete"):
-        return StoreBusyError(text)
-    if "/LOCK" in reason:
-        return StoreInUseError(f"{text}: {_REMEDY_IN_USE}")
-    if "Corruption" in reason or "No such file" in reason:
-        return StoreDamagedError(f"{text}: {_REMEDY}")
-    return TradeStoreError(text)
-
-
-def _options(*, cache_bytes: int) -> Options:
-    table = BlockBasedOptions()
-    table.set_block_cache(Cache(cache_bytes))
-    table.set_block_size(_BLOCK_BYTES)
-    table.set_bloom_filter(10, block_based=False)
-    options = Options(raw_mode=True)
-    options.create_if_missing(create_if_missing=True)
-    options.set_block_based_table_factory(table)
-    options.set_compression_type(DBCompressionType.zstd())
-    options.set_compression_options(_ZSTD_WINDOW_BITS, _ZSTD_LEVEL, 0, 0)
-    options.set_write_buffer_size(_WRITE_BUFFER_BYTES)
-    options.set_max_total_wal_size(_WAL_BYTES)
-    options.set_keep_log_file_num(2)
-    options.set_stats_dump_period_sec(0)
-    return options
 
 
 class TradeStore:
@@ -232,7 +124,7 @@ class TradeStore:
         self.lost_writes, self.losses, self.unreadable = 0, [], ""
         durable = read_durable(self.path)
         if damage := damage_before_open(self.path, durable):
-            raise _damaged(self.path, damage)
+            raise damaged(self.path, damage)
         self._db = db = self._opened()
         self._durable = DurableState(self.path, durable)
         try:
@@ -249,16 +141,16 @@ class TradeStore:
         with self._naming_errors("opened"):
             if self._secondary_path is None:
                 self.path.mkdir(parents=True, exist_ok=True)
-                return Rdict(str(self.path), _options(cache_bytes=_WRITER_CACHE_BYTES))
-            _check_files(self.path, self._secondary_path)
-        options = _options(cache_bytes=_READER_CACHE_BYTES)
+                return Rdict(str(self.path), options_of(cache_bytes=WRITER_CACHE_BYTES))
+            check_files(self.path, self._secondary_path)
+        options = options_of(cache_bytes=READER_CACHE_BYTES)
         try:
             with self._naming_errors("opened"):
                 return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
         except StoreDamagedError as error:  # all tables are whole
             reason = error.__cause__
             raise StoreDamagedError(
-                f"the trade store {self.path} lacks what a damaged log held ({reason}): {_REMEDY_LOST}"
+                f"the trade store {self.path} lacks what a damaged log held ({reason}): {REMEDY_LOST}"
             ) from error
 
     def _compare(self, durable: Durable) -> None:
@@ -268,14 +160,14 @@ class TradeStore:
         tries_left = MOST_RETRIES if self._secondary_path else 0
         while lost and not missing and tries_left:  # who writes may have deleted it for its age meanwhile
             tries_left -= 1
-            time.sleep(_RETRY_S)
+            time.sleep(RETRY_S)
             self.catch_up()
             lost = self._lost_of(read_durable(self.path) or durable, with_newest=False)
         if not (missing or lost):
             return
         if not self._accepts_loss:
             what = f"the last {missing} writes" if missing else f"trades of {', '.join(sorted(lost))}"
-            raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {_REMEDY_LOST}")
+            raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {REMEDY_LOST}")
         self.lost_writes = missing
         self.losses = [LostTrades(symbol, one.first_id, one.last_id) for symbol in sorted(lost) for one in lost[symbol]]
         newest = {symbol: self._last_id(symbol) for symbol in lost} if missing else {}
@@ -322,7 +214,7 @@ class TradeStore:
         return -1 if record is None else last_id(record)
 
     def _naming_errors(self, action: str) -> AbstractContextManager[None]:
-        return _naming_errors(self.path, action)
+        return naming_errors(self.path, action)
 
     def close(self) -> None:
         """Lets go of the files. Reading afterwards raises `TradeStoreError`. What could not be written into a table is

@@ -5,11 +5,11 @@ from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
 
+from flows.loop_thread import EventLoopThread
 from flows.model import AggregateTrade, Kline, Trade, Vouched, timeframe_ms
 from flows.queries import KlinesQuery, PastTradesQuery
 from sources.archive.names import ArchiveFile
 from sources.archive.rows import ArchiveError
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 BATCH = 2_000

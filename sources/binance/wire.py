@@ -7,7 +7,7 @@ quoted decimals; the decoders read them with `strict=False`, in C. The bounds be
 a frame that breaks one is refused whole. Fields that only inform default to 0.0. Unknown fields are ignored.
 """
 
-from typing import Annotated, TypeAlias
+from typing import Annotated, Generic, TypeAlias, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -228,22 +228,12 @@ class SpotBookTickerMessage(model.BookTicker, frozen=True, gc=False, rename=_BOO
     event_time: Id = 0
 
 
-class UsdmBookTickerMessage(
-    SpotBookTickerMessage, frozen=True, gc=False, tag_field="e", tag="bookTicker", rename=_BOOK_TICKER
-):
+class UsdmBookTickerMessage(SpotBookTickerMessage, frozen=True, gc=False, tag_field="e", tag="bookTicker"):
     """`<symbol>@bookTicker` on USD-M.
 
     {"e":"bookTicker","u":8312345678901,"s":"BTCUSDT","b":"93118.30","B":"4.210","a":"93118.40","A":"6.002",
      "T":1767225600220,"E":1767225600223}
     """
-
-    symbol: str
-    update_id: Id
-    bid_price: PriceOrZero
-    bid_quantity: QuantityOrZero
-    ask_price: PriceOrZero
-    ask_quantity: QuantityOrZero
-    event_time: Id = 0
 
 
 class DepthMessage(
@@ -296,25 +286,22 @@ TypedMessage: TypeAlias = MarketMessage | BookMessage
 """Every message that names its type."""
 
 
-class MarketEnvelope(Struct, gc=False):
-    """{"stream":"btcusdt@aggTrade","data":{…}} on the line `market`."""
+Data = TypeVar("Data")
+
+
+class Envelope(Struct, Generic[Data], gc=False):
+    """{"stream":"btcusdt@aggTrade","data":{…}}: the stream's name tells what the message does not."""
 
     stream: str
-    data: MarketMessage
+    data: Data
 
 
-class BookEnvelope(Struct, gc=False):
-    """The same on the line `public`."""
-
-    stream: str
-    data: BookMessage
-
-
-class BookTickerEnvelope(Struct, gc=False):
-    """The same for the spot book ticker."""
-
-    stream: str
-    data: SpotBookTickerMessage
+MarketEnvelope: TypeAlias = Envelope[MarketMessage]
+"""On the line `market`."""
+BookEnvelope: TypeAlias = Envelope[BookMessage]
+"""On the line `public`."""
+BookTickerEnvelope: TypeAlias = Envelope[SpotBookTickerMessage]
+"""There too, for the spot book ticker."""
 
 
 class Outline(Struct, gc=False):

@@ -11,11 +11,11 @@ import time
 
 import structlog
 
+from flows.backoff import backoff_s
 from flows.model import Connected, Disconnected, Subscribed
-from flows.settings import Feed
-from sources.connection.backoff import backoff_s
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, unexpected
+from sources.connection.line_settings import LineSettings
+from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, SessionParts, unexpected
 from sources.connection.transport import transport_of
 from sources.feed import ConnectionPlan, VenueFeed
 
@@ -69,18 +69,16 @@ class Connection:
         plan: ConnectionPlan,
         *,
         feed: VenueFeed,
-        settings: Feed,
+        settings: LineSettings,
         queue: FrameQueue,
         redundancy: Redundancy | None = None,
         first_rotation_s: float | None = None,
     ) -> None:
         """`redundancy` is shared by the connections that carry the same; `first_rotation_s` sets their ages apart."""
         self._plan = plan
-        self._feed = feed
+        self._parts = SessionParts(feed, settings, transport_of(settings.transport), queue)
         self._settings = settings
-        self._queue = queue
         self._redundancy = redundancy or Redundancy()
-        self._open_socket = transport_of(settings.transport)
         self._rotate_s = settings.rotate_hours * 3_600
         self._rotated_s = time.monotonic() + (first_rotation_s or 0.0)
         self._failures = 0
@@ -130,10 +128,7 @@ class Connection:
     def _begin(self) -> Session:
         session = Session(
             self._plan,
-            feed=self._feed,
-            settings=self._settings,
-            open_socket=self._open_socket,
-            queue=self._queue,
+            parts=self._parts,
             on_opened=self._opened,
             on_subscribed=self._subscribed,
         )
@@ -180,7 +175,7 @@ class Connection:
         finally:
             await old.close()
             self._redundancy.ends(old)
-        _log.info("line renewed", venue=self._feed.venue, line=self._plan.line)
+        _log.info("line renewed", venue=self._parts.feed.venue, line=self._plan.line)
 
     async def _come_back_after(self, session: Session) -> None:
         """Reports the end of a session, and waits until it is time for the next."""
@@ -204,13 +199,13 @@ class Connection:
 
     def _opened(self) -> None:
         if self._redundancy.is_down:
-            self._queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
+            self._parts.queue.put_event(Connected(self._plan.line, self._plan.symbols, self._plan.url))
 
     def _subscribed(self, session: Session, plan: ConnectionPlan) -> None:
         self._failures = 0
-        _log.info("subscribed", venue=self._feed.venue, line=plan.line, symbols=len(plan.symbols))
+        _log.info("subscribed", venue=self._parts.feed.venue, line=plan.line, symbols=len(plan.symbols))
         if self._redundancy.begins(session):
-            self._queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
+            self._parts.queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
 
     def _report(self, reason: str) -> None:
         """Every failure is logged; the flow hears of the first and of the one that makes it an outage, unless another
@@ -223,7 +218,7 @@ class Connection:
         _log.warning(f"line down, trying again{also}{hint}", line=plan.line, reason=reason, attempt=self._failures)
         if is_down and self._failures in (1, tries):
             lasting = self._failures == tries
-            self._queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))
+            self._parts.queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))
 
     def _hint(self, reason: str) -> str:
         offline = "cannot be reached" in reason and self._settings.origin in ("live", "testnet")

@@ -11,9 +11,9 @@ from typing import Any
 import structlog
 
 from flows.model import Disconnected, Removed, Subscribed
-from flows.settings import Feed
 from sources.connection.connection import Connection, Redundancy
 from sources.connection.frame_queue import FrameQueue
+from sources.connection.line_settings import LineSettings
 from sources.connection.session import unexpected
 from sources.connection.watch import LineWatch
 from sources.feed import ConnectionPlan, VenueFeed, Wishes
@@ -24,7 +24,7 @@ _log = structlog.get_logger(__name__)
 class ConnectionPool:
     """Follows wishes. `queues` grows with the connections; each stays, for what is in it is still to be read."""
 
-    def __init__(self, feed: VenueFeed, *, settings: Feed, ring: Callable[[], None]) -> None:
+    def __init__(self, feed: VenueFeed, *, settings: LineSettings, ring: Callable[[], None]) -> None:
         self._feed = feed
         self._settings = settings
         self._ring = ring
@@ -60,7 +60,9 @@ class ConnectionPool:
 class _Line:
     """One planned connection, or several side by side that carry the same, behind one queue. Closed at first."""
 
-    def __init__(self, plan: ConnectionPlan, *, feed: VenueFeed, settings: Feed, ring: Callable[[], None]) -> None:
+    def __init__(
+        self, plan: ConnectionPlan, *, feed: VenueFeed, settings: LineSettings, ring: Callable[[], None]
+    ) -> None:
         self.plan = plan.emptied()
         self.queue = FrameQueue(plan.line, settings.queue_frames, ring)
         self.queue.admit(())

@@ -6,12 +6,12 @@ What it understands of a frame is its channel and whether it is a reply; the res
 import asyncio
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 
-from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
+from sources.connection.line_settings import LineSettings
 from sources.connection.transport import Open, Receive, Socket, TransportError
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown, VenueFeed
 
@@ -24,6 +24,15 @@ REASON_LENGTH = 300
 _log = structlog.get_logger(__name__)
 
 
+class SessionParts(NamedTuple):
+    """What all sessions of a connection share."""
+
+    feed: VenueFeed
+    settings: LineSettings
+    open_socket: Open
+    queue: FrameQueue
+
+
 class Session:
     """One socket from opening to its end. It begins when it is made, and ends when it is closed, at the latest."""
 
@@ -31,20 +40,14 @@ class Session:
         self,
         plan: ConnectionPlan,
         *,
-        feed: VenueFeed,
-        settings: Feed,
-        open_socket: Open,
-        queue: FrameQueue,
+        parts: SessionParts,
         on_opened: Callable[[], None],
         on_subscribed: Callable[["Session", ConnectionPlan], None],
     ) -> None:
         self._plan = plan
         self._asked = plan
         """What the venue was asked for last."""
-        self._feed = feed
-        self._settings = settings
-        self._open_socket = open_socket
-        self._queue = queue
+        self._feed, self._settings, self._open_socket, self._queue = parts
         self._on_opened = on_opened
         self._on_subscribed = on_subscribed
         self._socket: Socket | None = None

@@ -12,9 +12,9 @@ from typing import Final
 import structlog
 
 from flows.model import TRADE_KINDS, ConnectionEvent, Silent, Speaking
-from flows.settings import Feed
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
+from sources.connection.line_settings import LineSettings
 from sources.connection.session import Session
 from sources.connection.staleness import StalenessMonitor
 from sources.feed import ConnectionPlan
@@ -31,7 +31,9 @@ _log = structlog.get_logger(__name__)
 class LineWatch:
     """The watch over the sessions that carry one plan."""
 
-    def __init__(self, plan: ConnectionPlan, *, settings: Feed, queue: FrameQueue, redundancy: Redundancy) -> None:
+    def __init__(
+        self, plan: ConnectionPlan, *, settings: LineSettings, queue: FrameQueue, redundancy: Redundancy
+    ) -> None:
         self._plan = plan
         self._stale_after_s = settings.stale_after_s
         self._queue = queue

@@ -6,8 +6,8 @@ from typing import Any
 
 import structlog
 
+from flows.loop_thread import EventLoopThread
 from flows.queries import Query, QueryError
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 
 Handler = Callable[[Any], Awaitable[Any]]

@@ -45,11 +45,9 @@ def of_hub() -> float:
     """CPU µs a delivery of the hub."""
     hub = Broadcast(HubSettings(port=0), venue="binance", origin="replay")
     hub.start()
-    loop = hub._loop
-    assert loop is not None
 
     def cpu_s() -> float:
-        return asyncio.run_coroutine_threadsafe(_cpu(), loop).result()
+        return hub._thread.start(_cpu()).result()
 
     with drained(hub.port, clients=CLIENTS):
         before, sent_before = cpu_s(), hub.counters.sent

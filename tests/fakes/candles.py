@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h
+from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, TradedOhlcv
 
 BEGIN = 1_767_225_600_000
 """A midnight, so every timeframe begins there."""
@@ -37,6 +37,20 @@ def candle(minute: int = 0, **changes: Any) -> Candle:
     """A closed candle, so many minutes after `BEGIN`."""
     open_time = BEGIN + minute * 60_000
     return msgspec.structs.replace(BASE, **{"open_time": open_time, "event_time": open_time + 60_003, **changes})
+
+
+ONES = Kline(
+    **dict.fromkeys(TradedOhlcv.__struct_fields__, 1),
+    symbol="BTCUSDT",
+    timeframe="1m",
+    event_time=BEGIN,
+    is_closed=True,
+)
+
+
+def kline_of_ones(**changes: Any) -> Kline:
+    """A closed kline at `BEGIN` in which every other number is 1."""
+    return msgspec.structs.replace(ONES, **{"open_time": BEGIN, **changes})
 
 
 def kline_like(ours: Candle, **changes: Any) -> Kline:

@@ -160,9 +160,10 @@ class Market:
             if inside:
                 k = _ohlcv(inside)
                 found.append(Kline(
-                    query.symbol, query.timeframe, open_time + length - 1, open_time, float(k["o"]), float(k["h"]),
-                    float(k["l"]), float(k["c"]), float(k["v"]), float(k["q"]), k["n"], float(k["V"]), float(k["Q"]),
-                    -1, -1, is_closed=open_time + length <= now,
+                    open_time, float(k["o"]), float(k["h"]), float(k["l"]), float(k["c"]), float(k["v"]),
+                    float(k["q"]), k["n"], float(k["V"]), float(k["Q"]), -1, -1, symbol=query.symbol,
+                    timeframe=query.timeframe, event_time=open_time + length - 1,
+                    is_closed=open_time + length <= now,
                 ))  # fmt: skip
         return found
 

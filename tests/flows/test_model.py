@@ -2,7 +2,8 @@ import pickle
 
 import pytest
 
-from flows.model import AggregateTrade, Candle, Instrument, Trade, timeframe_ms
+from flows.model import AggregateTrade, Instrument, Trade, timeframe_ms
+from tests.fakes.candles import candle as made_up
 
 
 @pytest.mark.parametrize(
@@ -34,7 +35,5 @@ def test_a_trade_covers_itself_and_an_aggregate_what_it_says() -> None:
 
 
 def test_a_candle_ends_with_its_last_millisecond() -> None:
-    candle = Candle(
-        "binance", "X", "5m", 0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1, 1.0, 1.0, 1, 1, is_closed=True, status="final"
-    )
+    candle = made_up(timeframe="5m", open_time=0)
     assert candle.close_time == 299_999

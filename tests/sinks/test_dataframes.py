@@ -3,10 +3,11 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import polars as pl
 import pytest
+from msgspec import structs
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
@@ -118,7 +119,7 @@ def test_the_schemas_are_those_of_what_is_stored() -> None:
         (CANDLE_SCHEMA, Candle, {"venue", "symbol", "timeframe", "event_time"}),
         (INCIDENT_SCHEMA, Incident, {"venue"}),
     ):
-        hints = get_type_hints(model)
+        hints = {field.name: field.type for field in structs.fields(model)}
         fields = {name: kinds.get(hints[name], pl.String()) for name in model.__struct_fields__ if name not in left_out}
         assert dict(schema) == fields | ({"close_time": pl.Int64()} if model is Candle else {})
 

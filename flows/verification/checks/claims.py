@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, Candle, timeframe_ms
+from flows.model import COMPLETE, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
 from flows.operators.candles.compare import ULPS, is_known_difference, is_same
 from flows.verification.checks.findings import Kind
@@ -22,8 +22,7 @@ PROOFS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The proofs that may stand beside each status."""
 
-_NUMBERS = ("open", "high", "low", "close", "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
-_VOLUMES = _NUMBERS[4:]
+_NUMBERS = "open", "high", "low", "close", *VOLUMES
 _COUNTS = ("open_time", "close_time", "trades", "first_id", "last_id", "revision")
 
 
@@ -140,7 +139,7 @@ def _spanned(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
 
 
 def _flat(candle: Candle) -> Iterator[Contradiction]:
-    for name in _VOLUMES:
+    for name in VOLUMES:
         if value := getattr(candle, name):
             yield "candle", f"{name} {value}", "0.0 without a trade"
     if candle.first_id != NO_ID or candle.last_id != NO_ID:

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, Candle, timeframe_ms
+from flows.model import COMPLETE, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields, is_known_difference
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
@@ -28,7 +28,7 @@ Ground: TypeAlias = Literal["whole", "hole", "begin", "end", "nothing"]
 ones; nothing.
 """
 
-_LEAST = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume", "trades")
+_LEAST = (*VOLUMES, "trades")
 
 
 class DayTrades(Struct, frozen=True):

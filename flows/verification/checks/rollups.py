@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 
-from flows.model import Candle, timeframe_ms
+from flows.model import VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
 
-_SUMS = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 _SET_ASIDE = ("partial", "unproven", "forming")
 """Candles of these statuses are known not to have every trade."""
 
@@ -64,7 +63,7 @@ def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
         "close": traded[-1].close,
         "trades": sum(part.trades for part in parts),
     }
-    made |= {name: fsum(getattr(part, name) for part in parts) for name in _SUMS}
+    made |= {name: fsum(getattr(part, name) for part in parts) for name in VOLUMES}
     if all(part.first_id >= 0 for part in traded):
         made["first_id"] = min(part.first_id for part in traded)
         made["last_id"] = max(part.last_id for part in traded)
@@ -75,7 +74,7 @@ def _is_same(name: str, claimed: float, made: float, parts: int) -> bool:
     """Sums of rounded parts may be off by the rounding of each."""
     if name in ("first_id", "last_id"):
         return claimed < 0 or claimed == made
-    if name not in _SUMS:
+    if name not in VOLUMES:
         return claimed == made
     difference = abs(claimed - made)
     return difference <= PRINTED_UNIT / 2 * (parts + 1) + ULPS * 2**-52 * abs(made)

@@ -14,8 +14,19 @@ MINUTE_S = 60
 LONGEST_BAN_S = 3 * 86_400
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """The exchange's rules for one address."""
+class RestLimits(Struct, frozen=True, kw_only=True):
+    """The exchange's rules for the requests of one address."""
+
+    weight_per_minute: int
+    """REST weight to be spent in a minute of the clock."""
+    forgiven: int = 20
+    """Requests beyond the weight that are answered with 429; the next one in the same minute is a ban."""
+    ban_s: int = 120
+    """Length of the first ban; each further one is twice as long, up to three days."""
+
+
+class Limits(RestLimits, frozen=True, kw_only=True):
+    """The exchange's rules for one address: its requests, and its connections."""
 
     ping_every_s: float
     """Time between two pings of the server."""
@@ -23,18 +34,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     """A ping that is unanswered for so long ends the connection."""
     incoming_per_s: int
     """Most messages of a client in a second; pings and pongs count. One more ends the connection."""
-    weight_per_minute: int
-    """REST weight to be spent in a minute of the clock."""
     streams: int = 1024
     """Most streams of one connection."""
     connections_per_5min: int = 300
     """Most connections opened in five minutes."""
     life_s: float = 86_400.0
     """Age at which a connection is ended."""
-    forgiven: int = 20
-    """Requests beyond the weight that are answered with 429; the next one in the same minute is a ban."""
-    ban_s: int = 120
-    """Length of the first ban; each further one is twice as long, up to three days."""
     message_bytes: int = 131_072
     """Longest message of a client; a longer one ends the connection with 1009."""
     backlog_bytes: int = 67_108_864

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import Parameters
 from sources.replay.market.market import Market
 
@@ -31,6 +32,36 @@ class View(Protocol):
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The book as it is shown; None while there is none."""
+
+
+class MarketRest:
+    """Answers the market data requests of one market: those that both have, by names that each puts into its paths."""
+
+    def __init__(self, view: View, limits: RestLimits) -> None:
+        self._view = view
+        self._limits = limits
+        self._symbols = symbol_names(view.market)
+
+    def _shared(self, *answers: Endpoint) -> dict[str, Endpoint]:
+        """What both markets answer, in the order of `_SHARED`, and what they answer alike."""
+        return {
+            "ping": lambda _: Answer({}, 1),
+            "time": lambda _: Answer({"serverTime": self._view.now_ms}, 1),
+            **dict(zip(_SHARED, answers, strict=True)),
+        }
+
+
+_SHARED = (
+    "exchangeInfo",
+    "depth",
+    "trades",
+    "historicalTrades",
+    "aggTrades",
+    "klines",
+    "ticker/24hr",
+    "ticker/price",
+    "ticker/bookTicker",
+)
 
 
 class TimeRange(NamedTuple):

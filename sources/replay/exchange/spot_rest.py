@@ -3,15 +3,15 @@
 import re
 from typing import Any
 
-from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import ApiError, Parameters, invalid
 from sources.replay.exchange.rest import (
     Answer,
     Endpoint,
+    MarketRest,
     View,
     book_or_empty,
     rate_limit,
-    symbol_names,
     time_range,
     weight_of,
 )
@@ -39,28 +39,23 @@ _TIME_ZONE = re.compile(r"([+-]?)(\d{1,2})(?::([0-5]\d))?")
 _TIME_FIELDS = frozenset(("serverTime", "time", "T", "openTime", "closeTime"))
 
 
-class SpotRest:
+class SpotRest(MarketRest):
     """Answers spot's market data requests from a market."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
-        self._view = view
-        self._limits = limits
-        self._symbols = symbol_names(view.market)
-        answers: dict[str, Endpoint] = {
-            "ping": lambda _: Answer({}, 1),
-            "time": lambda _: Answer({"serverTime": view.now_ms}, 1),
-            "exchangeInfo": self._exchange_info,
-            "depth": self._depth,
-            "trades": self._trades,
-            "historicalTrades": self._historical_trades,
-            "aggTrades": self._agg_trades,
-            "klines": self._klines,
-            "uiKlines": self._klines,
-            "avgPrice": self._average_price,
-            "ticker/24hr": self._ticker,
-            "ticker/price": self._price,
-            "ticker/bookTicker": self._book_ticker,
-        }
+    def __init__(self, view: View, limits: RestLimits) -> None:
+        super().__init__(view, limits)
+        shared = self._shared(
+            self._exchange_info,
+            self._depth,
+            self._trades,
+            self._historical_trades,
+            self._agg_trades,
+            self._klines,
+            self._ticker,
+            self._price,
+            self._book_ticker,
+        )
+        answers = {**shared, "uiKlines": self._klines, "avgPrice": self._average_price}
         self.endpoints = {_PREFIX + name: self._strictly(answer) for name, answer in answers.items()}
         """Path and what answers it."""
 

@@ -6,51 +6,47 @@ Source: the request and response models of Binance's own USD-M connector, and th
 from collections.abc import Callable
 from typing import Any
 
-from sources.replay.exchange.limits import Limits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import ApiError, Parameters
 from sources.replay.exchange.rest import (
     Answer,
-    Endpoint,
+    MarketRest,
     TimeRange,
     View,
     book_or_empty,
     rate_limit,
-    symbol_names,
     time_range,
     weight_of,
 )
 from sources.replay.market.intervals import intervals_of
 
+_PREFIX = "/fapi/v1/"
 _DEPTH_WEIGHTS = ((50, 2), (100, 5), (500, 10), (1_000, 20))
 _DEPTH_LIMITS = (5, 10, 20, 50, 100, 500, 1_000)
 _KLINE_WEIGHTS = ((99, 1), (499, 2), (1_000, 5), (1_500, 10))
 _HOUR_MS = 3_600_000
 
 
-class UsdmRest:
+class UsdmRest(MarketRest):
     """Answers USD-M's market data requests from a market. Unknown parameters are ignored, as there."""
 
-    def __init__(self, view: View, limits: Limits) -> None:
-        self._view = view
-        self._limits = limits
-        self._symbols = symbol_names(view.market)
-        answers: dict[str, Endpoint] = {
-            "/fapi/v1/ping": lambda _: Answer({}, 1),
-            "/fapi/v1/time": lambda _: Answer({"serverTime": view.now_ms}, 1),
-            "/fapi/v1/exchangeInfo": self._exchange_info,
-            "/fapi/v1/depth": self._depth,
-            "/fapi/v1/trades": self._trades,
-            "/fapi/v1/historicalTrades": self._historical_trades,
-            "/fapi/v1/aggTrades": self._agg_trades,
-            "/fapi/v1/klines": self._klines,
-            "/fapi/v1/continuousKlines": self._continuous_klines,
-            "/fapi/v1/ticker/24hr": self._ticker,
-            "/fapi/v1/ticker/price": self._price,
-            "/fapi/v2/ticker/price": self._price,
-            "/fapi/v1/ticker/bookTicker": self._book_ticker,
-        }
-        self.endpoints = answers
+    def __init__(self, view: View, limits: RestLimits) -> None:
+        super().__init__(view, limits)
+        shared = self._shared(
+            self._exchange_info,
+            self._depth,
+            self._trades,
+            self._historical_trades,
+            self._agg_trades,
+            self._klines,
+            self._ticker,
+            self._price,
+            self._book_ticker,
+        )
+        answers = {**shared, "continuousKlines": self._continuous_klines}
+        self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
         """Path and what answers it."""
+        self.endpoints["/fapi/v2/ticker/price"] = self._price
 
     def _exchange_info(self, _: Parameters) -> Answer:
         rate_limits = [

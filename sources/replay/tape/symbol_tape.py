@@ -26,29 +26,29 @@ class _Stamps(Struct, gc=False):
     T: int = 0
 
 
-class _Fill(Struct, gc=False):
-    """A `trade` payload."""
+class _Priced(Struct, gc=False):
+    """What a `trade` and an `aggTrade` payload share."""
 
-    t: int
     E: int
     T: int
     p: str
     q: str
     m: bool
+
+
+class _Fill(_Priced, gc=False):
+    """A `trade` payload."""
+
+    t: int
     X: str = _MARKET_FILL
 
 
-class _Aggregate(Struct, gc=False):
+class _Aggregate(_Priced, gc=False):
     """An `aggTrade` payload."""
 
     a: int
     f: int
     l: int  # noqa: E741  # the exchange's name
-    E: int
-    T: int
-    p: str
-    q: str
-    m: bool
 
 
 _decode_stamps = msgspec.json.Decoder(_Stamps).decode

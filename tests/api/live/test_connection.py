@@ -83,7 +83,7 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         failures.append(count)
         return 0.0
 
-    monkeypatch.setattr(hub_line_module, "retry_delay_s", no_pause)
+    monkeypatch.setattr(hub_line_module, "backoff_s", no_pause)
     return failures
 
 

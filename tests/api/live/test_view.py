@@ -149,7 +149,7 @@ async def take(events: AsyncIterator[LiveEvent], count: int) -> list[LiveEvent]:
 
 
 def candle_times(events: list[LiveEvent]) -> list[int]:
-    return [ms_of(event.body.candle.timestamp) for event in events if isinstance(event, News)]
+    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, News)]
 
 
 async def test_a_symbol_that_the_flow_follows_no_more_is_forgotten(hub: Deployment) -> None:

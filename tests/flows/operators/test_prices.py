@@ -4,9 +4,10 @@ import pytest
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import Kline, MarketData, MiniTicker, Removed, Ticker, Trade
+from flows.model import MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.prices import Prices
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
@@ -60,7 +61,7 @@ def test_a_price_that_is_told_again_is_as_old_as_before() -> None:
 def test_an_older_kline_does_not_set_the_price_back() -> None:
     prices = Prices()
     prices([Batch(KEY, [trade(1, 1_000, 10.0)])])
-    kline = Kline("BTCUSDT", "1m", BEGIN + 900, BEGIN, 1, 99, 1, 99, 1, 1, 1, 1, 1, 1, 1, is_closed=False)
+    kline = kline_of_ones(event_time=BEGIN + 900, high=99, close=99, is_closed=False)
     assert prices([Batch(KEY, [kline])]) == []
 
 

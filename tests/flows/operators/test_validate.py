@@ -8,13 +8,14 @@ from flows.clock import FeedClock
 from flows.model import BookTicker, Flush, Kline, MarketEvent, Rejected, Ticker, Trade, TradesRefused
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.validate import Validate
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
 
 
 def kline(**changes: Any) -> Kline:
-    good = Kline("BTCUSDT", "1m", BEGIN + 60_001, BEGIN, 2, 4, 1, 3, 1, 2, 1, 1, 2, 1, 1, is_closed=True)
+    good = kline_of_ones(event_time=BEGIN + 60_001, open=2, high=4, close=3, quote_volume=2, taker_buy_quote_volume=2)
     return structs.replace(good, **changes)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgpack
 import psutil
 import pytest
+from msgspec import structs
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
@@ -19,7 +20,7 @@ from flows.model import BookTicker, BookView, Candle, FeedStatus, MarketData, Pu
 from flows.settings import Hub as HubSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.server import MOST_ARRIVING
-from tests.fakes.candles import stats
+from tests.fakes.candles import BASE, stats
 
 BEGIN = 1_767_225_600_000
 MINUTE = 60_000
@@ -39,9 +40,11 @@ def candle(
     symbol: str = "BTCUSDT",
     timeframe: str = "1m",
 ) -> Candle:
-    return Candle("binance", symbol, timeframe, BEGIN + minute * MINUTE, 1.0, 2.0, 0.5, close, 10.0, 15.0, 3, 1.0, 2.0,
-                  1, 3, is_closed=closed, status="final" if closed else "forming", revision=revision,
-                  event_time=BEGIN + minute * MINUTE + 250)  # fmt: skip
+    open_time = BEGIN + minute * MINUTE
+    times = {"open_time": open_time, "event_time": open_time + 250}
+    numbers = {"open": 1.0, "high": 2.0, "low": 0.5, "close": close, "volume": 10.0, "revision": revision}
+    state = {"is_closed": closed, "status": "final" if closed else "forming"}
+    return structs.replace(BASE, symbol=symbol, timeframe=timeframe, **times, **numbers, **state)
 
 
 def trades(first: int, count: int = 1) -> TradeBatch:

@@ -48,7 +48,9 @@ def test_market_data_to_the_letter() -> None:
 
 def test_a_chart_update_to_the_letter() -> None:
     candle = Candle(
-        "binance", "BTCUSDT", "1m", BEGIN, 1.5, 3.0, 1.0, 2.5, 10.0, 20.0, 7, 4.0, 8.0, 11, 17,
+        venue="binance", symbol="BTCUSDT", timeframe="1m", open_time=BEGIN, open=1.5, high=3.0, low=1.0,
+        close=2.5, volume=10.0, quote_volume=20.0, trades=7, taker_buy_volume=4.0, taker_buy_quote_volume=8.0,
+        first_id=11, last_id=17,
         is_closed=True, status="repaired", revision=2, event_time=BEGIN + 60_250,
     )  # fmt: skip
     news = ChartNews(candle, MarketData("binance", "BTCUSDT", 2.75, BEGIN))

@@ -28,6 +28,7 @@ from sinks.hub.client import FULL_MS, Client
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import FORMING_MS, Hub
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
+from tests.fakes import candles
 from tests.fakes.candles import stats
 
 BEGIN = 1_767_225_600_000
@@ -85,8 +86,8 @@ def price(value: float, symbol: str = "BTCUSDT") -> MarketData:
 
 
 def candle(minute: int = 0, *, closed: bool = True, close: float = 1.0) -> Candle:
-    return Candle("binance", "BTCUSDT", "1m", BEGIN + minute * 60_000, 1.0, 9.0, 1.0, close, 1.0, 1.0, 1, 0.5, 0.5,
-    1, 1,               is_closed=closed, status="final" if closed else "forming", event_time=BEGIN)  # fmt: skip
+    status = "final" if closed else "forming"
+    return candles.candle(minute, close=close, is_closed=closed, status=status, event_time=BEGIN)
 
 
 def batch(number: int) -> TradeBatch:
@@ -209,7 +210,7 @@ def test_nobody_is_always_the_last() -> None:
 def test_without_clients_nothing_is_encoded() -> None:
     play = Playing()
     play.at(0, price(1.0), candle(0), batch(1), FeedStatus("binance", "market", "live", ()))
-    assert [message._frames for message in play.hub._ring] == [{}] * 5
+    assert [message._frames for message in play.hub._recent._messages] == [{}] * 5
 
 
 news = st.one_of(

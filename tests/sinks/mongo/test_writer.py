@@ -15,9 +15,10 @@ from structlog.testing import capture_logs
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident
 from flows.settings import Mongo
+from sinks.buffered.writer import CLOSE_TIMEOUT_S
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
-from sinks.mongo.writer import CLOSE_TIMEOUT_S, MongoAddressError, MongoWriter, open_client, open_mongo_writer
+from sinks.mongo.writer import MongoAddressError, MongoWriter, open_client, open_mongo_writer
 from sinks.mongod.server import Mongod
 from tests.conftest import FAST
 from tests.fakes.candles import BEGIN, candle, forming, gap

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from flows.model import DAY_MS, Incident, TradeBatch
-from sinks.trades.compaction import UNSURE_MS, TradeUpkeep
+from sinks.trades.compaction import UNSURE_MS, Clocks, TradeUpkeep
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
@@ -45,8 +45,10 @@ def upkeep_of(
         retention_days=retention_days,
         merge_after_minutes=60,
         venue="binance",
-        venue_now=lambda: None if now is None else BEGIN + now,
-        wall_bound=None if wall is None else lambda: BEGIN + wall,
+        clocks=Clocks(
+            venue_now=lambda: None if now is None else BEGIN + now,
+            wall_bound=None if wall is None else lambda: BEGIN + wall,
+        ),
         on_incident=report,
         local_ms=local,
     )

@@ -11,10 +11,10 @@ from structlog.testing import capture_logs
 
 from flows.model import Incident, Trade, TradeBatch
 from flows.settings import Trades
-from sinks.trades.compaction import VenueNow, WallNow, unsure
+from sinks.trades.compaction import Clocks
 from sinks.trades.reader import TradeReader, TradeView
 from sinks.trades.store import TradeStore, TradeStoreError
-from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, retry_delay_s
+from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
 from tests.fakes.recordings import pepe_trades
 from tests.fakes.trades import BEGIN, trade
 
@@ -151,8 +151,8 @@ def test_a_store_that_is_lost_is_opened_again(tmp_path: Path) -> None:
     assert ids(writer.view()) == [1, 2, 3]
     assert (begun.kind, begun.venue, begun.symbol, begun.begin) == ("store_outage", "binance", "", BEGIN)
     assert "cannot be" in begun.cause
-    assert "stored what was held" in ended.outcome
-    assert [line["log_level"] for line in logs if line["event"] == "trades cannot be stored, trying again"] == ["error"]
+    assert "storing what was held" in ended.outcome
+    assert [line["log_level"] for line in logs if line["event"] == "store_unavailable"] == ["error"]
     writer.close()
 
 
@@ -234,7 +234,7 @@ def test_a_full_disk_is_reported_and_outlived(small_disk: Path) -> None:
     assert writer.outage == ""
 
     assert "No space left" in begun.cause
-    assert "stored what was held" in ended.outcome
+    assert "storing what was held" in ended.outcome
     assert lost == Incident(
         "store_outage",
         "binance",
@@ -276,27 +276,24 @@ def test_the_settings_say_where_and_how(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("venue_now", "wall_bound", "kept"),
+    ("clocks", "kept"),
     [
-        (lambda: END, None, [2]),
-        (lambda: END, lambda: END, [2]),
-        (lambda: END, lambda: BEGIN, [1, 2]),
-        (lambda: BEGIN, None, [1, 2]),
-        (lambda: None, lambda: END, [1, 2]),
-        (unsure, None, [1, 2]),
+        (Clocks(lambda: END), [2]),
+        (Clocks(lambda: END, lambda: END), [2]),
+        (Clocks(lambda: END, lambda: BEGIN), [1, 2]),
+        (Clocks(lambda: BEGIN), [1, 2]),
+        (Clocks(lambda: None, lambda: END), [1, 2]),
+        (None, [1, 2]),
     ],
     ids=["sure", "both sure", "the wall clock is earlier", "the exchange is earlier", "not sure yet", "no clock"],
 )
-def test_the_clocks_say_what_is_old(
-    tmp_path: Path, venue_now: VenueNow, wall_bound: WallNow | None, kept: list[int]
-) -> None:
+def test_the_clocks_say_what_is_old(tmp_path: Path, clocks: Clocks | None, kept: list[int]) -> None:
     writer = open_trade_writer(
         Trades(path=tmp_path, retention_days=0.01),
         venue="binance",
         partition="part-00",
         on_incident=lambda _: None,
-        venue_now=venue_now,
-        wall_bound=wall_bound,
+        clocks=clocks,
     )
     writer.write([batch(trade(1, 0), trade(2, 3_000_000))])
     assert writer.flush()
@@ -315,8 +312,3 @@ def test_an_instrument_has_the_same_partition_in_every_process() -> None:
     assert part_of("binance:BTCUSDT", 8) == zlib.crc32(b"binance:BTCUSDT") % 8
     assert {part_of(f"binance:COIN{number}USDT", 4) for number in range(50)} == {0, 1, 2, 3}
     assert part_of("binance:BTCUSDT", 1) == 0
-
-
-def test_retries_come_less_and_less_often_up_to_a_limit() -> None:
-    assert [retry_delay_s(tries, first_s=0.25) for tries in range(1, 8)] == [0.25, 0.5, 1.0, 2.0, 4.0, 5.0, 5.0]
-    assert retry_delay_s(100_000, first_s=0.25) == 5.0

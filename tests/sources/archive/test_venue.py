@@ -4,13 +4,13 @@ from contextlib import closing, contextmanager
 
 import pytest
 
+from flows.loop_thread import EventLoopThread
 from flows.model import AggregateTrade
 from flows.settings import Feed
 from sources.archive.names import days_for
 from sources.archive.rows import ArchiveError
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
-from sources.connection.loop_thread import EventLoopThread
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.witness import Witness

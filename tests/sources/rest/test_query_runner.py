@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from flows.loop_thread import EventLoopThread
 from flows.queries import KlinesQuery, Query, QueryError
-from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
 from sources.rest.query_runner import MOST_OPEN, QueryDispatcher
 

@@ -8,6 +8,7 @@ from flows.model import BookTicker, Connected, Flush, Kline, Removed, Ticker
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.trades import batching as gather
 from flows.operators.trades.batching import MicroBatcher
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
@@ -23,7 +24,7 @@ class Moment:
 
 
 def kline() -> Kline:
-    return Kline("BTCUSDT", "1m", BEGIN, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, is_closed=True)
+    return kline_of_ones()
 
 
 def test_the_first_events_go_with_the_first_pulse() -> None:

@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given
 from msgspec import structs
 
-from flows.model import AggregateTrade, Kline, Trade
+from flows.model import AggregateTrade, Trade
 from flows.operators.trades.continuity import BACK_MS, times_of_aggregates, times_of_fills
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, trade, trade_runs
 
 FILLS = [trade(5, 10), trade(6, 10), trade(7, 25)]
-KLINE = Kline("BTCUSDT", "1m", BEGIN, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, is_closed=True)
+KLINE = kline_of_ones()
 
 
 def aggregate(number: int, first: int, last: int, time: int) -> AggregateTrade:

@@ -33,6 +33,7 @@ from flows.queries import (
     StoreCheckQuery,
     TradesQuery,
 )
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 
@@ -120,7 +121,7 @@ def test_ids_that_begin_anew_are_noticed() -> None:
 def test_everything_else_passes() -> None:
     machine = sequencer()
     event = Disconnected("market", ("BTCUSDT",), "cut")
-    kline = Kline("BTCUSDT", "1m", 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, is_closed=True)
+    kline = kline_of_ones(event_time=1, open_time=0)
     assert machine.on_events(event, at(0)) == [event]
     assert machine.on_events([kline], at(0)) == [[kline]]
 
@@ -331,7 +332,7 @@ def test_an_answer_that_was_not_asked_for_is_refused() -> None:
 
 
 def kline_of(last_id: int, time: int) -> Kline:
-    return Kline("BTCUSDT", "1m", BEGIN + time, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, last_id, is_closed=False)
+    return kline_of_ones(event_time=BEGIN + time, last_id=last_id, is_closed=False)
 
 
 def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one() -> None:

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.connection.backoff import backoff_s
+from flows.backoff import backoff_s
 
 
 def test_doubles_up_to_the_longest() -> None:

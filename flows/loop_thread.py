@@ -1,4 +1,9 @@
-"""The one asyncio thread of a process: all its connections live there, away from the flow's workers."""
+"""An asyncio event loop on a thread of its own, away from the flow's workers: the venue's connections live on one, the
+broadcast on another.
+
+The thread is a daemon and begins when it is first needed, which `anyio`'s blocking portal offers neither of: the engine
+closes no sink that never had an item, and a thread that waits for that would keep the process.
+"""
 
 import asyncio
 import threading
@@ -9,13 +14,16 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CLOSE_S = 3.0
-"""Longest wait for connections to close gracefully."""
+"""Longest wait for what still runs to end when it is cancelled."""
 
 
 class EventLoopThread:
-    """An event loop on a thread of its own, begun at the first `start` and ended by `close`."""
+    """An event loop, begun at the first `start` and ended by `close`. Its methods may be called from any thread but its
+    own.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "network") -> None:
+        self._name = name
         self._lock = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
@@ -25,7 +33,7 @@ class EventLoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name="network", daemon=True)
+                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(task, self._loop)
 

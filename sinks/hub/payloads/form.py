@@ -1,0 +1,60 @@
+"""How the model becomes what clients are sent: field by field, and times as text."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import cache, lru_cache
+from operator import attrgetter
+from typing import Any, ClassVar, Final, Generic, Self, TypeVar
+
+from msgspec import Struct
+from msgspec.structs import fields
+
+Item = TypeVar("Item")
+
+_LAST_MS: Final = 253_402_300_799_999
+
+
+def iso_utc(time_ms: int) -> str:
+    """Milliseconds since the epoch as ISO-8601: `2025-01-01T00:00:00Z`, or `2025-01-01T00:00:00.250Z`. What cannot be
+    written that way becomes the epoch, or the last moment of the year 9999.
+    """
+    second, milliseconds = divmod(min(max(time_ms, 0), _LAST_MS), 1_000)
+    return f"{_iso_second(second)}.{milliseconds:03}Z" if milliseconds else f"{_iso_second(second)}Z"
+
+
+def iso_utc_or_none(time_ms: int) -> str | None:
+    """As `iso_utc`; None for 0, a time that is not known."""
+    return iso_utc(time_ms) if time_ms else None
+
+
+@lru_cache(maxsize=4_096)
+def _iso_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+class Payload(Struct, Generic[Item], frozen=True):
+    """What is said of an item of the model: its fields are those of the item that have the same name.
+
+    Those in `times` are text, made of the item's time that is named there. Where such a field may be null, it is null
+    for a time of 0, which is one that the venue did not say.
+    """
+
+    times: ClassVar[Mapping[str, str]] = {}
+
+    @classmethod
+    def of(cls, item: Item) -> Self:
+        """From the model."""
+        read, as_text = _reading(cls)
+        values = list(read(item))
+        for place, text_of in as_text:
+            values[place] = text_of(values[place])
+        return cls(*values)
+
+
+@cache
+def _reading(payload: type[Payload[Any]]) -> tuple[Callable[[Any], Any], list[tuple[int, Callable[[int], Any]]]]:
+    """What reads the values of a payload off an item, and what makes text of which of them."""
+    own = fields(payload)
+    read = attrgetter(*(payload.times.get(field.name, field.name) for field in own))
+    timed = [(place, field.type is str) for place, field in enumerate(own) if field.name in payload.times]
+    return read, [(place, iso_utc if is_known else iso_utc_or_none) for place, is_known in timed]

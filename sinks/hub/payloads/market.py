@@ -1,0 +1,220 @@
+"""The market: the `data` of messages about prices, candles, trades, tickers and books.
+
+Prices are in the quote currency, quantities and volumes in the base currency, quote volumes in the quote currency, as
+in the model.
+"""
+
+from typing import ClassVar, NamedTuple
+
+from msgspec import Struct, field
+
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    MarketData,
+    Ohlcv,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+    TradedOhlcv,
+)
+from sinks.hub.payloads.form import Payload, iso_utc
+
+
+class ChartNews(NamedTuple):
+    """A closed candle, and the price of its instrument at that moment, if there is one."""
+
+    candle: Candle
+    market: MarketData | None
+
+
+class MarketDataBody(Payload[MarketData], frozen=True, gc=False):
+    """Price in quote currency and how it moved in 24 hours; volume in base currency."""
+
+    symbol: str
+    price: float
+    price_change_24h: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    timestamp: str
+
+    times: ClassVar = {"timestamp": "time"}
+
+
+class ChartCandle(Ohlcv[str], Payload[Candle], frozen=True, gc=False):
+    """A candle as charts draw it; `timestamp` is the begin of its period."""
+
+    open_time: str = field(name="timestamp")
+    is_closed: bool
+    status: str
+    revision: int
+
+    times: ClassVar = {"open_time": "open_time"}
+
+
+class ChartUpdateBody(Struct, frozen=True):
+    """A candle that closed or was amended, with the instrument's latest price (null before the first)."""
+
+    symbol: str
+    timeframe: str
+    candle: ChartCandle
+    latest_price: float | None
+    price_change_24h: float | None
+    price_change_percent_24h: float | None
+    volume_24h: float | None
+    timestamp: str
+
+    @classmethod
+    def of(cls, news: ChartNews) -> "ChartUpdateBody":
+        """From the model. `timestamp` is when the candle's last news came, or its end where that is not known."""
+        candle, market = news
+        return cls(
+            symbol=candle.symbol,
+            timeframe=candle.timeframe,
+            candle=ChartCandle.of(candle),
+            latest_price=market.price if market else None,
+            price_change_24h=market.price_change_24h if market else None,
+            price_change_percent_24h=market.price_change_percent_24h if market else None,
+            volume_24h=market.volume_24h if market else None,
+            timestamp=iso_utc(candle.event_time or candle.close_time),
+        )
+
+
+class FullCandle(TradedOhlcv[str], Payload[Candle], frozen=True, gc=False):
+    """All that is known of a candle; ids are those of raw trades, -1 when the period has none."""
+
+    open_time: str = field(name="timestamp")
+    is_closed: bool
+    status: str
+    revision: int
+
+    times: ClassVar = {"open_time": "open_time"}
+
+
+class CandleBody(Struct, frozen=True):
+    """A candle that forms, closed or was amended."""
+
+    symbol: str
+    timeframe: str
+    candle: FullCandle
+    timestamp: str
+
+    @classmethod
+    def of(cls, item: Candle) -> "CandleBody":
+        """From the model; `timestamp` as in `ChartUpdateBody`."""
+        full = FullCandle.of(item)
+        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time))
+
+
+class TradeRow(Struct, frozen=True, gc=False):
+    """One trade. `buyer_is_maker` true: the taker sold. `fill` is `MARKET` for all that moves candles."""
+
+    id: int
+    first_id: int
+    last_id: int
+    price: float
+    quantity: float
+    buyer_is_maker: bool
+    fill: str
+    timestamp: str
+
+
+class TradeBody(Struct, frozen=True):
+    """Trades in the order of their ids. `late`: they fill a hole, ids are lower than some that went before."""
+
+    symbol: str
+    late: bool
+    trades: list[TradeRow]
+
+    @classmethod
+    def of(cls, batch: TradeBatch) -> "TradeBody":
+        """From the model."""
+        rows = [
+            TradeRow(
+                trade.id,
+                trade.first_id,
+                trade.last_id,
+                trade.price,
+                trade.quantity,
+                trade.buyer_is_maker,
+                trade.fill,
+                iso_utc(trade.time),
+            )
+            for trade in batch.trades
+        ]
+        return cls(batch.symbol, batch.late, rows)
+
+
+class TickerBody(Payload[Ticker], frozen=True, gc=False):
+    """The exchange's own statistics of the last 24 hours."""
+
+    symbol: str
+    price_change: float
+    price_change_percent: float
+    weighted_average: float
+    last_price: float
+    open: float
+    high: float
+    low: float
+    volume: float
+    quote_volume: float
+    trades: int
+    timestamp: str
+
+    times: ClassVar = {"timestamp": "event_time"}
+
+
+class StatsBody(Payload[Stats24h], frozen=True, gc=False):
+    """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
+
+    symbol: str
+    open_time: str
+    open: float
+    high: float
+    low: float
+    last: float
+    volume: float
+    quote_volume: float
+    change: float
+    change_percent: float
+    weighted_average: float
+    trades: int
+    complete: bool
+    timestamp: str
+
+    times: ClassVar = {"open_time": "open_time", "timestamp": "time"}
+
+
+class BookTickerBody(Payload[BookTicker], frozen=True, gc=False):
+    """Best bid and ask; on an empty side price and quantity are 0.0. `timestamp` is null where the venue does
+    not say.
+    """
+
+    symbol: str
+    update_id: int
+    bid_price: float
+    bid_quantity: float
+    ask_price: float
+    ask_quantity: float
+    timestamp: str | None
+
+    times: ClassVar = {"timestamp": "event_time"}
+
+
+class OrderBookBody(Payload[BookView], frozen=True):
+    """The best levels, best first, each `[price, quantity]`; an empty side is an empty list. Unless `synced`, the book
+    is not known to be the exchange's, and has no levels. `timestamp` is null where the venue does not say.
+    """
+
+    symbol: str
+    synced: bool
+    update_id: int
+    bids: list[tuple[float, float]]
+    asks: list[tuple[float, float]]
+    spread: float | None
+    mid: float | None
+    imbalance: float | None
+    timestamp: str | None
+
+    times: ClassVar = {"timestamp": "event_time"}

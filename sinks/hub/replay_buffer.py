@@ -1,0 +1,37 @@
+"""The newest messages of the hub, for clients that come back after a cut."""
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from flows.model import TradeBatch
+from sinks.hub.messages import Message
+
+RING_TRADES: Final = 100_000
+"""Trades that the messages hold at most; then the oldest messages go, as when there are too many messages."""
+
+
+class ReplayBuffer:
+    """Holds at most `most` messages, numbered without a hole."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._messages: deque[Message] = deque()
+        self._trades = 0
+
+    def put(self, message: Message) -> None:
+        """Takes the next message; the oldest give way."""
+        self._messages.append(message)
+        self._trades += _trades_in(message)
+        while self._messages and (len(self._messages) > self._most or self._trades > RING_TRADES):
+            self._trades -= _trades_in(self._messages.popleft())
+
+    def after(self, seq: int, *, newest: int) -> Iterable[Message] | None:
+        """All messages behind that number, up to the newest that there ever was; None when some of them are gone."""
+        oldest = self._messages[0].seq if self._messages else newest + 1
+        return islice(self._messages, seq + 1 - oldest, None) if oldest - 1 <= seq <= newest else None
+
+
+def _trades_in(message: Message) -> int:
+    return len(message.item.trades) if isinstance(message.item, TradeBatch) else 0
