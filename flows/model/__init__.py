@@ -12,6 +12,7 @@ from flows.model.market import (
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
+    BestPrices,
     BookDelta,
     BookSnapshot,
     BookTicker,
@@ -22,11 +23,12 @@ from flows.model.market import (
     MiniTicker,
     StoreOnlyTrades,
     Ticker,
+    TickerFigures,
     Trade,
     TradeBatch,
 )
 from flows.model.ohlcv import VOLUMES, Ohlcv, TradedOhlcv
-from flows.model.results import BookView, MarketData, Publishable, Stats24h
+from flows.model.results import BookView, DayFigures, MarketData, Publishable, Stats24h
 from flows.model.source_events import (
     TRADE_KINDS,
     Backpressure,
@@ -66,6 +68,7 @@ __all__ = [
     "WITHDRAWN_FILL",
     "AggregateTrade",
     "Backpressure",
+    "BestPrices",
     "BookDelta",
     "BookSnapshot",
     "BookTicker",
@@ -77,6 +80,7 @@ __all__ = [
     "Connected",
     "ConnectionEvent",
     "Coverage",
+    "DayFigures",
     "Disconnected",
     "FeedStatus",
     "Flush",
@@ -108,6 +112,7 @@ __all__ = [
     "StreamNames",
     "Subscribed",
     "Ticker",
+    "TickerFigures",
     "Trade",
     "TradeBatch",
     "TradeWitness",
