@@ -31,9 +31,9 @@ from flows.model import (
     Ticker,
     TradeBatch,
 )
-from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client, Peer
 from sinks.hub.fanout import Counters, Fanout
+from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from sinks.hub.replay_buffer import ReplayBuffer
