@@ -93,7 +93,23 @@ class RefillQuery(TradesQuery, frozen=True):
         return Urgency.HISTORY
 
 
-class KlinesQuery(Query, frozen=True):
+class CheckableQuery(Query, frozen=True, kw_only=True):
+    """A question whose answer may be wanted only to check what is there already; that can wait."""
+
+    checks: bool = False
+
+    @property
+    def urgency(self) -> Urgency:
+        """Its place in the queue."""
+        return Urgency.AUDIT if self.checks else self._urgency
+
+    @property
+    def _urgency(self) -> Urgency:
+        """The same of one that fills something."""
+        return Urgency.HISTORY
+
+
+class KlinesQuery(CheckableQuery, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
     oldest first; without ids (-1) where the venue does not give them.
     """
@@ -101,26 +117,17 @@ class KlinesQuery(Query, frozen=True):
     timeframe: str
     start: int
     end: int
-    checks: bool = False
-    """They are wanted to check what is there already, not to fill anything."""
-
-    @property
-    def urgency(self) -> Urgency:
-        """Checking can wait."""
-        return Urgency.AUDIT if self.checks else Urgency.HISTORY
 
 
-class BookQuery(Query, frozen=True):
+class BookQuery(CheckableQuery, frozen=True):
     """The best `levels` of each side of the book. Answer: `BookSnapshot`."""
 
     levels: int
-    checks: bool = False
-    """It is wanted to check a book that is in sync already."""
 
     @property
-    def urgency(self) -> Urgency:
+    def _urgency(self) -> Urgency:
         """A book that is not in sync is of no use until then."""
-        return Urgency.AUDIT if self.checks else Urgency.BOOK
+        return Urgency.BOOK
 
 
 class LastTradeQuery(Query, frozen=True):

@@ -156,9 +156,15 @@ class _Run:
 
     def _verifier(self, symbol: str, start: int, end: int) -> SymbolVerifier:
         task = Task(
-            self._venue, symbol, tuple(self._timeframes), RULES[self._venue], start=start, end=end,
-            latest=wall_ms() + DAY_MS, settle_ms=int(self._options.settle_s * 1_000),
-        )  # fmt: skip
+            self._venue,
+            symbol,
+            tuple(self._timeframes),
+            RULES[self._venue],
+            start=start,
+            end=end,
+            latest=wall_ms() + DAY_MS,
+            settle_ms=int(self._options.settle_s * 1_000),
+        )
         verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._meter.on_day)
         self._meter.begin(symbol, len(verifier.days))
         return verifier
@@ -240,9 +246,13 @@ def _repair(settings: Settings, database: Database[dict[str, Any]], stores: Venu
 def _refill(settings: Settings, get: GetTrades | None) -> TradeRefill:
     venue = settings.feed.venue
     return TradeRefill(
-        settings.trades.path / venue, venue=venue, partitions=settings.trades.partitions, rules=RULES[venue],
-        most_trades=settings.feed.repair_trades, get=get,
-    )  # fmt: skip
+        settings.trades.path / venue,
+        venue=venue,
+        partitions=settings.trades.partitions,
+        rules=RULES[venue],
+        most_trades=settings.feed.repair_trades,
+        get=get,
+    )
 
 
 def _is_timeframe(name: str) -> bool:

@@ -48,7 +48,7 @@ CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
 }
 TRADE_SCHEMA: Final = _columns(AggregateTrade, COLUMNS)
 STATS_SCHEMA: Final = _columns(
-    Stats24h, [name for name in Stats24h.__struct_fields__ if name not in ("venue", "symbol")]
+    Stats24h, ("time", *(name for name in Stats24h.__struct_fields__ if name not in ("venue", "symbol", "time")))
 )
 READING_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "timeframe": pl.String(),

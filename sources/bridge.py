@@ -72,9 +72,15 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
     """
 
     def __init__(
-        self, connect: Callable[[Callable[[], None]], list[FrameQueue]], *, worker: _Worker, poll_frames: int,
-        hold_s: float, stop: threading.Event, close: Callable[[], None],
-    ) -> None:  # fmt: skip
+        self,
+        connect: Callable[[Callable[[], None]], list[FrameQueue]],
+        *,
+        worker: _Worker,
+        poll_frames: int,
+        hold_s: float,
+        stop: threading.Event,
+        close: Callable[[], None],
+    ) -> None:
         self._bell = worker.bell
         if worker.leader is None:
             worker.leader = self

@@ -121,9 +121,10 @@ class Documents:
 
     def _unavailable(self) -> Problem:
         return Problem(
-            "store_unavailable", f"the candle store does not answer (mongo.uri): {self.watch.state.reason}",
+            "store_unavailable",
+            f"the candle store does not answer (mongo.uri): {self.watch.state.reason}",
             retry_after_s=2,
-        )  # fmt: skip
+        )
 
     # --- candles ---
 

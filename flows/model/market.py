@@ -56,11 +56,10 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     """Last millisecond of its period; 0 where the source does not say."""
 
 
-class Ticker(Struct, frozen=True, gc=False):
-    """The exchange's own statistics of the last 24 hours (rolling)."""
+class TickerFigures(Struct, frozen=True, gc=False):
+    """What the exchange says of 24 hours."""
 
     symbol: str
-    event_time: int
     price_change: float
     price_change_percent: float
     weighted_average: float
@@ -70,9 +69,15 @@ class Ticker(Struct, frozen=True, gc=False):
     low: float
     volume: float
     quote_volume: float
+    trades: int
+
+
+class Ticker(TickerFigures, frozen=True, gc=False, kw_only=True):
+    """The exchange's own statistics of the last 24 hours (rolling)."""
+
+    event_time: int
     open_time: int
     close_time: int
-    trades: int
     last_id: int = -1
     """Raw trade id of the newest trade in it; -1 where the venue does not say."""
 
@@ -90,7 +95,7 @@ class MiniTicker(Struct, frozen=True, gc=False):
     quote_volume: float
 
 
-class BookTicker(Struct, frozen=True, gc=False):
+class BestPrices(Struct, frozen=True, gc=False):
     """Best bid and ask. An empty side has price and quantity 0.0."""
 
     symbol: str
@@ -99,6 +104,11 @@ class BookTicker(Struct, frozen=True, gc=False):
     bid_quantity: float
     ask_price: float
     ask_quantity: float
+
+
+class BookTicker(BestPrices, frozen=True, gc=False):
+    """The same, and when it became so."""
+
     event_time: int = 0
     """0 where the venue does not say (Binance spot)."""
 

@@ -1,6 +1,6 @@
 """What the flow makes of market data: prices, views of books, statistics."""
 
-from typing import TypeAlias
+from typing import Generic, TypeAlias
 
 from msgspec import Struct
 
@@ -17,6 +17,7 @@ from flows.model.market import (
     Trade,
     TradeBatch,
 )
+from flows.model.ohlcv import Time
 from flows.model.source_events import (
     ConnectionEvent,
     Coverage,
@@ -74,14 +75,11 @@ class BookView(Struct, frozen=True, gc=False):
         return (bid - asked) / (bid + asked) if bid + asked else None
 
 
-class Stats24h(Struct, frozen=True, gc=False):
-    """What an instrument did in the last 24 hours: the running minute, and the 1,440 before it."""
+class DayFigures(Struct, Generic[Time], frozen=True, gc=False):
+    """What an instrument did in 24 hours that begin with `open_time`, however they are told."""
 
-    venue: str
     symbol: str
-    time: int
-    """Exchange time of the news that made this version, or begin of the minute that began without any."""
-    open_time: int
+    open_time: Time
     """Begin of the first minute."""
     open: float
     """Price of the first trade; where there is none, the last price before."""
@@ -99,6 +97,14 @@ class Stats24h(Struct, frozen=True, gc=False):
     trades: int
     complete: bool
     """No minute is missing, and none lacks trades."""
+
+
+class Stats24h(DayFigures[int], frozen=True, gc=False, kw_only=True):
+    """Our own figures of the last 24 hours: the running minute, and the 1,440 before it."""
+
+    venue: str
+    time: int
+    """Exchange time of the news that made this version, or begin of the minute that began without any."""
 
 
 Publishable: TypeAlias = (

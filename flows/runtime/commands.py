@@ -10,6 +10,7 @@ when no answer comes. One that is under way when the flow ends is given back, an
 import threading
 import time
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 import structlog
 from msgspec import Struct
@@ -43,6 +44,14 @@ class _Running(Struct, frozen=True):
     """Monotonic clock."""
 
 
+class _Share(NamedTuple):
+    """Which requests are this process's."""
+
+    venue: str
+    is_own: Callable[[str], bool]
+    """Whether a symbol is."""
+
+
 class CommandPoller:
     """Follows the wishes in MongoDB, takes requests from there, hands them to the flow, and writes back what became of
     them.
@@ -60,10 +69,9 @@ class CommandPoller:
     ) -> None:
         """`is_own`: whether a symbol is of this process's share."""
         self._attendant = attendant
-        self._venue = venue
+        self._share = _Share(venue, is_own)
         self._refresh = refresh
         self._wishes = wishes
-        self._is_own = is_own
         self._local_s = local_s
         self._running: dict[str, _Running] = {}
         self._early: dict[str, float] = {}
@@ -124,12 +132,13 @@ class CommandPoller:
         """What a flow before this one has left running is done anew."""
         with self._lock:
             known = set(self._running)
-        left = [request for request in self._attendant.running(self._venue) if self._is_own(request.work.symbol)]
+        venue, is_own = self._share
+        left = [request for request in self._attendant.running(venue) if is_own(request.work.symbol)]
         self._attendant.reopen(request.id for request in left if request.id not in known)
 
     def _take_all(self) -> None:
         while not self._stopped.is_set() and len(self._running) < MOST_RUNNING:
-            request = self._attendant.take(self._venue, is_own=self._is_own)
+            request = self._attendant.take(self._share.venue, is_own=self._share.is_own)
             if request is None or not self._hand_on(request):
                 return
 

@@ -28,10 +28,16 @@ class Meter:
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("days"),
-            TextColumn("{task.fields[note]}"), TimeElapsedColumn(), TimeRemainingColumn(),
-            console=Console(stderr=True), disable=not self._is_terminal,
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("days"),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not self._is_terminal,
+        )
         self._task = self._progress.add_task("verifying", total=None, note="")
         self._symbol = ""
         self._days = self._done = self._trades = 0
@@ -80,9 +86,13 @@ def show(report: Report, console: Console) -> None:
         table.add_column(name, justify="left" if name == "symbol" else "right")
     for symbol, counts in report.symbols.items():
         numbers = (
-            counts.trades, counts.candles, counts.recomputed, counts.compared,
-            counts.named_holes + counts.named_missing, counts.findings,
-        )  # fmt: skip
+            counts.trades,
+            counts.candles,
+            counts.recomputed,
+            counts.compared,
+            counts.named_holes + counts.named_missing,
+            counts.findings,
+        )
         table.add_row(Text(visible(symbol)), *(f"{number:,}" for number in numbers))
     console.print(table)
     if report.findings:

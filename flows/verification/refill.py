@@ -100,11 +100,16 @@ class TradeRefill:
 
     def _incident(self, symbol: str, hole: Hole, stored: int) -> Incident:
         return Incident(
-            "repair", self._venue, symbol, hole.after_time, hole.before_time,
+            "repair",
+            self._venue,
+            symbol,
+            hole.after_time,
+            hole.before_time,
             cause=f"verification: trades {hole.first} to {hole.last} were not stored",
             outcome=f"{stored} trades fetched from the exchange and stored",
-            first_id=hole.first, last_id=hole.last,
-        )  # fmt: skip
+            first_id=hole.first,
+            last_id=hole.last,
+        )
 
 
 def _sentence(symbol: str, holes: Sequence[Hole], reason: str) -> str:

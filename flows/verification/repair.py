@@ -88,11 +88,16 @@ class CandleRepair:
         new = structs.replace(candle, revision=revision)
         was = "missing" if stored is None else f"wrong in revision {stored.candle.revision}"
         incident = Incident(
-            "repair", self._venue, candle.symbol, candle.open_time, candle.close_time,
+            "repair",
+            self._venue,
+            candle.symbol,
+            candle.open_time,
+            candle.close_time,
             cause=f"verification: the {candle.timeframe} candle was {was}, and every trade of it is stored",
             outcome=f"rewritten from the stored trades as revision {revision}",
-            first_id=candle.first_id, last_id=candle.last_id,
-        )  # fmt: skip
+            first_id=candle.first_id,
+            last_id=candle.last_id,
+        )
         stored_now = self._store.store([new], timeout_s=WRITE_TIMEOUT_S)
         if stored_now.closed:
             self._store.store([incident], timeout_s=WRITE_TIMEOUT_S)

@@ -21,7 +21,7 @@ from http import HTTPStatus
 from typing import Final, NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-from flows.settings import Hub as HubSettings
+from sinks.hub.hub_settings import HubSettings
 from sinks.hub.subscription import DEFAULT, DEFAULT_CHANNELS, RequestError, Subscription, build_rule
 
 PATH: Final = "/ws"

@@ -16,9 +16,9 @@ import structlog
 from flows.clock import FeedClock, wall_ms
 from flows.loop_thread import EventLoopThread
 from flows.model import Publishable
-from flows.settings import Hub as HubSettings
 from sinks.hub.fanout import Counters
 from sinks.hub.handoff import Inbox
+from sinks.hub.hub_settings import HubSettings
 from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
 

@@ -11,8 +11,8 @@ did, as none makes a million messages a second, so a number of another life is n
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -31,13 +31,13 @@ from flows.model import (
     Ticker,
     TradeBatch,
 )
-from flows.settings import Hub as HubSettings
 from sinks.hub.client import Client, Peer
 from sinks.hub.fanout import Counters, Fanout
+from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
 from sinks.hub.replay_buffer import ReplayBuffer
-from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SnapshotData, SubscribedData
+from sinks.hub.replies import Answer, ErrorData, Pong, Reset, SubscribedData, snapshot_parts
 from sinks.hub.state import LastKnown
 from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
 from sinks.hub.throttle import Conflator
@@ -46,8 +46,6 @@ from sinks.hub.tombstones import Departed
 FORMING_MS: Final = 100
 """Least time between two versions of the same forming candle."""
 TRADES_A_MESSAGE: Final = 500
-SNAPSHOT_PART: Final = 200
-"""Messages in one part of a snapshot: well below the size that clients accept by default."""
 TICK_LIMIT: Final = 500
 """Messages that are sent without waiting for the end of the tick."""
 
@@ -72,6 +70,19 @@ class Hub:
         self._fanout = Fanout()
         self.published: Counter[str] = Counter()
         """Messages by channel, wanted or not."""
+        self._take_by_type: dict[type[Publishable], Callable[[Any, Now], None]] = {
+            MarketData: self._take_price,
+            Candle: self._take_candle,
+            TradeBatch: self._take_trades,
+            Stats24h: self._take_stats,
+            BookTicker: self._take_quote,
+            BookView: self._take_quote,
+            Ticker: self._take_quote,
+            FeedStatus: self._take_status,
+            InstrumentStatus: self._take_state,
+            Heartbeat: self._take_heartbeat,
+            Incident: self._take_incident,
+        }
 
     @property
     def counters(self) -> Counters:
@@ -93,12 +104,8 @@ class Hub:
 
     def on_time(self, now: Now) -> None:
         """Lets out what was held back and whose turn has come."""
-        for data in self._prices.take_due(now.local):
-            self._emit_price(data, now)
-        for best in self._best.take_due(now.local):
-            self._emit_latest("BookTicker", best, now)
-        for candle in self._forming.take_due(now.local):
-            self._emit_forming(candle, now)
+        local = now.local
+        self._let_out(self._prices.take_due(local), self._best.take_due(local), self._forming.take_due(local), now)
 
     @property
     def next_turn_ms(self) -> float | None:
@@ -108,11 +115,16 @@ class Hub:
 
     def release(self, now: Now) -> None:
         """Lets out all that is held back, for the end."""
-        for data in self._prices.take_all():
+        self._let_out(self._prices.take_all(), self._best.take_all(), self._forming.take_all(), now)
+
+    def _let_out(
+        self, prices: Iterable[MarketData], quotes: Iterable[BookTicker], candles: Iterable[Candle], now: Now
+    ) -> None:
+        for data in prices:
             self._emit_price(data, now)
-        for best in self._best.take_all():
+        for best in quotes:
             self._emit_latest("BookTicker", best, now)
-        for candle in self._forming.take_all():
+        for candle in candles:
             self._emit_forming(candle, now)
 
     def on_loss(self, count: int, now: Now) -> None:
@@ -121,25 +133,21 @@ class Hub:
         self._fanout.lose(count, now)
 
     def _take(self, item: Publishable, now: Now) -> None:
-        match item:
-            case MarketData():
-                self._take_price(item, now)
-            case Candle():
-                self._take_candle(item, now)
-            case TradeBatch():
-                self._take_trades(item, now)
-            case Stats24h():
-                self._take_stats(item, now)
-            case BookTicker() | BookView() | Ticker():
-                self._take_quote(item, now)
-            case FeedStatus():
-                self._take_status(item, now)
-            case InstrumentStatus():
-                self._take_state(item, now)
-            case Heartbeat():
-                self._emit(Topic("Status"), HeartbeatNews(item, self._origin), now, mergeable=True)
-            case Incident():
-                self._emit(Topic("Incident", item.symbol), item, now)
+        kind = type(item)
+        take = self._take_by_type.get(kind) or self._learn(kind)
+        take(item, now)
+
+    def _learn(self, kind: type[Publishable]) -> Callable[[Any, Now], None]:
+        """A venue's own messages are kinds of the model's, and taken as those are."""
+        known = next(base for base in kind.__mro__ if base in self._take_by_type)
+        take = self._take_by_type[kind] = self._take_by_type[known]
+        return take
+
+    def _take_heartbeat(self, beat: Heartbeat, now: Now) -> None:
+        self._emit(Topic("Status"), HeartbeatNews(beat, self._origin), now, mergeable=True)
+
+    def _take_incident(self, incident: Incident, now: Now) -> None:
+        self._emit(Topic("Incident", incident.symbol), incident, now)
 
     def _take_status(self, status: FeedStatus, now: Now) -> None:
         message = self._emit(Topic("Status"), LineNews(status, self._origin), now)
@@ -302,15 +310,7 @@ class Hub:
 
     def _snapshot(self, subscription: Subscription, now: Now) -> list[Sendable]:
         envelopes = [message.envelope() for message in self._known.messages(subscription.wants)]
-        begins = range(0, max(len(envelopes), 1), SNAPSHOT_PART)
-        return [
-            self._answer(
-                "Snapshot",
-                SnapshotData(envelopes[begin : begin + SNAPSHOT_PART], complete=begin == begins[-1]),
-                now,
-            )
-            for begin in begins
-        ]
+        return [self._answer("Snapshot", part, now) for part in snapshot_parts(envelopes)]
 
     def _pong(self, now: Now) -> Sendable:
         return Answer(Pong(iso_utc(now.feed), self._seq))

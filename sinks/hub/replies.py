@@ -4,11 +4,16 @@ None of them has a number of its own: where one carries `seq`, it is that of the
 client is sent after it has a higher one.
 """
 
+from typing import Final
+
 from msgspec import Struct
 
 from flows.model import timeframe_ms
 from sinks.hub.messages import CHANNELS, Encoding, Envelope, encode
 from sinks.hub.subscription import Rule
+
+SNAPSHOT_PART: Final = 200
+"""Messages in one part of a snapshot: well below the size that clients accept by default."""
 
 
 class Answer(Struct, frozen=True):
@@ -55,6 +60,12 @@ class SnapshotData(Struct, frozen=True):
 
     messages: list[Envelope]
     complete: bool
+
+
+def snapshot_parts(envelopes: list[Envelope]) -> list[SnapshotData]:
+    """The messages in parts of at most `SNAPSHOT_PART`; one that is empty when there are none."""
+    begins = range(0, max(len(envelopes), 1), SNAPSHOT_PART)
+    return [SnapshotData(envelopes[begin : begin + SNAPSHOT_PART], complete=begin == begins[-1]) for begin in begins]
 
 
 class ErrorData(Struct, frozen=True):

@@ -48,8 +48,7 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 class Stored(Struct):
     """What became of a number of items: how many `closed` candles, `forming` versions, incidents and minutes of
-    `statistics` were news to the store, of how many it has the same or a newer version, and how many are `misfits`,
-    which cannot be documents.
+    `statistics` were news to the store, and of how many it has the same or a newer version.
     """
 
     closed: int = 0
@@ -57,7 +56,6 @@ class Stored(Struct):
     incidents: int = 0
     statistics: int = 0
     already_newer: int = 0
-    misfits: int = 0
 
     def update(self, other: "Stored", /) -> None:
         """Counts `other` too."""
@@ -90,10 +88,7 @@ class CandleStore:
             try:
                 return self._store(items)
             except _NO_DOCUMENT:
-                fit = [item for item in items if self._fits(item)]
-                stored = self._store(fit)
-                stored.misfits = len(items) - len(fit)
-                return stored
+                return self._store([item for item in items if self._fits(item)])
 
     def missing(self, items: Sequence[Storable], *, timeout_s: float) -> tuple[list[Storable], Stored]:
         """Those of some items that are not stored, and what became of the others, which a write without an answer has

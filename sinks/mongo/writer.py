@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import pymongo
 import structlog
@@ -18,7 +18,6 @@ from pymongo.errors import BulkWriteError, PyMongoError, ServerSelectionTimeoutE
 
 from flows.clock import monotonic_ms
 from flows.model import Candle, Incident
-from flows.settings import Mongo
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import CLOSE_TIMEOUT_S, BufferedWriter
@@ -42,6 +41,17 @@ LOOK_S = 5.0
 """Time between two looks at which database this is, as long as there is something to write: an empty one may take the
 place of another between two writes. The look is a round trip, and so are the indexes."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
+
+
+class MongoSettings(Protocol):
+    """What a writer needs of the settings. The section `mongo` has all of it, and says what each means."""
+
+    uri: str
+    database: str
+    pool: int
+    buffer: int
+    forming_ms: int
+    retention_days: dict[str, int]
 
 
 class MongoAddressError(ValueError):
@@ -249,7 +259,7 @@ def _cause(error: PyMongoError) -> str:
 
 
 def open_mongo_writer(
-    settings: Mongo,
+    settings: MongoSettings,
     *,
     retention: bool,
     on_incident: OnIncident,
@@ -275,7 +285,7 @@ def open_mongo_writer(
     )
 
 
-def open_client(settings: Mongo) -> Client:
+def open_client(settings: MongoSettings) -> Client:
     """A client of `mongo.uri` that notices within seconds that no server is there. `MongoAddressError` when the address
     cannot be one.
     """

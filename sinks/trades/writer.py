@@ -8,11 +8,11 @@ import time
 import zlib
 from collections import Counter
 from pathlib import Path
+from typing import Protocol
 
 import structlog
 
 from flows.model import Incident, TradeBatch
-from flows.settings import Trades
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
@@ -34,6 +34,15 @@ PENDING_TIMEOUT_S = 1.0
 _BUSY_S = 0.05
 _LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a store that is stuck
 _TRIES_BEFORE_REOPEN = 5  # RocksDB ends a full disk by itself within 5 s, but not every error
+
+
+class TradeSettings(Protocol):
+    """What a writer needs of the settings. The section `trades` has all of it, and says what each means."""
+
+    path: Path
+    flush_ms: int
+    retention_days: float
+    merge_after_minutes: int
 
 
 def part_of(instrument_key: str, partitions: int) -> int:
@@ -232,7 +241,7 @@ def _log_stored(recent: Counter[str]) -> None:
 
 
 def open_trade_writer(
-    settings: Trades,
+    settings: TradeSettings,
     *,
     venue: str,
     partition: str,

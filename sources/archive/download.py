@@ -159,9 +159,13 @@ class _Attempt:
             if self._version:
                 headers["If-Range"] = self._version
         with httpx.stream(
-            "GET", self._url, headers=headers, timeout=self._silence_s, follow_redirects=True,
+            "GET",
+            self._url,
+            headers=headers,
+            timeout=self._silence_s,
+            follow_redirects=True,
             trust_env=not is_loopback(self._url),
-        ) as response:  # fmt: skip
+        ) as response:
             yield response
 
     def _fits(self, response: httpx.Response, reply: Reply) -> bool:

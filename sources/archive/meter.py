@@ -28,9 +28,14 @@ class Meter:
         self._said_s = time.monotonic()
         self._file = ""
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(), console=Console(stderr=True), disable=not sys.stderr.isatty(),
-        )  # fmt: skip
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
         self._task = self._progress.add_task("importing", total=None, note="")
         self._begun_s: float | None = None
         self._lock = threading.Lock()

@@ -274,11 +274,18 @@ class BinanceRest:
         )
         return [
             AggregateTrade(
-                symbol=query.symbol, id=row.a, time=row.T, price=row.p, quantity=row.q, buyer_is_maker=row.m,
-                event_time=row.T, first_id=row.f, last_id=row.l,
+                symbol=query.symbol,
+                id=row.a,
+                time=row.T,
+                price=row.p,
+                quantity=row.q,
+                buyer_is_maker=row.m,
+                event_time=row.T,
+                first_id=row.f,
+                last_id=row.l,
             )
             for row in _decoded(_AGGREGATES, body, path)
-        ]  # fmt: skip
+        ]
 
     async def _fills(self, query: TradesQuery) -> list[Trade]:
         return await _by_id(query, partial(self._page_of_fills, query))
@@ -307,9 +314,13 @@ class BinanceRest:
             limit = min(PAGE, (end - start) // length + 1)
             params: dict[str, str | int] = {"symbol": query.symbol, "interval": query.timeframe, "limit": limit}
             body = await self._client.get(
-                path, weight=_step(self._weights.klines, limit), urgency=query.urgency, **params, startTime=start,
+                path,
+                weight=_step(self._weights.klines, limit),
+                urgency=query.urgency,
+                **params,
+                startTime=start,
                 endTime=end,
-            )  # fmt: skip
+            )
             rows = _decoded(_KLINES, body, path)
             page = [_kline(query, row) for row in rows]
             found += _rising(page, lambda kline: kline.open_time, start, end)

@@ -5,44 +5,35 @@ import asyncio
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
-from sources.connection.transport import (
-    CLOSE_S,
-    MAX_MESSAGE_BYTES,
-    PING_S,
-    Receive,
-    Socket,
-    TransportError,
-    closed_by_venue,
-    cut,
-    not_opened,
-    proxy_of,
-)
+from sources.connection import transport
 
 _QUEUE = (4_096, 1_024)
 """Messages that the library reads ahead at most, and those that are left when it reads on."""
 
 
-async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: float = PING_S) -> Socket:
+async def open_socket(
+    url: str, receive: transport.Receive, *, timeout_s: float, ping_s: float = transport.PING_S
+) -> transport.Socket:
     """See `Open`."""
     try:
         connection = await connect(
             url,
             compression=None,
-            proxy=proxy_of(url),
-            max_size=MAX_MESSAGE_BYTES,
+            proxy=transport.proxy_of(url),
+            max_size=transport.MAX_MESSAGE_BYTES,
             max_queue=_QUEUE,
             open_timeout=timeout_s,
-            close_timeout=CLOSE_S,
+            close_timeout=transport.CLOSE_S,
             ping_interval=ping_s,
             ping_timeout=ping_s,
         )
     except (OSError, EOFError, TimeoutError, ValueError, ImportError, WebSocketException) as error:
-        raise not_opened(error) from error
+        raise transport.not_opened(error) from error
     return _WebsocketsSocket(connection, receive)
 
 
 class _WebsocketsSocket:
-    def __init__(self, connection: ClientConnection, receive: Receive) -> None:
+    def __init__(self, connection: ClientConnection, receive: transport.Receive) -> None:
         self._connection = connection
         self._receive = receive
         self._is_paused = False
@@ -53,7 +44,7 @@ class _WebsocketsSocket:
         try:
             await self._connection.send(text)
         except ConnectionClosed as error:
-            raise TransportError(_why(error)) from error
+            raise transport.TransportError(_why(error)) from error
 
     def pause(self) -> None:
         self._is_paused = True
@@ -84,5 +75,5 @@ class _WebsocketsSocket:
 
 def _why(error: ConnectionClosed) -> str:
     if error.rcvd is not None:
-        return closed_by_venue(error.rcvd.code, error.rcvd.reason)
-    return cut(error.sent.reason if error.sent is not None else "")
+        return transport.closed_by_venue(error.rcvd.code, error.rcvd.reason)
+    return transport.cut(error.sent.reason if error.sent is not None else "")

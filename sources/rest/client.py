@@ -5,7 +5,7 @@ fails, and not at all while a circuit breaker holds that the venue is down.
 """
 
 import asyncio
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import msgspec
@@ -17,7 +17,7 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from flows.foreign import quoted, visible
 from flows.proxy import is_loopback
 from flows.queries import Urgency
-from flows.settings import Rest, SettingsError
+from flows.settings import SettingsError
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, WeightBudget
 
 BREAKER_FAILURES = 5
@@ -68,6 +68,14 @@ class CircuitOpenError(VenueError):
     """The venue is left alone for now: it is down, or wants to be. To try again at once is of no use."""
 
 
+class RestSettings(Protocol):
+    """What a client needs of the settings. The section `rest` has all of it, and says what each means."""
+
+    weight_share: float
+    timeout_s: float
+    tries: int
+
+
 class RestClient:
     """Asks one venue at one address; whoever opens it closes it."""
 
@@ -75,7 +83,7 @@ class RestClient:
         self,
         base_url: str,
         *,
-        settings: Rest,
+        settings: RestSettings,
         weight_per_minute: int,
         weight_header: str = "",
         breaker_s: float = BREAKER_S,

@@ -15,6 +15,7 @@ import pytest
 from flows.recovery import prepare
 from sinks.mongod.server import Mongod
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
+from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
 from sources.replay.tape.tapes import load_tapes
 from tests.conftest import FAST
@@ -129,9 +130,9 @@ async def test_messages_that_are_lost_repeated_swapped_late_or_broken(mongod_uri
             faults.Duplicate(stream=AGGREGATES, count=50),
             faults.Reorder(stream=AGGREGATES, count=20),
             faults.Late(stream=AGGREGATES, hold_messages=30, count=3),
-            faults.Malformed(stream=AGGREGATES, count=2, form="cut"),
-            faults.Malformed(stream=AGGREGATES, count=2, form="text"),
-            faults.Malformed(stream=AGGREGATES, count=2, form="nan"),
+            contents.Malformed(stream=AGGREGATES, count=2, form="cut"),
+            contents.Malformed(stream=AGGREGATES, count=2, form="text"),
+            contents.Malformed(stream=AGGREGATES, count=2, form="nan"),
         ):
             playing.exchange.inject(fault)
             await playing.trades_pass(10)

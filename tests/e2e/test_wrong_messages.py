@@ -12,6 +12,7 @@ import pytest
 
 from api.live.messages import ms_of
 from flows.model import DAY_MS
+from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
 from sources.replay.tape.tapes import load_tapes
 from tests.fakes.playing import PACED_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
@@ -44,11 +45,11 @@ async def test_times_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
         await deployment.serve()
         for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
             for insert in (False, True):
-                wrong = faults.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), insert=insert)
+                wrong = contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), insert=insert)
                 await deployment.refuses(wrong)
         for by_ms in (HOUR_MS, 10 * DAY_MS, YEAR_3000_MS - BEGIN_MS):
             for stream in (AGGREGATES, "btcusdt@kline_1s", "ethusdt@ticker", DIFFERENCES):
-                await deployment.refuses(faults.WrongTime(stream=stream, by_ms=by_ms))
+                await deployment.refuses(contents.WrongTime(stream=stream, by_ms=by_ms))
         await deployment.book_is_right("BTCUSDT")
         await assert_young(deployment)
         await deployment.becomes_ready()
@@ -131,10 +132,10 @@ async def test_ids_that_cannot_be(mongod_uri: str, tmp_path: Path) -> None:
     async with playing(tmp_path / "ids", mongod_uri, young_market()) as deployment:
         for wrong in IDS:
             for insert in (False, True):
-                await deployment.refuses(faults.WrongId(stream=AGGREGATES, insert=insert, **wrong))
+                await deployment.refuses(contents.WrongId(stream=AGGREGATES, insert=insert, **wrong))
         for fields in (("u",), ("U", "u")):
             for insert in (False, True):
-                await deployment.refuses(faults.WrongId(stream=DIFFERENCES, fields=fields, by=SAFE, insert=insert))
+                await deployment.refuses(contents.WrongId(stream=DIFFERENCES, fields=fields, by=SAFE, insert=insert))
                 await deployment.book_is_right("BTCUSDT")
         await deployment.assert_stored()
 
@@ -156,10 +157,10 @@ async def test_a_process_that_is_stopped_and_killed_after_wrong_messages(mongod_
 async def spoil(deployment: Deployment) -> None:
     """One wrong message of each sort that the recovered state could keep."""
     for by_ms in (HOUR_MS, YEAR_3000_MS - BEGIN_MS):
-        await deployment.refuses(faults.WrongTime(stream=AGGREGATES, by_ms=by_ms))
+        await deployment.refuses(contents.WrongTime(stream=AGGREGATES, by_ms=by_ms))
     for wrong in IDS:
-        await deployment.refuses(faults.WrongId(stream=AGGREGATES, **wrong))
-    await deployment.inject(faults.WrongId(stream=AGGREGATES, fields=("a", "f", "l"), by=SAFE, count=1))
+        await deployment.refuses(contents.WrongId(stream=AGGREGATES, **wrong))
+    await deployment.inject(contents.WrongId(stream=AGGREGATES, fields=("a", "f", "l"), by=SAFE, count=1))
 
 
 ODD_TEXTS = (
@@ -192,10 +193,10 @@ MOST_GROWTH_KB = 150_000
 async def test_frames_that_cannot_be_and_streams_without_a_subscription(mongod_uri: str, tmp_path: Path) -> None:
     async with playing(tmp_path / "frames", mongod_uri, young_market()) as deployment:
         for where in ("stream", "value", "begin", "end"):
-            await deployment.refuses(faults.BadBytes(stream=AGGREGATES, where=where))
+            await deployment.refuses(contents.BadBytes(stream=AGGREGATES, where=where))
         for form in ("arrays", "envelopes"):
-            await deployment.refuses(faults.Nested(stream=AGGREGATES, form=form, insert=True))
-        await deployment.inject(faults.Nested(stream=AGGREGATES, form="payload"))
+            await deployment.refuses(contents.Nested(stream=AGGREGATES, form=form, insert=True))
+        await deployment.inject(contents.Nested(stream=AGGREGATES, form="payload"))
         await deployment.goes_on()
         for text in ODD_TEXTS:
             await deployment.inject(faults.Send(text=text))
@@ -208,7 +209,7 @@ async def test_frames_that_cannot_be_and_streams_without_a_subscription(mongod_u
             since = deployment.listener.place
             await deployment.incident("reconnect", since=since)
             await deployment.goes_on()
-        await deployment.inject(faults.Huge(stream=AGGREGATES, insert=True))
+        await deployment.inject(contents.Huge(stream=AGGREGATES, insert=True))
         await deployment.incident("reconnect", since=deployment.listener.place)
         await deployment.goes_on()
         await deployment.assert_stored()
@@ -221,8 +222,8 @@ async def assert_foreign_leave_no_trace(deployment: Deployment) -> None:
     before = await deployment.refused()
     for symbol in HOSTILE:
         for rewrites in REWRITES:
-            await deployment.inject(faults.Foreign(stream=AGGREGATES, symbol=symbol, messages=5, rewrites=rewrites))
-    flood = faults.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=FOREIGN // 20, count=20)
+            await deployment.inject(contents.Foreign(stream=AGGREGATES, symbol=symbol, messages=5, rewrites=rewrites))
+    flood = contents.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=FOREIGN // 20, count=20)
     await deployment.refuses(flood, least=FOREIGN)
     assert await deployment.refused() - before >= FOREIGN + 5 * len(HOSTILE)
     assert resident_kb(deployment.flow.pid) - resident < MOST_GROWTH_KB
@@ -295,11 +296,11 @@ async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Pat
     }
     async with playing(tmp_path / "recording", mongod_uri, market, speed=20.0, **quick) as deployment:
         for by_ms in (HOUR_MS, YEAR_3000_MS - BEGIN_MS, -HOUR_MS):
-            await deployment.refuses(faults.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",)))
-            await deployment.inject(faults.WrongTime(stream="btcusdt@kline_1m", by_ms=by_ms))
+            await deployment.refuses(contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",)))
+            await deployment.inject(contents.WrongTime(stream="btcusdt@kline_1m", by_ms=by_ms))
         for wrong in IDS:
-            await deployment.refuses(faults.WrongId(stream=AGGREGATES, insert=True, **wrong))
-        await deployment.inject(faults.BadBytes(stream=AGGREGATES, count=5))
-        await deployment.inject(faults.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=1_000))
+            await deployment.refuses(contents.WrongId(stream=AGGREGATES, insert=True, **wrong))
+        await deployment.inject(contents.BadBytes(stream=AGGREGATES, count=5))
+        await deployment.inject(contents.Foreign(stream=AGGREGATES, symbol=HOSTILE[0], messages=1_000))
         await deployment.goes_on()
         await deployment.assert_stored()

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, TradedOhlcv
+from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, TickerFigures, TradedOhlcv
 
 BEGIN = 1_767_225_600_000
 """A midnight, so every timeframe begins there."""
@@ -51,6 +51,20 @@ ONES = Kline(
 def kline_of_ones(**changes: Any) -> Kline:
     """A closed kline at `BEGIN` in which every other number is 1."""
     return msgspec.structs.replace(ONES, **{"open_time": BEGIN, **changes})
+
+
+TICKER_OF_ONES = Ticker(
+    **dict.fromkeys(TickerFigures.__struct_fields__[1:], 1),
+    symbol="BTCUSDT",
+    event_time=BEGIN,
+    open_time=0,
+    close_time=1,
+)
+
+
+def ticker_of_ones(**changes: Any) -> Ticker:
+    """A ticker at `BEGIN` in which every other number is 1, and that begins with the epoch."""
+    return msgspec.structs.replace(TICKER_OF_ONES, **changes)
 
 
 def kline_like(ours: Candle, **changes: Any) -> Kline:
@@ -104,7 +118,8 @@ def stats(minute: int = 0, *, seconds: int = 0, **changes: Any) -> Stats24h:
     """Statistics, so many minutes and seconds after `BEGIN`."""
     time = BEGIN + minute * 60_000 + seconds * 1_000
     made = Stats24h(
-        "binance", "BTCUSDT", time=time, open_time=BEGIN + minute * 60_000 - DAY_MS, open=100.0, high=110.0, low=90.0,
+        venue="binance", symbol="BTCUSDT", time=time,
+        open_time=BEGIN + minute * 60_000 - DAY_MS, open=100.0, high=110.0, low=90.0,
         last=105.0, volume=2_000.0, quote_volume=201_000.0, change=5.0, change_percent=5.0, weighted_average=100.5,
         trades=12_345, complete=True,
     )  # fmt: skip

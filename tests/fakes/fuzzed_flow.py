@@ -32,7 +32,7 @@ from flows.steps import sequence_candles
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
-from sources.replay.faults.orders import AlteringFault
+from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.transforms import start_tampering
 from sources.replay.protocol.frames import enveloped
 from tests.fakes.captured import REPLIES, captured, line_of

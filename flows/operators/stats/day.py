@@ -214,8 +214,8 @@ class DayStats:
         total = self._window.total()
         change = total.close - total.open
         return Stats24h(
-            self._venue,
-            self._symbol,
+            venue=self._venue,
+            symbol=self._symbol,
             time=self._time,
             open_time=self._window.begin,
             open=total.open,

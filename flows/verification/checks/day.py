@@ -246,9 +246,11 @@ class Day:
 
     def _behind(self, candle: Candle) -> Iterator[Finding]:
         """It has trades that are newer than all stored ones."""
-        if candle.status not in COMPLETE or candle.last_id < 0 or self._ledger.explains(
-            candle.open_time, candle.close_time + 1, ("store_outage",)
-        ):  # fmt: skip
+        if (
+            candle.status not in COMPLETE
+            or candle.last_id < 0
+            or self._ledger.explains(candle.open_time, candle.close_time + 1, ("store_outage",))
+        ):
             return
         true = f"the stored trades end at {self._trades.last_time}"
         yield self._finding("hole", candle, f"last_id {candle.last_id} of a {candle.status} candle", true)

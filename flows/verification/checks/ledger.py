@@ -9,9 +9,20 @@ from flows.model import Incident
 LOSSES = ("gap", "store_outage")
 """Kinds that name trades that are not stored."""
 EXPLAINING = (
-    "gap", "partial", "late", "store_outage", "silent", "disconnect", "reconnect", "feed_down", "unlisted", "history",
-    "stale", "error", "lag",
-)  # fmt: skip
+    "gap",
+    "partial",
+    "late",
+    "store_outage",
+    "silent",
+    "disconnect",
+    "reconnect",
+    "feed_down",
+    "unlisted",
+    "history",
+    "stale",
+    "error",
+    "lag",
+)
 """Kinds that may be the reason why a candle is not there."""
 READ = ("mismatch", "repair", *EXPLAINING)
 """Kinds that a verification looks at."""
@@ -38,7 +49,7 @@ class Ledger:
         return any(
             i.kind == "gap" and i.first_id < 0 and i.symbol and i.begin <= end and i.end >= begin
             for i in self._incidents
-        )  # fmt: skip
+        )
 
     def names_mismatch(self, begin: int, end: int) -> bool:
         """Whether a candle of just this time was refuted, or the exchange's was."""

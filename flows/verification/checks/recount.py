@@ -49,9 +49,14 @@ def _buckets(trades: pl.DataFrame, open_times: list[int], starts: Places) -> lis
     ends = np.append(starts[1:], trades.height) - 1
     value = price * quantity
     columns: list[Any] = [
-        price[starts], np.maximum.reduceat(price, starts), np.minimum.reduceat(price, starts), price[ends],
-        first_id[starts], last_id[ends], np.add.reduceat(last_id - first_id + 1, starts),
-    ]  # fmt: skip
+        price[starts],
+        np.maximum.reduceat(price, starts),
+        np.minimum.reduceat(price, starts),
+        price[ends],
+        first_id[starts],
+        last_id[ends],
+        np.add.reduceat(last_id - first_id + 1, starts),
+    ]
     for summed in (quantity, value, quantity * is_bought, value * is_bought):
         columns += exact_parts(summed, starts)
     return [_bucket(row) for row in zip(open_times, *(column.tolist() for column in columns), strict=True)]

@@ -190,9 +190,17 @@ class SymbolVerifier:
         first, last = max(begin, task.start), min(end, task.end)
         candles = {name: self._candles(name, first, last) for name in task.timeframes}
         day = Day(
-            task.venue, task.symbol, begin=first, end=last, until=self._end, rules=task.rules, trades=trades,
-            candles=DayCandles(candles, self._spans), ledger=ledger, counts=self.counts,
-        )  # fmt: skip
+            task.venue,
+            task.symbol,
+            begin=first,
+            end=last,
+            until=self._end,
+            rules=task.rules,
+            trades=trades,
+            candles=DayCandles(candles, self._spans),
+            ledger=ledger,
+            counts=self.counts,
+        )
         yield from day.findings()
         if len(self.recounted) < MOST_RECOUNTED:
             self.recounted |= day.recounted

@@ -99,9 +99,12 @@ class TradeIds:
         if self._fills_follow:
             for place in np.flatnonzero(following & (first[1:] > last[:-1] + 1)).tolist():
                 yield Hole(
-                    int(last[place]) + 1, int(first[place + 1]) - 1, int(time[place]), int(time[place + 1]),
+                    int(last[place]) + 1,
+                    int(first[place + 1]) - 1,
+                    int(time[place]),
+                    int(time[place + 1]),
                     of_fills=True,
-                )  # fmt: skip
+                )
 
     def _wrong(
         self, trades: pl.DataFrame, is_wrong: npt.NDArray[np.bool_], what: str, *, kind: str = "trade"
@@ -173,11 +176,15 @@ def _runs(columns: dict[str, npt.NDArray[np.int64]]) -> list[_Run]:
     starts = [0, *(np.flatnonzero(np.diff(ids) != 1) + 1).tolist(), len(ids)]
     runs = [
         _Run(
-            int(ids[start]), int(ids[end - 1]), int(time[start]), int(time[end - 1]), int(first[start]),
+            int(ids[start]),
+            int(ids[end - 1]),
+            int(time[start]),
+            int(time[end - 1]),
+            int(first[start]),
             int(last[end - 1]),
         )
         for start, end in pairwise(starts)
-    ]  # fmt: skip
+    ]
     return runs if len(runs) == 1 else sorted(runs, key=lambda run: run.begin)
 
 

@@ -9,13 +9,16 @@ from typing import ClassVar, NamedTuple
 from msgspec import Struct, field
 
 from flows.model import (
+    BestPrices,
     BookTicker,
     BookView,
     Candle,
+    DayFigures,
     MarketData,
     Ohlcv,
     Stats24h,
     Ticker,
+    TickerFigures,
     TradeBatch,
     TradedOhlcv,
 )
@@ -146,57 +149,27 @@ class TradeBody(Struct, frozen=True):
         return cls(batch.symbol, batch.late, rows)
 
 
-class TickerBody(Payload[Ticker], frozen=True, gc=False):
+class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
     """The exchange's own statistics of the last 24 hours."""
 
-    symbol: str
-    price_change: float
-    price_change_percent: float
-    weighted_average: float
-    last_price: float
-    open: float
-    high: float
-    low: float
-    volume: float
-    quote_volume: float
-    trades: int
     timestamp: str
 
     times: ClassVar = {"timestamp": "event_time"}
 
 
-class StatsBody(Payload[Stats24h], frozen=True, gc=False):
+class StatsBody(DayFigures[str], Payload[Stats24h], frozen=True, gc=False):
     """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
 
-    symbol: str
-    open_time: str
-    open: float
-    high: float
-    low: float
-    last: float
-    volume: float
-    quote_volume: float
-    change: float
-    change_percent: float
-    weighted_average: float
-    trades: int
-    complete: bool
     timestamp: str
 
     times: ClassVar = {"open_time": "open_time", "timestamp": "time"}
 
 
-class BookTickerBody(Payload[BookTicker], frozen=True, gc=False):
-    """Best bid and ask; on an empty side price and quantity are 0.0. `timestamp` is null where the venue does
-    not say.
+class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
+    """Best bid and ask; on an empty side price and quantity are 0.0. `timestamp` is null where the venue does not
+    say.
     """
 
-    symbol: str
-    update_id: int
-    bid_price: float
-    bid_quantity: float
-    ask_price: float
-    ask_quantity: float
     timestamp: str | None
 
     times: ClassVar = {"timestamp": "event_time"}

@@ -32,14 +32,14 @@ class Limits(RestLimits, frozen=True, kw_only=True):
     """Time between two pings of the server."""
     pong_within_s: float
     """A ping that is unanswered for so long ends the connection."""
-    incoming_per_s: int
-    """Most messages of a client in a second; pings and pongs count. One more ends the connection."""
     streams: int = 1024
     """Most streams of one connection."""
     connections_per_5min: int = 300
     """Most connections opened in five minutes."""
     life_s: float = 86_400.0
     """Age at which a connection is ended."""
+    incoming_per_s: int
+    """Most messages of a client in a second; pings and pongs count. One more ends the connection."""
     message_bytes: int = 131_072
     """Longest message of a client; a longer one ends the connection with 1009."""
     backlog_bytes: int = 67_108_864

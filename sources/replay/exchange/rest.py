@@ -42,26 +42,28 @@ class MarketRest:
         self._limits = limits
         self._symbols = symbol_names(view.market)
 
-    def _shared(self, *answers: Endpoint) -> dict[str, Endpoint]:
-        """What both markets answer, in the order of `_SHARED`, and what they answer alike."""
+    def _shared(self) -> dict[str, Endpoint]:
+        """What both markets answer: some of it alike, the rest each by a method of its own."""
+        own: dict[str, Endpoint] = {name: getattr(self, method) for name, method in _OWN.items()}
         return {
             "ping": lambda _: Answer({}, 1),
             "time": lambda _: Answer({"serverTime": self._view.now_ms}, 1),
-            **dict(zip(_SHARED, answers, strict=True)),
+            **own,
         }
 
 
-_SHARED = (
-    "exchangeInfo",
-    "depth",
-    "trades",
-    "historicalTrades",
-    "aggTrades",
-    "klines",
-    "ticker/24hr",
-    "ticker/price",
-    "ticker/bookTicker",
-)
+_OWN = {
+    "exchangeInfo": "_exchange_info",
+    "depth": "_depth",
+    "trades": "_trades",
+    "historicalTrades": "_historical_trades",
+    "aggTrades": "_agg_trades",
+    "klines": "_klines",
+    "ticker/24hr": "_ticker",
+    "ticker/price": "_price",
+    "ticker/bookTicker": "_book_ticker",
+}
+"""The methods of a `MarketRest` by what they answer."""
 
 
 class TimeRange(NamedTuple):

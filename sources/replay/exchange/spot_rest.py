@@ -44,18 +44,7 @@ class SpotRest(MarketRest):
 
     def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
-        shared = self._shared(
-            self._exchange_info,
-            self._depth,
-            self._trades,
-            self._historical_trades,
-            self._agg_trades,
-            self._klines,
-            self._ticker,
-            self._price,
-            self._book_ticker,
-        )
-        answers = {**shared, "uiKlines": self._klines, "avgPrice": self._average_price}
+        answers = {**self._shared(), "uiKlines": self._klines, "avgPrice": self._average_price}
         self.endpoints = {_PREFIX + name: self._strictly(answer) for name, answer in answers.items()}
         """Path and what answers it."""
 

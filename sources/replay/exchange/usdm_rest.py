@@ -32,18 +32,7 @@ class UsdmRest(MarketRest):
 
     def __init__(self, view: View, limits: RestLimits) -> None:
         super().__init__(view, limits)
-        shared = self._shared(
-            self._exchange_info,
-            self._depth,
-            self._trades,
-            self._historical_trades,
-            self._agg_trades,
-            self._klines,
-            self._ticker,
-            self._price,
-            self._book_ticker,
-        )
-        answers = {**shared, "continuousKlines": self._continuous_klines}
+        answers = {**self._shared(), "continuousKlines": self._continuous_klines}
         self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
         """Path and what answers it."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price

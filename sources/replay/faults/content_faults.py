@@ -4,7 +4,7 @@ Each sends its wrong message in place of the true one, or with `insert` right be
 """
 
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
@@ -151,3 +151,9 @@ class WrongBook(ContentFault, frozen=True, kw_only=True):
     """`crossed`: bids at a thousand times the price. `negative`, `huge`: a quantity of -1, of 1e300. `many`: 100,000
     levels a side. `jump`: all its update ids a million too high. `reversed`: it ends before it begins.
     """
+
+
+AlteringFault: TypeAlias = (
+    Malformed | WrongTime | WrongId | WrongValue | BadBytes | Foreign | Nested | Huge | OddFrame | WrongBook
+)
+"""Every fault of contents."""

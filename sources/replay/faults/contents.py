@@ -10,6 +10,7 @@ import msgspec
 
 from sources.replay.faults.content_faults import (
     MEGABYTE,
+    AlteringFault,
     BadBytes,
     Foreign,
     Huge,
@@ -22,7 +23,6 @@ from sources.replay.faults.content_faults import (
     WrongValue,
 )
 from sources.replay.faults.json_fields import changed, changed_all, value_at
-from sources.replay.faults.orders import AlteringFault
 from sources.replay.market.market import Message
 from sources.replay.protocol.frames import enveloped
 

@@ -8,33 +8,8 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
-from sources.replay.faults.content_faults import (
-    BadBytes,
-    Foreign,
-    Huge,
-    Malformed,
-    Nested,
-    OddFrame,
-    WrongBook,
-    WrongId,
-    WrongTime,
-    WrongValue,
-)
+from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.spec import Count, Fault, Hex, Span, StreamFault, check_one_of, tag_of
-
-__all__ = [  # from the module beside; those that are defined here are imported as ever
-    "BadBytes",
-    "Foreign",
-    "Huge",
-    "Malformed",
-    "Nested",
-    "OddFrame",
-    "StreamFault",
-    "WrongBook",
-    "WrongId",
-    "WrongTime",
-    "WrongValue",
-]
 
 # --- faults of connections: they happen at once ----------------------------------------------------------------------
 
@@ -277,9 +252,6 @@ class StaleDepth(Fault, frozen=True):
 
 ConnectionFault: TypeAlias = Drop | HalfOpen | Shutdown | Send
 OrderFault: TypeAlias = Silence | Gap | Duplicate | Reorder | Late
-AlteringFault: TypeAlias = (
-    Malformed | WrongTime | WrongId | WrongValue | BadBytes | Foreign | Nested | Huge | OddFrame | WrongBook
-)
 MessageFault: TypeAlias = OrderFault | AlteringFault | ClockSkew
 ReplyFault: TypeAlias = RefuseSubscribe | OddReply
 RestFault: TypeAlias = Refuse | StaleDepth | WrongAnswer

@@ -26,11 +26,16 @@ class _Stamps(Struct, gc=False):
     T: int = 0
 
 
-class _Priced(Struct, gc=False):
-    """What a `trade` and an `aggTrade` payload share."""
+class _Timed(Struct, gc=False):
+    """The times of a payload that has both."""
 
     E: int
     T: int
+
+
+class _Priced(_Timed, gc=False):
+    """What a `trade` and an `aggTrade` payload share."""
+
     p: str
     q: str
     m: bool

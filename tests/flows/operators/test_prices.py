@@ -7,14 +7,26 @@ from flows.clock import FeedClock
 from flows.model import MarketData, MiniTicker, Removed, Ticker, Trade
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.prices import Prices
-from tests.fakes.candles import kline_of_ones
+from tests.fakes.candles import kline_of_ones, ticker_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
 
 
 def ticker(time: int, price: float) -> Ticker:
-    return Ticker("BTCUSDT", BEGIN + time, -5.0, -0.5, 101.0, price, 105.0, 110.0, 90.0, 1_000.0, 1e5, 0, 1, 9)
+    return ticker_of_ones(
+        event_time=BEGIN + time,
+        price_change=-5.0,
+        price_change_percent=-0.5,
+        weighted_average=101.0,
+        last_price=price,
+        open=105.0,
+        high=110.0,
+        low=90.0,
+        volume=1_000.0,
+        quote_volume=1e5,
+        trades=9,
+    )
 
 
 def test_the_last_trade_of_a_poll_is_the_price() -> None:

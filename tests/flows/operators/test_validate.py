@@ -5,10 +5,10 @@ import pytest
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import BookTicker, Flush, Kline, MarketEvent, Rejected, Ticker, Trade, TradesRefused
+from flows.model import BookTicker, Flush, Kline, MarketEvent, Rejected, Trade, TradesRefused
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.validate import Validate
-from tests.fakes.candles import kline_of_ones
+from tests.fakes.candles import kline_of_ones, ticker_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
@@ -80,7 +80,20 @@ def test_events_of_a_poll_that_are_ahead_do_not_hold_up_the_others_and_stay_out(
     clock.observe(BEGIN)
     step = Validate("binance", clock)
     wrong = structs.replace(trade(9, 0), event_time=BEGIN + 86_400_000)
-    ticker = Ticker("BTCUSDT", BEGIN + 5, 0, 0, 2, 2, 2, 2, 2, 1, 2, BEGIN + 5 - 86_400_000, BEGIN + 5, 1, 9)
+    ticker = ticker_of_ones(
+        event_time=BEGIN + 5,
+        price_change=0,
+        price_change_percent=0,
+        weighted_average=2,
+        last_price=2,
+        open=2,
+        high=2,
+        low=2,
+        quote_volume=2,
+        open_time=BEGIN + 5 - 86_400_000,
+        close_time=BEGIN + 5,
+        last_id=9,
+    )
     out = step([Batch(KEY, [wrong], "market"), Batch(KEY, [ticker], "market"), Flush()])
     assert [item.events for item in out if isinstance(item, Batch)] == [[ticker]]
     assert clock.now().feed == BEGIN + 5

@@ -5,6 +5,7 @@ from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from msgspec.structs import replace
 from websockets.frames import Frame
 from websockets.streams import StreamReader
@@ -29,7 +30,7 @@ from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import FORMING_MS, Hub
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
 from tests.fakes import candles
-from tests.fakes.candles import stats
+from tests.fakes.candles import stats, ticker_of_ones
 
 BEGIN = 1_767_225_600_000
 ALL = Subscription((Rule(wanted=True, channels=frozenset(CHANNELS)),))
@@ -279,7 +280,7 @@ def everything_of(symbol: str) -> list[Publishable]:
     quote = BookTicker(symbol, 1, 1.0, 1.0, 2.0, 1.0)
     closed, running = (replace(made, symbol=symbol) for made in (candle(0), candle(1, closed=False)))
     book = BookView("binance", symbol, True, 1, BEGIN, [(1.0, 1.0)], [(2.0, 1.0)])
-    ticker = Ticker(symbol, BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)
+    ticker = ticker_of_ones(symbol=symbol)
     return [price(1.0, symbol), closed, running, quote, book, ticker, replace(stats(), symbol=symbol)]
 
 
@@ -402,3 +403,16 @@ def test_who_is_slow_gets_the_newest_heartbeat_and_state_alone() -> None:
         ("alive", "2026-01-01T00:00:00.004Z"),
         ("cut", None),
     ]
+
+
+def test_a_kind_of_news_that_a_venue_has_of_its_own_is_taken_as_the_models() -> None:
+    class OwnTicker(Ticker, frozen=True, gc=False):
+        pass
+
+    play = Playing()
+    client = Line()
+    play.join(client)
+    own = OwnTicker(**structs.asdict(ticker_of_ones()))
+    for local_ms in (0, 1):
+        play.at(local_ms, own)
+    assert [message["data"]["symbol"] for message in client.of_type("Ticker")] == ["BTCUSDT"] * 2

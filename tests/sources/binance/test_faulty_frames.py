@@ -5,6 +5,7 @@ from functools import cache
 import pytest
 
 from sources.replay.faults.content_faults import (
+    AlteringFault,
     BadBytes,
     Foreign,
     Huge,
@@ -16,7 +17,6 @@ from sources.replay.faults.content_faults import (
     WrongTime,
     WrongValue,
 )
-from sources.replay.faults.orders import AlteringFault
 from tests.fakes.fuzzed_flow import faulty_flow
 from tests.fakes.true_tape import TrueTape
 

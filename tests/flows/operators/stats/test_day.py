@@ -69,8 +69,11 @@ def ticker(stats: Stats24h, *, last_id: int = 1_020, since: int = 0, **changes: 
     """The exchange's statistics, equal to ours; its window begins `since` ms into our first minute."""
     begin = stats.open_time + since
     made = Ticker(
-        "BTCUSDT", begin + DAY_MS, stats.change, stats.change_percent, stats.weighted_average, stats.last, stats.open,
-        stats.high, stats.low, stats.volume, stats.quote_volume, begin, begin + DAY_MS, stats.trades, last_id,
+        symbol="BTCUSDT", event_time=begin + DAY_MS, price_change=stats.change,
+        price_change_percent=stats.change_percent, weighted_average=stats.weighted_average,
+        last_price=stats.last, open=stats.open,
+        high=stats.high, low=stats.low, volume=stats.volume, quote_volume=stats.quote_volume,
+        open_time=begin, close_time=begin + DAY_MS, trades=stats.trades, last_id=last_id,
     )  # fmt: skip
     return structs.replace(made, **changes)
 
@@ -84,7 +87,8 @@ def test_the_first_candle_asks_for_the_day_before_and_the_statistics_are_complet
     assert query == DAY_BEFORE
     assert (first.complete, first.trades) == (False, 21)
     assert stats_in(followed.answer(klines(-1_440, -1))) == Stats24h(
-        "binance", "BTCUSDT", time=BEGIN + 30_000, open_time=BEGIN - DAY_MS, open=100.0, high=101.5, low=99.25,
+        venue="binance", symbol="BTCUSDT", time=BEGIN + 30_000,
+        open_time=BEGIN - DAY_MS, open=100.0, high=101.5, low=99.25,
         last=1_020.0, volume=1_441 * 12.5, quote_volume=1_441 * 1_255.125, change=920.0, change_percent=920.0,
         weighted_average=1_255.125 / 12.5, trades=1_440 * 42 + 21, complete=True,
     )  # fmt: skip

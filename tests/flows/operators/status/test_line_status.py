@@ -1,8 +1,9 @@
 from flows.clock import FeedClock
-from flows.model import Connected, Disconnected, FeedStatus, Flush, Incident, Rejected, Removed, Subscribed, Ticker
+from flows.model import Connected, Disconnected, FeedStatus, Flush, Incident, Rejected, Removed, Subscribed
 from flows.operators.parse import Batch, Validated
 from flows.operators.status.line_status import LineStatus
 from sources.connection.session import unexpected
+from tests.fakes.candles import ticker_of_ones
 from tests.fakes.trades import trade
 
 BTC = ("BTCUSDT",)
@@ -53,7 +54,7 @@ def test_before_the_feed_has_told_the_time_the_wall_clock_does() -> None:
 
 def test_refused_input_and_the_newest_ticker_pass_and_nothing_else() -> None:
     refused = Rejected("binance", "no JSON", b"x", 1)
-    tickers = [Ticker("BTCUSDT", time, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1) for time in (1, 2)]
+    tickers = [ticker_of_ones(event_time=time) for time in (1, 2)]
     items: list[Validated] = [
         Batch("binance:BTCUSDT", [trade(1, 0)]),
         refused,

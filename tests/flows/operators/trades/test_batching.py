@@ -4,11 +4,11 @@ import pytest
 from msgspec import structs
 
 from flows.clock import FeedClock
-from flows.model import BookTicker, Connected, Flush, Kline, Removed, Ticker
+from flows.model import BookTicker, Connected, Flush, Kline, Removed
 from flows.operators.parse import Batch, InstrumentEvent
 from flows.operators.trades import batching as gather
 from flows.operators.trades.batching import MicroBatcher
-from tests.fakes.candles import kline_of_ones
+from tests.fakes.candles import kline_of_ones, ticker_of_ones
 from tests.fakes.trades import BEGIN, trade
 
 KEY = "binance:BTCUSDT"
@@ -98,7 +98,7 @@ def test_what_says_nothing_of_trades_is_left_out() -> None:
 
 
 def test_a_ticker_comes_last_for_it_names_the_newest_trade() -> None:
-    ticker = Ticker("BTCUSDT", BEGIN, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1)
+    ticker = ticker_of_ones()
     out = Moment().gather([Batch(KEY, [ticker]), Batch(KEY, [kline()]), Batch(KEY, [trade(1, 0)]), Flush()])
     assert out == [(KEY, [trade(1, 0)]), (KEY, [kline()]), (KEY, [ticker])]
 

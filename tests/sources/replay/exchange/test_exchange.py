@@ -7,22 +7,19 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from sources.replay.exchange.server import running_exchange
+from sources.replay.faults.content_faults import BadBytes, Foreign, OddFrame, WrongTime
 from sources.replay.faults.orders import (
     AnyFault,
-    BadBytes,
     Drop,
     Duplicate,
-    Foreign,
     Gap,
     HalfOpen,
     Late,
-    OddFrame,
     OddReply,
     RefuseSubscribe,
     Send,
     Shutdown,
     Silence,
-    WrongTime,
 )
 from sources.replay.market.market import Message
 from sources.replay.synthetic.market import SyntheticMarket

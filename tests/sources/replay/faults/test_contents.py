@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.replay.faults.content_faults import (
+    AlteringFault,
     BadBytes,
     Foreign,
     Huge,
@@ -19,7 +20,6 @@ from sources.replay.faults.content_faults import (
     WrongValue,
 )
 from sources.replay.faults.contents import ID_JUMP, MANY_LEVELS, alteration_of
-from sources.replay.faults.orders import AlteringFault
 from sources.replay.faults.transforms import start_tampering
 from sources.replay.market.market import Message
 from sources.replay.protocol.frames import Form, encode_message

@@ -3,16 +3,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.replay.faults.orders import (
-    ClockSkew,
-    Duplicate,
-    Gap,
-    Late,
-    Malformed,
-    MessageFault,
-    Reorder,
-    Silence,
-)
+from sources.replay.faults.content_faults import Malformed
+from sources.replay.faults.orders import ClockSkew, Duplicate, Gap, Late, MessageFault, Reorder, Silence
 from sources.replay.faults.transforms import start_tampering
 from sources.replay.market.market import Message
 from tests.fakes.scripted_market import BEGIN_MS, trade_message
