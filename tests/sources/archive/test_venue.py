@@ -15,6 +15,8 @@ from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.witness import Witness
 
+pytestmark = pytest.mark.slow
+
 MIDNIGHT = 1_767_225_600_000
 BEGIN = MIDNIGHT - 60_000
 DAY = 86_400_000

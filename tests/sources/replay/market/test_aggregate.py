@@ -2,10 +2,13 @@ from itertools import groupby, pairwise
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from sources.replay.market.aggregate import AGGREGATE, PIECE, TRADE, aggregates_of, pieces_of, roll_up, trades_of
+
+pytestmark = pytest.mark.slow
 
 
 def trades_frame(rows: list[tuple[int, int, int, bool]]) -> pl.DataFrame:
