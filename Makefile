@@ -7,10 +7,10 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test check bench soak lock picture pictures dashboard clean help
+.PHONY: run demo test test-fast check bench soak lock picture pictures dashboard clean help
 
 help:      ## what can be made
-	@grep -E '^[a-z]+:.*##' Makefile | sed 's/:.*##/\t/'
+	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
 
 $(READY): deploy/requirements.lock
 	@$(or $(PYTHON),false) -c '$(FITS)' || { echo 'marketflow needs Python 3.11 or 3.12: make PYTHON=/path/to/python3.11'; exit 1; }
@@ -38,6 +38,9 @@ demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; n
 test: $(READY) $(CHART)  ## all tests
 	$(RUN) -m pytest -n 3 --dist worksteal
 
+test-fast: $(READY)  ## those that need no browser, no database and no processes
+	$(RUN) -m pytest -n 2 --dist worksteal -m 'not e2e and not database and not slow'
+
 check: $(READY)  ## style, types, layers
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -53,10 +56,11 @@ soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make s
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock
 
-picture: $(READY)  ## brings the picture of the flow and the tables of settings and faults up to date
+picture: $(READY)  ## brings the picture of the flow and the generated tables in docs/ up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
 	$(RUN) -m tests.fault_table
+	$(RUN) -m tests.reading_list
 
 pictures: $(READY) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
 	$(RUN) -m tests.benchmarks.pictures

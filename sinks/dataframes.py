@@ -237,10 +237,6 @@ class Frames:
             if not left:
                 return
 
-    def trade_symbols(self) -> list[str]:
-        """The symbols of which trades are stored."""
-        return self._trades().symbols()
-
     def candle_symbols(self) -> list[str]:
         """The symbols of which candles are stored."""
         return sorted(self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue}))

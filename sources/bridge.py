@@ -1,7 +1,7 @@
-"""The venue's connections become a Bytewax source. Nothing else in this room knows the engine.
+"""The venue's connections become a Bytewax source. Besides, only `archive/bridge.py` knows the engine here.
 
-The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most a few
-milliseconds: that is faster than polling by the engine's own pace (a millisecond) and much faster than its
+The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most
+`IDLE_WAIT_S`: that is faster than polling by the engine's own pace (a millisecond) and much faster than its
 asynchronous batches. Only one partition of a worker may wait, for the worker polls them in turn.
 """
 

@@ -24,7 +24,10 @@ _LONGEST = "tests/e2e/test_crash.py"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest tests first."""
+    """The longest tests first. Those that ask for the MongoDB server are marked `database`."""
+    for item in items:
+        if "mongod_uri" in getattr(item, "fixturenames", ()):
+            item.add_marker("database")
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 

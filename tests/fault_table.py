@@ -1,10 +1,9 @@
 """The table of faults in the docs of the replay exchange, from the faults themselves: `python -m tests.fault_table`."""
 
 from sources.replay.faults.orders import FAULTS, describe
-from tests.picture import README
+from tests.marked import DOCS, replace
 
-DOCS = README.parent / "docs" / "replay-exchange.md"
-BEGIN, END = "<!-- faults: begin -->", "<!-- faults: end -->"
+PAGE = DOCS / "replay-exchange.md"
 
 
 def table() -> str:
@@ -15,16 +14,9 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def current_table() -> str:
-    """The table that the docs show."""
-    return DOCS.read_text().partition(BEGIN)[2].partition(END)[0].strip()
-
-
 def main() -> None:
-    """Puts the table into the docs."""
-    before, _, rest = DOCS.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    DOCS.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    """Puts the table into the page."""
+    replace(PAGE, "faults", table())
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""The picture of the flow in the README, drawn from the flow itself: `python -m tests.picture` brings it up to date.
+"""The picture of the flow in README.md and docs/architecture.md, drawn from the flow itself: `python -m tests.picture`
+brings it up to date.
 
 One node a step, and what goes from one to the next at the arrow. What a step is shows in its shape: rounded where
 something comes in or goes out, six-sided where a state is kept for each instrument.
 """
 
-from pathlib import Path
+from collections import defaultdict
 
 from bytewax.testing import TestingSink, TestingSource
 from bytewax.visualize import RenderedOperator, to_rendered
@@ -13,9 +14,9 @@ from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.settings import Feed
 from sources.binance.parse import BinanceParser
+from tests.marked import DOCS, README, replace
 
-README = Path(__file__).parents[1] / "README.md"
-BEGIN, END = "<!-- flow: begin -->", "<!-- flow: end -->"
+PAGES = (README, DOCS / "architecture.md")
 
 WHAT = {
     "source": "raw frames, connection events",
@@ -51,8 +52,7 @@ def picture() -> str:
     steps = to_rendered(flow).substeps
     senders = {port.port_id: (step.step_name, port.port_name) for step in steps for port in step.out_ports}
     nodes = [f"{step.step_name}{_node(step)}" for step in steps]
-    arrows = [arrow for step in steps for arrow in _arrows(step, senders)]
-    return "\n".join(["```mermaid", "flowchart TD", *nodes, *arrows, "```"])
+    return "\n".join(["```mermaid", "flowchart TD", *nodes, *_arrows(steps, senders), "```"])
 
 
 def _node(step: RenderedOperator) -> str:
@@ -66,28 +66,27 @@ def _has_machine(step: RenderedOperator) -> bool:
     return step.op_type == "machine" or any(_has_machine(inner) for inner in step.substeps)
 
 
-def _arrows(step: RenderedOperator, senders: dict[str, tuple[str, str]]) -> list[str]:
-    """What comes from each step before, with the names of its streams where it has several."""
-    streams: dict[str, list[str]] = {}
-    for port in step.inp_ports:
-        for name, stream in (senders[port_id] for port_id in port.from_port_ids):
-            streams.setdefault(name, []).extend([] if stream == "down" else [stream.replace("_", " ")])
-    return [
-        f"{name} -- {', '.join(found)} --> {step.step_name}" if found else f"{name} --> {step.step_name}"
-        for name, found in streams.items()
-    ]
-
-
-def current() -> str:
-    """The picture that the README shows."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0].strip()
+def _arrows(steps: list[RenderedOperator], senders: dict[str, tuple[str, str]]) -> list[str]:
+    """From each step to those behind it, with the names of its streams where it has several."""
+    streams: defaultdict[str, defaultdict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for step in steps:
+        for port in step.inp_ports:
+            for sender, stream in (senders[port_id] for port_id in port.from_port_ids):
+                streams[sender][step.step_name] += [] if stream == "down" else [stream.replace("_", " ")]
+    same: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for sender, found in streams.items():
+        receivers: defaultdict[str, list[str]] = defaultdict(list)
+        for receiver, names in found.items():
+            receivers[f"-- {', '.join(names)} -->" if names else "-->"].append(receiver)
+        for arrow, behind in receivers.items():
+            same[arrow, " & ".join(behind)].append(sender)
+    return [f"{' & '.join(senders)} {arrow} {behind}" for (arrow, behind), senders in same.items()]
 
 
 def main() -> None:
-    """Puts the picture into the README."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{picture()}\n{END}{after}")
+    """Puts the picture into the pages."""
+    for page in PAGES:
+        replace(page, "flow", picture())
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""The table of settings in the README, made from the settings themselves: `python -m tests.settings_table`."""
+"""The table of settings in docs/settings.md, made from the settings themselves: `python -m tests.settings_table`."""
 
 from typing import Any
 
 from flows.settings import Settings
-from tests.picture import README
+from tests.marked import DOCS, replace
 
-BEGIN, END = "<!-- settings: begin -->", "<!-- settings: end -->"
+PAGE = DOCS / "settings.md"
 
 
 def table() -> str:
@@ -29,16 +29,9 @@ def _shown(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def current_table() -> str:
-    """The table that the README shows."""
-    return README.read_text().partition(BEGIN)[2].partition(END)[0].strip()
-
-
 def main() -> None:
-    """Puts the table into the README."""
-    before, _, rest = README.read_text().partition(BEGIN)
-    _, _, after = rest.partition(END)
-    README.write_text(f"{before}{BEGIN}\n{table()}\n{END}{after}")
+    """Puts the table into the page."""
+    replace(PAGE, "settings", table())
 
 
 if __name__ == "__main__":

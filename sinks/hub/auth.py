@@ -11,7 +11,7 @@
 | no request after 5 s, or too many connections that have not sent one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
-| too slow, see `hub.py` | close 1013 |
+| too slow, see `policy.py` | close 1013 |
 | the hub ends | close 1001 |
 """
 

@@ -2,8 +2,8 @@
 
     flow's threads ── write ─▶ Inbox ── one wake-up ─▶ own thread and loop: HubServer ─▶ Hub ─▶ ws://host:port/ws
 
-Who may come in, and how the others are refused, is in `gate.py`; who is sent what, and what happens to the slow, in
-`hub.py`; the form of the messages in `bodies.py` and `answers.py`.
+Who may come in, and how the others are refused, is in `auth.py`; who is sent what, and what happens to the slow, in
+`policy.py`; the form of the messages in `payloads.py` and `replies.py`.
 """
 
 import asyncio

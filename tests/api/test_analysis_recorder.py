@@ -111,6 +111,7 @@ async def test_unless_it_is_turned_off(stored: Deployment) -> None:
         assert "AnalysisRecord.follow" not in running()
 
 
+@pytest.mark.slow
 async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, f"mongodb://127.0.0.1:{free_port()}")
     deployment.start_hub()

@@ -45,6 +45,7 @@ async def test_when_the_hub_goes_the_last_prices_stay_and_are_stale(served: Inte
     assert any(line.startswith("hub ") for line in (await served.data("/api/status"))["missing"])
 
 
+@pytest.mark.slow
 async def test_without_mongod_what_is_live_and_the_trades_are_served(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, f"mongodb://127.0.0.1:{free_port()}")
     deployment.store_trades([trade(1, BEGIN)])
@@ -62,6 +63,7 @@ async def test_without_mongod_what_is_live_and_the_trades_are_served(tmp_path: P
         await deployment.stop_hub()
 
 
+@pytest.mark.e2e
 async def test_mongod_may_go_and_come_back(tmp_path: Path) -> None:
     try:
         bundled_binary()

@@ -40,6 +40,7 @@ def has_ended(pid: int) -> bool:
     return False
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_all_also_that_of_a_closed_terminal(tmp_path: Path, number: signal.Signals) -> None:
     process, talker = started(tmp_path)
@@ -49,6 +50,7 @@ def test_a_signal_ends_all_also_that_of_a_closed_terminal(tmp_path: Path, number
     assert has_ended(talker)
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("then", [CHILD, QUIET])
 @pytest.mark.parametrize("also", [None, signal.SIGINT])
 def test_when_nothing_reads_the_output_all_end(tmp_path: Path, also: signal.Signals | None, then: str) -> None:

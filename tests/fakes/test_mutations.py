@@ -28,6 +28,7 @@ def test_every_kind_is_drawn() -> None:
     assert set(names) == set(KINDS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("channel", sorted(examples()))
 def test_most_mutations_change_a_frame_and_some_can_still_be_read(channel: str) -> None:
     frame = captured(1)[channel][0]

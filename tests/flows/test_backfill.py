@@ -273,6 +273,7 @@ def test_rows_that_alternate_between_two_times_give_the_candles_of_rows_in_order
     assert found.candles == {place: c for place, c in truth.candles.items() if place[1] < BEGIN + DAY_MS}
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_however_files_are_cut_mixed_and_doubled_no_candle_is_wrongly_final(

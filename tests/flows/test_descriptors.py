@@ -14,6 +14,7 @@ print(raise_descriptor_limit())
 """
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("hard", [256, 2_000])
 def test_the_soft_limit_becomes_the_hard_one(hard: int) -> None:
     child = subprocess.run([sys.executable, "-c", CHILD.format(hard=hard)], check=True, capture_output=True, text=True)

@@ -182,6 +182,7 @@ def test_trades_in_microseconds_equal_the_official_five_minutes() -> None:
     assert_equal(outcome.closed("5m"), official)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("poll", "workers"), [(1, 1), (37, 1), (5_000, 1), (500, 2)])
 def test_neither_polls_nor_workers_change_a_candle(poll: int, workers: int) -> None:
     frames = trx_frames()

@@ -59,6 +59,7 @@ def wrong_messages(draw: st.DrawFn) -> tuple[int, str, Message]:
     return position, name, message
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(wrong=wrong_messages(), replaces=st.booleans())
 def test_one_wrong_message_changes_nothing_but_itself(wrong: tuple[int, str, Message], *, replaces: bool) -> None:
@@ -67,6 +68,7 @@ def test_one_wrong_message_changes_nothing_but_itself(wrong: tuple[int, str, Mes
     assert_as_without(disturbed(position, message.frame(), replaces=replaces and not is_first))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(position=st.integers(0, LAST), seed=st.integers(0, 2**32))
 def test_no_mutation_of_bytes_ends_the_flow_or_holds_up_the_next_message(position: int, seed: int) -> None:
@@ -77,6 +79,7 @@ def test_no_mutation_of_bytes_ends_the_flow_or_holds_up_the_next_message(positio
     assert found.book.synced
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("replaces", [False, True])
 @pytest.mark.parametrize(
     "name",

@@ -61,6 +61,7 @@ def spoken(form: str) -> list[str]:
     return ran.stdout.decode().splitlines()
 
 
+@pytest.mark.e2e
 def test_a_process_that_repeats_itself_is_cut_short_and_says_by_how_much() -> None:
     lines = spoken("json")
     entries = [json.loads(line) for line in lines]
@@ -79,6 +80,7 @@ def test_a_process_that_repeats_itself_is_cut_short_and_says_by_how_much() -> No
     ]
 
 
+@pytest.mark.e2e
 def test_no_text_reaches_the_terminal_as_a_command_or_looks_like_a_line() -> None:
     lines = spoken("console")
 

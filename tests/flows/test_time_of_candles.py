@@ -24,6 +24,7 @@ def closed_in_time(flow: Flow, *, slack_ms: int = 0) -> None:
         assert closed_at <= end + GRACE_MS + 2 * STEP_MS + slack_ms, "closed too late"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "local_of",
     [
@@ -49,6 +50,7 @@ def moved(message: Message, by_ms: int) -> Message:
     return message._replace(data=message.data | {"E": message.data["E"] + by_ms})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_ms", [6_000, HOUR, 20 * HOUR])
 @pytest.mark.parametrize("lasts_ms", [500, 4_000, 10**9])
 def test_an_exchange_whose_clock_jumps_closes_nothing_early(by_ms: int, lasts_ms: int) -> None:

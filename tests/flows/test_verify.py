@@ -167,6 +167,7 @@ def test_a_running_flow_is_asked_to_tell_what_was_rewritten(filled: Settings, mo
         ]
 
 
+@pytest.mark.e2e
 def test_trades_that_lack_are_left_with_what_to_do(settings: Settings, mongo_client: Documents) -> None:
     fill(settings, mongo_client, HOUR[:200] + HOUR[201:], true_candles(HOUR, TIMEFRAMES))
 
@@ -293,6 +294,7 @@ def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[
     )
 
 
+@pytest.mark.e2e
 def test_the_command_tells_people_and_machines(filled: Settings, mongo_client: Documents, tmp_path: Path) -> None:
     done = command(filled, "--settle", "0")
     assert (done.returncode, "all claims hold" in done.stdout) == (0, True), done.stderr

@@ -46,6 +46,7 @@ def run(environment: dict[str, str]) -> str:
     return done.stdout
 
 
+@pytest.mark.e2e
 def test_as_a_script_it_tells_what_is_stored(
     mongo_database: Database[dict[str, Any]], environment: dict[str, str], tmp_path: Path
 ) -> None:
@@ -67,6 +68,7 @@ def test_as_a_script_it_tells_what_is_stored(
     assert "Nothing is stored" not in said
 
 
+@pytest.mark.e2e
 def test_without_trades_the_rest_is_told(mongo_database: Database[dict[str, Any]], environment: dict[str, str]) -> None:
     store = CandleStore(mongo_database, retention_days={})
     store.ensure_indexes(timeout_s=5)
@@ -78,5 +80,6 @@ def test_without_trades_the_rest_is_told(mongo_database: Database[dict[str, Any]
     assert "POC" not in said
 
 
+@pytest.mark.e2e
 def test_empty_stores_are_said_to_be_empty(environment: dict[str, str]) -> None:
     assert "Nothing is stored yet" in run(environment)

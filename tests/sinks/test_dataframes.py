@@ -213,11 +213,8 @@ def test_when_the_newest_candle_opened(frames: Frames, store: CandleStore) -> No
     assert frames.last_candle("BTCUSDT", "1m") == BEGIN + 3 * MINUTE
 
 
-def test_what_is_stored_at_all(frames: Frames, store: CandleStore, tmp_path: Path) -> None:
+def test_of_which_symbols_candles_are_stored(frames: Frames, store: CandleStore) -> None:
     store.store([candle(0), candle(0, symbol="ETHUSDT"), candle(0, symbol="XBTUSD", venue="kraken")], timeout_s=5)
-    with TradeStore(tmp_path / "binance" / "part-00") as writer:
-        add(writer, 1)
-        assert frames.trade_symbols() == ["BTCUSDT"]
     assert frames.candle_symbols() == ["BTCUSDT", "ETHUSDT"]
 
 

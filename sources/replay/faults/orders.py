@@ -1,4 +1,4 @@
-"""The faults that can be ordered: what they are and how they are written. `tampering.py` and the server commit them.
+"""The faults that can be ordered: what they are and how they are written. `transforms.py` and the server commit them.
 
 Written as JSON objects whose `fault` says which one, e.g. `{"fault": "gap", "stream": "btcusdt@trade", "count": 5}`.
 """

@@ -62,12 +62,6 @@ def decimal_text(value: int, decimals: int, printed: int) -> str:
     return f"{digits[:-printed]}.{digits[-printed:]}" if printed else digits
 
 
-def parse_decimal(text: str, decimals: int) -> int:
-    """The whole number of `10**-decimals` that a plain decimal such as `61837.63` is; finer digits are cut off."""
-    whole, _, fraction = text.partition(".")
-    return int(whole + fraction[:decimals].ljust(decimals, "0"))
-
-
 def significant_decimals(texts: pl.Series) -> int:
     """The most decimals that any of the texts really uses, zeros at the end not counted; 0 for none."""
     return _longest(texts.str.extract(r"\.(\d*?)0*$", 1))

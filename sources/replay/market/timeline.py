@@ -69,7 +69,7 @@ class ChannelTimeline:
 
 @dataclass(eq=False)
 class SymbolSegment:
-    """One symbol's part of a reel. Frames are those of `derive.py`."""
+    """One symbol's part of a reel. Frames are those of `aggregate.py`."""
 
     symbol: str
     trades: pl.DataFrame

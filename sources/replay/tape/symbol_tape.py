@@ -58,7 +58,7 @@ _decode_aggregate = msgspec.json.Decoder(_Aggregate).decode
 
 @dataclass(eq=False)
 class Channel:
-    """The recorded messages of one stream; `due` and `place` as in `derive.py`."""
+    """The recorded messages of one stream; `due` and `place` as in `aggregate.py`."""
 
     payloads: Sequence[bytes]
     due: pl.Series

@@ -66,6 +66,7 @@ def test_equals_a_recount_trade_by_trade(trades: list[Trade], bins: int, share: 
     recount(trades, profile)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [1, 2])
 @pytest.mark.parametrize("bins", [7, 100])
 def test_equals_a_recount_of_a_whole_day(bins: int, step: Step) -> None:

@@ -203,6 +203,7 @@ async def test_what_takes_its_time_to_answer_and_websockets_are_not_late() -> No
                 await asyncio.sleep(0.1)
 
 
+@pytest.mark.e2e
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_NOFILE"), reason="there is no limit here")
 async def test_beyond_the_descriptors_there_is_an_answer_and_the_process_lives_on() -> None:
     process = await asyncio.create_subprocess_exec(

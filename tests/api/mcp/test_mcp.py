@@ -140,6 +140,7 @@ async def refusal(client: Client, name: str, arguments: dict[str, Any]) -> str:
     return " ".join(getattr(part, "text", "") for part in reply.content)
 
 
+@pytest.mark.e2e
 async def test_garbage_over_http_is_refused_and_the_server_lives(deployment: Deployment) -> None:
     fill(deployment)
     async with interface(deployment) as running, http_server(running.url) as address:
@@ -153,11 +154,13 @@ async def test_garbage_over_http_is_refused_and_the_server_lives(deployment: Dep
             assert not (await client.call_tool("get_current_price", {"symbol": "BTCUSDT"})).is_error
 
 
+@pytest.mark.e2e
 async def test_an_interface_that_is_not_there_is_named() -> None:
     async with over_stdio("http://127.0.0.1:1") as client:
         assert "start it with python -m api" in await refusal(client, "get_current_price", {"symbol": "BTCUSDT"})
 
 
+@pytest.mark.e2e
 def test_without_the_package_the_rest_of_the_interface_works_and_this_says_what_to_install() -> None:
     hidden = "import sys; sys.modules['mcp'] = None; "
     rest = subprocess.run(

@@ -62,6 +62,7 @@ async def test_a_symbol_without_trades_is_no_error(archive: TradeArchive, tmp_pa
     assert await archive.symbols("binance") == ["BTCUSDT"]
 
 
+@pytest.mark.slow
 @given(st.lists(st.sampled_from([0, 0, 1, 20_000, 90_000]), min_size=1, max_size=40), st.integers(1, 9))
 async def test_pages_are_all_trades_once_also_where_many_are_of_one_moment(
     tmp_path_factory: pytest.TempPathFactory, steps: list[int], count: int

@@ -59,6 +59,7 @@ def test_metrics_are_served_as_prometheus_asks_for_them() -> None:
         refused.value.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [b"", HALF, b"G"])
 def test_half_sent_requests_end_in_time_and_hold_up_nobody(sent: bytes) -> None:
     with serving(request_s=1, most_connections=500) as server, ExitStack() as stack:
@@ -79,6 +80,7 @@ def test_of_too_many_the_oldest_ends() -> None:
         assert len(server._open) <= 5
 
 
+@pytest.mark.slow
 def test_who_does_not_read_the_answer_is_cut() -> None:
     with serving(request_s=1, size=100_000) as server, socket.socket() as peer:
         peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)

@@ -105,6 +105,7 @@ async def test_many_instruments_ask_at_once(tmp_path: Path) -> None:
     assert answers[::2] == [(7, BEGIN + 10)] * 20
 
 
+@pytest.mark.slow
 async def test_a_damaged_store_is_an_error(tmp_path: Path) -> None:
     path = stored(tmp_path, trade(7, 10))
     for table in (path / "part-00").glob("*.sst"):

@@ -356,6 +356,7 @@ def test_any_text_is_taken_or_refused_with_the_name_of_the_setting(where: tuple[
         assert f"{section}.{key}" in str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", _every_setting())
 @pytest.mark.parametrize(
     "value", [None, {}, {"x": [1]}, [], [[]], object(), b"x", float("nan"), float("inf"), -1, 10**40, True]

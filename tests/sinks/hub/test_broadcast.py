@@ -459,6 +459,7 @@ async def test_an_answer_never_overtakes_what_waits() -> None:
     assert seqs == sorted(seqs)
 
 
+@pytest.mark.slow
 async def test_a_client_that_never_reads_is_cut_and_harms_nobody() -> None:
     async with hub(capacity=2) as h, h.client("?channels=Status") as witness:
         deaf = Deaf(h.broadcast.port, "?channels=Trade")

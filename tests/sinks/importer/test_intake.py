@@ -2,6 +2,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 from msgspec import Struct, structs
 from pymongo import MongoClient
 from pymongo.database import Database
@@ -185,6 +186,7 @@ def test_the_last_marks_are_told_at_the_end() -> None:
     assert heard.stored == [Mark(1)]
 
 
+@pytest.mark.slow
 def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
     heard = Heard()
     writer = mongo("mongodb://127.0.0.1:9", "absent")

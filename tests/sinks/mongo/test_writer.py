@@ -132,6 +132,7 @@ def test_a_bad_address_is_named_at_once(uri: str, reason: str) -> None:
         open_mongo_writer(Mongo.model_construct(uri=uri), retention=True, on_incident=lambda _: None)
 
 
+@pytest.mark.slow
 def test_an_absent_server_is_noticed_and_delays_nobody() -> None:
     incidents = Incidents()
     writer = open_writer(NOBODY, "test", on_incident=incidents.put)
@@ -185,6 +186,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
         journal.unlink()
 
 
+@pytest.mark.e2e
 def test_nothing_closed_is_lost_while_the_server_is_killed(server: Server) -> None:
     incidents = Incidents()
     writer = open_writer(server.uri, "test", venue="binance", on_incident=incidents.put)
@@ -221,6 +223,7 @@ def stop(server: Server) -> None:
     wait_for(lambda: all(state.read_text().rpartition(")")[2].split()[0] == "T" for state in threads.glob("*/stat")))
 
 
+@pytest.mark.e2e
 def test_nothing_closed_is_lost_while_the_server_hangs(server: Server) -> None:
     incidents = Incidents()
     writer = open_writer(server.uri, "test", on_incident=incidents.put)
@@ -238,6 +241,7 @@ def test_nothing_closed_is_lost_while_the_server_hangs(server: Server) -> None:
     assert minutes(server.client["test"]) == [candle(minute, event_time=0) for minute in range(3)]
 
 
+@pytest.mark.e2e
 def test_a_server_that_hangs_does_not_delay_the_end(server: Server) -> None:
     incidents = Incidents()
     writer = open_writer(server.uri, "test", on_incident=incidents.put)
@@ -254,6 +258,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(server: Server) -> None:
     server.process.send_signal(signal.SIGCONT)
 
 
+@pytest.mark.slow
 def test_losses_are_told_while_the_outage_lasts() -> None:
     incidents = Incidents()
     writer = open_writer(NOBODY, "test", capacity=10, summary_s=0.001, on_incident=incidents.put)
@@ -266,6 +271,7 @@ def test_losses_are_told_while_the_outage_lasts() -> None:
     assert incidents.outcome() == "10 candles and 0 incidents are not known to be stored"
 
 
+@pytest.mark.e2e
 def test_a_server_that_comes_back_empty_gets_its_indexes(server: Server) -> None:
     incidents = Incidents()
     writer = open_writer(server.uri, "test", on_incident=incidents.put)
@@ -283,6 +289,7 @@ def test_a_server_that_comes_back_empty_gets_its_indexes(server: Server) -> None
     assert server.client["test"][MARKET_DATA].index_information()["candle"]["unique"]
 
 
+@pytest.mark.e2e
 def test_a_full_buffer_says_what_it_lost_when_the_server_is_back(server: Server) -> None:
     incidents = Incidents()
     server.kill()
@@ -297,6 +304,7 @@ def test_a_full_buffer_says_what_it_lost_when_the_server_is_back(server: Server)
     assert minutes(server.client["test"]) == [candle(minute, event_time=0) for minute in range(200, 1_200)]
 
 
+@pytest.mark.e2e
 def test_a_listener_may_write_what_it_hears(server: Server) -> None:
     heard = Incidents()
 

@@ -38,6 +38,7 @@ def ping(uri: str) -> dict[str, Any]:
         return client.admin.command("ping")
 
 
+@pytest.mark.e2e
 def test_a_server_for_as_long_as_it_is_wanted(path: Path) -> None:
     with running_mongod(path, parameters=FAST) as uri:
         assert ping(uri)["ok"] == 1.0
@@ -50,6 +51,7 @@ def test_a_server_for_as_long_as_it_is_wanted(path: Path) -> None:
         os.kill(pid, 0)
 
 
+@pytest.mark.e2e
 def test_data_survives_a_kill(path: Path) -> None:
     server = Mongod(path, port=0, parameters=FAST)
     server.wait_ready()
@@ -64,6 +66,7 @@ def test_data_survives_a_kill(path: Path) -> None:
         assert list(client["test"]["kept"].find()) == [{"_id": 1}]
 
 
+@pytest.mark.e2e
 def test_a_stopped_server_ends_too(path: Path) -> None:
     server = Mongod(path, port=0, parameters=FAST)
     server.wait_ready()
@@ -99,6 +102,7 @@ def free_port() -> int:
         return port
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_command_cleanly(path: Path, number: int) -> None:
     port = free_port()
@@ -109,6 +113,7 @@ def test_a_signal_ends_the_command_cleanly(path: Path, number: int) -> None:
     assert (path / "mongod.lock").read_text() == ""
 
 
+@pytest.mark.e2e
 def test_the_server_does_not_outlive_a_command_that_is_killed(path: Path) -> None:
     with command(path, free_port()) as process:
         server = os.pidfd_open(int((path / "mongod.lock").read_text()))
@@ -119,6 +124,7 @@ def test_the_server_does_not_outlive_a_command_that_is_killed(path: Path) -> Non
     assert (path / "mongod.lock").read_text() == ""  # a clean end
 
 
+@pytest.mark.e2e
 def test_a_second_start_says_what_is_in_its_way(
     mongod_uri: str, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -181,6 +187,7 @@ def test_the_executable_bit_is_set_where_it_is_missing(tmp_path: Path, monkeypat
         bundled_binary("mongod-elsewhere")
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("program", "reason"),
     [
@@ -222,6 +229,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize(
     ("name", "damage"),
     [("WiredTiger.wt", "removed"), ("_mdb_catalog.wt", "flipped"), *(("the collection", kind) for kind in DAMAGES)],

@@ -3,6 +3,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 from sinks.mongod import supervise as tether
 
 PARENT = """
@@ -14,6 +16,7 @@ child.wait()
 """
 
 
+@pytest.mark.e2e
 def test_the_program_ends_with_a_parent_that_is_killed() -> None:
     parent = subprocess.Popen([sys.executable, "-c", PARENT, tether.__file__], stdout=subprocess.PIPE, text=True)
     with parent:
@@ -30,17 +33,20 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.e2e
 def test_the_program_takes_the_place_of_the_process() -> None:
     done = run(str(os.getpid()), "/bin/sh", "-c", "echo $$ $PPID; exit 7")
     assert done.returncode == 7
     assert done.stdout.split()[1] == str(os.getpid())
 
 
+@pytest.mark.e2e
 def test_a_parent_that_is_gone_already_gets_no_child() -> None:
     done = run("1", "/bin/sh", "-c", "echo started")
     assert (done.returncode, done.stdout, done.stderr) == (tether.CANNOT_RUN, "", "the parent has ended already\n")
 
 
+@pytest.mark.e2e
 def test_a_program_that_cannot_be_run_is_named() -> None:
     done = run(str(os.getpid()), "/etc/passwd")
     assert (done.returncode, done.stderr) == (126, "/etc/passwd cannot be run: Permission denied\n")

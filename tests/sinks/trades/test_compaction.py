@@ -253,6 +253,7 @@ def test_it_stops_at_once_and_also_when_it_never_began(tmp_path: Path) -> None:
         running.stop()
 
 
+@pytest.mark.e2e
 def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path) -> None:
     count = MINUTES * 30
     with TradeStore(tmp_path) as store:

@@ -97,6 +97,7 @@ def ids_by_owner(path: Path) -> int:
         return len(list(store.starts(SYMBOL, 0, END_MS))) * EACH
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("read", [read_by_reader, read_by_owner])
 @pytest.mark.parametrize("how", DAMAGES)
 @pytest.mark.parametrize(
@@ -190,6 +191,7 @@ def test_a_changed_bit_in_what_was_written_last_is_told_and_the_store_goes_on(tm
     assert "move it away and start again" in incident.cause
 
 
+@pytest.mark.slow
 def test_what_a_compaction_cannot_read_is_a_store_outage(tmp_path: Path) -> None:
     path = tmp_path / "part-00"
     for life in range(3):

@@ -89,6 +89,7 @@ def named_ids(incidents: list[Incident], symbol: str) -> set[int]:
     return {id_ for one in incidents if one.symbol == symbol for id_ in range(one.first_id, one.last_id + 1)}
 
 
+@pytest.mark.e2e
 @pytest.mark.parametrize("how", [Path.unlink, emptied, halved, flipped])
 @pytest.mark.parametrize("place", [0, 1])
 def test_what_a_damaged_log_held_is_named_by_its_ids(
@@ -126,6 +127,7 @@ def test_what_a_damaged_log_held_is_named_by_its_ids(
             assert reader.before_lost(symbol) is None
 
 
+@pytest.mark.e2e
 def test_without_damage_nothing_is_named(killed: tuple[Path, int], tmp_path: Path) -> None:
     path = tmp_path / "part-00"
     shutil.copytree(killed[0], path)
@@ -136,6 +138,7 @@ def test_without_damage_nothing_is_named(killed: tuple[Path, int], tmp_path: Pat
     assert incidents == []
 
 
+@pytest.mark.e2e
 def test_what_was_deleted_for_its_age_is_not_lost(killed: tuple[Path, int], tmp_path: Path) -> None:
     path, writes = tmp_path / "part-00", killed[1]
     shutil.copytree(killed[0], path)

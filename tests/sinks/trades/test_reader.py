@@ -214,6 +214,7 @@ def test_a_venue_without_a_trade_so_far_is_empty(tmp_path: Path) -> None:
         assert reader.symbols() == []
 
 
+@pytest.mark.e2e
 def test_another_process_reads_while_this_one_writes(store: TradeStore) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", FOLLOWER, str(store.path)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE

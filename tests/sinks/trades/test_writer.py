@@ -99,6 +99,7 @@ def test_a_full_buffer_is_written_before_its_time(tmp_path: Path) -> None:
         assert ids(reader) == list(range(200))
 
 
+@pytest.mark.e2e
 def test_a_killed_process_loses_nothing_that_was_flushed(tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", FLUSHES_THEN_GOES_ON, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
@@ -207,6 +208,7 @@ def fill(path: Path) -> None:
             pass
 
 
+@pytest.mark.e2e
 def test_a_full_disk_is_reported_and_outlived(small_disk: Path) -> None:
     incidents: queue.Queue[Incident] = queue.Queue()
     writer = TradeWriter(

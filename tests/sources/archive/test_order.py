@@ -35,6 +35,7 @@ def test_two_rows_of_one_id_that_differ_are_refused() -> None:
             list(in_order(iter([one, other]), lambda: are_rising([one, other]), few=few))
 
 
+@pytest.mark.slow
 def test_ids_that_are_none_are_refused() -> None:
     ids = [number * STRETCH_IDS for number in range(10_002)]
     random.Random(1).shuffle(ids)

@@ -80,6 +80,7 @@ def _name(fault: AlteringFault) -> str:
     return "-".join([type(fault).__name__, *(part[:12] for part in parts if part), str(fault.count)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("venue", ["binance", "binance-usdm"])
 @pytest.mark.parametrize("fault", FAULTS, ids=_name)
 def test_wrong_frames_beside_the_true_ones_change_no_candle_and_no_book(fault: AlteringFault, venue: str) -> None:

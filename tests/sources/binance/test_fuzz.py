@@ -21,6 +21,8 @@ from tests.fakes.fuzz_meter import Report
 from tests.fakes.fuzzed_flow import fuzz_control, fuzz_flow, fuzz_parsing
 from tests.fakes.mutations import mutated
 
+pytestmark = pytest.mark.slow
+
 PARSED = 25_000
 FLOWN = 25_000
 """Of each venue: 100,000 in all."""

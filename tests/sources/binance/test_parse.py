@@ -202,6 +202,7 @@ def test_what_is_no_message_is_refused(payload: bytes) -> None:
 # --- real messages ---
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("venue", "folder", "counts"),
     [

@@ -75,6 +75,7 @@ def span(first: int, last: int, begin: int = 0, end: int = 0) -> TradesQuery:
     return TradesQuery("BTCUSDT", first, last, begin, end)
 
 
+@pytest.mark.slow
 async def test_aggregates_by_id_over_several_pages() -> None:
     async with played() as (rest, exchange):
         [newest] = exchange.market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=1)
@@ -90,6 +91,7 @@ async def test_aggregates_by_id_over_several_pages() -> None:
         assert [trade.id for trade in beyond] == [newest["a"]]
 
 
+@pytest.mark.slow
 async def test_single_fills_by_id_on_spot() -> None:
     async with played(streams=("trade",)) as (rest, exchange):
         newest = exchange.market.trades("BTCUSDT", from_id=None, limit=1)[0]["id"]
@@ -98,6 +100,7 @@ async def test_single_fills_by_id_on_spot() -> None:
         assert not isinstance(trades[0], AggregateTrade)
 
 
+@pytest.mark.slow
 async def test_single_fills_by_the_aggregates_that_cover_them_on_usdm() -> None:
     async with played(USDM, "usdm", venue="binance-usdm", streams=("trade",)) as (rest, exchange):
         rows = exchange.market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=50)
@@ -106,6 +109,7 @@ async def test_single_fills_by_the_aggregates_that_cover_them_on_usdm() -> None:
         assert [(trade.id, trade.last_id) for trade in trades] == [(row["f"], row["l"]) for row in rows[10:41]]
 
 
+@pytest.mark.slow
 async def test_klines_of_a_span_closed_when_a_later_one_has_begun() -> None:
     async with played() as (rest, exchange):
         rows = exchange.market.klines("BTCUSDT", "1m", start_ms=None, end_ms=None, limit=5)
@@ -119,6 +123,7 @@ async def test_klines_of_a_span_closed_when_a_later_one_has_begun() -> None:
         assert [kline.is_closed for kline in await rest.klines(shorter)] == [True] * 4
 
 
+@pytest.mark.slow
 async def test_a_book_and_the_instruments() -> None:
     async with played() as (rest, exchange):
         book = await rest.book(BookQuery("BTCUSDT", 5))
@@ -129,11 +134,13 @@ async def test_a_book_and_the_instruments() -> None:
         assert await rest.statuses() == {"BTCUSDT": "TRADING", "ETHUSDT": "TRADING"}
 
 
+@pytest.mark.slow
 async def test_the_venues_own_time() -> None:
     async with played() as (rest, exchange):
         assert await rest.time() == exchange.market.now_ms
 
 
+@pytest.mark.slow
 async def test_the_first_trades_of_a_time_and_nothing_where_nothing_was_traded() -> None:
     async with played() as (rest, exchange):
         every = exchange.market.agg_trades("BTCUSDT", from_id=0, start_ms=None, end_ms=None, limit=1_000)
@@ -144,6 +151,7 @@ async def test_the_first_trades_of_a_time_and_nothing_where_nothing_was_traded()
         assert await rest.first_trades(PastTradesQuery("BTCUSDT", 0, 1 << 62, before - DAY_MS, before)) == []
 
 
+@pytest.mark.slow
 async def test_requests_cost_what_the_venue_counts() -> None:
     async with played() as (rest, exchange):
         for levels in (100, 500, 1_000, 5_000):
@@ -229,6 +237,7 @@ async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
         assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 2 + 2 + 10 + 20 + 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("venue", "kind"), [("binance", "spot"), ("binance-usdm", "usdm")])
 async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(venue: Any, kind: Any) -> None:
     """Although the last day of two hundred symbols was asked for before them, which alone is more on USD-M."""

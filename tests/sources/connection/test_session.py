@@ -72,6 +72,7 @@ async def assert_comes_back(events: Events) -> Disconnected:
     return lost
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("end", [end.act for end in ENDS], ids=[end.name for end in ENDS])
 async def test_the_line_reports_why_it_ended_and_comes_back(end: Act, transport: str) -> None:
@@ -170,6 +171,7 @@ async def test_unsolicited_replies_end_nothing(transport: str) -> None:
     assert {frame for frame in UNSOLICITED if b'"result":null' not in frame} < set(got)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transport", TRANSPORTS)
 async def test_a_flood_of_replies_makes_the_venue_wait_as_data_does(transport: str) -> None:
     async def flood(session: VenueSession) -> None:

@@ -98,6 +98,7 @@ def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles:
     assert line.silences == []
 
 
+@pytest.mark.slow
 @given(gap_s=st.floats(0.1, 1_000.0), spoken=st.integers(0, 2 * BLOCK), seed=st.integers(0, 100))
 @settings(max_examples=40, deadline=None)
 def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: float, spoken: int, seed: int) -> None:
@@ -131,6 +132,7 @@ def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int
     assert silences <= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gap_s", [90.0, 180.0, 1_200.0])
 def test_a_slow_symbol_alone_on_its_line_is_not_renewed_in_a_day(gap_s: float) -> None:
     line = Line("a", witnessed=("a",))
@@ -139,6 +141,7 @@ def test_a_slow_symbol_alone_on_its_line_is_not_renewed_in_a_day(gap_s: float) -
     assert line.silences == [(60.0, ("a",), True)]  # before its first message
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mean_s", [30.0, 90.0, 180.0, 1_200.0])
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_slow_symbol_with_messages_at_random_times_is_not_renewed_in_a_day(mean_s: float, seed: int) -> None:
@@ -200,6 +203,7 @@ def test_a_line_without_a_witness_without_messages_is_reconnected_now_and_then()
     assert line.renewals == 0
 
 
+@pytest.mark.slow
 def test_a_silent_stream_among_others_is_renewed_at_once_and_then_less_and_less_often() -> None:
     line = Line("a", "b")
     line.play(60, a=every(0.5), b=every(0.5))

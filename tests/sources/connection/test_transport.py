@@ -160,6 +160,7 @@ async def test_a_peer_that_never_answers_is_an_error_in_time(open_socket: Open) 
         await given_up.wait()
 
 
+@pytest.mark.slow
 async def test_a_paused_socket_makes_the_venue_wait(open_socket: Open) -> None:
     sent = 0
 

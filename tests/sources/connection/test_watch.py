@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
+
 from flows.model import Connected, Disconnected, Removed, Silent, Speaking, StreamNames, Subscribed
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
@@ -79,6 +81,7 @@ class Venue:
             await asyncio.sleep(0.1)
 
 
+@pytest.mark.slow
 async def test_a_paused_exchange_is_reported_and_that_it_goes_on() -> None:
     venue = Venue(BTC, ETH)
     async with running_venue(venue.serve) as url, lines_to(url) as it:
@@ -94,6 +97,7 @@ async def test_a_paused_exchange_is_reported_and_that_it_goes_on() -> None:
         assert venue.sessions == 1
 
 
+@pytest.mark.slow
 async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() -> None:
     venue = Venue(BTC, ETH)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
@@ -116,6 +120,7 @@ async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() ->
         assert venue.sessions == 1
 
 
+@pytest.mark.slow
 async def test_a_silent_stream_without_a_witness_is_renewed_on_the_open_connection() -> None:
     kline = "btcusdt@kline_1m"
     venue = Venue(BTC, kline)
@@ -131,6 +136,7 @@ async def test_a_silent_stream_without_a_witness_is_renewed_on_the_open_connecti
         assert venue.requests[1:] == [("UNSUBSCRIBE", (kline,)), ("SUBSCRIBE", (kline,))]
 
 
+@pytest.mark.slow
 async def test_a_line_that_was_fast_and_stays_silent_is_connected_anew() -> None:
     venue = Venue(BTC)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
@@ -157,6 +163,7 @@ async def test_a_witness_reconnects_a_line_that_is_silent_as_a_whole() -> None:
         await it.until(Subscribed)
 
 
+@pytest.mark.slow
 async def test_a_witness_names_klines_of_one_timeframe_or_of_all() -> None:
     names = ("btcusdt@kline_1m", "btcusdt@kline_5m")
     venue = Venue(BTC)
@@ -176,6 +183,7 @@ async def test_a_witness_names_klines_of_one_timeframe_or_of_all() -> None:
     assert [streams for _, streams in venue.requests[1:]] == [names[1:], names[1:], names, names]
 
 
+@pytest.mark.slow
 async def test_side_by_side_a_stream_is_silent_only_when_both_are_and_the_deaf_one_is_renewed() -> None:
     both = [Venue(BTC), Venue(BTC)]
     later = Venue(BTC)
@@ -192,6 +200,7 @@ async def test_side_by_side_a_stream_is_silent_only_when_both_are_and_the_deaf_o
         assert (await it.until(Silent)).whole_line
 
 
+@pytest.mark.slow
 async def test_quiet_symbols_may_be_silent() -> None:
     venue = Venue(ETH)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
@@ -201,6 +210,7 @@ async def test_quiet_symbols_may_be_silent() -> None:
         assert (await it.until(Silent)).symbols == ("BTCUSDT",)
 
 
+@pytest.mark.slow
 async def test_a_flow_that_is_behind_is_not_the_silence_of_the_venue() -> None:
     async def flood(session: VenueSession) -> None:
         await session.confirm()

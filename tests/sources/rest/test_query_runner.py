@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from queue import Queue
 from typing import Any
 
+import pytest
+
 from flows.queries import KlinesQuery, Query, QueryError
 from sources.connection.loop_thread import EventLoopThread
 from sources.rest.client import VenueError
@@ -110,6 +112,7 @@ def test_the_end_of_the_network_answers_too() -> None:
     assert "the end came before the answer" in str(answers.get(timeout=10))
 
 
+@pytest.mark.slow
 def test_too_many_open_asks_are_refused_for_now() -> None:
     answers: Queue[Any] = Queue()
 

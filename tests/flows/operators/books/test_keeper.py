@@ -427,6 +427,7 @@ def test_a_book_begins_with_few_levels_and_is_deepened_when_its_price_nears_the_
 # --- laws ---
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(market=st.sampled_from(("spot", "usdm")), random=st.randoms(use_true_random=False))
 def test_whatever_happens_a_client_sees_the_exchanges_book_or_one_that_is_marked(market: Any, random: Random) -> None:
@@ -540,6 +541,7 @@ class Recorded:
         return {view.update_id: (*view.bids[0], *view.asks[0]) for view in synced}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("venue", "folder", "symbol"),
     [

@@ -59,6 +59,7 @@ def test_what_has_drifted_away_is_let_go_of() -> None:
     assert len(told) >= 10
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(random=st.randoms(use_true_random=False), is_bids=st.booleans(), depth=st.sampled_from((5, 50, 300, 2_000)))
 def test_the_best_levels_are_those_of_the_whole_book_as_far_as_they_are_told(

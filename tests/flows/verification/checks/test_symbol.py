@@ -25,6 +25,7 @@ def change(stores: MemoryStores, place: int, **values: Any) -> StoredCandle:
     return changed
 
 
+@pytest.mark.slow
 @given(traded_stores())
 def test_stores_that_hold_what_they_claim_have_no_finding(stores: MemoryStores) -> None:
     assert verified(stores) == []
@@ -88,6 +89,7 @@ def test_a_trade_of_the_other_side_or_another_minute_is_found(stores: MemoryStor
     assert verified(stores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "claimed"),
     [
@@ -120,6 +122,7 @@ def test_a_standing_without_ground_is_found(
     assert claimed in {f.claimed for f in found if (f.timeframe, f.open_time) == (changed.timeframe, changed.open_time)}
 
 
+@pytest.mark.slow
 @given(traded_stores(), st.data())
 def test_a_wrong_close_time_or_a_time_off_the_grid_is_found(stores: MemoryStores, data: st.DataObject) -> None:
     place = data.draw(st.integers(0, len(stores.stored) - 1))

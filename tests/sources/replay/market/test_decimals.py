@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from sources.replay.market.decimals import (
     decimal_text,
     decimals_of,
-    parse_decimal,
     printed,
     printed_decimals,
     scaled,
@@ -25,7 +24,6 @@ def test_texts_have_the_printed_decimals() -> None:
 
 def test_finer_digits_are_cut_off() -> None:
     assert decimal_text(19999, 4, 2) == "1.99"
-    assert parse_decimal("1.9999", 2) == 199
 
 
 def test_spot_prints_eight_and_futures_what_they_show() -> None:
@@ -50,6 +48,5 @@ def test_columns_are_read_and_written_like_single_numbers(value: int, decimals: 
     text = frame.item()
     assert text == decimal_text(value, decimals, shown)
     assert Decimal(text) == Decimal(value).scaleb(-decimals)
-    assert parse_decimal(text, decimals) == value
     if shown <= 8:
         assert frame.select(scaled(pl.col("text"), decimals)).item() == value

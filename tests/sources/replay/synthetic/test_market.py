@@ -25,6 +25,7 @@ def payloads(messages: list[Message], channel: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(message.data) for message in messages if message.stream.endswith(channel)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_seed_gives_the_same_bytes_whoever_listens(kind: MarketKind) -> None:
     streams = ["btcusdt@aggTrade", "foousdt@trade", "btcusdt@depth", "btcusdt@bookTicker"]
@@ -84,6 +85,7 @@ def test_the_book_chains_and_its_top_is_the_quote_that_trades_hit(kind: MarketKi
     assert played.depth("FOOUSDT", 1_000) == book.snapshot(1_000, kind)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_closed_klines_equal_a_recount_of_the_trades(kind: MarketKind) -> None:
     messages = take(market(kind), 12_000, "btcusdt@trade", "btcusdt@kline_1m")

@@ -24,6 +24,7 @@ def payloads(messages: list[Message], channel: str) -> list[dict[str, Any]]:
     return [msgspec.json.decode(message.data) for message in messages if message.stream.endswith(channel)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spot", "usdm"])
 def test_rounds_join_without_a_seam(kind: MarketKind) -> None:
     """Ids go on without a hole and times without a step back, and a client's book is right in every round."""
@@ -45,6 +46,7 @@ def test_rounds_join_without_a_seam(kind: MarketKind) -> None:
         assert after["U"] == before["u"] + 1 if kind == "spot" else after["pu"] == before["u"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["spot", "usdm"])
 def test_a_book_kept_over_the_seam_is_right_in_the_second_round(kind: MarketKind) -> None:
     wanted = {"btcusdt@depth", "btcusdt@bookTicker"}.__contains__

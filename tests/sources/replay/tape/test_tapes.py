@@ -53,6 +53,7 @@ def assert_equal(klines: dict[int, dict[str, Any]], expected: dict[int, dict[str
         assert found == fields
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("symbol", ["BTCUSDT", "ETHUSDT"])
 def test_spot_klines_are_the_official_ones(symbol: str) -> None:
     market = load_tapes([SPOT], kind="spot")
@@ -61,6 +62,7 @@ def test_spot_klines_are_the_official_ones(symbol: str) -> None:
     assert_equal(closed(play(market, f"{symbol.lower()}@kline_5m")), expected)
 
 
+@pytest.mark.slow
 def test_futures_klines_are_the_official_ones() -> None:
     market = load_tapes([USDM], kind="usdm")
     path = OFFICIAL / "binance_usdm_BTCUSDT_1m_2024-08-08T2354_12m.csv"
@@ -70,6 +72,7 @@ def test_futures_klines_are_the_official_ones() -> None:
     assert_equal(closed(play(market, "btcusdt@kline_1m")), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("interval", "count"), [("3m", 480), ("30m", 48), ("1d", 1)])
 def test_a_whole_day_of_klines_is_the_official_one(interval: str, count: int) -> None:
     market = load_tapes([PEPE], kind="spot")
@@ -92,6 +95,7 @@ def top(book: Book) -> tuple[Any, ...]:
     return (*(book.best_bid() or ()), *(book.best_ask() or ()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "kind"), [(SPOT, "spot"), (USDM, "usdm")])
 def test_the_documented_sync_of_a_book_leads_to_the_best_prices(folder: Path, kind: MarketKind) -> None:
     """Diffs first, then the REST snapshot, then the rest; wherever a quote and the book have one id they are equal."""
@@ -121,6 +125,7 @@ def test_the_documented_sync_of_a_book_leads_to_the_best_prices(folder: Path, ki
     assert market.depth("BTCUSDT", 50) == book.snapshot(50, kind)
 
 
+@pytest.mark.slow
 def test_the_first_snapshot_fits_into_the_diffs() -> None:
     market = load_tapes([SPOT], kind="spot")
     snapshot = None
@@ -134,6 +139,7 @@ def test_the_first_snapshot_fits_into_the_diffs() -> None:
     assert snapshot is not None
 
 
+@pytest.mark.slow
 def test_one_tape_of_diffs_serves_every_speed() -> None:
     streams = [f"btcusdt@depth{speed}" for speed in ("", "@0ms", "@100ms", "@500ms")]
     messages = play(load_tapes([SPOT], kind="spot"), *streams)
@@ -142,6 +148,7 @@ def test_one_tape_of_diffs_serves_every_speed() -> None:
     assert others == [first] * 3
 
 
+@pytest.mark.slow
 def test_partial_depth_is_the_top_of_the_book() -> None:
     market = load_tapes([USDM], kind="usdm")
     last = None
@@ -154,6 +161,7 @@ def test_partial_depth_is_the_top_of_the_book() -> None:
     assert (last["b"], last["a"]) == ([list(x) for x in snapshot["bids"]], [list(x) for x in snapshot["asks"]])
 
 
+@pytest.mark.slow
 def test_recorded_trades_are_played_as_they_came_and_known_to_rest_only_then() -> None:
     market = load_tapes([SPOT], kind="spot")
     assert market.trades("BTCUSDT", from_id=None, limit=10) == []
@@ -170,6 +178,7 @@ def test_recorded_trades_are_played_as_they_came_and_known_to_rest_only_then() -
     assert [row["id"] for row in older] == [trade["t"] for trade in seen[100:105]]
 
 
+@pytest.mark.slow
 def test_rest_aggregates_are_the_streams() -> None:
     market = load_tapes([USDM], kind="usdm")
     pushed = [msgspec.json.decode(message.data) for message in play(market, "btcusdt@aggTrade")]
@@ -185,6 +194,7 @@ def test_rest_aggregates_are_the_streams() -> None:
     assert [row["a"] for row in between] == [push["a"] for push in pushed if begin <= push["T"] <= end]
 
 
+@pytest.mark.slow
 def test_single_trades_out_of_aggregates() -> None:
     market = load_tapes([PEPE], kind="spot")
     trades = [msgspec.json.decode(message.data) for message in play(market, "pepeusdt@trade")]
@@ -192,6 +202,7 @@ def test_single_trades_out_of_aggregates() -> None:
     assert [trade["t"] for trade in trades] == list(range(trades[0]["t"], trades[0]["t"] + len(trades)))
 
 
+@pytest.mark.slow
 def test_history_leads_into_the_tape() -> None:
     """The period in which the tape begins closes as the exchange's did; the day, as the hours that make it."""
     history = DATA / "kline-history"
@@ -208,6 +219,7 @@ def test_history_leads_into_the_tape() -> None:
     assert (day[2], day[3]) == (max(hour[2] for hour in hours), min(hour[3] for hour in hours))
 
 
+@pytest.mark.slow
 def test_rest_does_not_know_the_future() -> None:
     """Before anything was played it knows the history up to the tape, and of the period in between its own share."""
     market = load_tapes([SPOT], kind="spot", history=DATA / "kline-history")
