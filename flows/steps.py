@@ -55,7 +55,7 @@ from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
 from flows.operators.status.line_status import LineStatus, StatusOutput
 from flows.operators.status.observations import BookSyncs, Observation, Observe, Progress, Unsynced
-from flows.operators.time_gate import AskTime
+from flows.operators.time_gate import QueryTime
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
 from flows.queries import TimeQuery
@@ -69,15 +69,15 @@ Outages: TypeAlias = Callable[[], Mapping[str, str]]
 """Gives the reason of each store that takes nothing now, by its name; empty for one that works."""
 
 
-def server_time(runner: QueryRunner | None) -> AskTime | None:
-    """How the step `validate` asks the venue's REST side for its time; None without one."""
+def server_time(runner: QueryRunner | None) -> QueryTime | None:
+    """How the step `validate` queries the venue's REST side for its time; None without one."""
     if runner is None:
         return None
 
-    def ask(answer: Callable[[int | None], None]) -> None:
-        runner("server_time", TimeQuery(""), lambda told: answer(told if isinstance(told, int) else None))
+    def query(answer: Callable[[int | None], None]) -> None:
+        runner("server_time", TimeQuery(""), lambda time: answer(time if isinstance(time, int) else None))
 
-    return ask
+    return query
 
 
 # --- trades and candles ---

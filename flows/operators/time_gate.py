@@ -6,7 +6,7 @@ in doubt. What happens to it depends on whether the local clock is a witness:
 * It is, when the venue's time has kept its pace, as measured over `PACED_MS`. Then what is ahead is refused. When it is
   the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree
   within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Before that the
-  venue's REST side is asked for its time, where there is one: when it does not say the same, the clock stays. To go
+  venue's REST side is queried for its time, where there is one: when it does not say the same, the clock stays. To go
   back to where the clock was before, the first messages of two streams suffice.
 * It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
@@ -49,11 +49,11 @@ MOST_HELD = 10_000
 """Events in doubt that are held; more are refused."""
 
 
-TOLD_MS = 10_000
-"""Local time for which an answer of the venue's REST side counts; then it is asked again."""
+ANSWER_MS = 10_000
+"""Local time for which an answer of the venue's REST side counts; then it is queried again."""
 
-AskTime: TypeAlias = Callable[[Callable[[int | None], None]], None]
-"""Asks the venue's REST side for its time and calls back once, on any thread: ms UTC, or None without an answer."""
+QueryTime: TypeAlias = Callable[[Callable[[int | None], None]], None]
+"""Queries the venue's REST side for its time and calls back once, on any thread: ms UTC, or None without an answer."""
 
 
 class Refused(NamedTuple):
@@ -70,7 +70,7 @@ class _Claim(NamedTuple):
     key: str
 
 
-class _Told(NamedTuple):
+class _Answer(NamedTuple):
     """What the venue's REST side has answered."""
 
     local: int
@@ -97,12 +97,12 @@ class _Line:
 class TimeGate:
     """Lets batches pass whose event times can be true. Pure: `clock` is the venue's, which it alone sets."""
 
-    def __init__(self, venue: str, clock: FeedClock, ask_time: AskTime | None = None) -> None:
+    def __init__(self, venue: str, clock: FeedClock, query_time: QueryTime | None = None) -> None:
         self._venue = venue
         self._clock = clock
-        self._ask_time = ask_time
-        self._is_asked = False
-        self._told: _Told | None = None
+        self._query_time = query_time
+        self._is_queried = False
+        self._answer: _Answer | None = None
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
         self._sample: tuple[int, int] | None = None  # (local time, event time) from which the pace is measured
         self._is_paced = False
@@ -221,20 +221,20 @@ class TimeGate:
         """Whether its REST side does not contradict the messages; not while its answer is awaited. One that does not
         answer contradicts nothing.
         """
-        if self._ask_time is None:
+        if self._query_time is None:
             return True
-        told = self._told
-        if told is None or now.local - told.local > TOLD_MS:
-            if not self._is_asked:
-                self._is_asked = True
-                self._ask_time(self._take_answer)
+        answer = self._answer
+        if answer is None or now.local - answer.local > ANSWER_MS:
+            if not self._is_queried:
+                self._is_queried = True
+                self._query_time(self._take_answer)
             return False
-        return told.offset is None or abs(told.offset - offset) <= AHEAD_MS
+        return answer.offset is None or abs(answer.offset - offset) <= AHEAD_MS
 
     def _take_answer(self, time: int | None) -> None:
         local = self._clock.now().local
-        self._told = _Told(local, None if time is None else time - local)
-        self._is_asked = False
+        self._answer = _Answer(local, None if time is None else time - local)
+        self._is_queried = False
 
     def _set(self, offset: int, now: Now, why: str) -> Incident:
         before = now.feed - now.local

@@ -12,7 +12,7 @@ from flows.clock import FeedClock, Now
 from flows.model import Flush, Incident, MarketEvent, Removed, Subscribed, Trade, TradesRefused
 from flows.operators.parse import Batch, InstrumentEvent, Parsed, Validated
 from flows.operators.refusals import rejected
-from flows.operators.time_gate import AHEAD_MS, AskTime, Refused, TimeGate
+from flows.operators.time_gate import AHEAD_MS, QueryTime, Refused, TimeGate
 
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds: in milliseconds it would lie in the year 5138."""
@@ -35,11 +35,11 @@ class Validate:
         venue: str = "",
         clock: FeedClock | None = None,
         rules: VenueRules = ANY_VENUE,
-        ask_time: AskTime | None = None,
+        query_time: QueryTime | None = None,
     ) -> None:
         self._venue = venue
         self._clock = clock or FeedClock()
-        self._gate = TimeGate(venue, self._clock, ask_time)
+        self._gate = TimeGate(venue, self._clock, query_time)
         self._rules = rules
         self._observe_at = self._tick_at = 0
         self._trades: set[type] = set()

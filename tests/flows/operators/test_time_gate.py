@@ -33,7 +33,7 @@ class Venue:
         self.asked = 0
         self.clock = FeedClock(lambda: self.ms)
         self.rest_skew = rest_skew[0] if rest_skew else None
-        self.step = Validate("binance", self.clock, ask_time=self.ask if rest_skew else None)
+        self.step = Validate("binance", self.clock, query_time=self.ask if rest_skew else None)
         self.step([Subscribed("market", ("BTCUSDT", "ETHUSDT"), ())])
         self.passed: list[Trade] = []
         self.refused: list[Rejected] = []
