@@ -95,7 +95,7 @@ async def test_a_wrong_time_of_all_messages_that_rest_contradicts_harms_nothing(
         await deployment.serve()
         for by_ms in (HOUR_MS, 10 * DAY_MS):
             await asyncio.sleep(PACED_S)
-            await deployment.inject(faults.WrongTime(stream="*", by_ms=by_ms, count=1_000_000))
+            await deployment.inject(contents.WrongTime(stream="*", by_ms=by_ms, count=1_000_000))
             await asyncio.sleep(WRONG_S)
             await asyncio.to_thread(deployment.exchange.clear_faults)
             await deployment.goes_on()
