@@ -98,6 +98,9 @@ class InstrumentState:
         self.witness: TradeWitness | None = None
         self.is_unsynced: bool | None = None
         self.known: dict[str, Known] = {}
+        """By channel."""
+        self.own: Known | None = None
+        """What the instrument is, and since when."""
         self.published: InstrumentStatus | None = None
 
     def channels(self) -> dict[FreshnessChannel, list[tuple[str, LineState]]]:

@@ -111,11 +111,14 @@ class News:
         cause = self._refusals.take_report(self._clock.now().local, ends=ends)
         if cause is None:
             return []
-        return [Incident("reject", self._venue, "", self._refused_since, self._now(), cause, "kept out of everything")]
+        now = self._now()
+        begin = min(self._refused_since, now)  # the clock may have been set back since
+        return [Incident("reject", self._venue, "", begin, now, cause, "kept out of everything")]
 
     def _went_down(self, event: Disconnected) -> Incident:
         now = self._now()
-        begin = min((self._down_since.setdefault((event.line, name), now) for name in event.symbols), default=now)
+        begins = [self._down_since.setdefault((event.line, name), now) for name in event.symbols]
+        begin = min([*begins, now])
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
 
@@ -155,6 +158,7 @@ class News:
         if begin is None:
             return []
         now = self._now()
+        begin = min(begin, now)
         return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
 
 

@@ -98,6 +98,52 @@ def test_a_line_is_connecting_live_cut_and_live_again() -> None:
     assert watched.state() == ("live", 400)
 
 
+def test_an_instrument_is_live_since_it_is_whatever_its_store_was() -> None:
+    watched = Watched(outages=dict)
+    watched.take(subscribed())
+    watched.local = 30_000
+    watched.take(Silent("market", BTC, KINDS, 4_000, whole_line=True))
+    assert watched.state() == ("silent", 26_000)
+    watched.local = 50_000
+    watched.take(Speaking("market", BTC, KINDS))
+    assert watched.state() == ("live", 50_000)
+    watched.local = 60_000
+    watched.take(Disconnected("market", BTC, "line cut"))
+    watched.local = 70_000
+    watched.take(subscribed())
+    assert watched.state() == ("live", 70_000)
+
+
+def test_an_instrument_has_its_state_since_it_was_in_no_other() -> None:
+    watched = Watched()
+    watched.take(subscribed())
+    watched.local = 20_000
+    watched.take(Silent("market", BTC, ("ticker",), 10_000))
+    watched.take(Silent("market", BTC, ("aggTrade",), 4_000))
+    assert watched.state() == ("silent", 16_000)
+    watched.local = 30_000
+    watched.take(Speaking("market", BTC, ("aggTrade",)))
+    assert watched.state() == ("quiet", 30_000), "its ticker is since before it was silent"
+    watched.take(Silent("market", BTC, ("kline_1m",), 15_000))
+    assert watched.state() == ("quiet", 30_000)
+
+
+@pytest.mark.parametrize("ahead_ms", [5_000, 86_400_000])
+def test_nothing_is_since_a_time_to_come_when_the_venues_clock_goes_back(ahead_ms: int) -> None:
+    watched = Watched(has_books=True)
+    watched.take(subscribed(kinds=(*KINDS, "depth")))
+    watched.local = 10_000
+    watched.clock.set_to(BEGIN + watched.local + ahead_ms)
+    watched.take(Unsynced("BTCUSDT", is_unsynced=False), Unsynced("BTCUSDT", is_unsynced=True))
+    assert watched.state() == ("unsynced", 10_000 + ahead_ms)
+    watched.take(Unsynced("BTCUSDT", is_unsynced=False))
+    assert watched.state() == ("live", 10_000 + ahead_ms)
+    watched.clock.set_to(BEGIN + watched.local)
+    watched.pass_time(PROGRESS_MS)
+    assert watched.state() == ("live", 10_000)
+    assert all(one.since <= BEGIN + watched.local for one in watched.states["BTCUSDT"].channels)
+
+
 def test_a_line_that_was_never_reached_is_cut() -> None:
     watched = Watched()
     watched.take(Disconnected("market", BTC, "refused"))
@@ -129,7 +175,7 @@ def test_trades_that_stop_are_silent_until_a_witness_agrees() -> None:
     assert watched.channels() == {"trades": "silent", "klines": "live", "ticker": "live"}
     assert watched.state() == ("silent", 6_000)
     watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False))
-    assert (watched.channels()["trades"], watched.state()) == ("quiet", ("quiet", 6_000))
+    assert (watched.channels()["trades"], watched.state()) == ("quiet", ("quiet", 10_000))
     watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="REST knows trade 7"))
     assert watched.channels()["trades"] == "silent"
     assert watched.states["BTCUSDT"].reason == "REST knows trade 7"
