@@ -21,7 +21,8 @@ class Refusals:
     def __init__(self, what: str) -> None:
         """`what` was refused, in the plural."""
         self._what = what
-        self._last_reason = ""
+        self.last_reason = ""
+        """Of the newest one."""
         self._told_at: int | None = None
         self.count = 0
         """Since the last report."""
@@ -29,7 +30,7 @@ class Refusals:
     def note(self, reason: str, count: int = 1) -> None:
         """So many were refused."""
         self.count += count
-        self._last_reason = reason
+        self.last_reason = reason
 
     @property
     def due(self) -> int | None:
@@ -41,6 +42,6 @@ class Refusals:
         due = self.due
         if not self.count or (due is not None and local < due and not ends):
             return None
-        report = f"{self._what} refused: {self.count}, the last one for this: {self._last_reason}"
+        report = f"{self._what} refused: {self.count}, the last one for this: {self.last_reason}"
         self.count, self._told_at = 0, local
         return report

@@ -261,6 +261,30 @@ async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: s
         await deployment.assert_stored()
 
 
+DEAD_MS = 20_000
+
+
+async def test_one_dead_stream_is_silent_until_it_speaks_again(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "dead", mongod_uri, young_market()) as deployment:
+        await deployment.serve()
+        since = deployment.listener.place
+        await deployment.inject(faults.Silence(stream="ethusdt@aggTrade", for_ms=DEAD_MS))
+        await deployment.incident("silent", "fetched", "ETHUSDT", since=since)
+        await deployment.goes_on()
+        for _ in range(DEAD_MS // 1_000 // 2):
+            await asyncio.sleep(1)
+            stale = {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
+            assert stale["ETHUSDT"] == (True, "silent")
+            assert stale["BTCUSDT"] == (False, "live")
+        await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
+        await deployment.becomes("ETHUSDT", "live")
+        states = deployment.states_in_turn("ETHUSDT", since=since)
+        assert [state for state, _ in states if state != "live"] == ["silent"], states
+        incidents = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "silent"]
+        assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
+        await deployment.assert_stored()
+
+
 async def test_a_recording_at_many_times_its_pace(mongod_uri: str, tmp_path: Path) -> None:
     market = load_tapes([recording("binance-spot-2024-08-08")], kind="spot", history=recording("kline-history"))
     quick: dict[str, Any] = {

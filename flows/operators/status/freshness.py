@@ -224,7 +224,9 @@ class Freshness:
         if instrument is None:
             return
         if isinstance(event, TradeWitness):
-            instrument.witness = event
+            instrument.witness = None if event.has_spoken else event
+            if event.has_spoken:  # those who watch the line say so a moment later
+                instrument.silent = {k: one for k, one in instrument.silent.items() if channel_of(k) != "trades"}
         else:
             instrument.is_unsynced = event.is_unsynced
 

@@ -227,6 +227,19 @@ def test_an_exchange_that_sends_nothing_is_silent_and_a_witness_explains_it() ->
     assert watched.channels() == {"trades": "quiet", "klines": "quiet", "ticker": "live"}
 
 
+def test_a_stream_that_misses_trades_is_silent_until_it_brings_some_itself() -> None:
+    watched = Watched()
+    watched.take(subscribed(), Silent("market", BTC, ("aggTrade",), 3_000))
+    watched.local = 2_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="up to 4 s late"))
+    watched.local = 8_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="up to 5 s late"))
+    assert (watched.state(), watched.states["BTCUSDT"].reason) == (("silent", 0), "up to 5 s late")
+    watched.local = 9_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False, has_spoken=True))
+    assert watched.state() == ("live", 9_000), "whether the line's watch has noticed or not"
+
+
 def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_silent() -> None:
     watched = Watched()
     watched.take(subscribed())
