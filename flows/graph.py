@@ -22,6 +22,7 @@ from flows.model import (
     Candle,
     ConnectionEvent,
     FeedStatus,
+    Flush,
     Incident,
     Instrument,
     RefreshResult,
@@ -42,11 +43,12 @@ from flows.operators.candles.reconcile import KEPT_MS, Reconciler
 from flows.operators.parse import Parse, VenueParser
 from flows.operators.pipeline import Pipeline
 from flows.operators.prices import Prices
+from flows.operators.refusals import RejectIncidents
 from flows.operators.state_version import StateVersionError, check_version
 from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
 from flows.operators.status.line_status import News
-from flows.operators.status.observations import BookSyncs, Observe, Progress
+from flows.operators.status.observations import BookSyncs, ChannelRefused, Observe, Progress
 from flows.operators.trades import sequence as sequence_state
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
@@ -114,7 +116,10 @@ def market_flow(
     found = only("found", traded, Incident, TradeWitness, Rejected)
     told: list[Stream[Any]] = [trades, candles]
     stored: list[Stream[Any]] = [candles, proofs]
-    amiss: list[Stream[Any]] = [_of_type("amiss", found, Incident), _of_type("outages", news, Incident)]
+    amiss: list[Stream[Any]] = [
+        _of_type("amiss", found, Incident),
+        _of_type("outages", news, Incident, Progress, Flush),  # with what tells that time passes
+    ]
     kept: KeyedStream[Any] | None = None
     if runner:
         book_input = op.flat_map_batch("book_events", valid, book_events)
@@ -126,7 +131,7 @@ def market_flow(
         watched = op.merge("watched", kept, day)
         told.append(op.flat_map_batch("quotes", watched, _quotes))
         amiss.append(only("watched_amiss", watched, Incident))
-    incidents = op.merge("incidents", *amiss)
+    incidents = op.flat_map_batch("incidents", op.merge("all_amiss", *amiss), RejectIncidents(clock))
 
     if sinks.candles:
         op.output(
@@ -258,7 +263,7 @@ def _refused(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | Non
 def _observed(news: Stream[Any], found: Stream[Any], kept: KeyedStream[Any] | None) -> Stream[Any]:
     """What tells the state of instruments."""
     observed = [
-        _of_type("observed", news, Progress, *get_args(ConnectionEvent)),
+        _of_type("observed", news, Progress, ChannelRefused, *get_args(ConnectionEvent)),
         _of_type("witnesses", found, TradeWitness),
     ]
     if kept is not None:

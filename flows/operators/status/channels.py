@@ -97,6 +97,8 @@ class InstrumentState:
         self.silent: dict[str, Silence] = {}
         self.witness: TradeWitness | None = None
         self.is_unsynced: bool | None = None
+        self.refused: dict[FreshnessChannel, str] = {}
+        """Why everything is refused that a channel brings."""
         self.known: dict[str, Known] = {}
         """By channel."""
         self.own: Known | None = None

@@ -37,7 +37,7 @@ from flows.operators.status.channels import (
     of_trades,
     worst_of,
 )
-from flows.operators.status.observations import Observation, Progress, Unsynced
+from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced
 
 HEARTBEAT_MS: Final = 1_000
 """Local time between two heartbeats."""
@@ -125,7 +125,7 @@ class Freshness:
                 self._on_trading_status(event)
             case Backpressure():
                 self._on_behind(event)
-            case TradeWitness() | Unsynced():
+            case TradeWitness() | Unsynced() | ChannelRefused():
                 self._on_finding(event)
                 return [event.symbol]
             case _:
@@ -151,6 +151,7 @@ class Freshness:
             line, instrument = self._line(symbol, event.line, now), self._instruments[symbol]
             line.kinds.update(dict.fromkeys(kinds))
             line.state, line.is_behind = "live", ""
+            instrument.refused.clear()
             for kind in kinds:
                 instrument.silent.pop(kind, None)
             if any(channel_of(kind) == "trades" for kind in kinds):
@@ -219,7 +220,7 @@ class Freshness:
             if instrument and event.line in instrument.lines:
                 instrument.lines[event.line].is_behind = f"{event.frames} messages wait for the flow"
 
-    def _on_finding(self, event: TradeWitness | Unsynced) -> None:
+    def _on_finding(self, event: TradeWitness | Unsynced | ChannelRefused) -> None:
         instrument = self._instruments.get(event.symbol)
         if instrument is None:
             return
@@ -227,8 +228,12 @@ class Freshness:
             instrument.witness = None if event.has_spoken else event
             if event.has_spoken:  # those who watch the line say so a moment later
                 instrument.silent = {k: one for k, one in instrument.silent.items() if channel_of(k) != "trades"}
-        else:
+        elif isinstance(event, Unsynced):
             instrument.is_unsynced = event.is_unsynced
+        elif event.reason:
+            instrument.refused[event.channel] = event.reason
+        else:
+            instrument.refused.pop(event.channel, None)
 
     # --- what passes with time ---
 
@@ -330,6 +335,8 @@ class Freshness:
 
     def _of_channel(self, channel: FreshnessChannel, kinds: list[str], instrument: InstrumentState) -> Verdict:
         """What a channel is whose lines are up."""
+        if reason := instrument.refused.get(channel):
+            return Verdict("silent", reason)
         if self._delay:
             return Verdict("behind", self._delay)
         silences = [instrument.silent.get(kind) for kind in kinds]

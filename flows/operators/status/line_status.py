@@ -13,6 +13,7 @@ from flows.model import (
     Connected,
     Disconnected,
     FeedStatus,
+    Flush,
     Incident,
     IncidentKind,
     Rejected,
@@ -25,13 +26,13 @@ from flows.operators.parse import Batch
 from flows.operators.refusals import Refusals
 from flows.operators.status.observations import Observe, ends
 
-StatusOutput: TypeAlias = FeedStatus | Incident | Rejected | Ticker
+StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
 
 
 class News:
     """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
 
-    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
+    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too, and the end.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class News:
             case Rejected():
                 self._note_refused(item)
                 found = [item]
-            case Incident():
+            case Incident() | Flush(final=True):
                 found = [item]
             case Silent():
                 found = [self._is_silent(item)]
@@ -105,7 +106,7 @@ class News:
     def _note_refused(self, refused: Rejected) -> None:
         if not self._refusals.count:
             self._refused_since = self._now()
-        self._refusals.note(visible(refused.reason), refused.count)
+        self._refusals.note(visible(refused.reason), refused.count, refused.symbol)
 
     def _tell_refused(self, *, ends: bool) -> list[Incident]:
         cause = self._refusals.take_report(self._clock.now().local, ends=ends)

@@ -45,7 +45,9 @@ def test_what_can_be_true_passes(event: MarketEvent) -> None:
     ],
 )
 def test_what_cannot_be_true_is_refused_with_its_reason_and_content(event: MarketEvent, reason: str) -> None:
-    assert validate(event) == [Rejected("binance", reason, msgspec.json.encode(event), 0)]
+    kind = "kline" if isinstance(event, Kline) else "bookTicker"
+    payload = msgspec.json.encode(event)
+    assert validate(event) == [Rejected("binance", reason, payload, 0, symbol="BTCUSDT", kind=kind)]
 
 
 def test_the_good_ones_of_a_batch_stay_in_order() -> None:

@@ -29,7 +29,7 @@ from flows.operators.status.freshness import (
     REPEAT_MS,
     Freshness,
 )
-from flows.operators.status.observations import PROGRESS_MS, Progress, Unsynced
+from flows.operators.status.observations import PROGRESS_MS, ChannelRefused, Progress, Unsynced
 
 BEGIN = 1_767_225_600_000
 BTC, ETH = ("BTCUSDT",), ("ETHUSDT",)
@@ -54,7 +54,7 @@ class Watched:
         self.states: dict[str, InstrumentStatus] = {}
         self.published = 0
 
-    def take(self, *items: ConnectionEvent | Progress | TradeWitness | Unsynced) -> None:
+    def take(self, *items: ConnectionEvent | Progress | TradeWitness | Unsynced | ChannelRefused) -> None:
         for item in self.keeper(list(items)):
             if isinstance(item, Heartbeat):
                 self.heartbeats.append(item)
@@ -240,6 +240,24 @@ def test_a_stream_that_misses_trades_is_silent_until_it_brings_some_itself() -> 
     assert watched.state() == ("live", 9_000), "whether the line's watch has noticed or not"
 
 
+@pytest.mark.parametrize("channel", ["klines", "ticker", "book", "best"])
+def test_a_channel_of_which_everything_is_refused_is_silent(channel: Any) -> None:
+    watched = Watched()
+    watched.take(subscribed(), subscribed("public", kinds=BOOKS))
+    watched.local = 4_000
+    watched.take(ChannelRefused("BTCUSDT", channel, "everything that comes is refused: odd"))
+    assert {name for name, state in watched.channels().items() if state != "live"} == {channel}
+    assert (watched.state(), watched.states["BTCUSDT"].reason) == (
+        ("silent", 4_000),
+        "everything that comes is refused: odd",
+    )
+    watched.local = 9_000
+    watched.take(ChannelRefused("BTCUSDT", channel, ""))
+    assert watched.state() == ("live", 9_000)
+    watched.take(ChannelRefused("BTCUSDT", channel, "odd"), subscribed())
+    assert watched.state()[0] == "live"
+
+
 def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_silent() -> None:
     watched = Watched()
     watched.take(subscribed())
@@ -415,6 +433,7 @@ EVENTS = st.one_of(
     st.builds(Backpressure, LINES, SYMBOLS, st.integers(0, 9)),
     st.builds(TradeWitness, st.just("binance"), st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
     st.builds(Unsynced, st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
+    st.builds(ChannelRefused, st.sampled_from(["BTCUSDT", "X"]), st.just("klines"), st.sampled_from(["", "odd"])),
     st.builds(Progress, st.booleans(), st.just(0)),
 )
 
