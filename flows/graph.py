@@ -65,8 +65,8 @@ def market_flow(
     status = steps.feed_status("feed_status", events, feed, clock)
     book = steps.order_books("order_books", events, books, clock, rules, runner)
     stats = steps.stats_24h("stats_24h", trades.minutes, status.tickers, feed, trade_clock, rules, runner)
-    incidents = steps.merge(
-        "incidents", trades.incidents, status.incidents, book and book.incidents, stats and stats.incidents
+    incidents = steps.incidents(
+        "incidents", clock, trades.incidents, status.incidents, book and book.incidents, stats and stats.incidents
     )
 
     steps.to_mongo("mongodb", trades.candles, trades.corrections, stats and stats.per_minute, sink=sinks.candles)

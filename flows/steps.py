@@ -27,6 +27,7 @@ from flows.model import (
     ConnectionEvent,
     Document,
     FeedStatus,
+    Flush,
     Heartbeat,
     Incident,
     Instrument,
@@ -51,10 +52,11 @@ from flows.operators.candles.builder import CandleBuilder
 from flows.operators.candles.reconcile import KEPT_MS, Reconciler
 from flows.operators.parse import Validated
 from flows.operators.pipeline import Pipeline
+from flows.operators.refusals import RejectIncidents
 from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
 from flows.operators.status.freshness import Freshness
 from flows.operators.status.line_status import LineStatus, StatusOutput
-from flows.operators.status.observations import BookSyncs, Observation, Observe, Progress, Unsynced
+from flows.operators.status.observations import BookSyncs, ChannelRefused, Observation, Observe, Progress, Unsynced
 from flows.operators.time_gate import QueryTime
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.trades.sequence import Sequencer
@@ -213,8 +215,9 @@ class FeedStreams:
     """For clients: states of the connections, and the exchange's own 24-hour statistics."""
     tickers: KeyedStream[Ticker]
     """The same statistics by instrument."""
-    observed: Stream[ConnectionEvent | Progress]
-    incidents: Stream[Incident]
+    observed: Stream[ConnectionEvent | Progress | ChannelRefused]
+    incidents: Stream[Incident | Progress | Flush]
+    """With what says that time passes, and that the input ends."""
     rejected: Stream[Rejected]
 
 
@@ -234,8 +237,8 @@ def feed_status(
     return FeedStreams(
         updates=select("updates", rare, FeedStatus, Ticker),
         tickers=op.flat_map_batch("tickers", rare, partial(_tickers_by_instrument, feed.venue)),
-        observed=select("observed", rare, Progress, *get_args(ConnectionEvent)),
-        incidents=select("incidents", rare, Incident),
+        observed=select("observed", rare, Progress, ChannelRefused, *get_args(ConnectionEvent)),
+        incidents=select("incidents", rare, Incident, Progress, Flush),
         rejected=select("rejected", rare, Rejected),
     )
 
@@ -396,12 +399,24 @@ def _freshness(
     return keeper("states", op.merge("observations", *observed), build)
 
 
+# --- incidents ---
+
+
+def incidents(step_id: str, clock: FeedClock, *found: Stream[Incident | Progress | Flush] | None) -> Stream[Incident]:
+    """Everything that went wrong; refused input as one incident a second."""
+    return _incidents(step_id, clock, *_built(found))
+
+
+@operator
+def _incidents(
+    step_id: str,  # noqa: ARG001 - the engine's decorator takes it
+    clock: FeedClock,
+    *found: Stream[Incident | Progress | Flush],
+) -> Stream[Incident]:
+    return op.flat_map_batch("bounded", op.merge("found", *found), RejectIncidents(clock))
+
+
 # --- outputs ---
-
-
-def merge(step_id: str, *streams: Stream[X] | None) -> Stream[X]:
-    """Several streams as one, without those that were not built."""
-    return op.merge(step_id, *_built(streams))
 
 
 def output(step_id: str, *streams: Stream[X] | None, sink: Sink[X] | None) -> None:

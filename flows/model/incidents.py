@@ -50,3 +50,7 @@ class Rejected(Struct, frozen=True):
     received_ns: int
     count: int = 1
     """So many messages, of which this is one."""
+    symbol: str = ""
+    """Of what it tells, as far as that is known."""
+    kind: str = ""
+    """And by what stream, in the words of the setting `feed.streams`, klines and books perhaps with more behind."""

@@ -102,6 +102,8 @@ class TradesRefused(Struct, frozen=True):
     shows. Made by the step `validate`, not by a connection.
     """
 
+    reason: str = ""
+
 
 class TradingStatus(Struct, frozen=True):
     """The venue's list of instruments says something new of these symbols. Injected by the process, not by a

@@ -30,6 +30,8 @@ class TradeWitness(Struct, frozen=True):
     is_ahead: bool
     """True: a witness names later trades than those that came. False: a witness agrees that there are none."""
     reason: str = ""
+    has_spoken: bool = False
+    """The stream itself brings trades again."""
 
 
 ChannelState: TypeAlias = Literal[

@@ -5,6 +5,7 @@ from typing import Protocol, TypeAlias
 from msgspec import Struct
 
 from flows.model import (
+    TRADE_KINDS,
     ConnectionEvent,
     Flush,
     Incident,
@@ -90,8 +91,11 @@ class Parse:
     def _parse_frames(self, frames: RawFrames, out: list[Parsed]) -> None:
         parsed = self._parser.parse(frames)
         self.ignored += parsed.ignored
-        out += parsed.rejected
         keys, line = self._keys, frames.line
+        if parsed.rejected:
+            out += parsed.rejected
+            trades = {one.symbol: one.reason for one in parsed.rejected if one.kind in TRADE_KINDS}
+            out += [InstrumentEvent(keys[symbol], TradesRefused(reason)) for symbol, reason in trades.items()]
         out += [Batch(keys[symbol], events, line) for symbol, events in parsed.events]
 
     def _tell_instruments(self, event: ConnectionEvent, out: list[Parsed]) -> None:

@@ -153,8 +153,8 @@ class Validate:
     def _refuse(self, refused: list[Refused], out: list[Validated]) -> None:
         """Reports them, and names the instruments with trades among them: their sequences may lack some now."""
         out += [rejected(key.partition(":")[0], event, reason) for key, event, reason in refused]
-        keys = dict.fromkeys(key for key, event, _ in refused if isinstance(event, Trade))
-        out += [InstrumentEvent(key, TradesRefused()) for key in keys]
+        reasons = {key: reason for key, event, reason in refused if isinstance(event, Trade)}
+        out += [InstrumentEvent(key, TradesRefused(reason)) for key, reason in reasons.items()]
 
     def _note(self, item: Parsed, out: list[Validated]) -> None:
         """What is no batch: the end of all, and which instruments there are."""

@@ -31,6 +31,7 @@ MOST_STREAMS = 10_000
 
 _BOOK_TICKER = b'@bookTicker"'
 _STREAM_NAME_ENDS = 128
+_STREAM = b'{"stream":"'
 """A stream's name stands within so many bytes from the begin of an envelope."""
 
 
@@ -143,7 +144,7 @@ class BinanceParser:
         stream, sound = self._stream(name), []
         for message in run:
             if reason := stream.fault(message):
-                parsed.rejected.append(self._refused(reason, json.encode(message), frames))
+                parsed.rejected.append(self._refused(reason, json.encode(message), frames, name))
             else:
                 sound.append(_one_in_the_model(message))
         if sound:
@@ -164,8 +165,13 @@ class BinanceParser:
         reason = "messages of a stream that nobody subscribed to" if name else "a message without a stream"
         return Rejected(self._venue, reason, name.encode("utf-8", "replace")[:KEPT_BYTES], frames.received_ns, count)
 
-    def _refused(self, reason: str, payload: bytes, frames: RawFrames) -> Rejected:
-        return Rejected(self._venue, reason, payload[:KEPT_BYTES], frames.received_ns)
+    def _refused(self, reason: str, payload: bytes, frames: RawFrames, name: str) -> Rejected:
+        """A message of a stream that is carried, as far as its name says one."""
+        is_known = frames.streams is not None and name in frames.streams.subscribed
+        lower, _, kind = name.partition("@") if is_known else ("", "", "")
+        symbol = "" if lower.startswith("!") else lower.upper()
+        kind = kind.partition("@")[0] if symbol else ""
+        return Rejected(self._venue, reason, payload[:KEPT_BYTES], frames.received_ns, symbol=symbol, kind=kind)
 
     # --- the careful way ---
 
@@ -176,7 +182,7 @@ class BinanceParser:
             try:
                 found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else _too_long(payload)
             except Exception as error:  # noqa: BLE001 - whatever a frame does to the decoder, it is refused alone
-                rejected.append(self._refused(_reason_of(error), payload, frames))
+                rejected.append(self._refused(_reason_of(error), payload, frames, _name_of(payload)))
                 continue
             ignored += not found
             for name, message in found:
@@ -185,7 +191,7 @@ class BinanceParser:
                     ignored += is_retired
                     rejected += [] if is_retired else [self._foreign(name, 1, frames)]
                 elif reason := self._stream(name).fault(message) if name else "":
-                    rejected.append(self._refused(reason, payload, frames))
+                    rejected.append(self._refused(reason, payload, frames, name))
                 else:
                     event = _one_in_the_model(message)
                     runs[event.symbol, type(event), name].append(event)
@@ -248,6 +254,14 @@ def _is_carried(name: str, streams: StreamNames | None) -> bool:
 
 def _is_retired(name: str, streams: StreamNames | None) -> bool:
     return streams is not None and name in streams.retired
+
+
+def _name_of(frame: bytes) -> str:
+    """The name of the stream at the begin of a frame that is not read as a whole; empty when there is none."""
+    if not frame.startswith(_STREAM):
+        return ""
+    end = frame.find(b'"', len(_STREAM), _STREAM_NAME_ENDS)
+    return frame[len(_STREAM) : end].decode("utf-8", "replace") if end > 0 else ""
 
 
 def _too_long(payload: bytes) -> NoReturn:

@@ -14,6 +14,7 @@ from api.live.messages import ms_of
 from flows.model import DAY_MS
 from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
+from sources.replay.faults.orders import AnyFault
 from sources.replay.tape.tapes import load_tapes
 from tests.fakes.playing import PACED_S, SYMBOLS, UNNOTICED_MS, Deployment, playing
 from tests.fakes.recordings import recording
@@ -284,6 +285,64 @@ async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: s
         await asyncio.to_thread(deployment.exchange.resume)
         await deployment.goes_on()
         await deployment.becomes_ready()
+        await deployment.assert_stored()
+
+
+DEAD_MS = 20_000
+
+
+async def test_one_dead_stream_is_silent_until_it_speaks_again(mongod_uri: str, tmp_path: Path) -> None:
+    async with playing(tmp_path / "dead", mongod_uri, young_market()) as deployment:
+        await deployment.serve()
+        since = deployment.listener.place
+        await deployment.inject(faults.Silence(stream="ethusdt@aggTrade", for_ms=DEAD_MS))
+        await deployment.incident("silent", "fetched", "ETHUSDT", since=since)
+        await deployment.goes_on()
+        for _ in range(DEAD_MS // 1_000 // 2):
+            await asyncio.sleep(1)
+            stale = {one["symbol"]: (one["stale"], one["state"]) for one in await deployment.ask("/api/prices")}
+            assert stale["ETHUSDT"] == (True, "silent")
+            assert stale["BTCUSDT"] == (False, "live")
+        await deployment.incident("repair", "aggTrade brings trades again", "ETHUSDT", since=since)
+        await deployment.becomes("ETHUSDT", "live")
+        states = deployment.states_in_turn("ETHUSDT", since=since)
+        assert [state for state, _ in states if state != "live"] == ["silent"], states
+        incidents = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "silent"]
+        assert len(incidents) <= 2, incidents  # its line has noticed the silence, and what was missed
+        await deployment.assert_stored()
+
+
+REFUSED_S = 12
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [faults.ClockSkew(by_ms=-DAY_MS), contents.WrongTime(stream="*@aggTrade", by_ms=HOUR_MS, count=10_000)],
+    ids=["a_clock_behind", "times_ahead"],
+)
+async def test_streams_of_which_all_is_refused_are_silent(mongod_uri: str, tmp_path: Path, fault: AnyFault) -> None:
+    async with playing(tmp_path / "refused", mongod_uri, young_market()) as deployment:
+        await deployment.serve()
+        since = deployment.listener.place
+        await deployment.inject(fault)
+        for symbol in SYMBOLS:
+            await deployment.becomes(symbol, "silent")
+        for _ in range(REFUSED_S):
+            await asyncio.sleep(1)
+            status = await deployment.ask("/api/status")
+            said = {one["symbol"]: (one["state"], one["reason"]) for one in status["instruments"]}
+            assert {state for state, _ in said.values()} == {"silent"}, said
+            assert all("is refused" in reason for _, reason in said.values()), said
+            assert status["missing"]
+        rejects = [one for one in deployment.listener.of_type("Incident", since=since) if one["kind"] == "reject"]
+        assert 2 <= len(rejects) <= 2 * REFUSED_S, rejects
+        assert all(name in rejects[-1]["cause"] for name in SYMBOLS), rejects[-1]
+        await asyncio.to_thread(deployment.exchange.clear_faults)
+        for symbol in SYMBOLS:
+            await deployment.becomes(symbol, "live")
+        for symbol in SYMBOLS:
+            states = deployment.states_in_turn(symbol, since=since)
+            assert [state for state, _ in states if state != "live"] == ["silent"], states
         await deployment.assert_stored()
 
 

@@ -261,6 +261,25 @@ class Deployment:
         said = [one for one in self.listener.of_type("Status", since=since) if "channels" in one]
         return {part["state"] for one in said for part in one["channels"] if part["channel"] == "trades"}
 
+    async def becomes(self, symbol: str, state: str) -> None:
+        """Waits until the trades of an instrument are said to be in a state."""
+
+        async def is_so() -> bool:
+            states = self.states_in_turn(symbol, since=0)
+            return bool(states) and states[-1][0] == state
+
+        await self.until_so(is_so)
+
+    def states_in_turn(self, symbol: str, *, channel: str = "trades", since: int) -> list[tuple[str, str]]:
+        """The states of a channel that the flow has named one after the other, each with its first reason."""
+        said = [one for one in self.listener.of_type("Status", since=since) if one.get("symbol") == symbol]
+        parts = [part for one in said for part in one["channels"] if part["channel"] == channel]
+        return [
+            (part["state"], part["reason"])
+            for before, part in zip([None, *parts], parts, strict=False)
+            if before is None or before["state"] != part["state"]
+        ]
+
     # --- what is stored ---
 
     async def assert_stored(self) -> None:

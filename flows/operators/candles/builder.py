@@ -171,7 +171,7 @@ class CandleBuilder:
                 out.append(news)
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
                 self._take_line_event(news, now)
-            case TradeWitness(is_ahead=False):
+            case TradeWitness():  # trades are made, or the venue knows of none
                 self._periods.pauses.end_silence(now)
                 out.append(news)
             case _:

@@ -97,7 +97,12 @@ class InstrumentState:
         self.silent: dict[str, Silence] = {}
         self.witness: TradeWitness | None = None
         self.is_unsynced: bool | None = None
+        self.refused: dict[FreshnessChannel, str] = {}
+        """Why everything is refused that a channel brings."""
         self.known: dict[str, Known] = {}
+        """By channel."""
+        self.own: Known | None = None
+        """What the instrument is, and since when."""
         self.published: InstrumentStatus | None = None
 
     def channels(self) -> dict[FreshnessChannel, list[tuple[str, LineState]]]:

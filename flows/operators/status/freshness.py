@@ -25,6 +25,7 @@ from flows.model import (
     TradingStatus,
 )
 from flows.operators.status.channels import (
+    RANK,
     SUDDEN_MS,
     InstrumentState,
     Known,
@@ -36,7 +37,7 @@ from flows.operators.status.channels import (
     of_trades,
     worst_of,
 )
-from flows.operators.status.observations import Observation, Progress, Unsynced
+from flows.operators.status.observations import ChannelRefused, Observation, Progress, Unsynced
 
 HEARTBEAT_MS: Final = 1_000
 """Local time between two heartbeats."""
@@ -89,6 +90,8 @@ class Freshness:
         self._heartbeat_due_ms = -HEARTBEAT_MS
         self._repeat_due_ms = 0
         self._knows_time = False
+        self._told_feed = 0
+        """The venue's time at the last look: when it was set back, what was said may lie in the future."""
 
     def __call__(self, items: list[Observation]) -> list[InstrumentStatus | Heartbeat]:
         """The states that these observations change, in their order, and a heartbeat when it is due."""
@@ -122,7 +125,7 @@ class Freshness:
                 self._on_trading_status(event)
             case Backpressure():
                 self._on_behind(event)
-            case TradeWitness() | Unsynced():
+            case TradeWitness() | Unsynced() | ChannelRefused():
                 self._on_finding(event)
                 return [event.symbol]
             case _:
@@ -148,6 +151,7 @@ class Freshness:
             line, instrument = self._line(symbol, event.line, now), self._instruments[symbol]
             line.kinds.update(dict.fromkeys(kinds))
             line.state, line.is_behind = "live", ""
+            instrument.refused.clear()
             for kind in kinds:
                 instrument.silent.pop(kind, None)
             if any(channel_of(kind) == "trades" for kind in kinds):
@@ -216,14 +220,20 @@ class Freshness:
             if instrument and event.line in instrument.lines:
                 instrument.lines[event.line].is_behind = f"{event.frames} messages wait for the flow"
 
-    def _on_finding(self, event: TradeWitness | Unsynced) -> None:
+    def _on_finding(self, event: TradeWitness | Unsynced | ChannelRefused) -> None:
         instrument = self._instruments.get(event.symbol)
         if instrument is None:
             return
         if isinstance(event, TradeWitness):
-            instrument.witness = event
-        else:
+            instrument.witness = None if event.has_spoken else event
+            if event.has_spoken:  # those who watch the line say so a moment later
+                instrument.silent = {k: one for k, one in instrument.silent.items() if channel_of(k) != "trades"}
+        elif isinstance(event, Unsynced):
             instrument.is_unsynced = event.is_unsynced
+        elif event.reason:
+            instrument.refused[event.channel] = event.reason
+        else:
+            instrument.refused.pop(event.channel, None)
 
     # --- what passes with time ---
 
@@ -235,7 +245,8 @@ class Freshness:
         if self._read_outages:
             self._outages = {name: reason for name, reason in self._read_outages().items() if reason}
         self._knows_time = now.feed > 0
-        changed = cleared or before != (self._delay, self._outages, self._knows_time)
+        is_set_back, self._told_feed = now.feed < self._told_feed, now.feed
+        changed = cleared or is_set_back or before != (self._delay, self._outages, self._knows_time)
         return list(self._instruments) if changed else []
 
     def _clear_backlog(self) -> bool:
@@ -294,7 +305,8 @@ class Freshness:
             if (known := instrument.known.get(channel))
         )
         worst = min(instrument.known.values(), key=lambda known: known.rank)
-        return InstrumentStatus(self._venue, symbol, worst.state, worst.venue, worst.reason, channels)
+        instrument.own = own = _own(instrument, before, now)
+        return InstrumentStatus(self._venue, symbol, own.state, own.venue, worst.reason, channels)
 
     def _verdicts(self, symbol: str, instrument: InstrumentState) -> Iterator[tuple[str, Verdict]]:
         """What each channel is; a state that concerns no channel in particular is named as its line."""
@@ -323,6 +335,8 @@ class Freshness:
 
     def _of_channel(self, channel: FreshnessChannel, kinds: list[str], instrument: InstrumentState) -> Verdict:
         """What a channel is whose lines are up."""
+        if reason := instrument.refused.get(channel):
+            return Verdict("silent", reason)
         if self._delay:
             return Verdict("behind", self._delay)
         silences = [instrument.silent.get(kind) for kind in kinds]
@@ -349,9 +363,31 @@ def _kinds_by_symbol(event: Subscribed) -> dict[str, list[str]]:
 def _known(verdict: Verdict, before: Known | None, now: Now) -> Known:
     """A verdict with the time since when it holds: while the state stays, that stays."""
     if before and before.state == verdict.state and verdict.began in (None, before.local):
-        local, venue = before.local, before.venue
+        return _timed(before._replace(reason=verdict.reason), now)
+    return _timed(Known(verdict.state, verdict.reason, now.local if verdict.began is None else verdict.began, 0), now)
+
+
+def _own(instrument: InstrumentState, before: Mapping[str, Known], now: Now) -> Known:
+    """What the instrument is: as its worst channel, since it is that. It becomes worse when that channel did, which may
+    have been noticed later; it becomes better now, whatever that channel was before.
+    """
+    known, own = instrument.known, instrument.own
+    worst = min(known.values(), key=lambda one: one.rank)
+    if own and own.state == worst.state:
+        return _timed(own._replace(reason=worst.reason), now)
+    alike = {name: one.local for name, one in known.items() if one.state == worst.state}
+    if own is None:
+        local = min(alike.values())
+    elif RANK[worst.state] < RANK[own.state]:
+        new = [local for name, local in alike.items() if name not in before or before[name].state != worst.state]
+        local = max(own.local, min(new, default=now.local))
     else:
-        local, venue = now.local if verdict.began is None else verdict.began, 0
-    if not venue and now.feed:
-        venue = now.feed - (now.local - local)
-    return Known(verdict.state, verdict.reason, local, venue)
+        local = now.local
+    return _timed(Known(worst.state, worst.reason, local, 0), now)
+
+
+def _timed(known: Known, now: Now) -> Known:
+    """With the venue's time, which is never later than the present one: the clock may have been set back since."""
+    if now.feed and not 0 < known.venue <= now.feed:
+        return known._replace(venue=now.feed - (now.local - known.local))
+    return known

@@ -13,6 +13,7 @@ from flows.model import (
     Connected,
     Disconnected,
     FeedStatus,
+    Flush,
     Incident,
     IncidentKind,
     Rejected,
@@ -25,13 +26,13 @@ from flows.operators.parse import Batch, Validated
 from flows.operators.refusals import Refusals
 from flows.operators.status.observations import Observation, Observe, ends
 
-StatusOutput: TypeAlias = FeedStatus | Incident | Rejected | Ticker
+StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
 
 
 class LineStatus:
     """Line events become `FeedStatus` and `Incident`: an outage has a begin, and an end when the line is live again.
 
-    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too.
+    Refused input passes, and is an incident now and then; the newest ticker of each batch passes too, and the end.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class LineStatus:
             case Rejected():
                 self._note_refused(item)
                 found = [item]
-            case Incident():
+            case Incident() | Flush(final=True):
                 found = [item]
             case Silent():
                 found = [self._is_silent(item)]
@@ -105,17 +106,20 @@ class LineStatus:
     def _note_refused(self, refused: Rejected) -> None:
         if not self._refusals.count:
             self._refused_since = self._now()
-        self._refusals.note(visible(refused.reason), refused.count)
+        self._refusals.note(visible(refused.reason), refused.count, refused.symbol)
 
     def _report_refused(self, *, ends: bool) -> list[Incident]:
         cause = self._refusals.take_report(self._clock.now().local, ends=ends)
         if cause is None:
             return []
-        return [Incident("reject", self._venue, "", self._refused_since, self._now(), cause, "kept out of everything")]
+        now = self._now()
+        begin = min(self._refused_since, now)  # the clock may have been set back since
+        return [Incident("reject", self._venue, "", begin, now, cause, "kept out of everything")]
 
     def _went_down(self, event: Disconnected) -> Incident:
         now = self._now()
-        begin = min((self._down_since.setdefault((event.line, name), now) for name in event.symbols), default=now)
+        begins = [self._down_since.setdefault((event.line, name), now) for name in event.symbols]
+        begin = min([*begins, now])
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
         return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
 
@@ -155,6 +159,7 @@ class LineStatus:
         if begin is None:
             return []
         now = self._now()
+        begin = min(begin, now)
         return [Incident("reconnect", self._venue, "", begin, now, f"{event.line}: back", f"down for {now - begin} ms")]
 
 

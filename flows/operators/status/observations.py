@@ -1,14 +1,31 @@
 """What the states of instruments are made of: line events, how far the flow has come, and whether books are right.
 
-Of the data only the newest event of a poll is looked at, a few times a second.
+Of the data only the newest event of a poll is looked at, a few times a second; and, while everything of a stream is
+refused, whether anything of it is not.
 """
 
 from collections.abc import Callable
 from typing import Final, NamedTuple, TypeAlias, get_args
 
-from flows.model import BookResult, BookView, ConnectionEvent, Flush, Removed, TradeWitness
+from flows.model import (
+    BookResult,
+    BookView,
+    ConnectionEvent,
+    Disconnected,
+    Flush,
+    FreshnessChannel,
+    Rejected,
+    Removed,
+    Subscribed,
+    TradeWitness,
+)
 from flows.operators.parse import Batch, Validated
+from flows.operators.refusals import kind_of
+from flows.operators.status.channels import channel_of
+from flows.operators.trades.witness import REFUSED_LEAST, REFUSED_MS
 
+MOST_REFUSED: Final = 10_000
+"""Channels with refusals that are remembered."""
 PROGRESS_MS: Final = 250
 """Least local time between two `Progress`."""
 
@@ -29,9 +46,21 @@ class Unsynced(NamedTuple):
     is_unsynced: bool
 
 
-Observation: TypeAlias = ConnectionEvent | Progress | TradeWitness | Unsynced
+class ChannelRefused(NamedTuple):
+    """Whether everything that a channel of an instrument brings is refused, and why; only when that changes. Of trades
+    the sequencer tells.
+    """
+
+    symbol: str
+    channel: FreshnessChannel
+    reason: str
+    """Empty when something is not."""
+
+
+Observation: TypeAlias = ConnectionEvent | Progress | TradeWitness | Unsynced | ChannelRefused
 """What states are made of."""
 _EVENTS: Final = frozenset(get_args(ConnectionEvent))
+_BEGINS: Final = frozenset((Subscribed, Disconnected, Removed))
 
 
 class Observe:
@@ -41,24 +70,82 @@ class Observe:
         self._monotonic_ms = monotonic_ms
         self._due_ms = 0
         self._has_caught_up = False
+        self._refused = _RefusedChannels()
 
     def __call__(self, others: list[Validated], items: list[Validated]) -> list[Observation]:
         """The observations of one poll, or part of one, `others` being those of its items that are no batches. Behind
         the end of the input there is no progress.
         """
         out: list[Observation] = []
+        refused = self._refused
+        local = self._monotonic_ms()
         for item in others:
             kind = type(item)
             if kind is Flush:
                 self._has_caught_up = True
             elif kind in _EVENTS:
                 out.append(item)  # type: ignore[arg-type]
-        local = self._monotonic_ms()
+                if refused.runs and kind in _BEGINS:
+                    refused.forget(item.symbols)  # type: ignore[union-attr]
+            elif kind is Rejected:
+                refused.note(item, local)  # type: ignore[arg-type]
+        if refused.runs:
+            out += refused.look(items, local)
         if local >= self._due_ms and not ends(items):
             self._due_ms = local + PROGRESS_MS
             newest = max((item.events[-1].event_time for item in items if type(item) is Batch), default=0)
             out.append(Progress(self._has_caught_up, newest))
             self._has_caught_up = False
+        return out
+
+
+class _Run:
+    """Refusals of one channel, without anything else in between."""
+
+    __slots__ = ("count", "is_told", "reason", "since")
+
+    def __init__(self, reason: str, since: int) -> None:
+        self.reason, self.since = reason, since
+        self.count = 0
+        self.is_told = False
+
+
+class _RefusedChannels:
+    """Of which channels everything is refused. Costs nothing as long as nothing is."""
+
+    def __init__(self) -> None:
+        self.runs: dict[tuple[str, FreshnessChannel], _Run] = {}
+
+    def note(self, refused: Rejected, local: int) -> None:
+        """Something was refused."""
+        channel = channel_of(refused.kind)
+        if channel is None or channel == "trades" or not refused.symbol:
+            return
+        key = refused.symbol, channel
+        if key not in self.runs and len(self.runs) < MOST_REFUSED:
+            self.runs[key] = _Run(refused.reason, local)
+        if key in self.runs:
+            self.runs[key].count += refused.count
+
+    def forget(self, symbols: tuple[str, ...]) -> None:
+        """Their streams begin anew, or end."""
+        self.runs = {key: run for key, run in self.runs.items() if key[0] not in symbols}
+
+    def look(self, items: list[Validated], local: int) -> list[ChannelRefused]:
+        """What has changed with what came beside it."""
+        out = []
+        for item in items:
+            if type(item) is not Batch or not self.runs:
+                continue
+            channel = channel_of(kind_of(type(item.events[0])))
+            symbol = item.key.partition(":")[2]
+            run = self.runs.pop((symbol, channel), None) if channel else None
+            if run and run.is_told and channel:
+                out.append(ChannelRefused(symbol, channel, ""))
+        for (symbol, channel), run in self.runs.items():
+            if not run.is_told and run.count >= REFUSED_LEAST and local - run.since >= REFUSED_MS:
+                run.is_told = True
+                out.append(ChannelRefused(symbol, channel, f"everything that comes is refused: {run.reason}"))
         return out
 
 

@@ -100,6 +100,9 @@ class Sequencer:
         """Held ids whose trade the venue's REST side has told."""
         self._quarantine = Quarantine()
         self._witness = Witness()
+        self._missed_since = 0
+        """Time of the last trade before the stream brought none any more."""
+        self._told_missed = ""
         self._hole: PendingGap | None = None
         self._gaps = AbandonedGaps()
         self._open_query: Query | None = None
@@ -157,14 +160,14 @@ class Sequencer:
                 last = events[-1]
                 self._next, self._next_fill, self._last_time = last.id + 1, last.last_id + 1, last.time
                 self._handed_on.add(events)
-                return [batch] if self._witness.is_settled else [*self._caught_up(), batch]
+                return [batch] if self._witness.is_settled else [*self._heard(now), batch]
         out: list[Any] = []
         trades = self._checks.sound(events, out, counts_fills=None if following is None else self._counts_fills)
         if trades:
             out += self._take_carefully(trades, now)
         if self._checks.has_refused:
             self._checks.has_refused = False
-            self._witness.on_refused(now)
+            out += self._take_refused(self._checks.refusals.last_reason or _NOT_CONTINUED, now)
         return out + self._checks.report(self._last_time, now)
 
     def _continued(self, trades: list[Any], following: int) -> TradeBatch | None:
@@ -278,14 +281,13 @@ class Sequencer:
             case [Kline() | Ticker(), *_]:
                 return [*self._take_witness(events[-1], now), events]
             case TradesRefused():
-                self._witness.on_refused(now)
-                return []
+                return self._take_refused(events.reason, now)
             case Silent() if not TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_silent(now)
             case Speaking() if not TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_speaking()
             case Subscribed() if any(name.partition("@")[2] in TRADE_KINDS for name in events.streams):
-                self._witness.on_speaking()  # a line that came back and says nothing is silent anew
+                self._witness.on_subscribed()  # a line that came back and says nothing is silent anew
         return [events]
 
     def _take_witness(self, event: Kline | Ticker, now: Now) -> list[Any]:
@@ -294,7 +296,7 @@ class Sequencer:
         if known is None or event.symbol != self._symbol:
             return []
         self._witness.on_message(event.last_id, known, event.event_time - self._last_time, now)
-        return [] if self._witness.is_ahead else self._caught_up()
+        return [] if self._witness.is_ahead else self._caught_up(now)
 
     @property
     def _last_fill(self) -> int | None:
@@ -302,17 +304,61 @@ class Sequencer:
         following = self._next if self._counts_fills else self._next_fill
         return None if following is None else following - 1
 
-    def _caught_up(self) -> list[Any]:
+    def _heard(self, now: Now) -> list[Any]:
+        """The stream itself has gone on."""
+        self._witness.on_stream()
+        return self._caught_up(now)
+
+    def _caught_up(self, now: Now) -> list[Any]:
         """Trades are as far as who knows of them; said once, where it was said that they are not."""
         witness = self._witness
         known = self._last_fill
         if known is None:
             return []
         witness.on_trades(known)
-        if witness.is_ahead or not witness.was_ahead:
+        if not witness.is_over(now):
             return []
         witness.close_hole()
-        return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the missing trades have come")]
+        has_spoken, begin = witness.has_spoken, min(self._missed_since, self._last_time)
+        reason = "the missing trades have come" if has_spoken else "no later trades are made"
+        cause = f"{self._kind} brings trades again" if has_spoken else f"{self._kind} brought none, and {reason}"
+        outcome = "what was missing was fetched over REST"
+        return [
+            TradeWitness(self._venue, self._symbol, is_ahead=False, reason=reason, has_spoken=has_spoken),
+            Incident("repair", self._venue, self._symbol, begin, self._last_time, cause, outcome),
+        ]
+
+    @property
+    def _kind(self) -> str:
+        """The stream of trades, in the words of the setting `feed.streams`."""
+        return "trade" if self._counts_fills else "aggTrade"
+
+    def _take_refused(self, reason: str, now: Now) -> list[Any]:
+        """Trades of the stream were refused."""
+        self._witness.on_refused(reason, now)
+        if not self._witness.is_refused:
+            return []
+        return self._tell_missed(self._witness.reason(self._kind), now.feed, now)
+
+    def _tell_missed(self, cause: str, end: int, now: Now) -> list[Any]:
+        """Says that the stream does not bring what it should: once in an incident, and whenever something else is to be
+        said of it.
+        """
+        witness, kind = self._witness, self._kind
+        reason = witness.reason(kind)
+        out: list[Any] = []
+        is_new = not witness.was_ahead
+        if is_new:
+            witness.name_hole(now)
+            self._missed_since, self._told_missed = self._last_time, ""
+        renews = bool(self._repair_ms) and witness.claim_renewal(now)
+        if reason != self._told_missed:
+            self._told_missed = reason
+            out.append(TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason))
+        if is_new:
+            outcome = "fetched, and the stream is renewed" if renews else "what is missing is asked for over REST"
+            out.append(Incident("silent", self._venue, self._symbol, self._missed_since, end, cause, outcome))
+        return [*out, RenewQuery(self._symbol, (kind,), cause)] if renews else out
 
     def _next_query(self, now: Now) -> TradesQuery | None:
         """What to ask next: what a restart has missed, what a witness knows, or the ids of a gap."""
@@ -334,25 +380,20 @@ class Sequencer:
         """What the venue says to the question for trades behind the newest one. Those that have come meanwhile are no
         news.
         """
-        is_after_refusal = self._witness.has_refused
+        witness = self._witness
+        is_after_refusal = witness.has_refused
         following = self._next or 0
         has_trades = not isinstance(answer, QueryError) and any(trade.id >= following for trade in answer)
-        self._witness.on_answer(has_trades=has_trades, now=now)
-        if isinstance(answer, QueryError) or is_after_refusal:
+        witness.on_answer(has_trades=has_trades, now=now)
+        if isinstance(answer, QueryError) or (is_after_refusal and not witness.is_refused):
             return []
-        if not has_trades:
-            return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="REST knows no later trade")]
-        if self._witness.was_ahead:
-            return []
-        self._witness.name_hole()
-        kind = "trade" if self._counts_fills else "aggTrade"
-        reason = f"trades from id {query.first_id} on were made, and did not come by {kind}"
-        begin, end = self._last_time, answer[-1].time
-        return [
-            TradeWitness(self._venue, self._symbol, is_ahead=True, reason=reason),
-            Incident("silent", self._venue, self._symbol, begin, end, reason, "fetched, and the stream is renewed"),
-            RenewQuery(self._symbol, (kind,), reason),
-        ]
+        if has_trades:
+            witness.on_fetched(now.feed - answer[0].time, now)
+            cause = f"trades from id {query.first_id} on were made, and did not come by {self._kind}"
+            return self._tell_missed(cause, answer[-1].time, now)
+        if witness.was_ahead:
+            return self._caught_up(now)
+        return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="REST knows no later trade")]
 
     # --- trades, with care ---
 
@@ -478,7 +519,7 @@ class Sequencer:
             out += [self._batch_of(run) for run in _runs_of_a_kind(self._take_sequence(out))]
             self._held_since = now.feed if self._held else None
             self._note_repair(now, out)
-            out += self._caught_up()
+            out += self._caught_up(now)
         return out
 
     def _is_unchecked(self, number: int) -> bool:
@@ -546,6 +587,7 @@ class Sequencer:
         its id is a hole.
         """
         trades = []
+        has_streamed = False
         while (trade := self._held.pop(self._next, None)) is not None:  # type: ignore[arg-type]
             contradiction = self._checks.contradiction(trade, newest_time=self._last_time, next_fill=self._next_fill)
             if contradiction:
@@ -558,6 +600,7 @@ class Sequencer:
                 out.append(
                     Incident("gap", self._venue, self._symbol, self._last_time, end, contradiction, outcome, *ids)
                 )
+            has_streamed = has_streamed or trade.id not in self._confirmed
             self._confirmed.discard(trade.id)
             self._last_time = max(self._last_time, trade.time)
             self._next = self._end_of(trade) + 1
@@ -567,6 +610,8 @@ class Sequencer:
                 self._next_fill = trade.last_id + 1
                 trades.append(trade)
         self._lowest = min(self._held, default=0)
+        if has_streamed and not self._witness.is_settled:
+            self._witness.on_stream()
         return trades
 
     def _first_of_held(self, out: list[Any]) -> int:
@@ -709,7 +754,7 @@ class Sequencer:
         else:
             self._checks.refuse_all(self._quarantine.take(claimed), _NOT_KNOWN, out)
             self._checks.has_refused = False
-            self._witness.on_refused(now)
+            out += self._take_refused(_NOT_KNOWN, now)
         return out
 
     def _is_told(self, trade: Trade, answer: list[Trade]) -> bool:

@@ -1,7 +1,11 @@
 """What others say of the trades of an instrument: klines and tickers name the newest trade that they know.
 
-One that is ahead of the trades for longer than a straggler takes is a hole, also when no trade comes.
+One that is ahead of the trades for longer than a straggler takes is a hole, also when no trade comes. It is open until
+the stream itself hands on trades again: those that are fetched meanwhile are late. So is a stream of which everything
+is refused.
 """
+
+from typing import Final
 
 from flows.clock import Now
 from flows.operators.delay import doubled_ms
@@ -17,6 +21,14 @@ RETRY_MS = 1_000
 PROBE_MS = 60_000
 """The same for a silent stream that nobody says has missed anything."""
 LONGEST_MS = 600_000
+REFUSED_MS: Final = 2_000
+REFUSED_LEAST: Final = 3
+"""A stream of which nothing else came for so long, local time, and so many refusals, brings nothing."""
+CALM_MS: Final = PROBE_MS
+"""A stream that has missed trades and says nothing is believed again when no others were made for so long."""
+RENEW_MS: Final = 5_000
+"""First time between two renewals of a stream that has missed trades, local; four times as long each time."""
+_RENEW_FACTOR: Final = 4
 MOST_AHEAD = 1_000_000
 """Trades that a witness may be ahead by, and more for the time since the newest one: `MOST_PER_MS` each ms."""
 MOST_PER_MS = 20
@@ -39,6 +51,15 @@ class Witness:
         self._probe_at: int | None = None
         self._probes = 0
         self._refused_at: int | None = None
+        self._refusals = 0
+        self._refusing_since = 0
+        self._refusal = ""
+        self._is_mute = False
+        """A hole was named, and the stream has handed on nothing since."""
+        self._missed_at = 0
+        """When something was fetched or refused last."""
+        self._delay_ms = 0
+        self._renew_at = self._renew_ms = 0
         self.is_ahead = False
         """The last message named a trade that has not come."""
         self.was_ahead = False
@@ -75,16 +96,51 @@ class Witness:
         self._probe_at, self._probes = now.local, 0
         self._update()
 
+    def on_stream(self) -> None:
+        """The stream itself has handed on a trade."""
+        self._is_mute, self._refusals, self._probe_at = False, 0, None
+        self._update()
+
+    def on_subscribed(self) -> None:
+        """The stream begins anew."""
+        self.was_ahead, self._delay_ms = False, 0
+        self.on_stream()
+
+    def on_fetched(self, delay_ms: int, now: Now) -> None:
+        """Trades were fetched, the oldest made so long ago."""
+        self._missed_at = now.local
+        self._delay_ms = max(self._delay_ms, delay_ms)
+
     @property
     def has_refused(self) -> bool:
         """Whether the venue is asked because a trade was refused."""
         return self._refused_at is not None
 
-    def on_refused(self, now: Now) -> None:
+    def on_refused(self, reason: str, now: Now) -> None:
         """A trade was refused: the venue is to be asked for what stood in its place, if the next one does not show."""
+        if not self._refusals:
+            self._refusing_since, self._refusal = now.local, reason
+        self._refusals += 1
+        self._missed_at = now.local
         if self._refused_at is None:
             self._refused_at = now.local + STRAGGLER_MS
-            self._update()
+        self._update()
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether everything that the stream brings is refused."""
+        lasts_ms = self._missed_at - self._refusing_since
+        return self._refusals >= REFUSED_LEAST and lasts_ms >= REFUSED_MS
+
+    def reason(self, kind: str) -> str:
+        """Why the stream of this kind is not believed to tell of the present."""
+        why = (
+            f"everything that {kind} brings is refused: {self._refusal}"
+            if self.is_refused
+            else f"trades are made, and none comes by {kind}"
+        )
+        late_s = -(-self._delay_ms // 1_000)
+        return f"{why}; they are fetched over REST, up to {late_s} s late" if late_s > 0 else why
 
     def on_speaking(self) -> None:
         """The stream is heard again."""
@@ -109,13 +165,36 @@ class Witness:
             self._settle()
         self._update()
 
-    def name_hole(self) -> None:
-        """It is said that trades are missing."""
-        self.was_ahead, self.is_settled = True, False
+    def name_hole(self, now: Now) -> None:
+        """It is said that the stream has missed trades."""
+        self.was_ahead, self.is_settled, self._is_mute = True, False, True
+        self._renew_at, self._renew_ms = now.local, RENEW_MS
+        if self._probe_at is None:
+            self._probe_at, self._probes = now.local + PROBE_MS, 0
+            self._update()
+
+    def is_over(self, now: Now) -> bool:
+        """Whether the hole that was named is none any more: the trades have come, and the stream goes on, or nothing
+        happens.
+        """
+        is_calm = now.local - self._missed_at >= CALM_MS
+        return self.was_ahead and not self.is_ahead and (is_calm or not self._is_mute)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the stream itself has gone on since the hole was named."""
+        return not self._is_mute
+
+    def claim_renewal(self, now: Now) -> bool:
+        """Whether it is time to renew a stream that has missed trades."""
+        if not self._is_mute or self.is_refused or now.local < self._renew_at:
+            return False
+        self._renew_at, self._renew_ms = now.local + self._renew_ms, self._renew_ms * _RENEW_FACTOR
+        return True
 
     def close_hole(self) -> None:
-        """It is said that they have come."""
-        self.was_ahead = False
+        """It is said that it is over."""
+        self.was_ahead, self._delay_ms, self._refusals = False, 0, 0
         self._update()
 
     def _settle(self) -> None:
@@ -123,7 +202,7 @@ class Witness:
 
     def _update(self) -> None:
         self.is_ahead = self._since is not None or self._refused_at is not None
-        self.is_settled = not (self.is_ahead or self.was_ahead)
+        self.is_settled = not (self.is_ahead or self.was_ahead or self._refusals)
         dues = [due for due in (self._probe_at, self._refused_at) if due is not None]
         if self._since is not None and self._messages >= LEAST_MESSAGES:
             dues.append(self._query_at)

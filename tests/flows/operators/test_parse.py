@@ -1,7 +1,7 @@
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from flows.model import Connected, Flush, RawFrames, Rejected
+from flows.model import Connected, Flush, RawFrames, Rejected, TradesRefused
 from flows.operators.parse import Batch, InstrumentEvent, Parse
 from tests.fakes.trades import trade
 
@@ -41,4 +41,16 @@ def test_a_line_event_reaches_every_instrument_of_the_line_in_its_place() -> Non
         event,
         InstrumentEvent("binance:BTCUSDT", event),
         InstrumentEvent("binance:ETHUSDT", event),
+    ]
+
+
+def test_who_follows_trades_is_told_when_some_could_not_be_read() -> None:
+    refused = [
+        Rejected("binance", f"odd {number}", b"x", 1, symbol="BTCUSDT", kind=kind)
+        for number, kind in enumerate(("aggTrade", "aggTrade", "kline_1m", ""))
+    ]
+    parse = Parse("binance", Scripted([Found([], refused, 0)]))
+    assert parse([RawFrames("market", [b"..."], 1)]) == [
+        *refused,
+        InstrumentEvent("binance:BTCUSDT", TradesRefused("odd 1")),
     ]

@@ -46,7 +46,9 @@ def test_what_can_be_true_passes(event: MarketEvent) -> None:
     ],
 )
 def test_what_cannot_be_true_is_refused_with_its_reason_and_content(event: MarketEvent, reason: str) -> None:
-    assert validate(event) == [Rejected("binance", reason, msgspec.json.encode(event), 0)]
+    kind = "kline" if isinstance(event, Kline) else "bookTicker"
+    payload = msgspec.json.encode(event)
+    assert validate(event) == [Rejected("binance", reason, payload, 0, symbol="BTCUSDT", kind=kind)]
 
 
 def test_the_good_ones_of_a_batch_stay_in_order() -> None:
@@ -70,7 +72,7 @@ def test_a_kline_in_microseconds_too() -> None:
 def test_a_time_beyond_all_bounds_is_refused_whatever_unit_it_has() -> None:
     for event_time in (32_503_680_000_000, 10**14 - 1, 99 * 10**15):  # the year 3000, 5138, 5107
         refused, doubt = validate(structs.replace(trade(1, 0), event_time=event_time, time=event_time))
-        assert doubt == InstrumentEvent(KEY, TradesRefused())
+        assert doubt == InstrumentEvent(KEY, TradesRefused("its event time is beyond all bounds"))
         assert isinstance(refused, Rejected)
         assert "beyond all bounds" in refused.reason
 

@@ -17,6 +17,7 @@ from flows.model import (
     MarketEvent,
     MiniTicker,
     RawFrames,
+    StreamNames,
     Ticker,
     Trade,
 )
@@ -185,6 +186,27 @@ def test_a_bad_field_refuses_its_frame_and_no_other(changes: dict[str, Any], rea
     [rejected] = parsed.rejected
     assert reason in rejected.reason
     assert (rejected.venue, rejected.payload, rejected.received_ns) == ("binance", bad, 7)
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        ("btcusdt@aggTrade", ("BTCUSDT", "aggTrade")),
+        ("btcusdt@kline_1m", ("BTCUSDT", "kline_1m")),
+        ("btcusdt@depth@100ms", ("BTCUSDT", "depth")),
+        ("!ticker@arr", ("", "")),
+        ("ethusdt@aggTrade", ("", "")),
+        ("", ("", "")),
+    ],
+)
+@pytest.mark.parametrize("body", [AGG | {"E": "soon"}, AGG | {"s": "ETHUSDT"}])
+def test_a_refused_frame_says_of_what_it_was_where_that_was_subscribed(
+    stream: str, expected: tuple[str, str], body: dict[str, Any]
+) -> None:
+    streams = StreamNames(frozenset({"btcusdt@aggTrade", "btcusdt@kline_1m", "btcusdt@depth@100ms", "!ticker@arr"}))
+    frame = msgspec.json.encode({"stream": stream, "data": body})
+    parsed = BinanceParser("binance").parse(RawFrames("market", [frame], 7, streams))
+    assert {(one.symbol, one.kind) for one in parsed.rejected} <= {expected}
 
 
 @pytest.mark.parametrize("name", sorted(set(AGG) - {"e", "M"}))

@@ -29,7 +29,7 @@ from flows.operators.status.freshness import (
     REPEAT_MS,
     Freshness,
 )
-from flows.operators.status.observations import PROGRESS_MS, Progress, Unsynced
+from flows.operators.status.observations import PROGRESS_MS, ChannelRefused, Progress, Unsynced
 
 BEGIN = 1_767_225_600_000
 BTC, ETH = ("BTCUSDT",), ("ETHUSDT",)
@@ -54,7 +54,7 @@ class Watched:
         self.states: dict[str, InstrumentStatus] = {}
         self.published = 0
 
-    def take(self, *items: ConnectionEvent | Progress | TradeWitness | Unsynced) -> None:
+    def take(self, *items: ConnectionEvent | Progress | TradeWitness | Unsynced | ChannelRefused) -> None:
         for item in self.keeper(list(items)):
             if isinstance(item, Heartbeat):
                 self.heartbeats.append(item)
@@ -98,6 +98,52 @@ def test_a_line_is_connecting_live_cut_and_live_again() -> None:
     assert watched.state() == ("live", 400)
 
 
+def test_an_instrument_is_live_since_it_is_whatever_its_store_was() -> None:
+    watched = Watched(outages=dict)
+    watched.take(subscribed())
+    watched.local = 30_000
+    watched.take(Silent("market", BTC, KINDS, 4_000, whole_line=True))
+    assert watched.state() == ("silent", 26_000)
+    watched.local = 50_000
+    watched.take(Speaking("market", BTC, KINDS))
+    assert watched.state() == ("live", 50_000)
+    watched.local = 60_000
+    watched.take(Disconnected("market", BTC, "line cut"))
+    watched.local = 70_000
+    watched.take(subscribed())
+    assert watched.state() == ("live", 70_000)
+
+
+def test_an_instrument_has_its_state_since_it_was_in_no_other() -> None:
+    watched = Watched()
+    watched.take(subscribed())
+    watched.local = 20_000
+    watched.take(Silent("market", BTC, ("ticker",), 10_000))
+    watched.take(Silent("market", BTC, ("aggTrade",), 4_000))
+    assert watched.state() == ("silent", 16_000)
+    watched.local = 30_000
+    watched.take(Speaking("market", BTC, ("aggTrade",)))
+    assert watched.state() == ("quiet", 30_000), "its ticker is since before it was silent"
+    watched.take(Silent("market", BTC, ("kline_1m",), 15_000))
+    assert watched.state() == ("quiet", 30_000)
+
+
+@pytest.mark.parametrize("ahead_ms", [5_000, 86_400_000])
+def test_nothing_is_since_a_time_to_come_when_the_venues_clock_goes_back(ahead_ms: int) -> None:
+    watched = Watched(has_books=True)
+    watched.take(subscribed(kinds=(*KINDS, "depth")))
+    watched.local = 10_000
+    watched.clock.set_to(BEGIN + watched.local + ahead_ms)
+    watched.take(Unsynced("BTCUSDT", is_unsynced=False), Unsynced("BTCUSDT", is_unsynced=True))
+    assert watched.state() == ("unsynced", 10_000 + ahead_ms)
+    watched.take(Unsynced("BTCUSDT", is_unsynced=False))
+    assert watched.state() == ("live", 10_000 + ahead_ms)
+    watched.clock.set_to(BEGIN + watched.local)
+    watched.pass_time(PROGRESS_MS)
+    assert watched.state() == ("live", 10_000)
+    assert all(one.since <= BEGIN + watched.local for one in watched.states["BTCUSDT"].channels)
+
+
 def test_a_line_that_was_never_reached_is_cut() -> None:
     watched = Watched()
     watched.take(Disconnected("market", BTC, "refused"))
@@ -129,7 +175,7 @@ def test_trades_that_stop_are_silent_until_a_witness_agrees() -> None:
     assert watched.channels() == {"trades": "silent", "klines": "live", "ticker": "live"}
     assert watched.state() == ("silent", 6_000)
     watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False))
-    assert (watched.channels()["trades"], watched.state()) == ("quiet", ("quiet", 6_000))
+    assert (watched.channels()["trades"], watched.state()) == ("quiet", ("quiet", 10_000))
     watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="REST knows trade 7"))
     assert watched.channels()["trades"] == "silent"
     assert watched.states["BTCUSDT"].reason == "REST knows trade 7"
@@ -179,6 +225,37 @@ def test_an_exchange_that_sends_nothing_is_silent_and_a_witness_explains_it() ->
     assert set(watched.channels().values()) == {"quiet"}
     watched.take(Speaking("market", BTC, ("ticker",)))
     assert watched.channels() == {"trades": "quiet", "klines": "quiet", "ticker": "live"}
+
+
+def test_a_stream_that_misses_trades_is_silent_until_it_brings_some_itself() -> None:
+    watched = Watched()
+    watched.take(subscribed(), Silent("market", BTC, ("aggTrade",), 3_000))
+    watched.local = 2_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="up to 4 s late"))
+    watched.local = 8_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=True, reason="up to 5 s late"))
+    assert (watched.state(), watched.states["BTCUSDT"].reason) == (("silent", 0), "up to 5 s late")
+    watched.local = 9_000
+    watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False, has_spoken=True))
+    assert watched.state() == ("live", 9_000), "whether the line's watch has noticed or not"
+
+
+@pytest.mark.parametrize("channel", ["klines", "ticker", "book", "best"])
+def test_a_channel_of_which_everything_is_refused_is_silent(channel: Any) -> None:
+    watched = Watched()
+    watched.take(subscribed(), subscribed("public", kinds=BOOKS))
+    watched.local = 4_000
+    watched.take(ChannelRefused("BTCUSDT", channel, "everything that comes is refused: odd"))
+    assert {name for name, state in watched.channels().items() if state != "live"} == {channel}
+    assert (watched.state(), watched.states["BTCUSDT"].reason) == (
+        ("silent", 4_000),
+        "everything that comes is refused: odd",
+    )
+    watched.local = 9_000
+    watched.take(ChannelRefused("BTCUSDT", channel, ""))
+    assert watched.state() == ("live", 9_000)
+    watched.take(ChannelRefused("BTCUSDT", channel, "odd"), subscribed())
+    assert watched.state()[0] == "live"
 
 
 def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_silent() -> None:
@@ -356,6 +433,7 @@ EVENTS = st.one_of(
     st.builds(Backpressure, LINES, SYMBOLS, st.integers(0, 9)),
     st.builds(TradeWitness, st.just("binance"), st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
     st.builds(Unsynced, st.sampled_from(["BTCUSDT", "X"]), st.booleans()),
+    st.builds(ChannelRefused, st.sampled_from(["BTCUSDT", "X"]), st.just("klines"), st.sampled_from(["", "odd"])),
     st.builds(Progress, st.booleans(), st.just(0)),
 )
 

@@ -90,6 +90,20 @@ def test_refused_messages_are_an_incident_the_first_at_once_and_the_others_toget
     ]
 
 
+def test_no_incident_begins_behind_its_end_when_the_venues_clock_is_set_back() -> None:
+    clock = FeedClock(lambda: 0)
+    news = LineStatus("binance", clock)
+    refused = Rejected("binance", "no JSON", b"x", 1)
+    clock.set_to(90_000_000)
+    out = news([refused, refused, Flush()])
+    out += news([refused, Disconnected("market", BTC, "line cut")])
+    clock.set_to(1_000)
+    out += news([Disconnected("market", BTC, "no route"), Subscribed("market", BTC, ()), refused, Flush(final=True)])
+    begins = [(item.begin, item.end) for item in out if isinstance(item, Incident)]
+    assert begins[-3:] == [(1_000, 1_000)] * 3
+    assert all(begin <= end for begin, end in begins)
+
+
 def test_the_light_of_a_line_names_what_is_on_it_as_symbols_come_and_go() -> None:
     news = LineStatus("binance", FeedClock(lambda: 0))
     news([Subscribed("market", BTC, ())])

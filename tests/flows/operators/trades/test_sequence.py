@@ -346,8 +346,84 @@ def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one(
     assert ids(out) == [2, 3, 4]
     assert [item.kinds for item in out if isinstance(item, RenewQuery)] == [("trade",)]
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
-    assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True, False]
+    assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True]
     assert not machine.holds_back()
+    out = machine.on_events([trade(5, 2_200)], at(2_300, 2_300))
+    assert ids(out) == [5]
+    assert [(item.is_ahead, item.has_spoken) for item in out if isinstance(item, TradeWitness)] == [(False, True)]
+    assert [item.kind for item in out if isinstance(item, Incident)] == ["repair"]
+
+
+def dead_stream(machine: Sequencer, *, begin: int, end: int) -> list[Any]:
+    """What a machine gives while klines name a new trade each second, which REST knows and the stream does not bring;
+    the ids of the trades are their seconds.
+    """
+    out: list[Any] = []
+    for local in range(begin, end, 500):
+        now = at(local, local)
+        asked = machine.on_events([kline_of(local // 1_000, local)], now) + machine.on_timer(now)
+        for item in asked:
+            if isinstance(item, TradesQuery):
+                told = range(item.first_id, local // 1_000 + 1)
+                asked = asked + machine.on_answer(item, [trade(n, n * 1_000) for n in told], now)
+        out += asked
+    return out
+
+
+def test_a_stream_that_is_dead_while_trades_are_made_is_silent_all_the_time() -> None:
+    machine = begun_repairing()
+    out = dead_stream(machine, begin=2_000, end=22_000)
+    assert ids(out)[-1] >= 18
+    assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
+    said = [item for item in out if isinstance(item, TradeWitness)]
+    assert all(item.is_ahead for item in said)
+    assert len(said) <= 3
+    assert "none comes by trade; they are fetched over REST, up to " in said[-1].reason
+    assert 2 <= len([item for item in out if isinstance(item, RenewQuery)]) <= 3
+    last = ids(out)[-1]
+    out = machine.on_events([trade(n, n * 1_000) for n in range(last + 1, 23)], at(22_000, 22_000))
+    assert [(item.is_ahead, item.has_spoken) for item in out if isinstance(item, TradeWitness)] == [(False, True)]
+    assert [item.kind for item in out if isinstance(item, Incident)] == ["repair"]
+
+
+def test_a_dead_stream_is_quiet_when_no_more_trades_are_made() -> None:
+    machine = begun_repairing()
+    last = ids(dead_stream(machine, begin=2_000, end=22_000))[-1]
+    out = machine.on_events([kline_of(last, 30_000)], at(30_000, 30_000))
+    assert not [item for item in out if isinstance(item, TradeWitness)]
+    out = machine.on_events([kline_of(last, 90_000)], at(90_000, 90_000))
+    assert [(item.is_ahead, item.has_spoken) for item in out if isinstance(item, TradeWitness)] == [(False, False)]
+
+
+@pytest.mark.parametrize("is_refused_before", [True, False])
+def test_a_stream_of_which_everything_is_refused_is_not_believed(is_refused_before: bool) -> None:
+    machine = begun_repairing()
+    out: list[Any] = []
+    for local in range(1_000, 28_000, 250):
+        number = local // 250
+        odd = structs.replace(trade(number, local), event_time=BEGIN + local - 86_400_000)
+        said = TradesRefused("its event time is wrong") if is_refused_before else [odd]
+        out += machine.on_events(said, at(local, local))
+        for item in machine.on_timer(at(local, local)):
+            if isinstance(item, TradesQuery):
+                true = [trade(n, n * 250) for n in range(item.first_id, number)]
+                out += machine.on_answer(item, true, at(local, local))
+    witnesses = [item for item in out if isinstance(item, TradeWitness)]
+    assert witnesses
+    assert all(item.is_ahead for item in witnesses)
+    why = (
+        "its event time is wrong"
+        if is_refused_before
+        else "a trade made 86400000 ms after all that were sent behind it"
+    )
+    assert witnesses[-1].reason.startswith(
+        f"everything that trade brings is refused: {why}; they are fetched over REST, up"
+    )
+    assert [item.kind for item in out if isinstance(item, Incident) and item.kind != "reject"] == ["silent"]
+    assert not [item for item in out if isinstance(item, RenewQuery)]
+    following = ids(out)[-1] + 1
+    out = machine.on_events([trade(following, 28_000)], at(28_000, 28_000))
+    assert [(item.is_ahead, item.has_spoken) for item in out if isinstance(item, TradeWitness)] == [(False, True)]
 
 
 @pytest.mark.parametrize("last_id", [2**53, 10**12])

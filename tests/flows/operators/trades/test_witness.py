@@ -1,9 +1,12 @@
 from flows.clock import Now
 from flows.operators.trades.witness import (
+    CALM_MS,
     ENOUGH_ANSWERS,
     LONGEST_MS,
     MOST_AHEAD,
     PROBE_MS,
+    REFUSED_LEAST,
+    REFUSED_MS,
     STRAGGLER_MS,
     Witness,
 )
@@ -90,7 +93,7 @@ def test_a_silent_stream_is_asked_about_at_once_and_then_more_and_more_seldom() 
 
 def test_a_trade_that_was_refused_leaves_a_place_that_is_asked_for() -> None:
     witness = Witness()
-    witness.on_refused(at(100))
+    witness.on_refused("odd", at(100))
     assert (witness.due, witness.is_ahead, witness.has_refused) == (100 + STRAGGLER_MS, True, True)
     witness.on_answer(has_trades=False, now=at(3_000))
     assert (witness.due, witness.is_ahead) == (None, False)
@@ -98,15 +101,59 @@ def test_a_trade_that_was_refused_leaves_a_place_that_is_asked_for() -> None:
 
 def test_trades_that_go_on_show_what_was_refused() -> None:
     witness = Witness()
-    witness.on_refused(at(100))
+    witness.on_refused("odd", at(100))
+    witness.on_stream()
     witness.on_trades(6)
     assert (witness.due, witness.is_settled) == (None, True)
 
 
-def test_a_hole_that_was_named_is_closed_once() -> None:
+def test_a_hole_that_was_named_is_open_until_the_stream_itself_goes_on() -> None:
     witness = ahead()
-    witness.name_hole()
+    witness.name_hole(at(4_000))
+    witness.on_fetched(3_001, at(4_000))
     witness.on_trades(9)
-    assert not witness.is_settled
+    assert not witness.is_over(at(4_000))
+    assert witness.reason("trade").endswith("none comes by trade; they are fetched over REST, up to 4 s late")
+    witness.on_stream()
+    assert witness.is_over(at(5_000))
+    assert witness.has_spoken
     witness.close_hole()
     assert witness.is_settled
+
+
+def test_a_stream_that_has_missed_trades_and_says_nothing_is_believed_when_no_more_are_made() -> None:
+    witness = ahead()
+    witness.name_hole(at(4_000))
+    witness.on_fetched(3_000, at(4_000))
+    witness.on_trades(9)
+    assert witness.due == 4_000 + PROBE_MS  # then the venue is asked whether more were made
+    assert not witness.is_over(at(3_999 + CALM_MS))
+    assert witness.is_over(at(4_000 + CALM_MS))
+    assert not witness.has_spoken
+
+
+def test_a_stream_that_has_missed_trades_is_renewed_at_once_and_then_more_and_more_seldom() -> None:
+    witness = ahead()
+    witness.name_hole(at(4_000))
+    renewed = [local for local in range(4_000, 200_000, 1_000) if witness.claim_renewal(at(local))]
+    assert renewed == [4_000, 9_000, 29_000, 109_000]
+
+
+def test_a_stream_is_refused_when_nothing_else_came_of_it_for_a_while() -> None:
+    witness = Witness()
+    for local in (0, 1_000, REFUSED_MS - 1):
+        witness.on_refused(f"odd at {local}", at(local))
+    assert not witness.is_refused
+    witness.on_refused("odd", at(REFUSED_MS))
+    assert witness.is_refused
+    assert witness.reason("aggTrade") == "everything that aggTrade brings is refused: odd at 0"
+    assert not witness.claim_renewal(at(REFUSED_MS))
+    witness.on_stream()
+    assert not witness.is_refused
+
+
+def test_few_refusals_refuse_no_stream_however_long_they_lie_apart() -> None:
+    witness = Witness()
+    for local in range(REFUSED_LEAST - 1):
+        witness.on_refused("odd", at(60_000 * local))
+    assert not witness.is_refused
