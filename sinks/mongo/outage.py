@@ -17,6 +17,9 @@ OnIncident: TypeAlias = Callable[[Incident], None]
 
 FIRST_RETRY_S = 0.25
 LONGEST_RETRY_S = 5.0
+HINT = "start the server that the setting mongo.uri names, or correct the address there"
+HELD_BACK = f"held back, trying again; {HINT}"
+"""What becomes of candles that the server does not take, and what may be done."""
 REPEAT_ERROR_MS = 60_000
 """Least time between two ERROR lines about one outage."""
 
@@ -76,14 +79,15 @@ class OutageWatch:
         outage = self._outage
         if outage is None:
             self._outage = outage = _Outage(self._now_ms(), local_ms, local_ms, cause)
-            log.error("candles cannot be stored, trying again", cause=cause, held=held)
-            self._report(outage, cause=cause, outcome="held back, trying again")
+            log.error("candles cannot be stored, trying again", cause=cause, held=held, hint=HINT)
+            self._report(outage, cause=cause, outcome=HELD_BACK)
             return
         outage.failures += 1
         outage.cause = cause
         if local_ms - outage.logged_local_ms >= REPEAT_ERROR_MS:
             outage.logged_local_ms = local_ms
-            log.error("candles still cannot be stored", cause=cause, held=held, failures=outage.failures)
+            failures = outage.failures
+            log.error("candles still cannot be stored", cause=cause, held=held, failures=failures, hint=HINT)
 
     def on_success(self) -> bool:
         """An attempt succeeded. True when that ended an outage."""

@@ -3,7 +3,7 @@ from structlog.testing import capture_logs
 from flows.clock import wall_ms
 from flows.model import Incident
 from sinks.mongo.buffer import Loss
-from sinks.mongo.outage import OutageWatch, retry_delay_s
+from sinks.mongo.outage import HELD_BACK, OutageWatch, retry_delay_s
 from tests.fakes.candles import BEGIN, candle
 
 
@@ -27,7 +27,7 @@ def test_an_outage_has_a_begin_and_an_end_in_the_feeds_time() -> None:
     assert not made.watch.on_success()
     begin, end = candle(0).event_time, candle(5).event_time
     assert made.incidents == [
-        Incident("store_outage", "binance", "", begin, begin, "connection refused", "held back, trying again"),
+        Incident("store_outage", "binance", "", begin, begin, "connection refused", HELD_BACK),
         Incident(
             "store_outage",
             "binance",
@@ -53,6 +53,7 @@ def test_the_log_says_it_once_and_then_every_minute() -> None:
         ("candles still cannot be stored", "error", 121),
         ("candles are stored again", "info", 130),
     ]
+    assert all("mongo.uri" in entry["hint"] for entry in logs[:3])
 
 
 def test_the_pause_doubles_up_to_its_longest() -> None:
