@@ -13,9 +13,11 @@ import sys
 from types import FrameType
 from typing import TextIO
 
-from honcho.command import main
+from honcho import command, manager
 
 STDOUT = 1
+SIGNALLED = 128
+"""A shell adds this to the number of the signal that its command died of."""
 LOOK_S = 1.0
 """Time between two looks whether the output is read."""
 
@@ -56,6 +58,38 @@ class Output:
         _end()
 
 
+class Manager(manager.Manager):  # type: ignore[misc]
+    """Honcho's, which says why it ends everything."""
+
+    def terminate(self) -> None:
+        """Ends all processes, since one has ended or it was asked to."""
+        if not self._terminating:
+            codes = {name: process.get("returncode") for name, process in self._processes.items()}
+            name, code = next(((name, code) for name, code in codes.items() if code is not None), ("", 0))
+            if name and end_of(code) != "was ended by SIGINT":  # Ctrl-C reaches all at once
+                self._system_print(f"{name} {end_of(code)}, so all others are ended: {_hint(name, code)}\n")
+        super().terminate()
+
+
+def end_of(code: int) -> str:
+    """How a process has ended, by its exit code; that of a signal is negative, or a shell's."""
+    if code == 0:
+        return "has ended by itself"
+    number = -code if code < 0 else code - SIGNALLED
+    try:
+        return f"was ended by {signal.Signals(number).name}"
+    except ValueError:
+        return f"ended with exit code {code}"
+
+
+def _hint(name: str, code: int) -> str:
+    if end_of(code) == "was ended by SIGKILL":
+        return (
+            f"somebody has killed it, or the system when memory ran out (`dmesg` says so); see the last lines of {name}"
+        )
+    return f'see the last lines of {name} above, and "When something is wrong" in README.md'
+
+
 def _end(_: int = 0, __: FrameType | None = None) -> None:
     os.kill(os.getpid(), signal.SIGTERM)  # which honcho takes as a request to end
 
@@ -74,4 +108,5 @@ if __name__ == "__main__":
     signal.signal(signal.SIGALRM, _look)
     signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)
     sys.stdout = Output(sys.stdout)
-    main()
+    command.Manager = Manager
+    command.main()

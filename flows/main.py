@@ -3,7 +3,7 @@
     python -m bytewax.run flows.main
 
 Importing this module reads the settings, opens the hub's port and takes over SIGINT and SIGTERM; nothing else in the
-project does anything at import.
+project does anything at import, but for `flows.interrupts`.
 """
 
 import asyncio
@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -279,11 +280,12 @@ def _stop_on_signals(stop: threading.Event) -> None:
     def on_signal(number: int, _: FrameType | None) -> None:
         if stop.is_set():
             os._exit(128 + number)
-        _log.info("stopping", signal=signal.Signals(number).name, hint="once more to end at once")
         stop.set()
         watchdog = threading.Timer(DRAIN_S, _give_up)
         watchdog.daemon = True
         watchdog.start()
+        with suppress(RuntimeError):  # it may have come in the middle of a line of the log
+            _log.info("stopping", signal=signal.Signals(number).name, hint="once more to end at once")
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)

@@ -26,6 +26,7 @@ from rich.console import Console
 
 from flows.clock import wall_ms
 from flows.foreign import visible
+from flows.interrupts import raise_on_interrupt
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, Candle, timeframe_ms
@@ -315,6 +316,7 @@ def _seconds(text: str) -> float:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; the exit code."""
+    raise_on_interrupt()
     fail = partial(print, file=sys.stderr)
     try:
         given = _parser().parse_args(argv)

@@ -20,6 +20,7 @@ import zstandard
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.clock import wall_ns
+from flows.interrupts import raise_on_interrupt
 from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
@@ -157,6 +158,7 @@ def main() -> None:
         settings = _settings_of(arguments).feed
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
         path = arguments.out or Path("data/tapes") / f"{settings.venue}-{stamp}{SUFFIX}"
+        raise_on_interrupt()
         with suppress(KeyboardInterrupt):  # what was recorded until then is kept
             asyncio.run(_record(settings, path, arguments.minutes * 60))
     except (SettingsError, UnknownSymbolError, VenueError, ValueError) as error:

@@ -6,7 +6,6 @@ error names the key, the value, where it is written, and what to write instead.
 """
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,6 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.settings.api import Analysis, Api
+from flows.settings.faults import said
 from flows.settings.feed import Books, Feed, Rest
 from flows.settings.hub import Hub, Log, Metrics
 from flows.settings.section import Section, Stream
@@ -25,7 +25,7 @@ from flows.settings.sources import (
     environment,
     file_settings,
     settings_file,
-    shown_value,
+    shown_under,
 )
 from flows.settings.stores import Mongo, Trades
 from flows.settings.tools import Backfill, Replay, Tools
@@ -53,7 +53,6 @@ __all__ = [
 
 _MOST_SAID = 400
 """Longest text about one error: some contain the value."""
-_SECRET_KEYS = ("token", "secret", "password", "api_key")
 
 
 class Settings(BaseSettings):
@@ -130,7 +129,7 @@ def _fault(found: ErrorDetails, sections: Values, sources: tuple[Written, Writte
     value = found["input"]
     if "key" in found.get("ctx", {}):
         value = value.get(key) if isinstance(value, Mapping) else None
-    got = "" if value is None else f"; got {_shown(key, value)}"
+    got = "" if value is None else f"; got {shown_under(key, value)}"
     places = [source.place_of(section, key) for source in sources]
     place = "" if key and key in sections.get(section, {}) else next(filter(None, places), "")
     return f"{'.'.join(where) or 'settings'}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")
@@ -141,14 +140,4 @@ def _text_of(found: ErrorDetails, section: str, key: str) -> str:
         known = list(_section_of(section).model_fields) if section in Settings.model_fields and key else []
         names = ", ".join(known or Settings.model_fields)
         return f"no such setting; {f'those of {section}' if known else 'sections'} are {names}"
-    return found["msg"].removeprefix("Value error, ")[:_MOST_SAID]
-
-
-def _shown(key: str, value: object) -> str:
-    """A value without what must stay secret, nor what stands under a name that may be meant for such."""
-    if any(secret in key for secret in _SECRET_KEYS) or get_close_matches(key, _SECRET_KEYS):
-        return "a value that is not shown"
-    if isinstance(value, str) and "@" in value:
-        scheme = value.partition("://")[0] if "://" in value else "…"
-        return shown_value(f"{scheme}://***@{value.rpartition('@')[2]}")
-    return shown_value(value)
+    return said(found)[:_MOST_SAID]

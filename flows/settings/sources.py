@@ -8,6 +8,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -17,6 +18,7 @@ Values: TypeAlias = dict[str, dict[str, Any]]
 """By section and key."""
 
 _SHOWN: Final = 200
+_SECRET_KEYS: Final = ("token", "secret", "password", "api_key")
 
 
 class SettingsError(Exception):
@@ -41,6 +43,16 @@ def shown_value(value: object) -> str:
     """A value as an error names it: in one line, and short."""
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
+
+
+def shown_under(key: str, value: object) -> str:
+    """The value of a key without what must stay secret, nor what stands under a name that may be meant for such."""
+    if any(secret in key for secret in _SECRET_KEYS) or get_close_matches(key, _SECRET_KEYS):
+        return "a value that is not shown"
+    if isinstance(value, str) and "@" in value:
+        scheme = value.partition("://")[0] if "://" in value else "…"
+        return shown_value(f"{scheme}://***@{value.rpartition('@')[2]}")
+    return shown_value(value)
 
 
 # --- the environment ---
@@ -68,10 +80,11 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
 
 
 def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Iterable[str]]) -> None:
+    got = f"; got {shown_under(key or section, os.environ[name])}"
     if section not in known:
-        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}")
+        raise SettingsError(f"{name} is no setting; sections are {', '.join(known)}{got}")
     if key and key not in known[section]:
-        raise SettingsError(f"{name} is no setting; those of {section} are {', '.join(known[section])}")
+        raise SettingsError(f"{name} is no setting; those of {section} are {', '.join(known[section])}{got}")
 
 
 def _section_in(name: str, section: str) -> dict[str, Any]:

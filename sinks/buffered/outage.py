@@ -24,6 +24,8 @@ class StoreNames(NamedTuple):
     what: str
     store: str
     venue: str
+    hint: str = ""
+    """What may be done when the store takes nothing."""
 
 
 class _Outage(Struct):
@@ -55,7 +57,8 @@ class OutageWatch:
         self._on_incident = on_incident
         self._first_retry_s = first_retry_s
         self._local_ms = local_ms
-        self._log = log.bind(what=store.what, venue=store.venue)
+        hint = {"hint": store.hint} if store.hint else {}
+        self._log = log.bind(what=store.what, venue=store.venue, **hint)
         self._feed_ms = 0
         self._outage: _Outage | None = None
 
@@ -86,7 +89,8 @@ class OutageWatch:
         if outage is None:
             self._outage = outage = _Outage(self._now_ms(), local_ms, local_ms, cause)
             self._log.error("store_unavailable", cause=cause, held=held)
-            self._report_outage(outage, cause=cause, outcome="held back, trying again")
+            hint = f"; {self._names.hint}" if self._names.hint else ""
+            self._report_outage(outage, cause=cause, outcome=f"held back, trying again{hint}")
             return
         outage.failures += 1
         outage.cause = cause

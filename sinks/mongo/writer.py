@@ -40,6 +40,8 @@ WRITE_TIMEOUT_S = 4.0
 LOOK_S = 5.0
 """Time between two looks at which database this is, as long as there is something to write: an empty one may take the
 place of another between two writes. The look is a round trip, and so are the indexes."""
+HINT = "start the server that the setting mongo.uri names, or correct the address there"
+"""What to do when candles cannot be stored."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
 
 
@@ -101,7 +103,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         super().__init__(
             thread_name="mongo-writer",
             buffer=self._buffer,
-            outages=OutageWatch(StoreNames("candles", "the server", venue), on_incident=on_incident),
+            outages=OutageWatch(StoreNames("candles", "the server", venue, HINT), on_incident=on_incident),
             summary=Summary(Stored, _log_stored, interval_s=summary_s),
         )
         self._write_timeout_s = write_timeout_s

@@ -12,9 +12,10 @@ import time
 import structlog
 
 from flows.backoff import backoff_s
-from flows.model import Connected, Disconnected, Subscribed
+from flows.model import Connected, Disconnected
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.line_settings import LineSettings
+from sources.connection.refusals import Refusals
 from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, SessionParts, unexpected
 from sources.connection.transport import transport_of
 from sources.feed import ConnectionPlan, VenueFeed
@@ -72,13 +73,17 @@ class Connection:
         settings: LineSettings,
         queue: FrameQueue,
         redundancy: Redundancy | None = None,
+        refusals: Refusals | None = None,
         first_rotation_s: float | None = None,
     ) -> None:
-        """`redundancy` is shared by the connections that carry the same; `first_rotation_s` sets their ages apart."""
+        """`redundancy` and `refusals` are shared by the connections that carry the same; `first_rotation_s` sets their
+        ages apart.
+        """
         self._plan = plan
         self._parts = SessionParts(feed, settings, transport_of(settings.transport), queue)
         self._settings = settings
         self._redundancy = redundancy or Redundancy()
+        self._refusals = refusals or Refusals(queue)
         self._rotate_s = settings.rotate_hours * 3_600
         self._rotated_s = time.monotonic() + (first_rotation_s or 0.0)
         self._failures = 0
@@ -131,6 +136,8 @@ class Connection:
             parts=self._parts,
             on_opened=self._opened,
             on_subscribed=self._subscribed,
+            on_refusals=self._tell_refusals,
+            refused=self._refusals.streams,
         )
         self._sessions.append(session)
         return session
@@ -175,6 +182,7 @@ class Connection:
         finally:
             await old.close()
             self._redundancy.ends(old)
+        self._tell_refusals()
         _log.info("line renewed", venue=self._parts.feed.venue, line=self._plan.line)
 
     async def _come_back_after(self, session: Session) -> None:
@@ -190,6 +198,7 @@ class Connection:
         """Forgets a session that has ended, and gives the reason."""
         self._sessions.remove(session)
         self._redundancy.ends(session)
+        self._tell_refusals()
         return f"{UNEXPECTED}: cancelled by the transport" if session.life.cancelled() else session.life.result()
 
     def _backoff_s(self, failures: int) -> float:
@@ -205,7 +214,14 @@ class Connection:
         self._failures = 0
         _log.info("subscribed", venue=self._parts.feed.venue, line=plan.line, symbols=len(plan.symbols))
         if self._redundancy.begins(session):
-            self._parts.queue.put_event(Subscribed(plan.line, plan.symbols, plan.streams))
+            self._refusals.begin(plan, session)
+        else:
+            self._tell_refusals()
+
+    def _tell_refusals(self) -> None:
+        """What the venue refuses has changed, unless the line is down."""
+        if not self._redundancy.is_down:
+            self._refusals.tell(self._plan, self._redundancy.live)
 
     def _report(self, reason: str) -> None:
         """Every failure is logged; the flow hears of the first and of the one that makes it an outage, unless another

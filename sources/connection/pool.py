@@ -10,10 +10,11 @@ from typing import Any
 
 import structlog
 
-from flows.model import Disconnected, Removed, Subscribed
+from flows.model import Disconnected, Removed
 from sources.connection.connection import Connection, Redundancy
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.line_settings import LineSettings
+from sources.connection.refusals import Refusals
 from sources.connection.session import unexpected
 from sources.connection.watch import LineWatch
 from sources.feed import ConnectionPlan, VenueFeed, Wishes
@@ -70,7 +71,10 @@ class _Line:
         self._settings = settings
         self._turn = asyncio.Lock()
         self._redundancy = Redundancy()
-        self.watch = LineWatch(self.plan, settings=settings, queue=self.queue, redundancy=self._redundancy)
+        self._refusals = Refusals(self.queue)
+        self.watch = LineWatch(
+            self.plan, settings=settings, queue=self.queue, redundancy=self._redundancy, refusals=self._refusals
+        )
         self._connections: list[Connection] = []
         self._lives: list[asyncio.Task[None]] = []
 
@@ -114,6 +118,7 @@ class _Line:
                 settings=self._settings,
                 queue=self.queue,
                 redundancy=self._redundancy,
+                refusals=self._refusals,
                 first_rotation_s=rotate_s * number / self._settings.redundancy,
             )
             self._connections.append(connection)
@@ -132,11 +137,13 @@ class _Line:
 
     def _tell_new(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
         """When the line is down, it tells of all its streams as it comes back."""
-        streams = tuple(name for name in plan.names if name not in before.names)
-        symbols = tuple(name for name, kinds in plan.kinds.items() if set(kinds) - set(before.kinds.get(name, ())))
-        if streams and not self._redundancy.is_down:
+        if self._redundancy.is_down:
+            return
+        new = [name for name in plan.names if name not in before.names]
+        self._refusals.tell(plan, self._redundancy.live, new)
+        symbols = tuple(dict.fromkeys(plan.names[name][0] for name in new if name not in self._refusals.streams))
+        if symbols:
             _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.names))
-            self.queue.put_event(Subscribed(plan.line, symbols, streams))
 
     def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
         removed: dict[tuple[tuple[str, ...], bool], list[str]] = {}

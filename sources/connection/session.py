@@ -4,14 +4,20 @@ What it understands of a frame is its channel and whether it is a reply; the res
 """
 
 import asyncio
+import random
 import time
-from collections.abc import Callable, Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from itertools import chain
 from typing import Any, NamedTuple
 
 import structlog
 
+from flows.backoff import backoff_s
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.line_settings import LineSettings
+from sources.connection.requests import RequestError, Requests
 from sources.connection.transport import Open, Receive, Socket, TransportError
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown, VenueFeed
 
@@ -20,6 +26,12 @@ SHUTDOWN = "shutdown announced"
 UNEXPECTED = "unexpected error"
 REASON_LENGTH = 300
 """Most characters of a reason that is not ours."""
+ENOUGH_REFUSALS = 15
+"""After so many the venue refuses everything, if it has accepted nothing."""
+NAMED = 5
+"""Streams that a log line names."""
+RETRY_REQUESTS = 16
+"""Most requests in a row for what was refused before: the rest waits for the next time."""
 
 _log = structlog.get_logger(__name__)
 
@@ -43,25 +55,37 @@ class Session:
         parts: SessionParts,
         on_opened: Callable[[], None],
         on_subscribed: Callable[["Session", ConnectionPlan], None],
+        on_refusals: Callable[[], None],
+        refused: Mapping[str, str],
     ) -> None:
+        """`refused` are streams that the venue has refused on the line: they are asked for behind the others.
+        `on_refusals` is called when what it refuses has changed on a session that was subscribed.
+        """
         self._plan = plan
         self._asked = plan
         """What the venue was asked for last."""
         self._feed, self._settings, self._open_socket, self._queue = parts
         self._on_opened = on_opened
         self._on_subscribed = on_subscribed
+        self._on_refusals = on_refusals
+        self._requests = Requests(self._feed, timeout_s=self._settings.open_timeout_s)
         self._socket: Socket | None = None
         self._waiting_for_room: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
-        self._unconfirmed: set[int] = set()
-        self._confirmed = asyncio.Event()
-        self._is_subscribed = False
+        self._asks_whole = False
+        """Whether all that is open is one question for everything that the session begins with."""
+        self._subscribed = asyncio.Event()
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._to_renew: set[str] = set()
-        self._next_request_s = 0.0
+        self._retry_s = 0.0
+        self._retries = 0
+        self.carried: dict[str, None] = {}
+        """Streams that the venue has confirmed."""
+        self.refused: dict[str, str] = dict(refused)
+        """By stream that the venue refuses, its words."""
         self.delivers = asyncio.Event()
-        """Everything is confirmed, and data has come since."""
+        """What is not refused is confirmed, and data has come since."""
         self.active: set[str] = set()
         """Streams with messages since this was cleared by the watch over them; the same object always."""
         self.leaves = asyncio.Event()
@@ -154,7 +178,7 @@ class Session:
         """The hot path: a frame costs one look at its stream and one append."""
         items, bound, ring = self._queue.items, self._queue.bound, self._queue.ring
         put, channel_of, note = items.append, self._feed.channel_of, self.active.add
-        confirmed: asyncio.Event | None = self._confirmed
+        confirmed: asyncio.Event | None = self._subscribed
 
         def receive(frame: bytes) -> None:
             nonlocal confirmed
@@ -180,29 +204,22 @@ class Session:
         """
         match self._feed.control_of(frame):
             case Ack() as ack:
-                self._confirm(ack.id)
-            case Refusal() as refusal if self._is_answer(refusal):
-                self.fail(f"the venue refused the subscription: {refusal.reason}")
+                self._requests.take(ack)
+                if self._asks_whole and self._requests.is_confirmed:
+                    self._asks_whole = False
+                    self.carried = dict.fromkeys(name for name in self._asked.names if name not in self.refused)
+                    self._become_subscribed()
+            case Refusal() as refusal:
+                return self._requests.take(refusal)
             case Shutdown():
                 self.leaves.set()
             case _:
                 return False
         return True
 
-    def _is_answer(self, refusal: Refusal) -> bool:
-        """Whether it is an open request that is refused, as far as the refusal names one."""
-        return bool(self._unconfirmed) and (refusal.id is None or refusal.id in self._unconfirmed)
-
-    def _confirm(self, request_id: int) -> None:
-        if request_id not in self._unconfirmed:
-            return
-        self._unconfirmed.discard(request_id)
-        if self._unconfirmed:
-            return
-        self._confirmed.set()
-        if not self._is_subscribed:
-            self._is_subscribed = True
-            self._on_subscribed(self, self._asked)
+    def _become_subscribed(self) -> None:
+        self._subscribed.set()
+        self._on_subscribed(self, self._asked)
 
     def _wait_for_room(self) -> None:
         self._queue.fall_behind(self._plan.symbols)
@@ -223,42 +240,129 @@ class Session:
 
     async def _subscribe(self, socket: Socket) -> str:
         """Asks for what the plan says, after each change of it for the difference, and anew for streams that are to be
-        renewed; returns when that fails.
+        renewed or were refused; returns when that fails.
         """
-        carried: dict[str, None] = {}
-        while True:
-            self._changed.clear()
-            plan = self._asked = self._plan
-            stale, self._to_renew = self._to_renew, set()
-            wanted = dict.fromkeys(plan.names)
-            ended = tuple(name for name in carried if name not in wanted or name in stale)
-            begun = tuple(name for name in wanted if name not in carried or name in stale)
-            gone, new = self._feed.unsubscribe_requests(ended), self._feed.subscribe_requests(begun)
-            if failure := await self._request(socket, [*gone, *new]):
-                return failure
-            carried = wanted
-            if self._plan is plan:
-                self._settled.set()
-            await self._changed.wait()
-
-    async def _request(self, socket: Socket, requests: list[tuple[int, str]]) -> str | None:
-        """Makes requests at the venue's pace, and waits until all are confirmed; or says why they are not."""
-        if not requests:
-            return None
-        self._confirmed.clear()
-        self._unconfirmed = {request_id for request_id, _ in requests}
         try:
-            for _, text in requests:
-                await asyncio.sleep(self._next_request_s - time.monotonic())
-                self._next_request_s = time.monotonic() + self._feed.request_interval_s
-                await socket.send(text)
-            async with asyncio.timeout(self._settings.open_timeout_s):
-                await self._confirmed.wait()
-        except TransportError as error:
+            await self._begin(socket)
+            while True:
+                await self._next_turn()
+                await self._follow(socket)
+        except RequestError as error:
             return str(error)
-        except TimeoutError:
-            return f"the venue did not confirm the subscription within {self._settings.open_timeout_s:g} s"
-        return None
+
+    async def _begin(self, socket: Socket) -> None:
+        """Asks for everything. `RequestError` also when all of it is refused."""
+        plan = self._take_plan()
+        self.refused = {name: words for name, words in self.refused.items() if name in plan.names}
+        if len(self.refused) == len(plan.names):
+            self.refused = {}
+        first = [name for name in plan.names if name not in self.refused]
+        self._asks_whole = True
+        await self._sort_out(socket, first)
+        self._asks_whole = False
+        if first and not self.carried:
+            raise RequestError(f"the venue refused the subscription: {next(iter(self.refused.values()))}")
+        if not self._subscribed.is_set():
+            self._become_subscribed()
+        self._plan_retry(anew=True)
+        self._settle(plan)
+
+    async def _follow(self, socket: Socket) -> None:
+        """Asks for the difference to what is carried."""
+        before = self.refused
+        plan = self._take_plan()
+        stale, self._to_renew = self._to_renew, set()
+        is_retry = time.monotonic() >= self._retry_s
+        self.refused = {name: words for name, words in before.items() if name in plan.names}
+        known = list(self.refused)
+        ended = [name for name in self.carried if name in stale or name not in plan.names]
+        wanted = [name for name in plan.names if name not in self.refused]
+        await self._end(socket, ended)
+        await self._sort_out(socket, [name for name in wanted if name not in self.carried or name in stale])
+        self._settle(plan)
+        if is_retry and known:
+            await self._sort_out(socket, self._shuffled(known), is_retry=True)
+        is_other = self.refused.keys() != before.keys()
+        if is_other or is_retry:
+            self._plan_retry(anew=is_other)
+        if is_other:
+            self._on_refusals()
+
+    def _take_plan(self) -> ConnectionPlan:
+        self._changed.clear()
+        self._asked = self._plan
+        return self._asked
+
+    def _settle(self, plan: ConnectionPlan) -> None:
+        if self._plan is plan:
+            self._settled.set()
+
+    async def _next_turn(self) -> None:
+        """Returns when there is something to ask for."""
+        waits_s = self._retry_s - time.monotonic() if self._is_incomplete() else None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(waits_s):
+                await self._changed.wait()
+
+    def _is_incomplete(self) -> bool:
+        return bool(self.refused) or any(name not in self._asked.names for name in self.carried)
+
+    def _plan_retry(self, *, anew: bool) -> None:
+        self._retries = 1 if anew else self._retries + 1
+        self._retry_s = time.monotonic() + backoff_s(
+            self._retries, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s
+        )
+
+    async def _end(self, socket: Socket, streams: list[str]) -> None:
+        """Unsubscribes; a stream that the venue does not let go is carried on, and let go another time."""
+        words = await self._requests.ask(socket, self._feed.unsubscribe_requests(tuple(streams)))
+        if words is not None:
+            _log.warning("streams_not_ended", line=self._plan.line, streams=streams[:NAMED], reason=words)
+            return
+        for name in streams:
+            del self.carried[name]
+
+    async def _sort_out(self, socket: Socket, streams: list[str], *, is_retry: bool = False) -> None:
+        """Subscribes to streams. A refusal does not say which of them it is for, so each half is asked for by itself,
+        and so on, down to the symbols that are refused; down to single streams as long as nothing is carried, and at
+        retries.
+        """
+        waiting = deque([streams] if streams else [])
+        asked = 0
+        while waiting and not (is_retry and asked >= RETRY_REQUESTS):
+            part = waiting.popleft()
+            words = await self._requests.ask(socket, self._feed.subscribe_requests(tuple(part)))
+            self._asks_whole = False
+            asked += 1
+            if words is None:
+                self.carried |= dict.fromkeys(part)
+                for name in part:
+                    self.refused.pop(name, None)
+            elif not self.carried and not is_retry and asked >= ENOUGH_REFUSALS:
+                raise RequestError(f"the venue refused the subscription: {words}")
+            elif halves := self._halves(part, into_streams=is_retry or not self.carried):
+                waiting.extend(halves)
+            else:
+                self.refused |= {name: words for name in part if name not in self.carried}
+
+    def _halves(self, streams: list[str], *, into_streams: bool) -> list[list[str]]:
+        """Both halves of them, no symbol in both if there are several; nothing where they are not to be divided."""
+        by_symbol: dict[str, list[str]] = {}
+        for name in streams:
+            by_symbol.setdefault(self._asked.names[name][0], []).append(name)
+        if len(by_symbol) > 1:
+            parts = list(by_symbol.values())
+        elif into_streams and len(streams) > 1:
+            parts = [[name] for name in streams]
+        else:
+            return []
+        middle = len(parts) // 2
+        return [list(chain.from_iterable(half)) for half in (parts[:middle], parts[middle:])]
+
+    def _shuffled(self, streams: list[str]) -> list[str]:
+        """What is asked for together is another time asked for apart."""
+        order = {key: random.random() for name in streams for key in (name, self._asked.names[name][0])}  # noqa: S311
+        return sorted(streams, key=lambda name: (order[self._asked.names[name][0]], order[name]))
 
 
 def unexpected(error: BaseException) -> str:

@@ -109,7 +109,7 @@ class Findings(NamedTuple):
     is_line_silent: bool
     """Nothing at all comes."""
     to_renew: list[str]
-    """They stay silent while others do not, and no witness looks after them."""
+    """They stay silent while others do not, and no witness looks after them, or can."""
     to_reconnect: bool
     """The whole line stays silent although its pace is known to be faster."""
 
@@ -127,10 +127,10 @@ class _Silence:
 class StalenessMonitor:
     """Watches the streams of one line, whatever connections carry them. Bounded by the number of its streams.
 
-    A stream that falls silent while others do not is renewed at once, and again at growing intervals; unless it has a
-    witness, which knows whether anything was missed and asks for the renewal then. A line that falls silent as a whole
-    renews nothing by that alone: it is connected anew when its pace was known to be faster, or when nothing has ever
-    come by it and no stream of it has a witness.
+    A stream that falls silent while others do not is renewed at once, and again at growing intervals; unless it has
+    said something before and has a witness, which knows whether anything was missed and asks for the renewal then. A
+    line that falls silent as a whole renews nothing by that alone: it is connected anew when its pace was known to be
+    faster, or when nothing has ever come by it and no stream of it has a witness.
     """
 
     def __init__(self, *, stale_after_s: float, now_s: float) -> None:
@@ -241,7 +241,8 @@ class StalenessMonitor:
     def _to_renew(self) -> list[str]:
         if self._is_line_silent or not self._silences:
             return []
-        watched = set(self._watched) - self._witnessed
+        # a witness compares with what has come: where nothing ever did, it knows nothing
+        watched = {name for name in self._watched if name not in self._witnessed or not self._paces[name].has_messages}
         due = [name for name, silence in self._silences.items() if name in watched and silence.renew_s <= self._time_s]
         for name in due:
             silence = self._silences[name]

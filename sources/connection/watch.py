@@ -15,6 +15,7 @@ from flows.model import TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.line_settings import LineSettings
+from sources.connection.refusals import Refusals
 from sources.connection.session import Session
 from sources.connection.staleness import StalenessMonitor
 from sources.feed import ConnectionPlan
@@ -32,12 +33,20 @@ class LineWatch:
     """The watch over the sessions that carry one plan."""
 
     def __init__(
-        self, plan: ConnectionPlan, *, settings: LineSettings, queue: FrameQueue, redundancy: Redundancy
+        self,
+        plan: ConnectionPlan,
+        *,
+        settings: LineSettings,
+        queue: FrameQueue,
+        redundancy: Redundancy,
+        refusals: Refusals | None = None,
     ) -> None:
+        """`redundancy` and `refusals` are those of the line's connections."""
         self._plan = plan
         self._stale_after_s = settings.stale_after_s
         self._queue = queue
         self._redundancy = redundancy
+        self._refusals = refusals or Refusals(queue)
         self._monitor = StalenessMonitor(stale_after_s=settings.stale_after_s, now_s=time.monotonic())
         self._beginnings = 0
         self._renewed_s: dict[str, float] = {}
@@ -45,11 +54,13 @@ class LineWatch:
         self.follow(plan)
 
     def follow(self, plan: ConnectionPlan) -> None:
-        """Watches over the streams of this plan."""
+        """Watches over the streams of this plan, but for those that the venue refuses: of them nothing can come."""
         self._plan = plan
+        self._refused = self._refusals.streams
+        expected = [name for name in plan.names if name not in self._refused]
         quiet = [name for name, (symbol, _) in plan.names.items() if symbol in plan.quiet]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(plan.names, quiet=quiet, witnessed=witnessed)
+        self._monitor.follow(expected, quiet=quiet, witnessed=witnessed)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
 
     async def run(self) -> None:
@@ -72,6 +83,8 @@ class LineWatch:
         if self._beginnings != self._redundancy.beginnings:
             self._beginnings = self._redundancy.beginnings
             self._monitor.begin()
+        if self._refused is not self._refusals.streams:
+            self.follow(self._plan)
         found = self._monitor.look(self._active_on(live), now_s)
         self._report_resumed(found.resumed)
         self._report_silent(found.silent, is_whole=found.is_line_silent)
@@ -105,7 +118,8 @@ class LineWatch:
             session.renew(due)
 
     def _reconnect(self, reason: str) -> None:
-        silence_s = min((self._monitor.silence_s(name) for name in self._plan.names), default=0.0)
+        expected = (name for name in self._plan.names if name not in self._refused)
+        silence_s = min((self._monitor.silence_s(name) for name in expected), default=0.0)
         for session in self._redundancy.live:
             session.fail(f"silent for {silence_s:.0f} s: {reason}")
 

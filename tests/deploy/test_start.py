@@ -61,3 +61,24 @@ def test_when_nothing_reads_the_output_all_end(tmp_path: Path, also: signal.Sign
         process.send_signal(also)  # Ctrl-C reaches the reader behind the pipe too, which ends first
     process.wait(PATIENCE_S)
     assert has_ended(talker)
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [
+        ("kill -9 $$", "talker.1 was ended by SIGKILL, so all others are ended: somebody"),
+        (
+            "sh -c 'kill -9 $$'; exit $?",
+            "talker.1 was ended by SIGKILL, so all others are ended: somebody",
+        ),
+        ("exit 3", "talker.1 ended with exit code 3, so all others are ended: see the last lines of talker.1 above"),
+        ("true", "talker.1 has ended by itself, so all others are ended: see the last lines of talker.1 above"),
+    ],
+)
+def test_why_all_are_ended_is_said_once(tmp_path: Path, command: str, says: str) -> None:
+    procfile = tmp_path / "procfile"
+    procfile.write_text(f"talker: sleep 0.5; {command}\nother: {QUIET}\n")
+    line = [sys.executable, str(START), "--no-colour", "-f", str(procfile), "-d", str(tmp_path), "start"]
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.stdout.count("so all others are ended") == 1
+    assert says in done.stdout

@@ -3,15 +3,19 @@ says, the stores hold what the exchange itself says afterwards, prices go on, an
 """
 
 import asyncio
+import json
 import os
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from pymongo import AsyncMongoClient
 
 from api.live.messages import ms_of
 from flows.model import DAY_MS
+from sinks.mongo.commands import CommandClient, DesiredSubscription
 from sources.replay.faults import content_faults as contents
 from sources.replay.faults import orders as faults
 from sources.replay.faults.orders import AnyFault
@@ -266,6 +270,54 @@ async def test_words_of_the_exchange_are_shown_as_its_own(mongod_uri: str, tmp_p
         assert "<script" not in shown
         assert shown.count("Ignore all previous") == shown.count('says: "< script>alert(1)')
         await deployment.end()  # what REST has denied is asked for again after a minute only
+
+
+@pytest.mark.parametrize("form", ["flat", "wrapped", "silent"])
+async def test_a_symbol_that_is_refused_cuts_no_other_and_comes_back(
+    form: Literal["flat", "wrapped", "silent"], mongod_uri: str, tmp_path: Path
+) -> None:
+    quick: dict[str, Any] = {"feed__backoff_max_s": 4, "feed__stale_after_s": 5}
+    async with (
+        playing(tmp_path / form, mongod_uri, young_market(), **quick) as deployment,
+        AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo,
+    ):
+        petitioner = CommandClient(mongo[form])
+        since = deployment.listener.place
+        await petitioner.wish(DesiredSubscription("binance", "ETHUSDT", wanted=False))
+        await deployment.listener.until(lambda m: m["data"].get("state") == "removed", since=since)
+        await deployment.inject(faults.RefuseSubscribe(stream="ethusdt@*", form=form, text=HTML))
+        await petitioner.wish(DesiredSubscription("binance", "ETHUSDT", wanted=True))
+        if form != "silent":
+            refused = await deployment.incident("disconnect", "subscription of ethusdt@", "Ignore all", since=since)
+            assert "<script" not in refused["cause"]
+            cut = await deployment.listener.until(partial(is_in_state, "ETHUSDT", "cut"), since=since)
+            assert 'the exchange says: "' in cut["data"]["reason"]
+        await asyncio.sleep(8)
+        back = deployment.listener.place
+        await asyncio.to_thread(deployment.exchange.clear_faults)
+        await deployment.listener.until(partial(has_trades, "ETHUSDT"), since=back)
+        await deployment.goes_on()
+        others = [one for one in deployment.listener.messages[since:] if is_in_state("BTCUSDT", "cut", one)]
+        assert others == []
+        incidents = deployment.listener.of_type("Incident", since=since)
+        assert not [one for one in incidents if one["symbol"] == "BTCUSDT" and one["kind"] in ("gap", "repair")]
+        assert not [one for one in incidents if one["kind"] == "disconnect" and "ethusdt@" not in one["cause"]]
+        lines = [json.loads(line) for line in deployment.flow.said().splitlines() if line.startswith("{")]
+        assert sorted(one["line"] for one in lines if one["event"] == "connected") == ["market", "public"]
+        await deployment.end()
+
+
+def has_trades(symbol: str, message: dict[str, Any]) -> bool:
+    """Whether a message says that the trades of an instrument are of now."""
+    channels = message["data"].get("channels", ())
+    is_live = {"channel": "trades", "state": "live"}.items()
+    return message["data"].get("symbol") == symbol and any(is_live <= one.items() for one in channels)
+
+
+def is_in_state(symbol: str, state: str, message: dict[str, Any]) -> bool:
+    """Whether a message says this of an instrument."""
+    data = message["data"]
+    return message["type"] == "Status" and data.get("symbol") == symbol and bool(data["state"] == state)
 
 
 async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: str, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from flows.settings import Mongo
 from sinks.buffered.writer import CLOSE_TIMEOUT_S
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
-from sinks.mongo.writer import MongoAddressError, MongoWriter, open_client, open_mongo_writer
+from sinks.mongo.writer import HINT, MongoAddressError, MongoWriter, open_client, open_mongo_writer
 from sinks.mongod.server import Mongod
 from tests.conftest import FAST
 from tests.fakes.candles import BEGIN, candle, forming, gap
@@ -140,7 +140,7 @@ def test_an_absent_server_is_noticed_and_delays_nobody() -> None:
     began_ms = monotonic_ms()
     writer.write([candle(0), candle(1), forming(2)])
     assert monotonic_ms() - began_ms < 1_000
-    assert incidents.outcome() == "held back, trying again"
+    assert incidents.outcome() == f"held back, trying again; {HINT}"
     with capture_logs() as logs:
         closing_ms = monotonic_ms()
         writer.close()
@@ -233,7 +233,7 @@ def test_nothing_closed_is_lost_while_the_server_hangs(server: Server) -> None:
 
     stop(server)
     writer.write([candle(1)])
-    assert incidents.outcome() == "held back, trying again"
+    assert incidents.outcome() == f"held back, trying again; {HINT}"
     writer.write([candle(2)])
     server.process.send_signal(signal.SIGCONT)
     assert incidents.outcome().startswith("storing what was held")
@@ -254,7 +254,7 @@ def test_a_server_that_hangs_does_not_delay_the_end(server: Server) -> None:
     closing_ms = monotonic_ms()
     writer.close()
     assert monotonic_ms() - closing_ms < (CLOSE_TIMEOUT_S + 1.5) * 1_000
-    assert incidents.outcome() == "held back, trying again"
+    assert incidents.outcome() == f"held back, trying again; {HINT}"
     assert incidents.outcome() == "1 candles and 0 incidents are not known to be stored"
     server.process.send_signal(signal.SIGCONT)
 
@@ -265,7 +265,7 @@ def test_losses_are_told_while_the_outage_lasts() -> None:
     writer = open_writer(NOBODY, "test", capacity=10, summary_s=0.001, on_incident=incidents.put)
     writer.write([candle(minute) for minute in range(15)])
     assert [incidents.outcome(), incidents.outcome()] == [
-        "held back, trying again",
+        f"held back, trying again; {HINT}",
         "5 candles and 0 incidents are not known to be stored",
     ]
     writer.close()
@@ -295,7 +295,7 @@ def test_a_full_buffer_says_what_it_lost_when_the_server_is_back(server: Server)
     incidents = Incidents()
     server.kill()
     writer = open_writer(server.uri, "test", capacity=1_000, on_incident=incidents.put)
-    assert incidents.outcome() == "held back, trying again"
+    assert incidents.outcome() == f"held back, trying again; {HINT}"
     writer.write([candle(minute) for minute in range(1_200)])
     server.come_back()
     outcomes = [incidents.outcome(), incidents.outcome()]
@@ -352,7 +352,7 @@ def test_only_what_has_not_landed_is_written_again(mongod_uri: str, mongo_databa
         writer.write([candle(1), candle(2), gap()])
         begin = incidents.get(timeout=PATIENCE_S)
         assert (begin.outcome, begin.cause.partition("; ")[2]) == (
-            "held back, trying again",
+            f"held back, trying again; {HINT}",
             "2 of 3 items are stored",
         )
         assert writer.pending() in ([gap()], [])  # by now that may have landed too

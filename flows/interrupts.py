@@ -1,0 +1,41 @@
+"""Ctrl-C while a command is still being imported: the process ends at once, and nobody is shown a traceback.
+
+Each of the project's packages calls `end_on_interrupt` as the first thing at its import. It does something only in a
+process that was started as one of the project's commands: a program that imports the project keeps its own handling.
+"""
+
+import signal
+import sys
+from collections.abc import Sequence
+
+PACKAGES = frozenset(("api", "flows", "sinks", "sources"))
+ENGINE = "bytewax.run"
+"""Runs the flows: its argument names the module."""
+_WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
+
+
+def end_on_interrupt() -> None:
+    """Gives SIGINT its default action, until the command has a handler of its own."""
+    if is_command(sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_on_interrupt() -> None:
+    """From here on SIGINT is a `KeyboardInterrupt` again, for a command that has something to do then."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def is_command(argv: Sequence[str]) -> bool:
+    """Whether the interpreter was started, with these arguments, as one of the project's commands."""
+    rest = iter(argv[1:])
+    for argument in rest:
+        if argument in _WITH_VALUE:
+            next(rest, None)
+        elif argument.startswith("-m"):
+            module = argument[2:] or next(rest, "")
+            named = rest if module == ENGINE else [module]
+            return any(name.partition(":")[0].partition(".")[0] in PACKAGES for name in named)
+        elif argument == "-c" or not argument.startswith("-"):
+            return False
+    return False

@@ -1,0 +1,89 @@
+"""Which streams of a line the venue refuses, and what the flow and the log hear of it.
+
+A line is up when the venue carries anything of it: what it refuses is cut for its instruments alone, and the others
+notice nothing. A stream is refused when some session was refused it, and none carries it.
+"""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+import structlog
+
+from flows.model import Disconnected, Subscribed
+from sources.connection.frame_queue import FrameQueue
+from sources.feed import ConnectionPlan
+
+NAMED = 5
+"""Streams that a reason names."""
+
+_log = structlog.get_logger(__name__)
+
+
+class Carrier(Protocol):
+    """A session, as far as it counts here."""
+
+    carried: dict[str, None]
+    """Streams that the venue has confirmed."""
+    refused: dict[str, str]
+    """By stream that it refuses, its words."""
+
+
+class Refusals:
+    """The refusals of one line, over all its sessions."""
+
+    def __init__(self, queue: FrameQueue) -> None:
+        self._queue = queue
+        self.streams: dict[str, str] = {}
+        """What the flow was told to be refused, with the venue's first words."""
+
+    def begin(self, plan: ConnectionPlan, session: Carrier) -> None:
+        """The line is up: tells what it carries, and what not."""
+        self.streams = {}
+        self.tell(plan, (session,), plan.names)
+
+    def tell(self, plan: ConnectionPlan, sessions: Iterable[Carrier], new: Iterable[str] = ()) -> None:
+        """Tells what has changed, and that the streams that are `new` are carried, where they are."""
+        carried: set[str] = set()
+        words: dict[str, str] = {}
+        for session in sessions:
+            carried |= session.carried.keys()
+            words = session.refused | words
+        before = self.streams
+        words |= before
+        self.streams = {name: words[name] for name in plan.names if name in words and name not in carried}
+        refused = [name for name in self.streams if name not in before]
+        added = set(new)
+        confirmed = [name for name in plan.names if name not in self.streams and (name in added or name in before)]
+        if refused or confirmed:
+            self._put(plan, refused, confirmed)
+
+    def _put(self, plan: ConnectionPlan, refused: list[str], confirmed: list[str]) -> None:
+        """What carries nothing but a part of what was asked is cut behind what was confirmed of it. The last word is
+        that the line is up.
+        """
+        incomplete = {plan.names[name][0] for name in self.streams}
+        partly = [name for name in confirmed if plan.names[name][0] in incomplete]
+        wholly = [name for name in confirmed if plan.names[name][0] not in incomplete]
+        if partly:
+            self._queue.put_event(Subscribed(plan.line, _symbols(plan, partly), tuple(partly)))
+        touched = {plan.names[name][0] for name in (*refused, *partly)}
+        by_words: dict[str, list[str]] = {}
+        for name, words in self.streams.items():
+            if plan.names[name][0] in touched:
+                by_words.setdefault(words, []).append(name)
+        for words, names in by_words.items():
+            reason = f"the venue refused the subscription of {_listed(names)}: {words}"
+            symbols = _symbols(plan, names)
+            _log.warning("streams_refused, asking again", line=plan.line, symbols=symbols, reason=reason)
+            self._queue.put_event(Disconnected(plan.line, symbols, reason))
+        if wholly or by_words:
+            self._queue.put_event(Subscribed(plan.line, _symbols(plan, wholly), tuple(wholly)))
+
+
+def _symbols(plan: ConnectionPlan, names: list[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(plan.names[name][0] for name in names))
+
+
+def _listed(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")

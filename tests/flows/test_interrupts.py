@@ -1,0 +1,71 @@
+"""Ctrl-C while a command is being imported ends it, without a traceback; a program that imports the project keeps its
+own handling.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from flows.interrupts import is_command
+
+COMMANDS = [
+    "api",
+    "api.mcp",
+    "bytewax.run flows.main",
+    "bytewax.run flows.backfill",
+    "flows.recovery",
+    "flows.verify",
+    "sinks.mongod",
+    "sources.record",
+    "sources.replay",
+]
+IMPORTED = ("structlog", "msgspec", "pydantic", "sqlite3")
+"""Each command imports one of these."""
+INTERRUPTED = "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(60)\n"
+PATIENCE_S = 60
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_interrupt_among_the_imports_ends_a_command_quietly(command: str, tmp_path: Path) -> None:
+    for name in IMPORTED:
+        (tmp_path / f"{name}.py").write_text(INTERRUPTED)
+    path = os.pathsep.join((str(tmp_path), str(Path.cwd())))
+    done = subprocess.run(
+        [sys.executable, "-m", *command.split()],
+        env=os.environ | {"PYTHONPATH": path},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_a_program_that_imports_the_project_keeps_its_handling() -> None:
+    code = "import api, flows, signal, sinks, sources; print(signal.getsignal(signal.SIGINT).__name__)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert done.stdout == "default_int_handler\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "is_ours"),
+    [
+        ("python -m api", True),
+        ("python -mapi.mcp --http", True),
+        ("python -X dev -W error -u -m sources.replay", True),
+        ("python -m bytewax.run -w 1 flows.main:flow", True),
+        ("python -m bytewax.run theirs.flow", False),
+        ("python -m pytest tests/flows", False),
+        ("python -m apiary", False),
+        ("python script.py -m api", False),
+        ("python -c pass -m api", False),
+        ("python", False),
+    ],
+)
+def test_which_processes_are_commands(line: str, *, is_ours: bool) -> None:
+    assert is_command(line.split()) is is_ours
