@@ -33,7 +33,7 @@ class EventLoopThread:
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._loop.run_forever, name=self._name, daemon=True)
+                self._thread = threading.Thread(target=_run, args=(self._loop,), name=self._name, daemon=True)
                 self._thread.start()
             return asyncio.run_coroutine_threadsafe(task, self._loop)
 
@@ -52,7 +52,14 @@ class EventLoopThread:
         asyncio.run_coroutine_threadsafe(_cancel_all(), loop).result(CLOSE_S + 1)
         loop.call_soon_threadsafe(loop.stop)
         thread.join(CLOSE_S)
+
+
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    """The thread, from the begin of its loop to the end; whoever closes it may be in the middle of a loop himself."""
+    try:
+        loop.run_forever()
         loop.run_until_complete(loop.shutdown_asyncgens())
+    finally:
         loop.close()
 
 

@@ -99,17 +99,10 @@ class TradeRefill:
                 yield trade
 
     def _incident(self, symbol: str, hole: Hole, stored: int) -> Incident:
-        return Incident(
-            "repair",
-            self._venue,
-            symbol,
-            hole.after_time,
-            hole.before_time,
-            cause=f"verification: trades {hole.first} to {hole.last} were not stored",
-            outcome=f"{stored} trades fetched from the exchange and stored",
-            first_id=hole.first,
-            last_id=hole.last,
-        )
+        times, ids = (hole.after_time, hole.before_time), (hole.first, hole.last)
+        cause = f"verification: trades {hole.first} to {hole.last} were not stored"
+        outcome = f"{stored} trades fetched from the exchange and stored"
+        return Incident("repair", self._venue, symbol, *times, cause, outcome, *ids)
 
 
 def _sentence(symbol: str, holes: Sequence[Hole], reason: str) -> str:

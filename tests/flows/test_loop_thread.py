@@ -49,3 +49,9 @@ def test_it_can_be_started_again_after_its_end() -> None:
     for _ in range(2):
         assert thread.start(_name_of_thread()).result(5) == "network"
         thread.close()
+
+
+async def test_it_can_be_ended_by_who_is_in_a_loop_himself() -> None:
+    thread = EventLoopThread()
+    assert thread.start(_name_of_thread()).result(5) == "network"
+    thread.close()
