@@ -8,6 +8,7 @@
 import { age } from "./format.js";
 
 export const UNKNOWN_MS = 2_000; // two heartbeats
+const NAMES_SHOWN = 5;
 const CURRENT = new Set(["live", "quiet"]);
 const WORDS = {
   silent: "exchange silent",
@@ -60,6 +61,7 @@ class Hub {
 
 export class Freshness {
   #hubs = new Map();
+  #moment = null;
 
   /** `now` gives steady milliseconds. */
   constructor(now = () => performance.now()) {
@@ -88,7 +90,7 @@ export class Freshness {
   /** `{state, isCurrent, text, about}` of the first of these channels that the instrument has, or of all of it. */
   of(venue, symbol, channels = []) {
     const hub = this.#hubOf(venue, symbol);
-    const now = this.now();
+    const now = this.#moment ?? this.now();
     if (!hub) return judged("unknown", null, "no hub tells of it");
     if (!hub.publishesStates && hub.isOpen) return judged("live", null, "");
     if (!hub.isOpen) return judged("unknown", hub.silentMs(now), "the broadcast is not reached");
@@ -101,6 +103,36 @@ export class Freshness {
     return judged(channel.state, forMs, channel.reason);
   }
 
+  /** Whatever is asked for meanwhile is told as of one moment. */
+  atOnce(work) {
+    this.#moment = this.now();
+    try {
+      work();
+    } finally {
+      this.#moment = null;
+    }
+  }
+
+  /** Of the price of an instrument; where all of it is in the same state, since that is so. */
+  ofPrice(venue, symbol) {
+    const [whole, price] = [this.of(venue, symbol), this.of(venue, symbol, OF_PRICE)];
+    return whole.state === price.state ? whole : price;
+  }
+
+  /** What is not of now, in words that count from the same times as `of` does: those of which the same is to be said,
+   * together. A hub that is not reached is not of the instruments.
+   */
+  missing() {
+    const names = new Map();
+    for (const { venue, isOpen, states } of this.#hubs.values()) {
+      for (const symbol of isOpen ? states.keys() : []) {
+        const { isCurrent, about } = this.of(venue, symbol);
+        if (!isCurrent) names.set(about, [...(names.get(about) ?? []), symbol]);
+      }
+    }
+    return [...names].map(([about, symbols]) => `${someOf(symbols)}: ${about}`);
+  }
+
   /** The hub that tells of an instrument; an open one before a closed one. */
   #hubOf(venue, symbol) {
     const hubs = [...this.#hubs.values()].filter((hub) => hub.venue === venue);
@@ -108,6 +140,12 @@ export class Freshness {
     const found = telling.length ? telling : hubs;
     return found.find((hub) => hub.isOpen) ?? found[0];
   }
+}
+
+function someOf(symbols) {
+  const more = symbols.length - NAMES_SHOWN;
+  const shown = symbols.slice(0, NAMES_SHOWN).join(", ");
+  return more > 0 ? `${shown} and ${more} more` : shown;
 }
 
 function judged(state, forMs, reason) {

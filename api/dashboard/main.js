@@ -28,6 +28,7 @@ const ORIGINS = {
 let focus = null;
 let heardAt = 0;
 let heldStats = null;
+let down = []; // parts and lines, in words
 
 const freshness = new Freshness();
 const book = new Book();
@@ -178,7 +179,7 @@ function paintTitle() {
   const data = focus && prices.latest(focus.venue, focus.symbol);
   if (!data) return;
   const shown = `${fixed(data.price, precision.of(focus.symbol))} ${focus.symbol} · marketflow`;
-  const { isCurrent, text } = freshness.of(focus.venue, focus.symbol, OF_PRICE);
+  const { isCurrent, text } = freshness.ofPrice(focus.venue, focus.symbol);
   document.title = isCurrent ? shown : `(${text}) ${shown}`;
 }
 
@@ -190,11 +191,16 @@ function paintOrigin(origin) {
 
 /** Everything that says how current something is: what is not of now is grey, and says why. */
 function paintStates() {
+  freshness.atOnce(paintCurrency);
+}
+
+function paintCurrency() {
   paintLight();
-  for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.of(venue, symbol, OF_PRICE));
+  paintMissing();
+  for (const { venue, symbol } of prices.instruments) prices.mark(venue, symbol, freshness.ofPrice(venue, symbol));
   if (!focus) return;
   const of = (channels) => freshness.of(focus.venue, focus.symbol, channels);
-  const price = of(OF_PRICE);
+  const price = freshness.ofPrice(focus.venue, focus.symbol);
   for (const [id, state] of [
     ["head", price],
     ["stage", of(OF_CANDLES)],
@@ -228,7 +234,14 @@ function paintLight() {
 /** The worst that is known of the chosen instrument; while all of it is of now, what its price is. */
 function stateOfFocus() {
   const whole = freshness.of(focus.venue, focus.symbol);
-  return whole.isCurrent ? freshness.of(focus.venue, focus.symbol, OF_PRICE) : whole;
+  return whole.isCurrent ? freshness.ofPrice(focus.venue, focus.symbol) : whole;
+}
+
+/** What is down, as the interface says, and what is not of now, as everything else on the page says it. */
+function paintMissing() {
+  const missing = [...down, ...freshness.missing()];
+  byId("missing").hidden = !missing.length;
+  write(byId("missing"), missing.join(" · "));
 }
 
 function light(state, text, about) {
@@ -242,13 +255,16 @@ async function readStatus() {
     const status = await get("/api/status");
     if (status.origin) paintOrigin(status.origin);
     broadcast.follow(status.hub_urls);
-    const missing = status.missing.filter((text) => !text.startsWith("hub "));
-    byId("missing").hidden = !missing.length;
-    write(byId("missing"), missing.join(" · "));
+    const parts = status.parts.filter(({ name, up }) => !up && !name.startsWith("hub "));
+    const lines = status.lines.filter(({ state }) => state !== "live");
+    down = [
+      ...parts.map(({ name, since, reason }) => `${name} is down since ${since}: ${reason}`),
+      ...lines.map(({ line, state, reason }) => `line ${line} is ${state}: ${reason}`),
+    ];
   } catch (error) {
-    byId("missing").hidden = false;
-    write(byId("missing"), error.message);
+    down = [error.message];
   }
+  paintMissing();
 }
 
 async function readPrices() {

@@ -362,6 +362,7 @@ async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told
         assert await rows.evaluate_all("(all) => all.map((row) => row.dataset.symbol)") == ["BTCUSDT"]
         before, after = await changed(page.locator("#state"))
         assert before != after, "the seconds are counted"
+        await assert_banner_says_what_the_head_does(page, "")
         await keep(page, tmp_path, "silent")
         deployment.tell(state("live"))
         await expect(page.locator("#light-text")).to_have_text("live")
@@ -376,7 +377,7 @@ async def test_every_state_that_is_not_of_now_is_shown(told: Told, word: Any) ->
         deployment.tell(state(word))
         await expect(page.locator("#light")).to_have_attribute("data-state", word)
         await expect(panels(page)).to_have_count(5)
-        await expect(page.locator("#missing")).to_contain_text(f"BTCUSDT is {word} since")
+        await assert_banner_says_what_the_head_does(page, "")
 
 
 async def test_a_book_that_is_out_of_step_greys_the_book_alone(told: Told) -> None:
@@ -396,8 +397,20 @@ async def test_a_hub_whose_flow_is_silent_makes_everything_unknown(told: Told, t
     await expect(page.locator("#light")).to_have_attribute("data-state", "unknown")
     await expect(panels(page)).to_have_count(5)
     await keep(page, tmp_path, "unknown")
+    for _ in range(8):
+        await assert_banner_says_what_the_head_does(page, "the flow gives no sign of life")
+        await page.wait_for_timeout(300)
     async with deployment.beating():
         await expect(page.locator("#light")).to_have_attribute("data-state", "live")
+
+
+async def assert_banner_says_what_the_head_does(page: Page, why: str) -> None:
+    """At one moment, with the same number of seconds."""
+    head, light, banner = await page.evaluate(
+        "() => ['state', 'light-text', 'missing'].map((id) => document.getElementById(id).textContent)"
+    )
+    assert head == light
+    assert f"BTCUSDT: {head}: {why}" in banner
 
 
 async def test_no_latency_is_shown_that_is_not_measured_now(told: Told) -> None:

@@ -337,7 +337,23 @@ async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: s
         await asyncio.to_thread(deployment.exchange.resume)
         await deployment.goes_on()
         await deployment.becomes_ready()
+        for symbol in SYMBOLS:
+            await deployment.becomes(symbol, "live")
+        await assert_live_since(deployment, stands_ms)
         await deployment.assert_stored()
+
+
+async def assert_live_since(deployment: Deployment, after_ms: int) -> None:
+    """Waits until every instrument is live, and says that it is since then only."""
+
+    async def is_so() -> bool:
+        found = (await deployment.ask("/api/status"))["instruments"]
+        if any(one["state"] != "live" for one in found):
+            return False
+        assert all(after_ms < ms_of(one["since"]) and one["for_ms"] >= 0 for one in found), found
+        return True
+
+    await deployment.until_so(is_so)
 
 
 DEAD_MS = 20_000
