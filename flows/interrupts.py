@@ -4,9 +4,11 @@ Each of the project's packages calls `end_on_interrupt` as the first thing at it
 process that was started as one of the project's commands: a program that imports the project keeps its own handling.
 """
 
+import os
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 PACKAGES = frozenset(("api", "flows", "sinks", "sources"))
 ENGINE = "bytewax.run"
@@ -15,15 +17,22 @@ _WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
 
 
 def end_on_interrupt() -> None:
-    """Gives SIGINT its default action, until the command has a handler of its own."""
+    """SIGINT ends the process from here on, until the command has a handler of its own."""
     if is_command(sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, _leave)
 
 
 def raise_on_interrupt() -> None:
     """From here on SIGINT is a `KeyboardInterrupt` again, for a command that has something to do then."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """The default action would do, but a library that is imported (polars) puts its own before it, and then nothing
+    happens.
+    """
+    os._exit(128 + number)
 
 
 def is_command(argv: Sequence[str]) -> bool:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -16,6 +16,7 @@ FetchKlines = Callable[[KlinesQuery], Awaitable[list[Kline]]]
 PAGE = 1_000
 """Candles before an end that are fetched when no start is named: one answer of the venue. All may be millions."""
 
+T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
@@ -89,13 +90,13 @@ class HistoryLoader:
         if self._stored is None:
             return []
         start = query.now // length * length - (MOST_BACK + 1) * length
-        return await asyncio.to_thread(self._stored.whole, query.symbol, timeframe, start)
+        return await _on_thread(self._stored.whole, query.symbol, timeframe, start)
 
     async def _known(self, query: HistoryQuery, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
         if self._stored is None:
             return {}
         end = span.end + length
-        candles = await asyncio.to_thread(self._stored.between, query.symbol, timeframe, span.start, end)
+        candles = await _on_thread(self._stored.between, query.symbol, timeframe, span.start, end)
         return {candle.open_time: candle for candle in candles}
 
     async def _fetched(self, query: KlinesQuery) -> list[Kline]:
@@ -103,3 +104,14 @@ class HistoryLoader:
             klines = await self._fetch(query)
             await asyncio.sleep(self._pause_s)
             return klines
+
+
+async def _on_thread(function: Callable[..., T], *arguments: Any) -> T:
+    """What a function gives on another thread. When the process ends there are no more threads, and whoever asks is
+    cancelled: that is no fault of the store.
+    """
+    try:
+        work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)
+    except RuntimeError as error:
+        raise asyncio.CancelledError("the end has come") from error
+    return await work

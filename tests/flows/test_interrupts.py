@@ -43,7 +43,17 @@ def test_an_interrupt_among_the_imports_ends_a_command_quietly(command: str, tmp
         timeout=PATIENCE_S,
         check=False,
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+    assert (done.returncode, done.stdout, done.stderr) == (128 + signal.SIGINT, "", "")
+
+
+def test_an_interrupt_behind_a_library_with_a_handler_of_its_own_ends_a_command() -> None:
+    begin = "import sys, time; sys.orig_argv = ['python', '-m', 'api']; import flows, polars"
+    program = f"{begin}; print('ready', flush=True); time.sleep(600)"
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 128 + signal.SIGINT
 
 
 def test_a_program_that_imports_the_project_keeps_its_handling() -> None:

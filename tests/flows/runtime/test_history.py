@@ -1,4 +1,8 @@
+import asyncio
 from collections.abc import Sequence
+
+import pytest
+from structlog.testing import capture_logs
 
 from flows.model import Candle, Kline
 from flows.queries import HistoryQuery, KlinesQuery, QueryError
@@ -131,3 +135,10 @@ async def test_a_store_that_does_not_tell_what_is_stored_is_named() -> None:
     span = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + MINUTE, is_stored=True)
     [history] = await desk(Venue(), Away()).answer(span)
     assert (history.stored, history.error) == ({}, "the server is away")
+
+
+async def test_at_the_end_of_the_process_nothing_is_said_of_the_store() -> None:
+    await asyncio.get_running_loop().shutdown_default_executor()
+    with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
+        await desk(Venue(), Store()).answer(HistoryQuery("BTCUSDT", ("1m",), NOW))
+    assert logs == []
