@@ -13,8 +13,8 @@ from aiohttp import web
 from api.app import build_app
 from api.http.connections import IDLE_S, Connections
 from api.services import Services, running_services
-from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
+from flows.process.descriptors import raise_descriptor_limit
 from flows.settings import Settings, SettingsError, load_settings
 
 DRAIN_S: Final = 5.0

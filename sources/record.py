@@ -20,8 +20,8 @@ import zstandard
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.clock import wall_ns
-from flows.interrupts import raise_on_interrupt
 from flows.model import ConnectionEvent, Disconnected, Subscribed
+from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest

@@ -20,7 +20,7 @@ from typing import Final, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
+from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
 
 REQUEST_S: Final = 10.0
 """Longest time from the first byte of a request, or from the begin of a connection, to the request's last byte."""

@@ -15,7 +15,7 @@ from api.live.follower import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
 from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 OPEN_TIMEOUT_S: Final = 5.0

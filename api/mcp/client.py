@@ -8,7 +8,7 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 from flows.settings import Settings
 
 ACCEPTED: Final = 202
