@@ -13,6 +13,7 @@ from typing import TypeAlias
 
 from msgspec import structs
 
+from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
@@ -36,8 +37,16 @@ class Past:
     """The history of one instrument."""
 
     def __init__(
-        self, venue: str, symbol: str, tracks: Mapping[str, Track], settler: Settler, *, can_query: bool
+        self,
+        venue: str,
+        symbol: str,
+        tracks: Mapping[str, Track],
+        settler: Settler,
+        *,
+        rules: VenueRules,
+        can_query: bool,
     ) -> None:
+        self._rules = rules
         self._venue = venue
         self._symbol = symbol
         self._tracks = tracks
@@ -131,7 +140,7 @@ class Past:
         fields = differing_fields(stored, kline)
         if not fields:
             return [] if stored.proof or stored.status == "venue" else [proven(confirmed(stored), "equal")]
-        if stored.status not in LACKING and is_known_difference(self._venue, fields):
+        if stored.status not in LACKING and is_known_difference(self._rules, fields):
             return [] if stored.proof else [proven(stored, "not comparable")]
         candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
         if stored.status in LACKING:

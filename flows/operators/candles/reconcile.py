@@ -13,6 +13,7 @@ The laws of the order in which candles leave:
 
 from typing import Any, TypeAlias
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
     Candle,
@@ -58,6 +59,7 @@ class Reconciler:
         key: str,
         *,
         timeframes: tuple[str, ...],
+        rules: VenueRules = ANY_VENUE,
         can_query: bool = False,
         grace_ms: int = 10_000,
         refresh_ms: int = 0,
@@ -75,8 +77,8 @@ class Reconciler:
             for name in timeframes
         }
         self._queries = [track.queries for track in self._tracks.values()]
-        self._settler = Settler(venue, self._tracks, can_query=can_query)
-        self._past = Past(venue, symbol, self._tracks, self._settler, can_query=can_query)
+        self._settler = Settler(self._tracks, rules=rules, can_query=can_query)
+        self._past = Past(venue, symbol, self._tracks, self._settler, rules=rules, can_query=can_query)
         self._can_query = can_query
         self._refresh_ms = refresh_ms
         self._refresh_due: int | None = None

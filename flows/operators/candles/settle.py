@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from msgspec import structs
 
+from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import COMPLETE, Candle, Kline
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
@@ -23,8 +24,8 @@ from flows.operators.candles.versions import Published, candle_incident, confirm
 class Settler:
     """Brings candles and klines of one instrument together, in whatever order they come."""
 
-    def __init__(self, venue: str, tracks: Mapping[str, Track], *, can_query: bool) -> None:
-        self._venue = venue
+    def __init__(self, tracks: Mapping[str, Track], *, rules: VenueRules, can_query: bool) -> None:
+        self._rules = rules
         self._doubt = Doubt(tracks)
         self._can_query = can_query
 
@@ -69,7 +70,7 @@ class Settler:
             return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
         if candle.status == "partial":
             return track.publish_kline(kline, candle)
-        if is_known_difference(self._venue, fields) and candle.status != "unproven":
+        if is_known_difference(self._rules, fields) and candle.status != "unproven":
             return track.publish(candle, "not comparable")
         if is_final or not self._can_query:
             return self._settle(track, candle, kline, kline)

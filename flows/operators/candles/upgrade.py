@@ -2,6 +2,7 @@
 
 from msgspec import structs
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
 from flows.operators.candles.compare import differing_fields, is_known_difference
 
@@ -11,7 +12,7 @@ UPGRADABLE = ("partial", "venue")
 """Those of candles that are made of some trades, or of none."""
 
 
-def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Candle:
+def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules: VenueRules = ANY_VENUE) -> Candle:
     """The version to write of a candle of which another one is stored: the next revision of that, when it is better
     proven; the stored one with its proof, when both say the same and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
@@ -24,7 +25,7 @@ def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Can
     * Where the exchange vouches for the source of a candle by its checksum (`is_vouched`), and says something else than
       a stored one that is not proven, that was made of something else than what the exchange has: it wins.
     """
-    does_agree = _agree(candle, stored)
+    does_agree = _agree(candle, stored, rules)
     if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
         proof = "equal" if candle.status == "venue" else candle.proof
         if proof:
@@ -38,18 +39,18 @@ def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Can
     return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
 
 
-def _agree(candle: Candle, stored: Candle) -> bool:
+def _agree(candle: Candle, stored: Candle, rules: VenueRules) -> bool:
     fields = differing_fields(candle, stored)
-    return not fields or is_known_difference(candle.venue, fields)
+    return not fields or is_known_difference(rules, fields)
 
 
 def _is_complete_or_venue(candle: Candle) -> bool:
     return candle.status == "venue" or candle.status in COMPLETE
 
 
-def contradicts(candle: Candle, stored: Candle) -> bool:
+def contradicts(candle: Candle, stored: Candle, *, rules: VenueRules = ANY_VENUE) -> bool:
     """Whether two closed candles that both claim to be right say something else."""
-    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored)
+    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored, rules)
 
 
 def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: bool) -> bool:

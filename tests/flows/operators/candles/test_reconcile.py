@@ -8,6 +8,7 @@ from flows.model import Candle, Coverage, Disconnected, Incident, Kline, Refresh
 from flows.operators.candles.kline_queries import MOST_TRIES
 from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
 from flows.queries import History, HistoryQuery, KlinesQuery, QueryError
+from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
@@ -22,7 +23,13 @@ def at(local: int) -> Now:
 def reconciler(*, can_query: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Any:
     """Untyped: each test knows which of its outputs come."""
     return Reconciler(
-        f"{venue}:BTCUSDT", timeframes=("1m", "1h"), can_query=can_query, grace_ms=GRACE, state=state, **settings
+        f"{venue}:BTCUSDT",
+        timeframes=("1m", "1h"),
+        rules=RULES[venue],
+        can_query=can_query,
+        grace_ms=GRACE,
+        state=state,
+        **settings,
     )
 
 
