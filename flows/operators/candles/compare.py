@@ -1,4 +1,4 @@
-"""Whether two versions of a candle say the same: ours, from the trades, and the exchange's own kline."""
+"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline."""
 
 from collections.abc import Iterable
 
@@ -6,7 +6,7 @@ from flows.bounds import VenueRules
 from flows.model import VOLUMES, Candle, Kline
 
 PRINTED_UNIT = 1e-8
-"""No venue prints more decimals; what differs by less than half of this is printed alike."""
+"""No venue prints more decimals; what differs by less than half of this is printed the same."""
 ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
@@ -15,7 +15,7 @@ _IDS = ("first_id", "last_id")
 
 
 def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
-    """Names of the fields that do not say the same. Ids count where both sides have them."""
+    """Names of the fields that differ. Ids count where both sides have them."""
     fields = [name for name in _PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
     if candle.trades != kline.trades:
@@ -26,7 +26,7 @@ def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
 
 
 def is_same(ours: float, theirs: float) -> bool:
-    """Equal to what is printed, or to what float64 can tell apart."""
+    """Equal as printed, or as near as float64 can be."""
     difference = abs(ours - theirs)
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
 
