@@ -93,7 +93,7 @@ class CandleBuilder:
         self._reached: int | None = None
         """End of the newest source."""
         self._open_until: int | None = None
-        """End of a source that does not say whether the newest trade is its last one; what follows decides."""
+        """End of a source whose newest trade may not be its last one; what follows decides."""
         self._lines_down: set[str] = set()
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""

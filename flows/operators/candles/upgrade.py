@@ -14,7 +14,7 @@ UPGRADABLE = ("partial", "venue")
 
 def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules: VenueRules = ANY_VENUE) -> Candle:
     """The version to write of a candle of which another one is stored: the next revision of that, when it is better
-    proven; the stored one with its proof, when both say the same and only the new one is proven; in all other cases the
+    proven; the stored one with its proof, when both are equal and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
 
     * All trades are better than some of them, or than a doubt, and get status `repaired` where that changes something.

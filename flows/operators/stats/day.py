@@ -1,4 +1,4 @@
-"""Step `stats_24h`: what an instrument did in the last 24 hours, at any moment, from the first minute on.
+"""Step `stats_24h`: statistics of an instrument over the last 24 hours, at any moment, from the first minute on.
 
 The window is the running minute and the 1,440 before it, and its minutes are our own candles: so they are complete by
 id, amended when those are, and cost nothing by trade. Those before the first candle, and whatever else is missing, are
@@ -8,7 +8,7 @@ The exchange's own ticker means nearly the same, and is compared with it wheneve
 * One that counts from the begin of a minute must be equal.
 * One that counts to the millisecond has a part of our first minute: each sum must lie between that with and that
   without this minute, and so must the extremes; the first price must be one that this minute saw, or the next one's.
-* What it counts as a trade may be less, unless the venue's rules say otherwise.
+* It may count fewer trades, unless the venue's rules exclude that (`ticker_counts_trades`).
 """
 
 from typing import NamedTuple, TypeAlias
@@ -43,7 +43,7 @@ Results: TypeAlias = list[StatsResult | Query]
 
 
 class _Figure(NamedTuple):
-    """One field of the exchange's statistics, and what it may be."""
+    """One field of the exchange's statistics, and the range of its possible values."""
 
     name: str
     theirs: float
@@ -94,7 +94,7 @@ class DayStats:
         return [*out, *self._due(now)]
 
     def on_timer(self, now: Now) -> Results:
-        """Lets the window move on, gives what has changed, queries what is missing."""
+        """Moves the window on, gives what has changed, queries what is missing."""
         if self._window.running is not None and self._window.advance(now.feed):
             self._time = max(self._time, self._window.running)
             self._find_missing(now)
@@ -273,13 +273,13 @@ def minutes_of(timeframes: tuple[str, ...]) -> str:
 
 
 class OncePerMinute:
-    """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
+    """Passes on the first complete statistics of each minute and instrument, for the store."""
 
     def __init__(self) -> None:
         self._minutes: dict[tuple[str, str], int] = {}
 
     def __call__(self, items: list[Stats24h]) -> list[Stats24h]:
-        """Those that begin a minute; older ones than it has seen are not among them."""
+        """Those that begin a minute which is newer than all before."""
         return [stats for stats in items if self._is_first(stats)]
 
     def _is_first(self, stats: Stats24h) -> bool:
