@@ -123,7 +123,10 @@ def build_intake(
 def _improvement(settings: Settings) -> Improvement:
     """Stored candles get better by an import that is better proven."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
-    return Improvement(partial(reader.of_status, CLOSED), improved, contradicts)
+    rules = RULES[settings.feed.venue]
+    return Improvement(
+        partial(reader.of_status, CLOSED), partial(improved, rules=rules), partial(contradicts, rules=rules)
+    )
 
 
 def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:

@@ -91,6 +91,10 @@ class VenueRules(Struct, frozen=True):
     """
     ticker_counts_trades: bool = False
     """The 24-hour ticker counts the same trades as the candles. False: it may count fewer."""
+    incomparable_fields: frozenset[str] = frozenset()
+    """Fields of a candle that klines and trade streams of the venue count differently by design: where they differ in
+    these alone, neither is wrong.
+    """
     book_line: str = ""
     """The line that carries books: when it is cut, they begin anew. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()

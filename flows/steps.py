@@ -170,6 +170,7 @@ def sequence_candles(
         Reconciler(
             key,
             timeframes=feed.timeframes,
+            rules=rules,
             can_query=can_query,
             grace_ms=feed.proof_grace_ms,
             refresh_ms=feed.refresh_minutes * 60_000,

@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from flows.bounds import ConsecutiveIds, VenueRules
-from flows.model import BookDelta
+from flows.model import VOLUMES, BookDelta
 from sources.binance.feed import PUBLIC_LINE
 
 
@@ -47,6 +47,8 @@ RULES: Final[dict[str, VenueRules]] = {
         # fills of the insurance fund and of auto-deleveraging are in no aggregate
         fills_follow=False,
         ticker_counts_trades=False,
+        # klines count them: whatever adds trades up may differ, but no price
+        incomparable_fields=frozenset(("trades", "first_id", "last_id", *VOLUMES)),
         book_line=PUBLIC_LINE,
         book_ids=LinkedIds(),
     ),

@@ -1,4 +1,11 @@
-"""What the exchange knows of a running period, and we do not: its running kline fills what our trades lack."""
+"""Running periods that lack trades are completed by the exchange's running kline.
+
+The laws:
+* After the begin, a gap, or a restart, running periods that lack trades wait for a kline for `seed_ms` of local time,
+  and are not shown meanwhile. Without one they stay `partial`.
+* A kline and our trades meet where its last id lies among the ids of the trades that came since, or right before them,
+  and no aggregate lies across it. Then the period is the kline, and the trades with a later id.
+"""
 
 from flows.clock import Now
 from flows.model import Trade
@@ -6,14 +13,12 @@ from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.periods import Periods, Timeframe
 
 MOST_RECENT = 50_000
-"""Trades that are kept while a running period waits for the exchange's kline; with more it waits in vain."""
-_AT_FIRST_SIGHT = -1
+"""Trades that are kept while a running period waits for a kline; one more ends the waiting."""
+_FROM_NEXT_CALL = -1
 
 
 class Bootstrap:
-    """For `seed_ms` of local time after the begin or a hole, running periods that lack trades wait for a kline. Without
-    it they never do.
-    """
+    """The waiting of one instrument. With `seed_ms` 0 nothing ever waits."""
 
     def __init__(self, periods: Periods, seed_ms: int) -> None:
         self._periods = periods
@@ -28,17 +33,17 @@ class Bootstrap:
             self.trades, self._ends_at = [], now.local + self._seed_ms
 
     def resume(self) -> None:
-        """The same behind a restart, where the local time is not known yet."""
+        """The same after a restart, before the local time is known."""
         periods = self._periods
         if self._seed_ms and periods.base is not None and any(map(periods.lacks, periods.frames.values())):
-            self.trades, self._ends_at = [], _AT_FIRST_SIGHT
+            self.trades, self._ends_at = [], _FROM_NEXT_CALL
 
     def end(self) -> None:
-        """Nothing is waited for any longer."""
+        """Nothing waits any longer."""
         self.trades = None
 
     def due_in(self, now: Now) -> int | None:
-        """Milliseconds of local time until the waiting is over; None while nothing waits."""
+        """Milliseconds of local time until the waiting ends; None while nothing waits."""
         return None if self.trades is None else self._ends_at - now.local
 
     def hides(self, frame: Timeframe) -> bool:
@@ -46,13 +51,13 @@ class Bootstrap:
         return self.trades is not None and self._periods.lacks(frame)
 
     def seed(self, now: Now) -> None:
-        """Fills what lacks trades, where the exchange's kline and our newest trades meet; ends the waiting when nothing
-        does, or its time is over.
+        """Completes what lacks trades, where a kline and our trades meet. The waiting ends when nothing lacks trades,
+        or its time is over.
         """
         periods = self._periods
         if periods.base is None or self.trades is None:
             return
-        if self._ends_at == _AT_FIRST_SIGHT:
+        if self._ends_at == _FROM_NEXT_CALL:
             self._ends_at = now.local + self._seed_ms
         lacking = [frame for frame in periods.frames.values() if periods.lacks(frame)]
         for frame in lacking:
@@ -63,19 +68,18 @@ class Bootstrap:
             periods.is_dirty = True
 
     def _seed(self, frame: Timeframe, trades: list[Trade]) -> None:
-        """The running period becomes the exchange's kline and the trades with a later id, if none is between them."""
         periods, kline = self._periods, frame.kline
         if kline is None or kline.open_time != frame.floor(periods.current.open_time) or not trades:
             return
         if not trades[0].first_id - 1 <= kline.last_id <= trades[-1].last_id:
-            return  # too old, or ahead of the trades that we have
+            return  # trades between the two are unknown; or they are still to come, and it is tried again with them
         newer = [trade for trade in trades if trade.last_id > kline.last_id]
         if newer and newer[0].first_id <= kline.last_id:
-            return  # it holds a part of an aggregate
-        periods.move_base_into_parts()
+            return  # the kline holds some fills of this aggregate, so no sum of the two is right; a later kline may do
+        periods.accumulate_base()  # the base counts in every frame, and only this frame's period is replaced
         seeded = Bucket.of_kline(kline)
         running = [trade for trade in newer if frame.floor(trade.time) == kline.open_time]
         if running:
             seeded.add_trades(running)
-        frame.part = seeded
+        frame.accumulated = seeded  # without the gaps that marked it: the kline has all trades until its last id
         periods.is_dirty = True

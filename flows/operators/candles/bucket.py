@@ -1,16 +1,16 @@
-"""What the trades of one period come to, and how two parts of a period become one.
+"""The sums and prices of one period's trades, and how two parts of a period become one.
 
 Merging is commutative and associative: open and close follow the trade ids, not the order of merging. So batches may be
 cut anywhere, stragglers may come last, and five minutes may be made of five single ones.
 
-A sum is kept as its parts and added up when somebody asks: exactly, with one rounding at the end. So rounding it to the
+A sum is kept as its parts and added up when it is read: exactly, with one rounding at the end. So rounding it to the
 decimals that the exchange prints gives the exchange's digits, however many trades went in and however they were cut.
 """
 
 from itertools import compress
 from math import fsum
 from operator import mul
-from typing import Any, Self
+from typing import Self, TypeAlias
 
 from flows.model import AggregateTrade, Kline, Trade
 
@@ -18,13 +18,15 @@ NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
 
 DECIMALS = 8
-"""No venue prints more decimals of a volume; rounded to them, a sum is the exchange's number and not a neighbour of
-it.
-"""
+"""No venue prints more decimals of a volume. Sums are rounded to them, so they match the exchange to the last digit."""
 MAX_PARTS = 16
-"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. Every candle that is
-shown adds them up, which is oftener than trades come, so they are few.
+"""Parts of a sum; one more, and they are added up into two: the sum, and what its rounding lost. They are few, as each
+candle that is shown adds them up.
 """
+
+
+BucketState: TypeAlias = tuple[object, ...]
+"""The values of a bucket, in the order of its slots."""
 
 
 class Sum(list[float]):
@@ -64,7 +66,7 @@ class Bucket:
         self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume = Sum(), Sum(), Sum(), Sum()
         self.gaps: frozenset[int] = frozenset()
         self.covered = NO_ID
-        """Last raw trade id that is in it by way of the exchange's kline; trades up to it must not be added."""
+        """Last raw trade id of the exchange's kline that is in it; trades up to it must not be added."""
         self.is_repaired = False
         """Something was missing, and was filled in later."""
 
@@ -79,7 +81,7 @@ class Bucket:
             self.open, self.high, self.low, self.first_id = prices[0], high, low, trades[0].first_id
         elif high > self.high:
             self.high = high
-        if low < self.low:  # noqa: PLR1730 - this is the way of every trade, and min() costs twice as much
+        if low < self.low:  # noqa: PLR1730 - the hot path: min() costs twice as much
             self.low = low
         self.close = prices[-1]
         self.last_id = trades[-1].last_id
@@ -123,7 +125,7 @@ class Bucket:
 
     @classmethod
     def of_kline(cls, kline: Kline) -> Self:
-        """What the exchange says of a running period."""
+        """The exchange's kline of a running period as a bucket."""
         bucket = cls(kline.open_time, kline.open)
         bucket.high, bucket.low, bucket.close = kline.high, kline.low, kline.close
         bucket.trades, bucket.first_id, bucket.last_id = kline.trades, kline.first_id, kline.last_id
@@ -145,13 +147,13 @@ class Bucket:
         twin.gaps, twin.covered, twin.is_repaired = self.gaps, self.covered, self.is_repaired
         return twin
 
-    def state(self) -> tuple[Any, ...]:
+    def state(self) -> BucketState:
         """A copy of everything in it, as a tuple in the order of `__slots__`."""
         values = (getattr(self, name) for name in self.__slots__)
         return tuple(Sum(value) if type(value) is Sum else value for value in values)
 
     @classmethod
-    def of_state(cls, state: tuple[Any, ...]) -> "Bucket":
+    def of_state(cls, state: BucketState) -> "Bucket":
         """The bucket of a `state()`, which it takes over."""
         bucket = cls.__new__(cls)
         for name, value in zip(cls.__slots__, state, strict=True):

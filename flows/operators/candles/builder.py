@@ -3,13 +3,13 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end; the last only while nothing can be missing: the line is up and has brought a
-  trade since it was down, and none is held back behind a hole. The end of input closes nothing.
-* A running period that lacks its beginning, or trades in a hole, is taken from the exchange's running kline and the
-  trades whose ids that does not hold: so it is right from the first second, also when the start falls into it.
+  have, or by time a grace after its end. By time only while nothing can be missing: the line is up and has brought a
+  trade since it was down, and no trade is held back behind a gap. The end of input closes nothing.
+* A running period that lacks its beginning, or trades in a gap, is the exchange's running kline and the trades whose
+  ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
   are missing nothing is invented: no candle, or one marked `partial`. Nor while the instrument does not trade or the
-  whole exchange says nothing, nor for more than a day at once: there the exchange's own history has the word.
+  whole exchange sends nothing, nor for more than a day at once: there the exchange's own history decides.
 * A trade for a closed period amends it: the same key, published again.
 
 Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
@@ -17,7 +17,7 @@ open a closed window again for a late trade as if it were new, and cost twenty t
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import TypeAlias
 
 from flows.clock import Now
 from flows.model import (
@@ -25,10 +25,11 @@ from flows.model import (
     MARKET_FILL,
     TRADE_KINDS,
     AggregateTrade,
-    ConnectionEvent,
+    Candle,
     Coverage,
     Disconnected,
     Gap,
+    Incident,
     Instrument,
     Kline,
     Silent,
@@ -36,13 +37,15 @@ from flows.model import (
     Subscribed,
     Trade,
     TradeBatch,
+    TradeResult,
     TradeWitness,
     TradingStatus,
 )
-from flows.operators.candles.amend import Amendments
+from flows.operators.candles.amend import Amendments, OpenGaps
 from flows.operators.candles.bootstrap import Bootstrap
+from flows.operators.candles.bucket import BucketState
 from flows.operators.candles.pauses import STATUS
-from flows.operators.candles.periods import DOUBT, UNPROVEN, Periods, Timeframe, by_period, new_bucket
+from flows.operators.candles.periods import DOUBT, UNPROVEN, FrameState, Periods, Timeframe, by_period, new_bucket
 from flows.operators.state_version import check_version
 
 BEGIN = -1
@@ -51,12 +54,15 @@ BEGIN = -1
 STATE_VERSION = 2
 _NEVER = 1 << 62
 
+State: TypeAlias = tuple[int, BucketState | None, dict[str, FrameState], OpenGaps, int | None, int]
+"""Version, base and timeframes, open gaps, the gap before the next trade, time of the newest event."""
+
 
 class CandleBuilder:
     """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`, and
-    hands on trades and klines.
+    passes on trades, klines, and what it does not take.
 
-    `timeframes` is sorted, each a multiple of the first. For `seed_ms` of local time after the begin or a hole, running
+    `timeframes` is sorted, each a multiple of the first. For `seed_ms` of local time after the begin or a gap, running
     periods wait for the exchange's kline and are not shown.
     """
 
@@ -69,9 +75,11 @@ class CandleBuilder:
         forming_ms: int,
         seed_ms: int = 0,
         is_behind: Callable[[], bool] = lambda: False,
-        state: Any = None,
+        state: State | None = None,
     ) -> None:
-        """`is_behind` says whether whoever puts the trades in sequence holds some back."""
+        """`is_behind` returns whether the sequencer holds trades back. `StateVersionError` for another version's
+        state.
+        """
         self._periods = Periods(*Instrument.of(key), timeframes)
         self._amendments = Amendments(self._periods)
         self._bootstrap = Bootstrap(self._periods, seed_ms)
@@ -79,12 +87,13 @@ class CandleBuilder:
         self._forming_ms = forming_ms
         self._is_behind = is_behind
         self._known_from = _NEVER
+        """Begin of a source that has all trades from there on."""
         self._vouched = "all"
-        """What vouches for it that the next first trade is the first that was made since `_known_from`."""
+        """How sure it is that the next first trade is the first that was made since `_known_from`."""
         self._reached: int | None = None
         """End of the newest source."""
         self._open_until: int | None = None
-        """End of a source that does not say whether the newest trade is its last one; what follows decides."""
+        """End of a source whose newest trade may not be its last one; what follows decides."""
         self._lines_down: set[str] = set()
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""
@@ -95,36 +104,35 @@ class CandleBuilder:
 
     # --- the machine's face ---
 
-    def on_events(self, events: Any, now: Now) -> list[Any]:
+    def on_events(self, events: TradeResult, now: Now) -> list[TradeResult]:
         """Takes one item of the step before."""
-        out: list[Any] = []
         if type(events) is TradeBatch:
-            out.append(events)
             self._traded_local = now.local
             self._is_unsure = False
-            self._take_batch(events, now, out)
+            out: list[TradeResult] = [events]
+            out += self._take_batch(events, now)
         else:
-            self._take_news(events, now, out)
+            out = self._take_other(events, now)
         if self._bootstrap.trades is not None:
             self._bootstrap.seed(now)
         if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
-            self._show_forming(now, out)
+            out += self._show_forming(now)
         return out
 
-    def on_timer(self, now: Now) -> list[Any]:
+    def on_timer(self, now: Now) -> list[Candle]:
         """Closes what is over, publishes what is forming."""
-        out: list[Any] = []
+        out: list[Candle] = []
         self._bootstrap.seed(now)
         if (wait := self._wait_to_close(now)) is not None and wait <= 0:
             if wait < -self._grace_ms:
-                self._traded_local = now.local  # nobody looked for so long that trades may wait to be read
+                self._traded_local = now.local  # the process was halted so long that unread trades may have arrived
             else:
-                self._close_until(now, out)
+                out += self._close_by_time(now)
         if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
-            self._show_forming(now, out)
+            out += self._show_forming(now)
         return out
 
-    def on_end(self, now: Now) -> list[Any]:
+    def on_end(self, now: Now) -> list[Candle]:
         """The input ends: the forming candles as they are."""
         self._bootstrap.end()
         self._shown_local = now.local - self._forming_ms
@@ -144,40 +152,38 @@ class CandleBuilder:
             due = seed if due is None or seed < due else due
         return due if due is None or due > 0 else 0
 
-    def snapshot(self) -> tuple[Any, ...]:
+    def snapshot(self) -> State:
         """Everything that a restart needs, as a copy."""
         periods = self._periods
-        return STATE_VERSION, *periods.state(), dict(self._amendments.open_gaps), periods.jump, periods.event_time
+        return STATE_VERSION, *periods.state(), dict(self._amendments.open_gaps), periods.gap_before, periods.event_time
 
-    def _resume(self, state: tuple[Any, ...]) -> None:
+    def _resume(self, state: State) -> None:
         check_version(state, STATE_VERSION, "the candles")
         periods = self._periods
-        _, base, frames, self._amendments.open_gaps, periods.jump, periods.event_time = state
+        _, base, frames, self._amendments.open_gaps, periods.gap_before, periods.event_time = state
         periods.resume(base, frames)
         self._is_unsure = True
         self._bootstrap.resume()
 
-    def _take_news(self, news: Any, now: Now, out: list[Any]) -> None:
-        match news:
+    def _take_other(self, event: TradeResult, now: Now) -> list[TradeResult]:
+        """Takes what is no batch of trades. Gaps and line events end here; the rest is passed on behind its effects."""
+        if type(event) is list and isinstance(event[0], Kline):
+            return [*self._take_klines(event), event]
+        match event:
             case Gap():
-                self._amendments.mark(news, out)
+                marked = self._amendments.mark(event)
                 self._bootstrap.begin(now)
-            case [Kline(), *_]:
-                for kline in news:
-                    self._take_kline(kline, out)
-                out.append(news)
+                return [*marked]
             case Coverage(has_trades=True):
-                self._take_whole(news, out)
-                out.append(news)
+                return [*self._take_coverage(event), event]
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
-                self._take_line_event(news, now)
+                self._take_line_event(event, now)
+                return []
             case TradeWitness():  # trades are made, or the venue knows of none
                 self._periods.pauses.end_silence(now)
-                out.append(news)
-            case _:
-                out.append(news)
+        return [event]
 
-    def _take_line_event(self, event: ConnectionEvent, now: Now) -> None:
+    def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
         periods = self._periods
         match event:
             case Disconnected():
@@ -202,103 +208,108 @@ class CandleBuilder:
         has_trades = periods.base is not None and periods.base.trades
         return periods.end_of(periods.current) if has_trades else periods.shortest.floor(now.feed)
 
-    # --- sources that tell of whole times ---
+    # --- sources that have all trades of a stretch of time ---
 
-    def _take_whole(self, whole: Coverage, out: list[Any]) -> None:
-        """Nothing is missing from its begin on; when it is over, so is every period before its end, if it is sure of
-        that. If it is not, the first id of what follows it decides.
+    def _take_coverage(self, coverage: Coverage) -> list[Candle]:
+        """Nothing is missing from its begin on. When it is over, so is every period before its end, if it is sure of
+        that; if it is not, the first id of what follows it decides.
         """
-        if whole.is_over:
-            self._end_whole(whole, out)
-        else:
-            self._begin_whole(whole, out)
+        out = self._end_coverage(coverage) if coverage.is_over else self._begin_coverage(coverage)
         self._periods.is_dirty = False
+        return out
 
-    def _begin_whole(self, whole: Coverage, out: list[Any]) -> None:
-        if self._open_until is not None and self._open_until != whole.begin:
-            self._close_unproven(out)
+    def _begin_coverage(self, coverage: Coverage) -> list[Candle]:
+        is_continued = self._open_until is None or self._open_until == coverage.begin
+        out = [] if is_continued else self._close_unproven()
         self._open_until = None
-        self._known_from = whole.begin
-        self._vouched = whole.vouched
-        if self._periods.base is not None and self._reached != whole.begin:
-            self._let_go()  # what lies between is not known
+        self._known_from = coverage.begin
+        self._vouched = coverage.vouched
+        if self._periods.base is not None and self._reached != coverage.begin:
+            self._start_over()  # what was traded between the two sources is not known
+        return out
 
-    def _end_whole(self, whole: Coverage, out: list[Any]) -> None:
+    def _end_coverage(self, coverage: Coverage) -> list[Candle]:
         periods = self._periods
-        self._reached = whole.end
-        if whole.vouched == "all":
-            while periods.base is not None and periods.end_of(periods.base) <= whole.end:
-                periods.close_base(out)
-            return
-        self._open_until = whole.end
-        if not whole.goes_on:
-            self._close_unproven(out)
+        self._reached = coverage.end
+        out: list[Candle] = []
+        if coverage.vouched == "all":
+            while periods.base is not None and periods.end_of(periods.base) <= coverage.end:
+                out += periods.close_base()
+            return out
+        self._open_until = coverage.end
+        return out if coverage.goes_on else self._close_unproven()
 
-    def _close_unproven(self, out: list[Any]) -> None:
-        """Closes what a source without a sure end leaves open: nothing says that the newest trade was the last one."""
+    def _close_unproven(self) -> list[Candle]:
+        """Closes what a source without a sure end leaves open: nothing shows that the newest trade was the last one."""
         periods = self._periods
         base, end = periods.base, self._open_until
         self._open_until = None
         if base is None or end is None:
-            return
-        end = min(end, base.open_time - base.open_time % DAY_MS + DAY_MS)  # nothing says that another day has begun
+            return []
+        end = min(end, base.open_time - base.open_time % DAY_MS + DAY_MS)  # nothing shows that another day has begun
         for frame in periods.longer:
-            periods.part_of(frame, base)
+            periods.accumulated_of(frame, base)
         for bucket in periods.running():
             bucket.gaps |= DOUBT
+        out: list[Candle] = []
         while periods.end_of(periods.current) <= end:
-            periods.close_base(out)
+            out += periods.close_base()
             for bucket in periods.running():
                 bucket.gaps |= DOUBT
-        self._let_go()
+        self._start_over()
+        return out
 
-    def _let_go(self) -> None:
-        """The running periods are not gone on with; whatever comes next begins anew."""
-        self._periods.let_go()
+    def _start_over(self) -> None:
+        self._periods.start_over()
         self._amendments.open_gaps = {}
 
     # --- trades ---
 
-    def _take_batch(self, batch: TradeBatch, now: Now, out: list[Any]) -> None:
+    def _take_batch(self, batch: TradeBatch, now: Now) -> list[Candle | Incident]:
         periods = self._periods
         if batch.replaced:
-            return  # they are in sums already, and cannot be taken out: the gap that comes with them says so
+            return []  # they are in sums already, and cannot be taken out: the gap that comes with them marks these
         trades = batch.trades
         if not isinstance(trades[0], AggregateTrade):
             trades = [t for t in trades if t.fill == MARKET_FILL]
         if trades:
             periods.event_time = max(periods.event_time, trades[-1].event_time)
-            if batch.late:
-                self._amendments.take_late(trades, out)
-            else:
-                if periods.base is None:
-                    self._begin(trades[0], now)
-                self._take_in_sequence(batch, trades, out)
-                if self._bootstrap.trades is not None:
-                    self._bootstrap.trades += trades
         if batch.late:
-            self._amendments.fill(batch.trades, out)
+            # trades that are no fills of the market fill a gap too
+            return [*self._amendments.take_late(trades), *self._amendments.fill(batch.trades)]
+        if not trades:
+            return []
+        if periods.base is None:
+            self._begin(trades[0], now)
+        out = self._take_in_sequence(batch, trades)
+        if self._bootstrap.trades is not None:
+            self._bootstrap.trades += trades
+        return out
 
-    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade], out: list[Any]) -> None:
+    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade]) -> list[Candle | Incident]:
         periods = self._periods
         periods.is_dirty = True
         base = periods.current
-        if periods.jump is None and base.open_time <= batch.begin and batch.end < periods.end_of(base):
-            base.add_trades(trades)
-            return
+        if periods.gap_before is None and base.open_time <= batch.begin and batch.end < periods.end_of(base):
+            base.add_trades(trades)  # nearly always: all are of the running period
+            return []
+        out: list[Candle | Incident] = []
         for open_time, group in by_period(trades, periods.shortest):
             if open_time < periods.current.open_time:
-                self._amendments.take_late(group, out)
+                out += self._amendments.take_late(group)
                 continue
             if open_time > periods.current.open_time:
-                periods.advance_to(open_time, out)
+                out += periods.advance_to(open_time)
                 for frame in periods.frames.values():
                     frame.forget(open_time)
-            periods.jump = None  # the first trade stands on the far side of the hole; behind it nothing is missing
+            periods.gap_before = None  # the first trade stands on the far side of the gap; behind it nothing is missing
             periods.current.add_trades(group)
+        return out
 
     def _begin(self, trade: Trade, now: Now) -> None:
-        """The first trade ever: what came before it in its periods is not known, unless we were told."""
+        """The first trade ever: what came before it in its periods is not known, unless the source has all trades from
+        their begin on.
+        """
         periods = self._periods
         begin = periods.shortest.floor(trade.time)
         doubt = UNPROVEN if trade.id > 0 and self._vouched != "all" else None
@@ -306,19 +317,17 @@ class CandleBuilder:
         for frame in periods.longer:
             open_time = frame.floor(trade.time)
             gap = BEGIN if open_time < min(begin, self._known_from) else doubt
-            frame.part = new_bucket(open_time, trade.price, gap=gap)
+            frame.accumulated = new_bucket(open_time, trade.price, gap=gap)
         self._bootstrap.begin(now)
 
     # --- closing ---
 
-    def _close_until(self, now: Now, out: list[Any]) -> None:
-        """Closes what is over by time."""
+    def _close_by_time(self, now: Now) -> list[Candle]:
         periods = self._periods
         over = periods.shortest.floor(now.feed - self._grace_ms)
         if periods.pauses.reasons:
-            periods.close_base(out)  # the others are empty
-        elif over > periods.current.open_time:
-            periods.advance_to(over, out)
+            return periods.close_base()  # those behind it have no candles while the pause lasts
+        return periods.advance_to(over) if over > periods.current.open_time else []
 
     def _wait_to_close(self, now: Now) -> int | None:
         """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
@@ -335,34 +344,39 @@ class CandleBuilder:
         by_local = self._traded_local + self._grace_ms - now.local
         return max(by_feed, by_local)
 
-    def _take_kline(self, kline: Kline, out: list[Any]) -> None:
-        """The exchange's closed kline proves a period complete; its running one may tell what we lack of it."""
+    def _take_klines(self, klines: list[Kline]) -> list[Candle]:
+        out: list[Candle] = []
+        for kline in klines:
+            out += self._take_kline(kline)
+        return out
+
+    def _take_kline(self, kline: Kline) -> list[Candle]:
+        """The exchange's closed kline proves a period complete; its running one may complete what lacks trades."""
         periods = self._periods
         frame = periods.frames.get(kline.timeframe)
         if frame is None:
-            return
+            return []
         frame.kline = kline
         if not kline.is_closed:
-            return
+            return []
         periods.event_time = max(periods.event_time, kline.event_time)
         base = periods.base
         ends_with_base = base is not None and kline.open_time + frame.length == periods.end_of(base)
-        says_its_end = kline.last_id >= 0 or not kline.trades  # REST and files tell no ids
+        has_last_id = kline.last_id >= 0 or not kline.trades  # those of REST and of files have none
         last_id = base.last_id if base and base.trades else self._last_id(frame)
-        if ends_with_base and says_its_end and kline.last_id == last_id:
-            periods.close_base(out)
+        return periods.close_base() if ends_with_base and has_last_id and kline.last_id == last_id else []
 
     def _last_id(self, frame: Timeframe) -> int:
-        """Last id of a running period whose newest part is empty."""
-        return frame.part.last_id if frame.part else -1
+        """Last id of a running period whose base is empty."""
+        return frame.accumulated.last_id if frame.accumulated else -1
 
     # --- publishing ---
 
-    def _show_forming(self, now: Now, out: list[Any]) -> None:
-        """The running candles, but for those that wait for the exchange's kline. The pace is local time's: it spares
-        those who read, and says nothing about the data.
+    def _show_forming(self, now: Now) -> list[Candle]:
+        """The running candles, but for those that wait for the exchange's kline. The pace is by local time: it limits
+        what readers get, and has nothing to do with the data.
         """
         periods = self._periods
         periods.is_dirty = False
         self._shown_local = now.local
-        out += [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        return [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]

@@ -1,25 +1,23 @@
-"""Whether two versions of a candle say the same: ours, from the trades, and the exchange's own kline."""
+"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline."""
 
 from collections.abc import Iterable
 
-from flows.model import Candle, Kline
+from flows.bounds import VenueRules
+from flows.model import VOLUMES, Candle, Kline
 
 PRINTED_UNIT = 1e-8
-"""No venue prints more decimals; what differs by less than half of this is printed alike."""
+"""No venue prints more decimals; what differs by less than half of this is printed the same."""
 ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
 _PRICES = ("open", "high", "low", "close")
-_VOLUMES = ("volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume")
 _IDS = ("first_id", "last_id")
-_BY_DESIGN = frozenset(("trades", *_VOLUMES, *_IDS))
-"""USD-M klines count fills that its trade streams leave out (insurance fund, auto-deleveraging)."""
 
 
 def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
-    """Names of the fields that do not say the same. Ids count where both sides have them."""
+    """Names of the fields that differ. Ids count where both sides have them."""
     fields = [name for name in _PRICES if getattr(candle, name) != getattr(kline, name)]
-    fields += [name for name in _VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
+    fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
     if candle.trades != kline.trades:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
@@ -28,14 +26,14 @@ def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
 
 
 def is_same(ours: float, theirs: float) -> bool:
-    """Equal to what is printed, or to what float64 can tell apart."""
+    """Equal as printed, or as near as float64 can be."""
     difference = abs(ours - theirs)
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
 
 
-def is_known_difference(venue: str, fields: Iterable[str]) -> bool:
-    """Whether the venue's two sources are known to differ in just these fields."""
-    return venue == "binance-usdm" and _BY_DESIGN.issuperset(fields)
+def is_known_difference(rules: VenueRules, fields: Iterable[str]) -> bool:
+    """Whether klines and trades of the venue are known to differ in just these fields, which are not none."""
+    return rules.incomparable_fields.issuperset(fields)
 
 
 def describe_difference(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:

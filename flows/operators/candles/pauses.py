@@ -1,11 +1,11 @@
-"""Times in which an instrument does not trade: its status says so, or the whole exchange says nothing."""
+"""Times in which an instrument does not trade: by its status, or as no message of any kind comes from the exchange."""
 
 from flows.clock import Now
 
 MOST_PAUSES = 100
-"""Times without trading that are remembered."""
+"""Pauses that are remembered."""
 STATUS = "status"
-"""The reason that is the instrument's own status; the others are the names of silent lines."""
+"""The reason that is the instrument's own status; other reasons are the names of silent lines."""
 _NEVER = 1 << 62
 
 
@@ -15,12 +15,12 @@ class Pauses:
     def __init__(self) -> None:
         self._times: list[tuple[int, int]] = []  # [begin, end)
         self._is_halt = False
-        """Whether its status has a part in the last pause: then it is one, whatever becomes of the lines."""
+        """Whether its status is among the reasons of the last pause: then it was one, whatever the lines were."""
         self.reasons: set[str] = set()
         """Why it does not trade now."""
 
     def begin(self, reason: str, time: int) -> None:
-        """No candles from `time` on, but for trades that come all the same."""
+        """Empty periods from `time` on have no candles; those with trades have."""
         if not self.reasons:
             self._times.append((time, _NEVER))
             del self._times[:-MOST_PAUSES]
@@ -36,7 +36,9 @@ class Pauses:
             self._times.append((begin, max(begin, now.feed)))
 
     def end_silence(self, now: Now) -> None:
-        """The venue was asked and knows of no later trade: its silence is no pause of trading."""
+        """The venue has answered a query for later trades, so its silence was no pause of trading: that is forgotten,
+        unless the status was a reason too.
+        """
         silent_lines = self.reasons - {STATUS}
         for reason in silent_lines:
             self.end(reason, now)
@@ -44,5 +46,5 @@ class Pauses:
             self._times.pop()
 
     def hold(self, open_time: int, length: int) -> bool:
-        """Whether a period lies in a pause as a whole, as far as we know."""
+        """Whether the whole of a period lies in a pause."""
         return any(begin <= open_time and open_time + length <= end for begin, end in self._times)

@@ -1,42 +1,52 @@
 """The periods of all timeframes of one instrument: what they hold, how they follow each other, how they close.
 
-Trades go into one bucket of the shortest timeframe, the base; the longer ones are merged from its periods as they
-close, so a trade costs the same however many timeframes there are.
+The laws:
+* Trades go into one bucket of the shortest timeframe, the base. The longer ones are merged from its periods as they
+  close, so a trade costs the same however many timeframes there are.
+* Periods close in the order of time, and the longer ones right behind the shorter one that they end with.
+* An empty period is flat at the price before it, if the ids prove that it is empty. Across a gap in the ids, and in a
+  pause of trading, it has no candle.
 """
 
 from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
+from typing import TypeAlias
 
 from flows.model import DAY_MS, Candle, CandleStatus, Kline, Trade, timeframe_ms
-from flows.operators.candles.bucket import Bucket
+from flows.operators.candles.bucket import Bucket, BucketState
 from flows.operators.candles.pauses import Pauses
 
 AMEND_MS = 600_000
 """Closed periods that ended so long before the newest trade are forgotten; what would amend them is an incident. Those
-behind it are kept, for all of them lie in the hole that the next trade may show.
+behind it are kept, however many: the next trade may show a gap that all of them lie in.
 """
 MOST_FILLED_MS = DAY_MS
 """Empty periods are filled for at most so long at once."""
 UNPROVEN = -2
-"""The mark of a period of which a source may have lost trades, at its begin or its end, for nothing vouches for it."""
+"""The mark of a period of which a source may lack trades, at its begin or its end: nothing vouches for it."""
 DOUBT = frozenset((UNPROVEN,))
+
+FrameState: TypeAlias = tuple[BucketState | None, list[BucketState]]
+"""What is held of the running period, and the closed ones."""
+PeriodsState: TypeAlias = tuple[BucketState | None, dict[str, FrameState]]
+"""The base, and the timeframes by name."""
 
 
 class Timeframe:
-    """The periods of one timeframe: what is known of the running one besides the newest trades, the recent closed
-    ones, and the exchange's last word on the running one.
-    """
+    """The periods of one timeframe."""
 
-    __slots__ = ("closed", "kline", "length", "name", "part")
+    __slots__ = ("accumulated", "closed", "kline", "length", "name")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.length = timeframe_ms(name)
-        self.part: Bucket | None = None
+        self.accumulated: Bucket | None = None
+        """What is held of the running period besides the base; None while that is all."""
         self.closed: dict[int, Bucket] = {}
+        """Recent closed periods by open time, oldest first."""
         self.kline: Kline | None = None
+        """The exchange's newest kline."""
 
     def floor(self, time: int) -> int:
         """Begin of the period that holds `time`."""
@@ -47,14 +57,14 @@ class Timeframe:
         self.closed[bucket.open_time] = bucket
 
     def forget(self, time: int) -> None:
-        """Lets go of closed periods that ended long before the newest trade, made at `time`; but for the last one."""
+        """Drops closed periods that ended long before the newest trade, made at `time`; but for the last one."""
         limit = time - AMEND_MS
         while len(self.closed) > 1 and (oldest := next(iter(self.closed))) + self.length <= limit:
             del self.closed[oldest]
 
 
 class Periods:
-    """`timeframes` is sorted, each a multiple of the first. Candles that close go to the list that the caller gives."""
+    """`timeframes` is sorted, each a multiple of the first."""
 
     def __init__(self, venue: str, symbol: str, timeframes: tuple[str, ...]) -> None:
         self.venue = venue
@@ -63,12 +73,13 @@ class Periods:
         self.frames = {frame.name: frame for frame in (self.shortest, *self.longer)}
         self.base: Bucket | None = None
         """The running period of the shortest timeframe; None before the first trade."""
-        self.jump: int | None = None
-        """First missing id of a hole behind which no trade has come yet."""
+        self.gap_before: int | None = None
+        """First missing id of a gap behind which no trade has come yet."""
         self.pauses = Pauses()
         self.is_dirty = False
         """Something has changed since the running candles were shown."""
         self.event_time = 0
+        """Exchange time of the newest message that candles are made of."""
 
     @property
     def current(self) -> Bucket:
@@ -82,74 +93,77 @@ class Periods:
 
     def running(self) -> Iterator[Bucket]:
         """Everything that is held of running periods."""
-        yield from filter(None, (self.base, *(frame.part for frame in self.frames.values())))
+        yield from filter(None, (self.base, *(frame.accumulated for frame in self.frames.values())))
 
-    def part_of(self, frame: Timeframe, base: Bucket) -> Bucket:
-        """What a frame's running period holds besides `base`; made when there was nothing yet."""
-        if frame.part is None:
-            frame.part = new_bucket(frame.floor(base.open_time), base.open)
-        return frame.part
+    def accumulated_of(self, frame: Timeframe, base: Bucket) -> Bucket:
+        """What a frame's running period holds besides `base`; an empty bucket where there was nothing yet."""
+        if frame.accumulated is None:
+            frame.accumulated = new_bucket(frame.floor(base.open_time), base.open)
+        return frame.accumulated
 
     def lacks(self, frame: Timeframe) -> bool:
         """Whether the running period of a frame is known to lack trades."""
-        return bool(self.current.gaps or (frame.part is not None and frame.part.gaps))
+        return bool(self.current.gaps or (frame.accumulated is not None and frame.accumulated.gaps))
 
-    def let_go(self) -> None:
-        """The running periods are not gone on with; whatever comes next begins anew."""
-        self.base = self.jump = None
+    def start_over(self) -> None:
+        """Drops the running periods: what comes next does not continue them."""
+        self.base = self.gap_before = None
         for frame in self.frames.values():
-            frame.part = None
+            frame.accumulated = None
 
-    def move_base_into_parts(self) -> None:
-        """So that one frame's part can be replaced without touching the others."""
+    def accumulate_base(self) -> None:
+        """Merges the base into what each frame has accumulated, so that this can be replaced for one of them."""
         base = self.current
         for frame in self.frames.values():
-            self.part_of(frame, base).merge(base)
+            self.accumulated_of(frame, base).merge(base)
         self.base = new_bucket(base.open_time, base.close)
 
     # --- closing ---
 
-    def advance_to(self, open_time: int, out: list[Any]) -> None:
-        """Closes every period before `open_time`. Across a hole in the ids the periods between are unknown, not
-        empty; and when they are too many, the exchange's history has to tell them.
+    def advance_to(self, open_time: int) -> list[Candle]:
+        """Closes every period before `open_time`. Those between are filled as empty ones, if the ids prove it and they
+        are not too many; otherwise they are skipped, and the exchange's history has their candles.
         """
-        self.close_base(out)
-        if self.jump is None and open_time - self.current.open_time <= MOST_FILLED_MS:
+        out = self.close_base()
+        if self.gap_before is None and open_time - self.current.open_time <= MOST_FILLED_MS:
             while self.current.open_time < open_time:
-                self.close_base(out)
-            return
+                out += self.close_base()
+            return out
         price = self.current.close
-        self.base = new_bucket(open_time, price, gap=self.jump)
+        self.base = new_bucket(open_time, price, gap=self.gap_before)
         for frame in self.longer:
-            if frame.part and frame.part.open_time != frame.floor(open_time):
-                if frame.part.trades:
-                    self._close(frame, frame.part, out)
-                frame.part = new_bucket(frame.floor(open_time), price, gap=self.jump)
+            if frame.accumulated and frame.accumulated.open_time != frame.floor(open_time):
+                # a longer period ended in the skipped time: what it holds is published, as lacking trades
+                if frame.accumulated.trades:
+                    out += self._close(frame, frame.accumulated)
+                frame.accumulated = new_bucket(frame.floor(open_time), price, gap=self.gap_before)
+        return out
 
-    def close_base(self, out: list[Any]) -> None:
+    def close_base(self) -> list[Candle]:
         """Closes the running period of the shortest timeframe, and those of the longer ones that end with it."""
         base = self.current
         end = self.end_of(base)
-        if self.shortest.part is not None:
-            self.shortest.part.merge(base)
-            self._close(self.shortest, self.shortest.part, out)
-            self.shortest.part = None
-        else:
-            self._close(self.shortest, base, out)
+        shortest = base
+        if self.shortest.accumulated is not None:  # its begin is the exchange's kline
+            shortest = self.shortest.accumulated
+            shortest.merge(base)
+            self.shortest.accumulated = None
+        out = self._close(self.shortest, shortest)
         for frame in self.longer:
-            part = self.part_of(frame, base)
-            part.merge(base)
+            accumulated = self.accumulated_of(frame, base)
+            accumulated.merge(base)
             if end % frame.length == 0:
-                self._close(frame, part, out)
-                frame.part = new_bucket(end, base.close)
+                out += self._close(frame, accumulated)
+                frame.accumulated = new_bucket(end, base.close)
         self.base = new_bucket(end, base.close)
         self.is_dirty = True
+        return out
 
-    def _close(self, frame: Timeframe, bucket: Bucket, out: list[Any]) -> None:
+    def _close(self, frame: Timeframe, bucket: Bucket) -> list[Candle]:
         if not bucket.trades and self.pauses.hold(bucket.open_time, frame.length):
-            return  # the exchange has no candle either, or its history will say so
+            return []  # the exchange has no candle of a pause either; if it has, its history brings it
         frame.keep(bucket)
-        out.append(self.candle(frame, bucket, is_closed=True))
+        return [self.candle(frame, bucket, is_closed=True)]
 
     # --- candles ---
 
@@ -157,8 +171,8 @@ class Periods:
         """The running candle of a timeframe."""
         base = self.current
         running = base
-        if frame.part is not None:
-            running = frame.part.copy()
+        if frame.accumulated is not None:
+            running = frame.accumulated.copy()
             running.merge(base)
         elif frame is not self.shortest:
             running = new_bucket(frame.floor(base.open_time), base.open)
@@ -166,7 +180,7 @@ class Periods:
         return self.candle(frame, running, is_closed=False)
 
     def candle(self, frame: Timeframe, bucket: Bucket, *, is_closed: bool) -> Candle:
-        """What a period is to the world."""
+        """A period as a candle."""
         return Candle(
             venue=self.venue,
             symbol=self.symbol,
@@ -190,27 +204,27 @@ class Periods:
 
     # --- recovery ---
 
-    def state(self) -> tuple[Any, dict[str, tuple[Any, list[Any]]]]:
+    def state(self) -> PeriodsState:
         """The buckets, as a copy."""
         frames = {
-            name: (frame.part and frame.part.state(), [bucket.state() for bucket in frame.closed.values()])
+            name: (_state_of(frame.accumulated), [bucket.state() for bucket in frame.closed.values()])
             for name, frame in self.frames.items()
         }
-        return self.base and self.base.state(), frames
+        return _state_of(self.base), frames
 
-    def resume(self, base: Any, frames: dict[str, tuple[Any, list[Any]]]) -> None:
-        """Takes up what `state` gave; timeframes that are gone are left out."""
+    def resume(self, base: BucketState | None, frames: dict[str, FrameState]) -> None:
+        """Takes up a `state`; timeframes that are no longer built are left out."""
         self.base = Bucket.of_state(base) if base else None
-        for name, (part, closed) in frames.items():
+        for name, (accumulated, closed) in frames.items():
             frame = self.frames.get(name)
             if frame is not None:
-                frame.part = Bucket.of_state(part) if part else None
+                frame.accumulated = Bucket.of_state(accumulated) if accumulated else None
                 frame.closed = {bucket.open_time: bucket for bucket in map(Bucket.of_state, closed)}
 
 
 def by_period(trades: list[Trade], frame: Timeframe) -> Iterator[tuple[int, list[Trade]]]:
-    """Begin and trades of each period, in the order in which the trades come to it. Nearly always their times rise:
-    then a period is cut off by bisection, which is several times quicker than looking at each.
+    """Begin and trades of each period, in the order of the trades. Where their times rise, which is nearly always, a
+    period is cut off by bisection: several times quicker than a look at each.
     """
     times = [trade.time for trade in trades]
     if times != sorted(times):
@@ -231,6 +245,10 @@ def new_bucket(open_time: int, price: float, *, gap: int | None = None) -> Bucke
     if gap is not None:
         bucket.gaps = frozenset((gap,))
     return bucket
+
+
+def _state_of(bucket: Bucket | None) -> BucketState | None:
+    return None if bucket is None else bucket.state()
 
 
 def _status(bucket: Bucket, *, is_closed: bool) -> CandleStatus:

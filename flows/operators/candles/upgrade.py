@@ -1,30 +1,31 @@
-"""Which of two versions of a candle knows more: the one that is stored, or the one that an import has made."""
+"""Which of two versions of a candle is better proven: the one that is stored, or the one that an import has made."""
 
 from msgspec import structs
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
 from flows.operators.candles.compare import differing_fields, is_known_difference
 
 CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
-"""Statuses of closed candles, any of which something better may take the place of."""
+"""Statuses of closed candles: any of them may be replaced by a better version."""
 UPGRADABLE = ("partial", "venue")
-"""Those of candles that are made of some trades, or of none."""
+"""Those of candles that are made of some of the trades, or of none."""
 
 
-def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Candle:
+def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules: VenueRules = ANY_VENUE) -> Candle:
     """The version to write of a candle of which another one is stored: the next revision of that, when it is better
-    proven; the stored one with its proof, when both say the same and only the new one is proven; in all other cases the
+    proven; the stored one with its proof, when both are equal and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
 
     * All trades are better than some of them, or than a doubt, and get status `repaired` where that changes something.
-    * The exchange's word stands: where the trades say something else than a stored `venue`, or than a stored candle
-      that is proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
+    * The exchange's version stands: where the trades differ from a stored `venue`, or from a stored candle that is
+      proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
     * Of two that have all trades and no proof, the one wins that holds those of the other one and more.
     * A candle that lacks trades marks a stored one that is not proven and has no more of them.
-    * Where the exchange vouches for the source of a candle by its checksum (`is_vouched`), and says something else than
-      a stored one that is not proven, that was made of something else than what the exchange has: it wins.
+    * Where the exchange vouches for the source of a candle by its checksum (`is_vouched`), and it differs from a
+      stored one that is not proven, that was made of something else than what the exchange has: it wins.
     """
-    does_agree = _agree(candle, stored)
+    does_agree = _agree(candle, stored, rules)
     if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
         proof = "equal" if candle.status == "venue" else candle.proof
         if proof:
@@ -38,18 +39,18 @@ def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False) -> Can
     return structs.replace(candle, status=status, revision=stored.revision + 1 + candle.revision)
 
 
-def _agree(candle: Candle, stored: Candle) -> bool:
+def _agree(candle: Candle, stored: Candle, rules: VenueRules) -> bool:
     fields = differing_fields(candle, stored)
-    return not fields or is_known_difference(candle.venue, fields)
+    return not fields or is_known_difference(rules, fields)
 
 
 def _is_complete_or_venue(candle: Candle) -> bool:
     return candle.status == "venue" or candle.status in COMPLETE
 
 
-def contradicts(candle: Candle, stored: Candle) -> bool:
-    """Whether two closed candles that both claim to be right say something else."""
-    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored)
+def contradicts(candle: Candle, stored: Candle, *, rules: VenueRules = ANY_VENUE) -> bool:
+    """Whether two closed candles that both claim to be right differ."""
+    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored, rules)
 
 
 def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: bool) -> bool:
@@ -69,7 +70,7 @@ def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: 
 
 
 def _is_better_unproven(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
-    """Some trades more are better; and a doubt that came after it was believed is news."""
+    """With more trades; or where the doubt is newer than the belief: an amendment of a complete candle."""
     if stored.status in COMPLETE:
         return candle.revision > 0 and does_agree
     return candle.trades > stored.trades

@@ -1,4 +1,4 @@
-"""Step `stats_24h`: what an instrument did in the last 24 hours, at any moment, from the first minute on.
+"""Step `stats_24h`: statistics of an instrument over the last 24 hours, at any moment, from the first minute on.
 
 The window is the running minute and the 1,440 before it, and its minutes are our own candles: so they are complete by
 id, amended when those are, and cost nothing by trade. Those before the first candle, and whatever else is missing, are
@@ -8,7 +8,7 @@ The exchange's own ticker means nearly the same, and is compared with it wheneve
 * One that counts from the begin of a minute must be equal.
 * One that counts to the millisecond has a part of our first minute: each sum must lie between that with and that
   without this minute, and so must the extremes; the first price must be one that this minute saw, or the next one's.
-* What it counts as a trade may be less, unless the venue's rules say otherwise.
+* It may count fewer trades, unless the venue's rules exclude that (`ticker_counts_trades`).
 """
 
 from typing import NamedTuple, TypeAlias
@@ -43,7 +43,7 @@ Results: TypeAlias = list[StatsResult | Query]
 
 
 class _Figure(NamedTuple):
-    """One field of the exchange's statistics, and what it may be."""
+    """One field of the exchange's statistics, and the range of its possible values."""
 
     name: str
     theirs: float
@@ -90,39 +90,31 @@ class DayStats:
         if isinstance(event, Candle) and event.timeframe == self._timeframe:
             self._take_candle(event, now)
         elif isinstance(event, Ticker):
-            self._compare(event, out)
-        self._go_on(now, out)
-        return out
+            out += self._compare(event)
+        return [*out, *self._due(now)]
 
     def on_timer(self, now: Now) -> Results:
-        """Lets the window move on, gives what has changed, queries what is missing."""
-        out: Results = []
+        """Moves the window on, gives what has changed, queries what is missing."""
         if self._window.running is not None and self._window.advance(now.feed):
             self._time = max(self._time, self._window.running)
-            self._look(now)
-        self._go_on(now, out)
-        return out
+            self._find_missing(now)
+        return self._due(now)
 
     def on_answer(self, query: Query, answer: list[Kline] | QueryError, now: Now) -> Results:
         """The klines of a span, or why there are none."""
         assert isinstance(query, KlinesQuery)  # noqa: S101 - it makes no other query
-        out: Results = []
         if isinstance(answer, QueryError):
             self._is_queried = answer.lasting  # then nothing more is queried
         else:
             self._is_queried = False
             self._fill(query, [kline for kline in answer if kline.is_closed])
         self._failures += 1
-        self._look(now)
-        self._go_on(now, out)
-        return out
+        self._find_missing(now)
+        return self._due(now)
 
     def on_end(self, now: Now) -> Results:
         """The input ends: the statistics as they are."""
-        out: Results = []
-        if self._dirty:
-            self._emit(now, out)
-        return out
+        return [*self._latest(now)] if self._dirty else []
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None before the first candle."""
@@ -150,17 +142,17 @@ class DayStats:
         else:
             self._partial.discard(open_time)
         if self._window.running is None:
-            self._first = open_time
+            self._first = open_time  # minutes from here on are ours, those before it are queried
         has_moved = self._window.advance(max(open_time, now.feed))
         self._window.put(open_time, Span.of(candle))
         self._last_id = max(self._last_id, candle.last_id)
         self._time = max(self._time, candle.event_time)
         self._dirty = True
         if has_moved:
-            self._look(now)
+            self._find_missing(now)
 
-    def _look(self, now: Now) -> None:
-        """What is missing? The minute before the running one may still be closing."""
+    def _find_missing(self, now: Now) -> None:
+        """Schedules a query where minutes are missing; the one before the running one may still be closing."""
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
         self._partial = {time for time in self._partial if time >= self._window.begin}
@@ -172,8 +164,8 @@ class DayStats:
             self._query_at = now.local + doubled_ms(RETRY_MIN_MS, self._failures, longest_ms=RETRY_MAX_MS)
 
     def _fill(self, query: KlinesQuery, klines: list[Kline]) -> None:
-        """What was queried and is not in the answer holds nothing, as before a listing; but for what is newer than
-        all that is in it.
+        """Takes the klines of an answer. A queried minute that is not in it had no trades, as before a listing; unless
+        it is newer than everything in the answer.
         """
         for kline in klines:
             if self._window.get(kline.open_time) is None or kline.open_time in self._partial:
@@ -185,30 +177,36 @@ class DayStats:
                 self._window.put(open_time, NOTHING)
         self._partial -= set(range(query.start, newest, self._length))
 
-    def _query(self, out: Results) -> None:
+    def _query(self) -> list[KlinesQuery]:
         running = self._window.running
         assert running is not None  # noqa: S101 - the window has begun
         self._query_at = None
         closed = [time for time in self._partial if time < running]
         wanted = [*closed, *self._window.missing(running)]
-        if wanted:
-            self._is_queried = True
-            out.append(KlinesQuery(self._symbol, self._timeframe, min(wanted), max(wanted)))
+        if not wanted:
+            return []
+        self._is_queried = True
+        return [KlinesQuery(self._symbol, self._timeframe, min(wanted), max(wanted))]
 
     # --- results ---
 
-    def _go_on(self, now: Now, out: Results) -> None:
+    def _due(self, now: Now) -> Results:
+        """The query and the statistics whose time has come."""
+        out: Results = []
         if self._query_at is not None and now.local >= self._query_at:
-            self._query(out)
+            out += self._query()
         if self._dirty and now.local - self._sent_at >= EVERY_MS:
-            self._emit(now, out)
+            out += self._latest(now)
+        return out
 
-    def _emit(self, now: Now, out: Results) -> None:
+    def _latest(self, now: Now) -> list[Stats24h]:
+        """The statistics, if they differ from those sent before."""
         self._dirty = False
         stats = self._stats()
-        if stats != self._sent:
-            self._sent, self._sent_at = stats, now.local
-            out.append(stats)
+        if stats == self._sent:
+            return []
+        self._sent, self._sent_at = stats, now.local
+        return [stats]
 
     def _stats(self) -> Stats24h:
         total = self._window.total()
@@ -233,23 +231,25 @@ class DayStats:
 
     # --- the exchange's own ---
 
-    def _compare(self, ticker: Ticker, out: Results) -> None:
+    def _compare(self, ticker: Ticker) -> list[Incident]:
+        """An incident where a figure cannot be; nothing unless both end with the same trade, and once a minute."""
         minute = ticker.close_time // self._length
         if self._lacks or ticker.last_id != self._last_id or minute == self._compared:
-            return
+            return []
         if ticker.open_time < self._window.begin:
-            return  # the window has moved on since
+            return []  # the window has moved on since
         self._compared = minute
-        amiss = [figure for figure in self._figures(ticker) if not figure.is_possible]
-        if amiss:
-            cause = "24 hours: " + "; ".join(
-                f"{name} {theirs} at the exchange, here {least}" + (f" to {most}" if most != least else "")
-                for name, theirs, least, most in amiss
-            )
-            out.append(Incident("mismatch", self._venue, self._symbol, ticker.open_time, ticker.close_time, cause))
+        mismatches = [figure for figure in self._figures(ticker) if not figure.is_possible]
+        if not mismatches:
+            return []
+        cause = "24 hours: " + "; ".join(
+            f"{name} {theirs} at the exchange, here {least}" + (f" to {most}" if most != least else "")
+            for name, theirs, least, most in mismatches
+        )
+        return [Incident("mismatch", self._venue, self._symbol, ticker.open_time, ticker.close_time, cause)]
 
     def _figures(self, ticker: Ticker) -> list[_Figure]:
-        """What each of its fields may be. The least is without our first minute, where only a part of that counts."""
+        """The range of each of its fields. The least is without our first minute, where only a part of that counts."""
         first = ticker.open_time - ticker.open_time % self._length
         least = self._window.total_of(first if first == ticker.open_time else first + self._length)
         edge = self._window.total_of(first, first + self._length)
@@ -273,13 +273,13 @@ def minutes_of(timeframes: tuple[str, ...]) -> str:
 
 
 class OncePerMinute:
-    """Lets pass the first complete statistics of each minute and instrument: those that are worth keeping."""
+    """Passes on the first complete statistics of each minute and instrument, for the store."""
 
     def __init__(self) -> None:
         self._minutes: dict[tuple[str, str], int] = {}
 
     def __call__(self, items: list[Stats24h]) -> list[Stats24h]:
-        """Those that begin a minute; older ones than it has seen are not among them."""
+        """Those that begin a minute which is newer than all before."""
         return [stats for stats in items if self._is_first(stats)]
 
     def _is_first(self, stats: Stats24h) -> bool:

@@ -1,4 +1,4 @@
-"""The last 24 hours of an instrument, minute by minute, and what they come to."""
+"""The last 24 hours of an instrument, minute by minute, and their totals."""
 
 from collections.abc import Iterable
 from math import fsum
@@ -30,7 +30,7 @@ NOTHING = Span(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0)
 
 
 def joined(spans: Iterable[Span]) -> Span:
-    """What spans in the order of their time come to. Of those without a trade only the last price counts."""
+    """The total of spans in the order of time. Those without a trade count where none has any: by the last price."""
     spans = list(spans)
     traded = [span for span in spans if span.trades]
     if not traded:
@@ -48,8 +48,8 @@ def joined(spans: Iterable[Span]) -> Span:
 
 
 class RollingDay:
-    """The running minute and those of the 24 hours before it. What they come to is counted anew once a minute, and when
-    a closed one is amended; the running one is added to that.
+    """The running minute and those of the 24 hours before it. The total of the closed ones is computed once a minute,
+    and when one is amended; the running one is added to that.
     """
 
     def __init__(self, minute_ms: int) -> None:
@@ -66,7 +66,7 @@ class RollingDay:
         return self.running - DAY_MS
 
     def advance(self, time: int) -> bool:
-        """Moves on to the minute that holds `time`, and forgets what is a day older. False when it is there already."""
+        """Moves on to the minute that holds `time`, and drops what is a day older. False when it is there already."""
         open_time = time - time % self._minute_ms
         if self.running is not None and open_time <= self.running:
             return False
@@ -91,17 +91,17 @@ class RollingDay:
         return self._minutes.get(open_time)
 
     def missing(self, until: int) -> list[int]:
-        """Open times before `until` of which nothing is known."""
+        """Open times before `until` of minutes that are not there."""
         return [time for time in range(self.begin, until, self._minute_ms) if time not in self._minutes]
 
     def total(self) -> Span:
-        """What all of it comes to."""
+        """The total of all minutes."""
         if self._closed is None:
             self._closed = self.total_of(self.begin, self.running)
         running = self._minutes.get(self.running) if self.running is not None else None
         return joined((self._closed, running)) if running else self._closed
 
     def total_of(self, begin: int, end: int | None = None) -> Span:
-        """What the minutes that open from `begin` to before `end` come to, or to the last."""
+        """The total of the minutes that open in `[begin, end)`; without an `end` to the last one."""
         inside = [time for time in self._minutes if begin <= time and (end is None or time < end)]
         return joined([self._minutes[time] for time in sorted(inside)])

@@ -65,7 +65,7 @@ Contradiction: TypeAlias = tuple[Kind, str, str]
 """Kind, what is claimed, what is true."""
 
 
-def contradictions(stored: StoredCandle) -> Iterator[Contradiction]:
+def contradictions(stored: StoredCandle, rules: VenueRules) -> Iterator[Contradiction]:
     """What cannot be true of its time, status, proof and revision."""
     if stored.fault:
         yield "candle", stored.fault, "a number of its kind, or a word"
@@ -75,7 +75,7 @@ def contradictions(stored: StoredCandle) -> Iterator[Contradiction]:
         yield "candle", f"open_time {candle.open_time}", f"periods of {candle.timeframe} begin at whole ones of UTC"
     if stored.close_time != candle.open_time + length - 1:
         yield "candle", f"close_time {stored.close_time}", f"{candle.open_time + length - 1}"
-    yield from _standing(candle)
+    yield from _standing(candle, rules)
 
 
 def impossible_numbers(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
@@ -92,7 +92,7 @@ def impossible_numbers(candle: Candle, rules: VenueRules) -> Iterator[Contradict
         yield from _counted(candle, rules)
 
 
-def _standing(candle: Candle) -> Iterator[Contradiction]:
+def _standing(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     """Status, proof and revision."""
     proofs = PROOFS.get(candle.status)
     if proofs is None:
@@ -101,7 +101,7 @@ def _standing(candle: Candle) -> Iterator[Contradiction]:
     if candle.proof not in proofs:
         allowed = " or ".join(sorted(map(repr, proofs)))
         yield "status", f"proof {candle.proof!r:.40}", f"a candle that is {candle.status} may have {allowed}"
-    if candle.proof == "not comparable" and not is_known_difference(candle.venue, ("trades",)):
+    if candle.proof == "not comparable" and not is_known_difference(rules, ("trades",)):
         yield "status", "proof 'not comparable'", f"everything is comparable at {candle.venue}"
     if candle.is_closed and candle.status == "forming":
         yield "status", "status 'forming'", "it is closed"

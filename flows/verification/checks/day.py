@@ -96,7 +96,7 @@ class Day:
             ended = [s for s in stored if s.candle.open_time + length <= self._until]
             over[timeframe] = [s.candle for s in ended]
             yield from self._of_timeframe(timeframe, length, ended)
-        for candle, claimed, true in rollups(over, self._wrong):
+        for candle, claimed, true in rollups(over, self._wrong, self._rules):
             yield self._finding("rollup", candle, claimed, true)
 
     def _of_timeframe(self, timeframe: str, length: int, stored: list[StoredCandle]) -> Iterator[Finding]:
@@ -119,7 +119,7 @@ class Day:
         self, stored: StoredCandle, length: int, bucket: Bucket | None, closes: list[tuple[int, float]]
     ) -> Iterator[Finding]:
         candle = stored.candle
-        for kind, claimed, true in contradictions(stored):
+        for kind, claimed, true in contradictions(stored, self._rules):
             yield self._finding(kind, candle, claimed, true)
         if not candle.is_closed:
             yield self._finding("status", candle, "is_closed False", "its period is over")
@@ -205,7 +205,7 @@ class Day:
         return self._differs_by_design(candle, fields)
 
     def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
-        return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._venue, fields)
+        return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._rules, fields)
 
     def _with_hole(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
         """The stored trades are some of its trades."""

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import COMPLETE, Candle, Kline
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
 from flows.verification.checks.findings import Finding
 
 
-def against(candles: Sequence[Candle], klines: Mapping[int, Kline], *, covered: tuple[int, int]) -> Iterator[Finding]:
+def against(
+    candles: Sequence[Candle],
+    klines: Mapping[int, Kline],
+    *,
+    covered: tuple[int, int],
+    rules: VenueRules = ANY_VENUE,
+) -> Iterator[Finding]:
     """What the exchange denies of closed candles of one instrument and timeframe. `klines` are its closed ones by open
     time, and all there are of those that open in `covered`, `[begin, end)` in ms UTC.
     """
@@ -15,25 +22,25 @@ def against(candles: Sequence[Candle], klines: Mapping[int, Kline], *, covered: 
     for candle in candles:
         kline = klines.get(candle.open_time)
         if kline is not None:
-            yield from _compared(candle, kline)
+            yield from _compared(candle, kline, rules)
         elif begin <= candle.open_time < end and candle.trades:
             yield _finding(candle, f"trades {candle.trades}", "the exchange has no candle of this time")
 
 
-def _compared(candle: Candle, kline: Kline) -> Iterator[Finding]:
+def _compared(candle: Candle, kline: Kline, rules: VenueRules) -> Iterator[Finding]:
     fields = differing_fields(candle, kline)
-    if fields and not _may_differ(candle, fields):
+    if fields and not _may_differ(candle, fields, rules):
         yield _finding(candle, *_both(candle, kline, fields))
     elif not fields and candle.proof in ("not comparable", "ours wrong") and candle.status != "venue":
         yield _finding(candle, f"proof {candle.proof!r}", "the exchange says the same in every field")
 
 
-def _may_differ(candle: Candle, fields: Sequence[str]) -> bool:
+def _may_differ(candle: Candle, fields: Sequence[str], rules: VenueRules) -> bool:
     """What lacks trades says so; what was found to differ by design, or by the exchange's fault, too."""
     if candle.status == "partial" or candle.proof == "theirs wrong":
         return True
     is_claimed_equal = candle.proof == "equal" or candle.status not in COMPLETE
-    return not is_claimed_equal and is_known_difference(candle.venue, fields)
+    return not is_claimed_equal and is_known_difference(rules, fields)
 
 
 def _both(candle: Candle, kline: Kline, fields: Sequence[str]) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
 
@@ -13,7 +14,9 @@ Rollup = tuple[Candle, str, str]
 """The longer candle, what it says, and what the shorter ones say."""
 
 
-def rollups(candles: Mapping[str, Sequence[Candle]], set_aside: set[tuple[str, int]]) -> Iterator[Rollup]:
+def rollups(
+    candles: Mapping[str, Sequence[Candle]], set_aside: set[tuple[str, int]], rules: VenueRules = ANY_VENUE
+) -> Iterator[Rollup]:
     """The candles that the ones of the next shorter timeframe contradict, where all of those are there. Timeframes come
     the shortest first. What is `set_aside`, by timeframe and open time, is compared with nothing.
     """
@@ -29,7 +32,7 @@ def rollups(candles: Mapping[str, Sequence[Candle]], set_aside: set[tuple[str, i
                 open_times = range(candle.open_time, candle.open_time + length, timeframe_ms(shorter))
                 parts = [part for open_time in open_times if (part := known.get(open_time))]
                 if len(parts) == len(open_times):
-                    yield from _compared(candle, parts, shorter)
+                    yield from _compared(candle, parts, shorter, rules)
 
 
 def _counts(candle: Candle, set_aside: set[tuple[str, int]]) -> bool:
@@ -37,20 +40,20 @@ def _counts(candle: Candle, set_aside: set[tuple[str, int]]) -> bool:
     return is_known and (candle.timeframe, candle.open_time) not in set_aside
 
 
-def _compared(candle: Candle, parts: list[Candle], shorter: str) -> Iterator[Rollup]:
+def _compared(candle: Candle, parts: list[Candle], shorter: str, rules: VenueRules) -> Iterator[Rollup]:
     made = rolled_up(parts)
     fields = [name for name, value in made.items() if not _is_same(name, getattr(candle, name), value, len(parts))]
-    if not fields or _may_differ(candle, parts, fields):
+    if not fields or _may_differ(candle, parts, fields, rules):
         return
     claimed = ", ".join(f"{name} {getattr(candle, name)}" for name in fields)
     true = ", ".join(f"{name} {made[name]}" for name in fields)
     yield candle, claimed, f"{true} by {len(parts)} candles of {shorter}"
 
 
-def _may_differ(candle: Candle, parts: list[Candle], fields: list[str]) -> bool:
+def _may_differ(candle: Candle, parts: list[Candle], fields: list[str], rules: VenueRules) -> bool:
     """A refuted candle stands beside shorter ones that were not looked at; USD-M counts differ from trades' sums."""
     statuses = {part.status == "venue" for part in parts} | {candle.status == "venue"}
-    return len(statuses) > 1 and is_known_difference(candle.venue, fields)
+    return len(statuses) > 1 and is_known_difference(rules, fields)
 
 
 def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:

@@ -236,7 +236,7 @@ class SymbolVerifier:
         over = [c for c in candles if c.is_closed and c.open_time + length <= self._end]
         found = self._get_klines(self._task.symbol, timeframe, begin, min(end, self._end))
         self.counts.compared += sum(candle.open_time in found.klines for candle in over)
-        yield from against(over, found.klines, covered=found.covered)
+        yield from against(over, found.klines, covered=found.covered, rules=self._task.rules)
         stored = {candle.open_time for candle in candles}
         names = self._task.symbol, timeframe
         over_klines = {t: kline for t, kline in found.klines.items() if t + length <= self._end}

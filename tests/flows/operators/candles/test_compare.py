@@ -1,4 +1,5 @@
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from sources.binance.rules import RULES
 from tests.fakes.candles import candle, kline_like
 
 OURS = candle(volume=12.5, quote_volume=1_234_567.891_234_56, trades=7, first_id=10, last_id=16)
@@ -25,6 +26,6 @@ def test_ids_that_the_exchange_does_not_tell_are_not_compared() -> None:
 
 
 def test_counts_and_volumes_of_usdm_may_differ_but_no_price() -> None:
-    assert is_known_difference("binance-usdm", ["trades", "volume"])
-    assert not is_known_difference("binance-usdm", ["trades", "high"])
-    assert not is_known_difference("binance", ["trades"])
+    assert is_known_difference(RULES["binance-usdm"], ["trades", "volume"])
+    assert not is_known_difference(RULES["binance-usdm"], ["trades", "high"])
+    assert not is_known_difference(RULES["binance"], ["trades"])

@@ -5,8 +5,10 @@ from msgspec.structs import replace
 
 from flows.clock import Now
 from flows.model import Candle, Coverage, Disconnected, Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
-from flows.operators.candles.reconcile import HISTORY_MS, MOST_TRIES, Reconciler
+from flows.operators.candles.kline_queries import MOST_TRIES
+from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
 from flows.queries import History, HistoryQuery, KlinesQuery, QueryError
+from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
@@ -18,13 +20,20 @@ def at(local: int) -> Now:
     return Now(BEGIN + local, local)
 
 
-def reconciler(*, can_query: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Reconciler:
+def reconciler(*, can_query: bool = False, state: Any = None, venue: str = "binance", **settings: Any) -> Any:
+    """Untyped: each test knows which of its outputs come."""
     return Reconciler(
-        f"{venue}:BTCUSDT", timeframes=("1m", "1h"), can_query=can_query, grace_ms=GRACE, state=state, **settings
+        f"{venue}:BTCUSDT",
+        timeframes=("1m", "1h"),
+        rules=RULES[venue],
+        can_query=can_query,
+        grace_ms=GRACE,
+        state=state,
+        **settings,
     )
 
 
-def asking(*, state: Any = None, **settings: Any) -> Reconciler:
+def asking(*, state: Any = None, **settings: Any) -> Any:
     """One whose history is there."""
     machine = reconciler(can_query=True, state=state, **settings)
     [query] = machine.on_events([kline_like(candle(-1), is_closed=False)], NOW)

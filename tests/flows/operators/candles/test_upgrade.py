@@ -4,6 +4,7 @@ import pytest
 from msgspec import structs
 
 from flows.operators.candles.upgrade import contradicts, improved
+from sources.binance.rules import RULES
 from tests.fakes.candles import candle
 
 WHOLE = candle()
@@ -37,8 +38,8 @@ def test_where_trades_say_something_else_the_exchanges_word_stands_unless_it_con
 
 def test_futures_volumes_may_differ_by_design() -> None:
     ours, theirs = (structs.replace(version, venue="binance-usdm") for version in (WHOLE, VENUE))
-    assert improved(structs.replace(ours, volume=12.0), theirs).status == "repaired"
-    assert improved(structs.replace(ours, close=99.5), theirs).status == "final"
+    assert improved(structs.replace(ours, volume=12.0), theirs, rules=RULES["binance-usdm"]).status == "repaired"
+    assert improved(structs.replace(ours, close=99.5), theirs, rules=RULES["binance-usdm"]).status == "final"
 
 
 UNPROVEN = candle(status="unproven", revision=1)

@@ -1,6 +1,7 @@
 from msgspec import structs
 
 from flows.verification.checks.exchange import absent, against
+from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
 
 COVERED = (BEGIN, BEGIN + 600_000)
@@ -23,8 +24,8 @@ def test_what_says_that_it_lacks_trades_or_that_theirs_was_wrong_may_differ() ->
     for said in (candle(status="partial"), candle(proof="theirs wrong")):
         assert list(against([said], klines, covered=COVERED)) == []
     usdm = structs.replace(candle(proof="not comparable"), venue="binance-usdm")
-    assert list(against([usdm], klines, covered=COVERED)) == []
-    assert list(against([structs.replace(usdm, proof="equal")], klines, covered=COVERED))
+    assert list(against([usdm], klines, covered=COVERED, rules=RULES["binance-usdm"])) == []
+    assert list(against([structs.replace(usdm, proof="equal")], klines, covered=COVERED, rules=RULES["binance-usdm"]))
 
 
 def test_a_candle_that_the_exchange_does_not_have_is_named_where_all_of_its_are_known() -> None:

@@ -1,0 +1,93 @@
+"""What the proof of one candle means for the shorter and longer ones that hold the same trades.
+
+The laws:
+* A candle holds the trades of the shorter ones inside it. One that is refuted puts those in doubt, and the longer ones
+  around it: they become `unproven`. One that is confirmed takes the doubt away from those inside it. Both leave alone
+  what has a proof of its own, or is known to lack trades.
+* A kline that contradicts trades which the kline of a longer period confirms is outvoted: the trades stand. Where the
+  longer kline comes later, the candle that was refuted is reinstated.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+from msgspec import structs
+
+from flows.model import COMPLETE, Candle, CandleStatus
+from flows.operators.candles.track import Track
+from flows.operators.candles.versions import Published, candle_incident
+
+OUTVOTED = "theirs wrong: the trades and the exchange's kline of a longer period agree"
+"""Outcome of a mismatch in which a longer period decides."""
+
+
+class Doubt:
+    """Confirmation and doubt between the timeframes of one instrument."""
+
+    def __init__(self, tracks: Mapping[str, Track]) -> None:
+        self._tracks = tracks
+
+    # --- what is known ---
+
+    def is_confirmed_around(self, track: Track, inner: Candle) -> bool:
+        """Whether the kline of a longer period is equal to the candle of the same trades."""
+        return any(outer.proof == "equal" for _, outer in self._published_around(track, inner))
+
+    def is_refuted_inside(self, track: Track, outer: Candle) -> bool:
+        """Whether the exchange contradicts a shorter candle with the same trades."""
+        end = outer.open_time + track.length
+        return any(
+            outer.open_time <= open_time < end for shorter in self._shorter(track) for open_time in shorter.refuted
+        )
+
+    # --- what follows ---
+
+    def confirm(self, track: Track, candle: Candle) -> list[Published]:
+        """A kline is equal to the candle: its trades are right, and so are those of the shorter ones."""
+        return [*self._judge_inside(track, candle, "final"), *self._reinstate_inside(track, candle)]
+
+    def refute(self, track: Track, candle: Candle) -> list[Published]:
+        """The exchange's version has taken the place of the candle: its trades may be wrong, wherever they are."""
+        return [*self._judge_inside(track, candle, "unproven"), *self._doubt_around(track, candle)]
+
+    def _judge_inside(self, track: Track, outer: Candle, verdict: Literal["final", "unproven"]) -> list[Published]:
+        before: tuple[CandleStatus, ...] = ("unproven",) if verdict == "final" else COMPLETE
+        out: list[Published] = []
+        for shorter in self._shorter(track):
+            if not shorter.published:
+                continue
+            for open_time in range(outer.open_time, outer.open_time + track.length, shorter.length):
+                inner = shorter.published.get(open_time)
+                if inner is not None and not inner.proof and inner.status in before:
+                    out += shorter.publish(structs.replace(inner, status=verdict))
+        return out
+
+    def _reinstate_inside(self, track: Track, outer: Candle) -> list[Published]:
+        """The shorter candles that were refuted are published again."""
+        out: list[Published] = []
+        for shorter in self._shorter(track):
+            for open_time in [t for t in shorter.refuted if outer.open_time <= t < outer.open_time + track.length]:
+                ours, difference = shorter.refuted.pop(open_time)
+                out += shorter.publish(ours, "theirs wrong")
+                out.append(candle_incident("mismatch", ours, difference, OUTVOTED))
+        return out
+
+    def _doubt_around(self, track: Track, inner: Candle) -> list[Published]:
+        out: list[Published] = []
+        for longer, outer in self._published_around(track, inner):
+            if outer.status in COMPLETE and not outer.proof:
+                out += longer.publish(structs.replace(outer, status="unproven"))
+        return out
+
+    # --- timeframes ---
+
+    def _shorter(self, track: Track) -> Iterator[Track]:
+        return (shorter for shorter in self._tracks.values() if shorter.length < track.length)
+
+    def _published_around(self, track: Track, inner: Candle) -> list[tuple[Track, Candle]]:
+        return [
+            (longer, outer)
+            for longer in self._tracks.values()
+            if longer.length > track.length
+            and (outer := longer.published.get(inner.open_time - inner.open_time % longer.length)) is not None
+        ]

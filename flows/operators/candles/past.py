@@ -1,0 +1,180 @@
+"""The exchange's history: periods before the first candle of ours, and what is fetched or published again on request.
+
+The laws:
+* What is stored and equal to the exchange's kline is left as it is, but for a missing proof. What lacks trades, or is
+  not stored at all, becomes the exchange's version; so does what differs, with an incident.
+* A period of ours that is remembered is written again where the store has an older version, or none. One that is
+  forgotten is treated like one before the first candle. One that is not built yet is left to its trades.
+* A request always ends with a `RefreshResult`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias
+
+from msgspec import structs
+
+from flows.bounds import VenueRules
+from flows.clock import Now
+from flows.model import Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
+from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from flows.operators.candles.settle import Settler
+from flows.operators.candles.track import Track
+from flows.operators.candles.versions import (
+    LACKING,
+    Published,
+    candle_in,
+    candle_incident,
+    candle_of_kline,
+    confirmed,
+    proven,
+)
+from flows.queries import History, HistoryQuery, QueryError
+
+HistoryAnswer: TypeAlias = list[History] | QueryError
+
+
+class Past:
+    """The history of one instrument."""
+
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        tracks: Mapping[str, Track],
+        settler: Settler,
+        *,
+        rules: VenueRules,
+        can_query: bool,
+    ) -> None:
+        self._rules = rules
+        self._venue = venue
+        self._symbol = symbol
+        self._tracks = tracks
+        self._settler = settler
+        self._can_query = can_query
+
+    # --- queries ---
+
+    def query(self, now: Now, *, least_ms: int = 0) -> list[HistoryQuery]:
+        """What the store lacks of the timeframes of this length and longer."""
+        names = tuple(track.name for track in self._tracks.values() if track.length >= least_ms)
+        return [HistoryQuery(self._symbol, names, now.feed)] if names else []
+
+    def query_requested(self, request: RefreshRequest, now: Now) -> HistoryQuery | RefreshResult:
+        """The query of a request, or why it fails at once."""
+        timeframes = request.timeframes or tuple(self._tracks)
+        unknown = [name for name in timeframes if name not in self._tracks]
+        if unknown or not (self._can_query and (now.feed or request.is_stored)):
+            reason = f"{', '.join(unknown)} is not built here" if unknown else "the venue cannot be asked yet"
+            return RefreshResult(request.request, reason, failed=True)
+        span = request.start, request.end
+        return HistoryQuery(self._symbol, timeframes, now.feed, request.request, *span, is_stored=request.is_stored)
+
+    # --- answers ---
+
+    def take(self, answer: HistoryAnswer, now: Now) -> list[Published]:
+        """Corrects what is stored of the past by what was fetched."""
+        if isinstance(answer, QueryError):
+            return [self._failure(now, str(answer))]
+        out: list[Published] = []
+        for history in answer:
+            if history.error:
+                out.append(self._failure(now, f"{history.timeframe}: {history.error}"))
+            track = self._tracks[history.timeframe]
+            for kline in history.klines:
+                if kline.is_closed and (track.begun is None or kline.open_time < track.begun):
+                    out += self._take_past(history, kline)
+                elif kline.is_closed:
+                    out += self._take_own(track, history, kline)
+        return out
+
+    def refresh(self, query: HistoryQuery, answer: HistoryAnswer, now: Now) -> list[Published | RefreshResult]:
+        """Compares what was fetched with everything that is known, stored or remembered, and reports the changes."""
+        histories = _histories(answer)
+        own: list[Published] = []
+        for history in histories:
+            track = self._tracks[history.timeframe]
+            for kline in history.klines:
+                if kline.is_closed and track.begun is not None and kline.open_time >= track.begun:
+                    own += self._settler.take_kline(track, kline, now, is_final=True)
+        settled = {(c.timeframe, c.open_time) for c in map(candle_in, own) if c is not None}
+        past = self.take(answer, now)
+        out = [item for item in past if (c := candle_in(item)) is None or (c.timeframe, c.open_time) not in settled]
+        out += own
+        return [*out, _refresh_result(query, answer, histories, out)]
+
+    def republish(self, query: HistoryQuery, answer: HistoryAnswer, now: Now) -> list[Published | RefreshResult]:
+        """Publishes what is stored, as another process has changed it. The next amendment continues its revisions."""
+        histories = _histories(answer)
+        out: list[Published] = []
+        for history in histories:
+            published = self._tracks[history.timeframe].published
+            for open_time, stored in sorted(history.stored.items()):
+                ours = published.get(open_time)
+                if not stored.is_closed or (ours is not None and ours.revision > stored.revision):
+                    continue
+                version = structs.replace(stored, event_time=now.feed)
+                if ours is not None:
+                    published[open_time] = version
+                out.append(version)
+        errors = _errors(answer, histories)
+        report = "; ".join([f"{len(out)} stored candles told again", *errors])
+        return [*out, RefreshResult(query.forced, report, failed=bool(errors))]
+
+    # --- single periods ---
+
+    def _take_own(self, track: Track, history: History, kline: Kline) -> list[Published]:
+        """A period that was ours to build: the store may have lost what was built."""
+        ours = track.published.get(kline.open_time)
+        if ours is not None:
+            stored = history.stored.get(kline.open_time)
+            is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
+            return [] if is_there else [StoreOnly(ours)]
+        return self._take_past(history, kline) if track.is_past(kline.open_time) else []
+
+    def _take_past(self, history: History, kline: Kline) -> list[Published]:
+        """A period that is not ours to build."""
+        stored = history.stored.get(kline.open_time)
+        if stored is None or not stored.is_closed:
+            return [StoreOnly(candle_of_kline(self._venue, kline))]
+        fields = differing_fields(stored, kline)
+        if not fields:
+            return [] if stored.proof or stored.status == "venue" else [proven(confirmed(stored), "equal")]
+        if stored.status not in LACKING and is_known_difference(self._rules, fields):
+            return [] if stored.proof else [proven(stored, "not comparable")]
+        candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
+        if stored.status in LACKING:
+            return [StoreOnly(candle)]
+        difference = describe_difference(stored, kline, fields)
+        if stored.status == "venue":
+            incident = candle_incident("mismatch", stored, difference, "the exchange has changed its own")
+            return [StoreOnly(candle), incident]
+        incident = candle_incident("mismatch", stored, difference, "ours wrong: the exchange's is served")
+        return [proven(candle, "ours wrong"), incident]
+
+    def _failure(self, now: Now, cause: str) -> Incident:
+        outcome = "tried again at the next start"
+        return Incident("history", self._venue, self._symbol, now.feed, now.feed, cause, outcome)
+
+
+def _histories(answer: HistoryAnswer) -> list[History]:
+    return [] if isinstance(answer, QueryError) else answer
+
+
+def _errors(answer: HistoryAnswer, histories: Sequence[History]) -> list[str]:
+    return [str(answer)] if isinstance(answer, QueryError) else [h.error for h in histories if h.error]
+
+
+def _refresh_result(
+    query: HistoryQuery, answer: HistoryAnswer, histories: Sequence[History], out: Sequence[Published]
+) -> RefreshResult:
+    """How many candles were fetched, and what that has changed."""
+    errors = _errors(answer, histories)
+    fetched = sum(len(history.klines) for history in histories)
+    changed = [candle for candle in map(candle_in, out) if candle is not None]
+    confirmations = sum(candle.proof in ("equal", "not comparable") for candle in changed)
+    written = len(changed) - confirmations
+    report = (
+        f"{fetched} candles fetched: {written} written, {confirmations} confirmed, the others were known to be right"
+    )
+    return RefreshResult(query.forced, "; ".join([report, *errors]), failed=bool(errors))

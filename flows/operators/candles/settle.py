@@ -1,0 +1,99 @@
+"""Compares closed candles with the exchange's klines, and settles which version is served.
+
+The laws:
+* Equal in every field: the candle is complete, whatever was believed of it.
+* Different, and ours is known to lack trades: the exchange's takes its place, with status `venue`.
+* Different only in what the venue is known to count otherwise: not comparable.
+* Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
+  version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+"""
+
+from collections.abc import Mapping
+
+from msgspec import structs
+
+from flows.bounds import VenueRules
+from flows.clock import Now
+from flows.model import COMPLETE, Candle, Kline
+from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from flows.operators.candles.doubt import OUTVOTED, Doubt
+from flows.operators.candles.track import Track
+from flows.operators.candles.versions import Published, candle_incident, confirmed
+
+
+class Settler:
+    """Brings candles and klines of one instrument together, in whatever order they come."""
+
+    def __init__(self, tracks: Mapping[str, Track], *, rules: VenueRules, can_query: bool) -> None:
+        self._rules = rules
+        self._doubt = Doubt(tracks)
+        self._can_query = can_query
+
+    def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
+        """Publishes a closed candle, with its proof where the kline is there already."""
+        track.close(candle)
+        if candle.status in COMPLETE and self._doubt.is_refuted_inside(track, candle):
+            candle = structs.replace(candle, status="unproven")
+        kline = track.klines.get(candle.open_time)
+        if kline is not None:
+            return self._compare(track, candle, kline, now)
+        out = track.publish(candle)
+        if out and self._can_query:
+            track.queries.add(candle.open_time, now, after_grace=True)
+        return out
+
+    def take_kline(self, track: Track, kline: Kline, now: Now, *, is_final: bool = False) -> list[Published]:
+        """Takes a closed kline; one of the REST side `is_final`."""
+        open_time = kline.open_time
+        track.queries.remove(open_time)
+        if track.is_past(open_time) and open_time not in track.published:
+            return []
+        track.klines[open_time] = kline
+        candle = track.published.get(open_time)
+        if candle is not None:
+            return self._compare(track, candle, kline, now, is_final=is_final)
+        if track.begun is not None and track.begun <= open_time < track.newest:
+            return track.publish_kline(kline)  # the period was skipped across a gap, and no candle of it will come
+        return []  # its candle is still to come
+
+    def _compare(  # noqa: PLR0911 - a table of cases
+        self, track: Track, candle: Candle, kline: Kline, now: Now, *, is_final: bool = False
+    ) -> list[Published]:
+        if candle.status == "venue":
+            return []
+        fields = differing_fields(candle, kline)
+        disputed = track.disputed.pop(candle.open_time, None) if is_final else None
+        if disputed is not None:
+            return self._settle(track, candle, disputed, kline)
+        if not fields:
+            track.refuted.pop(candle.open_time, None)
+            return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
+        if candle.status == "partial":
+            return track.publish_kline(kline, candle)
+        if is_known_difference(self._rules, fields) and candle.status != "unproven":
+            return track.publish(candle, "not comparable")
+        if is_final or not self._can_query:
+            return self._settle(track, candle, kline, kline)
+        return self._dispute(track, candle, kline, now)
+
+    def _dispute(self, track: Track, candle: Candle, kline: Kline, now: Now) -> list[Published]:
+        """Serves ours until REST has decided."""
+        out = track.publish(candle)
+        track.disputed[candle.open_time] = kline
+        track.queries.add(candle.open_time, now)
+        return out
+
+    def _settle(self, track: Track, candle: Candle, reported: Kline, final: Kline) -> list[Published]:
+        """A complete candle and the kline that was reported first differ; `final` is the exchange's history."""
+        difference = describe_difference(candle, reported, differing_fields(candle, reported))
+        if not differing_fields(candle, final):
+            candle = confirmed(candle)
+            outcome = "theirs wrong: their history says what ours does"
+            return [*track.publish(candle, "theirs wrong"), candle_incident("mismatch", candle, difference, outcome)]
+        if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
+            return [*track.publish(candle, "theirs wrong"), candle_incident("mismatch", candle, difference, OUTVOTED)]
+        incident = candle_incident("mismatch", candle, difference, "ours wrong: the exchange's is served")
+        served = track.publish_kline(final, candle, "ours wrong")
+        if candle.status in COMPLETE:
+            track.refuted[candle.open_time] = candle, difference
+        return [*served, incident, *self._doubt.refute(track, candle)]

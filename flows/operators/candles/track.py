@@ -1,0 +1,120 @@
+"""What is known of one timeframe of one instrument: the candles as they were published, and the exchange's klines.
+
+The laws:
+* A closed candle is published under a revision: 0 at first, one more for each version with another content. A version
+  with the same content is not published again; where only its proof is new, the store alone gets it.
+* The exchange's version is not replaced by one of ours that may lack trades.
+* What ended long before the newest trade is forgotten, but for what is to be queried, and all behind that.
+"""
+
+from typing import TypeAlias
+
+from msgspec import structs
+
+from flows.model import Candle, Kline, Reconciliation, timeframe_ms
+from flows.operators.candles.kline_queries import KlineQueries
+from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, proven
+
+TrackState: TypeAlias = tuple[int | None, int, dict[int, Candle], dict[int, Kline], dict[int, int]]
+"""What is recovered: `begun`, `newest`, `published`, `klines`, and the open times that are to be queried."""
+
+
+class Track:
+    """One timeframe of one instrument."""
+
+    def __init__(self, name: str, *, venue: str, symbol: str, grace_ms: int, kept_ms: int, is_shortest: bool) -> None:
+        """Periods are remembered for `kept_ms` of the feed's time after the newest in which something was traded; the
+        shortest timeframe reports candles that lack trades.
+        """
+        self.name = name
+        self.length = timeframe_ms(name)
+        self._venue = venue
+        self._kept_ms = kept_ms
+        self._is_shortest = is_shortest
+        self.begun: int | None = None
+        """Open time of the first candle that was built; what is before it, is history."""
+        self.newest = -1
+        """Open time of the newest closed candle that was built."""
+        self.traded = -1
+        """Open time of the newest of them in which something was traded: a gap may show behind it later."""
+        self.published: dict[int, Candle] = {}
+        self.klines: dict[int, Kline] = {}
+        self.queries = KlineQueries(symbol, name, grace_ms=grace_ms)
+        self.disputed: dict[int, Kline] = {}
+        """What the stream reported of candles that differ, until REST has decided."""
+        self.refuted: dict[int, tuple[Candle, str]] = {}
+        """Complete candles whose place the exchange's own has taken, and in what they differ: the kline of a longer
+        period may yet confirm them. Not in the recovered state: the exchange's own is served until then.
+        """
+
+    # --- candles of ours ---
+
+    def begin(self, candle: Candle) -> None:
+        """Notes the first candle, forming or closed."""
+        if self.begun is None:
+            self.begun = candle.open_time
+
+    def close(self, candle: Candle) -> None:
+        """Notes a candle that is closed, or amended: what was known of an earlier version no longer holds."""
+        self.newest = max(self.newest, candle.open_time)
+        if candle.trades:
+            self.traded = max(self.traded, candle.open_time)
+        self.forget()
+        self.queries.restart(candle.open_time)
+        self.refuted.pop(candle.open_time, None)
+
+    # --- memory ---
+
+    def is_past(self, open_time: int) -> bool:
+        """Whether a period ended too long ago to be remembered."""
+        return open_time + self.length <= self.traded - self._kept_ms
+
+    def forget(self) -> None:
+        """Drops what is past, in the order in which it came."""
+        for known in (self.published, self.klines):
+            while known and self.is_past(oldest := next(iter(known))) and oldest not in self.queries:
+                del known[oldest]
+                self.refuted.pop(oldest, None)
+
+    # --- publishing ---
+
+    def publish(self, candle: Candle, proof: Reconciliation = "") -> list[Published]:
+        """The candle under its revision; nothing when there is nothing new in it, or less than in the one before."""
+        last = self.published.get(candle.open_time)
+        if last is None:
+            revision = 0
+        elif candle.status in LACKING and last.status == "venue":
+            return []  # some trades do not outweigh the exchange's version, which has all
+        else:
+            # which message made a version is no content of it
+            unchanged = structs.replace(candle, revision=last.revision, proof=last.proof, event_time=last.event_time)
+            if unchanged == last:
+                return [] if proof == last.proof else [self._prove(last, proof)]
+            revision = last.revision + 1
+        numbered = structs.replace(candle, revision=revision, proof=proof)
+        self.published[candle.open_time] = numbered
+        if numbered.status == "partial" and self._is_shortest:  # the longer ones lack the same trades
+            cause = f"the {self.name} candle is known to lack trades"
+            return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
+        return [numbered]
+
+    def publish_kline(self, kline: Kline, ours: Candle | None = None, proof: Reconciliation = "") -> list[Published]:
+        """The exchange's version, in the place of `ours` where that exists."""
+        return self.publish(candle_of_kline(self._venue, kline, ours), proof)
+
+    def _prove(self, candle: Candle, proof: Reconciliation) -> Published:
+        stored = proven(candle, proof)
+        self.published[candle.open_time] = stored.candle
+        return stored
+
+    # --- recovery ---
+
+    def state(self) -> TrackState:
+        """A copy; open queries are made again."""
+        return self.begun, self.newest, dict(self.published), dict(self.klines), self.queries.state()
+
+    def resume(self, state: TrackState) -> None:
+        """Takes up a `state()`."""
+        self.begun, self.newest, self.published, self.klines, due = state
+        self.traded = self.newest
+        self.queries.resume(due)

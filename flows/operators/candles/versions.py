@@ -1,0 +1,78 @@
+"""The versions of a candle that a comparison can end with, and the incident that names both."""
+
+from typing import TypeAlias
+
+from msgspec import structs
+
+from flows.model import (
+    Candle,
+    CandleStatus,
+    Incident,
+    IncidentKind,
+    Kline,
+    Reconciliation,
+    StoreOnly,
+)
+
+LACKING: frozenset[CandleStatus] = frozenset(("partial", "unproven"))
+"""Statuses of closed candles that may lack trades."""
+
+Published: TypeAlias = Candle | StoreOnly | Incident
+"""What leaves when the version of a candle that is served changes, or its proof."""
+
+
+def candle_of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:
+    """The exchange's version as a candle. Where the kline has no ids, it takes those of `ours`."""
+    ids = (kline.first_id, kline.last_id) if kline.first_id >= 0 or ours is None else (ours.first_id, ours.last_id)
+    return Candle(
+        venue=venue,
+        symbol=kline.symbol,
+        timeframe=kline.timeframe,
+        open_time=kline.open_time,
+        open=kline.open,
+        high=kline.high,
+        low=kline.low,
+        close=kline.close,
+        volume=kline.volume,
+        quote_volume=kline.quote_volume,
+        trades=kline.trades,
+        taker_buy_volume=kline.taker_buy_volume,
+        taker_buy_quote_volume=kline.taker_buy_quote_volume,
+        first_id=ids[0],
+        last_id=ids[1],
+        is_closed=True,
+        status="venue",
+        event_time=kline.event_time,
+    )
+
+
+def confirmed(candle: Candle) -> Candle:
+    """The candle when the exchange's kline is equal in every field: complete, although it was not known to be."""
+    return structs.replace(candle, status="final") if candle.status in LACKING else candle
+
+
+def proven(candle: Candle, proof: Reconciliation) -> StoreOnly:
+    """The candle with its proof. That alone changes nothing for clients, so it goes to the store only."""
+    return StoreOnly(structs.replace(candle, proof=proof))
+
+
+def candle_in(item: object) -> Candle | None:
+    """The candle of an output, for clients or for the store alone; None in other outputs."""
+    if type(item) is StoreOnly:
+        return item.candle
+    return item if type(item) is Candle else None
+
+
+def candle_incident(kind: IncidentKind, candle: Candle, cause: str, outcome: str) -> Incident:
+    """An incident over the period and the ids of a candle."""
+    return Incident(
+        kind,
+        candle.venue,
+        candle.symbol,
+        candle.open_time,
+        candle.close_time,
+        cause,
+        outcome,
+        candle.first_id,
+        candle.last_id,
+    )
