@@ -6,7 +6,7 @@ touch every trade a second time when it has long left the processor's cache.
 """
 
 from collections.abc import Sequence
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from flows.clock import Now
 from flows.operators.protocol import Machine, QueryingMachine
@@ -24,7 +24,7 @@ class Pipeline(Generic[In, Out]):
     take any object.
     """
 
-    def __init__(self, *machines: Machine[object, object]) -> None:
+    def __init__(self, *machines: Machine[Any, object]) -> None:
         self._machines = machines
         self._places: dict[Query, int] = {}
 
