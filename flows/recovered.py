@@ -1,5 +1,5 @@
 """Whether this program can resume a recovered state. It is found by the id of the step that has left it, and begins
-with the version of its form; what was left by any other step, or in any other form, is refused and never guessed at.
+with the version of its form; a state of any other step, or in any other form, is refused and never guessed at.
 """
 
 from collections.abc import Mapping

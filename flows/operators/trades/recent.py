@@ -40,7 +40,7 @@ class HandedOn:
         self._count = count + len(run)
 
     def differing(self, trade: Trade) -> Trade | None:
-        """The trade of the same id, and of the same kind, when it says something else."""
+        """The trade of the same id, and of the same kind, when it differs."""
         for run in reversed(self._runs):
             if run[0].id <= trade.id <= run[-1].id:
                 known = next((one for one in run if one.id == trade.id), None)

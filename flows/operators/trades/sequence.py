@@ -5,7 +5,7 @@ Then the missing ids are queried, and what is behind the gap goes on waiting: re
 downstream. What cannot be had in time is a `Gap`, and the stream goes on; what fills it later is handed on as `late`.
 
 A trade is a claim. One that cannot be true by itself, that contradicts its predecessor (its fills do not follow, its
-time goes back), or that says something else than another one of the same id, is refused; its id is a gap then, and the
+time goes back), or that differs from another one of the same id, is refused; its id is a gap then, and the
 venue's REST side decides. One whose id the time cannot explain waits until another continues it. Klines and tickers
 name the newest trade that they know: where that does not come, there is a gap although nothing follows.
 
@@ -360,7 +360,7 @@ class Sequencer:
         return [*out, *resumption.on_missed(query, trades, error, now)]
 
     def _take_renumbered(self, query: TradesQuery, answer: TradesAnswer, now: Now) -> Results:
-        """What the venue's REST side says of trades that continue each other, and not what was handed on."""
+        """The venue's REST side was queried for trades that continue each other, and not what was handed on."""
         out: Results = []
         self._renumbering.on_answer(now)
         if isinstance(answer, QueryError):
