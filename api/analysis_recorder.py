@@ -11,7 +11,7 @@ from api.analysis import AnalysisService
 from api.http.errors import Problem
 from api.live.freshness import now_ms
 from api.live.view import LiveView
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from sinks.mongo.analyses import StoredAnalysis
 from sinks.mongo.documents import MINUTE_MS
 
@@ -26,19 +26,17 @@ def wait_ms(feed_ms: int) -> int:
     return MINUTE_MS - (feed_ms - SETTLE_MS) % MINUTE_MS
 
 
-class AnalysisRecord:
+class AnalysisRecorder:
     """Follows the minutes of the feed. Rounds never overlap: a minute that passes during a long one is left out.
 
     An instrument without a candle, or whose newest is stale, has no document of that minute: what was not seen is not
     made up. What fails is logged, and the next round tries anew; nobody else notices.
     """
 
-    def __init__(
-        self, analyst: AnalysisService, live: LiveView, documents: Documents, *, retention_days: float
-    ) -> None:
-        self._analyst = analyst
+    def __init__(self, analysis: AnalysisService, live: LiveView, mongo: MongoStore, *, retention_days: float) -> None:
+        self._analysis = analysis
         self._live = live
-        self._documents = documents
+        self._mongo = mongo
         self._retention_days = retention_days
 
     async def follow(self) -> None:
@@ -50,22 +48,22 @@ class AnalysisRecord:
                 _log.warning("the analyses of a minute are not stored", reason=problem.message)
             except Exception:  # noqa: BLE001 - whatever it is, the next minute is tried
                 _log.exception("the analyses of a minute are not stored")
-            await asyncio.sleep(wait_ms(now_ms(self._live.boards()) or 0) / 1_000)
+            await asyncio.sleep(wait_ms(now_ms(self._live.venue_states()) or 0) / 1_000)
 
     async def record(self) -> int:
         """Stores the analyses of now, and returns of how many instruments. `Problem` when the store does not answer."""
         found = [analysis async for analysis in self._read_all()]
         if found:
-            async with self._documents.guarded():
-                await self._documents.analyses.store(found, retention_days=self._retention_days)
+            async with self._mongo.guarded():
+                await self._mongo.analyses.store(found, retention_days=self._retention_days)
         return len(found)
 
     async def _read_all(self) -> AsyncIterator[StoredAnalysis]:
-        for venue in sorted({board.venue for board in self._live.boards()}):
-            time = now_ms(self._live.boards(venue))
+        for venue in sorted({venue_state.venue for venue_state in self._live.venue_states()}):
+            time = now_ms(self._live.venue_states(venue))
             for symbol in sorted(self._live.symbols(venue)) if time else ():
-                reading = await self._analyst.read(venue, symbol, from_memory=True)
-                if reading.newest and not reading.stale:
-                    values = msgspec.to_builtins(reading.analysis)
-                    yield StoredAnalysis(venue, symbol, time or 0, reading.newest.close, values)
+                result = await self._analysis.read(venue, symbol, from_memory=True)
+                if result.newest and not result.stale:
+                    values = msgspec.to_builtins(result.analysis)
+                    yield StoredAnalysis(venue, symbol, time or 0, result.newest.close, values)
                 await asyncio.sleep(0)  # requests come in between: an analysis takes some milliseconds

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.http.auth import HandshakeRequest, admit, may_call
+from api.http.auth import HandshakeRequest, authorize, may_call
 from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.http.responses import failure, success
@@ -133,7 +133,7 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
 
 
 def _recorder(services: Services) -> Any:
-    meters = services.meters
+    api_metrics = services.metrics
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -150,7 +150,7 @@ def _recorder(services: Services) -> Any:
                 connection.on_answer()
         seconds = time.perf_counter() - began
         resource = request.match_info.route.resource
-        meters.on_answer(resource.canonical if resource else "none", response.status, seconds)
+        api_metrics.on_answer(resource.canonical if resource else "none", response.status, seconds)
         _log.info(
             "answered",
             method=request.method,
@@ -193,7 +193,7 @@ def _guard(services: Services, unprotected: set[str]) -> Any:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        admit(_knock(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
+        authorize(_handshake(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
         if preflight:
             return web.Response(
                 status=HTTPStatus.NO_CONTENT,
@@ -218,14 +218,14 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
         origin = request.headers.get(hdrs.ORIGIN)
         if origin:
             response.headers[hdrs.VARY] = hdrs.ORIGIN
-            if may_call(_knock(request), settings):
+            if may_call(_handshake(request), settings):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID
 
     return set_headers
 
 
-def _knock(request: web.Request) -> HandshakeRequest:
+def _handshake(request: web.Request) -> HandshakeRequest:
     headers = request.headers
     return HandshakeRequest(
         headers.get(hdrs.HOST, ""),

@@ -30,19 +30,19 @@ class HandshakeRequest(NamedTuple):
     """Values of `?token=`."""
 
 
-def may_call(knock: HandshakeRequest, settings: Api) -> bool:
+def may_call(handshake: HandshakeRequest, settings: Api) -> bool:
     """Whether the page of this origin may ask, and read the answer."""
-    own = bool(settings.token) and knock.origin.partition("://")[2] == knock.host
-    return own or knock.origin in settings.cors or is_local_page(knock.origin)
+    own = bool(settings.token) and handshake.origin.partition("://")[2] == handshake.host
+    return own or handshake.origin in settings.cors or is_local_page(handshake.origin)
 
 
-def admit(knock: HandshakeRequest, settings: Api, *, protected: bool) -> None:
+def authorize(handshake: HandshakeRequest, settings: Api, *, protected: bool) -> None:
     """Lets a caller in, or raises `Problem`. What is not protected needs no token."""
-    if not settings.token and not is_local_page(f"http://{knock.host}"):
+    if not settings.token and not is_local_page(f"http://{handshake.host}"):
         raise Problem("wrong_host", "without api.token only this machine is served: ask for it as 127.0.0.1")
-    if knock.origin and not may_call(knock, settings):
+    if handshake.origin and not may_call(handshake, settings):
         raise Problem("wrong_origin", "this origin may not ask; the setting is api.cors")
     if not protected or not settings.token:
         return
-    if not knows_token(settings.token, [*bearers(knock.authorizations), *knock.tokens]):
+    if not knows_token(settings.token, [*bearers(handshake.authorizations), *handshake.tokens]):
         raise Problem("unauthorized", "a token is needed: Authorization: Bearer, or ?token=")

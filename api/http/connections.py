@@ -30,7 +30,7 @@ MOST_OPEN: Final = 4_096
 """Connections at a time, those that are idle included."""
 MOST_WAITING: Final = 256
 """Connections that have not sent a whole request; with one more the oldest of them ends."""
-_LAST_WORDS_S: Final = 1.0  # a refused peer has so long to read why: closing at once may destroy what was sent
+_LINGER_S: Final = 1.0  # a refused peer has so long to read why: closing at once may destroy what was sent
 
 _log = structlog.get_logger(__name__)
 
@@ -75,7 +75,7 @@ class Connections:
         self._open += 1
         return ""
 
-    def begins(self, connection: "Connection") -> None:
+    def on_request_begin(self, connection: "Connection") -> None:
         """A request is expected of it from now on; what is expected already keeps its time."""
         if connection in self._waiting:
             return
@@ -84,7 +84,7 @@ class Connections:
         loop = asyncio.get_running_loop()
         self._waiting[connection] = loop.call_later(self._request_s, self._end, connection)
 
-    def is_whole(self, connection: "Connection") -> None:
+    def on_request_complete(self, connection: "Connection") -> None:
         """Its request is there, or it is gone."""
         timer = self._waiting.pop(connection, None)
         if timer is not None:
@@ -95,20 +95,20 @@ class Connections:
         for connection in list(self._refused):
             connection.cut()
 
-    def is_refused(self, connection: "Connection") -> None:
+    def on_refused(self, connection: "Connection") -> None:
         """It has been answered for the last time, and has a moment to read that."""
-        self.is_whole(connection)
+        self.on_request_complete(connection)
         self._refused.add(connection)
-        asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.cut)
+        asyncio.get_running_loop().call_later(_LINGER_S, connection.cut)
 
-    def is_lost(self, connection: "Connection", *, was_counted: bool) -> None:
+    def on_lost(self, connection: "Connection", *, was_counted: bool) -> None:
         """It is gone."""
         self._open -= was_counted
-        self.is_whole(connection)
+        self.on_request_complete(connection)
         self._refused.discard(connection)
 
     def _end(self, connection: "Connection") -> None:
-        self.is_whole(connection)
+        self.on_request_complete(connection)
         _log.debug("a request did not arrive in time", waiting=self.waiting)
         connection.refuse(b"408 Request Timeout", b"the request did not arrive in time\n")
 
@@ -120,7 +120,7 @@ class Connection(asyncio.Protocol):
         self._inner = inner
         self._connections = connections
         self._transport: asyncio.Transport | None = None
-        self._is_asking = True
+        self._is_receiving = True
         """Before the last byte of a request, the first request's first one included."""
         self._is_answering = False
         """A handler is at work on a request, and may have begun to answer."""
@@ -142,15 +142,15 @@ class Connection(asyncio.Protocol):
         else:
             self._is_counted = True
             self._inner.connection_made(transport)
-            self._connections.begins(self)
+            self._connections.on_request_begin(self)
 
     def data_received(self, data: bytes) -> None:
         """The first byte behind a request begins the next one, unless its handler is still at work."""
         if self._is_refused:
             return
-        if not self._is_asking and not self._is_answering:
-            self._is_asking = True
-            self._connections.begins(self)
+        if not self._is_receiving and not self._is_answering:
+            self._is_receiving = True
+            self._connections.on_request_begin(self)
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -167,7 +167,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""
-        self._connections.is_lost(self, was_counted=self._is_counted)
+        self._connections.on_lost(self, was_counted=self._is_counted)
         self._inner.connection_lost(exc)
 
     # --- as the server's handlers call it ---
@@ -175,15 +175,15 @@ class Connection(asyncio.Protocol):
     def on_header(self, body: StreamReader) -> None:
         """A handler gets a request with this body."""
         self._is_answering = True
-        body.on_eof(self._on_whole)
+        body.on_eof(self._on_complete)
 
     def on_answer(self) -> None:
         """The handler is done."""
         self._is_answering = False
 
-    def _on_whole(self) -> None:
-        self._is_asking = False
-        self._connections.is_whole(self)
+    def _on_complete(self) -> None:
+        self._is_receiving = False
+        self._connections.on_request_complete(self)
 
     # --- the end ---
 
@@ -198,7 +198,7 @@ class Connection(asyncio.Protocol):
         head = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
         self._transport.write(head % (status, len(text)) + text)
         self._transport.write_eof()
-        self._connections.is_refused(self)
+        self._connections.on_refused(self)
 
     def cut(self) -> None:
         """Ends it without a word. Harmless when it has ended."""

@@ -15,7 +15,7 @@ USUAL: Final = 100
 Count = Annotated[int, Meta(ge=1, le=MOST, description="the newest so many; default 100, or all of start to end")]
 
 
-class SpanParams(Struct, frozen=True, forbid_unknown_fields=True):
+class RangeParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Candles that open in `[start, end)`, the newest `limit` of them."""
 
     symbol: Symbol
@@ -26,7 +26,7 @@ class SpanParams(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Count | None = None
 
 
-class Span(NamedTuple):
+class CandleRange(NamedTuple):
     """What is meant: the newest `most` candles that open before `end`, none of them before `start`."""
 
     start: int | None
@@ -34,12 +34,12 @@ class Span(NamedTuple):
     most: int
 
 
-def span_of(params: SpanParams) -> Span:
+def range_of(params: RangeParams) -> CandleRange:
     """Checks what was asked for; `Problem` when it cannot be, or is more than one answer holds."""
     length_ms = check_timeframe(params.timeframe)
     start, end = params.start, params.end
     if start is None or end is None:
-        return Span(start, end, params.limit or (MOST if start is not None else USUAL))
+        return CandleRange(start, end, params.limit or (MOST if start is not None else USUAL))
     if end <= start:
         raise Problem("bad_request", f"end={end} must be later than start={start}")
     periods = -(-(end - start) // length_ms)
@@ -48,4 +48,4 @@ def span_of(params: SpanParams) -> Span:
             "range_too_large",
             f"{periods} candles are more than the {MOST} of one answer: ask in parts, or set limit for the newest",
         )
-    return Span(start, end, params.limit or periods)
+    return CandleRange(start, end, params.limit or periods)

@@ -18,7 +18,7 @@ SETTLE_MS: Final = 5_000
 """Time in which a closed candle that the hub has told of is in the store."""
 FULL_MS: Final = 60_000
 """How long a series that was filled is good: an importer changes the store without telling the hub."""
-LACKING_MS: Final = 2_000
+INCOMPLETE_MS: Final = 2_000
 """The same where the store had less than was asked for: history may be on its way."""
 
 _OPEN_TIME = attrgetter("open_time")
@@ -68,9 +68,9 @@ class Series:
         self._length_ms = timeframe_ms(timeframe)
         self._size = size
         self._candles: list[Candle] = []
-        self._whole_from = 0
-        self._good_until_ms = -1
-        self._doubted_ms = -SETTLE_MS
+        self._complete_from = 0
+        self._valid_until_ms = -1
+        self._invalidated_ms = -SETTLE_MS
 
     def __len__(self) -> int:
         return len(self._candles)
@@ -80,10 +80,10 @@ class Series:
         candles = self._candles
         if candles and candle.open_time > candles[-1].open_time:
             if candle.open_time > candles[-1].open_time + self._length_ms:
-                self.doubt(now_ms)
+                self.invalidate(now_ms)
             candles.append(candle)
             self._shorten()
-        elif candle.open_time >= self._whole_from:
+        elif candle.open_time >= self._complete_from:
             self._place(candle)
 
     def _place(self, candle: Candle) -> None:
@@ -99,27 +99,27 @@ class Series:
     def fill(self, stored: list[Candle], now_ms: int) -> None:
         """Takes the newest candles of the store, oldest first: `size` of them, or all it has when they are fewer."""
         lacking = len(stored) < self._size
-        self._whole_from = 0 if lacking else stored[0].open_time
+        self._complete_from = 0 if lacking else stored[0].open_time
         self._candles = newest_versions(stored, self._candles)
         self._shorten()
-        if now_ms - self._doubted_ms >= SETTLE_MS:
-            self._good_until_ms = now_ms + (LACKING_MS if lacking else FULL_MS)
+        if now_ms - self._invalidated_ms >= SETTLE_MS:
+            self._valid_until_ms = now_ms + (INCOMPLETE_MS if lacking else FULL_MS)
 
-    def doubt(self, now_ms: int) -> None:
+    def invalidate(self, now_ms: int) -> None:
         """Something may be missing."""
-        self._doubted_ms = now_ms
-        self._good_until_ms = -1
+        self._invalidated_ms = now_ms
+        self._valid_until_ms = -1
 
-    def last(self, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False) -> list[Candle] | None:
+    def last(self, count: int, before_ms: int | None, now_ms: int, *, allow_stale: bool = False) -> list[Candle] | None:
         """The newest `count` candles that open before a time, oldest first; None when only the store knows. With
-        `however_old` also from a series that was filled too long ago, but never one that may lack something.
+        `allow_stale` also from a series that was filled too long ago, but never one that may lack something.
         """
-        if now_ms > self._good_until_ms and not (however_old and self._good_until_ms >= 0):
+        if now_ms > self._valid_until_ms and not (allow_stale and self._valid_until_ms >= 0):
             return None
-        found = self.told(before_ms)[-count:]
-        return found if len(found) == count or not self._whole_from else None
+        found = self.contents(before_ms)[-count:]
+        return found if len(found) == count or not self._complete_from else None
 
-    def told(self, before_ms: int | None = None) -> list[Candle]:
+    def contents(self, before_ms: int | None = None) -> list[Candle]:
         """All that is held, whole or not."""
         if before_ms is None:
             return list(self._candles)
@@ -128,7 +128,7 @@ class Series:
     def _shorten(self) -> None:
         if len(self._candles) > self._size:
             del self._candles[: -self._size]
-            self._whole_from = max(self._whole_from, self._candles[0].open_time)
+            self._complete_from = max(self._complete_from, self._candles[0].open_time)
 
 
 class CandleCache:
@@ -154,11 +154,11 @@ class CandleCache:
         """Takes a version that the hub tells."""
         self.series(SeriesKey(candle.venue, candle.symbol, candle.timeframe)).put(candle, now_ms)
 
-    def doubt(self, venue: str, now_ms: int) -> None:
+    def invalidate(self, venue: str, now_ms: int) -> None:
         """A line was cut: any series of the venue may lack something."""
         for key, series in self._series.items():
             if key.venue == venue:
-                series.doubt(now_ms)
+                series.invalidate(now_ms)
 
     def forget(self, venue: str, symbols: Container[str]) -> None:
         """The hub tells of these symbols no more."""
@@ -167,20 +167,20 @@ class CandleCache:
         }
 
     def last(
-        self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False
+        self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, allow_stale: bool = False
     ) -> list[Candle] | None:
         """The newest candles of a series, or None when the store must be asked; counts which it was."""
         series = self._series.get(key)
-        found = series.last(count, before_ms, now_ms, however_old=however_old) if series else None
+        found = series.last(count, before_ms, now_ms, allow_stale=allow_stale) if series else None
         if found is None:
             self.counters.misses += 1
         else:
             self.counters.hits += 1
         return found
 
-    def told(self, key: SeriesKey) -> list[Candle]:
+    def contents(self, key: SeriesKey) -> list[Candle]:
         """What is held of a series, whole or not."""
-        return self._series[key].told() if key in self._series else []
+        return self._series[key].contents() if key in self._series else []
 
     def keys(self) -> list[SeriesKey]:
         """The series that there are."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
-from api.live.follower import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
+from api.live.hub_protocol import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
 from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
@@ -25,7 +25,7 @@ PING_S: Final = 5.0
 _log = structlog.get_logger(__name__)
 
 
-class LineState(Struct):
+class ConnectionState(Struct):
     """How a line is."""
 
     url: str
@@ -37,26 +37,26 @@ class LineState(Struct):
     reconnections: int = 0
 
 
-class HubLine:
+class HubConnection:
     """Follows a hub for as long as `run` is not cancelled."""
 
     def __init__(
-        self, url: str, *, token: str | None, channels: tuple[str, ...], tell: Callable[[LiveEvent], None]
+        self, url: str, *, token: str | None, channels: tuple[str, ...], on_event: Callable[[LiveEvent], None]
     ) -> None:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._follower = HubProtocol(url, channels)
-        self._tell = tell
-        self.state = LineState(url, since_ms=wall_ms())
+        self._protocol = HubProtocol(url, channels)
+        self._on_event = on_event
+        self.state = ConnectionState(url, since_ms=wall_ms())
 
     @property
-    def board(self) -> VenueState:
+    def venue_state(self) -> VenueState:
         """What the hub told."""
-        return self._follower.board
+        return self._protocol.venue_state
 
     @property
     def seq(self) -> int:
         """Number of the newest message that was heard."""
-        return self._follower.seq
+        return self._protocol.seq
 
     async def run(self) -> None:
         """Follows the hub."""
@@ -73,7 +73,7 @@ class HubLine:
     async def _follow(self) -> str:
         """Follows one connection to its end, and says why it ended."""
         async with connect(
-            f"{self.state.url}?{urlencode(self._follower.begin())}",
+            f"{self.state.url}?{urlencode(self._protocol.begin())}",
             additional_headers=self._headers,
             compression=None,
             proxy=None if is_loopback(self.state.url) else True,
@@ -83,13 +83,13 @@ class HubLine:
             ping_timeout=PING_S,
             close_timeout=1.0,
         ) as hub:
-            await hub.send(self._follower.request())
+            await hub.send(self._protocol.request())
             try:
                 while True:
-                    for event in self._follower.on_frame(await hub.recv()):
+                    for event in self._protocol.on_frame(await hub.recv()):
                         if isinstance(event, Joined):
                             self._up(event)
-                        self._tell(event)
+                        self._on_event(event)
             except ConnectionClosed as closed:
                 return str(closed)
 
@@ -98,12 +98,12 @@ class HubLine:
         _log.info("following the hub", url=joined.url, venue=joined.venue, resumed=joined.resumed)
 
     def _down(self, reason: str) -> None:
-        self._follower.end()
+        self._protocol.end()
         if self.state.connected:
             self.state.connected, self.state.since_ms = False, wall_ms()
             self.state.reconnections += 1
             _log.warning("the hub is gone, trying again", url=self.state.url, reason=reason)
-            self._tell(Cut(self.state.url, reason))
+            self._on_event(Cut(self.state.url, reason))
         self.state.reason = reason
 
 

@@ -39,42 +39,42 @@ class State(Struct, frozen=True):
         return self.state in CURRENT
 
 
-def now_ms(boards: Iterable[VenueState]) -> int | None:
+def now_ms(venue_states: Iterable[VenueState]) -> int | None:
     """What time it is at the venue that the boards tell of, ms UTC; None while no hub says it."""
-    return max((board.clock.now_ms for board in boards), default=0) or None
+    return max((venue_state.clock.now_ms for venue_state in venue_states), default=0) or None
 
 
-def age_ms(boards: Iterable[VenueState], time_ms: int) -> int | None:
+def age_ms(venue_states: Iterable[VenueState], time_ms: int) -> int | None:
     """Time since a moment of the venue that the boards tell of; None while no hub says what time it is there."""
-    now = now_ms(boards)
+    now = now_ms(venue_states)
     return None if now is None else max(0, now - time_ms)
 
 
-def state_of(boards: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
+def state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
     """What the first of these channels is that the instrument has; the instrument, where none is named or it has none.
     None: this flow publishes no states.
     """
-    board = _board_of(list(boards), symbol)
-    if board is None:
+    venue_state = _venue_state_of(list(venue_states), symbol)
+    if venue_state is None:
         return State(UNKNOWN, reason="no hub tells of it")
-    if doubt := doubt_of(board):
-        return doubt
-    if not board.publishes_states:
+    if unknown := unknown_state(venue_state):
+        return unknown
+    if not venue_state.publishes_states:
         return None
-    body = board.states.get(symbol)
+    body = venue_state.states.get(symbol)
     if body is None:
         return State(UNKNOWN, reason="the flow says nothing of it")
     found = _first(body, channels) or body
     return State(found.state, found.since, found.reason)
 
 
-def doubt_of(board: VenueState) -> State | None:
+def unknown_state(venue_state: VenueState) -> State | None:
     """Why nothing is known of what a flow says; None when its word holds."""
-    if not board.is_connected:
-        return State(UNKNOWN, _last_heartbeat(board), "the hub is not reached")
-    is_silent = board.clock.silent_ms > UNKNOWN_MS if board.clock.is_alive else bool(board.states)
+    if not venue_state.is_connected:
+        return State(UNKNOWN, _last_heartbeat(venue_state), "the hub is not reached")
+    is_silent = venue_state.clock.silent_ms > UNKNOWN_MS if venue_state.clock.is_alive else bool(venue_state.states)
     if is_silent:
-        return State(UNKNOWN, _last_heartbeat(board), "the flow gives no sign of life")
+        return State(UNKNOWN, _last_heartbeat(venue_state), "the flow gives no sign of life")
     return None
 
 
@@ -85,15 +85,17 @@ def is_stale(state: State | None, age: int | None, limit_ms: int) -> bool:
     return not state.is_current
 
 
-def word_of(state: State | None) -> str | None:
+def state_name(state: State | None) -> str | None:
     """The state as answers say it."""
     return state.state if state else None
 
 
-def _board_of(boards: list[VenueState], symbol: str) -> VenueState | None:
+def _venue_state_of(venue_states: list[VenueState], symbol: str) -> VenueState | None:
     """The hub that tells of an instrument; one that is followed before one that is not."""
-    candidates = [board for board in boards if symbol in board.states] or [b for b in boards if symbol in b.symbols()]
-    return max(candidates or boards, key=lambda board: board.is_connected, default=None)
+    candidates = [venue_state for venue_state in venue_states if symbol in venue_state.states] or [
+        b for b in venue_states if symbol in b.symbols()
+    ]
+    return max(candidates or venue_states, key=lambda venue_state: venue_state.is_connected, default=None)
 
 
 def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
@@ -101,6 +103,6 @@ def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
     return next((known[name] for name in channels if name in known), None)
 
 
-def _last_heartbeat(board: VenueState) -> str | None:
-    now = board.clock.now_ms
-    return iso_utc(now - board.clock.silent_ms) if now else None
+def _last_heartbeat(venue_state: VenueState) -> str | None:
+    now = venue_state.clock.now_ms
+    return iso_utc(now - venue_state.clock.silent_ms) if now else None

@@ -87,7 +87,7 @@ class SnapshotPart(Struct, frozen=True):
     complete: bool
 
 
-class News(Struct, frozen=True):
+class HubMessage(Struct, frozen=True):
     """A message about the market or the feed."""
 
     venue: str
@@ -113,7 +113,7 @@ class News(Struct, frozen=True):
 
 def decode(frame: str | bytes) -> IncomingMessage:
     """A text frame of the hub; `msgspec.DecodeError` when it is none."""
-    return _HEARD.decode(frame)
+    return _MESSAGE.decode(frame)
 
 
 def decode_snapshot(data: msgspec.Raw) -> SnapshotPart:
@@ -127,7 +127,7 @@ def decode_body(kind: str, data: msgspec.Raw) -> Body:
     return body.body() if isinstance(body, _AnyStatus) else body
 
 
-_HEARD = msgspec.json.Decoder(IncomingMessage)
+_MESSAGE = msgspec.json.Decoder(IncomingMessage)
 _SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
@@ -143,13 +143,13 @@ def ms_of(iso: str) -> int:
 
 def candle_of(body: CandleBody, *, venue: str) -> Candle:
     """The candle that a message tells of."""
-    told = msgspec.structs.asdict(body.candle)
-    open_time = ms_of(told.pop("open_time"))
+    fields = msgspec.structs.asdict(body.candle)
+    open_time = ms_of(fields.pop("open_time"))
     return Candle(
         venue=venue,
         symbol=body.symbol,
         timeframe=body.timeframe,
         open_time=open_time,
         event_time=ms_of(body.timestamp),
-        **told,
+        **fields,
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from api.live.messages import News, ms_of
+from api.live.messages import HubMessage, ms_of
 from api.live.venue_time import VenueTime
 from sinks.hub.payloads import HeartbeatBody, InstrumentBody
 
@@ -32,34 +32,34 @@ class VenueState:
         """Whether the hub is followed now."""
         self.states: dict[str, InstrumentBody] = {}
         """By symbol, what the flow said last."""
-        self.incidents: deque[News] = deque(maxlen=INCIDENTS_KEPT)
+        self.incidents: deque[HubMessage] = deque(maxlen=INCIDENTS_KEPT)
         self.counts: Counter[str] = Counter()
         """Messages by channel."""
-        self.last_heard: dict[str, int] = {}
+        self.last_stamps: dict[str, int] = {}
         """Stamp of the newest message by channel."""
-        self._latest: dict[tuple[str, str], News] = {}
-        self._lines: dict[str, News] = {}
+        self._latest: dict[tuple[str, str], HubMessage] = {}
+        self._lines: dict[str, HubMessage] = {}
         self._symbols: frozenset[str] | None = frozenset()  # None when it is to be made anew
 
-    def take(self, news: News) -> None:
+    def take(self, message: HubMessage) -> None:
         """Takes a message."""
-        channel = news.channel
+        channel = message.channel
         if channel not in TIMELESS:
-            self.clock.on_stamp(news.stamp_ms)
+            self.clock.on_stamp(message.stamp_ms)
         self.counts[channel] += 1
-        self.last_heard[channel] = news.stamp_ms
+        self.last_stamps[channel] = message.stamp_ms
         if channel == "Status":
-            self._take_status(news)
+            self._take_status(message)
         elif channel == "Incident":
-            self.incidents.append(news)
+            self.incidents.append(message)
         elif channel not in EVENTS:
-            key = channel, news.symbol
+            key = channel, message.symbol
             if key not in self._latest:
                 self._symbols = None
-            self._latest[key] = news
+            self._latest[key] = message
 
-    def _take_status(self, news: News) -> None:
-        body = news.body
+    def _take_status(self, message: HubMessage) -> None:
+        body = message.body
         self.origin = body.origin
         match body:
             case HeartbeatBody():
@@ -73,7 +73,7 @@ class VenueState:
             case _ if body.state == "removed":
                 self._remove(frozenset(body.symbols))
             case _:
-                self._lines[body.line] = news
+                self._lines[body.line] = message
         self._symbols = None
 
     def _remove(self, gone: frozenset[str]) -> None:
@@ -89,25 +89,25 @@ class VenueState:
         self.clock.forget_heartbeat()
         self._symbols = None
 
-    def latest(self, channel: str, symbol: str) -> News | None:
+    def latest(self, channel: str, symbol: str) -> HubMessage | None:
         """The newest message of a channel about a symbol."""
         return self._latest.get((channel, symbol))
 
-    def all_latest(self, channel: str) -> list[News]:
+    def all_latest(self, channel: str) -> list[HubMessage]:
         """The newest message about every symbol, in their alphabetical order."""
         return [self._latest[key] for key in sorted(key for key in self._latest if key[0] == channel)]
 
-    def lines(self) -> list[News]:
+    def lines(self) -> list[HubMessage]:
         """The state of every line of the venue, by name."""
         return [self._lines[line] for line in sorted(self._lines)]
 
     def symbols(self) -> AbstractSet[str]:
         """The symbols that are followed. One that the exchange does not list may have a state, and nothing else."""
         if self._symbols is None:
-            told = (symbol for _, symbol in self._latest if symbol)
+            reported = (symbol for _, symbol in self._latest if symbol)
             carried = (symbol for symbol, state in self.states.items() if state.channels)
-            of_lines = (news.body.symbols for news in self._lines.values())
-            self._symbols = frozenset(told).union(carried, *of_lines)
+            of_lines = (message.body.symbols for message in self._lines.values())
+            self._symbols = frozenset(reported).union(carried, *of_lines)
         return self._symbols
 
     @property
@@ -115,11 +115,11 @@ class VenueState:
         """Whether this flow says how current its data is."""
         return bool(self.states) or self.clock.is_alive
 
-    def age_ms(self, news: News) -> int:
+    def age_ms(self, message: HubMessage) -> int:
         """How old a piece of news is."""
-        return self.ages_ms([news])[0]
+        return self.ages_ms([message])[0]
 
-    def ages_ms(self, news: Iterable[News]) -> list[int]:
+    def ages_ms(self, messages: Iterable[HubMessage]) -> list[int]:
         """How old each piece of news is."""
         now_ms = self.clock.now_ms
-        return [max(0, now_ms - one.time_ms) for one in news]
+        return [max(0, now_ms - one.time_ms) for one in messages]

@@ -94,7 +94,7 @@ def _readable(tool: Callable[Arguments, Awaitable[Reply]]) -> Callable[Arguments
     """The tool with answers in short text beside the structure, and with failures as the protocol has them."""
 
     @wraps(tool)
-    async def ask(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
+    async def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Any:
         try:
             reply = await tool(*args, **kwargs)
         except Failure as failure:
@@ -103,7 +103,7 @@ def _readable(tool: Callable[Arguments, Awaitable[Reply]]) -> Callable[Arguments
         text = TextContent(type="text", text=msgspec.json.encode(reply).decode())
         return CallToolResult(content=[text], structured_content=reply)
 
-    return ask
+    return call
 
 
 async def serve(settings: Settings, *, http: bool, port: int) -> None:

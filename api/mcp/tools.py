@@ -45,7 +45,7 @@ class Tools:
         """Every symbol that is followed, in a line: price, change and volume of 24 hours, and what the analysis says
         (get_analysis tells why). Figures are null where unknown; a line that is `stale` is not of now.
         """
-        data, status = await self._ask("overview")
+        data, status = await self._query("overview")
         ages = [line["age_ms"] for line in data if line["age_ms"] is not None]
         stale = [line["symbol"] for line in data if line["stale"]]
         return _reply(
@@ -59,7 +59,7 @@ class Tools:
 
     async def get_current_price(self, symbol: Symbol) -> Reply:
         """The latest traded price of a symbol, and how it moved in the last 24 hours."""
-        data, status = await self._ask("prices", symbol, symbol=symbol)
+        data, status = await self._query("prices", symbol, symbol=symbol)
         known = data["price_change_percent_24h"] is not None
         return _fresh(data, status, completeness={"has_24h_figures": known})
 
@@ -95,7 +95,7 @@ class Tools:
             status,
             age_ms,
             stale=answer["stale"],
-            state=_in_words(status, answer["symbol"], answer["state"]),
+            state=_describe(status, answer["symbol"], answer["state"]),
             completeness=completeness,
         )
 
@@ -121,7 +121,7 @@ class Tools:
         """
         count = min(limit, self._rows)
         try:
-            data, status = await self._ask("indicators", symbol, timeframe, names=",".join(names), limit=count)
+            data, status = await self._query("indicators", symbol, timeframe, names=",".join(names), limit=count)
         except Failure as failure:
             if failure.code == "no_data":
                 await self._chart(symbol, timeframe, limit=1)  # which has them fetched, and says how long that takes
@@ -139,7 +139,7 @@ class Tools:
         `confidence` from 0 to 1, and the reasons in words. It is arithmetic on the past, not a forecast. The
         confidence is `agreement` (of the timeframes) * `data` (enough candles) * `calm` (usual volatility).
         """
-        data, status = await self._ask("analysis", symbol, symbol=symbol)
+        data, status = await self._query("analysis", symbol, symbol=symbol)
         analysis = data.pop("analysis")
         candles = {one["timeframe"]: one["candles"] for one in analysis["timeframes"]}
         return _fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
@@ -155,7 +155,7 @@ class Tools:
         holds `value_area` of it (`val` to `vah`), and rows from the lowest price to the highest, each with what takers
         bought and sold. completeness.trades_stored is the share of the trades between `from` and `to` that was counted.
         """
-        data, status = await self._ask(
+        data, status = await self._query(
             "volume-profile", symbol, symbol=symbol, hours=hours, bins=min(bins, self._rows), value_area=value_area
         )
         profile = data.pop("profile")
@@ -172,7 +172,7 @@ class Tools:
         first: a move through them meets little. `fill` is the zone's volume a row by that of its neighbours; `distance`
         is from the price. `bid_quantity` and `ask_quantity` rest in the zone now, null where no order book tells.
         """
-        data, status = await self._ask("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
+        data, status = await self._query("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
         data["vacuums"] = data["vacuums"][: min(limit, self._rows)]
         return _of_trades(data, status)
 
@@ -184,7 +184,7 @@ class Tools:
         """The best bids and asks, best first, each `[price, quantity]`. `imbalance` is from -1 (only asks) to 1 (only
         bids). A book that is not `synced` may be wrong: do not use it.
         """
-        data, status = await self._ask("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
+        data, status = await self._query("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
         completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
         return _fresh(data, status, completeness=completeness)
 
@@ -194,7 +194,7 @@ class Tools:
         comparable`, or `not compared` so far). Of the trades: how many ids the exchange issued, and how many are held.
         And the last incidents, newest first.
         """
-        data, status = await self._ask("quality", symbol=symbol)
+        data, status = await self._query("quality", symbol=symbol)
         data["incidents"] = data["incidents"][: self._rows]
         for series in data["series"]:
             series["proofs"] = {proof or NOT_COMPARED: count for proof, count in series["proofs"].items()}
@@ -222,7 +222,7 @@ class Tools:
         data = {"connected": True, "positions": answer.data}
         return _reply(data, status, None, stale=None, state=None, completeness={"connected": True})
 
-    async def _ask(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
+    async def _query(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
         """The answer about a symbol, and the state of the deployment. Where nothing is known of the symbol, the failure
         says of which ones something is.
         """
@@ -285,21 +285,21 @@ def _reply(
 def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
     """The answer of data that tells its own age and state."""
     age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    words = _in_words(status, data["symbol"], state)
+    words = _describe(status, data["symbol"], state)
     return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
 def _of_trades(data: Any, status: Any) -> Reply:
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    stale, state = data.pop("stale"), _in_words(status, data["symbol"], data.pop("state"))
+    stale, state = data.pop("stale"), _describe(status, data["symbol"], data.pop("state"))
     return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
 
 
 def _state_of(status: Any, symbol: str) -> str | None:
     """What a symbol is, in words; None where the flow publishes no states, or follows no such symbol."""
     found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((_in_words(status, one["symbol"], one["state"]) for one in found), None)
+    return next((_describe(status, one["symbol"], one["state"]) for one in found), None)
 
 
 def _is_stale(status: Any, symbol: str) -> bool | None:
@@ -308,7 +308,7 @@ def _is_stale(status: Any, symbol: str) -> bool | None:
     return next((state not in CURRENT for state in states), None)
 
 
-def _in_words(status: Any, symbol: str, state: str | None) -> str | None:
+def _describe(status: Any, symbol: str, state: str | None) -> str | None:
     """A state with the time since when and the reason, where what it concerns says so."""
     instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
     if state is None or instrument is None:

@@ -113,18 +113,18 @@ class Summary(Struct, frozen=True):
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
-class Signals:
+class IndicatorHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._analyst = services.analyst
+        self._analysis = services.analysis
 
     async def indicators(self, params: IndicatorParams) -> IndicatorAnswer:
         """Technical indicators of a symbol's candles."""
         check_timeframe(params.timeframe)
         wanted = _parsed(params.names)
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         memory = max(one.memory for one in wanted)
         key = SeriesKey(venue, symbol, params.timeframe)
         candles = await self._services.history.newest(key, min(params.limit + memory, READ_MOST))
@@ -133,7 +133,7 @@ class Signals:
                 "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
             )
         bars, shown = Bars.of(candles), candles[-params.limit :]
-        age = self._analyst.age(venue, symbol, shown[-1])
+        age = self._analysis.age(venue, symbol, shown[-1])
         return IndicatorAnswer(
             venue,
             symbol,
@@ -150,31 +150,31 @@ class Signals:
 
     async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
         """The signals of all timeframes, together and with every reason."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
-        reading = await self._analyst.read(venue, symbol)
-        if reading.newest is None:
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        result = await self._analysis.read(venue, symbol)
+        if result.newest is None:
             raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
-        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.state, reading.analysis)
+        return AnalysisAnswer(venue, symbol, result.age_ms, result.stale, result.state, result.analysis)
 
     async def past(self, params: PastParams) -> list[PastAnalysis]:
         """The analyses that were stored once a minute, oldest first."""
         services = self._services
-        venue, symbol = await services.catalogue.instrument(params.symbol, params.venue)
-        async with services.documents.guarded():
-            documents = await services.documents.analyses.newest(
+        venue, symbol = await services.instruments.find(params.symbol, params.venue)
+        async with services.mongo.guarded():
+            documents = await services.mongo.analyses.newest(
                 venue, symbol, count=params.limit, start_ms=params.start, before_ms=params.end
             )
         return [_past(document) for document in documents]
 
     async def overview(self, params: OfSymbols) -> list[Summary]:
         """Price and signal of every symbol, in their alphabetical order."""
-        venue = await self._services.catalogue.venue(params.venue)
+        venue = await self._services.instruments.venue(params.venue)
         wanted = set(params.symbols)
-        followed = sorted(self._services.catalogue.followed(venue))
+        followed = sorted(self._services.instruments.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 
     async def _summary(self, venue: str, symbol: str) -> Summary:
-        reading = await self._analyst.read(venue, symbol)
+        result = await self._analysis.read(venue, symbol)
         found = self._services.live.latest("MarketData", symbol, venue)
         market = found[0].body if found else None
         return Summary(
@@ -183,18 +183,18 @@ class Signals:
             price=market.price if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
-            signal=reading.analysis.signal,
-            score=reading.analysis.score,
-            confidence=reading.analysis.confidence,
-            age_ms=reading.age_ms,
-            stale=reading.stale,
-            state=reading.state,
+            signal=result.analysis.signal,
+            score=result.analysis.score,
+            confidence=result.analysis.confidence,
+            age_ms=result.age_ms,
+            stale=result.stale,
+            state=result.state,
         )
 
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    signals = Signals(services)
+    signals = IndicatorHandlers(services)
     return [
         Route(
             "GET",

@@ -12,6 +12,6 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def metrics(_: web.Request, __: NoParams) -> web.Response:
         """What the API counts, as Prometheus reads it."""
-        return web.Response(body=services.meters.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=services.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [RawRoute("GET", "/metrics", metrics, "text/plain")]

@@ -64,7 +64,7 @@ class Quality(Struct, frozen=True):
     """The last ones, newest first."""
 
 
-class QualityDesk:
+class QualityHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
@@ -73,10 +73,10 @@ class QualityDesk:
 
     async def quality(self, params: QualityParams) -> Quality:
         """What is stored, proven, complete and amiss."""
-        catalogue = self._services.catalogue
-        venue, symbol = await catalogue.venue(params.venue), ""
+        instruments = self._services.instruments
+        venue, symbol = await instruments.venue(params.venue), ""
         if params.symbol:
-            venue, symbol = await catalogue.instrument(params.symbol, venue)
+            venue, symbol = await instruments.find(params.symbol, venue)
         key = (venue, symbol, params.hours)
         held_ms, held = self._held.get(key, (0, None))
         if held is None or monotonic_ms() - held_ms > KEPT_MS:
@@ -85,9 +85,9 @@ class QualityDesk:
         return held
 
     async def _read(self, venue: str, symbol: str, hours: int) -> Quality:
-        documents = self._services.documents
-        counts = await documents.candle_counts(venue, symbol or None)
-        incidents = await documents.incidents(venue, symbol or None, INCIDENTS)
+        mongo = self._services.mongo
+        counts = await mongo.candle_counts(venue, symbol or None)
+        incidents = await mongo.incidents(venue, symbol or None, INCIDENTS)
         try:
             trades = await self._trades(venue, symbol, hours)
         except Problem:
@@ -102,14 +102,14 @@ class QualityDesk:
             if whole:
                 share = whole.held / whole.issued
                 found.append(TradesQuality(name, whole.held, whole.issued, share))
-                self._services.meters.completeness[venue, name] = share
+                self._services.metrics.completeness[venue, name] = share
         return found
 
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     errors = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
-    return [Route("GET", "/api/quality", QualityDesk(services).quality, Quality, QualityParams, errors=errors)]
+    return [Route("GET", "/api/quality", QualityHandlers(services).quality, Quality, QualityParams, errors=errors)]
 
 
 def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQuality]:

@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
-from api.live.connection import LineState
-from api.live.freshness import State, doubt_of
+from api.live.connection import ConnectionState
+from api.live.freshness import State, unknown_state
 from api.live.messages import ms_of
 from api.live.state import VenueState
 from api.services import Services
@@ -106,42 +106,46 @@ def routes(services: Services) -> list[AnyRoute]:
     live, settings = services.live, services.settings
 
     def parts() -> list[Part]:
-        found = [_hub(line.state) for line in live.lines]
+        found = [_hub(line.state) for line in live.connections]
         if settings.mongo.enabled:
-            found.append(_part(services.documents.watch.state))
+            found.append(_part(services.mongo.watch.state))
         if settings.trades.enabled:
             found.append(_part(services.trades.watch.state))
         return found
 
     def channels() -> list[Channel]:
         return [
-            Channel(board.venue, channel, board.counts[channel], max(0, board.clock.now_ms - heard_ms))
-            for board in live.boards()
-            for channel, heard_ms in sorted(board.last_heard.items())
+            Channel(
+                venue_state.venue, channel, venue_state.counts[channel], max(0, venue_state.clock.now_ms - heard_ms)
+            )
+            for venue_state in live.venue_states()
+            for channel, heard_ms in sorted(venue_state.last_stamps.items())
         ]
 
     async def status(_: NoParams) -> StatusAnswer:
         """What is there, and what is missing since when."""
-        boards = list(live.boards())
+        venue_states = list(live.venue_states())
         found = parts()
-        told = [(board, instruments_of([board])) for board in boards]
+        by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
-        lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
+        lines: list[StatusBody] = [news.body for venue_state in venue_states for news in venue_state.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
         # a hub that is not reached is named above, so its instruments are left out
-        missing += in_words([one for board, instruments in told if board.is_connected for one in instruments])
+        missing += describe(
+            [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments]
+        )
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
-            next((board.origin for board in boards if board.origin), None),
+            next((venue_state.origin for venue_state in venue_states if venue_state.origin), None),
             missing,
             found,
             lines,
-            [flow_of(board) for board in boards],
-            [one for _, instruments in told for one in instruments],
+            [flow_of(venue_state) for venue_state in venue_states],
+            [one for _, instruments in by_venue for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
-            [line.state.url for line in live.lines],
+            [line.state.url for line in live.connections],
         )
 
     async def alive(_: NoParams) -> Alive:
@@ -152,7 +156,7 @@ def routes(services: Services) -> list[AnyRoute]:
         """Whether everything is there that answers are made of, and they are of now."""
         found = parts()
         down = [f"{part.name} ({part.reason})" for part in found if not part.up]
-        down += lacks_of(list(live.boards()))
+        down += missing_of(list(live.venue_states()))
         if down:
             raise Problem("not_ready", f"missing: {', '.join(down)}", retry_after_s=2)
         return Readiness(found, channels())
@@ -164,12 +168,12 @@ def routes(services: Services) -> list[AnyRoute]:
     ]
 
 
-def instruments_of(boards: list[VenueState]) -> list[InstrumentState]:
+def instruments_of(venue_states: list[VenueState]) -> list[InstrumentState]:
     """What each instrument is that the flows tell of."""
-    return [_instrument(board, symbol) for board in boards for symbol in sorted(board.states)]
+    return [_instrument(venue_state, symbol) for venue_state in venue_states for symbol in sorted(venue_state.states)]
 
 
-def in_words(instruments: list[InstrumentState]) -> list[str]:
+def describe(instruments: list[InstrumentState]) -> list[str]:
     """What is not of now, since when and why: instruments of which the same is to be said, together."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
@@ -182,33 +186,41 @@ def in_words(instruments: list[InstrumentState]) -> list[str]:
     ]
 
 
-def lacks_of(boards: list[VenueState]) -> list[str]:
+def missing_of(venue_states: list[VenueState]) -> list[str]:
     """Why answers are not of now or not stored; nothing where flows publish no states."""
-    telling = [board for board in boards if board.publishes_states and board.is_connected]
-    lacks = [f"the flow of {board.venue} ({doubt.reason})" for board in telling if (doubt := doubt_of(board))]
-    lacks += [
-        f"a line to {board.venue} (there is none yet)" for board in telling if not (board.states or board.lines())
+    publishing = [
+        venue_state for venue_state in venue_states if venue_state.publishes_states and venue_state.is_connected
     ]
-    found = instruments_of(telling)
+    missing = [
+        f"the flow of {venue_state.venue} ({unknown.reason})"
+        for venue_state in publishing
+        if (unknown := unknown_state(venue_state))
+    ]
+    missing += [
+        f"a line to {venue_state.venue} (there is none yet)"
+        for venue_state in publishing
+        if not (venue_state.states or venue_state.lines())
+    ]
+    found = instruments_of(publishing)
     if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        lacks.append(f"data of now ({'; '.join(in_words(found))})")
+        missing.append(f"data of now ({'; '.join(describe(found))})")
     stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
-    return lacks + [f"a store ({reason})" for reason in sorted(stores)]
+    return missing + [f"a store ({reason})" for reason in sorted(stores)]
 
 
-def flow_of(board: VenueState) -> FlowState:
+def flow_of(venue_state: VenueState) -> FlowState:
     """Whether the flow behind a hub is alive."""
-    now = board.clock.now_ms
-    alive = board.publishes_states and doubt_of(board) is None
-    return FlowState(board.venue, alive, board.clock.silent_ms, iso_utc(now) if now else None)
+    now = venue_state.clock.now_ms
+    alive = venue_state.publishes_states and unknown_state(venue_state) is None
+    return FlowState(venue_state.venue, alive, venue_state.clock.silent_ms, iso_utc(now) if now else None)
 
 
-def _instrument(board: VenueState, symbol: str) -> InstrumentState:
-    body = board.states[symbol]
-    state = doubt_of(board) or State(body.state, body.since, body.reason)
+def _instrument(venue_state: VenueState, symbol: str) -> InstrumentState:
+    body = venue_state.states[symbol]
+    state = unknown_state(venue_state) or State(body.state, body.since, body.reason)
     since_ms = ms_of(state.since) if state.since else None
-    for_ms = None if since_ms is None else max(0, board.clock.now_ms - since_ms)
-    return InstrumentState(board.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
+    for_ms = None if since_ms is None else max(0, venue_state.clock.now_ms - since_ms)
+    return InstrumentState(venue_state.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
 
 
 def _has_current_data(one: InstrumentState) -> bool:
@@ -229,5 +241,5 @@ def _part(state: Dependency) -> Part:
     return Part(state.name, state.up, iso_utc(state.since_ms), state.reason)
 
 
-def _hub(state: LineState) -> Part:
+def _hub(state: ConnectionState) -> Part:
     return Part(f"hub {state.url}", state.connected, iso_utc(state.since_ms), state.reason)

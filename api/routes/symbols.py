@@ -67,49 +67,49 @@ class Supported(Struct, frozen=True):
     symbols: list[ListedInstrument]
 
 
-class SymbolDesk:
+class SymbolHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
-        self._catalogue = services.catalogue
-        self._documents = services.documents
+        self._instruments = services.instruments
+        self._mongo = services.mongo
         self._live = services.live
         self._feed = services.settings.feed
 
     async def states(self, params: OfVenue) -> list[SymbolState]:
         """The symbols that are wanted or followed."""
-        venue = await self._catalogue.venue(params.venue)
-        async with self._documents.guarded():
-            wishes = await self._documents.petitioner.wishes(venue)
+        venue = await self._instruments.venue(params.venue)
+        async with self._mongo.guarded():
+            wishes = await self._mongo.commands.wishes(venue)
         wished = {wish.symbol: wish for wish in wishes}
-        told = self._live.symbols(venue)
-        unsaid = [SymbolState(venue, name, None, followed=True) for name in told - wished.keys()]
-        said = [_state_of(wish, followed=name in told) for name, wish in wished.items()]
-        return sorted([*unsaid, *said], key=lambda state: state.symbol)
+        followed = self._live.symbols(venue)
+        followed_only = [SymbolState(venue, name, None, followed=True) for name in followed - wished.keys()]
+        desired = [_state_of(wish, followed=name in followed) for name, wish in wished.items()]
+        return sorted([*followed_only, *desired], key=lambda state: state.symbol)
 
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
-        venue = await self._catalogue.venue(body.venue)
-        return await self._wish(venue, self._catalogue.symbol(body.symbol), wanted=True, streams=body.streams)
+        venue = await self._instruments.venue(body.venue)
+        return await self._wish(venue, self._instruments.symbol(body.symbol), wanted=True, streams=body.streams)
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
-        venue = await self._catalogue.venue(body.venue)
-        names = list(dict.fromkeys(self._catalogue.symbol(symbol) for symbol in body.symbols))
+        venue = await self._instruments.venue(body.venue)
+        names = list(dict.fromkeys(self._instruments.symbol(symbol) for symbol in body.symbols))
         for name in names:
             await self._check(venue, name, body.streams)
         return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]
 
     async def remove(self, params: OfSymbol) -> SymbolState:
         """Follow a symbol no more; what is stored of it stays."""
-        instrument = await self._catalogue.instrument(params.symbol, params.venue)
+        instrument = await self._instruments.find(params.symbol, params.venue)
         return await self._wish(*instrument, wanted=False)
 
     async def supported(self, params: OfVenue) -> Supported:
         """The instruments that can be had."""
-        venue = await self._catalogue.venue(params.venue)
-        listed = await self._catalogue.listed(venue)
-        followed = sorted(self._catalogue.followed(venue))
+        venue = await self._instruments.venue(params.venue)
+        listed = await self._instruments.listed(venue)
+        followed = sorted(self._instruments.followed(venue))
         return Supported(
             venue, bool(listed), listed or [ListedInstrument(venue, symbol, "followed") for symbol in followed]
         )
@@ -118,8 +118,8 @@ class SymbolDesk:
         if wanted:
             await self._check(venue, symbol, streams)
         wish = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
-        async with self._documents.guarded():
-            await self._documents.petitioner.wish(wish)
+        async with self._mongo.guarded():
+            await self._mongo.commands.wish(wish)
         return _state_of(wish, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:
@@ -128,8 +128,8 @@ class SymbolDesk:
         """
         if venue == self._feed.venue and (reason := self._feed.refusal_of(streams)):
             raise Problem("bad_request", f"streams: {reason}")
-        if listed := await self._catalogue.listed(venue):
-            self._catalogue.check(symbol, venue, {instrument.symbol for instrument in listed})
+        if listed := await self._instruments.listed(venue):
+            self._instruments.check(symbol, venue, {instrument.symbol for instrument in listed})
 
 
 def _state_of(wish: DesiredSubscription, *, followed: bool) -> SymbolState:
@@ -138,13 +138,13 @@ def _state_of(wish: DesiredSubscription, *, followed: bool) -> SymbolState:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    desk = SymbolDesk(services)
+    handlers = SymbolHandlers(services)
     return [
-        Route("GET", "/api/symbols", desk.states, list[SymbolState], OfVenue, errors=ERRORS),
+        Route("GET", "/api/symbols", handlers.states, list[SymbolState], OfVenue, errors=ERRORS),
         Route(
             "POST",
             "/api/symbols",
-            desk.add,
+            handlers.add,
             SymbolState,
             body=AddSymbol,
             accepted=SymbolState,
@@ -153,7 +153,7 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "POST",
             "/api/subscribe",
-            desk.subscribe,
+            handlers.subscribe,
             list[SymbolState],
             body=AddSymbols,
             errors=BODY_ERRORS,
@@ -161,11 +161,11 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "DELETE",
             "/api/symbols/{symbol}",
-            desk.remove,
+            handlers.remove,
             SymbolState,
             OfSymbol,
             accepted=SymbolState,
             errors=ERRORS,
         ),
-        Route("GET", "/api/supported-symbols", desk.supported, Supported, OfVenue, errors=ERRORS),
+        Route("GET", "/api/supported-symbols", handlers.supported, Supported, OfVenue, errors=ERRORS),
     ]

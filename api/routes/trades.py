@@ -60,13 +60,13 @@ class Trades:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
-        self._catalogue = services.catalogue
+        self._instruments = services.instruments
         self._archive = services.trades
         self._feed_venue = services.settings.feed.venue
 
     async def page(self, params: TradesParams) -> TradesAnswer:
         """The trades of a symbol."""
-        venue, symbol = await self._catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._instruments.find(params.symbol, params.venue)
         if params.start is not None and params.end <= params.start:
             raise Problem("bad_request", f"end={params.end} must be later than start={params.start}")
         if params.start is None and not params.cursor:
@@ -83,7 +83,7 @@ class Trades:
 
     async def arrow(self, request: web.Request, params: ArrowParams) -> web.StreamResponse:
         """The trades of a symbol as an Arrow IPC stream: `ts` (ms), `price`, `qty`, `is_sell` (the taker sold)."""
-        venue, symbol = await self._catalogue.instrument(params.symbol, self._venue(params))
+        venue, symbol = await self._instruments.find(params.symbol, self._venue(params))
         chunks = self._chunks(venue, symbol, params)
         first = await anext(chunks)  # what is wrong shows before the answer begins
         response = web.StreamResponse(headers={"Content-Type": ARROW})

@@ -13,7 +13,7 @@ from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Venue
-from api.live.freshness import OF_TRADES, age_ms, is_stale, word_of
+from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
 from sinks.hub.payloads import iso_utc
 from sinks.trades.codec import END_MS
@@ -125,7 +125,7 @@ class Volumes:
 
     async def profile(self, params: ProfileParams) -> ProfileAnswer:
         """The volume profile of a symbol: rows, point of control and value area."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         traded = await self._read(venue, symbol, params.hours, params.min_trades)
         try:
             found = traded.counted.profile(
@@ -138,7 +138,7 @@ class Volumes:
 
     async def vacuums(self, params: VacuumParams) -> VacuumAnswer:
         """Prices that hardly traded although their neighbours did."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         traded = await self._read(venue, symbol, params.hours, params.min_trades)
         live = self._services.live
         book = live.latest("OrderBook", symbol, venue)
@@ -177,7 +177,7 @@ class Volumes:
     def _currency(self, venue: str, symbol: str, basis: Basis) -> tuple[bool, str | None]:
         """Whether the trades are stale, and their state."""
         state = self._services.live.state(symbol, venue, OF_TRADES)
-        return is_stale(state, basis.age_ms, self._limit_ms), word_of(state)
+        return is_stale(state, basis.age_ms, self._limit_ms), state_name(state)
 
     def _basis(self, venue: str, traded: _Traded) -> Basis:
         counted = traded.counted
@@ -185,7 +185,7 @@ class Volumes:
         return Basis(
             iso_utc(counted.first_time or 0),
             iso_utc(last),
-            age_ms(self._services.live.boards(venue), last),
+            age_ms(self._services.live.venue_states(venue), last),
             counted.trades / (traded.last_id - traded.first_id + 1),
         )
 

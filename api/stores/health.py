@@ -26,7 +26,7 @@ class Watch:
         self.failures = 0
         """Times it went down."""
 
-    def saw(self, *, up: bool, reason: str = "") -> None:
+    def report(self, *, up: bool, reason: str = "") -> None:
         """Takes note of how it is now."""
         before = self.state
         since_ms = before.since_ms if before.up == up else self._now_ms()

@@ -41,13 +41,13 @@ class History:
         meanwhile may be missing. `Problem` when only the store could tell, and it does not answer.
         """
         now_ms = self._local_ms()
-        known = self._cache.last(key, count, before_ms, now_ms, however_old=from_memory)
+        known = self._cache.last(key, count, before_ms, now_ms, allow_stale=from_memory)
         if known is not None and (len(known) == count or not from_memory):
             return known
         try:
             return await self._from_store(key, count, before_ms, now_ms)
         except Problem:
-            held = self._cache.series(key).last(count, before_ms, now_ms, however_old=True)
+            held = self._cache.series(key).last(count, before_ms, now_ms, allow_stale=True)
             if not held:
                 raise
             return held
@@ -55,8 +55,8 @@ class History:
     async def between(self, key: SeriesKey, start_ms: int, end_ms: int, count: int) -> list[Candle]:
         """The newest `count` candles that open in `[start_ms, end_ms)`, oldest first."""
         stored = await self._stored.candles(key, count=count, start_ms=start_ms, before_ms=end_ms)
-        told = [candle for candle in self._cache.told(key) if start_ms <= candle.open_time < end_ms]
-        return newest_versions(stored, told)[-count:]
+        cached = [candle for candle in self._cache.contents(key) if start_ms <= candle.open_time < end_ms]
+        return newest_versions(stored, cached)[-count:]
 
     async def warm(self, keys: Iterable[SeriesKey]) -> None:
         """Fills the memory, so that the first question is answered from it."""
@@ -72,6 +72,6 @@ class History:
         series = self._cache.series(key)
         if before_ms is None and count <= self._cache.size:
             series.fill(await self._stored.candles(key, count=self._cache.size), now_ms)
-            return series.told()[-count:]
+            return series.contents()[-count:]
         stored = await self._stored.candles(key, count=count, before_ms=before_ms)
-        return newest_versions(stored, series.told(before_ms))[-count:]
+        return newest_versions(stored, series.contents(before_ms))[-count:]

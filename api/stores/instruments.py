@@ -7,7 +7,7 @@ from typing import Final
 
 from api.http.errors import Problem
 from api.live.view import LiveView
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from flows.clock import monotonic_ms
 from flows.model import Instrument
 from flows.names import symbol_of
@@ -23,10 +23,10 @@ RELOAD_MS: Final = 2_000
 class Instruments:
     """Knows the instruments that are followed, stored, or listed by the flow."""
 
-    def __init__(self, feed: Feed, live: LiveView, documents: Documents) -> None:
+    def __init__(self, feed: Feed, live: LiveView, mongo: MongoStore) -> None:
         self._feed = feed
         self._live = live
-        self._documents = documents
+        self._mongo = mongo
         self._venues: set[str] = set()
         self._listed: dict[str, list[ListedInstrument]] = {}
         self._stored: dict[str, list[str]] = {}
@@ -36,9 +36,9 @@ class Instruments:
         """The venue that a request means; `Problem` when nothing is known of it."""
         if not named:
             return self._feed.venue
-        followed = {self._feed.venue, *(board.venue for board in self._live.boards())}
+        followed = {self._feed.venue, *(venue_state.venue for venue_state in self._live.venue_states())}
         if named not in followed | self._venues:
-            self._venues = set(await self._documents.venues())
+            self._venues = set(await self._mongo.venues())
             if named not in self._venues:
                 raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
         return named
@@ -53,7 +53,7 @@ class Instruments:
         await self._load(venue, KEPT_MS)
         return self._listed[venue]
 
-    async def instrument(self, symbol: str, venue: str = "") -> Instrument:
+    async def find(self, symbol: str, venue: str = "") -> Instrument:
         """The instrument of a name in any case; `Problem` with the nearest names when there is none."""
         venue, symbol = await self.venue(venue), self.symbol(symbol)
         if symbol not in self.followed(venue):
@@ -87,7 +87,7 @@ class Instruments:
         now_ms = monotonic_ms()
         if venue in self._read_ms and now_ms - self._read_ms[venue] < kept_ms:
             return
-        self._stored[venue] = await self._documents.symbols(venue)
-        async with self._documents.guarded():
-            self._listed[venue] = await self._documents.petitioner.instruments(venue)
+        self._stored[venue] = await self._mongo.symbols(venue)
+        async with self._mongo.guarded():
+            self._listed[venue] = await self._mongo.commands.instruments(venue)
         self._read_ms[venue] = now_ms

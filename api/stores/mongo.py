@@ -31,7 +31,7 @@ ANSWER_S: Final = 2.0
 _log = structlog.get_logger(__name__)
 
 
-class Documents:
+class MongoStore:
     """The document store. While the server is away, every method raises `Problem` at once instead of waiting for it."""
 
     def __init__(self, settings: Mongo, *, timeout_s: float) -> None:
@@ -51,7 +51,7 @@ class Documents:
         self._uses = 0
         self._unused = asyncio.Event()
         self._ends = False
-        self.petitioner = CommandClient(self._database)
+        self.commands = CommandClient(self._database)
         """What is asked of the flow; to be used within `guarded`."""
         self.analyses = AnalysisStore(self._database)
         """What was read of the market; to be used within `guarded`."""
@@ -69,13 +69,13 @@ class Documents:
             async with self._used(ANSWER_S):
                 await self._database.command("ping")
                 if not self._indexed:
-                    await self.petitioner.ensure_indexes()
+                    await self.commands.ensure_indexes()
                     await self.analyses.ensure_indexes()
                     self._indexed = True
         except PyMongoError as error:
             self._on_failure(error)
         else:
-            self.watch.saw(up=True)
+            self.watch.report(up=True)
 
     async def drain(self) -> None:
         """Waits for those who use the store, for as long as they may; who comes later waits to be cancelled."""
@@ -117,7 +117,7 @@ class Documents:
         reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
         if self.watch.state.up:
             _log.error("mongod does not answer", reason=reason)
-        self.watch.saw(up=False, reason=reason)
+        self.watch.report(up=False, reason=reason)
 
     def _unavailable(self) -> Problem:
         return Problem(

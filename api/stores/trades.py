@@ -165,10 +165,10 @@ class TradeArchive:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (FileNotFoundError, TradeStoreError) as error:
             if venue == self._venue:
-                self.watch.saw(up=False, reason=str(error))
+                self.watch.report(up=False, reason=str(error))
             raise Problem("trade_store_absent", str(error), retry_after_s=5) from error
         if venue == self._venue:
-            self.watch.saw(up=True)
+            self.watch.report(up=True)
         return found
 
     def _reader(self, venue: str) -> TradeReader:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.analysis_recorder import SETTLE_MS, AnalysisRecord, wait_ms
+from api.analysis_recorder import SETTLE_MS, AnalysisRecorder, wait_ms
 from api.analytics.analysis import Analysis
 from api.http.errors import Problem
 from api.services import Services, running_services
@@ -37,8 +37,8 @@ def stored(deployment: Deployment) -> Deployment:
     return deployment
 
 
-def recorder(services: Services) -> AnalysisRecord:
-    return AnalysisRecord(services.analyst, services.live, services.documents, retention_days=7)
+def recorder(services: Services) -> AnalysisRecorder:
+    return AnalysisRecorder(services.analysis, services.live, services.mongo, retention_days=7)
 
 
 @given(st.integers(0, 1 << 42))
@@ -105,10 +105,10 @@ async def test_unless_it_is_turned_off(stored: Deployment) -> None:
     stored.keeps_analyses = True
     settings = stored.settings()
     async with running_services(settings):
-        assert "AnalysisRecord.follow" in running()
-    assert "AnalysisRecord.follow" not in running()
+        assert "AnalysisRecorder.follow" in running()
+    assert "AnalysisRecorder.follow" not in running()
     async with running_services(settings.model_copy(update={"analysis": AnalysisSettings(store=False)})):
-        assert "AnalysisRecord.follow" not in running()
+        assert "AnalysisRecorder.follow" not in running()
 
 
 @pytest.mark.slow

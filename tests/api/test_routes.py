@@ -63,7 +63,7 @@ async def test_a_chart_joins_the_stored_and_the_forming_candle(served: Interface
     chart = await served.data("/api/chart/BTCUSDT/1m?limit=11")
     assert closes(chart) == [*minutes(*range(10)), FORMING]
     assert (chart["latest_price"], chart["volume_24h"], chart["history"]) == (100.0, 1_000.0, None)
-    assert chart["seq"] == served.services.live.lines[0].seq
+    assert chart["seq"] == served.services.live.connections[0].seq
     assert closes(await served.data(f"/api/chart/BTCUSDT/1m?limit=3&end={BEGIN + 5 * MINUTE}")) == minutes(2, 3, 4)
     span = f"start={BEGIN + 7 * MINUTE}&end={BEGIN + 12 * MINUTE}"
     assert closes(await served.data(f"/api/chart/BTCUSDT/1m?{span}")) == [*minutes(7, 8, 9), FORMING]
@@ -75,7 +75,7 @@ async def test_a_chart_goes_on_as_the_hub_tells(served: Interface, deployment: D
     live = served.services.live
 
     def told() -> list[Candle]:
-        return live.candles.told(live.candles.keys()[0])
+        return live.candles.contents(live.candles.keys()[0])
 
     # the hub paces what is forming and hurries what is closed: the forming candle may come after the others
     await until(lambda: any(one.revision for one in told()) and told()[-1].open_time == BEGIN + 11 * MINUTE)

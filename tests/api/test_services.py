@@ -3,13 +3,13 @@ import asyncio
 import pytest
 
 from api.services import _end
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from flows.settings import Mongo
 
 
 async def test_the_end_waits_for_those_who_use_the_store_and_lets_nobody_in_any_more() -> None:
-    documents = Documents(Mongo(uri="mongodb://127.0.0.1:9"), timeout_s=60)
-    documents.watch.saw(up=True)
+    documents = MongoStore(Mongo(uri="mongodb://127.0.0.1:9"), timeout_s=60)
+    documents.watch.report(up=True)
     inside, may_leave, left = asyncio.Event(), asyncio.Event(), list[str]()
 
     async def use(name: str) -> None:

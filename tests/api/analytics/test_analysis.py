@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.analytics.analysis import LEAN, LEAST, NEEDED, STRONG, Weights, analyse, read_timeframe
+from api.analytics.analysis import LEAN, LEAST, NEEDED, STRONG, Weights, analyse, analyse_timeframe
 from api.analytics.bars import Bars
 from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
@@ -30,7 +30,7 @@ def test_the_scores_of_a_timeframe_are_those_of_the_formula() -> None:
     candles = with_buyers(wandering(300), 0.55)
     atr = newest(candles, "atr:14", "atr")
 
-    reading = read_timeframe("1m", candles, WEIGHTS)
+    reading = analyse_timeframe("1m", candles, WEIGHTS)
 
     trend = clipped((newest(candles, "ema:20", "ema") - newest(candles, "ema:50", "ema")) / atr)
     rsi, histogram = newest(candles, "rsi:14", "rsi"), newest(candles, "macd:12:26:9", "histogram")
@@ -103,7 +103,7 @@ def test_without_candles_there_is_no_signal_and_no_confidence() -> None:
 def test_a_price_that_never_moved_says_nothing_but_its_volume() -> None:
     flat = with_buyers(closing_at([5.0] * LEAST), 0.5)
 
-    reading = read_timeframe("1m", flat, WEIGHTS)
+    reading = analyse_timeframe("1m", flat, WEIGHTS)
 
     assert (reading.trend, reading.momentum, reading.volume, reading.volatility) == (None, None, 0.0, None)
     assert reading.score == 0.0

@@ -3,30 +3,30 @@ from typing import Any
 import pytest
 
 from api.http.errors import Problem
-from api.http.params import MOST, USUAL, Span, SpanParams, span_of
+from api.http.params import MOST, USUAL, CandleRange, RangeParams, range_of
 
 HOUR = 3_600_000
 
 
-def asked(timeframe: str = "1h", **span: Any) -> Span:
-    return span_of(SpanParams("BTCUSDT", timeframe, **span))
+def asked(timeframe: str = "1h", **span: Any) -> CandleRange:
+    return range_of(RangeParams("BTCUSDT", timeframe, **span))
 
 
 def test_without_a_begin_the_newest_are_meant() -> None:
-    assert asked() == Span(None, None, USUAL)
-    assert asked(limit=7) == Span(None, None, 7)
-    assert asked(end=HOUR) == Span(None, HOUR, USUAL)
+    assert asked() == CandleRange(None, None, USUAL)
+    assert asked(limit=7) == CandleRange(None, None, 7)
+    assert asked(end=HOUR) == CandleRange(None, HOUR, USUAL)
 
 
 def test_from_a_begin_on_all_that_one_answer_holds() -> None:
-    assert asked(start=HOUR) == Span(HOUR, None, MOST)
-    assert asked(start=HOUR, limit=3) == Span(HOUR, None, 3)
+    assert asked(start=HOUR) == CandleRange(HOUR, None, MOST)
+    assert asked(start=HOUR, limit=3) == CandleRange(HOUR, None, 3)
 
 
 def test_between_two_times_every_period_that_begins_there() -> None:
-    assert asked(start=0, end=3 * HOUR) == Span(0, 3 * HOUR, 3)
-    assert asked(start=1, end=2 * HOUR + 1) == Span(1, 2 * HOUR + 1, 2)
-    assert asked(start=0, end=3 * HOUR, limit=2) == Span(0, 3 * HOUR, 2)
+    assert asked(start=0, end=3 * HOUR) == CandleRange(0, 3 * HOUR, 3)
+    assert asked(start=1, end=2 * HOUR + 1) == CandleRange(1, 2 * HOUR + 1, 2)
+    assert asked(start=0, end=3 * HOUR, limit=2) == CandleRange(0, 3 * HOUR, 2)
 
 
 @pytest.mark.parametrize(

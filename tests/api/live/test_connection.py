@@ -11,9 +11,9 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from api.live import connection as hub_line_module
-from api.live.connection import HubLine
-from api.live.follower import Cut, Joined, LiveEvent
-from api.live.messages import News
+from api.live.connection import HubConnection
+from api.live.hub_protocol import Cut, Joined, LiveEvent
+from api.live.messages import HubMessage
 from sinks.hub.payloads import iso_utc
 from sinks.hub.replies import SubscribedData
 from tests.fakes.candles import BEGIN
@@ -56,17 +56,17 @@ class Script:
 
 
 @asynccontextmanager
-async def followed(script: Script, token: str | None = None) -> AsyncIterator[tuple[HubLine, list[LiveEvent]]]:
+async def followed(script: Script, token: str | None = None) -> AsyncIterator[tuple[HubConnection, list[LiveEvent]]]:
     events: list[LiveEvent] = []
     async with serve(script, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        line = HubLine(f"ws://127.0.0.1:{port}/ws", token=token, channels=("Mood",), tell=events.append)
+        line = HubConnection(f"ws://127.0.0.1:{port}/ws", token=token, channels=("Mood",), on_event=events.append)
         async with running(line):
             yield line, events
 
 
 @asynccontextmanager
-async def running(line: HubLine) -> AsyncIterator[None]:
+async def running(line: HubConnection) -> AsyncIterator[None]:
     task = asyncio.create_task(line.run())
     yield
     task.cancel()
@@ -108,8 +108,8 @@ async def test_it_says_who_it_is_and_after_a_cut_where_it_was() -> None:
     ]
     url = line.state.url
     joined, news, cut = events
-    assert (joined, line.seq, line.board.venue) == (Joined(url, "binance", resumed=False), 4, "binance")
-    assert isinstance(news, News)
+    assert (joined, line.seq, line.venue_state.venue) == (Joined(url, "binance", resumed=False), 4, "binance")
+    assert isinstance(news, HubMessage)
     assert (news.channel, news.seq, news.symbol) == ("Mood", 4, "BTCUSDT")
     assert isinstance(cut, Cut)
     assert "that was all" in cut.reason
@@ -150,7 +150,7 @@ async def test_a_hub_that_was_reached_begins_the_pauses_anew(at_once: list[int])
 
 async def test_a_hub_that_is_not_there_is_no_cut_and_is_tried_again(at_once: list[int]) -> None:
     events: list[LiveEvent] = []
-    line = HubLine(f"ws://127.0.0.1:{free_port()}/ws", token=None, channels=("Mood",), tell=events.append)
+    line = HubConnection(f"ws://127.0.0.1:{free_port()}/ws", token=None, channels=("Mood",), on_event=events.append)
     assert (line.state.connected, line.state.reason) == (False, "not tried yet")
     async with running(line):
         await until(lambda: len(at_once) >= 3)

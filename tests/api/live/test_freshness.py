@@ -16,7 +16,7 @@ from api.live.freshness import (
     now_ms,
     state_of,
 )
-from api.live.messages import News
+from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus
@@ -31,7 +31,7 @@ class Hub:
 
     def __init__(self) -> None:
         self.local = 0
-        self.board = VenueState("binance", VenueTime(lambda: self.local))
+        self.venue_state = VenueState("binance", VenueTime(lambda: self.local))
 
     def beat(self) -> None:
         self._take(HeartbeatNews(Heartbeat("binance", BEGIN + self.local), "live"))
@@ -45,10 +45,10 @@ class Hub:
         self._take(LineNews(FeedStatus("binance", "market", "live", symbols), "live"))
 
     def _take(self, item: LineNews | InstrumentNews | HeartbeatNews) -> None:
-        self.board.take(News("binance", "Status", status_body(item), BEGIN, 1))
+        self.venue_state.take(HubMessage("binance", "Status", status_body(item), BEGIN, 1))
 
     def state(self, symbol: str = "BTCUSDT", *channels: str) -> str | None:
-        found = state_of([self.board], symbol, channels)
+        found = state_of([self.venue_state], symbol, channels)
         return found and found.state  # type: ignore[return-value]
 
 
@@ -64,7 +64,7 @@ def hub() -> Hub:
 def test_the_flow_says_what_a_channel_is(hub: Hub) -> None:
     assert (hub.state("BTCUSDT", *OF_PRICE), hub.state("BTCUSDT", *OF_BOOK)) == ("live", "unsynced")
     assert hub.state() == "unsynced", "the instrument is what its worst channel is"
-    assert state_of([hub.board], "BTCUSDT", ("ticker",)) == State("unsynced", iso_utc(BEGIN), "why")
+    assert state_of([hub.venue_state], "BTCUSDT", ("ticker",)) == State("unsynced", iso_utc(BEGIN), "why")
 
 
 def test_of_several_channels_the_first_that_there_is_counts() -> None:
@@ -78,14 +78,14 @@ def test_two_missing_heartbeats_are_the_end_of_what_is_known(hub: Hub) -> None:
     hub.local = UNKNOWN_MS
     assert hub.state("BTCUSDT", "trades") == "live"
     hub.local += 1
-    found = state_of([hub.board], "BTCUSDT", ("trades",))
+    found = state_of([hub.venue_state], "BTCUSDT", ("trades",))
     assert found == State(UNKNOWN, iso_utc(BEGIN), "the flow gives no sign of life")
     hub.beat()
     assert hub.state("BTCUSDT", "trades") == "live"
 
 
 def test_a_hub_that_is_not_followed_says_nothing_of_now(hub: Hub) -> None:
-    hub.board.is_connected = False
+    hub.venue_state.is_connected = False
     assert hub.state() == UNKNOWN
 
 
@@ -105,15 +105,15 @@ def test_of_several_hubs_the_one_that_tells_of_the_symbol_counts(hub: Hub) -> No
     other = Hub()
     other.beat()
     other.say("ETHUSDT", "cut")
-    boards = [hub.board, other.board]
-    found = [state_of(boards, symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
+    venue_states = [hub.venue_state, other.venue_state]
+    found = [state_of(venue_states, symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
     assert [state and state.state for state in found] == ["unsynced", "cut"]
 
 
 def test_a_flow_that_tells_no_states_is_judged_by_age() -> None:
     hub = Hub()
     hub.follow("BTCUSDT")
-    assert state_of([hub.board], "BTCUSDT") is None
+    assert state_of([hub.venue_state], "BTCUSDT") is None
     assert [is_stale(None, age, LIMIT_MS) for age in (LIMIT_MS, LIMIT_MS + 1, None)] == [False, True, True]
 
 
@@ -124,9 +124,9 @@ def test_only_live_and_quiet_are_of_now_however_old_the_data_is(word: str, age: 
 
 
 def board_at(time: int) -> VenueState:
-    board = VenueState("binance", VenueTime(lambda: 1_000))
-    board.clock.on_heartbeat(time)
-    return board
+    venue_state = VenueState("binance", VenueTime(lambda: 1_000))
+    venue_state.clock.on_heartbeat(time)
+    return venue_state
 
 
 def test_time_passes_as_the_flow_tells_it() -> None:

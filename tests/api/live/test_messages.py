@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from api.live.messages import (
     BODIES,
+    HubMessage,
     IncomingMessage,
-    News,
     SnapshotPart,
     candle_of,
     decode,
@@ -31,8 +31,8 @@ def raw(text: bytes) -> msgspec.Raw:
     return msgspec.Raw(text)
 
 
-def news(body: Any) -> News:
-    return News("binance", "Anything", body, BEGIN, 1)
+def news(body: Any) -> HubMessage:
+    return HubMessage("binance", "Anything", body, BEGIN, 1)
 
 
 def test_every_channel_of_the_hub_has_its_shape() -> None:

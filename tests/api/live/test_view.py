@@ -8,7 +8,7 @@ import pytest
 
 from api.live import view as live_module
 from api.live.messages import ms_of
-from api.live.view import Cut, Joined, LiveEvent, LiveView, Lost, News, Tick
+from api.live.view import Cut, HubMessage, Joined, LiveEvent, LiveView, Lost, Tick
 from flows.model import FeedStatus, Heartbeat
 from flows.settings import Hub
 from sinks.hub.broadcast import Broadcast
@@ -50,7 +50,7 @@ async def test_after_a_cut_of_the_line_it_resumes_and_misses_nothing(hub: Deploy
         events = aiter(live)
         hub.tell(candle(0))
         assert candle_times(await take(events, 1)) == [candle(0).open_time]
-        hub_line = live.lines[0]
+        hub_line = live.connections[0]
         task = live._tasks[0]
         task.cancel()
         await asyncio.wait([task])
@@ -73,15 +73,15 @@ async def test_a_hub_that_comes_back_new_is_told_as_such(hub: Deployment) -> Non
         (cut,) = await take(events, 1)
         assert isinstance(cut, Cut)
         assert live.price("BTCUSDT") == 100.0
-        assert not live.lines[0].state.connected
+        assert not live.connections[0].state.connected
         hub.start_hub(port)
         hub.tell(price(50.0, "ETHUSDT"))
         joined, news = await take(events, 2)
         assert joined == Joined(url_of(hub), "binance", resumed=False)
-        assert isinstance(news, News)
+        assert isinstance(news, HubMessage)
         assert (news.symbol, news.body.price) == ("ETHUSDT", 50.0)
         assert live.price("BTCUSDT") is None
-        assert live.lines[0].state.reconnections == 1
+        assert live.connections[0].state.reconnections == 1
 
 
 async def test_heartbeats_are_no_events(hub: Deployment) -> None:
@@ -90,8 +90,8 @@ async def test_heartbeats_are_no_events(hub: Deployment) -> None:
         events = aiter(live)
         hub.tell(Heartbeat("binance", BEGIN), price(100.0))
         (news,) = await take(events, 1)
-        assert isinstance(news, News)
-        assert (news.channel, next(live.boards()).clock.is_alive) == ("MarketData", True)
+        assert isinstance(news, HubMessage)
+        assert (news.channel, next(live.venue_states()).clock.is_alive) == ("MarketData", True)
 
 
 async def test_a_callback_that_fails_harms_nobody_else(hub: Deployment) -> None:
@@ -104,7 +104,7 @@ async def test_a_callback_that_fails_harms_nobody_else(hub: Deployment) -> None:
         live.subscribe(fail)
         unsubscribe = live.subscribe(heard.append)
         hub.tell(price(100.0))
-        await until(lambda: any(isinstance(event, News) for event in heard))
+        await until(lambda: any(isinstance(event, HubMessage) for event in heard))
         unsubscribe()
         known = len(heard)
         hub.tell(price(101.0))
@@ -135,8 +135,8 @@ async def test_a_hub_that_refuses_is_named() -> None:
     broadcast.start()
     try:
         async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-            await until(lambda: "refuses" in live.lines[0].state.reason)
-            assert "401" in live.lines[0].state.reason
+            await until(lambda: "refuses" in live.connections[0].state.reason)
+            assert "401" in live.connections[0].state.reason
         async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws", token="secret") as live:
             await asyncio.wait_for(live.joined(), PATIENCE_S)
     finally:
@@ -149,7 +149,7 @@ async def take(events: AsyncIterator[LiveEvent], count: int) -> list[LiveEvent]:
 
 
 def candle_times(events: list[LiveEvent]) -> list[int]:
-    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, News)]
+    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, HubMessage)]
 
 
 async def test_a_symbol_that_the_flow_follows_no_more_is_forgotten(hub: Deployment) -> None:

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from api.live.freshness import UNKNOWN_MS
-from api.routes.status import InstrumentState, in_words
+from api.routes.status import InstrumentState, describe
 from flows.model import ChannelStatus
 from sinks.hub.payloads import iso_utc
 from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until
@@ -137,7 +137,7 @@ async def test_a_flow_that_has_no_line_yet_is_not_ready(deployment: Deployment) 
     deployment.start_hub()
     deployment.store_trades([])
     async with interface(deployment) as running, deployment.beating():
-        await until(lambda: running.services.live.lines[0].board.publishes_states)
+        await until(lambda: running.services.live.connections[0].venue_state.publishes_states)
         assert "a line to binance" in (await running.get("/health/ready"))[1]["error"]["message"]
 
 
@@ -167,7 +167,7 @@ def test_what_is_to_be_said_of_many_is_said_once() -> None:
     ]
     other = InstrumentState("binance", "X", "gone", None, None, "not listed", [])
     fine = InstrumentState("binance", "Y", "quiet", iso_utc(NOW), 0, "", [])
-    assert in_words([*many, other, fine]) == [
+    assert describe([*many, other, fine]) == [
         f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
         "X is gone since the start: not listed",
     ]

@@ -90,11 +90,11 @@ async def test_vacuums_with_what_rests_in_them(traded: Deployment) -> None:
     traded.tell(LIVE, price(100.83), BOOK)
     async with interface(traded) as running:
         without = await running.data("/api/liquidity-vacuums/BTCUSDT?bins=200&width=10")
-        board = running.services.live.lines[0].board
-        known = board.latest("OrderBook", "BTCUSDT")
+        venue_state = running.services.live.connections[0].venue_state
+        known = venue_state.latest("OrderBook", "BTCUSDT")
         assert known is not None
         body = msgspec.structs.replace(known.body, bids=bids, asks=asks)
-        board.take(msgspec.structs.replace(known, body=body, stamp_ms=NOW))
+        venue_state.take(msgspec.structs.replace(known, body=body, stamp_ms=NOW))
         answer = await running.data("/api/liquidity-vacuums/BTCUSDT?bins=200&width=10")
 
     zone = answer["vacuums"][0]

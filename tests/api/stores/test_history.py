@@ -12,8 +12,8 @@ from websockets.streams import StreamReader
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey, newest_versions
-from api.live.follower import HubProtocol, Joined
-from api.live.messages import News, candle_of
+from api.live.hub_protocol import HubProtocol, Joined
+from api.live.messages import HubMessage, candle_of
 from api.live.view import DEFAULT_CHANNELS, LiveView
 from api.stores.history import History
 from flows.clock import Now
@@ -92,9 +92,9 @@ class Program:
         for event in self.follower.on_frame(frame):
             self.live._on_event(event)
             if isinstance(event, Joined) and not event.resumed:
-                self.live.candles.doubt(event.venue, self.now.local)
+                self.live.candles.invalidate(event.venue, self.now.local)
                 self.known = newest_versions(self.known, asyncio.run(self.history.newest(KEY, self.size)))
-            elif isinstance(event, News) and event.channel == "Candle":
+            elif isinstance(event, HubMessage) and event.channel == "Candle":
                 told = candle_of(event.body, venue="binance")
                 self.known = newest_versions(self.known, [told])
                 self.told.append((event.seq, told.open_time))
@@ -195,7 +195,7 @@ async def test_without_the_store_the_memory_still_answers_what_it_knows_to_be_wh
     assert await history.newest(KEY, 5) == store.held[-5:]
     with pytest.raises(Problem, match="away"):
         await history.newest(KEY, 15)
-    live.candles.doubt("binance", now_ms)
+    live.candles.invalidate("binance", now_ms)
     with pytest.raises(Problem, match="away"):
         await history.newest(KEY, 5)
 
@@ -208,7 +208,7 @@ async def test_whoever_asks_again_and_again_is_answered_from_memory(store: Store
     now_ms = 10_000_000
     assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
     assert store.asked == 1
-    live.candles.doubt("binance", now_ms)
+    live.candles.invalidate("binance", now_ms)
     store.held[-1] = candle(19, revision=1)
     assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
     assert store.asked == 2

@@ -9,7 +9,7 @@ from pymongo.errors import AutoReconnect, ServerSelectionTimeoutError
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from sinks.mongo.commands import REQUESTS
 from tests.fakes.candles import BEGIN, candle, gap
 from tests.fakes.interface import Deployment, stored_candles
@@ -19,18 +19,18 @@ KEY = SeriesKey("binance", "BTCUSDT", "1m")
 
 
 @pytest.fixture
-async def documents(deployment: Deployment) -> AsyncIterator[Documents]:
-    made = Documents(deployment.settings().mongo, timeout_s=5)
+async def documents(deployment: Deployment) -> AsyncIterator[MongoStore]:
+    made = MongoStore(deployment.settings().mongo, timeout_s=5)
     await made.check()
     yield made
     await made.close()
 
 
-async def closes(documents: Documents, key: SeriesKey = KEY, **span: Any) -> list[float]:
+async def closes(documents: MongoStore, key: SeriesKey = KEY, **span: Any) -> list[float]:
     return [one.close for one in await documents.candles(key, **span)]
 
 
-async def test_the_newest_of_a_span_come_oldest_first(documents: Documents, deployment: Deployment) -> None:
+async def test_the_newest_of_a_span_come_oldest_first(documents: MongoStore, deployment: Deployment) -> None:
     deployment.store(stored_candles())
     assert await closes(documents, count=3) == [107.0, 108.0, 109.0]
     span: dict[str, Any] = {"start_ms": BEGIN + 2 * MINUTE, "before_ms": BEGIN + 6 * MINUTE}
@@ -39,7 +39,7 @@ async def test_the_newest_of_a_span_come_oldest_first(documents: Documents, depl
     assert await closes(documents, count=10, start_ms=BEGIN + 10 * MINUTE) == []
 
 
-async def test_series_are_told_apart(documents: Documents, deployment: Deployment) -> None:
+async def test_series_are_told_apart(documents: MongoStore, deployment: Deployment) -> None:
     others = [KEY._replace(venue="binance-usdm"), KEY._replace(symbol="ETHUSDT"), KEY._replace(timeframe="5m")]
     deployment.store([candle(close=float(number), **key._asdict()) for number, key in enumerate([KEY, *others])])
     assert [await closes(documents, key, count=9) for key in [KEY, *others]] == [[0.0], [1.0], [2.0], [3.0]]
@@ -48,7 +48,7 @@ async def test_series_are_told_apart(documents: Documents, deployment: Deploymen
     assert await documents.symbols("nowhere") == []
 
 
-async def test_candles_are_counted_by_status_and_proof(documents: Documents, deployment: Deployment) -> None:
+async def test_candles_are_counted_by_status_and_proof(documents: MongoStore, deployment: Deployment) -> None:
     proven = [candle(minute, proof="equal") for minute in range(3)]
     deployment.store([*proven, candle(3, status="partial"), candle(0, symbol="ETHUSDT")])
     rows = await documents.candle_counts("binance", "BTCUSDT")
@@ -62,7 +62,7 @@ async def test_candles_are_counted_by_status_and_proof(documents: Documents, dep
 
 
 async def test_incidents_of_a_symbol_are_its_own_and_those_of_the_venue(
-    documents: Documents, deployment: Deployment
+    documents: MongoStore, deployment: Deployment
 ) -> None:
     named = ("BTCUSDT", "ETHUSDT", "", "BTCUSDT")
     deployment.store([gap(number, symbol=symbol, begin=BEGIN + number) for number, symbol in enumerate(named)])
@@ -75,7 +75,7 @@ async def test_incidents_of_a_symbol_are_its_own_and_those_of_the_venue(
 
 
 async def test_before_it_was_looked_for_it_is_away_and_nobody_waits(deployment: Deployment) -> None:
-    documents = Documents(deployment.settings().mongo, timeout_s=5)
+    documents = MongoStore(deployment.settings().mongo, timeout_s=5)
     with pytest.raises(Problem, match=r"\(mongo.uri\): not tried yet") as refused:
         await documents.venues()
     assert (refused.value.code, refused.value.retry_after_s) == ("store_unavailable", 2)
@@ -87,7 +87,7 @@ async def test_before_it_was_looked_for_it_is_away_and_nobody_waits(deployment: 
     assert {"queue", "same", "expiry"} <= indexes.keys(), "what the API writes is indexed from the first look on"
 
 
-async def test_what_the_driver_says_at_length_is_told_in_few_words(documents: Documents) -> None:
+async def test_what_the_driver_says_at_length_is_told_in_few_words(documents: MongoStore) -> None:
     said = (
         "127.0.0.1:1: [Errno 111] Connect call failed ('127.0.0.1', 1) (configured timeouts: socketTimeoutMS: 300.0ms, "
         "connectTimeoutMS: 300.0ms), Timeout: 0.3s, Topology Description: <TopologyDescription id: 6b01b33f>"
@@ -100,9 +100,9 @@ async def test_what_the_driver_says_at_length_is_told_in_few_words(documents: Do
 
 
 async def test_a_server_that_is_too_slow_is_away_until_it_is_seen_again(
-    documents: Documents, deployment: Deployment
+    documents: MongoStore, deployment: Deployment
 ) -> None:
-    slow = Documents(deployment.settings().mongo, timeout_s=0.25)
+    slow = MongoStore(deployment.settings().mongo, timeout_s=0.25)
     await slow.check()
     deployment.store(stored_candles(1))
     held = {"failCommands": ["find"], "blockConnection": True, "blockTimeMS": 2_000, "appName": "marketflow-api"}
@@ -121,7 +121,7 @@ async def test_a_server_that_is_too_slow_is_away_until_it_is_seen_again(
     await slow.close()
 
 
-async def test_what_others_raise_within_says_nothing_of_the_server(documents: Documents) -> None:
+async def test_what_others_raise_within_says_nothing_of_the_server(documents: MongoStore) -> None:
     with pytest.raises(ZeroDivisionError):
         async with documents.guarded():
             raise ZeroDivisionError

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.live.messages import News, ms_of
+from api.live.messages import HubMessage, ms_of
 from api.live.view import LiveEvent, LiveView, Lost
 from sinks.hub.latency import LATENCY_S, latency_histogram
 
@@ -15,7 +15,7 @@ TIMED: Final = ("MarketData", "Trade", "OrderBook")
 """Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""
 
 
-class Meters:
+class ApiMetrics:
     """The API's own registry. What others count already is only read when somebody looks."""
 
     def __init__(self, live: LiveView) -> None:
@@ -44,7 +44,7 @@ class Meters:
         self._timed: dict[tuple[str, str], int] = {}  # as many as the hubs tell of
         self.completeness: dict[tuple[str, str], float] = {}
         """By venue and symbol, as it was found last."""
-        self.registry.register(_Looked(self._look))
+        self.registry.register(_OnScrape(self._scrape))
         live.subscribe(self._on_event)
 
     def text(self) -> bytes:
@@ -60,47 +60,47 @@ class Meters:
     def _on_event(self, event: LiveEvent) -> None:
         if isinstance(event, Lost):
             self.lost.inc(event.dropped)
-        elif isinstance(event, News):
+        elif isinstance(event, HubMessage):
             if event.channel == "Incident":
                 self.incidents.labels(event.venue, event.body.kind).inc()
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
                 self._observe_latency(event, ms_of(stamp))
 
-    def _observe_latency(self, event: News, time_ms: int) -> None:
+    def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
         """Counts how long news took. What is published again, as a price with new figures of the day, took no time."""
         key = event.channel, event.symbol
         if time_ms != self._timed.get(key):
             self._timed[key] = time_ms
             self.latency.observe(max(0, event.stamp_ms - time_ms) / 1_000)
 
-    def _look(self) -> Iterator[Metric]:
+    def _scrape(self) -> Iterator[Metric]:
         cache = self._live.candles
         yield GaugeMetricFamily("market_data_cache_size", "Candles held in memory", len(cache))
         yield CounterMetricFamily("market_data_cache_hits", "Answered from memory", cache.counters.hits)
         yield CounterMetricFamily("market_data_cache_misses", "Answered from the store", cache.counters.misses)
         updates = CounterMetricFamily("market_data_updates", "Messages of the hub", labels=["venue", "channel"])
-        for board in self._live.boards():
-            for channel, count in board.counts.items():
-                updates.add_metric([board.venue, channel], count)
+        for venue_state in self._live.venue_states():
+            for channel, count in venue_state.counts.items():
+                updates.add_metric([venue_state.venue, channel], count)
         yield updates
-        lines = CounterMetricFamily("market_data_reconnections", "Times the hub was lost", labels=["url"])
+        reconnections = CounterMetricFamily("market_data_reconnections", "Times the hub was lost", labels=["url"])
         up = GaugeMetricFamily("market_data_hub_up", "Whether the hub is followed", labels=["url"])
-        for line in self._live.lines:
-            lines.add_metric([line.state.url], line.state.reconnections)
-            up.add_metric([line.state.url], line.state.connected)
-        yield lines
+        for connection in self._live.connections:
+            reconnections.add_metric([connection.state.url], connection.state.reconnections)
+            up.add_metric([connection.state.url], connection.state.connected)
+        yield reconnections
         yield up
-        whole = GaugeMetricFamily(
+        completeness = GaugeMetricFamily(
             "market_data_completeness", "Trades held of the ids issued, as last asked for", labels=["venue", "symbol"]
         )
         for (venue, symbol), share in self.completeness.items():
-            whole.add_metric([venue, symbol], share)
-        yield whole
+            completeness.add_metric([venue, symbol], share)
+        yield completeness
 
 
-class _Looked(Collector):
+class _OnScrape(Collector):
     def __init__(self, look: Callable[[], Iterator[Metric]]) -> None:
-        self._look = look
+        self._scrape = look
 
     def collect(self) -> Iterator[Metric]:
-        return self._look()
+        return self._scrape()

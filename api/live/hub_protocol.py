@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from api.live.messages import IncomingMessage, News, decode, decode_body, decode_snapshot, ms_of
+from api.live.messages import HubMessage, IncomingMessage, decode, decode_body, decode_snapshot, ms_of
 from api.live.state import TIMELESS, VenueState
 
 
@@ -41,7 +41,7 @@ class Cut(Struct, frozen=True):
     reason: str
 
 
-LiveEvent: TypeAlias = News | Joined | Lost | Cut
+LiveEvent: TypeAlias = HubMessage | Joined | Lost | Cut
 
 
 class HubProtocol:
@@ -49,18 +49,18 @@ class HubProtocol:
 
     def __init__(self, url: str, channels: tuple[str, ...]) -> None:
         self.url = url
-        self.board = VenueState("")
+        self.venue_state = VenueState("")
         self.seq = 0
         """Number of the newest message that was heard."""
         self._channels = channels
-        self._told = 0
+        self._yielded_seq = 0
         self._resuming = False
         self._placed = False  # whether what comes now adds to what the board knows
-        self._whole = False  # whether the board knows all that there was
+        self._is_complete = False  # whether the board knows all that there was
 
     def begin(self) -> dict[str, str]:
         """A new line begins: the query for its address."""
-        if not self._whole:
+        if not self._is_complete:
             self.seq = 0
         self._resuming = self._placed = self.seq > 0
         query = {"channels": ",".join(self._channels)}
@@ -68,7 +68,7 @@ class HubProtocol:
 
     def end(self) -> None:
         """The line is cut: what the board knows is not known to be the present."""
-        self.board.is_connected = False
+        self.venue_state.is_connected = False
 
     def request(self) -> str:
         """What to send first."""
@@ -78,49 +78,49 @@ class HubProtocol:
         """What a message says that was not known; `msgspec.DecodeError` when it is none, `HubRefusal` when the hub
         refuses.
         """
-        heard = decode(frame)
-        match heard.type:
+        message = decode(frame)
+        match message.type:
             case "Subscribed":
-                yield self._on_joined(decode_body("Subscribed", heard.data))
+                yield self._on_joined(decode_body("Subscribed", message.data))
             case "Snapshot":
-                yield from self._on_snapshot(heard)
+                yield from self._on_snapshot(message)
             case "Reset":
-                self._resuming = self._placed = self._whole = False
+                self._resuming = self._placed = self._is_complete = False
                 self.seq = 0
             case "Lagged":
-                yield Lost(self.url, heard.dropped)
+                yield Lost(self.url, message.dropped)
             case "Error":
-                raise HubRefusal(str(decode_body("Error", heard.data)))
-            case _ if heard.seq > self.seq and self._placed:
-                yield from self._take(heard)
+                raise HubRefusal(str(decode_body("Error", message.data)))
+            case _ if message.seq > self.seq and self._placed:
+                yield from self._take(message)
 
     def _on_joined(self, data: Any) -> Joined:
         if not self._resuming:
-            if self.board.venue != data.venue:
-                self.board = VenueState(data.venue)
-            self.board.forget()
+            if self.venue_state.venue != data.venue:
+                self.venue_state = VenueState(data.venue)
+            self.venue_state.forget()
             self._placed = True
-        self.board.origin, self.board.is_connected = data.origin, True
+        self.venue_state.origin, self.venue_state.is_connected = data.origin, True
         return Joined(self.url, data.venue, resumed=self._resuming)
 
-    def _on_snapshot(self, heard: IncomingMessage) -> Iterator[News]:
+    def _on_snapshot(self, message: IncomingMessage) -> Iterator[HubMessage]:
         if not self._placed:
             return
-        part = decode_snapshot(heard.data)
-        if any(message.type not in TIMELESS for message in part.messages):
-            self.board.clock.on_stamp(ms_of(heard.timestamp))
-        for message in part.messages:
-            if message.seq > self.seq:
-                yield from self._take(message)
+        part = decode_snapshot(message.data)
+        if any(one.type not in TIMELESS for one in part.messages):
+            self.venue_state.clock.on_stamp(ms_of(message.timestamp))
+        for one in part.messages:
+            if one.seq > self.seq:
+                yield from self._take(one)
         if part.complete:
-            self._whole = True
-            self.seq = max(self.seq, heard.seq)
+            self._is_complete = True
+            self.seq = max(self.seq, message.seq)
 
-    def _take(self, heard: IncomingMessage) -> Iterator[News]:
-        self.seq = heard.seq
-        body = decode_body(heard.type, heard.data)
-        news = News(self.board.venue, heard.type, body, ms_of(heard.timestamp), heard.seq)
-        self.board.take(news)
-        if news.seq > self._told:
-            self._told = news.seq
-            yield news
+    def _take(self, message: IncomingMessage) -> Iterator[HubMessage]:
+        self.seq = message.seq
+        body = decode_body(message.type, message.data)
+        taken = HubMessage(self.venue_state.venue, message.type, body, ms_of(message.timestamp), message.seq)
+        self.venue_state.take(taken)
+        if taken.seq > self._yielded_seq:
+            self._yielded_seq = taken.seq
+            yield taken

@@ -16,7 +16,7 @@ CHARTS_HELD: Final = 200
 _JSON = msgspec.json.Encoder()
 
 
-class RenderedCandles:
+class ChartJsonCache:
     """Remembers the JSON of what was asked for last of each series."""
 
     def __init__(self, most: int = CHARTS_HELD) -> None:

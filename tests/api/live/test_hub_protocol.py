@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from api.live.follower import HubProtocol, HubRefusal, Joined, LiveEvent, Lost
-from api.live.messages import News
+from api.live.hub_protocol import HubProtocol, HubRefusal, Joined, LiveEvent, Lost
+from api.live.messages import HubMessage
 from flows.model import MarketData
 from sinks.hub.payloads import MarketDataBody, iso_utc
 from sinks.hub.replies import ErrorData, SubscribedData
@@ -38,7 +38,7 @@ def hear(follower: HubProtocol, *frames: dict[str, Any]) -> list[LiveEvent]:
 
 
 def prices(events: list[LiveEvent]) -> list[float]:
-    return [event.body.price for event in events if isinstance(event, News)]
+    return [event.body.price for event in events if isinstance(event, HubMessage)]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_what_the_hub_holds_no_more_is_replaced(follower: HubProtocol) -> None:
     events = hear(follower, message("Reset", None), SUBSCRIBED, snapshot(price(90), seq=90), price(91))
     assert events[0] == Joined(URL, "binance", resumed=False)
     assert prices(events) == [90.0, 91.0]
-    latest = follower.board.latest("MarketData", "BTCUSDT")
+    latest = follower.venue_state.latest("MarketData", "BTCUSDT")
     assert latest is not None
     assert latest.body.price == 91.0
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from api.live.follower import Lost
-from api.live.messages import News
+from api.live.hub_protocol import Lost
+from api.live.messages import HubMessage
 from api.live.view import LiveEvent, LiveView
-from api.meters import Meters
+from api.metrics import ApiMetrics
 from flows.model import MarketData
 from sinks.hub.payloads import CandleBody, IncidentBody, MarketDataBody
 from tests.fakes.candles import BEGIN, candle, gap
@@ -20,7 +20,7 @@ class Looked:
 
     def __init__(self) -> None:
         self.live = LiveView(URL)
-        self.meters = Meters(self.live)
+        self.meters = ApiMetrics(self.live)
 
     def hear(self, *events: LiveEvent) -> None:
         for event in events:
@@ -35,13 +35,13 @@ def looked() -> Looked:
     return Looked()
 
 
-def price(*, made_ms: int, symbol: str = "BTCUSDT") -> News:
+def price(*, made_ms: int, symbol: str = "BTCUSDT") -> HubMessage:
     """Of the exchange's time `BEGIN`."""
-    return News("binance", "MarketData", MarketDataBody.of(MarketData("binance", symbol, 1.0, BEGIN)), made_ms, 1)
+    return HubMessage("binance", "MarketData", MarketDataBody.of(MarketData("binance", symbol, 1.0, BEGIN)), made_ms, 1)
 
 
 def test_the_latency_is_that_of_news_which_wait_for_nothing(looked: Looked) -> None:
-    late_candle = News("binance", "Candle", CandleBody.of(candle()), BEGIN + 90_000, 2)
+    late_candle = HubMessage("binance", "Candle", CandleBody.of(candle()), BEGIN + 90_000, 2)
     looked.hear(price(made_ms=BEGIN + 250), price(made_ms=BEGIN + 500, symbol="ETHUSDT"), late_candle)
     looked.hear(price(made_ms=BEGIN + 90_000))  # with new figures of the day
     assert (looked.value(f"{LATENCY}_count"), looked.value(f"{LATENCY}_sum")) == (2.0, 0.75)
@@ -54,7 +54,7 @@ def test_a_clock_that_is_behind_makes_no_latency_below_zero(looked: Looked) -> N
 
 def test_incidents_are_counted_by_kind_and_losses_by_message(looked: Looked) -> None:
     kinds = ("gap", "gap", "late")
-    looked.hear(*(News("binance", "Incident", IncidentBody.of(gap(kind=kind)), BEGIN, 3) for kind in kinds))
+    looked.hear(*(HubMessage("binance", "Incident", IncidentBody.of(gap(kind=kind)), BEGIN, 3) for kind in kinds))
     looked.hear(Lost(URL, 12), Lost(URL, 3))
     found = [looked.value("market_data_incidents_total", kind, "binance") for kind in ("gap", "late", "reject")]
     assert (found, looked.value("market_data_live_lost_total")) == ([2.0, 1.0, None], 15.0)
@@ -70,11 +70,11 @@ def test_only_failures_of_the_server_are_errors(looked: Looked) -> None:
 
 def test_what_others_count_is_read_when_somebody_looks(looked: Looked) -> None:
     assert (looked.value("market_data_cache_size"), looked.value("market_data_hub_up", URL)) == (0.0, 0.0)
-    (line,) = looked.live.lines
+    (line,) = looked.live.connections
     line.state.connected, line.state.reconnections = True, 4
-    line.board.venue = "binance"
-    line.board.take(price(made_ms=BEGIN))
-    looked.hear(News("binance", "Candle", CandleBody.of(candle()), BEGIN, 2))
+    line.venue_state.venue = "binance"
+    line.venue_state.take(price(made_ms=BEGIN))
+    looked.hear(HubMessage("binance", "Candle", CandleBody.of(candle()), BEGIN, 2))
     looked.live.candles.counters.hits, looked.live.candles.counters.misses = 7, 2
     looked.meters.completeness["binance", "BTCUSDT"] = 0.75
     assert looked.value("market_data_cache_size") == 1.0
