@@ -1,4 +1,4 @@
-"""One line to one hub: connects, keeps alive, and tries again with growing pauses."""
+"""One connection to one hub: connects, keeps alive, reconnects with backoff."""
 
 import asyncio
 from collections.abc import Callable
@@ -20,25 +20,25 @@ from flows.process.proxy import is_loopback
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 OPEN_TIMEOUT_S: Final = 5.0
 PING_S: Final = 5.0
-"""Time between two pings, and for the answer to one: a hub that hangs is noticed within twice that."""
+"""Ping interval and timeout: a hub that hangs is detected within twice that."""
 
 _log = structlog.get_logger(__name__)
 
 
 class ConnectionState(Struct):
-    """How a line is."""
+    """State of the connection to a hub."""
 
     url: str
     connected: bool = False
     since_ms: int = 0
-    """Wall clock, ms UTC, since when that is so."""
+    """Wall clock of the last change, ms UTC."""
     reason: str = "not tried yet"
-    """Why it is down; "" when it is up."""
+    """Why it is down; "" while connected."""
     reconnections: int = 0
 
 
 class HubConnection:
-    """Follows a hub for as long as `run` is not cancelled."""
+    """Follows a hub until `run` is cancelled; passes every event to `on_event`."""
 
     def __init__(
         self, url: str, *, token: str | None, channels: tuple[str, ...], on_event: Callable[[LiveEvent], None]
@@ -50,16 +50,16 @@ class HubConnection:
 
     @property
     def venue_state(self) -> VenueState:
-        """What the hub told."""
+        """The state of the hub's venue."""
         return self._protocol.venue_state
 
     @property
     def seq(self) -> int:
-        """Number of the newest message that was heard."""
+        """Sequence number of the newest message received."""
         return self._protocol.seq
 
     async def run(self) -> None:
-        """Follows the hub."""
+        """Connects and reconnects until cancelled."""
         failures = 0
         while True:
             try:
@@ -71,7 +71,7 @@ class HubConnection:
             await asyncio.sleep(backoff_s(failures))
 
     async def _follow(self) -> str:
-        """Follows one connection to its end, and says why it ended."""
+        """Follows one connection to its end and returns why it ended."""
         async with connect(
             f"{self.state.url}?{urlencode(self._protocol.begin())}",
             additional_headers=self._headers,
@@ -95,14 +95,14 @@ class HubConnection:
 
     def _up(self, joined: Joined) -> None:
         self.state.connected, self.state.since_ms, self.state.reason = True, wall_ms(), ""
-        _log.info("following the hub", url=joined.url, venue=joined.venue, resumed=joined.resumed)
+        _log.info("hub_connected", url=joined.url, venue=joined.venue, resumed=joined.resumed)
 
     def _down(self, reason: str) -> None:
         self._protocol.end()
         if self.state.connected:
             self.state.connected, self.state.since_ms = False, wall_ms()
             self.state.reconnections += 1
-            _log.warning("the hub is gone, trying again", url=self.state.url, reason=reason)
+            _log.warning("hub_disconnected", url=self.state.url, reason=reason)
             self._on_event(Cut(self.state.url, reason))
         self.state.reason = reason
 

@@ -1,7 +1,7 @@
-"""How current an answer is: the one place that decides it, by what the flow says of instruments and of itself. Pure.
+"""How current an answer is, decided here alone, by the states and heartbeats that the flow publishes. Pure.
 
-The flow's word holds while its heartbeats come. Without them, or without the hub, the state is `unknown`, however young
-the data is. Where a flow says no states at all, the age of the data decides.
+A published state is valid while heartbeats arrive. Without them, or without the hub, the state is `unknown`, however
+recent the data is. Where a flow publishes no states, the age of the data decides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,20 +13,20 @@ from api.live.state import VenueState
 from sinks.hub.payloads import ChannelBody, InstrumentBody, iso_utc
 
 UNKNOWN_MS: Final = 2_000
-"""Silence of the flow after which nothing is known of it: two heartbeats."""
+"""Time without a heartbeat after which the state is `unknown`: two heartbeats."""
 UNKNOWN: Final = "unknown"
 CURRENT: Final = ("live", "quiet")
-"""States in which data is of now."""
+"""States in which data is current."""
 OF_PRICE: Final = ("trades", "klines", "ticker")
-"""Channels that a price comes from, the best one first."""
+"""Channels that a price comes from, best first."""
 OF_TRADES: Final = ("trades",)
 OF_CANDLES: Final = ("trades", "klines")
 OF_BOOK: Final = ("book", "best")
 
 
 class State(Struct, frozen=True):
-    """What a channel of an instrument, or the instrument, is: a state of the model, or `unknown`. `since` is ISO-8601
-    in the venue's time, null where that is not known.
+    """State of an instrument or of one of its channels: a state of the model, or `unknown`. `since` is ISO-8601 in the
+    venue's time, None when unknown.
     """
 
     state: str
@@ -35,24 +35,24 @@ class State(Struct, frozen=True):
 
     @property
     def is_current(self) -> bool:
-        """Whether its data is of now."""
+        """Whether the data is current."""
         return self.state in CURRENT
 
 
 def now_ms(venue_states: Iterable[VenueState]) -> int | None:
-    """What time it is at the venue that the boards tell of, ms UTC; None while no hub says it."""
+    """The venue's time, ms UTC; None while no hub has reported it."""
     return max((venue_state.clock.now_ms for venue_state in venue_states), default=0) or None
 
 
 def age_ms(venue_states: Iterable[VenueState], time_ms: int) -> int | None:
-    """Time since a moment of the venue that the boards tell of; None while no hub says what time it is there."""
+    """Milliseconds since a moment of the venue's time; None while no hub has reported that time."""
     now = now_ms(venue_states)
     return None if now is None else max(0, now - time_ms)
 
 
 def state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
-    """What the first of these channels is that the instrument has; the instrument, where none is named or it has none.
-    None: this flow publishes no states.
+    """State of the first of these channels that the instrument has; of the instrument where none is named or it has
+    none of them. None: the flow publishes no states.
     """
     venue_state = _venue_state_of(list(venue_states), symbol)
     if venue_state is None:
@@ -69,7 +69,7 @@ def state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence
 
 
 def unknown_state(venue_state: VenueState) -> State | None:
-    """Why nothing is known of what a flow says; None when its word holds."""
+    """The `unknown` state with its reason while a flow's states are not valid; None while they are."""
     if not venue_state.is_connected:
         return State(UNKNOWN, _last_heartbeat(venue_state), "the hub is not reached")
     is_silent = venue_state.clock.silent_ms > UNKNOWN_MS if venue_state.clock.is_alive else bool(venue_state.states)
@@ -79,19 +79,19 @@ def unknown_state(venue_state: VenueState) -> State | None:
 
 
 def is_stale(state: State | None, age: int | None, limit_ms: int) -> bool:
-    """Whether data is not of now; its age counts only where the flow publishes no states."""
+    """Whether data is not current; its age (ms) counts only where the flow publishes no states."""
     if state is None:
         return age is None or age > limit_ms
     return not state.is_current
 
 
 def state_name(state: State | None) -> str | None:
-    """The state as answers say it."""
+    """The state's name as responses contain it."""
     return state.state if state else None
 
 
 def _venue_state_of(venue_states: list[VenueState], symbol: str) -> VenueState | None:
-    """The hub that tells of an instrument; one that is followed before one that is not."""
+    """The hub that reports an instrument, connected ones first."""
     candidates = [venue_state for venue_state in venue_states if symbol in venue_state.states] or [
         b for b in venue_states if symbol in b.symbols()
     ]

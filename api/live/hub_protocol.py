@@ -1,8 +1,8 @@
-"""What a client of a hub makes of what it is sent: which news are new, what was missed, what the present is. Pure.
+"""The client side of the hub's protocol: new messages, lost messages, current state. Pure.
 
-The order is that of `seq`, each message once: what comes again after a cut or in a snapshot is not told again. A line
-begins with `?channels=…`, after a cut also `&resume_after=SEQ`, and with a request for the same channels: so nothing is
-missed between the resumption and the request, and the answer to it says what venue this is.
+Messages are yielded in the order of `seq`, each once: repetitions after a reconnect or in a snapshot are dropped. A
+connection begins with `?channels=…`, after a disconnect also `&resume_after=SEQ`, and with a request for the same
+channels: so nothing is missed between the resumption and the request, and its reply names the venue.
 """
 
 from collections.abc import Iterator
@@ -15,12 +15,12 @@ from api.live.messages import HubMessage, IncomingMessage, decode, decode_body, 
 from api.live.state import TIMELESS, VenueState
 
 
-class HubRefusal(Exception):  # noqa: N818 - it is an answer
-    """The hub does not do what it was asked; the text says why."""
+class HubRefusal(Exception):  # noqa: N818 - a reply of the hub
+    """The hub refused the request; the text is its reason."""
 
 
 class Joined(Struct, frozen=True):
-    """The line is up. Unless `resumed`, the state was replaced, and events may have been missed."""
+    """The hub is connected. Unless `resumed`, the state was replaced, and events may have been missed."""
 
     url: str
     venue: str
@@ -28,14 +28,14 @@ class Joined(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """So many messages were lost here."""
+    """`dropped` messages were lost at this point."""
 
     url: str
     dropped: int
 
 
 class Cut(Struct, frozen=True):
-    """The line is down; what is known stays, and ages."""
+    """The connection is lost; the state stays, and ages."""
 
     url: str
     reason: str
@@ -45,21 +45,21 @@ LiveEvent: TypeAlias = HubMessage | Joined | Lost | Cut
 
 
 class HubProtocol:
-    """Follows one hub, line after line, and keeps its board."""
+    """Follows one hub over successive connections and keeps its state."""
 
     def __init__(self, url: str, channels: tuple[str, ...]) -> None:
         self.url = url
         self.venue_state = VenueState("")
         self.seq = 0
-        """Number of the newest message that was heard."""
+        """Sequence number of the newest message received."""
         self._channels = channels
         self._yielded_seq = 0
         self._resuming = False
-        self._placed = False  # whether what comes now adds to what the board knows
-        self._is_complete = False  # whether the board knows all that there was
+        self._placed = False  # whether messages apply to the state held
+        self._is_complete = False  # whether a whole snapshot was received
 
     def begin(self) -> dict[str, str]:
-        """A new line begins: the query for its address."""
+        """Begins a connection; returns the query for its URL."""
         if not self._is_complete:
             self.seq = 0
         self._resuming = self._placed = self.seq > 0
@@ -67,17 +67,15 @@ class HubProtocol:
         return query | {"resume_after": str(self.seq)} if self.seq else query
 
     def end(self) -> None:
-        """The line is cut: what the board knows is not known to be the present."""
+        """Ends a connection: the state is not known to be current."""
         self.venue_state.is_connected = False
 
     def request(self) -> str:
-        """What to send first."""
+        """The first message to send."""
         return msgspec.json.encode({"op": "subscribe", "channels": self._channels}).decode()
 
     def on_frame(self, frame: str | bytes) -> Iterator[LiveEvent]:
-        """What a message says that was not known; `msgspec.DecodeError` when it is none, `HubRefusal` when the hub
-        refuses.
-        """
+        """The new events of a frame. `msgspec.DecodeError` when it is invalid, `HubRefusal` when the hub refuses."""
         message = decode(frame)
         match message.type:
             case "Subscribed":

@@ -1,6 +1,6 @@
-"""The state of one venue, as one hub tells it: the latest news of everything. Pure.
+"""The state of one venue: the latest message of each channel and symbol of one hub. Pure.
 
-Ages count from the exchange's own time of a piece of news, in the venue's time as the flow tells it.
+Ages count from the exchange's time of a message to the venue's time that the flow publishes.
 """
 
 from collections import Counter, deque
@@ -14,24 +14,22 @@ from sinks.hub.payloads import HeartbeatBody, InstrumentBody
 
 INCIDENTS_KEPT: Final = 200
 EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
-"""Channels of which the latest message is not the state."""
+"""Channels whose messages are events: the latest one is not a state."""
 TIMELESS: Final = ("Status", "Incident")
-"""Channels whose stamps do not tell the feed's time: before the first news of the market they are of the wall clock."""
+"""Channels whose stamps may not be the feed's time: before the first market message they use the wall clock."""
 
 
 class VenueState:
-    """Latest price, ticker, book and statistics of each symbol that is followed, its state and that of each line, last
-    incidents.
-    """
+    """Latest price, ticker, book, statistics and state by symbol, state by venue connection, last incidents."""
 
     def __init__(self, venue: str, clock: VenueTime | None = None) -> None:
         self.venue = venue
         self.origin = ""
         self.clock = clock or VenueTime()
         self.is_connected = True
-        """Whether the hub is followed now."""
+        """Whether the hub is connected now."""
         self.states: dict[str, InstrumentBody] = {}
-        """By symbol, what the flow said last."""
+        """By symbol, the newest state that the flow published."""
         self.incidents: deque[HubMessage] = deque(maxlen=INCIDENTS_KEPT)
         self.counts: Counter[str] = Counter()
         """Messages by channel."""
@@ -39,10 +37,10 @@ class VenueState:
         """Stamp of the newest message by channel."""
         self._latest: dict[tuple[str, str], HubMessage] = {}
         self._lines: dict[str, HubMessage] = {}
-        self._symbols: frozenset[str] | None = frozenset()  # None when it is to be made anew
+        self._symbols: frozenset[str] | None = frozenset()  # None: recompute
 
     def take(self, message: HubMessage) -> None:
-        """Takes a message."""
+        """Applies a message."""
         channel = message.channel
         if channel not in TIMELESS:
             self.clock.on_stamp(message.stamp_ms)
@@ -82,7 +80,7 @@ class VenueState:
             self.states.pop(symbol, None)
 
     def forget(self) -> None:
-        """The hub says that what is known is not the present any more. Incidents have happened all the same."""
+        """Drops the state before the hub sends a new one. Incidents are past events and stay."""
         self._latest.clear()
         self._lines.clear()
         self.states.clear()
@@ -94,15 +92,15 @@ class VenueState:
         return self._latest.get((channel, symbol))
 
     def all_latest(self, channel: str) -> list[HubMessage]:
-        """The newest message about every symbol, in their alphabetical order."""
+        """The newest message about every symbol, in alphabetical order."""
         return [self._latest[key] for key in sorted(key for key in self._latest if key[0] == channel)]
 
     def lines(self) -> list[HubMessage]:
-        """The state of every line of the venue, by name."""
+        """The newest status message of every venue connection, by name."""
         return [self._lines[line] for line in sorted(self._lines)]
 
     def symbols(self) -> AbstractSet[str]:
-        """The symbols that are followed. One that the exchange does not list may have a state, and nothing else."""
+        """The followed symbols. One that the exchange does not list may have a state and no data."""
         if self._symbols is None:
             reported = (symbol for _, symbol in self._latest if symbol)
             carried = (symbol for symbol, state in self.states.items() if state.channels)
@@ -112,14 +110,14 @@ class VenueState:
 
     @property
     def publishes_states(self) -> bool:
-        """Whether this flow says how current its data is."""
+        """Whether this flow publishes states or heartbeats."""
         return bool(self.states) or self.clock.is_alive
 
     def age_ms(self, message: HubMessage) -> int:
-        """How old a piece of news is."""
+        """Age of a message."""
         return self.ages_ms([message])[0]
 
     def ages_ms(self, messages: Iterable[HubMessage]) -> list[int]:
-        """How old each piece of news is."""
+        """Age of each message."""
         now_ms = self.clock.now_ms
         return [max(0, now_ms - one.time_ms) for one in messages]

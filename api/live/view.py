@@ -1,13 +1,13 @@
-"""The present of the market, as the hubs tell it: for the API, and for any program.
+"""The current state of the market from the hubs: for the API, and for any program.
 
     async with LiveView("ws://127.0.0.1:8765/ws") as live:
         print(live.price("BTCUSDT"))
         async for event in live:
             print(event)
 
-It follows each hub through cuts: after one it resumes where it was, or, when the hub holds that no more, replaces what
-it knows; `Joined.resumed` says which. What is not heard of any more stays, with an age that grows; symbols that the
-flow follows no more are forgotten.
+It reconnects to each hub and resumes after the last message; when the hub no longer holds the following ones, the
+state is replaced, and `Joined.resumed` is false. State without new messages stays, and its age grows; removed symbols
+are dropped.
 """
 
 import asyncio
@@ -35,15 +35,15 @@ from sinks.hub.payloads import HeartbeatBody
 __all__ = ["Cut", "HubMessage", "Joined", "LiveEvent", "LiveView", "Lost", "Tick"]
 
 DEFAULT_CHANNELS: Final = tuple(channel for channel in CHANNELS if channel not in {"ChartUpdate", "Trade"})
-"""What is followed unless told otherwise: `ChartUpdate` says nothing that `Candle` does not, and trades are many."""
+"""Default channels: `ChartUpdate` adds nothing to `Candle`, and trades are many."""
 EVENTS_HELD: Final = 10_000
-"""Events that wait for a slow `async for`; then the oldest go, and a `Lost` says how many."""
+"""Queue limit of an `async for`; then the oldest events are dropped, and a `Lost` has their number."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Tick(Struct, frozen=True):
-    """Price and best bid and ask of an instrument; None where not known. `age_ms` is that of the price."""
+    """Price, best bid and best ask of an instrument; None where unknown. `age_ms` is that of the price."""
 
     venue: str
     symbol: str
@@ -54,9 +54,9 @@ class Tick(Struct, frozen=True):
 
 
 class LiveView:
-    """Follows hubs while it is entered. Its methods never wait and belong to the event loop's thread.
+    """Follows hubs while entered. Its methods never block; call them in the event loop's thread.
 
-    Symbols are the venue's own names; without `venue` the first hub that knows the symbol answers.
+    Symbols are the venue's own names; without `venue` the first hub that has the symbol is used.
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class LiveView:
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self.candles = CandleCache(cache_size)
-        """Newest candles, forming ones included."""
+        """Newest candles, including forming ones."""
         self.connections = [HubConnection(url, token=token, channels=channels, on_event=self._on_event) for url in urls]
         self._local_ms = local_ms
         self._listeners: dict[object, Callable[[LiveEvent], object]] = {}
@@ -89,10 +89,10 @@ class LiveView:
                 await task
 
     async def joined(self) -> None:
-        """Waits until every hub was reached once."""
+        """Waits until every hub was connected once."""
         await self._joined.wait()
 
-    # --- what is known ---
+    # --- state ---
 
     def venue_states(self, venue: str | None = None) -> Iterator[VenueState]:
         """The states of the hubs of a venue, or of all."""
@@ -110,8 +110,8 @@ class LiveView:
         return None
 
     def state(self, symbol: str, venue: str | None = None, channels: Sequence[str] = ()) -> State | None:
-        """How current the first of these channels is that the instrument has, or the instrument; `unknown` when the
-        flow gives no sign of life. None: this flow publishes no states.
+        """State of the first of these channels that the instrument has, or of the instrument; `unknown` without
+        heartbeats of the flow. None: the flow publishes no states.
         """
         return state_of(self.venue_states(venue), symbol, channels)
 
@@ -121,7 +121,7 @@ class LiveView:
         return found[0].body.price if found else None
 
     def tick(self, symbol: str, venue: str | None = None) -> Tick | None:
-        """Price and best bid and ask; None before the first price."""
+        """Price, best bid and best ask; None before the first price."""
         found = self.latest("MarketData", symbol, venue)
         if found is None:
             return None
@@ -138,19 +138,19 @@ class LiveView:
         )
 
     def forming(self, symbol: str, timeframe: str, venue: str | None = None) -> Candle | None:
-        """The newest candle, which is the forming one unless the next has not begun."""
+        """The newest candle: the forming one, or the last closed one when the next has not begun."""
         for venue_state in self.venue_states(venue):
             if held := self.candles.contents(SeriesKey(venue_state.venue, symbol, timeframe)):
                 return held[-1]
         return None
 
     def symbols(self, venue: str | None = None) -> AbstractSet[str]:
-        """The symbols that the hubs know anything of."""
+        """The symbols that the hubs report."""
         return frozenset().union(*(venue_state.symbols() for venue_state in self.venue_states(venue)))
 
     def seq(self, venue: str, symbol: str) -> int:
-        """Number of the newest message of the hub that tells of an instrument; 0 when none does. Whoever resumes after
-        it misses nothing that is not in this view.
+        """Newest sequence number of the hub that reports an instrument; 0 without one. A client that resumes after it
+        misses nothing that is not in this view.
         """
         connections = (
             connection
@@ -159,18 +159,18 @@ class LiveView:
         )
         return next((connection.seq for connection in connections), 0)
 
-    # --- what happens ---
+    # --- events ---
 
     def subscribe(self, callback: Callable[[LiveEvent], object]) -> Callable[[], None]:
-        """Calls back with every event but heartbeats from now on, until the function that is returned is called. A
-        callback that raises is logged and harms nobody else.
+        """Calls `callback` with every later event except heartbeats; the returned function unsubscribes. An exception
+        of a callback is logged, and does not affect the others.
         """
         ticket = object()
         self._listeners[ticket] = callback
         return lambda: self._listeners.pop(ticket, None) and None
 
     def __aiter__(self) -> AsyncIterator[LiveEvent]:
-        """The events from now on."""
+        """Iterates over later events."""
         return _Events(self)
 
     def _on_event(self, event: LiveEvent) -> None:
@@ -186,8 +186,8 @@ class LiveView:
         for listener in list(self._listeners.values()):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - whatever it is, the other callbacks must not suffer
-                _log.exception("a callback failed", event_type=type(event).__name__)
+            except Exception:  # noqa: BLE001 - foreign code: the other callbacks still run
+                _log.exception("callback_failed", event_type=type(event).__name__)
 
     def _on_connection_event(self, event: Joined | Lost | Cut) -> None:
         if isinstance(event, Lost) or (isinstance(event, Joined) and not event.resumed):
@@ -210,7 +210,7 @@ class _Events:
             if own := put():
                 own(event)
 
-        weakref.finalize(self, live.subscribe(pass_on))  # a loop that is left just forgets its iterator
+        weakref.finalize(self, live.subscribe(pass_on))  # an `async for` that is left only drops its iterator
 
     def __aiter__(self) -> Self:
         return self
