@@ -1,4 +1,4 @@
-"""Which candles a request means: the newest so many, or those of a span of time."""
+"""Parameters that select candles: the newest `limit`, or those of a range of time."""
 
 from typing import Annotated, Final, NamedTuple
 
@@ -10,7 +10,7 @@ from api.http.route import Symbol, Time, Timeframe, Venue, check_timeframe
 MOST: Final = 1_000
 """Most candles in one answer."""
 USUAL: Final = 100
-"""As many as come when nothing is said."""
+"""Default number of candles."""
 
 Count = Annotated[int, Meta(ge=1, le=MOST, description="the newest so many; default 100, or all of start to end")]
 
@@ -27,7 +27,7 @@ class RangeParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CandleRange(NamedTuple):
-    """What is meant: the newest `most` candles that open before `end`, none of them before `start`."""
+    """The newest `most` candles that open before `end`, none of them before `start`; ms UTC, None: unbounded."""
 
     start: int | None
     end: int | None
@@ -35,7 +35,7 @@ class CandleRange(NamedTuple):
 
 
 def range_of(params: RangeParams) -> CandleRange:
-    """Checks what was asked for; `Problem` when it cannot be, or is more than one answer holds."""
+    """The range of checked parameters; `Problem` when they are invalid, or mean more candles than one answer holds."""
     length_ms = check_timeframe(params.timeframe)
     start, end = params.start, params.end
     if start is None or end is None:
