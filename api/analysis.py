@@ -1,4 +1,4 @@
-"""Reads the market: the analysis of an instrument as it is now, from candles that are stored and that the hubs tell."""
+"""The current analysis of an instrument, from stored and live candles."""
 
 from typing import NamedTuple
 
@@ -14,8 +14,8 @@ from flows.settings import Settings
 
 
 class AnalysisResult(Struct, frozen=True):
-    """What was found. `newest` is the last candle of the shortest timeframe; without any candle it is None, and the
-    reading stale.
+    """An analysis and its age in milliseconds. `newest` is the last candle of the shortest timeframe; without any
+    candle it is None, and the result stale.
     """
 
     analysis: Analysis
@@ -27,7 +27,7 @@ class AnalysisResult(Struct, frozen=True):
 
 
 class CandleAge(NamedTuple):
-    """How long ago a candle ended, 0 for a forming one, None where no hub tells the time; and whether it is of now."""
+    """Time since a candle's end, ms: 0 for a forming one, None when the venue's time is unknown; and its freshness."""
 
     ms: int | None
     stale: bool
@@ -35,7 +35,7 @@ class CandleAge(NamedTuple):
 
 
 class AnalysisService:
-    """Weighs the timeframes as the settings say."""
+    """Analyses instruments with the weights of the settings."""
 
     def __init__(self, settings: Settings, history: History, live: LiveView) -> None:
         weights = settings.analysis
@@ -46,8 +46,8 @@ class AnalysisService:
         self._live = live
 
     async def read(self, venue: str, symbol: str, *, from_memory: bool = False) -> AnalysisResult:
-        """The analysis of an instrument; `from_memory` as in `History.newest`. `Problem` when only the store could
-        tell, and it does not answer.
+        """The analysis of an instrument; `from_memory` as in `History.newest`. `Problem` when the
+        candles are only in the store, and it is down.
         """
         series = {
             timeframe: await self._history.newest(SeriesKey(venue, symbol, timeframe), NEEDED, from_memory=from_memory)
@@ -60,8 +60,8 @@ class AnalysisService:
         return AnalysisResult(analyse(series, self._weights), newest, age.ms, age.stale, age.state)
 
     def age(self, venue: str, symbol: str, candle: Candle | None) -> CandleAge:
-        """How old the newest candle of a series is. Also under a state that is of now it is stale when a whole period
-        behind it is missing; without a candle it always is.
+        """Age of the newest candle of a series. Even in a current state it is stale when a whole period after it is
+        missing; without a candle it always is.
         """
         state = self._live.state(symbol, venue, OF_CANDLES)
         word = state_name(state)

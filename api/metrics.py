@@ -1,4 +1,4 @@
-"""What the API counts, for Prometheus; names begin with `market_data_`."""
+"""Prometheus metrics of the API; names begin with `market_data_`."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -12,21 +12,23 @@ from api.live.view import LiveEvent, LiveView, Lost
 from sinks.hub.latency import LATENCY_S, latency_histogram
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
-"""Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""
+"""Channels that the hub publishes without delay; a candle may wait for its trades."""
 
 
 class ApiMetrics:
-    """The API's own registry. What others count already is only read when somebody looks."""
+    """The API's own registry. Values counted elsewhere are read at scrape time."""
 
     def __init__(self, live: LiveView) -> None:
         self._live = live
         self.registry = CollectorRegistry()
         self.latency = latency_histogram(
-            "From the exchange's time of a piece of news to the hub's message, in the feed's time",
+            "From the exchange's time of an event to the hub's message, in the feed's time",
             self.registry,
         )
         self.lost = Counter(
-            "market_data_live_lost", "Messages that the live view lost by being slow", registry=self.registry
+            "market_data_live_lost",
+            "Messages that the hub dropped because the live view was too slow",
+            registry=self.registry,
         )
         self.incidents = Counter(
             "market_data_incidents",
@@ -41,14 +43,14 @@ class ApiMetrics:
         self.duration = Histogram(
             "market_data_api_seconds", "Time to answer, by route", ["route"], buckets=LATENCY_S, registry=self.registry
         )
-        self._timed: dict[tuple[str, str], int] = {}  # as many as the hubs tell of
+        self._timed: dict[tuple[str, str], int] = {}  # bounded by the symbols that the hubs publish
         self.completeness: dict[tuple[str, str], float] = {}
-        """By venue and symbol, as it was found last."""
+        """By venue and symbol, as last computed."""
         self.registry.register(_OnScrape(self._scrape))
         live.subscribe(self._on_event)
 
     def text(self) -> bytes:
-        """The exposition that Prometheus reads."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
@@ -67,7 +69,7 @@ class ApiMetrics:
                 self._observe_latency(event, ms_of(stamp))
 
     def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
-        """Counts how long news took. What is published again, as a price with new figures of the day, took no time."""
+        """Observes the latency once an exchange time: a price republished with new 24-hour figures is skipped."""
         key = event.channel, event.symbol
         if time_ms != self._timed.get(key):
             self._timed[key] = time_ms
@@ -83,15 +85,19 @@ class ApiMetrics:
             for channel, count in venue_state.counts.items():
                 updates.add_metric([venue_state.venue, channel], count)
         yield updates
-        reconnections = CounterMetricFamily("market_data_reconnections", "Times the hub was lost", labels=["url"])
-        up = GaugeMetricFamily("market_data_hub_up", "Whether the hub is followed", labels=["url"])
+        reconnections = CounterMetricFamily(
+            "market_data_reconnections", "Times the connection to the hub was lost", labels=["url"]
+        )
+        up = GaugeMetricFamily("market_data_hub_up", "Whether the hub is connected", labels=["url"])
         for connection in self._live.connections:
             reconnections.add_metric([connection.state.url], connection.state.reconnections)
             up.add_metric([connection.state.url], connection.state.connected)
         yield reconnections
         yield up
         completeness = GaugeMetricFamily(
-            "market_data_completeness", "Trades held of the ids issued, as last asked for", labels=["venue", "symbol"]
+            "market_data_completeness",
+            "Stored trades as a share of the ids issued, as last computed",
+            labels=["venue", "symbol"],
         )
         for (venue, symbol), share in self.completeness.items():
             completeness.add_metric([venue, symbol], share)
@@ -99,8 +105,8 @@ class ApiMetrics:
 
 
 class _OnScrape(Collector):
-    def __init__(self, look: Callable[[], Iterator[Metric]]) -> None:
-        self._scrape = look
+    def __init__(self, scrape: Callable[[], Iterator[Metric]]) -> None:
+        self._scrape = scrape
 
     def collect(self) -> Iterator[Metric]:
         return self._scrape()

@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The objects that route handlers use, and their start and end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,10 +19,11 @@ from api.stores.trades import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
+"""Time between two checks of the trade store."""
 
 
 class Services(Struct, frozen=True):
-    """Everything that answers are made of."""
+    """Settings, live view, stores and metrics: all that handlers read."""
 
     settings: Settings
     live: LiveView
@@ -36,7 +37,7 @@ class Services(Struct, frozen=True):
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
-    """Follows the hubs and looks after the stores until it is left. It starts whatever of them is there."""
+    """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
     api, hub = settings.api, settings.hub
     urls = api.hub_urls or (f"ws://{_reachable(hub.host)}:{hub.port}/ws",)
     live = LiveView(*urls, token=hub.token, cache_size=api.cache_size)
@@ -61,7 +62,7 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
 
 
 def _reachable(host: str) -> str:
-    """Where to find a server that listens on this address."""
+    """The host to connect to for a server bound to this address; wildcards become loopback."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
     return named.get(host, f"[{host}]" if ":" in host else host)
 

@@ -122,7 +122,7 @@ async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -
             async with interface(deployment) as running:
                 with pytest.raises(Problem, match="the candle store does not answer"):
                     await recorder(running.services).record()
-                await until(lambda: any(line["event"].startswith("the analyses of a minute") for line in logs))
+                await until(lambda: any(line["event"] == "analyses_not_stored" for line in logs))
                 assert (await running.data("/api/prices/BTCUSDT"))["price"] == 101.5
     finally:
         await deployment.stop_hub()
