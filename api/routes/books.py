@@ -1,4 +1,4 @@
-"""Order books, from the live view. What is not of now says so."""
+"""Order books, from the live view; those that are not current are marked `stale`."""
 
 from typing import Annotated
 
@@ -11,7 +11,7 @@ from api.services import Services
 
 
 class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which book, and how many levels of each side."""
+    """An instrument, and the number of levels a side."""
 
     symbol: Symbol
     venue: Venue = ""
@@ -19,8 +19,8 @@ class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Book(Struct, frozen=True):
-    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue does not say. Unless
-    `synced`, the book is not known to be the exchange's, and has no levels.
+    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue sends none. Unless
+    `synced`, the book may differ from the exchange's, and has no levels.
     """
 
     venue: str

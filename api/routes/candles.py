@@ -1,8 +1,8 @@
-"""Candles and charts: what is stored and what is forming, in one list.
+"""Candles and charts: stored and forming candles in one list.
 
-A chart's `seq` is the number of the hub's newest message that is in it: a client that connects with `?resume_after=seq`
-goes on without a seam. Where fewer candles are stored than were asked for, the flow is asked to fetch them, and
-`history` says how far that is; with none at all the answer is 202, and asking again after `wait_s` gives the chart.
+A chart's `seq` is the number of the newest hub message that it contains: a client that connects with
+`?resume_after=seq` misses nothing. Where fewer candles are stored than requested, the flow is requested to fetch them,
+and `history` is the state of that job; with none at all the status is 202, and the chart is there after `wait_s`.
 """
 
 from typing import Annotated, cast
@@ -22,19 +22,19 @@ from sinks.hub.payloads import CandleBody, ChartCandle, FullCandle
 from sinks.trades.codec import END_MS
 
 CHARTS_MOST = 20_000
-"""Most candles in one answer with several charts."""
+"""Most candles in one response with several charts."""
 READ_ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
 
 
 class CandlesAnswer(Struct, frozen=True):
-    """All that is known of the candles, oldest first."""
+    """Candles with all their fields, oldest first."""
 
     venue: str
     symbol: str
     timeframe: str
     candles: list[FullCandle]
     stale: bool
-    """The newest candles are not known to be those of now."""
+    """The newest candles are not known to be current."""
     state: str | None
     """How current the trades of the symbol are; null where the flow publishes no states."""
 
@@ -89,7 +89,7 @@ class Charts:
         """The chart of a symbol: stored candles and the forming one."""
         wanted = range_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
-        seq = self._live.seq(key.venue, key.symbol)  # before the candles: what comes meanwhile is told once more
+        seq = self._live.seq(key.venue, key.symbol)  # before the candles: so later messages repeat, none is lost
         candles = await self._read(key, wanted)
         job = None
         if _wants_older(candles, wanted):
@@ -114,7 +114,7 @@ class Charts:
         return answer
 
     async def candles(self, params: RangeParams) -> CandlesAnswer:
-        """All that is known of a symbol's candles."""
+        """A symbol's candles with all their fields."""
         wanted = range_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
         candles = await self._read(key, wanted)
@@ -131,7 +131,7 @@ class Charts:
         return Ohlcv(*key, rows, age.stale, age.state)
 
     def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
-        """How old the newest candle of the series is that is at hand, be it in the answer or not."""
+        """Age of the newest known candle of the series, whether in the response or not."""
         cached = self._live.candles.contents(key)
         newest = max([*candles[-1:], *cached[-1:]], key=lambda candle: candle.open_time, default=None)
         return self._services.analysis.age(key.venue, key.symbol, newest)
@@ -150,7 +150,7 @@ class Charts:
         market, age = found[0].body if found else None, self._age(key, candles)
         return Chart(
             *key,
-            cast("list[ChartCandle]", self._chart_json.json(key, candles)),  # in the answer it is that
+            cast("list[ChartCandle]", self._chart_json.json(key, candles)),  # encodes as such a list
             latest_price=market.price if market else None,
             price_change_24h=market.price_change_24h if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
@@ -183,7 +183,7 @@ def routes(services: Services) -> list[AnyRoute]:
 
 
 def _wants_older(candles: list[Candle], wanted: CandleRange) -> bool:
-    """Whether older candles than there are were asked for."""
+    """Whether candles older than those found were requested."""
     if len(candles) >= wanted.most:
         return False
     return (

@@ -1,4 +1,4 @@
-"""What was asked of the flow, as the API shows it."""
+"""Requests to the flow for history, and their state."""
 
 from typing import Final
 
@@ -18,30 +18,30 @@ PAGE_WAIT_S: Final = 0.5
 """The same for each further page of history."""
 PAGE_CANDLES: Final = 1_000
 ASK_AGAIN_MS: Final = 60_000
-"""A request that ended is not repeated by reading again before so much time is over."""
+"""Time after the end of a request in which reading the same candles does not repeat it."""
 
 
 class JobView(Struct, frozen=True):
-    """A request to the flow. `GET /api/requests/{id}` tells how far it is."""
+    """A request to the flow. `GET /api/requests/{id}` returns its state."""
 
     id: str
     kind: RequestKind
     venue: str
     symbol: str
     timeframe: str | None
-    """Null for all of them."""
+    """Null: all timeframes."""
     state: RequestState
     """`open` until the flow takes it, then `running`; at the end `done` or `failed`."""
     report: str
-    """What came of it, for people."""
+    """The result, for people."""
     created_at: str
     updated_at: str
     wait_s: float
-    """Estimate of how much longer it takes; 0 when it has ended."""
+    """Estimated seconds until it ends; 0 when it has ended."""
 
 
 def job_view(request: Request, *, candles: int = 0) -> JobView:
-    """A request with an estimate of its time."""
+    """A request with an estimate of its remaining time; `candles` is the number requested."""
     work = request.work
     under_way = request.state in UNDER_WAY
     total_s = FIRST_WAIT_S + PAGE_WAIT_S * (candles // PAGE_CANDLES)
@@ -61,8 +61,8 @@ def job_view(request: Request, *, candles: int = 0) -> JobView:
 
 
 async def request_history(services: Services, key: SeriesKey, wanted: CandleRange, *, has_some: bool) -> JobView | None:
-    """Asks for candles that are not stored, and for the symbol if nobody follows it. Nothing is asked again that was
-    answered a moment ago: then there are no more candles, which is a `Problem` when there are none at all.
+    """Requests candles that are not stored, and a subscription if the symbol is not followed. A request that ended
+    less than `ASK_AGAIN_MS` ago is not repeated: there are no more candles, a `Problem` when there are none at all.
     """
     mongo, commands = services.mongo, services.mongo.commands
     work = Work("history", *key, start=wanted.start, end=wanted.end)
@@ -76,7 +76,7 @@ async def request_history(services: Services, key: SeriesKey, wanted: CandleRang
             return job_view(await commands.ask(work), candles=wanted.most)
     except Problem as problem:
         if has_some and problem.code == "store_unavailable":
-            return None  # what there is can be shown all the same
+            return None  # the candles found are returned without a job
         raise
 
 

@@ -1,7 +1,7 @@
-"""What the candles say: indicators, and the reading of several timeframes at once.
+"""Indicators of candles, and the analysis of several timeframes.
 
-Indicators are computed with as many candles before the answer's first as they remember, so that a value does not depend
-on how many were asked for. Where the store has fewer, `settled` is false.
+Indicators are computed with `memory` candles before the first one returned, so that values do not depend on `limit`.
+Where the store has fewer, `settled` is false.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from flows.names import TEXT_END
 from sinks.hub.payloads import iso_utc
 
 READ_MOST: Final = 5_000
-"""Most candles that are read for one answer."""
+"""Most candles read for one response."""
 MOST: Final = 1_000
 ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
 
@@ -43,9 +43,9 @@ class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IndicatorAnswer(Struct, frozen=True):
-    """An entry a candle, oldest first; `timestamps` are the begins of their periods, values null where not defined. The
-    last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is 0 during a
-    forming one; it is null, and the answer stale, where no hub tells the time.
+    """One entry for each candle, oldest first; `timestamps` are the begins of their periods, values null where not
+    defined. The last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is
+    0 during a forming one; it is null, and the data stale, where the venue's time is unknown.
     """
 
     venue: str
@@ -54,7 +54,7 @@ class IndicatorAnswer(Struct, frozen=True):
     timestamps: list[str]
     is_closed: bool
     statuses: dict[str, int]
-    """How many of the candles have which status."""
+    """Number of candles by status."""
     settled: bool
     age_ms: int | None
     stale: bool
@@ -63,7 +63,7 @@ class IndicatorAnswer(Struct, frozen=True):
 
 
 class AnalysisAnswer(Struct, frozen=True):
-    """The reading of all timeframes that have a weight."""
+    """The analysis of all timeframes that have a weight."""
 
     venue: str
     symbol: str
@@ -84,7 +84,7 @@ class PastParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PastAnalysis(Struct, frozen=True):
-    """What the analysis said at a moment, without its reasons; `price` is what the newest candle closed at then."""
+    """A stored analysis without its reasons; `price` is the close of the newest candle at that time."""
 
     timestamp: str
     price: float
@@ -97,7 +97,7 @@ class PastAnalysis(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """An instrument in a line; figures are null where unknown."""
+    """An instrument in one row; figures are null where unknown."""
 
     venue: str
     symbol: str
@@ -149,7 +149,7 @@ class IndicatorHandlers:
         )
 
     async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
-        """The signals of all timeframes, together and with every reason."""
+        """The analysis of all timeframes, with the signal and every reason."""
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         result = await self._analysis.read(venue, symbol)
         if result.newest is None:
@@ -167,7 +167,7 @@ class IndicatorHandlers:
         return [_past(document) for document in documents]
 
     async def overview(self, params: OfSymbols) -> list[Summary]:
-        """Price and signal of every symbol, in their alphabetical order."""
+        """Price and signal of every symbol, in alphabetical order."""
         venue = await self._services.instruments.venue(params.venue)
         wanted = set(params.symbols)
         followed = sorted(self._services.instruments.followed(venue))
@@ -194,21 +194,21 @@ class IndicatorHandlers:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    signals = IndicatorHandlers(services)
+    handlers = IndicatorHandlers(services)
     return [
         Route(
             "GET",
             "/api/indicators/{symbol}/{timeframe}",
-            signals.indicators,
+            handlers.indicators,
             IndicatorAnswer,
             IndicatorParams,
             errors=ERRORS,
         ),
-        Route("GET", "/api/analysis/{symbol}", signals.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
+        Route("GET", "/api/analysis/{symbol}", handlers.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
         Route(
             "GET",
             "/api/analysis/{symbol}/history",
-            signals.past,
+            handlers.past,
             list[PastAnalysis],
             PastParams,
             errors=("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable"),
@@ -216,7 +216,7 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "GET",
             "/api/overview",
-            signals.overview,
+            handlers.overview,
             list[Summary],
             OfSymbols,
             errors=("bad_request", "unknown_venue", "store_unavailable"),

@@ -1,4 +1,4 @@
-"""Prices and ticks, from the live view. What is not of now says so."""
+"""Prices and ticks, from the live view; those that are not current are marked `stale`."""
 
 from msgspec import Struct
 
@@ -37,13 +37,13 @@ class Price(Struct, frozen=True):
     age_ms: int
     """Since the exchange's own time of the price, in the venue's time."""
     stale: bool
-    """It is not known to be the price of now."""
+    """The price is not known to be current."""
     state: str | None
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class TickAnswer(Tick, frozen=True):
-    """Price and best bid and ask; null where not known."""
+    """Price, best bid and best ask; null where unknown."""
 
     stale: bool
     state: str | None
@@ -99,7 +99,7 @@ def routes(services: Services) -> list[AnyRoute]:
         return found
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
-        """Price with best bid and ask of each symbol."""
+        """Price, best bid and best ask of each symbol."""
         wanted = set(params.symbols)
         found = [
             live.tick(message.symbol, venue_state.venue)

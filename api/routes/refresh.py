@@ -1,4 +1,4 @@
-"""Work for the flow: fetch a symbol's candles again, and how far that is."""
+"""Requests to the flow to fetch a symbol's candles again, and the state of such a request."""
 
 from typing import Annotated
 
@@ -30,7 +30,7 @@ def routes(services: Services) -> list[AnyRoute]:
             return job_view(await commands.ask(Work("refresh", *instrument)))
 
     async def progress(params: OfRequest) -> JobView:
-        """How far a request is; it is forgotten an hour after its last change."""
+        """State of a request; it is deleted an hour after its last change."""
         async with mongo.guarded():
             found = await commands.request(params.id)
         if found is None:

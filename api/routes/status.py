@@ -1,4 +1,4 @@
-"""What is there, what is missing and since when; and health, for whoever starts and stops the process."""
+"""What of the deployment is up, what is down and since when; and health checks for process supervisors."""
 
 from typing import Final
 
@@ -15,11 +15,11 @@ from api.stores.health import Dependency
 from sinks.hub.payloads import ChannelBody, StatusBody, iso_utc
 
 NAMES_SHOWN: Final = 5
-"""Symbols that are named where many are in the same state."""
+"""Symbols that are named of those in the same state."""
 
 
 class Part(Struct, frozen=True):
-    """Something the answers depend on. `reason` says why it is down, `since` since when it is as it is."""
+    """A dependency of the API. `since` is its last change; `reason` says why it is down."""
 
     name: str
     up: bool
@@ -28,7 +28,7 @@ class Part(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """What came by a channel of the hub, and how long ago the last of it did."""
+    """Messages of a channel of the hub, and the age of the last one."""
 
     venue: str
     channel: str
@@ -37,22 +37,22 @@ class Channel(Struct, frozen=True):
 
 
 class InstrumentState(Struct, frozen=True):
-    """What an instrument is: `live`, `quiet` (nothing happens, and another source agrees), or what is wrong with it;
-    `unknown` while the flow gives no sign of life. That of the worst of its `channels`, as they were published last.
+    """State of an instrument: `live`, `quiet` (nothing happens, and another source confirms it), or what is wrong;
+    `unknown` without heartbeats of the flow. It is the worst state of its `channels`, as last published.
     """
 
     venue: str
     symbol: str
     state: str
     since: str | None
-    """In the venue's time; null where not known."""
+    """In the venue's time; null where unknown."""
     for_ms: int | None
     reason: str
     channels: list[ChannelBody]
 
 
 class FlowState(Struct, frozen=True):
-    """Whether a flow is alive. `time` is what it says the venue's time is, null as long as it has not."""
+    """Whether a flow is alive. `time` is the venue's time by its heartbeats, null while unknown."""
 
     venue: str
     alive: bool
@@ -61,7 +61,7 @@ class FlowState(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """Candles held, and how often they were enough."""
+    """Candles cached, and reads that they answered or not."""
 
     candles: int
     hits: int
@@ -69,8 +69,8 @@ class Memory(Struct, frozen=True):
 
 
 class StatusAnswer(Struct, frozen=True):
-    """`missing` says in words what is down or not of now, since when and why; `origin` what the data is, null as long
-    as no hub was reached.
+    """`missing` lists what is down or not current, since when and why; `origin` is the kind of data, null until a hub
+    was connected.
     """
 
     venue: str
@@ -78,18 +78,18 @@ class StatusAnswer(Struct, frozen=True):
     missing: list[str]
     parts: list[Part]
     lines: list[StatusBody]
-    """The venue's lines, as the flow tells."""
+    """The venue's connections, as the flow reports them."""
     flows: list[FlowState]
     instruments: list[InstrumentState]
-    """Those that are followed, by venue and name; empty where the flow publishes no states."""
+    """The followed ones by venue and name; empty where the flow publishes no states."""
     channels: list[Channel]
     memory: Memory
     hub_urls: list[str]
-    """Where pages and programs follow the broadcast."""
+    """URLs of the broadcast."""
 
 
 class Readiness(Struct, frozen=True):
-    """Everything is there: the hubs, the flows behind them, the stores, and data of now."""
+    """All dependencies are up: hubs, the flows behind them, stores; and data is current."""
 
     parts: list[Part]
     channels: list[Channel]
@@ -106,7 +106,7 @@ def routes(services: Services) -> list[AnyRoute]:
     live, settings = services.live, services.settings
 
     def parts() -> list[Part]:
-        found = [_hub(line.state) for line in live.connections]
+        found = [_hub(connection.state) for connection in live.connections]
         if settings.mongo.enabled:
             found.append(_part(services.mongo.watch.state))
         if settings.trades.enabled:
@@ -123,14 +123,14 @@ def routes(services: Services) -> list[AnyRoute]:
         ]
 
     async def status(_: NoParams) -> StatusAnswer:
-        """What is there, and what is missing since when."""
+        """What is up, and what is down since when."""
         venue_states = list(live.venue_states())
         found = parts()
         by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
-        lines: list[StatusBody] = [news.body for venue_state in venue_states for news in venue_state.lines()]
+        lines: list[StatusBody] = [message.body for venue_state in venue_states for message in venue_state.lines()]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        # a hub that is not reached is named above, so its instruments are left out
+        # a hub that is down is listed above, so its instruments are left out
         missing += describe(
             [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments]
         )
@@ -145,7 +145,7 @@ def routes(services: Services) -> list[AnyRoute]:
             [one for _, instruments in by_venue for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
-            [line.state.url for line in live.connections],
+            [connection.state.url for connection in live.connections],
         )
 
     async def alive(_: NoParams) -> Alive:
@@ -153,7 +153,7 @@ def routes(services: Services) -> list[AnyRoute]:
         return Alive()
 
     async def ready(_: NoParams) -> Readiness:
-        """Whether everything is there that answers are made of, and they are of now."""
+        """Whether all dependencies are up, and data is current."""
         found = parts()
         down = [f"{part.name} ({part.reason})" for part in found if not part.up]
         down += missing_of(list(live.venue_states()))
@@ -169,12 +169,12 @@ def routes(services: Services) -> list[AnyRoute]:
 
 
 def instruments_of(venue_states: list[VenueState]) -> list[InstrumentState]:
-    """What each instrument is that the flows tell of."""
+    """State of each instrument of these venues."""
     return [_instrument(venue_state, symbol) for venue_state in venue_states for symbol in sorted(venue_state.states)]
 
 
 def describe(instruments: list[InstrumentState]) -> list[str]:
-    """What is not of now, since when and why: instruments of which the same is to be said, together."""
+    """A sentence for the instruments that are not current, since when and why; equal ones are merged."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
         if not State(one.state).is_current:
@@ -187,7 +187,7 @@ def describe(instruments: list[InstrumentState]) -> list[str]:
 
 
 def missing_of(venue_states: list[VenueState]) -> list[str]:
-    """Why answers are not of now or not stored; nothing where flows publish no states."""
+    """What is missing for data that is current and stored; nothing where flows publish no states."""
     publishing = [
         venue_state for venue_state in venue_states if venue_state.publishes_states and venue_state.is_connected
     ]
@@ -224,13 +224,13 @@ def _instrument(venue_state: VenueState, symbol: str) -> InstrumentState:
 
 
 def _has_current_data(one: InstrumentState) -> bool:
-    """Whether its data is of now, though it is not stored."""
+    """Whether its data is current, though not stored."""
     data = [State(channel.state) for channel in one.channels if channel.channel != "store"]
     return one.state == "not stored" and bool(data) and all(state.is_current for state in data)
 
 
 def _names(symbols: list[str]) -> str:
-    """Some names, and how many more, with a verb."""
+    """The first names and the number of the others, with the verb."""
     shown = ", ".join(symbols[:NAMES_SHOWN])
     more = len(symbols) - NAMES_SHOWN
     named = f"{shown} and {more} more" if more > 0 else shown

@@ -1,4 +1,4 @@
-"""Symbols: what can be had, what is wanted, and what is followed. The flow follows the wishes written here."""
+"""Symbols that are listed, wanted and followed. The flow follows the subscriptions stored here."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ class OfVenue(Struct, frozen=True, forbid_unknown_fields=True):
 
 class AddSymbol(Struct, frozen=True, forbid_unknown_fields=True):
     """A symbol to follow. Without `streams`, those of the setting `feed.streams`; `kline` is the klines of all
-    timeframes, `kline_1m` of one. The last word counts: what was followed of it and is not named ends.
+    timeframes, `kline_1m` of one. It replaces earlier ones: streams that are not named end.
     """
 
     symbol: Symbol
@@ -46,8 +46,8 @@ class AddSymbols(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SymbolState(Struct, frozen=True):
-    """`wanted`: what was wished last, null when nothing was. `followed`: whether the hub tells of it, which confirms
-    the wish. `streams`: those that were wished, none for those of the setting `feed.streams`.
+    """`wanted`: the last request, null without one. `followed`: whether the hub reports the symbol, which confirms the
+    request. `streams`: those requested, empty for those of the setting `feed.streams`.
     """
 
     venue: str
@@ -58,8 +58,8 @@ class SymbolState(Struct, frozen=True):
 
 
 class Supported(Struct, frozen=True):
-    """Instruments of a venue; `complete` is false as long as the flow has not written down the venue's list, and
-    these are only the symbols that are followed.
+    """Instruments of a venue; `complete` is false until the flow has stored the venue's list: these are only the
+    followed symbols.
     """
 
     venue: str
@@ -101,12 +101,12 @@ class SymbolHandlers:
         return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]
 
     async def remove(self, params: OfSymbol) -> SymbolState:
-        """Follow a symbol no more; what is stored of it stays."""
+        """Stop following a symbol; its stored data stays."""
         instrument = await self._instruments.find(params.symbol, params.venue)
         return await self._wish(*instrument, wanted=False)
 
     async def supported(self, params: OfVenue) -> Supported:
-        """The instruments that can be had."""
+        """The instruments that can be followed."""
         venue = await self._instruments.venue(params.venue)
         listed = await self._instruments.listed(venue)
         followed = sorted(self._instruments.followed(venue))
@@ -123,8 +123,8 @@ class SymbolHandlers:
         return _state_of(wish, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:
-        """`Problem` when the venue is known not to have it, or a flow of these settings would refuse its streams;
-        without the venue's list, the flow will tell.
+        """`Problem` when the venue does not list the symbol, or a flow with these settings would refuse its streams.
+        Without the venue's list the flow checks later.
         """
         if venue == self._feed.venue and (reason := self._feed.refusal_of(streams)):
             raise Problem("bad_request", f"streams: {reason}")

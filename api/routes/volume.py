@@ -1,6 +1,6 @@
-"""Where was traded, and where not: volume profile and liquidity vacuums, from the stored trades of the last hours.
+"""Volume profile and liquidity vacuums, from the stored trades of the last hours.
 
-The hours end with the newest stored trade, so a replay of an old day is read as that day would have been.
+The hours end with the newest stored trade, so a replay of an old day works as on that day.
 """
 
 import math
@@ -34,8 +34,8 @@ Share = Annotated[float, Meta(ge=0.01, le=1)]
 
 class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; the value area grows by `step` rows
-    at a time, 2 as on TradingView. With fewer than `min_trades` the answer is the error `collecting`, which says how
-    long to wait.
+    at a time, 2 as on TradingView. With fewer than `min_trades` the response is the error `collecting`, with the
+    time to wait.
     """
 
     symbol: Symbol
@@ -49,7 +49,7 @@ class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """A profile, and what is thin in it: the lowest `percentile` of rows relative to the `width` on either side."""
+    """A profile and its thin rows: the lowest `percentile` of rows relative to the `width` on either side."""
 
     symbol: Symbol
     venue: Venue = ""
@@ -61,8 +61,8 @@ class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Basis(Struct, frozen=True):
-    """The trades an answer is made of: the first and last of them, how long ago the last was (null where no hub tells
-    the time), and the share of the ids issued between them that are stored.
+    """The trades behind a response: time of the first and last, age of the last (null where the venue's time is
+    unknown), and the share of the ids issued between them that are stored.
     """
 
     start: str
@@ -79,14 +79,14 @@ class ProfileAnswer(Struct, frozen=True):
     basis: Basis
     profile: VolumeProfile
     stale: bool
-    """The trades up to now are not known to be in it."""
+    """Trades up to now are not known to be included."""
     state: str | None
     """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class VacuumAnswer(Struct, frozen=True):
-    """Zones that hardly traded, the nearest to the price first. `has_book`: quantities that rest there are known as far
-    as the book's levels reach.
+    """Zones that hardly traded, the nearest to the price first. `has_book`: resting quantities are known as far as
+    the book's levels reach.
     """
 
     venue: str
@@ -100,7 +100,7 @@ class VacuumAnswer(Struct, frozen=True):
 
 
 class _Traded(Struct):
-    """What was read of a symbol."""
+    """The trades read of a symbol, summed."""
 
     counted: VolumeByPrice
     first_id: int = END_MS
