@@ -1,13 +1,13 @@
-"""A reading of several timeframes: what the common indicators say together, how sure that is, and why.
+"""Analysis of several timeframes: the common indicators combined, with confidence and reasons.
 
 It is arithmetic on the past, not a forecast. Every score lies between -1 (down) and +1 (up).
 
-Of one timeframe, with `clip` to that range, at the newest candle:
+For one timeframe, with `clip` to that range, at the newest candle:
 
 - trend       = clip((EMA20 - EMA50) / ATR14)
 - momentum    = mean of clip((RSI14 - 50) / 20) and clip(2 * MACD histogram / ATR14)
 - volume      = clip(5 * (2 * taker buys / volume - 1)) of the last 20 candles
-- volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it takes from the confidence
+- volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it lowers the confidence
 - score       = mean of trend, momentum and volume by `Weights`
 
 Over the timeframes, by their weights:
@@ -31,10 +31,10 @@ from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
 
 NEEDED: Final = 250
-"""Candles with which the averages hardly depend on where they began."""
+"""Candles after which the averages hardly depend on the first one."""
 LEAST: Final = 52
 """Candles below which there is no score: the slowest average has no value."""
-LEAN, STRONG = 0.2, 0.6  # least size of a score that is a signal, and a strong one
+LEAN, STRONG = 0.2, 0.6  # least |score| of a signal, and of a strong one
 VOLUME_CANDLES: Final = 20
 USUAL_CANDLES: Final = 100
 
@@ -42,7 +42,7 @@ Signal = Literal["strong down", "down", "neutral", "up", "strong up"]
 
 
 class Weights(Struct, frozen=True):
-    """What counts how much; a weight is relative to the others of its kind, and 0 leaves its part out."""
+    """Weights, each relative to the others of its kind; 0 leaves its part out."""
 
     timeframes: Mapping[str, float]
     trend: float = 0.5
@@ -51,7 +51,7 @@ class Weights(Struct, frozen=True):
 
 
 class TimeframeAnalysis(Struct, frozen=True):
-    """What one timeframe says. Scores are null where there are too few candles, or the formula divides by zero."""
+    """Analysis of one timeframe. Scores are null where there are too few candles, or the formula divides by zero."""
 
     timeframe: str
     candles: int
@@ -78,7 +78,7 @@ class Analysis(Struct, frozen=True):
 
 
 def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysis:
-    """Reads the candles of each timeframe that has a weight, oldest first, the forming one included."""
+    """Analyses the timeframes that have a weight; candles are oldest first, including the forming one."""
     results = [
         analyse_timeframe(timeframe, series.get(timeframe, ()), weights)
         for timeframe, weight in weights.timeframes.items()
@@ -105,7 +105,7 @@ def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysi
 
 
 def analyse_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weights) -> TimeframeAnalysis:
-    """What one timeframe says."""
+    """The analysis of one timeframe; without scores below `LEAST` candles."""
     weight, count = weights.timeframes[timeframe], len(candles)
     if count < LEAST:
         reason = f"{timeframe}: {count} candles are too few, a score needs {LEAST}"
