@@ -39,9 +39,9 @@ def may_call(handshake: HandshakeRequest, settings: Api) -> bool:
 def authorize(handshake: HandshakeRequest, settings: Api, *, protected: bool) -> None:
     """Raises `Problem` for a request that is rejected. Only `protected` paths need the token."""
     if not settings.token and not is_local_page(f"http://{handshake.host}"):
-        raise Problem("wrong_host", "without api.token only this machine is served: ask for it as 127.0.0.1")
+        raise Problem("wrong_host", "without api.token only this machine is served: use the host 127.0.0.1")
     if handshake.origin and not may_call(handshake, settings):
-        raise Problem("wrong_origin", "this origin may not ask; the setting is api.cors")
+        raise Problem("wrong_origin", "this origin is not allowed; the setting is api.cors")
     if not protected or not settings.token:
         return
     if not knows_token(settings.token, [*bearers(handshake.authorizations), *handshake.tokens]):

@@ -26,7 +26,7 @@ from sinks.hub.replies import SubscribedData
 
 
 class _AnyStatus(Struct, frozen=True):
-    """Any body of the channel `Status`: of a venue connection, an instrument or the flow, told apart by its fields."""
+    """Any body of the channel `Status`: of a venue connection, an instrument or the flow, as its fields show."""
 
     venue: str = ""
     origin: str = ""

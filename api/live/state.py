@@ -36,7 +36,7 @@ class VenueState:
         self.last_stamps: dict[str, int] = {}
         """Stamp of the newest message by channel."""
         self._latest: dict[tuple[str, str], HubMessage] = {}
-        self._lines: dict[str, HubMessage] = {}
+        self._connections: dict[str, HubMessage] = {}
         self._symbols: frozenset[str] | None = frozenset()  # None: recompute
 
     def take(self, message: HubMessage) -> None:
@@ -71,18 +71,18 @@ class VenueState:
             case _ if body.state == "removed":
                 self._remove(frozenset(body.symbols))
             case _:
-                self._lines[body.line] = message
+                self._connections[body.line] = message
         self._symbols = None
 
-    def _remove(self, gone: frozenset[str]) -> None:
-        self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
-        for symbol in gone:
+    def _remove(self, removed: frozenset[str]) -> None:
+        self._latest = {key: known for key, known in self._latest.items() if key[1] not in removed}
+        for symbol in removed:
             self.states.pop(symbol, None)
 
     def forget(self) -> None:
         """Drops the state before the hub sends a new one. Incidents are past events and stay."""
         self._latest.clear()
-        self._lines.clear()
+        self._connections.clear()
         self.states.clear()
         self.clock.forget_heartbeat()
         self._symbols = None
@@ -95,17 +95,17 @@ class VenueState:
         """The newest message about every symbol, in alphabetical order."""
         return [self._latest[key] for key in sorted(key for key in self._latest if key[0] == channel)]
 
-    def lines(self) -> list[HubMessage]:
+    def connections(self) -> list[HubMessage]:
         """The newest status message of every venue connection, by name."""
-        return [self._lines[line] for line in sorted(self._lines)]
+        return [self._connections[name] for name in sorted(self._connections)]
 
     def symbols(self) -> AbstractSet[str]:
         """The followed symbols. One that the exchange does not list may have a state and no data."""
         if self._symbols is None:
             reported = (symbol for _, symbol in self._latest if symbol)
             carried = (symbol for symbol, state in self.states.items() if state.channels)
-            of_lines = (message.body.symbols for message in self._lines.values())
-            self._symbols = frozenset(reported).union(carried, *of_lines)
+            of_connections = (message.body.symbols for message in self._connections.values())
+            self._symbols = frozenset(reported).union(carried, *of_connections)
         return self._symbols
 
     @property

@@ -130,7 +130,7 @@ class IndicatorHandlers:
         candles = await self._services.history.newest(key, min(params.limit + memory, READ_MOST))
         if not candles:
             raise Problem(
-                "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
+                "no_data", f"no {params.timeframe} candle of {symbol} is stored; request /api/chart to fetch them"
             )
         bars, shown = Bars.of(candles), candles[-params.limit :]
         age = self._analysis.age(venue, symbol, shown[-1])
@@ -153,7 +153,7 @@ class IndicatorHandlers:
         venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         result = await self._analysis.read(venue, symbol)
         if result.newest is None:
-            raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
+            raise Problem("no_data", f"no candle of {symbol} is stored; request /api/chart to fetch them")
         return AnalysisAnswer(venue, symbol, result.age_ms, result.stale, result.state, result.analysis)
 
     async def past(self, params: PastParams) -> list[PastAnalysis]:

@@ -84,7 +84,7 @@ def routes(services: Services) -> list[AnyRoute]:
         instrument = await instruments.find(params.symbol, params.venue)
         found = live.latest("MarketData", instrument.symbol, instrument.venue)
         if found is None:
-            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status says how its feed is")
+            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status has the state of its feed")
         return price_of(*found)
 
     async def prices(params: OfSymbols) -> list[Price]:

@@ -128,7 +128,9 @@ def routes(services: Services) -> list[AnyRoute]:
         found = parts()
         by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
-        lines: list[StatusBody] = [message.body for venue_state in venue_states for message in venue_state.lines()]
+        lines: list[StatusBody] = [
+            message.body for venue_state in venue_states for message in venue_state.connections()
+        ]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
         # a hub that is down is listed above, so its instruments are left out
         missing += describe(
@@ -199,7 +201,7 @@ def missing_of(venue_states: list[VenueState]) -> list[str]:
     missing += [
         f"a line to {venue_state.venue} (there is none yet)"
         for venue_state in publishing
-        if not (venue_state.states or venue_state.lines())
+        if not (venue_state.states or venue_state.connections())
     ]
     found = instruments_of(publishing)
     if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):

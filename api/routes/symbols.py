@@ -80,17 +80,17 @@ class SymbolHandlers:
         """The symbols that are wanted or followed."""
         venue = await self._instruments.venue(params.venue)
         async with self._mongo.guarded():
-            wishes = await self._mongo.commands.wishes(venue)
-        wished = {wish.symbol: wish for wish in wishes}
+            subscriptions = await self._mongo.commands.wishes(venue)
+        stored = {subscription.symbol: subscription for subscription in subscriptions}
         followed = self._live.symbols(venue)
-        followed_only = [SymbolState(venue, name, None, followed=True) for name in followed - wished.keys()]
-        desired = [_state_of(wish, followed=name in followed) for name, wish in wished.items()]
+        followed_only = [SymbolState(venue, name, None, followed=True) for name in followed - stored.keys()]
+        desired = [_state_of(subscription, followed=name in followed) for name, subscription in stored.items()]
         return sorted([*followed_only, *desired], key=lambda state: state.symbol)
 
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
         venue = await self._instruments.venue(body.venue)
-        return await self._wish(venue, self._instruments.symbol(body.symbol), wanted=True, streams=body.streams)
+        return await self._store(venue, self._instruments.symbol(body.symbol), wanted=True, streams=body.streams)
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
@@ -98,12 +98,12 @@ class SymbolHandlers:
         names = list(dict.fromkeys(self._instruments.symbol(symbol) for symbol in body.symbols))
         for name in names:
             await self._check(venue, name, body.streams)
-        return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]
+        return [await self._store(venue, name, wanted=True, streams=body.streams) for name in names]
 
     async def remove(self, params: OfSymbol) -> SymbolState:
         """Stop following a symbol; its stored data stays."""
         instrument = await self._instruments.find(params.symbol, params.venue)
-        return await self._wish(*instrument, wanted=False)
+        return await self._store(*instrument, wanted=False)
 
     async def supported(self, params: OfVenue) -> Supported:
         """The instruments that can be followed."""
@@ -114,13 +114,13 @@ class SymbolHandlers:
             venue, bool(listed), listed or [ListedInstrument(venue, symbol, "followed") for symbol in followed]
         )
 
-    async def _wish(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
+    async def _store(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
         if wanted:
             await self._check(venue, symbol, streams)
-        wish = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
+        subscription = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
         async with self._mongo.guarded():
-            await self._mongo.commands.wish(wish)
-        return _state_of(wish, followed=symbol in self._live.symbols(venue))
+            await self._mongo.commands.wish(subscription)
+        return _state_of(subscription, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:
         """`Problem` when the venue does not list the symbol, or a flow with these settings would refuse its streams.
@@ -132,8 +132,8 @@ class SymbolHandlers:
             self._instruments.check(symbol, venue, {instrument.symbol for instrument in listed})
 
 
-def _state_of(wish: DesiredSubscription, *, followed: bool) -> SymbolState:
-    return SymbolState(wish.venue, wish.symbol, wish.wanted, followed, wish.streams)
+def _state_of(subscription: DesiredSubscription, *, followed: bool) -> SymbolState:
+    return SymbolState(subscription.venue, subscription.symbol, subscription.wanted, followed, subscription.streams)
 
 
 def routes(services: Services) -> list[AnyRoute]:

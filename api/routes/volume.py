@@ -159,7 +159,7 @@ class Volumes:
         archive = self._services.trades
         last = await archive.last_time(venue, symbol)
         if last is None:
-            raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status says how its feed is")
+            raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status has the state of its feed")
         traded = _Traded(VolumeByPrice())
         await archive.feed(venue, symbol, last + 1 - hours * HOUR_MS, END_MS, traded.take, columns=COLUMNS)
         collecting = traded.counted.collecting(min_trades)
@@ -168,7 +168,7 @@ class Volumes:
             raise Problem(
                 "collecting",
                 f"{collecting.trades} of {min_trades} trades so far, {collecting.trades_per_s:g} a second{wait}; "
-                "or ask for more hours, or fewer min_trades",
+                "or set more hours, or fewer min_trades",
                 retry_after_s=math.ceil(collecting.wait_s or 0),
                 collecting=collecting,
             )

@@ -72,7 +72,7 @@ def test_it_knows_the_latest_of_everything_and_the_symbols_of_the_lines() -> Non
     for news in (price(1.0, BEGIN), price(2.0, BEGIN + 1), status("connected"), status("live")):
         venue_state.take(news)
     assert [news.body.price for news in venue_state.all_latest("MarketData")] == [2.0]
-    assert [news.body.state for news in venue_state.lines()] == ["live"]
+    assert [news.body.state for news in venue_state.connections()] == ["live"]
     assert (venue_state.symbols(), venue_state.origin) == ({"BTCUSDT", "ETHUSDT"}, "replay")
     assert venue_state.counts == {"MarketData": 2, "Status": 2}
 
@@ -92,7 +92,7 @@ def test_a_symbol_that_is_removed_is_forgotten_and_the_lines_stay() -> None:
         venue_state.take(news)
     assert venue_state.latest("MarketData", "BTCUSDT") is None
     assert [news.body.price for news in venue_state.all_latest("MarketData")] == [2.0]
-    assert ([news.body.state for news in venue_state.lines()], venue_state.symbols()) == (["live"], {"ETHUSDT"})
+    assert ([news.body.state for news in venue_state.connections()], venue_state.symbols()) == (["live"], {"ETHUSDT"})
 
 
 def test_a_price_that_is_told_again_is_as_old_as_it_was() -> None:
@@ -147,7 +147,7 @@ def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
         "BTCUSDT": "silent",
         "ETHUSDT": "cut",
     }
-    assert (venue_state.symbols(), venue_state.lines()) == ({"BTCUSDT", "ETHUSDT"}, [])
+    assert (venue_state.symbols(), venue_state.connections()) == ({"BTCUSDT", "ETHUSDT"}, [])
     venue_state.take(status("removed", "BTCUSDT"))
     assert set(venue_state.states) == {"ETHUSDT"}
     venue_state.forget()
