@@ -123,7 +123,7 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
         except (msgspec.DecodeError, ValueError) as error:
             raise Problem("bad_request", f"the body cannot be right: {sentence_of(error)}") from error
         except (ConnectionError, web.RequestPayloadError) as error:
-            raise Problem("bad_request", "the body did not arrive as a whole") from error
+            raise Problem("bad_request", "the body did not arrive completely") from error
         return body
 
     return read

@@ -46,6 +46,6 @@ def range_of(params: RangeParams) -> CandleRange:
     if params.limit is None and periods > MOST:
         raise Problem(
             "range_too_large",
-            f"{periods} candles are more than the {MOST} of one answer: use smaller ranges, or set limit for the newest",
+            f"{periods} candles are more than the {MOST} of one answer: use smaller ranges, or set limit",
         )
     return CandleRange(start, end, params.limit or periods)

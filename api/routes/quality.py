@@ -98,10 +98,10 @@ class QualityHandlers:
         archive = self._services.trades
         found = []
         for name in [symbol] if symbol else await archive.symbols(venue):
-            whole = await archive.completeness(venue, name, hours * HOUR_MS)
-            if whole:
-                share = whole.held / whole.issued
-                found.append(TradesQuality(name, whole.held, whole.issued, share))
+            completeness = await archive.completeness(venue, name, hours * HOUR_MS)
+            if completeness:
+                share = completeness.held / completeness.issued
+                found.append(TradesQuality(name, completeness.held, completeness.issued, share))
                 self._services.metrics.completeness[venue, name] = share
         return found
 
