@@ -1,4 +1,4 @@
-"""The analyses of real candles, told by a real hub, end up in a real server, minute by minute."""
+"""Analyses of real candles of a real hub are stored in a real server, every minute."""
 
 import asyncio
 from pathlib import Path
@@ -30,7 +30,7 @@ NOW = LAST.open_time + 30_000
 
 @pytest.fixture
 def stored(deployment: Deployment) -> Deployment:
-    """Minutes of a symbol, the last of them forming, and another symbol of which nothing is known but its name."""
+    """Minutes of a symbol, the last of them forming, and another symbol without data."""
     deployment.store(MINUTES[:-1])
     deployment.start_hub()
     deployment.tell(LIVE, price(101.5, time=NOW), FORMING)
@@ -47,7 +47,7 @@ def test_a_round_begins_when_a_minute_has_settled(feed_ms: int) -> None:
     assert (feed_ms + wait_ms(feed_ms)) % MINUTE == SETTLE_MS
 
 
-async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> None:
+async def test_stored_analyses_equal_those_of_the_api(stored: Deployment) -> None:
     stored.keeps_analyses = True
     async with interface(stored) as running:
         said = await running.data("/api/analysis/BTCUSDT")
@@ -62,8 +62,8 @@ async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> 
     for name in ("score", "confidence", "agreement", "data", "calm"):
         assert row[name] == moment[name] == getattr(analysis, name)
     assert row["reasons"] == analysis.reasons
-    for told, held in zip(analysis.timeframes, row["timeframes"], strict=True):
-        assert held == {name: getattr(told, name) for name in held}
+    for analysed, held in zip(analysis.timeframes, row["timeframes"], strict=True):
+        assert held == {name: getattr(analysed, name) for name in held}
 
 
 async def test_a_minute_is_one_document_and_the_next_another(stored: Deployment, mongo_client: Any) -> None:
@@ -112,7 +112,7 @@ async def test_unless_it_is_turned_off(stored: Deployment) -> None:
 
 
 @pytest.mark.slow
-async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -> None:
+async def test_a_store_that_is_down_is_logged_and_the_api_goes_on(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, f"mongodb://127.0.0.1:{free_port()}")
     deployment.start_hub()
     try:

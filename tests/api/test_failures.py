@@ -1,4 +1,4 @@
-"""Each thing that can be missing or wrong has its answer."""
+"""Each thing that can be missing or wrong has its error response."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A series answers what it knows to be whole, and nothing else."""
+"""A series returns only complete ranges."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,7 +50,7 @@ def test_what_is_older_than_it_holds_only_the_store_knows() -> None:
     assert series.last(2, candle(2).open_time, 0) == run(0, 2)
 
 
-def test_a_store_that_has_less_is_asked_again_soon() -> None:
+def test_a_store_that_has_fewer_candles_is_read_again_soon() -> None:
     series = filled(5, run(0, 2))
     assert series.last(5, None, INCOMPLETE_MS) == run(0, 2)
     assert series.last(5, None, INCOMPLETE_MS + 1) is None
@@ -63,7 +63,7 @@ def test_a_full_series_is_good_for_a_while() -> None:
     assert series.last(2, None, FULL_MS + 1, allow_stale=True) == run(0, 2)
 
 
-def test_a_hole_is_doubted_until_the_store_had_time_to_take_what_was_told() -> None:
+def test_a_gap_invalidates_until_the_store_had_time_to_take_what_was_published() -> None:
     series = filled(3, run(0, 3))
     series.put(candle(5), 1_000)
     assert series.last(1, None, 1_000) is None
@@ -79,7 +79,7 @@ def test_a_candle_older_than_the_series_is_not_taken() -> None:
     assert series.contents() == run(5, 7)
 
 
-def test_the_cache_counts_hits_and_misses_and_doubts_by_venue() -> None:
+def test_the_cache_counts_hits_and_misses_and_invalidates_by_venue() -> None:
     cache = CandleCache(3)
     assert cache.last(KEY, 1, None, 0) is None
     cache.series(KEY).fill(run(0, 3), 0)

@@ -1,4 +1,4 @@
-"""What an answer may say of itself, by what the flow says and how long ago it last did."""
+"""The freshness of answers, by the flow's states and the age of its last heartbeat."""
 
 import pytest
 from hypothesis import given
@@ -27,7 +27,7 @@ LIMIT_MS = 1_000
 
 
 class Hub:
-    """A board, what comes from its hub, and a local clock."""
+    """A venue's state, the messages of its hub, and a local clock."""
 
     def __init__(self) -> None:
         self.local = 0
@@ -54,14 +54,14 @@ class Hub:
 
 @pytest.fixture
 def hub() -> Hub:
-    """One whose flow is alive and says something of a symbol."""
+    """A hub whose flow is alive and publishes the state of a symbol."""
     made = Hub()
     made.beat()
     made.say("BTCUSDT", "unsynced", trades="live", book="unsynced")
     return made
 
 
-def test_the_flow_says_what_a_channel_is(hub: Hub) -> None:
+def test_the_flow_publishes_the_state_of_a_channel(hub: Hub) -> None:
     assert (hub.state("BTCUSDT", *OF_PRICE), hub.state("BTCUSDT", *OF_BOOK)) == ("live", "unsynced")
     assert hub.state() == "unsynced", "the instrument is what its worst channel is"
     assert state_of([hub.venue_state], "BTCUSDT", ("ticker",)) == State("unsynced", iso_utc(BEGIN), "why")
@@ -84,7 +84,7 @@ def test_two_missing_heartbeats_are_the_end_of_what_is_known(hub: Hub) -> None:
     assert hub.state("BTCUSDT", "trades") == "live"
 
 
-def test_a_hub_that_is_not_followed_says_nothing_of_now(hub: Hub) -> None:
+def test_without_a_connection_to_the_hub_the_state_is_unknown(hub: Hub) -> None:
     hub.venue_state.is_connected = False
     assert hub.state() == UNKNOWN
 
@@ -101,7 +101,7 @@ def test_what_the_flow_does_not_speak_of_is_unknown(hub: Hub) -> None:
     assert (hub.state("ETHUSDT"), state_of([], "BTCUSDT")) == (UNKNOWN, State(UNKNOWN, None, "no hub tells of it"))
 
 
-def test_of_several_hubs_the_one_that_tells_of_the_symbol_counts(hub: Hub) -> None:
+def test_of_several_hubs_the_one_that_reports_the_symbol_counts(hub: Hub) -> None:
     other = Hub()
     other.beat()
     other.say("ETHUSDT", "cut")
@@ -110,7 +110,7 @@ def test_of_several_hubs_the_one_that_tells_of_the_symbol_counts(hub: Hub) -> No
     assert [state and state.state for state in found] == ["unsynced", "cut"]
 
 
-def test_a_flow_that_tells_no_states_is_judged_by_age() -> None:
+def test_without_published_states_the_age_decides() -> None:
     hub = Hub()
     hub.follow("BTCUSDT")
     assert state_of([hub.venue_state], "BTCUSDT") is None
@@ -129,7 +129,7 @@ def board_at(time: int) -> VenueState:
     return venue_state
 
 
-def test_time_passes_as_the_flow_tells_it() -> None:
+def test_time_follows_the_heartbeats_of_the_flow() -> None:
     assert age_ms([board_at(BEGIN + 500)], BEGIN) == 500
     assert age_ms([board_at(BEGIN + 500)], BEGIN + 900) == 0
 
@@ -138,5 +138,5 @@ def test_of_several_hubs_the_latest_time_counts() -> None:
     assert age_ms([board_at(BEGIN + 500), board_at(BEGIN + 700)], BEGIN) == 700
 
 
-def test_without_a_hub_nothing_tells_the_time() -> None:
+def test_without_a_hub_the_time_is_unknown() -> None:
     assert (age_ms([], BEGIN), now_ms([]), age_ms([VenueState("binance")], BEGIN)) == (None, None, None)

@@ -1,4 +1,4 @@
-"""What a client makes of lines that are cut, resumed and begun anew."""
+"""The client's protocol over disconnects, resumptions and restarts."""
 
 import json
 from typing import Any
@@ -21,7 +21,7 @@ def message(kind: str, data: Any, *, seq: int = 0, **more: Any) -> dict[str, Any
 
 
 def price(seq: int) -> dict[str, Any]:
-    """A price that is its number."""
+    """A price equal to its sequence number."""
     body = MarketDataBody.of(MarketData("binance", "BTCUSDT", float(seq), BEGIN))
     return message("MarketData", msgspec.to_builtins(body), seq=seq)
 
@@ -33,8 +33,8 @@ def snapshot(*prices: dict[str, Any], seq: int, complete: bool = True) -> dict[s
     return message("Snapshot", {"messages": list(prices), "complete": complete}, seq=seq)
 
 
-def hear(follower: HubProtocol, *frames: dict[str, Any]) -> list[LiveEvent]:
-    return [event for frame in frames for event in follower.on_frame(json.dumps(frame))]
+def receive(protocol: HubProtocol, *frames: dict[str, Any]) -> list[LiveEvent]:
+    return [event for frame in frames for event in protocol.on_frame(json.dumps(frame))]
 
 
 def prices(events: list[LiveEvent]) -> list[float]:
@@ -42,11 +42,11 @@ def prices(events: list[LiveEvent]) -> list[float]:
 
 
 @pytest.fixture
-def follower() -> HubProtocol:
-    """One that has joined, and has heard up to 5."""
+def protocol() -> HubProtocol:
+    """One that has joined, and has received messages up to 5."""
     made = HubProtocol(URL, ("MarketData",))
     assert made.begin() == {"channels": "MarketData"}
-    events = hear(made, SUBSCRIBED, snapshot(price(4), seq=4), price(5))
+    events = receive(made, SUBSCRIBED, snapshot(price(4), seq=4), price(5))
     assert events[0] == Joined(URL, "binance", resumed=False)
     assert prices(events) == [4.0, 5.0]
     return made
@@ -55,38 +55,38 @@ def follower() -> HubProtocol:
 def test_what_comes_before_the_first_answer_is_in_its_snapshot() -> None:
     made = HubProtocol(URL, ("MarketData",))
     made.begin()
-    assert prices(hear(made, price(3), SUBSCRIBED, snapshot(price(3), seq=3), price(3), price(4))) == [3.0, 4.0]
+    assert prices(receive(made, price(3), SUBSCRIBED, snapshot(price(3), seq=3), price(3), price(4))) == [3.0, 4.0]
 
 
-def test_after_a_cut_it_goes_on_where_it_was(follower: HubProtocol) -> None:
-    assert follower.begin() == {"channels": "MarketData", "resume_after": "5"}
-    events = hear(follower, price(6), SUBSCRIBED, snapshot(price(6), seq=6), price(7))
+def test_after_a_cut_it_goes_on_where_it_was(protocol: HubProtocol) -> None:
+    assert protocol.begin() == {"channels": "MarketData", "resume_after": "5"}
+    events = receive(protocol, price(6), SUBSCRIBED, snapshot(price(6), seq=6), price(7))
     assert prices(events) == [6.0, 7.0]
     assert Joined(URL, "binance", resumed=True) in events
 
 
-def test_what_the_hub_holds_no_more_is_replaced(follower: HubProtocol) -> None:
-    follower.begin()
-    events = hear(follower, message("Reset", None), SUBSCRIBED, snapshot(price(90), seq=90), price(91))
+def test_what_the_hub_holds_no_more_is_replaced(protocol: HubProtocol) -> None:
+    protocol.begin()
+    events = receive(protocol, message("Reset", None), SUBSCRIBED, snapshot(price(90), seq=90), price(91))
     assert events[0] == Joined(URL, "binance", resumed=False)
     assert prices(events) == [90.0, 91.0]
-    latest = follower.venue_state.latest("MarketData", "BTCUSDT")
+    latest = protocol.venue_state.latest("MarketData", "BTCUSDT")
     assert latest is not None
     assert latest.body.price == 91.0
 
 
-def test_a_line_that_is_cut_within_its_first_snapshot_begins_anew() -> None:
+def test_a_disconnect_within_the_first_snapshot_starts_over() -> None:
     made = HubProtocol(URL, ("MarketData",))
     made.begin()
-    hear(made, SUBSCRIBED, snapshot(price(4), seq=9, complete=False))
+    receive(made, SUBSCRIBED, snapshot(price(4), seq=9, complete=False))
     assert made.begin() == {"channels": "MarketData"}
-    assert prices(hear(made, SUBSCRIBED, snapshot(price(4), price(8), seq=9))) == [8.0], "each is told once"
+    assert prices(receive(made, SUBSCRIBED, snapshot(price(4), price(8), seq=9))) == [8.0], "each is yielded once"
 
 
-def test_what_was_lost_is_told(follower: HubProtocol) -> None:
-    assert hear(follower, message("Lagged", None, dropped=12)) == [Lost(URL, 12)]
+def test_lost_messages_are_reported(protocol: HubProtocol) -> None:
+    assert receive(protocol, message("Lagged", None, dropped=12)) == [Lost(URL, 12)]
 
 
-def test_a_refusal_ends_it(follower: HubProtocol) -> None:
+def test_a_refusal_ends_it(protocol: HubProtocol) -> None:
     with pytest.raises(HubRefusal, match="no such channel"):
-        hear(follower, message("Error", msgspec.to_builtins(ErrorData("no such channel"))))
+        receive(protocol, message("Error", msgspec.to_builtins(ErrorData("no such channel"))))

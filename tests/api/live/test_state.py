@@ -1,4 +1,4 @@
-"""The state of a venue, and how old it is."""
+"""The state of a venue, and its age."""
 
 from api.live.messages import HubMessage
 from api.live.state import VenueState
@@ -30,13 +30,13 @@ def heartbeat(time_ms: int) -> HubMessage:
 
 def state(word: str, symbol: str, *, carried: bool = True) -> HubMessage:
     channels = (ChannelStatus("trades", word, BEGIN),) if carried else ()  # type: ignore[arg-type]
-    news = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
-    return HubMessage("binance", "Status", InstrumentBody.of(InstrumentNews(news, "replay")), BEGIN, 5)
+    message = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
+    return HubMessage("binance", "Status", InstrumentBody.of(InstrumentNews(message, "replay")), BEGIN, 5)
 
 
 def status(state: str, symbol: str = "ETHUSDT") -> HubMessage:
-    news = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
-    return HubMessage("binance", "Status", StatusBody.of(news), BEGIN, 2)
+    message = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
+    return HubMessage("binance", "Status", StatusBody.of(message), BEGIN, 2)
 
 
 def incident(one: Incident) -> HubMessage:
@@ -56,7 +56,7 @@ def test_ages_are_in_the_feeds_time_carried_forward() -> None:
     assert (venue_state.age_ms(old), venue_state.age_ms(new)) == (5_250, 250)
 
 
-def test_what_is_said_before_the_market_speaks_does_not_tell_the_time() -> None:
+def test_messages_before_the_first_of_the_market_do_not_set_the_time() -> None:
     local = [0]
     venue_state = VenueState("binance", VenueTime(lambda: local[0]))
     venue_state.take(status("connected"))
@@ -67,12 +67,12 @@ def test_what_is_said_before_the_market_speaks_does_not_tell_the_time() -> None:
     assert venue_state.clock.now_ms == BEGIN - 86_400_000 + 250
 
 
-def test_it_knows_the_latest_of_everything_and_the_symbols_of_the_lines() -> None:
+def test_it_holds_the_latest_of_everything_and_the_symbols_of_the_connections() -> None:
     venue_state = VenueState("binance")
-    for news in (price(1.0, BEGIN), price(2.0, BEGIN + 1), status("connected"), status("live")):
-        venue_state.take(news)
-    assert [news.body.price for news in venue_state.all_latest("MarketData")] == [2.0]
-    assert [news.body.state for news in venue_state.connections()] == ["live"]
+    for message in (price(1.0, BEGIN), price(2.0, BEGIN + 1), status("connected"), status("live")):
+        venue_state.take(message)
+    assert [message.body.price for message in venue_state.all_latest("MarketData")] == [2.0]
+    assert [message.body.state for message in venue_state.connections()] == ["live"]
     assert (venue_state.symbols(), venue_state.origin) == ({"BTCUSDT", "ETHUSDT"}, "replay")
     assert venue_state.counts == {"MarketData": 2, "Status": 2}
 
@@ -83,25 +83,28 @@ def test_what_has_happened_is_not_forgotten_with_the_present() -> None:
     venue_state.take(incident(gap()))
     venue_state.forget()
     assert venue_state.symbols() == set()
-    assert [news.body.first_id for news in venue_state.incidents] == [7]
+    assert [message.body.first_id for message in venue_state.incidents] == [7]
 
 
-def test_a_symbol_that_is_removed_is_forgotten_and_the_lines_stay() -> None:
+def test_a_removed_symbol_is_dropped_and_the_connections_stay() -> None:
     venue_state = VenueState("binance")
-    for news in (status("live"), price(1.0, BEGIN), price(2.0, BEGIN, "ETHUSDT"), status("removed", "BTCUSDT")):
-        venue_state.take(news)
+    for message in (status("live"), price(1.0, BEGIN), price(2.0, BEGIN, "ETHUSDT"), status("removed", "BTCUSDT")):
+        venue_state.take(message)
     assert venue_state.latest("MarketData", "BTCUSDT") is None
-    assert [news.body.price for news in venue_state.all_latest("MarketData")] == [2.0]
-    assert ([news.body.state for news in venue_state.connections()], venue_state.symbols()) == (["live"], {"ETHUSDT"})
+    assert [message.body.price for message in venue_state.all_latest("MarketData")] == [2.0]
+    assert ([message.body.state for message in venue_state.connections()], venue_state.symbols()) == (
+        ["live"],
+        {"ETHUSDT"},
+    )
 
 
-def test_a_price_that_is_told_again_is_as_old_as_it_was() -> None:
+def test_a_republished_price_keeps_its_age() -> None:
     venue_state = VenueState("binance", VenueTime(lambda: 0))
     venue_state.take(heartbeat(BEGIN + 9_000))
     venue_state.take(price(1.0, BEGIN, stamp_ms=BEGIN + 9_000))
-    news = venue_state.latest("MarketData", "BTCUSDT")
-    assert news is not None
-    assert venue_state.age_ms(news) == 9_000
+    message = venue_state.latest("MarketData", "BTCUSDT")
+    assert message is not None
+    assert venue_state.age_ms(message) == 9_000
 
 
 def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() -> None:
@@ -112,9 +115,9 @@ def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() ->
     venue_state.take(price(1.0, BEGIN))
     venue_state.take(price(1.0, BEGIN + 10**9, "XUSDT"))
     local[0] = 500
-    news = venue_state.latest("MarketData", "BTCUSDT")
-    assert news is not None
-    assert (venue_state.clock.now_ms, venue_state.age_ms(news)) == (BEGIN + 500, 500)
+    message = venue_state.latest("MarketData", "BTCUSDT")
+    assert message is not None
+    assert (venue_state.clock.now_ms, venue_state.age_ms(message)) == (BEGIN + 500, 500)
     venue_state.take(heartbeat(BEGIN - 3_000))
     assert venue_state.clock.now_ms == BEGIN - 3_000, "the venue's clock was set back"
 
@@ -124,10 +127,10 @@ def test_a_time_that_is_not_yet_makes_nothing_young_for_long() -> None:
     venue_state = VenueState("binance", VenueTime(lambda: local[0]))
     venue_state.take(heartbeat(BEGIN))
     venue_state.take(price(1.0, BEGIN + 10**9, stamp_ms=BEGIN))
-    news = venue_state.latest("MarketData", "BTCUSDT")
-    assert news is not None
+    message = venue_state.latest("MarketData", "BTCUSDT")
+    assert message is not None
     local[0] = 700
-    assert venue_state.age_ms(news) == 700
+    assert venue_state.age_ms(message) == 700
 
 
 def test_a_heartbeat_that_does_not_know_the_time_is_a_sign_of_life_all_the_same() -> None:
@@ -141,8 +144,8 @@ def test_a_heartbeat_that_does_not_know_the_time_is_a_sign_of_life_all_the_same(
 
 def test_states_are_known_by_symbol_and_go_with_what_else_was_known() -> None:
     venue_state = VenueState("binance")
-    for news in (state("live", "BTCUSDT"), state("cut", "ETHUSDT"), state("silent", "BTCUSDT"), heartbeat(BEGIN)):
-        venue_state.take(news)
+    for message in (state("live", "BTCUSDT"), state("cut", "ETHUSDT"), state("silent", "BTCUSDT"), heartbeat(BEGIN)):
+        venue_state.take(message)
     assert {symbol: body.state for symbol, body in venue_state.states.items()} == {
         "BTCUSDT": "silent",
         "ETHUSDT": "cut",

@@ -1,4 +1,4 @@
-"""What the flow is asked for, beside a real mongod on which nobody does the work."""
+"""Requests to the flow, with a real mongod and without a flow."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -32,19 +32,19 @@ SPAN = CandleRange(BEGIN, BEGIN + 3 * HOUR, 3)
 
 @pytest.fixture
 async def services(deployment: Deployment) -> AsyncIterator[Services]:
-    """What follows nothing in the background: the store is there or away as the test says."""
+    """Services without background tasks: the test decides whether the store is up."""
     settings = deployment.settings()
-    live, documents = LiveView(), MongoStore(settings.mongo, timeout_s=5)
-    history, trades = History(documents, live.candles), TradeArchive(settings.trades, venue="binance")
-    instruments, analysis = Instruments(settings.feed, live, documents), AnalysisService(settings, history, live)
-    await documents.check()
-    yield Services(settings, live, documents, trades, instruments, history, analysis, ApiMetrics(live))
-    await documents.close()
+    live, mongo = LiveView(), MongoStore(settings.mongo, timeout_s=5)
+    history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venue="binance")
+    instruments, analysis = Instruments(settings.feed, live, mongo), AnalysisService(settings, history, live)
+    await mongo.check()
+    yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live))
+    await mongo.close()
     await trades.close()
 
 
 def end_request(deployment: Deployment, report: str, *, ago_ms: int = 0) -> None:
-    """The flow takes the request and fails, so long ago."""
+    """The flow has taken the request and failed, this long ago."""
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         database = client[deployment.database]
         flow = CommandConsumer(database)
@@ -55,30 +55,30 @@ def end_request(deployment: Deployment, report: str, *, ago_ms: int = 0) -> None
         database[REQUESTS].update_one({"_id": taken.id}, changed)
 
 
-async def ask(services: Services, *, has_some: bool, span: CandleRange = SPAN) -> JobView:
+async def fetch(services: Services, *, has_some: bool, span: CandleRange = SPAN) -> JobView:
     view = await request_history(services, KEY, span, has_some=has_some)
     assert view is not None
     return view
 
 
-async def test_the_very_span_is_asked_for_and_what_is_followed_is_not_wished_for(services: Services) -> None:
-    view = await ask(services, has_some=True)
+async def test_the_exact_range_is_requested_and_followed_symbols_are_not_subscribed(services: Services) -> None:
+    view = await fetch(services, has_some=True)
     commands = services.mongo.commands
     request = await commands.request(view.id)
     assert request is not None
     assert request.work == Work("history", "binance", "BTCUSDT", "1h", BEGIN, BEGIN + 3 * HOUR)
     assert await commands.wishes("binance") == []
-    other = await ask(services, has_some=True, span=CandleRange(None, BEGIN, 3))
+    other = await fetch(services, has_some=True, span=CandleRange(None, BEGIN, 3))
     assert other.id != view.id, "another span is another request"
 
 
 async def test_a_request_that_ended_a_moment_ago_is_shown_where_there_are_candles(
     services: Services, deployment: Deployment
 ) -> None:
-    asked = await ask(services, has_some=True)
+    first = await fetch(services, has_some=True)
     end_request(deployment, "the venue has no more", ago_ms=ASK_AGAIN_MS // 2)
-    ended = await ask(services, has_some=True)
-    assert (ended.id, ended.state, ended.report) == (asked.id, "failed", "the venue has no more")
+    ended = await fetch(services, has_some=True)
+    assert (ended.id, ended.state, ended.report) == (first.id, "failed", "the venue has no more")
     assert ended.wait_s == 0.0
 
 
@@ -86,17 +86,17 @@ async def test_a_request_that_ended_a_moment_ago_is_shown_where_there_are_candle
 async def test_and_says_why_there_are_none_where_there_are_not(
     services: Services, deployment: Deployment, report: str, reason: str
 ) -> None:
-    await ask(services, has_some=False)
+    await fetch(services, has_some=False)
     end_request(deployment, report)
     with pytest.raises(Problem, match=f"there are no such candles: {reason}") as refused:
-        await ask(services, has_some=False)
+        await fetch(services, has_some=False)
     assert refused.value.code == "no_data"
 
 
-async def test_after_a_while_the_same_is_asked_again(services: Services, deployment: Deployment) -> None:
-    first = await ask(services, has_some=False)
+async def test_after_a_while_the_same_is_requested_again(services: Services, deployment: Deployment) -> None:
+    first = await fetch(services, has_some=False)
     end_request(deployment, "the venue did not answer", ago_ms=ASK_AGAIN_MS)
-    second = await ask(services, has_some=False)
+    second = await fetch(services, has_some=False)
     assert (second.id == first.id, second.state) == (False, "open")
 
 

@@ -26,7 +26,7 @@ def shown(candles: list[Candle]) -> list[ChartCandle]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 9)), min_size=1, max_size=20))
-def test_whatever_was_asked_before_the_answer_is_that_of_now(questions: list[tuple[int, int]]) -> None:
+def test_the_json_is_current_whatever_was_requested_before(questions: list[tuple[int, int]]) -> None:
     rendered = ChartJsonCache()
     for first, close in questions:
         candles = [candle(minute) for minute in range(first, 9)] + [forming(9, last_id=close)]
@@ -40,7 +40,7 @@ def test_no_candles_and_one() -> None:
     assert decoded(rendered, [candle(1)]) == shown([candle(1)])
 
 
-def test_what_was_not_asked_for_longest_is_forgotten_first() -> None:
+def test_the_least_recently_used_series_is_dropped_first() -> None:
     rendered = ChartJsonCache(most=1)
     other = KEY._replace(symbol="ETHUSDT")
     candles, others = [candle(1), candle(2)], [candle(1, symbol="ETHUSDT", close=9.0), candle(2, symbol="ETHUSDT")]

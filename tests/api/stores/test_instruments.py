@@ -1,4 +1,4 @@
-"""Which names are known, beside a real mongod."""
+"""Known and unknown names, with a real mongod."""
 
 from collections.abc import AsyncIterator
 
@@ -18,16 +18,16 @@ FEED = Feed(symbols=("BTCUSDT",))
 
 
 @pytest.fixture
-async def documents(deployment: Deployment) -> AsyncIterator[MongoStore]:
-    """A store that has not been looked for yet."""
+async def mongo(deployment: Deployment) -> AsyncIterator[MongoStore]:
+    """A store that was not checked yet."""
     made = MongoStore(deployment.settings().mongo, timeout_s=5)
     yield made
     await made.close()
 
 
 @pytest.fixture
-def instruments(documents: MongoStore) -> Instruments:
-    return Instruments(FEED, LiveView(), documents)
+def instruments(mongo: MongoStore) -> Instruments:
+    return Instruments(FEED, LiveView(), mongo)
 
 
 async def test_what_is_followed_is_known_in_any_case_and_without_the_store(instruments: Instruments) -> None:
@@ -35,31 +35,31 @@ async def test_what_is_followed_is_known_in_any_case_and_without_the_store(instr
     assert await instruments.find("BTCUSDT", "binance") == Instrument("binance", "BTCUSDT")
 
 
-async def test_a_store_that_is_away_makes_no_symbol_unknown(instruments: Instruments, documents: MongoStore) -> None:
+async def test_a_store_that_is_away_makes_no_symbol_unknown(instruments: Instruments, mongo: MongoStore) -> None:
     for expected in ("store_unavailable", "unknown_symbol"):
         with pytest.raises(Problem) as refused:
             await instruments.find("SOLUSDT")
         assert refused.value.code == expected
-        await documents.check()
+        await mongo.check()
 
 
 async def test_the_hub_knows_better_than_the_settings_what_is_followed(
-    documents: MongoStore, deployment: Deployment
+    mongo: MongoStore, deployment: Deployment
 ) -> None:
     broadcast = deployment.start_hub()
     deployment.tell(LIVE)
     async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-        instruments = Instruments(Feed(symbols=("SOLUSDT",)), live, documents)
+        instruments = Instruments(Feed(symbols=("SOLUSDT",)), live, mongo)
         assert (instruments.followed("binance"), instruments.followed("binance-usdm")) == ({"SOLUSDT"}, frozenset())
         await until(lambda: instruments.followed("binance") == {"BTCUSDT", "ETHUSDT"})
 
 
 async def test_a_symbol_that_is_stored_or_listed_is_known(
-    instruments: Instruments, documents: MongoStore, deployment: Deployment
+    instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:
     deployment.store(stored_candles(1, symbol="OLDUSDT"))
     deployment.list_instruments("NEWUSDT")
-    await documents.check()
+    await mongo.check()
     assert await instruments.find("oldusdt") == Instrument("binance", "OLDUSDT")
     assert await instruments.find("newusdt") == Instrument("binance", "NEWUSDT")
     assert [listed.symbol for listed in await instruments.listed("binance")] == ["NEWUSDT"]
@@ -76,9 +76,9 @@ def test_an_unknown_symbol_is_refused_with_the_names_that_are_like_it() -> None:
 
 
 async def test_a_venue_is_known_from_its_first_candle_on(
-    instruments: Instruments, documents: MongoStore, deployment: Deployment
+    instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:
-    await documents.check()
+    await mongo.check()
     assert await instruments.venue("") == "binance"
     with pytest.raises(Problem) as refused:
         await instruments.find("BTCUSDT", "binance-usdm")
@@ -90,7 +90,7 @@ async def test_a_venue_is_known_from_its_first_candle_on(
 @pytest.mark.parametrize(("reload_ms", "known"), [(0, True), (LONG_MS, False)])
 async def test_what_is_not_found_is_looked_for_again_after_a_while(
     instruments: Instruments,
-    documents: MongoStore,
+    mongo: MongoStore,
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -99,7 +99,7 @@ async def test_what_is_not_found_is_looked_for_again_after_a_while(
 ) -> None:
     monkeypatch.setattr(catalogue_module, "KEPT_MS", LONG_MS)
     monkeypatch.setattr(catalogue_module, "RELOAD_MS", reload_ms)
-    await documents.check()
+    await mongo.check()
     assert await instruments.listed("binance") == []
     deployment.list_instruments("SOLUSDT")
     assert await instruments.listed("binance") == []
