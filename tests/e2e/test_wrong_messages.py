@@ -93,6 +93,20 @@ async def test_a_clock_that_jumps_and_comes_back(mongod_uri: str, tmp_path: Path
         assert deployment.reasons()
 
 
+async def test_a_wrong_value_that_looks_like_a_true_one_is_corrected_in_both_stores(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    async with playing(tmp_path / "value", mongod_uri, young_market()) as deployment:
+        await deployment.serve()
+        for field, text in (("q", "999999999"), ("p", "90000.00"), ("q", "0.5")):
+            since = deployment.listener.place
+            await deployment.inject(contents.WrongValue(stream="btcusdt@aggTrade", field=field, text=text))
+            await deployment.incident("mismatch", "ours wrong", since=since)
+            await deployment.incident("mismatch", "trades are stored with other values", since=since)
+        await deployment.goes_on()
+        await deployment.assert_stored()
+
+
 async def test_a_wrong_time_of_all_messages_that_rest_contradicts_harms_nothing(
     mongod_uri: str, tmp_path: Path
 ) -> None:

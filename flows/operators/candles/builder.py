@@ -109,6 +109,8 @@ class CandleBuilder:
         if type(events) is TradeBatch:
             self._traded_local = now.local
             self._is_unsure = False
+            if self._periods.pauses.reasons:
+                self._periods.pauses.resume(now)
             out: list[TradeResult] = [events]
             out += self._take_batch(events, now)
         else:
@@ -168,6 +170,7 @@ class CandleBuilder:
     def _take_other(self, event: TradeResult, now: Now) -> list[TradeResult]:
         """Takes what is no batch of trades. Gaps and line events end here; the rest is passed on behind its effects."""
         if type(event) is list and isinstance(event[0], Kline):
+            self._periods.pauses.resume(now)
             return [*self._take_klines(event), event]
         match event:
             case Gap():
@@ -179,8 +182,8 @@ class CandleBuilder:
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
                 self._take_line_event(event, now)
                 return []
-            case TradeWitness():  # trades are made, or the venue knows of none
-                self._periods.pauses.end_silence(now)
+            case TradeWitness():
+                self._periods.pauses.end_silence(now, are_trades_made=event.is_ahead)
         return [event]
 
     def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
@@ -191,11 +194,12 @@ class CandleBuilder:
                 self._is_unsure = True
             case Subscribed():
                 self._lines_down.discard(event.line)
-                periods.pauses.end(event.line, now)
+                periods.pauses.reconnect(event.line, now)
             case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
-                periods.pauses.begin(event.line, self._current_end(now))
+                is_certain = not TRADE_KINDS.issuperset(event.kinds)  # klines and tickers come all the time
+                periods.pauses.begin(event.line, self._current_end(now), is_certain=is_certain)
             case Speaking():
-                periods.pauses.end(event.line, now)
+                periods.pauses.resume(now)
             case TradingStatus():
                 if event.is_trading:
                     periods.pauses.end(STATUS, now)

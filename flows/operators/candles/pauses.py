@@ -18,9 +18,15 @@ class Pauses:
         """Whether its status is among the reasons of the last pause: then it was one, whatever the lines were."""
         self.reasons: set[str] = set()
         """Why it does not trade now."""
+        self._certain: set[str] = set()
+        """Silent lines that bring messages all the time while the exchange works, whether somebody trades or not."""
 
-    def begin(self, reason: str, time: int) -> None:
-        """Empty periods from `time` on have no candles; those with trades have."""
+    def begin(self, reason: str, time: int, *, is_certain: bool = False) -> None:
+        """Empty periods from `time` on have no candles; those with trades have. A line that carries nothing but trades
+        may be silent as nothing is traded; the silence of one that `is_certain` ends only with its next message.
+        """
+        if is_certain:
+            self._certain.add(reason)
         if not self.reasons:
             self._times.append((time, _NEVER))
             del self._times[:-MOST_PAUSES]
@@ -35,14 +41,27 @@ class Pauses:
             begin, _ = self._times.pop()
             self._times.append((begin, max(begin, now.feed)))
 
-    def end_silence(self, now: Now) -> None:
+    def reconnect(self, line: str, now: Now) -> None:
+        """A line is subscribed anew: where its silence is certain, nothing has come of that yet."""
+        if line not in self._certain:
+            self.end(line, now)
+
+    def resume(self, now: Now) -> None:
+        """Something came: no line is silent any more."""
+        self._certain.clear()
+        for line in self.reasons - {STATUS}:
+            self.end(line, now)
+
+    def end_silence(self, now: Now, *, are_trades_made: bool) -> None:
         """The venue has answered a query for later trades, so its silence was no pause of trading: that is forgotten,
-        unless the status was a reason too.
+        unless the status was a reason too. That it knows of none says nothing where the silence is certain.
         """
-        silent_lines = self.reasons - {STATUS}
+        if are_trades_made:
+            self._certain.clear()
+        silent_lines = self.reasons - {STATUS} - self._certain
         for reason in silent_lines:
             self.end(reason, now)
-        if silent_lines and not self._is_halt:
+        if silent_lines and not (self._is_halt or self.reasons):
             self._times.pop()
 
     def hold(self, open_time: int, length: int) -> bool:

@@ -13,7 +13,7 @@ The laws of the order in which candles leave:
 
 from typing import Any, TypeAlias
 
-from flows.bounds import ANY_VENUE, VenueRules
+from flows.bounds import ANY_VENUE, VenueRules, fault_of
 from flows.clock import Now
 from flows.model import (
     Candle,
@@ -21,6 +21,9 @@ from flows.model import (
     Instrument,
     Kline,
     RefreshRequest,
+    StoreOnlyTrades,
+    Trade,
+    TradeBatch,
     TradeResult,
 )
 from flows.operators.candles.kline_queries import next_due
@@ -29,7 +32,7 @@ from flows.operators.candles.settle import Settler
 from flows.operators.candles.track import Track, TrackState
 from flows.operators.candles.versions import Published
 from flows.operators.state_version import check_version
-from flows.queries import HistoryQuery, KlinesQuery, Query, QueryError
+from flows.queries import DisputedTradesQuery, HistoryQuery, KlinesQuery, Query, QueryError
 
 KEPT_MS = 600_000
 """Candles and klines of periods that ended so long ago are forgotten, but for the last ones."""
@@ -70,6 +73,7 @@ class Reconciler:
         kline that has not come `grace_ms` after its candle is queried. `StateVersionError` for another version's state.
         """
         venue, symbol = Instrument.of(key)
+        self._venue = venue
         self._tracks = {
             name: Track(
                 name, venue=venue, symbol=symbol, grace_ms=grace_ms, kept_ms=kept_ms, is_shortest=name == timeframes[0]
@@ -120,6 +124,8 @@ class Reconciler:
         """Takes klines or history that were queried."""
         if isinstance(query, KlinesQuery):
             return [*self._take_queried(query, answer, now)]
+        if isinstance(query, DisputedTradesQuery):
+            return self._take_disputed(query, answer)
         if not isinstance(query, HistoryQuery):
             return []
         if query.is_stored:
@@ -136,6 +142,8 @@ class Reconciler:
         if self._refresh_due is not None and now.local >= self._refresh_due:
             self._refresh_due = now.local + self._refresh_ms
             out += self._past.query(now, least_ms=REFRESHED_MS)
+        contradicted, self._settler.contradicted = self._settler.contradicted, []
+        out += map(_trades_of, contradicted)
         if self._can_query:
             out += [query for queries in self._queries if (query := queries.next_query(now)) is not None]
         return out
@@ -148,6 +156,8 @@ class Reconciler:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         if not self._can_query:
             return None
+        if self._settler.contradicted:
+            return 0
         dues = next_due(self._queries)
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
         return max(0, min(dues) - now.local) if dues else None
@@ -215,6 +225,16 @@ class Reconciler:
         track.queries.retry(query, now)
         return out
 
+    def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError) -> Results:
+        """The exchange's trades of a candle that it contradicts take the place of the stored ones; without an answer
+        these stay.
+        """
+        trades = [] if isinstance(answer, QueryError) else [trade for trade in answer if not fault_of(trade)]
+        if not trades:
+            return []
+        batch = TradeBatch(self._venue, query.symbol, trades, late=True, is_vouched=True)
+        return [StoreOnlyTrades(batch)]
+
     # --- periods without a candle of ours ---
 
     def _fill_skipped(self, track: Track, until: int, now: Now) -> list[Published]:
@@ -248,3 +268,7 @@ class Reconciler:
                 track.newest = track.traded = open_time
             track.forget()
         return out
+
+
+def _trades_of(candle: Candle) -> DisputedTradesQuery:
+    return DisputedTradesQuery(candle.symbol, candle.first_id, candle.last_id, candle.open_time, candle.close_time)

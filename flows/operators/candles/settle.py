@@ -28,6 +28,8 @@ class Settler:
         self._rules = rules
         self._doubt = Doubt(tracks)
         self._can_query = can_query
+        self.contradicted: list[Candle] = []
+        """Candles with all trades that the exchange contradicts: these may be stored with wrong values."""
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
         """Publishes a closed candle, with its proof where the kline is there already."""
@@ -96,4 +98,6 @@ class Settler:
         served = track.publish_kline(final, candle, "ours wrong")
         if candle.status in COMPLETE:
             track.refuted[candle.open_time] = candle, difference
+            if self._can_query and track.is_shortest and candle.trades and candle.first_id >= 0:
+                self.contradicted.append(candle)
         return [*served, incident, *self._doubt.refute(track, candle)]

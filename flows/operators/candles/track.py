@@ -30,7 +30,7 @@ class Track:
         self.length = timeframe_ms(name)
         self._venue = venue
         self._kept_ms = kept_ms
-        self._is_shortest = is_shortest
+        self.is_shortest = is_shortest
         self.begun: int | None = None
         """Open time of the first candle that was built; what is before it, is history."""
         self.newest = -1
@@ -93,7 +93,7 @@ class Track:
             revision = last.revision + 1
         numbered = structs.replace(candle, revision=revision, proof=proof)
         self.published[candle.open_time] = numbered
-        if numbered.status == "partial" and self._is_shortest:  # the longer ones lack the same trades
+        if numbered.status == "partial" and self.is_shortest:  # the longer ones lack the same trades
             cause = f"the {self.name} candle is known to lack trades"
             return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
         return [numbered]

@@ -27,6 +27,7 @@ from flows.model import (
     TradingStatus,
 )
 from flows.operators.candles.builder import CandleBuilder
+from tests.fakes.candles import kline_of_ones
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
@@ -467,6 +468,8 @@ def test_a_day_of_trades_equals_the_official_klines(timeframe: str, count: int) 
 # --- times without trading, and how much is filled at once ---
 
 SILENT = Silent("market", ("BTCUSDT",), ("aggTrade", "kline_1m"), 3_000, whole_line=True)
+TRADES_SILENT = structs.replace(SILENT, kinds=("aggTrade",))
+"""Nothing comes by a line that carries nothing but trades."""
 SPEAKING = Speaking("market", ("BTCUSDT",), ("aggTrade",))
 DAY_MINUTES = 1_440
 
@@ -539,9 +542,23 @@ def test_trades_in_a_pause_are_candles_all_the_same() -> None:
 def test_a_silence_in_which_the_venue_knows_no_trade_is_no_pause() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0)), at(0))
-    machine.on_events(SILENT, at(59_000, LATER))
+    machine.on_events(TRADES_SILENT, at(59_000, LATER))
     assert machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(60_000, LATER)) != []
     assert opened(woken(machine, 3 * MINUTE + 2_000)) == [0, 1, 2]
+
+
+def test_a_whole_exchange_that_is_silent_has_no_candles_whatever_rest_knows() -> None:
+    """Klines come all the time while the exchange works: without them that no trade was made says nothing."""
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(structs.replace(SILENT, kinds=("aggTrade", "kline_1m")), at(59_000, LATER))
+    machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(60_000, LATER))
+    machine.on_events(Subscribed("market", ("BTCUSDT",), ("btcusdt@aggTrade", "btcusdt@kline_1m")), at(70_000, LATER))
+    assert opened(woken(machine, 5 * MINUTE)) == [0]
+    running = kline_of_ones(open_time=BEGIN + 5 * MINUTE, event_time=BEGIN + 5 * MINUTE + 1_000, is_closed=False)
+    machine.on_events([running], at(5 * MINUTE + 1_000, 2 * LATER))
+    machine.on_events(batch(trade(2, 7 * MINUTE)), at(7 * MINUTE, 2 * LATER))
+    assert opened(woken(machine, 8 * MINUTE + 2_000)) == [7]
 
 
 def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> None:
@@ -552,7 +569,7 @@ def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> No
     machine.on_events(TradingStatus(("BTCUSDT",), "BREAK"), at(59_000, LATER))
     machine.on_events(TradingStatus(("BTCUSDT",), "TRADING"), at(4 * MINUTE, LATER))
     machine.on_events(nothing_later, at(4 * MINUTE + 1_000, LATER))
-    machine.on_events(SILENT, at(5 * MINUTE, LATER))
+    machine.on_events(TRADES_SILENT, at(5 * MINUTE, LATER))
     machine.on_events(nothing_later, at(5 * MINUTE + 1_000, LATER))
     assert opened(woken(machine, 6 * MINUTE + 2_000)) == [0, 4, 5]
 
@@ -560,7 +577,7 @@ def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> No
 def test_a_halt_in_which_the_line_falls_silent_stays_one() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0)), at(0))
-    machine.on_events(SILENT, at(59_000, LATER))
+    machine.on_events(TRADES_SILENT, at(59_000, LATER))
     machine.on_events(TradingStatus(("BTCUSDT",), "BREAK"), at(70_000, LATER))
     machine.on_events(TradeWitness("binance", "BTCUSDT", is_ahead=False), at(80_000, LATER))
     assert opened(woken(machine, 3 * MINUTE)) == [0]

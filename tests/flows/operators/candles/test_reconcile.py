@@ -4,12 +4,24 @@ from typing import Any
 from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import Candle, Coverage, Disconnected, Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
+from flows.model import (
+    Candle,
+    Coverage,
+    Disconnected,
+    Incident,
+    Kline,
+    RefreshRequest,
+    RefreshResult,
+    StoreOnly,
+    StoreOnlyTrades,
+    TradeBatch,
+)
 from flows.operators.candles.kline_queries import MOST_TRIES
 from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
-from flows.queries import History, HistoryQuery, KlinesQuery, QueryError
+from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
 from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
+from tests.fakes.trades import trade
 
 MINUTE = 60_000
 GRACE = 10_000
@@ -151,6 +163,23 @@ def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
     served, incident = machine.on_answer(query, [rest(candle())], at(2))
     assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
     assert incident.outcome == "ours wrong: the exchange's is served"
+
+
+def test_the_trades_of_a_candle_that_was_wrong_are_fetched_for_the_store() -> None:
+    machine = asking()
+    machine.on_events(candle(high=200.0), at(0))
+    machine.on_events([kline_like(candle())], at(1))
+    [query] = machine.on_timer(at(1))
+    machine.on_answer(query, [rest(candle())], at(2))
+    assert machine.due_in(at(2)) == 0
+    [disputed] = machine.on_timer(at(2))
+    wrong = candle()
+    assert disputed == DisputedTradesQuery("BTCUSDT", wrong.first_id, wrong.last_id, wrong.open_time, wrong.close_time)
+    assert machine.on_timer(at(3)) == []
+    assert machine.on_answer(disputed, QueryError("no"), at(3)) == []
+    right, impossible = trade(1, 5), replace(trade(2, 6), price=0.0)
+    [restored] = machine.on_answer(disputed, [right, impossible], at(3))
+    assert restored == StoreOnlyTrades(TradeBatch("binance", "BTCUSDT", [right], late=True, is_vouched=True))
 
 
 def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:
