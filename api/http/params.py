@@ -12,7 +12,7 @@ MOST: Final = 1_000
 USUAL: Final = 100
 """Default number of candles."""
 
-Count = Annotated[int, Meta(ge=1, le=MOST, description="the newest so many; default 100, or all of start to end")]
+Count = Annotated[int, Meta(ge=1, le=MOST, description="number of newest candles; default 100, or all of start to end")]
 
 
 class RangeParams(Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,7 +25,7 @@ Symbol: TypeAlias = Annotated[
 ]
 Timeframe: TypeAlias = Literal["1m", "5m", "15m", "1h", "4h", "1d"]
 Candles: TypeAlias = Annotated[
-    int, Field(ge=1, le=1_000, description="of the newest so many candles; completeness says if they are fewer")
+    int, Field(ge=1, le=1_000, description="number of newest candles; completeness shows if there are fewer")
 ]
 Hours: TypeAlias = Annotated[int, Field(ge=1, le=168, description="how far back, from the newest trade")]
 Reply: TypeAlias = dict[str, Any]
@@ -108,7 +108,7 @@ class Tools:
             Field(
                 min_length=1,
                 max_length=20,
-                description="sma ema wma bbands macd rsi stoch atr obv vwap, with parameters behind colons if wanted: "
+                description="sma ema wma bbands macd rsi stoch atr obv vwap, with optional parameters after colons: "
                 "ema:50, macd:12:26:9, bbands:20:2.5",
             ),
         ] = ["rsi", "macd", "bbands", "ema", "sma"],  # noqa: B006 - it is never changed
@@ -148,7 +148,7 @@ class Tools:
         self,
         symbol: Symbol,
         hours: Hours = 24,
-        bins: Annotated[int, Field(ge=1, le=1_000, description="at most so many rows of equal height")] = 50,
+        bins: Annotated[int, Field(ge=1, le=1_000, description="maximum number of rows of equal height")] = 50,
         value_area: Annotated[float, Field(ge=0.01, le=1, description="share of the volume, 0.7 is 70 %")] = 0.7,
     ) -> Reply:
         """How much was traded at which price in the last hours: the price with the most volume (`poc`), the range that
@@ -166,7 +166,7 @@ class Tools:
         self,
         symbol: Symbol,
         hours: Hours = 24,
-        limit: Annotated[int, Field(ge=1, le=1_000, description="at most so many zones")] = 20,
+        limit: Annotated[int, Field(ge=1, le=1_000, description="maximum number of zones")] = 20,
     ) -> Reply:
         """Price zones (`low` to `high`) that hardly traded although their neighbours did, the nearest to the price
         first: a move through them meets little. `fill` is the zone's volume a row by that of its neighbours; `distance`
@@ -179,7 +179,7 @@ class Tools:
     async def get_order_book(
         self,
         symbol: Symbol,
-        depth: Annotated[int, Field(ge=1, le=1_000, description="at most so many levels a side")] = 20,
+        depth: Annotated[int, Field(ge=1, le=1_000, description="maximum number of levels a side")] = 20,
     ) -> Reply:
         """The best bids and asks, best first, each `[price, quantity]`. `imbalance` is from -1 (only asks) to 1 (only
         bids). A book that is not `synced` may be wrong: do not use it.

@@ -33,7 +33,7 @@ Name = Annotated[
 
 
 class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Indicators by name, each with its parameters behind colons, for the newest `limit` candles: 1 is the latest."""
+    """Indicators by name, each with its parameters after colons, for the newest `limit` candles: 1 is the latest."""
 
     symbol: Symbol
     timeframe: Timeframe

@@ -40,7 +40,7 @@ class Instruments:
         if named not in followed | self._venues:
             self._venues = set(await self._mongo.venues())
             if named not in self._venues:
-                raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
+                raise Problem("unknown_venue", f"the venue {named} is unknown", nearest=sorted(followed))
         return named
 
     def followed(self, venue: str) -> AbstractSet[str]:

@@ -73,9 +73,9 @@ class TradeArchive:
         rows = 0
         async with aclosing(self.iterate(venue, symbol, begin_ms, end_ms, rows=count)) as frames:
             async for frame in frames:
-                behind = frame if after is None else frame.filter(_is_behind(after))
-                parts.append(behind)
-                rows += behind.height
+                later = frame if after is None else frame.filter(_is_after(after))
+                parts.append(later)
+                rows += later.height
                 if rows >= count:
                     break
         return pl.concat(parts).head(count) if parts else decode_frame([])
@@ -177,7 +177,7 @@ class TradeArchive:
         return self._readers[venue]
 
 
-def _is_behind(after: tuple[int, int]) -> pl.Expr:
+def _is_after(after: tuple[int, int]) -> pl.Expr:
     time, number = after
     return (pl.col("time") > time) | ((pl.col("time") == time) & (pl.col("id") > number))
 
