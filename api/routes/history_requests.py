@@ -72,8 +72,8 @@ async def ask_for_history(services: Services, key: SeriesKey, span: Span, *, has
             if last and last.state not in UNDER_WAY and wall_ms() - last.updated_ms < ASK_AGAIN_MS:
                 return _ended(last, has_some=has_some)
             if key.symbol not in services.catalogue.followed(key.venue):
-                await petitioner.wish(DesiredSubscription(key.venue, key.symbol, wanted=True))
-            return view_of(await petitioner.ask(work), candles=span.most)
+                await petitioner.set_subscription(DesiredSubscription(key.venue, key.symbol, wanted=True))
+            return view_of(await petitioner.submit(work), candles=span.most)
     except Problem as problem:
         if has_some and problem.code == "store_unavailable":
             return None  # what there is can be shown all the same

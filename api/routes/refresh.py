@@ -27,7 +27,7 @@ def routes(services: Services) -> list[AnyRoute]:
         """Fetch a symbol's recent candles again, of all timeframes."""
         instrument = await services.catalogue.instrument(params.symbol, params.venue)
         async with documents.guarded():
-            return view_of(await petitioner.ask(Work("refresh", *instrument)))
+            return view_of(await petitioner.submit(Work("refresh", *instrument)))
 
     async def progress(params: OfRequest) -> WorkView:
         """How far a request is; it is forgotten an hour after its last change."""

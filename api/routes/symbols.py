@@ -80,7 +80,7 @@ class SymbolDesk:
         """The symbols that are wanted or followed."""
         venue = await self._catalogue.venue(params.venue)
         async with self._documents.guarded():
-            wishes = await self._documents.petitioner.wishes(venue)
+            wishes = await self._documents.petitioner.subscriptions(venue)
         wished = {wish.symbol: wish for wish in wishes}
         told = self._live.symbols(venue)
         unsaid = [SymbolState(venue, name, None, followed=True) for name in told - wished.keys()]
@@ -119,7 +119,7 @@ class SymbolDesk:
             await self._check(venue, symbol, streams)
         wish = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
         async with self._documents.guarded():
-            await self._documents.petitioner.wish(wish)
+            await self._documents.petitioner.set_subscription(wish)
         return _state_of(wish, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:

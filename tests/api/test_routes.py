@@ -99,7 +99,7 @@ async def test_a_symbol_without_candles_is_wished_for_and_comes(served: Interfac
     assert asked["wait_s"] >= 1
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         flow = CommandConsumer(client[deployment.database])
-        assert [(wish.symbol, wish.wanted) for wish in flow.wishes("binance")] == [("SOLUSDT", True)]
+        assert [(wish.symbol, wish.wanted) for wish in flow.subscriptions("binance")] == [("SOLUSDT", True)]
         taken = flow.take("binance")
         assert taken is not None
         deployment.store(stored_candles(100, symbol="SOLUSDT", timeframe="1h"))

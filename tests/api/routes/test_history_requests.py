@@ -67,7 +67,7 @@ async def test_the_very_span_is_asked_for_and_what_is_followed_is_not_wished_for
     request = await petitioner.request(view.id)
     assert request is not None
     assert request.work == Work("history", "binance", "BTCUSDT", "1h", BEGIN, BEGIN + 3 * HOUR)
-    assert await petitioner.wishes("binance") == []
+    assert await petitioner.subscriptions("binance") == []
     other = await ask(services, has_some=True, span=Span(None, BEGIN, 3))
     assert other.id != view.id, "another span is another request"
 
