@@ -35,7 +35,7 @@ from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps import pack, sequence_candles
 from sinks.bridge import PartitionedWriterSink
-from sinks.importer import Improvement, Intake
+from sinks.importer import Importer, Improvement
 from sinks.ledger import IncidentWriter
 from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
@@ -67,7 +67,7 @@ _LONGEST_REASON = 200
 _log = structlog.get_logger("flows.backfill")
 
 
-def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dataflow:
+def build_flow(settings: Settings, source: Source[Keyed], importer: Importer) -> Dataflow:
     """The flow of the import. Everything goes through the machines of the live flow, and in its order to one sink: what
     says that a span is over comes behind all that the span has made.
     """
@@ -82,21 +82,21 @@ def build_flow(settings: Settings, source: Source[Keyed], intake: Intake) -> Dat
     flow = Dataflow("backfill")
     made = machine("candles", op.input("archive", flow, source), build, FeedClock())
     in_order = op.flat_map_batch("in_order", made, lambda items: pack("stores", [[value for _, value in items]]))
-    op.output("stores", in_order, PartitionedWriterSink(["stores"], lambda _: intake))
+    op.output("stores", in_order, PartitionedWriterSink(["stores"], lambda _: importer))
     return flow
 
 
-def build_intake(
+def build_importer(
     settings: Settings, journal: Journal, meter: Meter, stop: threading.Event, *, end_ms: int | None = None
-) -> Intake:
+) -> Importer:
     """The stores of the import. One that fails ends it. Nothing that is imported lies behind `end_ms`, which is the
     present for whatever is deleted for its age; without it nothing is.
     """
     ledger, holes = IncidentWriter(), Holes()
-    ledger.keep_in(holes)
+    ledger.add_sink(holes)
     candles = _open_mongo(settings, ledger) if settings.mongo.enabled else None
     if candles:
-        ledger.keep_in(candles)
+        ledger.add_sink(candles)
 
     def on_stored(spans: list[Span]) -> None:
         stored, lacking = holes.sort(spans)
@@ -108,7 +108,7 @@ def build_intake(
         meter.fail(reason)
         stop.set()
 
-    return Intake(
+    return Importer(
         candles=candles,
         most_candles=min(MOST_CANDLES, settings.mongo.buffer // 2),
         trades=_open_trades(settings, ledger, end_ms) if settings.trades.enabled else [],
@@ -211,7 +211,7 @@ def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tupl
         named = f"of {', '.join(absent)} " if absent else "of the archive "
         raise ArchiveError(f"{folder} holds no files {named}for these days")
     if absent:
-        _log.warning("the folder holds no files of them for these days", symbols=absent)
+        _log.warning("no_files_for_symbols", symbols=absent)
 
     def get(file: ArchiveFile) -> ArchiveReader:
         journal.know(file, digest_of(paths[file]))
@@ -283,27 +283,32 @@ def _end_on_signals() -> None:
     """An import can be broken off at any moment: what is stored for good is noted."""
 
     def on_signal(number: int, _: FrameType | None) -> None:
-        _log.warning("broken off; run it again to go on", signal=signal.Signals(number).name)
+        _log.warning("import_interrupted", hint="run it again to go on", signal=signal.Signals(number).name)
         os._exit(128 + number)
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
 
 
-def _say_at_exit(meter: Meter, intake: Intake) -> None:
+def _say_at_exit(meter: Meter, importer: Importer) -> None:
     """The figures, and the exit code, for which the engine has no place."""
 
     def say() -> None:
-        intake.close()  # the engine does so too, if there was anything to import
+        importer.close()  # the engine does so too, if there was anything to import
         meter.end()
-        proofs = {f"candles_{proof.replace(' ', '_')}": count for proof, count in intake.proofs.items() if proof}
+        proofs = {f"candles_{proof.replace(' ', '_')}": count for proof, count in importer.proofs.items() if proof}
         compared = sum(proofs.values())
         rate = round(meter.rate)
         _log.info(
-            "imported", files=meter.files, trades=meter.trades, trades_per_s=rate, candles_compared=compared, **proofs
+            "import_finished",
+            files=meter.files,
+            trades=meter.trades,
+            trades_per_s=rate,
+            candles_compared=compared,
+            **proofs,
         )
         if meter.missing:
-            _log.warning("not to be had", files=meter.missing)
+            _log.warning("files_missing", files=meter.missing)
         if meter.failures:
             sys.stderr.write(f"marketflow: not everything was imported: {'; '.join(meter.failures)}\n")
             sys.stderr.flush()
@@ -337,20 +342,20 @@ def _build() -> Dataflow:
         meter.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)
-        intake = build_intake(settings, journal, meter, stop, end_ms=end_ms)
+        importer = build_importer(settings, journal, meter, stop, end_ms=end_ms)
         source = ArchiveSource(settings.feed.venue, spans, get, journal=journal, watcher=meter, stop=stop)
-        built = build_flow(settings, source, intake)
+        built = build_flow(settings, source, importer)
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _end_on_signals()
     _log.info(
-        "starting",
+        "import_starting",
         symbols=len({span.symbol for span in new}),
         spans=len(new),
         imported_before=len(spans) - len(new),
         retention=settings.backfill.retention,
     )
-    _say_at_exit(meter, intake)
+    _say_at_exit(meter, importer)
     return built
 
 

@@ -17,7 +17,7 @@ from flows.clock import monotonic_ms
 from flows.process.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
 from flows.settings import Log
 
-SUPPRESSED = "log lines suppressed"
+SUPPRESSED = "log_lines_suppressed"
 """The event of the line that says how many there were."""
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
@@ -64,7 +64,7 @@ def set_up_logs(log: Log) -> None:
 
 
 class Bounded:
-    """A processor: drops what is said too often."""
+    """A processor: drops repeated entries above the bound. Entries with a `kind`, as incidents, are counted by kind."""
 
     def __init__(self, bound: LogBound, local_ms: Callable[[], int] = monotonic_ms) -> None:
         self._bound = bound
@@ -78,7 +78,8 @@ class Bounded:
         now_ms = self._local_ms()
         say_suppressed(self._bound, now_ms)
         most = MOST_CALM if level in {"info", "debug"} else MOST
-        if not self._bound.admits(Kind("", level, event), most=most, now_ms=now_ms):
+        alike = f"{event} {entry['kind']}" if "kind" in entry else event
+        if not self._bound.admits(Kind("", level, alike), most=most, now_ms=now_ms):
             raise structlog.DropEvent
         return entry
 

@@ -53,7 +53,7 @@ from sources.rest.client import VenueError
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""
-ASK_AGAIN_S = 0.1
+RETRY_S = 0.1
 SYMBOLS_NAMED = 20
 """Most symbols that are named when none of them is listed."""
 REPLACED = "database replaced"
@@ -88,9 +88,9 @@ def build_flow(
     )
     mongo: SharedWriter[Any] | None = SharedWriter(documents) if documents else None
     if mongo:
-        ledger.keep_in(mongo.open())
+        ledger.add_sink(mongo.open())
     if broadcast:
-        ledger.keep_in(broadcast.open(), knows_flow=True)
+        ledger.add_sink(broadcast.open(), gets_flow_incidents=True)
     incidents, refused = SharedWriter(ledger), SharedWriter(rejects)
     partitions: list[TradeWriter] = []
 
@@ -215,20 +215,20 @@ def _open_requests(
 ) -> CommandPoller:
     """The source begins with the symbols of the settings that are listed, and follows what is wished from then on."""
     feed = settings.feed
-    attendant = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
+    commands = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
     begin = wanted(feed, (), listed_in(statuses or {}))
-    source.follow(begin.wishes, quiet=begin.quiet)
-    wishes = SubscriptionController(
-        attendant,
+    source.follow(begin.streams, quiet=begin.not_trading)
+    subscriptions = SubscriptionController(
+        commands,
         feed=feed,
         follow=source.follow,
         announce=source.announce,
-        ask=partial(_query_statuses, settings),
+        query_statuses=partial(_query_statuses, settings),
         report=report,
         statuses=statuses,
     )
     requests = CommandPoller(
-        attendant, venue=feed.venue, refresh=source.refresh, wishes=wishes, is_own=partial(is_own, feed)
+        commands, venue=feed.venue, refresh=source.refresh, subscriptions=subscriptions, is_own=partial(is_own, feed)
     )
     requests.start()
     return requests
@@ -236,7 +236,7 @@ def _open_requests(
 
 def _retention(settings: Settings) -> bool:
     holds = settings.holds_retention
-    _log.info("retention of candles", on=holds, days=settings.mongo.retention_days if holds else "kept for ever")
+    _log.info("candle_retention", on=holds, days=settings.mongo.retention_days if holds else "kept for ever")
     return holds
 
 
@@ -252,12 +252,12 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
                     # an exchange of our own may have been started together with the flow, and be a moment behind
                     if error.status or not settings.feed.rest_url:
                         raise
-                    await asyncio.sleep(ASK_AGAIN_S)
+                    await asyncio.sleep(RETRY_S)
 
     try:
         return asyncio.run(ask())
     except (VenueError, TimeoutError) as error:
-        _log.warning("the symbols could not be checked, going on", reason=str(error) or "no answer in time")
+        _log.warning("symbols_not_checked", reason=str(error) or "no answer in time")
         return None
 
 
@@ -292,7 +292,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
 
 
 def _give_up() -> NoReturn:
-    _log.error("the flow did not end in time", seconds=DRAIN_S)
+    _log.error("stop_timed_out", seconds=DRAIN_S)
     os._exit(1)
 
 

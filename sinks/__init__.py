@@ -1,4 +1,4 @@
-"""Where the data goes: MongoDB, RocksDB and the broadcast hub."""
+"""Output: MongoDB, RocksDB and the broadcast hub."""
 
 from flows.process.interrupts import end_on_interrupt
 

@@ -1,7 +1,7 @@
-"""A plain `Writer` becomes a Bytewax sink. No other module of the sinks knows the engine.
+"""Makes Bytewax sinks of plain `Writer`s. No other module of the sinks imports the engine.
 
-There are two: `WriterSink` has one writer for each worker, `PartitionedWriterSink` one for each partition, at exactly
-one worker of the whole cluster.
+`WriterSink` has one writer for each worker, `PartitionedWriterSink` one for each partition, at exactly one worker of
+the whole cluster.
 """
 
 import threading
@@ -20,34 +20,34 @@ T = TypeVar("T")
 
 
 class Writer(Protocol[T]):
-    """What a store or the hub must be able to do.
+    """Interface of a store or the hub.
 
     `write` takes a batch and returns at once: a slow writer buffers, within a bound that its docstring states. It never
-    raises because something outside failed; that is logged, retried, and becomes an incident.
+    raises for an external failure: that is logged, retried, and becomes an incident.
     """
 
     def write(self, batch: list[T]) -> None:
         """Takes a batch."""
 
     def close(self) -> None:
-        """Writes out what is held, within a few seconds, and frees its resources."""
+        """Writes what is buffered, within a few seconds, and frees its resources."""
 
 
 @runtime_checkable
 class RecoverableWriter(Writer[T], Protocol[T]):
-    """A store that may be behind: what it still holds becomes part of the flow's recovered state, so that a killed
+    """A store with a buffer. What is not stored yet becomes part of the flow's recovered state, so that a killed
     process loses nothing that the flow counts as written.
     """
 
     def pending(self) -> list[Any]:
-        """What is not stored yet; a copy."""
+        """Items that are not stored yet; a copy."""
 
     def resume(self, pending: list[Any]) -> None:
-        """Takes over what `pending` gave, in an earlier process."""
+        """Takes over the result of `pending` of an earlier process."""
 
 
 class SharedWriter(Generic[T]):
-    """One writer for several sinks and workers. Each opens it, each closes it; the last close is the writer's."""
+    """One writer for several sinks and workers. Each opens and closes it; the last close closes the writer."""
 
     def __init__(self, writer: Writer[T]) -> None:
         self._writer = writer
@@ -100,7 +100,7 @@ class _Worker(StatelessSinkPartition[T]):
 
 
 class WriterSink(DynamicSink[T], Generic[T]):
-    """One writer a worker, all alike; it takes the items that its worker has made."""
+    """One writer for each worker, all alike; it gets the items of its worker."""
 
     def __init__(self, open_writer: Callable[[], Writer[T]]) -> None:
         """`open_writer` is called eagerly, when the flow is built."""
@@ -129,11 +129,11 @@ class _Partition(StatefulSinkPartition[list[T], list[Any] | None]):
 
 
 class PartitionedWriterSink(FixedPartitionedSink[list[T], list[Any] | None], Generic[T]):
-    """One writer a partition, each at exactly one worker of the whole cluster. What comes here is `(key, batch)`: the
-    engine's cost is by item, so a step before it packs many into one.
+    """One writer for each partition, at exactly one worker of the whole cluster. Items are `(key, batch)`: the engine's
+    cost is per item, so a step before it packs many into one.
 
-    After a crash the sink is given again what came since the last snapshot. With a `RecoverableWriter` that is all a
-    restart needs to lose nothing: what was given before that snapshot is stored, or part of it.
+    After a crash the sink gets again what came since the last snapshot. With a `RecoverableWriter` a restart therefore
+    loses nothing: earlier items are stored or part of that snapshot.
 
     The engine opens a partition at its first item, so what must be open from the start (a port) is opened elsewhere.
     """
@@ -144,7 +144,7 @@ class PartitionedWriterSink(FixedPartitionedSink[list[T], list[Any] | None], Gen
         open_writer: Callable[[str], Writer[T]],
         part_of: Callable[[str], int] = lambda _: 0,
     ) -> None:
-        """`open_writer` takes the name of a partition, `part_of` gives the place in `parts` for a key."""
+        """`open_writer` takes the name of a partition, `part_of` returns the index in `parts` for a key."""
         self._parts = list(parts)
         self._open_writer = open_writer
         self._part_of = part_of

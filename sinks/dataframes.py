@@ -1,12 +1,12 @@
-"""What is stored, as polars frames: candles, trades, statistics and incidents, also while the flow writes them.
+"""Stored candles, trades, statistics and incidents as polars frames, also while the flow writes them.
 
     with Frames(load_settings()) as frames:
         frames.candles("BTCUSDT", "1h", start=datetime(2025, 1, 1, tzinfo=UTC))
 
-Spans are `[start, end)`, each bound a time in ms UTC or an aware `datetime`, open where it is left out. Every frame has
-its times as the exchange gave them, Int64 in ms UTC, and as its last column `timestamp`, the first of them as UTC
-datetime in milliseconds. Prices and what is made of them are in the quote currency, volumes and quantities in the base
-currency where they are not called `quote_volume`; both Float64. A field that is not stored is null.
+Spans are `[start, end)`, each bound a time in ms UTC or an aware `datetime`, unbounded where it is left out. Every
+frame has its times as the exchange gave them, Int64 in ms UTC, and as its last column `timestamp`, the first of them as
+UTC datetime in milliseconds. Prices and values made of them are in the quote currency, volumes and quantities in the
+base currency unless they are called `quote_volume`; both Float64. A field that is not stored is null.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,7 +36,7 @@ _COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {int: pl.Int64, float: p
 
 
 def _columns(model: type[Struct], names: Iterable[str]) -> Mapping[str, pl.DataType]:
-    """Columns for these fields of the model, of the types that they have there; every other type is text."""
+    """Columns for these fields of the model, with their types there; every other type is text."""
     types = {field.name: field.type for field in fields(model)}
     return {name: _COLUMN_TYPES.get(types[name], pl.String)() for name in names}
 
@@ -79,9 +79,9 @@ INCIDENT_SCHEMA: Final = _columns(
 
 
 class Frames:
-    """Reads the stores of the settings; `venue` is that of `feed.venue` unless said otherwise.
+    """Reads the stores of the settings; `venue` defaults to `feed.venue`.
 
-    What is not stored makes an empty frame. `PyMongoError` when the database does not answer, `FileNotFoundError`
+    Without stored data the frame is empty. `PyMongoError` when the database does not answer, `FileNotFoundError`
     without a trade store, `TradeStoreError` when that cannot be read. Close it, or use it as a context manager.
     """
 
@@ -93,7 +93,7 @@ class Frames:
         self._reader: TradeReader | None = None
 
     def close(self) -> None:
-        """Lets go of the stores."""
+        """Closes the stores."""
         self._client.close()
         if self._reader:
             self._reader.close()
@@ -131,11 +131,12 @@ class Frames:
         return self._documents(MARKET_STATS, {"venue": self.venue, "symbol": symbol}, "time", start, end, STATS_SCHEMA)
 
     def analysis(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
-        """What the analysis said in the span, one a minute, oldest first: those that the API stored (`analysis.store`).
+        """Results of the analysis in the span, one a minute, oldest first: those that the API stored
+        (`analysis.store`).
 
         `minute`, `time` (when it was made); `price`; `signal`; `score` from -1 to 1; `confidence`, of which
         `agreement`, `data` and `calm` are the factors, from 0 to 1 each; `timeframes`, a list of structs with the
-        columns of `READING_SCHEMA`; `reasons`, a list of texts. A row a timeframe instead:
+        columns of `READING_SCHEMA`; `reasons`, a list of texts. For one row a timeframe:
 
             frame.explode("timeframes").select("timestamp", pl.col("timeframes").struct.unnest())
         """
@@ -143,11 +144,11 @@ class Frames:
         return self._documents(MARKET_ANALYSIS, of, "minute", start, end, ANALYSIS_SCHEMA)
 
     def incidents(self, symbol: str | None = None, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
-        """What went wrong and began in the span, oldest first: of a symbol with what concerned the whole venue (whose
-        `symbol` is empty), or of all.
+        """Incidents that began in the span, oldest first: those of a symbol and of the whole venue (whose `symbol` is
+        empty), or all.
 
-        `begin`, `end`; `kind` (`gap`, `mismatch`, …), `symbol`, `cause` and `outcome` in words; `first_id`, `last_id`
-        (Int64) of the trades that it concerns, -1 where it concerns none.
+        `begin`, `end`; `kind` (`gap`, `mismatch`, …), `symbol`, `cause` and `outcome` as text; `first_id`, `last_id`
+        (Int64) of the trades that it concerns, -1 for none.
         """
         of = {"venue": self.venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
         return self._documents(INCIDENTS, of, "begin", start, end, INCIDENT_SCHEMA)
@@ -173,7 +174,7 @@ class Frames:
         rows: int = FRAME_ROWS,
         columns: Sequence[str] = COLUMNS,
     ) -> Iterator[pl.DataFrame]:
-        """The same in frames of about so many rows, for spans that memory does not hold."""
+        """The same in frames of about `rows` rows, for spans larger than memory."""
         read = _with_time(columns)
         for frame in self._trades().iterate(symbol, _ms(start), _ms(end), rows=rows, columns=read):
             yield _stamped(frame, "time")
@@ -197,7 +198,7 @@ class Frames:
         n_rows: int | None,
         batch_size: int | None,
     ) -> Iterator[pl.DataFrame]:
-        """What polars asks of a source of its own."""
+        """The callback of a polars IO source."""
         wanted = [*TRADE_SCHEMA, "timestamp"] if with_columns is None else with_columns
         left = END_MS if n_rows is None else n_rows
         stored = [name for name in wanted if name != "timestamp"]
@@ -209,7 +210,7 @@ class Frames:
                 return
 
     def candle_symbols(self) -> list[str]:
-        """The symbols of which candles are stored."""
+        """The symbols with stored candles."""
         return sorted(self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue}))
 
     def _trades(self) -> TradeReader:

@@ -1,4 +1,4 @@
-"""What went wrong, where people look for it: the log, and a bounded memory of refused input."""
+"""Incidents and refused input: written to the log, counted, and handed to the stores of incidents."""
 
 from collections import Counter, deque
 from collections.abc import Callable
@@ -11,15 +11,15 @@ from flows.foreign import shown_payload, visible
 from flows.model import Incident, Rejected
 
 KEPT = 1_000
-"""Refused messages that are remembered; the oldest give way."""
+"""Most refused messages kept in memory; the oldest are dropped."""
 LOG_EVERY_MS = 1_000
-"""A refused message is logged at most so often; the log line says how many there were since the last one."""
+"""Least time between two log lines about refused messages; each has the count since the last one."""
 
 _log = structlog.get_logger(__name__)
 
 
 class RejectWriter:
-    """Counts refused input, remembers the last of it and logs it at a bearable pace. Never blocks, never fails."""
+    """Counts refused input, keeps the newest and logs it at a limited rate. Never blocks, never fails."""
 
     def __init__(self, *, local_ms: Callable[[], int] = monotonic_ms) -> None:
         self._local_ms = local_ms
@@ -39,16 +39,16 @@ class RejectWriter:
         now = self._local_ms()
         if self._logged_ms is None or now - self._logged_ms >= LOG_EVERY_MS:
             self._logged_ms = now
-            self._say(batch[-1])
+            self._log_summary(batch[-1])
 
     def close(self) -> None:
-        """Says what was not said yet."""
+        """Logs what was not logged yet."""
         if self._unlogged:
-            self._say(self.kept[-1])
+            self._log_summary(self.kept[-1])
 
-    def _say(self, last: Rejected) -> None:
+    def _log_summary(self, last: Rejected) -> None:
         _log.warning(
-            "messages refused",
+            "messages_refused",
             venue=last.venue,
             count=self._unlogged,
             total=self.total,
@@ -58,52 +58,53 @@ class RejectWriter:
         self._unlogged = 0
 
 
-class Keeper(Protocol):
-    """Where incidents are kept, or told to whoever listens."""
+class IncidentSink(Protocol):
+    """A store or publisher of incidents."""
 
     def write(self, batch: list[Any]) -> None:
         """Takes incidents."""
 
     def close(self) -> None:
-        """Lets go of it."""
+        """Frees its resources."""
 
 
 class IncidentWriter:
-    """Logs incidents and hands them on to where they are kept. It may be written to before it has any keeper."""
+    """Logs incidents and hands them to its sinks. It may be written to before it has any."""
 
     def __init__(self) -> None:
-        self._keepers: list[Keeper] = []
-        self._knowing: list[Keeper] = []
-        """Of the keepers those that the flow's own incidents reach by another way."""
+        self._sinks: list[IncidentSink] = []
+        self._fed_by_flow: list[IncidentSink] = []
+        """Those that get the flow's own incidents by another way."""
         self.counts: Counter[str] = Counter()
-        """How many there were of each kind."""
+        """Incidents by kind."""
 
-    def keep_in(self, keeper: Keeper, *, knows_flow: bool = False) -> None:
-        """Hands on what comes from now on, and closes the keeper in the end. One that `knows_flow` gets the incidents
-        that the flow finds by another way, and here only those that are reported from elsewhere.
+    def add_sink(self, sink: IncidentSink, *, gets_flow_incidents: bool = False) -> None:
+        """Adds a sink, which is closed with this writer. One that `gets_flow_incidents` by another way only gets the
+        incidents that are reported from outside the flow.
         """
-        self._keepers.append(keeper)
-        if knows_flow:
-            self._knowing.append(keeper)
+        self._sinks.append(sink)
+        if gets_flow_incidents:
+            self._fed_by_flow.append(sink)
 
     def write(self, batch: list[Incident]) -> None:
-        """Takes incidents that the flow has found, in their order."""
+        """Takes incidents of the flow, in their order."""
         self._note(batch)
-        for keeper in self._keepers:
-            if keeper not in self._knowing:
-                keeper.write(batch)
+        for sink in self._sinks:
+            if sink not in self._fed_by_flow:
+                sink.write(batch)
 
     def report(self, incident: Incident) -> None:
-        """Takes one that has happened outside the flow, as to a store."""
+        """Takes an incident from outside the flow, as of a store."""
         self._note([incident])
-        for keeper in self._keepers:
-            keeper.write([incident])
+        for sink in self._sinks:
+            sink.write([incident])
 
     def _note(self, batch: list[Incident]) -> None:
         for incident in batch:
             self.counts[incident.kind] += 1
             _log.warning(
-                f"incident: {incident.kind}",
+                "incident",
+                kind=incident.kind,
                 venue=incident.venue,
                 symbol=incident.symbol or "all",
                 cause=incident.cause,
@@ -112,6 +113,6 @@ class IncidentWriter:
             )
 
     def close(self) -> None:
-        """Lets go of the keepers; nothing is held here."""
-        for keeper in self._keepers:
-            keeper.close()
+        """Closes the sinks; nothing is buffered here."""
+        for sink in self._sinks:
+            sink.close()

@@ -72,8 +72,8 @@ async def request_history(services: Services, key: SeriesKey, wanted: CandleRang
             if last and last.state not in UNDER_WAY and wall_ms() - last.updated_ms < ASK_AGAIN_MS:
                 return _ended(last, has_some=has_some)
             if key.symbol not in services.instruments.followed(key.venue):
-                await commands.wish(DesiredSubscription(key.venue, key.symbol, wanted=True))
-            return job_view(await commands.ask(work), candles=wanted.most)
+                await commands.set_subscription(DesiredSubscription(key.venue, key.symbol, wanted=True))
+            return job_view(await commands.submit(work), candles=wanted.most)
     except Problem as problem:
         if has_some and problem.code == "store_unavailable":
             return None  # the candles found are returned without a job

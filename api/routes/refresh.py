@@ -27,7 +27,7 @@ def routes(services: Services) -> list[AnyRoute]:
         """Fetch a symbol's recent candles again, of all timeframes."""
         instrument = await services.instruments.find(params.symbol, params.venue)
         async with mongo.guarded():
-            return job_view(await commands.ask(Work("refresh", *instrument)))
+            return job_view(await commands.submit(Work("refresh", *instrument)))
 
     async def progress(params: OfRequest) -> JobView:
         """State of a request; it is deleted an hour after its last change."""

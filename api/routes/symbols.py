@@ -80,7 +80,7 @@ class SymbolHandlers:
         """The symbols that are wanted or followed."""
         venue = await self._instruments.venue(params.venue)
         async with self._mongo.guarded():
-            subscriptions = await self._mongo.commands.wishes(venue)
+            subscriptions = await self._mongo.commands.subscriptions(venue)
         stored = {subscription.symbol: subscription for subscription in subscriptions}
         followed = self._live.symbols(venue)
         followed_only = [SymbolState(venue, name, None, followed=True) for name in followed - stored.keys()]
@@ -119,7 +119,7 @@ class SymbolHandlers:
             await self._check(venue, symbol, streams)
         subscription = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
         async with self._mongo.guarded():
-            await self._mongo.commands.wish(subscription)
+            await self._mongo.commands.set_subscription(subscription)
         return _state_of(subscription, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:

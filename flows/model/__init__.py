@@ -1,4 +1,4 @@
-"""The vocabulary: what travels through the system, whatever venue it came from.
+"""The data model, the same for all venues.
 
 Times are integer milliseconds UTC as the exchange gives them, prices are in the quote currency for one unit of the base
 currency, quantities and volumes in the base currency, quote volumes in the quote currency. Ids are the exchange's own.

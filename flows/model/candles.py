@@ -1,4 +1,4 @@
-"""Candles, and what they say of themselves."""
+"""Candles, their status and their comparison with the exchange's."""
 
 from typing import Literal, TypeAlias
 
@@ -9,14 +9,14 @@ from flows.model.ohlcv import TradedOhlcv
 
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial", "unproven"]
 """`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
-are incomplete. `partial`: known to lack trades. `unproven`: closed by a source that says nothing about its end, or in
-doubt because a longer candle around it was refuted."""
+are incomplete. `partial`: trades are known to be missing. `unproven`: closed by a source without information about its
+end, or in doubt because a longer candle around it was refuted."""
 COMPLETE: tuple[CandleStatus, ...] = ("final", "repaired")
 """Statuses that claim every trade."""
 BELIEVED: tuple[CandleStatus, ...] = (*COMPLETE, "unproven")
-"""Statuses of candles of which no trade is known to be missing."""
+"""Statuses of candles without known missing trades."""
 Reconciliation: TypeAlias = Literal["", "equal", "ours wrong", "theirs wrong", "not comparable"]
-"""What comparing a closed candle with the exchange's own kline showed; empty while that has not arrived."""
+"""Result of comparing a closed candle with the exchange's own kline; empty until that arrives."""
 
 
 class Candle(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
@@ -28,27 +28,27 @@ class Candle(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     is_closed: bool
     status: CandleStatus
     revision: int = 0
-    """0 for the first closed version, one more for every amendment."""
+    """0 for the first closed version, plus one for every amendment."""
     event_time: int = 0
-    """Exchange time of the news that made this version."""
+    """Exchange time of the event that made this version."""
     proof: Reconciliation = ""
 
     @property
     def close_time(self) -> int:
-        """Last millisecond that belongs to it."""
+        """Last millisecond of its period."""
         return self.open_time + timeframe_ms(self.timeframe) - 1
 
 
 class StoreOnly(Struct, frozen=True, gc=False):
-    """A candle for the store alone: it is of the past, or was published before its proof was known."""
+    """A candle only for the store: a past one, or one that was published before its proof was known."""
 
     candle: Candle
 
 
 class RefreshResult(Struct, frozen=True):
-    """What became of a `RefreshRequest`."""
+    """Result of a `RefreshRequest`."""
 
     request: str
     report: str
-    """For people."""
+    """Text for the user."""
     failed: bool = False

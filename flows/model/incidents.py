@@ -1,4 +1,4 @@
-"""What went wrong, and what was refused."""
+"""Incidents and rejected input."""
 
 from typing import Literal, TypeAlias
 
@@ -28,7 +28,7 @@ IncidentKind: TypeAlias = Literal[
 
 
 class Incident(Struct, frozen=True):
-    """Something that a user of the data would want to know. `symbol` is empty when it concerns the whole venue."""
+    """Something that went wrong or was put right. `symbol` is empty when it concerns the whole venue."""
 
     kind: IncidentKind
     venue: str
@@ -42,15 +42,15 @@ class Incident(Struct, frozen=True):
 
 
 class Rejected(Struct, frozen=True):
-    """Input that was refused: why, and what it was."""
+    """Refused input, with the reason."""
 
     venue: str
     reason: str
     payload: bytes
     received_ns: int
     count: int = 1
-    """So many messages, of which this is one."""
+    """Number of messages, of which this is one."""
     symbol: str = ""
-    """Of what it tells, as far as that is known."""
+    """Its symbol, as far as known."""
     kind: str = ""
-    """And by what stream, in the words of the setting `feed.streams`, klines and books perhaps with more behind."""
+    """Its stream, named as in the setting `feed.streams`; klines and books may have a suffix."""

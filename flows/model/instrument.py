@@ -1,4 +1,4 @@
-"""Instruments, and the lengths of their candles."""
+"""Instruments and timeframes."""
 
 import re
 from typing import NamedTuple
@@ -9,7 +9,7 @@ _TIMEFRAME = re.compile(r"([1-9]\d{0,2})([smhd])")
 
 
 def timeframe_ms(timeframe: str) -> int:
-    """Length in milliseconds of a timeframe such as `1m`, `4h` or `1d`; `ValueError` when it is not one, or does not
+    """Length in milliseconds of a timeframe such as `1m`, `4h` or `1d`; `ValueError` when it is invalid, or does not
     divide the UTC day evenly (its periods would not be aligned to UTC).
     """
     match = _TIMEFRAME.fullmatch(timeframe)
@@ -22,7 +22,7 @@ def timeframe_ms(timeframe: str) -> int:
 
 
 class Instrument(NamedTuple):
-    """What is traded, and where. `symbol` is the venue's own name, upper case, without separator."""
+    """A symbol at a venue. `symbol` is the venue's own name, upper case, without separator."""
 
     venue: str
     symbol: str

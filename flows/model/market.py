@@ -1,4 +1,4 @@
-"""Market data as the venue tells it: trades, klines, tickers, books."""
+"""Market data of the venue: trades, klines, tickers, books."""
 
 from typing import TypeAlias
 
@@ -7,15 +7,15 @@ from msgspec import Struct
 from flows.model.ohlcv import TradedOhlcv
 
 MARKET_FILL = "MARKET"
-"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far off the
-market.
+"""The only kind of fill that moves candles; futures also report `INSURANCE_FUND`, `ADL` and `NA`, far from the
+market price.
 """
 WITHDRAWN_FILL = "WITHDRAWN"
-"""Mark of a trade that the exchange took back: its id was given, and stands for no trade."""
+"""Mark of a trade that the exchange withdrew: its id is used, without a trade."""
 
 
 class Trade(Struct, frozen=True, gc=False):
-    """One trade. Ids rise by one from trade to trade of an instrument, so a hole in them is a missing trade."""
+    """One trade. Ids rise by one from trade to trade of an instrument, so a gap in them is a missing trade."""
 
     symbol: str
     id: int
@@ -53,11 +53,11 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     event_time: int
     is_closed: bool
     close_time: int = 0
-    """Last millisecond of its period; 0 where the source does not say."""
+    """Last millisecond of its period; 0 where the source does not report it."""
 
 
 class TickerFigures(Struct, frozen=True, gc=False):
-    """What the exchange says of 24 hours."""
+    """The exchange's statistics of 24 hours."""
 
     symbol: str
     price_change: float
@@ -79,7 +79,7 @@ class Ticker(TickerFigures, frozen=True, gc=False, kw_only=True):
     open_time: int
     close_time: int
     last_id: int = -1
-    """Raw trade id of the newest trade in it; -1 where the venue does not say."""
+    """Raw trade id of the newest trade in it; -1 where the venue does not report it."""
 
 
 class MiniTicker(Struct, frozen=True, gc=False):
@@ -107,10 +107,10 @@ class BestPrices(Struct, frozen=True, gc=False):
 
 
 class BookTicker(BestPrices, frozen=True, gc=False):
-    """The same, and when it became so."""
+    """Best bid and ask with their time."""
 
     event_time: int = 0
-    """0 where the venue does not say (Binance spot)."""
+    """0 where the venue does not report it (Binance spot)."""
 
 
 Level: TypeAlias = tuple[float, float]
@@ -127,7 +127,7 @@ class BookDelta(Struct, frozen=True, gc=False):
     bids: list[Level]
     asks: list[Level]
     previous_update_id: int | None = None
-    """The `last_update_id` of the delta before it, where the venue says so (USD-M)."""
+    """The `last_update_id` of the delta before it, where the venue reports it (USD-M)."""
 
 
 class BookSnapshot(Struct, frozen=True, gc=False):
@@ -144,7 +144,7 @@ MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | Book
 
 
 class Gap(Struct, frozen=True):
-    """Trades that were issued and did not arrive; ids inclusive, times of the trades on either side of the hole."""
+    """Trades that were issued and did not arrive; ids inclusive, times of the trades on either side."""
 
     venue: str
     symbol: str
@@ -155,10 +155,10 @@ class Gap(Struct, frozen=True):
 
 
 class TradeBatch(Struct, frozen=True, gc=False):
-    """Trades of one instrument in the order of their ids, without a hole and without a duplicate.
+    """Trades of one instrument in the order of their ids, without a gap and without a duplicate.
 
-    `late` batches fill a hole that was given up: their ids are lower than ids that were handed on before. Or they bring
-    what the venue's REST side says of trades that were handed on and are wrong: those are `replaced`.
+    `late` batches fill an abandoned gap: their ids are lower than ids emitted before. Or they have the venue's REST
+    version of trades that were emitted and are wrong: those are `replaced`.
     """
 
     venue: str
@@ -166,15 +166,15 @@ class TradeBatch(Struct, frozen=True, gc=False):
     trades: list[Trade]
     late: bool = False
     begin: int = 0
-    """With `end` the least and the largest of their times, ms UTC; 0 where nobody has looked."""
+    """With `end` the least and the largest of their times, ms UTC; 0 where not computed."""
     end: int = 0
     replaced: tuple[Trade, ...] = ()
-    """Trades of the same ids that are to be forgotten. No candle forgets them: a `Gap` says that it is wrong."""
+    """Trades of the same ids to be removed. Candles keep them: a `Gap` marks those as wrong."""
     is_vouched: bool = False
-    """A checksum of the exchange vouches for them: they take the place of stored trades of the same ids."""
+    """A checksum of the exchange vouches for them: they replace stored trades of the same ids."""
 
 
 class StoreOnlyTrades(Struct, frozen=True, gc=False):
-    """Trades for the store alone: they were handed on in an earlier life, and the store has lost them."""
+    """Trades only for the store: an earlier process emitted them, and the store has lost them."""
 
     batch: TradeBatch

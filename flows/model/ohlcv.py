@@ -1,6 +1,6 @@
-"""What every candle has, whoever made it and however it is told: the one place where these fields are spelled.
+"""The fields of every candle, in the model and in payloads: the only place that defines them.
 
-`Time` is how its begin is written: `int`, ms UTC, in the model; `str`, ISO-8601, in what clients are sent.
+`Time` is the type of its begin: `int`, ms UTC, in the model; `str`, ISO-8601, in payloads.
 """
 
 from typing import Generic, TypeVar
@@ -22,16 +22,16 @@ class Ohlcv(Struct, Generic[Time], frozen=True, gc=False):
 
 
 class TradedOhlcv(Ohlcv[Time], frozen=True, gc=False):
-    """And what is known of the trades in it."""
+    """With the figures of the trades in it."""
 
     quote_volume: float
     trades: int
     taker_buy_volume: float
     taker_buy_quote_volume: float
     first_id: int
-    """Raw trade ids; -1 when the period has no trade, or the exchange did not tell them."""
+    """Raw trade ids; -1 when the period has no trade, or the exchange does not report them."""
     last_id: int
 
 
 VOLUMES = "volume", "quote_volume", "taker_buy_volume", "taker_buy_quote_volume"
-"""The fields that are sums over its trades: those of a longer period are the sums of the shorter ones in it."""
+"""The fields that are sums over the trades: a longer period has the sums of the shorter ones in it."""

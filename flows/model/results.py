@@ -1,4 +1,4 @@
-"""What the flow makes of market data: prices, views of books, statistics."""
+"""Results of the flow: prices, views of books, statistics; and the unions of inputs and results of its machines."""
 
 from typing import Generic, TypeAlias
 
@@ -31,7 +31,7 @@ from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWit
 
 
 class MarketData(Struct, frozen=True, gc=False):
-    """The price of an instrument and how it moved; the 24-hour figures are None until they are known."""
+    """The price of an instrument and its change; the 24-hour figures are None until they are known."""
 
     venue: str
     symbol: str
@@ -52,7 +52,7 @@ class BookView(Struct, frozen=True, gc=False):
     synced: bool
     update_id: int = 0
     event_time: int = 0
-    """Exchange time of the newest change in it; 0 where only a snapshot without a time is."""
+    """Exchange time of its newest change; 0 with only a snapshot without a time."""
     bids: list[Level] = []
     asks: list[Level] = []
 
@@ -63,26 +63,26 @@ class BookView(Struct, frozen=True, gc=False):
 
     @property
     def mid(self) -> float | None:
-        """Between best bid and best ask; None when a side is empty."""
+        """Mean of best bid and best ask; None when a side is empty."""
         return (self.asks[0][0] + self.bids[0][0]) / 2 if self.bids and self.asks else None
 
     @property
     def imbalance(self) -> float | None:
-        """Quantity bid less quantity asked, as a share of both, over the levels shown: 1.0 when nobody sells; None when
+        """Bid quantity less ask quantity, as a share of their sum, over the levels shown: 1.0 without asks; None when
         both sides are empty.
         """
-        bid, asked = sum(quantity for _, quantity in self.bids), sum(quantity for _, quantity in self.asks)
-        return (bid - asked) / (bid + asked) if bid + asked else None
+        bid, ask = sum(quantity for _, quantity in self.bids), sum(quantity for _, quantity in self.asks)
+        return (bid - ask) / (bid + ask) if bid + ask else None
 
 
 class DayFigures(Struct, Generic[Time], frozen=True, gc=False):
-    """What an instrument did in 24 hours that begin with `open_time`, however they are told."""
+    """Statistics of an instrument over 24 hours that begin with `open_time`, in the model and in payloads."""
 
     symbol: str
     open_time: Time
     """Begin of the first minute."""
     open: float
-    """Price of the first trade; where there is none, the last price before."""
+    """Price of the first trade; without one, the last price before."""
     high: float
     low: float
     last: float
@@ -93,10 +93,10 @@ class DayFigures(Struct, Generic[Time], frozen=True, gc=False):
     change_percent: float
     """The same, in percent of `open`."""
     weighted_average: float
-    """Quote volume by volume; `last` where nothing was traded."""
+    """Quote volume by volume; `last` without trades."""
     trades: int
     complete: bool
-    """No minute is missing, and none lacks trades."""
+    """No minute and no trade is missing."""
 
 
 class Stats24h(DayFigures[int], frozen=True, gc=False, kw_only=True):
@@ -104,7 +104,7 @@ class Stats24h(DayFigures[int], frozen=True, gc=False, kw_only=True):
 
     venue: str
     time: int
-    """Exchange time of the news that made this version, or begin of the minute that began without any."""
+    """Exchange time of the event that made this version, or begin of a minute without any."""
 
 
 Publishable: TypeAlias = (
@@ -120,13 +120,13 @@ Publishable: TypeAlias = (
     | InstrumentStatus
     | Heartbeat
 )
-"""What the broadcast hub takes."""
+"""Input of the broadcast hub."""
 
 Document: TypeAlias = Candle | Stats24h
-"""What the flow gives to MongoDB."""
+"""Results for MongoDB."""
 
 TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
-"""What candles are made of: runs of one instrument's events, each of one type, and the events of its connections."""
+"""Input of the candles: runs of one instrument's events, each of one type, and the events of its connections."""
 TradeResult: TypeAlias = (
     TradeBatch
     | StoreOnlyTrades
@@ -139,14 +139,14 @@ TradeResult: TypeAlias = (
     | Gap
     | TradeInput
 )
-"""What is made of that, and the input that no machine takes."""
+"""Their results, and the input that no machine takes."""
 
 BookInput: TypeAlias = list[BookDelta] | list[BookTicker] | Disconnected | Removed | Silent | Speaking
-"""What the book of one instrument is kept from."""
+"""Input of the book of one instrument."""
 BookResult: TypeAlias = BookView | BookTicker | Incident | Rejected
-"""What is made of that."""
+"""Its results."""
 
 StatsInput: TypeAlias = Candle | Ticker | Removed
-"""What the 24-hour statistics of one instrument are made of: its minutes, and the exchange's own statistics."""
+"""Input of the 24-hour statistics of one instrument: its minutes, and the exchange's own statistics."""
 StatsResult: TypeAlias = Stats24h | Incident
-"""What is made of that."""
+"""Their results."""

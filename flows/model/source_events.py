@@ -1,17 +1,18 @@
-"""What a source hands on beside market data: raw frames, and events of its connections."""
+"""Events of a source: raw frames, and events of its connections.
+
+A *line* is a group of streams with an address of its own, e.g. `market` or `public`; it may have several connections.
+"""
 
 from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
 TRADE_KINDS = frozenset(("aggTrade", "trade"))
-"""Kinds of streams that bring trades, in the words of the setting `feed.streams`. Their ids show whether any trade is
-missing.
-"""
+"""Kinds of streams with trades, named as in the setting `feed.streams`. Their ids show whether any trade is missing."""
 
 
 class StreamNames(Struct, frozen=True):
-    """What may come by a connection, in the venue's names of its streams."""
+    """The streams of a connection, by the venue's names."""
 
     subscribed: frozenset[str]
     retired: frozenset[str] = frozenset()
@@ -19,24 +20,23 @@ class StreamNames(Struct, frozen=True):
 
 
 class RawFrames(Struct, frozen=True, gc=False):
-    """Messages of one line, not yet understood, in the order of arrival: all that was there at one moment.
+    """Undecoded messages of one line, in the order of arrival: all that were available at one moment.
 
-    They travel together because the engine costs by item, and decoding by call.
+    They are batched because the engine costs per item, and decoding per call.
     """
 
     line: str
-    """Which of the venue's lines they came by, e.g. `market` or `public`."""
+    """The venue's line, e.g. `market` or `public`."""
     payloads: list[bytes]
     received_ns: int
-    """Local wall clock when they were handed on, ns since the epoch: for logs, never for decisions."""
+    """Local wall clock when they were emitted, ns since the epoch: for logs, never for decisions."""
     streams: StreamNames | None = None
-    """The streams that the connection carries; messages of any other are refused. None: every stream is taken, as of a
-    recording.
+    """The streams of the connection; messages of any other are refused. None: every stream is taken, as of a recording.
     """
 
 
 class Connected(Struct, frozen=True):
-    """A line is open; nothing is subscribed yet."""
+    """A connection of a line is open; nothing is subscribed yet."""
 
     line: str
     symbols: tuple[str, ...]
@@ -44,7 +44,7 @@ class Connected(Struct, frozen=True):
 
 
 class Subscribed(Struct, frozen=True):
-    """The venue confirmed every stream of a line: from here on, silence means no news."""
+    """The venue confirmed every stream of a connection: from here on, silence means that there are no events."""
 
     line: str
     symbols: tuple[str, ...]
@@ -52,7 +52,7 @@ class Subscribed(Struct, frozen=True):
 
 
 class Disconnected(Struct, frozen=True):
-    """A line is gone. What its instruments did until the next `Subscribed` may be missing."""
+    """A connection is lost. Events of its instruments until the next `Subscribed` may be missing."""
 
     line: str
     symbols: tuple[str, ...]
@@ -60,39 +60,39 @@ class Disconnected(Struct, frozen=True):
     failures: int = 1
     """Failures in a row, this one included."""
     lasting: bool = False
-    """So many have failed that it is an outage; the attempts go on."""
+    """So many attempts have failed that it is an outage; they go on."""
     is_refusal: bool = False
     """The venue refuses the streams of these instruments; the connection carries the others."""
 
 
 class Removed(Struct, frozen=True):
-    """A line no longer carries some kinds of streams of these instruments: nothing of them comes behind this."""
+    """A line no longer carries some kinds of streams of these instruments: none of their messages follow."""
 
     line: str
     symbols: tuple[str, ...]
     kinds: tuple[str, ...]
-    """What has ended, in the words of the setting `feed.streams`, klines by timeframe as in `kline_1m`."""
+    """The ended streams, named as in the setting `feed.streams`, klines by timeframe as in `kline_1m`."""
     is_gone: bool
-    """Nothing else is followed of them either, on whatever line."""
+    """No stream of them is left on any line."""
 
 
 class Silent(Struct, frozen=True):
-    """Streams that have said nothing for longer than they usually pause, while their connection is up. Sent once, until
-    a `Speaking` names them.
+    """Streams without messages for longer than their usual pause, while their connection is up. Sent once, until a
+    `Speaking` names them.
     """
 
     line: str
     symbols: tuple[str, ...]
     kinds: tuple[str, ...]
-    """The silent streams of each of these symbols, in the words of the setting `feed.streams`, klines by timeframe."""
+    """The silent streams of each of these symbols, named as in the setting `feed.streams`, klines by timeframe."""
     for_ms: int
-    """How long ago the newest message of them came, local ms."""
+    """Time since their newest message, local ms."""
     whole_line: bool = False
-    """Nothing at all comes by this connection."""
+    """No message at all arrives by this connection."""
 
 
 class Speaking(Struct, frozen=True):
-    """Streams that were `Silent` are heard again."""
+    """Streams that were `Silent` have messages again."""
 
     line: str
     symbols: tuple[str, ...]
@@ -100,21 +100,21 @@ class Speaking(Struct, frozen=True):
 
 
 class TradesRefused(Struct, frozen=True):
-    """Trades of an instrument were refused before they reached its sequence: there may be a hole that nothing behind it
-    shows. Made by the step `validate`, not by a connection.
+    """Trades of an instrument were refused before they reached its sequence: there may be a gap that no later id shows.
+    Made by the step `validate`, not by a connection.
     """
 
     reason: str = ""
 
 
 class TradingStatus(Struct, frozen=True):
-    """The venue's list of instruments says something new of these symbols. Injected by the process, not by a
+    """The status of these symbols in the venue's list of instruments changed. Injected by the process, not by a
     connection.
     """
 
     symbols: tuple[str, ...]
     status: str
-    """The venue's word, `TRADING` when they trade; empty when they are not listed."""
+    """The venue's status, `TRADING` when they trade; empty when they are not listed."""
 
     @property
     def is_trading(self) -> bool:
@@ -123,7 +123,7 @@ class TradingStatus(Struct, frozen=True):
 
 
 class Backpressure(Struct, frozen=True):
-    """The flow is so far behind that a line had to wait for it."""
+    """The flow is so far behind that a connection had to wait for it."""
 
     line: str
     symbols: tuple[str, ...]
@@ -132,37 +132,33 @@ class Backpressure(Struct, frozen=True):
 
 
 class Flush(Struct, frozen=True):
-    """A source has nothing more to hand on for the moment: what was held back to make larger batches may go."""
+    """A source has no more messages for the moment: what was held back for larger batches is emitted."""
 
     final: bool = False
-    """Nothing will ever come again: everything must go."""
+    """The input has ended: everything is emitted."""
 
 
 class RefreshRequest(Struct, frozen=True):
-    """Somebody wants the past of an instrument fetched again, at once. No line says so: it comes from the operator's
-    side, and takes the same way.
-    """
+    """Request to refetch an instrument's history. Injected by the operator, not by a connection."""
 
     symbols: tuple[str, ...]
     request: str
-    """Names the request in what is said of it later."""
+    """Id of the request in its result."""
     timeframes: tuple[str, ...] = ()
     """Default: all."""
     start: int = 0
-    """With `end` the span of open times `[start, end)` that is wanted, ms UTC, as in `Work`; default the newest."""
+    """With `end` the span of open times `[start, end)`, ms UTC, as in `Work`; default the newest."""
     end: int = 0
     is_stored: bool = False
-    """What is stored of the span is to be told again, and nothing is fetched."""
+    """Publish the stored candles of the span again, and fetch nothing."""
 
 
 Vouched: TypeAlias = Literal["all", ""]
-"""`all`: by the exchange, or by its checksum. Empty: not at all; a file that is as it was packed may have been packed
-without some.
-"""
+"""`all`: by the exchange, or by its checksum. Empty: not at all; an intact file may have been packed incomplete."""
 
 
 class Coverage(Struct, frozen=True):
-    """The trades of an instrument in `[begin, end)`, ms UTC, are all known: told before the first of them, and again
+    """All trades of an instrument in `[begin, end)`, ms UTC, are in the input: sent before the first of them, and again
     when it `is_over`.
     """
 
@@ -170,16 +166,16 @@ class Coverage(Struct, frozen=True):
     begin: int
     end: int
     name: str
-    """Where they come from."""
+    """Their source."""
     has_trades: bool = True
-    """False: only klines come from there."""
+    """False: the source has only klines."""
     timeframe: str = ""
-    """Which klines, where it tells of one file of these: of such it is told before their first one."""
+    """The klines' timeframe, for a file of these: it is sent before the first of them."""
     is_over: bool = False
     vouched: Vouched = "all"
-    """How sure it is that nothing is missing at its begin and at its end; in between the ids say so."""
+    """Who vouches that nothing is missing at its begin and end; in between the ids show it."""
     goes_on: bool = False
-    """What follows these trades is read next, so that its first id tells whether they were all."""
+    """What follows these trades is read next, so that its first id shows whether they were all."""
 
 
 ConnectionEvent: TypeAlias = (

@@ -6,32 +6,32 @@ from msgspec import Struct
 
 
 class FeedStatus(Struct, frozen=True):
-    """State of one line of a venue, for clients that want to show a light.
+    """State of one line of a venue, for the display of clients.
 
-    `removed` is no state but the end of something: these symbols are followed no more, on whatever line, and nothing
-    that was said of them is the present any longer, until a line is `live` with them again.
+    `removed` is an event, not a state: these symbols are no longer followed on any line, and their data is outdated
+    until a line is `live` with them again.
     """
 
     venue: str
     line: str
     state: Literal["connected", "live", "disconnected", "removed"]
     symbols: tuple[str, ...]
-    """What the line carries; of `removed`, what has gone."""
+    """The symbols of the line; of `removed`, the removed ones."""
     reason: str = ""
 
 
 class TradeWitness(Struct, frozen=True):
-    """Whether the trades of an instrument are known to be complete up to now, by something else than their own stream:
+    """Whether the trades of an instrument are known to be complete up to now, by another source than their own stream:
     a kline, a ticker, or REST. Emitted by the sequencer when it changes.
     """
 
     venue: str
     symbol: str
     is_ahead: bool
-    """True: a witness names later trades than those that came. False: a witness agrees that there are none."""
+    """True: a witness names later trades than those received. False: a witness confirms that there are none."""
     reason: str = ""
     has_spoken: bool = False
-    """The stream itself brings trades again."""
+    """The stream itself has trades again."""
 
 
 ChannelState: TypeAlias = Literal[
@@ -48,14 +48,13 @@ ChannelState: TypeAlias = Literal[
 ]
 """How current the data of an instrument is.
 
-`live`: the line is up and confirmed, and data came in time. `quiet`: up and confirmed, nothing happens, and a witness
-agrees. `silent`: up, but a witness has moved on or was not heard. `behind`: the flow is later than a bound. `cut`,
-`connecting`: the line is down. `halted`, `gone`: the exchange says so. `unsynced`: a book that is not known to be
-right. `not stored`: a store does not take it. Whoever does not hear the flow says `unknown`.
+`live`: the connection is up and confirmed, and data came in time. `quiet`: up and confirmed, without events, which a
+witness confirms. `silent`: up, but a witness is ahead or missing. `behind`: the flow is later than a bound. `cut`,
+`connecting`: the connection is down. `halted`, `gone`: reported by the exchange. `unsynced`: a book that is not known
+to be right. `not stored`: a store does not take it. A client without heartbeats of the flow shows `unknown`.
 """
 FreshnessChannel: TypeAlias = Literal["trades", "klines", "ticker", "book", "best", "store"]
-"""What of an instrument has a state: its trades, its klines, its 24-hour ticker, its order book, best bid and ask, and
-whether it is stored."""
+"""The channels of an instrument with a state: trades, klines, 24-hour ticker, order book, best bid and ask, storage."""
 
 
 class ChannelStatus(Struct, frozen=True):
@@ -69,7 +68,7 @@ class ChannelStatus(Struct, frozen=True):
 
 
 class InstrumentStatus(Struct, frozen=True):
-    """The state of an instrument: the worst of its channels, and each of them. Published when something changes."""
+    """The state of an instrument: that of its worst channel, and each channel. Published when one changes."""
 
     venue: str
     symbol: str
@@ -81,10 +80,10 @@ class InstrumentStatus(Struct, frozen=True):
 
 
 class Heartbeat(Struct, frozen=True):
-    """The flow is alive: once a second, from its own thread, so that one that hangs is noticed."""
+    """The flow is alive: sent once a second, from its own thread, so that a flow that hangs is detected."""
 
     venue: str
     time: int
-    """The venue's time now, ms UTC; 0 as long as it is not known."""
+    """The venue's time now, ms UTC; 0 until it is known."""
     is_sure: bool = True
     """False while the venue's clock is in doubt."""

@@ -59,19 +59,19 @@ class CommandPoller:
 
     def __init__(
         self,
-        attendant: CommandConsumer,
+        commands: CommandConsumer,
         *,
         venue: str,
         refresh: Callable[[RefreshRequest], bool],
-        wishes: SubscriptionController,
+        subscriptions: SubscriptionController,
         is_own: Callable[[str], bool] = lambda _: True,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`is_own`: whether a symbol is of this process's share."""
-        self._attendant = attendant
+        self._commands = commands
         self._share = _Share(venue, is_own)
         self._refresh = refresh
-        self._wishes = wishes
+        self._subscriptions = subscriptions
         self._local_s = local_s
         self._running: dict[str, _Running] = {}
         self._early: dict[str, float] = {}
@@ -103,18 +103,18 @@ class CommandPoller:
             given_back, self._running = list(self._running), {}
         if given_back:
             try:
-                self._attendant.reopen(given_back)
+                self._commands.reopen(given_back)
             except PyMongoError as error:
-                _log.warning("requests under way could not be given back", count=len(given_back), reason=str(error))
+                _log.warning("requests_not_reopened", count=len(given_back), reason=str(error))
 
     def _run(self) -> None:
         is_ready = has_begun = False
         while True:
             try:
-                self._wishes.look()
+                self._subscriptions.look()
                 self._has_looked.set()
                 if not is_ready:
-                    self._attendant.ensure_indexes()
+                    self._commands.ensure_indexes()
                     is_ready = True
                 if not has_begun:
                     self._give_back_older()
@@ -122,7 +122,7 @@ class CommandPoller:
                 self._end_unfollowed()
                 self._take_all()
             except PyMongoError as error:
-                _log.debug("wishes and requests cannot be read", reason=str(error))
+                _log.debug("commands_unreadable", reason=str(error))
                 is_ready = False
                 self._has_looked.set()
             if self._stopped.wait(LOOK_S if is_ready else AGAIN_S):
@@ -133,12 +133,12 @@ class CommandPoller:
         with self._lock:
             known = set(self._running)
         venue, is_own = self._share
-        left = [request for request in self._attendant.running(venue) if is_own(request.work.symbol)]
-        self._attendant.reopen(request.id for request in left if request.id not in known)
+        left = [request for request in self._commands.running(venue) if is_own(request.work.symbol)]
+        self._commands.reopen(request.id for request in left if request.id not in known)
 
     def _take_all(self) -> None:
         while not self._stopped.is_set() and len(self._running) < MOST_RUNNING:
-            request = self._attendant.take(self._share.venue, is_own=self._share.is_own)
+            request = self._commands.take(self._share.venue, is_own=self._share.is_own)
             if request is None or not self._hand_on(request):
                 return
 
@@ -149,19 +149,19 @@ class CommandPoller:
         wanted = RefreshRequest(
             (work.symbol,), request.id, timeframes, work.start or 0, work.end or 0, is_stored=work.kind == "republish"
         )
-        if not self._wishes.follows(work.symbol):
-            self._wishes.look()  # the wish for it may be younger than the last look
+        if not self._subscriptions.follows(work.symbol):
+            self._subscriptions.look()  # the wish for it may be younger than the last look
         now_s = self._local_s()
         with self._lock:
             self._running[request.id] = _Running(work.symbol, now_s)  # before the answer can come
         if self._refresh(wanted):
-            _log.info("refresh wanted", symbol=work.symbol, request=request.id)
+            _log.info("refresh_requested", symbol=work.symbol, request=request.id)
             self._early.pop(request.id, None)
             return True
-        if self._wishes.follows(work.symbol) and now_s - self._early.setdefault(request.id, now_s) < READY_S:
+        if self._subscriptions.follows(work.symbol) and now_s - self._early.setdefault(request.id, now_s) < READY_S:
             with self._lock:
                 self._running.pop(request.id, None)
-            self._attendant.reopen([request.id])
+            self._commands.reopen([request.id])
             return False
         self._early.pop(request.id, None)
         self._end(RefreshResult(request.id, f"{work.symbol} is not followed by this flow", failed=True))
@@ -171,7 +171,9 @@ class CommandPoller:
         """Ends the requests whose symbol is not followed any more, and those that nothing answers."""
         with self._lock:
             running = dict(self._running)
-        self._end_of({one.symbol for one in running.values() if not self._wishes.follows(one.symbol)}, "it was removed")
+        self._end_of(
+            {one.symbol for one in running.values() if not self._subscriptions.follows(one.symbol)}, "it was removed"
+        )
         late_s = self._local_s() - ANSWER_S
         for request_id, one in running.items():
             if one.since_s < late_s:
@@ -190,8 +192,8 @@ class CommandPoller:
         with self._lock:
             if self._running.pop(refreshed.request, None) is None:
                 return
-        _log.info("refresh done", request=refreshed.request, report=refreshed.report)
+        _log.info("refresh_done", request=refreshed.request, report=refreshed.report)
         try:
-            self._attendant.report(refreshed.request, "failed" if refreshed.failed else "done", refreshed.report)
+            self._commands.report(refreshed.request, "failed" if refreshed.failed else "done", refreshed.report)
         except PyMongoError as error:
-            _log.warning("what became of a request cannot be written", request=refreshed.request, reason=str(error))
+            _log.warning("request_result_not_written", request=refreshed.request, reason=str(error))

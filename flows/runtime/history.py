@@ -49,9 +49,9 @@ class HistoryLoader:
         fetched = sum(len(history.klines) for history in histories)
         errors = [history.error for history in histories if history.error]
         if errors:
-            _log.warning("history is incomplete", symbol=query.symbol, klines=fetched, reason=errors[-1])
+            _log.warning("history_incomplete", symbol=query.symbol, klines=fetched, reason=errors[-1])
         else:
-            _log.info("history fetched", symbol=query.symbol, klines=fetched, timeframes=list(query.timeframes))
+            _log.info("history_fetched", symbol=query.symbol, klines=fetched, timeframes=list(query.timeframes))
         return histories
 
     async def _stored_only(self, query: HistoryQuery, timeframe: str) -> History:

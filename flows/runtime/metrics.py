@@ -136,8 +136,7 @@ def serve(meters: FlowMeters, settings: Metrics) -> None:
         server = MetricsServer(meters.registry, host=settings.host, port=settings.port)
     except OSError as error:
         reason = error.strerror or str(error)
-        _log.warning(
-            f"no metrics: cannot listen on {settings.host}:{settings.port}; set another metrics.port", reason=reason
-        )
+        where = f"{settings.host}:{settings.port}"
+        _log.warning("metrics_not_served", address=where, reason=reason, hint="set another metrics.port")
         return
-    _log.info("metrics", url=f"http://{settings.host}:{server.port}/metrics")
+    _log.info("metrics_served", url=f"http://{settings.host}:{server.port}/metrics")

@@ -62,7 +62,7 @@ class MetricsServer:
         try:
             await self._answer_until_stopped()
         except Exception:
-            _log.exception("metrics are not served any more")
+            _log.exception("metrics_server_failed")
             raise
 
     async def _answer_until_stopped(self) -> None:

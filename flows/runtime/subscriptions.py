@@ -45,9 +45,9 @@ def listed_in(found: Statuses) -> dict[str, str]:
 class Wanted(NamedTuple):
     """What a process follows."""
 
-    wishes: dict[str, tuple[str, ...]]
+    streams: dict[str, tuple[str, ...]]
     """Its symbols, and the kinds of streams of each."""
-    quiet: frozenset[str]
+    not_trading: frozenset[str]
     """Those of them that do not trade at present."""
     refused: dict[str, str]
     """Symbols that were wished in vain, and why."""
@@ -57,29 +57,29 @@ class Wanted(NamedTuple):
     """
 
 
-def wanted(feed: Feed, wishes: Iterable[DesiredSubscription], statuses: Statuses) -> Wanted:
+def wanted(feed: Feed, subscriptions: Iterable[DesiredSubscription], statuses: Statuses) -> Wanted:
     """The symbols of the settings, with those that were wished, without those that are not wanted any more; of all that
     the share of this process. As long as the venue's list is not known, every symbol is taken for one that trades.
     """
     chosen: dict[str, tuple[str, ...]] = dict.fromkeys(feed.symbols, ())
     refused: dict[str, str] = {}
-    for wish in wishes:
+    for subscription in subscriptions:
         try:
-            symbol = symbol_of(wish.symbol)
+            symbol = symbol_of(subscription.symbol)
         except ValueError as error:
-            refused[wish.symbol] = str(error)
+            refused[subscription.symbol] = str(error)
             continue
-        if not wish.wanted:
+        if not subscription.wanted:
             chosen.pop(symbol, None)
-        elif reason := feed.refusal_of(wish.streams):
+        elif reason := feed.refusal_of(subscription.streams):
             refused[symbol] = reason
         else:
-            chosen[symbol] = wish.streams
+            chosen[symbol] = subscription.streams
     own = {symbol: kinds for symbol, kinds in chosen.items() if is_own(feed, symbol)}
     unlisted = frozenset(symbol for symbol in own if statuses and symbol not in statuses)
     followed = {symbol: kinds for symbol, kinds in own.items() if symbol not in unlisted}
-    quiet = frozenset(symbol for symbol in followed if statuses and statuses[symbol] != TRADING)
-    return Wanted(followed, quiet, refused, unlisted)
+    not_trading = frozenset(symbol for symbol in followed if statuses and statuses[symbol] != TRADING)
+    return Wanted(followed, not_trading, refused, unlisted)
 
 
 def is_own(feed: Feed, symbol: str) -> bool:
@@ -97,13 +97,13 @@ class Follow(Protocol):
         """Symbols that are `quiet` alarm nobody by their silence."""
 
 
-class WishStore(Protocol):
+class SubscriptionStore(Protocol):
     """Where wishes are written down. Every method may raise `PyMongoError`."""
 
-    def wishes(self, venue: str) -> list[DesiredSubscription]:
+    def subscriptions(self, venue: str) -> list[DesiredSubscription]:
         """All that was ever wished."""
 
-    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
+    def propose(self, subscriptions: Iterable[DesiredSubscription]) -> None:
         """Writes down wishes about symbols that have none yet."""
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
@@ -121,24 +121,24 @@ class SubscriptionController:
 
     def __init__(
         self,
-        attendant: WishStore,
+        commands: SubscriptionStore,
         *,
         feed: Feed,
         follow: Follow,
         announce: Callable[[TradingStatus], None],
-        ask: Callable[[], Statuses | None],
+        query_statuses: Callable[[], Statuses | None],
         report: Callable[[Incident], None],
         statuses: Statuses | None = None,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`ask` gets the venue's instruments, None when it does not answer; `statuses` are those that are known.
-        `announce` gets the status of each symbol when it is first known, and whenever it changes.
+        """`query_statuses` gets the venue's instruments, None when it does not answer; `statuses` are those that are
+        known. `announce` gets the status of each symbol when it is first known, and whenever it changes.
         """
-        self._attendant = attendant
+        self._commands = commands
         self._feed = feed
         self._follow = follow
         self._announce = announce
-        self._ask = ask
+        self._query_statuses = query_statuses
         self._report = report
         self._local_s = local_s
         self._statuses: Statuses = listed_in(statuses or {})
@@ -146,14 +146,14 @@ class SubscriptionController:
         self._query_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
         self._missing: frozenset[str] = frozenset()
         """Symbols that were followed, and that the newest list left out."""
-        self._wishes: list[DesiredSubscription] = []
+        self._subscriptions: list[DesiredSubscription] = []
         self._found = Wanted({}, frozenset(), {}, frozenset())
         self._announced: dict[str, str] = {}
         self._seen: tuple[list[DesiredSubscription], Statuses] | None = None
 
     def follows(self, symbol: str) -> bool:
         """Whether a symbol is followed by this process; from its own thread."""
-        return symbol in self._found.wishes
+        return symbol in self._found.streams
 
     def look(self) -> None:
         """Compares what is wanted with what is followed. `PyMongoError` when the wishes cannot be read or written."""
@@ -161,24 +161,24 @@ class SubscriptionController:
             self._refresh()
         venue = self._feed.venue
         try:
-            self._wishes = self._attendant.wishes(venue)
+            self._subscriptions = self._commands.subscriptions(venue)
         finally:
             self._turn()
-        said = {wish.symbol for wish in self._wishes}
-        self._attendant.propose(
-            DesiredSubscription(venue, name, wanted=True) for name in self._feed.symbols if name not in said
+        known = {subscription.symbol for subscription in self._subscriptions}
+        self._commands.propose(
+            DesiredSubscription(venue, name, wanted=True) for name in self._feed.symbols if name not in known
         )
         if not self._is_published:
             listed = [ListedInstrument(venue, symbol, status) for symbol, status in self._statuses.items()]
-            self._attendant.publish_instruments(venue, listed)
+            self._commands.publish_instruments(venue, listed)
             self._is_published = True
 
     def _refresh(self) -> None:
         """Asks for the venue's list. A followed symbol is only gone when two lists in a row leave it out: one may have
         been cut short.
         """
-        found = listed_in(self._ask() or {})
-        missing = frozenset(self._found.wishes.keys() & self._statuses.keys() - found.keys()) if found else frozenset()
+        found = listed_in(self._query_statuses() or {})
+        missing = frozenset(self._found.streams.keys() & self._statuses.keys() - found.keys()) if found else frozenset()
         doubted = missing - self._missing
         wait_s = RETRY_S if doubted or not found else self._feed.symbols_minutes * 60
         self._query_at = self._local_s() + wait_s
@@ -188,28 +188,28 @@ class SubscriptionController:
             self._is_published = False
 
     def _turn(self) -> None:
-        if (self._wishes, self._statuses) == self._seen:
+        if (self._subscriptions, self._statuses) == self._seen:
             return
-        self._seen = self._wishes, self._statuses
-        before, found = self._found, wanted(self._feed, self._wishes, self._statuses)
+        self._seen = self._subscriptions, self._statuses
+        before, found = self._found, wanted(self._feed, self._subscriptions, self._statuses)
         self._found = found
         for symbol, reason in found.refused.items():
             if before.refused.get(symbol) != reason:
-                _log.warning("a wish is refused", symbol=symbol[:SYMBOL_LENGTH], reason=reason)
+                _log.warning("subscription_refused", symbol=symbol[:SYMBOL_LENGTH], reason=reason)
         for symbol in sorted(found.unlisted - before.unlisted):
-            self._report_unlisted(symbol, was_followed=symbol in before.wishes)
-        for symbol in sorted(found.quiet - before.quiet):
+            self._report_unlisted(symbol, was_followed=symbol in before.streams)
+        for symbol in sorted(found.not_trading - before.not_trading):
             self._report_stale(symbol)
-        if (found.wishes, found.quiet) != (before.wishes, before.quiet):
-            more, less = found.wishes.keys() - before.wishes.keys(), before.wishes.keys() - found.wishes.keys()
-            _log.info("symbols", followed=len(found.wishes), more=sorted(more), less=sorted(less))
-            self._follow(found.wishes, quiet=found.quiet)
+        if (found.streams, found.not_trading) != (before.streams, before.not_trading):
+            more, less = found.streams.keys() - before.streams.keys(), before.streams.keys() - found.streams.keys()
+            _log.info("subscriptions_changed", followed=len(found.streams), more=sorted(more), less=sorted(less))
+            self._follow(found.streams, quiet=found.not_trading)
         self._announce_changes(found)
 
     def _announce_changes(self, found: Wanted) -> None:
         if not self._statuses:
             return
-        now = {symbol: self._statuses.get(symbol, "") for symbol in (*found.wishes, *found.unlisted)}
+        now = {symbol: self._statuses.get(symbol, "") for symbol in (*found.streams, *found.unlisted)}
         by_status: defaultdict[str, list[str]] = defaultdict(list)
         for symbol, status in sorted(now.items()):
             if self._announced.get(symbol) != status:
@@ -220,7 +220,7 @@ class SubscriptionController:
 
     def _report_unlisted(self, symbol: str, *, was_followed: bool) -> None:
         nearest = nearest_names(symbol, list(self._statuses))
-        _log.error("the symbol is not listed", symbol=symbol, nearest=nearest)
+        _log.error("symbol_not_listed", symbol=symbol, nearest=nearest)
         cause = f"{symbol} is not listed{' any more' if was_followed else ''}"
         hint = f"; the nearest names are {', '.join(nearest)}" if nearest else ""
         outcome = "not followed until it is listed; the others are followed"

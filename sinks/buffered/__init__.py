@@ -1,1 +1,1 @@
-"""What the writers of both stores share: a bounded buffer, the thread that empties it, and what is said of outages."""
+"""Shared by the writers of both stores: a bounded buffer, the thread that empties it, reports of outages."""

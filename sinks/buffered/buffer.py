@@ -1,4 +1,4 @@
-"""What every buffer between the flow's thread and a writer's thread has: an end, and a record of what was lost."""
+"""Base of the buffers between the flow's thread and a writer's thread: closing, and a record of losses."""
 
 import threading
 from abc import ABC, abstractmethod
@@ -9,36 +9,36 @@ L = TypeVar("L")
 
 
 class BoundedBuffer(ABC, Generic[L]):
-    """Holds so much and no more. Whoever changes it, or looks at more than one part of it, holds `_changed`."""
+    """Bounded. Code that changes it, or reads more than one part of it, holds `_changed`."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._closed = False
         self._losses: dict[Hashable, L] = {}
-        """What was given up, one an instrument."""
+        """Dropped items, one entry for each instrument."""
 
     @abstractmethod
     def __len__(self) -> int:
-        """How much is held, what is being written included."""
+        """Number of items held, those being written included."""
 
     def close(self) -> None:
-        """Nothing is taken in any more, what is held is due, and nobody waits any more."""
+        """Takes nothing more; what is held is due at once, and waiting calls return."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
     def take_losses(self) -> list[L]:
-        """What was lost since this was last asked."""
+        """The losses since the last call."""
         with self._changed:
             losses, self._losses = list(self._losses.values()), {}
             return losses
 
     def take_rest(self) -> list[L]:
-        """Gives up what is still held. The answer is all that was lost, this included."""
+        """Drops what is still held. Returns all losses, these included."""
         with self._changed:
             self._give_up()
             return self.take_losses()
 
     @abstractmethod
     def _give_up(self) -> None:
-        """Counts everything that waits as lost. `_changed` is held."""
+        """Counts everything that waits as lost. The caller holds `_changed`."""

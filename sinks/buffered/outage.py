@@ -1,4 +1,4 @@
-"""What is said about a time in which a store takes nothing: to the log, and as incidents."""
+"""Reports outages of a store: to the log, and as incidents."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
@@ -19,13 +19,13 @@ REPEAT_ERROR_MS = 60_000
 
 
 class StoreNames(NamedTuple):
-    """What is stored, as `candles`, and where, as `the server`, for people; and of which venue, "" for all."""
+    """What is stored, as `candles`, and where, as `the server`, for messages; and of which venue, "" for all."""
 
     what: str
     store: str
     venue: str
     hint: str = ""
-    """What may be done when the store takes nothing."""
+    """What to do when the store takes nothing."""
 
 
 class _Outage(Struct):
@@ -38,11 +38,11 @@ class _Outage(Struct):
 
 
 class OutageWatch:
-    """Turns failures and successes of a writer into what people should know, and into the pause between attempts.
+    """Turns failures and successes of a writer into log lines, incidents, and the pause between attempts.
 
     An outage costs an ERROR line and an incident when it begins, a further line every `REPEAT_ERROR_MS`, and another
-    incident when it is over. The incidents carry the feed's time as the news tell it; before the first of them, the
-    wall clock's. A listener that fails is logged; nothing here raises.
+    incident when it is over. The incidents carry the feed's time (`on_feed_time`); until that is known, the wall
+    clock's. A listener that fails is logged; nothing here raises.
     """
 
     def __init__(
@@ -78,12 +78,12 @@ class OutageWatch:
         """How long to wait before the next attempt; 0.0 when the last one succeeded."""
         return backoff_s(self.failures, min_s=self._first_retry_s) if self.failures else 0.0
 
-    def on_news(self, time_ms: int) -> None:
-        """Takes note of the feed's time."""
+    def on_feed_time(self, time_ms: int) -> None:
+        """Records the feed's time."""
         self._feed_ms = max(self._feed_ms, time_ms)
 
     def on_failure(self, cause: str, *, held: int) -> None:
-        """An attempt failed, and so many items wait."""
+        """An attempt failed; `held` items wait."""
         local_ms = self._local_ms()
         outage = self._outage
         if outage is None:
@@ -110,7 +110,7 @@ class OutageWatch:
         return True
 
     def report(self, cause: str, outcome: str, *, symbol: str = "", first_id: int = -1, last_id: int = -1) -> None:
-        """Something else is amiss with the store, now."""
+        """Reports another problem of the store, now."""
         now_ms = self._now_ms()
         self.notify(
             Incident("store_outage", self._names.venue, symbol, now_ms, now_ms, cause, outcome, first_id, last_id)
@@ -121,7 +121,7 @@ class OutageWatch:
         try:
             self._on_incident(incident)
         except Exception:
-            log.exception("incident not delivered", incident=incident)  # a bug of the listener is not the writer's end
+            log.exception("incident_not_delivered", incident=incident)  # a bug of the listener must not end the writer
 
     def _now_ms(self) -> int:
         return self._feed_ms or wall_ms()

@@ -1,4 +1,4 @@
-"""Says once in a while, and at the end, what was stored."""
+"""Logs at intervals, and at the end, what was stored."""
 
 import threading
 from collections.abc import Callable
@@ -8,22 +8,22 @@ from flows.clock import monotonic_ms
 
 
 class Counts(Protocol):
-    """How much of what; the least of them is what the type gives without arguments."""
+    """Counts by kind; the type without arguments makes an empty one."""
 
     def update(self, other: Self, /) -> None:
-        """Counts `other` too."""
+        """Adds `other`."""
 
 
 C = TypeVar("C", bound=Counts)
 
 
 class Summary(Generic[C]):
-    """Adds up what was stored, from any thread. Whoever asks `is_due` logs it then."""
+    """Adds up what was stored, from any thread. The owner calls `log` when `is_due`."""
 
-    def __init__(self, new: Callable[[], C], say: Callable[[C], None], *, interval_s: float) -> None:
-        """`say` logs what was stored since the last time; it is not called for nothing."""
+    def __init__(self, new: Callable[[], C], log_counts: Callable[[C], None], *, interval_s: float) -> None:
+        """`log_counts` logs what was stored since the last time; it is not called when that is nothing."""
         self._new = new
-        self._say = say
+        self._log_counts = log_counts
         self._interval_ms = int(interval_s * 1_000)
         self._due_ms = monotonic_ms() + self._interval_ms
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Summary(Generic[C]):
         """All that was stored so far."""
 
     def count(self, stored: C) -> None:
-        """So much was stored."""
+        """Adds what was stored."""
         with self._lock:
             self.total.update(stored)
             self._recent.update(stored)
@@ -47,4 +47,4 @@ class Summary(Generic[C]):
             recent, self._recent = self._recent, self._new()
         self._due_ms = monotonic_ms() + self._interval_ms
         if recent != self._new():
-            self._say(recent)
+            self._log_counts(recent)

@@ -1,4 +1,4 @@
-"""The thread of a store's writer: empties the buffer for as long as it takes, and at the end within a bound."""
+"""The thread of a store's writer: empties the buffer, with retries; at the close within a time limit."""
 
 import math
 import threading
@@ -16,23 +16,23 @@ from sinks.buffered.summary import Counts, Summary
 log = structlog.get_logger(__name__)
 
 CLOSE_TIMEOUT_S: Final = 5.0
-"""How long `close` tries to write out what is held."""
+"""How long `close` tries to write what is held."""
 
 L = TypeVar("L")
 C = TypeVar("C", bound=Counts)
 
 
 class BufferedWriter(ABC, Generic[L, C]):
-    """A writer whose store may be away: it is tried again for as long as it takes, with what is held.
+    """A writer whose store may be unavailable: it retries without limit, with what is held.
 
-    What is said about that is in `OutageWatch`. What is lost is reported when the outage is over, whenever the summary
-    is due until then, and at the end.
+    `OutageWatch` reports that. Losses are reported when the outage is over, whenever the summary is due until then, and
+    at the end.
     """
 
     def __init__(
         self, *, thread_name: str, buffer: BoundedBuffer[L], outages: OutageWatch, summary: Summary[C]
     ) -> None:
-        """Whoever is one calls `_start` when he is ready."""
+        """A subclass calls `_start` when it is ready."""
         self._held = buffer
         self._outages = outages
         self._summary = summary
@@ -47,23 +47,23 @@ class BufferedWriter(ABC, Generic[L, C]):
 
     @property
     def held(self) -> int:
-        """How much is not stored yet."""
+        """Number of items that are not stored yet."""
         return len(self._held)
 
     @property
     def outage(self) -> str:
-        """Why the store takes nothing now; "" when it does."""
+        """Why the store takes nothing now; "" when it works."""
         return self._outages.cause
 
     def resume(self, pending: list[Any]) -> None:
-        """Takes over what a process before this one could not write."""
+        """Takes over what an earlier process could not write."""
         self.write(pending)
 
     def _start(self) -> None:
         self._thread.start()
 
-    def _begin_end(self) -> None:
-        """Closes the buffer, so that the thread writes out what is held, for at most `CLOSE_TIMEOUT_S`."""
+    def _begin_close(self) -> None:
+        """Closes the buffer, so that the thread writes what is held, for at most `CLOSE_TIMEOUT_S`."""
         if self._close_by_ms is None:
             self._close_by_ms = monotonic_ms() + int(CLOSE_TIMEOUT_S * 1_000)
             self._held.close()
@@ -76,16 +76,16 @@ class BufferedWriter(ABC, Generic[L, C]):
 
     @abstractmethod
     def _write_due(self) -> tuple[bool, str]:
-        """Writes what is due: whether all of that is stored, and why not; "" where that is no failure, but asks for
-        patience. What is not stored is held again.
+        """Writes what is due. Returns whether all of it is stored, and the cause if not; "" where that is no failure
+        but a reason to wait. What is not stored is held again.
         """
 
     @abstractmethod
     def _report_loss(self, loss: L) -> None:
-        """Something was given up for good."""
+        """Reports items that were dropped for good."""
 
-    def _let_go(self) -> None:
-        """Ends what only the writer's thread uses."""
+    def _release(self) -> None:
+        """Frees what only the writer's thread uses."""
 
     def _run(self) -> None:
         self._turn()
@@ -98,10 +98,10 @@ class BufferedWriter(ABC, Generic[L, C]):
                 break
         self._report_losses(self._held.take_rest())
         self._summary.log()
-        self._let_go()
+        self._release()
 
     def _turn(self) -> bool:
-        """Writes what is due. False when some of that is not stored."""
+        """Writes what is due. False when some of it is not stored."""
         is_stored, cause = self._write_due()
         if cause:
             self.failures += 1
@@ -118,7 +118,7 @@ class BufferedWriter(ABC, Generic[L, C]):
             self._report_loss(loss)
 
     def _time_left_s(self) -> float:
-        """Time until the close must be done."""
+        """Time until the close must be finished."""
         if self._close_by_ms is None:
             return math.inf
         return max(0.0, (self._close_by_ms - monotonic_ms()) / 1_000)

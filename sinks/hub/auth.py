@@ -1,14 +1,14 @@
-"""Who may connect to the hub, and how much a client may ask. Pure: it judges what the edge shows it.
+"""Access to the hub, and the rate of requests. Pure.
 
-| what is wrong | what the peer gets |
+| cause | what the peer gets |
 |---|---|
 | the path is not `/ws` | HTTP 404 |
-| no token, or not the right one, where one is set | HTTP 401 |
+| no token or a wrong one, where one is set | HTTP 401 |
 | a web page of another origin | HTTP 403 |
-| a channel, timeframe or number in the address that cannot be | HTTP 400, the text says why |
-| as many clients as there may be, by `hub.max_clients` or by the descriptors that are left | HTTP 503 |
-| no descriptor left even for an answer | the connection is cut |
-| no request after 5 s, or too many connections that have not sent one | the oldest of them is cut |
+| an invalid channel, timeframe or number in the address | HTTP 400, the text says why |
+| too many clients, by `hub.max_clients` or the free descriptors | HTTP 503 |
+| no descriptor free for an HTTP response | the connection is cut |
+| no request after 5 s, or too many connections without one | the oldest of them is cut |
 | a message above 4 KiB | close 1009 |
 | more than 20 messages a second | close 1008 |
 | too slow, see `policy.py` | close 1013 |
@@ -26,15 +26,15 @@ from sinks.hub.subscription import DEFAULT, DEFAULT_CHANNELS, RequestError, Subs
 
 PATH: Final = "/ws"
 MESSAGE_BYTES: Final = 4_096
-"""Longest message of a client."""
+"""Longest message from a client."""
 REQUESTS_PER_S: Final = 20
-"""Most messages of a client, on average and at once."""
+"""Most messages from a client, on average and in a burst."""
 
 SEQ_DIGITS: Final = 19
 
 
 class HandshakeRequest(NamedTuple):
-    """What a peer shows when it wants to come in."""
+    """What a peer sends in its handshake."""
 
     target: str
     """Path and query."""
@@ -45,42 +45,46 @@ class HandshakeRequest(NamedTuple):
 
 
 class ClientOptions(NamedTuple):
-    """How a client begins: `?channels=&symbols=&timeframes=` say what it gets, `?resume_after=` where it was."""
+    """Options in the address: `?channels=&symbols=&timeframes=` for the subscription, `?resume_after=` for a replay."""
 
     subscription: Subscription
     resume_after: int | None
 
 
-class Refused(Exception):  # noqa: N818 - it is an answer
-    """A peer may not come in; the text is for it."""
+class HandshakeRejected(Exception):  # noqa: N818 - it is a response
+    """A peer is refused; the text is sent to it."""
 
     def __init__(self, status: HTTPStatus, reason: str) -> None:
         super().__init__(reason)
         self.status = status
 
 
-def admit(knock: HandshakeRequest, settings: HubSettings, *, clients: int, has_room: bool = True) -> ClientOptions:
-    """Lets a peer in, or raises `Refused`. Strangers learn nothing but that they are refused. Without `has_room` the
-    descriptors that are left are for others than clients.
+def authorize(
+    handshake: HandshakeRequest, settings: HubSettings, *, clients: int, has_room: bool = True
+) -> ClientOptions:
+    """The options of a peer that may connect; `HandshakeRejected` for others. Unauthenticated clients get only the
+    status code and the setting's name. Without `has_room` the free descriptors are reserved for other uses.
     """
-    address = urlsplit(knock.target)
+    address = urlsplit(handshake.target)
     query = parse_qs(address.query)
     if address.path != PATH:
-        raise Refused(HTTPStatus.NOT_FOUND, f"nothing here; the broadcast is at {PATH}")
-    if not _may_call(knock.origins, settings.origins):
-        raise Refused(HTTPStatus.FORBIDDEN, "this origin may not connect; the setting is hub.origins")
-    if settings.token and not knows_token(settings.token, [*bearers(knock.authorizations), *query.get("token", [])]):
-        raise Refused(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer, or ?token=")
+        raise HandshakeRejected(HTTPStatus.NOT_FOUND, f"nothing here; the broadcast is at {PATH}")
+    if not _may_call(handshake.origins, settings.origins):
+        raise HandshakeRejected(HTTPStatus.FORBIDDEN, "this origin may not connect; the setting is hub.origins")
+    if settings.token and not knows_token(
+        settings.token, [*bearers(handshake.authorizations), *query.get("token", [])]
+    ):
+        raise HandshakeRejected(HTTPStatus.UNAUTHORIZED, "a token is needed: Authorization: Bearer, or ?token=")
     if clients >= settings.max_clients:
-        raise Refused(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients; the setting is hub.max_clients")
+        raise HandshakeRejected(HTTPStatus.SERVICE_UNAVAILABLE, "too many clients; the setting is hub.max_clients")
     if not has_room:
-        raise Refused(
+        raise HandshakeRejected(
             HTTPStatus.SERVICE_UNAVAILABLE, "too many clients for the descriptors of the process; see ulimit -n"
         )
     try:
         return ClientOptions(_subscription(query), _resume_after(query))
     except RequestError as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, str(error)) from error
+        raise HandshakeRejected(HTTPStatus.BAD_REQUEST, str(error)) from error
 
 
 def _may_call(origins: list[str], allowed: tuple[str, ...]) -> bool:
@@ -103,7 +107,7 @@ def bearers(authorizations: list[str]) -> list[str]:
 
 
 def knows_token(token: str, shown: list[str]) -> bool:
-    """Whether one of the shown is the token. It compares in constant time, so that the time says nothing about it."""
+    """Whether the token is among `shown`. The comparison takes constant time, so that it leaks nothing."""
     return any(hmac.compare_digest(token.encode(), one.encode(errors="surrogateescape")) for one in shown)
 
 
@@ -134,7 +138,7 @@ def _resume_after(query: dict[str, list[str]]) -> int | None:
 
 
 class TokenBucket:
-    """How many requests a client may still make: `per_s` at once, and as many more with every second."""
+    """Rate limit of a client's requests: `per_s` at once, and as many more each second."""
 
     def __init__(self, *, now_ms: int, per_s: int = REQUESTS_PER_S) -> None:
         self._per_s = per_s
@@ -142,7 +146,7 @@ class TokenBucket:
         self._at_ms = now_ms
 
     def take(self, now_ms: int) -> bool:
-        """Uses one up, if there is one."""
+        """Takes one token; False when there is none."""
         self._left = min(self._per_s, self._left + (now_ms - self._at_ms) * self._per_s / 1_000)
         self._at_ms = now_ms
         if self._left < 1:

@@ -1,4 +1,4 @@
-"""What a client has not been sent yet because it does not read fast enough."""
+"""Queue of messages for a client that reads too slowly."""
 
 from collections import OrderedDict
 from typing import TypeAlias
@@ -6,14 +6,14 @@ from typing import TypeAlias
 from sinks.hub.messages import Message, Topic
 
 Place: TypeAlias = Topic | int
-"""Where a message stands: by topic when the next of its kind replaces it, else by its number."""
+"""Key of a queued message: its topic when the next of that topic replaces it, else its number."""
 
 
 class Backlog:
     """A queue of messages in the order of `seq`, at most `capacity`.
 
-    A mergeable message replaces the one of its topic that still waits, and stands at its own, later place. When the
-    queue is full all the same, the oldest message is dropped and counted, whatever it is.
+    A mergeable message replaces the queued one of its topic, at the end of the queue. When the queue is full all the
+    same, the oldest message of any topic is dropped and counted.
     """
 
     __slots__ = ("_capacity", "_waiting", "dropped", "full_since_ms")
@@ -22,15 +22,15 @@ class Backlog:
         self._capacity = capacity
         self._waiting: OrderedDict[Place, Message] = OrderedDict()
         self.dropped = 0
-        """Lost since `take_dropped`."""
+        """Dropped since `take_dropped`."""
         self.full_since_ms: int | None = None
-        """Local time of the first loss since a message was taken out."""
+        """Local time of the first drop since a message was taken out."""
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def push(self, message: Message, now_ms: int) -> None:
-        """Takes a message that is newer than all before."""
+        """Adds a message newer than all before."""
         place: Place = message.topic if message.mergeable else message.seq
         self._waiting[place] = message
         self._waiting.move_to_end(place)
@@ -41,11 +41,11 @@ class Backlog:
                 self.full_since_ms = now_ms
 
     def pop(self) -> Message:
-        """Gives the oldest; `KeyError` when there is none."""
+        """Takes out the oldest; `KeyError` when there is none."""
         self.full_since_ms = None
         return self._waiting.popitem(last=False)[1]
 
     def take_dropped(self) -> int:
-        """How many were lost since the last call."""
+        """Number of dropped messages since the last call."""
         dropped, self.dropped = self.dropped, 0
         return dropped

@@ -1,9 +1,9 @@
 """The WebSocket broadcast, as the flow sees it: a writer that never waits.
 
-    flow's threads ── write ─▶ Inbox ── one wake-up ─▶ own thread and loop: HubServer ─▶ Hub ─▶ ws://host:port/ws
+    flow's threads ── write ─▶ Handoff ── one wake-up ─▶ own thread and loop: HubServer ─▶ Hub ─▶ ws://host:port/ws
 
-Who may come in, and how the others are refused, is in `auth.py`; who is sent what, and what happens to the slow, in
-`policy.py`; the form of the messages in `payloads/` and `replies.py`.
+`auth.py` decides on access; `policy.py` on what is sent to which client, and on slow clients; `payloads/` and
+`replies.py` define the messages.
 """
 
 import socket
@@ -17,13 +17,13 @@ from flows.clock import FeedClock, wall_ms
 from flows.loop_thread import EventLoopThread
 from flows.model import Publishable
 from sinks.hub.fanout import Counters
-from sinks.hub.handoff import Inbox
+from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
 
-INBOX_ITEMS: Final = 100_000
-"""News that wait for the hub's thread; beyond that the oldest are lost, and every client is told how many."""
+HANDOFF_ITEMS: Final = 100_000
+"""Most items that wait for the hub's thread; beyond that the oldest are lost, and every client gets their number."""
 
 _log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _log = structlog.get_logger(__name__)
 class Broadcast:
     """The hub, served by a thread of its own. `write` may be called from any thread, the rest from one.
 
-    What goes wrong after `start` is logged and stays here: the flow never hears of it.
+    Errors after `start` are logged and do not reach the flow.
     """
 
     def __init__(
@@ -43,14 +43,14 @@ class Broadcast:
         on_delay: Callable[[float], object] = lambda _: None,
         clock: FeedClock | None = None,
     ) -> None:
-        """`on_delay` is called with how many seconds of the feed's time the newest of a batch took to get here.
-        `clock` is the flow's, of the venue; without it messages are stamped by the wall clock.
+        """`on_delay` is called with the delay of the newest item of a batch, in seconds of the feed's time. `clock` is
+        the flow's, of the venue; without it messages are stamped by the wall clock.
         """
         self._settings = settings
         self._hub = Hub(settings, venue=venue, origin=origin, first_seq=wall_ms() * 1_000)
-        self._inbox: Inbox[Publishable] = Inbox(INBOX_ITEMS)
+        self._handoff: Handoff[Publishable] = Handoff(HANDOFF_ITEMS)
         self._server = HubServer(
-            settings, hub=self._hub, inbox=self._inbox, clock=clock or FeedClock(), on_delay=on_delay
+            settings, hub=self._hub, handoff=self._handoff, clock=clock or FeedClock(), on_delay=on_delay
         )
         self._thread = EventLoopThread("broadcast")
         self._serving: Future[None] | None = None
@@ -59,7 +59,7 @@ class Broadcast:
 
     @property
     def counters(self) -> Counters:
-        """What it has done; the figures move on."""
+        """Counts so far; the object is live."""
         return self._hub.counters
 
     @property
@@ -68,7 +68,7 @@ class Broadcast:
         return dict(self._hub.published)
 
     def start(self) -> None:
-        """Opens the port, and serves it from now on. `OSError` when it cannot be opened, with a text for people."""
+        """Opens the port and serves it. `OSError` when it cannot be opened, with a text for the user."""
         listener = _listen(self._settings.host, self._settings.port)
         self.port = listener.getsockname()[1]
         ready: Future[None] = Future()
@@ -78,23 +78,25 @@ class Broadcast:
         except BaseException:
             self.close()
             raise
-        _log.info("broadcasting", host=self._settings.host, port=self.port, token=self._settings.token is not None)
+        _log.info("broadcast_started", host=self._settings.host, port=self.port, token=self._settings.token is not None)
 
     def write(self, batch: list[Publishable]) -> None:
-        """Takes news and returns at once; the hub's thread is woken once for all that comes before it looks. Lost
-        before `start`, after `close`, and when more than `INBOX_ITEMS` wait.
+        """Takes items and returns at once; the hub's thread is woken once for all that comes until it runs. Lost before
+        `start`, after `close`, and when more than `HANDOFF_ITEMS` wait.
         """
-        if self._serving is not None and batch and self._inbox.put(batch):
+        if self._serving is not None and batch and self._handoff.put(batch):
             self._thread.call(self._server.wake)
 
     def close(self) -> None:
-        """Gives the clients two seconds to read what waits for them, closes them with 1001 and ends the thread."""
+        """Gives the clients two seconds to read what waits for them, closes their connections with 1001 and ends the
+        thread.
+        """
         serving, self._serving = self._serving, None
         if serving is not None:
             self._thread.call(self._server.stop)
             wait([serving])
             self._thread.close()
-            _log.info("broadcast closed", sent=self.counters.sent, dropped=self.counters.dropped)
+            _log.info("broadcast_closed", sent=self.counters.sent, dropped=self.counters.dropped)
 
     async def _serve(self, listener: socket.socket, ready: "Future[None]") -> None:
         try:
@@ -102,7 +104,7 @@ class Broadcast:
         except Exception as error:
             if not ready.done():
                 ready.set_exception(error)
-            _log.exception("the broadcast ended")
+            _log.exception("broadcast_ended")
             raise
 
 

@@ -1,4 +1,4 @@
-"""One client of the hub: how far it has been sent what is meant for it."""
+"""One client of the hub, and what is queued for it."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -6,35 +6,35 @@ from typing import Protocol
 
 from sinks.hub.backlog import Backlog
 from sinks.hub.messages import Encoding, Message, Sendable
-from sinks.hub.replies import Answer, Lagged
+from sinks.hub.replies import Lagged, Reply
 from sinks.hub.subscription import Subscription
 
 CHUNK_BYTES = 32_768
-"""What a client that is behind gets in one write, give or take a message."""
+"""Size of one write to a client that is behind, plus at most a message."""
 FULL_MS = 5_000
 """How long a client may read nothing while its queue is full."""
 STALLED_MS = 60_000
-"""How long a client may read nothing at all while there is something for it."""
+"""How long a client may read nothing at all while something is queued for it."""
 
 
 class Peer(Protocol):
-    """The client's line, as the hub needs it. Neither method calls the hub back."""
+    """The client's connection, as the hub uses it. Neither method calls the hub back."""
 
     def write_frames(self, frames: bytes) -> bool:
-        """Takes finished frames. False: enough for now, until `Hub.on_writable`. A line that is closing swallows them
-        and returns True.
+        """Takes finished frames. False: no room until `Hub.on_writable`. A connection that is closing discards them and
+        returns True.
         """
 
-    def dismiss(self, code: int, reason: str) -> None:
-        """Begins to close the line; whatever the peer does, that ends soon."""
+    def begin_close(self, code: int, reason: str) -> None:
+        """Begins to close the connection; that ends within a time limit, whatever the peer does."""
 
 
 class Client:
-    """What is on its way to a client, in this order: what it alone gets (answers, a snapshot, a replay), then the queue
-    of messages that came meanwhile.
+    """What waits for a client, in this order: what it alone gets (replies, a snapshot, a replay), then the queue of
+    messages that came meanwhile.
 
-    `ahead` is only added to while the client is not behind, so it is bounded by one request's answer or the hub's ring;
-    the bound of the queue is `capacity`.
+    `ahead` only grows while the client is not behind, so it is bounded by one reply or the replay buffer; the bound of
+    the queue is `capacity`.
     """
 
     __slots__ = ("_ahead", "_backlog", "_blocked_since_ms", "encoding", "peer", "subscription")
@@ -54,7 +54,7 @@ class Client:
 
     @property
     def dropped(self) -> int:
-        """Messages that were lost for it, and it does not know yet."""
+        """Messages dropped for it that have not been reported to it yet."""
         return self._backlog.dropped
 
     def write(self, frames: bytes, now_ms: int) -> None:
@@ -63,18 +63,18 @@ class Client:
             self._blocked_since_ms = now_ms
 
     def put_ahead(self, items: Iterable[Sendable]) -> None:
-        """Has something for this client alone, in front of the messages still to come."""
+        """Queues items for this client alone, before the messages."""
         self._ahead.extend(items)
 
     def queue(self, messages: Iterable[Message], now_ms: int) -> int:
-        """Keeps messages until the client reads again; returns how many others were dropped for them."""
+        """Queues messages until the client reads again; returns how many older ones were dropped."""
         before = self._backlog.dropped
         for message in messages:
             self._backlog.push(message, now_ms)
         return self._backlog.dropped - before
 
     def lose(self, count: int) -> None:
-        """Takes note that messages never came to be queued."""
+        """Counts messages that were lost before they could be queued."""
         self._backlog.dropped += count
 
     def resume(self) -> None:
@@ -82,7 +82,7 @@ class Client:
         self._blocked_since_ms = None
 
     def pump(self, now_ms: int) -> int:
-        """Writes what waits until the peer has enough; returns how many frames that were."""
+        """Writes what waits while the peer has room; returns the number of frames."""
         written = 0
         while self._blocked_since_ms is None:
             chunk = list(self._take_chunk())
@@ -93,7 +93,7 @@ class Client:
         return written
 
     def is_stuck(self, now_ms: int) -> bool:
-        """Whether it is time to give the client up."""
+        """Whether the client has been behind for too long."""
         full, blocked = self._backlog.full_since_ms, self._blocked_since_ms
         return (full is not None and now_ms - full >= FULL_MS) or (
             blocked is not None and now_ms - blocked >= STALLED_MS
@@ -110,5 +110,5 @@ class Client:
         if self._ahead:
             return self._ahead.popleft()
         if self._backlog.dropped:
-            return Answer(Lagged(self._backlog.take_dropped()))
+            return Reply(Lagged(self._backlog.take_dropped()))
         return self._backlog.pop() if self._backlog else None

@@ -1,7 +1,7 @@
-"""The library's server connection, with a way past it for finished frames.
+"""The library's server connection, which also writes finished frames directly.
 
-Handshake, pings, requests and the closing handshake stay with the library, which writes to the same transport: both
-write whole frames only, so they never mix within one. Compression must be off.
+The library handles handshake, pings, requests and the closing handshake, and writes to the same transport. Both write
+whole frames only, so frames never mix. Compression must be off.
 """
 
 import asyncio
@@ -17,29 +17,29 @@ from flows.process.descriptor_room import descriptor_room
 from sinks.hub.auth import ClientOptions
 
 WRITE_LIMITS: Final = (65_536, 16_384)
-"""High- and low-water mark, in bytes, of what waits in this process for a client to read."""
+"""High- and low-water mark, in bytes, of what waits in this process for a client."""
 KERNEL_BYTES: Final = 262_144
-"""What the kernel may hold for a client: more only makes old news wait where they cannot be merged any more."""
-DISMISS_S: Final = 1.0
-"""How long a dismissed client has to answer before its line is cut."""
+"""Size of the kernel's send buffer: what waits there can no longer be merged."""
+CLOSE_S: Final = 1.0
+"""Longest closing handshake before the connection is cut."""
 
 
 class ClientSocket(ServerConnection):
-    """A client's line: the `Peer` of `client.py`."""
+    """A client's connection: the `Peer` of `client.py`."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.admission: ClientOptions | None = None
-        """How the client begins; None until it may come in."""
+        self.client_options: ClientOptions | None = None
+        """Options of its handshake; None until it is authorized."""
         self.on_writable: Callable[[], None] = lambda: None
-        """Called when there is room again after `write_frames` returned False, or never will be."""
+        """Called when there is room again after `write_frames` returned False, or the connection is lost."""
         self.on_lost: Callable[[], None] = lambda: None
-        """Called once when the line is gone."""
-        self._goodbye: asyncio.Task[None] | None = None
+        """Called once when the connection is lost."""
+        self._closing: asyncio.Task[None] | None = None
 
     @property
     def descriptor(self) -> int:
-        """Its number among the open files of the process; -1 when it is closed."""
+        """Its file descriptor; -1 when it is closed."""
         return cast("socket.socket", self.transport.get_extra_info("socket")).fileno()
 
     @property
@@ -55,45 +55,45 @@ class ClientSocket(ServerConnection):
         self.transport.write(frames)
         return not self.paused
 
-    def dismiss(self, code: int, reason: str) -> None:
-        """Begins the closing handshake, and cuts the line `DISMISS_S` later if it is still there."""
-        if self._goodbye is None:
-            self._goodbye = asyncio.get_running_loop().create_task(self._say_goodbye(code, reason))
+    def begin_close(self, code: int, reason: str) -> None:
+        """Begins the closing handshake, and cuts the connection `CLOSE_S` later if it is still open."""
+        if self._closing is None:
+            self._closing = asyncio.get_running_loop().create_task(self._close_in_time(code, reason))
 
     def cut(self) -> None:
-        """Ends the line without a word."""
+        """Cuts the connection without a closing handshake."""
         self.transport.abort()
 
-    async def gone(self) -> None:
-        """Returns when a dismissal is over."""
-        if self._goodbye is not None:
-            await self._goodbye
+    async def wait_closing(self) -> None:
+        """Returns when a close that was begun is over."""
+        if self._closing is not None:
+            await self._closing
 
-    async def _say_goodbye(self, code: int, reason: str) -> None:
-        """The library waits without limit for a peer that does not read, so the limit is ours."""
+    async def _close_in_time(self, code: int, reason: str) -> None:
+        """Closes within `CLOSE_S`: the library waits without limit for a peer that does not read."""
         try:
-            await asyncio.wait_for(self.close(code, reason), DISMISS_S)
+            await asyncio.wait_for(self.close(code, reason), CLOSE_S)
         except (TimeoutError, ConnectionClosed):
             self.transport.abort()
 
     # --- called by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Limits what the kernel holds. Where not even a refusal has room, the connection is cut."""
+        """Limits the kernel's buffer. Cuts the connection when there is no descriptor free even for a refusal."""
         super().connection_made(transport)
         if descriptor_room().is_out(self.descriptor):
             self.transport.abort()
             return
-        line = cast("socket.socket", transport.get_extra_info("socket"))
-        line.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
+        raw_socket = cast("socket.socket", transport.get_extra_info("socket"))
+        raw_socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, KERNEL_BYTES)
 
     def resume_writing(self) -> None:
-        """There is room again."""
+        """The transport has room again."""
         super().resume_writing()
         self.on_writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """The line is gone, and whoever waits for room in it need not."""
+        """The connection is lost; waiting for room ends."""
         super().connection_lost(exc)
         self.on_writable()
         self.on_lost()

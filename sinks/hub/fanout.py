@@ -1,4 +1,4 @@
-"""Who is sent what: the clients, by what they want, and how messages go out to all of them."""
+"""The clients by subscription, and sending messages to all of them."""
 
 from collections.abc import Iterable
 from typing import Final, TypeAlias
@@ -14,24 +14,24 @@ TRY_AGAIN_LATER: Final = 1013
 """Close code of a client that is too slow (IANA, WebSocket Close Code Number Registry)."""
 
 _Group: TypeAlias = dict[Client, None]
-"""Clients that want the same in the same form, in the order in which they came."""
+"""Clients with the same subscription and encoding, in the order in which they joined."""
 
 
 class Counters(Struct):
-    """What the hub has done since it started."""
+    """Counts since the hub started."""
 
     clients: int = 0
     """Connected now."""
     sent: int = 0
     """Frames handed to clients."""
     dropped: int = 0
-    """Messages that clients lost by being slow, or the hub by being flooded; one lost by ten clients counts ten."""
+    """Messages lost by slow clients or a flooded hub; one lost by ten clients counts ten."""
     lagged: int = 0
-    """Times a client fell so far behind that it lost something."""
+    """Times a client fell so far behind that it lost messages."""
 
 
 class Fanout:
-    """The clients of a hub. It is true while there are any."""
+    """The clients of a hub. True while there are any."""
 
     def __init__(self) -> None:
         self._groups: dict[tuple[Subscription, Encoding], _Group] = {}
@@ -42,12 +42,12 @@ class Fanout:
         return bool(self._groups)
 
     def add(self, client: Client) -> None:
-        """A client comes, or wants something else from now on."""
+        """Adds a client, also one with a changed subscription."""
         self._groups.setdefault((client.subscription, client.encoding), {})[client] = None
         self.counters.clients += 1
 
     def remove(self, client: Client) -> None:
-        """A client goes; once is enough."""
+        """Removes a client; a second call changes nothing."""
         key = (client.subscription, client.encoding)
         group = self._groups.get(key, {})
         if client in group:
@@ -57,20 +57,20 @@ class Fanout:
                 del self._groups[key]
 
     def forget(self, symbols: frozenset[str]) -> None:
-        """Nothing is remembered of these symbols any more."""
+        """Drops what is cached about these symbols."""
         for subscription, _ in self._groups:
             subscription.forget(symbols)
 
     def lose(self, count: int, now: Now) -> None:
-        """So many messages were lost, and every client may have wanted them."""
+        """Counts `count` lost messages for every client, as each may have wanted them."""
         for client in [client for group in self._groups.values() for client in group]:
             client.lose(count)
             self._count_loss(client, count)
             self.pump(client, now)
 
     def send(self, messages: list[Message], now: Now) -> None:
-        """Each message goes to whom it concerns, or to their queues. Each time another client is the first, so that
-        nobody always waits for all others.
+        """Sends each message to the clients that want it, or to their queues. The first client rotates, so that none
+        always waits for all others.
         """
         self._ticks += 1
         stuck: list[Client] = []
@@ -85,7 +85,7 @@ class Fanout:
     def _fan_out(
         self, messages: list[Message], encoding: Encoding, clients: Iterable[Client], now: Now
     ) -> list[Client]:
-        """Sends the same to all of them; returns those who have been behind for too long."""
+        """Sends the same messages to all clients; returns those that have been behind for too long."""
         joined = b""
         stuck = []
         for client in clients:
@@ -100,7 +100,7 @@ class Fanout:
         return stuck
 
     def pump(self, client: Client, now: Now) -> None:
-        """Sends a client what waits for it, as far as its line has room."""
+        """Sends what waits for a client, while its connection has room."""
         self.counters.sent += client.pump(now.local)
 
     def _count_loss(self, client: Client, count: int) -> None:
@@ -110,4 +110,4 @@ class Fanout:
 
     def _give_up(self, client: Client) -> None:
         self.remove(client)
-        client.peer.dismiss(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")
+        client.peer.begin_close(TRY_AGAIN_LATER, f"too slow: {client.dropped} messages dropped")

@@ -1,4 +1,4 @@
-"""News on their way from the flow's threads to the hub's."""
+"""Hand-off of items from the flow's threads to the hub's thread."""
 
 import threading
 from collections import deque
@@ -8,15 +8,15 @@ T = TypeVar("T")
 
 
 class Delivery(NamedTuple, Generic[T]):
-    """What had come in, in order, and how many items before it were lost."""
+    """Batches in order, and the number of items lost before them."""
 
     batches: list[list[T]]
     lost: int
 
 
-class Inbox(Generic[T]):
-    """Batches of items between threads, at most `capacity` items and one batch; beyond that the oldest batches go, and
-    are counted. Nobody waits.
+class Handoff(Generic[T]):
+    """Batches of items between threads, at most `capacity` items and one batch; beyond that the oldest batches are
+    dropped and counted. No call waits.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -27,7 +27,7 @@ class Inbox(Generic[T]):
         self._lost = 0
 
     def put(self, batch: list[T]) -> bool:
-        """Takes a batch; True when it is the first since `take_all`, so that somebody should be told."""
+        """Adds a batch; True when it is the first since `take_all`, so the reader must be woken."""
         with self._lock:
             first = not self._batches
             while self._batches and self._size + len(batch) > self._capacity:

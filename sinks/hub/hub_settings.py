@@ -1,10 +1,10 @@
-"""What the hub needs of the settings. The section `hub` has all of it, and says what each means."""
+"""The settings that the hub uses; the section `hub` describes each."""
 
 from typing import Protocol
 
 
 class HubSettings(Protocol):
-    """How the broadcast is served, and to whom."""
+    """Settings of the broadcast."""
 
     host: str
     port: int

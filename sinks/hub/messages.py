@@ -1,9 +1,9 @@
-"""What the hub says: the model in the exact form that clients read, JSON or MessagePack, encoded once for all of them.
+"""Messages of the hub: the model in the form that clients read, JSON or MessagePack, encoded once for all of them.
 
 Every message is `{"type", "data", "timestamp", "seq"}`. Times are ISO-8601 in UTC with a `Z`, with milliseconds unless
 they are a whole second. The envelope's `timestamp` is the feed's time at which the hub made the message; the one in
-`data` is the exchange's own time of the news; `candle.timestamp` is the begin of the candle's period. Numbers are JSON
-numbers, unknown ones `null`. MessagePack carries the same fields, times as text too.
+`data` is the exchange's own time of the update; `candle.timestamp` is the begin of the candle's period. Numbers are
+JSON numbers, unknown ones `null`. MessagePack carries the same fields, times as text too.
 """
 
 from collections.abc import Callable
@@ -44,7 +44,7 @@ CHANNELS = (
     "Balance",
     "Position",
 )
-"""What can be subscribed. `Balance` and `Position` are silent as long as the flow has none."""
+"""Channels of a subscription. `Balance` and `Position` carry nothing: the flow has none."""
 
 _BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,
@@ -61,7 +61,7 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
 
 
 class Topic(NamedTuple):
-    """What a message is about, as far as subscriptions care; "" where a dimension does not apply."""
+    """What subscriptions filter by; "" where a dimension does not apply."""
 
     channel: str
     symbol: str = ""
@@ -69,7 +69,7 @@ class Topic(NamedTuple):
 
 
 class Sendable(Protocol):
-    """Anything that a client can be sent."""
+    """Anything that can be sent to a client."""
 
     def frame(self, encoding: Encoding) -> bytes:
         """The finished WebSocket frame."""
@@ -85,7 +85,7 @@ class Envelope(Struct, frozen=True):
 
 
 class Message(Struct, eq=False, gc=False):
-    """One message of the hub, numbered. Its frames are made when the first client needs them, and shared."""
+    """One numbered message of the hub. Its frames are made when the first client needs them, and shared."""
 
     topic: Topic
     item: Any
@@ -93,7 +93,7 @@ class Message(Struct, eq=False, gc=False):
     stamp_ms: int
     """Feed's time, ms UTC."""
     mergeable: bool = False
-    """Whether a later message of the same topic makes this one superfluous."""
+    """Whether a later message of the same topic replaces this one."""
     _frames: dict[Encoding, bytes] = {}
 
     def envelope(self) -> Envelope:
@@ -102,7 +102,7 @@ class Message(Struct, eq=False, gc=False):
         return Envelope(channel, _BODIES[channel](self.item), iso_utc(self.stamp_ms), self.seq)
 
     def frame(self, encoding: Encoding) -> bytes:
-        """The finished WebSocket frame, the same object at every call."""
+        """The finished WebSocket frame, the same object on every call."""
         frame = self._frames.get(encoding)
         if frame is None:
             frame = self._frames[encoding] = encode(self.envelope(), encoding)

@@ -1,4 +1,4 @@
-"""The newest messages of the hub, for clients that come back after a cut."""
+"""The newest messages of the hub, for clients that reconnect."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -8,12 +8,12 @@ from typing import Final
 from flows.model import TradeBatch
 from sinks.hub.messages import Message
 
-RING_TRADES: Final = 100_000
-"""Trades that the messages hold at most; then the oldest messages go, as when there are too many messages."""
+REPLAY_TRADES: Final = 100_000
+"""Most trades in the held messages; beyond that the oldest messages are dropped."""
 
 
 class ReplayBuffer:
-    """Holds at most `most` messages, numbered without a hole."""
+    """Holds at most `most` messages, numbered without a gap."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -21,14 +21,14 @@ class ReplayBuffer:
         self._trades = 0
 
     def put(self, message: Message) -> None:
-        """Takes the next message; the oldest give way."""
+        """Adds the next message; the oldest are dropped."""
         self._messages.append(message)
         self._trades += _trades_in(message)
-        while self._messages and (len(self._messages) > self._most or self._trades > RING_TRADES):
+        while self._messages and (len(self._messages) > self._most or self._trades > REPLAY_TRADES):
             self._trades -= _trades_in(self._messages.popleft())
 
     def after(self, seq: int, *, newest: int) -> Iterable[Message] | None:
-        """All messages behind that number, up to the newest that there ever was; None when some of them are gone."""
+        """All messages after `seq`, up to `newest`, the newest ever; None when some of them were dropped."""
         oldest = self._messages[0].seq if self._messages else newest + 1
         return islice(self._messages, seq + 1 - oldest, None) if oldest - 1 <= seq <= newest else None
 

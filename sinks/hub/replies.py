@@ -1,7 +1,7 @@
-"""What the hub says to one client alone: answers, the snapshot, and what it must know about its own line.
+"""Messages to one client alone: replies, the snapshot, and notices about its own connection.
 
-None of them has a number of its own: where one carries `seq`, it is that of the hub's latest message, and whatever the
-client is sent after it has a higher one.
+None of them has a number of its own: `seq`, where present, is that of the hub's latest message; every later message to
+the client has a higher one.
 """
 
 from typing import Final
@@ -16,7 +16,7 @@ SNAPSHOT_PART: Final = 200
 """Messages in one part of a snapshot: well below the size that clients accept by default."""
 
 
-class Answer(Struct, frozen=True):
+class Reply(Struct, frozen=True):
     """A message to one client, encoded when it is sent."""
 
     body: Struct
@@ -27,17 +27,17 @@ class Answer(Struct, frozen=True):
 
 
 class Reset(Struct, frozen=True, tag="Reset"):
-    """`{"type":"Reset"}`: what was missed is not held any more; forget what you know, the snapshot follows."""
+    """`{"type":"Reset"}`: the missed messages are no longer held; drop all state, the snapshot follows."""
 
 
 class Lagged(Struct, frozen=True, tag="Lagged"):
-    """`{"type":"Lagged","dropped":N}`: so many messages were lost between the one before and the one after this."""
+    """`{"type":"Lagged","dropped":N}`: N messages were lost between the one before and the one after this."""
 
     dropped: int
 
 
 class SubscribedData(Struct, frozen=True):
-    """A request as it was understood; null stands for all. `venue` and `origin` say what the hub's data is."""
+    """A request as it was understood; null stands for all. `venue` and `origin` identify the hub's data."""
 
     channels: list[str]
     symbols: list[str] | None
@@ -47,15 +47,15 @@ class SubscribedData(Struct, frozen=True):
 
     @classmethod
     def of(cls, rule: Rule, *, venue: str, origin: str) -> "SubscribedData":
-        """From the rule that the request became."""
+        """From the rule made of the request."""
         symbols = None if rule.symbols is None else sorted(rule.symbols)
         timeframes = None if rule.timeframes is None else sorted(rule.timeframes, key=timeframe_ms)
         return cls(sorted(rule.channels, key=CHANNELS.index), symbols, timeframes, venue, origin)
 
 
 class SnapshotData(Struct, frozen=True):
-    """The latest messages of what was subscribed, as they were sent, in the order of their `seq`. `complete` marks the
-    last part.
+    """The latest messages of the subscription, as they were sent, in the order of `seq`. `complete` marks the last
+    part.
     """
 
     messages: list[Envelope]
@@ -63,13 +63,13 @@ class SnapshotData(Struct, frozen=True):
 
 
 def snapshot_parts(envelopes: list[Envelope]) -> list[SnapshotData]:
-    """The messages in parts of at most `SNAPSHOT_PART`; one that is empty when there are none."""
+    """The messages in parts of at most `SNAPSHOT_PART`; one empty part when there are none."""
     begins = range(0, max(len(envelopes), 1), SNAPSHOT_PART)
     return [SnapshotData(envelopes[begin : begin + SNAPSHOT_PART], complete=begin == begins[-1]) for begin in begins]
 
 
 class ErrorData(Struct, frozen=True):
-    """Why a request was not carried out."""
+    """Why a request was refused."""
 
     reason: str
 

@@ -1,8 +1,8 @@
-"""The hub on its event loop: takes news from the inbox, lets clients in, passes on their requests.
+"""The hub on its event loop: takes items from the hand-off, accepts clients, passes on their requests.
 
-Ticks: the first news after a pause leave at once. What follows waits until the thread has been busy for no more than
-three tenths of the time since the last tick, at most `hub.tick_ms`, and leaves together: with few clients or little
-news nobody waits; with many of both a client gets many messages in one write, and writes are what fan-out costs.
+Ticks: the first items after a pause are sent at once. What follows waits until the thread has been busy for no more
+than three tenths of the time since the last tick, at most `hub.tick_ms`, and is sent together. With few clients or few
+items nothing waits; with many of both a client gets many messages in one write, and writes are the cost of fan-out.
 """
 
 import asyncio
@@ -22,26 +22,26 @@ from websockets.typing import Subprotocol
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
 from flows.model import Publishable
 from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
-from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRequest, Refused, TokenBucket, admit
+from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRejected, HandshakeRequest, TokenBucket, authorize
 from sinks.hub.client import STALLED_MS, Client
-from sinks.hub.connection import DISMISS_S, WRITE_LIMITS, ClientSocket
-from sinks.hub.handoff import Inbox
+from sinks.hub.connection import CLOSE_S, WRITE_LIMITS, ClientSocket
+from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding, exchange_time
 from sinks.hub.policy import Hub
 
 BUSY_SHARE: Final = 0.3
-"""Share of a core that the thread takes, until ticks are as long as they may be."""
+"""Share of a core that the thread takes, until ticks have their longest length."""
 DRAIN_S: Final = 2.0
-"""How long the clients have at the end to read what waits for them."""
+"""Time for the clients to read what waits for them at the close."""
 OPEN_TIMEOUT_S: Final = 5.0
 MOST_ARRIVING: Final = 256
-"""Connections whose request is not there yet; with one more the oldest of them is cut."""
+"""Most connections without a request yet; with one more the oldest of them is cut."""
 PING_S: Final = 20.0
 """Time between two pings, and for the answer to one."""
 SUBPROTOCOLS: Final = ("msgpack", "json")
 AHEAD_MS: Final = 1_000
-"""How far the time of news may be ahead of the venue's clock, whose least delayed message was later than this one."""
+"""How far an item's time may be ahead of the venue's clock, which is estimated from the least delayed messages."""
 REFUSALS: Final = (CloseCode.POLICY_VIOLATION, CloseCode.MESSAGE_TOO_BIG, CloseCode.TRY_AGAIN_LATER)
 
 _log = structlog.get_logger(__name__)
@@ -55,18 +55,18 @@ class HubServer:
         settings: HubSettings,
         *,
         hub: Hub,
-        inbox: Inbox[Publishable],
+        handoff: Handoff[Publishable],
         clock: FeedClock,
         on_delay: Callable[[float], object],
     ) -> None:
-        """`clock` is the venue's, as the flow keeps it."""
+        """`clock` is the flow's estimate of the venue's."""
         self._settings = settings
         self._hub = hub
-        self._inbox = inbox
+        self._handoff = handoff
         self._on_delay = on_delay
         self._longest_tick_s = settings.tick_ms / 1_000
         self._clock = clock
-        self._lines: set[ClientSocket] = set()
+        self._sockets: set[ClientSocket] = set()
         self._arriving: dict[ClientSocket, None] = {}
         self._clients: set[Client] = set()
         self._moved = asyncio.Event()
@@ -77,22 +77,22 @@ class HubServer:
         self._measured = 0
 
     async def run(self, listener: socket.socket, on_ready: Callable[[], None]) -> None:
-        """Serves until `stop`, then drains and closes every line within a few seconds."""
+        """Serves until `stop`, then drains and closes every connection within a few seconds."""
         self._look_for_room()
         async with serve(
             self._follow,
             sock=listener,
             backlog=ACCEPTED_AT_ONCE,
-            process_request=self._admit,
+            process_request=self._authorize,
             select_subprotocol=_choose_subprotocol,
             subprotocols=[Subprotocol(name) for name in SUBPROTOCOLS],
-            create_connection=cast("type[ServerConnection]", self._open_line),
+            create_connection=cast("type[ServerConnection]", self._open_socket),
             compression=None,
             max_size=MESSAGE_BYTES,
             open_timeout=OPEN_TIMEOUT_S,
             ping_interval=PING_S,
             ping_timeout=PING_S,
-            close_timeout=DISMISS_S,
+            close_timeout=CLOSE_S,
             write_limit=WRITE_LIMITS,
         ) as server:
             listener.listen(QUEUED)
@@ -100,25 +100,23 @@ class HubServer:
             await self._stop.wait()
             server.close(close_connections=False)
             await self._drain()
-            await self._dismiss_all()
+            await self._close_all()
 
     def _look_for_room(self) -> None:
-        """Says once that there is less room than the settings allow."""
+        """Logs when there are fewer descriptors than the settings need."""
         room, most = descriptor_room(), self._settings.max_clients
         if room.clients(most) < most:
             hint = f"allow the process {most + RESERVE + lowest_free()} open files or more, as by ulimit -n"
-            _log.warning(
-                "fewer clients than hub.max_clients", clients=room.clients(most), limit=room.limit, most=most, hint=hint
-            )
+            _log.warning("client_limit_lowered", clients=room.clients(most), limit=room.limit, most=most, hint=hint)
 
     def stop(self) -> None:
-        """Begins the end."""
+        """Ends `run`."""
         self._stop.set()
 
     # --- ticks ---
 
     def wake(self) -> None:
-        """There is something in the inbox."""
+        """Items wait in the hand-off."""
         at_s = self._next_tick_s()
         if at_s <= asyncio.get_running_loop().time():
             self._cancel_tick()
@@ -127,7 +125,7 @@ class HubServer:
             self._tick_at(at_s)
 
     def _next_tick_s(self) -> float:
-        """Loop's time at which the next tick may begin."""
+        """Loop time at which the next tick may begin."""
         busy_s = time.thread_time() - self._tick_begin_cpu_s
         return self._tick_begin_s + min(busy_s / BUSY_SHARE, self._longest_tick_s)
 
@@ -144,17 +142,17 @@ class HubServer:
     def _tick(self) -> None:
         self._timer = None
         self._tick_begin_s, self._tick_begin_cpu_s = asyncio.get_running_loop().time(), time.thread_time()
-        self._take_news()
+        self._take_items()
         self._attempt(self._hub.on_time)
         self._attempt(self._hub.flush)
-        turn_ms = self._hub.next_turn_ms
-        if turn_ms is not None:
-            self._tick_at(max(turn_ms / 1_000, self._next_tick_s()))
+        deadline_ms = self._hub.next_deadline_ms
+        if deadline_ms is not None:
+            self._tick_at(max(deadline_ms / 1_000, self._next_tick_s()))
 
-    def _take_news(self) -> None:
-        delivery = self._inbox.take_all()
+    def _take_items(self) -> None:
+        delivery = self._handoff.take_all()
         if delivery.lost:
-            _log.warning("the broadcast is behind, news are lost", lost=delivery.lost)
+            _log.warning("broadcast_items_lost", lost=delivery.lost)
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
             newest = max(map(exchange_time, batch))
@@ -162,8 +160,8 @@ class HubServer:
             self._attempt(partial(self._hub.publish, batch), newest)
 
     def _measure(self, newest: int) -> None:
-        """How late the newest of a batch is, where it is newer than all before: what is published again, as a price
-        with new figures of the day, is not late for that. A time that lies ahead says nothing.
+        """Measures the delay of the newest item of a batch, if it is newer than all before: an item that is published
+        again, as a price with new 24-hour figures, is not late. A time ahead of the clock is ignored.
         """
         now = self._clock.now().feed
         before = self._measured if self._measured <= now + AHEAD_MS else 0  # the clock may have been set back
@@ -172,46 +170,48 @@ class HubServer:
             self._on_delay(max(0, now - newest) / 1_000)
 
     def _attempt(self, act: Callable[[Now], None], newest: int = 0) -> None:
-        """What fails is a bug: it is logged, and the next batch is taken all the same."""
+        """Calls the hub. An error is a bug: it is logged, and the next batch is taken all the same."""
         try:
             act(self._now(newest))
         except Exception:  # noqa: BLE001 - the flow must not suffer
-            _log.exception("broadcast failed")
+            _log.exception("broadcast_step_failed")
 
     def _now(self, newest: int = 0) -> Now:
-        """The feed's present. Before that is known, news are stamped by their own newest time, or by the wall clock."""
+        """The feed's time. Until it is known, items are stamped with their own newest time, or the wall clock's."""
         now = self._clock.now()
         return now if now.feed else Now(newest or wall_ms(), now.local)
 
     # --- clients ---
 
-    def _open_line(self, *args: Any, **kwargs: Any) -> ClientSocket:
-        line = ClientSocket(*args, **kwargs)
-        line.on_lost = partial(self._forget, line)
-        self._lines.add(line)
+    def _open_socket(self, *args: Any, **kwargs: Any) -> ClientSocket:
+        client_socket = ClientSocket(*args, **kwargs)
+        client_socket.on_lost = partial(self._forget, client_socket)
+        self._sockets.add(client_socket)
         if len(self._arriving) >= MOST_ARRIVING:
             oldest = next(iter(self._arriving))
             del self._arriving[oldest]
             oldest.cut()
-        self._arriving[line] = None
-        return line
+        self._arriving[client_socket] = None
+        return client_socket
 
-    def _forget(self, line: ClientSocket) -> None:
-        self._lines.discard(line)
-        self._arriving.pop(line, None)
+    def _forget(self, client_socket: ClientSocket) -> None:
+        self._sockets.discard(client_socket)
+        self._arriving.pop(client_socket, None)
 
-    def _admit(self, connection: ServerConnection, request: Request) -> Response | None:
-        line = cast("ClientSocket", connection)
-        self._arriving.pop(line, None)
-        knock = HandshakeRequest(
+    def _authorize(self, connection: ServerConnection, request: Request) -> Response | None:
+        client_socket = cast("ClientSocket", connection)
+        self._arriving.pop(client_socket, None)
+        handshake = HandshakeRequest(
             request.path, request.headers.get_all("Origin"), request.headers.get_all("Authorization")
         )
-        clients = sum(other.admission is not None for other in self._lines)
+        clients = sum(other.client_options is not None for other in self._sockets)
         try:
-            has_room = not descriptor_room().is_short(line.descriptor)
-            line.admission = admit(knock, self._settings, clients=clients, has_room=has_room)
-        except Refused as refusal:
-            _log.warning("client refused", peer=line.peer_name, status=refusal.status.value, reason=str(refusal))
+            has_room = not descriptor_room().is_short(client_socket.descriptor)
+            client_socket.client_options = authorize(handshake, self._settings, clients=clients, has_room=has_room)
+        except HandshakeRejected as refusal:
+            _log.warning(
+                "client_refused", peer=client_socket.peer_name, status=refusal.status.value, reason=str(refusal)
+            )
             response = connection.respond(refusal.status, f"{refusal}\n")
             if refusal.status == refusal.status.UNAUTHORIZED:
                 response.headers["WWW-Authenticate"] = "Bearer"
@@ -219,49 +219,49 @@ class HubServer:
         return None
 
     async def _follow(self, connection: ServerConnection) -> None:
-        """One client, from the handshake to the end."""
-        line = cast("ClientSocket", connection)
-        client = self._join(line)
-        _log.info("client connected", peer=line.peer_name, encoding=client.encoding)
+        """Serves one client, from the handshake to the close."""
+        client_socket = cast("ClientSocket", connection)
+        client = self._join(client_socket)
+        _log.info("client_connected", peer=client_socket.peer_name, encoding=client.encoding)
         try:
-            await self._answer_requests(line, client)
+            await self._serve_requests(client_socket, client)
         except ConnectionClosedError:
-            pass  # how it ended is in the line below
+            pass  # `_log_end` logs how it ended
         finally:
             self._hub.leave(client)
             self._clients.discard(client)
             self._moved.set()
-            await line.gone()
-            _log_end(line)
+            await client_socket.wait_closing()
+            _log_end(client_socket)
 
-    def _join(self, line: ClientSocket) -> Client:
-        encoding: Encoding = "msgpack" if line.subprotocol == "msgpack" else "json"
-        admission = line.admission
-        assert admission is not None  # noqa: S101 - nobody gets here without one
+    def _join(self, client_socket: ClientSocket) -> Client:
+        encoding: Encoding = "msgpack" if client_socket.subprotocol == "msgpack" else "json"
+        client_options = client_socket.client_options
+        assert client_options is not None  # noqa: S101 - `_authorize` has set it
         client = self._hub.join(
-            line,
+            client_socket,
             self._now(),
             encoding=encoding,
-            subscription=admission.subscription,
-            resume_after=admission.resume_after,
+            subscription=client_options.subscription,
+            resume_after=client_options.resume_after,
         )
-        line.on_writable = partial(self._on_writable, client)
+        client_socket.on_writable = partial(self._on_writable, client)
         self._clients.add(client)
         return client
 
-    async def _answer_requests(self, line: ClientSocket, client: Client) -> None:
-        """Who does not read is not listened to: the requests wait in the socket until the client has caught up."""
-        allowance = TokenBucket(now_ms=monotonic_ms())
-        async for payload in line:
-            if not allowance.take(monotonic_ms()):
-                line.dismiss(CloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} requests a second")
+    async def _serve_requests(self, client_socket: ClientSocket, client: Client) -> None:
+        """Requests of a client that does not read wait in the socket until it has caught up."""
+        bucket = TokenBucket(now_ms=monotonic_ms())
+        async for payload in client_socket:
+            if not bucket.take(monotonic_ms()):
+                client_socket.begin_close(CloseCode.POLICY_VIOLATION, f"more than {REQUESTS_PER_S} requests a second")
                 return
             try:
                 async with asyncio.timeout(STALLED_MS / 1_000):
                     while client.behind:
-                        await line.drain()
+                        await client_socket.drain()
             except TimeoutError:
-                line.dismiss(CloseCode.TRY_AGAIN_LATER, "requests, but does not read")
+                client_socket.begin_close(CloseCode.TRY_AGAIN_LATER, "requests, but does not read")
                 return
             self._hub.on_request(client, payload, self._now())
 
@@ -269,12 +269,12 @@ class HubServer:
         self._hub.on_writable(client, self._now())
         self._moved.set()
 
-    # --- the end ---
+    # --- close ---
 
     async def _drain(self) -> None:
-        """Sends what is left, and waits `DRAIN_S` for it to be read."""
+        """Sends what is left, and waits up to `DRAIN_S` until it is read."""
         self._cancel_tick()
-        self._take_news()
+        self._take_items()
         self._attempt(self._hub.release)
         self._attempt(self._hub.flush)
         try:
@@ -284,23 +284,23 @@ class HubServer:
                     await self._moved.wait()
         except TimeoutError:
             behind = sum(client.behind for client in self._clients)
-            _log.warning("clients did not read to the end", clients=behind, seconds=DRAIN_S)
+            _log.warning("clients_not_drained", clients=behind, seconds=DRAIN_S)
 
-    async def _dismiss_all(self) -> None:
-        lines = list(self._lines)
-        for line in lines:
-            line.dismiss(CloseCode.GOING_AWAY, "the hub ends")
-        await asyncio.gather(*(line.gone() for line in lines))
+    async def _close_all(self) -> None:
+        sockets = list(self._sockets)
+        for client_socket in sockets:
+            client_socket.begin_close(CloseCode.GOING_AWAY, "the hub ends")
+        await asyncio.gather(*(client_socket.wait_closing() for client_socket in sockets))
 
 
 def _choose_subprotocol(_: ServerConnection, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """The client's first that is known; JSON needs none."""
+    """The first known one of the client's list; JSON needs none."""
     return next((name for name in offered if name in SUBPROTOCOLS), None)
 
 
-def _log_end(line: ClientSocket) -> None:
-    sent, received = line.protocol.close_sent, line.protocol.close_rcvd
+def _log_end(client_socket: ClientSocket) -> None:
+    sent, received = client_socket.protocol.close_sent, client_socket.protocol.close_rcvd
     if sent is not None and sent.code in REFUSALS:
-        _log.warning("client refused", peer=line.peer_name, code=int(sent.code), reason=sent.reason)
+        _log.warning("client_refused", peer=client_socket.peer_name, code=int(sent.code), reason=sent.reason)
     else:
-        _log.info("client left", peer=line.peer_name, code=int(received.code) if received else None)
+        _log.info("client_left", peer=client_socket.peer_name, code=int(received.code) if received else None)

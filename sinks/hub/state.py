@@ -1,4 +1,4 @@
-"""The present, as a client that comes late must learn it: the latest message of everything that has a state."""
+"""Current state for new clients: the latest message of everything that has a state."""
 
 from collections.abc import Callable, Container
 from itertools import chain
@@ -7,12 +7,11 @@ from typing import Any
 from sinks.hub.messages import Message, Topic
 
 
-class LastKnown:
+class StateCache:
     """State, latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe,
-    state of each line.
+    state of each line (stream group).
 
-    Grows with the instruments that are followed and the lines of the venue, not with time. Trades and incidents are
-    events and have no state.
+    Grows with the followed instruments and the lines, not with time. Trades and incidents are events and have no state.
     """
 
     def __init__(self) -> None:
@@ -25,12 +24,12 @@ class LastKnown:
         self._latest[message.topic, line] = message
 
     def put_forming(self, message: Message, *, open_time: int) -> None:
-        """Keeps a forming candle, beside the closed one."""
+        """Keeps a forming candle, beside the newest closed one."""
         self._forming[message.topic] = (open_time, message)
 
     def put_closed(self, message: Message, *, open_time: int) -> None:
-        """Keeps a message about a closed candle, unless it amends one before the last, and forgets the forming candle
-        that it ends.
+        """Keeps a message about a closed candle, unless it amends an older one than the last, and drops the forming
+        candle that it ends.
         """
         topic = message.topic
         if topic not in self._closed or self._closed[topic][0] <= open_time:
@@ -39,18 +38,18 @@ class LastKnown:
             del self._forming[topic]
 
     def forget(self, symbols: Container[str]) -> None:
-        """Forgets all that is about these symbols; they have no present any more."""
+        """Drops the state of these symbols."""
         self._latest = {key: message for key, message in self._latest.items() if key[0].symbol not in symbols}
         self._closed = {topic: known for topic, known in self._closed.items() if topic.symbol not in symbols}
         self._forming = {topic: known for topic, known in self._forming.items() if topic.symbol not in symbols}
 
     def item(self, topic: Topic) -> Any:
-        """What was sent last of a topic; None before the first."""
+        """The item sent last for a topic; None before the first."""
         message = self._latest.get((topic, ""))
         return message.item if message else None
 
     def messages(self, wants: Callable[[Topic], bool]) -> list[Message]:
-        """All that is wanted, in the order of `seq`."""
+        """The wanted messages, in the order of `seq`."""
         candles = (message for _, message in chain(self._closed.values(), self._forming.values()))
         wanted = (message for message in chain(self._latest.values(), candles) if wants(message.topic))
         return sorted(wanted, key=lambda message: message.seq)

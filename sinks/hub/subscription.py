@@ -1,7 +1,7 @@
-"""Which messages a client wants, and the requests by which it says so.
+"""Subscriptions of clients, and the requests that change them.
 
-A subscription is a list of rules, and the newest rule that speaks of a message decides. So every request means exactly
-what it says, whatever came before: all candles but those of one symbol, one symbol's trades and everybody's prices.
+A subscription is a list of rules; the newest rule that covers a message decides. So a request has the same meaning
+whatever came before: all candles but those of one symbol, one symbol's trades and the prices of all.
 """
 
 from collections.abc import Container, Sequence
@@ -16,22 +16,22 @@ from sinks.hub.messages import CHANNELS, Topic
 
 OPS = ("subscribe", "unsubscribe", "ping")
 DEFAULT_CHANNELS = ("MarketData", "ChartUpdate")
-"""What a client gets that never asked."""
+"""What a client gets without a request."""
 WITH_SYMBOL = tuple(channel for channel in CHANNELS if channel not in {"Status", "Incident"})
 WITH_TIMEFRAME = ("ChartUpdate", "Candle")
 RULES_LIMIT = 64
 """Most rules of one subscription; a further request is refused."""
 
 Names: TypeAlias = frozenset[str] | None
-"""Names in one dimension; None: whatever it is."""
+"""Names in one dimension; None: all."""
 
 
 class RequestError(ValueError):
-    """A request that cannot be answered; the text tells the client why."""
+    """A request that is refused; the text is sent to the client."""
 
 
 class Rule(NamedTuple):
-    """Says of the messages it covers whether they are wanted."""
+    """Whether the messages that it covers are wanted."""
 
     wanted: bool
     channels: frozenset[str]
@@ -39,9 +39,7 @@ class Rule(NamedTuple):
     timeframes: Names = None
 
     def covers(self, topic: Topic) -> bool:
-        """Whether it speaks of a topic. What has no symbol (a status) or no timeframe (a price) is not kept out by
-        them.
-        """
+        """Whether it covers a topic. A topic without symbol (a status) or timeframe (a price) matches any."""
         return (
             topic.channel in self.channels
             and (self.symbols is None or not topic.symbol or topic.symbol in self.symbols)
@@ -49,7 +47,7 @@ class Rule(NamedTuple):
         )
 
     def includes(self, other: "Rule") -> bool:
-        """Whether it covers all that another one covers, whose word then counts no more."""
+        """Whether it covers all that another one covers, and so replaces it."""
         return (
             other.channels <= self.channels
             and (self.symbols is None or (other.symbols is not None and other.symbols <= self.symbols))
@@ -58,7 +56,7 @@ class Rule(NamedTuple):
 
 
 class Subscription:
-    """The rules of a client. Equal rules make equal subscriptions, so clients with the same wishes share the work."""
+    """The rules of a client. Equal rules make equal subscriptions, so clients with the same rules share the work."""
 
     __slots__ = ("_known", "rules")
 
@@ -75,12 +73,12 @@ class Subscription:
         return known
 
     def forget(self, symbols: Container[str]) -> None:
-        """Symbols of which there will be no messages for now."""
+        """Drops cached decisions about symbols without messages for now."""
         self._known = {topic: known for topic, known in self._known.items() if topic.symbol not in symbols}
 
     def with_rule(self, rule: Rule) -> "Subscription":
-        """The subscription after a request. The first `subscribe` replaces what a client gets that never asked;
-        `RequestError` when there would be too many rules.
+        """The subscription after a request. The first `subscribe` replaces the default; `RequestError` when there would
+        be too many rules.
         """
         if rule.wanted and self == DEFAULT:
             return Subscription((rule,))
@@ -100,10 +98,10 @@ DEFAULT = Subscription((Rule(wanted=True, channels=frozenset(DEFAULT_CHANNELS)),
 
 
 class Request(Struct, frozen=True, forbid_unknown_fields=True):
-    """`{"op":"subscribe","channels":[…],"symbols":[…],"timeframes":[…]}`; what is left out means all.
+    """`{"op":"subscribe","channels":[…],"symbols":[…],"timeframes":[…]}`; an omitted list means all.
 
-    Except for the channels: `subscribe` then means `MarketData` and `ChartUpdate`, and `unsubscribe` those that have
-    what else it names: without `1m` a client still gets prices.
+    Except for the channels: `subscribe` then means `MarketData` and `ChartUpdate`, and `unsubscribe` the channels with
+    the dimensions that it names: without `1m` a client still gets prices.
     """
 
     op: str
@@ -121,11 +119,11 @@ class Request(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Ping(NamedTuple):
-    """Asks for a sign of life."""
+    """Requests a `Pong`."""
 
 
 def parse_request(payload: str | bytes) -> Rule | Ping:
-    """A client's message, JSON as text or MessagePack as binary; `RequestError` names what is known instead."""
+    """A client's message, JSON as text or MessagePack as binary; `RequestError` names the known ones."""
     try:
         decode: Any = msgspec.json.decode if isinstance(payload, str) else msgspec.msgpack.decode
         request: Request = decode(payload, type=Request)
@@ -150,7 +148,7 @@ def build_rule(
     symbols: Sequence[str] | None,
     timeframes: Sequence[str] | None,
 ) -> Rule:
-    """A rule of names as clients write them: symbols in any case. `RequestError` for names that cannot be."""
+    """A rule of names as clients write them: symbols in any case. `RequestError` for invalid names."""
     for dimension, names in (("channels", channels), ("symbols", symbols), ("timeframes", timeframes)):
         if names is not None and not names:
             raise RequestError(f"{dimension} is empty: name some, or leave it out for all")

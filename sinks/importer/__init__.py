@@ -1,6 +1,6 @@
-"""The one writer of an import, behind the machines of the live flow."""
+"""The writer of an import, behind the machines of the live flow."""
 
-from sinks.importer.intake import Intake
+from sinks.importer.importer import Importer
 from sinks.importer.versions import Improvement
 
-__all__ = ["Improvement", "Intake"]
+__all__ = ["Importer", "Improvement"]

@@ -1,4 +1,4 @@
-"""A stored candle and an imported one: which is written, which others that puts in doubt, and what the ledger says."""
+"""A stored and an imported candle: which version is written, which others become unproven, and the incidents."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -13,32 +13,32 @@ _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "
 
 
 class Known(Protocol):
-    """What is stored of one symbol's closed candles."""
+    """Reads the stored closed candles of one symbol."""
 
     def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
 
 
 class Improved(Protocol):
-    """How to choose between two versions."""
+    """Chooses between two versions."""
 
     def __call__(self, candle: Candle, stored: Candle, *, is_vouched: bool) -> Candle:
-        """The version to write of a candle and of the stored one; the candle itself where the stored one stays."""
+        """The version to write, made of a candle and the stored one; `candle` itself where the stored one is kept."""
 
 
 class Improvement(Struct, frozen=True):
-    """How candles take the place of stored ones that know less."""
+    """How candles replace stored ones that are worse proven."""
 
     known: Known
     improved: Improved
     contradicts: Callable[[Candle, Candle], bool]
-    """Whether both claim to be right, and say something else."""
+    """Whether both claim to be complete and have other values."""
 
 
 def in_doubt(
     refuted: list[Candle], stored_on: dict[tuple[str, int], Candle], written: set[tuple[str, int]]
 ) -> list[Candle]:
-    """The stored candles that hold the same trades as refuted ones, or some of them, and have no proof of their own."""
+    """The stored candles that contain trades of refuted ones and have no proof of their own, as `unproven`."""
     if not refuted:
         return []
     times: dict[int, list[int]] = defaultdict(list)
@@ -52,7 +52,7 @@ def in_doubt(
 
 
 def _touches(candle: Candle, times: dict[int, list[int]]) -> bool:
-    """Whether it lies in one of the periods that begin at some times, by their length, or around one of them."""
+    """Whether it overlaps one of the periods that begin at `times`, by their length."""
     for length, begins in times.items():
         first = candle.open_time - candle.open_time % length
         at = bisect_left(begins, first)
@@ -66,19 +66,19 @@ def _length(candle: Candle) -> int:
 
 
 def is_same_candle(candle: Candle, stored: Candle) -> bool:
-    """Whether two versions have the same values, whatever is believed of them."""
+    """Whether two versions have the same values, whatever their status."""
     return all(getattr(candle, name) == getattr(stored, name) for name in _VALUES)
 
 
 def replacement(stored: list[Candle]) -> Incident:
-    """What the ledger says of stored candles that something better has taken the place of."""
+    """The incident about stored candles that better ones have replaced."""
     first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
     cause = f"{len(stored)} stored candles said something else than what was imported, which is better proven"
     return Incident("repair", stored[0].venue, stored[0].symbol, first, last, cause, "the imported ones are served")
 
 
 def contradiction(stored: list[Candle]) -> Incident:
-    """What the ledger says of stored candles that something has contradicted that is not better proven."""
+    """The incident about stored candles that imported ones contradict without being better proven."""
     first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
     cause = f"{len(stored)} stored candles say something else than what was imported"
     outcome = "the stored ones are kept: the imported ones are not better proven"

@@ -1,8 +1,8 @@
-"""The readings of the market over time, in MongoDB: one document an instrument and minute.
+"""Stored results of the analysis, in MongoDB: one document for each instrument and minute.
 
-Collection `market_analysis`: `venue symbol minute time price`, then all that `/api/analysis` answers (`signal score
-confidence agreement data calm timeframes reasons`), `updated_at` and `expires_at`. `minute` and `time` are of the feed,
-ms UTC; the two dates are of the wall clock. Writing a minute again replaces it.
+Collection `market_analysis`: `venue symbol minute time price`, then the response of `/api/analysis` (`signal score
+confidence agreement data calm timeframes reasons`), `updated_at` and `expires_at`. `minute` and `time` are feed time,
+ms UTC; the two dates are the wall clock's. Writing a minute again replaces it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,11 +23,11 @@ INDEXES: tuple[IndexModel, ...] = (
     IndexModel([("venue", ASCENDING), ("symbol", ASCENDING), ("minute", DESCENDING)], name="minute", unique=True),
     IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
 )
-"""What the collection is indexed by."""
+"""The indexes of the collection."""
 
 
 class StoredAnalysis(Struct, frozen=True):
-    """What was read of an instrument at a moment of its feed."""
+    """The result for an instrument at a time of its feed."""
 
     venue: str
     symbol: str
@@ -35,12 +35,12 @@ class StoredAnalysis(Struct, frozen=True):
     """Ms UTC."""
     price: float
     values: Mapping[str, Any]
-    """The reading itself, by field."""
+    """The other fields of the result."""
 
 
 def analysis_upsert(analysis: StoredAnalysis, *, now_ms: int, retention_days: float) -> UpdateOne:
-    """The write of a reading at `now_ms` (wall clock); it is kept for so many days from then on, with 0 for ever. What
-    counts is when it was made, not the feed's time, so the readings of a replay are kept as long as those of today.
+    """The write of a result at `now_ms` (wall clock), from which its retention counts; 0 days keeps it for ever. As the
+    feed's time does not count, results of a replay are kept as long as those of live data.
     """
     key = {
         "venue": analysis.venue,
@@ -58,19 +58,19 @@ def analysis_upsert(analysis: StoredAnalysis, *, now_ms: int, retention_days: fl
 
 
 class AnalysisStore:
-    """The collection in one database. Every method raises `PyMongoError` when the server is away, refuses, or takes too
-    long.
+    """The collection in one database. Every method raises `PyMongoError` when the server is unavailable, refuses, or
+    takes too long.
     """
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._collection = database[MARKET_ANALYSIS]
 
     async def ensure_indexes(self) -> None:
-        """Makes the indexes that are missing."""
+        """Creates missing indexes."""
         await self._collection.create_indexes(list(INDEXES))
 
     async def store(self, analyses: Sequence[StoredAnalysis], *, retention_days: float) -> None:
-        """Writes readings, at least one."""
+        """Writes results, at least one."""
         now_ms = wall_ms()
         writes = [analysis_upsert(one, now_ms=now_ms, retention_days=retention_days) for one in analyses]
         await self._collection.bulk_write(writes, ordered=False)

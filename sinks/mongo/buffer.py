@@ -1,6 +1,6 @@
-"""What stands between the flow's thread and the thread that writes candles: the newest version of each, and incidents.
+"""Buffer between the flow's thread and the thread that writes candles: the newest version of each, and incidents.
 
-Only the newest version is worth a write, so versions of one candle take each other's place while they wait.
+Only the newest version is worth a write, so a newer version of a candle replaces one that waits.
 """
 
 from collections import OrderedDict
@@ -17,7 +17,7 @@ Storable: TypeAlias = Candle | Incident | Stats24h
 
 
 class Loss(Struct):
-    """What was given up of one instrument's closed candles and incidents."""
+    """Closed candles and incidents of one instrument that were dropped."""
 
     venue: str
     symbol: str
@@ -30,11 +30,11 @@ class Loss(Struct):
 
 
 class CandleBuffer(BoundedBuffer[Loss]):
-    """Holds at most `capacity` candles and incidents, counting those being written. Nobody ever waits for room.
+    """Holds at most `capacity` candles and incidents, those being written included. No call waits for room.
 
-    Closed candles, incidents and statistics are due at once, in the order in which they came; forming ones all
+    Closed candles, incidents and statistics are due at once, in the order in which they came; forming candles all
     together, every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version
-    will follow; when there are none, the oldest of the others, which are counted as losses, but for statistics.
+    will follow; without any, the oldest of the others, which count as losses, except statistics.
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
@@ -52,7 +52,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
         return len(self._lasting) + len(self._forming) + len(self._in_flight)
 
     def put(self, items: Iterable[Storable]) -> bool:
-        """Takes items; about a microsecond each. False, and nothing is taken, when it is closed."""
+        """Adds items; about a microsecond each. False when it is closed: nothing is added."""
         with self._changed:
             if self._closed:
                 return False
@@ -90,7 +90,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
 
     def _lose(self, item: Storable) -> None:
         if isinstance(item, Stats24h):
-            return  # the next minute has its own
+            return  # the next minute brings newer ones
         is_candle = isinstance(item, Candle)
         time = item.open_time if isinstance(item, Candle) else item.begin
         place = item.venue, item.symbol
@@ -116,8 +116,8 @@ class CandleBuffer(BoundedBuffer[Loss]):
         return (self._forming_due_ms - self._local_ms()) / 1_000
 
     def take(self, *, most: int) -> list[Storable]:
-        """What is due: the oldest `most` that last, then all that are forming if it is their time, or if the buffer is
-        closed. They count as held until they are settled or put back.
+        """The items that are due: the oldest `most` that are final, then all forming candles if they are due or the
+        buffer is closed. They count as held until they are settled or put back.
         """
         with self._changed:
             count = min(most, len(self._lasting))
@@ -130,19 +130,19 @@ class CandleBuffer(BoundedBuffer[Loss]):
             return taken
 
     def settle(self, items: Iterable[Storable]) -> None:
-        """These of the taken items are done with."""
+        """Releases taken items that are written."""
         with self._changed:
             for item in items:
                 del self._in_flight[id(item)]
 
     def lasting(self) -> list[Storable]:
-        """Everything but forming candles that is held, what is being written included."""
+        """All that is held except forming candles, what is being written included."""
         with self._changed:
             in_flight = [item for item in self._in_flight.values() if not isinstance(item, Candle) or item.is_closed]
             return in_flight + list(self._lasting.values())
 
     def put_back(self, items: list[Storable]) -> None:
-        """Returns what could not be written to its place in front, unless something newer came meanwhile."""
+        """Returns items that could not be written to the front, unless a newer version came meanwhile."""
         with self._changed:
             for item in reversed(items):
                 del self._in_flight[id(item)]
@@ -165,7 +165,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
             self._lasting.move_to_end(key, last=False)
 
     def take_forming_dropped(self) -> int:
-        """How many forming versions gave way since this was last asked."""
+        """Number of forming versions dropped since the last call."""
         with self._changed:
             dropped, self._forming_dropped = self._forming_dropped, 0
             return dropped

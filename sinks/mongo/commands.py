@@ -1,15 +1,15 @@
-"""What the API asks of the flow, by way of MongoDB: the symbols that are wanted, and work to be done once.
+"""Commands of the API to the flow, through MongoDB: desired subscriptions, and one-off work.
 
 | collection | one document | its fields | written by |
 |---|---|---|---|
-| `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API, to be followed; the flow, its own |
+| `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API; the flow, for its settings |
 | `requests` | a piece of work | those of `Work`, `state report created_at updated_at expires_at` | both |
-| `instruments` | what can be had | `venue symbol status updated_at` | the flow |
+| `instruments` | an instrument of the venue | `venue symbol status updated_at` | the flow |
 
-A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for people; one
-that was running when a flow ended is open again. It is forgotten an hour after its last change. Asking for the
-same again while it is open or running gives the same request.
-Every method raises `PyMongoError` when the server is away, refuses, or takes too long.
+A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for the user; one
+that was running when a flow ended is open again. It expires an hour after its last change. Submitting the same work
+while it is open or running returns the same request.
+Every method raises `PyMongoError` when the server is unavailable, refuses, or takes too long.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,9 +31,9 @@ SUBSCRIPTIONS = "subscriptions"
 REQUESTS = "requests"
 INSTRUMENTS = "instruments"
 KEPT_MS = 3_600_000
-"""Time after its last change at which a request is forgotten."""
+"""Time after its last change at which a request expires."""
 SEARCHED = 1_000
-"""Most open requests that are looked through for one to take."""
+"""Most open requests that are searched for one to take."""
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     REQUESTS: (
@@ -42,7 +42,7 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
         IndexModel([("expires_at", ASCENDING)], name="expiry", expireAfterSeconds=0),
     ),
 }
-"""What the collections are indexed by; the other two are found by `_id`."""
+"""The indexes of the collections; the other two are queried by `_id`."""
 
 RequestKind: TypeAlias = Literal["refresh", "history", "republish"]
 KINDS: tuple[RequestKind, ...] = ("refresh", "history", "republish")
@@ -60,7 +60,7 @@ class DesiredSubscription(Struct, frozen=True):
 
 
 class ListedInstrument(Struct, frozen=True):
-    """An instrument that a venue has; `status` in the venue's own word, as in `TRADING`."""
+    """An instrument of a venue; `status` is the venue's own word, e.g. `TRADING`."""
 
     venue: str
     symbol: str
@@ -68,10 +68,10 @@ class ListedInstrument(Struct, frozen=True):
 
 
 class Work(Struct, frozen=True):
-    """What is to be done. `refresh`: fetch the symbol's recent candles again, of all timeframes unless one is named.
+    """A one-off task. `refresh`: fetch the symbol's recent candles again, of all timeframes unless one is named.
     `history`: fetch the candles that open in `[start, end)`, ms UTC; without `end` until now, without `start` the
-    newest thousand before `end`, and without both as many as at a start. `republish`: tell the clients what is stored
-    of the candles that open in `[start, end)`, as somebody else has changed it.
+    newest thousand before `end`, and without both as many as at a start. `republish`: publish the stored candles that
+    open in `[start, end)` to the clients, after another process has changed them.
     """
 
     kind: RequestKind
@@ -83,7 +83,7 @@ class Work(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """A piece of work and how far it is. `report` is for people."""
+    """A piece of work and its state. `report` is a text for the user."""
 
     id: str
     work: Work
@@ -115,8 +115,8 @@ def _stamps(now_ms: int) -> dict[str, Any]:
     return {"updated_at": DatetimeMS(now_ms), "expires_at": DatetimeMS(now_ms + KEPT_MS)}
 
 
-def _asked(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What a request for the same is found by, and the rest of a new one."""
+def _match_and_insert(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The filter that finds a request for the same work, and the other fields of a new one."""
     now_ms = wall_ms()
     same = {**msgspec.structs.asdict(work), "state": {"$in": list(UNDER_WAY)}}
     new = {"_id": uuid4().hex, "state": "open", "report": "", "created_at": DatetimeMS(now_ms), **_stamps(now_ms)}
@@ -124,19 +124,19 @@ def _asked(work: Work) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def leave_request(database: Database[dict[str, Any]], work: Work) -> None:
-    """Asks for work, and does not wait for it: for a command that ends before. Where one for the same is open, that one
-    will do; one that is running may have read already what has changed since.
+    """Submits work without waiting for it, for a command that ends before. An open request for the same work is reused;
+    a running one is not, as it may have read the data before the change.
     """
-    same, new = _asked(work)
+    same, new = _match_and_insert(work)
     database[REQUESTS].update_one({**same, "state": "open"}, {"$setOnInsert": new}, upsert=True)
 
 
-def _wish_of(document: Mapping[str, Any]) -> DesiredSubscription:
+def _subscription_of(document: Mapping[str, Any]) -> DesiredSubscription:
     return DesiredSubscription(document["venue"], document["symbol"], document["wanted"], tuple(document["streams"]))
 
 
 class CommandClient:
-    """The API's side: it asks, and looks how far things are."""
+    """The API's side: submits commands and reads their state."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._subscriptions = database[SUBSCRIPTIONS]
@@ -144,28 +144,32 @@ class CommandClient:
         self._instruments = database[INSTRUMENTS]
 
     async def ensure_indexes(self) -> None:
-        """Makes the indexes that are missing."""
+        """Creates missing indexes."""
         await self._requests.create_indexes(list(INDEXES[REQUESTS]))
 
-    async def wish(self, wish: DesiredSubscription) -> None:
-        """Writes down whether a symbol is wanted; the last word counts."""
-        values = {**msgspec.structs.asdict(wish), "updated_at": DatetimeMS(wall_ms())}
-        await self._subscriptions.update_one({"_id": f"{wish.venue}:{wish.symbol}"}, {"$set": values}, upsert=True)
+    async def set_subscription(self, subscription: DesiredSubscription) -> None:
+        """Stores whether a symbol is wanted; the last call counts."""
+        values = {**msgspec.structs.asdict(subscription), "updated_at": DatetimeMS(wall_ms())}
+        await self._subscriptions.update_one(
+            {"_id": f"{subscription.venue}:{subscription.symbol}"}, {"$set": values}, upsert=True
+        )
 
-    async def wishes(self, venue: str) -> list[DesiredSubscription]:
-        """All that was ever wished of a venue, symbols in alphabetical order."""
-        return [_wish_of(document) async for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
+    async def subscriptions(self, venue: str) -> list[DesiredSubscription]:
+        """All stored subscriptions of a venue, symbols in alphabetical order."""
+        return [
+            _subscription_of(document) async for document in self._subscriptions.find({"venue": venue}).sort("symbol")
+        ]
 
-    async def ask(self, work: Work) -> Request:
-        """Asks for work; the request that is under way if there is one for the same."""
-        same, new = _asked(work)
+    async def submit(self, work: Work) -> Request:
+        """Submits work; returns the open or running request for the same work if there is one."""
+        same, new = _match_and_insert(work)
         document = await self._requests.find_one_and_update(
             same, {"$setOnInsert": new}, upsert=True, return_document=ReturnDocument.AFTER
         )
         return request_of(cast("dict[str, Any]", document))  # an upsert always leaves one
 
     async def request(self, request_id: str) -> Request | None:
-        """A request by its id; None when there is none, or no more."""
+        """A request by its id; None when there is none, or it has expired."""
         document = await self._requests.find_one({"_id": request_id})
         return None if document is None else request_of(document)
 
@@ -175,13 +179,13 @@ class CommandClient:
         return None if document is None else request_of(document)
 
     async def instruments(self, venue: str) -> list[ListedInstrument]:
-        """What the venue has, as the flow last heard it, in alphabetical order; nothing when it never did."""
+        """The venue's instruments as the flow last published them, in alphabetical order; empty before that."""
         found = self._instruments.find({"venue": venue}).sort("symbol")
         return [ListedInstrument(venue, document["symbol"], document["status"]) async for document in found]
 
 
 class CommandConsumer:
-    """The flow's side: it reads what is wanted, takes work and says what became of it."""
+    """The flow's side: reads desired subscriptions, takes work and reports its result."""
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
         self._subscriptions = database[SUBSCRIPTIONS]
@@ -189,23 +193,23 @@ class CommandConsumer:
         self._instruments = database[INSTRUMENTS]
 
     def ensure_indexes(self) -> None:
-        """Makes the indexes that are missing."""
+        """Creates missing indexes."""
         self._requests.create_indexes(list(INDEXES[REQUESTS]))
 
-    def wishes(self, venue: str) -> list[DesiredSubscription]:
-        """All that was ever wished of a venue, symbols in alphabetical order."""
-        return [_wish_of(document) for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
+    def subscriptions(self, venue: str) -> list[DesiredSubscription]:
+        """All stored subscriptions of a venue, symbols in alphabetical order."""
+        return [_subscription_of(document) for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
 
-    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
-        """Writes down wishes about symbols of which nobody has said anything yet."""
+    def propose(self, subscriptions: Iterable[DesiredSubscription]) -> None:
+        """Stores subscriptions for symbols that have none yet."""
         now = DatetimeMS(wall_ms())
         inserts = [
             UpdateOne(
-                {"_id": f"{wish.venue}:{wish.symbol}"},
-                {"$setOnInsert": {**msgspec.structs.asdict(wish), "updated_at": now}},
+                {"_id": f"{subscription.venue}:{subscription.symbol}"},
+                {"$setOnInsert": {**msgspec.structs.asdict(subscription), "updated_at": now}},
                 upsert=True,
             )
-            for wish in wishes
+            for subscription in subscriptions
         ]
         if inserts:
             self._subscriptions.bulk_write(inserts, ordered=False)
@@ -217,8 +221,8 @@ class CommandConsumer:
         *,
         is_own: Callable[[str], bool] = lambda _: True,
     ) -> Request | None:
-        """The oldest open request about a symbol that `is_own`, which is `running` from now on; None when nothing
-        waits among the oldest thousand. Two processes never get the same.
+        """Takes the oldest open request about a symbol that `is_own`, and sets it to `running`; None when there is none
+        among the oldest thousand. Two processes never get the same.
         """
         waiting = {"venue": venue, "kind": {"$in": list(kinds)}, "state": "open"}
         for found in self._requests.find(waiting, {"symbol": 1}).sort("created_at").limit(SEARCHED):
@@ -235,21 +239,21 @@ class CommandConsumer:
         return None if document is None else request_of(document)
 
     def running(self, venue: str) -> list[Request]:
-        """The requests that were taken and have not ended."""
+        """The requests that are running."""
         return [request_of(document) for document in self._requests.find({"venue": venue, "state": "running"})]
 
     def reopen(self, request_ids: Iterable[str]) -> None:
-        """Gives running requests back, to be taken and done from the beginning."""
+        """Sets running requests to `open`, to be done from the beginning."""
         running = {"_id": {"$in": list(request_ids)}, "state": "running"}
         self._requests.update_many(running, {"$set": {"state": "open", **_stamps(wall_ms())}})
 
     def report(self, request_id: str, state: RequestState, report: str) -> None:
-        """Says how far a request is, or what became of it. One that has ended or is forgotten stays so."""
+        """Sets a request's state and report. One that has ended or expired is left unchanged."""
         values = {"state": state, "report": report, **_stamps(wall_ms())}
         self._requests.update_one({"_id": request_id, "state": {"$in": list(UNDER_WAY)}}, {"$set": values})
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
-        """Writes what the venue has now; what it has no more is taken out."""
+        """Stores the venue's instruments; removes those that it no longer has."""
         now = DatetimeMS(wall_ms())
         values = [{**msgspec.structs.asdict(listed), "updated_at": now} for listed in instruments]
         names = [f"{venue}:{value['symbol']}" for value in values]
@@ -263,7 +267,7 @@ class CommandConsumer:
 
 
 class NoCommands(CommandConsumer):
-    """The flow's side where there is no MongoDB: nothing is wished beyond the settings, and no work comes."""
+    """The flow's side without MongoDB: no subscriptions beyond the settings, and no work."""
 
     def __init__(self) -> None:
         """It has no database."""
@@ -271,11 +275,11 @@ class NoCommands(CommandConsumer):
     def ensure_indexes(self) -> None:
         """There is none."""
 
-    def wishes(self, venue: str) -> list[DesiredSubscription]:  # noqa: ARG002 - as in the base class
+    def subscriptions(self, venue: str) -> list[DesiredSubscription]:  # noqa: ARG002 - as in the base class
         """None."""
         return []
 
-    def propose(self, wishes: Iterable[DesiredSubscription]) -> None:
+    def propose(self, subscriptions: Iterable[DesiredSubscription]) -> None:
         """Nothing is kept."""
 
     def take(

@@ -1,8 +1,8 @@
-"""The documents of the MongoDB store: what candles, statistics and incidents look like there, and how they are written.
+"""The documents of the MongoDB store: candles, statistics and incidents, and their upserts.
 
-Collection `market_data` holds one document a candle, `market_stats` one an instrument and minute, `incidents` one for
-everything that went wrong. Times of the market are integers, ms UTC; `created_at`, `updated_at` and `expires_at` are
-BSON dates, as MongoDB's TTL needs them. Writing anything again changes nothing but `updated_at`.
+Collection `market_data` holds one document for each candle, `market_stats` one for each instrument and minute,
+`incidents` one for each incident. Times of the market are integers, ms UTC; `created_at`, `updated_at` and `expires_at`
+are BSON dates, as MongoDB's TTL needs them. Writing anything again changes nothing but `updated_at`.
 """
 
 from collections.abc import Mapping
@@ -46,13 +46,13 @@ INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
         IndexModel([("kind", ASCENDING)], name="kind"),
     ),
 }
-"""What each collection is indexed by."""
+"""The indexes of each collection."""
 
 CANDLE_KEY = "venue", "symbol", "timeframe", "open_time"
-"""What makes a candle the one it is."""
+"""The unique key of a candle."""
 _NOT_VALUES = {*CANDLE_KEY, "event_time"}
 CANDLE_VALUES = tuple(name for name in Candle.__struct_fields__ if name not in _NOT_VALUES)
-"""What else is stored of a candle, beside its `close_time`."""
+"""The other stored fields of a candle, beside its `close_time`."""
 
 _length_ms = cache(timeframe_ms)
 _date = lru_cache(maxsize=1_024)(DatetimeMS)  # few are different: candles close together
@@ -61,21 +61,21 @@ _date = lru_cache(maxsize=1_024)(DatetimeMS)  # few are different: candles close
 def candle_document(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
     """The whole document of a candle that is stored for the first time at `now_ms` (wall clock).
 
-    `retention_days` says by timeframe how long it is kept, counted from its own close; a timeframe that is not named is
-    kept for ever, with `expires_at` null. An empty mapping keeps everything.
+    `retention_days` gives by timeframe how long it is kept, counted from its own close; other timeframes are kept for
+    ever, with `expires_at` null. An empty mapping keeps everything.
     """
     values = _values(candle, now_ms=now_ms, retention_days=retention_days)
     return {**_key(candle), **values, "created_at": _date(now_ms)}
 
 
 def candle_upsert(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -> UpdateOne:
-    """The write of one version of a candle. Versions may come in any order and any number of times: a closed one takes
-    the place of a forming one (whose revision is 0) and of a lower revision, and with a proof that of itself without;
-    a forming one only takes the place of a forming one with no later trade.
+    """The write of one version of a candle. Versions may come in any order and any number of times: a closed one
+    replaces a forming one (whose revision is 0), a lower revision, and, with a proof, its own revision without one; a
+    forming one only replaces a forming one with no later trade.
 
     Where the stored version is newer, the filter does not match, MongoDB tries to insert, and the unique key refuses
-    that: this duplicate key error says `already newer`. Two writers that store a candle for the first time at the same
-    moment can get the same error; whoever gets it tries once more to tell the two cases apart.
+    that: this duplicate key error means `already newer`. Two writers that store a candle for the first time at the same
+    moment can get the same error; the write is then repeated once to distinguish the two cases.
     """
     older = _key(candle)
     if candle.proof:
@@ -91,7 +91,7 @@ def candle_upsert(candle: Candle, *, now_ms: int, retention_days: Mapping[str, i
 
 
 def is_candle_stored(candle: Candle, stored: Candle) -> bool:
-    """Whether a stored version is the same, but for its `event_time`, or one that `candle_upsert` leaves as it is."""
+    """Whether a stored version is the same except for its `event_time`, or `candle_upsert` leaves it unchanged."""
     if structs.replace(candle, event_time=0) == structs.replace(stored, event_time=0):
         return True
     if candle.proof:
@@ -130,8 +130,8 @@ _LONG_FIELDS = ("open_time", "first_id", "last_id")  # the driver gives them in 
 
 
 def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
-    """The document of an instrument's statistics; `minute` is the begin of the minute that they were made in. They are
-    kept as long as the candles of a minute.
+    """The document of an instrument's statistics; `minute` is the begin of the minute in which they were made. They are
+    kept as long as 1m candles.
     """
     days = retention_days.get("1m")
     return {
@@ -143,8 +143,8 @@ def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str,
 
 
 def stats_upsert(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> UpdateOne:
-    """The write of statistics; within a minute the newest stay. Where the stored ones are newer, the unique key refuses
-    it, as with candles.
+    """The write of statistics; the newest of a minute are kept. Where the stored ones are newer, the unique key refuses
+    the write, as with candles.
     """
     document = stats_document(stats, now_ms=now_ms, retention_days=retention_days)
     older = {name: document.pop(name) for name in ("venue", "symbol", "minute")}
@@ -152,13 +152,13 @@ def stats_upsert(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, i
 
 
 def stats_minute(stats: Stats24h) -> int:
-    """Begin of the minute that statistics were made in, ms UTC."""
+    """Begin of the minute in which statistics were made, ms UTC."""
     return stats.time - stats.time % MINUTE_MS
 
 
 def incident_document(incident: Incident, *, now_ms: int) -> dict[str, Any]:
-    """The document of an incident. Its `_id` follows from all that it says, so the same incident has the same `_id`
-    whenever it is reported.
+    """The document of an incident. Its `_id` is derived from all its fields, so the same incident always has the same
+    `_id`.
     """
     return {
         "_id": incident_id(incident),
@@ -184,6 +184,6 @@ def plain(value: Any) -> Any:
 
 
 def incident_upsert(incident: Incident, *, now_ms: int) -> UpdateOne:
-    """The write of an incident; one that is there already stays as it is."""
+    """The write of an incident; a stored one is left unchanged."""
     document = incident_document(incident, now_ms=now_ms)
     return UpdateOne({"_id": document.pop("_id")}, {"$setOnInsert": document}, upsert=True)

@@ -1,5 +1,5 @@
-"""Whether the database that answers is the one that was written before: an empty one at the same address looks the
-same, and nothing would ask for what it lacks.
+"""Detects that another database answers than the one written before: without that, an empty one at the same address
+would not get its missing candles.
 """
 
 from collections.abc import Callable
@@ -15,16 +15,16 @@ from pymongo.database import Database
 log = structlog.get_logger(__name__)
 
 IDENTITY = "identity"
-"""Collection of one document, with one name a database for its whole life."""
+"""Collection with one document: the name that a database keeps for ever."""
 IDENTITY_FILE = "database"
-"""Name of the file that remembers it, beside the recovered state."""
+"""Name of the file with the known name, beside the recovered state."""
 
 OnReplaced = Callable[[], None]
 """Called when another database answers."""
 
 
 def read_identity(database: Database[dict[str, Any]], *, timeout_s: float) -> str:
-    """The name of a database, which gets one when it has none yet. `PyMongoError` when the server does not answer."""
+    """The name of a database; sets one if there is none. `PyMongoError` when the server does not answer."""
     with pymongo.timeout(timeout_s):
         found = database[IDENTITY].find_one_and_update(
             {"_id": IDENTITY},
@@ -36,14 +36,14 @@ def read_identity(database: Database[dict[str, Any]], *, timeout_s: float) -> st
 
 
 class KnownDatabase:
-    """The name of the database that was written last, in this process and, with a file, in those before it."""
+    """The name of the database written last, in this process and, with a file, in earlier ones."""
 
     def __init__(self, file: Path | None) -> None:
         self._file = file
         self._name = _read(file) if file else ""
 
     def is_another(self, name: str) -> bool:
-        """Whether this is not the database that was known; it is from now on. The first one ever is not another."""
+        """Whether this is another database than the known one, which it replaces. The first one ever is not another."""
         known, self._name = self._name, name
         if known != name and self._file is not None:
             self._remember(self._file, name)

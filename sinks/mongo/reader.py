@@ -15,7 +15,7 @@ def read_candles(
 ) -> list[Candle]:
     """The candles that open in `[start_ms, end_ms)`, oldest first, the forming one included; their `event_time` is 0.
 
-    All of them are in memory: 1m candles of a year are half a million. `PyMongoError` when the server cannot answer.
+    All are in memory: a year of 1m candles is half a million. `PyMongoError` when the server cannot answer.
     """
     span = {
         "venue": venue,
@@ -27,14 +27,14 @@ def read_candles(
 
 
 class CandleReader:
-    """What is stored of one venue's candles. Every method raises `PyMongoError` when the server cannot answer."""
+    """Reads the stored candles of one venue. Every method raises `PyMongoError` when the server cannot answer."""
 
     def __init__(self, database: Database[dict[str, Any]], *, venue: str) -> None:
         self._database = database
         self._venue = venue
 
     def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
-        """Open times, from `start_ms` on, of the candles that are closed and lack nothing; in order."""
+        """Open times, from `start_ms` on, of the candles that are closed and complete; in order."""
         wanted = {
             "venue": self._venue,
             "symbol": symbol,

@@ -1,6 +1,6 @@
-"""Candles, statistics and incidents in MongoDB: the collections, their indexes, and bulk writes that can be repeated.
+"""Candles, statistics and incidents in MongoDB: collections, indexes, and bulk writes that can be repeated.
 
-Nothing here waits longer than it is told to, and nothing is tried again but what the unique key makes ambiguous.
+Every call has a time limit. Only writes that the unique key makes ambiguous are tried again.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +39,7 @@ log = structlog.get_logger(__name__)
 
 ACKNOWLEDGED = WriteConcern(w="majority", j=True)
 INDEX_TIMEOUT_S = 60.0
-"""Longest time to build the indexes; on a new database it is no time at all."""
+"""Longest time to build the indexes; on a new database it takes none."""
 _DUPLICATE_KEY = 11_000
 _NO_DOCUMENT = BSONError, OverflowError, UnicodeError
 _Place: TypeAlias = tuple[str, str, str, int]
@@ -47,8 +47,8 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 
 class Stored(Struct):
-    """What became of a number of items: how many `closed` candles, `forming` versions, incidents and minutes of
-    `statistics` were news to the store, and of how many it has the same or a newer version.
+    """Result of a write: how many `closed` candles, `forming` versions, incidents and minutes of `statistics` were new
+    to the store, and for how many it has the same or a newer version.
     """
 
     closed: int = 0
@@ -58,21 +58,21 @@ class Stored(Struct):
     already_newer: int = 0
 
     def update(self, other: "Stored", /) -> None:
-        """Counts `other` too."""
+        """Adds `other`."""
         for field in self.__struct_fields__:
             setattr(self, field, getattr(self, field) + getattr(other, field))
 
 
 class CandleStore:
-    """One database. Every method raises `PyMongoError` when the server is away, refuses, or takes too long."""
+    """One database. Every method raises `PyMongoError` when the server is unavailable, refuses, or takes too long."""
 
     def __init__(self, database: Database[dict[str, Any]], *, retention_days: Mapping[str, int]) -> None:
         self._database = database.with_options(write_concern=ACKNOWLEDGED)
         self._retention_days = retention_days
 
     def ensure_indexes(self, *, timeout_s: float) -> None:
-        """Makes the collections and indexes that are missing. A server must answer within `timeout_s`; then it may
-        build for `INDEX_TIMEOUT_S`.
+        """Creates missing collections and indexes. The server must answer within `timeout_s`; building may take
+        `INDEX_TIMEOUT_S`.
         """
         with pymongo.timeout(timeout_s):
             self._database.command("ping")
@@ -81,8 +81,9 @@ class CandleStore:
                 self._database[collection].create_indexes(list(indexes))
 
     def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
-        """Writes items, acknowledged by a majority and in the journal; after an error some may be there, and all can be
-        written again. What cannot be a document is left out with an ERROR line, so that it does not hold up the rest.
+        """Writes items, acknowledged by a majority and in the journal; after an error some may be stored, and all can
+        be written again. An item that cannot be encoded is left out with an ERROR line, so that it does not block the
+        rest.
         """
         with pymongo.timeout(timeout_s):
             try:
@@ -91,12 +92,12 @@ class CandleStore:
                 return self._store([item for item in items if self._fits(item)])
 
     def missing(self, items: Sequence[Storable], *, timeout_s: float) -> tuple[list[Storable], Stored]:
-        """Those of some items that are not stored, and what became of the others, which a write without an answer has
-        stored for good, or of which there is something newer. What cannot be a document is missing.
+        """The items that are not stored, and the counts of the others, which a write without an answer has stored
+        durably, or of which there is a newer version. Items that cannot be encoded are missing.
         """
         with pymongo.timeout(timeout_s):
             fit = [item for item in items if self._fits(item)]
-            # What is read may not be in the journal yet; a write that is acknowledged, even of nothing, is behind it.
+            # What was read may not be in the journal yet; an acknowledged write, even of nothing, waits for that.
             stored = self._those_stored(fit)
             self._database[MARKET_DATA].find_one_and_update({"_id": None}, {"$set": {"_id": None}})
         became, rest = Stored(), []
@@ -109,7 +110,7 @@ class CandleStore:
         return rest, became
 
     def _those_stored(self, items: Sequence[Storable]) -> dict[int, bool]:
-        """By the identity of an item that is stored whether it is the same, and not something newer."""
+        """By `id()` of each stored item whether the stored version is the same, and not a newer one."""
         candles = [item for item in items if isinstance(item, Candle)]
         found: dict[int, bool] = {}
         known = self._candles_at(candles)
@@ -151,7 +152,7 @@ class CandleStore:
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
-            log.error("cannot be a document, not stored", item=item, reason=str(error))  # noqa: TRY400
+            log.error("unencodable_item_dropped", item=item, reason=str(error))  # noqa: TRY400
             return False
         return True
 
@@ -176,14 +177,14 @@ class CandleStore:
         )
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
-        """Returns the places of the operations that found something newer."""
+        """Returns the indexes of the operations that found a newer version."""
         refused = self._bulk(collection, upserts)
-        # Once more: another writer may have made the document in between, and that one need not be newer.
+        # Once more: another writer may have inserted the document in between, and that one need not be newer.
         again = self._bulk(collection, [upserts[place] for place in refused])
         return {refused[place] for place in again}
 
     def _bulk(self, collection: str, upserts: list[UpdateOne]) -> list[int]:
-        """One unordered bulk write. Returns the places of the operations refused with a duplicate key."""
+        """One unordered bulk write. Returns the indexes of the operations refused with a duplicate key."""
         if not upserts:
             return []
         try:
@@ -201,7 +202,7 @@ def _place(candle: Candle) -> _Place:
 
 
 def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
-    """Counts one item that is stored, or of which something newer is."""
+    """Counts one item that is stored, itself or in a newer version."""
     if not is_same:
         stored.already_newer += 1
     elif isinstance(item, Candle):

@@ -30,23 +30,23 @@ log = structlog.get_logger(__name__)
 Client: TypeAlias = MongoClient[dict[str, Any]]
 
 BULK_ITEMS = 1_000
-"""Items in one bulk write: about 50 ms of the server's work."""
+"""Items in one bulk write: about 50 ms of server time."""
 SENDERS = 2
-"""Bulk writes under way at a time: while the server works on one, the next is made."""
+"""Concurrent bulk writes: while the server works on one, the next is built."""
 ANSWER_TIMEOUT_S = 2.0
-"""How long a server may take to be found and to answer at all, before it counts as away."""
+"""How long a server may take to be found and to answer, before it counts as unavailable."""
 WRITE_TIMEOUT_S = 4.0
-"""Longest time that one bulk write may take; less than `CLOSE_TIMEOUT_S`, so that a server that hangs delays no end."""
+"""Longest bulk write; less than `CLOSE_TIMEOUT_S`, so that a server that hangs does not delay the close."""
 LOOK_S = 5.0
-"""Time between two looks at which database this is, as long as there is something to write: an empty one may take the
-place of another between two writes. The look is a round trip, and so are the indexes."""
+"""Time between two checks of the database's identity, while there is something to write: an empty one may replace it
+between two writes. The check is a round trip, and so are the indexes."""
 HINT = "start the server that the setting mongo.uri names, or correct the address there"
 """What to do when candles cannot be stored."""
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
 
 
 class MongoSettings(Protocol):
-    """What a writer needs of the settings. The section `mongo` has all of it, and says what each means."""
+    """The settings that a writer uses; the section `mongo` describes each."""
 
     uri: str
     database: str
@@ -57,18 +57,18 @@ class MongoSettings(Protocol):
 
 
 class MongoAddressError(ValueError):
-    """`mongo.uri` cannot be used; the text says why."""
+    """`mongo.uri` cannot be used; the text has the reason."""
 
 
 class MongoWriter(BufferedWriter[Loss, Stored]):
-    """Keeps candles and incidents.
+    """Stores candles and incidents.
 
     Closed candles and incidents are written at once, forming candles all together every `forming_ms`, the newest
-    version of each. A server that is away is tried again for as long as it takes, see `BufferedWriter`. Where a write
-    has no answer in time the server is asked what of it is stored, and only the rest is written again.
+    version of each. While the server is unavailable, writes are retried, see `BufferedWriter`. After a write without an
+    answer in time the writer queries what of it is stored, and only writes the rest again.
 
-    At most `capacity` items are held; what happens at that bound is said in `CandleBuffer`. What is lost there costs an
-    ERROR line and an incident for each instrument, when the outage is over and every `summary_s` until then.
+    At most `capacity` items are held; `CandleBuffer` defines what happens at that bound. Losses there cost an ERROR
+    line and an incident for each instrument, when the outage is over and every `summary_s` until then.
 
     `on_incident` is called from the writer's thread and may hand the incident to `write`.
     """
@@ -88,10 +88,10 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         identity_file: Path | None = None,
         on_replaced: OnReplaced = lambda: None,
     ) -> None:
-        """Looks for the server at once, in the background. The client is the writer's from now on, and closed with it.
-        `venue` names the one that its incidents concern; empty for all. When another database answers than the one that
-        was written before, also in the life that left `identity_file`, that is an ERROR and an incident, and
-        `on_replaced` is called from the writer's thread.
+        """Connects at once, in the background. The writer owns `client` and closes it. `venue` is the one that its
+        incidents concern; empty for all. When another database answers than the one written before, also by the process
+        that left `identity_file`, that is an ERROR and an incident, and `on_replaced` is called from the writer's
+        thread.
         """
         self._client = client
         self._database = client[database]
@@ -108,30 +108,30 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         )
         self._write_timeout_s = write_timeout_s
         self._look_ms = monotonic_ms()
-        """When to look at the database again, before the next write."""
+        """When to check the database again, before the next write."""
         self._senders = ThreadPoolExecutor(SENDERS, thread_name_prefix="mongo-sender")
         self._start()
 
     @property
     def stored(self) -> Stored:
-        """What became of all that was written so far."""
+        """Counts of all that was written so far."""
         return self._summary.total
 
     def write(self, batch: Sequence[Storable]) -> None:
         """Takes candles and incidents, from any thread; about a microsecond each."""
         if not self._buffer.put(batch):
-            log.error("written after the close, not stored", items=len(batch))
+            log.error("written_after_close", items=len(batch))
 
     def pending(self) -> list[Storable]:
         """What a restart must write again, if this process ends now."""
         return self._buffer.lasting()
 
     def close(self) -> None:
-        """Writes out what is held, for at most `CLOSE_TIMEOUT_S`; what is left then is reported as lost."""
-        self._begin_end()
+        """Writes what is held, for at most `CLOSE_TIMEOUT_S`; the rest is reported as lost."""
+        self._begin_close()
         self._thread.join(CLOSE_TIMEOUT_S + 1)
         if self._thread.is_alive():
-            log.error("the server does not let go, not waiting", items_not_stored=len(self._buffer))
+            log.error("mongo_close_timed_out", items_not_stored=len(self._buffer))
 
     # --- the writer's thread ---
 
@@ -140,7 +140,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
 
     def _write_due(self) -> tuple[bool, str]:
         items = self._buffer.take(most=SENDERS * BULK_ITEMS)
-        self._outages.on_news(max((item.event_time for item in items if isinstance(item, Candle)), default=0))
+        self._outages.on_feed_time(max((item.event_time for item in items if isinstance(item, Candle)), default=0))
         failed, cause = self._send_all(items)
         if cause:
             self._look_ms = monotonic_ms()
@@ -150,21 +150,21 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
     def _report_losses(self, losses: list[Loss]) -> None:
         super()._report_losses(losses)
         if dropped := self._buffer.take_forming_dropped():
-            log.warning("forming candles not stored", versions=dropped)
+            log.warning("forming_candles_not_stored", versions=dropped)
 
     def _report_loss(self, loss: Loss) -> None:
-        log.error("candles lost", **structs.asdict(loss))
+        log.error("candles_lost", **structs.asdict(loss))
         cause = "the server confirmed no candles, and the buffer took no more of them"
         outcome = f"{loss.candles} candles and {loss.incidents} incidents are not known to be stored"
         self._outages.notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         self._senders.shutdown()
-        with pymongo.timeout(ANSWER_TIMEOUT_S):  # a server that hangs would keep it for ever
+        with pymongo.timeout(ANSWER_TIMEOUT_S):  # a server that hangs would block it for ever
             self._client.close()
 
     def _send_all(self, items: list[Storable]) -> tuple[list[Storable], str]:
-        """Returns what could not be written and the last cause of that; no cause when all is well."""
+        """Returns what could not be written and the last cause; no cause when all was written."""
         if monotonic_ms() >= self._look_ms:  # as at the start, and after an outage
             if cause := self._attempt(self._make_indexes):
                 return items, cause
@@ -178,7 +178,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         return failed, last_cause
 
     def _send(self, bulk: list[Storable]) -> tuple[list[Storable], str]:
-        """Writes one bulk, in a thread of the senders. Returns what of it is not known to be stored, and why."""
+        """Writes one bulk, in a sender thread. Returns the items not known to be stored, and why."""
         try:
             stored = self._store.store(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
         except ServerSelectionTimeoutError as error:
@@ -186,26 +186,26 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         except PyMongoError as error:
             return self._look_for(bulk, _cause(error))
         except Exception as error:
-            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            log.exception("candle_writer_failed")  # a bug must not silence the writer for good
             return bulk, repr(error)
         self._settle(bulk, stored)
         return [], ""
 
     def _look_for(self, bulk: list[Storable], cause: str) -> tuple[list[Storable], str]:
-        """Asks what is stored of a bulk whose write has failed: that there is no answer does not say that there is no
-        write. The rest of it, and why that is not stored.
+        """Queries what is stored of a bulk whose write has failed: a write without an answer may have happened. Returns
+        the items that are not stored, and why.
         """
         try:
             rest, stored = self._store.missing(bulk, timeout_s=self._timeout_s(self._write_timeout_s))
         except PyMongoError as error:
             return bulk, f"{cause}; whether {len(bulk)} items are stored is not known: {_cause(error)}"
         except Exception as error:
-            log.exception("candle writer failed")
+            log.exception("candle_writer_failed")
             return bulk, repr(error)
         missing = {id(item) for item in rest}
         self._settle([item for item in bulk if id(item) not in missing], stored)
         if not rest:
-            log.warning("stored, as the server says later", items=len(bulk), cause=cause)
+            log.warning("stored_without_answer", items=len(bulk), cause=cause)
             return [], ""
         return rest, f"{cause}; {len(bulk) - len(rest)} of {len(bulk)} items are stored"
 
@@ -233,7 +233,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
         except PyMongoError as error:
             return _cause(error)
         except Exception as error:
-            log.exception("candle writer failed")  # a bug must not silence the writer for good
+            log.exception("candle_writer_failed")  # a bug must not silence the writer for good
             return repr(error)
         return ""
 
@@ -243,7 +243,7 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
 
 def _log_stored(recent: Stored) -> None:
     log.info(
-        "candles stored",
+        "candles_stored",
         candles=recent.closed,
         forming=recent.forming,
         already_newer=recent.already_newer,
@@ -253,7 +253,7 @@ def _log_stored(recent: Stored) -> None:
 
 
 def _cause(error: PyMongoError) -> str:
-    """The server's or the driver's own words, without the dump of the topology and of the documents."""
+    """The server's or the driver's message, without the dumps of topology and documents."""
     if isinstance(error, BulkWriteError):
         refusals = error.details["writeErrors"] + error.details["writeConcernErrors"]
         return "; ".join(dict.fromkeys(refusal["errmsg"] for refusal in refusals))
@@ -270,8 +270,8 @@ def open_mongo_writer(
     identity_file: Path | None = None,
     on_replaced: OnReplaced = lambda: None,
 ) -> MongoWriter:
-    """The writer as the settings say; `retention` off keeps every candle for ever. `MongoAddressError` when the address
-    is none; whether a server is there shows later.
+    """The writer of the settings; `retention` off keeps every candle for ever. `MongoAddressError` for an invalid
+    address; an unavailable server is an outage, not an error here.
     """
     return MongoWriter(
         open_client(settings),
@@ -288,8 +288,8 @@ def open_mongo_writer(
 
 
 def open_client(settings: MongoSettings) -> Client:
-    """A client of `mongo.uri` that notices within seconds that no server is there. `MongoAddressError` when the address
-    cannot be one.
+    """A client of `mongo.uri` that fails within seconds when there is no server. `MongoAddressError` for an invalid
+    address.
     """
     answer_ms = int(ANSWER_TIMEOUT_S * 1_000)
     try:

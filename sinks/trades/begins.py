@@ -1,6 +1,6 @@
-"""The first trade that was ever seen of each symbol, durable before anything of the symbol is stored.
+"""The first trade ever received of each symbol, durable before anything of the symbol is stored.
 
-A process that is killed before its first flush leaves no trade behind. The next one finds here what it must ask for.
+A process that is killed before its first flush leaves no trade behind. The next one reads here what it must fetch.
 """
 
 import os
@@ -13,7 +13,7 @@ import structlog
 log = structlog.get_logger(__name__)
 
 DIRECTORY = "begins"
-"""Beside the partitions of a venue; a file a symbol."""
+"""Beside the partitions of a venue; one file for each symbol."""
 
 
 class FirstTrade(msgspec.Struct, frozen=True):
@@ -27,8 +27,8 @@ _decode = msgspec.json.Decoder(FirstTrade).decode
 
 
 class TradeBegins:
-    """The files of one venue, whose trade store is at `path`. A claim and no proof: the trade may have been a false
-    one, so the reader asks the venue before it believes it.
+    """The files of one venue, whose trade store is at `path`. The trade is not verified and may be wrong, so the reader
+    confirms it with the venue.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,7 +45,7 @@ class TradeBegins:
             return None
 
     def write(self, symbol: str, first: FirstTrade) -> None:
-        """Replaces what was known, all or nothing; durable when it returns. `OSError` when that fails."""
+        """Replaces the stored one atomically; durable when it returns. `OSError` when that fails."""
         self._path.mkdir(parents=True, exist_ok=True)
         file = self._file(symbol)
         new = file.with_suffix(".new")

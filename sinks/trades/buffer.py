@@ -1,4 +1,4 @@
-"""What stands between the flow's thread and the thread that writes trades: a bounded queue of batches."""
+"""Buffer between the flow's thread and the thread that writes trades: a bounded queue of batches."""
 
 from collections import deque
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from sinks.buffered.buffer import BoundedBuffer
 
 
 class Loss(Struct):
-    """Trades of one symbol that found no room while the store was away."""
+    """Trades of one symbol that were dropped at a full buffer."""
 
     symbol: str
     trades: int
@@ -22,7 +22,7 @@ class Loss(Struct):
     """Time of the last."""
 
     def include(self, batch: TradeBatch) -> None:
-        """Counts a further batch."""
+        """Adds a batch."""
         self.trades += len(batch.trades)
         self.first_id = min(self.first_id, batch.trades[0].id)
         self.last_id = max(self.last_id, batch.trades[-1].id)
@@ -31,11 +31,11 @@ class Loss(Struct):
 
 
 class TradeBuffer(BoundedBuffer[Loss]):
-    """Holds at most `capacity` trades (and whatever one batch exceeds that by), counting those being written.
+    """Holds at most `capacity` trades (plus the excess of one batch), those being written included.
 
-    At the bound `put` waits for room while the store works, so a fast replay runs at the store's pace. While the store
-    fails, or once the buffer is closed, it never waits: new batches are dropped and counted, and what is held stays. So
-    what is lost is the newest, which an exchange still gives out.
+    At the bound `put` waits for room while the store works, so a fast replay runs at the store's speed. While the store
+    fails, or once the buffer is closed, it never waits: new batches are dropped and counted. So the newest trades are
+    lost, which the exchange can still return.
     """
 
     def __init__(self, *, capacity: int) -> None:
@@ -53,7 +53,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
         return self._held
 
     def put(self, batches: Iterable[TradeBatch]) -> None:
-        """Takes batches; from the flow's thread."""
+        """Adds batches; called from the flow's thread."""
         with self._changed:
             for batch in batches:
                 if not self._has_room():
@@ -78,7 +78,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
         self._losses[batch.symbol].include(batch)
 
     def wait(self, timeout_s: float) -> bool:
-        """Waits until it is time to write: `timeout_s` are over, the buffer is full or to be flushed, or it is closed.
+        """Waits until it is time to write: after `timeout_s`, or when the buffer is full, to be flushed, or closed.
         False when it is closed.
         """
         with self._changed:
@@ -100,8 +100,8 @@ class TradeBuffer(BoundedBuffer[Loss]):
             return taken
 
     def put_back(self, batches: list[TradeBatch], *, failing: bool) -> None:
-        """Returns all that was taken and could not be written; `failing` says that the store cannot be expected to take
-        it soon.
+        """Returns all that was taken and could not be written. With `failing` the store is not expected to take it
+        soon.
         """
         with self._changed:
             self._taken.clear()
@@ -110,7 +110,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
             self._changed.notify_all()
 
     def settle(self, trades: int) -> None:
-        """All that was taken, so many trades, is stored for good."""
+        """All that was taken, `trades` of them, is durable."""
         with self._changed:
             self._taken.clear()
             self._held -= trades
@@ -120,7 +120,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
             self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:
-        """Waits until all that was put before is stored; False when `timeout_s` did not suffice."""
+        """Waits until all that was put before is stored; False after `timeout_s`."""
         with self._changed:
             target = self._accepted
             self._flushing = self._stored < target
@@ -128,7 +128,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
             return self._changed.wait_for(lambda: self._stored >= target, timeout_s)
 
     def pending(self, timeout_s: float) -> list[TradeBatch]:
-        """What is held, after up to `timeout_s` for writing it; nothing is waited for while the store fails."""
+        """What is held, after up to `timeout_s` for writing it; it does not wait while the store fails."""
         with self._changed:
             is_failing = self._failing
         if not is_failing and self.flush(timeout_s):

@@ -1,20 +1,20 @@
-"""How trades are laid out in the store: one record a symbol and second, later one a symbol and minute.
+"""Encoding of trades in the store: one record for each symbol and second, later for each symbol and minute.
 
 Key: `trades:{symbol}:{unix_timestamp_ms}`, the start of the period, 13 digits: keys sort by time until the year 2286.
 
 Value: a MessagePack map from column name to one blob each, little-endian, without a header, all of the same number of
-rows, in the order of the trade ids. Each reads in one line, e.g. `numpy.frombuffer(record["price"], "<f8")`.
+rows, in the order of the trade ids. Read one by e.g. `numpy.frombuffer(record["price"], "<f8")`.
 
 | column | element | |
 |---|---|---|
 | `id` | int64 | the trade's id, or the aggregate's |
-| `first_id`, `last_id` | int64 | raw trade ids it covers; left out together where both equal `id` |
+| `first_id`, `last_id` | int64 | raw trade ids it covers; omitted together where both equal `id` |
 | `time` | int64 | exchange time, ms UTC |
 | `price`, `quantity` | float64 | |
 | `buyer_is_maker` | uint8 | 1: the taker sold |
-| `fill` | uint8 | index into `FILLS`; left out where every trade is a `MARKET` fill |
+| `fill` | uint8 | index into `FILLS`; omitted where every trade is a `MARKET` fill |
 
-Blobs of whole numbers join by concatenation, which keeps rewriting a second cheap; zstd finds the rest.
+Blobs join by concatenation, which keeps rewriting a second cheap; zstd removes the redundancy.
 """
 
 from bisect import bisect_left
@@ -39,7 +39,7 @@ COLUMNS = ("id", "first_id", "last_id", "time", "price", "quantity", "buyer_is_m
 """Columns of a frame of trades."""
 
 FILLS = (MARKET_FILL, "INSURANCE_FUND", "ADL", "NA", "OTHER")
-"""Kinds of fill by their stored code; one that is not known is kept as the last."""
+"""Kinds of fill by their stored code; an unknown one is stored as the last."""
 
 _PREFIX = b"trades:"
 _OTHER = len(FILLS) - 1
@@ -63,7 +63,7 @@ Row = tuple[Any, ...]
 
 
 class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A record's value. Ids rise strictly; an empty optional column means what the table above says."""
+    """A record's value. Ids rise strictly; an empty optional column has the meaning in the table above."""
 
     id: bytes
     first_id: bytes = b""
@@ -79,7 +79,7 @@ class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True
         return len(self.buyer_is_maker)
 
     def column(self, name: str) -> bytes:
-        """The blob of any column, also of one that is left out."""
+        """The blob of any column, also of an omitted one."""
         blob: bytes = getattr(self, name)
         return blob or (bytes(len(self)) if name == "fill" else self.id)
 
@@ -112,7 +112,7 @@ def minute_of(time_ms: int) -> int:
 
 
 def encode_key(symbol: str, start_ms: int) -> bytes:
-    """Key of the record of a symbol that starts at `start_ms`; times that no key can hold count as the nearest."""
+    """Key of the record of a symbol that starts at `start_ms`; times out of range are clamped."""
     return b"%b%b:%013d" % (_PREFIX, symbol.encode(), min(max(start_ms, 0), END_MS))
 
 
@@ -127,14 +127,14 @@ def decode_symbol(key: Any) -> str:
 
 
 def end_of_symbol(symbol: str) -> bytes:
-    """A key behind all records of a symbol and before those of the next one."""
-    return b"%b%b;" % (_PREFIX, symbol.encode())  # `;` is what follows `:`
+    """A key after all records of a symbol and before those of the next one."""
+    return b"%b%b;" % (_PREFIX, symbol.encode())  # `;` follows `:`
 
 
 def encode_columns(trades: Sequence[Trade]) -> TradeColumns:
     """Columns of trades in any order; of several with the same id the first one counts.
 
-    `struct.error`, `TypeError` or `OverflowError` when a value is no number of its column's type.
+    `struct.error`, `TypeError` or `OverflowError` when a value does not fit its column's type.
     """
     ids = [trade.id for trade in trades]
     if not all(map(lt, ids, islice(ids, 1, None))):
@@ -225,12 +225,12 @@ def columns_of(rows: Iterable[Row]) -> TradeColumns:
 
 
 def is_aggregate(row: Row) -> bool:
-    """Whether a row stands for fills that have ids of their own."""
+    """Whether a row is an aggregate of fills with ids of their own."""
     return not row[0] == row[1] == row[2]
 
 
 def without(columns: TradeColumns, number: int) -> TradeColumns | None:
-    """The trades but that of an id; the columns themselves when they have none of it, None when they have no other."""
+    """The trades without that of id `number`; the columns themselves when they lack it, None when nothing is left."""
     rows = list(columns.rows())
     kept = [row for row in rows if row[0] != number]
     if len(kept) == len(rows):

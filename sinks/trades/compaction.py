@@ -1,8 +1,8 @@
-"""Upkeep of a partition: old seconds become minutes, and what is past its time goes.
+"""Compaction and retention of a partition: merges old seconds into minutes, and deletes expired records.
 
-Each symbol by itself, by its own newest record that is not ahead of the clock: the exchange's time and, for live data,
-the wall clock, whichever is earlier. So a replay of an old year keeps what a live feed would have kept, a clock or a
-single trade that is wrong deletes nothing, and a symbol that has stopped trading keeps its last days.
+Each symbol separately, by its own newest record that is not ahead of the clock: the exchange's time and, for live data,
+the wall clock, whichever is earlier. So a replay of an old year keeps what a live feed would have kept, a wrong clock
+or a single wrong trade deletes nothing, and a symbol that has stopped trading keeps its last days.
 """
 
 import threading
@@ -24,41 +24,41 @@ log = structlog.get_logger(__name__)
 INTERVAL_S: Final = 60.0
 """Time between two rounds."""
 EXPIRY_INTERVAL_MS: Final = 3_600_000
-"""Least local time between two deletions of what is past its time."""
+"""Least local time between two deletions of expired records."""
 ROUND_RECORDS: Final = 20_000
-"""Records that a round looks at: about 0.2 s of work, and more than 300 instruments write in that time."""
+"""Records that a round reads: about 0.2 s of work, and more than 300 instruments write in that time."""
 UNSURE_MS: Final = 3_600_000
-"""Local time for which a deletion waits for a sure clock before that is an incident."""
+"""Local time that a deletion waits for a sure clock before that is an incident."""
 APART_MS: Final = DAY_MS
-"""Difference of the exchange's time and the wall clock that is an incident; the earlier one counts in any case."""
+"""Difference of the exchange's time and the wall clock that is an incident; the earlier one always counts."""
 AHEAD_MS: Final = 3_600_000
-"""A record of live data that is so much ahead of the clock is an incident; it never counts."""
+"""A record of live data so far ahead of the clock is an incident; it never counts."""
 
 VenueNow = Callable[[], int | None]
-"""The exchange's time, ms UTC; None while it is not sure. Called from the upkeep's thread."""
+"""The exchange's time, ms UTC; None while it is not sure. Called from the compactor's thread."""
 WallNow = Callable[[], int]
 """The wall clock, ms UTC."""
 
 
 def unsure() -> None:
-    """A clock that never knows the time: nothing is deleted by it."""
+    """A clock that never knows the time, so that nothing is deleted."""
     return
 
 
 class Clocks(NamedTuple):
-    """What time it is, for whoever deletes what is old."""
+    """The clocks that retention is measured by."""
 
     venue_now: VenueNow = unsure
-    """At the exchange."""
+    """The exchange's time."""
     wall_bound: WallNow | None = None
-    """Given for live data, of which nothing can be newer than the wall clock."""
+    """Set for live data, which cannot be newer than the wall clock."""
 
 
-class TradeUpkeep:
-    """Looks after one store in a thread of its own, a bounded amount of work at a time.
+class TradeCompactor:
+    """Maintains one store in its own thread, with bounded work in each round.
 
-    A round that fails is logged and repeated at the next interval, and is an incident `store_outage`; nothing is lost
-    by being late. What keeps a deletion from being right is an incident `retention`. Each is told once until it ends.
+    A failed round is logged and repeated at the next interval, and is an incident `store_outage`; a delay loses
+    nothing. A reason not to delete is an incident `retention`. Each is reported once until it ends.
     """
 
     def __init__(
@@ -86,20 +86,20 @@ class TradeUpkeep:
         self._reported: set[str] = set()
         self._has_failed = False
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"trade-upkeep-{store.path.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"trade-compactor-{store.path.name}", daemon=True)
 
     def start(self) -> None:
-        """Begins with the first round, one interval from now."""
+        """Starts the thread; the first round is one interval from now."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends after the minute that is being merged."""
+        """Stops after the minute that is being merged."""
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
 
     def on_written(self, seconds: Iterable[Second]) -> None:
-        """Takes note of what was written. The caller holds the store's lock, so no merge passes by a late second."""
+        """Records what was written. The caller holds the store's lock, so no merge misses a late second."""
         for symbol, start in seconds:
             if start < self._merged_until.get(symbol, 0):
                 self._merged_until[symbol] = minute_of(start)
@@ -109,17 +109,17 @@ class TradeUpkeep:
             self.round()
 
     def round(self) -> None:
-        """Does what is due. It never raises: what fails is told, once until a round succeeds."""
+        """Does what is due. It never raises: a failure is reported, once until a round succeeds."""
         try:
             self.expire()
             self.merge(most_records=ROUND_RECORDS)
         except StoreBusyError:
-            log.debug("trade upkeep waits for the store", path=str(self._store.path))
+            log.debug("compaction_waits_for_store", path=str(self._store.path))
         except TradeStoreError as error:
-            log.error("trade upkeep failed", path=str(self._store.path), reason=str(error))  # noqa: TRY400
+            log.error("compaction_failed", path=str(self._store.path), reason=str(error))  # noqa: TRY400
             self._on_failure(str(error))
         except Exception as error:
-            log.exception("trade upkeep failed", path=str(self._store.path))
+            log.exception("compaction_failed", path=str(self._store.path))
             self._on_failure(repr(error))
         else:
             self._on_success()
@@ -128,22 +128,22 @@ class TradeUpkeep:
         if not self._has_failed:
             self._has_failed = True
             cause = f"the upkeep of stored trades failed: {reason}"
-            self._tell("store_outage", cause, "tried again every minute; new trades are stored meanwhile")
+            self._report_incident("store_outage", cause, "tried again every minute; new trades are stored meanwhile")
 
     def _on_success(self) -> None:
         if self._has_failed:
             self._has_failed = False
-            self._tell("store_outage", "the upkeep of stored trades works again", "nothing of it was missed")
+            self._report_incident("store_outage", "the upkeep of stored trades works again", "nothing of it was missed")
 
-    def _tell(self, kind: IncidentKind, cause: str, outcome: str, symbol: str = "") -> None:
+    def _report_incident(self, kind: IncidentKind, cause: str, outcome: str, symbol: str = "") -> None:
         now_ms = wall_ms()
         self._on_incident(Incident(kind, self._venue, symbol, now_ms, now_ms, cause, outcome))
 
-    # --- what is past its time ---
+    # --- retention ---
 
     def expire(self) -> list[str]:
-        """Deletes what is older than the retention, at most once in `EXPIRY_INTERVAL_MS`, in whole minutes, and nothing
-        while the clock is unsure. Returns the symbols that lost something. `TradeStoreError` when the store cannot be
+        """Deletes records older than the retention, at most once in `EXPIRY_INTERVAL_MS`, in whole minutes, and none
+        while the clock is unsure. Returns the symbols with deleted records. `TradeStoreError` when the store cannot be
         written.
         """
         local_ms = self._local_ms()
@@ -160,7 +160,7 @@ class TradeUpkeep:
         return expired
 
     def _bound_ms(self) -> int | None:
-        """The latest time that can be true; None while that is not known."""
+        """The latest possible time; None while it is not known."""
         venue_ms = self._clocks.venue_now()
         wall_bound = self._clocks.wall_bound
         if venue_ms is None or wall_bound is None:
@@ -173,19 +173,19 @@ class TradeUpkeep:
         if self._unsure_since_ms is None:
             self._unsure_since_ms = local_ms
         if local_ms - self._unsure_since_ms >= UNSURE_MS:
-            self._report("unsure", "the exchange's time is not sure", "no trades are deleted until it is")
+            self._report_once("unsure", "the exchange's time is not sure", "no trades are deleted until it is")
 
     def _compare(self, venue_ms: int, wall: int) -> None:
         if abs(venue_ms - wall) <= APART_MS:
             self._reported.discard("apart")
             return
         cause = f"the exchange's time is {_text(venue_ms)}, and the wall clock's {_text(wall)}"
-        self._report("apart", cause, "trades are kept by the earlier one")
+        self._report_once("apart", cause, "trades are kept by the earlier one")
 
     def _expire_symbol(self, symbol: str, bound_ms: int) -> bool:
-        """Deletes what is past its time of one symbol. False when there was nothing."""
+        """Deletes expired records of one symbol. False when there were none."""
         newest_ms = self._newest_ms(symbol, bound_ms)
-        self._look_ahead(symbol, bound_ms)
+        self._check_ahead(symbol, bound_ms)
         if newest_ms is None:
             return False
         before_ms = minute_of(newest_ms - self._retention_ms)
@@ -194,7 +194,7 @@ class TradeUpkeep:
             return False
         self._store.delete_before(symbol, before_ms)
         log.info(
-            "old trades deleted",
+            "old_trades_deleted",
             venue=self._venue,
             symbol=symbol,
             records=extent.records,
@@ -209,27 +209,27 @@ class TradeUpkeep:
         """Start of the newest record of a symbol that is not ahead of the clock."""
         return self._store.newest_of(symbol, until_ms=bound_ms)
 
-    def _look_ahead(self, symbol: str, bound_ms: int) -> None:
-        """A replay may begin again behind what it has stored; the present may not."""
+    def _check_ahead(self, symbol: str, bound_ms: int) -> None:
+        """Reports stored live trades ahead of the clock. A replay may have some: it may begin again earlier."""
         newest_ms = self._store.newest_of(symbol)
         if self._clocks.wall_bound is None or newest_ms is None or newest_ms <= bound_ms + AHEAD_MS:
             return
         cause = f"trades of {_text(newest_ms)} are stored, and it is {_text(bound_ms)}"
-        self._report(f"ahead {symbol}", cause, "they are kept, and do not count for what is old", symbol)
+        self._report_once(f"ahead {symbol}", cause, "they are kept, and do not count for what is old", symbol)
 
-    def _report(self, key: str, cause: str, outcome: str, symbol: str = "") -> None:
-        """Tells of something once, until `key` is taken back."""
+    def _report_once(self, key: str, cause: str, outcome: str, symbol: str = "") -> None:
+        """Reports an incident once, until `key` is removed."""
         if key in self._reported:
             return
         self._reported.add(key)
-        log.warning("retention of trades", venue=self._venue, symbol=symbol or "all", cause=cause, outcome=outcome)
-        self._tell("retention", cause, outcome, symbol)
+        log.warning("trade_retention", venue=self._venue, symbol=symbol or "all", cause=cause, outcome=outcome)
+        self._report_incident("retention", cause, outcome, symbol)
 
-    # --- seconds become minutes ---
+    # --- merging of seconds ---
 
     def merge(self, *, most_records: int) -> int:
-        """Merges what is old enough, and looks at about `most_records` records. Returns how many it looked at; fewer
-        than asked means that all is merged. `TradeStoreError` when the store cannot be written.
+        """Merges records that are old enough, and reads about `most_records`. Returns the number of records read; fewer
+        than `most_records` means that all are merged. `TradeStoreError` when the store cannot be written.
 
         It loses nothing, so it need not wait for a sure clock.
         """
@@ -249,7 +249,7 @@ class TradeUpkeep:
         begin_ms = self._merged_until.get(symbol, 0)
         if begin_ms >= end_ms:
             return 0
-        # Claimed before it is done: a late second that comes meanwhile then moves the mark back.
+        # Set before the merge: a late second that comes meanwhile then moves the mark back.
         self._merged_until[symbol] = end_ms
         reached_ms = begin_ms
         try:
@@ -265,5 +265,5 @@ def _is_past(since_ms: int | None, interval_ms: int, now_ms: int) -> bool:
 
 
 def _text(time_ms: int) -> str:
-    """A time for people; all that a key can hold has one."""
+    """A time as text, for all times that a key can hold."""
     return datetime.fromtimestamp(min(max(time_ms, 0), END_MS) / 1_000, UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""RocksDB as a partition uses it: how it is opened, and what is amiss when it cannot be."""
+"""Opening RocksDB for a partition, and its errors."""
 
 import fcntl
 import os
@@ -13,14 +13,14 @@ from rocksdict import AccessType, BlockBasedOptions, Cache, DbClosedError, DBCom
 from sinks.trades.durable import damage_before_open, read_durable
 
 MOST_RETRIES = 3
-"""Times in a row that a secondary catches up and goes on, when a file was cleared away while it read."""
+"""Times in a row that a secondary catches up and continues, when a file was deleted while it read."""
 RETRY_S = 0.02
 _REMEDY = "move it away and start again: what is missing is fetched, or imported by python -m flows.backfill"
 _REMEDY_IN_USE = "another process writes to it: end that one, or set trades.path to another folder"
 _REMEDY_PATH = "set trades.path to a directory that can be written"
 REMEDY_LOST = "start the flow, which opens it, names what is lost, and fetches it again"
 
-_BLOCK_BYTES = 64 * 1024  # what zstd sees at once: larger blocks gain under 1 %, smaller ones lose 5 %
+_BLOCK_BYTES = 64 * 1024  # compressed at once: larger blocks gain under 1 %, smaller ones lose 5 %
 _ZSTD_LEVEL = 6  # costs only background threads; 8 % smaller than the default
 _ZSTD_WINDOW_BITS = -14  # RocksDB's own default; it has no meaning for zstd
 _WRITE_BUFFER_BYTES = 16 * 1024 * 1024
@@ -30,11 +30,11 @@ READER_CACHE_BYTES = 32 * 1024 * 1024
 
 
 class TradeStoreError(Exception):
-    """The store cannot be used; the text says which one, for what, and why."""
+    """The store cannot be used; the text names the store, the action and the reason."""
 
 
 class StoreDamagedError(TradeStoreError):
-    """Files of the store are missing or changed: trying again is of no use."""
+    """Files of the store are missing or changed: retrying does not help."""
 
 
 class StoreInUseError(TradeStoreError):
@@ -42,12 +42,12 @@ class StoreInUseError(TradeStoreError):
 
 
 class StoreBusyError(TradeStoreError):
-    """The store's background work is behind, and the write was refused rather than delayed. Try again."""
+    """The store's background work is behind, and the write was refused, not delayed. Try again."""
 
 
 def check_store(path: Path, *, is_shared: bool = False) -> None:
-    """Whether a process can take over the partition at `path`, which need not be there yet. `TradeStoreError` when it
-    cannot; nothing is changed but that the directory is made. With `is_shared` others may have it open meanwhile.
+    """Checks that a process can open the partition at `path`, which need not exist yet. `TradeStoreError` when it
+    cannot; nothing is changed, except that the directory is created. With `is_shared` other processes may have it open.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def check_store(path: Path, *, is_shared: bool = False) -> None:
 
 
 def _is_locked(file: Path) -> bool:
-    """Whether another process holds RocksDB's lock. This one must not: its lock would be gone afterwards."""
+    """Whether another process holds RocksDB's lock. This one must not: the check would release its lock."""
     try:
         with file.open("r+b") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -79,9 +79,9 @@ def _is_locked(file: Path) -> bool:
 
 
 def check_files(path: Path, own_path: Path) -> None:
-    """Opens a store for reading only, without its logs, as that asks for all of its tables: a secondary passes over
-    those that are not there, or cut. One that a writing process has just replaced is not there either, so the last of
-    some tries decides. What a log lacks is found behind that, and need not cost the rest.
+    """Opens a store read-only, without its logs, as that checks all of its tables: a secondary skips missing or
+    truncated ones. A table that a writing process has just replaced is missing too, so the last of several tries
+    decides. Missing parts of a log are detected later, and do not make the rest unreadable.
     """
     options = options_of(cache_bytes=READER_CACHE_BYTES)
     options.set_db_log_dir(str(own_path))
@@ -99,13 +99,13 @@ def check_files(path: Path, own_path: Path) -> None:
 
 
 def damaged(path: Path, what: str) -> StoreDamagedError:
-    """The error of a store that must not be opened."""
+    """The error for a store that must not be opened."""
     return StoreDamagedError(f"the trade store {path} is damaged, {what}: {_REMEDY}")
 
 
 @contextmanager
 def naming_errors(path: Path, action: str) -> Iterator[None]:
-    """Makes a `TradeStoreError` of whatever is raised while the store is opened, read, written …"""
+    """Turns every error while the store is opened, read, written … into a `TradeStoreError`."""
     try:
         yield
     except DbClosedError as error:
@@ -126,7 +126,7 @@ def _error_of(reason: str, text: str) -> TradeStoreError:
 
 
 def options_of(*, cache_bytes: int) -> Options:
-    """How RocksDB is to work, whoever opens the store."""
+    """RocksDB's options, the same for every reader and writer."""
     table = BlockBasedOptions()
     table.set_block_cache(Cache(cache_bytes))
     table.set_block_size(_BLOCK_BYTES)

@@ -1,8 +1,8 @@
-"""What a partition of the trade store held for good at its last sync, in a small file beside its data.
+"""The durable contents of a partition of the trade store at its last sync, in a small file beside its data.
 
-RocksDB opens without a word when the end of its log or of its manifest is gone: both are append-only files whose last
-part a crash may have torn. Nor does it miss a log that is gone while a younger one is there. So what was durable is
-written down once more, and compared when the store is opened.
+RocksDB opens without an error when the end of its log or manifest is missing: both are append-only files whose last
+part a crash may have truncated. Nor does it detect a missing log when there is a younger one. So the durable contents
+are recorded here, and compared when the store is opened.
 """
 
 import os
@@ -21,13 +21,11 @@ log = structlog.get_logger(__name__)
 DURABLE_FILE = "marketflow.json"
 """A line with the CRC32 of the second one, and a line of JSON."""
 MOST_SPANS = 50
-"""Spans of ids of one symbol and log; with more the oldest are forgotten, and not compared."""
+"""Most spans of ids of one symbol and log; beyond that the oldest are dropped, and not compared."""
 
 
 class IdSpan(msgspec.Struct, frozen=True, array_like=True):
-    """Ids of a symbol that follow one another, both inclusive, and in which time their records lie, both inclusive, ms
-    UTC.
-    """
+    """Consecutive ids of a symbol, and the time of their records in ms UTC, all bounds inclusive."""
 
     first_id: int
     last_id: int
@@ -46,16 +44,16 @@ class Durable(msgspec.Struct, frozen=True):
     """Name of RocksDB's manifest, and its size then."""
     manifest_bytes: int
     sequence: int
-    """RocksDB's number of the last write; it never falls."""
+    """RocksDB's number of the last write; it never decreases."""
     newest: dict[str, int]
     """The highest trade id of each symbol."""
     logged: dict[str, Spans] = {}
-    """What was written while each of RocksDB's logs was the newest; what older ones held is in tables."""
+    """What was written while each of RocksDB's logs was the newest; older contents are in tables."""
     lost: Spans = {}
-    """What was durable once, was found to be missing when the store was opened, and has not been stored again."""
+    """What was durable, was missing when the store was opened, and has not been stored again."""
 
     def spans(self) -> Spans:
-        """What the logs hold, together."""
+        """The contents of all logs together."""
         together: Spans = {}
         for spans in self.logged.values():
             _merge(together, spans)
@@ -63,7 +61,7 @@ class Durable(msgspec.Struct, frozen=True):
 
 
 class LostTrades(msgspec.Struct, frozen=True):
-    """Ids of a symbol that were durable and are not stored any more, both inclusive."""
+    """Ids of a symbol that were durable and are no longer stored, both inclusive."""
 
     symbol: str
     first_id: int
@@ -74,10 +72,10 @@ _decode = msgspec.json.Decoder(Durable).decode
 
 
 class DurableState:
-    """What the process that writes a partition knows of it. Every method may be called from any thread."""
+    """Maintains the file in the process that writes the partition. Every method may be called from any thread."""
 
     def __init__(self, path: Path, known: Durable | None) -> None:
-        """`known` is what was durable before the partition was opened. What its logs held is in tables since."""
+        """`known` is what was durable before the partition was opened. Its logs' contents are in tables since."""
         self._path = path
         self._lock = threading.Lock()
         self._newest = dict(known.newest) if known else {}
@@ -87,7 +85,7 @@ class DurableState:
         self._synced: tuple[int, dict[str, int]] = (known.sequence if known else 0), dict(self._newest)
 
     def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
-        """Takes note of what was written of a symbol; the next `on_sync` vouches for it."""
+        """Records what was written of a symbol; the next `on_sync` makes it count as durable."""
         with self._lock:
             for span in spans:
                 self._newest[symbol] = max(self._newest.get(symbol, -1), span.last_id)
@@ -96,13 +94,13 @@ class DurableState:
                     self._lost[symbol] = [part for lost in self._lost[symbol] for part in _without(lost, span)]
 
     def on_lost(self, newest: dict[str, int], lost: Spans) -> None:
-        """The store holds no more than the `newest` id of each of these symbols, and lacks what is `lost`."""
+        """The store ends at the `newest` id of each of these symbols, and `lost` is missing."""
         with self._lock:
             self._newest |= newest
             _merge(self._lost, lost)
 
     def on_deleted(self, symbol: str, before_id: int | None) -> None:
-        """Ids of a symbol before this one, or all, are about to be deleted. It is written down before they are."""
+        """Ids of a symbol before `before_id`, or all, are about to be deleted; recorded before they are."""
         with self._lock:
             for spans in (self._unsynced, self._lost, *self._logged.values()):
                 if symbol in spans:
@@ -111,7 +109,7 @@ class DurableState:
             self._write()
 
     def on_sync(self, sequence: int) -> None:
-        """All that was noted is durable, up to this write."""
+        """All that was recorded is durable, up to this write."""
         with self._lock:
             logs = sorted(entry.name for entry in os.scandir(self._path) if entry.name.endswith(".log"))
             before = max(self._logged, default="")
@@ -148,7 +146,7 @@ def _merge(spans: Spans, more: Spans) -> None:
 
 
 def _without(span: IdSpan, other: IdSpan) -> list[IdSpan]:
-    """What is left of a span when the ids of another one are taken out."""
+    """The rest of a span without the ids of another one."""
     if other.last_id < span.first_id or other.first_id > span.last_id:
         return [span]
     parts = (
@@ -163,8 +161,8 @@ def _from(span: IdSpan, first_id: int) -> IdSpan:
 
 
 def read_durable(path: Path) -> Durable | None:
-    """What the partition at `path` held; None where that is not known. A file that cannot be read costs a warning, and
-    with it the comparison: the trades do not depend on it.
+    """The durable contents of the partition at `path`; None where unknown. A file that cannot be read costs a warning
+    and the comparison; the trades do not depend on it.
     """
     try:
         checksum, _, text = (path / DURABLE_FILE).read_bytes().partition(b"\n")
@@ -186,7 +184,7 @@ def write_durable(
     logged: dict[str, Spans] | None = None,
     lost: Spans | None = None,
 ) -> None:
-    """Replaces the file, all or nothing. Where that fails the one before stays, which claims less."""
+    """Replaces the file atomically. When that fails, the older one stays, which lists less."""
     try:
         manifest = _manifest_of(path)
         durable = Durable(manifest.name, manifest.stat().st_size, sequence, newest, logged or {}, lost or {})
@@ -199,8 +197,8 @@ def write_durable(
 
 
 def damage_before_open(path: Path, durable: Durable | None) -> str:
-    """Why the partition must not be opened, since RocksDB would take what is left for the whole, and clear away the
-    rest; empty when nothing is known against it.
+    """Why the partition must not be opened: RocksDB would take what is left as complete and delete the rest. Empty when
+    no damage is known.
     """
     if not (path / "CURRENT").exists():
         return "its file CURRENT is missing" if durable or _has_data(path) else ""
@@ -211,7 +209,7 @@ def damage_before_open(path: Path, durable: Durable | None) -> str:
 
 
 def _manifest_of(path: Path) -> Path:
-    """The manifest that counts. A name that is damaged is no file of that folder, and RocksDB says so."""
+    """The current manifest. A damaged name is no file of the folder, which RocksDB reports."""
     return path / Path((path / "CURRENT").read_text(errors="replace").strip() or "CURRENT").name
 
 

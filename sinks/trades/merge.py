@@ -1,7 +1,7 @@
-"""The two ways in which the store's records change: trades come in, and seconds become minutes.
+"""The two changes of the store's records: adding trades, and merging seconds into minutes.
 
-Each is one atomic batch, and each may be repeated: trades are joined by id, and what is there counts, but where a
-batch replaces it, or comes from a source that is vouched for.
+Each is one atomic batch, and may be repeated: trades are joined by id, and the stored one counts, unless a batch
+replaces it or comes from a vouched source.
 """
 
 import struct
@@ -41,11 +41,11 @@ Second = tuple[str, int]
 
 
 class Dispute(Struct):
-    """Trades of a symbol of which something else was stored than came: the same ids with other values."""
+    """Trades of a symbol whose stored values differ from new ones with the same ids."""
 
     symbol: str
     is_replaced: bool
-    """Whether those that came took the place of the stored ones; else the stored ones are kept."""
+    """Whether the new ones replaced the stored ones; else the stored ones are kept."""
     trades: int = 0
     first_id: int = -1
     last_id: int = -1
@@ -54,7 +54,7 @@ class Dispute(Struct):
     end: int = 0
 
     def include(self, rows: Iterable[Row]) -> None:
-        """Counts further trades."""
+        """Adds trades."""
         for row in rows:
             number, time = row[0], row[3]
             self.first_id, self.last_id = _wider(self.first_id, self.last_id, number, is_first=not self.trades)
@@ -73,11 +73,11 @@ def add_batches(
     record_ms: int = SECOND_MS,
     on_dispute: Callable[[Dispute], None] = lambda _: None,
 ) -> list[Second]:
-    """Writes the trades of some batches to their seconds, or at once to the minutes that old seconds become, and
-    returns the starts of these.
+    """Writes the trades of batches to records of `record_ms`, a second or directly a minute, and returns the starts of
+    these.
 
-    A trade that is there already changes nothing, unless the batch replaces it, or is vouched for. Where the values
-    differ, `on_dispute` is told, once a symbol. A trade whose values do not fit the columns is refused with an ERROR.
+    A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
+    is called, once for each symbol. A trade whose values do not fit the columns is refused with an ERROR.
     `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
@@ -109,8 +109,8 @@ def add_batches(
 
 
 class _MovedIds:
-    """Which of a stored record's trades stand at another time in a source that is vouched for. What was stored outside
-    of the times of trades that are written together is not looked at.
+    """Finds stored trades that have another time in a vouched source. Only records within the times of the trades that
+    are written together are searched.
     """
 
     def __init__(self, encoded: Iterable[TradeColumns]) -> None:
@@ -119,7 +119,7 @@ class _MovedIds:
         self._are_aggregates = any(part.first_id for part in parts)
 
     def of(self, known: Mapping[int, Row], columns: Mapping[int, Row]) -> list[int]:
-        """The ids among `known` that the source has, but not among `columns`. Single fills have ids of their own."""
+        """The ids in `known` that the source has, but not in `columns`. Single fills have ids of their own."""
         return [
             number
             for number, row in known.items()
@@ -130,15 +130,15 @@ class _MovedIds:
 
 
 class _Changes:
-    """Records as they will be, on top of what is stored."""
+    """Pending records, on top of the stored ones."""
 
     def __init__(self, store: TradeStore, changed: dict[bytes, TradeColumns | None]) -> None:
         self._store = store
         self._changed = changed
 
     def old_starts(self, symbol: str, encoded: Mapping[int, TradeColumns], record_ms: int) -> dict[int, list[int]]:
-        """Starts of the stored records in the same times as some new ones, by the starts of these. A minute may be
-        stored as seconds.
+        """Starts of the stored records within the times of new ones, by the starts of these. A minute may be stored as
+        seconds.
         """
         if record_ms == SECOND_MS:
             return {start: [start] for start in encoded}
@@ -151,8 +151,8 @@ class _Changes:
         return found
 
     def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
-        """Joins new trades with the stored ones of their time, into one record. Without `moved` the stored ones win.
-        Returns those that are stored from now on of ids of which both sides said something else.
+        """Joins new trades with the stored ones of their time into one record. Without `moved` the stored ones win.
+        Returns the disputed trades, as they are stored from now on.
         """
         key = encode_key(symbol, start)
         old_keys = [encode_key(symbol, number) for number in old]
@@ -168,7 +168,7 @@ class _Changes:
         return disputed
 
     def drop(self, symbol: str, old: list[int], moved: _MovedIds) -> list[Row]:
-        """Takes the trades that stand at another time out of some stored records; returns them."""
+        """Removes the trades that have another time from stored records; returns them."""
         dropped: list[Row] = []
         for key in (encode_key(symbol, start) for start in old):
             record = self._now_at(key)
@@ -184,7 +184,7 @@ class _Changes:
         return self._changed[key] if key in self._changed else self._store.record(key)
 
     def writes(self) -> WriteBatch | None:
-        """All changes as one; None without any."""
+        """All changes as one batch; None without any."""
         if not self._changed:
             return None
         writes = WriteBatch(raw_mode=True)
@@ -197,7 +197,7 @@ class _Changes:
 
 
 def _joined(stored: TradeColumns, columns: TradeColumns, moved: _MovedIds | None) -> tuple[TradeColumns, list[Row]]:
-    """Both as one record, `stored` itself where nothing changes; and the disputed rows, as the record has them."""
+    """Both as one record, `stored` itself where nothing changes; and the disputed rows, as in the record."""
     if moved is None and last_id(stored) < first_id(columns):
         return join_columns([stored, columns]), []
     old, new = ({row[0]: row for row in part.rows()} for part in (stored, columns))
@@ -224,7 +224,7 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
 
 
 def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Trade]]:
-    """Trades by symbol, those that are vouched for apart."""
+    """Trades by symbol and whether they are vouched for."""
     sources: dict[tuple[str, bool], list[Trade]] = {}
     for batch in batches:
         trades = sources.setdefault((batch.symbol, batch.is_vouched), [])
@@ -235,7 +235,7 @@ def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Tra
 
 
 def _without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> dict[bytes, TradeColumns | None]:
-    """The records of which trades are replaced, without them, by key; None for one that has no other."""
+    """The records without their replaced trades, by key; None for one without others."""
     changed: dict[bytes, TradeColumns | None] = {}
     for batch in batches:
         for trade in batch.replaced:
@@ -261,18 +261,18 @@ def _encoded_where_possible(symbol: str, trades: list[Trade], record_ms: int) ->
         try:
             encode_columns([trade])
         except (struct.error, TypeError, ValueError, OverflowError) as error:
-            log.error("trade refused", symbol=symbol, trade=trade, reason=str(error))  # noqa: TRY400
+            log.error("trade_refused", symbol=symbol, trade=trade, reason=str(error))  # noqa: TRY400
         else:
             possible.append(trade)
     return encode_periods(possible, length_ms=record_ms)
 
 
 def merge_minutes(store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *, most_records: int) -> tuple[int, int]:
-    """Merges the seconds of a symbol into minutes, from the minute `begin_ms` to the minute before `end_ms`, and stops
-    after the minute in which it has looked at `most_records`.
+    """Merges the seconds of a symbol into minutes, from the minute `begin_ms` to the minute before `end_ms`; stops
+    after the minute in which it has read `most_records`.
 
-    Returns where to go on (`end_ms` when all is done) and the records looked at. A minute is merged in one batch, and
-    one that is merged already is left as it is. `TradeStoreError` when the store cannot be written.
+    Returns where to go on (`end_ms` when all is done) and the number of records read. A minute is merged in one batch;
+    a merged one is left unchanged. `TradeStoreError` when the store cannot be written.
     """
     seen = 0
     for minute, starts in groupby(store.starts(symbol, begin_ms, end_ms), minute_of):

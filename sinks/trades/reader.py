@@ -16,7 +16,7 @@ from sinks.trades.durable import DURABLE_FILE
 from sinks.trades.store import TradeStore
 
 FRAME_ROWS = 100_000
-"""Rows of the frames that `iterate` yields, unless told otherwise."""
+"""Default of the rows of a frame that `iterate` yields."""
 
 
 class TradeView:
@@ -24,7 +24,7 @@ class TradeView:
 
     Times are exchange times, ms UTC. Frames have the columns `id first_id last_id time price quantity buyer_is_maker`,
     each id once. Fills that are not `MARKET` (insurance fund, deleveraging) are left out; with `every_fill` they are
-    there too, and a column `fill` names the kind of each. A symbol that is not stored has no trades, which is no error.
+    included, and a column `fill` has the kind of each. A symbol that is not stored has no trades, which is no error.
     """
 
     def __init__(self, stores: Sequence[TradeStore]) -> None:
@@ -62,8 +62,8 @@ class TradeView:
         columns: Sequence[str] = COLUMNS,
     ) -> Iterator[pl.DataFrame]:
         """The trades in `[start_ms, end_ms)` as frames of whole minutes, one after another in time, none of them empty:
-        each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store as
-        it is when the first one is asked for. Fewer `columns` are read faster.
+        each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store at
+        the time of the first one. Fewer `columns` are read faster.
         """
         for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns):
             yield frame[_shown(columns, every_fill)]  # by name: a query would wake the threads of polars
@@ -71,7 +71,7 @@ class TradeView:
     def _frames(
         self, symbol: str, start_ms: int, end_ms: int, rows: int, every_fill: bool, columns: Sequence[str]
     ) -> Iterator[pl.DataFrame]:
-        """The frames with id and time, which are needed to put them in order."""
+        """The frames with id and time, which are needed to sort and filter."""
         read = [name for name in COLUMNS if name in {"id", "time", *columns}]
         for parts in _gathered(self._minutes(symbol, start_ms, end_ms), rows):
             frame = _within(_by_id(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
@@ -79,7 +79,7 @@ class TradeView:
                 yield frame
 
     def count(self, symbol: str, start_ms: int = 0, end_ms: int = END_MS, *, every_fill: bool = False) -> int:
-        """Number of trades in `[start_ms, end_ms)`. It reads them all."""
+        """Number of trades in `[start_ms, end_ms)`. It reads all of them."""
         return sum(frame.height for frame in self.iterate(symbol, start_ms, end_ms, every_fill=every_fill))
 
     def last_id(self, symbol: str) -> int | None:
@@ -107,8 +107,8 @@ class TradeView:
         return None if frame is None else int(frame["time"].to_numpy().max())
 
     def before_lost(self, symbol: str) -> tuple[int, int] | None:
-        """Id and least time of what was before the first trades that the store once had for good, has lost, and has not
-        got back; None without any.
+        """Id before the first durable trades that the store has lost and not stored again, and their least time; None
+        without any.
         """
         lost = [span for store in self._stores if (span := store.first_lost(symbol)) is not None]
         return min(((span.first_id - 1, span.begin) for span in lost), default=None)
@@ -126,7 +126,7 @@ class TradeView:
         return (min(first for first, _ in found), max(last for _, last in found)) if found else None
 
     def _minutes(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[list[TradeColumns]]:
-        """What is stored of each minute: its seconds, or what they were merged into, or both when a trade came late."""
+        """The records of each minute: its seconds, their merged record, or both when a trade came late."""
         begin_ms = minute_of(start_ms)
         streams = [store.records(symbol, begin_ms, end_ms) for store in self._stores if store.bounds(symbol)]
         records = streams[0] if len(streams) == 1 else merge(*streams, key=itemgetter(0))
@@ -152,7 +152,7 @@ def _shown(columns: Sequence[str], every_fill: bool) -> list[str]:
 
 
 def _within(frame: pl.DataFrame, start_ms: int, end_ms: int) -> pl.DataFrame:
-    """The trades of a span. Nearly always that is all of them, and seeing it costs less than copying them."""
+    """The trades of a span. Nearly always that is all of them, and checking costs less than copying."""
     first, last = frame["time"].min(), frame["time"].max()
     if first is None or (start_ms <= first and last < end_ms):  # type: ignore[operator]
         return frame
@@ -160,7 +160,7 @@ def _within(frame: pl.DataFrame, start_ms: int, end_ms: int) -> pl.DataFrame:
 
 
 def _by_id(frame: pl.DataFrame) -> pl.DataFrame:
-    """The same trades, each once and ids rising. Nearly always that is so already, and seeing it is cheap."""
+    """The same trades, each once and ids rising. Nearly always they are so already, and checking is cheap."""
     ids = frame["id"].to_numpy()
     if (ids[:-1] < ids[1:]).all():
         return frame
@@ -170,13 +170,13 @@ def _by_id(frame: pl.DataFrame) -> pl.DataFrame:
 class TradeReader(TradeView):
     """Follows a store that another process may be writing, as a RocksDB secondary of each partition.
 
-    What is read is the state of the last `catch_up`. Any number of readers may follow one store, and they never hold up
-    the writer. Close it, or use it as a context manager: each reader has a small directory of its own meanwhile.
+    Reads return the state of the last `catch_up`. Any number of readers may follow one store, and never block the
+    writer. Close it, or use it as a context manager: each reader has a small temporary directory.
     """
 
     def __init__(self, path: Path) -> None:
         """`path` is the directory of a venue, or one partition in it. `FileNotFoundError` when there is no such
-        directory; `TradeStoreError` when a partition cannot be opened. A venue without a partition so far is empty.
+        directory; `TradeStoreError` when a partition cannot be opened. A venue without a partition is empty.
         """
         super().__init__([])
         if not path.is_dir():
@@ -190,7 +190,7 @@ class TradeReader(TradeView):
             raise
 
     def catch_up(self) -> None:
-        """Takes over what was written since, new partitions included: about a millisecond. `TradeStoreError` when a
+        """Reads what was written since, new partitions included: about a millisecond. `TradeStoreError` when a
         partition cannot be followed.
         """
         for store in self._stores:
@@ -203,14 +203,14 @@ class TradeReader(TradeView):
             self._stores.append(TradeStore(path, secondary_path=secondary_path))
 
     def _new_partitions(self) -> Iterator[Path]:
-        """Directories with a store, or with what is left of one, that are not open yet."""
+        """Directories with a store, or with the rest of one, that are not open yet."""
         known = {store.path for store in self._stores}
         for path in {self._path, *self._path.glob("*/")} - known:
             if any(next(path.glob(name), None) for name in ("CURRENT", DURABLE_FILE, "*.sst")):
                 yield path
 
     def close(self) -> None:
-        """Lets go of the partitions and removes its own directory."""
+        """Closes the partitions and removes its own directory."""
         for store in self._stores:
             store.close()
         self._stores.clear()

@@ -1,7 +1,7 @@
-"""One partition of the trade store: a RocksDB database, and the few things that are asked of it.
+"""One partition of the trade store: a RocksDB database.
 
-Everything here is plain reading and atomic writing of records (`trade_codec`); what is written, merged or deleted, and
-when, is decided in `trades` and `trade_upkeep`.
+This module only reads records and writes them atomically (`codec.py`); `writer.py` and `compaction.py` decide what is
+written, merged or deleted, and when.
 """
 
 import threading
@@ -77,7 +77,7 @@ log = structlog.get_logger(__name__)
 
 
 class Extent(NamedTuple):
-    """What the records of a symbol in some time cover."""
+    """The records of a symbol in a span of time."""
 
     records: int
     begin_ms: int
@@ -90,29 +90,29 @@ class Extent(NamedTuple):
 class TradeStore:
     """A partition, open for reading and writing (one process at a time) or as a secondary (read only, any number).
 
-    Whatever cannot be read or written is a `TradeStoreError`: RocksDB ends an iteration at a damaged block as it does
-    at the last record, so the status is looked at wherever one ends. Reads may come from any thread. Whoever reads a
-    record to write it back holds `lock` meanwhile.
+    A failed read or write is a `TradeStoreError`: RocksDB ends an iteration at a damaged block as it does at the last
+    record, so the status is checked wherever one ends. Any thread may read. Code that reads a record to write it back
+    holds `lock`.
     """
 
-    # Iterators are ended by comparing keys. rocksdict offers an upper bound, but only points to it: the iterator reads
-    # freed memory as soon as the `ReadOptions` are collected, and then ends anywhere.
+    # Iterations end by comparing keys. rocksdict offers an upper bound, but only keeps a pointer to it: once the
+    # `ReadOptions` are collected, the iterator reads freed memory and ends anywhere.
 
     def __init__(self, path: Path, *, secondary_path: Path | None = None, accepts_loss: bool = False) -> None:
-        """Opens it; as a secondary when `secondary_path` names a directory of its own for that. `TradeStoreError`
-        when it cannot be opened, for instance because another process writes to it.
+        """Opens it; as a secondary when `secondary_path` names a directory for that. `TradeStoreError` when it cannot
+        be opened, for instance because another process writes to it.
 
         A store that holds less than at its last sync is an error too. With `accepts_loss` it is opened with what is
-        left, and `lost_writes` and `losses` say what is not.
+        left, and `lost_writes` and `losses` list what is missing.
         """
         self.path = path
         self.lock = threading.Lock()
         self.lost_writes = 0
-        """Last writes that were durable and are gone."""
+        """Number of last writes that were durable and are missing."""
         self.losses: list[LostTrades] = []
-        """What that, or the loss of an older log, has cost."""
+        """Trades lost by that, or by the loss of an older log."""
         self.unreadable = ""
-        """Why some of what was written last cannot be read; empty when it can."""
+        """Why some of the last writes cannot be read; empty when they can."""
         self._secondary_path = secondary_path
         self._accepts_loss = accepts_loss
         self._write_options = WriteOptions()
@@ -147,18 +147,18 @@ class TradeStore:
         try:
             with self._naming_errors("opened"):
                 return Rdict(str(self.path), options, access_type=AccessType.secondary(str(self._secondary_path)))
-        except StoreDamagedError as error:  # all tables are whole
+        except StoreDamagedError as error:  # all tables are complete
             reason = error.__cause__
             raise StoreDamagedError(
                 f"the trade store {self.path} lacks what a damaged log held ({reason}): {REMEDY_LOST}"
             ) from error
 
     def _compare(self, durable: Durable) -> None:
-        """Looks whether everything that was durable is there."""
+        """Checks that everything durable is stored."""
         missing = max(0, durable.sequence - self._db.latest_sequence_number())
         lost = self._lost_of(durable, with_newest=missing > 0)
         tries_left = MOST_RETRIES if self._secondary_path else 0
-        while lost and not missing and tries_left:  # who writes may have deleted it for its age meanwhile
+        while lost and not missing and tries_left:  # the writer may have deleted it by its age meanwhile
             tries_left -= 1
             time.sleep(RETRY_S)
             self.catch_up()
@@ -174,32 +174,32 @@ class TradeStore:
         self._durable.on_lost({symbol: min(id_, durable.newest[symbol]) for symbol, id_ in newest.items()}, lost)
 
     def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
-        """What was durable and is not there: of what the logs held, and `with_newest` behind what is there."""
+        """Durable ids that are missing: of the logs' contents and, `with_newest`, after the newest stored ones."""
         lost: Spans = {}
         for symbol, spans in durable.spans().items():
-            found = [hole for span in spans for hole in self._holes_if_readable(symbol, span)]
+            found = [gap for span in spans for gap in self._gaps_if_readable(symbol, span)]
             if found:
                 lost[symbol] = found
         for symbol, known in durable.newest.items() if with_newest else ():
             found_id = self._last_id(symbol)
             if found_id < known:
                 start = self.newest_of(symbol) or 0
-                before = [hole for hole in lost.get(symbol, []) if hole.first_id <= found_id]
+                before = [gap for gap in lost.get(symbol, []) if gap.first_id <= found_id]
                 lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
         return lost
 
-    def _holes_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
-        """What is missing of a span. With `accepts_loss` one that cannot be read costs nothing but the comparison."""
+    def _gaps_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
+        """The missing ids of a span. With `accepts_loss` a span that cannot be read is not compared."""
         try:
-            return list(self._holes(symbol, span))
+            return list(self._gaps(symbol, span))
         except StoreDamagedError as error:
             if not self._accepts_loss:
                 raise
             self.unreadable = str(error)
             return []
 
-    def _holes(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
-        """What is missing of a span of ids."""
+    def _gaps(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
+        """The missing ids of a span."""
         blobs = [columns.id for _, columns in self.records(symbol, minute_of(span.begin), span.end + 1)]
         ids = np.unique(np.frombuffer(b"".join(blobs), "<i8"))
         ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
@@ -217,8 +217,8 @@ class TradeStore:
         return naming_errors(self.path, action)
 
     def close(self) -> None:
-        """Lets go of the files. Reading afterwards raises `TradeStoreError`. What could not be written into a table is
-        in the log, and logged as an error.
+        """Closes the files. Reading afterwards raises `TradeStoreError`. A failed write of a table is logged as an
+        error; its contents are in RocksDB's log.
         """
         try:
             with self._naming_errors("closed"):
@@ -232,7 +232,7 @@ class TradeStore:
             self._durable.on_sync(sequence)
 
     def reopen(self) -> None:
-        """Closes and opens again, which ends the read-only state that RocksDB falls into after some errors."""
+        """Closes and opens again, which ends the read-only state that RocksDB enters after some errors."""
         with self.lock:
             self.close()
             self._db = self._open()
@@ -244,18 +244,18 @@ class TradeStore:
         self.close()
 
     def write(self, batch: WriteBatch) -> None:
-        """Writes all of a batch or nothing. Once it returns the batch survives the end of the process; `sync` makes it
-        survive that of the machine. `StoreBusyError` or `TradeStoreError` when it was not written.
+        """Writes a batch atomically. Once it returns the batch survives the end of the process; `sync` makes it survive
+        that of the machine. `StoreBusyError` or `TradeStoreError` when it was not written.
         """
         with self._naming_errors("written"):
             self._db.write(batch, self._write_options)
 
     def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
-        """Takes note of the ids that were written of a symbol; the next `sync` vouches for them."""
+        """Records the ids that were written of a symbol; they count as durable after the next `sync`."""
         self._durable.on_stored(symbol, spans)
 
     def sync(self) -> None:
-        """Brings what was written to the disk. It leaves the interpreter to other threads meanwhile."""
+        """Syncs all writes to the disk, without the interpreter lock."""
         with self._naming_errors("synced"):
             sequence = self._db.latest_sequence_number()
             self._db.flush_wal(sync=True)
@@ -268,11 +268,11 @@ class TradeStore:
             return None if value is None else decode_record(value)
 
     def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
-        """Start and columns of the records whose start lies in `[begin_ms, end_ms)`, oldest first, as they are now:
-        what is written while they are read is not among them.
+        """Start and columns of the records whose start lies in `[begin_ms, end_ms)`, oldest first, as of the first
+        read: later writes are not included.
 
-        A secondary that loses a file under its hands catches up and goes on with the minute that it was in, of which
-        records may come a second time then.
+        A secondary that loses a file while it reads catches up and continues with the current minute, whose records may
+        then come a second time.
         """
         retries, reached_ms = 0, -1
         while True:
@@ -295,7 +295,7 @@ class TradeStore:
         return (start for start, _ in self._walk(symbol, begin_ms, end_ms))
 
     def _walk(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, RdictIter]]:
-        """The start of each record of a span, and the iterator that stands there."""
+        """The start of each record of a span, and the iterator at it."""
         iterator = self._seek(encode_key(symbol, begin_ms))
         end = encode_key(symbol, end_ms)
         while self._is_valid(iterator):
@@ -317,7 +317,7 @@ class TradeStore:
         return iterator
 
     def _is_valid(self, iterator: RdictIter) -> bool:
-        """Whether the iterator stands at a record. `TradeStoreError` when it does not because reading failed."""
+        """Whether the iterator is at a record. `TradeStoreError` when it is not because reading failed."""
         with self._naming_errors("read"):
             if iterator.valid():
                 return True
@@ -338,7 +338,7 @@ class TradeStore:
         return decode_start(iterator.key())
 
     def extent(self, symbol: str, end_ms: int) -> Extent | None:
-        """What the records cover that start before `end_ms`; None without any. It reads the keys, and two records."""
+        """Extent of the records that start before `end_ms`; None without any. It reads the keys, and two records."""
         records, begin_ms, last_ms = 0, 0, 0
         for start in self.starts(symbol, 0, end_ms):
             begin_ms = begin_ms if records else start
@@ -349,15 +349,15 @@ class TradeStore:
         return Extent(records, begin_ms, first_id(first), last_id(last))
 
     def first_lost(self, symbol: str) -> IdSpan | None:
-        """The lowest ids of a symbol that were durable, have been lost, and are not stored again; None without any. It
-        is what the process that writes has found.
+        """The lowest ids of a symbol that were durable, were lost, and are not stored again, as the writing process has
+        found; None without any.
         """
         durable = read_durable(self.path)
         spans = durable.lost.get(symbol, []) if durable else []
         return min(spans, key=lambda span: span.first_id, default=None)
 
     def symbols(self) -> list[str]:
-        """The symbols that have records. It costs a seek a symbol."""
+        """The symbols that have records. It costs one seek for each symbol."""
         found = []
         iterator = self._seek(b"trades:")
         while self._is_valid(iterator):
@@ -366,8 +366,8 @@ class TradeStore:
         return found
 
     def delete_before(self, symbol: str, end_ms: int) -> None:
-        """Deletes the records that start before `end_ms` in one stroke, and gives their space back. Readers go on
-        meanwhile. `TradeStoreError` when that was not possible.
+        """Deletes the records that start before `end_ms` in one write, and frees their space. Readers continue
+        meanwhile. `TradeStoreError` when that fails.
         """
         first = next(self.starts(symbol, end_ms, END_MS), None)
         kept = None if first is None else self.record(encode_key(symbol, first))
@@ -382,9 +382,7 @@ class TradeStore:
             self._db.compact_range(begin, end, compaction)
 
     def compact(self) -> None:
-        """Rewrites everything in its smallest form. For importers; a live store does this by itself. `TradeStoreError`
-        when that was not possible.
-        """
+        """Compacts the whole store, for importers; live stores compact themselves. `TradeStoreError` on failure."""
         with self._naming_errors("compacted"):
             self._db.flush()
             self._db.compact_range(None, None)
@@ -394,6 +392,6 @@ class TradeStore:
         return sum(int(file["size"]) for file in self._db.live_files())
 
     def catch_up(self) -> None:
-        """A secondary takes over what the writing process has written since. `TradeStoreError` when it cannot."""
+        """Reads, as a secondary, what the writing process has written since. `TradeStoreError` when that fails."""
         with self._naming_errors("followed"):
             self._db.try_catch_up_with_primary()

@@ -1,7 +1,7 @@
-"""Writes trades to RocksDB: `data/trades/<venue>/<partition>/`, in the layout of `trade_codec`.
+"""Writes trades to RocksDB: `data/trades/<venue>/<partition>/`, in the layout of `codec.py`.
 
-The flow's thread only queues batches; a thread of the writer's own puts them into the store, and another looks after
-what is old (`trade_upkeep`).
+The flow's thread only queues batches; a thread of the writer stores them, and another merges and deletes old records
+(`compaction.py`).
 """
 
 import time
@@ -18,7 +18,7 @@ from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
 from sinks.trades.buffer import Loss, TradeBuffer
 from sinks.trades.codec import SECOND_MS
-from sinks.trades.compaction import Clocks, TradeUpkeep
+from sinks.trades.compaction import Clocks, TradeCompactor
 from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
@@ -26,18 +26,18 @@ from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
 log = structlog.get_logger(__name__)
 
 BATCH_TRADES = 5_000
-"""Trades in one atomic write: RocksDB keeps the interpreter for that time, about half a millisecond."""
+"""Trades in one atomic write, during which RocksDB holds the interpreter lock: about half a millisecond."""
 BATCHES_A_SYNC = 40
 """Atomic writes between two syncs to the disk, when there is much to write."""
 PENDING_TIMEOUT_S = 1.0
-"""How long the flow waits for the store to take what is queued, before that becomes part of its recovered state."""
+"""How long a snapshot waits for the store, before what is queued becomes part of the recovered state."""
 _BUSY_S = 0.05
-_LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a store that is stuck
-_TRIES_BEFORE_REOPEN = 5  # RocksDB ends a full disk by itself within 5 s, but not every error
+_LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a stuck store
+_TRIES_BEFORE_REOPEN = 5  # RocksDB recovers from a full disk within 5 s, but not from every error
 
 
 class TradeSettings(Protocol):
-    """What a writer needs of the settings. The section `trades` has all of it, and says what each means."""
+    """The settings that a writer uses; the section `trades` describes each."""
 
     path: Path
     flush_ms: int
@@ -46,20 +46,20 @@ class TradeSettings(Protocol):
 
 
 def part_of(instrument_key: str, partitions: int) -> int:
-    """The partition that an instrument's trades belong to, the same in every process."""
+    """The partition of an instrument's trades, the same in every process."""
     return zlib.crc32(instrument_key.encode()) % partitions
 
 
 class TradeWriter(BufferedWriter[Loss, Counter[str]]):
     """Writer of one partition.
 
-    What is queued is written every `flush_ms`: one atomic batch, or several when it is more than `BATCH_TRADES`, and
-    then a sync. So a killed process loses what came since the last flush and nothing before it, nor does a machine
-    that loses its power. Writing trades again changes nothing.
+    The queue is written every `flush_ms`: one atomic batch, or several above `BATCH_TRADES`, and then a sync. So a
+    killed process, or a machine that loses power, loses only what came since the last flush. Writing trades again
+    changes nothing.
 
-    At most `buffer_trades` trades are held; what happens at that bound is said in `TradeBuffer`. A store that fails is
-    tried again for as long as it takes, see `BufferedWriter`; an incident names each symbol of which trades had to be
-    dropped. `on_incident` is called from the writer's threads.
+    At most `buffer_trades` trades are held; `TradeBuffer` defines what happens at that bound. Failed writes are
+    retried, see `BufferedWriter`; an incident names each symbol with dropped trades. `on_incident` is called from the
+    writer's threads.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         clocks: Clocks | None = None,
         on_incident: OnIncident = lambda _: None,
     ) -> None:
-        """Opens the store, and makes it if need be. `TradeStoreError` when that fails; nothing else ever raises.
-        `record_ms` is how much time goes into a record: a second, or a minute where all trades are old. By `clocks`
-        old trades are deleted, see `TradeUpkeep`: without them, none ever are.
+        """Opens the store, and creates it if need be. `TradeStoreError` when that fails; no other method raises.
+        `record_ms` is the length of a record: a second, or a minute where all trades are old. Old trades are deleted by
+        `clocks`, see `TradeCompactor`; without them, never.
         """
         self._flush_s = flush_ms / 1_000
         self._record_ms = record_ms
@@ -94,7 +94,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             summary=Summary(Counter[str], _log_stored, interval_s=summary_s),
         )
         self._venue = venue
-        self._upkeep = TradeUpkeep(
+        self._compactor = TradeCompactor(
             self._store,
             retention_days=retention_days,
             merge_after_minutes=merge_after_minutes,
@@ -105,7 +105,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         self._busy_s = 0.0
         self._report_lost_writes()
         self._start()
-        self._upkeep.start()
+        self._compactor.start()
 
     def write(self, batch: list[TradeBatch]) -> None:
         """Queues trades: a fraction of a microsecond for each batch, whatever its size."""
@@ -113,25 +113,25 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
 
     @property
     def stored(self) -> int:
-        """Trades that were stored so far."""
+        """Number of trades stored so far."""
         return self._summary.total.total()
 
     def flush(self, *, timeout_s: float = 10.0) -> bool:
-        """Waits until what was written before is in the store for good; False when it is not after `timeout_s`."""
+        """Waits until all earlier writes are durable; False when they are not after `timeout_s`."""
         return self._buffer.flush(timeout_s)
 
     def pending(self) -> list[TradeBatch]:
-        """What a restart must write again, if this process ends now: nothing, unless the store fails or is slow."""
+        """What a restart must write again if this process ends now: nothing, unless the store fails or is slow."""
         return self._buffer.pending(PENDING_TIMEOUT_S)
 
     def view(self) -> TradeView:
-        """A view of what is stored so far, for this process; good until `close`."""
+        """A view of the store for this process; valid until `close`."""
         return TradeView([self._store])
 
     def close(self) -> None:
-        """Writes out what is held, for at most `CLOSE_TIMEOUT_S` if the store fails; the rest is reported as lost."""
-        self._begin_end()
-        self._upkeep.stop()
+        """Writes what is held, for at most `CLOSE_TIMEOUT_S` if the store fails; the rest is reported as lost."""
+        self._begin_close()
+        self._compactor.stop()
         self._thread.join()
         self._store.close()
 
@@ -150,7 +150,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         except TradeStoreError as error:
             return False, str(error)
         except Exception as error:
-            log.exception("trade writer failed")  # a bug must not silence the writer for good
+            log.exception("trade_writer_failed")  # a bug must not silence the writer for good
             return False, repr(error)
         self._busy_s = 0.0
         return True, ""
@@ -161,7 +161,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
             self._report_lost_writes()
 
     def _write_some(self) -> bool:
-        """Writes the oldest batches and syncs. False when there were none; otherwise there may be more."""
+        """Writes the oldest batches and syncs. False when there were none; else there may be more."""
         taken: list[TradeBatch] = []
         try:
             for _ in range(BATCHES_A_SYNC):
@@ -185,11 +185,13 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         if batches:
             with self._store.lock:
                 seconds = add_batches(self._store, batches, record_ms=self._record_ms, on_dispute=self._report_dispute)
-                self._upkeep.on_written(seconds)
-            self._outages.on_news(max(batch.trades[-1].time for batch in batches))
+                self._compactor.on_written(seconds)
+            self._outages.on_feed_time(max(batch.trades[-1].time for batch in batches))
 
     def _report_loss(self, loss: Loss) -> None:
-        log.error("trades lost", symbol=loss.symbol, trades=loss.trades, first_id=loss.first_id, last_id=loss.last_id)
+        log.error(
+            "trades_not_stored", symbol=loss.symbol, trades=loss.trades, first_id=loss.first_id, last_id=loss.last_id
+        )
         self._outages.notify(
             Incident(
                 "store_outage",
@@ -205,7 +207,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         )
 
     def _report_dispute(self, dispute: Dispute) -> None:
-        """Names trades of which something else was stored than came."""
+        """Reports stored trades that differ from new ones with the same ids."""
         log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, is_replaced=dispute.is_replaced)
         outcome = (
             "replaced: a checksum of the exchange vouches for the new ones"
@@ -217,7 +219,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         self._outages.notify(Incident("mismatch", self._venue, dispute.symbol, *span, cause, outcome, *ids))
 
     def _report_lost_writes(self) -> None:
-        """Names what the store had when it was last synced, and has no more: a log was cut or is gone."""
+        """Reports what was durable and is missing: a log was truncated or is missing."""
         writes, losses = self._store.lost_writes, self._store.losses
         if self._store.unreadable:
             log.error("trade_store_unreadable", reason=self._store.unreadable)
@@ -237,7 +239,7 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
 
 def _log_stored(recent: Counter[str]) -> None:
     for symbol, trades in recent.items():
-        log.info("trades stored", symbol=symbol, trades=trades)
+        log.info("trades_stored", symbol=symbol, trades=trades)
 
 
 def open_trade_writer(
@@ -250,8 +252,8 @@ def open_trade_writer(
     record_ms: int = SECOND_MS,
     clocks: Clocks | None = None,
 ) -> TradeWriter:
-    """The writer of a partition (`part-00`, …) of a venue, as the settings say. `TradeStoreError` when the store cannot
-    be opened. `clocks`: see `TradeWriter`.
+    """The writer of a partition (`part-00`, …) of a venue, by the settings. `TradeStoreError` when the store cannot be
+    opened. `clocks`: see `TradeWriter`.
     """
     return TradeWriter(
         settings.path / venue / partition,

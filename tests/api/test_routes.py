@@ -99,7 +99,7 @@ async def test_a_symbol_without_candles_is_subscribed_and_fetched(served: Interf
     assert job["wait_s"] >= 1
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         flow = CommandConsumer(client[deployment.database])
-        assert [(subscription.symbol, subscription.wanted) for subscription in flow.wishes("binance")] == [
+        assert [(subscription.symbol, subscription.wanted) for subscription in flow.subscriptions("binance")] == [
             ("SOLUSDT", True)
         ]
         taken = flow.take("binance")

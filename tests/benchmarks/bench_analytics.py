@@ -33,7 +33,7 @@ from sinks.dataframes import CANDLE_SCHEMA, Frames
 from sinks.mongo.documents import INDEXES, MARKET_DATA, candle_document
 from sinks.mongod.server import running_mongod
 from sinks.trades.codec import END_MS, MINUTE_MS, SECOND_MS, TradeColumns, encode_key, encode_record
-from sinks.trades.compaction import TradeUpkeep
+from sinks.trades.compaction import TradeCompactor
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import StoreBusyError, TradeStore
 from sinks.trades.writer import TradeWriter
@@ -209,9 +209,9 @@ def merge_row() -> Row:
             writer.write([live_batch(symbol, numbers, END + second * 1_000) for symbol in LIVE_SYMBOLS])
         writer.close()
         with TradeStore(Path(directory)) as store:
-            upkeep = TradeUpkeep(store, retention_days=0, merge_after_minutes=0)
+            compactor = TradeCompactor(store, retention_days=0, merge_after_minutes=0)
             began = time.process_time()
-            while _merge_some(upkeep):
+            while _merge_some(compactor):
                 pass
             spent_s = time.process_time() - began
     figure = f"share of a core, {spent_s / (MERGED_S * len(LIVE_SYMBOLS)) * 1e6:.0f} µs a record"
@@ -219,9 +219,9 @@ def merge_row() -> Row:
     return Row("merging of old seconds", figure, live, spent_s / MERGED_S, 0.02, at_most=True)
 
 
-def _merge_some(upkeep: TradeUpkeep) -> int:
+def _merge_some(compactor: TradeCompactor) -> int:
     try:
-        return upkeep.merge(most_records=MERGE_AT_ONCE)
+        return compactor.merge(most_records=MERGE_AT_ONCE)
     except StoreBusyError:  # it has hours for this in a live store
         time.sleep(0.2)
         return 1

@@ -136,9 +136,9 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     source = ArchiveSource(
         "binance", spans, lambda _: ArchiveReader(file, path), journal=journal, watcher=meter, stop=stop
     )
-    intake = backfill.build_intake(settings, journal, meter, stop)
-    run_main(backfill.build_flow(settings, source, intake))
-    intake.close()
+    importer = backfill.build_importer(settings, journal, meter, stop)
+    run_main(backfill.build_flow(settings, source, importer))
+    importer.close()
     meter.end()
 
 

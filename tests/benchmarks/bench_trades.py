@@ -15,7 +15,7 @@ from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from flows.model import AggregateTrade, Trade, TradeBatch
 from sinks.trades.codec import END_MS
-from sinks.trades.compaction import TradeUpkeep
+from sinks.trades.compaction import TradeCompactor
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
 from sinks.trades.writer import TradeWriter
@@ -135,9 +135,9 @@ def sizes_and_scans(*, trades: int = 200_000, symbols: int = 2) -> dict[str, flo
         with TradeStore(path) as store:
             store.compact()
             figures = {"second_bytes": store.file_bytes() / trades, "second_scan_per_s": _scan_rate(store, trades)}
-            upkeep = TradeUpkeep(store, retention_days=0, merge_after_minutes=0)
+            compactor = TradeCompactor(store, retention_days=0, merge_after_minutes=0)
             begin = time.perf_counter()
-            records = upkeep.merge(most_records=trades)
+            records = compactor.merge(most_records=trades)
             figures["merge_us_per_record"] = (time.perf_counter() - begin) / records * 1e6
             store.compact()
             figures["minute_bytes"] = store.file_bytes() / trades

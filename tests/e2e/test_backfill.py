@@ -412,5 +412,5 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
 
     code, said = await imported(by_month, source, mongod_uri, backfill__symbols="TWINUSDT,absentusdt")
     assert code == 0, said
-    assert '"symbols": ["ABSENTUSDT"], "event": "the folder holds no files of them' in said
+    assert '"symbols": ["ABSENTUSDT"], "event": "no_files_for_symbols' in said
     assert documents(mongod_uri, by_month.name) == [d for d in found if d["symbol"] == "TWINUSDT"]

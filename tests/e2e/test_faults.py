@@ -137,7 +137,7 @@ async def test_messages_that_are_lost_repeated_swapped_late_or_broken(mongod_uri
             playing.exchange.inject(fault)
             await playing.trades_pass(10)
         await assert_nothing_is_lost(playing, folder, mongod_uri)
-        assert "messages refused" in playing.flow.said()
+        assert "messages_refused" in playing.flow.said()
 
 
 async def test_lines_that_are_cut_dead_or_silent(mongod_uri: str, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_a_symbol_in_another_script_is_stored_served_and_refreshed_beside_
                     )
                 )
             entries = [json.loads(line) for line in flow.said().splitlines() if line.startswith("{")]
-            [said] = [entry for entry in entries if entry["event"] == "the symbol is not listed"]
+            [said] = [entry for entry in entries if entry["event"] == "symbol_not_listed"]
             assert (said["level"], said["symbol"], said["nearest"][0]) == ("error", "BTCUSD_250926", "BTCUSDT_250926")
             database = mongo[tmp_path.name]
             async with asyncio.timeout(PATIENCE_S):

@@ -142,12 +142,12 @@ async def test_the_past_is_fetched_compared_and_fetched_again_on_demand(mongod_u
                 {"timeframe": "1h", "open_time": hours[9].open_time}, {"$set": {"close": 1.0, "status": "final"}}
             )
             petitioner = CommandClient(mongo[database])
-            asked = await petitioner.ask(Work("refresh", "binance", "BTCUSDT"))
+            asked = await petitioner.submit(Work("refresh", "binance", "BTCUSDT"))
             done = await finished(petitioner, asked)
             assert done.state == "done", done.report
             assert await asyncio.to_thread(past, "1h") == []
             assert "2 written" in done.report
-            other = await finished(petitioner, await petitioner.ask(Work("refresh", "binance", "BTCUSDT", "7m")))
+            other = await finished(petitioner, await petitioner.submit(Work("refresh", "binance", "BTCUSDT", "7m")))
             assert (other.state, other.report) == ("failed", "7m is not built here")
             assert await flow.stop() == 0, flow.said()
 

@@ -61,7 +61,7 @@ async def play(
             await client.until(all_arrived)
             assert await flow.stop() == 0, flow.said()
             await client.until_end()
-            assert "messages refused" not in flow.said()
+            assert "messages_refused" not in flow.said()
             return client.messages
 
 

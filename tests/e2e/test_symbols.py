@@ -25,7 +25,7 @@ PATIENCE_S = 120
 
 async def wish(petitioner: CommandClient, symbols: Sequence[str], *, wanted: bool) -> None:
     for symbol in symbols:
-        await petitioner.wish(DesiredSubscription("binance", symbol, wanted))
+        await petitioner.set_subscription(DesiredSubscription("binance", symbol, wanted))
 
 
 async def until_candles_of(client: HubClient, symbols: Sequence[str]) -> None:
@@ -104,7 +104,7 @@ async def test_fifty_symbols_come_and_go_and_the_others_lose_nothing(mongod_uri:
             petitioner = CommandClient(mongo[tmp_path.name])
             await client.subscribe("Candle", "Trade", "Status", "Incident")
             await until_candles_of(client, FIRST)
-            assert [entry.symbol for entry in await petitioner.wishes("binance")] == list(FIRST)
+            assert [entry.symbol for entry in await petitioner.subscriptions("binance")] == list(FIRST)
             assert len(await petitioner.instruments("binance")) == 60
 
             await wish(petitioner, MORE, wanted=True)
@@ -157,7 +157,9 @@ async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(m
                 async with hub_client(flow.hub_url) as late:
                     await late.subscribe(*channels)
                     assert symbols_known(late) == {stays}
-                await petitioner.wish(DesiredSubscription("binance", comes, wanted=True, streams=("kline_5m",)))
+                await petitioner.set_subscription(
+                    DesiredSubscription("binance", comes, wanted=True, streams=("kline_5m",))
+                )
                 await client.until(lambda message: message["data"].get("symbol") == comes)
                 assert await flow.stop() == 0, flow.said()
             subscribed = [entry["symbols"] for entry in said(flow, "subscribed to more")]

@@ -297,10 +297,10 @@ async def test_a_symbol_that_is_refused_cuts_no_other_and_comes_back(
     ):
         petitioner = CommandClient(mongo[form])
         since = deployment.listener.place
-        await petitioner.wish(DesiredSubscription("binance", "ETHUSDT", wanted=False))
+        await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=False))
         await deployment.listener.until(lambda m: m["data"].get("state") == "removed", since=since)
         await deployment.inject(faults.RefuseSubscribe(stream="ethusdt@*", form=form, text=HTML))
-        await petitioner.wish(DesiredSubscription("binance", "ETHUSDT", wanted=True))
+        await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=True))
         if form != "silent":
             refused = await deployment.incident("disconnect", "subscription of ethusdt@", "Ignore all", since=since)
             assert "<script" not in refused["cause"]

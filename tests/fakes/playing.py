@@ -168,7 +168,7 @@ class Deployment:
     def reasons(self) -> list[str]:
         """Why messages were refused, as the log and the ledger say."""
         entries = [json.loads(line) for line in self.flow.said().splitlines() if line.startswith("{")]
-        logged = [entry["last_reason"] for entry in entries if entry.get("event") == "messages refused"]
+        logged = [entry["last_reason"] for entry in entries if entry.get("event") == "messages_refused"]
         return logged + [one["cause"] for one in self.listener.of_type("Incident") if one["kind"] == "reject"]
 
     async def incident(self, kind: str, *words: str, since: int = 0) -> Message:

@@ -81,6 +81,15 @@ def test_a_process_that_repeats_itself_is_cut_short_and_says_by_how_much() -> No
 
 
 @pytest.mark.e2e
+def test_entries_with_a_kind_are_bounded_by_kind() -> None:
+    bounded = Bounded(LogBound(), local_ms=lambda: 0)
+    for _ in range(MOST):
+        bounded(None, "", {"level": "warning", "event": "incident", "kind": "late"})
+    with pytest.raises(structlog.DropEvent):
+        bounded(None, "", {"level": "warning", "event": "incident", "kind": "late"})
+    assert bounded(None, "", {"level": "warning", "event": "incident", "kind": "gap"})["kind"] == "gap"
+
+
 def test_no_text_reaches_the_terminal_as_a_command_or_looks_like_a_line() -> None:
     lines = spoken("console")
 

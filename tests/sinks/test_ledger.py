@@ -62,11 +62,11 @@ def test_incidents_are_logged_and_kept() -> None:
     incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "3 trades did not arrive", "open", 7, 9)
     with capture_logs() as logs:
         writer = IncidentWriter()
-        writer.keep_in(keeper)
+        writer.add_sink(keeper)
         writer.write([incident])
         writer.close()
     assert (keeper.kept, keeper.closed) == ([incident], True)
-    assert (logs[0]["event"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident: gap", 7, 9)
+    assert (logs[0]["event"], logs[0]["kind"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident", "gap", 7, 9)
 
 
 def test_a_keeper_that_knows_the_flow_gets_each_incident_once() -> None:
@@ -75,13 +75,13 @@ def test_a_keeper_that_knows_the_flow_gets_each_incident_once() -> None:
     outside = Incident("store_outage", "binance", "", 1, 2, "the store takes nothing", "trying on")
     with capture_logs() as logs:
         writer = IncidentWriter()
-        writer.keep_in(store)
-        writer.keep_in(hub, knows_flow=True)
+        writer.add_sink(store)
+        writer.add_sink(hub, gets_flow_incidents=True)
         writer.write([found])
         writer.report(outside)
         writer.close()
     assert store.kept == [found, outside]
     assert hub.kept == [outside]
     assert hub.closed
-    assert [entry["event"] for entry in logs] == ["incident: gap", "incident: store_outage"]
+    assert [(entry["event"], entry["kind"]) for entry in logs] == [("incident", "gap"), ("incident", "store_outage")]
     assert writer.counts == {"gap": 1, "store_outage": 1}

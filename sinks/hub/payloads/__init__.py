@@ -1,4 +1,4 @@
-"""The `data` of the hub's messages, one shape a channel: field order and names are the contract with the clients.
+"""The `data` of the hub's messages, one struct for each channel: names and order of the fields are the contract.
 
 Times are ISO-8601 text in UTC.
 """
@@ -8,7 +8,7 @@ from sinks.hub.payloads.market import (
     BookTickerBody,
     CandleBody,
     ChartCandle,
-    ChartNews,
+    ChartUpdate,
     ChartUpdateBody,
     FullCandle,
     MarketDataBody,
@@ -20,12 +20,12 @@ from sinks.hub.payloads.market import (
 )
 from sinks.hub.payloads.status import (
     ChannelBody,
+    FeedStatusUpdate,
     HeartbeatBody,
-    HeartbeatNews,
+    HeartbeatUpdate,
     IncidentBody,
     InstrumentBody,
-    InstrumentNews,
-    LineNews,
+    InstrumentStatusUpdate,
     StatusBody,
     status_body,
 )
@@ -35,15 +35,15 @@ __all__ = [
     "CandleBody",
     "ChannelBody",
     "ChartCandle",
-    "ChartNews",
+    "ChartUpdate",
     "ChartUpdateBody",
+    "FeedStatusUpdate",
     "FullCandle",
     "HeartbeatBody",
-    "HeartbeatNews",
+    "HeartbeatUpdate",
     "IncidentBody",
     "InstrumentBody",
-    "InstrumentNews",
-    "LineNews",
+    "InstrumentStatusUpdate",
     "MarketDataBody",
     "OrderBookBody",
     "StatsBody",

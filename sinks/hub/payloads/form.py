@@ -1,4 +1,4 @@
-"""How the model becomes what clients are sent: field by field, and times as text."""
+"""Conversion of the model to payloads: field by field, and times as text."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -15,15 +15,15 @@ _LAST_MS: Final = 253_402_300_799_999
 
 
 def iso_utc(time_ms: int) -> str:
-    """Milliseconds since the epoch as ISO-8601: `2025-01-01T00:00:00Z`, or `2025-01-01T00:00:00.250Z`. What cannot be
-    written that way becomes the epoch, or the last moment of the year 9999.
+    """Milliseconds since the epoch as ISO-8601: `2025-01-01T00:00:00Z`, or `2025-01-01T00:00:00.250Z`. Times
+    out of range become the epoch, or the end of the year 9999.
     """
     second, milliseconds = divmod(min(max(time_ms, 0), _LAST_MS), 1_000)
     return f"{_iso_second(second)}.{milliseconds:03}Z" if milliseconds else f"{_iso_second(second)}Z"
 
 
 def iso_utc_or_none(time_ms: int) -> str | None:
-    """As `iso_utc`; None for 0, a time that is not known."""
+    """As `iso_utc`; None for 0, an unknown time."""
     return iso_utc(time_ms) if time_ms else None
 
 
@@ -33,10 +33,10 @@ def _iso_second(second: int) -> str:
 
 
 class Payload(Struct, Generic[Item], frozen=True):
-    """What is said of an item of the model: its fields are those of the item that have the same name.
+    """The payload of an item of the model: each field is the item's field of the same name.
 
-    Those in `times` are text, made of the item's time that is named there. Where such a field may be null, it is null
-    for a time of 0, which is one that the venue did not say.
+    Those in `times` are text, made of the item's time that is named there. Such a field that may be null is null for a
+    time of 0, which the venue did not report.
     """
 
     times: ClassVar[Mapping[str, str]] = {}
@@ -53,7 +53,7 @@ class Payload(Struct, Generic[Item], frozen=True):
 
 @cache
 def _reading(payload: type[Payload[Any]]) -> tuple[Callable[[Any], Any], list[tuple[int, Callable[[int], Any]]]]:
-    """What reads the values of a payload off an item, and what makes text of which of them."""
+    """The getter of a payload's values from an item, and by index the conversions of times to text."""
     own = fields(payload)
     read = attrgetter(*(payload.times.get(field.name, field.name) for field in own))
     timed = [(place, field.type is str) for place, field in enumerate(own) if field.name in payload.times]

@@ -1,4 +1,4 @@
-"""The market: the `data` of messages about prices, candles, trades, tickers and books.
+"""Market payloads: the `data` of messages about prices, candles, trades, tickers and books.
 
 Prices are in the quote currency, quantities and volumes in the base currency, quote volumes in the quote currency, as
 in the model.
@@ -25,7 +25,7 @@ from flows.model import (
 from sinks.hub.payloads.form import Payload, iso_utc
 
 
-class ChartNews(NamedTuple):
+class ChartUpdate(NamedTuple):
     """A closed candle, and the price of its instrument at that moment, if there is one."""
 
     candle: Candle
@@ -46,7 +46,7 @@ class MarketDataBody(Payload[MarketData], frozen=True, gc=False):
 
 
 class ChartCandle(Ohlcv[str], Payload[Candle], frozen=True, gc=False):
-    """A candle as charts draw it; `timestamp` is the begin of its period."""
+    """A candle for charts; `timestamp` is the begin of its period."""
 
     open_time: str = field(name="timestamp")
     is_closed: bool
@@ -69,9 +69,9 @@ class ChartUpdateBody(Struct, frozen=True):
     timestamp: str
 
     @classmethod
-    def of(cls, news: ChartNews) -> "ChartUpdateBody":
+    def of(cls, update: ChartUpdate) -> "ChartUpdateBody":
         """From the model. `timestamp` is when the candle's last news came, or its end where that is not known."""
-        candle, market = news
+        candle, market = update
         return cls(
             symbol=candle.symbol,
             timeframe=candle.timeframe,
@@ -85,7 +85,7 @@ class ChartUpdateBody(Struct, frozen=True):
 
 
 class FullCandle(TradedOhlcv[str], Payload[Candle], frozen=True, gc=False):
-    """All that is known of a candle; ids are those of raw trades, -1 when the period has none."""
+    """A candle with all its fields; ids are those of raw trades, -1 when the period has none."""
 
     open_time: str = field(name="timestamp")
     is_closed: bool
@@ -111,7 +111,7 @@ class CandleBody(Struct, frozen=True):
 
 
 class TradeRow(Struct, frozen=True, gc=False):
-    """One trade. `buyer_is_maker` true: the taker sold. `fill` is `MARKET` for all that moves candles."""
+    """One trade. `buyer_is_maker` true: the taker sold. `fill` is `MARKET` for trades that move candles."""
 
     id: int
     first_id: int
@@ -124,7 +124,7 @@ class TradeRow(Struct, frozen=True, gc=False):
 
 
 class TradeBody(Struct, frozen=True):
-    """Trades in the order of their ids. `late`: they fill a hole, ids are lower than some that went before."""
+    """Trades in the order of their ids. `late`: they fill a gap, ids are lower than some sent before."""
 
     symbol: str
     late: bool
@@ -166,9 +166,7 @@ class StatsBody(DayFigures[str], Payload[Stats24h], frozen=True, gc=False):
 
 
 class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
-    """Best bid and ask; on an empty side price and quantity are 0.0. `timestamp` is null where the venue does not
-    say.
-    """
+    """Best bid and ask; an empty side has price and quantity 0.0. `timestamp` is null where the venue reports none."""
 
     timestamp: str | None
 
@@ -177,7 +175,7 @@ class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
 
 class OrderBookBody(Payload[BookView], frozen=True):
     """The best levels, best first, each `[price, quantity]`; an empty side is an empty list. Unless `synced`, the book
-    is not known to be the exchange's, and has no levels. `timestamp` is null where the venue does not say.
+    is not known to be the exchange's, and has no levels. `timestamp` is null where the venue reports none.
     """
 
     symbol: str

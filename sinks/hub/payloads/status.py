@@ -1,4 +1,4 @@
-"""The state of the feed: the `data` of messages about lines, instruments, the flow, and incidents."""
+"""Status payloads: the `data` of messages about lines (stream groups), instruments, the flow, and incidents."""
 
 from typing import ClassVar, NamedTuple
 
@@ -8,30 +8,30 @@ from flows.model import ChannelStatus, FeedStatus, Heartbeat, Incident, Instrume
 from sinks.hub.payloads.form import Payload, iso_utc_or_none
 
 
-class LineNews(NamedTuple):
-    """The state of a line, and where its data comes from (`live`, `testnet`, `replay`, `synthetic`)."""
+class FeedStatusUpdate(NamedTuple):
+    """The state of a line, and the origin of its data (`live`, `testnet`, `replay`, `synthetic`)."""
 
     status: FeedStatus
     origin: str
 
 
-class InstrumentNews(NamedTuple):
-    """The state of an instrument, and where its data comes from."""
+class InstrumentStatusUpdate(NamedTuple):
+    """The state of an instrument, and the origin of its data."""
 
     status: InstrumentStatus
     origin: str
 
 
-class HeartbeatNews(NamedTuple):
-    """A sign of life of the flow, and where its data comes from."""
+class HeartbeatUpdate(NamedTuple):
+    """A heartbeat of the flow, and the origin of its data."""
 
     heartbeat: Heartbeat
     origin: str
 
 
 class StatusBody(Struct, frozen=True):
-    """The state of one line of the venue, and what its data is. `state` is `connected`, `live` or `disconnected` of the
-    line and its `symbols`; or `removed`: these symbols are followed no more, and nothing known of them is the present.
+    """The state of one line of the venue, and the origin of its data. `state` is `connected`, `live` or `disconnected`
+    for the line and its `symbols`; or `removed`: these symbols are no longer followed, and their state is outdated.
     """
 
     venue: str
@@ -42,15 +42,15 @@ class StatusBody(Struct, frozen=True):
     reason: str
 
     @classmethod
-    def of(cls, news: LineNews) -> "StatusBody":
+    def of(cls, update: FeedStatusUpdate) -> "StatusBody":
         """From the model."""
-        status, origin = news
+        status, origin = update
         return cls(status.venue, origin, status.line, status.state, status.symbols, status.reason)
 
 
 class ChannelBody(Payload[ChannelStatus], frozen=True):
-    """The state of one channel of an instrument, in the words of the model, and since when; null before the venue's
-    time is known.
+    """The state of one channel of an instrument, named as in the model; `since` is null before the venue's time is
+    known.
     """
 
     channel: str
@@ -62,8 +62,8 @@ class ChannelBody(Payload[ChannelStatus], frozen=True):
 
 
 class InstrumentBody(Struct, frozen=True):
-    """The state of an instrument: that of the worst of its channels, since when, why, and each of them. It stays so
-    until another one comes, as long as heartbeats do.
+    """The state of an instrument: that of its worst channel, since when, why, and each channel. It holds until the next
+    one, as long as heartbeats come.
     """
 
     venue: str
@@ -75,9 +75,9 @@ class InstrumentBody(Struct, frozen=True):
     channels: list[ChannelBody]
 
     @classmethod
-    def of(cls, news: InstrumentNews) -> "InstrumentBody":
+    def of(cls, update: InstrumentStatusUpdate) -> "InstrumentBody":
         """From the model."""
-        status, origin = news
+        status, origin = update
         return cls(
             status.venue,
             origin,
@@ -90,8 +90,8 @@ class InstrumentBody(Struct, frozen=True):
 
 
 class HeartbeatBody(Struct, frozen=True):
-    """The flow is alive, once a second; where two are missing, nothing of what was said before is known to hold. `time`
-    is what time it is at the venue, null before that is known; ages count from it. `clock` is `sure` or `unsure`.
+    """The flow is alive, once a second; when two are missing, no earlier state is known to hold. `time` is the venue's
+    time, null before it is known; ages count from it. `clock` is `sure` or `unsure`.
     """
 
     venue: str
@@ -101,25 +101,27 @@ class HeartbeatBody(Struct, frozen=True):
     clock: str
 
     @classmethod
-    def of(cls, news: HeartbeatNews) -> "HeartbeatBody":
+    def of(cls, update: HeartbeatUpdate) -> "HeartbeatBody":
         """From the model."""
-        beat, origin = news
+        beat, origin = update
         return cls(beat.venue, origin, "alive", iso_utc_or_none(beat.time), "sure" if beat.is_sure else "unsure")
 
 
-def status_body(news: LineNews | InstrumentNews | HeartbeatNews) -> StatusBody | InstrumentBody | HeartbeatBody:
-    """What the channel `Status` says; the three shapes differ in their fields."""
-    match news:
-        case LineNews():
-            return StatusBody.of(news)
-        case InstrumentNews():
-            return InstrumentBody.of(news)
-        case HeartbeatNews():
-            return HeartbeatBody.of(news)
+def status_body(
+    update: FeedStatusUpdate | InstrumentStatusUpdate | HeartbeatUpdate,
+) -> StatusBody | InstrumentBody | HeartbeatBody:
+    """The payload of the channel `Status`; the three structs differ in their fields."""
+    match update:
+        case FeedStatusUpdate():
+            return StatusBody.of(update)
+        case InstrumentStatusUpdate():
+            return InstrumentBody.of(update)
+        case HeartbeatUpdate():
+            return HeartbeatBody.of(update)
 
 
 class IncidentBody(Payload[Incident], frozen=True):
-    """Something that a user of the data would want to know. `symbol` is "" when it concerns the whole venue."""
+    """Something that went wrong or was put right. `symbol` is "" when it concerns the whole venue."""
 
     kind: str
     venue: str

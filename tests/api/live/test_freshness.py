@@ -20,7 +20,7 @@ from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus
-from sinks.hub.payloads import HeartbeatNews, InstrumentNews, LineNews, iso_utc, status_body
+from sinks.hub.payloads import FeedStatusUpdate, HeartbeatUpdate, InstrumentStatusUpdate, iso_utc, status_body
 from tests.fakes.candles import BEGIN
 
 LIMIT_MS = 1_000
@@ -34,17 +34,17 @@ class Hub:
         self.venue_state = VenueState("binance", VenueTime(lambda: self.local))
 
     def beat(self) -> None:
-        self._take(HeartbeatNews(Heartbeat("binance", BEGIN + self.local), "live"))
+        self._take(HeartbeatUpdate(Heartbeat("binance", BEGIN + self.local), "live"))
 
     def say(self, symbol: str, word: str, **channels: str) -> None:
         known = tuple(ChannelStatus(name, said, BEGIN, said) for name, said in channels.items())  # type: ignore[arg-type]
         status = InstrumentStatus("binance", symbol, word, BEGIN, "why", known)  # type: ignore[arg-type]
-        self._take(InstrumentNews(status, "live"))
+        self._take(InstrumentStatusUpdate(status, "live"))
 
     def follow(self, *symbols: str) -> None:
-        self._take(LineNews(FeedStatus("binance", "market", "live", symbols), "live"))
+        self._take(FeedStatusUpdate(FeedStatus("binance", "market", "live", symbols), "live"))
 
-    def _take(self, item: LineNews | InstrumentNews | HeartbeatNews) -> None:
+    def _take(self, item: FeedStatusUpdate | InstrumentStatusUpdate | HeartbeatUpdate) -> None:
         self.venue_state.take(HubMessage("binance", "Status", status_body(item), BEGIN, 1))
 
     def state(self, symbol: str = "BTCUSDT", *channels: str) -> str | None:

@@ -5,12 +5,12 @@ from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, Incident, InstrumentStatus, MarketData
 from sinks.hub.payloads import (
+    FeedStatusUpdate,
     HeartbeatBody,
-    HeartbeatNews,
+    HeartbeatUpdate,
     IncidentBody,
     InstrumentBody,
-    InstrumentNews,
-    LineNews,
+    InstrumentStatusUpdate,
     MarketDataBody,
     StatusBody,
 )
@@ -24,18 +24,18 @@ def price(value: float, time_ms: int, symbol: str = "BTCUSDT", stamp_ms: int | N
 
 
 def heartbeat(time_ms: int) -> HubMessage:
-    body = HeartbeatBody.of(HeartbeatNews(Heartbeat("binance", time_ms), "replay"))
+    body = HeartbeatBody.of(HeartbeatUpdate(Heartbeat("binance", time_ms), "replay"))
     return HubMessage("binance", "Status", body, time_ms or BEGIN, 4)
 
 
 def state(word: str, symbol: str, *, carried: bool = True) -> HubMessage:
     channels = (ChannelStatus("trades", word, BEGIN),) if carried else ()  # type: ignore[arg-type]
     message = InstrumentStatus("binance", symbol, word, BEGIN, channels=channels)  # type: ignore[arg-type]
-    return HubMessage("binance", "Status", InstrumentBody.of(InstrumentNews(message, "replay")), BEGIN, 5)
+    return HubMessage("binance", "Status", InstrumentBody.of(InstrumentStatusUpdate(message, "replay")), BEGIN, 5)
 
 
 def status(state: str, symbol: str = "ETHUSDT") -> HubMessage:
-    message = LineNews(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
+    message = FeedStatusUpdate(FeedStatus("binance", "market", state, (symbol,)), "replay")  # type: ignore[arg-type]
     return HubMessage("binance", "Status", StatusBody.of(message), BEGIN, 2)
 
 

@@ -67,7 +67,7 @@ async def test_the_exact_range_is_requested_and_followed_symbols_are_not_subscri
     request = await commands.request(view.id)
     assert request is not None
     assert request.work == Work("history", "binance", "BTCUSDT", "1h", BEGIN, BEGIN + 3 * HOUR)
-    assert await commands.wishes("binance") == []
+    assert await commands.subscriptions("binance") == []
     other = await fetch(services, has_some=True, span=CandleRange(None, BEGIN, 3))
     assert other.id != view.id, "another span is another request"
 

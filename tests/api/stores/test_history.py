@@ -19,7 +19,7 @@ from api.stores.history import History
 from flows.clock import Now
 from flows.model import Candle
 from flows.settings import Hub as HubSettings
-from sinks.hub.auth import HandshakeRequest, admit
+from sinks.hub.auth import HandshakeRequest, authorize
 from sinks.hub.client import Client
 from sinks.hub.policy import Hub
 from tests.fakes.candles import BEGIN, candle, forming
@@ -65,7 +65,7 @@ class Program:
     def connect(self) -> None:
         target = f"/ws?{urlencode(self.protocol.begin())}"
         settings = HubSettings()
-        subscription, resume_after = admit(HandshakeRequest(target, [], []), settings, clients=0)
+        subscription, resume_after = authorize(HandshakeRequest(target, [], []), settings, clients=0)
         self.line = self.hub.join(self, self.now, encoding="json", subscription=subscription, resume_after=resume_after)
         self.hub.on_request(self.line, self.protocol.request(), self.now)
 
@@ -85,7 +85,7 @@ class Program:
                 self.on_frame(bytes(done.value.data).decode())
         return True
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def begin_close(self, code: int, reason: str) -> None:
         raise AssertionError(reason)
 
     def on_frame(self, frame: str) -> None:

@@ -1,4 +1,4 @@
-"""The desk in the flow and the API's side of it meet in a real server."""
+"""The command poller of the flow and the API's side of it meet in a real server."""
 
 import queue
 import time
@@ -34,7 +34,7 @@ WAIT_S = 20
 
 
 class Source:
-    """What the desk sees of a source; everything it is told can be awaited."""
+    """What the poller sees of a source; everything it is told can be awaited."""
 
     def __init__(self) -> None:
         self.followed: queue.Queue[dict[str, Any]] = queue.Queue()
@@ -71,45 +71,45 @@ class Clock:
 
 
 @contextmanager
-def running_desk(
+def running_poller(
     database: Database[dict[str, Any]], source: Source, local_s: Clock | None = None, **feed: Any
 ) -> Iterator[CommandPoller]:
-    attendant = CommandConsumer(database)
+    consumer = CommandConsumer(database)
     settings = Feed(**{"symbols": ("BTCUSDT",)} | feed)
     clock = local_s or Clock()
-    wishes = SubscriptionController(
-        attendant,
+    subscriptions = SubscriptionController(
+        consumer,
         feed=settings,
         follow=source.follow,
         announce=lambda _: None,
-        ask=lambda: None,
+        query_statuses=lambda: None,
         report=lambda _: None,
         statuses=TRADING,
         local_s=clock,
     )
-    desk = CommandPoller(
-        attendant,
+    poller = CommandPoller(
+        consumer,
         venue="binance",
         refresh=source.refresh,
-        wishes=wishes,
+        subscriptions=subscriptions,
         is_own=partial(is_own, settings),
         local_s=clock,
     )
-    desk.start()
+    poller.start()
     try:
-        yield desk
+        yield poller
     finally:
-        desk.close()
-        desk._thread.join()
+        poller.close()
+        poller._thread.join()
 
 
 @pytest.fixture
-def desk(mongo_database: Database[dict[str, Any]], source: Source) -> Iterator[CommandPoller]:
-    with running_desk(mongo_database, source) as desk:
-        yield desk
+def poller(mongo_database: Database[dict[str, Any]], source: Source) -> Iterator[CommandPoller]:
+    with running_poller(mongo_database, source) as poller:
+        yield poller
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("poller")
 def test_the_source_begins_with_what_is_wanted_and_follows_every_wish(
     mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
@@ -121,44 +121,44 @@ def test_the_source_begins_with_what_is_wanted_and_follows_every_wish(
 
 
 def test_a_request_is_handed_on_and_its_end_written_back(
-    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
+    poller: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     requests = mongo_database[REQUESTS]
     put(requests, "one", "BTCUSDT", timeframe="1h")
     put(requests, "two", "SOLUSDT")
     assert source.refreshed.get(timeout=WAIT_S) == RefreshRequest(("BTCUSDT",), "one", ("1h",))
     assert source.refreshed.get(timeout=WAIT_S) == RefreshRequest(("SOLUSDT",), "two")
-    desk.write([RefreshResult("one", "1 candle")])
+    poller.write([RefreshResult("one", "1 candle")])
     assert until_ended(requests, "one") == ("done", "1 candle")
     assert until_ended(requests, "two") == ("failed", "SOLUSDT is not followed by this flow")
 
 
 def test_a_request_ends_at_once_when_its_symbol_is_removed_and_a_later_one_begins_anew(
-    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
+    poller: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     requests = mongo_database[REQUESTS]
     put(requests, "one", "BTCUSDT")
     assert source.refreshed.get(timeout=WAIT_S).request == "one"
-    wish(mongo_database, "BTCUSDT", is_wanted=False)
+    subscription(mongo_database, "BTCUSDT", is_wanted=False)
     assert until_ended(requests, "one") == ("failed", "BTCUSDT is not followed any more: it was removed")
-    wish(mongo_database, "BTCUSDT", is_wanted=True)
+    subscription(mongo_database, "BTCUSDT", is_wanted=True)
     put(requests, "two", "BTCUSDT")
     assert source.refreshed.get(timeout=WAIT_S).request == "two"
-    desk.write([RefreshResult("one", "too late"), RefreshResult("two", "2 candles")])
+    poller.write([RefreshResult("one", "too late"), RefreshResult("two", "2 candles")])
     assert until_ended(requests, "two") == ("done", "2 candles")
     assert state_of(requests, "one") == ("failed", "BTCUSDT is not followed any more: it was removed")
 
 
 def test_a_request_ends_with_the_machine_that_worked_on_it(
-    desk: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
+    poller: CommandPoller, mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     """It was removed and added again between two looks."""
     requests = mongo_database[REQUESTS]
     put(requests, "one", "BTCUSDT")
     assert source.refreshed.get(timeout=WAIT_S).request == "one"
-    desk.write([Removed("market", ("ETHUSDT",), ("aggTrade",), is_gone=True)])
+    poller.write([Removed("market", ("ETHUSDT",), ("aggTrade",), is_gone=True)])
     assert state_of(requests, "one")[0] == "running"
-    desk.write([Removed("market", ("BTCUSDT", "ETHUSDT"), ("aggTrade",), is_gone=True)])
+    poller.write([Removed("market", ("BTCUSDT", "ETHUSDT"), ("aggTrade",), is_gone=True)])
     assert state_of(requests, "one") == (
         "failed",
         "BTCUSDT is not followed any more: its streams have been removed",
@@ -169,17 +169,17 @@ def test_a_symbol_that_is_wished_together_with_its_request_is_no_stranger(
     mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:
     requests = mongo_database[REQUESTS]
-    with running_desk(mongo_database, source) as desk:
-        wish(mongo_database, "SOLUSDT", is_wanted=True)
+    with running_poller(mongo_database, source) as poller:
+        subscription(mongo_database, "SOLUSDT", is_wanted=True)
         put(requests, "one", "SOLUSDT")
         assert source.refreshed.get(timeout=WAIT_S).symbols == ("SOLUSDT",)
-        desk.write([RefreshResult("one", "1 candle")])
+        poller.write([RefreshResult("one", "1 candle")])
         assert until_ended(requests, "one") == ("done", "1 candle")
 
 
 def test_a_request_without_an_answer_ends(mongo_database: Database[dict[str, Any]], source: Source) -> None:
     clock = Clock()
-    with running_desk(mongo_database, source, clock):
+    with running_poller(mongo_database, source, clock):
         put(mongo_database[REQUESTS], "one", "BTCUSDT")
         source.refreshed.get(timeout=WAIT_S)
         clock.seconds = ANSWER_S + 1
@@ -192,9 +192,9 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
     requests = mongo_database[REQUESTS]
     put(requests, "crashed", "BTCUSDT", state="running")
     put(requests, "other venue", "BTCUSDT", state="running", venue="kraken")
-    with running_desk(mongo_database, source) as desk:
+    with running_poller(mongo_database, source) as poller:
         assert source.refreshed.get(timeout=WAIT_S).request == "crashed"
-        desk.write([RefreshResult("crashed", "1 candle")])
+        poller.write([RefreshResult("crashed", "1 candle")])
         put(requests, "stopped", "BTCUSDT", timeframe="1m")
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
     assert [state_of(requests, name)[0] for name in ("crashed", "stopped", "other venue")] == [
@@ -202,9 +202,9 @@ def test_what_was_running_when_a_flow_ended_is_done_by_the_next(
         "open",
         "running",
     ]
-    with running_desk(mongo_database, source) as desk:
+    with running_poller(mongo_database, source) as poller:
         assert source.refreshed.get(timeout=WAIT_S).request == "stopped"
-        desk.write([RefreshResult("stopped", "2 candles")])
+        poller.write([RefreshResult("stopped", "2 candles")])
         assert until_ended(requests, "stopped") == ("done", "2 candles")
 
 
@@ -213,13 +213,13 @@ def test_a_request_waits_for_a_source_that_is_not_ready(
 ) -> None:
     source.is_ready = False
     clock = Clock()
-    with running_desk(mongo_database, source, clock) as desk:
+    with running_poller(mongo_database, source, clock) as poller:
         put(mongo_database[REQUESTS], "one", "BTCUSDT")
         for _ in range(2):
             assert source.refreshed.get(timeout=WAIT_S).request == "one"
         source.is_ready = True
         assert source.accepted.get(timeout=WAIT_S) == "one"
-        desk.write([RefreshResult("one", "1 candle")])
+        poller.write([RefreshResult("one", "1 candle")])
         assert until_ended(mongo_database[REQUESTS], "one") == ("done", "1 candle")
         source.is_ready = False
         put(mongo_database[REQUESTS], "two", "BTCUSDT")
@@ -236,7 +236,7 @@ def test_a_process_takes_the_requests_of_its_share_alone(
     put(requests, "theirs", "BTCUSDT")
     put(requests, "left by theirs", "BTCUSDT", state="running")
     put(requests, "ours", "SOLUSDT")
-    with running_desk(mongo_database, source, symbols=("BTCUSDT", "SOLUSDT"), shard="2/2"):
+    with running_poller(mongo_database, source, symbols=("BTCUSDT", "SOLUSDT"), shard="2/2"):
         assert source.refreshed.get(timeout=WAIT_S).request == "ours"
     assert [state_of(requests, name)[0] for name in ("theirs", "left by theirs", "ours")] == ["open", "running", "open"]
 
@@ -255,7 +255,7 @@ def until_ended(requests: Collection[dict[str, Any]], name: str) -> tuple[str, s
     return state_of(requests, name)
 
 
-def wish(database: Database[dict[str, Any]], symbol: str, *, is_wanted: bool) -> None:
+def subscription(database: Database[dict[str, Any]], symbol: str, *, is_wanted: bool) -> None:
     """As the API does it."""
     document = {"venue": "binance", "symbol": symbol, "wanted": is_wanted, "streams": []}
     database[SUBSCRIPTIONS].replace_one({"_id": f"binance:{symbol}"}, document, upsert=True)
@@ -271,7 +271,7 @@ def put(
     requests.insert_one({"_id": name, "state": state, "report": "", "created_at": now, "updated_at": now, **work})
 
 
-@pytest.mark.usefixtures("desk")
+@pytest.mark.usefixtures("poller")
 def test_what_a_command_asks_for_is_told_and_asked_once(
     mongo_database: Database[dict[str, Any]], source: Source
 ) -> None:

@@ -14,10 +14,10 @@ def answer_of(query: RenewQuery, **parts: Any) -> Any:
         came.set()
 
     settings = Settings.model_validate({"mongo": {"enabled": False}, "trades": {"enabled": False}})
-    desk: Any = open_query_handlers(settings, **parts)
-    desk("binance:BTCUSDT", query, answer)
+    handlers: Any = open_query_handlers(settings, **parts)
+    handlers("binance:BTCUSDT", query, answer)
     assert came.wait(10)
-    desk.close()
+    handlers.close()
     return answers[0]
 
 

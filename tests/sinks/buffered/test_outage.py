@@ -23,10 +23,10 @@ def watch(on_incident: OnIncident, local_ms: Callable[[], int] = monotonic_ms) -
 
 def test_an_outage_has_a_begin_and_an_end_in_the_feeds_time() -> None:
     made = Recorder()
-    made.watch.on_news(BEGIN)
+    made.watch.on_feed_time(BEGIN)
     made.watch.on_failure("connection refused", held=3)
-    made.watch.on_news(BEGIN + 300_000)
-    made.watch.on_news(BEGIN + 240_000)
+    made.watch.on_feed_time(BEGIN + 300_000)
+    made.watch.on_feed_time(BEGIN + 240_000)
     made.watch.on_failure("connection refused", held=9)
     made.local_ms += 2_500
     assert made.watch.on_success()
@@ -82,7 +82,7 @@ def test_the_cause_is_known_while_it_lasts() -> None:
 
 def test_what_else_is_amiss_is_an_incident_of_the_feeds_present() -> None:
     made = Recorder()
-    made.watch.on_news(BEGIN)
+    made.watch.on_feed_time(BEGIN)
     made.watch.report("a log is gone", "fetched again", symbol="ETHUSDT", first_id=5, last_id=9)
     assert made.incidents == [
         Incident("store_outage", "binance", "ETHUSDT", BEGIN, BEGIN, "a log is gone", "fetched again", 5, 9)
@@ -103,4 +103,4 @@ def test_a_listener_that_fails_is_logged() -> None:
 
     with capture_logs() as logs:
         watch(fail).on_failure("away", held=0)
-    assert [entry["event"] for entry in logs] == ["store_unavailable", "incident not delivered"]
+    assert [entry["event"] for entry in logs] == ["store_unavailable", "incident_not_delivered"]

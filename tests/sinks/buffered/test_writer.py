@@ -48,7 +48,7 @@ class Store(BufferedWriter[int, Counter[str]]):
         self.numbers.put(batch)
 
     def close(self) -> None:
-        self._begin_end()
+        self._begin_close()
         self._thread.join()
 
     def _wait(self) -> bool:

@@ -83,11 +83,11 @@ async def hear(client: ClientConnection) -> dict[str, Any]:
 async def ask(client: ClientConnection, **request: Any) -> list[dict[str, Any]]:
     """The answers, up to the last part of the snapshot if there is one."""
     await client.send(json.dumps(request))
-    answers = [await hear(client)]
-    if request["op"] == "subscribe" and answers[0]["type"] == "Subscribed":
-        while answers[-1]["type"] != "Snapshot" or not last_part(answers[-1]):
-            answers.append(await hear(client))
-    return answers
+    replies = [await hear(client)]
+    if request["op"] == "subscribe" and replies[0]["type"] == "Subscribed":
+        while replies[-1]["type"] != "Snapshot" or not last_part(replies[-1]):
+            replies.append(await hear(client))
+    return replies
 
 
 def last_part(snapshot: dict[str, Any]) -> bool:
@@ -95,9 +95,9 @@ def last_part(snapshot: dict[str, Any]) -> bool:
     return isinstance(data, list) or bool(data["complete"])
 
 
-def shown(answers: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def shown(replies: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The messages in all parts of a snapshot."""
-    parts = [answer["data"] for answer in answers if answer["type"] == "Snapshot"]
+    parts = [reply["data"] for reply in replies if reply["type"] == "Snapshot"]
     return [m for part in parts for m in (part if isinstance(part, list) else part["messages"])]
 
 
@@ -140,16 +140,16 @@ async def test_a_snapshot_has_the_last_closed_candle_even_after_an_older_one_was
         h.write(candle(0), candle(1), candle(0, revision=1))
         for _ in range(3):
             await hear(client)
-        answers = await ask(client, op="subscribe", channels=["ChartUpdate"], symbols=["btcusdt"])
-        assert [m["data"]["candle"]["timestamp"] for m in shown(answers)] == ["2026-01-01T00:01:00Z"]
+        replies = await ask(client, op="subscribe", channels=["ChartUpdate"], symbols=["btcusdt"])
+        assert [m["data"]["candle"]["timestamp"] for m in shown(replies)] == ["2026-01-01T00:01:00Z"]
 
 
 async def test_a_snapshot_has_no_forming_candle_that_has_closed() -> None:
     async with hub() as h, h.client() as client:
         h.write(candle(0, closed=False), candle(0))
         await hear(client)
-        answers = await ask(client, op="subscribe", channels=["Candle"])
-        assert [m["data"].get("candle", m["data"])["is_closed"] for m in shown(answers)] == [True]
+        replies = await ask(client, op="subscribe", channels=["Candle"])
+        assert [m["data"].get("candle", m["data"])["is_closed"] for m in shown(replies)] == [True]
 
 
 async def test_amending_an_older_candle_does_not_lose_what_is_held_of_the_forming_one() -> None:
@@ -171,8 +171,8 @@ async def test_a_large_snapshot_fits_a_client_with_default_limits() -> None:
             h.write(*(candle(0, symbol=f"COIN{n:03}USDT", timeframe=t) for t in frames))
             h.write(*(candle(1440, closed=False, symbol=f"COIN{n:03}USDT", timeframe=t) for t in frames))
         await settled(client)
-        answers = await ask(client, op="subscribe", channels=["Candle", "ChartUpdate"])
-        assert len(shown(answers)) == 300 * 6 * 3
+        replies = await ask(client, op="subscribe", channels=["Candle", "ChartUpdate"])
+        assert len(shown(replies)) == 300 * 6 * 3
 
 
 async def test_unsubscribing_one_symbol_keeps_the_others() -> None:
@@ -198,8 +198,8 @@ async def test_books_and_statistics_come_on_their_channels_and_to_those_who_come
         live = await hear(client)
         assert (live["type"], live["data"]["symbol"]) == (channel, "BTCUSDT")
         async with h.client() as late:
-            answers = await ask(late, op="subscribe", channels=[channel])
-            assert shown(answers) == [live]
+            replies = await ask(late, op="subscribe", channels=[channel])
+            assert shown(replies) == [live]
 
 
 @pytest.mark.parametrize(
@@ -504,9 +504,9 @@ async def test_status_and_origin_are_told_to_who_asks() -> None:
     async with hub() as h, h.client() as client:
         h.write(FeedStatus("binance", "market", "live", ("BTCUSDT",)))
         await settled(client)
-        answers = await ask(client, op="subscribe", channels=["Status"])
-        assert [m["data"]["state"] for m in shown(answers)] == ["live"]
-        assert "replay" in json.dumps(answers)
+        replies = await ask(client, op="subscribe", channels=["Status"])
+        assert [m["data"]["state"] for m in shown(replies)] == ["live"]
+        assert "replay" in json.dumps(replies)
 
 
 async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell() -> None:

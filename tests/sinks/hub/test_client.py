@@ -33,7 +33,7 @@ class Line:
         self.room -= 1
         return self.room > 0
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def begin_close(self, code: int, reason: str) -> None:
         raise AssertionError("nobody asked for that")
 
 

@@ -19,7 +19,7 @@ from flows.model import (
     TradeBatch,
 )
 from sinks.hub.messages import Encoding, Message, Topic, exchange_time
-from sinks.hub.payloads import ChartNews, HeartbeatNews, InstrumentNews, LineNews, iso_utc
+from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, InstrumentStatusUpdate, iso_utc
 from tests.fakes.candles import stats
 from tests.fakes.trades import BEGIN, trade
 
@@ -53,8 +53,8 @@ def test_a_chart_update_to_the_letter() -> None:
         first_id=11, last_id=17,
         is_closed=True, status="repaired", revision=2, event_time=BEGIN + 60_250,
     )  # fmt: skip
-    news = ChartNews(candle, MarketData("binance", "BTCUSDT", 2.75, BEGIN))
-    message = Message(Topic("ChartUpdate", "BTCUSDT", "1m"), news, seq=9, stamp_ms=BEGIN + 61_000)
+    update = ChartUpdate(candle, MarketData("binance", "BTCUSDT", 2.75, BEGIN))
+    message = Message(Topic("ChartUpdate", "BTCUSDT", "1m"), update, seq=9, stamp_ms=BEGIN + 61_000)
     assert payload(message, "json") == (
         b'{"type":"ChartUpdate","data":{"symbol":"BTCUSDT","timeframe":"1m","candle":{'
         b'"timestamp":"2026-01-01T00:00:00Z","open":1.5,"high":3.0,"low":1.0,"close":2.5,"volume":10.0,'
@@ -140,13 +140,13 @@ def data(item: Any, *, symbol: str = "") -> Any:
 
 def test_a_status_has_one_of_three_shapes() -> None:
     line = FeedStatus("binance", "market", "disconnected", ("BTCUSDT",), "line cut")
-    assert data(LineNews(line, "replay")) == {
+    assert data(FeedStatusUpdate(line, "replay")) == {
         "venue": "binance", "origin": "replay", "line": "market", "state": "disconnected",
         "symbols": ["BTCUSDT"], "reason": "line cut",
     }  # fmt: skip
     channels = (ChannelStatus("trades", "silent", BEGIN, "no trades"), ChannelStatus("book", "unsynced", 0))
     status = InstrumentStatus("binance", "BTCUSDT", "silent", BEGIN, "no trades", channels)
-    assert data(InstrumentNews(status, "replay"), symbol="BTCUSDT") == {
+    assert data(InstrumentStatusUpdate(status, "replay"), symbol="BTCUSDT") == {
         "venue": "binance", "origin": "replay", "symbol": "BTCUSDT",
         "state": "silent", "since": iso_utc(BEGIN), "reason": "no trades",
         "channels": [
@@ -154,7 +154,9 @@ def test_a_status_has_one_of_three_shapes() -> None:
             {"channel": "book", "state": "unsynced", "since": None, "reason": ""},
         ],
     }  # fmt: skip
-    assert [data(HeartbeatNews(beat, "live")) for beat in (Heartbeat("binance", BEGIN), Heartbeat("b", 0, False))] == [
+    assert [
+        data(HeartbeatUpdate(beat, "live")) for beat in (Heartbeat("binance", BEGIN), Heartbeat("b", 0, False))
+    ] == [
         {"venue": "binance", "origin": "live", "state": "alive", "time": iso_utc(BEGIN), "clock": "sure"},
         {"venue": "b", "origin": "live", "state": "alive", "time": None, "clock": "unsure"},
     ]

@@ -56,7 +56,7 @@ class Line:
         self.room -= 1
         return self.room > 0
 
-    def dismiss(self, code: int, reason: str) -> None:
+    def begin_close(self, code: int, reason: str) -> None:
         self.dismissed = code
 
     def of_type(self, kind: str) -> list[dict[str, Any]]:
@@ -101,10 +101,10 @@ def test_a_price_goes_at_once_and_the_newest_of_those_that_follow_in_its_turn() 
     play.at(0, price(1.0))
     play.at(3, price(2.0))
     play.at(7, price(3.0))
-    assert play.hub.next_turn_ms == 10
+    assert play.hub.next_deadline_ms == 10
     play.at(10)
     assert [m["data"]["price"] for m in line.heard] == [1.0, 3.0]
-    assert play.hub.next_turn_ms is None
+    assert play.hub.next_deadline_ms is None
 
 
 def test_a_price_that_went_and_came_back_is_no_news() -> None:
@@ -121,7 +121,7 @@ def test_best_bid_and_ask_are_paced_like_prices() -> None:
     play.join(line)
     for ms in (0, 3, 7):
         play.at(ms, BookTicker("BTCUSDT", ms, 1.0 + ms, 1.0, 20.0, 1.0))
-    assert play.hub.next_turn_ms == 10
+    assert play.hub.next_deadline_ms == 10
     play.at(10)
     play.at(11, BookTicker("BTCUSDT", 11, 12.0, 1.0, 20.0, 1.0))
     play.hub.release(play.now)
@@ -214,12 +214,12 @@ def test_without_clients_nothing_is_encoded() -> None:
     assert [message._frames for message in play.hub._recent._messages] == [{}] * 5
 
 
-news = st.one_of(
+update = st.one_of(
     st.builds(price, st.floats(1, 9), st.sampled_from(["BTCUSDT", "ETHUSDT"])),
     st.builds(candle, st.integers(0, 5), closed=st.booleans(), close=st.floats(1, 9)),
     st.integers(1, 99).map(batch),
 )
-steps = st.lists(st.tuples(st.integers(0, 200), st.lists(news, max_size=6), st.integers(0, 3)), max_size=40)
+steps = st.lists(st.tuples(st.integers(0, 200), st.lists(update, max_size=6), st.integers(0, 3)), max_size=40)
 
 
 @given(steps, st.integers(1, 8))
@@ -345,7 +345,7 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     assert snapshot(play) == []
     assert not hub._newest_price
     assert not hub._stats
-    assert [pace._free_at for pace in (hub._prices, hub._best, hub._forming)] == [{}, {}, {}]
+    assert [conflator._free_at for conflator in (hub._prices, hub._best, hub._forming)] == [{}, {}, {}]
 
 
 def state(state: Any, symbol: str = "BTCUSDT") -> InstrumentStatus:

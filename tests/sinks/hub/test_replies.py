@@ -8,7 +8,7 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from sinks.hub.messages import Encoding, Envelope
-from sinks.hub.replies import Answer, ErrorData, Lagged, Pong, Reset, SnapshotData, SubscribedData
+from sinks.hub.replies import ErrorData, Lagged, Pong, Reply, Reset, SnapshotData, SubscribedData
 from sinks.hub.subscription import Rule, build_rule
 
 STAMP = "2025-01-01T00:00:00Z"
@@ -17,7 +17,7 @@ STAMP = "2025-01-01T00:00:00Z"
 def told(body: Struct, encoding: Encoding = "json") -> Any:
     """What a client reads."""
     reader = StreamReader()
-    reader.feed_data(Answer(body).frame(encoding))
+    reader.feed_data(Reply(body).frame(encoding))
     parsing = Frame.parse(reader.read_exact, mask=False)
     with pytest.raises(StopIteration) as done:
         next(parsing)

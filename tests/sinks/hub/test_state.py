@@ -1,5 +1,5 @@
 from sinks.hub.messages import Message, Topic
-from sinks.hub.state import LastKnown
+from sinks.hub.state import StateCache
 
 MINUTE_MS = 60_000
 
@@ -8,12 +8,12 @@ def message(seq: int, channel: str, symbol: str = "", timeframe: str = "") -> Me
     return Message(Topic(channel, symbol, timeframe), f"news {seq}", seq=seq, stamp_ms=0)
 
 
-def numbers(known: LastKnown) -> list[int]:
+def numbers(known: StateCache) -> list[int]:
     return [found.seq for found in known.messages(lambda _: True)]
 
 
 def test_the_latest_of_each_symbol_and_line_is_known_in_the_order_of_their_numbers() -> None:
-    known = LastKnown()
+    known = StateCache()
     known.put(message(1, "MarketData", "BTCUSDT"))
     known.put(message(2, "MarketData", "ETHUSDT"))
     known.put(message(3, "Status"), line="market")
@@ -26,7 +26,7 @@ def test_the_latest_of_each_symbol_and_line_is_known_in_the_order_of_their_numbe
 
 
 def test_a_closed_candle_ends_the_forming_one_and_an_amendment_of_an_older_one_changes_nothing() -> None:
-    known = LastKnown()
+    known = StateCache()
     known.put_closed(message(1, "Candle", "BTCUSDT", "1m"), open_time=0)
     known.put_forming(message(2, "Candle", "BTCUSDT", "1m"), open_time=MINUTE_MS)
     assert numbers(known) == [1, 2]
@@ -36,7 +36,7 @@ def test_a_closed_candle_ends_the_forming_one_and_an_amendment_of_an_older_one_c
 
 
 def test_of_a_symbol_that_is_forgotten_nothing_is_known() -> None:
-    known = LastKnown()
+    known = StateCache()
     for seq, symbol in ((1, "BTCUSDT"), (5, "ETHUSDT")):
         known.put(message(seq, "MarketData", symbol))
         known.put_closed(message(seq + 1, "Candle", symbol, "1m"), open_time=0)

@@ -62,8 +62,8 @@ def test_what_is_written_is_there_after_the_close(mongod_uri: str, mongo_databas
     assert set(mongo_database[MARKET_DATA].index_information()) == {"_id_", "candle", "newest", "span", "expiry"}
     assert (writer.stored.closed, writer.stored.incidents) == (2, 1)
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [
-        ("candles stored", "info"),
-        ("written after the close, not stored", "error"),
+        ("candles_stored", "info"),
+        ("written_after_close", "error"),
     ]
 
 
@@ -147,8 +147,8 @@ def test_an_absent_server_is_noticed_and_delays_nobody() -> None:
     assert monotonic_ms() - closing_ms < (CLOSE_TIMEOUT_S + 1) * 1_000
     assert incidents.outcome() == "2 candles and 0 incidents are not known to be stored"
     assert [(entry["event"], entry["log_level"]) for entry in logs] == [
-        ("candles lost", "error"),
-        ("forming candles not stored", "warning"),
+        ("candles_lost", "error"),
+        ("forming_candles_not_stored", "warning"),
     ]
 
 
@@ -338,7 +338,7 @@ def test_what_has_landed_without_an_answer_is_stored(mongod_uri: str, mongo_data
 
     assert (writer.stored.closed, writer.failures, incidents.empty()) == (4, 0, True)
     assert minutes(mongo_database) == [candle(0, revision=1, event_time=0), *(candle(n, event_time=0) for n in (1, 2))]
-    assert [entry["items"] for entry in logs if entry["event"] == "stored, as the server says later"] == [3]
+    assert [entry["items"] for entry in logs if entry["event"] == "stored_without_answer"] == [3]
 
 
 def test_only_what_has_not_landed_is_written_again(mongod_uri: str, mongo_database: Database[dict[str, Any]]) -> None:

@@ -89,7 +89,7 @@ def command(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     with process:
         try:
             assert process.stdout is not None
-            assert "mongod is ready" in process.stdout.readline()
+            assert "mongod_ready" in process.stdout.readline()
             yield process
         finally:
             process.kill()

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from sinks.mongod import supervise as tether
+from sinks.mongod import supervise
 
 PARENT = """
 import os, subprocess, sys
@@ -18,7 +18,7 @@ child.wait()
 
 @pytest.mark.e2e
 def test_the_program_ends_with_a_parent_that_is_killed() -> None:
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, tether.__file__], stdout=subprocess.PIPE, text=True)
+    parent = subprocess.Popen([sys.executable, "-c", PARENT, supervise.__file__], stdout=subprocess.PIPE, text=True)
     with parent:
         assert parent.stdout is not None
         parent.stdout.readline()
@@ -29,7 +29,7 @@ def test_the_program_ends_with_a_parent_that_is_killed() -> None:
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-I", tether.__file__, *arguments], capture_output=True, text=True, check=False
+        [sys.executable, "-I", supervise.__file__, *arguments], capture_output=True, text=True, check=False
     )
 
 
@@ -43,7 +43,7 @@ def test_the_program_takes_the_place_of_the_process() -> None:
 @pytest.mark.e2e
 def test_a_parent_that_is_gone_already_gets_no_child() -> None:
     done = run("1", "/bin/sh", "-c", "echo started")
-    assert (done.returncode, done.stdout, done.stderr) == (tether.CANNOT_RUN, "", "the parent has ended already\n")
+    assert (done.returncode, done.stdout, done.stderr) == (supervise.CANNOT_RUN, "", "the parent has ended already\n")
 
 
 @pytest.mark.e2e

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from flows.model import DAY_MS, Incident, TradeBatch
-from sinks.trades.compaction import UNSURE_MS, Clocks, TradeUpkeep
+from sinks.trades.compaction import UNSURE_MS, Clocks, TradeCompactor
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
@@ -23,14 +23,14 @@ ONE_MINUTE_AT_A_TIME = """
 import sys
 from pathlib import Path
 from sinks.trades.store import TradeStore
-from sinks.trades.compaction import TradeUpkeep
-upkeep = TradeUpkeep(TradeStore(Path(sys.argv[1])), retention_days=0, merge_after_minutes=60)
-while upkeep.merge(most_records=1):
+from sinks.trades.compaction import TradeCompactor
+compactor = TradeCompactor(TradeStore(Path(sys.argv[1])), retention_days=0, merge_after_minutes=60)
+while compactor.merge(most_records=1):
     print("merged", flush=True)
 """
 
 
-def upkeep_of(
+def compactor_of(
     store: TradeStore,
     *,
     retention_days: float = 0,
@@ -38,9 +38,9 @@ def upkeep_of(
     wall: int | None = None,
     report: Callable[[Incident], None] = lambda _: None,
     local: Callable[[], int] = lambda: 0,
-) -> TradeUpkeep:
+) -> TradeCompactor:
     """Upkeep at a time after `BEGIN` by the exchange, None where that is not sure, and by the wall clock."""
-    return TradeUpkeep(
+    return TradeCompactor(
         store,
         retention_days=retention_days,
         merge_after_minutes=60,
@@ -54,11 +54,11 @@ def upkeep_of(
     )
 
 
-def add(store: TradeStore, upkeep: TradeUpkeep | None, *trades: tuple[int, int], symbol: str = "BTCUSDT") -> None:
+def add(store: TradeStore, compactor: TradeCompactor | None, *trades: tuple[int, int], symbol: str = "BTCUSDT") -> None:
     """Stores trades, each given as id and time after `BEGIN`."""
     seconds = add_batches(store, [TradeBatch("binance", symbol, [trade(id_, time) for id_, time in trades])])
-    if upkeep:
-        upkeep.on_written(seconds)
+    if compactor:
+        compactor.on_written(seconds)
 
 
 def starts(store: TradeStore, symbol: str = "BTCUSDT") -> list[int]:
@@ -71,36 +71,36 @@ def ids(store: TradeStore) -> list[int]:
 
 def test_only_what_is_old_by_the_symbols_own_time_is_merged(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store)
-        add(store, upkeep, (1, 5_000), (2, 10_000), (3, 70_000), (4, 80_000))
-        add(store, upkeep, (5, HOUR_MS + 70_000), symbol="ETHUSDT")
-        assert upkeep.merge(most_records=99) == 0
+        compactor = compactor_of(store)
+        add(store, compactor, (1, 5_000), (2, 10_000), (3, 70_000), (4, 80_000))
+        add(store, compactor, (5, HOUR_MS + 70_000), symbol="ETHUSDT")
+        assert compactor.merge(most_records=99) == 0
 
-        add(store, upkeep, (5, HOUR_MS + 70_000))
+        add(store, compactor, (5, HOUR_MS + 70_000))
 
-        assert upkeep.merge(most_records=99) == 2
+        assert compactor.merge(most_records=99) == 2
         assert starts(store) == [0, 70_000, 80_000, HOUR_MS + 70_000]
-        assert upkeep.merge(most_records=99) == 0  # nothing is looked at twice
+        assert compactor.merge(most_records=99) == 0  # nothing is looked at twice
 
 
 def test_a_restart_goes_by_the_newest_trade_that_is_stored(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
         add(store, None, (1, 5_000), (2, 10_000), (3, 2 * HOUR_MS))
 
-        upkeep_of(store).merge(most_records=99)
+        compactor_of(store).merge(most_records=99)
 
         assert starts(store) == [0, 2 * HOUR_MS]
 
 
 def test_a_late_second_is_merged_although_its_minute_was_done(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store)
-        add(store, upkeep, (1, 5_000), (3, 50_000), (4, 100_000), (5, 2 * HOUR_MS))
-        upkeep.merge(most_records=99)
+        compactor = compactor_of(store)
+        add(store, compactor, (1, 5_000), (3, 50_000), (4, 100_000), (5, 2 * HOUR_MS))
+        compactor.merge(most_records=99)
 
-        add(store, upkeep, (2, 20_000))
+        add(store, compactor, (2, 20_000))
         assert starts(store) == [0, 20_000, 60_000, 2 * HOUR_MS]
-        upkeep.merge(most_records=99)
+        compactor.merge(most_records=99)
 
         assert starts(store) == [0, 60_000, 2 * HOUR_MS]
         assert ids(store) == [1, 2, 3, 4, 5]
@@ -108,11 +108,11 @@ def test_a_late_second_is_merged_although_its_minute_was_done(tmp_path: Path) ->
 
 def test_a_backlog_is_worked_off_in_bounded_rounds(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store)
-        add(store, upkeep, *((n, n * 30_000) for n in range(10)), (10, 3 * HOUR_MS))
-        add(store, upkeep, *((n, n * 30_000) for n in range(10)), (10, 3 * HOUR_MS), symbol="ETHUSDT")
+        compactor = compactor_of(store)
+        add(store, compactor, *((n, n * 30_000) for n in range(10)), (10, 3 * HOUR_MS))
+        add(store, compactor, *((n, n * 30_000) for n in range(10)), (10, 3 * HOUR_MS), symbol="ETHUSDT")
 
-        assert [upkeep.merge(most_records=8) for _ in range(4)] == [8, 8, 4, 0]
+        assert [compactor.merge(most_records=8) for _ in range(4)] == [8, 8, 4, 0]
 
         assert starts(store) == [0, 60_000, 120_000, 180_000, 240_000, 3 * HOUR_MS]
         assert starts(store, "ETHUSDT") == [0, 60_000, 120_000, 180_000, 240_000, 3 * HOUR_MS]
@@ -120,15 +120,15 @@ def test_a_backlog_is_worked_off_in_bounded_rounds(tmp_path: Path) -> None:
 
 def test_what_is_past_its_time_goes_in_whole_minutes_and_the_rest_stays(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store, capture_logs() as logs:
-        upkeep = upkeep_of(store, retention_days=7)
-        add(store, upkeep, (1, 0), (2, 59_000), (3, 60_000), (4, 90_000), (5, 7 * DAY_MS + 80_000))
+        compactor = compactor_of(store, retention_days=7)
+        add(store, compactor, (1, 0), (2, 59_000), (3, 60_000), (4, 90_000), (5, 7 * DAY_MS + 80_000))
 
-        assert upkeep.expire() == ["BTCUSDT"]
+        assert compactor.expire() == ["BTCUSDT"]
 
         assert ids(store) == [3, 4, 5]
-    assert [line for line in logs if line["event"] == "old trades deleted"] == [
+    assert [line for line in logs if line["event"] == "old_trades_deleted"] == [
         {
-            "event": "old trades deleted",
+            "event": "old_trades_deleted",
             "log_level": "info",
             "venue": "binance",
             "symbol": "BTCUSDT",
@@ -143,11 +143,11 @@ def test_what_is_past_its_time_goes_in_whole_minutes_and_the_rest_stays(tmp_path
 
 def test_a_symbol_is_never_judged_by_the_time_of_another(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store, retention_days=7)
-        add(store, upkeep, (1, 0), (2, DAY_MS))
-        add(store, upkeep, (1, 0), (2, 29 * DAY_MS), symbol="ETHUSDT")
+        compactor = compactor_of(store, retention_days=7)
+        add(store, compactor, (1, 0), (2, DAY_MS))
+        add(store, compactor, (1, 0), (2, 29 * DAY_MS), symbol="ETHUSDT")
 
-        assert upkeep.expire() == ["ETHUSDT"]
+        assert compactor.expire() == ["ETHUSDT"]
 
         assert (starts(store), starts(store, "ETHUSDT")) == ([0, DAY_MS], [29 * DAY_MS])
 
@@ -156,10 +156,10 @@ def test_a_symbol_is_never_judged_by_the_time_of_another(tmp_path: Path) -> None
 def test_one_trade_ahead_of_the_clock_deletes_nothing(tmp_path: Path, ahead: int) -> None:
     with TradeStore(tmp_path) as store:
         add(store, None, (1, 0), (2, 60_000), (3, ahead))
-        upkeep = upkeep_of(store, retention_days=7, now=10 * DAY_MS)  # as after a restart
-        add(store, upkeep, (4, ahead + 1), symbol="ETHUSDT")
+        compactor = compactor_of(store, retention_days=7, now=10 * DAY_MS)  # as after a restart
+        add(store, compactor, (4, ahead + 1), symbol="ETHUSDT")
 
-        assert upkeep.expire() == []
+        assert compactor.expire() == []
 
         assert starts(store)[:2] == [0, 60_000]
 
@@ -167,23 +167,23 @@ def test_one_trade_ahead_of_the_clock_deletes_nothing(tmp_path: Path, ahead: int
 def test_of_two_clocks_the_earlier_one_counts(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
         for now, wall in ((1 * DAY_MS, 20 * DAY_MS), (20 * DAY_MS, 1 * DAY_MS)):
-            upkeep = upkeep_of(store, retention_days=7, now=now, wall=wall)
-            add(store, upkeep, (1, 0), (2, 9 * DAY_MS))
-            assert upkeep.expire() == []
+            compactor = compactor_of(store, retention_days=7, now=now, wall=wall)
+            add(store, compactor, (1, 0), (2, 9 * DAY_MS))
+            assert compactor.expire() == []
 
-        assert upkeep_of(store, retention_days=7, now=20 * DAY_MS, wall=20 * DAY_MS).expire() == ["BTCUSDT"]
+        assert compactor_of(store, retention_days=7, now=20 * DAY_MS, wall=20 * DAY_MS).expire() == ["BTCUSDT"]
 
 
 def test_nothing_is_deleted_while_the_clock_is_unsure_and_that_is_said_after_an_hour(tmp_path: Path) -> None:
     incidents: list[Incident] = []
     hours = iter((0, UNSURE_MS - 1, UNSURE_MS, 2 * UNSURE_MS))
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store, retention_days=7, now=None, report=incidents.append, local=lambda: next(hours))
-        add(store, upkeep, (1, 0), (2, 9 * DAY_MS))
-        assert [upkeep.expire() for _ in range(2)] == [[], []]
+        compactor = compactor_of(store, retention_days=7, now=None, report=incidents.append, local=lambda: next(hours))
+        add(store, compactor, (1, 0), (2, 9 * DAY_MS))
+        assert [compactor.expire() for _ in range(2)] == [[], []]
         assert incidents == []
 
-        assert [upkeep.expire() for _ in range(2)] == [[], []]
+        assert [compactor.expire() for _ in range(2)] == [[], []]
 
         assert ids(store) == [1, 2]
     assert [(incident.kind, incident.venue, incident.cause) for incident in incidents] == [
@@ -194,11 +194,11 @@ def test_nothing_is_deleted_while_the_clock_is_unsure_and_that_is_said_after_an_
 def test_clocks_that_are_days_apart_and_live_trades_of_the_future_are_incidents(tmp_path: Path) -> None:
     incidents: list[Incident] = []
     with TradeStore(tmp_path) as store:
-        upkeep = upkeep_of(store, retention_days=7, now=DAY_MS, wall=9 * DAY_MS, report=incidents.append)
-        add(store, upkeep, (1, 0), (2, 2 * DAY_MS))
-        upkeep.expire()
+        compactor = compactor_of(store, retention_days=7, now=DAY_MS, wall=9 * DAY_MS, report=incidents.append)
+        add(store, compactor, (1, 0), (2, 2 * DAY_MS))
+        compactor.expire()
 
-        replayed = upkeep_of(store, retention_days=7, now=DAY_MS, report=incidents.append)
+        replayed = compactor_of(store, retention_days=7, now=DAY_MS, report=incidents.append)
         replayed.expire()  # begins again behind what it has stored: nothing unusual
 
     assert [(incident.symbol, incident.cause) for incident in incidents] == [
@@ -224,33 +224,33 @@ def test_what_a_symbol_keeps_follows_from_its_own_records_up_to_the_clock(
     future = {day for day in own if day > bound} | {bound + days for days in ahead}
     kept = {day for day in past if day >= max(past) - retention} | future
     with tempfile.TemporaryDirectory() as path, TradeStore(Path(path)) as store:
-        upkeep = upkeep_of(
+        compactor = compactor_of(
             store, retention_days=retention, now=now * DAY_MS, wall=None if wall is None else wall * DAY_MS
         )
-        add(store, upkeep, *((day, day * DAY_MS) for day in {*own, *future}))
+        add(store, compactor, *((day, day * DAY_MS) for day in {*own, *future}))
         if others:
-            add(store, upkeep, *((number, day * DAY_MS) for number, day in enumerate(others)), symbol="ETHUSDT")
+            add(store, compactor, *((number, day * DAY_MS) for number, day in enumerate(others)), symbol="ETHUSDT")
 
-        upkeep.expire()
+        compactor.expire()
 
         assert [start // DAY_MS for start in starts(store)] == sorted(kept)
 
 
 def test_nothing_expires_more_than_once_an_hour_nor_without_a_retention(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep, keeper = upkeep_of(store, retention_days=1), upkeep_of(store)
-        assert upkeep.expire() == []
-        add(store, upkeep, (1, 0), (2, 9 * DAY_MS))
+        compactor, keeper = compactor_of(store, retention_days=1), compactor_of(store)
+        assert compactor.expire() == []
+        add(store, compactor, (1, 0), (2, 9 * DAY_MS))
 
-        assert upkeep.expire() == []
+        assert compactor.expire() == []
         assert keeper.expire() == []
         assert ids(store) == [1, 2]
 
 
 def test_it_stops_at_once_and_also_when_it_never_began(tmp_path: Path) -> None:
     with TradeStore(tmp_path) as store:
-        upkeep_of(store).stop()
-        running = upkeep_of(store)
+        compactor_of(store).stop()
+        running = compactor_of(store)
         running.start()
         running.stop()
 
@@ -271,8 +271,8 @@ def test_a_process_killed_while_it_merges_loses_nothing(tmp_path: Path) -> None:
 
     with TradeStore(tmp_path) as store:
         assert ids(store) == list(range(count + 1))
-        upkeep = upkeep_of(store)
-        upkeep.merge(most_records=10_000)
+        compactor = compactor_of(store)
+        compactor.merge(most_records=10_000)
         assert ids(store) == list(range(count + 1))
         assert starts(store) == [*range(0, MINUTES * 60_000, 60_000), 4 * HOUR_MS]
 
@@ -287,9 +287,9 @@ def test_a_changed_bit_that_upkeep_finds_is_told_once_until_it_is_over(tmp_path:
     whole = table.read_bytes()
     table.write_bytes(whole[:60] + bytes([whole[60] ^ 4]) + whole[61:])
     with TradeStore(path) as store, capture_logs():
-        upkeep = upkeep_of(store, report=told.append)
-        upkeep.round()
-        upkeep.round()
+        compactor = compactor_of(store, report=told.append)
+        compactor.round()
+        compactor.round()
         [one] = told
         assert (one.kind, one.venue, one.symbol) == ("store_outage", "binance", "")
         assert one.cause.startswith(f"the upkeep of stored trades failed: the trade store {path} cannot be read")
@@ -297,7 +297,7 @@ def test_a_changed_bit_that_upkeep_finds_is_told_once_until_it_is_over(tmp_path:
         assert "move it away and start again" in one.cause
     table.write_bytes(whole)
     with TradeStore(path) as store:
-        again = upkeep_of(store, report=told.append)
+        again = compactor_of(store, report=told.append)
         again.round()
         assert len(told) == 1
         store.close()

@@ -184,7 +184,7 @@ def test_a_listener_that_fails_does_not_end_the_writer(tmp_path: Path) -> None:
         writer.write([batch(trade(1, 0))])
         assert writer.flush(timeout_s=60)
 
-    assert "incident not delivered" in [line["event"] for line in logs]
+    assert "incident_not_delivered" in [line["event"] for line in logs]
     assert ids(writer.view()) == [1]
     writer.close()
 
@@ -258,7 +258,7 @@ def test_the_summary_says_how_much_was_stored(tmp_path: Path) -> None:
         writer.write([batch(trade(1, 0), trade(2, 1)), batch(trade(1, 0), symbol="ETHUSDT")])
         writer.close()
 
-    assert [(line["symbol"], line["trades"]) for line in logs if line["event"] == "trades stored"] == [
+    assert [(line["symbol"], line["trades"]) for line in logs if line["event"] == "trades_stored"] == [
         ("BTCUSDT", 2),
         ("ETHUSDT", 1),
     ]
@@ -297,7 +297,7 @@ def test_the_clocks_say_what_is_old(tmp_path: Path, clocks: Clocks | None, kept:
     )
     writer.write([batch(trade(1, 0), trade(2, 3_000_000))])
     assert writer.flush()
-    writer._upkeep.expire()
+    writer._compactor.expire()
     assert ids(writer.view()) == kept
     writer.close()
 

@@ -1,9 +1,9 @@
-"""Takes everything that an import makes, in its order, and says when it is stored for good.
+"""Stores the results of an import in order, and reports when they are durable.
 
-A live flow goes on when a store fails, for the market does not wait. An import can wait, and can be run again: so here
-nothing is ever dropped, and a store that takes nothing for too long ends it. And what is stored already may be worse
-proven than what is imported: then that is its next version, and the ledger says so. It names what contradicts stored
-candles and is not better proven, too.
+A live flow goes on when a store fails. An import can wait, and can be run again: so nothing is ever dropped here, and a
+store that takes nothing for too long ends it. A stored candle that is worse proven than the imported one gets it as its
+next version, and an incident. An imported candle that contradicts a stored one and is not better proven is an incident
+too.
 """
 
 import time
@@ -22,21 +22,21 @@ from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
 
 MOST_TRADES = 50_000
-"""Trades that wait for a partition of their store, some 15 MB; with more, the import waits. Far less than the buffer of
-that takes.
+"""Most trades that wait for a partition of the store, some 15 MB; with more, the import waits. Far below the capacity
+of its buffer.
 """
 CHUNK = 1_000
-"""Candles handed on at once."""
-NOTE_MS = 5_000
-"""Least time between two moments at which everything is stored: it costs a wait for the stores."""
-PATIENCE_S = 60.0
-"""Longest time without a single candle or trade that is known to be stored."""
+"""Candles in one write."""
+REPORT_MS = 5_000
+"""Least time between two reports of what is stored: each costs a wait for the stores."""
+TIMEOUT_S = 60.0
+"""Longest time without a single candle or trade confirmed as stored."""
 MOST_DAYS = 100
-"""Days of symbols that are looked up once, or once more; and days before its end in which a hole marks candles."""
+"""Most days of symbols whose lookups are cached; and days before its end in which a gap marks candles."""
 KNOWN_DAYS = 8
-"""Those among them of which candles are stored and remembered, a megabyte each."""
+"""Most of those with stored candles in memory, a megabyte each."""
 MONGODB, TRADE_STORE = "MongoDB", "the trade store"
-"""The stores, for people."""
+"""Names of the stores in messages."""
 _LOOK_S = 0.005
 
 
@@ -47,12 +47,12 @@ class Ledger(Protocol):
         """Takes incidents."""
 
 
-class Intake:
-    """The one writer of an import. `marker` is the type of the items that say: so far. They are given to `on_stored`,
-    in order, when all that came before them is stored for good, at most every `NOTE_MS` and at the end.
+class Importer:
+    """The writer of an import. `marker` is the type of the items that mark progress. They are passed to `on_stored`, in
+    order, when all items before them are durable, at most every `REPORT_MS` and at the end.
 
-    Trades and candles wait for their stores. When one of them takes nothing for `patience_s`, that is told to
-    `on_failure`, once, and from then on nothing is taken and nothing is noted.
+    Trades and candles wait for their stores. When a store takes nothing for `timeout_s`, `on_failure` is called once;
+    from then on nothing is taken and nothing is reported as stored.
     """
 
     def __init__(
@@ -66,10 +66,10 @@ class Intake:
         on_stored: Callable[[list[Any]], None],
         on_failure: Callable[[str], None],
         improvement: Improvement | None = None,
-        patience_s: float = PATIENCE_S,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         """At most `most_candles` and `CHUNK` candles are held. `trades` are the writers of all partitions in order, or
-        none; all writers are the intake's from now on, and closed with it.
+        none; the importer owns all writers and closes them.
         """
         self._candles = candles
         self._most_candles = most_candles
@@ -84,30 +84,30 @@ class Intake:
         """By symbol the newest day that was looked up."""
         self._day: tuple[str, int] = ("", 0)
         self._of_day: dict[tuple[str, int], Candle] = {}
-        """The newest versions of a day of which something is stored: it is compared when it is over."""
+        """The newest versions of a day with stored candles, which is compared when it is over."""
         self._vouched = VouchedTimes()
-        self._patience_s = patience_s
+        self._timeout_s = timeout_s
         self._reached: list[Any] = []
-        self._noted_ms = monotonic_ms()
+        self._reported_ms = monotonic_ms()
         self._has_failed = False
         self._is_closed = False
         self.proofs: Counter[str] = Counter()
-        """Closed candles, by what the comparison with the exchange's showed."""
+        """Closed candles by the result of the comparison with the exchange's."""
 
     def write(self, batch: list[list[Any]]) -> None:
-        """Takes items in their order; waits for the stores."""
+        """Takes items in order; waits for the stores."""
         for items in batch:
             self._take_all(items)
-        if self._reached and monotonic_ms() - self._noted_ms >= NOTE_MS:
-            self._note()
+        if self._reached and monotonic_ms() - self._reported_ms >= REPORT_MS:
+            self._report_stored()
 
     def close(self) -> None:
-        """Stores everything, and lets go of the stores."""
+        """Stores everything, and closes the stores."""
         if self._is_closed:
             return
         self._is_closed = True
         self._write_day()
-        self._note()
+        self._report_stored()
         for writer in (*self._trades, self._candles):
             if writer:
                 writer.close()
@@ -160,8 +160,8 @@ class Intake:
             self._candles.write(candles[start : start + CHUNK])
 
     def _write_day(self) -> None:
-        """Each candle of the day as the next version of a stored one that is worse, if there is one. Only what came
-        last of each is compared, for what is said of a day is complete when it is over.
+        """Writes each candle of the day as the next version of a stored one that is worse, if there is one. Only the
+        last version of each is compared: a day's candles are complete when it is over.
         """
         candles, self._of_day = self._of_day, {}
         if not candles:
@@ -195,8 +195,8 @@ class Intake:
             self._ledger.write(incidents)
 
     def _next_version(self, candle: Candle, stored: Candle) -> Candle:
-        """The stored one where that is as good, whatever revision the new one has: an import counts from 0. All
-        revisions of one import count as one.
+        """The version to write; the stored one where that is as good, whatever revision the new one has, as an import
+        counts from 0. All revisions of one import count as one.
         """
         assert self._improvement is not None  # noqa: S101 - as above
         is_vouched = self._vouched.is_vouched(candle)
@@ -210,21 +210,21 @@ class Intake:
     def _take_incident(self, incident: Incident) -> None:
         self._ledger.write([incident])
         if incident.kind == "gap" and incident.first_id >= 0 and self._candles is not None:
-            self._mark_hole(incident)
+            self._mark_gap(incident)
 
-    def _mark_hole(self, hole: Incident) -> None:
-        """Stored candles that take a hole for a time without trades are known to be wrong, however old they are."""
-        first = hole.begin - hole.begin % DAY_MS
-        for begin in range(max(first, hole.end - MOST_DAYS * DAY_MS), hole.end + 1, DAY_MS):
-            stored_on = self._stored_on((hole.symbol, begin))
+    def _mark_gap(self, gap: Incident) -> None:
+        """Marks stored candles without trades within a gap as `partial`, however old they are."""
+        first = gap.begin - gap.begin % DAY_MS
+        for begin in range(max(first, gap.end - MOST_DAYS * DAY_MS), gap.end + 1, DAY_MS):
+            stored_on = self._stored_on((gap.symbol, begin))
             for place, stored in list(stored_on.items()):
-                is_inside = stored.close_time >= hole.begin and stored.open_time <= hole.end
+                is_inside = stored.close_time >= gap.begin and stored.open_time <= gap.end
                 if is_inside and not (stored.trades or stored.proof) and stored.status in BELIEVED:
                     stored_on[place] = structs.replace(stored, status="partial", revision=stored.revision + 1)
                     self._write_candles([stored_on[place]])
 
     def _stored_on(self, day: tuple[str, int]) -> dict[tuple[str, int], Candle]:
-        """What was stored of a symbol's day before the import came to it, in the versions that it has now."""
+        """The candles of a symbol's day that were stored before the import reached it, in their current versions."""
         if self._improvement is None:
             return {}
         if day not in self._stored:
@@ -234,7 +234,7 @@ class Intake:
         return self._stored[day]
 
     def _forget_old_days(self) -> None:
-        """That nothing was stored of a day is remembered for longer: what this import has stored of it since is not to
+        """Limits the cache. Days without stored candles stay longer: what this import has stored of such a day must not
         be compared with what it stores next.
         """
         known = [day for day, candles in self._stored.items() if candles]
@@ -244,15 +244,15 @@ class Intake:
             del self._stored[next(iter(self._stored))]
 
     def _store_what_may_be_of(self, symbol: str, begin: int) -> None:
-        """What was written of a day that was looked up before has to be found when it is looked up again."""
+        """Waits until all is stored before a day is looked up that may have been written already."""
         if self._candles is not None and begin <= self._newest.get(symbol, -1):
             self._wait(self._candles, most=0, store=MONGODB)
         self._newest[symbol] = max(begin, self._newest.get(symbol, -1))
 
     def _known_of(self, symbol: str, begin: int) -> list[Candle]:
-        """Waits for the server like everything here."""
-        assert self._improvement is not None  # noqa: S101 - who calls has seen it
-        until_ms = monotonic_ms() + self._patience_s * 1_000
+        """The stored candles of a day; waits for the server."""
+        assert self._improvement is not None  # noqa: S101 - the caller has checked it
+        until_ms = monotonic_ms() + self._timeout_s * 1_000
         while not self._has_failed:
             try:
                 return self._improvement.known(symbol, begin, begin + DAY_MS)
@@ -271,17 +271,17 @@ class Intake:
                 [structs.replace(batch, is_vouched=True) if self._vouched.has_trades_of(batch.symbol) else batch]
             )
 
-    def _note(self) -> None:
-        """Waits until everything is stored, and says so."""
+    def _report_stored(self) -> None:
+        """Waits until everything is stored, and reports it."""
         for writer in self._trades:
-            if not self._has_failed and not writer.flush(timeout_s=self._patience_s):
+            if not self._has_failed and not writer.flush(timeout_s=self._timeout_s):
                 self._fail(TRADE_STORE, "confirmed nothing")
         if self._candles:
             self._wait(self._candles, most=0, store=MONGODB)
         if self._reached and not self._has_failed:
             self._on_stored(self._reached)
         self._reached = []
-        self._noted_ms = monotonic_ms()
+        self._reported_ms = monotonic_ms()
 
     def _wait(self, writer: MongoWriter | TradeWriter, *, most: int, store: str) -> bool:
         """Waits until a writer holds no more than `most`. False when a store has failed."""
@@ -289,10 +289,10 @@ class Intake:
         while (held := writer.held) > most and not self._has_failed:
             if held < least:
                 least, since_ms = held, monotonic_ms()
-            elif monotonic_ms() - since_ms > self._patience_s * 1_000:
+            elif monotonic_ms() - since_ms > self._timeout_s * 1_000:
                 self._fail(store, "confirmed nothing")
             if isinstance(writer, TradeWriter):
-                writer.flush(timeout_s=_LOOK_S)  # it would let more come together first
+                writer.flush(timeout_s=_LOOK_S)  # without it the writer waits for more
             else:
                 time.sleep(_LOOK_S)
         return not self._has_failed
@@ -300,4 +300,4 @@ class Intake:
     def _fail(self, store: str, did: str) -> None:
         self._has_failed = True
         why = f" ({cause})" if self._candles and store == MONGODB and (cause := self._candles.outage) else ""
-        self._on_failure(f"{store} {did} for {self._patience_s:g} s{why}: see to it, and run the import again")
+        self._on_failure(f"{store} {did} for {self._timeout_s:g} s{why}: see to it, and run the import again")

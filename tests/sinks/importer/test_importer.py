@@ -10,8 +10,8 @@ from pymongo.errors import ServerSelectionTimeoutError
 
 from flows.model import DAY_MS, Candle, Incident, StoreOnly, Trade, TradeBatch
 from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, contradicts, improved
-from sinks.importer import Improvement, Intake
-from sinks.importer.intake import KNOWN_DAYS
+from sinks.importer import Importer, Improvement
+from sinks.importer.importer import KNOWN_DAYS
 from sinks.mongo.reader import CandleReader, read_candles
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter
@@ -35,14 +35,14 @@ class Heard:
     def write(self, batch: list[Incident]) -> None:
         self.incidents += batch
 
-    def intake(
+    def importer(
         self, *, candles: MongoWriter | None = None, trades: list[TradeWriter] | None = None,
-        improvement: Improvement | None = None, patience_s: float = 30.0, most_candles: int = 100,
-    ) -> Intake:  # fmt: skip
-        return Intake(
+        improvement: Improvement | None = None, timeout_s: float = 30.0, most_candles: int = 100,
+    ) -> Importer:  # fmt: skip
+        return Importer(
             candles=candles, most_candles=most_candles, trades=trades or [], ledger=self, marker=Mark,
             on_stored=self.stored.extend, on_failure=self.failures.append, improvement=improvement,
-            patience_s=patience_s,
+            timeout_s=timeout_s,
         )  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_mark_is_told_when_all_before_it_is_stored(
 ) -> None:
     heard = Heard()
     writer = TradeWriter(tmp_path, venue="binance", flush_ms=600_000, retention_days=0)
-    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), trades=[writer])
+    importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name), trades=[writer])
     made = minutes(2_500)
     seen: list[tuple[int, int]] = []
 
@@ -73,18 +73,18 @@ def test_a_mark_is_told_when_all_before_it_is_stored(
         seen.append((len(found), writer.view().count("BTCUSDT")))
         heard.stored += marks
 
-    intake._on_stored = look
+    importer._on_stored = look
     incident = Incident("gap", "binance", "BTCUSDT", 1, 2, "a hole")
     forming = structs.replace(made[0], is_closed=False, status="forming")
-    intake.write(
+    importer.write(
         [[*made[:-1], forming, batch(trade(1, 0), trade(2, 5)), incident, StoreOnly(made[-1]), Mark(1)], [Mark(2)]]
     )
-    intake._note()
+    importer._report_stored()
     assert (heard.stored, seen, heard.incidents) == ([Mark(1), Mark(2)], [(2_500, 2)], [incident])
-    intake.close()
-    intake.close()
+    importer.close()
+    importer.close()
     assert (heard.stored, heard.failures) == ([Mark(1), Mark(2)], [])
-    assert intake.proofs.total() == 2_500
+    assert importer.proofs.total() == 2_500
 
 
 def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
@@ -101,9 +101,9 @@ def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(
     improvement = Improvement(partial(reader.of_status, UPGRADABLE), improved, contradicts)
     for _ in range(2):
         heard = Heard()
-        intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
-        intake.write([[*whole, Mark(1)]])
-        intake.close()
+        importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+        importer.write([[*whole, Mark(1)]])
+        importer.close()
         found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
         better = [structs.replace(whole[number], revision=3, status="repaired") for number in (1, 2)]
         expected = [stored[0], *better, stored[3], stored[4], whole[5]]
@@ -120,11 +120,11 @@ def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
     reader = CandleReader(mongo_database, venue="binance")
     improvement = Improvement(partial(reader.of_status, CLOSED), improved, contradicts)
     heard = Heard()
-    intake = heard.intake(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+    importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
     proven_late = [candle(0, status="unproven"), candle(0, revision=1)]
     worse = [candle(1, status="partial", trades=3, revision=2), candle(2, status="final", close=99.5, revision=1)]
-    intake.write([[*proven_late, *worse, Mark(1)]])
-    intake.close()
+    importer.write([[*proven_late, *worse, Mark(1)]])
+    importer.close()
     found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
     assert found == [structs.replace(version, event_time=0) for version in stored]
     kinds = [incident.kind for incident in heard.incidents]
@@ -149,14 +149,14 @@ def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
         return found
 
     heard = Heard()
-    intake = heard.intake(
+    importer = heard.importer(
         candles=mongo(mongod_uri, mongo_database.name),
         improvement=Improvement(known, improved, contradicts),
         most_candles=len(stored),
     )
-    hole = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
-    intake.write([[hole, candle(0), Mark(1)]])
-    intake.close()
+    gap = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + last_day * DAY_MS, "a hole", first_id=1, last_id=9)
+    importer.write([[gap, candle(0), Mark(1)]])
+    importer.close()
     days: list[tuple[int, list[str]]] = [(day, ["final"]) for day in range(1, last_day + 1)]
     assert looked == [(0, ["final"] * 1_440), *days, (0, ["partial"] * 1_440)]
     found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
@@ -171,18 +171,18 @@ def test_a_server_that_does_not_say_what_is_stored_ends_it() -> None:
     def known(symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
         raise ServerSelectionTimeoutError(f"{symbol}: away from {start_ms} to {end_ms}")
 
-    intake = heard.intake(candles=writer, improvement=Improvement(known, improved, contradicts), patience_s=0.1)
-    intake.write([[candle(0), Mark(1)]])
-    intake.close()
+    importer = heard.importer(candles=writer, improvement=Improvement(known, improved, contradicts), timeout_s=0.1)
+    importer.write([[candle(0), Mark(1)]])
+    importer.close()
     assert (heard.stored, len(heard.failures)) == ([], 1)
 
 
 def test_the_last_marks_are_told_at_the_end() -> None:
     heard = Heard()
-    intake = heard.intake()
-    intake.write([[candle(0, is_closed=True), batch(trade(1, 0)), Mark(1)]])
+    importer = heard.importer()
+    importer.write([[candle(0, is_closed=True), batch(trade(1, 0)), Mark(1)]])
     assert heard.stored == []
-    intake.close()
+    importer.close()
     assert heard.stored == [Mark(1)]
 
 
@@ -190,13 +190,13 @@ def test_the_last_marks_are_told_at_the_end() -> None:
 def test_a_store_that_takes_nothing_ends_it_and_nothing_is_noted() -> None:
     heard = Heard()
     writer = mongo("mongodb://127.0.0.1:9", "absent")
-    intake = heard.intake(candles=writer, patience_s=0.1)
-    intake.write([[*minutes(1_500), Mark(1)], [Mark(2)]])
+    importer = heard.importer(candles=writer, timeout_s=0.1)
+    importer.write([[*minutes(1_500), Mark(1)], [Mark(2)]])
     [reason] = heard.failures
     assert reason == "MongoDB confirmed nothing for 0.1 s: see to it, and run the import again"
-    intake.write([[*minutes(10), Mark(3)]])
+    importer.write([[*minutes(10), Mark(3)]])
     assert writer.held == 1_000
-    intake.close()
+    importer.close()
     assert (heard.stored, heard.failures) == ([], [reason])
 
 
@@ -205,10 +205,10 @@ def test_an_import_goes_on_where_writes_land_and_answers_do_not_come(
 ) -> None:
     heard, made = Heard(), minutes(250)
     with mute_line(mongod_uri) as line:
-        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=60.0)
+        importer = heard.importer(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), timeout_s=60.0)
         line.mute("update")
-        intake.write([[*made, Mark(1)]])
-        intake.close()
+        importer.write([[*made, Mark(1)]])
+        importer.close()
     assert (heard.stored, heard.failures) == ([Mark(1)], [])
     found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
     assert found == [structs.replace(one, event_time=0) for one in made]
@@ -219,10 +219,10 @@ def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
 ) -> None:
     heard = Heard()
     with mute_line(mongod_uri) as line:
-        intake = heard.intake(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), patience_s=10.0)
+        importer = heard.importer(candles=mongo(line.uri, mongo_database.name, write_timeout_s=0.5), timeout_s=10.0)
         line.mute("update", "find")
-        intake.write([[candle(0, is_closed=True), Mark(1)]])
-        intake.close()
+        importer.write([[candle(0, is_closed=True), Mark(1)]])
+        importer.close()
     [reason] = heard.failures
     assert reason.startswith("MongoDB confirmed nothing for 10 s (")
     assert "; whether 1 items are stored is not known: " in reason
