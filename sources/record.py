@@ -7,6 +7,7 @@ answer}`.
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -163,6 +164,9 @@ def main() -> None:
             asyncio.run(_record(settings, path, arguments.minutes * 60))
     except (SettingsError, UnknownSymbolError, VenueError, ValueError) as error:
         sys.exit(f"record: {error}")
+    if not path.exists():
+        sys.stderr.write("record: broken off before anything came\n")
+        sys.exit(128 + signal.SIGINT)
     print(f"{path}: {path.stat().st_size:,} bytes; play it with `python -m sources.replay {path}`")  # noqa: T201
 
 
