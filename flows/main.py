@@ -217,7 +217,7 @@ def _open_requests(
     feed = settings.feed
     attendant = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
     begin = wanted(feed, (), listed_in(statuses or {}))
-    source.follow(begin.wishes, quiet=begin.quiet)
+    source.follow(begin.wishes, not_trading=begin.quiet)
     wishes = SubscriptionController(
         attendant,
         feed=feed,

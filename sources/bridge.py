@@ -23,7 +23,7 @@ from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
-from sources.feed import VenueFeed, Wishes, shard_of
+from sources.feed import DesiredStreams, VenueFeed, shard_of
 
 IDLE_WAIT_S = 0.02
 """Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
@@ -198,18 +198,18 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}
         self._lines: dict[int, ConnectionPool] = {}
-        self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
-        self._quiet: frozenset[str] = frozenset()
+        self._desired: DesiredStreams = dict.fromkeys(settings.own_symbols, ())
+        self._not_trading: frozenset[str] = frozenset()
         self._announced: dict[str, str] = {}
         """Statuses of symbols whose partition is not built yet."""
         self._turn = threading.Lock()
 
-    def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
+    def follow(self, desired: DesiredStreams, *, not_trading: frozenset[str] = frozenset()) -> None:
         """What is wanted from now on; from any thread, and at once. The venue is asked for the difference, on the
-        connections that are open; symbols that are `quiet` alarm nobody by their silence.
+        connections that are open; symbols that are `not_trading` alarm nobody by their silence.
         """
         with self._turn:
-            self._wishes, self._quiet = dict(wishes), quiet
+            self._desired, self._not_trading = dict(desired), not_trading
             for number in self._lines:
                 self._follow(number)
 
@@ -217,8 +217,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         """Lets the connections of a shard follow what is wanted of it."""
         if self._stop.is_set():
             return
-        wishes = {s: kinds for s, kinds in self._wishes.items() if shard_of(s, self._settings.shards) == number}
-        following = self._lines[number].follow(wishes, quiet=self._quiet)
+        desired = {s: kinds for s, kinds in self._desired.items() if shard_of(s, self._settings.shards) == number}
+        following = self._lines[number].follow(desired, not_trading=self._not_trading)
         self._network.start(following).add_done_callback(report_bug)
 
     def waiting(self) -> dict[str, int]:
@@ -234,7 +234,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         instrument is not followed, or its partition not built yet.
         """
         [symbol] = wanted.symbols
-        if symbol not in self._wishes:
+        if symbol not in self._desired:
             return False
         partition = self._partitions.get(shard_of(symbol, self._settings.shards))
         if partition is not None:

@@ -17,7 +17,7 @@ from sources.connection.line_settings import LineSettings
 from sources.connection.refusals import Refusals
 from sources.connection.session import unexpected
 from sources.connection.watch import LineWatch
-from sources.feed import ConnectionPlan, VenueFeed, Wishes
+from sources.feed import ConnectionPlan, DesiredStreams, VenueFeed
 
 _log = structlog.get_logger(__name__)
 
@@ -32,11 +32,11 @@ class ConnectionPool:
         self._lines: list[_Line] = []
         self.queues: list[FrameQueue] = []
 
-    async def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
+    async def follow(self, desired: DesiredStreams, *, not_trading: frozenset[str] = frozenset()) -> None:
         """Carries what is wanted, and nothing else; returns when the venue has confirmed it on the lines that are up.
         A later call may come before that: its changes wait for those of the earlier one, line by line.
         """
-        plans = self._feed.plans(wishes, [line.plan for line in self._lines], quiet=quiet)
+        plans = self._feed.plans(desired, [line.plan for line in self._lines], not_trading=not_trading)
         for plan in plans[len(self._lines) :]:
             line = _Line(plan, feed=self._feed, settings=self._settings, ring=self._ring)
             self._lines.append(line)
@@ -45,7 +45,7 @@ class ConnectionPool:
         for line, plan in zip(self._lines, plans, strict=True):
             before, line.plan = line.plan, plan  # at once, for the next call begins with it
             if plan != before:
-                changes.append(line.change(before, plan, wishes))
+                changes.append(line.change(before, plan, desired))
         await asyncio.gather(*changes)
 
     def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
@@ -78,7 +78,7 @@ class _Line:
         self._connections: list[Connection] = []
         self._lives: list[asyncio.Task[None]] = []
 
-    async def change(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
+    async def change(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
         """Carries what the plan says; when that is done, reports what has come and gone. A change that fails by an
         unexpected error is made by opening the line anew, so it never stays undone.
         """
@@ -92,7 +92,7 @@ class _Line:
                 await self._close_all()
                 self.queue.put_event(Disconnected(plan.line, plan.symbols, unexpected(error)))
                 self._open(plan)
-            self._tell_removed(before, plan, wishes)
+            self._tell_removed(before, plan, desired)
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -145,13 +145,13 @@ class _Line:
         if symbols:
             _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.names))
 
-    def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
+    def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
         removed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
         for symbol, kinds in before.kinds.items():
             left = plan.kinds.get(symbol, ())
             ended = tuple(kind for kind in kinds if kind not in left)
             if ended:
-                removed.setdefault((ended, symbol not in wishes), []).append(symbol)
+                removed.setdefault((ended, symbol not in desired), []).append(symbol)
         for (ended, is_gone), symbols in removed.items():
             _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.names))
             self.queue.put_event(Removed(plan.line, tuple(symbols), ended, is_gone))

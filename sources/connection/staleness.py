@@ -156,15 +156,15 @@ class StalenessMonitor:
         return self._is_line_silent
 
     def follow(
-        self, streams: Iterable[str], *, quiet: Collection[str] = (), witnessed: frozenset[str] = frozenset()
+        self, streams: Iterable[str], *, not_trading: Collection[str] = (), witnessed: frozenset[str] = frozenset()
     ) -> None:
-        """These streams from now on; new ones get their patience. The `quiet` ones may be silent for ever, the
+        """These streams from now on; new ones get their patience. The `not_trading` ones may be silent for ever, the
         `witnessed` ones have a witness.
         """
         was_empty = not self._watched
         before = self._paces
         self._paces = {name: before.get(name) or Pace(self._stale_after_s, self._time_s) for name in streams}
-        self._watched = [name for name in self._paces if name not in quiet]
+        self._watched = [name for name in self._paces if name not in not_trading]
         self._witnessed = witnessed
         self._silences = {name: silence for name, silence in self._silences.items() if name in self._paces}
         if was_empty:

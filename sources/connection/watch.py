@@ -58,9 +58,9 @@ class LineWatch:
         self._plan = plan
         self._refused = self._refusals.streams
         expected = [name for name in plan.names if name not in self._refused]
-        quiet = [name for name, (symbol, _) in plan.names.items() if symbol in plan.quiet]
+        not_trading = [name for name, (symbol, _) in plan.names.items() if symbol in plan.not_trading]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(expected, quiet=quiet, witnessed=witnessed)
+        self._monitor.follow(expected, not_trading=not_trading, witnessed=witnessed)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
 
     async def run(self) -> None:

@@ -28,9 +28,9 @@ DAY_S = 86_400
 class Line:
     """A monitor, looked at twice a second of a clock that is turned by hand."""
 
-    def __init__(self, *streams: str, quiet: tuple[str, ...] = (), witnessed: tuple[str, ...] = ()) -> None:
+    def __init__(self, *streams: str, not_trading: tuple[str, ...] = (), witnessed: tuple[str, ...] = ()) -> None:
         self.monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
-        self.monitor.follow(streams, quiet=quiet, witnessed=frozenset(witnessed))
+        self.monitor.follow(streams, not_trading=not_trading, witnessed=frozenset(witnessed))
         self.now_s = 0.0
         self.found: list[tuple[float, Findings]] = []
 
@@ -104,7 +104,7 @@ def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles:
 def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: float, spoken: int, seed: int) -> None:
     chance, now_s = random.Random(seed), 0.0
     monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
-    monitor.follow(["a", "b"], quiet=["b"])
+    monitor.follow(["a", "b"], not_trading=["b"])
 
     def look(*active: str) -> list[str]:
         nonlocal now_s
@@ -227,15 +227,15 @@ def test_a_stream_with_a_witness_is_left_to_it() -> None:
 
 
 def test_quiet_streams_are_never_silent_and_resume_if_they_were() -> None:
-    line = Line("a", "b", quiet=("b",))
+    line = Line("a", "b", not_trading=("b",))
     line.play(600, a=every(0.5))
     assert line.silences == []
-    only_quiet = Line("a", quiet=("a",))
+    only_quiet = Line("a", not_trading=("a",))
     only_quiet.play(DAY_S)
     assert only_quiet.found == []
     line.monitor.follow(["a", "b"])
     line.play(700, a=every(0.5, 600))
-    line.monitor.follow(["a", "b"], quiet=["b"])
+    line.monitor.follow(["a", "b"], not_trading=["b"])
     line.look("a", "b")
     assert line.found[-1][1].resumed == ["b"]
 

@@ -26,9 +26,9 @@ class Watched:
         self.lines = lines
         self._rung = rung
 
-    async def follow(self, *symbols: str, quiet: tuple[str, ...] = (), **kinds: tuple[str, ...]) -> None:
+    async def follow(self, *symbols: str, not_trading: tuple[str, ...] = (), **kinds: tuple[str, ...]) -> None:
         async with asyncio.timeout(20):
-            await self.lines.follow(dict.fromkeys(symbols, ()) | kinds, quiet=frozenset(quiet))
+            await self.lines.follow(dict.fromkeys(symbols, ()) | kinds, not_trading=frozenset(not_trading))
 
     async def until(self, *kinds: type) -> Any:
         """The next event of one of these kinds."""
@@ -204,7 +204,7 @@ async def test_side_by_side_a_stream_is_silent_only_when_both_are_and_the_deaf_o
 async def test_quiet_symbols_may_be_silent() -> None:
     venue = Venue(ETH)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
-        await it.follow("BTCUSDT", "ETHUSDT", quiet=("BTCUSDT",))
+        await it.follow("BTCUSDT", "ETHUSDT", not_trading=("BTCUSDT",))
         await asyncio.sleep(4)
         await it.follow("BTCUSDT", "ETHUSDT")
         assert (await it.until(Silent)).symbols == ("BTCUSDT",)
