@@ -318,7 +318,7 @@ class BinanceRest:
         """
         length = timeframe_ms(query.timeframe)
         found: list[Kline] = []
-        start, end = query.start, query.end + length  # one more, for it says that the last one is closed
+        start, end = query.start, query.end + length  # one more, which shows that the last one is closed
         path = f"{self._prefix}/klines"
         while start <= end:
             limit = min(PAGE, (end - start) // length + 1)

@@ -91,7 +91,7 @@ async def following(picky: Picky, **changes: Any) -> AsyncIterator[Heard]:
     async with running_venue(picky.serve) as url:
         settings = Feed(ws_url=url, **chosen)
         try:
-            yield Heard(ConnectionPool(Quick(settings), settings=settings, ring=lambda: None))
+            yield Heard(ConnectionPool(Quick(settings), settings=settings, wake=lambda: None))
         finally:
             ours = {task for task in asyncio.all_tasks() - before if "serve" not in repr(task.get_coro())}
             for task in ours:

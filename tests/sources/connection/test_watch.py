@@ -47,7 +47,7 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Watched]:
     chosen: dict[str, Any] = {"streams": ("aggTrade",), "ws_url": url, "origin": "replay", "backoff_min_s": 0.05}
     settings = Feed(**chosen | changes)
     rung = asyncio.Event()
-    lines = ConnectionPool(BinanceFeed(settings), settings=settings, ring=rung.set)
+    lines = ConnectionPool(BinanceFeed(settings), settings=settings, wake=rung.set)
     try:
         yield Watched(lines, rung)
     finally:
@@ -272,7 +272,7 @@ async def test_a_change_that_fails_by_an_error_of_ours_is_made_all_the_same() ->
         it.lines = ConnectionPool(
             Failing(Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05)),
             settings=Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05),
-            ring=it._rung.set,
+            wake=it._rung.set,
         )
         await it.follow("BTCUSDT")
         await it.until(Subscribed)
