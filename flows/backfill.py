@@ -44,12 +44,12 @@ from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, open_trade_writer
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
+from sources.archive.csv_reader import ArchiveError, ArchiveReader
 from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
-from sources.archive.holes import Holes
-from sources.archive.journal import Journal
-from sources.archive.meter import Meter
-from sources.archive.names import TRADES, ArchiveFile, date_of, days_for, files_for
-from sources.archive.rows import ArchiveError, ArchiveReader
+from sources.archive.files import TRADES, ArchiveFile, date_of, days_for, files_for
+from sources.archive.gaps import ImportGaps
+from sources.archive.manifest import Manifest
+from sources.archive.progress import ImportProgress
 from sources.archive.spans import Span, left_out, spans_of
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
@@ -87,12 +87,17 @@ def build_flow(settings: Settings, source: Source[Keyed], importer: Importer) ->
 
 
 def build_importer(
-    settings: Settings, journal: Journal, meter: Meter, stop: threading.Event, *, end_ms: int | None = None
+    settings: Settings,
+    manifest: Manifest,
+    progress: ImportProgress,
+    stop: threading.Event,
+    *,
+    end_ms: int | None = None,
 ) -> Importer:
     """The stores of the import. One that fails ends it. Nothing that is imported lies behind `end_ms`, which is the
     present for whatever is deleted for its age; without it nothing is.
     """
-    ledger, holes = IncidentWriter(), Holes()
+    ledger, holes = IncidentWriter(), ImportGaps()
     ledger.add_sink(holes)
     candles = _open_mongo(settings, ledger) if settings.mongo.enabled else None
     if candles:
@@ -100,12 +105,12 @@ def build_importer(
 
     def on_stored(spans: list[Span]) -> None:
         stored, lacking = holes.sort(spans)
-        journal.forget(lacking)
-        journal.note(stored)
-        meter.on_stored(len(spans))
+        manifest.forget(lacking)
+        manifest.add(stored)
+        progress.on_stored(len(spans))
 
     def on_failure(reason: str) -> None:
-        meter.fail(reason)
+        progress.fail(reason)
         stop.set()
 
     return Importer(
@@ -183,21 +188,21 @@ def stores_of(settings: Settings) -> str:
     return f"{settings.feed.venue} {settings.feed.timeframes} {documents} {store}"
 
 
-def _plan(settings: Settings, journal: Journal, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
+def _plan(settings: Settings, manifest: Manifest, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
     """What to import, and how to get at it."""
     backfill = settings.backfill
     kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
     if backfill.source not in ("archive", "rest"):
-        return _plan_folder(settings, journal, kinds)
+        return _plan_folder(settings, manifest, kinds)
     if backfill.start is None:
         raise SettingsError("backfill.start: say from when on, as in MARKETFLOW_BACKFILL__START=2024-10-01")
     begin, end = _ms(backfill.start), _ms(backfill.end or datetime.now(UTC))
     if backfill.source == "rest":
         return _plan_rest(settings, kinds, begin, end)
-    return _plan_archive(settings, journal, kinds, begin, end, on_bytes)
+    return _plan_archive(settings, manifest, kinds, begin, end, on_bytes)
 
 
-def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tuple[list[Span], GetFile]:
+def _plan_folder(settings: Settings, manifest: Manifest, kinds: list[str]) -> tuple[list[Span], GetFile]:
     """The files of the symbols that are named, or of all that the folder knows."""
     backfill, folder = settings.backfill, Path(settings.backfill.source)
     paths = {file: path for file, path in files_in(folder, backfill.symbols or None).items() if file.kind in kinds}
@@ -214,16 +219,16 @@ def _plan_folder(settings: Settings, journal: Journal, kinds: list[str]) -> tupl
         _log.warning("no_files_for_symbols", symbols=absent)
 
     def get(file: ArchiveFile) -> ArchiveReader:
-        journal.know(file, digest_of(paths[file]))
+        manifest.set_current(file, digest_of(paths[file]))
         return ArchiveReader(file, paths[file], vouched=check(paths[file]))
 
-    _know_held(journal, spans, paths)
+    _know_held(manifest, spans, paths)
     return spans, get
 
 
 def _plan_archive(
     settings: Settings,
-    journal: Journal,
+    manifest: Manifest,
     kinds: list[str],
     begin: int,
     end: int,
@@ -239,21 +244,21 @@ def _plan_archive(
         path = downloader.get(file, venue=venue)
         if path is None:
             return None
-        journal.know(file, digest_of(path))
+        manifest.set_current(file, digest_of(path))
         return ArchiveReader(file, path, vouched=vouched_by(path))
 
     spans = spans_of(files, begin, end)
     paths = {file: downloader.path_of(file, venue) for file in files}
-    _know_held(journal, spans, {file: path for file, path in paths.items() if path.is_file()})
+    _know_held(manifest, spans, {file: path for file, path in paths.items() if path.is_file()})
     return spans, get
 
 
-def _know_held(journal: Journal, spans: list[Span], paths: dict[ArchiveFile, Path]) -> None:
+def _know_held(manifest: Manifest, spans: list[Span], paths: dict[ArchiveFile, Path]) -> None:
     """Tells the journal which files are there, of those that it takes for stored: the others are read anyway."""
     for span in spans:
         for file in span.files:
-            if file in paths and journal.holds(file, span):
-                journal.know(file, digest_of(paths[file]))
+            if file in paths and manifest.holds(file, span):
+                manifest.set_current(file, digest_of(paths[file]))
 
 
 def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:
@@ -263,7 +268,7 @@ def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tu
     rest = BinanceRest.of(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
     days = VenueDays(rest, network)
     length = timeframe_ms(feed.timeframes[0])
-    end = min(end, (days.told(rest.time()) - SETTLED_MS) // length * length)
+    end = min(end, (days.result(rest.time()) - SETTLED_MS) // length * length)
     files = [file for symbol in _named(settings) for kind in kinds for file in days_for(symbol, kind, begin, end)]
     if not files:
         raise ArchiveError(f"backfill.start: {settings.backfill.start} is not over yet at {feed.venue}")
@@ -290,27 +295,27 @@ def _end_on_signals() -> None:
     signal.signal(signal.SIGTERM, on_signal)
 
 
-def _say_at_exit(meter: Meter, importer: Importer) -> None:
+def _say_at_exit(progress: ImportProgress, importer: Importer) -> None:
     """The figures, and the exit code, for which the engine has no place."""
 
     def say() -> None:
         importer.close()  # the engine does so too, if there was anything to import
-        meter.end()
+        progress.end()
         proofs = {f"candles_{proof.replace(' ', '_')}": count for proof, count in importer.proofs.items() if proof}
         compared = sum(proofs.values())
-        rate = round(meter.rate)
+        rate = round(progress.rate)
         _log.info(
             "import_finished",
-            files=meter.files,
-            trades=meter.trades,
+            files=progress.files,
+            trades=progress.trades,
             trades_per_s=rate,
             candles_compared=compared,
             **proofs,
         )
-        if meter.missing:
-            _log.warning("files_missing", files=meter.missing)
-        if meter.failures:
-            sys.stderr.write(f"marketflow: not everything was imported: {'; '.join(meter.failures)}\n")
+        if progress.missing:
+            _log.warning("files_missing", files=progress.missing)
+        if progress.failures:
+            sys.stderr.write(f"marketflow: not everything was imported: {'; '.join(progress.failures)}\n")
             sys.stderr.flush()
             os._exit(1)
 
@@ -331,19 +336,19 @@ def _build() -> Dataflow:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
-        journal = Journal(settings.backfill.cache / JOURNAL, stores=stores_of(settings))
-        meter = Meter()
-        spans, get = _plan(settings, journal, meter.on_bytes)
-        new = [span for span in spans if not all(journal.holds(file, span) for file in span.files)]
+        manifest = Manifest(settings.backfill.cache / JOURNAL, stores=stores_of(settings))
+        progress = ImportProgress()
+        spans, get = _plan(settings, manifest, progress.on_bytes)
+        new = [span for span in spans if not all(manifest.holds(file, span) for file in span.files)]
         if settings.backfill.dry_run:
             sys.exit(_say_what_is_new(new, len(spans)))
         _check_stores(settings)
-        journal.prepare()
-        meter.expect(len(new))
+        manifest.prepare()
+        progress.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)
-        importer = build_importer(settings, journal, meter, stop, end_ms=end_ms)
-        source = ArchiveSource(settings.feed.venue, spans, get, journal=journal, watcher=meter, stop=stop)
+        importer = build_importer(settings, manifest, progress, stop, end_ms=end_ms)
+        source = ArchiveSource(settings.feed.venue, spans, get, manifest=manifest, watcher=progress, stop=stop)
         built = build_flow(settings, source, importer)
     except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
@@ -355,7 +360,7 @@ def _build() -> Dataflow:
         imported_before=len(spans) - len(new),
         retention=settings.backfill.retention,
     )
-    _say_at_exit(meter, importer)
+    _say_at_exit(progress, importer)
     return built
 
 

@@ -217,7 +217,7 @@ def _open_requests(
     feed = settings.feed
     commands = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
     begin = wanted(feed, (), listed_in(statuses or {}))
-    source.follow(begin.streams, quiet=begin.not_trading)
+    source.follow(begin.streams, not_trading=begin.not_trading)
     subscriptions = SubscriptionController(
         commands,
         feed=feed,

@@ -43,7 +43,7 @@ from sinks.mongo.store import CandleStore
 from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
 from sources.rest.client import VenueError

@@ -1,4 +1,4 @@
-"""Where the data comes from: the venues, their connections and their REST interfaces."""
+"""Sources of data: venues, their connections, REST interfaces and archives, and the replay exchange."""
 
 from flows.process.interrupts import end_on_interrupt
 

@@ -1,8 +1,8 @@
-"""The venue's connections become a Bytewax source. Besides, only `archive/bridge.py` knows the engine here.
+"""The venue's connections as a Bytewax source. In `sources`, only this and `archive/bridge.py` import the engine.
 
-The engine polls; frames arrive on another thread. A poll that finds nothing waits for a doorbell, at most
-`IDLE_WAIT_S`: that is faster than polling by the engine's own pace (a millisecond) and much faster than its
-asynchronous batches. Only one partition of a worker may wait, for the worker polls them in turn.
+The engine polls; frames arrive on another thread. An empty poll waits for a `WakeEvent`, at most `IDLE_WAIT_S`: that is
+faster than polling at the engine's interval (a millisecond) and much faster than its asynchronous batches. Only one
+partition of a worker may wait, as the worker polls them in turn.
 """
 
 import threading
@@ -23,13 +23,13 @@ from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.connection.transport import transport_of
-from sources.feed import VenueFeed, Wishes, shard_of
+from sources.feed import DesiredStreams, VenueFeed, shard_of
 
 IDLE_WAIT_S = 0.02
-"""Longest wait of an idle poll. An arrival rings the bell, so waiting longer delays nothing but timers."""
+"""Longest wait of an idle poll. An arrival ends the wait, so a longer one delays only timers."""
 
-PULSE_S = 0.45
-"""Longest time between two pulses when nothing comes: steps behind have something to do twice a second."""
+FLUSH_S = 0.45
+"""Longest time between two `Flush` when nothing arrives: later steps have timers twice a second."""
 
 Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
 
@@ -38,19 +38,19 @@ _log = structlog.get_logger(__name__)
 
 
 class WakeEvent:
-    """Wakes one waiting thread. Ringing costs an attribute look-up while nobody waits."""
+    """Wakes one waiting thread. `set` costs an attribute look-up while no thread waits."""
 
     def __init__(self) -> None:
         self._rung = threading.Event()
         self._waiting = False
 
-    def ring(self) -> None:
-        """Wakes whoever waits."""
+    def set(self) -> None:
+        """Wakes the waiting thread."""
         if self._waiting:
             self._rung.set()
 
     def wait(self, timeout_s: float, has_come: Callable[[], bool]) -> None:
-        """Returns when rung, or when `has_come` was true already, or after `timeout_s`."""
+        """Returns on `set`, or when `has_come` is true already, or after `timeout_s`."""
         self._rung.clear()
         self._waiting = True
         if not has_come():
@@ -59,16 +59,16 @@ class WakeEvent:
 
 
 class _Worker(threading.local):
-    """What the partitions of one worker thread share: the doorbell, and who waits at it."""
+    """Shared by the partitions of one worker thread: the wake event, and the partition that waits for it."""
 
     def __init__(self) -> None:
-        self.bell = WakeEvent()
+        self.wake = WakeEvent()
         self.leader: object | None = None
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
-    """One shard of a venue's symbols with its connections. Every poll that leaves nothing behind ends with a `Flush`;
-    while nothing comes there is one at least every half second.
+    """One shard of a venue's symbols with its connections. A poll that empties the queues ends with a `Flush`; while
+    nothing arrives there is one at least every half second.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         stop: threading.Event,
         close: Callable[[], None],
     ) -> None:
-        self._bell = worker.bell
+        self._wake = worker.wake
         if worker.leader is None:
             worker.leader = self
         self._leads = worker.leader is self
@@ -91,46 +91,46 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._close = close
         self._ended = False
         self._hold_s = hold_s
-        self._owes_pulse = False
-        self._pulsed_s = 0.0
-        self._told: deque[ConnectionEvent] = deque()
-        self._queues = connect(self._bell.ring)
+        self._owes_flush = False
+        self._flushed_s = 0.0
+        self._injected: deque[ConnectionEvent] = deque()
+        self._queues = connect(self._wake.set)
 
     def waiting(self) -> dict[str, int]:
-        """Frames and line events that have come and were not taken yet, by line."""
+        """Frames and events in the queues, by `line`."""
         return {queue.line: len(queue.items) for queue in self._queues}
 
-    def tell(self, event: ConnectionEvent) -> None:
-        """Puts something into the stream that no line said; from any thread."""
-        self._told.append(event)
-        self._bell.ring()
+    def put(self, event: ConnectionEvent) -> None:
+        """Injects an event that is not from a connection; from any thread."""
+        self._injected.append(event)
+        self._wake.set()
 
     def next_batch(self) -> list[Polled]:
-        """What has arrived; after `stop`, what had arrived until the connections were closed, and then the end."""
+        """The items that have arrived; after `stop`, those until the connections were closed, and then the end."""
         if self._ended:
             raise StopIteration
         if self._stop.is_set():
             self._ended = True
             self._close()
             return [*self._drained(None), Flush(final=True)]
-        if self._leads and not self._has_come():
-            self._bell.wait(self._hold_s if self._owes_pulse else IDLE_WAIT_S, self._has_come)
+        if self._leads and not self._has_arrived():
+            self._wake.wait(self._hold_s if self._owes_flush else IDLE_WAIT_S, self._has_arrived)
         out = self._drained(self._poll_frames)
-        if not self._has_come() and self._is_time_for_pulse(delivered=bool(out)):
+        if not self._has_arrived() and self._is_flush_due(delivered=bool(out)):
             out.append(Flush())
         return out
 
-    def _is_time_for_pulse(self, *, delivered: bool) -> bool:
-        """After every delivery; once more `hold_s` later, if the delivery came so soon after the pulse before that
-        later steps may have held it back; and every `PULSE_S`.
+    def _is_flush_due(self, *, delivered: bool) -> bool:
+        """After every delivery; once more `hold_s` later, if the delivery followed the last `Flush` so soon that later
+        steps may have held it back; and every `FLUSH_S`.
         """
         now = time.monotonic()
-        since_s = now - self._pulsed_s
+        since_s = now - self._flushed_s
         long_ago = since_s >= self._hold_s
-        if not delivered and not (self._owes_pulse and long_ago) and since_s < PULSE_S:
+        if not delivered and not (self._owes_flush and long_ago) and since_s < FLUSH_S:
             return False
-        self._owes_pulse = delivered and not long_ago
-        self._pulsed_s = now
+        self._owes_flush = delivered and not long_ago
+        self._flushed_s = now
         return True
 
     def next_awake(self) -> datetime:
@@ -138,7 +138,7 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         return _AT_ONCE
 
     def snapshot(self) -> tuple[int]:
-        """Nothing but a version: what a stream has sent it does not send again, so there is no place to resume from."""
+        """Only a version: a stream cannot be replayed, so there is no position to resume from."""
         return (1,)
 
     def close(self) -> None:
@@ -147,13 +147,13 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
             self._worker.leader = None
         self._close()
 
-    def _has_come(self) -> bool:
-        return bool(self._told) or any(queue.items for queue in self._queues)
+    def _has_arrived(self) -> bool:
+        return bool(self._injected) or any(queue.items for queue in self._queues)
 
     def _drained(self, limit: int | None) -> list[Polled]:
         out: list[Polled] = []
-        while self._told:
-            out.append(self._told.popleft())
+        while self._injected:
+            out.append(self._injected.popleft())
         for queue in self._queues:
             out += _taken(queue, limit)
         return out
@@ -185,7 +185,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     """The live source of one venue. `stop` ends it: connections close, queued frames go out, then the input ends.
 
     The number of partitions is a setting and never follows the symbols, because recovered state is found by their
-    names. Until `follow` says otherwise, the symbols are those of the settings that are this process's.
+    names. Until `follow` is called, the symbols are those of the settings that belong to this process.
     """
 
     def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
@@ -197,32 +197,32 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._network = EventLoopThread()
         self._worker = _Worker()
         self._partitions: dict[int, FeedPartition] = {}
-        self._lines: dict[int, ConnectionPool] = {}
-        self._wishes: Wishes = dict.fromkeys(settings.own_symbols, ())
-        self._quiet: frozenset[str] = frozenset()
+        self._pools: dict[int, ConnectionPool] = {}
+        self._desired: DesiredStreams = dict.fromkeys(settings.own_symbols, ())
+        self._not_trading: frozenset[str] = frozenset()
         self._announced: dict[str, str] = {}
         """Statuses of symbols whose partition is not built yet."""
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
-    def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
-        """What is wanted from now on; from any thread, and at once. The venue is asked for the difference, on the
-        connections that are open; symbols that are `quiet` alarm nobody by their silence.
+    def follow(self, desired: DesiredStreams, *, not_trading: frozenset[str] = frozenset()) -> None:
+        """Sets the desired streams; from any thread, returns at once. The difference is requested on the open
+        connections. Silence of symbols `not_trading` is not reported as a fault.
         """
-        with self._turn:
-            self._wishes, self._quiet = dict(wishes), quiet
-            for number in self._lines:
+        with self._lock:
+            self._desired, self._not_trading = dict(desired), not_trading
+            for number in self._pools:
                 self._follow(number)
 
     def _follow(self, number: int) -> None:
-        """Lets the connections of a shard follow what is wanted of it."""
+        """Passes the desired streams of a shard to its connections."""
         if self._stop.is_set():
             return
-        wishes = {s: kinds for s, kinds in self._wishes.items() if shard_of(s, self._settings.shards) == number}
-        following = self._lines[number].follow(wishes, quiet=self._quiet)
+        desired = {s: kinds for s, kinds in self._desired.items() if shard_of(s, self._settings.shards) == number}
+        following = self._pools[number].follow(desired, not_trading=self._not_trading)
         self._network.start(following).add_done_callback(report_bug)
 
     def waiting(self) -> dict[str, int]:
-        """What waits for the flow, by shard and line; from any thread."""
+        """Items that wait for the flow, by shard and `line`; from any thread."""
         return {
             f"{number:02d} {line}": count
             for number, partition in list(self._partitions.items())
@@ -230,48 +230,48 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         }
 
     def refresh(self, wanted: RefreshRequest) -> bool:
-        """Lets the machine of an instrument know that its past is wanted again; from any thread. False when the
-        instrument is not followed, or its partition not built yet.
+        """Sends a request to refetch an instrument's history to its machine; from any thread. False when the instrument
+        is not followed, or its partition not built yet.
         """
         [symbol] = wanted.symbols
-        if symbol not in self._wishes:
+        if symbol not in self._desired:
             return False
         partition = self._partitions.get(shard_of(symbol, self._settings.shards))
         if partition is not None:
-            partition.tell(wanted)
+            partition.put(wanted)
         return partition is not None
 
     def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
-        """A witness knows that these streams of an instrument have missed something: they are subscribed anew, on the
-        connections that are open; from any thread. Kinds as in `feed.streams`, klines by timeframe; none means all.
+        """Renews streams of an instrument for which a witness has found missed messages, on the open connections; from
+        any thread. Kinds as in `feed.streams`, klines by timeframe; none means all.
         """
-        with self._turn:
-            lines = self._lines.get(shard_of(symbol, self._settings.shards))
-        if lines is not None and not self._stop.is_set():
-            self._network.call(lines.renew, symbol, kinds, reason)
+        with self._lock:
+            pool = self._pools.get(shard_of(symbol, self._settings.shards))
+        if pool is not None and not self._stop.is_set():
+            self._network.call(pool.renew, symbol, kinds, reason)
 
     def announce(self, event: TradingStatus) -> None:
-        """Puts the trading status of symbols into the stream; from any thread. For a symbol whose partition is not
-        built yet, the newest status waits for it.
+        """Injects the trading status of symbols; from any thread. For a symbol whose partition is not built yet, the
+        newest status is kept until it is.
         """
         by_shard: dict[int, list[str]] = {}
         for symbol in event.symbols:
             by_shard.setdefault(shard_of(symbol, self._settings.shards), []).append(symbol)
-        with self._turn:
+        with self._lock:
             for number, symbols in by_shard.items():
                 partition = self._partitions.get(number)
                 if partition is not None:
-                    partition.tell(TradingStatus(tuple(symbols), event.status))
+                    partition.put(TradingStatus(tuple(symbols), event.status))
                 else:
                     self._announced.update(dict.fromkeys(symbols, event.status))
 
     def _deliver_announced(self, number: int, partition: FeedPartition) -> None:
-        """What was announced before the partition was built."""
+        """Delivers the statuses announced before the partition was built."""
         by_status: dict[str, list[str]] = {}
         for symbol in [name for name in self._announced if shard_of(name, self._settings.shards) == number]:
             by_status.setdefault(self._announced.pop(symbol), []).append(symbol)
         for status, symbols in by_status.items():
-            partition.tell(TradingStatus(tuple(symbols), status))
+            partition.put(TradingStatus(tuple(symbols), status))
 
     def list_parts(self) -> list[str]:
         """Called by the engine."""
@@ -281,11 +281,11 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         """Called by the engine; connects at once."""
         number = int(for_part.rpartition("-")[2])
 
-        def connect(ring: Callable[[], None]) -> list[FrameQueue]:
-            with self._turn:
-                lines = self._lines[number] = ConnectionPool(self._feed, settings=self._settings, ring=ring)
+        def connect(wake: Callable[[], None]) -> list[FrameQueue]:
+            with self._lock:
+                pool = self._pools[number] = ConnectionPool(self._feed, settings=self._settings, wake=wake)
                 self._follow(number)
-            return lines.queues
+            return pool.queues
 
         partition = FeedPartition(
             connect,
@@ -295,7 +295,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
             stop=self._stop,
             close=self._network.close,
         )
-        with self._turn:
+        with self._lock:
             self._partitions[number] = partition
             self._deliver_announced(number, partition)
         return partition

@@ -1,6 +1,6 @@
-"""What a venue's streams demand of a connection: where to go, what to say, what the answers mean. No I/O.
+"""The interface between a venue and its connections: addresses, requests, meaning of frames. No I/O.
 
-A venue implements `VenueFeed`; `connection.py` lives by it.
+A venue implements `VenueFeed`; the connections use it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,24 +11,24 @@ from msgspec import Struct, structs
 
 from flows.names import SYMBOL_LENGTH, is_symbol, shown
 
-Wishes: TypeAlias = Mapping[str, tuple[str, ...]]
-"""What is wanted: symbols, and of each the kinds of streams in the words of the setting `feed.streams`, or as in
-`kline_1m` for the klines of one timeframe; no kinds means those of that setting.
+DesiredStreams: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Desired streams: by symbol the kinds, as in the setting `feed.streams` or `kline_1m` for klines of one timeframe; no
+kinds: those of the setting.
 """
 
 
 class ConnectionPlan(Struct, frozen=True):
-    """One connection: its address and everything it shall carry."""
+    """One connection: its address and its streams."""
 
     line: str
-    """Which of the venue's lines it belongs to; the parser picks its decoder by it."""
+    """Name of its stream group at the venue (`market`, `public`); it selects the parser's decoder."""
     url: str
     kinds: dict[str, tuple[str, ...]]
     """By symbol, the kinds of its streams, klines by timeframe."""
     names: dict[str, tuple[str, str]]
     """By the venue's name of each stream, its symbol and kind."""
-    quiet: frozenset[str] = frozenset()
-    """Symbols whose silence means nothing."""
+    not_trading: frozenset[str] = frozenset()
+    """Symbols that do not trade: their silence is no fault."""
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -42,11 +42,11 @@ class ConnectionPlan(Struct, frozen=True):
 
     def emptied(self) -> "ConnectionPlan":
         """The same connection without anything on it."""
-        return structs.replace(self, kinds={}, names={}, quiet=frozenset())
+        return structs.replace(self, kinds={}, names={}, not_trading=frozenset())
 
 
 class Ack(Struct, frozen=True):
-    """The venue did what the request with this id asked."""
+    """The venue executed the request with this id."""
 
     id: int
 
@@ -55,13 +55,13 @@ class Refusal(Struct, frozen=True):
     """The venue refused a request."""
 
     reason: str
-    """The venue's words, `quoted`."""
+    """The venue's reason, `quoted`."""
     id: int | None = None
-    """The request's; None when the venue does not say which."""
+    """Id of the request; None when the venue does not name it."""
 
 
 class Shutdown(Struct, frozen=True):
-    """The venue is about to close the connection; a new one is wanted now."""
+    """The venue is about to close the connection; open a new one now."""
 
 
 Control: TypeAlias = Ack | Refusal | Shutdown
@@ -75,10 +75,14 @@ class VenueFeed(Protocol):
     """Least time between two requests on a connection, within the venue's limit and with room for pongs."""
 
     def plans(
-        self, wishes: Wishes, current: Sequence[ConnectionPlan] = (), *, quiet: frozenset[str] = frozenset()
+        self,
+        desired: DesiredStreams,
+        current: Sequence[ConnectionPlan] = (),
+        *,
+        not_trading: frozenset[str] = frozenset(),
     ) -> list[ConnectionPlan]:
-        """The connections that carry everything wanted. First those of `current`, in the same order: what is on one of
-        them stays there, and one that is not needed any more has no streams. Symbols that are `quiet` may be silent.
+        """The connections for all `desired` streams. First those of `current`, in the same order: streams stay on their
+        connection, and one that is not needed any more has no streams. Symbols `not_trading` may be silent.
         """
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:

@@ -1,8 +1,8 @@
 """Records a venue into a tape that the replay exchange plays: `python -m sources.record --symbols BTCUSDT --minutes 5`.
 
 A tape is zstd text. Its first line is a JSON header; every other line is the local receive time in nanoseconds, a
-space, and a message as it came. Answers of the REST interface stand among them as `{"rest": path and query, "data":
-answer}`.
+space, and a message as received. Answers of the REST interface are lines of the same form, as `{"rest": path and query,
+"data": answer}`.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _TICK_S = 0.05
 
 
 class TapeWriter:
-    """Writes a tape; also a context manager. What was written before `close` is readable even if `close` never came."""
+    """Writes a tape; also a context manager. Flushed messages are readable even without `close`."""
 
     def __init__(self, path: Path, *, venue: str, symbols: tuple[str, ...]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -64,7 +64,7 @@ class TapeWriter:
 
 
 class Recorder:
-    """Keeps the connections of a feed and writes what they receive."""
+    """Opens the connections of a feed and writes the messages received."""
 
     def __init__(self, settings: Feed, tape: TapeWriter) -> None:
         self._settings = settings
@@ -73,23 +73,23 @@ class Recorder:
         self._wanted_books: set[str] = set()
 
     async def run(self, seconds: float, show: Progress) -> None:
-        """Records for so long."""
+        """Records for a time, s."""
         bar = show.add_task("recording", total=seconds, messages=0)
-        lines = ConnectionPool(self._feed, settings=self._settings, ring=lambda: None)
-        following = asyncio.create_task(lines.follow(dict.fromkeys(self._settings.symbols, ())))
+        pool = ConnectionPool(self._feed, settings=self._settings, wake=lambda: None)
+        following = asyncio.create_task(pool.follow(dict.fromkeys(self._settings.symbols, ())))
         following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
             async with BinanceRest.of(self._settings) as rest:
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
-                    self._take(lines.queues)
+                    self._take(pool.queues)
                     await self._snapshot_books(rest)
                     show.update(bar, completed=elapsed, messages=self._tape.messages)
         finally:
             following.cancel()
-            await lines.close()
-            self._take(lines.queues)
+            await pool.close()
+            self._take(pool.queues)
 
     def _take(self, queues: Iterable[FrameQueue]) -> None:
         now = wall_ns()
@@ -103,7 +103,7 @@ class Recorder:
         self._tape.flush()
 
     def _note(self, event: ConnectionEvent) -> None:
-        """A book is of use from a snapshot taken after its changes have begun to arrive."""
+        """Notes new books: a snapshot is useful only after its differences have begun to arrive."""
         if isinstance(event, Subscribed) and any("@depth" in stream for stream in event.streams):
             self._wanted_books |= set(event.symbols)
         elif isinstance(event, Disconnected):
@@ -111,7 +111,7 @@ class Recorder:
 
     async def _snapshot_books(self, rest: BinanceRest) -> None:
         for symbol in sorted(self._wanted_books):
-            with suppress(VenueError):  # asked again at the next look
+            with suppress(VenueError):  # queried again at the next look
                 snapshot = await rest.depth(symbol)
                 answer = {"rest": rest.depth_path(symbol), "data": snapshot}
                 self._tape.write(msgspec.json.encode(answer), wall_ns())

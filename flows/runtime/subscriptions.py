@@ -16,7 +16,7 @@ from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.settings import Feed
 from flows.settings.values import share_of
 from sinks.mongo.commands import DesiredSubscription, ListedInstrument
-from sources.feed import Wishes, nearest_names
+from sources.feed import DesiredStreams, nearest_names
 
 TRADING = "TRADING"
 """The status of an instrument that trades, in the venue's word."""
@@ -93,7 +93,7 @@ def is_own(feed: Feed, symbol: str) -> bool:
 class Follow(Protocol):
     """Makes a source carry what is wanted, at once and from any thread."""
 
-    def __call__(self, wishes: Wishes, *, quiet: frozenset[str]) -> None:
+    def __call__(self, desired: DesiredStreams, *, not_trading: frozenset[str]) -> None:
         """Symbols that are `quiet` alarm nobody by their silence."""
 
 
@@ -203,7 +203,7 @@ class SubscriptionController:
         if (found.streams, found.not_trading) != (before.streams, before.not_trading):
             more, less = found.streams.keys() - before.streams.keys(), before.streams.keys() - found.streams.keys()
             _log.info("subscriptions_changed", followed=len(found.streams), more=sorted(more), less=sorted(less))
-            self._follow(found.streams, quiet=found.not_trading)
+            self._follow(found.streams, not_trading=found.not_trading)
         self._announce_changes(found)
 
     def _announce_changes(self, found: Wanted) -> None:

@@ -18,9 +18,9 @@ from flows.verification.checks.symbol import Klines
 from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, incident_of
 from sinks.trades.codec import END_MS
 from sinks.trades.reader import TradeReader
+from sources.archive.csv_reader import klines_of
 from sources.archive.fetch import check, files_in
-from sources.archive.names import ArchiveFile
-from sources.archive.rows import klines_of
+from sources.archive.files import ArchiveFile
 from sources.binance.rest import BinanceRest
 
 MOST_INCIDENTS = 100_000

@@ -1,6 +1,6 @@
-"""One file over HTTP, however often its connection breaks: what has come is kept, and only the rest is asked for.
+"""Downloads one file over HTTP and resumes after connection errors: received bytes are kept, the rest is requested.
 
-RFC 9110, 13.1.5 and 14.2: `Range` asks for the rest, and `If-Range` for all of it where the file is another one by now.
+RFC 9110, 13.1.5 and 14.2: `Range` requests the rest, `If-Range` the whole file if it has changed.
 """
 
 import os
@@ -18,53 +18,51 @@ import structlog
 from msgspec import Struct
 
 from flows.process.proxy import is_loopback
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
 
 VERSION = ".etag"
-"""Behind the name of a partial file: of which version of the file it is a part."""
+"""Suffix of the file that holds the version (`If-Range`) of a partial file."""
 _CONTENT_RANGE = re.compile(r"bytes (?:([0-9]{1,18})-[0-9]{1,18}|\*)/([0-9]{1,18}|\*)")
 _IN_TIME = (HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS)
-"""Refusals of a client that are none for ever."""
+"""Status codes below 500 that are worth a retry."""
 
 _log = structlog.get_logger(__name__)
 
 OnBytes = Callable[[int, int], None]
-"""Called with the bytes that are there and how many there will be (0: unknown)."""
+"""Called with the bytes received and the total (0: unknown)."""
 
 
-class Patience(Struct, frozen=True):
-    """How long a download is tried."""
+class RetryPolicy(Struct, frozen=True):
+    """How often and how long a download is retried."""
 
     tries: int = 6
-    """In a row that bring nothing new."""
+    """Most attempts in a row without new bytes."""
     first_s: float = 1.0
     """Pause after the first of them; doubles with each."""
     most_s: float = 60.0
-    """Longest pause. A server that wants a longer one is not asked again."""
+    """Longest pause. A longer `Retry-After` ends the attempts."""
     silence_s: float = 30.0
-    """Longest time in which nothing comes."""
+    """Longest time without a byte."""
 
-    def pause_s(self, failed: int, asked_s: float) -> float | None:
-        """How long to wait after so many tries in a row have failed, and a server has asked for a pause; None: no more
-        tries.
-        """
-        pause_s = max(asked_s, min(self.most_s, self.first_s * 2 ** (failed - 1)))
+    def pause_s(self, failed: int, retry_s: float) -> float | None:
+        """Pause after `failed` attempts in a row, at least the server's `Retry-After`; None: give up."""
+        pause_s = max(retry_s, min(self.most_s, self.first_s * 2 ** (failed - 1)))
         return pause_s if failed < self.tries and pause_s <= self.most_s else None
 
 
 class Reply(Struct, frozen=True):
-    """What the head of an answer says of the bytes behind it."""
+    """The headers of an answer that describe its body."""
 
     begin: int
-    """Place of the first of them."""
+    """Offset of the first byte in the file."""
     total: int
     """Size of the whole file; 0: unknown."""
     version: str
-    """What `If-Range` takes; empty where the server names none."""
+    """Value for `If-Range`; empty when the server sends none."""
 
 
 def reply_of(response: httpx.Response) -> Reply:
-    """Reads the head of an answer."""
+    """Reads the headers of an answer."""
     etag = response.headers.get("ETag", "")
     version = etag if etag and not etag.startswith("W/") else response.headers.get("Last-Modified", "")
     if response.status_code == HTTPStatus.OK:
@@ -74,55 +72,55 @@ def reply_of(response: httpx.Response) -> Reply:
     return Reply(-1 if begin is None else int(begin), 0 if total == "*" else int(total), version)
 
 
-def can_get_better(error: httpx.HTTPError) -> bool:
-    """Whether the same question may be answered later."""
+def is_retryable(error: httpx.HTTPError) -> bool:
+    """Whether the same request may succeed later."""
     if isinstance(error, httpx.HTTPStatusError):
         status = error.response.status_code
         return status in _IN_TIME or status >= HTTPStatus.INTERNAL_SERVER_ERROR
     return isinstance(error, httpx.TransportError) and not isinstance(error, httpx.UnsupportedProtocol)
 
 
-def asked_pause_s(error: httpx.HTTPError, now: datetime) -> float:
-    """The pause that a refusal asks for in its `Retry-After`, seconds or a date; 0 without one."""
-    told = error.response.headers.get("Retry-After", "") if isinstance(error, httpx.HTTPStatusError) else ""
-    if told.isascii() and told.isdigit():
-        return float(told[:9])
+def retry_after_s(error: httpx.HTTPError, now: datetime) -> float:
+    """The pause in a refusal's `Retry-After` (seconds or a date), s; 0 without one."""
+    value = error.response.headers.get("Retry-After", "") if isinstance(error, httpx.HTTPStatusError) else ""
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
     try:
-        until = parsedate_to_datetime(told)
+        until = parsedate_to_datetime(value)
     except (ValueError, OverflowError):
         return 0.0
     return max(0.0, (until if until.tzinfo else until.replace(tzinfo=UTC)).timestamp() - now.timestamp())
 
 
-def download(url: str, partial: Path, *, patience: Patience, on_bytes: OnBytes = lambda _, __: None) -> bool:
-    """Brings a file into `partial`, and goes on with what is there of it; False when the server has no such file.
-    `ArchiveError` when it cannot be had: what has come stays for the next time.
+def download(url: str, partial: Path, *, policy: RetryPolicy, on_bytes: OnBytes = lambda _, __: None) -> bool:
+    """Downloads a file into `partial` and resumes what is there; False when the server has no such file.
+    `ArchiveError` when all attempts fail; the bytes received stay for the next call.
     """
     failed, furthest = 0, _size(partial)
     while True:
         try:
-            return _Attempt(url, partial, patience.silence_s, on_bytes).run()
+            return _Attempt(url, partial, policy.silence_s, on_bytes).run()
         except httpx.HTTPError as error:
             failed = 1 if _size(partial) > furthest else failed + 1
             furthest = max(furthest, _size(partial))
-            asked_s = asked_pause_s(error, datetime.now(UTC))
-            pause_s = patience.pause_s(failed, asked_s) if can_get_better(error) else None
+            retry_s = retry_after_s(error, datetime.now(UTC))
+            pause_s = policy.pause_s(failed, retry_s) if is_retryable(error) else None
             reason = _reason(error)
             if pause_s is None:
-                later = f"; it wants no question for {asked_s:.0f} s" if asked_s else ""
+                later = f"; the server allows no request for {retry_s:.0f} s" if retry_s else ""
                 raise ArchiveError(f"{url} cannot be had: {reason}{later}") from error
-        _log.warning("download broke off, trying again", url=url, reason=reason, bytes=_size(partial), in_s=pause_s)
+        _log.warning("download_interrupted", url=url, reason=reason, bytes=_size(partial), in_s=pause_s)
         time.sleep(pause_s)
 
 
 def discard(partial: Path) -> None:
-    """Takes a partial file away, if there is one."""
+    """Deletes a partial file, if there is one."""
     partial.unlink(missing_ok=True)
     _version_path(partial).unlink(missing_ok=True)
 
 
 class _Attempt:
-    """One question, and its answer as far as it comes. Whatever may be answered better later is an `HTTPError`."""
+    """One request and its answer. Raises `httpx.HTTPError` for anything that may be retried."""
 
     def __init__(self, url: str, partial: Path, silence_s: float, on_bytes: OnBytes) -> None:
         self._url = url
@@ -134,14 +132,14 @@ class _Attempt:
         self._version = path.read_text() if self._have and path.is_file() else ""
 
     def run(self) -> bool:
-        """False when there is no such file."""
+        """Downloads the rest of the file; False when there is no such file."""
         with self._answer() as response:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 discard(self._partial)
                 return False
             reply = reply_of(response)
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and self._have == reply.total > 0:
-                return True  # it was whole already
+                return True  # it was complete already
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE or not self._fits(response, reply):
                 discard(self._partial)
                 raise httpx.RemoteProtocolError("the file has changed meanwhile")
@@ -169,7 +167,7 @@ class _Attempt:
             yield response
 
     def _fits(self, response: httpx.Response, reply: Reply) -> bool:
-        """Whether a part is the one that is missing, of the file of which the rest is there."""
+        """Whether the answer continues the partial file, in the same version."""
         if response.status_code != HTTPStatus.PARTIAL_CONTENT:
             return True
         is_same = not self._version or not reply.version or reply.version == self._version

@@ -1,4 +1,4 @@
-"""Gets the files of the archive: from a folder, or over HTTP into one; checked against their checksums."""
+"""Opens the files of the archive, from a folder or over HTTP into one, and checks their checksums."""
 
 import hashlib
 import zipfile
@@ -12,25 +12,25 @@ import structlog
 from msgspec import structs
 
 from flows.model import Vouched
-from sources.archive.download import Patience, discard, download
-from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.download import RetryPolicy, discard, download
+from sources.archive.files import ArchiveFile, file_named
 
 CHECKSUM = ".CHECKSUM"
 DOWNLOADS = 2
-"""Of a file that comes whole and is wrong."""
+"""Attempts for a file that arrives complete with a wrong checksum."""
 _MOST_CHECKSUM_BYTES = 4_096
 _MISMATCH = "does not match its checksum"
 
 _log = structlog.get_logger(__name__)
 
 OnBytes: TypeAlias = Callable[[str, int, int], None]
-"""Called with a file's name, the bytes of it that are there and how many there will be (0: unknown)."""
+"""Called with a file's name, the bytes received and the total (0: unknown)."""
 
 
 def files_in(folder: Path, symbols: tuple[str, ...] | None = None) -> dict[ArchiveFile, Path]:
-    """The archive's files of these symbols below a folder, however deep; of all without any. `ArchiveError` when two
-    files of one name differ, as those of two markets do.
+    """The archive's files of these symbols (None: all) below a folder, at any depth. `ArchiveError` when two files of
+    one name differ, as those of two markets do.
     """
     if not folder.is_dir():
         raise ArchiveError(f"{folder} is no folder: set backfill.source to one that holds the archive's files")
@@ -46,8 +46,8 @@ def files_in(folder: Path, symbols: tuple[str, ...] | None = None) -> dict[Archi
 
 
 def check(path: Path) -> Vouched:
-    """Compares a file with the checksum beside it, or a zip file without one with its own; gives what vouches for it,
-    which is nothing where there is nothing to compare. `ArchiveError` when it differs.
+    """Checks a file against the checksum beside it, or a zip file without one against its own; returns what confirms
+    its completeness. `ArchiveError` when it differs.
     """
     if reason := _fault_of(path, _checksum(path), zipped=path.suffix == ".zip"):
         hint = ": delete both and run again" if reason == _MISMATCH else ""
@@ -56,10 +56,10 @@ def check(path: Path) -> Vouched:
 
 
 def _fault_of(path: Path, checksum: Path, *, zipped: bool) -> str:
-    """What is wrong with a file, as it says itself or its checksum, if there is one; empty when nothing is."""
+    """The fault of a file, by its checksum if there is one, else by its zip structure; empty: none."""
     if checksum.is_file():
-        told = checksum.read_bytes()[:_MOST_CHECKSUM_BYTES].decode(errors="replace").split()
-        is_right = told and told[0].lower() == digest_of(path)
+        expected = checksum.read_bytes()[:_MOST_CHECKSUM_BYTES].decode(errors="replace").split()
+        is_right = expected and expected[0].lower() == digest_of(path)
         return "" if is_right else _MISMATCH
     return _fault_of_zip(path) if zipped else ""
 
@@ -69,12 +69,12 @@ def _checksum(path: Path) -> Path:
 
 
 def vouched_by(path: Path) -> Vouched:
-    """What vouches for it that a checked file is all that there was."""
+    """What confirms the completeness of a checked file."""
     return "all" if _checksum(path).is_file() else ""
 
 
 def digest_of(path: Path) -> str:
-    """By what a file is known, and what its checksum says. `ArchiveError` when it cannot be read."""
+    """The SHA-256 of a file, in hexadecimal. `ArchiveError` when it cannot be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -83,7 +83,7 @@ def digest_of(path: Path) -> str:
 
 
 def _fault_of_zip(path: Path) -> str:
-    """A file that is broken in its middle must not be found out when half of it is imported."""
+    """The fault of a zip file, read to its end before the import, so that it does not fail halfway."""
     try:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
@@ -93,21 +93,21 @@ def _fault_of_zip(path: Path) -> str:
 
 
 class Downloader:
-    """Downloads into a folder what is not there yet, or is not what its checksum says. A file appears under its name
-    only when it is whole and checked; of one that broke off, also in an earlier run, only the rest is asked for.
+    """Downloads files into a folder that are missing there or do not match their checksum. A file gets its name only
+    when it is complete and checked; an interrupted download is resumed, also one of an earlier run.
     """
 
     def __init__(
-        self, base_url: str, folder: Path, *, on_bytes: OnBytes = lambda *_: None, patience: Patience | None = None
+        self, base_url: str, folder: Path, *, on_bytes: OnBytes = lambda *_: None, policy: RetryPolicy | None = None
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._folder = folder
         self._on_bytes = on_bytes
-        self._patience = patience or Patience()
+        self._policy = policy or RetryPolicy()
         self._is_away = False
 
     def get(self, file: ArchiveFile, venue: str) -> Path | None:
-        """The file; None when the archive does not have it. `ArchiveError` when it cannot be had."""
+        """The path of the file; None when the archive does not have it. `ArchiveError` when it cannot be downloaded."""
         path = self.path_of(file, venue)
         try:
             if path.is_file() and self._is_right(path):
@@ -123,15 +123,15 @@ class Downloader:
         return self._folder / venue / file.name
 
     def _is_right(self, path: Path) -> bool:
-        """Whether a file is what it was when it was downloaded. Otherwise it is taken away."""
+        """Whether a downloaded file is unchanged. Otherwise it is deleted."""
         if reason := _fault_of(path, _checksum(path), zipped=path.suffix == ".zip"):
-            _log.warning("to be downloaded again", file=path.name, reason=reason)
+            _log.warning("file_invalid", file=path.name, reason=reason)
             path.unlink()
             _checksum(path).unlink(missing_ok=True)
         return not reason
 
     def _download(self, url: str, path: Path) -> Path | None:
-        """A file that is wrong is downloaded once more from its begin: parts of two versions may have come together."""
+        """Downloads a wrong file once more from its begin: its parts may be of two versions."""
         part, checksum = _partial(path), _partial(_checksum(path))
         reason = ""
         for _ in range(DOWNLOADS):
@@ -142,23 +142,23 @@ class Downloader:
             reason = _fault_of(part, checksum, zipped=path.suffix == ".zip")
             if not reason:
                 return _put_in_place(path)
-            _log.warning("download is wrong", url=url, reason=reason)
+            _log.warning("download_invalid", url=url, reason=reason)
             discard(part)
             discard(checksum)
         raise ArchiveError(f"{url} is refused, nothing of it is kept: it {reason}, downloaded {DOWNLOADS} times")
 
     def _fetch(self, url: str, to: Path, name: str = "") -> bool:
-        """Behind a file for which the archive could not be reached the next ones are asked for once, until it can."""
-        patience = structs.replace(self._patience, tries=1) if self._is_away else self._patience
+        """After a download that failed, later ones are attempted once, until one succeeds."""
+        policy = structs.replace(self._policy, tries=1) if self._is_away else self._policy
         on_bytes = partial(self._on_bytes, name) if name else lambda _, __: None
         self._is_away = True
-        found = download(url, to, patience=patience, on_bytes=on_bytes)
+        found = download(url, to, policy=policy, on_bytes=on_bytes)
         self._is_away = False
         return found
 
 
 def _put_in_place(path: Path) -> Path:
-    """The checksum first: a file without one would be taken for one that never had any."""
+    """Moves the checksum first: a file without one would count as one for which there is none."""
     checksum = _checksum(path)
     if _partial(checksum).is_file():
         _partial(checksum).replace(checksum)

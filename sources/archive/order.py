@@ -1,7 +1,7 @@
-"""Rows of a file in the order of their ids, each once, however they stand in it, in bounded memory.
+"""Sorts the rows of a file by id, each once, in bounded memory.
 
-Files are in order as the exchange makes them. One that is not, because it was put together of pieces, goes through
-files of its own: each holds a stretch of ids that fits into memory.
+The exchange's files are in order. One that is not, because it was assembled from pieces, is split into temporary files:
+each holds a range of ids that fits into memory.
 """
 
 import tempfile
@@ -12,23 +12,23 @@ from pathlib import Path
 import polars as pl
 
 FEW_BLOCKS = 7
-"""Blocks that are put in order in memory."""
+"""Most blocks that are sorted in memory."""
 STRETCH_IDS = 100_000
-"""Ids that are put in order at once, where there are more."""
+"""Ids per range that is sorted at once, for larger files."""
 MOST_STRETCHES = 10_000
-"""More say that the ids are none."""
+"""Most ranges; with more, the ids are not plausible."""
 _STRETCH = "stretch"
 
 
 class OrderError(Exception):
-    """Rows cannot be put in order; the text says why."""
+    """Rows cannot be sorted; the text gives the reason."""
 
 
 def in_order(
     blocks: Iterator[pl.DataFrame], is_in_order: Callable[[], bool], *, few: int = FEW_BLOCKS
 ) -> Iterator[pl.DataFrame]:
-    """The rows of all blocks, ids rising, none twice. `is_in_order` tells, for more than `few` blocks, whether they
-    come so already. `OrderError` when two rows of one id differ, or ids lie too far apart.
+    """The rows of all blocks, ids rising, none twice. For more than `few` blocks `is_in_order` returns whether they are
+    in order already. `OrderError` when two rows of one id differ, or ids lie too far apart.
     """
     head = list(islice(blocks, few + 1))
     if len(head) <= few:
@@ -41,7 +41,7 @@ def in_order(
 
 
 def _all(head: list[pl.DataFrame], rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
-    """The blocks that were looked at, each let go as it is handed on, and the others."""
+    """The blocks read ahead, each released as it is yielded, and the others."""
     while head:
         yield head.pop(0)
     yield from rest
@@ -86,7 +86,7 @@ def _sorted_on_disk(blocks: Iterable[pl.DataFrame]) -> Iterator[pl.DataFrame]:
 
 
 def _spread(blocks: Iterable[pl.DataFrame], folder: Path) -> set[int]:
-    """Writes the rows into files by stretches of ids; gives the numbers of these."""
+    """Writes the rows into files by ranges of ids; returns the numbers of the ranges."""
     numbers: set[int] = set()
     for place, block in enumerate(blocks):
         stretches = block.with_columns((pl.col("id") // STRETCH_IDS).alias(_STRETCH))

@@ -1,7 +1,7 @@
-"""What is imported in one go: the files of a symbol that cover the same days.
+"""Spans, the unit of an import: the files of a symbol that cover the same days.
 
-Trades are proven by klines of the same time, so these files belong together: a span is imported as a whole, and noted
-as a whole when it is stored.
+Trades are proven by klines of the same time, so these files belong together: a span is imported as a whole, and
+recorded in the manifest as a whole when it is stored.
 """
 
 from collections.abc import Container, Iterable, Iterator
@@ -9,38 +9,38 @@ from itertools import pairwise
 
 from msgspec import Struct
 
-from sources.archive.names import ArchiveFile
+from sources.archive.files import ArchiveFile
 
 _NEVER_MS = 1 << 62
 
 
 class Span(Struct, frozen=True):
-    """Days of one symbol, and the files that hold them."""
+    """Days of one symbol, and the files that cover them."""
 
     symbol: str
     begin: int
     """First millisecond, UTC."""
     end: int
-    """First millisecond behind it."""
+    """First millisecond after it."""
     files: tuple[ArchiveFile, ...]
     """Klines first, then trades, each in order of time; no two of a kind overlap."""
 
     @property
     def name(self) -> str:
-        """How it is called in logs: by its last file, which is one of trades if it has any."""
+        """Its name in logs: that of its last file, which is one of trades if it has any."""
         return self.files[-1].name
 
     def is_followed_by(self, other: "Span") -> bool:
-        """Whether the other one holds what comes next."""
+        """Whether the other span begins where this one ends."""
         return self.symbol == other.symbol and self.end == other.begin
 
     def part(self, file: ArchiveFile) -> tuple[int, int]:
-        """The times `[begin, end)` that a file has in it."""
+        """The times `[begin, end)` of a file within the span."""
         return max(file.begin, self.begin), min(file.end, self.end)
 
     def cut(self, file: ArchiveFile) -> tuple[int, int]:
-        """Times `[begin, end)` of what is wanted of a file. One that lies within the span is wanted as it is, also if a
-        trade of it stands a moment beside its day: it is nowhere else.
+        """Times `[begin, end)` to read from a file. One that lies within the span is read without bounds, as a trade of
+        it may lie a moment outside its day and is in no other file.
         """
         begin = self.begin if self.begin > file.begin else 0
         return begin, self.end if self.end < file.end else _NEVER_MS
@@ -49,8 +49,8 @@ class Span(Struct, frozen=True):
 def spans_of(files: Iterable[ArchiveFile], begin: int, end: int, vouched: Container[ArchiveFile] = ()) -> list[Span]:
     """The spans that reach into `[begin, end)`, cut to it, by symbol and in order of time.
 
-    Of two files of a kind that hold the same days one is read: that which is among the `vouched` ones if the other is
-    not, else the longer one, else the first by name. `left_out` tells which are not.
+    Of two files of a kind that cover the same days one is read: that which is among the `vouched` ones if the other is
+    not, else the longer one, else the first by name. `left_out` returns the others.
     """
     spans: list[Span] = []
     for group in _overlapping(sorted(files, key=lambda file: (file.symbol, file.begin, -file.end, file.name))):
@@ -64,7 +64,7 @@ def spans_of(files: Iterable[ArchiveFile], begin: int, end: int, vouched: Contai
 
 
 def left_out(files: Iterable[ArchiveFile], spans: Iterable[Span]) -> list[ArchiveFile]:
-    """The files that no span reads although it reads their days: others hold these too."""
+    """The files that are not read, as others cover the same days."""
     spans = list(spans)
     read = {file for span in spans for file in span.files}
     return [
@@ -76,7 +76,7 @@ def left_out(files: Iterable[ArchiveFile], spans: Iterable[Span]) -> list[Archiv
 
 
 def _pieces(group: list[ArchiveFile], vouched: Container[ArchiveFile]) -> list[tuple[int, int]]:
-    """The times of a group, cut where a file that is vouched for stands within a longer one that is not."""
+    """The times of a group, cut where a vouched file lies within a longer one that is not vouched."""
     cuts = {group[0].begin, max(file.end for file in group)}
     for file in group:
         if file in vouched and any(_surrounds(other, file) and other not in vouched for other in group):
@@ -102,7 +102,7 @@ def _overlapping(files: list[ArchiveFile]) -> Iterator[list[ArchiveFile]]:
 
 
 def _distinct(group: list[ArchiveFile], vouched: Container[ArchiveFile]) -> Iterator[ArchiveFile]:
-    """Without what another file of the kind holds that is to be preferred."""
+    """Without the files that another, preferred file of the kind covers."""
     taken: dict[str, list[ArchiveFile]] = {}
     for file in sorted(group, key=lambda file: (file not in vouched, file.begin - file.end, file.begin, file.name)):
         others = taken.setdefault(file.kind, [])

@@ -1,8 +1,8 @@
 """Binance's market streams: addresses, names, requests and replies (spot `web-socket-streams`, USD-M `Connect`).
 
-Always in combined mode, for a raw spot book ticker or partial book does not say what it is. The streams go over two
-lines, `public` for books and `market` for the rest, as USD-M demands by its paths; spot takes the same division, so
-that a burst of book data does not hold up trades.
+Always in combined mode: a raw spot book ticker or partial book does not name its stream. The streams form two groups
+with connections of their own (`line`): `public` for books and `market` for the rest, as the paths of USD-M require.
+Spot uses the same groups, so that a burst of book data does not delay trades.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ import msgspec
 
 from flows.foreign import quoted
 from flows.settings import Feed
-from sources.feed import Ack, ConnectionPlan, Control, Refusal, Shutdown, Wishes
+from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal, Shutdown
 
 MARKET_LINE = "market"
 PUBLIC_LINE = "public"
@@ -22,7 +22,7 @@ PUBLIC_LINE = "public"
 INTERVALS = frozenset(
     ("1s", "1m", "3m", "5m", "15m", "30m", "1h", "2h", "4h", "6h", "8h", "12h", "1d", "3d", "1w", "1M")
 )
-"""Kline intervals; USD-M lacks `1s`."""
+"""Kline intervals; USD-M has no `1s`."""
 
 _WS_URLS = {
     ("binance", "live"): "wss://stream.binance.com:9443",
@@ -34,19 +34,19 @@ _REQUESTS_PER_S = {"binance": 5, "binance-usdm": 10}
 _NAMES_PER_REQUEST = 200
 _ENVELOPE = b'{"stream":"'
 _NAME_ENDS = len(_ENVELOPE) + 512
-"""Where the name of a stream has ended, at the latest: names may be long, and written in escapes."""
+"""Bytes within which the name of a stream ends: names may be long, and written in escapes."""
 _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
-"""Of all frames of a stream the same: nothing that changes stands so near the begin."""
+"""Bytes at the begin of a frame that are the same for all frames of a stream."""
 _LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
 """The same for names that are longer than the head."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 
 
 class BinanceFeed:
-    """The streams that the settings ask for, of spot or USD-M."""
+    """The streams of spot or USD-M that the settings name."""
 
     def __init__(self, settings: Feed) -> None:
-        """`ValueError` when no address is set and the origin has none of its own."""
+        """`ValueError` when no address is set and the origin has no default."""
         self.venue: str = settings.venue
         self._settings = settings
         self._base = settings.ws_url or _WS_URLS.get((settings.venue, settings.origin), "")
@@ -56,34 +56,40 @@ class BinanceFeed:
         self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
         self._ids = count(1)
         self._wanted: set[str] = set()
-        """Names of the streams that were ever planned: only their heads are remembered."""
+        """Names of all streams ever planned; only their heads are cached."""
         self._names: dict[bytes, str] = {}
-        """Streams by the heads of frames that were seen."""
+        """Cache: streams by the heads of their frames."""
 
-    # --- where to go ---
+    # --- connections ---
 
     def plans(
-        self, wishes: Wishes, current: Sequence[ConnectionPlan] = (), *, quiet: frozenset[str] = frozenset()
+        self,
+        desired: DesiredStreams,
+        current: Sequence[ConnectionPlan] = (),
+        *,
+        not_trading: frozenset[str] = frozenset(),
     ) -> list[ConnectionPlan]:
-        """Each symbol's streams of a line stay on one connection, and new ones go to the emptiest."""
-        following = {line: self._dealt(line, wishes, current) for line in (MARKET_LINE, PUBLIC_LINE)}
+        """A symbol's streams of a group stay on one connection; new symbols go to the one with the fewest streams."""
+        following = {line: self._distributed(line, desired, current) for line in (MARKET_LINE, PUBLIC_LINE)}
         of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
         more = [(line, carried) for line, parts in following.items() for carried in parts]
-        return [self._plan(line, carried, quiet) for line, carried in (*of_current, *more)]
+        return [self._plan(line, carried, not_trading) for line, carried in (*of_current, *more)]
 
-    def _dealt(self, line: str, wishes: Wishes, current: Sequence[ConnectionPlan]) -> list[dict[str, tuple[str, ...]]]:
-        """The kinds by symbol of each connection of a line. One that is full of what it has may want even more of that:
-        the venue's limit is well above ours.
+    def _distributed(
+        self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
+    ) -> list[dict[str, tuple[str, ...]]]:
+        """The kinds by symbol of each connection of a group. A full connection may grow further by more kinds of its
+        symbols: the venue's limit is well above ours.
         """
-        wanted = {symbol: kinds for symbol in wishes if (kinds := self._kinds_on(line, wishes[symbol]))}
+        wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
         sizes = {symbol: len(kinds) for symbol, kinds in wanted.items()}
         parts = [[symbol for symbol in plan.kinds if symbol in wanted] for plan in current if plan.line == line]
         most = self._settings.streams_per_connection
         fewest = min(len(wanted), max(self._settings.connections, -(-sum(sizes.values()) // most)))
         parts += [[] for _ in range(fewest - len(parts))]
         loads = [sum(sizes[symbol] for symbol in part) for part in parts]
-        dealt = {symbol for part in parts for symbol in part}
-        for symbol in (symbol for symbol in wanted if symbol not in dealt):
+        assigned = {symbol for part in parts for symbol in part}
+        for symbol in (symbol for symbol in wanted if symbol not in assigned):
             place = loads.index(min(loads))
             if loads[place] and loads[place] + sizes[symbol] > most:
                 place = len(parts)
@@ -94,32 +100,32 @@ class BinanceFeed:
         return [{symbol: wanted[symbol] for symbol in part} for part in parts]
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
-        """One kind a stream, each once."""
+        """The kinds of single streams in this group, each once."""
         single = (name for kind in kinds or self._settings.streams for name in self._single(kind))
         return tuple(dict.fromkeys(name for name in single if self._line_of(name) == line))
 
     def _single(self, kind: str) -> tuple[str, ...]:
-        """The kinds of single streams that a kind stands for; of klines, those that the venue has."""
+        """The kinds of single streams for a kind of the settings; of klines, those that the venue has."""
         if not kind.startswith("kline"):
             return (kind,)
         timeframes = self._settings.timeframes if kind == "kline" else (kind.removeprefix("kline_"),)
         return tuple(f"kline_{timeframe}" for timeframe in timeframes if timeframe in INTERVALS)
 
-    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], quiet: frozenset[str]) -> ConnectionPlan:
+    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], not_trading: frozenset[str]) -> ConnectionPlan:
         names = {_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         self._wanted.update(names)
-        return ConnectionPlan(line, self._url(line), kinds, names, quiet & kinds.keys())
+        return ConnectionPlan(line, self._url(line), kinds, names, not_trading & kinds.keys())
 
     def _url(self, line: str) -> str:
         route = f"/{line}" if self.venue == "binance-usdm" else ""
         return f"{self._base}{route}/stream"
 
     def _line_of(self, kind: str) -> str:
-        """USD-M serves its undocumented `trade` with the books."""
+        """The stream group of a kind. USD-M serves its undocumented `trade` with the books."""
         is_public = kind in _BOOK_KINDS or (kind == "trade" and self.venue == "binance-usdm")
         return PUBLIC_LINE if is_public else MARKET_LINE
 
-    # --- what to say ---
+    # --- requests ---
 
     def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
         """SUBSCRIBE requests of up to 200 names each."""
@@ -137,15 +143,15 @@ class BinanceFeed:
             requests.append((request_id, msgspec.json.encode(body).decode()))
         return requests
 
-    # --- what the answers mean ---
+    # --- frames ---
 
     def channel_of(self, frame: bytes) -> str:
         """The stream that the envelope names, as in `btcusdt@aggTrade`."""
         name = self._names.get(frame[_HEAD])
-        return self._looked_up(frame) if name is None else name
+        return self._name_in(frame) if name is None else name
 
-    def _looked_up(self, frame: bytes) -> str:
-        """The name in a frame's text; remembered if a head of the frame has it whole."""
+    def _name_in(self, frame: bytes) -> str:
+        """The name in a frame's text; cached if the head of the frame contains all of it."""
         known = self._names.get(frame[_LONG_HEAD])
         if known is not None:
             return known
@@ -159,10 +165,10 @@ class BinanceFeed:
         return name
 
     def control_of(self, frame: bytes) -> Control | None:
-        """Replies come bare; errors flat or wrapped; the notice of a shutdown bare or as a stream of its own."""
+        """Replies have no envelope; errors are flat or wrapped; the notice of a shutdown has an envelope or none."""
         try:
             message: Any = msgspec.json.decode(frame)
-        except Exception:  # noqa: BLE001 - malformed, not in UTF-8, nested without end: the parser refuses it in public
+        except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply: the parser rejects and reports it
             return None
         if not isinstance(message, dict):
             return None
@@ -178,7 +184,7 @@ class BinanceFeed:
 
 
 def _text_of(name: bytes) -> str:
-    """A name as it stands in JSON, escapes resolved; what cannot be read is the name of no stream."""
+    """Decodes a name in JSON text; an invalid one is not the name of any stream."""
     if b"\\" in name:
         with suppress(msgspec.MsgspecError, UnicodeError):
             return msgspec.json.decode(b'"' + name + b'"', type=str)
@@ -191,7 +197,7 @@ def _is_shutdown(message: dict[str, Any]) -> bool:
 
 
 def _id_of(message: dict[str, Any]) -> int | None:
-    """The number of the request that is answered; ours are whole numbers, and nothing else is one of them."""
+    """The id of the request in a reply; None unless it is a whole number, as all of ours are."""
     number = message.get("id")
     return number if type(number) is int else None
 
@@ -203,10 +209,10 @@ def _reason_of(error: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """What the venue has written there, whatever it is."""
+    """A value of the venue as text, whatever its type."""
     return value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
 
 
 def _name(symbol: str, kind: str) -> str:
-    """The stream of a symbol, as the venue names it."""
+    """The venue's name of a stream of a symbol."""
     return f"{symbol.lower()}@{'depth@100ms' if kind == 'depth' else kind}"

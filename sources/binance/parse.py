@@ -1,10 +1,10 @@
-"""Frames of Binance become events of the model.
+"""Parses frames of Binance into events of the model.
 
-The fast way decodes all frames of a poll in one call and needs every frame to be one of the types that its line
-carries. When one is not (a reply, an unknown event, a malformed frame) that poll goes the careful way, frame by frame.
+The fast path decodes all frames of a poll in one call; every frame must be of a type of its stream group. When one is
+not (a reply, an unknown event, a malformed frame), that poll takes the slow path, frame by frame.
 
-Only what the connection has subscribed to passes, and only under its own name: a message of any other stream, or one
-whose symbol or type is not that of its stream, is refused.
+Only messages of subscribed streams pass: a message of any other stream, or one whose symbol or type is not that of its
+stream, is rejected.
 """
 
 from collections import defaultdict
@@ -19,32 +19,32 @@ from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, S
 from sources.binance import wire
 
 PUBLIC_LINE = "public"
-"""The line of book data; everything else comes by the line `market`."""
+"""The stream group of book data; all other streams are in the group `market`."""
 KEPT_BYTES = 4_096
-"""Of a refused message so much is kept."""
+"""Bytes of a rejected message that are kept."""
 MOST_BYTES = 1_000_000
-"""Longest frame that is read; the longest that the venue sends is a tenth of that."""
+"""Longest frame that is parsed, bytes; the longest that the venue sends is a tenth of that."""
 USUAL_BYTES = 4_000
-"""Length of a frame that needs no second look."""
+"""Length of a usual frame: a poll of more than `MOST_BYTES` and this per frame is parsed frame by frame."""
 MOST_STREAMS = 10_000
-"""Streams whose meaning is remembered; more, and they are looked up each time."""
+"""Most streams whose `_Stream` is cached; others are computed each time."""
 
 _BOOK_TICKER = b'@bookTicker"'
 _STREAM_NAME_ENDS = 128
+"""Bytes at the begin of an envelope that contain the stream's name."""
 _STREAM = b'{"stream":"'
-"""A stream's name stands within so many bytes from the begin of an envelope."""
 
 
 class Parsed(NamedTuple):
-    """What a poll contained."""
+    """The parsed frames of a poll."""
 
     events: list[tuple[str, list[MarketEvent]]]
-    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. Of a run of trades that came the fast
-    way the last one is known to be of that symbol and type; the others are for the sequencer to look at, together.
+    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival. In a run of trades from the fast path
+    only the last one is checked for symbol and type; the sequencer checks the others together.
     """
     rejected: list[Rejected]
     ignored: int
-    """Messages that are none of ours: replies to requests and event types that we do not know."""
+    """Messages without events: replies to requests and unknown event types."""
 
 
 _Runs: TypeAlias = defaultdict[str, list[Any]]
@@ -52,19 +52,19 @@ _Runs: TypeAlias = defaultdict[str, list[Any]]
 
 
 class _Stream(NamedTuple):
-    """What a stream carries, by its name."""
+    """The content of a stream, derived from its name."""
 
     symbol: str
-    """Empty when it carries all symbols."""
+    """Empty when it contains all symbols."""
     trades: type | None
     """Type of its messages on the wire when they are trades of one symbol."""
     kind: type | None
-    """Type of its messages on the wire; None when we do not know it."""
+    """Type of its messages on the wire; None: unknown."""
     timeframe: str = ""
-    """Of klines."""
+    """Interval of klines; empty for other streams."""
 
     def fault(self, message: Any) -> str:
-        """Why a message of the wire does not belong to it; empty when it does."""
+        """Why a message does not belong to this stream; empty when it does."""
         kind = type(message)
         is_kline = kind is wire.KlineMessage
         symbol = message.s if is_kline else message.symbol
@@ -78,7 +78,7 @@ class _Stream(NamedTuple):
 
 
 class BinanceParser:
-    """Parses frames of one Binance venue. What it remembers between calls is what stream names mean."""
+    """Parses frames of one Binance venue. Its only state is a cache of parsed stream names."""
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
@@ -92,11 +92,11 @@ class BinanceParser:
         self._partial_depth = json.Decoder(wire.PartialDepthMessage, strict=False)
         self._tags = {member.__struct_config__.tag for member in wire.TypedMessage.__args__}
         self._carried: dict[str, _Stream] = {}
-        """Streams that were seen since the connection has carried what it carries now."""
+        """Cache by stream name, cleared when the subscriptions of the connection change."""
         self._carried_of: StreamNames | None = None
 
     def parse(self, frames: RawFrames) -> Parsed:
-        """Never raises for what a frame contains: what cannot be read is among `rejected`, with the reason."""
+        """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         try:
             runs = self._parse_all(frames)
         except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -112,12 +112,12 @@ class BinanceParser:
                 symbol, trades, _, _ = stream
                 last = run[-1]
                 if type(last) is trades and last.symbol == symbol:  # type: ignore[attr-defined]
-                    events.append((symbol, run))  # of trades only the last one is looked at here
+                    events.append((symbol, run))  # of trades only the last one is checked here
                     continue
             ignored += self._add_run(name, run, frames, parsed)
         return parsed._replace(ignored=ignored) if ignored else parsed
 
-    # --- the fast way ---
+    # --- fast path ---
 
     def _parse_all(self, frames: RawFrames) -> _Runs:
         runs: _Runs = defaultdict(list)
@@ -135,7 +135,7 @@ class BinanceParser:
         return runs
 
     def _add_run(self, name: str, run: list[Any], frames: RawFrames, parsed: Parsed) -> int:
-        """Adds the messages of one stream that belong to it; gives how many are ignored."""
+        """Adds the messages that belong to their stream; returns how many are ignored."""
         if not _is_carried(name, frames.streams):
             if _is_retired(name, frames.streams):
                 return len(run)
@@ -151,7 +151,7 @@ class BinanceParser:
             parsed.events.append((sound[0].symbol, sound))
         return 0
 
-    # --- what a connection carries ---
+    # --- streams ---
 
     def _stream(self, name: str) -> _Stream:
         stream = self._carried.get(name)
@@ -162,18 +162,18 @@ class BinanceParser:
         return stream
 
     def _foreign(self, name: str, count: int, frames: RawFrames) -> Rejected:
-        reason = "messages of a stream that nobody subscribed to" if name else "a message without a stream"
+        reason = "messages of a stream without a subscription" if name else "a message without a stream"
         return Rejected(self._venue, reason, name.encode("utf-8", "replace")[:KEPT_BYTES], frames.received_ns, count)
 
     def _refused(self, reason: str, payload: bytes, frames: RawFrames, name: str) -> Rejected:
-        """A message of a stream that is carried, as far as its name says one."""
+        """A rejected message, with symbol and kind if its stream is subscribed."""
         is_known = frames.streams is not None and name in frames.streams.subscribed
         lower, _, kind = name.partition("@") if is_known else ("", "", "")
         symbol = "" if lower.startswith("!") else lower.upper()
         kind = kind.partition("@")[0] if symbol else ""
         return Rejected(self._venue, reason, payload[:KEPT_BYTES], frames.received_ns, symbol=symbol, kind=kind)
 
-    # --- the careful way ---
+    # --- slow path ---
 
     def _parse_each(self, frames: RawFrames) -> Parsed:
         runs: defaultdict[tuple[str, type, str], list[Any]] = defaultdict(list)
@@ -181,7 +181,7 @@ class BinanceParser:
         for payload in frames.payloads:
             try:
                 found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else _too_long(payload)
-            except Exception as error:  # noqa: BLE001 - whatever a frame does to the decoder, it is refused alone
+            except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
                 rejected.append(self._refused(_reason_of(error), payload, frames, _name_of(payload)))
                 continue
             ignored += not found
@@ -198,7 +198,7 @@ class BinanceParser:
         return Parsed([(symbol, run) for (symbol, _, _), run in runs.items()], rejected, ignored)
 
     def _events_of(self, frame: bytes) -> Iterator[tuple[str, Any]]:
-        """Stream and message of each event in a frame, as on the wire."""
+        """Stream and wire message of each event in a frame."""
         outline = self._outline.decode(frame)
         if not outline.stream:
             yield from self._events_of_payload(frame, outline, stream="")
@@ -233,11 +233,11 @@ _KINDS: dict[str, type] = {
     "miniTicker": wire.MiniTickerMessage,
     "bookTicker": wire.SpotBookTickerMessage,
 }
-"""Types of the streams whose name says nothing else."""
+"""Wire types by the name of the stream's kind."""
 
 
 def _stream_of(name: str) -> _Stream:
-    """What a stream carries: `btcusdt@aggTrade`, `btcusdt@kline_1m`, `btcusdt@depth@100ms`, `!ticker@arr`."""
+    """Parses the name of a stream: `btcusdt@aggTrade`, `btcusdt@kline_1m`, `btcusdt@depth@100ms`, `!ticker@arr`."""
     lower, _, kind = name.partition("@")
     symbol = "" if lower.startswith("!") else lower.upper()
     if kind.startswith("kline_"):
@@ -257,7 +257,7 @@ def _is_retired(name: str, streams: StreamNames | None) -> bool:
 
 
 def _name_of(frame: bytes) -> str:
-    """The name of the stream at the begin of a frame that is not read as a whole; empty when there is none."""
+    """The stream's name at the begin of a frame that is not parsed; empty when there is none."""
     if not frame.startswith(_STREAM):
         return ""
     end = frame.find(b'"', len(_STREAM), _STREAM_NAME_ENDS)
@@ -279,7 +279,7 @@ def _lines_of(envelope: Any) -> Callable[[bytes], Any]:
 
 
 def _collect(runs: _Runs, decode_lines: Callable[[bytes], list[Any]], payloads: list[bytes]) -> None:
-    """Decodes frames together; `ValueError` when that might take two for one, or one for two."""
+    """Decodes frames together; `ValueError` when they are too long, or do not give one message each."""
     joined = b"\n".join(payloads)
     if len(joined) > MOST_BYTES + USUAL_BYTES * len(payloads):
         raise ValueError("frames that are too long")

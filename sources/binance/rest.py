@@ -1,4 +1,4 @@
-"""Binance's REST interface, as far as the market data needs it (spot `rest-api`, USD-M `rest-api`)."""
+"""The queries of market data to Binance's REST interface (spot `rest-api`, USD-M `rest-api`)."""
 
 from bisect import bisect_left
 from collections.abc import Awaitable, Callable, Sequence
@@ -26,13 +26,13 @@ _REST_URLS = {
 _PATHS = {"binance": "/api/v3", "binance-usdm": "/fapi/v1"}
 WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEPTH_LIMIT = 1_000
-"""Levels a side that both markets serve."""
+"""Most levels per side that both markets serve."""
 _USDM_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
 PAGE = 1_000
-"""Rows that both markets serve at once."""
+"""Most rows per page that both markets serve."""
 _STATUS_LETTERS = 40
 MOST_TRADES = 10_000
-"""Trades in the answer to one query; whoever wants more queries the rest."""
+"""Most trades in the answer to one query; for more the caller queries the rest."""
 _LONGEST_WINDOW_MS = 3_599_000
 """USD-M serves aggregates by time only within less than an hour."""
 _KEPT_MS = 48 * 3_600_000
@@ -46,7 +46,7 @@ _log = structlog.get_logger(__name__)
 
 
 class _Weights(Struct, frozen=True):
-    """What requests cost. Steps are `(most rows or levels, weight)`."""
+    """Weights of requests. Steps are `(most rows or levels, weight)`."""
 
     per_minute: int
     exchange_info: int
@@ -131,7 +131,7 @@ _INFO = msgspec.json.Decoder(_ExchangeInfo)
 
 
 def rest_url(settings: Feed) -> str:
-    """Address of the REST interface; `ValueError` when none is set and the origin has none of its own."""
+    """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
     url = settings.rest_url or _REST_URLS.get((settings.venue, settings.origin))
     if not url:
         raise ValueError(f"feed.origin is {settings.origin}: set feed.rest_url to the address that serves it")
@@ -139,7 +139,7 @@ def rest_url(settings: Feed) -> str:
 
 
 class BinanceRest:
-    """The questions that the market data asks. Every method raises `VenueError`."""
+    """The REST queries of market data. Every method raises `VenueError`."""
 
     def __init__(self, client: RestClient, *, venue: str, counts_fills: bool) -> None:
         """`counts_fills`: the ids of trades count single fills (`@trade`), not aggregates."""
@@ -151,7 +151,7 @@ class BinanceRest:
 
     @classmethod
     def of(cls, feed: Feed, rest: Rest | None = None) -> Self:
-        """The client for what the settings name; the caller closes it with `async with`."""
+        """The client for the settings; use it with `async with`."""
         client = RestClient(
             rest_url(feed),
             settings=rest or Rest(),
@@ -168,8 +168,8 @@ class BinanceRest:
 
     @property
     def used_weight(self) -> int:
-        """Request weight that counts at this moment."""
-        return self._client.budget.used
+        """Request weight that counts at present."""
+        return self._client.rate_limit.used
 
     async def time(self) -> int:
         """The venue's own time, ms UTC."""
@@ -179,7 +179,7 @@ class BinanceRest:
     # --- instruments and books ---
 
     async def statuses(self) -> dict[str, str]:
-        """Every instrument and its status, in the venue's words; `TRADING` when it trades."""
+        """The venue's status of every instrument; `TRADING` when it trades."""
         path = f"{self._prefix}/exchangeInfo"
         body = await self._client.get(path, weight=self._weights.exchange_info)
         return {row.symbol: visible(row.status, limit=_STATUS_LETTERS) for row in _decoded(_INFO, body, path).symbols}
@@ -193,7 +193,7 @@ class BinanceRest:
         return f"{self._prefix}/depth?symbol={symbol}&limit={DEPTH_LIMIT}"
 
     async def depth(self, symbol: str) -> dict[str, Any]:
-        """The snapshot of a book: `lastUpdateId`, `bids`, `asks`, as the venue words it."""
+        """The venue's JSON of a book snapshot: `lastUpdateId`, `bids`, `asks`."""
         snapshot: dict[str, Any] = msgspec.json.decode(await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK))
         return snapshot
 
@@ -216,11 +216,11 @@ class BinanceRest:
     # --- trades ---
 
     async def trades(self, query: TradesQuery) -> list[Trade]:
-        """The trades of these ids that the venue still has, ids rising, up to `MOST_TRADES`: the first of them.
+        """The first `MOST_TRADES` trades of these ids that the venue still has, ids rising.
 
-        Ids of aggregates are asked for as such. Ids of single fills spot serves as such too; USD-M does not without a
-        key, so there the aggregates answer that lie wholly within the ids, each under its first id. What is missing
-        then are fills that share an aggregate with one outside, and fills that were none of the market.
+        Ids of aggregates are queried as such, and ids of single fills on spot too. USD-M serves those only with a key,
+        so there the answer is the aggregates that lie wholly within the ids, each under its first id. Missing then are
+        fills that share an aggregate with one outside, and fills that were no trades on the market.
         """
         if not self._counts_fills:
             return await self._aggregates(query)
@@ -267,7 +267,7 @@ class BinanceRest:
         return found[:MOST_TRADES]
 
     async def first_trades(self, query: TradesQuery) -> list[AggregateTrade]:
-        """The first page of what was traded in the query's time; empty when nothing was, or the venue lost it."""
+        """The first page of trades in the query's time; empty when there were none, or the venue no longer has them."""
         start = max(query.begin, query.end - _KEPT_MS)
         while start <= query.end:
             end = min(query.end, start + _LONGEST_WINDOW_MS)
@@ -314,11 +314,11 @@ class BinanceRest:
 
     async def klines(self, query: KlinesQuery) -> list[Kline]:
         """The klines that open in the span. A kline is closed when the venue has begun a later one: so the one after
-        the span is fetched too, and no clock is asked.
+        the span is fetched too, and no clock is used.
         """
         length = timeframe_ms(query.timeframe)
         found: list[Kline] = []
-        start, end = query.start, query.end + length  # one more, for it says that the last one is closed
+        start, end = query.start, query.end + length  # one more, which shows that the last one is closed
         path = f"{self._prefix}/klines"
         while start <= end:
             limit = min(PAGE, (end - start) // length + 1)
@@ -344,8 +344,8 @@ class BinanceRest:
 
 
 async def _by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
-    """Page by page from the first id on: `page_from` asks for a first id and so many. A page that is not full is the
-    last one: what was traded since it was made is not run after.
+    """Page by page from the first id on; `page_from` takes a first id and a limit. A page that is not full is the last
+    one: later trades are not fetched.
     """
     found: list[Trade] = []
     following, last = query.first_id, min(query.last_id, query.first_id + MOST_TRADES - 1)
@@ -361,7 +361,7 @@ async def _by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[S
 
 
 def _rising(items: Sequence[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
-    """Of a page, what lies where it was asked for, each place once and in order; a page that goes back ends there."""
+    """The items of a page within the range, each place once and in rising order; others are dropped."""
     found: list[T] = []
     for item in items:
         place = place_of(item)
@@ -372,9 +372,9 @@ def _rising(items: Sequence[T], place_of: Callable[[T], int], first: int, last: 
 
 
 def _is_possible(kline: Kline) -> bool:
-    """Whether nothing in an answer speaks against it."""
+    """Whether a kline is plausible; logs one that is not."""
     if reason := fault_of(kline):
-        _log.warning("a row of an answer is refused", symbol=kline.symbol, reason=reason)
+        _log.warning("row_rejected", symbol=kline.symbol, reason=reason)
     return not reason
 
 

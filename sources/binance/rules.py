@@ -1,7 +1,7 @@
-"""What is true at one of Binance's venues and not at the other.
+"""The rules that differ between Binance's venues.
 
-How differences of a book follow each other stands in the procedures that the exchange publishes, "How to manage a local
-order book correctly". The numbers in the code are the steps of those pages.
+The rules for differences of a book are those of the exchange's pages "How to manage a local order book correctly". The
+numbers in the code are the steps of those pages.
 Spot: https://developers.binance.com/docs/binance-spot-api-docs
 USD-M futures: https://developers.binance.com/docs/derivatives/usds-margined-futures
 """
@@ -19,18 +19,18 @@ class LinkedIds(Struct, frozen=True):
     """USD-M: ids jump; each difference names the one before it."""
 
     def is_in(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 4: what ends before the snapshot is dropped; what ends with it is not."""
+        """Step 4: a difference that ends before the snapshot is dropped; one that ends with it is not."""
         return delta.last_update_id < snapshot
 
     def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """Step 5: the snapshot lies within the first difference. Between that and the one it names nothing happened, so
-        a snapshot from in between will do as well.
+        """Step 5: the snapshot lies within the first difference. Nothing happened between that and the one it names, so
+        a snapshot from in between is valid too.
         """
         previous = delta.previous_update_id
         return (delta.first_update_id if previous is None else previous) <= snapshot
 
     def follows(self, delta: BookDelta, update_id: int) -> bool:
-        """Step 6: it names the last one, or an earlier one, as where two connections overlap that cut differently."""
+        """Step 6: it names the last one, or an earlier one, where two connections overlap with different boundaries."""
         return delta.previous_update_id is not None and delta.previous_update_id <= update_id
 
 
@@ -40,7 +40,7 @@ RULES: Final[dict[str, VenueRules]] = {
         fills_follow=True,
         ticker_counts_trades=True,
         book_line=PUBLIC_LINE,
-        # steps 4 and 5: what ends at or before the snapshot is dropped, and each next one begins right behind
+        # steps 4 and 5: one that ends at or before the snapshot is dropped, and each next one begins right after it
         book_ids=ConsecutiveIds(),
     ),
     "binance-usdm": VenueRules(

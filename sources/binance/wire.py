@@ -1,10 +1,10 @@
-"""What Binance sends, field by field (spot `web-socket-streams`, USD-M futures `websocket-market-streams`).
+"""Binance's messages, field by field (spot `web-socket-streams`, USD-M futures `websocket-market-streams`).
 
-Each type names its fields as the model does and says by `rename` how the wire calls them, so decoding *is* the
-conversion: an `AggTradeMessage` is an `AggregateTrade` and is handed on as it is. Those of trades stand in the order of
-the wire, which is read faster. Prices and quantities come as
-quoted decimals; the decoders read them with `strict=False`, in C. The bounds below are the rules for single fields:
-a frame that breaks one is refused whole. Fields that only inform default to 0.0. Unknown fields are ignored.
+Each type names its fields as the model does and maps them to the wire by `rename`, so decoding *is* the conversion: an
+`AggTradeMessage` is an `AggregateTrade` and passes unchanged. Fields of trades are in the order of the wire, which is
+faster to decode. Prices and quantities are quoted decimals; the decoders read them with `strict=False`, in C. The
+bounds below are the rules for single fields: a frame that breaks one is rejected as a whole. Informative fields default
+to 0.0. Unknown fields are ignored.
 """
 
 from typing import Annotated, Generic, TypeAlias, TypeVar
@@ -15,10 +15,10 @@ from msgspec import Meta, Struct
 from flows import model
 
 Time = Annotated[int, Meta(ge=10**12, lt=10**17)]
-"""Milliseconds, or microseconds where the connection asked for them."""
+"""Milliseconds, or microseconds where the connection requested them."""
 Id = Annotated[int, Meta(ge=0, le=2**63 - 1)]
 IdOrNone = Annotated[int, Meta(ge=-1, le=2**63 - 1)]
-"""-1 where there is none."""
+"""-1: none."""
 Price = Annotated[float, Meta(gt=0, lt=1e12)]
 PriceOrZero = Annotated[float, Meta(ge=0, lt=1e12)]
 Quantity = Annotated[float, Meta(gt=0, lt=1e18)]
@@ -71,7 +71,7 @@ class TradeMessage(
     tag="trade",
     rename=_TRADE | {"id": "t", "fill": "X"},
 ):
-    """`<symbol>@trade`; USD-M adds the kind of fill, and says `NA` with price 0 for what was no trade on the market.
+    """`<symbol>@trade`; USD-M adds the kind of fill: `NA` with price 0 for a fill that was no trade on the market.
 
     {"e":"trade","E":1767225600180,"T":1767225600179,"s":"BTCUSDT","t":6712345009,"p":"93118.40","q":"0.012",
      "X":"MARKET","m":false}
@@ -268,7 +268,7 @@ class DepthMessage(
 
 
 class PartialDepthMessage(Struct, frozen=True, rename={"last_update_id": "lastUpdateId"}):
-    """`<symbol>@depth5|10|20` on spot: neither type nor symbol, so only the stream's name tells whose book it is.
+    """`<symbol>@depth5|10|20` on spot: neither type nor symbol; the stream's name identifies the book.
 
     {"lastUpdateId":59812345678,"bids":[["93120.50000000","2.10000000"]],"asks":[["93120.51000000","1.55000000"]]}
     """
@@ -279,33 +279,33 @@ class PartialDepthMessage(Struct, frozen=True, rename={"last_update_id": "lastUp
 
 
 MarketMessage: TypeAlias = AggTradeMessage | TradeMessage | KlineMessage | TickerMessage | MiniTickerMessage
-"""What the line `market` carries."""
+"""Messages of the stream group `market`."""
 BookMessage: TypeAlias = DepthMessage | UsdmBookTickerMessage | TradeMessage
-"""What the line `public` carries (USD-M trades too), but for the spot book ticker, which has no type to tell it by."""
+"""Messages of the stream group `public` (with USD-M trades), except the spot book ticker, which has no type field."""
 TypedMessage: TypeAlias = MarketMessage | BookMessage
-"""Every message that names its type."""
+"""Every message with a type field."""
 
 
 Data = TypeVar("Data")
 
 
 class Envelope(Struct, Generic[Data], gc=False):
-    """{"stream":"btcusdt@aggTrade","data":{…}}: the stream's name tells what the message does not."""
+    """{"stream":"btcusdt@aggTrade","data":{…}}: messages do not repeat all of the stream's name."""
 
     stream: str
     data: Data
 
 
 MarketEnvelope: TypeAlias = Envelope[MarketMessage]
-"""On the line `market`."""
+"""In the stream group `market`."""
 BookEnvelope: TypeAlias = Envelope[BookMessage]
-"""On the line `public`."""
+"""In the stream group `public`."""
 BookTickerEnvelope: TypeAlias = Envelope[SpotBookTickerMessage]
-"""There too, for the spot book ticker."""
+"""In the same group, for the spot book ticker."""
 
 
 class Outline(Struct, gc=False):
-    """As much of any message as tells what it is: enveloped or raw, an event or the reply to a request."""
+    """The fields that identify any message: enveloped or raw, an event or the reply to a request."""
 
     stream: str = ""
     data: msgspec.Raw = msgspec.Raw()
@@ -318,5 +318,5 @@ class Outline(Struct, gc=False):
 
     @property
     def is_reply(self) -> bool:
-        """Whether it answers a request: `{"result":…,"id":…}`, or an error flat or wrapped."""
+        """Whether it is a reply: `{"result":…,"id":…}`, or an error, flat or wrapped."""
         return any(part is not msgspec.UNSET for part in (self.result, self.error, self.code))

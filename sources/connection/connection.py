@@ -2,8 +2,8 @@
 
     open ─▶ Connected ─▶ requests ─▶ all confirmed: Subscribed ─▶ frames … ─▶ Disconnected(reason) ─▶ wait ─▶ open …
 
-Before the venue ends a session for its age, or when it says that it will, a successor is opened beside it; the old one
-ends when the new one delivers. What both have sent is sorted out by whoever puts trades in sequence.
+Before the venue ends a session for its age, or when it announces that, a successor is opened beside it; the old one
+ends when the new one delivers. The sequencer removes duplicates of messages that both have sent.
 """
 
 import asyncio
@@ -14,29 +14,29 @@ import structlog
 from flows.backoff import backoff_s
 from flows.model import Connected, Disconnected
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.line_settings import LineSettings
 from sources.connection.refusals import Refusals
 from sources.connection.session import SHUTDOWN, UNEXPECTED, Session, SessionParts, unexpected
+from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import transport_of
 from sources.feed import ConnectionPlan, VenueFeed
 
 OVERLAP_S = 1.0
-"""How long two sessions go on side by side when the new one delivers already: the venue's servers do not all send at
-the same moment, and what is new on one may have yet to come on the other.
+"""How long the old session overlaps a successor that delivers: the venue's servers do not all send at the same moment,
+so the old one may deliver messages that the new one has not.
 """
 RENEW_PAUSE_S = 5.0
-"""Least time between two renewals that a venue announces: one that always does is no reason to do nothing else."""
+"""Least time between two renewals that a venue announces, in case it announces one after the other."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Redundancy:
-    """Which of the sessions that carry the same streams are live: the line is down only when none is."""
+    """The live sessions with the same streams: the connection (`line`) is down only when there is none."""
 
     def __init__(self) -> None:
         self._live: dict[Session, None] = {}
         self.beginnings = 0
-        """How often the line has come up."""
+        """How often it has come up."""
 
     @property
     def live(self) -> tuple[Session, ...]:
@@ -49,20 +49,20 @@ class Redundancy:
         return not self._live
 
     def begins(self, session: Session) -> bool:
-        """One is live. True when none was."""
+        """Adds a live session; True when there was none."""
         was_down = not self._live
         self.beginnings += was_down
         self._live[session] = None
         return was_down
 
     def ends(self, session: Session) -> None:
-        """One is not live any more."""
+        """Removes a session that is not live any more."""
         self._live.pop(session, None)
 
 
 class Connection:
-    """Keeps one planned connection alive until it is cancelled. Never gives up, and never silently. Its plan may change
-    meanwhile.
+    """Keeps one planned connection alive until it is cancelled. Retries forever and logs every failure. Its plan may
+    change meanwhile.
     """
 
     def __init__(
@@ -70,14 +70,14 @@ class Connection:
         plan: ConnectionPlan,
         *,
         feed: VenueFeed,
-        settings: LineSettings,
+        settings: ConnectionSettings,
         queue: FrameQueue,
         redundancy: Redundancy | None = None,
         refusals: Refusals | None = None,
         first_rotation_s: float | None = None,
     ) -> None:
-        """`redundancy` and `refusals` are shared by the connections that carry the same; `first_rotation_s` sets their
-        ages apart.
+        """`redundancy` and `refusals` are shared by the connections with the same streams; `first_rotation_s` staggers
+        their renewals.
         """
         self._plan = plan
         self._parts = SessionParts(feed, settings, transport_of(settings.transport), queue)
@@ -89,15 +89,15 @@ class Connection:
         self._failures = 0
         self._renewed_s = -RENEW_PAUSE_S
         self._sessions: list[Session] = []
-        """The one that carries the line, and a successor while there is one."""
+        """The current session, and its successor while there is one."""
 
     async def run(self) -> None:
-        """Lives until cancelled, then closes gracefully. An unexpected error ends the sessions and not the line."""
+        """Runs until cancelled, then closes gracefully. An unexpected error ends the sessions; new ones are opened."""
         try:
             while True:
                 try:
                     await self._keep_alive()
-                except Exception as error:  # noqa: BLE001 - a line is never silently dead
+                except Exception as error:  # noqa: BLE001 - a connection never dies without a log event
                     _log.error("connection_failed", line=self._plan.line, exc_info=error)
                     await self._close_sessions()
                     self._report(unexpected(error))
@@ -122,13 +122,13 @@ class Connection:
             self._redundancy.ends(session)
 
     async def change(self, plan: ConnectionPlan) -> None:
-        """Carries what this plan of the same address says, without a break for what stays. Returns when the venue has
-        confirmed it wherever a socket is open; one that is opened later asks for it from its beginning.
+        """Changes the streams to those of this plan, without interruption of the others. Returns when the venue has
+        confirmed it on every open socket; a later socket subscribes to the new plan from its begin.
         """
         self._plan = plan
         await asyncio.gather(*(session.change(plan) for session in self._sessions))
 
-    # --- session after session ---
+    # --- sessions ---
 
     def _begin(self) -> Session:
         session = Session(
@@ -136,15 +136,15 @@ class Connection:
             parts=self._parts,
             on_opened=self._opened,
             on_subscribed=self._subscribed,
-            on_refusals=self._tell_refusals,
+            on_refusals=self._update_refusals,
             refused=self._refusals.streams,
         )
         self._sessions.append(session)
         return session
 
     async def _is_due(self, session: Session) -> None:
-        """Returns when the session has ended, or it is time for its successor. The times are those of a clock of its
-        own, whatever happens between them, so that connections side by side never come to be renewed together.
+        """Returns when the session has ended, or a successor is due. The due times are fixed, whatever happens between
+        them, so that redundant connections are never renewed at the same time.
         """
         due_s = None
         if self._rotate_s:
@@ -154,8 +154,8 @@ class Connection:
             await _first_of(session.life, timeout_s=self._renewed_s + RENEW_PAUSE_S - time.monotonic())
 
     async def _renewed(self, old: Session) -> Session:
-        """The session that carries on: a successor that delivers, or is all there is. The old one, when it has ended
-        before there was any.
+        """Opens a successor and returns it when it delivers or the old session has ended; returns the old session when
+        it has ended before there was a successor.
         """
         failures, self._renewed_s = 0, time.monotonic()
         while not old.life.done():
@@ -167,26 +167,26 @@ class Connection:
                 return new
             failures += 1
             reason = self._ended(new)
-            _log.warning("the line's successor failed", line=self._plan.line, reason=reason, attempt=failures)
+            _log.warning("successor_failed", line=self._plan.line, reason=reason, attempt=failures)
             await _first_of(old.life, timeout_s=self._backoff_s(failures))
         return old
 
     async def _hand_over(self, old: Session) -> None:
-        """Ends a session that has a successor, after everything that the venue has sent on it."""
+        """Ends a session that has a successor, after all messages sent on it are received."""
         if old.life.done():
             self._report(self._ended(old))
             return
-        self._sessions.remove(old)  # what changes from now on is not its concern
+        self._sessions.remove(old)  # later changes do not concern it
         try:
             await old.change(self._plan.emptied())
         finally:
             await old.close()
             self._redundancy.ends(old)
-        self._tell_refusals()
-        _log.info("line renewed", venue=self._parts.feed.venue, line=self._plan.line)
+        self._update_refusals()
+        _log.info("connection_renewed", venue=self._parts.feed.venue, line=self._plan.line)
 
     async def _come_back_after(self, session: Session) -> None:
-        """Reports the end of a session, and waits until it is time for the next."""
+        """Reports the end of a session, and waits until the next may be opened."""
         reason = self._ended(session)
         self._report(reason)
         may_hurry = reason == SHUTDOWN and self._failures == 1 and time.monotonic() - self._renewed_s >= RENEW_PAUSE_S
@@ -195,16 +195,16 @@ class Connection:
         await asyncio.sleep(0 if may_hurry else self._backoff_s(self._failures))
 
     def _ended(self, session: Session) -> str:
-        """Forgets a session that has ended, and gives the reason."""
+        """Removes an ended session; returns the reason."""
         self._sessions.remove(session)
         self._redundancy.ends(session)
-        self._tell_refusals()
+        self._update_refusals()
         return f"{UNEXPECTED}: cancelled by the transport" if session.life.cancelled() else session.life.result()
 
     def _backoff_s(self, failures: int) -> float:
         return backoff_s(failures, min_s=self._settings.backoff_min_s, max_s=self._settings.backoff_max_s)
 
-    # --- what the flow and the log hear of it ---
+    # --- reports to the flow and the log ---
 
     def _opened(self) -> None:
         if self._redundancy.is_down:
@@ -216,33 +216,32 @@ class Connection:
         if self._redundancy.begins(session):
             self._refusals.begin(plan, session)
         else:
-            self._tell_refusals()
+            self._update_refusals()
 
-    def _tell_refusals(self) -> None:
-        """What the venue refuses has changed, unless the line is down."""
+    def _update_refusals(self) -> None:
+        """Reports changed refusals, unless the connection is down."""
         if not self._redundancy.is_down:
-            self._refusals.tell(self._plan, self._redundancy.live)
+            self._refusals.update(self._plan, self._redundancy.live)
 
     def _report(self, reason: str) -> None:
-        """Every failure is logged; the flow hears of the first and of the one that makes it an outage, unless another
-        session carries the same.
+        """Logs every failure. The flow gets an event for the first and for the one that makes it an outage, unless
+        another session has the same streams.
         """
         self._failures += 1
         plan, tries, is_down = self._plan, self._settings.backoff_tries, self._redundancy.is_down
-        hint = "" if self._failures > 1 else self._hint(reason)
-        also = "" if is_down else ", the other one goes on"
-        _log.warning(f"line down, trying again{also}{hint}", line=plan.line, reason=reason, attempt=self._failures)
+        hint = {} if self._failures > 1 else self._hint(reason)
+        _log.warning("connection_lost", line=plan.line, reason=reason, attempt=self._failures, is_down=is_down, **hint)
         if is_down and self._failures in (1, tries):
             lasting = self._failures == tries
             self._parts.queue.put_event(Disconnected(plan.line, plan.symbols, reason, self._failures, lasting=lasting))
 
-    def _hint(self, reason: str) -> str:
+    def _hint(self, reason: str) -> dict[str, str]:
         offline = "cannot be reached" in reason and self._settings.origin in ("live", "testnet")
-        return "; without a network, `make demo` works offline" if offline else ""
+        return {"hint": "without a network, `make demo` works offline"} if offline else {}
 
 
 async def _first_of(*awaited: "asyncio.Task[str] | asyncio.Event", timeout_s: float | None = None) -> None:
-    """Returns when the first of them has ended or is set, or after `timeout_s`."""
+    """Returns when the first one has ended or is set, or after `timeout_s`."""
     waits = [one if isinstance(one, asyncio.Task) else asyncio.ensure_future(one.wait()) for one in awaited]
     try:
         await asyncio.wait(waits, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)

@@ -1,7 +1,7 @@
 """Transport `picows`: a client in C that calls back for each frame, so that a message costs no task switch.
 
-It leaves to its user what is rare: joining fragments, the closing handshake, and what a server does that breaks off
-before the socket is open.
+The rare cases are left to its user: fragments, the closing handshake, servers that disconnect before the socket is
+open.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ from sources.connection.transport import (
 )
 
 _READ_BYTES = 256 << 10
-"""Most that is read at once; with the library's own 16 KiB a burst costs many times the system calls."""
+"""Bytes read at once; with the library's default of 16 KiB a burst costs many times the system calls."""
 _NO_CODE = 1005
-"""What stands for a close frame without a code (RFC 6455, section 7.1.5)."""
+"""Code that stands for a close frame without one (RFC 6455, section 7.1.5)."""
 _TEXT, _BINARY, _CONTINUATION, _CLOSE = WSMsgType.TEXT, WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.CLOSE
 
 
@@ -51,13 +51,13 @@ async def open_socket(url: str, receive: Receive, *, timeout_s: float, ping_s: f
     except BaseException:
         socket.abandon()
         raise
-    if not socket.is_open:  # the library returns all the same
+    if not socket.is_open:  # the library returns nevertheless
         raise TransportError("closed before the handshake was complete")
     return socket
 
 
 def _proxy_of(url: str) -> str | None:
-    """The same for a library that leaves names to SOCKS proxies anyway, and knows no scheme for that."""
+    """`proxy_of` for a library that always resolves names at the SOCKS proxy and has no scheme for that."""
     proxy = proxy_of(url)
     if proxy is None:
         return None
@@ -66,7 +66,7 @@ def _proxy_of(url: str) -> str | None:
 
 
 class _PicowsSocket(WSListener):
-    """The library's listener and our socket in one, so that a message passes through as few hands as can be."""
+    """The library's listener and our socket in one class, for the fewest calls per message."""
 
     def __init__(self, receive: Receive) -> None:
         super().__init__()
@@ -74,9 +74,9 @@ class _PicowsSocket(WSListener):
         self._transport: WSTransport | None = None
         self._is_abandoned = False
         self._fragments: bytearray | None = None
-        """What has come of a message in fragments; None between messages."""
+        """Fragments received of a message; None between messages."""
         self._why = ""
-        self._gone = asyncio.Event()
+        self._disconnected = asyncio.Event()
 
     @property
     def is_open(self) -> bool:
@@ -102,11 +102,11 @@ class _PicowsSocket(WSListener):
             transport.disconnect()
 
     def on_ws_disconnected(self, transport: WSTransport) -> None:  # noqa: ARG002 - the library's signature
-        self._gone.set()
+        self._disconnected.set()
 
     def _on_fragment(self, transport: WSTransport, frame: WSFrame) -> None:
         if self._why:
-            return  # what comes behind the end
+            return  # a frame after the end
         if (frame.msg_type is _CONTINUATION) == (self._fragments is None):
             self._end(transport, WSCloseCode.PROTOCOL_ERROR, "fragments of a message are out of order")
             return
@@ -133,7 +133,7 @@ class _PicowsSocket(WSListener):
         return self._transport
 
     async def send(self, text: str) -> None:
-        if self._gone.is_set():
+        if self._disconnected.is_set():
             raise TransportError(self._reason())
         self._opened.send(_TEXT, text)
 
@@ -144,7 +144,7 @@ class _PicowsSocket(WSListener):
         self._opened.underlying_transport.resume_reading()
 
     async def wait_ended(self) -> str:
-        await self._gone.wait()
+        await self._disconnected.wait()
         try:
             await self._opened.wait_disconnected()  # raises what the receiver has raised
         except WSProtocolError as error:
@@ -153,17 +153,17 @@ class _PicowsSocket(WSListener):
 
     async def close(self) -> None:
         transport = self._opened
-        if not self._gone.is_set() and not transport.is_close_frame_sent:
+        if not self._disconnected.is_set() and not transport.is_close_frame_sent:
             transport.send_close(WSCloseCode.OK)
         for _ in range(2):
             try:
                 async with asyncio.timeout(CLOSE_S):
-                    await self._gone.wait()
+                    await self._disconnected.wait()
             except TimeoutError:
                 transport.disconnect(graceful=False)
 
     def abandon(self) -> None:
-        """Nobody waits for it any more; should it open after all, it is closed at once."""
+        """The caller has given up; if the socket opens nevertheless, it is closed at once."""
         self._is_abandoned = True
         if self._transport is not None:
             self._transport.disconnect(graceful=False)
@@ -178,6 +178,6 @@ class _PicowsSocket(WSListener):
 
 
 def _code_to_answer(frame: WSFrame) -> WSCloseCode:
-    """The venue's own code, where it has one that may be sent."""
+    """The venue's code, if it is one that may be sent."""
     code = frame.get_close_code()
     return WSCloseCode.OK if code == WSCloseCode.NO_INFO else code

@@ -1,7 +1,7 @@
-"""The connections of one shard of a venue's symbols, and how they follow what is wanted.
+"""The connections of one shard of a venue's symbols, changed to the desired streams.
 
-Everything here lives on the network thread. What is on an open connection stays there untouched while other streams
-come and go beside it; a connection that carries nothing any more is closed, and opened again when it is needed.
+Everything here runs on the event-loop thread. A stream stays on its open connection while others are added and removed
+beside it; a connection without streams is closed, and opened again when it is needed.
 """
 
 import asyncio
@@ -13,90 +13,90 @@ import structlog
 from flows.model import Disconnected, Removed
 from sources.connection.connection import Connection, Redundancy
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.line_settings import LineSettings
 from sources.connection.refusals import Refusals
 from sources.connection.session import unexpected
-from sources.connection.watch import LineWatch
-from sources.feed import ConnectionPlan, VenueFeed, Wishes
+from sources.connection.settings import ConnectionSettings
+from sources.connection.watch import ConnectionWatch
+from sources.feed import ConnectionPlan, DesiredStreams, VenueFeed
 
 _log = structlog.get_logger(__name__)
 
 
 class ConnectionPool:
-    """Follows wishes. `queues` grows with the connections; each stays, for what is in it is still to be read."""
+    """Connects to the desired streams. `queues` only grows: items of a closed connection are still to be read."""
 
-    def __init__(self, feed: VenueFeed, *, settings: LineSettings, ring: Callable[[], None]) -> None:
+    def __init__(self, feed: VenueFeed, *, settings: ConnectionSettings, wake: Callable[[], None]) -> None:
         self._feed = feed
         self._settings = settings
-        self._ring = ring
-        self._lines: list[_Line] = []
+        self._wake = wake
+        self._planned: list[_PlannedConnection] = []
         self.queues: list[FrameQueue] = []
 
-    async def follow(self, wishes: Wishes, *, quiet: frozenset[str] = frozenset()) -> None:
-        """Carries what is wanted, and nothing else; returns when the venue has confirmed it on the lines that are up.
-        A later call may come before that: its changes wait for those of the earlier one, line by line.
+    async def follow(self, desired: DesiredStreams, *, not_trading: frozenset[str] = frozenset()) -> None:
+        """Subscribes to the desired streams and ends all others; returns when the venue has confirmed it on all open
+        connections. Calls may overlap: on each connection the changes are made in their order.
         """
-        plans = self._feed.plans(wishes, [line.plan for line in self._lines], quiet=quiet)
-        for plan in plans[len(self._lines) :]:
-            line = _Line(plan, feed=self._feed, settings=self._settings, ring=self._ring)
-            self._lines.append(line)
-            self.queues.append(line.queue)
+        plans = self._feed.plans(desired, [planned.plan for planned in self._planned], not_trading=not_trading)
+        for plan in plans[len(self._planned) :]:
+            planned = _PlannedConnection(plan, feed=self._feed, settings=self._settings, wake=self._wake)
+            self._planned.append(planned)
+            self.queues.append(planned.queue)
         changes = []
-        for line, plan in zip(self._lines, plans, strict=True):
-            before, line.plan = line.plan, plan  # at once, for the next call begins with it
+        for planned, plan in zip(self._planned, plans, strict=True):
+            before, planned.plan = planned.plan, plan  # before any await: an overlapping call starts from it
             if plan != before:
-                changes.append(line.change(before, plan, wishes))
+                changes.append(planned.change(before, plan, desired))
         await asyncio.gather(*changes)
 
     def renew(self, symbol: str, kinds: tuple[str, ...], reason: str) -> None:
-        """A witness knows that these streams have missed something: see `LineWatch.renew`. On the network thread."""
-        for line in self._lines:
-            line.watch.renew(symbol, kinds, reason)
+        """Renews streams with missed messages: see `ConnectionWatch.renew`. On the event-loop thread."""
+        for planned in self._planned:
+            planned.watch.renew(symbol, kinds, reason)
 
     async def close(self) -> None:
-        """Ends all connections."""
-        await asyncio.gather(*(line.close() for line in self._lines))
+        """Closes all connections."""
+        await asyncio.gather(*(planned.close() for planned in self._planned))
 
 
-class _Line:
-    """One planned connection, or several side by side that carry the same, behind one queue. Closed at first."""
+class _PlannedConnection:
+    """One planned connection, or several redundant ones with the same streams, with one queue. Closed at first."""
 
     def __init__(
-        self, plan: ConnectionPlan, *, feed: VenueFeed, settings: LineSettings, ring: Callable[[], None]
+        self, plan: ConnectionPlan, *, feed: VenueFeed, settings: ConnectionSettings, wake: Callable[[], None]
     ) -> None:
         self.plan = plan.emptied()
-        self.queue = FrameQueue(plan.line, settings.queue_frames, ring)
+        self.queue = FrameQueue(plan.line, settings.queue_frames, wake)
         self.queue.admit(())
         self._feed = feed
         self._settings = settings
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._redundancy = Redundancy()
         self._refusals = Refusals(self.queue)
-        self.watch = LineWatch(
+        self.watch = ConnectionWatch(
             self.plan, settings=settings, queue=self.queue, redundancy=self._redundancy, refusals=self._refusals
         )
         self._connections: list[Connection] = []
         self._lives: list[asyncio.Task[None]] = []
 
-    async def change(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
-        """Carries what the plan says; when that is done, reports what has come and gone. A change that fails by an
-        unexpected error is made by opening the line anew, so it never stays undone.
+    async def change(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
+        """Changes the streams to those of the plan, then reports the ones added and removed. After an unexpected error
+        the connections are reopened with the plan, so a change is always made.
         """
-        async with self._turn:
+        async with self._lock:
             self.queue.admit(plan.names)
             self.watch.follow(plan)
             try:
                 await self._carry(before, plan)
-            except Exception as error:  # noqa: BLE001 - the other lines, and this one, go on
-                _log.error("line_change_failed", line=plan.line, exc_info=error)
+            except Exception as error:  # noqa: BLE001 - all connections, this one included, go on
+                _log.error("connection_change_failed", line=plan.line, exc_info=error)
                 await self._close_all()
                 self.queue.put_event(Disconnected(plan.line, plan.symbols, unexpected(error)))
                 self._open(plan)
-            self._tell_removed(before, plan, wishes)
+            self._report_removed(before, plan, desired)
 
     async def close(self) -> None:
-        """Ends the connections."""
-        async with self._turn:
+        """Closes the connections."""
+        async with self._lock:
             await self._close_all()
 
     async def _carry(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
@@ -106,7 +106,7 @@ class _Line:
             self._open(plan)
         else:
             await asyncio.gather(*(connection.change(plan) for connection in self._connections))
-            self._tell_new(before, plan)
+            self._report_added(before, plan)
 
     def _open(self, plan: ConnectionPlan) -> None:
         rotate_s = self._settings.rotate_hours * 3_600
@@ -135,23 +135,23 @@ class _Line:
             life.cancel()
         await asyncio.gather(*lives, return_exceptions=True)
 
-    def _tell_new(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
-        """When the line is down, it tells of all its streams as it comes back."""
+    def _report_added(self, before: ConnectionPlan, plan: ConnectionPlan) -> None:
+        """Reports added streams. A connection that is down reports all of its streams when it comes back."""
         if self._redundancy.is_down:
             return
         new = [name for name in plan.names if name not in before.names]
-        self._refusals.tell(plan, self._redundancy.live, new)
+        self._refusals.update(plan, self._redundancy.live, new)
         symbols = tuple(dict.fromkeys(plan.names[name][0] for name in new if name not in self._refusals.streams))
         if symbols:
-            _log.info("subscribed to more", line=plan.line, symbols=symbols, streams=len(plan.names))
+            _log.info("streams_added", line=plan.line, symbols=symbols, streams=len(plan.names))
 
-    def _tell_removed(self, before: ConnectionPlan, plan: ConnectionPlan, wishes: Wishes) -> None:
+    def _report_removed(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
         removed: dict[tuple[tuple[str, ...], bool], list[str]] = {}
         for symbol, kinds in before.kinds.items():
             left = plan.kinds.get(symbol, ())
             ended = tuple(kind for kind in kinds if kind not in left)
             if ended:
-                removed.setdefault((ended, symbol not in wishes), []).append(symbol)
+                removed.setdefault((ended, symbol not in desired), []).append(symbol)
         for (ended, is_gone), symbols in removed.items():
             _log.info("unsubscribed", line=plan.line, symbols=symbols, kinds=ended, streams=len(plan.names))
             self.queue.put_event(Removed(plan.line, tuple(symbols), ended, is_gone))
@@ -159,6 +159,6 @@ class _Line:
 
 
 def report_bug(future: Any) -> None:
-    """For what ends only by cancellation: anything else is ours to know."""
+    """Logs the error of a task that should end only by cancellation."""
     if not future.cancelled() and (error := future.exception()) is not None:
-        _log.error("a connection died of an error of ours", exc_info=error)
+        _log.error("connection_task_failed", exc_info=error)

@@ -1,7 +1,7 @@
-"""Which streams of a line the venue refuses, and what the flow and the log hear of it.
+"""The streams that the venue refuses, reported to the flow and the log.
 
-A line is up when the venue carries anything of it: what it refuses is cut for its instruments alone, and the others
-notice nothing. A stream is refused when some session was refused it, and none carries it.
+A connection is up when at least one of its streams is confirmed. A refused stream is cut for its instrument alone;
+others are not affected. A stream counts as refused when a session was refused it and no session has it.
 """
 
 from collections.abc import Iterable
@@ -14,35 +14,35 @@ from sources.connection.frame_queue import FrameQueue
 from sources.feed import ConnectionPlan
 
 NAMED = 5
-"""Streams that a reason names."""
+"""Most streams that a reason names."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Carrier(Protocol):
-    """A session, as far as it counts here."""
+    """The part of a session that is needed here."""
 
     carried: dict[str, None]
     """Streams that the venue has confirmed."""
     refused: dict[str, str]
-    """By stream that it refuses, its words."""
+    """By refused stream, the venue's reason."""
 
 
 class Refusals:
-    """The refusals of one line, over all its sessions."""
+    """The refusals of one connection, over all its sessions."""
 
     def __init__(self, queue: FrameQueue) -> None:
         self._queue = queue
         self.streams: dict[str, str] = {}
-        """What the flow was told to be refused, with the venue's first words."""
+        """Streams reported as refused, with the venue's first reason."""
 
     def begin(self, plan: ConnectionPlan, session: Carrier) -> None:
-        """The line is up: tells what it carries, and what not."""
+        """The connection is up: reports which streams are confirmed and which refused."""
         self.streams = {}
-        self.tell(plan, (session,), plan.names)
+        self.update(plan, (session,), plan.names)
 
-    def tell(self, plan: ConnectionPlan, sessions: Iterable[Carrier], new: Iterable[str] = ()) -> None:
-        """Tells what has changed, and that the streams that are `new` are carried, where they are."""
+    def update(self, plan: ConnectionPlan, sessions: Iterable[Carrier], new: Iterable[str] = ()) -> None:
+        """Reports what has changed, and of the `new` streams those that are confirmed."""
         carried: set[str] = set()
         words: dict[str, str] = {}
         for session in sessions:
@@ -58,8 +58,8 @@ class Refusals:
             self._put(plan, refused, confirmed)
 
     def _put(self, plan: ConnectionPlan, refused: list[str], confirmed: list[str]) -> None:
-        """What carries nothing but a part of what was asked is cut behind what was confirmed of it. The last word is
-        that the line is up.
+        """Puts the events. An instrument with only a part of its streams gets what is confirmed first, and then the
+        cut. The last event states that the connection is up.
         """
         incomplete = {plan.names[name][0] for name in self.streams}
         partly = [name for name in confirmed if plan.names[name][0] in incomplete]
@@ -74,7 +74,7 @@ class Refusals:
         for words, names in by_words.items():
             reason = f"the venue refused the subscription of {_listed(names)}: {words}"
             symbols = _symbols(plan, names)
-            _log.warning("streams_refused, asking again", line=plan.line, symbols=symbols, reason=reason)
+            _log.warning("streams_refused", line=plan.line, symbols=symbols, reason=reason)
             self._queue.put_event(Disconnected(plan.line, symbols, reason, is_refusal=True))
         if wholly or by_words:
             self._queue.put_event(Subscribed(plan.line, _symbols(plan, wholly), tuple(wholly)))

@@ -1,4 +1,4 @@
-"""Requests to the venue on one socket, at its pace, and what it answers to them."""
+"""Requests to the venue on one socket, at its rate limit, and their replies."""
 
 import asyncio
 import time
@@ -7,31 +7,31 @@ from sources.connection.transport import Socket, TransportError
 from sources.feed import Ack, Refusal, VenueFeed
 
 AFTER_REFUSAL = 2
-"""So many times the venue's pace passes before the next request after a refusal: pongs count as well, and one refusal
-seldom comes alone.
+"""Multiple of `request_interval_s` before the next request after a refusal: pongs count as well, and more refusals
+often follow.
 """
 
 
 class RequestError(Exception):
-    """A request that was not answered: the socket has failed, or the venue says nothing. The text is the reason."""
+    """A request without a reply: the socket has failed, or the reply timed out. The text is the reason."""
 
 
 class Requests:
-    """Asks, and waits for the answers."""
+    """Sends requests and waits for their replies."""
 
     def __init__(self, feed: VenueFeed, *, timeout_s: float) -> None:
-        """An answer that does not come within `timeout_s` never comes."""
+        """`RequestError` for a reply that takes longer than `timeout_s`."""
         self._feed = feed
         self._timeout_s = timeout_s
         self._open: set[int] = set()
         self._given_up: set[int] = set()
-        """Requests whose answers nobody waits for any more, since one beside them was refused."""
+        """Requests whose replies are ignored, since another one of the same call was refused."""
         self._words: str | None = None
         self._answered = asyncio.Event()
         self._next_s = 0.0
 
     def take(self, answer: Ack | Refusal) -> bool:
-        """Whether it answers one of these requests. Most of the time none is open."""
+        """Whether it is a reply to one of these requests."""
         if answer.id in self._given_up:
             self._given_up.discard(answer.id)
             return True
@@ -51,12 +51,12 @@ class Requests:
 
     @property
     def is_confirmed(self) -> bool:
-        """Whether the venue has done all that was asked for last."""
+        """Whether the venue has confirmed all requests of the last call."""
         return self._answered.is_set() and self._words is None
 
-    async def ask(self, socket: Socket, requests: list[tuple[int, str]]) -> str | None:
-        """Makes requests that belong together. None when all are done; the venue's words when it refuses one of them,
-        and then nothing is known of the others. `RequestError` when it does not answer.
+    async def send(self, socket: Socket, requests: list[tuple[int, str]]) -> str | None:
+        """Sends requests that belong together. None when all are confirmed; the venue's reason when it refuses one of
+        them, and the state of the others is unknown then. `RequestError` without a reply.
         """
         if not requests:
             return None
@@ -72,7 +72,7 @@ class Requests:
                 await socket.send(text)
             async with asyncio.timeout(self._timeout_s):
                 await self._answered.wait()
-            # a quick succession of questions and answers must not look quicker to the venue than it is here
+            # the venue may see requests at a shorter interval than we send them, so the interval counts from the reply
             pace_s = self._feed.request_interval_s * (1 if self._words is None else AFTER_REFUSAL)
             self._next_s = max(self._next_s, time.monotonic() + pace_s)
         except TransportError as error:

@@ -1,6 +1,6 @@
-"""One socket's life: open, subscribe, receive, until it ends.
+"""One session: a socket is opened, subscribes and receives, until it ends.
 
-What it understands of a frame is its channel and whether it is a reply; the rest is the parser's.
+Of a frame it reads only the channel, and whether it is a reply; the parser reads the rest.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ import structlog
 
 from flows.backoff import backoff_s
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.line_settings import LineSettings
 from sources.connection.requests import RequestError, Requests
+from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import Open, Receive, Socket, TransportError
 from sources.feed import Ack, ConnectionPlan, Refusal, Shutdown, VenueFeed
 
@@ -25,28 +25,28 @@ ROOM_POLL_S = 0.002
 SHUTDOWN = "shutdown announced"
 UNEXPECTED = "unexpected error"
 REASON_LENGTH = 300
-"""Most characters of a reason that is not ours."""
+"""Most characters of a foreign reason."""
 ENOUGH_REFUSALS = 15
-"""After so many the venue refuses everything, if it has accepted nothing."""
+"""Refusals after which the session ends, if nothing was accepted."""
 NAMED = 5
-"""Streams that a log line names."""
+"""Most streams that a log event names."""
 RETRY_REQUESTS = 16
-"""Most requests in a row for what was refused before: the rest waits for the next time."""
+"""Most requests per retry of refused streams; the rest waits for the next retry."""
 
 _log = structlog.get_logger(__name__)
 
 
 class SessionParts(NamedTuple):
-    """What all sessions of a connection share."""
+    """What the sessions of a connection share."""
 
     feed: VenueFeed
-    settings: LineSettings
+    settings: ConnectionSettings
     open_socket: Open
     queue: FrameQueue
 
 
 class Session:
-    """One socket from opening to its end. It begins when it is made, and ends when it is closed, at the latest."""
+    """One socket from its opening to its end. The constructor starts it; `close` ends it."""
 
     def __init__(
         self,
@@ -58,12 +58,12 @@ class Session:
         on_refusals: Callable[[], None],
         refused: Mapping[str, str],
     ) -> None:
-        """`refused` are streams that the venue has refused on the line: they are asked for behind the others.
-        `on_refusals` is called when what it refuses has changed on a session that was subscribed.
+        """`refused` are streams that the venue has refused before: they are requested after the others. `on_refusals`
+        is called when the refused streams of a subscribed session have changed.
         """
         self._plan = plan
-        self._asked = plan
-        """What the venue was asked for last."""
+        self._requested = plan
+        """The plan that was requested last."""
         self._feed, self._settings, self._open_socket, self._queue = parts
         self._on_opened = on_opened
         self._on_subscribed = on_subscribed
@@ -73,8 +73,8 @@ class Session:
         self._waiting_for_room: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
         self._settled = asyncio.Event()
-        self._asks_whole = False
-        """Whether all that is open is one question for everything that the session begins with."""
+        self._is_initial_request = False
+        """Whether the open requests are the first ones, for all streams together."""
         self._subscribed = asyncio.Event()
         self._failure: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._to_renew: set[str] = set()
@@ -83,20 +83,20 @@ class Session:
         self.carried: dict[str, None] = {}
         """Streams that the venue has confirmed."""
         self.refused: dict[str, str] = dict(refused)
-        """By stream that the venue refuses, its words."""
+        """By refused stream, the venue's reason."""
         self.delivers = asyncio.Event()
-        """What is not refused is confirmed, and data has come since."""
+        """Set when all streams are confirmed or refused, and data has arrived since."""
         self.active: set[str] = set()
-        """Streams with messages since this was cleared by the watch over them; the same object always."""
+        """Streams with messages since the watch cleared it; always the same object."""
         self.leaves = asyncio.Event()
-        """The venue has announced that it will close it."""
+        """Set when the venue has announced that it will close the connection."""
         self.life = asyncio.create_task(self._live())
-        """Why it has ended, when it has."""
-        self.life.add_done_callback(lambda _: self._settled.set())  # nobody waits for a dead one
+        """The task of the session; its result is the reason of the end."""
+        self.life.add_done_callback(lambda _: self._settled.set())  # a `change` must not wait for an ended session
 
     async def change(self, plan: ConnectionPlan) -> None:
-        """Makes the venue send something else. Returns when that is confirmed, or the session has ended. Whatever the
-        venue has sent before its confirmation is in the queue then.
+        """Changes the streams. Returns when the venue has confirmed it, or the session has ended. All messages before
+        the confirmation are in the queue then.
         """
         if self.life.done():
             return
@@ -107,30 +107,32 @@ class Session:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether it reads nothing, for the flow is behind."""
+        """Whether it does not read, because of backpressure."""
         return self._waiting_for_room is not None
 
     def renew(self, streams: Iterable[str]) -> None:
-        """Ends these streams and begins them again on the open socket; those that it does not carry are passed over."""
+        """Unsubscribes these streams and subscribes them again on the open socket; unknown ones are ignored."""
         self._to_renew.update(streams)
         self._changed.set()
 
     def fail(self, reason: str) -> None:
-        """Ends it for a reason, as if the socket had ended."""
+        """Ends the session with a reason, as if the socket had ended."""
         if not self._failure.done():
             self._failure.set_result(reason)
 
     async def close(self) -> None:
-        """Ends it gracefully."""
-        if not self.life.cancelling():  # a second one would break off the closing handshake
+        """Closes it gracefully."""
+        if not self.life.cancelling():  # a second cancellation would interrupt the closing handshake
             self.life.cancel()
         await asyncio.gather(self.life, return_exceptions=True)
 
     async def _live(self) -> str:
-        """The reason of its end. Whatever ends it is one: no error of a transport, nor one of ours, leaves it dead."""
+        """Runs the session; the reason of its end. An unexpected error is a reason, too, so that the connection goes
+        on.
+        """
         try:
             reason = await self._open_and_serve()
-        except Exception as error:  # noqa: BLE001 - an unexpected error becomes a reason, and the line comes back
+        except Exception as error:  # noqa: BLE001 - an unexpected error becomes a reason, and the connection is opened again
             _log.error("session_failed", line=self._plan.line, url=self._plan.url, exc_info=error)
             return unexpected(error)
         return SHUTDOWN if self.leaves.is_set() else reason
@@ -154,11 +156,11 @@ class Session:
     async def _close_socket(self, socket: Socket) -> None:
         try:
             await socket.close()
-        except Exception as error:  # noqa: BLE001 - the session has ended for another reason, which is the one that counts
+        except Exception as error:  # noqa: BLE001 - the session has ended for an earlier reason
             _log.warning("socket_close_failed", line=self._plan.line, exc_info=error)
 
     async def _serve(self, socket: Socket) -> str:
-        """Why the session has to end: the first of several reasons."""
+        """Runs until a reason to end occurs; the first reason."""
         reasons: list[asyncio.Future[str]] = [
             asyncio.ensure_future(socket.wait_ended()),
             asyncio.ensure_future(self._subscribe(socket)),
@@ -172,11 +174,11 @@ class Session:
             for reason in reasons:
                 await _cancelled(reason)
 
-    # --- what comes in ---
+    # --- receiving ---
 
     def _receiver(self) -> Receive:
-        """The hot path: a frame costs one look at its stream and one append."""
-        items, bound, ring = self._queue.items, self._queue.bound, self._queue.ring
+        """The hot path: one look at the stream and one append per frame."""
+        items, bound, wake = self._queue.items, self._queue.bound, self._queue.wake
         put, channel_of, note = items.append, self._feed.channel_of, self.active.add
         confirmed: asyncio.Event | None = self._subscribed
 
@@ -192,22 +194,20 @@ class Session:
                     self.delivers.set()
                     confirmed = None
             put(frame)
-            ring()
+            wake()
             if len(items) >= bound:
                 self._wait_for_room()
 
         return receive
 
     def _is_taken_as_control(self, frame: bytes) -> bool:
-        """Whether a frame without data was for the session. The parser knows what to make of any other, or refuses it
-        in public.
-        """
+        """Whether a frame without data was for the session. The parser handles any other, or rejects and reports it."""
         match self._feed.control_of(frame):
             case Ack() as ack:
                 self._requests.take(ack)
-                if self._asks_whole and self._requests.is_confirmed:
-                    self._asks_whole = False
-                    self.carried = dict.fromkeys(name for name in self._asked.names if name not in self.refused)
+                if self._is_initial_request and self._requests.is_confirmed:
+                    self._is_initial_request = False
+                    self.carried = dict.fromkeys(name for name in self._requested.names if name not in self.refused)
                     self._become_subscribed()
             case Refusal() as refusal:
                 return self._requests.take(refusal)
@@ -219,7 +219,7 @@ class Session:
 
     def _become_subscribed(self) -> None:
         self._subscribed.set()
-        self._on_subscribed(self, self._asked)
+        self._on_subscribed(self, self._requested)
 
     def _wait_for_room(self) -> None:
         self._queue.fall_behind(self._plan.symbols)
@@ -228,38 +228,38 @@ class Session:
             self._waiting_for_room = asyncio.create_task(self._read_on(self._socket))
 
     async def _read_on(self, socket: Socket) -> None:
-        while not self._queue.has_room():  # noqa: ASYNC110 - the taker is a thread, and an event would cost it
+        while not self._queue.has_room():  # noqa: ASYNC110 - the taker is a thread; an event would cost it time
             await asyncio.sleep(ROOM_POLL_S)
         self._waiting_for_room = None
         try:
             socket.resume()
-        except Exception as error:  # noqa: BLE001 - a socket that cannot be read on has ended
+        except Exception as error:  # noqa: BLE001 - a socket that cannot resume has ended
             self.fail(unexpected(error))
 
-    # --- what goes out ---
+    # --- requests ---
 
     async def _subscribe(self, socket: Socket) -> str:
-        """Asks for what the plan says, after each change of it for the difference, and anew for streams that are to be
-        renewed or were refused; returns when that fails.
+        """Requests the streams of the plan, after each change of it the difference, and again those to be renewed or
+        retried; returns the reason when that fails.
         """
         try:
             await self._begin(socket)
             while True:
-                await self._next_turn()
+                await self._wait_change()
                 await self._follow(socket)
         except RequestError as error:
             return str(error)
 
     async def _begin(self, socket: Socket) -> None:
-        """Asks for everything. `RequestError` also when all of it is refused."""
+        """Requests all streams. `RequestError` also when all are refused."""
         plan = self._take_plan()
         self.refused = {name: words for name, words in self.refused.items() if name in plan.names}
         if len(self.refused) == len(plan.names):
             self.refused = {}
         first = [name for name in plan.names if name not in self.refused]
-        self._asks_whole = True
-        await self._sort_out(socket, first)
-        self._asks_whole = False
+        self._is_initial_request = True
+        await self._subscribe_streams(socket, first)
+        self._is_initial_request = False
         if first and not self.carried:
             raise RequestError(f"the venue refused the subscription: {next(iter(self.refused.values()))}")
         if not self._subscribed.is_set():
@@ -268,7 +268,7 @@ class Session:
         self._settle(plan)
 
     async def _follow(self, socket: Socket) -> None:
-        """Asks for the difference to what is carried."""
+        """Requests the difference to the confirmed streams."""
         before = self.refused
         plan = self._take_plan()
         stale, self._to_renew = self._to_renew, set()
@@ -278,10 +278,10 @@ class Session:
         ended = [name for name in self.carried if name in stale or name not in plan.names]
         wanted = [name for name in plan.names if name not in self.refused]
         await self._end(socket, ended)
-        await self._sort_out(socket, [name for name in wanted if name not in self.carried or name in stale])
+        await self._subscribe_streams(socket, [name for name in wanted if name not in self.carried or name in stale])
         self._settle(plan)
         if is_retry and known:
-            await self._sort_out(socket, self._shuffled(known), is_retry=True)
+            await self._subscribe_streams(socket, self._shuffled(known), is_retry=True)
         is_other = self.refused.keys() != before.keys()
         if is_other or is_retry:
             self._plan_retry(anew=is_other)
@@ -290,22 +290,22 @@ class Session:
 
     def _take_plan(self) -> ConnectionPlan:
         self._changed.clear()
-        self._asked = self._plan
-        return self._asked
+        self._requested = self._plan
+        return self._requested
 
     def _settle(self, plan: ConnectionPlan) -> None:
         if self._plan is plan:
             self._settled.set()
 
-    async def _next_turn(self) -> None:
-        """Returns when there is something to ask for."""
+    async def _wait_change(self) -> None:
+        """Returns when there is something to request."""
         waits_s = self._retry_s - time.monotonic() if self._is_incomplete() else None
         with suppress(TimeoutError):
             async with asyncio.timeout(waits_s):
                 await self._changed.wait()
 
     def _is_incomplete(self) -> bool:
-        return bool(self.refused) or any(name not in self._asked.names for name in self.carried)
+        return bool(self.refused) or any(name not in self._requested.names for name in self.carried)
 
     def _plan_retry(self, *, anew: bool) -> None:
         self._retries = 1 if anew else self._retries + 1
@@ -314,31 +314,30 @@ class Session:
         )
 
     async def _end(self, socket: Socket, streams: list[str]) -> None:
-        """Unsubscribes; a stream that the venue does not let go is carried on, and let go another time."""
-        words = await self._requests.ask(socket, self._feed.unsubscribe_requests(tuple(streams)))
+        """Unsubscribes; when the venue refuses that, the streams stay and are unsubscribed with the next change."""
+        words = await self._requests.send(socket, self._feed.unsubscribe_requests(tuple(streams)))
         if words is not None:
             _log.warning("streams_not_ended", line=self._plan.line, streams=streams[:NAMED], reason=words)
             return
         for name in streams:
             del self.carried[name]
 
-    async def _sort_out(self, socket: Socket, streams: list[str], *, is_retry: bool = False) -> None:
-        """Subscribes to streams. A refusal does not say which of them it is for, so each half is asked for by itself,
-        and so on, down to the symbols that are refused; down to single streams as long as nothing is carried, and at
-        retries.
+    async def _subscribe_streams(self, socket: Socket, streams: list[str], *, is_retry: bool = False) -> None:
+        """Subscribes to streams. A refusal does not name its streams, so each half is requested by itself, and so on,
+        down to the symbols that are refused; down to single streams while nothing is confirmed, and at retries.
         """
         waiting = deque([streams] if streams else [])
-        asked = 0
-        while waiting and not (is_retry and asked >= RETRY_REQUESTS):
+        sent = 0
+        while waiting and not (is_retry and sent >= RETRY_REQUESTS):
             part = waiting.popleft()
-            words = await self._requests.ask(socket, self._feed.subscribe_requests(tuple(part)))
-            self._asks_whole = False
-            asked += 1
+            words = await self._requests.send(socket, self._feed.subscribe_requests(tuple(part)))
+            self._is_initial_request = False
+            sent += 1
             if words is None:
                 self.carried |= dict.fromkeys(part)
                 for name in part:
                     self.refused.pop(name, None)
-            elif not self.carried and not is_retry and asked >= ENOUGH_REFUSALS:
+            elif not self.carried and not is_retry and sent >= ENOUGH_REFUSALS:
                 raise RequestError(f"the venue refused the subscription: {words}")
             elif halves := self._halves(part, into_streams=is_retry or not self.carried):
                 waiting.extend(halves)
@@ -346,10 +345,10 @@ class Session:
                 self.refused |= {name: words for name in part if name not in self.carried}
 
     def _halves(self, streams: list[str], *, into_streams: bool) -> list[list[str]]:
-        """Both halves of them, no symbol in both if there are several; nothing where they are not to be divided."""
+        """Splits streams into halves, no symbol in both if there are several; empty where they must not be split."""
         by_symbol: dict[str, list[str]] = {}
         for name in streams:
-            by_symbol.setdefault(self._asked.names[name][0], []).append(name)
+            by_symbol.setdefault(self._requested.names[name][0], []).append(name)
         if len(by_symbol) > 1:
             parts = list(by_symbol.values())
         elif into_streams and len(streams) > 1:
@@ -360,13 +359,13 @@ class Session:
         return [list(chain.from_iterable(half)) for half in (parts[:middle], parts[middle:])]
 
     def _shuffled(self, streams: list[str]) -> list[str]:
-        """What is asked for together is another time asked for apart."""
-        order = {key: random.random() for name in streams for key in (name, self._asked.names[name][0])}  # noqa: S311
-        return sorted(streams, key=lambda name: (order[self._asked.names[name][0]], order[name]))
+        """In random order, so that each retry requests other streams together."""
+        order = {key: random.random() for name in streams for key in (name, self._requested.names[name][0])}  # noqa: S311
+        return sorted(streams, key=lambda name: (order[self._requested.names[name][0]], order[name]))
 
 
 def unexpected(error: BaseException) -> str:
-    """The reason of a session's end by an unexpected error; the ledger knows it by its begin."""
+    """The reason of an end by an unexpected error; the ledger recognizes it by its prefix `UNEXPECTED`."""
     return f"{UNEXPECTED}: {type(error).__name__}: {error}"[:REASON_LENGTH]
 
 

@@ -1,43 +1,43 @@
-"""Which streams have fallen silent, by the pace at which their messages usually come. No I/O; the time is an argument.
+"""Detects silent streams by the usual pauses between their messages. No I/O; the time is an argument.
 
-A stream is silent when nothing has come for some multiple of the longest pause that it usually makes. So a stream with
-ten messages a second is missed after seconds, and one with a message every twenty minutes is left alone.
+A stream is silent when it has had no message for a multiple of its longest usual pause. So a stream with ten messages a
+second is silent after seconds, and one with a message every twenty minutes is not.
 """
 
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
 LEAST_S: Final = 3.0
-"""Shortest pause that is a silence, however fast the pace."""
+"""Shortest pause that counts as silence, however fast the stream."""
 MOST_S: Final = 24 * 3_600.0
-"""Longest patience, and longest time between two renewals of a stream that stays silent."""
+"""Longest limit of a silence, and longest time between two renewals of a stream that stays silent."""
 MULTIPLE: Final = 3.0
-"""How many times its longest usual pause a stream may be silent; twice that while few pauses are known."""
+"""Limit of a silence in multiples of the longest usual pause; twice that while few pauses are known."""
 ENOUGH: Final = 8
-"""Pauses after which a stream has shown its pace."""
-A_FEW: Final = 3
-"""Pauses after which a silence that is much longer is worth a new connection."""
+"""Pauses after which the pace of a stream is known."""
+FEW: Final = 3
+"""Pauses after which a much longer silence justifies a new connection."""
 BLOCK: Final = 128
-"""The longest pause is that of the last one to two blocks of so many; older ones are forgotten."""
+"""Pauses per block; the longest pause is that of the last one to two blocks."""
 REPEATS: Final = 5
-"""A stream that has shown its pace and then was silent so many times, in times not much longer than that, has another
-pace now. A single silence proves nothing: it may be an outage.
+"""Silences of similar length, close to each other, after which a stream has a new pace. A single one proves nothing: it
+may be an outage.
 """
 RENEW_FACTOR: Final = 4
-"""Each time that a stream stays silent although it was renewed, the next renewal is so many times as far away."""
+"""Factor of the interval between two renewals of a stream that stays silent."""
 RECONNECT_LIMIT: Final = 16
-"""The time between two reconnections of a line that stays silent doubles, up to so many times."""
+"""The time between two reconnections of a silent connection doubles, up to this factor."""
 STEP_S: Final = 1.0
-"""Most that counts of the time between two looks: without a look, no message is noticed either."""
+"""Most time that counts between two looks: without a look no message is counted either."""
 
 
 class Pace:
-    """The pauses of one stream, or of a whole line, and how long it may be silent."""
+    """The pauses of one stream, or of all streams together, and the limit of its silence."""
 
-    __slots__ = ("_before_s", "_gaps", "_longest_s", "_start_s", "_surprised_s", "_surprises", "last_s", "patience_s")
+    __slots__ = ("_before_s", "_gaps", "_longest_s", "_start_s", "_surprised_s", "_surprises", "last_s", "limit_s")
 
     def __init__(self, start_s: float, now_s: float) -> None:
-        """`start_s` is its patience until it has shown its pace."""
+        """`start_s` is the limit until its pace is known."""
         self._start_s = start_s
         self._gaps = 0
         self._longest_s = 0.0
@@ -45,22 +45,22 @@ class Pace:
         self._surprises = 0
         self._surprised_s = 0.0
         self.last_s = now_s
-        """Time of its newest message, or of the begin of the watch."""
-        self.patience_s = start_s
+        """Time of the newest message, or of the begin of the watch."""
+        self.limit_s = start_s
 
     @property
     def is_known(self) -> bool:
-        """Whether it has shown its pace."""
+        """Whether enough pauses are known."""
         return self._gaps >= ENOUGH
 
     @property
     def has_messages(self) -> bool:
-        """Whether a message ever came."""
+        """Whether there was any message."""
         return self._gaps > 0
 
     def is_faster_than(self, pause_s: float) -> bool:
-        """Whether its pauses, as far as they are known, are not longer than that."""
-        return self._gaps >= A_FEW and self.longest_s <= pause_s
+        """Whether its known pauses are not longer than `pause_s`."""
+        return self._gaps >= FEW and self.longest_s <= pause_s
 
     @property
     def longest_s(self) -> float:
@@ -68,22 +68,22 @@ class Pace:
         return max(self._longest_s, self._before_s)
 
     def is_overdue(self, now_s: float) -> bool:
-        """Whether it has been silent for too long."""
-        return now_s - self.last_s >= self.patience_s
+        """Whether its silence has reached the limit."""
+        return now_s - self.last_s >= self.limit_s
 
     def on_message(self, now_s: float) -> None:
-        """A message has come."""
+        """Counts a message."""
         gap_s, self.last_s = now_s - self.last_s, now_s
-        if gap_s >= self.patience_s and self.is_known and not self._is_repeated(gap_s, now_s):
+        if gap_s >= self.limit_s and self.is_known and not self._is_repeated(gap_s, now_s):
             return
         self._gaps += 1
         if self._gaps % BLOCK == 0:
             self._before_s, self._longest_s = self._longest_s, gap_s
         self._longest_s = max(self._longest_s, gap_s)
-        self.patience_s = self._learned()
+        self.limit_s = self._learned()
 
     def _is_repeated(self, gap_s: float, now_s: float) -> bool:
-        """Whether such silences have become usual."""
+        """Whether such silences are usual now."""
         is_near = now_s - self._surprised_s <= 20 * gap_s
         self._surprises = self._surprises + 1 if is_near else 1
         self._surprised_s = now_s
@@ -92,30 +92,30 @@ class Pace:
     def _learned(self) -> float:
         longest_s, least_s = self.longest_s, min(LEAST_S, self._start_s)
         multiple = MULTIPLE * (1 + ENOUGH / max(self._gaps, ENOUGH))
-        patience_s = min(max(multiple * longest_s, least_s), MOST_S)
+        limit_s = min(max(multiple * longest_s, least_s), MOST_S)
         if not self.is_known:
-            return max(patience_s, self._start_s)
+            return max(limit_s, self._start_s)
         is_fast = longest_s <= self._start_s / 4
-        return min(patience_s, self._start_s) if is_fast else patience_s
+        return min(limit_s, self._start_s) if is_fast else limit_s
 
 
 class Findings(NamedTuple):
-    """What a look has found; streams in the order in which they are carried."""
+    """The result of a look; streams in the order in which they are followed."""
 
     silent: list[str]
-    """They have become silent, or are named again because nothing at all comes any more."""
+    """Streams that have become silent; all streams, when all have."""
     resumed: list[str]
-    """They were silent, and are not any more."""
-    is_line_silent: bool
-    """Nothing at all comes."""
+    """Streams that are not silent any more."""
+    is_all_silent: bool
+    """Whether no stream has messages any more."""
     to_renew: list[str]
-    """They stay silent while others do not, and no witness looks after them, or can."""
+    """Streams that stay silent while others do not, and for which no witness can request the renewal."""
     to_reconnect: bool
-    """The whole line stays silent although its pace is known to be faster."""
+    """Whether the connection must be renewed: all stay silent although their pace is known to be faster."""
 
 
 class _Silence:
-    """One stream's, until its next message."""
+    """The silence of one stream, until its next message."""
 
     __slots__ = ("interval_s", "renew_s")
 
@@ -125,96 +125,96 @@ class _Silence:
 
 
 class StalenessMonitor:
-    """Watches the streams of one line, whatever connections carry them. Bounded by the number of its streams.
+    """Watches the streams of one connection, or of several redundant ones. Bounded by the number of streams.
 
-    A stream that falls silent while others do not is renewed at once, and again at growing intervals; unless it has
-    said something before and has a witness, which knows whether anything was missed and asks for the renewal then. A
-    line that falls silent as a whole renews nothing by that alone: it is connected anew when its pace was known to be
-    faster, or when nothing has ever come by it and no stream of it has a witness.
+    A stream that becomes silent while others are not is renewed at once, and again at growing intervals; unless it had
+    messages before and has a witness, which knows whether any were missed and requests the renewal then. When all
+    streams become silent, none is renewed: the connection is opened again if their pace was known to be faster, or if
+    there was never a message and no stream has a witness.
     """
 
     def __init__(self, *, stale_after_s: float, now_s: float) -> None:
-        """`stale_after_s` is the patience with a stream that has not shown its pace, and the time that a silent line is
-        given to go on.
+        """`stale_after_s` is the limit for a stream of unknown pace, and the delay before a silent connection is opened
+        again.
         """
         self._stale_after_s = stale_after_s
         self._seen_s = now_s
         self._time_s = 0.0
-        self._line = Pace(stale_after_s, 0.0)
+        self._overall = Pace(stale_after_s, 0.0)
         self._paces: dict[str, Pace] = {}
         self._watched: list[str] = []
         self._witnessed: frozenset[str] = frozenset()
         self._silences: dict[str, _Silence] = {}
-        self._is_line_silent = False
+        self._is_all_silent = False
         self._reconnect_s = 0.0
         self._reconnected_s = -MOST_S
         self._factor = 1
 
     @property
-    def is_line_silent(self) -> bool:
-        """Whether nothing at all comes any more."""
-        return self._is_line_silent
+    def is_all_silent(self) -> bool:
+        """Whether no stream has messages any more."""
+        return self._is_all_silent
 
     def follow(
-        self, streams: Iterable[str], *, quiet: Collection[str] = (), witnessed: frozenset[str] = frozenset()
+        self, streams: Iterable[str], *, not_trading: Collection[str] = (), witnessed: frozenset[str] = frozenset()
     ) -> None:
-        """These streams from now on; new ones get their patience. The `quiet` ones may be silent for ever, the
-        `witnessed` ones have a witness.
+        """Sets the streams to watch; for new ones the time starts now. Those `not_trading` may be silent for ever,
+        those `witnessed` have a witness.
         """
         was_empty = not self._watched
         before = self._paces
         self._paces = {name: before.get(name) or Pace(self._stale_after_s, self._time_s) for name in streams}
-        self._watched = [name for name in self._paces if name not in quiet]
+        self._watched = [name for name in self._paces if name not in not_trading]
         self._witnessed = witnessed
         self._silences = {name: silence for name, silence in self._silences.items() if name in self._paces}
         if was_empty:
-            self._line.last_s = self._time_s
+            self._overall.last_s = self._time_s
 
     def begin(self) -> None:
-        """The line begins anew: every stream gets its patience, and none is silent. What was learned stays."""
+        """The connection begins anew: the time starts again and no stream is silent. Known paces stay."""
         self._silences.clear()
-        self._is_line_silent = False
-        for pace in (self._line, *self._paces.values()):
+        self._is_all_silent = False
+        for pace in (self._overall, *self._paces.values()):
             pace.last_s = self._time_s
 
-    def hold(self, now_s: float) -> None:
-        """Time passes in which nothing could come; it does not count."""
+    def skip(self, now_s: float) -> None:
+        """Time in which no message could arrive; it does not count."""
         self._seen_s = now_s
 
     def silence_s(self, stream: str) -> float:
-        """How long nothing has come of a stream that is followed."""
+        """Time since the last message of a followed stream."""
         return self._time_s - self._paces[stream].last_s
 
     def look(self, active: Collection[str], now_s: float) -> Findings:
-        """Takes note of the streams with messages since the last look; returns what has changed."""
+        """Counts the streams with messages since the last look; returns what has changed."""
         self._time_s += min(now_s - self._seen_s, STEP_S)
         self._seen_s = now_s
         present = [name for name in active if name in self._paces]
-        resumed = self._take_note(present)
+        resumed = self._note_messages(present)
         silent = self._newly_silent()
-        return Findings(silent, resumed, self._is_line_silent, self._to_renew(), self._is_time_to_reconnect())
+        return Findings(silent, resumed, self._is_all_silent, self._to_renew(), self._is_time_to_reconnect())
 
     def claim_reconnect(self) -> bool:
-        """Whether a line that is silent may be connected anew for a witness: not again and again in a short time."""
+        """Whether a silent connection may be opened again for a witness; rate limited."""
         pause_s = min(self._stale_after_s, 15.0) * self._factor
-        if not self._is_line_silent or self._time_s - self._reconnected_s < pause_s:
+        if not self._is_all_silent or self._time_s - self._reconnected_s < pause_s:
             return False
         self._note_reconnect()
         return True
 
-    def _take_note(self, present: list[str]) -> list[str]:
-        """Which streams were silent, and are not any more."""
+    def _note_messages(self, present: list[str]) -> list[str]:
+        """Counts messages; the streams that are not silent any more."""
         for name in present:
             self._paces[name].on_message(self._time_s)
         if not present:
             return []
-        self._line.on_message(self._time_s)
+        self._overall.on_message(self._time_s)
         self._factor = 1
-        was_line_silent, self._is_line_silent = self._is_line_silent, False
+        was_all_silent, self._is_all_silent = self._is_all_silent, False
         if not self._silences:
             return []
         back = set(present)
-        if was_line_silent:
+        if was_all_silent:
             back.update(name for name, pace in self._paces.items() if not pace.is_overdue(self._time_s))
         resumed = [name for name in self._silences if name in back]
         for name in resumed:
@@ -222,16 +222,16 @@ class StalenessMonitor:
         return resumed
 
     def _newly_silent(self) -> list[str]:
-        if self._is_line_silent or not self._watched:
+        if self._is_all_silent or not self._watched:
             return []
-        if self._line.is_overdue(self._time_s):
-            self._is_line_silent = True
+        if self._overall.is_overdue(self._time_s):
+            self._is_all_silent = True
             self._reconnect_s = self._time_s + self._stale_after_s * self._factor
             silent = self._watched
         else:
             silent = [name for name in self._watched if name not in self._silences and self._is_overdue(name)]
         for name in silent:
-            interval_s = max(self._paces[name].patience_s, self._stale_after_s)
+            interval_s = max(self._paces[name].limit_s, self._stale_after_s)
             self._silences.setdefault(name, _Silence(self._time_s, interval_s))
         return silent.copy()
 
@@ -239,9 +239,9 @@ class StalenessMonitor:
         return self._paces[name].is_overdue(self._time_s)
 
     def _to_renew(self) -> list[str]:
-        if self._is_line_silent or not self._silences:
+        if self._is_all_silent or not self._silences:
             return []
-        # a witness compares with what has come: where nothing ever did, it knows nothing
+        # a witness compares with received messages: without any it knows nothing
         watched = {name for name in self._watched if name not in self._witnessed or not self._paces[name].has_messages}
         due = [name for name, silence in self._silences.items() if name in watched and silence.renew_s <= self._time_s]
         for name in due:
@@ -251,19 +251,19 @@ class StalenessMonitor:
         return due
 
     def _is_time_to_reconnect(self) -> bool:
-        if not self._is_line_silent or self._time_s < self._reconnect_s or not self._is_unexplained():
+        if not self._is_all_silent or self._time_s < self._reconnect_s or not self._is_unexplained():
             return False
         self._note_reconnect()
         return True
 
     def _is_unexplained(self) -> bool:
-        if not self._line.has_messages:
+        if not self._overall.has_messages:
             return self._witnessed.isdisjoint(self._watched)
-        return self._line.is_faster_than(self._stale_after_s)
+        return self._overall.is_faster_than(self._stale_after_s)
 
     def _note_reconnect(self) -> None:
         self._reconnected_s = self._time_s
-        if self._line.has_messages:
+        if self._overall.has_messages:
             self._factor = min(self._factor * 2, RECONNECT_LIMIT)
         else:
             self._factor = min(self._factor * RENEW_FACTOR, max(1, int(MOST_S / self._stale_after_s)))

@@ -1,7 +1,6 @@
-"""The WebSocket client library behind a seam: `transport_*.py` each put one of them behind it.
+"""The interface to WebSocket client libraries; each `*_transport.py` implements it for one of them.
 
-A transport hands over every message the moment it has it. What a message means, when to give up and when to come back
-are for others to decide.
+A transport delivers every message at once. The meaning of messages, timeouts and reconnection are decided elsewhere.
 """
 
 from collections.abc import Callable
@@ -17,12 +16,12 @@ from flows.settings import SettingsError
 
 MAX_MESSAGE_BYTES = 16 << 20
 PING_S = 20.0
-"""Our own pings: a socket that is dead without saying so is noticed after this and as long again."""
+"""Interval of our pings: a dead socket is noticed after twice this time."""
 CLOSE_S = 1.0
 """Longest wait for the venue's part of the closing handshake."""
 
 Receive: TypeAlias = Callable[[bytes], None]
-"""Takes one message. Called on the event loop, for every message, so it is quick and never raises."""
+"""Receives one message. Called on the event loop for every message: it must be fast and never raise."""
 
 
 _LONGEST_REASON = 400
@@ -30,7 +29,7 @@ _OWN_WORDS = (OSError, TimeoutError)
 
 
 class TransportError(Exception):
-    """The venue cannot be reached, or the socket has ended; the text says why."""
+    """The venue cannot be reached, or the socket has ended; the text is the reason."""
 
     def __init__(self, why: str) -> None:
         super().__init__(visible(why, limit=_LONGEST_REASON))
@@ -43,16 +42,16 @@ class Socket(Protocol):
         """Sends a message; `TransportError` when the connection has ended."""
 
     def pause(self) -> None:
-        """Leaves to the venue what has not been read yet; some that has been may still come."""
+        """Stops reading; messages that were read already may still be delivered."""
 
     def resume(self) -> None:
-        """Reads on."""
+        """Resumes reading."""
 
     async def wait_ended(self) -> str:
-        """Returns why the connection has ended, when it has. Raises what the receiver has raised."""
+        """Waits for the end of the connection; returns the reason. Raises an error of the receiver."""
 
     async def close(self) -> None:
-        """Ends it gracefully, at the latest after `CLOSE_S`. Harmless when it has ended already."""
+        """Closes it gracefully, within `CLOSE_S`. Does nothing when it has ended already."""
 
 
 class Open(Protocol):
@@ -90,16 +89,16 @@ def proxy_of(url: str) -> str | None:
 
 
 def closed_by_venue(code: int, text: str | None) -> str:
-    """Why a connection has ended when the venue has closed it."""
+    """The reason of an end when the venue has closed the connection."""
     return f"closed by the venue: {code}" + (f", {quoted(text)}" if text else "")
 
 
 def not_opened(error: Exception) -> TransportError:
-    """A connection that could not be opened. What the library says of an answer may repeat parts of the answer."""
+    """The error of a connection that could not be opened. The library's text may repeat parts of the answer."""
     text = str(error) or type(error).__name__
     return TransportError(text if isinstance(error, _OWN_WORDS) else quoted(text, by="the WebSocket client"))
 
 
 def cut(why: str | None) -> str:
-    """Why a connection has ended when nobody has closed it."""
+    """The reason of an end without a close frame."""
     return f"line cut: {visible(why or '') or 'no close frame received'}"

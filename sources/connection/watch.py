@@ -1,7 +1,7 @@
-"""Watches over one line: reports which streams fall silent and which resume, and renews what has to be renewed.
+"""Watches one connection, or several redundant ones: reports which streams become silent or resume, and renews streams.
 
-Twice a second it looks at which streams had messages on the line's sessions. What is silent, and since when, is
-decided by the `StalenessMonitor`; here it becomes events in the queue, and requests on the sockets.
+Twice a second it collects the streams with messages on all sessions. The `StalenessMonitor` decides what is silent;
+here that becomes events in the queue and requests on the sockets.
 """
 
 import asyncio
@@ -14,9 +14,9 @@ import structlog
 from flows.model import TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
-from sources.connection.line_settings import LineSettings
 from sources.connection.refusals import Refusals
 from sources.connection.session import Session
+from sources.connection.settings import ConnectionSettings
 from sources.connection.staleness import StalenessMonitor
 from sources.feed import ConnectionPlan
 
@@ -24,24 +24,24 @@ LOOK_S: Final = 0.5
 RENEW_PAUSE_S: Final = 5.0
 """Least time between two renewals of a stream, for whatever reason."""
 _MISSED: Final = 3
-"""Looks at which another session had messages, before one that had none is taken for dead."""
+"""Looks with messages on another session, after which a session without any counts as dead."""
 
 _log = structlog.get_logger(__name__)
 
 
-class LineWatch:
-    """The watch over the sessions that carry one plan."""
+class ConnectionWatch:
+    """The watch over the sessions of one plan."""
 
     def __init__(
         self,
         plan: ConnectionPlan,
         *,
-        settings: LineSettings,
+        settings: ConnectionSettings,
         queue: FrameQueue,
         redundancy: Redundancy,
         refusals: Refusals | None = None,
     ) -> None:
-        """`redundancy` and `refusals` are those of the line's connections."""
+        """`redundancy` and `refusals` are those of the connections."""
         self._plan = plan
         self._stale_after_s = settings.stale_after_s
         self._queue = queue
@@ -54,30 +54,30 @@ class LineWatch:
         self.follow(plan)
 
     def follow(self, plan: ConnectionPlan) -> None:
-        """Watches over the streams of this plan, but for those that the venue refuses: of them nothing can come."""
+        """Watches the streams of this plan, except those that the venue refuses: they have no messages."""
         self._plan = plan
         self._refused = self._refusals.streams
         expected = [name for name in plan.names if name not in self._refused]
-        quiet = [name for name, (symbol, _) in plan.names.items() if symbol in plan.quiet]
+        not_trading = [name for name, (symbol, _) in plan.names.items() if symbol in plan.not_trading]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(expected, quiet=quiet, witnessed=witnessed)
+        self._monitor.follow(expected, not_trading=not_trading, witnessed=witnessed)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
 
     async def run(self) -> None:
-        """Looks until it is cancelled."""
+        """Calls `look` periodically, until it is cancelled."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:
                 self.look(time.monotonic())
-            except Exception as error:  # noqa: BLE001 - the next look may succeed, and without a watch silence is not seen
-                _log.error("line_watch_failed", line=self._plan.line, exc_info=error)
+            except Exception as error:  # noqa: BLE001 - the next look may succeed; without a watch silence goes unnoticed
+                _log.error("connection_watch_failed", line=self._plan.line, exc_info=error)
 
     def look(self, now_s: float) -> None:
-        """One look at the line."""
+        """Looks once: reports, renews, reconnects."""
         self._queue.forget_retired(now_s)
         live = self._redundancy.live
         if not live or any(session.is_waiting for session in live):
-            self._monitor.hold(now_s)  # nothing can come, and that is not the venue's silence
+            self._monitor.skip(now_s)  # no message can arrive, so this is no silence of the venue
             _clear(live)
             return
         if self._beginnings != self._redundancy.beginnings:
@@ -87,26 +87,26 @@ class LineWatch:
             self.follow(self._plan)
         found = self._monitor.look(self._active_on(live), now_s)
         self._report_resumed(found.resumed)
-        self._report_silent(found.silent, is_whole=found.is_line_silent)
+        self._report_silent(found.silent, is_whole=found.is_all_silent)
         if found.to_renew:
             self._renew(found.to_renew, "silent while others are not", now_s)
         if found.to_reconnect:
             self._reconnect("its pace is known to be faster")
 
     def renew(self, symbol: str, kinds: Collection[str], reason: str) -> None:
-        """A witness knows that streams of a symbol have missed something: they are begun anew, or the line where
-        nothing at all comes by it. Without kinds, all of the symbol; `kline` stands for those of every timeframe. What
-        was renewed a moment ago is not renewed again.
+        """Renews streams of a symbol with missed messages; opens the connection again when all its streams are silent.
+        Without kinds, all of the symbol; `kline` stands for every timeframe. A stream is renewed at most once in
+        `RENEW_PAUSE_S`.
         """
         names = [name for name, (of, kind) in self._plan.names.items() if of == symbol and _is_among(kind, kinds)]
         if not names or not self._redundancy.live:
             return
-        if not self._monitor.is_line_silent:
+        if not self._monitor.is_all_silent:
             self._renew(names, reason, time.monotonic())
         elif self._monitor.claim_reconnect():
             self._reconnect(reason)
 
-    # --- what is done ---
+    # --- renewal ---
 
     def _renew(self, names: Iterable[str], reason: str, now_s: float) -> None:
         due = [name for name in names if now_s - self._renewed_s.get(name, -RENEW_PAUSE_S) >= RENEW_PAUSE_S]
@@ -123,29 +123,29 @@ class LineWatch:
         for session in self._redundancy.live:
             session.fail(f"silent for {silence_s:.0f} s: {reason}")
 
-    # --- what has come ---
+    # --- activity ---
 
     def _active_on(self, live: tuple[Session, ...]) -> set[str]:
         names = self._plan.names.keys()
         by_session = [(session, names & session.active) for session in live]
         active = set().union(*(own for _, own in by_session))
         if len(live) > 1:
-            self._end_stalled(by_session, is_line_active=bool(active))
+            self._end_stalled(by_session, is_any_active=bool(active))
         else:
             self._stalls.clear()
         _clear(live)
         return active
 
-    def _end_stalled(self, by_session: list[tuple[Session, set[str]]], *, is_line_active: bool) -> None:
-        """A session without messages, while another one that carries the same has some, is dead without a sign."""
+    def _end_stalled(self, by_session: list[tuple[Session, set[str]]], *, is_any_active: bool) -> None:
+        """Ends a session without messages while a redundant one has some: it is dead without an error."""
         self._stalls = {
             session: _Stall() if own else self._stalls.get(session, _Stall()) for session, own in by_session
         }
         for session, own in by_session:
-            if not own and self._stalls[session].lasts(is_line_active=is_line_active, limit_s=self._stale_after_s):
+            if not own and self._stalls[session].lasts(is_any_active=is_any_active, limit_s=self._stale_after_s):
                 session.fail(f"silent for {self._stale_after_s:g} s while another connection is not")
 
-    # --- what is reported ---
+    # --- reports ---
 
     def _report_silent(self, names: list[str], *, is_whole: bool) -> None:
         for symbols, kinds, group in self._grouped(names):
@@ -162,7 +162,7 @@ class LineWatch:
         self._queue.put_event(event)
 
     def _grouped(self, names: list[str]) -> list[tuple[tuple[str, ...], tuple[str, ...], list[str]]]:
-        """Symbols with the same kinds together, and the names of their streams."""
+        """Groups of symbols with the same kinds, with the names of their streams."""
         by_symbol: dict[str, list[str]] = {}
         for name in names:
             by_symbol.setdefault(self._plan.names[name][0], []).append(name)
@@ -176,15 +176,15 @@ class LineWatch:
 
 
 class _Stall:
-    """How long nothing has come by a session, in looks, and at how many of them something came by another one."""
+    """Looks without messages on a session, and how many of them with messages on another one."""
 
     def __init__(self) -> None:
         self._looks = 0
         self._missed = 0
 
-    def lasts(self, *, is_line_active: bool, limit_s: float) -> bool:
+    def lasts(self, *, is_any_active: bool, limit_s: float) -> bool:
         self._looks += 1
-        self._missed += is_line_active
+        self._missed += is_any_active
         return self._looks * LOOK_S > limit_s and self._missed >= _MISSED
 
 

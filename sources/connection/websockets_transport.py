@@ -8,7 +8,7 @@ from websockets.exceptions import ConnectionClosed, WebSocketException
 from sources.connection import transport
 
 _QUEUE = (4_096, 1_024)
-"""Messages that the library reads ahead at most, and those that are left when it reads on."""
+"""Most messages that the library reads ahead, and the number at which it resumes."""
 
 
 async def open_socket(

@@ -34,7 +34,7 @@ LINGER_S = 3.0
 _LOOK_S = 0.02
 
 _CONTROL = """control endpoint:
-  GET  /control/state     what is played, who listens, which faults are on
+  GET  /control/state     market, connected clients, active faults
   POST /control/faults    orders a fault, as in the examples below; DELETE clears them
   POST /control/pause, /control/resume
 
@@ -50,7 +50,7 @@ def epilog() -> str:
 
 
 def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """The command line. Ends the process with status 2 and a reason when it cannot be understood."""
+    """Parses the command line; ends the process with status 2 and a reason when it is invalid."""
     defaults = Replay()
     parser = argparse.ArgumentParser(
         prog="python -m sources.replay",
@@ -93,7 +93,7 @@ def _speed(text: str) -> Speed:
 
 
 def open_market(arguments: argparse.Namespace) -> Market:
-    """The market that the command line names; `OSError` or `ValueError` when it cannot be had."""
+    """The market that the command line names; `OSError` or `ValueError` when it cannot be loaded."""
     if not arguments.synthetic:
         return load_tapes(
             arguments.tapes,
@@ -110,7 +110,7 @@ def open_market(arguments: argparse.Namespace) -> Market:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
-    """Serves until a signal comes or the market fails; when everything is played, REST and open connections stay."""
+    """Serves until a signal arrives or the market fails. At the end of the market REST and open connections stay."""
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -125,12 +125,12 @@ async def serve(arguments: argparse.Namespace) -> None:
         _announce(exchange)
         await _until_stopped(exchange, stop)
         await _until_left(exchange)
-    _log.info("replay exchange stopped")
+    _log.info("replay_exchange_stopped")
 
 
 def _announce(exchange: ReplayExchange) -> None:
     _log.info(
-        "replay exchange serves",
+        "replay_exchange_started",
         market=exchange.market.kind,
         ws=exchange.ws_url,
         rest=exchange.rest_url,
@@ -141,9 +141,9 @@ def _announce(exchange: ReplayExchange) -> None:
 
 
 async def _until_left(exchange: ReplayExchange) -> None:
-    """Ctrl-C goes to everyone: a client that is about to leave by itself is not cut off."""
+    """Waits up to `LINGER_S` for clients to disconnect: Ctrl-C reaches them too, and they close by themselves."""
     deadline = time.monotonic() + LINGER_S
-    while exchange.clients and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end of its life, nobody is kept waiting
+    while exchange.clients and time.monotonic() < deadline:  # noqa: ASYNC110 - at the end of the process, for LINGER_S at most
         await asyncio.sleep(_LOOK_S)
 
 
@@ -163,7 +163,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         asyncio.run(serve(arguments))
     except (OSError, ValueError) as error:
-        _log.error("replay exchange cannot serve", reason=str(error))
+        _log.error("replay_exchange_failed", reason=str(error))
         return 1
     return 0
 

@@ -1,7 +1,7 @@
-"""The REST side of a venue, which all queries share: its request weight, its refusals, and its bad days.
+"""The REST client of a venue, shared by all queries: rate limit, retries, circuit breaker.
 
-A request waits for its turn in the budget, is tried again with growing, random delays when the venue or the network
-fails, and not at all while a circuit breaker holds that the venue is down.
+A request waits for the rate limit. It is retried with growing, random delays when the venue or the network fails, and
+fails at once while the circuit breaker is open.
 """
 
 import asyncio
@@ -18,58 +18,58 @@ from flows.foreign import quoted, visible
 from flows.process.proxy import is_loopback
 from flows.queries import Urgency
 from flows.settings import SettingsError
-from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, WeightBudget
+from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimiter
 
 BREAKER_FAILURES = 5
-"""Failures in a row after which the venue is taken to be down."""
+"""Failures in a row that open the circuit breaker."""
 MOST_BYTES = 64 << 20
-"""Longest answer that is read; the list of all instruments is the longest of them, a quarter of that."""
+"""Longest answer that is read, bytes; the longest real one, the list of all instruments, is a quarter of that."""
 LONGEST_ANSWERS = 3
-"""An answer may take so many times as long as the wait for its next part."""
+"""Longest time for a whole answer, in multiples of `timeout_s`, which limits the wait for each part."""
 BREAKER_S = 10.0
-"""How long it is left alone then, until the next request tries whether it is back."""
+"""How long the breaker stays open before the next request tests the venue."""
 MOST_UNDER_WAY = 8
-"""Requests that wait for their answer at the same time. The others queue by urgency, not in the connection pool, which
-knows none and gives up on those that wait there.
+"""Requests that wait for their answer at the same time. Others queue by urgency, and not in the connection pool, which
+knows no urgency and times out those that wait there.
 """
 TOO_MANY = frozenset((429, 418))
-"""Over the limit, and banned for having gone on."""
+"""Over the limit, and banned for continued requests."""
 _SERVER_ERRORS = 500
 _LONGEST_MESSAGE = 2_000
-"""Letters of an error's text: an address with many symbols in it is long."""
+"""Longest error text, characters: an address with many symbols is long."""
 _LONGEST_WAIT_S = 7 * 86_400
-"""More than any ban lasts; a venue that says more has made a mistake."""
+"""Longer than any ban; a larger `Retry-After` is an error of the venue."""
 _MOST_DIGITS = 12
-"""Of a number in a header."""
+"""Most digits of a number in a header."""
 
 _log = structlog.get_logger(__name__)
 
 
 class VenueError(Exception):
-    """The venue refused a request, or could not be asked."""
+    """The venue refused a request, or there was no answer."""
 
     def __init__(self, message: str, *, status: int = 0, code: int = 0, retry_after_s: float | None = None) -> None:
-        """What the venue says itself stands in `message` as `quoted`."""
+        """The venue's own text in `message` must be `quoted`."""
         super().__init__(visible(message, limit=_LONGEST_MESSAGE))
         self.status = status
         """HTTP status; 0 when there was no answer."""
         self.code = code
         """The venue's own error code; 0 when it gave none."""
         self.retry_after_s = retry_after_s
-        """How long the venue wants to be left alone; None when it did not say."""
+        """The venue's `Retry-After`; None without one."""
 
     @property
     def is_passing(self) -> bool:
-        """Whether the same request may succeed a little later."""
+        """Whether the same request may succeed later."""
         return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
 
 
 class CircuitOpenError(VenueError):
-    """The venue is left alone for now: it is down, or wants to be. To try again at once is of no use."""
+    """No request was sent: the venue is down or has banned us. An immediate retry is of no use."""
 
 
 class RestSettings(Protocol):
-    """What a client needs of the settings. The section `rest` has all of it, and says what each means."""
+    """The settings that a client needs; the section `rest` has and describes them."""
 
     weight_share: float
     timeout_s: float
@@ -77,7 +77,7 @@ class RestSettings(Protocol):
 
 
 class RestClient:
-    """Asks one venue at one address; whoever opens it closes it."""
+    """The client of one venue at one address; the caller closes it with `aclose`."""
 
     def __init__(
         self,
@@ -88,12 +88,11 @@ class RestClient:
         weight_header: str = "",
         breaker_s: float = BREAKER_S,
     ) -> None:
-        """`weight_header` names the header of an answer that says how much weight the venue has counted; `breaker_s`
-        is how long a venue that is down is left alone. `SettingsError` when the environment names a proxy that cannot
-        be used.
+        """`weight_header` is the header of answers with the venue's own weight count; `breaker_s` is how long the
+        breaker stays open. `SettingsError` when the environment names a proxy that cannot be used.
         """
         self.base_url = base_url.rstrip("/")
-        self.budget = WeightBudget(
+        self.rate_limit = RateLimiter(
             max(1, int(weight_per_minute * settings.weight_share)), most_under_way=MOST_UNDER_WAY
         )
         self._weight_header = weight_header
@@ -108,7 +107,7 @@ class RestClient:
         self._is_down = False
 
     async def aclose(self) -> None:
-        """Closes its connections."""
+        """Closes the connections."""
         await self._client.aclose()
 
     async def get(self, path: str, *, weight: int = 1, urgency: Urgency = Urgency.AUDIT, **params: str | int) -> bytes:
@@ -123,18 +122,21 @@ class RestClient:
 
     async def _get_once(self, path: str, weight: int, urgency: Urgency, params: dict[str, str | int]) -> bytes:
         try:
-            async with self.budget.spend(weight, urgency) as spending, await self._breakers.get_breaker(self.base_url):
-                spending.is_sent = True
-                return await self._answer(path, params, spending)
+            async with (
+                self.rate_limit.acquire(weight, urgency) as permit,
+                await self._breakers.get_breaker(self.base_url),
+            ):
+                permit.is_sent = True
+                return await self._answer(path, params, permit)
         except RateLimitedError as error:
             raise CircuitOpenError(f"{self.base_url}: {error}", retry_after_s=error.seconds) from error
         except OpenedState as error:
-            # the library raises one and the same object each time, which would gather the traceback of every request
+            # the library raises the same object each time; it would collect the tracebacks of all requests
             error.with_traceback(None)
-            outage = f"failed {BREAKER_FAILURES} times in a row and is left alone for {self._breaker_s:.0f} s"
+            outage = f"failed {BREAKER_FAILURES} times in a row; no request is sent for {self._breaker_s:.0f} s"
             raise CircuitOpenError(f"{self.base_url} {outage}") from None
 
-    async def _answer(self, path: str, params: dict[str, str | int], spending: Permit) -> bytes:
+    async def _answer(self, path: str, params: dict[str, str | int], permit: Permit) -> bytes:
         try:
             async with asyncio.timeout(LONGEST_ANSWERS * self._timeout_s):
                 response, body = await self._read(path, params)
@@ -144,18 +146,18 @@ class RestClient:
             raise VenueError(f"{self.base_url}{path}: {_failure_of(error)}") from error
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
-            spending.told = used
+            permit.server_used = used
         if response.is_success:
             return body
         refusal = _error_of(response, body)
         if refusal.status in TOO_MANY:
             wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
-            self.budget.hold(wait_s)
-            _log.warning("the venue wants to be left alone", status=refusal.status, seconds=wait_s, path=path)
+            self.rate_limit.ban(wait_s)
+            _log.warning("rate_limited", status=refusal.status, seconds=wait_s, path=path)
         raise refusal
 
     async def _read(self, path: str, params: dict[str, str | int]) -> tuple[httpx.Response, bytes]:
-        """An answer with its body; `VenueError` when that is longer than any."""
+        """An answer with its body; `VenueError` when that is longer than `MOST_BYTES`."""
         async with self._client.stream("GET", path, params=params) as response:
             body = bytearray()
             async for chunk in response.aiter_bytes():
@@ -165,17 +167,17 @@ class RestClient:
         return response, bytes(body)
 
     def _on_breaker(self, address: str, kind: str, event: Any) -> None:
-        """An outage is told once, however often it is tried in vain whether it is over."""
+        """Logs the begin and the end of an outage, not the failed tests in between."""
         if kind == "state_changed" and event.state == "opened" and not self._is_down:
             self._is_down = True
-            _log.warning("the venue is taken to be down", address=address, failures=BREAKER_FAILURES)
+            _log.warning("venue_down", address=address, failures=BREAKER_FAILURES)
         elif kind == "state_changed" and event.state == "closed" and self._is_down:
             self._is_down = False
-            _log.info("the venue answers again", address=address)
+            _log.info("venue_recovered", address=address)
 
 
 def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
-    """Goes through the proxies of the environment, except to an address of this machine."""
+    """Opens a client that uses the proxies of the environment, except to an address of this machine."""
     try:
         return httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url))
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -187,12 +189,12 @@ def _is_worth_another_try(error: BaseException) -> bool:
 
 
 def _is_an_answer(error: BaseException) -> bool:
-    """A venue that refuses is not down."""
+    """Whether an error is an answer of the venue: one that refuses is not down."""
     return isinstance(error, VenueError) and 0 < error.status < _SERVER_ERRORS
 
 
 def _failure_of(error: httpx.HTTPError) -> str:
-    """Why there is no answer; an answer that cannot be read is repeated in the client's own message."""
+    """Why there is no answer. The client's message for an unreadable one may repeat parts of it, so it is quoted."""
     text = str(error) or type(error).__name__
     is_foreign = isinstance(error, httpx.RemoteProtocolError | httpx.DecodingError)
     return quoted(text, by="the HTTP client") if is_foreign else visible(text)
@@ -210,7 +212,7 @@ def _error_of(response: httpx.Response, body: bytes) -> VenueError:
 
 
 def _code_and_text(response: httpx.Response, body: bytes) -> tuple[int, str]:
-    """What a venue says of an error: its own code and words, or else the words of HTTP for the status."""
+    """The venue's code and text of an error, or else HTTP's text for the status."""
     try:
         error = msgspec.json.decode(body)
         return int(error["code"]), str(error["msg"])
@@ -219,5 +221,5 @@ def _code_and_text(response: httpx.Response, body: bytes) -> tuple[int, str]:
 
 
 def _whole_number(header: str) -> int | None:
-    """The number that a header is, if it is one; digits of other scripts are none."""
+    """Parses a header of ASCII digits; None for anything else."""
     return int(header) if header.isascii() and header.isdigit() and len(header) <= _MOST_DIGITS else None

@@ -1,6 +1,6 @@
-"""What may be asked of a venue, and when: its request weight by the minute, shared by urgency.
+"""The rate limit of a venue: request weight per minute, shared by urgency.
 
-No library knows weights that the venue itself counts, so this is ours: a pure meter, and a queue in front of it.
+No library handles weights that the venue itself counts, so this is ours: a pure counter and a queue in front of it.
 """
 
 import asyncio
@@ -14,26 +14,26 @@ from itertools import count
 from flows.queries import Urgency
 
 WINDOW_S = 60.0
-LONGEST_HOLD_S = 30.0
-"""A venue that wants to be left alone for longer is not waited for."""
+LONGEST_BAN_S = 30.0
+"""Requests do not wait for the end of a longer ban; they fail with `RateLimitedError`."""
 
 
 class RateLimitedError(Exception):
-    """The venue wants to be left alone for longer than anybody should wait."""
+    """The venue has banned requests for longer than `LONGEST_BAN_S`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"the venue wants to be left alone for another {seconds:.0f} s")
+        super().__init__(f"rate limited by the venue for another {seconds:.0f} s")
         self.seconds = seconds
-        """How much longer."""
+        """Time until the ban ends, s."""
 
 
-class WeightMeter:
-    """How much weight was spent, and how long to wait for more. All times are monotonic, in seconds.
+class WeightCounter:
+    """Counts used weight, and computes how long to wait for more. All times are monotonic, in seconds.
 
     The venue counts by the minute of its own clock, which is not known exactly, and at a moment between the request
-    and its answer. So a request counts from its spending until a whole minute after its answer, and no minute of any
-    clock can exceed the limit. What the venue says it has counted is the truth, for others on the same address count
-    too: it holds for a minute, or until the venue says something else.
+    and its answer. So a request counts from `acquire` until a whole minute after its answer, and no minute of any clock
+    can exceed the limit. The venue's own count takes precedence, as it includes other clients on the same address: it
+    is valid for a minute, or until the next one.
     """
 
     def __init__(self, limit: int) -> None:
@@ -42,27 +42,27 @@ class WeightMeter:
         self._under_way = 0
         self._answered: deque[tuple[float, int]] = deque()
         self._sum = 0
-        self._told = 0
-        self._told_at = -WINDOW_S
-        self._since_told = 0
-        self._held_until = 0.0
+        self._server_used = 0
+        self._server_used_at = -WINDOW_S
+        self._since_server_used = 0
+        self._banned_until = 0.0
 
     def used(self, now_s: float) -> int:
         """Weight that counts at this moment."""
         self._forget(now_s)
-        return self._under_way + max(self._sum, self._told_now(now_s))
+        return self._under_way + max(self._sum, self._server_used_now(now_s))
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """Time until so much may be spent; 0.0 when it may be now. More than the limit is taken for the limit. A
-        whole minute where only an answer makes room: to be asked again when one comes.
+        """Time until `weight` may be acquired, s; 0.0: now. More than the limit counts as the limit. A whole minute
+        where only an answer makes room: call it again when one arrives.
         """
         self._forget(now_s)
-        if now_s < self._held_until:
-            return self._held_until - now_s
+        if now_s < self._banned_until:
+            return self._banned_until - now_s
         room = self.limit - min(weight, self.limit) - self._under_way
         if room < 0:
             return WINDOW_S
-        wait = self._told_at + WINDOW_S - now_s if self._told_now(now_s) > room else 0.0
+        wait = self._server_used_at + WINDOW_S - now_s if self._server_used_now(now_s) > room else 0.0
         own = self._sum
         for at, spent in self._answered:
             if own <= room:
@@ -71,34 +71,34 @@ class WeightMeter:
             wait = max(wait, at + WINDOW_S - now_s)
         return wait
 
-    def spend(self, weight: int) -> None:
-        """Counts a request that goes out now; exactly one of the next two has to follow."""
+    def acquire(self, weight: int) -> None:
+        """Counts a request that is sent now; exactly one call of `settle` or `release` must follow."""
         self._under_way += weight
 
-    def settle(self, weight: int, now_s: float, *, told: int | None = None) -> None:
-        """Its answer is there, or will never come. `told` is what the venue says it has counted in its minute."""
+    def settle(self, weight: int, now_s: float, *, server_used: int | None = None) -> None:
+        """The request has ended, with or without an answer. `server_used` is the venue's own count for its minute."""
         self._under_way -= weight
         self._answered.append((now_s, weight))
         self._sum += weight
-        if told is None:
-            self._since_told += weight
+        if server_used is None:
+            self._since_server_used += weight
         else:
-            self._told, self._told_at, self._since_told = told, now_s, 0
+            self._server_used, self._server_used_at, self._since_server_used = server_used, now_s, 0
 
-    def return_unspent(self, weight: int) -> None:
-        """It did not go out after all."""
+    def release(self, weight: int) -> None:
+        """The request was not sent after all."""
         self._under_way -= weight
 
-    def hold(self, seconds: float, now_s: float) -> None:
-        """The venue wants to be left alone for so long."""
-        self._held_until = max(self._held_until, now_s + seconds)
+    def ban(self, seconds: float, now_s: float) -> None:
+        """The venue refuses requests for `seconds`."""
+        self._banned_until = max(self._banned_until, now_s + seconds)
 
-    def held_for_s(self, now_s: float) -> float:
-        """How much of that is left."""
-        return max(0.0, self._held_until - now_s)
+    def banned_for_s(self, now_s: float) -> float:
+        """Time until the ban ends, s; 0.0 without one."""
+        return max(0.0, self._banned_until - now_s)
 
-    def _told_now(self, now_s: float) -> int:
-        return self._told + self._since_told if now_s - self._told_at < WINDOW_S else 0
+    def _server_used_now(self, now_s: float) -> int:
+        return self._server_used + self._since_server_used if now_s - self._server_used_at < WINDOW_S else 0
 
     def _forget(self, now_s: float) -> None:
         while self._answered and now_s - self._answered[0][0] >= WINDOW_S:
@@ -106,24 +106,24 @@ class WeightMeter:
 
 
 class Permit:
-    """One request's share of the budget, for whoever sends it to say what became of it."""
+    """The permission for one request; its sender records here what became of it."""
 
-    __slots__ = ("is_sent", "told")
+    __slots__ = ("is_sent", "server_used")
 
     def __init__(self) -> None:
         self.is_sent = False
-        """Set before it goes out: from then on it counts, whatever happens."""
-        self.told: int | None = None
-        """How much weight the venue says it has counted, when it says so."""
+        """Set before the request is sent: from then on it counts, whatever happens."""
+        self.server_used: int | None = None
+        """The venue's own count in its answer; None when it sends none."""
 
 
-class WeightBudget:
-    """Lets requests go as the meter allows and no more than `most_under_way` at a time, the most urgent first, and of
-    equal urgency in their order. Belongs to one event loop.
+class RateLimiter:
+    """Admits requests as the counter allows, at most `most_under_way` at a time, by urgency and then in their order.
+    Belongs to one event loop.
     """
 
     def __init__(self, limit: int, *, most_under_way: int, now_s: Callable[[], float] = time.monotonic) -> None:
-        self.meter = WeightMeter(limit)
+        self.counter = WeightCounter(limit)
         self._free = most_under_way
         self._now_s = now_s
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
@@ -131,58 +131,58 @@ class WeightBudget:
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def spend(self, weight: int, urgency: Urgency) -> AsyncIterator[Permit]:
-        """Enters the block when a request of this weight may go out; the block lasts until its answer.
-        `RateLimitedError` when the venue has banned requests for long, or does so in the meantime.
+    async def acquire(self, weight: int, urgency: Urgency) -> AsyncIterator[Permit]:
+        """Enters the block when a request of this weight may be sent; the block lasts until its answer.
+        `RateLimitedError` when the venue has banned requests for longer than `LONGEST_BAN_S`, before or meanwhile.
         """
-        await self._turn(weight, urgency)
-        spending = Permit()
+        await self._wait_turn(weight, urgency)
+        permit = Permit()
         try:
-            yield spending
+            yield permit
         finally:
-            self._leave(weight, spending)
+            self._finish(weight, permit)
 
-    def hold(self, seconds: float) -> None:
-        """The venue wants to be left alone. Nobody waits in the queue for what takes long."""
-        self.meter.hold(seconds, self._now_s())
-        if self.held_for_s > LONGEST_HOLD_S:
+    def ban(self, seconds: float) -> None:
+        """The venue refuses requests for `seconds`. A long ban fails all requests in the queue."""
+        self.counter.ban(seconds, self._now_s())
+        if self.banned_for_s > LONGEST_BAN_S:
             for _, _, _, turn in self._waiting:
                 if not turn.done():
-                    turn.set_exception(RateLimitedError(self.held_for_s))
+                    turn.set_exception(RateLimitedError(self.banned_for_s))
             self._waiting.clear()
 
     @property
     def used(self) -> int:
         """Weight that counts at this moment."""
-        return self.meter.used(self._now_s())
+        return self.counter.used(self._now_s())
 
     @property
-    def held_for_s(self) -> float:
-        """How long the venue still wants to be left alone."""
-        return self.meter.held_for_s(self._now_s())
+    def banned_for_s(self) -> float:
+        """Time until the venue's ban ends, s."""
+        return self.counter.banned_for_s(self._now_s())
 
-    async def _turn(self, weight: int, urgency: Urgency) -> None:
-        if self.held_for_s > LONGEST_HOLD_S:
-            raise RateLimitedError(self.held_for_s)
+    async def _wait_turn(self, weight: int, urgency: Urgency) -> None:
+        if self.banned_for_s > LONGEST_BAN_S:
+            raise RateLimitedError(self.banned_for_s)
         turn = asyncio.get_running_loop().create_future()
         heappush(self._waiting, (urgency, next(self._numbers), weight, turn))
-        self._let_go()
+        self._admit()
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled() and not turn.exception():  # its turn came as it was given up
-                self._leave(weight, Permit())
+            if turn.done() and not turn.cancelled() and not turn.exception():  # admitted and cancelled at the same time
+                self._finish(weight, Permit())
             raise
 
-    def _leave(self, weight: int, spending: Permit) -> None:
+    def _finish(self, weight: int, permit: Permit) -> None:
         self._free += 1
-        if spending.is_sent:
-            self.meter.settle(weight, self._now_s(), told=spending.told)
+        if permit.is_sent:
+            self.counter.settle(weight, self._now_s(), server_used=permit.server_used)
         else:
-            self.meter.return_unspent(weight)
-        self._let_go()
+            self.counter.release(weight)
+        self._admit()
 
-    def _let_go(self) -> None:
+    def _admit(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -193,11 +193,11 @@ class WeightBudget:
                 continue
             if not self._free:
                 return
-            wait_s = self.meter.wait_s(weight, self._now_s())
+            wait_s = self.counter.wait_s(weight, self._now_s())
             if wait_s > 0:
-                self._timer = asyncio.get_running_loop().call_later(wait_s, self._let_go)
+                self._timer = asyncio.get_running_loop().call_later(wait_s, self._admit)
                 return
             heappop(self._waiting)
             self._free -= 1
-            self.meter.spend(weight)
+            self.counter.acquire(weight)
             turn.set_result(None)

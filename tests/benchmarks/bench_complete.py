@@ -26,10 +26,10 @@ from flows.settings import Feed, Mongo, Rest, Trades, load_settings
 from flows.steps import sequence_candles
 from sinks.mongod.server import running_mongod
 from sources.archive.bridge import ArchiveSource
-from sources.archive.journal import Journal
-from sources.archive.meter import Meter
-from sources.archive.names import file_named
-from sources.archive.rows import ArchiveReader, trades_of
+from sources.archive.csv_reader import ArchiveReader, trades_of
+from sources.archive.files import file_named
+from sources.archive.manifest import Manifest
+from sources.archive.progress import ImportProgress
 from sources.archive.spans import spans_of
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -130,16 +130,16 @@ def import_whole(path: Path, folder: Path, uri: str) -> None:
     )
     file = file_named(path.name)
     assert file is not None
-    meter, stop = Meter(), threading.Event()
-    journal = Journal(folder / "imported.json", stores=folder.name)
+    progress, stop = ImportProgress(), threading.Event()
+    manifest = Manifest(folder / "imported.json", stores=folder.name)
     spans = spans_of([file], file.begin, file.end)
     source = ArchiveSource(
-        "binance", spans, lambda _: ArchiveReader(file, path), journal=journal, watcher=meter, stop=stop
+        "binance", spans, lambda _: ArchiveReader(file, path), manifest=manifest, watcher=progress, stop=stop
     )
-    importer = backfill.build_importer(settings, journal, meter, stop)
+    importer = backfill.build_importer(settings, manifest, progress, stop)
     run_main(backfill.build_flow(settings, source, importer))
     importer.close()
-    meter.end()
+    progress.end()
 
 
 def with_recovery(frames: list[bytes], directory: Path | None) -> None:

@@ -10,7 +10,7 @@ import polars as pl
 
 from flows.backfill import JOURNAL
 from sinks.mongod.server import running_mongod
-from sources.archive.names import file_named
+from sources.archive.files import file_named
 from tests.benchmarks.rows import Row
 from tests.fakes.importer import Kills, ended, killed, started
 from tests.fakes.imports import seal

@@ -247,7 +247,7 @@ async def test_killed_in_a_download_it_asks_only_for_the_rest(mongod_uri: str, t
         code, said = await imported(tmp_path, "archive", mongod_uri, backfill__archive_url=url, **wanted)
     assert code == 0, said
     assert [asked for asked, _ in archive.asked] == ["", f"bytes={had}-", f"bytes={had + 100_000}-"]
-    assert '"event": "download broke off, trying again"' in said
+    assert '"event": "download_interrupted"' in said
     assert sorted(path.name for path in part.parent.iterdir()) == [file.name, f"{file.name}.CHECKSUM"]
     assert trades(tmp_path).height == 57_229
     assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}

@@ -166,7 +166,7 @@ async def test_connections_that_are_renewed_under_load_miss_nothing(mongod_uri: 
         playing.exchange.inject(faults.Shutdown(close_after_s=1.0))
         await playing.trades_pass(10)
         await assert_nothing_is_lost(playing, folder, mongod_uri)
-        assert playing.flow.said().count("line renewed") > 5
+        assert playing.flow.said().count("connection_renewed") > 5
         assert playing.client.of_type("Incident") == []  # no repair was needed
 
 

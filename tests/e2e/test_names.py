@@ -60,7 +60,7 @@ async def test_a_symbol_in_another_script_is_stored_served_and_refreshed_beside_
                 while not (found := await database["incidents"].find({"kind": "unlisted"}).to_list()):
                     await asyncio.sleep(0.1)
             assert [incident["symbol"] for incident in found] == ["BTCUSD_250926"]
-            subscribed = [entry for entry in entries if entry["event"].startswith("subscribed")]
+            subscribed = [entry for entry in entries if entry["event"] in ("subscribed", "streams_added")]
             assert "BTCUSD_250926" not in str(subscribed)
             await assert_served(tmp_path, settings)
             witness = Witness(exchange.rest_url)

@@ -162,7 +162,7 @@ async def test_what_was_removed_is_forgotten_and_stays_removed_after_a_restart(m
                 )
                 await client.until(lambda message: message["data"].get("symbol") == comes)
                 assert await flow.stop() == 0, flow.said()
-            subscribed = [entry["symbols"] for entry in said(flow, "subscribed to more")]
+            subscribed = [entry["symbols"] for entry in said(flow, "streams_added")]
             assert subscribed == [[comes]]
             assert not [data for data in client.of_type("Trade") if data["symbol"] == comes]
 

@@ -33,7 +33,7 @@ from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
 from sources.replay.faults.content_faults import AlteringFault
-from sources.replay.faults.transforms import start_tampering
+from sources.replay.faults.transforms import start_transform
 from sources.replay.protocol.frames import enveloped
 from tests.fakes.captured import REPLIES, captured, line_of
 from tests.fakes.fuzz_meter import Meter, Report, metered
@@ -284,14 +284,14 @@ def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
     the books are its own.
     """
     tape.rewind()
-    tampering = start_tampering(fault)
+    transform = start_transform(fault)
     with metered() as meter:
         flow = FuzzedFlow(tape, meter)
         flow.begin()
         for number, true in enumerate(tape.frames):
             flow.wait_until(true.due_ms)
             tape.played(true)
-            *wrong, _ = tampering.on_message(true.message)
+            *wrong, _ = transform.on_message(true.message)
             for message in wrong:
                 frame = enveloped(message, message.data) if message.frame is None else message.frame
                 flow.poll(true.line, meter.take(Mutation(type(fault).__name__, frame), seed=number, of=1))

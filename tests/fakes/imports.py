@@ -11,11 +11,11 @@ from flows.backfill import build_flow
 from flows.model import Candle, Incident, StoreOnly
 from flows.settings import Settings, load_settings
 from sources.archive.bridge import ArchiveSource
+from sources.archive.csv_reader import ArchiveReader
 from sources.archive.fetch import check, files_in
-from sources.archive.journal import Journal
-from sources.archive.meter import Meter
-from sources.archive.names import ArchiveFile
-from sources.archive.rows import ArchiveReader
+from sources.archive.files import ArchiveFile
+from sources.archive.manifest import Manifest
+from sources.archive.progress import ImportProgress
 from sources.archive.spans import Span, spans_of
 
 
@@ -57,19 +57,19 @@ def settings_of(symbol: str, timeframes: tuple[str, ...]) -> Settings:
     return settings.model_copy(update={"feed": feed})
 
 
-def import_folder(folder: Path, symbol: str, timeframes: tuple[str, ...]) -> tuple[Remembered, Meter]:
+def import_folder(folder: Path, symbol: str, timeframes: tuple[str, ...]) -> tuple[Remembered, ImportProgress]:
     """Imports the files of a folder."""
     paths = files_in(folder, (symbol,))
 
     def get(file: ArchiveFile) -> ArchiveReader:
         return ArchiveReader(file, paths[file], vouched=check(paths[file]))
 
-    meter, sink = Meter(), Remembered()
-    journal = Journal(folder / "journal.json", stores="")
+    progress, sink = ImportProgress(), Remembered()
+    manifest = Manifest(folder / "journal.json", stores="")
     spans = spans_of(paths, 0, 1 << 62)
-    source = ArchiveSource("binance", spans, get, journal=journal, watcher=meter, stop=threading.Event())
+    source = ArchiveSource("binance", spans, get, manifest=manifest, watcher=progress, stop=threading.Event())
     run_main(build_flow(settings_of(symbol, timeframes), source, sink))  # type: ignore[arg-type]
-    return sink, meter
+    return sink, progress
 
 
 def seal(path: Path) -> None:

@@ -315,5 +315,5 @@ def test_the_doorbell_wakes_at_once_and_does_not_sleep_when_something_has_come()
     waiting = threading.Thread(target=wait)
     waiting.start()
     while not woken.wait(0.01):
-        bell.ring()
+        bell.set()
     waiting.join()

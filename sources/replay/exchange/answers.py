@@ -1,4 +1,4 @@
-"""Wrong answers of REST at work: from the true body to the one that is sent. Pure."""
+"""Applies `WrongAnswer`: from the true body of a REST answer to the one that is sent. Pure."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -19,18 +19,16 @@ _KLINE_FIELDS = 12
 
 
 class WrongBody(NamedTuple):
-    """What is sent in place of the true body."""
+    """The body to send in place of the true one."""
 
     body: bytes
     is_page: bool = False
     goes_on: bytes | None = None
-    """After the body the connection is kept open: this is sent again and again until the client goes away. Empty:
-    nothing is.
-    """
+    """Keeps the connection open after the body and repeats this until the client disconnects. Empty: sends nothing."""
 
 
 def wrong_body(fault: WrongAnswer, body: Any) -> WrongBody:  # noqa: PLR0911 - one for each form
-    """The body in place of the true one."""
+    """The body to send in place of the true one."""
     true = msgspec.json.encode(body)
     match fault.form:
         case "page":
@@ -61,7 +59,7 @@ _TEXTS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def _with_numbers(body: Any, fields: frozenset[str], places: tuple[int, ...], by: int) -> Any:
-    """A body with some whole numbers larger by `by`: those of these names, and at these places of a kline's row."""
+    """A body with `by` added to the integers in these fields, and at these places of a kline's row."""
     match body:
         case dict():
             return {
@@ -88,7 +86,7 @@ _OTHERS: tuple[tuple[type | tuple[type, ...], Callable[[Any], Any]], ...] = (
 
 
 def _with_other_types(body: Any) -> Any:
-    """Numbers as texts, texts as numbers, and so on; the shape stays."""
+    """A body with every value of another JSON type (numbers as strings, …) and the same shape."""
     match body:
         case dict():
             return {name: _with_other_types(value) for name, value in body.items()}

@@ -1,7 +1,7 @@
-"""The control endpoint: what a test or an operator may ask of the replay exchange, beside what the exchange offers.
+"""The control endpoint of the replay exchange, for tests and operators.
 
 `GET /control/state` · `POST /control/faults`, `DELETE /control/faults` · `POST /control/pause`, `POST /control/resume`.
-Each answers with the state. Errors are `{"error": text}` with 400.
+Each returns the state. Errors are `{"error": text}` with 400.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,7 +15,7 @@ from sources.replay.faults.orders import decode_fault
 
 
 def add_control(app: web.Application, exchange: ReplayExchange) -> None:
-    """Puts the control endpoint of `exchange` into `app`."""
+    """Adds the routes of the control endpoint of `exchange` to `app`."""
 
     def route(method: str, name: str, act: Callable[[bytes], None]) -> None:
         app.router.add_route(method, f"/control/{name}", _handler(exchange, act))

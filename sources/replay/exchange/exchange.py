@@ -1,6 +1,6 @@
-"""The replay exchange itself: a market, the clients that listen to it, and what goes wrong on demand.
+"""The replay exchange: a market, its clients, and the faults ordered.
 
-It knows no HTTP; `server.py` puts it on a port.
+No HTTP here: `server.py` serves it.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from sources.replay.exchange.fanout import Fanout
-from sources.replay.exchange.limits import Limits, Refusal, WeightBudget, limits_of
+from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter, limits_of
 from sources.replay.exchange.rest import symbol_names
 from sources.replay.exchange.routes import Handshake
 from sources.replay.exchange.session import Session, open_session
@@ -26,8 +26,8 @@ _log = structlog.get_logger(__name__)
 class ReplayExchange:
     """An exchange that plays a market to its clients. Everything here belongs to one event loop.
 
-    The market begins when somebody has subscribed and the subscriptions have then been unchanged for `settle_s`, so
-    that its first messages are not lost to nobody; with `start_now` it begins at once.
+    The market begins when there is a subscription and the subscriptions have been unchanged for `settle_s`, so that
+    clients receive its first messages; with `start_now` it begins at once.
     """
 
     def __init__(
@@ -41,13 +41,13 @@ class ReplayExchange:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.market = market
-        """What is played."""
+        """The market that is played."""
         self.limits = limits or limits_of(market.kind)
-        """What clients are allowed."""
+        """The limits for clients."""
         self.finished = asyncio.Event()
-        """Everything is played and written to the clients, or playing has failed."""
+        """Set when all messages are written to the clients, or the market has failed."""
         self.failed = asyncio.Event()
-        """The market raised an error; it is logged, and raised where the exchange was started."""
+        """Set when the market raised an error; it is logged, and `run` raises it."""
         self.ws_url = ""
         """Base address of the streams, without `/ws` or `/stream`; empty until it is served."""
         self.rest_url = ""
@@ -56,18 +56,18 @@ class ReplayExchange:
         self._speed: Speed = speed
         self._settle_s = settle_s
         self._start_now = start_now
-        self._budget = WeightBudget(self.limits)
-        self._mischief = FaultInjector(market)
-        self._audience = Fanout()
+        self._weights = WeightLimiter(self.limits)
+        self._faults = FaultInjector(market)
+        self._fanout = Fanout()
         self._sessions: dict[int, Session] = {}
         self._opened = 0
-        self._heard = asyncio.Event()
+        self._subscribed = asyncio.Event()
         self._changes = 0
         self._background: set[asyncio.Task[None]] = set()
         self._player = Player(
             market,
             speed=speed,
-            wanted=self._audience.wants,
+            wanted=self._fanout.wants,
             deliver=self._deliver,
             ready=self._ready,
             monotonic_s=loop.time,
@@ -82,102 +82,105 @@ class ReplayExchange:
 
     @property
     def now_ms(self) -> int:
-        """What the exchange says the time is, ms UTC."""
-        return self._player.now_ms + self._mischief.skew_ms
+        """The exchange's time including clock skew, ms UTC."""
+        return self._player.now_ms + self._faults.skew_ms
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
-        """The book of a symbol as it is shown to clients; None while the market has none."""
-        return self._mischief.depth(symbol, limit)
+        """The book of a symbol as clients see it; None while the market has none."""
+        return self._faults.depth(symbol, limit)
 
     def pause(self) -> None:
         """Stops the market and its time."""
         self._player.pause()
 
     def resume(self) -> None:
-        """Lets the market go on."""
+        """Resumes the market."""
         self._player.resume()
 
     async def run(self) -> None:
-        """Plays the market to its end. Clients and REST are served before, meanwhile and afterwards."""
+        """Plays the market to its end. Clients and REST are served before, during and after it."""
         try:
             if not self._start_now:
-                await self._audience_settles()
-            _log.info("market begins", kind=self.market.kind, at_ms=self.market.now_ms, speed=self._speed)
+                await self._subscriptions_settle()
+            _log.info("market_started", kind=self.market.kind, at_ms=self.market.now_ms, speed=self._speed)
             await self._player.play()
-            self._audience.deliver(self._mischief.release())
+            self._fanout.deliver(self._faults.release())
             for session in tuple(self._sessions.values()):
                 await session.drained()
-            _log.info("market ends", at_ms=self.market.now_ms, played=self._player.played)
+            _log.info("market_finished", at_ms=self.market.now_ms, played=self._player.played)
         except Exception:
             self.failed.set()
-            _log.exception("market failed", played=self._player.played)
+            _log.exception("market_failed", played=self._player.played)
             raise
         finally:
             self.finished.set()
 
-    async def _audience_settles(self) -> None:
+    async def _subscriptions_settle(self) -> None:
         seen = -1
-        while seen != self._changes or not self._heard.is_set():
-            await self._heard.wait()
+        while seen != self._changes or not self._subscribed.is_set():
+            await self._subscribed.wait()
             seen = self._changes
             await asyncio.sleep(self._settle_s)
 
     async def _ready(self) -> None:
-        """Somebody listens, and everybody has room for more: with nobody there, as fast as they read is not at all."""
+        """Waits until there is a subscription and every client has room for more.
+
+        Clients set the pace, so without one the market stands still.
+        """
         if not self._start_now:
-            await self._heard.wait()
+            await self._subscribed.wait()
         for session in tuple(self._sessions.values()):
             await session.drained()
 
     def _deliver(self, turn: list[Message]) -> None:
-        self._audience.deliver(turn if self._mischief.is_quiet else self._mischief.on_messages(turn))
+        self._fanout.deliver(turn if self._faults.is_idle else self._faults.on_messages(turn))
 
     # --- the clients -------------------------------------------------------------------------------------------------
 
-    async def attend(self, request: web.Request, opening: Handshake) -> web.WebSocketResponse:
-        """Serves one client until its connection ends."""
+    async def serve(self, request: web.Request, handshake: Handshake) -> web.WebSocketResponse:
+        """Serves one connection until it ends."""
         self._opened += 1
         session, response = await open_session(
             request,
             self._opened,
             kind=self.market.kind,
-            opening=opening,
+            handshake=handshake,
             limits=self.limits,
-            answer=self._mischief.answer,
+            answer=self._faults.answer,
         )
         self._sessions[session.number] = session
-        self._seat(session)
+        self._subscribe(session)
         try:
-            await session.serve(self._seat)
+            await session.serve(self._subscribe)
         finally:
             del self._sessions[session.number]
-            self._audience.dismiss(session)
-            self._audience_changed()
+            self._fanout.unsubscribe(session)
+            self._on_subscriptions_changed()
         return response
 
-    def _seat(self, session: Session) -> None:
-        self._audience.seat(session)
-        self._audience_changed()
+    def _subscribe(self, session: Session) -> None:
+        self._fanout.subscribe(session)
+        self._on_subscriptions_changed()
 
-    def _audience_changed(self) -> None:
+    def _on_subscriptions_changed(self) -> None:
         self._changes += 1
-        if self._audience.streams:
-            self._heard.set()
+        if self._fanout.streams:
+            self._subscribed.set()
         else:
-            self._heard.clear()
+            self._subscribed.clear()
 
     def charge(self, weight: int, now_s: float) -> Refusal | None:
-        """Charges a REST request; None when it may be answered."""
-        return self._budget.charge(weight, now_s)
+        """Charges the weight of a REST request; None when it may be answered."""
+        return self._weights.charge(weight, now_s)
 
     def used_weight(self, now_s: float) -> int:
-        """REST weight spent in this minute."""
-        return self._budget.used(now_s)
+        """REST weight used in this minute."""
+        return self._weights.used(now_s)
 
-    # --- what goes wrong ---------------------------------------------------------------------------------------------
+    # --- faults ------------------------------------------------------------------------------------------------------
 
     def inject(self, fault: AnyFault) -> None:
-        """Makes something go wrong; `ValueError` for a client that does not exist, or when too many faults are on."""
+        """Starts a fault; `ValueError` for a client that does not exist, or when too many faults are active."""
         match fault:
             case Drop(client=client, close_code=code):
                 reason = fault.reason.encode() + bytes.fromhex(fault.reason_hex)
@@ -193,21 +196,21 @@ class ReplayExchange:
             case Shutdown(close_after_s=after_s):
                 self._spawn(self._shut_down(after_s))
             case _:
-                self._mischief.add(fault)
-        _log.info("fault injected", fault=fault)
+                self._faults.add(fault)
+        _log.info("fault_injected", fault=fault)
 
     def clear_faults(self) -> None:
-        """Switches off what is on, and sends what was held back. What happened to connections is not undone."""
-        self._audience.deliver(self._mischief.clear())
+        """Clears the active faults and sends the messages held back. Faults of connections are not undone."""
+        self._fanout.deliver(self._faults.clear())
 
     def refusal(self, path: str) -> Refusal | None:
-        """The error that a request for `path` is to get on demand."""
-        fault = self._mischief.refusal(path)
+        """The error ordered for a request for `path`."""
+        fault = self._faults.refusal(path)
         return Refusal(fault.status, fault.retry_after_s, fault.code, fault.text) if fault else None
 
     def wrong_answer(self, path: str) -> WrongAnswer | None:
-        """What is wrong on demand with the answer to a request for `path`."""
-        return self._mischief.wrong_answer(path)
+        """The wrong answer ordered for a request for `path`."""
+        return self._faults.wrong_answer(path)
 
     def _chosen(self, client: int | None) -> list[Session]:
         if client is None:
@@ -217,11 +220,11 @@ class ReplayExchange:
         return [self._sessions[client]]
 
     async def _shut_down(self, after_s: float) -> None:
-        told = list(self._sessions.values())
-        for session in told:
+        notified = list(self._sessions.values())
+        for session in notified:
             session.notify(shutdown_notice(self.now_ms))
         await asyncio.sleep(after_s)
-        for session in told:
+        for session in notified:
             session.close(WSCloseCode.GOING_AWAY, "Server shutdown")
 
     def _spawn(self, work: Any) -> None:
@@ -229,10 +232,10 @@ class ReplayExchange:
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 
-    # --- the whole ---------------------------------------------------------------------------------------------------
+    # --- state and end -----------------------------------------------------------------------------------------------
 
     def state(self, now_s: float) -> dict[str, Any]:
-        """What is going on, for the control endpoint."""
+        """The state as the control endpoint returns it."""
         return {
             "kind": self.market.kind,
             "symbols": self._symbols,
@@ -243,11 +246,11 @@ class ReplayExchange:
             "finished": self.finished.is_set(),
             "used_weight": self.used_weight(now_s),
             "clients": [session.report() for session in self._sessions.values()],
-            "faults": self._mischief.report(),
+            "faults": self._faults.report(),
         }
 
     async def close(self) -> None:
-        """Sends every client away."""
+        """Closes every connection."""
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -1,75 +1,75 @@
-"""Who listens to what: every message is encoded once for each form, and written once a turn to each client."""
+"""Delivers messages to subscribers: encoded once per encoding, written once per turn and client."""
 
 from collections.abc import Iterable
 from typing import Protocol
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.frames import Form, encode_message
+from sources.replay.protocol.frames import Encoding, encode_message
 
 
-class Listener(Protocol):
-    """A client, as the audience sees it."""
+class Subscriber(Protocol):
+    """A client, as the fanout sees it."""
 
     @property
-    def form(self) -> Form:
-        """How it wants its messages."""
+    def encoding(self) -> Encoding:
+        """The encoding of its messages."""
 
     @property
     def delivered(self) -> frozenset[str]:
-        """The streams that it gets."""
+        """The streams delivered to it."""
 
     def take(self, frame: bytes) -> None:
-        """Gets a frame, to be held until the end of the turn."""
+        """Buffers a frame until the end of the turn."""
 
     def flush(self) -> None:
-        """The turn is over."""
+        """Ends the turn: writes the buffered frames."""
 
 
 class Fanout:
-    """The clients by stream and form."""
+    """The subscribers by stream and encoding."""
 
     def __init__(self) -> None:
-        self._places: dict[Listener, tuple[Form, frozenset[str]]] = {}
-        self._by_stream: dict[str, dict[Form, list[Listener]]] = {}
+        self._subscribed: dict[Subscriber, tuple[Encoding, frozenset[str]]] = {}
+        self._by_stream: dict[str, dict[Encoding, list[Subscriber]]] = {}
 
     @property
     def streams(self) -> frozenset[str]:
-        """Every stream that somebody gets."""
+        """Every stream with a subscriber."""
         return frozenset(self._by_stream)
 
     def wants(self, stream: str) -> bool:
-        """Whether anybody gets a stream."""
+        """Whether a stream has a subscriber."""
         return stream in self._by_stream
 
-    def seat(self, listener: Listener) -> None:
-        """Takes note of what a listener wants now, in place of what it wanted before."""
-        self.dismiss(listener)
-        form, streams = listener.form, listener.delivered
-        self._places[listener] = (form, streams)
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Replaces the registration of a subscriber by its present streams and encoding."""
+        self.unsubscribe(subscriber)
+        encoding, streams = subscriber.encoding, subscriber.delivered
+        self._subscribed[subscriber] = (encoding, streams)
         for stream in streams:
-            self._by_stream.setdefault(stream, {}).setdefault(form, []).append(listener)
+            self._by_stream.setdefault(stream, {}).setdefault(encoding, []).append(subscriber)
 
-    def dismiss(self, listener: Listener) -> None:
-        """Forgets a listener."""
-        place = self._places.pop(listener, None)
+    def unsubscribe(self, subscriber: Subscriber) -> None:
+        """Removes a subscriber; does nothing for an unknown one."""
+        place = self._subscribed.pop(subscriber, None)
         if place is None:
             return
-        form, streams = place
+        encoding, streams = place
         for stream in streams:
-            forms = self._by_stream[stream]
-            forms[form].remove(listener)
-            if not forms[form]:
-                del forms[form]
-            if not forms:
+            encodings = self._by_stream[stream]
+            encodings[encoding].remove(subscriber)
+            if not encodings[encoding]:
+                del encodings[encoding]
+            if not encodings:
                 del self._by_stream[stream]
 
     def deliver(self, messages: Iterable[Message]) -> None:
-        """Hands the messages of one turn to those who want them, in order."""
+        """Delivers the messages of one turn to their subscribers, in order."""
         by_stream = self._by_stream
         for message in messages:
-            for form, listeners in by_stream.get(message.stream, {}).items():
-                frame = encode_message(message, form)
-                for listener in listeners:
-                    listener.take(frame)
-        for listener in self._places:
-            listener.flush()
+            for encoding, subscribers in by_stream.get(message.stream, {}).items():
+                frame = encode_message(message, encoding)
+                for subscriber in subscribers:
+                    subscriber.take(frame)
+        for subscriber in self._subscribed:
+            subscriber.flush()

@@ -1,4 +1,4 @@
-"""When the server pings a client, when it gives the client up, and when a connection has lived long enough. Pure."""
+"""When the server pings a client, and when it ends the connection: pong timeout or greatest age. Pure."""
 
 from enum import Enum
 
@@ -32,11 +32,11 @@ class KeepAlive:
 
     @property
     def next_s(self) -> float:
-        """When to ask again what is due."""
+        """When to call `due` next, s."""
         return min(self._expires_s, self._next_ping_s, self._deadline_s())
 
     def due(self, now_s: float) -> Upkeep | None:
-        """What is to be done at `now_s`, if anything."""
+        """The action that is due at `now_s`, if any."""
         if now_s >= self._deadline_s():
             return Upkeep.CUT
         if now_s >= self._expires_s:

@@ -1,4 +1,4 @@
-"""What the exchange allows one address, and the two meters that watch it. Nothing here asks for the time.
+"""The exchange's limits for one address, and the two counters that enforce them. Time is an argument.
 
 Figures: Binance's `web-socket-streams`, `rest-api` and USD-M `Connect` pages, as of 2026.
 """
@@ -18,7 +18,7 @@ class RestLimits(Struct, frozen=True, kw_only=True):
     """The exchange's rules for the requests of one address."""
 
     weight_per_minute: int
-    """REST weight to be spent in a minute of the clock."""
+    """REST weight per minute of the clock."""
     forgiven: int = 20
     """Requests beyond the weight that are answered with 429; the next one in the same minute is a ban."""
     ban_s: int = 120
@@ -43,7 +43,7 @@ class Limits(RestLimits, frozen=True, kw_only=True):
     message_bytes: int = 131_072
     """Longest message of a client; a longer one ends the connection with 1009."""
     backlog_bytes: int = 67_108_864
-    """What may wait for a client that reads too slowly; with more the connection is cut."""
+    """Most bytes buffered for a client that reads too slowly; with more the connection is cut."""
 
 
 SPOT_LIMITS = Limits(ping_every_s=20, pong_within_s=60, incoming_per_s=5, weight_per_minute=6_000)
@@ -56,7 +56,7 @@ def limits_of(kind: MarketKind) -> Limits:
 
 
 class RateMeter:
-    """Counts what happened within a sliding window; it holds at most as many moments as it allows."""
+    """Counts events within a sliding window; it holds at most as many times as it allows events."""
 
     __slots__ = ("_moments", "_most", "_window_s")
 
@@ -77,18 +77,18 @@ class RateMeter:
 
 
 class Refusal(NamedTuple):
-    """Why a REST request is not answered, and when to come back."""
+    """Why a REST request is refused, and when to retry."""
 
     status: int
     """429: over the limit. 418: banned for going on after 429."""
     retry_after_s: int
     code: int = 0
     text: str = ""
-    """The exchange's own words; default those that go with the status."""
+    """The exchange's error text; default the usual one of the status."""
 
 
-class WeightBudget:
-    """The REST weight of the present minute. All clients together are one address: they come from this machine."""
+class WeightLimiter:
+    """The REST weight used in the present minute. All clients count as one address: they run on this machine."""
 
     __slots__ = ("_ban_s", "_banned_until_s", "_limits", "_minute", "_refused", "_used")
 
@@ -101,12 +101,12 @@ class WeightBudget:
         self._ban_s = limits.ban_s
 
     def used(self, now_s: float) -> int:
-        """Weight spent in the minute of `now_s` (s since the epoch)."""
+        """Weight used in the minute of `now_s` (s since the epoch)."""
         self._turn(now_s)
         return self._used
 
     def charge(self, weight: int, now_s: float) -> Refusal | None:
-        """Spends `weight` at `now_s`; None when the request may be answered. A refused request costs its weight too."""
+        """Charges `weight` at `now_s`; None when the request may be answered. A refused request is charged too."""
         self._turn(now_s)
         if now_s < self._banned_until_s:
             return Refusal(418, _whole_seconds(self._banned_until_s - now_s))
@@ -130,5 +130,5 @@ class WeightBudget:
 
 
 def _whole_seconds(span_s: float) -> int:
-    """Rounded up: whoever waits so long has waited long enough."""
+    """Rounded up, so that a client that waits so long is not refused again."""
     return max(1, -int(-span_s // 1))

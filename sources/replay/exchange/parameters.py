@@ -8,7 +8,7 @@ import msgspec
 from flows.names import is_symbol
 
 _SYMBOL = re.compile(r"[A-Z0-9\-_.]{1,20}")
-"""What the exchange says it takes; since it lists names in other scripts it takes those too."""
+"""What the exchange documents as allowed, plus names in other scripts, which it lists."""
 _SYMBOL_RANGE = "^[A-Z0-9-_.]{1,20}$"
 _SYMBOLS_RANGE = r'^\[("[A-Z0-9-_.]{1,20}"(,"[A-Z0-9-_.]{1,20}"){0,}){0,1}\]$'
 _INTEGER = re.compile(r"[0-9]{1,20}")
@@ -18,7 +18,7 @@ _MICROSECONDS_FROM = 100_000_000_000_000
 
 
 class ApiError(Exception):
-    """A request that is refused: HTTP status, the exchange's code, and its text."""
+    """A refused request: HTTP status, the exchange's code and text."""
 
     def __init__(self, code: int, message: str, *, status: int = 400) -> None:
         super().__init__(message)
@@ -28,17 +28,17 @@ class ApiError(Exception):
 
 
 def illegal(name: str, legal: str) -> ApiError:
-    """The exchange's answer to characters it does not take."""
+    """The exchange's error for illegal characters."""
     return ApiError(-1100, f"Illegal characters found in parameter '{name}'; legal range is '{legal}'.")
 
 
 def invalid(name: str) -> ApiError:
-    """The exchange's answer to a value that makes no sense."""
+    """The exchange's error for an invalid value."""
     return ApiError(-1130, f"Data sent for parameter '{name}' is not valid.")
 
 
 class Parameters:
-    """The query of one request. What is read is remembered, so that unknown parameters can be refused."""
+    """The query string of one request. It records which parameters were read, so that unknown ones can be refused."""
 
     def __init__(self, sent: Mapping[str, str]) -> None:
         self._sent = dict(sent)
@@ -67,7 +67,7 @@ class Parameters:
         return value // 1_000 if value is not None and value >= _MICROSECONDS_FROM else value
 
     def limit(self, *, default: int, most: int, clamps: bool = True) -> int:
-        """`limit`, at least 1; what is above `most` is taken for `most`, or refused with -1130."""
+        """`limit`, at least 1; above `most` it is clamped to `most`, or refused with -1130."""
         value = self.integer("limit")
         if value is None:
             return default
@@ -87,7 +87,7 @@ class Parameters:
         return _checked_symbol(self.required("symbol"), known)
 
     def symbols(self, known: Collection[str]) -> tuple[str, ...] | None:
-        """What `symbol` or `symbols` (a JSON list) name, None when neither is sent; -1128 when both are."""
+        """The symbols in `symbol` or `symbols` (a JSON list); None when neither is sent, -1128 when both are."""
         one, many = self.text("symbol"), self.text("symbols")
         if one is not None and many is not None:
             raise ApiError(-1128, "Combination of optional parameters invalid. Recommendation: 'symbol' or 'symbols'")
@@ -116,7 +116,7 @@ class Parameters:
         return value
 
     def refuse_unread(self) -> None:
-        """Refuses what nobody asked for, as spot does: -1101 where nothing is taken, else -1104."""
+        """Refuses parameters that were not read, as spot does: -1101 where the path has none, else -1104."""
         if set(self._sent) <= self._read:
             return
         sent, read = len(self._sent), len(self._read & set(self._sent))

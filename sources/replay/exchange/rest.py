@@ -9,33 +9,33 @@ from sources.replay.market.market import Market
 
 
 class Answer(NamedTuple):
-    """What a request gets, and the weight it costs."""
+    """The body of an answer, and the weight of the request."""
 
     body: Any
     weight: int
 
 
 Endpoint: TypeAlias = Callable[[Parameters], Answer]
-"""Answers one path; it raises `ApiError` for parameters the exchange does not take."""
+"""Answers one path; raises `ApiError` for parameters the exchange refuses."""
 
 
 class View(Protocol):
-    """What REST shows of the exchange."""
+    """What REST needs of the exchange."""
 
     @property
     def market(self) -> Market:
-        """Where the rows come from."""
+        """The source of the rows."""
 
     @property
     def now_ms(self) -> int:
-        """What the exchange takes for the time, ms UTC."""
+        """The exchange's time, ms UTC."""
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
-        """The book as it is shown; None while there is none."""
+        """The book as clients see it; None while there is none."""
 
 
 class MarketRest:
-    """Answers the market data requests of one market: those that both have, by names that each puts into its paths."""
+    """Answers the market data requests that both markets have; each subclass maps its paths to them."""
 
     def __init__(self, view: View, limits: RestLimits) -> None:
         self._view = view
@@ -43,7 +43,7 @@ class MarketRest:
         self._symbols = symbol_names(view.market)
 
     def _shared(self) -> dict[str, Endpoint]:
-        """What both markets answer: some of it alike, the rest each by a method of its own."""
+        """The requests of both markets: some answered here, the rest by a method of each subclass."""
         own: dict[str, Endpoint] = {name: getattr(self, method) for name, method in _OWN.items()}
         return {
             "ping": lambda _: Answer({}, 1),
@@ -69,8 +69,8 @@ _OWN = {
 class TimeRange(NamedTuple):
     """The times of a list request, both inclusive and optional.
 
-    Without times the newest rows are wanted, with `startTime` the oldest from there, with `endTime` alone the newest up
-    to there.
+    Without times the newest rows are returned, with `startTime` the oldest from there, with `endTime` alone the newest
+    up to there.
     """
 
     start_ms: int | None
@@ -78,7 +78,7 @@ class TimeRange(NamedTuple):
 
     @property
     def length_ms(self) -> int | None:
-        """From begin to end, negative when they are the wrong way round; None when one is missing."""
+        """End minus begin, negative when they are reversed; None when one is missing."""
         return None if self.start_ms is None or self.end_ms is None else self.end_ms - self.start_ms
 
     @property
@@ -103,8 +103,8 @@ def weight_of(size: int, steps: tuple[tuple[int, int], ...]) -> int:
 
 
 def book_or_empty(book: dict[str, Any] | None) -> dict[str, Any]:
-    """A book to send. One that does not exist yet is empty and of update 0, so that no difference fits it and whoever
-    builds on it asks again.
+    """The book to send. One that does not exist yet is empty with update id 0: no difference fits it, so a client
+    fetches it again.
     """
     return {"lastUpdateId": 0, "bids": [], "asks": []} if book is None else book
 

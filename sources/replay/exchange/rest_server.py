@@ -1,4 +1,4 @@
-"""REST over HTTP: the exchange's headers, its weights, and its way to refuse."""
+"""REST over HTTP: the exchange's headers, weights and refusals."""
 
 import asyncio
 import itertools
@@ -20,7 +20,7 @@ from sources.replay.exchange.usdm_rest import UsdmRest
 
 _REFUSED_WEIGHT = 1
 _LOOK_S = 0.05
-"""How often a stalled answer looks whether its client has gone."""
+"""How often a stalled answer checks whether its client has disconnected."""
 _TOO_MANY_REQUESTS, _BANNED = 429, 418
 _HEADERS = {
     "Server": "nginx",
@@ -43,7 +43,7 @@ class _Reply(NamedTuple):
 
 
 class RestServer:
-    """Answers HTTP requests with the REST interface of an exchange's market."""
+    """Serves the REST interface of an exchange's market over HTTP."""
 
     def __init__(self, exchange: ReplayExchange) -> None:
         self._exchange = exchange
@@ -53,7 +53,7 @@ class RestServer:
         self._numbers = itertools.count(1)
 
     async def on_request(self, request: web.Request) -> web.StreamResponse:
-        """Answers a request for any path that nothing else has taken."""
+        """Answers a request for any path without a handler of its own."""
         if request.method == "OPTIONS":
             return web.Response(status=HTTPStatus.OK, headers=_HEADERS | _PREFLIGHT)
         now_s = wall_ms() / 1_000
@@ -68,7 +68,7 @@ class RestServer:
         return self._response(reply, now_s)
 
     async def _send_wrong(self, request: web.Request, wrong: WrongBody, now_s: float) -> web.StreamResponse:
-        """The body as it is; one that goes on ends when the client goes away, or the server does."""
+        """Sends the body; one that goes on ends when the client disconnects or the server closes."""
         kind = "text/html" if wrong.is_page else "application/json"
         response = web.StreamResponse(headers={**self._headers(now_s), "Content-Type": f"{kind};charset=utf-8"})
         if wrong.goes_on is None:

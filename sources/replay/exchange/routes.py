@@ -1,7 +1,7 @@
-"""Which path of the exchange carries which stream, and what a client asks for by the address it opens.
+"""Which path of the exchange carries which stream, and how the address of a connection is parsed.
 
 Spot has `/ws` and `/stream`. USD-M has them below `/public` (books), `/market` (everything else) and `/private` (user
-data); a stream on the wrong route is acknowledged and stays silent, and without a route only `/public` is delivered.
+data). A stream on the wrong route is acknowledged and never sent; without a route only `/public` is delivered.
 Source: USD-M's `Important-WebSocket-Change-Notice` (2026-03-06).
 """
 
@@ -17,7 +17,7 @@ _BOOK_CHANNELS = ("depth", "bookTicker", "rpiDepth")
 
 
 class Handshake(NamedTuple):
-    """How a connection begins."""
+    """What the address of a connection requests."""
 
     route: Route
     combined: bool
@@ -25,8 +25,8 @@ class Handshake(NamedTuple):
     microseconds: bool
 
 
-class OpeningError(Exception):
-    """The address cannot be opened; `code` is the exchange's."""
+class HandshakeError(Exception):
+    """An address that is refused; `code` is the exchange's."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -45,19 +45,19 @@ def carries(kind: MarketKind, route: Route, stream: str) -> bool:
     return is_book and route != "private"
 
 
-def parse_opening(
+def parse_handshake(
     kind: MarketKind, *, route: Route, endpoint: str, names: str, query: Mapping[str, str], most: int
 ) -> Handshake:
-    """What a client wants that opens `[/route]/endpoint[/names]?query`, with `endpoint` `ws` or `stream`.
+    """Parses an address `[/route]/endpoint[/names]?query`, with `endpoint` `ws` or `stream`.
 
-    Stream names are joined by `/`, in the path of `ws` and in the parameter `streams` of `stream`. `OpeningError` when
-    there are more than `most`, or when spot's `timeUnit` is none; USD-M knows no such parameter and ignores it.
+    Stream names are joined by `/`, in the path of `ws` and in the parameter `streams` of `stream`. `HandshakeError`
+    when there are more than `most`, or spot's `timeUnit` is invalid; USD-M ignores that parameter.
     """
     text = names if endpoint == "ws" else query.get("streams", "")
     # A plus sign in a query arrives as a blank, and no stream name has one: btcusdt@kline_1d@+08:00.
     streams = tuple(dict.fromkeys(name for name in text.replace(" ", "+").split("/") if name))
     if len(streams) > most:
-        raise OpeningError(-1130, f"At most {most} streams can be opened on one connection.")
+        raise HandshakeError(-1130, f"At most {most} streams can be opened on one connection.")
     return Handshake(route, endpoint == "stream", streams, kind == "spot" and _is_micro(query.get("timeUnit")))
 
 
@@ -66,4 +66,4 @@ def _is_micro(unit: str | None) -> bool:
         return False
     if unit in ("MICROSECOND", "microsecond"):
         return True
-    raise OpeningError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")
+    raise HandshakeError(-1194, "Invalid value for time unit; expected either MICROSECOND or MILLISECOND.")

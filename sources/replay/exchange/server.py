@@ -1,7 +1,7 @@
 """The replay exchange on a port: WebSocket streams, REST, and the control endpoint, all on one.
 
 async with running_exchange(market, speed="max") as exchange:
-    ...  # connect to exchange.ws_url + "/stream", ask exchange.rest_url + "/api/v3/depth?symbol=BTCUSDT"
+    ...  # connect to exchange.ws_url + "/stream", GET exchange.rest_url + "/api/v3/depth?symbol=BTCUSDT"
     exchange.inject(Gap(stream="btcusdt@trade", count=5))
     await exchange.finished.wait()
 """
@@ -17,25 +17,25 @@ from sources.replay.exchange.control import add_control
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.limits import Limits, RateMeter
 from sources.replay.exchange.rest_server import RestServer
-from sources.replay.exchange.routes import ROUTES, OpeningError, Route, parse_opening
+from sources.replay.exchange.routes import ROUTES, HandshakeError, Route, parse_handshake
 from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 
 _FIVE_MINUTES_S = 300
 _LINE_BYTES = 131_072
-"""Room for a request line that names as many streams as a connection may have."""
+"""Longest request line: it names as many streams as a connection may have."""
 _SHUTDOWN_S = 2.0
 
 
 class _StreamServer:
-    """Takes WebSocket connections."""
+    """Accepts WebSocket connections."""
 
     def __init__(self, exchange: ReplayExchange) -> None:
         self._exchange = exchange
         self._connections = RateMeter(most=exchange.limits.connections_per_5min, window_s=_FIVE_MINUTES_S)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds every path below which the market has streams."""
+        """Adds every path that carries streams of the market."""
         for route in ROUTES[self._exchange.market.kind]:
             base = f"/{route}" if route else ""
             for endpoint in ("ws", "stream"):
@@ -46,7 +46,7 @@ class _StreamServer:
     def _handler(self, route: Route, endpoint: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
         async def connect(request: web.Request) -> web.StreamResponse:
             try:
-                opening = parse_opening(
+                handshake = parse_handshake(
                     self._exchange.market.kind,
                     route=route,
                     endpoint=endpoint,
@@ -54,11 +54,11 @@ class _StreamServer:
                     query=request.query,
                     most=self._exchange.limits.streams,
                 )
-            except OpeningError as error:
+            except HandshakeError as error:
                 return _refused(400, error.code, error.message)
             if not self._connections.admits(asyncio.get_running_loop().time()):
                 return _refused(429, -1003, "Too many connection attempts")
-            return await self._exchange.attend(request, opening)
+            return await self._exchange.serve(request, handshake)
 
         return connect
 
@@ -69,7 +69,7 @@ def _refused(status: int, code: int, message: str) -> web.Response:
 
 
 def build_app(exchange: ReplayExchange) -> web.Application:
-    """Everything that is served on the port."""
+    """The application: streams, REST and control endpoint."""
     app = web.Application()
     _StreamServer(exchange).add_to(app)
     add_control(app, exchange)
@@ -91,7 +91,7 @@ async def running_exchange(
 ) -> AsyncIterator[ReplayExchange]:
     """A market served on `host` and `port` (0: a free one) for the length of the block; see `ReplayExchange`.
 
-    With `paused` the market waits for `resume`. `OSError` when the port cannot be had; an error of the market itself is
+    With `paused` the market waits for `resume`. `OSError` when the port cannot be bound; an error of the market is
     logged when it happens and raised at the end of the block.
     """
     exchange = ReplayExchange(market, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now)

@@ -1,4 +1,4 @@
-"""One client's WebSocket connection: its requests, its pings, its limits. The edge around the pure parts."""
+"""One client's WebSocket connection: requests, pings, limits. The I/O around the pure parts."""
 
 import asyncio
 import contextlib
@@ -16,11 +16,11 @@ from sources.replay.exchange.limits import Limits, RateMeter
 from sources.replay.exchange.routes import Handshake, carries
 from sources.replay.faults.replies import Answer, answer_truly
 from sources.replay.market.market import MarketKind, Message
-from sources.replay.protocol.frames import Form, encode_message
+from sources.replay.protocol.frames import Encoding, encode_message
 from sources.replay.protocol.subscriptions import Subscriptions
 
 HIGH_WATER_BYTES = 1_048_576
-"""What may wait in a client's write buffer before a market that plays as fast as it is read waits for the client."""
+"""Bytes in a client's write buffer above which a market at speed `max` waits for the client."""
 
 _CLOSE_TIMEOUT_S = 1.0
 _CLOSE_REASON_BYTES = 123
@@ -40,7 +40,7 @@ class Session:
         number: int,
         *,
         kind: MarketKind,
-        opening: Handshake,
+        handshake: Handshake,
         limits: Limits,
         remote: str,
         ws: web.WebSocketResponse,
@@ -51,38 +51,38 @@ class Session:
         self.number = number
         """The client's id in state and faults."""
         self._kind: MarketKind = kind
-        self._opening = opening
+        self._handshake = handshake
         self._limits = limits
         self._remote = remote
         self._ws = ws
         self._writer = writer
         self._transport = transport
         self._answer_request = answer
-        self._subscriptions = Subscriptions(combined=opening.combined, streams=opening.streams, most=limits.streams)
+        self._subscriptions = Subscriptions(combined=handshake.combined, streams=handshake.streams, most=limits.streams)
         self._keep_alive = KeepAlive(limits, opened_s=asyncio.get_running_loop().time())
         self._frames: list[bytes] = []
         self._sent = 0
         self._half_open = False
         self._ending: asyncio.Task[bool] | None = None
 
-    # --- as the audience sees it -------------------------------------------------------------------------------------
+    # --- as the fanout sees it ---------------------------------------------------------------------------------------
 
     @property
-    def form(self) -> Form:
-        """How it wants its messages."""
-        return Form(self._subscriptions.combined, self._opening.microseconds)
+    def encoding(self) -> Encoding:
+        """The encoding of its messages."""
+        return Encoding(self._subscriptions.combined, self._handshake.microseconds)
 
     @property
     def delivered(self) -> frozenset[str]:
-        """The streams that it gets: those of its subscriptions that its route carries."""
-        return frozenset(s for s in self._subscriptions.streams if carries(self._kind, self._opening.route, s))
+        """The streams delivered to it: those of its subscriptions that its route carries."""
+        return frozenset(s for s in self._subscriptions.streams if carries(self._kind, self._handshake.route, s))
 
     def take(self, frame: bytes) -> None:
-        """Holds a frame until the end of the turn."""
+        """Buffers a frame until the end of the turn."""
         self._frames.append(frame)
 
     def flush(self) -> None:
-        """Writes the frames of the turn at once."""
+        """Writes the frames of the turn in one call; cuts the connection when too much waits to be sent."""
         frames = self._frames
         if not frames:
             return
@@ -90,20 +90,20 @@ class Session:
             self._sent += len(frames)
         frames.clear()
         if self._transport.get_write_buffer_size() > self._limits.backlog_bytes:
-            _log.warning("client cut", client=self.number, reason="reads too slowly")
+            _log.warning("client_cut", client=self.number, reason="reads too slowly")
             self._transport.abort()
 
     async def drained(self) -> None:
-        """Returns when the client has room for more, or is gone."""
+        """Returns when the client has room for more, or has disconnected."""
         with contextlib.suppress(ConnectionError):
             await self._writer.drain()
 
     def report(self) -> dict[str, Any]:
-        """What is known of the client."""
+        """The client's part of the state."""
         return {
             "id": self.number,
             "remote": self._remote,
-            "route": self._opening.route,
+            "route": self._handshake.route,
             "combined": self._subscriptions.combined,
             "streams": self._subscriptions.streams,
             "half_open": self._half_open,
@@ -111,7 +111,7 @@ class Session:
             "buffered_bytes": self._transport.get_write_buffer_size(),
         }
 
-    # --- what the client says ----------------------------------------------------------------------------------------
+    # --- from the client ---------------------------------------------------------------------------------------------
 
     async def serve(self, on_request: Callable[["Session"], None]) -> None:
         """Answers the client until the connection ends; `on_request` is called after each of its requests."""
@@ -145,24 +145,24 @@ class Session:
         elif message.type is WSMsgType.PONG:
             self._keep_alive.on_pong(bytes(message.data))
 
-    # --- what the server does of its own accord ----------------------------------------------------------------------
+    # --- to the client -----------------------------------------------------------------------------------------------
 
     def notify(self, notice: Message) -> None:
-        """Sends a message that nobody subscribes to."""
-        self._write(encode_message(notice, self.form))
+        """Sends a message that needs no subscription."""
+        self._write(encode_message(notice, self.encoding))
 
     def send(self, payload: bytes, *, binary: bool = False, times: int = 1) -> None:
         """Sends a frame as it is."""
         self._write(encode_frame(payload, BINARY if binary else TEXT) * times)
 
     def close(self, code: int, reason: str | bytes = "") -> None:
-        """Begins the closing handshake; a client that does not answer within a second is cut. Of the reason as much is
-        sent as a close frame may hold.
+        """Begins the closing handshake; a client that does not answer within a second is cut. The reason is cut to the
+        length that a close frame allows.
         """
         if self._half_open:
             self._transport.abort()
         elif self._ending is None:
-            _log.info("client closed", client=self.number, code=int(code), reason=reason)
+            _log.info("client_closed", client=self.number, code=int(code), reason=reason)
             text = reason.encode() if isinstance(reason, str) else reason
             message = text[:_CLOSE_REASON_BYTES]
             self._ending = asyncio.create_task(self._ws.close(code=code, message=message, drain=False))
@@ -172,7 +172,7 @@ class Session:
         self._transport.abort()
 
     def fall_silent(self) -> None:
-        """Leaves the connection open, and sends nothing on it any more."""
+        """Keeps the connection open and sends nothing on it from now on."""
         self._half_open = True
 
     async def _end(self) -> None:
@@ -215,12 +215,12 @@ async def open_session(
     number: int,
     *,
     kind: MarketKind,
-    opening: Handshake,
+    handshake: Handshake,
     limits: Limits,
     answer: Answer = answer_truly,
 ) -> tuple[Session, web.WebSocketResponse]:
-    """Answers a client's handshake. `ConnectionResetError` when the client went away meanwhile, aiohttp's
-    `HTTPBadRequest` when it wanted no WebSocket. Compression is never agreed on: the exchange does not offer it.
+    """Answers a client's handshake. `ConnectionResetError` when the client has disconnected, aiohttp's
+    `HTTPBadRequest` when the request is no WebSocket handshake. No compression: the exchange does not offer it.
     """
     ws = web.WebSocketResponse(
         timeout=_CLOSE_TIMEOUT_S, autoping=False, autoclose=False, compress=False, max_msg_size=limits.message_bytes
@@ -233,7 +233,7 @@ async def open_session(
     session = Session(
         number,
         kind=kind,
-        opening=opening,
+        handshake=handshake,
         limits=limits,
         remote=request.remote or "",
         ws=ws,

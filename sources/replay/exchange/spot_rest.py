@@ -46,7 +46,7 @@ class SpotRest(MarketRest):
         super().__init__(view, limits)
         answers = {**self._shared(), "uiKlines": self._klines, "avgPrice": self._average_price}
         self.endpoints = {_PREFIX + name: self._strictly(answer) for name, answer in answers.items()}
-        """Path and what answers it."""
+        """Paths and their handlers."""
 
     @staticmethod
     def _strictly(answer: Endpoint) -> Endpoint:
@@ -60,7 +60,7 @@ class SpotRest(MarketRest):
     def _exchange_info(self, parameters: Parameters) -> Answer:
         chosen = parameters.symbols(self._symbols)
         status = parameters.text("symbolStatus")
-        parameters.text("permissions")  # every symbol here has every permission a market data client can ask for
+        parameters.text("permissions")  # every symbol has all permissions of a market data client
         shows_permissions = parameters.choice("showPermissionSets", ("true", "false"), default="true") == "true"
         rows = [
             row if shows_permissions else {key: value for key, value in row.items() if key != "permissionSets"}
@@ -173,7 +173,7 @@ def _brief_weight(parameters: Parameters) -> int:
 
 
 def _check_time_zone(zone: str, interval: str) -> None:
-    """Takes a zone in which the periods begin when they do in UTC; the rows of any other cannot be given."""
+    """Accepts a time zone whose periods begin as in UTC; rows for any other cannot be computed."""
     match = _TIME_ZONE.fullmatch(zone)
     if match is None:
         raise invalid("timeZone")
@@ -184,9 +184,7 @@ def _check_time_zone(zone: str, interval: str) -> None:
 
 
 def in_microseconds(body: Any) -> Any:
-    """A body as `X-MBX-TIME-UNIT: MICROSECOND` has it: every time a thousand times as large; a kline ends with its last
-    microsecond.
-    """
+    """A body for `X-MBX-TIME-UNIT: MICROSECOND`: every time in microseconds; a kline ends with its last microsecond."""
     match body:
         case dict():
             return {

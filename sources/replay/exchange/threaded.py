@@ -1,4 +1,4 @@
-"""The replay exchange in a thread of its own, for code that has no event loop or must not share one with it."""
+"""The replay exchange in a thread of its own, for code without an event loop, or with one of its own."""
 
 import contextlib
 import functools
@@ -17,7 +17,7 @@ P = ParamSpec("P")
 
 
 class ThreadedExchange:
-    """An exchange that another thread runs; every method may be called from any thread but that one."""
+    """An exchange that runs in another thread; every method may be called from any thread but that one."""
 
     def __init__(self, exchange: ReplayExchange, thread: EventLoopThread) -> None:
         self._exchange = exchange
@@ -28,11 +28,11 @@ class ThreadedExchange:
         """Base address of REST."""
 
     def inject(self, fault: AnyFault) -> None:
-        """Makes something go wrong; errors as in `ReplayExchange.inject`."""
+        """Starts a fault; errors as in `ReplayExchange.inject`."""
         self._call(lambda: self._exchange.inject(fault))
 
     def clear_faults(self) -> None:
-        """Switches off what is on."""
+        """Clears the active faults."""
         self._call(self._exchange.clear_faults)
 
     def pause(self) -> None:
@@ -40,7 +40,7 @@ class ThreadedExchange:
         self._call(self._exchange.pause)
 
     def resume(self) -> None:
-        """Lets the market go on."""
+        """Resumes the market."""
         self._call(self._exchange.resume)
 
     def wait_finished(self, timeout_s: float | None = None) -> None:
@@ -57,7 +57,7 @@ class ThreadedExchange:
 def _in_thread(
     running: Callable[P, AbstractAsyncContextManager[ReplayExchange]],
 ) -> Callable[P, AbstractContextManager[ThreadedExchange]]:
-    """The same block for code without an event loop; the thread has ended when the block is left."""
+    """The same context manager without an event loop; the thread has ended when the block is left."""
 
     @functools.wraps(running)
     @contextlib.contextmanager
@@ -76,4 +76,4 @@ def _in_thread(
 
 
 exchange_in_thread = _in_thread(running_exchange)
-"""`running_exchange` in a thread, for the length of the block."""
+"""`running_exchange` in a thread, for the duration of the block."""

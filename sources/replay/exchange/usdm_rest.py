@@ -34,7 +34,7 @@ class UsdmRest(MarketRest):
         super().__init__(view, limits)
         answers = {**self._shared(), "continuousKlines": self._continuous_klines}
         self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
-        """Path and what answers it."""
+        """Paths and their handlers."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price
 
     def _exchange_info(self, _: Parameters) -> Answer:

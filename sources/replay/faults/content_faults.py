@@ -1,4 +1,4 @@
-"""Faults of what a message says: it can be read and is wrong, or it cannot be read at all. `contents.py` commits them.
+"""Faults of message contents: readable and wrong, or not readable at all. `contents.py` applies them.
 
 Each sends its wrong message in place of the true one, or with `insert` right before it.
 """
@@ -14,13 +14,13 @@ MEGABYTE = 1_048_576
 
 
 class Malformed(ContentFault, frozen=True, kw_only=True):
-    """The next messages are spoiled.
+    """The next messages cannot be parsed.
 
     {"fault": "malformed", "stream": "btcusdt@trade", "form": "nan"}
     """
 
     form: Literal["cut", "text", "nan"] = "cut"
-    """`cut`: the second half is missing. `text`: no JSON at all. `nan`: its first number in quotes is none."""
+    """`cut`: the second half is missing. `text`: no JSON at all. `nan`: its first number in quotes is `NaN`."""
 
 
 class WrongTime(ContentFault, frozen=True, kw_only=True):
@@ -35,7 +35,7 @@ class WrongTime(ContentFault, frozen=True, kw_only=True):
 
 
 class WrongId(ContentFault, frozen=True, kw_only=True):
-    """Ids of the next messages are wrong by so much.
+    """Ids of the next messages are wrong by a constant.
 
     {"fault": "wrong_id", "stream": "btcusdt@aggTrade", "fields": ["a", "f", "l"], "by": 9007199254740992}
     """
@@ -46,7 +46,7 @@ class WrongId(ContentFault, frozen=True, kw_only=True):
 
 
 class WrongValue(ContentFault, frozen=True, kw_only=True):
-    """A field of the next messages says something else: name `text`, `json` or `times`.
+    """A field of the next messages has another value: name `text`, `json` or `times`.
 
     {"fault": "wrong_value", "stream": "btcusdt@aggTrade", "field": "p", "text": "1e400"}
     """
@@ -54,9 +54,9 @@ class WrongValue(ContentFault, frozen=True, kw_only=True):
     field: str
     """As a path: `p`, `q`, `s`, `k.h`, `b.0.1`."""
     text: str | None = None
-    """Stands in quotes there."""
+    """The value as a JSON string."""
     json: str | None = None
-    """Stands there as it is, e.g. `null`, `-1`, `[[]]`; it need not be valid."""
+    """The value as JSON text, e.g. `null`, `-1`, `[[]]`; it need not be valid."""
     times: str | None = None
     """The decimal there is multiplied by this one; a number in quotes stays in quotes."""
 
@@ -132,7 +132,7 @@ class OddFrame(ContentFault, frozen=True, kw_only=True):
 
     form: Literal["empty", "binary", "two", "lines", "number", "null", "string", "list", "object", "text"] = "empty"
     """`binary`: the true message in a binary frame. `two`: the true message twice without anything between, `lines`: in
-    two lines. `number`: `1`. `string`: `"x"`. `list`: `[]`. `object`: `{}`. `text`: what `text` says.
+    two lines. `number`: `1`. `string`: `"x"`. `list`: `[]`. `object`: `{}`. `text`: the field `text`.
     """
     text: str = ""
 

@@ -1,4 +1,4 @@
-"""The faults of contents at work: from a true message to the wrong ones that go out. Pure."""
+"""Applies the faults of contents: from a true message to the wrong ones that are sent. Pure."""
 
 import re
 from collections.abc import Callable
@@ -27,10 +27,10 @@ from sources.replay.market.market import Message
 from sources.replay.protocol.frames import enveloped
 
 Sides: TypeAlias = tuple[str, str]
-"""What the bids and the asks of a message are called."""
+"""Names of the bids and the asks in a message."""
 Messages: TypeAlias = tuple[Message, ...]
 Alteration: TypeAlias = Callable[[Message], Messages]
-"""The wrong messages that are made of a true one; none where that cannot be done to it."""
+"""From a true message to the wrong ones; empty where the fault does not apply to it."""
 
 MANY_LEVELS = 100_000
 ID_JUMP = 1_000_000
@@ -45,7 +45,7 @@ _FORMS = {"empty": b"", "number": b"1", "null": b"null", "string": b'"x"', "list
 
 
 def alteration_of(fault: AlteringFault) -> Alteration:
-    """What a fault makes of a message."""
+    """The function that applies a fault to a message."""
     whole = _OF_MESSAGES.get(type(fault))
     if whole is not None:
         return partial(whole, fault)
@@ -82,7 +82,7 @@ def _wrong_value(fault: WrongValue, payload: bytes) -> bytes | None:
 
 
 def _added(by: int) -> Callable[[bytes], bytes | None]:
-    """Adds to a whole number; anything else is left alone."""
+    """Adds to a whole number; None for anything else."""
     return lambda old: b"%d" % (int(old) + by) if _INTEGER.fullmatch(old) else None
 
 

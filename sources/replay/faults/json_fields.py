@@ -10,14 +10,14 @@ from typing import Any, TypeAlias
 import msgspec
 
 Change: TypeAlias = Callable[[bytes], bytes | None]
-"""From the text of a value to the text that takes its place; None when it is left alone."""
+"""From the text of a value to the text that replaces it; None: unchanged."""
 
 _DECODE = msgspec.json.Decoder(dict[str, msgspec.Raw] | list[msgspec.Raw]).decode
 _EVERY = "*"
 
 
 def changed(body: bytes, path: str, change: Change) -> bytes | None:
-    """The text with the values at `path` changed; None when there is none of that path, or none that was changed."""
+    """The text with the values at `path` changed; None when the path does not exist or no value was changed."""
     name, _, below = path.partition(".")
     try:
         node: Any = _DECODE(body)
@@ -41,7 +41,7 @@ def value_at(body: bytes, path: str) -> bytes | None:
 
 
 def changed_all(body: bytes, paths: tuple[str, ...], change: Change) -> bytes | None:
-    """The same for several paths, those that there are."""
+    """The same for several paths; those that do not exist are skipped."""
     out = body
     for path in paths:
         out = changed(out, path, change) or out

@@ -1,6 +1,6 @@
-"""The faults that can be ordered: what they are and how they are written. `transforms.py` and the server commit them.
+"""The faults that can be ordered. `transforms.py` and the server apply them.
 
-Written as JSON objects whose `fault` says which one, e.g. `{"fault": "gap", "stream": "btcusdt@trade", "count": 5}`.
+A JSON object whose `fault` is the name, e.g. `{"fault": "gap", "stream": "btcusdt@trade", "count": 5}`.
 """
 
 from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
@@ -11,7 +11,7 @@ from msgspec import Meta
 from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.spec import Count, Fault, Hex, Span, StreamFault, check_one_of, tag_of
 
-# --- faults of connections: they happen at once ----------------------------------------------------------------------
+# --- faults of connections: applied at once --------------------------------------------------------------------------
 
 
 class Drop(Fault, frozen=True):
@@ -50,7 +50,7 @@ class Shutdown(Fault, frozen=True):
 
 
 class Send(Fault, frozen=True):
-    r"""Clients get a frame that they did not ask for, as it is: name `text` or `hex`.
+    r"""Clients get an unsolicited frame: name `text` or `hex`.
 
     {"fault": "send", "text": "{\"result\":null,\"id\":987654}"}
     """
@@ -80,7 +80,7 @@ class RefuseSubscribe(Fault, frozen=True):
     """Stream name; `*` stands for any characters. Of an acknowledged request the other streams are subscribed."""
     form: Literal["wrapped", "flat", "silent"] = "wrapped"
     """`wrapped`: `{"error":{"code":2,"msg":…},"id":1}`. `flat`: `{"code":2,"msg":…,"id":1}`. `silent`: an
-    acknowledgement; the matching streams are not subscribed, and say nothing.
+    acknowledgement; the matching streams are not subscribed and never sent.
     """
     code: int = 2
     text: str = "Invalid request: unknown stream"
@@ -89,7 +89,7 @@ class RefuseSubscribe(Fault, frozen=True):
 
 
 class OddReply(Fault, frozen=True):
-    r"""The next requests of clients are done and get another reply: name `text` or `hex`.
+    r"""The next requests of clients are executed and get another reply: name `text` or `hex`.
 
     {"fault": "odd_reply", "text": "{\"id\":{id},\"error\":{\"code\":{\"x\":1}}}"}
     """
@@ -105,17 +105,17 @@ class OddReply(Fault, frozen=True):
         check_one_of(self, "text", "hex")
 
 
-# --- faults of the message stream: they happen to messages, before these are handed to the clients --------------------
+# --- faults of the message stream: applied to messages before these are delivered to clients -------------------------
 
 
 class Silence(StreamFault, frozen=True):
-    """The streams say nothing for a while, and everything else goes on.
+    """The streams send nothing for a while, and everything else goes on.
 
     {"fault": "silence", "stream": "btcusdt@aggTrade", "for_ms": 60000}
     """
 
     for_ms: Span | None = None
-    """Market time, from the first message that is swallowed; default until the faults are cleared."""
+    """Market time, from the first message that is dropped; default until the faults are cleared."""
 
 
 class Gap(StreamFault, frozen=True):
@@ -128,7 +128,7 @@ class Gap(StreamFault, frozen=True):
 
 
 class Duplicate(StreamFault, frozen=True):
-    """Each of the next messages comes twice.
+    """Each of the next messages is sent twice.
 
     {"fault": "duplicate", "stream": "btcusdt@aggTrade", "count": 5}
     """
@@ -147,7 +147,7 @@ class Reorder(StreamFault, frozen=True):
 
 
 class Late(StreamFault, frozen=True):
-    """A message is held back until so many others of its stream have passed, or for so long: name one of them.
+    """A message is held back until a number of others of its stream have passed, or for a time: name one of them.
 
     {"fault": "late", "stream": "btcusdt@aggTrade", "hold_ms": 3000}
     """
@@ -163,7 +163,7 @@ class Late(StreamFault, frozen=True):
 
 
 class ClockSkew(Fault, frozen=True):
-    """The exchange's clock is wrong by so much: `E` of its messages and `serverTime`.
+    """The exchange's clock is wrong by a constant: `E` of its messages and `serverTime`.
 
     {"fault": "clock_skew", "by_ms": -1270}
     """
@@ -204,14 +204,14 @@ class Refuse(Fault, frozen=True):
     """Paths that begin so."""
     count: Count = 1
     retry_after_s: Annotated[int, Meta(ge=0)] = 1
-    """Told to the client with 418 and 429."""
+    """Sent to the client as `Retry-After` with 418 and 429."""
     code: int = -1000
     text: str = ""
     """The exchange's error text, sent with `code` as JSON; default the usual text of that status."""
 
 
 class WrongAnswer(Fault, frozen=True):
-    """The next answers of REST are not what was asked for.
+    """The next answers of REST are wrong.
 
     {"fault": "wrong_answer", "path": "/api/v3/klines", "form": "times"}
     """
@@ -221,16 +221,15 @@ class WrongAnswer(Fault, frozen=True):
     count: Count | None = 1
     """Requests; null: until the faults are cleared."""
     form: AnswerForm = "cut"
-    """`cut`: the second half is missing. `page`: HTML with status 200. `times`, `ids`: of rows that lie outside what
-    was asked for. `types`: numbers are texts and texts are numbers. `empty`, `null`, `list` (`[]`): nothing. `utf8`: a
-    byte that is none. `nested`: 100,000 brackets. `twice`: two bodies. `endless`: a body without end. `stalled`: half
-    of it, and then nothing until the client goes away. `field`: `field` has the value `json`. `text`: the body is
-    `text`.
+    """`cut`: the second half is missing. `page`: HTML with status 200. `times`, `ids`: of rows outside the requested
+    range. `types`: numbers are texts and texts are numbers. `empty`, `null`, `list` (`[]`): nothing. `utf8`: an
+    invalid byte. `nested`: 100,000 brackets. `twice`: two bodies. `endless`: a body without end. `stalled`: half of
+    it, then nothing until the client disconnects. `field`: `field` has the value `json`. `text`: the body is `text`.
     """
     field: str = ""
     """Path, as `symbols.*.status` or `0.4`."""
     json: str = "null"
-    """Stands there as it is; it need not be valid."""
+    """The value as JSON text; it need not be valid."""
     text: str = ""
 
     def __post_init__(self) -> None:
@@ -247,7 +246,7 @@ class StaleDepth(Fault, frozen=True):
     symbol: str | None = None
     """Default: of every symbol."""
     count: Count | None = None
-    """Requests that get the old one; default until the faults are cleared."""
+    """Requests that get the old book; default until the faults are cleared."""
 
 
 ConnectionFault: TypeAlias = Drop | HalfOpen | Shutdown | Send
@@ -262,7 +261,7 @@ _DECODER: msgspec.json.Decoder[AnyFault] = msgspec.json.Decoder(AnyFault)
 
 
 def decode_fault(body: bytes) -> AnyFault:
-    """The fault that a JSON text describes; `ValueError` says what is wrong with it."""
+    """The fault that a JSON text describes; `ValueError` with the reason when it describes none."""
     try:
         return _DECODER.decode(body)
     except (msgspec.DecodeError, RecursionError) as error:
@@ -281,6 +280,6 @@ class Description(NamedTuple):
 
 
 def describe(kind: type[Fault]) -> Description:
-    """What the docstring of a fault says: its first line, and the order at its end."""
+    """The description of a fault, from the first and the last line of its docstring."""
     lines = [line.strip() for line in (kind.__doc__ or "").strip().splitlines()]
     return Description(tag_of(kind.__name__), lines[0], lines[-1])

@@ -1,4 +1,4 @@
-"""The faults of replies at work: what a client gets in answer to a request. Pure."""
+"""Applies the faults of replies to WebSocket requests. Pure."""
 
 import fnmatch
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from sources.replay.protocol.subscriptions import Subscriptions
 
 Text: TypeAlias = str | bytes
 Answer: TypeAlias = Callable[[Subscriptions, Text], tuple[bytes, ...]]
-"""Does what a client's message asks of its subscriptions; the replies to send."""
+"""Executes a client's request on its subscriptions; the replies to send."""
 
 
 def answer_truly(subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
@@ -20,12 +20,12 @@ def answer_truly(subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
 
 
 def concerns(fault: RefuseSubscribe | OddReply, text: Text) -> bool:
-    """Whether a request is one that the fault is for."""
+    """Whether the fault applies to a request."""
     return isinstance(fault, OddReply) or bool(_matching(fault, _request(text)))
 
 
 def answer_wrongly(fault: RefuseSubscribe | OddReply, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
-    """The replies to a request that the fault is for."""
+    """The replies to a request to which the fault applies."""
     request = _request(text)
     if isinstance(fault, RefuseSubscribe):
         return (_refused(fault, subscriptions, request),)

@@ -1,4 +1,4 @@
-"""What all faults have in common: how they are written, and what they say of the messages they are meant for."""
+"""Base types of the faults: their JSON form, and which messages they apply to."""
 
 import re
 from typing import Annotated
@@ -8,16 +8,16 @@ from msgspec import Meta, Struct
 Count = Annotated[int, Meta(ge=1)]
 Span = Annotated[int, Meta(ge=1)]
 Hex = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")]
-"""Bytes, two digits each: what no JSON text can hold, as `ff` or `00`."""
+"""Bytes as hexadecimal digits, for bytes that no JSON text can hold, as `ff` or `00`."""
 
 
 def tag_of(name: str) -> str:
-    """What a fault is called in JSON: `HalfOpen` is `half_open`."""
+    """The name of a fault in JSON: `HalfOpen` is `half_open`."""
     return re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
 
 class Fault(Struct, frozen=True, forbid_unknown_fields=True, tag_field="fault", tag=tag_of, kw_only=True):
-    """Something that goes wrong on demand. The docstring of a fault begins with what it does and ends with an order."""
+    """Base class of faults. The docstring of each begins with what it does and ends with an example order."""
 
 
 class StreamFault(Fault, frozen=True):
@@ -26,11 +26,11 @@ class StreamFault(Fault, frozen=True):
     stream: str = "*"
     """Stream name; `*` stands for any characters, as in `*@depth*`."""
     after: Annotated[int, Meta(ge=0)] = 0
-    """Matching messages that are left alone first."""
+    """Matching messages that pass unchanged first."""
 
 
 class ContentFault(StreamFault, frozen=True):
-    """A fault that sends a wrong message. Messages that it cannot be done to pass as they are, and do not count."""
+    """A fault that sends a wrong message. Messages to which it does not apply pass unchanged and do not count."""
 
     count: Count = 1
     """Messages."""

@@ -1,19 +1,15 @@
-"""The stream faults at work: each takes a message and gives the messages that go out instead. Pure, in market time."""
+"""Applies the stream faults: each maps a message to the messages that are sent instead. Pure, in market time.
+
+Each class is named after the fault in `orders.py` that it applies.
+"""
 
 import fnmatch
 import re
 from typing import TypeAlias
 
+from sources.replay.faults import orders
 from sources.replay.faults.contents import Alteration, alteration_of
-from sources.replay.faults.orders import (
-    ClockSkew,
-    Duplicate,
-    Gap,
-    Late,
-    MessageFault,
-    Reorder,
-    Silence,
-)
+from sources.replay.faults.orders import MessageFault
 from sources.replay.faults.spec import ContentFault, StreamFault
 from sources.replay.market.market import Message
 
@@ -22,23 +18,23 @@ Messages: TypeAlias = tuple[Message, ...]
 _EVENT_TIME = re.compile(rb'"E":(\d+)')
 
 
-class Tampering:
-    """A fault that alters the messages of the streams it names, `count` of them, and is `spent` after that."""
+class Transform:
+    """Base class: alters `count` messages of the matching streams, and is `spent` after that."""
 
     def __init__(self, fault: StreamFault, *, count: int) -> None:
         self.fault = fault
         self.left = count
-        """How many times it will still act."""
+        """Messages still to be altered."""
         self._to_skip = fault.after
         self._matches = re.compile(fnmatch.translate(fault.stream)).match
 
     @property
     def spent(self) -> bool:
-        """Whether it will never act again and holds nothing back."""
+        """Whether it will alter no further message and holds none back."""
         return not self.left
 
     def on_message(self, message: Message) -> Messages:
-        """What goes out in place of `message`, in this order."""
+        """The messages to send in place of `message`, in order."""
         if not self.left or not self._matches(message.stream):
             return (message,)
         if self._to_skip:
@@ -47,26 +43,26 @@ class Tampering:
         return self._alter(message)
 
     def _alter(self, message: Message) -> Messages:
-        """The fault itself, done to a message that it is meant for."""
+        """Applies the fault to a matching message."""
         raise NotImplementedError
 
     def release(self) -> Messages:
-        """Gives back what is held, when the fault is lifted or the market ends."""
+        """Returns the messages held back, when the fault is cleared or the market ends."""
         return ()
 
 
-class Swallow(Tampering):
-    """Loses messages: a gap."""
+class Gap(Transform):
+    """Drops messages."""
 
-    def _alter(self, message: Message) -> Messages:  # noqa: ARG002 - lost, whatever it is
+    def _alter(self, message: Message) -> Messages:  # noqa: ARG002 - dropped unread
         self.left -= 1
         return ()
 
 
-class Hush(Tampering):
-    """Loses messages for a span of market time: silence."""
+class Silence(Transform):
+    """Drops messages for a span of market time."""
 
-    def __init__(self, fault: Silence) -> None:
+    def __init__(self, fault: orders.Silence) -> None:
         super().__init__(fault, count=1)
         self._for_ms = fault.for_ms
         self._until_ms: int | None = None
@@ -82,7 +78,7 @@ class Hush(Tampering):
         return (message,)
 
 
-class Repeat(Tampering):
+class Duplicate(Transform):
     """Sends messages twice."""
 
     def _alter(self, message: Message) -> Messages:
@@ -90,10 +86,10 @@ class Repeat(Tampering):
         return (message, message)
 
 
-class Swap(Tampering):
-    """Lets a message change places with its successor in the same stream. It holds one message at most a stream."""
+class Reorder(Transform):
+    """Swaps a message with its successor in the same stream. Holds at most one message per stream."""
 
-    def __init__(self, fault: Reorder) -> None:
+    def __init__(self, fault: orders.Reorder) -> None:
         super().__init__(fault, count=fault.count)
         self._first: dict[str, Message] = {}
 
@@ -103,28 +99,28 @@ class Swap(Tampering):
             self.left -= 1
             return (message, first)
         if len(self._first) >= self.left:
-            return (message,)  # every pair that is still to be swapped has its first half
+            return (message,)  # the first message of every remaining pair is held already
         self._first[message.stream] = message
         return ()
 
     def release(self) -> Messages:
-        """First halves whose second never came."""
+        """Messages whose successor has not arrived."""
         held = tuple(self._first.values())
         self._first.clear()
         return held
 
 
-class Delay(Tampering):
-    """Holds one message at a time back, until enough others have passed or it is late enough."""
+class Late(Transform):
+    """Holds back one message at a time, until `hold_messages` others have passed or for `hold_ms`."""
 
-    def __init__(self, fault: Late) -> None:
+    def __init__(self, fault: orders.Late) -> None:
         super().__init__(fault, count=fault.count)
         self._late = fault
         self._held: Message | None = None
         self._passed = 0
 
     def on_message(self, message: Message) -> Messages:
-        """Lets the held message go before `message` when it is time, whatever stream `message` is of."""
+        """Sends the held message before `message` when `hold_ms` has passed, whatever the stream of `message`."""
         held, hold_ms = self._held, self._late.hold_ms
         if held is not None and hold_ms is not None and message.due_ms >= held.due_ms + hold_ms:
             return (*self.release(), *super().on_message(message))
@@ -139,7 +135,7 @@ class Delay(Tampering):
         return (message, *self.release()) if self._passed == self._late.hold_messages else (message,)
 
     def release(self) -> Messages:
-        """The message that is late."""
+        """The message held back, if any."""
         if self._held is None:
             return ()
         held, self._held = self._held, None
@@ -147,8 +143,8 @@ class Delay(Tampering):
         return (held,)
 
 
-class Falsify(Tampering):
-    """Sends wrong messages in place of true ones, or before them."""
+class WrongContent(Transform):
+    """Sends wrong messages in place of true ones, or before them: every fault of `content_faults.py`."""
 
     def __init__(self, fault: ContentFault, alter: Alteration) -> None:
         super().__init__(fault, count=fault.count)
@@ -163,12 +159,12 @@ class Falsify(Tampering):
         return (*wrong, message) if self._content.insert else wrong
 
 
-class Skew:
+class ClockSkew:
     """Shifts the event time of every message."""
 
     spent = False
 
-    def __init__(self, fault: ClockSkew) -> None:
+    def __init__(self, fault: orders.ClockSkew) -> None:
         self.fault = fault
 
     def on_message(self, message: Message) -> Messages:
@@ -183,20 +179,20 @@ class Skew:
         return b'"E":%d' % (int(found[1]) + self.fault.by_ms)
 
 
-def start_tampering(fault: MessageFault) -> Tampering | Skew:  # noqa: PLR0911 - one for each kind
-    """The fault, ready to act."""
+def start_transform(fault: MessageFault) -> Transform | ClockSkew:  # noqa: PLR0911 - one per fault
+    """The transform that applies a fault."""
     match fault:
-        case Gap():
-            return Swallow(fault, count=fault.count)
-        case Duplicate():
-            return Repeat(fault, count=fault.count)
-        case Silence():
-            return Hush(fault)
-        case Reorder():
-            return Swap(fault)
-        case Late():
-            return Delay(fault)
-        case ClockSkew():
-            return Skew(fault)
+        case orders.Gap():
+            return Gap(fault, count=fault.count)
+        case orders.Duplicate():
+            return Duplicate(fault, count=fault.count)
+        case orders.Silence():
+            return Silence(fault)
+        case orders.Reorder():
+            return Reorder(fault)
+        case orders.Late():
+            return Late(fault)
+        case orders.ClockSkew():
+            return ClockSkew(fault)
         case _:
-            return Falsify(fault, alteration_of(fault))
+            return WrongContent(fault, alteration_of(fault))

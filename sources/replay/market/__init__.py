@@ -1,1 +1,1 @@
-"""What the replay exchange plays: markets, their books, klines and messages."""
+"""Markets of the replay exchange: books, klines, messages and the order in which they are sent."""

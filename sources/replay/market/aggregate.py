@@ -1,6 +1,6 @@
-"""What follows from trades, computed by polars: aggregates, single trades, klines of any interval.
+"""What is derived from trades, computed by polars: aggregates, single trades, klines of any interval.
 
-The recordings are the witness against which the flow's own machines are checked, so nothing here shares code with them.
+The flow's own machines are checked against these results, so nothing here shares code with them.
 Frames hold whole numbers only (see `decimals.py`), times in ms UTC, rows ascending by id:
 
 - *trades* have `id time event_time due place price quantity maker`: `due` is when it leaves, `place` its rank among
@@ -41,7 +41,7 @@ PIECE = {
 
 
 def aggregates_of(trades: pl.DataFrame) -> pl.DataFrame:
-    """Merges consecutive trades of one price, side and time, as the exchange does; ids count from 1."""
+    """Merges consecutive trades of one price, side and time, as the exchange does; ids start at 1."""
     if trades.is_empty():
         return pl.DataFrame(schema=AGGREGATE)
     group = pl.struct("price", "maker", "time").rle_id()
@@ -61,8 +61,8 @@ def aggregates_of(trades: pl.DataFrame) -> pl.DataFrame:
 
 
 def trades_of(aggregates: pl.DataFrame) -> pl.DataFrame:
-    """Splits aggregates into the single trades they cover. Where one covers several, its quantity is dealt out in
-    equal shares, the first ones a lot larger where it does not divide, so that they sum up to it exactly.
+    """Splits aggregates into the single trades they cover. Where one covers several, its quantity is split into equal
+    shares, the first ones larger by a lot where it does not divide, so that they sum up to it exactly.
     """
     count = pl.col("last_id") - pl.col("first_id") + 1
     place = pl.col("id") - pl.col("first_id")

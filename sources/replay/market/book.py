@@ -1,4 +1,4 @@
-"""An order book as a client keeps it: a snapshot, and the differences after it. Levels stay the exchange's own text."""
+"""An order book as a client keeps it: a snapshot and the differences after it. Levels stay in the exchange's text."""
 
 from bisect import bisect_left, insort
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ Level = tuple[str, str]
 
 
 class DepthUpdate(Struct, gc=False):
-    """The diff of a book, as far as a book needs it. Quantities are absolute; zero removes the level."""
+    """The fields of a diff that a book needs. Quantities are absolute; zero removes the level."""
 
     first_id: int = field(name="U")
     last_id: int = field(name="u")
@@ -26,7 +26,7 @@ class DepthUpdate(Struct, gc=False):
 
 
 class DepthSnapshot(Struct, gc=False):
-    """The REST answer. The times are USD-M's."""
+    """The REST answer. Only USD-M sends the times."""
 
     last_id: int = field(name="lastUpdateId")
     bids: list[Level]
@@ -50,7 +50,7 @@ class Book:
         self._asks = _Side(snapshot.asks)
 
     def apply(self, update: DepthUpdate) -> None:
-        """Takes a diff; one that the book already contains changes nothing."""
+        """Applies a diff; one that the book already contains changes nothing."""
         if update.last_id <= self.last_id:
             return
         self._bids.change(update.bids)
@@ -80,7 +80,7 @@ class Book:
         return self._bids.changes_to(theirs[0]), self._asks.changes_to(theirs[1])
 
     def snapshot(self, limit: int, kind: MarketKind) -> dict[str, Any]:
-        """The REST answer of this moment."""
+        """The REST answer for the present book."""
         times = {"E": self.event_time, "T": self.transaction_time} if kind == "usdm" else {}
         return {"lastUpdateId": self.last_id, **times, "bids": self.bids(limit), "asks": self.asks(limit)}
 

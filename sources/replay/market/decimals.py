@@ -63,12 +63,12 @@ def decimal_text(value: int, decimals: int, printed: int) -> str:
 
 
 def significant_decimals(texts: pl.Series) -> int:
-    """The most decimals that any of the texts really uses, zeros at the end not counted; 0 for none."""
+    """The most decimals that any of the texts uses, without trailing zeros; 0 for none."""
     return _longest(texts.str.extract(r"\.(\d*?)0*$", 1))
 
 
 def printed_decimals(texts: pl.Series) -> int:
-    """The most decimals that any of the texts shows; 0 for none."""
+    """The most decimals that any of the texts has, with trailing zeros; 0 for none."""
     return _longest(texts.str.extract(r"\.(\d*)$", 1))
 
 

@@ -1,4 +1,4 @@
-"""The exchange's own texts: stream payloads and REST rows, from whole numbers (see `decimals.py`).
+"""Encodes stream payloads and REST rows from whole numbers (see `decimals.py`).
 
 Source: Binance Spot web socket streams and USD-M futures market streams, and the REST answers of the same names.
 """
@@ -16,7 +16,7 @@ from sources.replay.market.market import MarketKind
 
 
 class PayloadEncoder(NamedTuple):
-    """How one symbol's numbers are written."""
+    """Encodes the payloads and rows of one symbol."""
 
     kind: MarketKind
     symbol: str
@@ -151,7 +151,7 @@ class PayloadEncoder(NamedTuple):
         )
 
     def no_level(self) -> Level:
-        """What an empty side of the book is printed as."""
+        """The level that stands for an empty side of the book."""
         return self.decimals.price_text(0), self.decimals.quantity_text(0)
 
     def _columns(self) -> tuple[pl.Expr, pl.Expr]:
@@ -175,18 +175,18 @@ class Statistics(NamedTuple):
     open_ms: int
     close_ms: int
     previous_close: int
-    """Price of the last trade before the window; the first one's where none is known."""
+    """Price of the last trade before the window; of the first one in it where none is known."""
     last_quantity: int
     bid: Level
     ask: Level
 
-    def full(self, printer: PayloadEncoder) -> dict[str, Any]:
+    def full(self, encoder: PayloadEncoder) -> dict[str, Any]:
         """The REST row, with the names of REST."""
-        window, numbers = self.window, printer.decimals
+        window, numbers = self.window, encoder.decimals
         change = window.close - window.open
         average = window.quote * 10 ** (numbers.printed_price - numbers.price) // window.volume if window.volume else 0
         row = {
-            "symbol": printer.symbol,
+            "symbol": encoder.symbol,
             "priceChange": numbers.price_text(change),
             "priceChangePercent": decimal_text(round(100_000 * change / window.open) if window.open else 0, 3, 3),
             "weightedAvgPrice": decimal_text(average, numbers.printed_price, numbers.printed_price),
@@ -208,21 +208,21 @@ class Statistics(NamedTuple):
             "lastId": window.last_id,
             "count": window.trades,
         }
-        return row if printer.kind == "spot" else {name: row[name] for name in row if name not in _SPOT_ONLY}
+        return row if encoder.kind == "spot" else {name: row[name] for name in row if name not in _SPOT_ONLY}
 
-    def payload(self, printer: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
+    def payload(self, encoder: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrTicker` payload."""
-        row = self.full(printer)
+        row = self.full(encoder)
         fields = {short: row[name] for short, name in _TICKER.items() if name in row}
-        tail = {} if printer.kind == "spot" else {"ps": printer.symbol, "st": 1}
-        return {"e": "24hrTicker", "E": event_ms, "s": printer.symbol, **fields, **tail}
+        tail = {} if encoder.kind == "spot" else {"ps": encoder.symbol, "st": 1}
+        return {"e": "24hrTicker", "E": event_ms, "s": encoder.symbol, **fields, **tail}
 
-    def mini_payload(self, printer: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
+    def mini_payload(self, encoder: PayloadEncoder, *, event_ms: int) -> dict[str, Any]:
         """The `24hrMiniTicker` payload."""
-        row = self.full(printer)
+        row = self.full(encoder)
         fields = {short: row[_TICKER[short]] for short in "cohlvq"}
-        tail = {} if printer.kind == "spot" else {"ps": printer.symbol, "st": 1}
-        return {"e": "24hrMiniTicker", "E": event_ms, "s": printer.symbol, **fields, **tail}
+        tail = {} if encoder.kind == "spot" else {"ps": encoder.symbol, "st": 1}
+        return {"e": "24hrMiniTicker", "E": event_ms, "s": encoder.symbol, **fields, **tail}
 
 
 _SPOT_ONLY = frozenset({"prevClosePrice", "bidPrice", "bidQty", "askPrice", "askQty"})

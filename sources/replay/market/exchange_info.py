@@ -1,7 +1,7 @@
-"""The exchangeInfo row of a symbol: what a client library needs to take it for tradable, its limits read off the tape.
+"""The exchangeInfo row of a symbol: what a client library needs to trade it, with limits taken from the tape.
 
 Source: `GET /api/v3/exchangeInfo` and `GET /fapi/v1/exchangeInfo`. Tick and step are the finest decimals that the
-market uses; bounds that a tape cannot tell are the exchange's usual ones.
+market uses; bounds that a tape does not show are the exchange's usual ones.
 """
 
 from typing import Any
@@ -20,7 +20,7 @@ _QUOTES = (
 """Quote assets, an asset before any that its name ends with."""
 _PERPETUAL_ONBOARD_MS = 1_569_398_400_000
 _PERPETUAL_DELIVERY_MS = 4_133_404_800_000
-"""What the exchange gives for a contract that never ends: 2100-12-25."""
+"""The exchange's delivery date of a perpetual contract: 2100-12-25."""
 _ORDERS = {
     "spot": ["LIMIT", "LIMIT_MAKER", "MARKET", "STOP_LOSS", "STOP_LOSS_LIMIT", "TAKE_PROFIT", "TAKE_PROFIT_LIMIT"],
     "usdm": ["LIMIT", "MARKET", "STOP", "STOP_MARKET", "TAKE_PROFIT", "TAKE_PROFIT_MARKET", "TRAILING_STOP_MARKET"],
@@ -28,21 +28,21 @@ _ORDERS = {
 
 
 def split_symbol(symbol: str) -> tuple[str, str]:
-    """Base and quote asset of a symbol; one whose quote asset is not known is split before its last three letters."""
+    """Base and quote asset of a symbol; with an unknown quote asset it is split before the last three letters."""
     pair = symbol.partition("_")[0]  # a dated contract carries its delivery day after the pair
     quote = next((quote for quote in _QUOTES if pair.endswith(quote) and pair != quote), pair[-3:])
     return pair[: -len(quote)], quote
 
 
-def listing(printer: PayloadEncoder) -> dict[str, Any]:
+def exchange_info_row(encoder: PayloadEncoder) -> dict[str, Any]:
     """The row of a symbol."""
-    return _spot(printer) if printer.kind == "spot" else _usdm(printer)
+    return _spot(encoder) if encoder.kind == "spot" else _usdm(encoder)
 
 
-def _spot(printer: PayloadEncoder) -> dict[str, Any]:
-    base, quote = split_symbol(printer.symbol)
+def _spot(encoder: PayloadEncoder) -> dict[str, Any]:
+    base, quote = split_symbol(encoder.symbol)
     return {
-        "symbol": printer.symbol,
+        "symbol": encoder.symbol,
         "status": "TRADING",
         "baseAsset": base,
         "baseAssetPrecision": 8,
@@ -61,7 +61,7 @@ def _spot(printer: PayloadEncoder) -> dict[str, Any]:
         "isSpotTradingAllowed": True,
         "isMarginTradingAllowed": False,
         "filters": [
-            *_price_and_lot(printer),
+            *_price_and_lot(encoder),
             {"filterType": "ICEBERG_PARTS", "limit": 10},
             {
                 "filterType": "TRAILING_DELTA",
@@ -96,11 +96,11 @@ def _spot(printer: PayloadEncoder) -> dict[str, Any]:
     }
 
 
-def _usdm(printer: PayloadEncoder) -> dict[str, Any]:
-    base, quote = split_symbol(printer.symbol)
-    numbers = printer.decimals
+def _usdm(encoder: PayloadEncoder) -> dict[str, Any]:
+    base, quote = split_symbol(encoder.symbol)
+    numbers = encoder.decimals
     return {
-        "symbol": printer.symbol,
+        "symbol": encoder.symbol,
         "pair": base + quote,
         "contractType": "PERPETUAL",
         "deliveryDate": _PERPETUAL_DELIVERY_MS,
@@ -123,7 +123,7 @@ def _usdm(printer: PayloadEncoder) -> dict[str, Any]:
         "marketTakeBound": "0.05",
         "maxMoveOrderLimit": 10_000,
         "filters": [
-            *_price_and_lot(printer),
+            *_price_and_lot(encoder),
             {"filterType": "MAX_NUM_ORDERS", "limit": 200},
             {"filterType": "MAX_NUM_ALGO_ORDERS", "limit": 10},
             {"filterType": "MIN_NOTIONAL", "notional": "5"},
@@ -139,8 +139,8 @@ def _usdm(printer: PayloadEncoder) -> dict[str, Any]:
     }
 
 
-def _price_and_lot(printer: PayloadEncoder) -> list[dict[str, Any]]:
-    numbers = printer.decimals
+def _price_and_lot(encoder: PayloadEncoder) -> list[dict[str, Any]]:
+    numbers = encoder.decimals
     tick, step = numbers.price_text(1), numbers.quantity_text(1)
     most_price = decimal_text(1_000_000, 0, numbers.printed_price)
     most_quantity = decimal_text(9_000 * 10 ** (8 - min(numbers.quantity, 8)), 0, numbers.printed_quantity)

@@ -1,8 +1,8 @@
-"""What happened before: the pieces of klines from which longer ones, and 24-hour figures, are rolled up.
+"""The past of a symbol: the pieces of klines from which longer ones, and 24-hour figures, are rolled up.
 
-Old pieces are coarse and new ones fine, like memory. A history grows at its end by what was played, and what grows
-beyond its bound is rolled up into the next coarser tier (`_TIERS`), so klines of that age exist only in intervals which
-that tier divides: 1 s for an hour or two, 1 m for ten weeks, 1 h for years.
+Old pieces are coarse, new ones fine. A history grows at its end by what was played; what exceeds its bound is rolled up
+into the next coarser tier (`_TIERS`), so klines of that age exist only in intervals that it divides: 1 s for an
+hour or two, 1 m for ten weeks, 1 h for years.
 """
 
 from bisect import bisect_left
@@ -16,20 +16,20 @@ from sources.replay.market.intervals import INTERVALS_MS, period_of
 from sources.replay.market.klines import Kline
 
 HISTORY = PIECE | {"base_ms": pl.Int64}
-"""A piece, and the length of the period that it was rolled up to."""
+"""A piece, and the length of the period to which it was rolled up."""
 
 _TIERS = (("1s", 7_200, "1m"), ("1m", 100_000, "1h"), ("1h", 20_000, "1d"))
-"""Interval, how many of its periods are kept at least (and at most twice as many), and into what older ones go."""
+"""Interval, how many of its periods are kept at least (at most twice as many), and the tier for older ones."""
 
 _PENDING = 64
-"""Stretches that wait to be merged in, while nobody asks, and that lie in memory as they were added."""
+"""Most appended frames that are kept unmerged until the next query."""
 
 
 class History:
-    """Pieces of one symbol in order of time, none of them beyond the begin of what is being played."""
+    """Pieces of one symbol in order of time, all of them before the segment that is being played."""
 
     def __init__(self, source: Callable[[], pl.DataFrame] | None = None) -> None:
-        """`source` gives the rows (`HISTORY`) when they are first asked for."""
+        """`source` returns the rows (`HISTORY`); it is called when they are first needed."""
         self._source = source
         self._pending: list[tuple[pl.DataFrame, str]] = []
         self._opens = np.empty(0, np.int64)
@@ -37,18 +37,18 @@ class History:
         self._rows = pl.DataFrame(schema=HISTORY)
 
     def append(self, pieces: pl.DataFrame, interval: str) -> None:
-        """Adds what was played since, rolled up to `interval` in its time; old pieces may become coarser by it."""
+        """Adds what was played since, later rolled up to `interval`; old pieces may become coarser by it."""
         self._pending.append((pieces, interval))
         if len(self._pending) > _PENDING and self._source is None:
             self._merge()
 
     def pieces(self, interval: str, *, start_ms: int) -> pl.DataFrame:
-        """The pieces from which klines of an interval can be made, from a moment on."""
+        """The pieces from which klines of an interval can be rolled up, from a moment on."""
         divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
         return self._frame.filter(divides & (pl.col("open_time") >= start_ms)).select(*PIECE)
 
     def first_open(self, interval: str) -> int | None:
-        """Begin of the oldest piece from which klines of an interval can be made; None without any."""
+        """Begin of the oldest piece from which klines of an interval can be rolled up; None without any."""
         divides = pl.lit(INTERVALS_MS[interval]) % pl.col("base_ms") == 0
         oldest = self._frame.select(pl.col("open_time").filter(divides).first()).item()
         return None if oldest is None else int(oldest)
@@ -98,7 +98,7 @@ class History:
 
 
 def based(pieces: pl.DataFrame, interval: str) -> pl.DataFrame:
-    """Pieces as rows of a history."""
+    """Pieces as rows of a history (`HISTORY`)."""
     return pieces.select(*PIECE).with_columns(pl.lit(INTERVALS_MS[interval], pl.Int64).alias("base_ms"))
 
 

@@ -16,7 +16,7 @@ _MONDAY_MS = 4 * DAY_MS
 """The first Monday, 1970-01-05."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MONTH_MS = 28 * DAY_MS
-"""What every month has at least."""
+"""Length of the shortest month."""
 
 INTERVALS_MS: dict[str, int] = {
     "1s": 1_000,

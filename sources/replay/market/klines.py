@@ -1,4 +1,4 @@
-"""Klines while they run: the kline of any interval at any trade of a stretch, by lookup."""
+"""Running klines: the kline of any interval at any trade of a segment, by lookup."""
 
 from array import array
 from bisect import bisect_left
@@ -14,7 +14,7 @@ NO_TRADE = -1
 
 
 class Kline(NamedTuple):
-    """Open, high, low, close and volumes over a stretch of time, in whole numbers (see `decimals.py`)."""
+    """Open, high, low, close and volumes over a span of time, in whole numbers (see `decimals.py`)."""
 
     open_time: int
     open: int
@@ -31,11 +31,11 @@ class Kline(NamedTuple):
 
     @classmethod
     def flat(cls, open_time: int, price: int) -> Self:
-        """A period in which nothing was traded, at the price before it."""
+        """A period without trades, at the price before it."""
         return cls(open_time, price, price, price, price, 0, 0, 0, 0, 0, NO_TRADE, NO_TRADE)
 
     def then(self, later: "Kline") -> "Kline":
-        """One stretch and the one after it as one."""
+        """Merges this span with the one after it."""
         return Kline(
             self.open_time,
             self.open,
@@ -58,10 +58,10 @@ def klines_of(pieces: pl.DataFrame) -> list[Kline]:
 
 
 class RunningTotals:
-    """Running sums over the trades of a stretch, by row: the volumes between any two rows are one subtraction.
+    """Running sums over the trades of a segment, by row: the volumes between any two rows are one subtraction.
 
     `Kline`s of an interval need highs and lows that restart with each period; those columns are computed when an
-    interval is first asked for, and not before.
+    interval is first used.
     """
 
     def __init__(self, pieces: pl.DataFrame) -> None:
@@ -81,7 +81,7 @@ class RunningTotals:
         return int(self.pieces["close"][row])
 
     def at(self, interval: str, row: int) -> Kline:
-        """The running kline as of the trade at `row`, that one included, as far as this stretch knows it."""
+        """The running kline as of the trade at `row`, inclusive, from the trades of this segment alone."""
         periods = self._periods.get(interval)
         if periods is None:
             periods = self._periods[interval] = _Periods(self.pieces, interval)

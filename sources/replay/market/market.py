@@ -1,7 +1,7 @@
-"""What the replay exchange needs of a market, be it a tape or a synthetic one.
+"""The protocol of a market, tape or synthetic, as the replay exchange needs it.
 
-The server (`server.py`) knows connections, limits and faults; a market knows prices. The seam between them is this
-page. Payloads are the exchange's own JSON, ready to send; REST answers are plain rows in the exchange's own form.
+The server (`server.py`) knows connections, limits and faults; a market knows prices; this module is the interface
+between them. Payloads are the exchange's JSON, ready to send; REST answers are rows in the exchange's form.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,11 +9,9 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 MarketKind: TypeAlias = Literal["spot", "usdm"]
 Wanted: TypeAlias = Callable[[str], bool]
-"""Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`): what nobody wants need not be
-made.
-"""
+"""Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`). Others need not be encoded."""
 IsDue: TypeAlias = Callable[[int], bool]
-"""Whether the exchange's time has come to this, ms UTC."""
+"""Whether the exchange's time has reached this, ms UTC."""
 
 
 class Message(NamedTuple):
@@ -26,19 +24,19 @@ class Message(NamedTuple):
     data: bytes
     """The payload without the combined envelope."""
     name: bytes | None = None
-    """What the envelope says in place of `stream`, as it stands between the quotes. Only faults set it."""
+    """The stream's name in the envelope in place of `stream`, as between the quotes. Only faults set it."""
     frame: bytes | None = None
-    """What is sent in place of payload and envelope, whatever the client's form. Only faults set it."""
+    """Sent in place of payload and envelope, whatever the client's encoding. Only faults set it."""
     is_binary: bool = False
-    """Whether `frame` goes as a binary frame."""
+    """Whether `frame` is sent as a binary frame."""
 
 
 PAUSE = ""
-"""The stream of a message that nobody gets: it says until when the market waits before its state moves on."""
+"""The stream of a message that is not delivered: its time is the one until which the market waits."""
 
 
 def always_due(_: int) -> bool:
-    """For a market that waits for no clock."""
+    """For a market without a clock."""
     return True
 
 
@@ -51,8 +49,8 @@ class Market(Protocol):
 
     def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, endless for a synthetic or looped market. Taking a message moves
-        the market's own state (book, last trade, now) to just after it. Where a wanted one is not due yet, a message of
-        the stream `PAUSE` comes before it, so that REST never knows what the streams have not told.
+        the market's own state (book, last trade, now) to just after it. A message of the stream `PAUSE` precedes a
+        wanted one that is not due yet, so that REST is never ahead of the streams.
         """
 
     @property

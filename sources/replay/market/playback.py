@@ -1,4 +1,4 @@
-"""A market that plays reels: tapes and synthetic markets differ in where their reels come from, and in nothing else."""
+"""A market that plays timelines. Tapes and synthetic markets differ only in where their timelines come from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 
-from sources.replay.market.exchange_info import listing
+from sources.replay.market.exchange_info import exchange_info_row
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
-from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolPace
+from sources.replay.market.schedules import LAG_MS, TICK_MS, SymbolSchedule
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import ChannelTimeline, SymbolSegment, Timeline
 
@@ -22,29 +22,29 @@ _ALL_TICKERS = {"!ticker@arr": False, "!miniTicker@arr": True}
 
 
 class Playback:
-    """Plays reels one after the other and knows what has been played. Implements `Market`.
+    """Plays timelines one after the other and tracks what has been played. Implements `Market`.
 
-    `recorded` are the streams that the reels hold themselves; nothing is derived in their place.
+    `recorded` are the streams that the timelines contain themselves; these are not derived.
     """
 
     def __init__(
         self,
         kind: MarketKind,
         markets: Mapping[str, SymbolMarket],
-        reels: Iterable[Timeline],
+        timelines: Iterable[Timeline],
         *,
         begin_ms: int,
         recorded: frozenset[str] = frozenset(),
     ) -> None:
         self.kind: MarketKind = kind
         self._markets = markets
-        self._reels = iter(reels)
+        self._timelines = iter(timelines)
         self._now_ms = begin_ms
         self._tick_ms = begin_ms - begin_ms % TICK_MS[kind] + LAG_MS
         if self._tick_ms <= begin_ms:
             self._tick_ms += TICK_MS[kind]
         self._recorded = recorded
-        self._paces = [SymbolPace(market, recorded) for market in markets.values()]
+        self._schedules = [SymbolSchedule(market, recorded) for market in markets.values()]
 
     @property
     def now_ms(self) -> int:
@@ -53,72 +53,72 @@ class Playback:
 
     def play(self, wanted: Wanted, is_due: IsDue = always_due) -> Iterator[Message]:
         """The messages in the order of their `due_ms`, with pauses before what is not due yet. A second call goes on
-        with the reel after.
+        with the next timeline.
         """
-        for reel in self._reels:
-            for strip in reel.strips:
-                self._markets[strip.symbol].begin(strip)
-            yield from self._play_reel(reel, wanted, is_due)
-            while self._tick_ms <= reel.end_ms:
+        for timeline in self._timelines:
+            for segment in timeline.segments:
+                self._markets[segment.symbol].begin(segment)
+            yield from self._play_timeline(timeline, wanted, is_due)
+            while self._tick_ms <= timeline.end_ms:
                 yield from self._on_tick(wanted)
 
-    def _play_reel(self, reel: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
-        # This loop sees every message of a tape, wanted or not: it does as little as it can.
+    def _play_timeline(self, timeline: Timeline, wanted: Wanted, is_due: IsDue) -> Iterator[Message]:
+        # The hot loop: it runs for every message of a tape, wanted or not.
         followers: dict[ChannelTimeline, Callable[[int, int, Wanted], Iterator[Message]]] = {}
-        siblings: dict[ChannelTimeline, tuple[str, ...]] = {}  # streams that tell the same trades
-        for strip in reel.strips:
-            siblings[strip.trade_track] = strip.aggregate_track.streams
-            siblings[strip.aggregate_track] = strip.trade_track.streams
-            if strip.depth_track is not None:
-                followers[strip.depth_track] = partial(self._follow_book, strip)
-            if strip.fills is not None:
-                followers[strip.aggregate_track] = partial(_follow_fills, strip)
+        siblings: dict[ChannelTimeline, tuple[str, ...]] = {}  # streams that carry the same trades
+        for segment in timeline.segments:
+            siblings[segment.trade_channel] = segment.aggregate_channel.streams
+            siblings[segment.aggregate_channel] = segment.trade_channel.streams
+            if segment.depth_channel is not None:
+                followers[segment.depth_channel] = partial(self._follow_book, segment)
+            if segment.fills is not None:
+                followers[segment.aggregate_channel] = partial(_follow_fills, segment)
         tick_ms = self._tick_ms
-        for due_ms, track, index in reel:
+        for due_ms, channel, index in timeline:
             while due_ms >= tick_ms:
                 yield from self._on_tick(wanted)
                 tick_ms = self._tick_ms
-            streams = [stream for stream in track.streams if wanted(stream)]
-            moves_rest = streams or track in followers or any(map(wanted, siblings.get(track, ())))
+            streams = [stream for stream in channel.streams if wanted(stream)]
+            moves_rest = streams or channel in followers or any(map(wanted, siblings.get(channel, ())))
             if moves_rest and not is_due(due_ms):
                 yield Message(due_ms, PAUSE, b"")
             self._now_ms = due_ms
-            track.played = index + 1
+            channel.played = index + 1
             for stream in streams:
-                yield Message(due_ms, stream, track.payloads[index])
-            if track in followers:
-                yield from followers[track](due_ms, index, wanted)
+                yield Message(due_ms, stream, channel.payloads[index])
+            if channel in followers:
+                yield from followers[channel](due_ms, index, wanted)
 
-    def _follow_book(self, strip: SymbolSegment, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
-        """What the book says after a diff, for those who want it: its best levels, its top where the tape lacks it."""
-        name, market = strip.symbol.lower(), self._markets[strip.symbol]
+    def _follow_book(self, segment: SymbolSegment, due_ms: int, _index: int, wanted: Wanted) -> Iterator[Message]:
+        """Messages derived from the book after a diff: partial depth, and `bookTicker` where the tape has none."""
+        name, market = segment.symbol.lower(), self._markets[segment.symbol]
         for levels in _PARTIAL_LEVELS:
             for speed in _PARTIAL_SPEEDS[self.kind]:
                 stream = f"{name}@depth{levels}{speed}"
                 if stream not in self._recorded and wanted(stream) and (payload := _partial_depth(market, levels)):
                     yield Message(due_ms, stream, payload)
-        if strip.quote_track is None and wanted(f"{name}@bookTicker") and (book := market.book()):
+        if segment.quote_channel is None and wanted(f"{name}@bookTicker") and (book := market.book()):
             bid, ask = market.best()
-            text = market.printer.book_ticker(book.last_id, bid, ask, event_ms=due_ms)
+            text = market.encoder.book_ticker(book.last_id, bid, ask, event_ms=due_ms)
             yield Message(due_ms, f"{name}@bookTicker", text)
 
     def _on_tick(self, wanted: Wanted) -> Iterator[Message]:
         now_ms = self._now_ms = self._tick_ms
         self._tick_ms += TICK_MS[self.kind]
-        for pace in self._paces:
-            yield from pace.on_tick(now_ms, wanted)
+        for schedule in self._schedules:
+            yield from schedule.on_tick(now_ms, wanted)
         if now_ms % 1_000 != LAG_MS:
             return
         for stream, mini in _ALL_TICKERS.items():
             if wanted(stream):
-                rows = [row for pace in self._paces if (row := pace.ticker(now_ms, mini=mini))]
+                rows = [row for schedule in self._schedules if (row := schedule.ticker(now_ms, mini=mini))]
                 yield Message(now_ms, stream, msgspec.json.encode(rows))
 
     # --- REST
 
     def exchange_info(self) -> list[dict[str, Any]]:
         """The `symbols` rows of exchangeInfo."""
-        return [listing(market.printer) for market in self._markets.values()]
+        return [exchange_info_row(market.encoder) for market in self._markets.values()]
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The REST snapshot of the book as played so far; None while the market has no book of that symbol."""
@@ -142,13 +142,13 @@ class Playback:
         """REST rows of twelve, ascending, the running one last; empty periods flat."""
         market = self._markets[symbol]
         rows = market.klines(interval, now_ms=self._now_ms, start_ms=start_ms, end_ms=end_ms, limit=limit)
-        return [market.printer.kline_row(interval, kline) for kline in rows]
+        return [market.encoder.kline_row(interval, kline) for kline in rows]
 
     def ticker(self, symbol: str) -> dict[str, Any]:
         """The REST 24-hour statistics, all zero before anything has been traded."""
         market = self._markets[symbol]
         statistics = market.statistics(self._now_ms) or market.no_statistics(self._now_ms)
-        return statistics.full(market.printer)
+        return statistics.full(market.encoder)
 
     def book_ticker(self, symbol: str) -> dict[str, Any]:
         """The REST best bid and ask."""
@@ -157,22 +157,22 @@ class Playback:
         return row if self.kind == "spot" else row | {"time": self._now_ms}
 
 
-def _follow_fills(strip: SymbolSegment, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
+def _follow_fills(segment: SymbolSegment, due_ms: int, index: int, wanted: Wanted) -> Iterator[Message]:
     """The single trades of an aggregate, where they are derived from it."""
-    track = strip.trade_track
-    for stream in track.streams:
+    channel = segment.trade_channel
+    for stream in channel.streams:
         if wanted(stream):
-            for place in strip.fills_of(index):
-                yield Message(due_ms, stream, track.payloads[place])
+            for place in segment.fills_of(index):
+                yield Message(due_ms, stream, channel.payloads[place])
 
 
 def _partial_depth(market: SymbolMarket, levels: int) -> bytes | None:
     """The best levels of a book: on spot without symbol and time, on USD-M in the form of a diff."""
-    book, printer = market.book(), market.printer
+    book, encoder = market.book(), market.encoder
     if book is None:
         return None
-    if printer.kind == "spot":
+    if encoder.kind == "spot":
         return msgspec.json.encode(book.snapshot(levels, "spot"))
     last = book.last_id
     bids, asks = book.bids(levels), book.asks(levels)
-    return printer.depth_update(last, last, last, bids=bids, asks=asks, event_ms=book.event_time)
+    return encoder.depth_update(last, last, last, bids=bids, asks=asks, event_ms=book.event_time)

@@ -1,4 +1,4 @@
-"""Plays a market: takes its messages when they are due and hands them on, turn by turn."""
+"""Plays a market: takes its messages when they are due and delivers them, turn by turn."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -10,16 +10,16 @@ Speed: TypeAlias = float | Literal["max"]
 """Seconds of market time in a second; `max`: as fast as the clients read."""
 
 TURN = 512
-"""Most messages between two looks at everything else that the process has to do."""
+"""Most messages before control returns to the event loop."""
 
 _LEAD_S = 0.05
-"""How far a market may run ahead through messages that nobody wants."""
+"""How far a market may run ahead through messages without a subscriber."""
 _PASSED_OVER = 2_048
-"""How many of them it may pass over without a look at everything else."""
+"""How many of them it may skip before control returns to the event loop."""
 
 
 class MarketClock:
-    """The market's time. It stands until it is run, and can be held."""
+    """The market's time. It stands still until `run`, and can be paused."""
 
     __slots__ = ("_at_ms", "_monotonic_s", "_ran_at_s", "_speed")
 
@@ -37,23 +37,23 @@ class MarketClock:
         return self._at_ms + int((self._monotonic_s() - self._ran_at_s) * 1_000 * self._speed)
 
     def run(self) -> None:
-        """The time passes from now on."""
+        """Starts or resumes the time."""
         self._at_ms, self._ran_at_s = self.now_ms, self._monotonic_s()
 
     def hold(self) -> None:
-        """The time stands from now on."""
+        """Pauses the time."""
         self._at_ms, self._ran_at_s = self.now_ms, None
 
     def wait_s(self, due_ms: int) -> float:
-        """Seconds until `due_ms` if the time passes; 0 when it is there."""
+        """Seconds until `due_ms` while the time runs; 0 when it is reached."""
         return max(0.0, (due_ms - self.now_ms) / (1_000 * self._speed))
 
 
 class Player:
-    """Takes a market from beginning to end.
+    """Plays a market from beginning to end.
 
-    `deliver` gets the messages of a turn. With `max` a turn begins when `ready` returns, so that the clients set the
-    pace; at a speed of its own the market waits for nobody.
+    `deliver` receives the messages of a turn. With `max` a turn begins when `ready` returns, so that the clients set
+    the pace; at any other speed the market does not wait for clients.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Player:
         self._may_run = asyncio.Event()
         self._may_run.set()
         self.played = 0
-        """Messages taken from the market; what nobody wanted was passed over."""
+        """Messages taken from the market; those without a subscriber are skipped and not counted."""
 
     @property
     def paused(self) -> bool:
@@ -158,9 +158,8 @@ class Player:
         return not self.paused and due_ms <= self.now_ms
 
     def _wants(self, stream: str) -> bool:
-        """What the clients want, and now and then whatever comes next: a market passes over what nobody wants, and if
-        nobody wanted anything it would not come back before its end, or before it has caught up with its time, or would
-        run ahead of that.
+        """Whether a client wants a stream; now and then True regardless, so that control returns regularly even when
+        no client is subscribed. Otherwise the market would not yield before its end, or would run ahead of its time.
         """
         if self._wanted(stream):
             return True

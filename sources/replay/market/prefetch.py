@@ -1,4 +1,4 @@
-"""What will be needed is made in a thread, while a server has other things to do."""
+"""Values computed ahead of their use, in threads."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -8,8 +8,8 @@ T = TypeVar("T")
 
 
 class Prefetch(Generic[T]):
-    """The items of an iterator, each taken from it in a thread of its own while the one before is in use, the first
-    from now on. Nobody else may touch the iterator. Whoever comes too early waits.
+    """The items of an iterator, each taken from it in a thread while the one before is in use, the first at once. The
+    iterator must not be used elsewhere. `next` waits for an item that is not ready.
     """
 
     def __init__(self, items: Iterator[T]) -> None:
@@ -27,12 +27,12 @@ class Prefetch(Generic[T]):
 
 
 class Lazy(Generic[T]):
-    """What a function gives, made by a thread in its turn; made here and now when somebody needs it before."""
+    """The result of a function, computed by a thread in its turn, or by the first caller when that comes earlier."""
 
     def __init__(self, thread: ThreadPoolExecutor, make: Callable[[], T]) -> None:
         self._make = make
         self._coming = thread.submit(make)
 
     def __call__(self) -> T:
-        """Waits at most as long as making it takes."""
+        """Waits at most as long as the computation takes."""
         return self._make() if self._coming.cancel() else self._coming.result()

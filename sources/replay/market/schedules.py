@@ -1,4 +1,4 @@
-"""When derived messages leave: klines and tickers go by the clock, not by the trade."""
+"""When derived messages are sent: klines and tickers by the clock, not with each trade."""
 
 from collections.abc import Iterator
 
@@ -9,37 +9,37 @@ from sources.replay.market.market import MarketKind, Message, Wanted
 from sources.replay.market.symbol_market import SymbolMarket
 
 TICK_MS: dict[MarketKind, int] = {"spot": 1_000, "usdm": 250}
-"""How often a market looks what is due; the shortest pace of any of its streams."""
+"""How often a market checks what is due; the shortest interval of any of its streams."""
 LAG_MS = 20
-"""How long after a full tick: a closed kline leaves a little after its period's end."""
+"""How long after a full tick: a closed kline is sent shortly after the end of its period."""
 
 _FORMING_MS: dict[MarketKind, int] = {"spot": 2_000, "usdm": 250}
 _TICKER_MS = 1_000
 
 
-class KlinePace:
-    """The kline stream of one symbol and interval. A period's last version leaves once all of its trades have."""
+class KlineSchedule:
+    """The kline stream of one symbol and interval. The closed kline is sent after all trades of its period."""
 
     def __init__(self, market: SymbolMarket, interval: str) -> None:
-        printer = market.printer
-        self.stream = f"{printer.symbol.lower()}@kline_{interval}"
+        encoder = market.encoder
+        self.stream = f"{encoder.symbol.lower()}@kline_{interval}"
         self._market = market
         self._interval = interval
-        self._pace_ms = _TICKER_MS if interval == "1s" else _FORMING_MS[printer.kind]
-        self.rest()
+        self._interval_ms = _TICKER_MS if interval == "1s" else _FORMING_MS[encoder.kind]
+        self.reset()
 
-    def rest(self) -> None:
-        """Nobody wants it: forgets where it was."""
-        self.awake = False
-        """Whether somebody wanted it at the last tick."""
+    def reset(self) -> None:
+        """Back to the initial state, when the stream has no subscriber any more."""
+        self.active = False
+        """Whether the stream had a subscriber at the last tick."""
         self._open_ms: int | None = None
         self._seen = -1
         self._sent_ms = 0
 
     def on_tick(self, now_ms: int) -> Iterator[Message]:
-        """What is due now: periods that have closed, then the running one if it has changed."""
+        """The messages due now: periods that have closed, then the running one if it has changed."""
         running = open_of(self._interval, now_ms)
-        self.awake = True
+        self.active = True
         if self._open_ms is None:
             self._open_ms = running
         while self._open_ms < running:
@@ -49,36 +49,36 @@ class KlinePace:
             self._open_ms = next_open(self._interval, self._open_ms)
             self._sent_ms = 0
         count = self._market.trade_count
-        if count != self._seen and now_ms - self._sent_ms >= self._pace_ms:
+        if count != self._seen and now_ms - self._sent_ms >= self._interval_ms:
             self._seen, self._sent_ms = count, now_ms
             yield from self._message(running, now_ms, closed=False)
 
     def _message(self, open_ms: int, now_ms: int, *, closed: bool) -> Iterator[Message]:
         kline = self._market.kline(self._interval, open_ms)
         if kline is not None:
-            text = self._market.printer.kline(self._interval, kline, event_ms=now_ms, closed=closed)
+            text = self._market.encoder.kline(self._interval, kline, event_ms=now_ms, closed=closed)
             yield Message(now_ms, self.stream, text)
 
 
-class SymbolPace:
-    """The streams of one symbol that go by the clock; `recorded` are those that the tape itself holds."""
+class SymbolSchedule:
+    """The streams of one symbol that are sent by the clock; `recorded` are those that the tape contains."""
 
     def __init__(self, market: SymbolMarket, recorded: frozenset[str]) -> None:
-        printer = market.printer
-        name = printer.symbol.lower()
+        encoder = market.encoder
+        name = encoder.symbol.lower()
         self._market = market
-        paces = [KlinePace(market, interval) for interval in intervals_of(printer.kind)]
-        self._klines = [(pace.stream, pace) for pace in paces if pace.stream not in recorded]
+        schedules = [KlineSchedule(market, interval) for interval in intervals_of(encoder.kind)]
+        self._klines = [(schedule.stream, schedule) for schedule in schedules if schedule.stream not in recorded]
         self._ticker, self._mini = f"{name}@ticker", f"{name}@miniTicker"
         self._recorded = recorded
 
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
-        """What is due now of what is wanted."""
-        for stream, pace in self._klines:
+        """The messages due now of the streams that are wanted."""
+        for stream, schedule in self._klines:
             if wanted(stream):
-                yield from pace.on_tick(now_ms)
-            elif pace.awake:
-                pace.rest()
+                yield from schedule.on_tick(now_ms)
+            elif schedule.active:
+                schedule.reset()
         if now_ms % _TICKER_MS != LAG_MS:
             return
         for stream in (self._ticker, self._mini):
@@ -88,10 +88,10 @@ class SymbolPace:
                     yield Message(now_ms, stream, msgspec.json.encode(payload))
 
     def ticker(self, now_ms: int, *, mini: bool) -> dict[str, object] | None:
-        """The ticker payload of this moment; None before anything has been traded."""
+        """The ticker payload at `now_ms`; None before the first trade."""
         statistics = self._market.statistics(now_ms)
         if statistics is None:
             return None
-        printer = self._market.printer
+        encoder = self._market.encoder
         make = statistics.mini_payload if mini else statistics.payload
-        return make(printer, event_ms=now_ms)
+        return make(encoder, event_ms=now_ms)

@@ -1,8 +1,8 @@
 """One symbol of a market as far as it has been played: its trades, klines, book and 24-hour figures.
 
-Everything is computed when it is asked for, from the strip that is being played, the history before it, and the number
-of messages that have left. Bound: of strips that are over, the newest that hold `_PAST_ROWS` trades are kept for REST,
-and history thins out with age (`history.py`).
+Everything is computed on demand, from the segment that is being played, the history before it, and the number of
+messages sent. Bound: of finished segments, the newest with `_PAST_ROWS` trades are kept for REST, and history becomes
+coarser with age (`history.py`).
 """
 
 from collections import deque
@@ -22,47 +22,47 @@ from sources.replay.market.timeline import SymbolSegment
 
 _PAST_ROWS = 400_000
 _BEFORE_SNAPSHOT = 100
-"""Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was made."""
+"""Diffs before a recorded snapshot that may be newer than it: an answer is recorded later than it was computed."""
 
 
 class SymbolMarket:
     """The state of one symbol."""
 
-    def __init__(self, printer: PayloadEncoder, history: History | None = None) -> None:
-        self.printer = printer
+    def __init__(self, encoder: PayloadEncoder, history: History | None = None) -> None:
+        self.encoder = encoder
         self._history = history or History()
-        self._strip: SymbolSegment | None = None
+        self._segment: SymbolSegment | None = None
         self._past: deque[tuple[pl.DataFrame, pl.DataFrame]] = deque()
         self._past_rows = 0
         self._past_count = 0
         self._book: Book | None = None
         self._book_cursor = 0
 
-    def begin(self, strip: SymbolSegment) -> None:
-        """Starts a strip; what there was of the one before becomes past."""
-        if self._strip is not None:
-            self._keep(self._strip)
-        self._strip = strip
+    def begin(self, segment: SymbolSegment) -> None:
+        """Starts a segment; the one before becomes history."""
+        if self._segment is not None:
+            self._keep(self._segment)
+        self._segment = segment
         self._book_cursor = 0
 
     @property
     def trade_count(self) -> int:
-        """How many trades have been played, to notice a change by."""
-        return self._past_count + (self._strip.rows if self._strip else 0)
+        """How many trades have been played; it changes with every trade."""
+        return self._past_count + (self._segment.rows if self._segment else 0)
 
     # --- klines
 
     def is_settled(self, interval: str, open_ms: int) -> bool:
-        """Whether every trade of a period has been played; the exchange sends some a moment after the period's end."""
-        strip = self._strip
-        return strip is None or strip.rows >= strip.tally.rows_before(next_open(interval, open_ms))
+        """Whether all trades of a period have been played; the exchange sends some shortly after the period's end."""
+        segment = self._segment
+        return segment is None or segment.rows >= segment.totals.rows_before(next_open(interval, open_ms))
 
     def kline(self, interval: str, open_ms: int) -> Kline | None:
-        """The kline of the period that begins at `open_ms`; None before anything has been traded."""
-        strip = self._strip
-        rows = min(strip.rows, strip.tally.rows_before(next_open(interval, open_ms))) if strip else 0
-        recent = strip.tally.at(interval, rows - 1) if strip and rows else None
-        if strip and recent and open_ms > strip.tally.times[0]:
+        """The kline of the period that begins at `open_ms`; None before the first trade."""
+        segment = self._segment
+        rows = min(segment.rows, segment.totals.rows_before(next_open(interval, open_ms))) if segment else 0
+        recent = segment.totals.at(interval, rows - 1) if segment and rows else None
+        if segment and recent and open_ms > segment.totals.times[0]:
             return recent if recent.open_time == open_ms else Kline.flat(open_ms, recent.close)
         before = self._history_kline(interval, open_ms)
         if recent and before:
@@ -91,10 +91,10 @@ class SymbolMarket:
 
     def _filled(self, interval: str, first: int, last: int, limit: int) -> list[Kline]:
         pieces = [self._history.pieces(interval, start_ms=first)]
-        if self._strip:
-            tally = self._strip.tally
-            begin = tally.rows_before(first)
-            pieces.append(tally.pieces.slice(begin, max(self._strip.rows - begin, 0)))
+        if self._segment:
+            totals = self._segment.totals
+            begin = totals.rows_before(first)
+            pieces.append(totals.pieces.slice(begin, max(self._segment.rows - begin, 0)))
         traded = {kline.open_time: kline for kline in klines_of(roll_up(pl.concat(pieces), interval))}
         close = self._close_before(first)
         klines: list[Kline] = []
@@ -109,13 +109,13 @@ class SymbolMarket:
 
     def _first_open(self, interval: str) -> int | None:
         known = self._history.first_open(interval)
-        if known is None and self._strip and self._strip.rows:
-            known = self._strip.tally.times[0]
+        if known is None and self._segment and self._segment.rows:
+            known = self._segment.totals.times[0]
         return None if known is None else open_of(interval, known)
 
     def _close_before(self, time_ms: int) -> int | None:
-        rows = min(self._strip.rows, self._strip.tally.rows_before(time_ms)) if self._strip else 0
-        return self._strip.tally.close(rows - 1) if self._strip and rows else self._history.close_before(time_ms)
+        rows = min(self._segment.rows, self._segment.totals.rows_before(time_ms)) if self._segment else 0
+        return self._segment.totals.close(rows - 1) if self._segment and rows else self._history.close_before(time_ms)
 
     def _history_kline(self, interval: str, open_ms: int) -> Kline | None:
         end_ms, newest = next_open(interval, open_ms), self._history.last_open
@@ -130,9 +130,9 @@ class SymbolMarket:
     # --- 24 hours
 
     def statistics(self, now_ms: int) -> Statistics | None:
-        """The rolling window that ends now; None before anything has been traded."""
+        """The rolling window that ends now; None before the first trade."""
         open_ms = now_ms - DAY_MS
-        if self.printer.kind == "usdm":
+        if self.encoder.kind == "usdm":
             open_ms -= open_ms % MINUTE_MS
         window = self._window(open_ms)
         last = self._close_before(now_ms + 1)
@@ -152,47 +152,47 @@ class SymbolMarket:
         )
 
     def no_statistics(self, now_ms: int) -> Statistics:
-        """What the exchange says of a symbol in which nothing has been traded."""
-        nothing = self.printer.no_level()
+        """The exchange's statistics of a symbol without trades."""
+        nothing = self.encoder.no_level()
         open_ms = now_ms - DAY_MS
         return Statistics(Kline.flat(open_ms, 0), open_ms, now_ms, 0, 0, nothing, nothing)
 
     def _window(self, open_ms: int) -> Kline | None:
-        strip = self._strip
-        begin = strip.tally.rows_before(open_ms) if strip else 0
-        recent = strip.tally.between(begin, strip.rows) if strip else None
+        segment = self._segment
+        begin = segment.totals.rows_before(open_ms) if segment else 0
+        recent = segment.totals.between(begin, segment.rows) if segment else None
         before = None if begin else self._history.since(open_ms)
         return before.then(recent) if before and recent else recent or before
 
     def _last_quantity(self) -> int:
-        strip = self._strip
-        return int(strip.tally.pieces["volume"][strip.rows - 1]) if strip and strip.rows else 0
+        segment = self._segment
+        return int(segment.totals.pieces["volume"][segment.rows - 1]) if segment and segment.rows else 0
 
     # --- the book
 
     def book(self) -> Book | None:
         """The book as played so far; None while there is none. Diffs since the last call are applied now."""
-        strip = self._strip
-        if strip is None or strip.depth_track is None:
+        segment = self._segment
+        if segment is None or segment.depth_channel is None:
             return None
-        track = strip.depth_track
-        for index in range(self._book_cursor, track.played + 1):
-            if index in strip.snapshots:
-                self._book = Book(strip.snapshots[index])
+        channel = segment.depth_channel
+        for index in range(self._book_cursor, channel.played + 1):
+            if index in segment.snapshots:
+                self._book = Book(segment.snapshots[index])
                 for earlier in range(max(0, index - _BEFORE_SNAPSHOT), index):
-                    self._book.apply(decode_update(track.payloads[earlier]))
-            if self._book and index < track.played:
-                self._book.apply(decode_update(track.payloads[index]))
-        self._book_cursor = track.played
+                    self._book.apply(decode_update(channel.payloads[earlier]))
+            if self._book and index < channel.played:
+                self._book.apply(decode_update(channel.payloads[index]))
+        self._book_cursor = channel.played
         return self._book
 
     def best(self) -> tuple[Level, Level]:
         """Best bid and ask; an empty side is zero."""
-        track = self._strip.quote_track if self._strip else None
-        if track is not None and track.played:
-            quote = msgspec.json.decode(track.payloads[track.played - 1])
+        channel = self._segment.quote_channel if self._segment else None
+        if channel is not None and channel.played:
+            quote = msgspec.json.decode(channel.payloads[channel.played - 1])
             return (quote["b"], quote["B"]), (quote["a"], quote["A"])
-        book, nothing = self.book(), self.printer.no_level()
+        book, nothing = self.book(), self.encoder.no_level()
         if book is None:
             return nothing, nothing
         return book.best_bid() or nothing, book.best_ask() or nothing
@@ -204,8 +204,8 @@ class SymbolMarket:
     ) -> list[dict[str, Any]]:
         """REST rows, as `Market.agg_trades`."""
         parts = [aggregates for _, aggregates in self._past]
-        if self._strip:
-            parts.append(self._strip.aggregates.head(self._strip.aggregate_track.played))
+        if self._segment:
+            parts.append(self._segment.aggregates.head(self._segment.aggregate_channel.played))
         rows = pl.concat(parts or [pl.DataFrame(schema=AGGREGATE)])
         if from_id is not None:
             rows = rows.filter(pl.col("id") >= from_id)
@@ -214,22 +214,22 @@ class SymbolMarket:
         if end_ms is not None:
             rows = rows.filter(pl.col("time") <= end_ms)
         oldest = from_id is not None or start_ms is not None
-        return self.printer.aggregate_rows(rows.head(limit) if oldest else rows.tail(limit))
+        return self.encoder.aggregate_rows(rows.head(limit) if oldest else rows.tail(limit))
 
     def trade_rows(self, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
         """REST rows, as `Market.trades`."""
         parts = [trades for trades, _ in self._past]
-        if self._strip:
-            parts.append(self._strip.trades.head(self._strip.trades_played))
+        if self._segment:
+            parts.append(self._segment.trades.head(self._segment.trades_played))
         rows = pl.concat(parts or [pl.DataFrame(schema=TRADE)])
         rows = rows.tail(limit) if from_id is None else rows.filter(pl.col("id") >= from_id).head(limit)
-        return self.printer.trade_rows(rows)
+        return self.encoder.trade_rows(rows)
 
-    def _keep(self, strip: SymbolSegment) -> None:
-        played = strip.tally.pieces.head(strip.rows)
-        self._history.append(played, "1s" if self.printer.kind == "spot" else "1m")
-        self._past_count += strip.rows
-        self._past.append((strip.trades, strip.aggregates))
-        self._past_rows += strip.trades.height
+    def _keep(self, segment: SymbolSegment) -> None:
+        played = segment.totals.pieces.head(segment.rows)
+        self._history.append(played, "1s" if self.encoder.kind == "spot" else "1m")
+        self._past_count += segment.rows
+        self._past.append((segment.trades, segment.aggregates))
+        self._past_rows += segment.trades.height
         while self._past_rows - self._past[0][0].height >= _PAST_ROWS:
             self._past_rows -= self._past.popleft()[0].height

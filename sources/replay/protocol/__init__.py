@@ -1,1 +1,1 @@
-"""What clients and the replay exchange say to each other: streams, subscriptions, frames."""
+"""The WebSocket protocol of the replay exchange: subscriptions, frames."""

@@ -1,6 +1,6 @@
-"""From a message of the market to the bytes a client gets: raw or in the envelope, in milliseconds or microseconds.
+"""From a message of the market to a WebSocket frame: raw or in the envelope, in milliseconds or microseconds.
 
-Clients that want the same form share the frame, so a message is encoded once for each form that anybody wants.
+Clients with the same encoding share the frame: a message is encoded once for each encoding in use.
 """
 
 import re
@@ -10,8 +10,8 @@ from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.market.market import Message
 
 
-class Form(NamedTuple):
-    """How a client wants its messages."""
+class Encoding(NamedTuple):
+    """The encoding of a client's messages."""
 
     combined: bool
     microseconds: bool
@@ -23,12 +23,12 @@ _KLINE_TIMES = re.compile(rb'("[Et]":\d{13})(?!\d)')
 _KLINE_END = re.compile(rb'("T":\d{13})(?!\d)')
 
 
-def encode_message(message: Message, form: Form) -> bytes:
+def encode_message(message: Message, encoding: Encoding) -> bytes:
     """The WebSocket frame of one message."""
     if message.frame is not None:
         return encode_frame(message.frame, BINARY if message.is_binary else TEXT)
-    data = in_microseconds(message) if form.microseconds else message.data
-    return encode_frame(enveloped(message, data) if form.combined else data)
+    data = in_microseconds(message) if encoding.microseconds else message.data
+    return encode_frame(enveloped(message, data) if encoding.combined else data)
 
 
 def enveloped(message: Message, data: bytes) -> bytes:
@@ -38,12 +38,12 @@ def enveloped(message: Message, data: bytes) -> bytes:
 
 
 def in_microseconds(message: Message) -> bytes:
-    """The payload with every time in microseconds. The last one of a kline's period is its last microsecond."""
+    """The payload with every time in microseconds. A kline's close time is its last microsecond."""
     if "@kline_" in message.stream:
         return _KLINE_END.sub(rb"\g<1>999", _KLINE_TIMES.sub(rb"\g<1>000", message.data))
     return _TIMES.sub(rb"\g<1>000", message.data)
 
 
 def shutdown_notice(at_ms: int) -> Message:
-    """The exchange's notice that it will end the connection soon."""
+    """The exchange's notice that it will close the connection soon."""
     return Message(at_ms, "!serverShutdown", b'{"e":"serverShutdown","E":%d}' % at_ms)

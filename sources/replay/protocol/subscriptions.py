@@ -1,4 +1,4 @@
-"""What one client has subscribed to, and the requests by which it changes that. Pure: text in, reply out.
+"""The subscriptions of one client, and the requests that change them. Pure: text in, reply out.
 
 Source: Binance's `web-socket-streams`, "Live Subscribing/Unsubscribing to streams". Error replies are wrapped in
 `error`, as the exchange sends them, not flat as its page prints them. A stream that does not exist is acknowledged
@@ -17,7 +17,7 @@ _INT64 = 2**63
 
 
 class RequestError(Exception):
-    """A request that is refused, with the exchange's code."""
+    """A refused request, with the exchange's code."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -47,7 +47,7 @@ class Subscriptions:
         return tuple(self._streams)
 
     def on_request(self, text: str | bytes) -> bytes:
-        """Does what a client's message asks for; the reply to send. Never raises: a bad request is a reply, too."""
+        """Executes a client's request; the reply to send. Never raises: a bad request gets an error reply."""
         reply: dict[str, Any] = {}
         try:
             request = _decode(text)

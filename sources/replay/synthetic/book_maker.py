@@ -1,6 +1,6 @@
-"""A synthetic order book: levels around a fair price, taken from by orders and set anew by makers.
+"""A synthetic order book: levels around a fair price, consumed by orders and replaced by makers.
 
-Every change has an update id, and a slot of time collects its changes into one diff. Prices and quantities are whole
+Every change has an update id; the changes of a slot of time are one diff. Prices and quantities are whole
 ticks and lots. At most `_MOST_LEVELS` a side; the worst go first.
 """
 
@@ -15,7 +15,7 @@ _DEPTH_OF_PRICE = 0.004
 _CHURN = 3
 """Levels that makers touch a side and slot."""
 _LOYALTY = 0.6
-"""How often a maker who was taken out at the top puts a level there again."""
+"""Probability that a level consumed at the top is replaced."""
 _LEVEL_ORDERS = 8.0
 """Quantity of an average level, in average orders."""
 
@@ -75,17 +75,17 @@ class Side:
         return [rank * self._sign for rank in self._ranks[:count]]
 
     def take_changes(self) -> list[tuple[int, int]]:
-        """What changed since the last call."""
+        """The changes since the last call."""
         changes = [(tick, self.lots.get(tick, 0)) for tick in sorted(self.changed)]
         self.changed.clear()
         return changes
 
 
 class Ladder:
-    """The two sides, moved by a random generator of their own market."""
+    """The two sides, moved by the random generator of their market."""
 
     def __init__(self, random: Random, *, ticks: int, order_lots: float, update_id: int, chained: bool) -> None:
-        """`chained`: ids of a diff follow those of the one before (spot); else there are holes between (USD-M)."""
+        """`chained`: ids of a diff follow those of the one before (spot); else there are gaps between (USD-M)."""
         self._random = random
         self._level_lots = max(order_lots * _LEVEL_ORDERS, 1.0)
         self._reach = max(ticks * _DEPTH_OF_PRICE, _LEVELS / 2)
@@ -111,7 +111,7 @@ class Ladder:
         return Top(self.update_id, bid, self.bids.lots[bid], ask, self.asks.lots[ask])
 
     def take(self, *, buy: bool, lots: int) -> tuple[int, int]:
-        """An order takes from the best level, and no more than that has: its price, and what it got."""
+        """An order takes from the best level at most its quantity; returns the price and the lots filled."""
         side = self.asks if buy else self.bids
         best = side.best()
         got = min(lots, side.lots[best])
@@ -123,7 +123,7 @@ class Ladder:
         return best, got
 
     def follow(self, fair: float) -> None:
-        """Makers move the top to the fair price: what would cross it is withdrawn, and some deeper levels change."""
+        """Moves the top to the fair price: levels that would cross it are withdrawn, and some deeper levels change."""
         bid = max(int(fair), 2)
         for side, best, step in ((self.bids, bid, -1), (self.asks, bid + 1, 1)):
             for tick in side.better_than(best):

@@ -1,4 +1,4 @@
-"""What happens in a stretch of a synthetic market, collected as numbers, to be written when it is wanted."""
+"""The events of a segment of a synthetic market, collected as numbers and encoded when they are needed."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -13,11 +13,11 @@ from sources.replay.synthetic.book_maker import Diff, Ladder, Top
 
 
 class EventLog:
-    """Collects what happens in a strip. Every happening has a place of its own, so that nothing changes order."""
+    """Collects the events of a segment. Each has a place of its own, so that the order is kept."""
 
-    def __init__(self, printer: PayloadEncoder, ladder: Ladder) -> None:
-        self._printer = printer
-        self._snapshot = _FirstSnapshot(printer, ladder)
+    def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
+        self._encoder = encoder
+        self._snapshot = _FirstSnapshot(encoder, ladder)
         self._place = 0
         self._trades: list[tuple[int, int, int, int, int, int, int, bool]] = []
         self._tops: list[tuple[int, int, Top]] = []
@@ -32,7 +32,7 @@ class EventLog:
         self._trades.append((trade_id, time_ms, time_ms, time_ms, self._place, price, lots, maker))
 
     def add_top(self, time_ms: int, top: Top) -> None:
-        """The top of the book, where it is another than before."""
+        """The top of the book, if it has changed."""
         if not self._tops or self._tops[-1][2][1:] != top[1:]:
             self._place += 2
             self._tops.append((time_ms, self._place, top))
@@ -42,76 +42,76 @@ class EventLog:
         self._place += 2
         self._diffs.append((time_ms, self._place, diff))
 
-    def strip(self, first_aggregate_id: int) -> SymbolSegment:
-        """All of it. Aggregates are derived, so they agree with the trades; none could span two strips, whose times
+    def segment(self, first_aggregate_id: int) -> SymbolSegment:
+        """The segment. Aggregates are derived, so they agree with the trades; none spans two segments, as their times
         differ.
         """
-        printer, name = self._printer, self._printer.symbol.lower()
+        encoder, name = self._encoder, self._encoder.symbol.lower()
         trades = pl.DataFrame(self._trades, schema=TRADE, orient="row")
         aggregates = aggregates_of(trades).with_columns(pl.col("id") + (first_aggregate_id - 1))
-        trade_track = ChannelTimeline(
-            [f"{name}@trade"], Written(trades, printer.trades), due=trades["due"], place=trades["place"]
+        trade_channel = ChannelTimeline(
+            [f"{name}@trade"], Written(trades, encoder.trades), due=trades["due"], place=trades["place"]
         )
         return SymbolSegment(
-            symbol=printer.symbol,
+            symbol=encoder.symbol,
             trades=trades,
             aggregates=aggregates,
-            trade_track=trade_track,
-            aggregate_track=ChannelTimeline(
+            trade_channel=trade_channel,
+            aggregate_channel=ChannelTimeline(
                 [f"{name}@aggTrade"],
-                Written(aggregates, printer.aggregates),
+                Written(aggregates, encoder.aggregates),
                 due=aggregates["due"],
                 place=aggregates["place"] + 1,
             ),
-            tally=RunningTotals(pieces_of(trades)),
-            tally_track=trade_track,
-            depth_track=self._depth_track(name),
+            totals=RunningTotals(pieces_of(trades)),
+            totals_channel=trade_channel,
+            depth_channel=self._depth_channel(name),
             snapshots=self._snapshot,
-            quote_track=self._quote_track(name),
+            quote_channel=self._quote_channel(name),
         )
 
-    def _quote_track(self, name: str) -> ChannelTimeline:
+    def _quote_channel(self, name: str) -> ChannelTimeline:
         rows = pl.DataFrame([(due, place, *top) for due, place, top in self._tops], schema=_QUOTE, orient="row")
-        payloads = Written(rows, self._printer.book_tickers)
+        payloads = Written(rows, self._encoder.book_tickers)
         return ChannelTimeline([f"{name}@bookTicker"], payloads, due=rows["due"], place=rows["place"])
 
-    def _depth_track(self, name: str) -> ChannelTimeline:
+    def _depth_channel(self, name: str) -> ChannelTimeline:
         due = pl.Series([due for due, _, _ in self._diffs], dtype=pl.Int64)
         place = pl.Series([place for _, place, _ in self._diffs], dtype=pl.Int64)
         streams = [f"{name}@{channel}" for channel in DIFF_CHANNELS]
-        return ChannelTimeline(streams, _DiffPayloads(self._printer, self._diffs), due=due, place=place)
+        return ChannelTimeline(streams, _DiffPayloads(self._encoder, self._diffs), due=due, place=place)
 
 
 _QUOTE = dict.fromkeys(("due", "place", "update_id", "bid", "bid_lots", "ask", "ask_lots"), pl.Int64)
 
 
 class _DiffPayloads:
-    """`depthUpdate` payloads, written when they are taken."""
+    """`depthUpdate` payloads, encoded on access."""
 
-    def __init__(self, printer: PayloadEncoder, diffs: Sequence[tuple[int, int, Diff]]) -> None:
-        self._printer = printer
+    def __init__(self, encoder: PayloadEncoder, diffs: Sequence[tuple[int, int, Diff]]) -> None:
+        self._encoder = encoder
         self._diffs = diffs
 
     def __getitem__(self, index: int, /) -> bytes:
         time_ms, _, diff = self._diffs[index]
-        bids, asks = _levels(self._printer, diff.bids), _levels(self._printer, diff.asks)
-        return self._printer.depth_update(
+        bids, asks = _levels(self._encoder, diff.bids), _levels(self._encoder, diff.asks)
+        return self._encoder.depth_update(
             diff.first_id, diff.last_id, diff.previous_id, bids=bids, asks=asks, event_ms=time_ms
         )
 
 
 class _FirstSnapshot(Mapping[int, DepthSnapshot]):
-    """The book at the begin of a strip, before its first diff; written out when somebody asks for it."""
+    """The book at the begin of a segment, before its first diff; encoded on access."""
 
-    def __init__(self, printer: PayloadEncoder, ladder: Ladder) -> None:
-        self._printer = printer
+    def __init__(self, encoder: PayloadEncoder, ladder: Ladder) -> None:
+        self._encoder = encoder
         self._last_id = ladder.last_diff_id
         self._sides = tuple(list(side.lots.items()) for side in (ladder.bids, ladder.asks))
 
     def __getitem__(self, index: int) -> DepthSnapshot:
         if index:
             raise KeyError(index)
-        bids, asks = (_levels(self._printer, side) for side in self._sides)
+        bids, asks = (_levels(self._encoder, side) for side in self._sides)
         return DepthSnapshot(self._last_id, bids, asks)
 
     def __iter__(self) -> Iterator[int]:
@@ -124,6 +124,6 @@ class _FirstSnapshot(Mapping[int, DepthSnapshot]):
         return index == 0
 
 
-def _levels(printer: PayloadEncoder, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
-    price, quantity = printer.decimals.price_text, printer.decimals.quantity_text
+def _levels(encoder: PayloadEncoder, levels: Sequence[tuple[int, int]]) -> list[tuple[str, str]]:
+    price, quantity = encoder.decimals.price_text, encoder.decimals.quantity_text
     return [(price(tick), quantity(lots)) for tick, lots in levels]

@@ -1,5 +1,5 @@
-"""The years before a synthetic market begins: klines that end at its first price, fine for the last minutes, coarse
-for what is long ago, so that every longer kline is made of the shorter ones where both exist.
+"""The years before a synthetic market begins: klines that end at its first price, fine for the last minutes and coarse
+for the distant past. Every longer kline is rolled up from the shorter ones where both exist.
 """
 
 import hashlib
@@ -21,16 +21,16 @@ _TIERS = (("1s", 1_200, "1m"), ("1m", 31_500, "1h"), ("1h", 12_500, "1d"), ("1d"
 _YEARLY_VOLATILITY = 0.6
 _YEAR_MS = 365 * DAY_MS
 _PULL_A_DAY = 0.004
-"""How much of its distance to the first price the past gives up a day, so that twenty years stay believable."""
+"""Share of its distance to the first price that the past loses per day, so that twenty years stay plausible."""
 _COOLING = 0.05
-"""How much of its heat a market loses a kline."""
+"""Share of its log volatility that a market loses per kline."""
 
 _Numbers: TypeAlias = npt.NDArray[np.float64]
 _Time = TypeVar("_Time", float, _Numbers)
 
 
 def activity(time_ms: _Time) -> _Time:
-    """How busy a time of the day is, 1.0 on average: most around midnight UTC, least at noon."""
+    """Activity by time of day, 1.0 on average: highest around midnight UTC, lowest at noon."""
     hours = time_ms % DAY_MS / 3_600_000
     return 0.6 + 1.2 * ((hours - 12) / 12) ** 2
 
@@ -69,14 +69,14 @@ class _Walk(NamedTuple):
         before it closed, and the last closes at `close`. Trade ids are left 0.
         """
         open_times = np.arange(end_ms - self.length_ms, first_ms - 1, -self.length_ms)
-        heat = _faded(self.random.normal(0.0, 0.2, open_times.size), _COOLING)
-        spread = _YEARLY_VOLATILITY * math.sqrt(self.length_ms / _YEAR_MS) * np.exp(heat)
+        log_volatility = _faded(self.random.normal(0.0, 0.2, open_times.size), _COOLING)
+        spread = _YEARLY_VOLATILITY * math.sqrt(self.length_ms / _YEAR_MS) * np.exp(log_volatility)
         prices = self._prices(close, spread)
         opened, closed = prices[1:], prices[:-1]
         upper, lower = np.maximum(opened, closed), np.minimum(opened, closed)
         high = upper + (upper * spread * 0.6 * self._shares(spread.size)).astype(np.int64)
         low = np.maximum(lower - (lower * spread * 0.6 * self._shares(spread.size)).astype(np.int64), 1)
-        count, lots, taker = self._volumes(open_times, heat)
+        count, lots, taker = self._volumes(open_times, log_volatility)
         whole = pl.DataFrame(
             {
                 "open_time": open_times,
@@ -113,20 +113,24 @@ class _Walk(NamedTuple):
         prices[0] = close
         return prices
 
-    def _volumes(self, open_times: npt.NDArray[np.int64], heat: _Numbers) -> tuple[npt.NDArray[np.int64], ...]:
+    def _volumes(
+        self, open_times: npt.NDArray[np.int64], log_volatility: _Numbers
+    ) -> tuple[npt.NDArray[np.int64], ...]:
         """Trades, lots, and lots that takers bought."""
-        busy = np.exp(0.6 * heat) * (activity(open_times.astype(np.float64)) if self.length_ms < DAY_MS else 1.0)
-        expected = self.trades_per_s * self.length_ms / 1_000 * busy * (0.6 + 0.8 * self._shares(heat.size))
+        busy = np.exp(0.6 * log_volatility) * (
+            activity(open_times.astype(np.float64)) if self.length_ms < DAY_MS else 1.0
+        )
+        expected = self.trades_per_s * self.length_ms / 1_000 * busy * (0.6 + 0.8 * self._shares(log_volatility.size))
         count = np.maximum(np.rint(expected), 1).astype(np.int64)
-        size = self.profile.order_lots / 1.6 * (0.7 + 0.6 * self._shares(heat.size))
+        size = self.profile.order_lots / 1.6 * (0.7 + 0.6 * self._shares(log_volatility.size))
         lots = np.maximum((count * size).astype(np.int64), count)
-        return count, lots, (lots * (0.35 + 0.3 * self._shares(heat.size))).astype(np.int64)
+        return count, lots, (lots * (0.35 + 0.3 * self._shares(log_volatility.size))).astype(np.int64)
 
     def _shares(self, count: int) -> _Numbers:
         return self.random.random(count)
 
 
 def _faded(steps: _Numbers, loss: float) -> _Numbers:
-    """What is left of the first step and all since, when each further step takes the share `loss` of what there was."""
+    """Sum of all steps so far, when each further step removes the share `loss` of the sum."""
     scaled = pl.Series(steps) / loss
     return pl.concat([pl.Series(steps[:1]), scaled[1:]]).ewm_mean(alpha=loss, adjust=False).to_numpy()

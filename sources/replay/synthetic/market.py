@@ -1,8 +1,8 @@
 """A seeded market without end: trades that hit the top of a book whose diffs chain, after a history of years.
 
-The same seed, symbols and start give the same bytes, whoever listens. Prices are a random walk with calm and wild
-spells, trades come in bursts and more of them around midnight than at noon. It is a market to show and to test with;
-nothing about it predicts anything.
+The same seed, symbols and start give the same bytes, whatever the subscriptions. Prices are a random walk with changing
+volatility; trades come in bursts, with more of them around midnight than at noon. For demonstration and tests; it
+predicts nothing.
 """
 
 import math
@@ -26,11 +26,11 @@ from sources.replay.synthetic.profiles import Profile, profile_of
 
 _SLOT_MS = 100
 """The speed of the depth stream: a slot's changes of the book are one diff."""
-_REEL_TRADES = 1_000
-"""Trades a symbol that are made ahead, within the bounds below: so much memory do they take."""
-_REEL_SLOTS = (1, 200)
-_FIRST_REEL_SLOTS = 20
-"""The first reel is short, for everybody waits for it; each is twice as long as the one before, up to the bounds."""
+_SEGMENT_TRADES = 1_000
+"""Trades per symbol and segment, within the bounds below: this bounds the memory."""
+_SEGMENT_SLOTS = (1, 200)
+_FIRST_SEGMENT_SLOTS = 20
+"""The first segment is short, as all clients wait for it; each is twice as long as the one before, up to the bounds."""
 _FILLS = 1.6
 """Trades of an average order."""
 _SECOND_VOLATILITY = 0.6 / math.sqrt(365 * 86_400)
@@ -39,7 +39,7 @@ _BURSTS = 0.004
 """Share of slots in which a burst begins."""
 _BUYERS = 0.5
 _MANY = 30.0
-"""Expected orders of a slot from which on their number is drawn from the normal distribution."""
+"""Expected orders of a slot above which their number is drawn from the normal distribution."""
 
 
 class SyntheticMarket(Playback):
@@ -55,50 +55,50 @@ class SyntheticMarket(Playback):
         makers = [_MarketMaker(kind, profile_of(kind, symbol), seed, begin_ms, trades_per_s) for symbol in symbols]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         markets = {
-            maker.profile.symbol: SymbolMarket(maker.printer, History(Lazy(pasts, maker.history))) for maker in makers
+            maker.profile.symbol: SymbolMarket(maker.encoder, History(Lazy(pasts, maker.history))) for maker in makers
         }
-        super().__init__(kind, markets, Prefetch(_reels(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
+        super().__init__(kind, markets, Prefetch(_timelines(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
 
 
-def _reels(makers: Sequence["_MarketMaker"], begin_ms: int, trades_per_s: float) -> Iterator[Timeline]:
-    bound = int(_REEL_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
-    most = min(max(bound, _REEL_SLOTS[0]), _REEL_SLOTS[1])
-    slots = min(_FIRST_REEL_SLOTS, most)
+def _timelines(makers: Sequence["_MarketMaker"], begin_ms: int, trades_per_s: float) -> Iterator[Timeline]:
+    bound = int(_SEGMENT_TRADES / max(trades_per_s, 0.001) * 1_000 / _SLOT_MS)
+    most = min(max(bound, _SEGMENT_SLOTS[0]), _SEGMENT_SLOTS[1])
+    slots = min(_FIRST_SEGMENT_SLOTS, most)
     while True:
         end_ms = begin_ms + slots * _SLOT_MS
-        yield Timeline([maker.strip(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
+        yield Timeline([maker.segment(begin_ms, end_ms) for maker in makers], end_ms=end_ms)
         begin_ms, slots = end_ms, min(2 * slots, most)
 
 
 class _Regime:
-    """How wild and how busy a market is just now: both drift, and bursts come out of nowhere and fade."""
+    """Volatility and activity of a market at present: both drift; bursts of activity start at random and decay."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
-        self._heat = 0.0
+        self._log_volatility = 0.0
         self._burst = 0.0
 
     def step(self) -> tuple[float, float]:
         """Volatility and number of orders of the next slot, as factors of the average."""
-        self._heat = 0.995 * self._heat + self._random.gauss(0.0, 0.05)
+        self._log_volatility = 0.995 * self._log_volatility + self._random.gauss(0.0, 0.05)
         self._burst *= 0.9
         if self._random.random() < _BURSTS:
             self._burst += 6.0
-        # exp(heat) is 1.13 on average, and bursts add a quarter.
-        return math.exp(self._heat), math.exp(self._heat) / 1.13 * (1.0 + self._burst) / 1.24
+        # exp(log_volatility) is 1.13 on average, and bursts add a quarter.
+        return math.exp(self._log_volatility), math.exp(self._log_volatility) / 1.13 * (1.0 + self._burst) / 1.24
 
 
 class _MarketMaker:
-    """Makes one symbol's strips, one after the other."""
+    """Generates the segments of one symbol, one after the other."""
 
     def __init__(self, kind: MarketKind, profile: Profile, seed: int, begin_ms: int, trades_per_s: float) -> None:
         self.profile = profile
-        self.printer = PayloadEncoder(kind, profile.symbol, profile.decimals)
+        self.encoder = PayloadEncoder(kind, profile.symbol, profile.decimals)
         self._seed = seed
         self._begin_ms = begin_ms
         self._trades_per_s = trades_per_s
         self._random = Random(f"{seed}:{profile.symbol}")  # noqa: S311  # a market, no secret
-        self._mood = _Regime(self._random)
+        self._regime = _Regime(self._random)
         self._fair = float(profile.ticks)
         self._ladder = Ladder(
             self._random,
@@ -111,59 +111,59 @@ class _MarketMaker:
         self._aggregate_id = profile.first_aggregate_id
 
     def history(self) -> pl.DataFrame:
-        """What was before."""
+        """The history before the market begins."""
         return synthetic_history(
             self.profile, seed=self._seed, begin_ms=self._begin_ms, trades_per_s=self._trades_per_s
         )
 
-    def strip(self, begin_ms: int, end_ms: int) -> SymbolSegment:
-        """The market from one moment to another, in whole slots."""
-        sheet = EventLog(self.printer, self._ladder)
+    def segment(self, begin_ms: int, end_ms: int) -> SymbolSegment:
+        """The market between two times, in whole slots."""
+        event_log = EventLog(self.encoder, self._ladder)
         for slot_ms in range(begin_ms, end_ms, _SLOT_MS):
-            wildness, busyness = self._mood.step()
+            wildness, busyness = self._regime.step()
             self._move(wildness)
             self._ladder.follow(self._fair)
-            sheet.add_top(slot_ms, self._ladder.top())
+            event_log.add_top(slot_ms, self._ladder.top())
             for time_ms in self._order_times(slot_ms, busyness):
-                self._order(sheet, time_ms)
+                self._order(event_log, time_ms)
             diff = self._ladder.take_diff()
             if diff is not None:
-                sheet.add_diff(slot_ms + _SLOT_MS - 1, diff)
-        strip = sheet.strip(self._aggregate_id)
-        self._aggregate_id += strip.aggregates.height
-        return strip
+                event_log.add_diff(slot_ms + _SLOT_MS - 1, diff)
+        segment = event_log.segment(self._aggregate_id)
+        self._aggregate_id += segment.aggregates.height
+        return segment
 
     def _move(self, wildness: float) -> None:
-        """The fair price takes a step, and gives up a little of its distance to where it began."""
+        """Moves the fair price by a random step, with slight mean reversion to its start."""
         sigma = _SECOND_VOLATILITY * math.sqrt(_SLOT_MS / 1_000) * wildness
         pull = 1e-6 * math.log(self.profile.ticks / self._fair)
         self._fair *= math.exp(self._random.gauss(0.0, sigma) + pull)
 
     def _order_times(self, slot_ms: int, busyness: float) -> list[int]:
-        """When orders come in a slot, after its first and before its last millisecond."""
+        """Times of the orders in a slot, after its first and before its last millisecond."""
         expected = self._trades_per_s / _FILLS * _SLOT_MS / 1_000 * busyness * activity(slot_ms)
         count = _poisson(self._random, expected)
         random = self._random.random
         return sorted(slot_ms + 1 + int(random() * (_SLOT_MS - 2)) for _ in range(count))
 
-    def _order(self, sheet: "EventLog", time_ms: int) -> None:
+    def _order(self, event_log: "EventLog", time_ms: int) -> None:
         random = self._random
         lots = max(int(self.profile.order_lots * random.lognormvariate(-0.6, 1.1)), 1)
         buy = random.random() < _BUYERS
         price, got = self._ladder.take(buy=buy, lots=lots)
         while got:
-            # Most orders meet one resting order, some meet several.
-            full = random.random() < 1 / _FILLS or got == 1 or sheet.fills >= _MOST_FILLS
+            # Most orders match one resting order, some match several.
+            full = random.random() < 1 / _FILLS or got == 1 or event_log.fills >= _MOST_FILLS
             part = got if full else 1 + int(random.random() * (got - 1))
-            sheet.add_trade(self._trade_id, time_ms, price, part, maker=not buy)
+            event_log.add_trade(self._trade_id, time_ms, price, part, maker=not buy)
             self._trade_id += 1
             got -= part
-        sheet.fills = 0
-        sheet.add_top(time_ms, self._ladder.top())
+        event_log.fills = 0
+        event_log.add_top(time_ms, self._ladder.top())
 
 
 def _poisson(random: Random, expected: float) -> int:
-    """A Poisson number; where many are expected, the normal one that is as good."""
+    """A Poisson number; for a large mean drawn from the normal distribution."""
     if expected > _MANY:
         return max(round(random.gauss(expected, math.sqrt(expected))), 0)
     limit, product, count = math.exp(-expected), random.random(), 0

@@ -1,5 +1,5 @@
-"""What a synthetic symbol looks like: its price, its units, the size of its orders. Unknown symbols get theirs by hash,
-so a name always means the same market.
+"""Profiles of synthetic symbols: price, units, size of orders. Unknown symbols get theirs by hash, so a name always
+gives the same market.
 """
 
 import hashlib
@@ -9,9 +9,9 @@ from sources.replay.market.decimals import Decimals, decimals_of
 from sources.replay.market.market import MarketKind
 
 _ORDER_VALUE = 1_500.0
-"""What an average order is worth, in the quote asset."""
+"""Value of an average order, in the quote asset."""
 _SHARP_DIGITS = 5
-"""Digits that a price of an unknown symbol has."""
+"""Digits in the price of an unknown symbol."""
 
 _KNOWN_PRICES = {"BTCUSDT": 60_000.0, "ETHUSDT": 2_600.0, "BNBUSDT": 520.0, "SOLUSDT": 150.0, "XRPUSDT": 0.58}
 _KNOWN_DECIMALS: dict[tuple[MarketKind, str], Decimals] = {

@@ -1,8 +1,8 @@
 """Reads kline files that lead up to a recording: `binance_<spot|usdm>_<SYMBOL>_<interval>.csv[.gz]`.
 
 Columns `open_time_ms,open,high,low,close,volume`, and where the file has them `quote_volume,count,taker_buy_base,
-taker_buy_quote`. What a file does not say is not invented, with one exception: the quote volume, without which no
-average price could be given, is estimated as volume times the mean of high, low and close.
+taker_buy_quote`. Missing columns stay empty, with one exception: the quote volume, which the average price needs,
+is estimated as volume times the mean of high, low and close.
 """
 
 from pathlib import Path
@@ -18,15 +18,15 @@ from sources.replay.market.market import MarketKind
 
 
 def read_history(
-    folder: Path, *, kind: MarketKind, symbol: str, decimals: Decimals, tally: RunningTotals
+    folder: Path, *, kind: MarketKind, symbol: str, decimals: Decimals, totals: RunningTotals
 ) -> pl.DataFrame:
-    """The history before the first trade of `tally`: each file reaches back to where it begins, the finest one rules.
+    """The history before the first trade of `totals`, for each time from the finest file that covers it.
 
-    The period in which the trades begin is given less their share, so that it closes as the exchange's did; where they
-    end before that period does, their share is not known and the period begins with them. Empty without files.
+    The period in which the trades begin is included without their share, so that it closes as the exchange's did;
+    where they end before that period does, their share is unknown and the period begins with them. Empty without files.
     """
     rows = pl.DataFrame(schema=HISTORY)
-    before_ms = tally.times[0]
+    before_ms = totals.times[0]
     for interval, length in INTERVALS_MS.items():
         paths = sorted(folder.glob(f"binance_{kind}_{symbol}_{interval}.csv*"))
         if not paths:
@@ -35,14 +35,14 @@ def read_history(
         older = klines.filter(pl.col("open_time") + length <= before_ms)
         if rows.is_empty():
             running = klines.filter(pl.col("open_time").is_between(before_ms - length, before_ms, closed="right"))
-            older = pl.concat([older, *[_rest(kline, length, tally) for kline in klines_of(running)]])
+            older = pl.concat([older, *[_rest(kline, length, totals) for kline in klines_of(running)]])
         rows = pl.concat([based(older, interval), rows])
         before_ms = int(rows["open_time"][0]) if rows.height else before_ms
-    return _numbered(rows, first_id=int(tally.pieces["first_id"][0]))
+    return _numbered(rows, first_id=int(totals.pieces["first_id"][0]))
 
 
 def _numbered(rows: pl.DataFrame, *, first_id: int) -> pl.DataFrame:
-    """Trade ids count back from the first one played, as far as the numbers of trades are known."""
+    """Adds trade ids, counted back from the first one played, as far as the numbers of trades are known."""
     first = first_id - pl.col("trades").cum_sum(reverse=True)
     return rows.with_columns(first.alias("first_id"), (first + pl.col("trades") - 1).alias("last_id"))
 
@@ -77,10 +77,10 @@ def _read(path: Path, decimals: Decimals) -> pl.DataFrame:
 _OPTIONAL = ("quote_volume", "count", "taker_buy_base", "taker_buy_quote")
 
 
-def _rest(whole: Kline, length_ms: int, tally: RunningTotals) -> pl.DataFrame:
-    """What a period held before the trades began: the whole less their share."""
-    share = tally.between(0, tally.rows_before(whole.open_time + length_ms))
-    complete = tally.times[-1] >= whole.open_time + length_ms
+def _rest(whole: Kline, length_ms: int, totals: RunningTotals) -> pl.DataFrame:
+    """The part of a period before the trades begin: the whole minus their share."""
+    share = totals.between(0, totals.rows_before(whole.open_time + length_ms))
+    complete = totals.times[-1] >= whole.open_time + length_ms
     if share is None or not complete or share.volume >= whole.volume:
         return pl.DataFrame(schema=PIECE)
     rest = whole._replace(

@@ -1,4 +1,4 @@
-"""Reads recorded messages, whatever the file: every line is a message with its stream name and its time of receipt.
+"""Reads recordings of several formats: every line is a message with its stream name and its time of receipt.
 
 - `*.gz`: `<receive ns> <combined envelope>`; a REST depth snapshot is a bare line, its symbol is the file name's;
 - `*.tape.zst`: the tapes of `python -m sources.record`; a header, then the same lines, REST answers with their path;
@@ -69,7 +69,7 @@ def is_recording(path: Path) -> bool:
 
 
 def is_of_market(path: Path, kind: MarketKind) -> bool:
-    """Whether a recording in a folder belongs to a market, as far as its name says so."""
+    """Whether a recording in a folder belongs to a market, by its name."""
     return ".ws." not in path.name or ("FUTURES" in path.name) == (kind == "usdm")
 
 

@@ -1,4 +1,4 @@
-"""Moves recorded payloads in time and in ids, text for text, so that a tape can be played again and go on counting."""
+"""Shifts times and ids in recorded payloads, as text, so that a tape can be played in a loop with ids that continue."""
 
 import re
 from collections.abc import Sequence
@@ -26,8 +26,8 @@ _FIELDS = {
     "ticker": {"E": "time_ms", "O": "time_ms", "C": "time_ms", "F": "trade_id", "L": "trade_id"},
     "miniTicker": {"E": "time_ms"},
 }
-"""Which numbers of a channel's payloads are times and ids. Prices are strings, so a name is followed by a digit only
-where it is one of these."""
+"""Which fields of a channel's payloads are times and ids. Prices are strings, so only these names are followed by a
+digit."""
 
 _CHANNEL = re.compile(r"[a-zA-Z]+")
 _PATTERNS = {
@@ -36,7 +36,7 @@ _PATTERNS = {
 
 
 class Recorded:
-    """Recorded payloads of one channel, moved when they are taken. Those of unknown channels stay as they are."""
+    """Recorded payloads of one channel, shifted on access. Those of unknown channels stay unchanged."""
 
     def __init__(self, payloads: Sequence[bytes], channel: str, offsets: Offsets) -> None:
         kind = _CHANNEL.match(channel)

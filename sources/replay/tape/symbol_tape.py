@@ -1,4 +1,4 @@
-"""What the files hold of one symbol: its recorded messages with their due times, and its trades as frames."""
+"""One symbol of a tape: its recorded messages with their due times, and its trades as frames."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -72,7 +72,7 @@ class Channel:
 
 @dataclass(eq=False)
 class SymbolTape:
-    """One symbol of a tape. Trades and aggregates are always both there; what the files lack is derived."""
+    """One symbol of a tape. It has both trades and aggregates; what is missing in the files is derived."""
 
     symbol: str
     decimals: Decimals
@@ -158,7 +158,7 @@ def _completed(
 
 
 def _due_times(lines: Sequence[tuple[int, Line]]) -> pl.Series:
-    """When each message leaves: at its own time; one without keeps its distance to the one before, and its place."""
+    """When each message is sent: at its own time; one without a time keeps its distance to the one before."""
     stamps = [_decode_stamps(line.data) for _, line in lines]
     frame = pl.DataFrame(
         {

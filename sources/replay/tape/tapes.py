@@ -1,8 +1,8 @@
 """Loads tapes into a market.
 
-Times. `original` leaves them as they were. `now` moves them all by one constant, a whole number of minutes, such that
-the tape begins within the minute before this call: its one-minute klines stay what they were, longer ones fall
-differently (and history before the tape is moved by whole periods of its own, see `history.shifted`).
+Times. `original` leaves them unchanged. `now` moves them all by one constant, a whole number of minutes, such that the
+tape begins within the minute before this call: its one-minute klines stay the same, longer ones get other boundaries
+(history before the tape is moved by whole periods of its own, see `history.shifted`).
 """
 
 from collections import defaultdict
@@ -22,7 +22,7 @@ from sources.replay.market.schedules import LAG_MS
 from sources.replay.market.symbol_market import SymbolMarket
 from sources.replay.market.timeline import Timeline
 from sources.replay.tape.history_files import read_history
-from sources.replay.tape.loops import SymbolLoops, lap_ms, reel_of
+from sources.replay.tape.loops import SymbolLoops, loop_length_ms, timeline_of
 from sources.replay.tape.recordings import Line, is_of_market, is_recording, read_lines
 from sources.replay.tape.symbol_tape import SymbolTape, tape_of_files, tape_of_lines
 from sources.replay.tape.trade_files import TradeFile, is_trade_file, read_trades
@@ -41,34 +41,38 @@ def load_tapes(
     """Reads files, or whole folders, into a market that plays them together in the order of exchange time.
 
     With `loop` it never ends. `history` is a folder of kline files (`history_files.py`). `ValueError` when a file makes
-    no sense or there is nothing to play; `OSError` when it cannot be opened.
+    no sense or nothing can be played; `OSError` when it cannot be opened.
     """
     tapes = _read_tapes(_files(paths, kind), kind)
-    laps = [SymbolLoops(kind, tape, loop=loop) for tape in tapes]
+    loops = [SymbolLoops(kind, tape, loop=loop) for tape in tapes]
     begin_ms, end_ms = _span(tapes)
     shift_ms = (wall_ms() - begin_ms) // MINUTE_MS * MINUTE_MS if times == "now" else 0
-    markets = {lap.tape.symbol: SymbolMarket(lap.printer, _history(lap, kind, history, shift_ms)) for lap in laps}
-    log.info("tape loaded", market=kind, symbols=list(markets), begin_ms=begin_ms, end_ms=end_ms, shift_ms=shift_ms)
+    markets = {
+        symbol.tape.symbol: SymbolMarket(symbol.encoder, _history(symbol, kind, history, shift_ms)) for symbol in loops
+    }
+    log.info("tape_loaded", market=kind, symbols=list(markets), begin_ms=begin_ms, end_ms=end_ms, shift_ms=shift_ms)
     return Playback(
         kind,
         markets,
-        _reels(laps, begin_ms, end_ms, shift_ms, loop=loop),
+        _timelines(loops, begin_ms, end_ms, shift_ms, loop=loop),
         begin_ms=begin_ms + shift_ms,
-        recorded=frozenset().union(*(lap.recorded for lap in laps)),
+        recorded=frozenset().union(*(symbol.recorded for symbol in loops)),
     )
 
 
-def _reels(laps: Sequence[SymbolLoops], begin_ms: int, end_ms: int, shift_ms: int, *, loop: bool) -> Iterator[Timeline]:
-    length = lap_ms(begin_ms, end_ms)
-    for lap in islice(count(), None if loop else 1):
-        yield reel_of(laps, lap, time_ms=shift_ms + lap * length, begin_ms=begin_ms, end_ms=end_ms)
+def _timelines(
+    loops: Sequence[SymbolLoops], begin_ms: int, end_ms: int, shift_ms: int, *, loop: bool
+) -> Iterator[Timeline]:
+    length = loop_length_ms(begin_ms, end_ms)
+    for loop_number in islice(count(), None if loop else 1):
+        yield timeline_of(loops, loop_number, time_ms=shift_ms + loop_number * length, begin_ms=begin_ms, end_ms=end_ms)
 
 
-def _history(laps: SymbolLoops, kind: MarketKind, folder: Path | None, shift_ms: int) -> History:
-    tape = laps.tape
+def _history(loops: SymbolLoops, kind: MarketKind, folder: Path | None, shift_ms: int) -> History:
+    tape = loops.tape
     if folder is None or tape.trades.is_empty():
         return History()
-    rows = read_history(folder, kind=kind, symbol=tape.symbol, decimals=tape.decimals, tally=laps.tally)
+    rows = read_history(folder, kind=kind, symbol=tape.symbol, decimals=tape.decimals, totals=loops.totals)
     return History(lambda: shifted(rows, shift_ms))
 
 
@@ -112,7 +116,7 @@ def _read_tapes(files: Sequence[Path], kind: MarketKind) -> list[SymbolTape]:
 
 
 def _span(tapes: Sequence[SymbolTape]) -> tuple[int, int]:
-    """When the first message leaves, and until when time goes on after the last."""
+    """When the first message is sent, and when time ends after the last."""
     begins, ends = [], []
     for tape in tapes:
         series = [channel.due for channel in tape.channels.values()]

@@ -1,4 +1,4 @@
-"""Reads files of trades without messages: the exchange's daily files, and rows written by a stream's listener.
+"""Reads files of trades without messages: the exchange's daily files, and rows written by a client of a stream.
 
 - aggregates `<SYMBOL>-aggTrades-<date>.zip` or `.csv`: `a,p,q,f,l,T,m[,M]`;
 - trades `<SYMBOL>-trades-<date>.zip` or `.csv`: `id,price,qty,quote_qty,time,is_buyer_maker[,is_best_match]`;
@@ -21,7 +21,7 @@ from flows.names import is_symbol
 
 _DAILY = re.compile(r"(?P<symbol>.{1,64})-(?P<kind>aggTrades|trades)-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(zip|csv)")
 _MICROSECONDS = 100_000_000_000_000
-"""No time in milliseconds is that large before the year 5138, and every one in microseconds since 1973 is larger."""
+"""No time in milliseconds is that large before the year 5138; every one in microseconds since 1973 is larger."""
 
 
 class TradeFile(NamedTuple):
@@ -32,7 +32,7 @@ class TradeFile(NamedTuple):
     rows: pl.DataFrame
     """Columns `id first_id last_id time event_time price quantity maker`."""
     end_ms: int | None
-    """Until when it is complete, if it says so: a daily file to the end of its day."""
+    """Until when it is complete, if known: a daily file to the end of its day."""
 
 
 def is_trade_file(path: Path) -> bool:
@@ -41,7 +41,7 @@ def is_trade_file(path: Path) -> bool:
 
 
 def read_trades(path: Path) -> list[TradeFile]:
-    """What a file holds, by symbol; nothing for a `.csv` that is about something else."""
+    """The trades of a file, by symbol; none for a `.csv` of another kind."""
     match = _daily(path)
     if match is None:
         return _named_columns(path)
@@ -55,7 +55,7 @@ def read_trades(path: Path) -> list[TradeFile]:
 
 
 def _daily(path: Path) -> re.Match[str] | None:
-    """What the name of a daily file says."""
+    """The fields in the name of a daily file."""
     match = _DAILY.fullmatch(path.name)
     return match if match and is_symbol(match["symbol"]) else None
 

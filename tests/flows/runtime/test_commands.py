@@ -26,7 +26,7 @@ from sinks.mongo.commands import (
     Work,
     leave_request,
 )
-from sources.feed import Wishes
+from sources.feed import DesiredStreams
 
 TRADING = dict.fromkeys(("BTCUSDT", "SOLUSDT"), "TRADING")
 WAIT_S = 20
@@ -43,9 +43,9 @@ class Source:
         self.follows: frozenset[str] = frozenset()
         self.is_ready = True
 
-    def follow(self, wishes: Wishes, *, quiet: frozenset[str]) -> None:
-        self.follows = frozenset(wishes)
-        self.followed.put(dict(wishes))
+    def follow(self, desired: DesiredStreams, *, not_trading: frozenset[str]) -> None:
+        self.follows = frozenset(desired)
+        self.followed.put(dict(desired))
 
     def refresh(self, wanted: RefreshRequest) -> bool:
         self.refreshed.put(wanted)

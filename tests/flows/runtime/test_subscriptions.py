@@ -95,7 +95,7 @@ class Controller:
         self.controller = SubscriptionController(
             NoCommands() if database is None else CommandConsumer(database),
             feed=feed(**changes),
-            follow=lambda wishes, *, quiet: self.followed.append((dict(wishes), quiet)),
+            follow=lambda desired, *, not_trading: self.followed.append((dict(desired), not_trading)),
             announce=lambda event: self.announced.append((event.symbols, event.status)),
             query_statuses=lambda: self.answers.pop(0),
             report=self.incidents.append,
@@ -152,7 +152,7 @@ def test_the_venues_instruments_are_published_and_asked_for_again(mongo_database
         it.controller.look()
     listed = {found["symbol"]: found["status"] for found in mongo_database[INSTRUMENTS].find()}
     assert listed == {**TRADING, "ETHUSDT": "BREAK"}
-    assert [quiet for _, quiet in it.followed] == [set(), {"ETHUSDT"}, set(), {"ETHUSDT"}]
+    assert [not_trading for _, not_trading in it.followed] == [set(), {"ETHUSDT"}, set(), {"ETHUSDT"}]
     assert [(incident.kind, incident.symbol, incident.cause) for incident in it.incidents] == [
         ("stale", "ETHUSDT", 'ETHUSDT does not trade: its status is not TRADING, the exchange says: "BREAK"')
     ] * 2

@@ -8,10 +8,10 @@ from bytewax.testing import TestingSink, run_main
 
 from flows.model import Coverage, Kline
 from sources.archive.bridge import ArchiveSource
+from sources.archive.csv_reader import ArchiveError, ArchiveReader
 from sources.archive.fetch import check, files_in
-from sources.archive.journal import Journal
-from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError, ArchiveReader
+from sources.archive.files import ArchiveFile, file_named
+from sources.archive.manifest import Manifest
 from sources.archive.spans import Span, spans_of
 
 KEY = "binance:XUSDT"
@@ -65,10 +65,10 @@ def run(folder: Path, spans: list[Span], notes: Notes, *, stop: threading.Event 
         check(path)
         return ArchiveReader(file, path)
 
-    journal = Journal(folder / "journal.json", stores="")
+    manifest = Manifest(folder / "journal.json", stores="")
     out: list[Any] = []
     flow = Dataflow("test")
-    source = ArchiveSource("binance", spans, get, journal=journal, watcher=notes, stop=stop or threading.Event())
+    source = ArchiveSource("binance", spans, get, manifest=manifest, watcher=notes, stop=stop or threading.Event())
     op.output("out", op.input("in", flow, source), TestingSink(out))
     run_main(flow)
     assert {key for key, _ in out} <= {KEY}
@@ -108,7 +108,7 @@ def test_a_span_is_its_klines_its_trades_and_at_last_itself(tmp_path: Path) -> N
 def test_what_the_journal_holds_is_not_read_and_what_came_later_is_read_with_its_trades(tmp_path: Path) -> None:
     trades = put(tmp_path, "XUSDT-aggTrades-2024-10-27.csv")
     spans = spans_of([trades], 0, 1 << 62)
-    Journal(tmp_path / "journal.json", stores="").note(spans)
+    Manifest(tmp_path / "journal.json", stores="").add(spans)
     assert run(tmp_path, spans, Notes()) == []
     klines = put(tmp_path, "XUSDT-1d-2024-10-27.csv")
     assert in_short(run(tmp_path, spans_of([klines, trades], 0, 1 << 62), Notes()))[:4] == [
@@ -129,7 +129,7 @@ def test_a_month_that_is_not_published_comes_by_its_days(tmp_path: Path) -> None
     flow = Dataflow("test")
     source = ArchiveSource(
         "binance", spans_of([month], 0, 1 << 62), lambda file: None if file.is_month else found.get(file.begin),
-        journal=Journal(tmp_path / "journal.json", stores=""), watcher=notes, stop=threading.Event(),
+        manifest=Manifest(tmp_path / "journal.json", stores=""), watcher=notes, stop=threading.Event(),
     )  # fmt: skip
     op.output("out", op.input("in", flow, source), TestingSink(out))
     run_main(flow)

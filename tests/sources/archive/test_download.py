@@ -7,19 +7,19 @@ from pathlib import Path
 import httpx
 import pytest
 
-from sources.archive.download import Patience, Reply, asked_pause_s, can_get_better, discard, download, reply_of
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.download import Reply, RetryPolicy, discard, download, is_retryable, reply_of, retry_after_s
 from tests.fakes.broken_archive import BrokenArchive, Harm, served
 
 CONTENT = random.Random(3).randbytes(300_000)
 OTHER = random.Random(4).randbytes(310_000)
-QUICK = Patience(tries=4, first_s=0.001)
+QUICK = RetryPolicy(tries=4, first_s=0.001)
 NOW = datetime(2024, 10, 27, tzinfo=UTC)
 
 
-def fetched(archive: BrokenArchive, partial: Path, *, patience: Patience = QUICK) -> bool:
+def fetched(archive: BrokenArchive, partial: Path, *, policy: RetryPolicy = QUICK) -> bool:
     with served(archive) as url:
-        return download(f"{url}/file.zip", partial, patience=patience)
+        return download(f"{url}/file.zip", partial, policy=policy)
 
 
 # --- breaks ---
@@ -28,17 +28,17 @@ def fetched(archive: BrokenArchive, partial: Path, *, patience: Patience = QUICK
 def test_only_the_rest_is_asked_for_behind_each_break(tmp_path: Path) -> None:
     archive = BrokenArchive(CONTENT)
     archive.harms = [Harm(cut_after=100_000), Harm(cut_after=70_000), Harm(status=503), Harm(cut_after=0)]
-    told: list[tuple[int, int]] = []
+    result: list[tuple[int, int]] = []
     with served(archive) as url:
-        assert download(url, tmp_path / "a", patience=QUICK, on_bytes=lambda done, all_: told.append((done, all_)))
+        assert download(url, tmp_path / "a", policy=QUICK, on_bytes=lambda done, all_: result.append((done, all_)))
     assert (tmp_path / "a").read_bytes() == CONTENT
     etag = archive.etag()
     assert archive.asked == [
         ("", ""), ("bytes=100000-", etag), ("bytes=170000-", etag), ("bytes=170000-", etag), ("bytes=170000-", etag),
     ]  # fmt: skip
     assert archive.sent == len(CONTENT)
-    assert [told[0][1], told[-1]] == [300_000, (300_000, 300_000)]
-    assert sorted(told) == told
+    assert [result[0][1], result[-1]] == [300_000, (300_000, 300_000)]
+    assert sorted(result) == result
 
 
 def test_a_server_without_ranges_sends_all_of_it_again(tmp_path: Path) -> None:
@@ -63,7 +63,7 @@ def test_what_an_earlier_run_left_is_gone_on_with(tmp_path: Path) -> None:
     archive = BrokenArchive(CONTENT)
     archive.harms = [Harm(cut_after=100_000), Harm(status=404)]
     with pytest.raises(ArchiveError, match="cannot be had"):
-        fetched(archive, tmp_path / "a", patience=Patience(tries=1))
+        fetched(archive, tmp_path / "a", policy=RetryPolicy(tries=1))
     assert (tmp_path / "a").read_bytes() == CONTENT[:100_000]
     archive.harms = []
     assert fetched(archive, tmp_path / "a")
@@ -99,7 +99,7 @@ def test_a_file_that_is_not_there_is_asked_for_once_and_its_part_goes(tmp_path: 
         (Harm(status=403), 1, r"403 Forbidden$"),
         (Harm(status=500), 4, r"500 Internal Server Error$"),
         (Harm(status=429, headers={"Retry-After": "0"}), 4, r"429 Too Many Requests$"),
-        (Harm(status=429, headers={"Retry-After": "3600"}), 1, r"wants no question for 3600 s$"),
+        (Harm(status=429, headers={"Retry-After": "3600"}), 1, r"allows no request for 3600 s$"),
         (Harm(status=204), 4, r"status 204 holds no file$"),
         (Harm(cut_after=0), 4, r"cannot be had"),
     ],
@@ -130,7 +130,7 @@ def test_a_server_that_says_nothing_any_more_is_left(tmp_path: Path) -> None:
         download(
             f"http://127.0.0.1:{mute.getsockname()[1]}/x",
             tmp_path / "a",
-            patience=Patience(tries=2, first_s=0.001, silence_s=0.05),
+            policy=RetryPolicy(tries=2, first_s=0.001, silence_s=0.05),
         )
 
 
@@ -138,9 +138,9 @@ def test_a_server_that_says_nothing_any_more_is_left(tmp_path: Path) -> None:
 
 
 def test_the_pause_grows_to_its_bound_and_is_the_one_that_is_asked_for() -> None:
-    patience = Patience(tries=9, first_s=1, most_s=60)
-    assert [patience.pause_s(failed, 0) for failed in range(1, 10)] == [1, 2, 4, 8, 16, 32, 60, 60, None]
-    assert [patience.pause_s(1, asked) for asked in (0.5, 20, 60, 61)] == [1, 20, 60, None]
+    policy = RetryPolicy(tries=9, first_s=1, most_s=60)
+    assert [policy.pause_s(failed, 0) for failed in range(1, 10)] == [1, 2, 4, 8, 16, 32, 60, 60, None]
+    assert [policy.pause_s(1, asked) for asked in (0.5, 20, 60, 61)] == [1, 20, 60, None]
 
 
 def refused(status: int, **headers: str) -> httpx.HTTPStatusError:
@@ -152,9 +152,9 @@ def refused(status: int, **headers: str) -> httpx.HTTPStatusError:
 def test_a_pause_is_asked_for_in_seconds_or_by_a_date() -> None:
     later = format_datetime(NOW + timedelta(seconds=90), usegmt=True)
     earlier = format_datetime(NOW - timedelta(seconds=90), usegmt=True)
-    told = [asked_pause_s(refused(429, retry_after=text), NOW) for text in ("7", later, earlier, "soon", "-1", "")]
-    assert told == [7, 90, 0, 0, 0, 0]
-    assert asked_pause_s(httpx.ReadError("cut"), NOW) == 0
+    result = [retry_after_s(refused(429, retry_after=text), NOW) for text in ("7", later, earlier, "soon", "-1", "")]
+    assert result == [7, 90, 0, 0, 0, 0]
+    assert retry_after_s(httpx.ReadError("cut"), NOW) == 0
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_pause_is_asked_for_in_seconds_or_by_a_date() -> None:
     ],
 )  # fmt: skip
 def test_what_can_get_better(error: httpx.HTTPError, *, can: bool) -> None:
-    assert can_get_better(error) is can
+    assert is_retryable(error) is can
 
 
 @pytest.mark.parametrize(

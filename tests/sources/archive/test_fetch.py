@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from sources.archive.download import Patience
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.download import RetryPolicy
 from sources.archive.fetch import Downloader, check, files_in
-from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError
+from sources.archive.files import ArchiveFile, file_named
 from tests.fakes.archive import archive_of
 from tests.fakes.broken_archive import BrokenArchive, Harm, served
 
@@ -31,28 +31,28 @@ def published(folder: Path, content: bytes, *, checksum: str | None = None) -> N
 
 def test_a_file_is_downloaded_once_and_checked(tmp_path: Path) -> None:
     published(tmp_path / "served", b"content")
-    told: list[tuple[str, int, int]] = []
+    result: list[tuple[str, int, int]] = []
     with archive_of(tmp_path / "served") as url:
-        downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda *it: told.append(it))
+        downloader = Downloader(url, tmp_path / "cache", on_bytes=lambda *it: result.append(it))
         path = downloader.get(named(), "binance")
         assert path is not None
         assert path.read_bytes() == b"content"
-        assert told == [(NAME, 7, 7)]
+        assert result == [(NAME, 7, 7)]
         assert downloader.get(named(), "binance") == path
-        assert len(told) == 1
+        assert len(result) == 1
         assert downloader.get(named("XUSDT-aggTrades-2024-10-28.zip"), "binance") is None
 
 
 def test_an_archive_that_cannot_be_reached_is_named(tmp_path: Path) -> None:
     with pytest.raises(ArchiveError, match=r"127\.0\.0\.1:9"):
-        Downloader("http://127.0.0.1:9", tmp_path, patience=QUICK).get(named(), "binance")
+        Downloader("http://127.0.0.1:9", tmp_path, policy=QUICK).get(named(), "binance")
     assert files_below(tmp_path) == []
 
 
 # --- downloads that break, change, or are wrong ---
 
 
-QUICK = Patience(tries=3, first_s=0.001)
+QUICK = RetryPolicy(tries=3, first_s=0.001)
 CONTENT = random.Random(5).randbytes(200_000)
 OTHER = random.Random(6).randbytes(200_000)
 
@@ -69,7 +69,7 @@ def test_a_download_that_breaks_is_put_together_and_stands_there_with_its_checks
     archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
     archive.harms = [Harm(cut_after=50_000), Harm(cut_after=50_000)]
     with served(archive) as url:
-        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+        path = Downloader(url, tmp_path, policy=QUICK).get(named(), "binance")
     assert path is not None
     assert (path.read_bytes(), archive.sent) == (CONTENT, 200_000)
     assert files_below(tmp_path) == [NAME, NAME + ".CHECKSUM"]
@@ -80,13 +80,13 @@ def test_what_a_killed_run_left_is_gone_on_with_and_cleared_where_the_file_is_th
     archive.harms = [Harm(cut_after=50_000), Harm(status=500)]
     with served(archive) as url:
         with pytest.raises(ArchiveError, match="500"):
-            Downloader(url, tmp_path, patience=Patience(tries=2, first_s=0.001)).get(named(), "binance")
+            Downloader(url, tmp_path, policy=RetryPolicy(tries=2, first_s=0.001)).get(named(), "binance")
         assert files_below(tmp_path) == [NAME + ".part", NAME + ".part.etag"]
-        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+        path = Downloader(url, tmp_path, policy=QUICK).get(named(), "binance")
         assert path is not None
         assert (path.read_bytes(), archive.sent) == (CONTENT, 200_000)
         path.with_name(NAME + ".part").write_bytes(b"of another time")
-        assert Downloader(url, tmp_path, patience=QUICK).get(named(), "binance") == path
+        assert Downloader(url, tmp_path, policy=QUICK).get(named(), "binance") == path
     assert files_below(tmp_path) == [NAME, NAME + ".CHECKSUM"]
 
 
@@ -95,7 +95,7 @@ def test_parts_of_two_versions_that_nothing_tells_apart_are_downloaded_again(tmp
     archive.has_etag = False
     archive.harms = [Harm(cut_after=50_000, new_content=OTHER)]
     with served(archive) as url:
-        path = Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+        path = Downloader(url, tmp_path, policy=QUICK).get(named(), "binance")
     assert path is not None
     assert (path.read_bytes(), archive.sent) == (OTHER, 400_000)
 
@@ -103,7 +103,7 @@ def test_parts_of_two_versions_that_nothing_tells_apart_are_downloaded_again(tmp
 def test_a_file_that_stays_wrong_is_refused_in_a_sentence_and_nothing_is_left(tmp_path: Path) -> None:
     archive = BrokenArchive(CONTENT, checksum=checksum(OTHER))
     with served(archive) as url, pytest.raises(ArchiveError) as refused:
-        Downloader(url, tmp_path, patience=QUICK).get(named(), "binance")
+        Downloader(url, tmp_path, policy=QUICK).get(named(), "binance")
     assert str(refused.value) == (
         f"{url}/spot/daily/aggTrades/XUSDT/{NAME} is refused, nothing of it is kept: it does not match its checksum, "
         "downloaded 2 times"
@@ -119,9 +119,9 @@ def test_a_file_without_a_checksum_has_to_be_a_whole_zip_file(tmp_path: Path) ->
     archive = BrokenArchive(zipped.read_bytes()[:-30])
     with served(archive) as url:
         with pytest.raises(ArchiveError, match="nothing of it is kept: it cannot be read"):
-            Downloader(url, tmp_path / "cache", patience=QUICK).get(named(), "binance")
+            Downloader(url, tmp_path / "cache", policy=QUICK).get(named(), "binance")
         archive.content = zipped.read_bytes()
-        path = Downloader(url, tmp_path / "cache", patience=QUICK).get(named(), "binance")
+        path = Downloader(url, tmp_path / "cache", policy=QUICK).get(named(), "binance")
     assert path is not None
     assert check(path) == ""
     assert files_below(tmp_path / "cache") == [NAME]
@@ -130,7 +130,7 @@ def test_a_file_without_a_checksum_has_to_be_a_whole_zip_file(tmp_path: Path) ->
 def test_a_kept_file_that_was_damaged_since_is_downloaded_again(tmp_path: Path) -> None:
     archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
     with served(archive) as url:
-        downloader = Downloader(url, tmp_path, patience=QUICK)
+        downloader = Downloader(url, tmp_path, policy=QUICK)
         path = downloader.get(named(), "binance")
         assert path is not None
         path.write_bytes(CONTENT[:-1])
@@ -142,7 +142,7 @@ def test_behind_a_file_that_could_not_be_reached_the_next_ones_are_asked_for_onc
     archive = BrokenArchive(CONTENT, checksum=checksum(CONTENT))
     archive.harms = [Harm(status=503)] * 6
     with served(archive) as url:
-        downloader = Downloader(url, tmp_path, patience=QUICK)
+        downloader = Downloader(url, tmp_path, policy=QUICK)
         for questions in (3, 4, 5, 6):
             with pytest.raises(ArchiveError, match="503"):
                 downloader.get(named(), "binance")

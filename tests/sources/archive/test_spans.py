@@ -1,4 +1,4 @@
-from sources.archive.names import ArchiveFile, file_named
+from sources.archive.files import ArchiveFile, file_named
 from sources.archive.spans import left_out, spans_of
 
 DAY_MS = 86_400_000

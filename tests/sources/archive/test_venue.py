@@ -7,8 +7,8 @@ import pytest
 from flows.loop_thread import EventLoopThread
 from flows.model import AggregateTrade
 from flows.settings import Feed
-from sources.archive.names import days_for
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.files import days_for
 from sources.archive.venue import VenueDays
 from sources.binance.rest import BinanceRest
 from sources.replay.exchange.threaded import exchange_in_thread
@@ -54,9 +54,9 @@ def test_days_hold_each_trade_once_and_the_first_is_known_from_its_first_trade_o
         assert behind is not None
         assert (before.known_from, behind.known_from) == (every[0][1], 0)
         read = [trade for day in (before, behind) for batch in day.trades(0, 0) for trade in batch]
-    told = [row for row in every if row[1] < MIDNIGHT + 30_000]
-    assert [(t.id, t.time, t.price, t.quantity, t.buyer_is_maker) for t in read] == told
-    assert len(told) > 1_000
+    result = [row for row in every if row[1] < MIDNIGHT + 30_000]
+    assert [(t.id, t.time, t.price, t.quantity, t.buyer_is_maker) for t in read] == result
+    assert len(result) > 1_000
 
 
 def test_klines_are_those_that_are_closed_and_that_of_the_period_in_which_a_day_begins() -> None:
@@ -65,9 +65,9 @@ def test_klines_are_those_that_are_closed_and_that_of_the_period_in_which_a_day_
         day = days.get(file)
         assert day is not None
         klines = day.klines(0, 0)
-        told = seen.klines(SYMBOL, "5m", MIDNIGHT - 1_200_000)
+        result = seen.klines(SYMBOL, "5m", MIDNIGHT - 1_200_000)
     assert [(k.open_time, k.close, k.volume, k.is_closed) for k in klines] == [
-        (k.open_time, k.close, k.volume, True) for k in told if k.open_time < MIDNIGHT
+        (k.open_time, k.close, k.volume, True) for k in result if k.open_time < MIDNIGHT
     ]
     assert [kline.open_time for kline in klines] == [MIDNIGHT - minutes * 60_000 for minutes in (20, 15, 10, 5)]
 

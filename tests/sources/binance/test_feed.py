@@ -119,9 +119,9 @@ def test_a_wish_may_be_for_the_klines_of_one_timeframe() -> None:
 
 
 def test_the_quiet_symbols_of_a_connection_are_named() -> None:
-    wishes = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
-    [plan] = feed().plans(wishes, quiet=frozenset(("ETHUSDT", "SOLUSDT")))
-    assert plan.quiet == {"ETHUSDT"}
+    desired = {"BTCUSDT": ("aggTrade",), "ETHUSDT": ("aggTrade", "ticker")}
+    [plan] = feed().plans(desired, not_trading=frozenset(("ETHUSDT", "SOLUSDT")))
+    assert plan.not_trading == {"ETHUSDT"}
 
 
 def test_streams_are_ended_as_they_were_begun() -> None:

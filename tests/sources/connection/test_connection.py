@@ -302,9 +302,10 @@ async def test_a_venue_that_is_not_there_is_said_once_and_again_when_it_lasts() 
     assert (first.failures, first.lasting) == (1, False)
     assert (outage.failures, outage.lasting) == (3, True)
     assert "ws://127.0.0.1:9/stream cannot be reached" in first.reason
-    warnings = [entry["event"] for entry in logs if entry["log_level"] == "warning"]
-    assert "`make demo` works offline" in warnings[0]
-    assert len(warnings) >= 3  # every attempt is logged
+    lost = [entry for entry in logs if entry["event"] == "connection_lost"]
+    assert "`make demo` works offline" in lost[0]["hint"]
+    assert all("hint" not in entry for entry in lost[1:])
+    assert len(lost) >= 3  # every attempt is logged
 
 
 async def test_a_full_queue_makes_the_venue_wait() -> None:

@@ -47,7 +47,7 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Followed]:
     rung = asyncio.Event()
     before = asyncio.all_tasks()
     try:
-        yield Followed(ConnectionPool(BinanceFeed(settings), settings=settings, ring=rung.set), rung)
+        yield Followed(ConnectionPool(BinanceFeed(settings), settings=settings, wake=rung.set), rung)
     finally:
         ours = asyncio.all_tasks() - before
         for task in ours:

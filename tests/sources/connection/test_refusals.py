@@ -91,7 +91,7 @@ async def following(picky: Picky, **changes: Any) -> AsyncIterator[Heard]:
     async with running_venue(picky.serve) as url:
         settings = Feed(ws_url=url, **chosen)
         try:
-            yield Heard(ConnectionPool(Quick(settings), settings=settings, ring=lambda: None))
+            yield Heard(ConnectionPool(Quick(settings), settings=settings, wake=lambda: None))
         finally:
             ours = {task for task in asyncio.all_tasks() - before if "serve" not in repr(task.get_coro())}
             for task in ours:
@@ -142,8 +142,8 @@ async def test_a_symbol_that_is_refused_at_the_begin_cuts_no_other_and_comes_bac
 async def test_one_of_many_is_found_with_few_requests() -> None:
     symbols = [f"A{number}USDT" for number in range(150)]
     picky = Picky("a77usdt@aggTrade", "a77usdt@ticker")
-    quiet: dict[str, Any] = {"backoff_min_s": 60, "backoff_max_s": 60, "streams_per_connection": 500}
-    async with following(picky, streams=("aggTrade", "ticker"), **quiet) as heard:
+    not_trading: dict[str, Any] = {"backoff_min_s": 60, "backoff_max_s": 60, "streams_per_connection": 500}
+    async with following(picky, streams=("aggTrade", "ticker"), **not_trading) as heard:
         await heard.follow(*symbols)
         _, refused, up = await heard.events(3)
         assert_refused(refused, "a77usdt@aggTrade", "a77usdt@ticker")

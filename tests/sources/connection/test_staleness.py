@@ -28,9 +28,9 @@ DAY_S = 86_400
 class Line:
     """A monitor, looked at twice a second of a clock that is turned by hand."""
 
-    def __init__(self, *streams: str, quiet: tuple[str, ...] = (), witnessed: tuple[str, ...] = ()) -> None:
+    def __init__(self, *streams: str, not_trading: tuple[str, ...] = (), witnessed: tuple[str, ...] = ()) -> None:
         self.monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
-        self.monitor.follow(streams, quiet=quiet, witnessed=frozenset(witnessed))
+        self.monitor.follow(streams, not_trading=not_trading, witnessed=frozenset(witnessed))
         self.now_s = 0.0
         self.found: list[tuple[float, Findings]] = []
 
@@ -61,7 +61,7 @@ class Line:
 
     @property
     def silences(self) -> list[tuple[float, tuple[str, ...], bool]]:
-        return [(at_s, tuple(found.silent), found.is_line_silent) for at_s, found in self.found if found.silent]
+        return [(at_s, tuple(found.silent), found.is_all_silent) for at_s, found in self.found if found.silent]
 
 
 def every(gap_s: float, begin_s: float = 0.0) -> Iterator[float]:
@@ -104,7 +104,7 @@ def test_a_stream_is_never_silent_at_its_usual_pace(gaps_s: list[float], cycles:
 def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: float, spoken: int, seed: int) -> None:
     chance, now_s = random.Random(seed), 0.0
     monitor = StalenessMonitor(stale_after_s=STALE_S, now_s=0.0)
-    monitor.follow(["a", "b"], quiet=["b"])
+    monitor.follow(["a", "b"], not_trading=["b"])
 
     def look(*active: str) -> list[str]:
         nonlocal now_s
@@ -115,10 +115,10 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
         for _ in range(max(1, int(chance.uniform(0.5, 1.0) * gap_s / LOOK_S)) - 1):
             look()
         look("a")
-    patience_s = monitor._paces["a"].patience_s
+    limit_s = monitor._paces["a"].limit_s
     looks = next(count for count in range(1, 1_000_000) if look("b"))
-    assert patience_s <= looks * LOOK_S <= patience_s + 1
-    assert LEAST_S <= patience_s <= MOST_S
+    assert limit_s <= looks * LOOK_S <= limit_s + 1
+    assert LEAST_S <= limit_s <= MOST_S
 
 
 @given(gap_s=st.floats(61, 5_000), seed=st.integers(0, 1_000))
@@ -126,7 +126,7 @@ def test_a_stream_that_stops_is_found_within_its_patience_and_a_second(gap_s: fl
 def test_slow_streams_are_learned_and_hardly_ever_silent(gap_s: float, seed: int) -> None:
     chance, pace, silences, at_s = random.Random(seed), Pace(STALE_S, 0.0), 0, 0.0
     for pause_s in (chance.expovariate(1 / gap_s) for _ in range(200)):
-        silences += pause_s >= pace.patience_s
+        silences += pause_s >= pace.limit_s
         at_s += pause_s
         pace.on_message(at_s)
     assert silences <= 4
@@ -227,15 +227,15 @@ def test_a_stream_with_a_witness_is_left_to_it() -> None:
 
 
 def test_quiet_streams_are_never_silent_and_resume_if_they_were() -> None:
-    line = Line("a", "b", quiet=("b",))
+    line = Line("a", "b", not_trading=("b",))
     line.play(600, a=every(0.5))
     assert line.silences == []
-    only_quiet = Line("a", quiet=("a",))
+    only_quiet = Line("a", not_trading=("a",))
     only_quiet.play(DAY_S)
     assert only_quiet.found == []
     line.monitor.follow(["a", "b"])
     line.play(700, a=every(0.5, 600))
-    line.monitor.follow(["a", "b"], quiet=["b"])
+    line.monitor.follow(["a", "b"], not_trading=["b"])
     line.look("a", "b")
     assert line.found[-1][1].resumed == ["b"]
 
@@ -245,7 +245,7 @@ def test_a_fast_stream_is_never_given_more_than_the_first_patience() -> None:
     for gap_s in [14.0] * 3 + [1.0] * 50:
         now_s += gap_s
         pace.on_message(now_s)
-    assert pace.patience_s <= STALE_S
+    assert pace.limit_s <= STALE_S
 
 
 def test_one_outage_teaches_nothing() -> None:
@@ -253,7 +253,7 @@ def test_one_outage_teaches_nothing() -> None:
     for gap_s in [0.5] * 100 + [36_000.0] + [0.5] * 3:
         now_s += gap_s
         pace.on_message(now_s)
-    assert pace.patience_s == LEAST_S
+    assert pace.limit_s == LEAST_S
 
 
 def test_time_without_a_look_does_not_count() -> None:
@@ -261,7 +261,7 @@ def test_time_without_a_look_does_not_count() -> None:
     line.play(60, a=every(0.5))
     line.now_s += 3_600  # the process was stopped
     assert line.look().silent == []
-    line.monitor.hold(line.now_s + 7_200)  # the line was down
+    line.monitor.skip(line.now_s + 7_200)  # the line was down
     line.now_s += 7_200
     assert line.look().silent == []
     assert line.monitor.silence_s("a") == pytest.approx(STEP_S + LOOK_S)
@@ -271,9 +271,9 @@ def test_a_line_that_begins_anew_has_no_silences() -> None:
     line = Line("a", "b")
     line.play(60, a=every(0.5), b=every(0.5))
     line.play(70)
-    assert line.monitor.is_line_silent
+    assert line.monitor.is_all_silent
     line.monitor.begin()
-    assert not line.monitor.is_line_silent
+    assert not line.monitor.is_all_silent
     assert line.look("a").resumed == []
 
 
@@ -293,7 +293,7 @@ def test_streams_that_go_and_come_are_forgotten_and_get_time() -> None:
     line.play(120, a=every(0.5, 100))
     assert [streams for _, streams, _ in line.silences] == [("c",)]
     line.monitor.follow([])
-    assert line.look("a", "c") == Findings([], [], is_line_silent=False, to_renew=[], to_reconnect=False)
+    assert line.look("a", "c") == Findings([], [], is_all_silent=False, to_renew=[], to_reconnect=False)
 
 
 def test_a_witness_may_reconnect_a_silent_line_but_not_again_and_again() -> None:

@@ -26,9 +26,9 @@ class Watched:
         self.lines = lines
         self._rung = rung
 
-    async def follow(self, *symbols: str, quiet: tuple[str, ...] = (), **kinds: tuple[str, ...]) -> None:
+    async def follow(self, *symbols: str, not_trading: tuple[str, ...] = (), **kinds: tuple[str, ...]) -> None:
         async with asyncio.timeout(20):
-            await self.lines.follow(dict.fromkeys(symbols, ()) | kinds, quiet=frozenset(quiet))
+            await self.lines.follow(dict.fromkeys(symbols, ()) | kinds, not_trading=frozenset(not_trading))
 
     async def until(self, *kinds: type) -> Any:
         """The next event of one of these kinds."""
@@ -47,7 +47,7 @@ async def lines_to(url: str, **changes: Any) -> AsyncIterator[Watched]:
     chosen: dict[str, Any] = {"streams": ("aggTrade",), "ws_url": url, "origin": "replay", "backoff_min_s": 0.05}
     settings = Feed(**chosen | changes)
     rung = asyncio.Event()
-    lines = ConnectionPool(BinanceFeed(settings), settings=settings, ring=rung.set)
+    lines = ConnectionPool(BinanceFeed(settings), settings=settings, wake=rung.set)
     try:
         yield Watched(lines, rung)
     finally:
@@ -204,7 +204,7 @@ async def test_side_by_side_a_stream_is_silent_only_when_both_are_and_the_deaf_o
 async def test_quiet_symbols_may_be_silent() -> None:
     venue = Venue(ETH)
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
-        await it.follow("BTCUSDT", "ETHUSDT", quiet=("BTCUSDT",))
+        await it.follow("BTCUSDT", "ETHUSDT", not_trading=("BTCUSDT",))
         await asyncio.sleep(4)
         await it.follow("BTCUSDT", "ETHUSDT")
         assert (await it.until(Silent)).symbols == ("BTCUSDT",)
@@ -272,7 +272,7 @@ async def test_a_change_that_fails_by_an_error_of_ours_is_made_all_the_same() ->
         it.lines = ConnectionPool(
             Failing(Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05)),
             settings=Feed(streams=("aggTrade",), ws_url=url, origin="replay", backoff_min_s=0.05),
-            ring=it._rung.set,
+            wake=it._rung.set,
         )
         await it.follow("BTCUSDT")
         await it.until(Subscribed)

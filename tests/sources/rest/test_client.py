@@ -81,7 +81,7 @@ async def test_an_answer_and_what_the_venue_counts() -> None:
         rest = client(exchange.rest_url)
         assert await rest.get(PING) == b"{}"
         await rest.get("/api/v3/exchangeInfo", weight=20)
-        assert rest.budget.used == 21
+        assert rest.rate_limit.used == 21
         await rest.aclose()
 
 
@@ -110,7 +110,7 @@ async def test_a_venue_that_wants_to_be_left_alone_is_not_asked_before_its_time(
         rest = client(exchange.rest_url)
         assert await rest.get(PING) == b"{}"  # after that second
         exchange.inject(faults.Refuse(status=status, count=1, retry_after_s=90))  # type: ignore[arg-type]
-        with pytest.raises(CircuitOpenError, match="left alone for another") as caught:
+        with pytest.raises(CircuitOpenError, match="rate limited by the venue for another") as caught:
             await rest.get(PING)
         assert caught.value.retry_after_s == pytest.approx(90, abs=10)
         assert exchange.used_weight(wall_ms() / 1_000) <= 2
@@ -177,7 +177,7 @@ async def test_numbers_in_headers_that_cannot_be_are_none(number: str) -> None:
         venue.answers.set()
         rest = client(url)
         assert await rest.get(PING) == b""
-        assert rest.budget.used == 1
+        assert rest.rate_limit.used == 1
         venue.status = 418
         with pytest.raises(CircuitOpenError, match="another 60 s"):
             await rest.get(PING)
@@ -201,7 +201,7 @@ async def test_a_venue_that_does_not_answer_in_time_is_asked_again() -> None:
         rest = client(url, timeout_s=0.1, tries=2)
         with pytest.raises(VenueError, match="ReadTimeout") as caught:
             await rest.get(PING)
-        assert (caught.value.status, venue.asked, rest.budget.used) == (0, [PING] * 2, 2)
+        assert (caught.value.status, venue.asked, rest.rate_limit.used) == (0, [PING] * 2, 2)
         await rest.aclose()
 
 
@@ -215,7 +215,7 @@ async def test_a_venue_that_is_down_is_not_asked_and_costs_no_weight() -> None:
             assert (caught.value.status, caught.value.is_passing) == (0, True)
         with pytest.raises(CircuitOpenError, match="failed 5 times in a row"):
             await rest.get(PING)
-        assert rest.budget.used == BREAKER_FAILURES
+        assert rest.rate_limit.used == BREAKER_FAILURES
         await rest.aclose()
 
 
@@ -239,7 +239,7 @@ async def test_an_outage_is_told_once_and_so_is_its_end() -> None:
             venue.status = 200
             assert await tried() == b""
         assert statuses == [503] * (BREAKER_FAILURES + 2)
-        assert [log["event"] for log in logs] == ["the venue is taken to be down", "the venue answers again"]
+        assert [log["event"] for log in logs] == ["venue_down", "venue_recovered"]
         await rest.aclose()
 
 

@@ -66,7 +66,7 @@ def test_whatever_goes_wrong_the_answer_says_so() -> None:
         (refused, ASK, "no such symbol", True),
         (away, ASK, "no network", False),
         (broken, ASK, "a bug", False),
-        (served, Query("BTCUSDT"), "nobody answers Query", True),
+        (served, Query("BTCUSDT"), "no handler for Query", True),
     ):
         error = asked(handler, query)
         assert isinstance(error, QueryError)
@@ -92,10 +92,10 @@ def test_the_end_answers_what_is_open_and_refuses_what_comes() -> None:
     desk.close()
     desk("binance:ETHUSDT", ASK, answers.put)
     desk.close()
-    told = {str(answers.get(timeout=10)) for _ in range(2)}
-    assert told == {
-        "binance:BTCUSDT: the end came before the answer",
-        "binance:ETHUSDT: nobody answers any more, for the end has come",
+    server_used = {str(answers.get(timeout=10)) for _ in range(2)}
+    assert server_used == {
+        "binance:BTCUSDT: the process is ending, no answer yet",
+        "binance:ETHUSDT: queries are closed, the process is ending",
     }
     network.close()
     assert answers.empty()
@@ -109,7 +109,7 @@ def test_the_end_of_the_network_answers_too() -> None:
     QueryDispatcher({KlinesQuery: never(begun)}, network)("binance:BTCUSDT", ASK, answers.put)
     assert begun.wait(10)
     network.close()
-    assert "the end came before the answer" in str(answers.get(timeout=10))
+    assert "the process is ending, no answer yet" in str(answers.get(timeout=10))
 
 
 @pytest.mark.slow
@@ -122,7 +122,7 @@ def test_too_many_open_asks_are_refused_for_now() -> None:
         desk("binance:BTCUSDT", ASK, answers.put)
     refused_ask = answers.get(timeout=10)
     assert (str(refused_ask), refused_ask.lasting) == (
-        f"binance:BTCUSDT: {MOST_OPEN} asks are without an answer yet",
+        f"binance:BTCUSDT: {MOST_OPEN} queries are open already",
         False,
     )
     assert answers.empty()

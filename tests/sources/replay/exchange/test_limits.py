@@ -1,37 +1,37 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sources.replay.exchange.limits import LONGEST_BAN_S, Limits, RateMeter, Refusal, WeightBudget
+from sources.replay.exchange.limits import LONGEST_BAN_S, Limits, RateMeter, Refusal, WeightLimiter
 
 LIMITS = Limits(ping_every_s=20, pong_within_s=60, incoming_per_s=5, weight_per_minute=100, forgiven=2, ban_s=120)
 NOON_S = 43_200.0
 
 
 def test_weight_is_spent_until_the_minute_is_over() -> None:
-    budget = WeightBudget(LIMITS)
-    assert budget.charge(60, NOON_S) is None
-    assert budget.charge(40, NOON_S + 10) is None
-    assert budget.used(NOON_S + 10) == 100
-    assert budget.charge(1, NOON_S + 10.5) == Refusal(429, 50)
-    assert budget.charge(1, NOON_S + 60) is None
-    assert budget.used(NOON_S + 60) == 1
+    limiter = WeightLimiter(LIMITS)
+    assert limiter.charge(60, NOON_S) is None
+    assert limiter.charge(40, NOON_S + 10) is None
+    assert limiter.used(NOON_S + 10) == 100
+    assert limiter.charge(1, NOON_S + 10.5) == Refusal(429, 50)
+    assert limiter.charge(1, NOON_S + 60) is None
+    assert limiter.used(NOON_S + 60) == 1
 
 
 def test_going_on_after_429_is_a_ban_and_the_next_ban_is_twice_as_long() -> None:
-    budget = WeightBudget(LIMITS)
-    statuses = [budget.charge(101, NOON_S + second) for second in range(4)]
+    limiter = WeightLimiter(LIMITS)
+    statuses = [limiter.charge(101, NOON_S + second) for second in range(4)]
     assert statuses == [Refusal(429, 60), Refusal(429, 59), Refusal(418, 120), Refusal(418, 119)]
-    assert budget.charge(1, NOON_S + 121.5) == Refusal(418, 1)
-    assert budget.charge(1, NOON_S + 122) is None
-    again = [budget.charge(101, NOON_S + 180) for _ in range(3)]
+    assert limiter.charge(1, NOON_S + 121.5) == Refusal(418, 1)
+    assert limiter.charge(1, NOON_S + 122) is None
+    again = [limiter.charge(101, NOON_S + 180) for _ in range(3)]
     assert again[-1] == Refusal(418, 240)
 
 
 def test_no_ban_is_longer_than_three_days() -> None:
-    budget = WeightBudget(LIMITS)
+    limiter = WeightLimiter(LIMITS)
     now_s, longest = NOON_S, 0
     for _ in range(20):
-        refusal = [budget.charge(101, now_s) for _ in range(3)][-1]
+        refusal = [limiter.charge(101, now_s) for _ in range(3)][-1]
         assert refusal is not None
         longest = refusal.retry_after_s
         now_s += longest

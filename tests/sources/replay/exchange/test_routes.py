@@ -1,6 +1,6 @@
 import pytest
 
-from sources.replay.exchange.routes import Handshake, OpeningError, Route, carries, parse_opening
+from sources.replay.exchange.routes import Handshake, HandshakeError, Route, carries, parse_handshake
 from sources.replay.market.market import MarketKind
 
 BOOKS = (
@@ -34,7 +34,7 @@ def test_spot_delivers_everything() -> None:
 
 
 def opened(kind: MarketKind = "spot", endpoint: str = "stream", names: str = "", **query: str) -> Handshake:
-    return parse_opening(kind, route="", endpoint=endpoint, names=names, query=query, most=3)
+    return parse_handshake(kind, route="", endpoint=endpoint, names=names, query=query, most=3)
 
 
 def test_streams_are_named_in_the_path_or_in_the_query() -> None:
@@ -51,11 +51,11 @@ def test_microseconds_are_an_option_of_spot() -> None:
     assert opened(timeUnit="microsecond").microseconds
     assert not opened(timeUnit="millisecond").microseconds
     assert not opened("usdm", timeUnit="MICROSECOND").microseconds
-    with pytest.raises(OpeningError) as refused:
+    with pytest.raises(HandshakeError) as refused:
         opened(timeUnit="Second")
     assert refused.value.code == -1194
 
 
 def test_too_many_streams_cannot_be_opened() -> None:
-    with pytest.raises(OpeningError, match="At most 3 streams"):
+    with pytest.raises(HandshakeError, match="At most 3 streams"):
         opened(streams="a/b/c/d")

@@ -20,9 +20,9 @@ from sources.replay.faults.content_faults import (
     WrongValue,
 )
 from sources.replay.faults.contents import ID_JUMP, MANY_LEVELS, alteration_of
-from sources.replay.faults.transforms import start_tampering
+from sources.replay.faults.transforms import start_transform
 from sources.replay.market.market import Message
-from sources.replay.protocol.frames import Form, encode_message
+from sources.replay.protocol.frames import Encoding, encode_message
 from tests.fakes.scripted_market import BEGIN_MS, trade_message
 
 TRADE = trade_message(7)
@@ -50,7 +50,7 @@ def fields(fault: AlteringFault, message: Message = TRADE) -> Any:
 
 def frame(fault: AlteringFault, message: Message = TRADE) -> bytes:
     """What a client of the combined form gets, without the header of the frame."""
-    encoded = encode_message(wrong(fault, message), Form(combined=True, microseconds=False))
+    encoded = encode_message(wrong(fault, message), Encoding(combined=True, microseconds=False))
     return encoded[{126: 4, 127: 10}.get(encoded[1], 2) :]
 
 
@@ -104,7 +104,7 @@ def test_foreign_messages_come_beside_the_true_one() -> None:
 @pytest.mark.parametrize("symbol", ["<img src=x onerror=alert(1)>", "../../x", "", 'a"b\n', "比特币USDT"])
 def test_a_foreign_symbol_may_be_any_text(symbol: str) -> None:
     made, _ = alteration_of(Foreign(symbol=symbol))(KLINE)
-    encoded = encode_message(made, Form(combined=True, microseconds=False))
+    encoded = encode_message(made, Encoding(combined=True, microseconds=False))
     body = json.loads(encoded[4:])
     assert body["stream"] == f"{symbol.lower()}@kline_1m"
     assert (body["data"]["s"], body["data"]["k"]["s"]) == (symbol, symbol)
@@ -145,7 +145,7 @@ def test_frames_that_are_no_single_message() -> None:
         b"{}",
     ]
     assert frame(OddFrame(form="text", text="<html>")) == b"<html>"
-    binary = encode_message(wrong(OddFrame(form="binary")), Form(combined=True, microseconds=False))
+    binary = encode_message(wrong(OddFrame(form="binary")), Encoding(combined=True, microseconds=False))
     assert (binary[0], binary[4:]) == (0x82, TRUE_FRAME)
 
 
@@ -172,9 +172,9 @@ def test_books_that_cannot_be() -> None:
     ],
 )
 def test_what_cannot_be_done_to_a_message_leaves_it_and_does_not_count(fault: AlteringFault) -> None:
-    tampering = start_tampering(fault)
-    assert tampering.on_message(TRADE) == (TRADE,)
-    assert not tampering.spent
+    transform = start_transform(fault)
+    assert transform.on_message(TRADE) == (TRADE,)
+    assert not transform.spent
 
 
 ALTERING = [
@@ -196,13 +196,13 @@ def test_a_wrong_message_takes_the_place_of_the_true_one_or_comes_before_it(
 ) -> None:
     trades = [trade_message(number) for number in range(6)]
     ordered = msgspec.structs.replace(fault, count=count, after=after)
-    tampering = start_tampering(ordered)
-    out = [out for message in trades for out in tampering.on_message(message)]
+    transform = start_transform(ordered)
+    out = [out for message in trades for out in transform.on_message(message)]
     assert len(out) == len(trades)
     assert [place for place, message in enumerate(out) if message != trades[place]] == [*range(after, after + count)]
-    assert tampering.spent
-    tampering = start_tampering(msgspec.structs.replace(ordered, insert=True))
-    out = [out for message in trades for out in tampering.on_message(message)]
+    assert transform.spent
+    transform = start_transform(msgspec.structs.replace(ordered, insert=True))
+    out = [out for message in trades for out in transform.on_message(message)]
     assert [message for message in out if message in trades] == trades
     assert len(out) == len(trades) + count
     assert out[after] != trades[after]

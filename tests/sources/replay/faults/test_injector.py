@@ -16,79 +16,79 @@ from tests.fakes.scripted_market import ScriptedMarket, trade_messages
 
 
 def test_faults_act_one_after_the_other_and_go_when_they_are_spent() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     trades = trade_messages(4)
-    mischief.add(Gap(count=1))
-    mischief.add(Late(hold_messages=1))
-    assert mischief.on_messages(trades) == [trades[2], trades[1], trades[3]]
-    assert mischief.is_quiet
-    assert mischief.report() == []
+    injector.add(Gap(count=1))
+    injector.add(Late(hold_messages=1))
+    assert injector.on_messages(trades) == [trades[2], trades[1], trades[3]]
+    assert injector.is_idle
+    assert injector.report() == []
 
 
 def test_clearing_gives_back_what_was_held() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     trades = trade_messages(2)
-    mischief.add(Late(hold_messages=9))
-    assert mischief.on_messages(trades) == [trades[1]]
-    assert mischief.clear() == [trades[0]]
-    assert mischief.is_quiet
+    injector.add(Late(hold_messages=9))
+    assert injector.on_messages(trades) == [trades[1]]
+    assert injector.clear() == [trades[0]]
+    assert injector.is_idle
 
 
 def test_clock_skews_add_up() -> None:
-    mischief = FaultInjector(ScriptedMarket())
-    mischief.add(ClockSkew(by_ms=-2_000))
-    mischief.add(ClockSkew(by_ms=500))
-    assert mischief.skew_ms == -1_500
+    injector = FaultInjector(ScriptedMarket())
+    injector.add(ClockSkew(by_ms=-2_000))
+    injector.add(ClockSkew(by_ms=500))
+    assert injector.skew_ms == -1_500
 
 
 def test_a_stale_book_is_cut_to_what_is_asked_for() -> None:
-    mischief = FaultInjector(ScriptedMarket())
-    mischief.add(StaleDepth(symbol="BTCUSDT"))
-    book = mischief.depth("BTCUSDT", 2)
+    injector = FaultInjector(ScriptedMarket())
+    injector.add(StaleDepth(symbol="BTCUSDT"))
+    book = injector.depth("BTCUSDT", 2)
     assert book is not None
     assert (len(book["bids"]), len(book["asks"])) == (2, 2)
-    assert mischief.depth("ETHUSDT", 2) is None
+    assert injector.depth("ETHUSDT", 2) is None
 
 
 def test_refusals_are_spent_by_the_paths_they_name() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     refused = Refuse(status=500, path="/api/v3/klines")
-    mischief.add(refused)
-    assert mischief.refusal("/api/v3/ping") is None
-    assert mischief.refusal("/api/v3/klines") == refused
-    assert mischief.refusal("/api/v3/klines") is None
+    injector.add(refused)
+    assert injector.refusal("/api/v3/ping") is None
+    assert injector.refusal("/api/v3/klines") == refused
+    assert injector.refusal("/api/v3/klines") is None
 
 
 def test_the_number_of_faults_is_bounded() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     for _ in range(MOST_FAULTS):
-        mischief.add(Gap())
+        injector.add(Gap())
     with pytest.raises(ValueError, match="clear them first"):
-        mischief.add(Gap())
+        injector.add(Gap())
 
 
 def test_wrong_answers_are_spent_by_the_paths_they_name() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     wrong = WrongAnswer(path="/api/v3/klines", count=2)
-    mischief.add(wrong)
-    assert mischief.wrong_answer("/api/v3/ping") is None
-    assert mischief.wrong_answer("/api/v3/klines") == wrong
-    assert [one["left"] for one in mischief.report()] == [1]
-    assert mischief.wrong_answer("/api/v3/klines") == wrong
-    assert mischief.wrong_answer("/api/v3/klines") is None
-    assert mischief.report() == []
+    injector.add(wrong)
+    assert injector.wrong_answer("/api/v3/ping") is None
+    assert injector.wrong_answer("/api/v3/klines") == wrong
+    assert [one["left"] for one in injector.report()] == [1]
+    assert injector.wrong_answer("/api/v3/klines") == wrong
+    assert injector.wrong_answer("/api/v3/klines") is None
+    assert injector.report() == []
 
 
 def test_faults_of_replies_are_spent_by_the_requests_they_are_for() -> None:
-    mischief = FaultInjector(ScriptedMarket())
+    injector = FaultInjector(ScriptedMarket())
     client = Subscriptions(combined=True, streams=(), most=10)
-    mischief.add(RefuseSubscribe(stream="eth*", count=1, text="no"))
-    mischief.add(OddReply(text="odd"))
+    injector.add(RefuseSubscribe(stream="eth*", count=1, text="no"))
+    injector.add(OddReply(text="odd"))
     asked = '{"method":"SUBSCRIBE","params":["ethusdt@trade"],"id":1}'
-    assert mischief.answer(client, '{"method":"LIST_SUBSCRIPTIONS","id":1}') == (b"odd",)
-    assert mischief.answer(client, asked) == (b'{"error":{"code":2,"msg":"no"},"id":1}',)
-    assert mischief.answer(client, asked) == (b'{"result":null,"id":1}',)
+    assert injector.answer(client, '{"method":"LIST_SUBSCRIPTIONS","id":1}') == (b"odd",)
+    assert injector.answer(client, asked) == (b'{"error":{"code":2,"msg":"no"},"id":1}',)
+    assert injector.answer(client, asked) == (b'{"result":null,"id":1}',)
     assert client.streams == ("ethusdt@trade",)
-    mischief.add(RefuseSubscribe())
-    mischief.clear()
-    assert mischief.report() == []
+    injector.add(RefuseSubscribe())
+    injector.clear()
+    assert injector.report() == []

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from sources.replay.faults.content_faults import Malformed
 from sources.replay.faults.orders import ClockSkew, Duplicate, Gap, Late, MessageFault, Reorder, Silence
-from sources.replay.faults.transforms import start_tampering
+from sources.replay.faults.transforms import start_transform
 from sources.replay.market.market import Message
 from tests.fakes.scripted_market import BEGIN_MS, trade_message
 
@@ -17,9 +17,9 @@ def messages(names: str) -> list[Message]:
 
 
 def after(fault: MessageFault, names: str) -> str:
-    tampering = start_tampering(fault)
-    out = [out for message in messages(names) for out in tampering.on_message(message)]
-    out += tampering.release()
+    transform = start_transform(fault)
+    out = [out for message in messages(names) for out in transform.on_message(message)]
+    out += transform.release()
     return " ".join(message.data.decode() for message in out)
 
 
@@ -53,7 +53,7 @@ def test_silence_lasts_so_long_and_everything_else_goes_on() -> None:
 
 def test_malformed_messages_cannot_be_read() -> None:
     def spoiled(fault: Malformed) -> bytes:
-        (out,) = start_tampering(fault).on_message(trade_message(7))
+        (out,) = start_transform(fault).on_message(trade_message(7))
         return out.data
 
     sent = trade_message(7).data
@@ -63,7 +63,7 @@ def test_malformed_messages_cannot_be_read() -> None:
 
 
 def test_clock_skew_shifts_the_event_time_alone() -> None:
-    (out,) = start_tampering(ClockSkew(by_ms=-1_270)).on_message(trade_message(0))
+    (out,) = start_transform(ClockSkew(by_ms=-1_270)).on_message(trade_message(0))
     assert json.loads(out.data) == json.loads(trade_message(0).data) | {"E": BEGIN_MS - 1_270}
 
 

@@ -104,11 +104,11 @@ def test_ticker_follows_from_its_window() -> None:
     assert list(payload)[:6] == ["e", "E", "s", "p", "P", "w"]
 
 
-@pytest.mark.parametrize(("printer", "extra"), [(SPOT, set("xbBaA")), (USDM, {"ps", "st"})])
-def test_fields_that_only_one_market_has(printer: PayloadEncoder, extra: set[str]) -> None:
+@pytest.mark.parametrize(("encoder", "extra"), [(SPOT, set("xbBaA")), (USDM, {"ps", "st"})])
+def test_fields_that_only_one_market_has(encoder: PayloadEncoder, extra: set[str]) -> None:
     common = set("eEspPwcQohlvqOCFLn")
-    assert set(statistics().payload(printer, event_ms=0)) == common | extra
-    assert ("prevClosePrice" in statistics().full(printer)) is (printer.kind == "spot")
+    assert set(statistics().payload(encoder, event_ms=0)) == common | extra
+    assert ("prevClosePrice" in statistics().full(encoder)) is (encoder.kind == "spot")
 
 
 def test_mini_ticker() -> None:
@@ -119,14 +119,14 @@ def test_mini_ticker() -> None:
 
 @pytest.mark.parametrize("kind", ["spot", "usdm"])
 def test_book_tickers_written_singly_and_by_the_frame_agree(kind: MarketKind) -> None:
-    printer = SPOT if kind == "spot" else USDM
-    numbers = printer.decimals
+    encoder = SPOT if kind == "spot" else USDM
+    numbers = encoder.decimals
     columns = ("due", "update_id", "bid", "bid_lots", "ask", "ask_lots")
     rows = pl.DataFrame([(9, 5, 100, 3, 101, 4)], schema=dict.fromkeys(columns, pl.Int64), orient="row")
     bid = (numbers.price_text(100), numbers.quantity_text(3))
     ask = (numbers.price_text(101), numbers.quantity_text(4))
-    assert printer.book_tickers(rows) == [printer.book_ticker(5, bid, ask, event_ms=9)]
-    assert printer.no_level()[0] == numbers.price_text(0)
+    assert encoder.book_tickers(rows) == [encoder.book_ticker(5, bid, ask, event_ms=9)]
+    assert encoder.no_level()[0] == numbers.price_text(0)
 
 
 def test_depth_update() -> None:

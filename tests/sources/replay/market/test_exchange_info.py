@@ -2,7 +2,7 @@ import pytest
 
 from sources.replay.market.decimals import decimals_of
 from sources.replay.market.encode import PayloadEncoder
-from sources.replay.market.exchange_info import listing, split_symbol
+from sources.replay.market.exchange_info import exchange_info_row, split_symbol
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_assets_of_a_symbol(symbol: str, pair: tuple[str, str]) -> None:
 
 
 def test_tick_and_step_of_spot() -> None:
-    row = listing(PayloadEncoder("spot", "BTCUSDT", decimals_of("spot", price=2, quantity=5)))
+    row = exchange_info_row(PayloadEncoder("spot", "BTCUSDT", decimals_of("spot", price=2, quantity=5)))
     filters = {each["filterType"]: each for each in row["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.01000000"
     assert filters["LOT_SIZE"]["stepSize"] == "0.00001000"
@@ -34,7 +34,7 @@ def test_tick_and_step_of_spot() -> None:
 
 
 def test_tick_and_precision_of_futures() -> None:
-    row = listing(PayloadEncoder("usdm", "BTCUSDT", decimals_of("usdm", price=1, quantity=3, printed=(2, 3))))
+    row = exchange_info_row(PayloadEncoder("usdm", "BTCUSDT", decimals_of("usdm", price=1, quantity=3, printed=(2, 3))))
     filters = {each["filterType"]: each for each in row["filters"]}
     assert filters["PRICE_FILTER"]["tickSize"] == "0.10"
     assert filters["MARKET_LOT_SIZE"]["stepSize"] == "0.001"

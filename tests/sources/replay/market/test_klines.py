@@ -25,27 +25,27 @@ def test_the_running_kline_at_any_trade_is_the_kline_of_the_trades_so_far(
         time += step
         rows.append((time, *rest))
     frame = pieces(*rows)  # type: ignore[arg-type]
-    tally = RunningTotals(frame)
-    for row in range(tally.rows):
-        assert tally.at("1s", row) == klines_of(roll_up(frame.head(row + 1), "1s"))[-1]
+    totals = RunningTotals(frame)
+    for row in range(totals.rows):
+        assert totals.at("1s", row) == klines_of(roll_up(frame.head(row + 1), "1s"))[-1]
 
 
 @given(moves, st.data())
 def test_between_is_the_sum_of_single_trades(steps: list[tuple[int, int, int, bool]], data: st.DataObject) -> None:
     frame = pieces(*sorted(steps))
-    tally = RunningTotals(frame)
-    first = data.draw(st.integers(0, tally.rows))
-    end = data.draw(st.integers(first, tally.rows))
+    totals = RunningTotals(frame)
+    first = data.draw(st.integers(0, totals.rows))
+    end = data.draw(st.integers(first, totals.rows))
     expected = None
     for single in klines_of(frame.slice(first, end - first)):
         expected = single if expected is None else expected.then(single)
-    assert tally.between(first, end) == expected
+    assert totals.between(first, end) == expected
 
 
 def test_rows_before_a_moment() -> None:
-    tally = RunningTotals(pieces((10, 1, 1, True), (10, 2, 1, True), (20, 3, 1, True)))
-    assert [tally.rows_before(time) for time in (0, 10, 11, 20, 21)] == [0, 0, 2, 2, 3]
-    assert tally.close(2) == 3
+    totals = RunningTotals(pieces((10, 1, 1, True), (10, 2, 1, True), (20, 3, 1, True)))
+    assert [totals.rows_before(time) for time in (0, 10, 11, 20, 21)] == [0, 0, 2, 2, 3]
+    assert totals.close(2) == 3
 
 
 def test_nothing_traded() -> None:

@@ -21,17 +21,19 @@ def frame(first_id: int, trades: list[tuple[int, int, int]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=TRADE, orient="row")
 
 
-def strip(trades: pl.DataFrame) -> SymbolSegment:
-    track = ChannelTimeline(["xusdt@trade"], Written(trades, PRINTER.trades), due=trades["due"], place=trades["place"])
+def segment(trades: pl.DataFrame) -> SymbolSegment:
+    channel = ChannelTimeline(
+        ["xusdt@trade"], Written(trades, PRINTER.trades), due=trades["due"], place=trades["place"]
+    )
     aggregates = aggregates_of(trades)
     return SymbolSegment(
         symbol="XUSDT",
         trades=trades,
         aggregates=aggregates,
-        trade_track=track,
-        aggregate_track=ChannelTimeline(["xusdt@aggTrade"], [], due=aggregates["due"], place=aggregates["place"]),
-        tally=RunningTotals(pieces_of(trades)),
-        tally_track=track,
+        trade_channel=channel,
+        aggregate_channel=ChannelTimeline(["xusdt@aggTrade"], [], due=aggregates["due"], place=aggregates["place"]),
+        totals=RunningTotals(pieces_of(trades)),
+        totals_channel=channel,
     )
 
 
@@ -51,9 +53,9 @@ def test_klines_do_not_care_how_a_market_is_cut_into_strips(steps: list[tuple[in
     expected = {kline.open_time: kline for kline in klines_of(roll_up(pieces_of(whole), "1m"))}
     market, done = SymbolMarket(PRINTER, History()), 0
     while done < whole.height:
-        part = strip(whole.slice(done, cut))
+        part = segment(whole.slice(done, cut))
         market.begin(part)
-        part.trade_track.played = part.trades.height
+        part.trade_channel.played = part.trades.height
         done += cut
     rows = market.klines("1m", now_ms=time, start_ms=None, end_ms=None, limit=1_000)
     assert {row.open_time: row for row in rows if row.trades} == expected
@@ -73,26 +75,26 @@ def test_klines_do_not_care_how_a_market_is_cut_into_strips(steps: list[tuple[in
 
 def test_nothing_is_known_before_it_was_played() -> None:
     market = SymbolMarket(PRINTER)
-    part = strip(frame(1, [(1_000, 5, 1), (2_000, 6, 2)]))
+    part = segment(frame(1, [(1_000, 5, 1), (2_000, 6, 2)]))
     market.begin(part)
     assert market.kline("1m", 0) is None
     assert market.statistics(5_000) is None
     assert market.trade_rows(from_id=None, limit=5) == []
     assert not market.is_settled("1m", 0)
-    part.trade_track.played = 1
+    part.trade_channel.played = 1
     kline = market.kline("1m", 0)
     assert kline is not None
     assert (kline.close, kline.trades) == (5, 1)
-    part.trade_track.played = 2
+    part.trade_channel.played = 2
     assert market.is_settled("1m", 0)
 
 
 def test_the_window_is_a_day() -> None:
     market = SymbolMarket(PRINTER)
     day = 86_400_000
-    part = strip(frame(1, [(1_000, 9, 1), (2_000, 6, 2), (day, 7, 4)]))
+    part = segment(frame(1, [(1_000, 9, 1), (2_000, 6, 2), (day, 7, 4)]))
     market.begin(part)
-    part.trade_track.played = 3
+    part.trade_channel.played = 3
     statistics = market.statistics(day + 1_500)
     assert statistics is not None
     assert (statistics.window.open, statistics.window.high, statistics.window.volume) == (6, 7, 6)
@@ -109,13 +111,13 @@ def test_a_recorded_snapshot_is_brought_forward_by_the_diffs_that_were_recorded_
         b'{"e":"depthUpdate","E":1,"s":"XUSDT","U":1,"u":4,"b":[["9","1"]],"a":[]}',
         b'{"e":"depthUpdate","E":2,"s":"XUSDT","U":5,"u":8,"b":[["8","0"]],"a":[["11","2"]]}',
     ]
-    part = strip(frame(1, [(begin, 10, 1)]))
+    part = segment(frame(1, [(begin, 10, 1)]))
     times, places = pl.Series([begin, begin]), pl.Series([1, 2])
-    part.depth_track = ChannelTimeline(["xusdt@depth"], diffs, due=times, place=places)
+    part.depth_channel = ChannelTimeline(["xusdt@depth"], diffs, due=times, place=places)
     part.snapshots = {2: DepthSnapshot(6, [("8", "5"), ("7", "1")], [("12", "1")])}
     market = SymbolMarket(PRINTER)
     market.begin(part)
-    part.depth_track.played = 2
+    part.depth_channel.played = 2
     book = market.book()
     assert book is not None
     assert (book.last_id, book.bids(5), book.asks(5)) == (8, [("7", "1")], [("11", "2"), ("12", "1")])

@@ -1,9 +1,9 @@
 import json
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.frames import Form, encode_message, in_microseconds, shutdown_notice
+from sources.replay.protocol.frames import Encoding, encode_message, in_microseconds, shutdown_notice
 
-RAW, COMBINED, MICRO = Form(False, False), Form(True, False), Form(True, True)
+RAW, COMBINED, MICRO = Encoding(False, False), Encoding(True, False), Encoding(True, True)
 
 
 def test_raw_and_combined() -> None:
@@ -46,6 +46,6 @@ def test_what_a_fault_sets_is_sent_as_it_is() -> None:
     assert (
         encode_message(message._replace(name=b"x\xff"), COMBINED) == b'\x81\x24{"stream":"x\xff","data":{"e":"trade"}}'
     )
-    for form in (RAW, COMBINED, MICRO):
-        assert encode_message(message._replace(frame=b"\xff{"), form) == b"\x81\x02\xff{"
-        assert encode_message(message._replace(frame=b"", is_binary=True), form) == b"\x82\x00"
+    for encoding in (RAW, COMBINED, MICRO):
+        assert encode_message(message._replace(frame=b"\xff{"), encoding) == b"\x81\x02\xff{"
+        assert encode_message(message._replace(frame=b"", is_binary=True), encoding) == b"\x82\x00"

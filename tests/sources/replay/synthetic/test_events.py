@@ -23,8 +23,10 @@ def test_what_happens_at_once_stays_in_order() -> None:
     sheet.add_top(100, Top(52, 10_000, 5, 10_001, 3))
     sheet.add_top(100, Top(53, 10_000, 5, 10_001, 3))  # another level changed, not the top
     sheet.add_diff(100, Diff(51, 53, 50, [(9_990, 4)], [(10_001, 3), (10_050, 0)]))
-    strip = sheet.strip(first_aggregate_id=70)
-    played = [(track.streams[0], msgspec.json.decode(track.payloads[index])) for _, track, index in Timeline([strip])]
+    segment = sheet.segment(first_aggregate_id=70)
+    played = [
+        (channel.streams[0], msgspec.json.decode(channel.payloads[index])) for _, channel, index in Timeline([segment])
+    ]
     assert [stream for stream, _ in played] == [
         "xusdt@bookTicker",
         "xusdt@trade",
@@ -44,7 +46,7 @@ def test_a_strip_carries_the_book_at_its_begin() -> None:
     book = ladder()
     sheet, top = EventLog(PRINTER, book), book.top()
     book.follow(11_000.0)
-    snapshots = sheet.strip(1).snapshots
+    snapshots = sheet.segment(1).snapshots
     assert list(snapshots) == [0]
     assert 0 in snapshots
     assert 1 not in snapshots
@@ -54,6 +56,6 @@ def test_a_strip_carries_the_book_at_its_begin() -> None:
 
 
 def test_a_strip_without_trades() -> None:
-    strip = EventLog(PRINTER, ladder()).strip(1)
-    assert list(Timeline([strip])) == []
-    assert strip.rows == 0
+    segment = EventLog(PRINTER, ladder()).segment(1)
+    assert list(Timeline([segment])) == []
+    assert segment.rows == 0

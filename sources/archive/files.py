@@ -1,4 +1,4 @@
-"""What the files of Binance's public archive are called, what they cover, and where they lie.
+"""Files of Binance's public archive: their names, the days they cover, their paths.
 
 spot/daily/aggTrades/BTCUSDT/BTCUSDT-aggTrades-2024-10-27.zip
 futures/um/monthly/klines/BTCUSDT/1h/BTCUSDT-1h-2024-10.zip
@@ -24,7 +24,7 @@ class ArchiveFile(Struct, frozen=True, order=True):
     begin: int
     """First millisecond, UTC."""
     end: int
-    """First millisecond behind it."""
+    """First millisecond after it."""
     symbol: str
     kind: str
     """`aggTrades`, or the interval of klines."""
@@ -32,20 +32,20 @@ class ArchiveFile(Struct, frozen=True, order=True):
 
     @property
     def is_trades(self) -> bool:
-        """Whether it holds trades."""
+        """Whether it contains trades."""
         return self.kind == TRADES
 
     @property
     def is_month(self) -> bool:
-        """Whether it holds a month, and not a day."""
+        """Whether it covers a month, not a day."""
         return self.end - self.begin > DAY_MS
 
     def days(self) -> list["ArchiveFile"]:
-        """The daily files that hold the same."""
+        """The daily files for the same days."""
         return list(files_for(self.symbol, self.kind, date_of(self.begin), date_of(self.end), by_month=False))
 
     def path(self, venue: str) -> str:
-        """Where the archive keeps it."""
+        """Its path in the archive."""
         period = "monthly" if self.is_month else "daily"
         kind = TRADES if self.is_trades else f"klines/{self.symbol}/{self.kind}"
         folder = f"{kind}/{self.symbol}" if self.is_trades else kind
@@ -53,7 +53,7 @@ class ArchiveFile(Struct, frozen=True, order=True):
 
 
 def file_named(name: str) -> ArchiveFile | None:
-    """What a file of that name holds; None when it is no file of the archive."""
+    """Parses a file name; None when it is not one of the archive."""
     match = _NAME.fullmatch(name)
     if match is None or not is_symbol(match[1]):
         return None
@@ -67,8 +67,8 @@ def file_named(name: str) -> ArchiveFile | None:
 
 
 def files_for(symbol: str, kind: str, first: date, behind: date, *, by_month: bool = True) -> Iterator[ArchiveFile]:
-    """The files that cover the days from `first` to the one before `behind`: whole months as such unless told
-    otherwise, the rest by day.
+    """The files that cover the days from `first` to the one before `behind`: whole months by month if `by_month`, the
+    rest by day.
     """
     day = first
     while day < behind:
@@ -80,7 +80,7 @@ def files_for(symbol: str, kind: str, first: date, behind: date, *, by_month: bo
 
 
 def days_for(symbol: str, kind: str, begin: int, end: int) -> Iterator[ArchiveFile]:
-    """What a venue tells of the time `[begin, end)`, ms UTC, day by day; the first and the last day may be cut."""
+    """Virtual files for days read from a venue's REST, in `[begin, end)`, ms UTC; the first and last may be cut."""
     for day in range(begin - begin % DAY_MS, end, DAY_MS):
         name = f"{symbol}-{kind}-{date_of(day):%Y-%m-%d}"
         yield ArchiveFile(max(begin, day), min(end, day + DAY_MS), symbol, kind, name)

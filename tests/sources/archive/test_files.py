@@ -2,7 +2,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from sources.archive.names import days_for, file_named, files_for
+from sources.archive.files import days_for, file_named, files_for
 
 DAY_MS = 86_400_000
 

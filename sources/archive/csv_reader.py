@@ -1,7 +1,8 @@
 """Reads the files of the archive: CSV, zipped or not, with a header row or without, in milliseconds or microseconds.
 
-A month of a busy symbol is several gigabytes of text, so files are read block by block. What other programs do to such
-files (a byte order mark, other line ends, blank lines, quotes, `1` for `true`) is read rightly, or the file refused.
+A month of a busy symbol is several gigabytes of text, so files are read block by block. Changes that other programs
+make to such files (a byte order mark, other line ends, blank lines, quotes, `1` for `true`) are read correctly, or the
+file is refused.
 """
 
 import zipfile
@@ -19,13 +20,13 @@ from msgspec import Struct, structs
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
-from sources.archive.names import ArchiveFile
+from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
 BATCH = 2_000
-"""Trades handed on at once: few enough to stay in the processor's cache on their way through the flow."""
+"""Trades per batch: few enough to stay in the processor's cache on their way through the flow."""
 BLOCK_BYTES = 4 << 20
-"""Text that is parsed at once, some fifty thousand trades."""
+"""Bytes of text that are parsed at once, some fifty thousand trades."""
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds."""
 
@@ -43,7 +44,7 @@ _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _LINE_ENDS = b"\r\n"
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BESIDE_MS = 60_000
-"""So far beside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
+"""How far outside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
 
 _LONGEST_TEXT = 2_000
 
@@ -51,14 +52,14 @@ _log = structlog.get_logger("flows.backfill")
 
 
 class ArchiveError(Exception):
-    """A file cannot be used; the text says which, and why."""
+    """A file cannot be used; the text names the file and the reason."""
 
     def __init__(self, text: str) -> None:
         super().__init__(visible(text, limit=_LONGEST_TEXT))  # it may repeat parts of the file, or of an answer
 
 
 class ArchiveReader(Struct, frozen=True):
-    """A file of the archive, as the source reads it."""
+    """A file of the archive; implements `FileReader`."""
 
     file: ArchiveFile
     path: Path
@@ -66,7 +67,7 @@ class ArchiveReader(Struct, frozen=True):
     vouched: Vouched = ""
 
     def trades(self, begin: int, end: int) -> Iterator[list[AggregateTrade]]:
-        """Its trades in `[begin, end)`, those among them that were taken back."""
+        """Its trades in `[begin, end)`, withdrawn ones included."""
         return trades_of(self.file, self.path, begin, end, withdrawn=True)
 
     def klines(self, begin: int, end: int) -> list[Kline]:
@@ -78,10 +79,10 @@ def trades_of(
     file: ArchiveFile, path: Path, begin: int, end: int, *, withdrawn: bool = False
 ) -> Iterator[list[AggregateTrade]]:
     """The trades in `[begin, end)` of a file, ms UTC, ids rising, at most `BATCH` at a time. `ArchiveError` when it
-    cannot be read, which may show only after some of them.
+    cannot be read, possibly after some of them.
 
-    The exchange keeps the ids of trades that it took back, in rows without a price and quantity. They come marked as
-    `WITHDRAWN_FILL` when they are wanted.
+    The exchange keeps the ids of trades that it withdrew, in rows without price and quantity. On request they are
+    returned, marked as `WITHDRAWN_FILL`.
     """
     wanted = pl.col("time").is_between(begin, end, closed="left")
     if not withdrawn:
@@ -90,7 +91,7 @@ def trades_of(
     def is_in_order() -> bool:
         are_in_order = are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
         if not are_in_order:
-            _log.info("rows in no order, put in order on the disk", file=path.name)
+            _log.info("file_sorted_on_disk", file=path.name)
         return are_in_order
 
     try:
@@ -106,7 +107,7 @@ _IS_WITHDRAWN = (pl.col("price") == 0) & (pl.col("quantity") == 0)
 
 
 def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
-    """The rows of a file as they stand in it, all of which can be true."""
+    """The rows of a file in its order, after the checks of values and days."""
     for block in _frames(path, _TRADE_COLUMNS):
         timed = block.with_columns(
             _in_ms("time"), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
@@ -130,7 +131,7 @@ def _trades(symbol: str, frame: pl.DataFrame) -> list[AggregateTrade]:
 
 
 def _taken_back(trade: AggregateTrade) -> AggregateTrade:
-    """It stands for no fills, whatever its row says of them."""
+    """A withdrawn trade; it covers no fills, whatever its row contains."""
     return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=-1, last_id=-1)
 
 
@@ -162,7 +163,7 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
 
 
 def _in_order(path: Path, klines: list[Kline]) -> list[Kline]:
-    """Klines by their time, each period once. `ArchiveError` when two of a period say something else."""
+    """Klines in order of time, each period once. `ArchiveError` when two of a period differ."""
     by_time: dict[int, Kline] = {}
     for kline in klines:
         if by_time.setdefault(kline.open_time, kline) != kline:
@@ -177,7 +178,7 @@ def _in_order(path: Path, klines: list[Kline]) -> list[Kline]:
 
 
 def _check_values(path: Path, trades: pl.DataFrame) -> None:
-    """A value that no trade can have says that the file is not what the exchange has written."""
+    """`ArchiveError` for a value that no trade can have: the file is not as the exchange wrote it."""
     numbers = pl.col("price", "quantity")
     is_number = pl.all_horizontal(numbers.is_finite() & numbers.is_between(0, 1e18))
     is_trade = pl.all_horizontal(numbers > 0) & (pl.col("last_id") >= pl.col("first_id"))
@@ -188,13 +189,13 @@ def _check_values(path: Path, trades: pl.DataFrame) -> None:
 
 
 def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:
-    """A trade may stand a moment beside its day; one of another day says that the file has a wrong name."""
+    """`ArchiveError` for a trade of another day: the file has a wrong name. `BESIDE_MS` outside its days is allowed."""
     if not times.is_between(file.begin - BESIDE_MS, file.end + BESIDE_MS, closed="left").all():
         raise ArchiveError(f"{path} holds other days than its name says")
 
 
 def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -> Iterator[pl.DataFrame]:
-    """The rows of a file, block by block; or of all rows the first column, which is quicker and checks nothing."""
+    """The rows of a file, block by block; or only the first column of all rows, which is faster and checks nothing."""
     try:
         with _opened(path) as file:
             first = _first_row(file)
@@ -214,7 +215,7 @@ def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -
 
 
 def _first_row(file: IO[bytes]) -> bytes:
-    """The first line that is not blank, without the mark that some programs put before a text."""
+    """The first line that is not blank, without a byte order mark."""
     row = file.readline().removeprefix(_BYTE_ORDER_MARK)
     while row and not row.strip():
         row = file.readline()
@@ -226,7 +227,7 @@ def _is_header(row: bytes) -> bool:
 
 
 def _whole_rows(path: Path, frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
-    """The rows without blank lines. `ArchiveError` when one of them is not whole: a file that ends in the middle of a
+    """The rows without blank lines. `ArchiveError` when one of them is incomplete: a file that ends in the middle of a
     row has lost more than that row.
     """
     nulls = frame.null_count().row(0)
@@ -241,12 +242,12 @@ def _whole_rows(path: Path, frame: pl.DataFrame, columns: tuple[str, ...]) -> pl
 
 
 def _is_flag(value: str | None) -> bool:
-    """Whether it is one of the forms of true and false; or a column that no row has."""
+    """Whether a column is true or false in any spelling, or not present."""
     return value is None or value.strip().lower() in _TRUE + _FALSE
 
 
 def _forms_of_true(values: pl.Series) -> list[str]:
-    """The forms of true that stand in a column: few, so that rows need not be rewritten."""
+    """The spellings of true in a column; comparing with them avoids a rewrite of the rows."""
     return [value for value in values.unique() if value.strip().lower() in _TRUE]
 
 
@@ -260,7 +261,7 @@ def _schema(path: Path, columns: tuple[str, ...], row: bytes) -> dict[str, type[
 
 
 def _blocks(file: IO[bytes], first: bytes) -> Iterator[bytes]:
-    """Text in whole lines."""
+    """Blocks of text that end at a line end."""
     block = first
     while text := file.read(BLOCK_BYTES):
         if lines := (block + text + file.readline()).lstrip(_LINE_ENDS):

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from flows.model import MARKET_FILL, WITHDRAWN_FILL, AggregateTrade
-from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import BATCH, BLOCK_BYTES, ArchiveError, klines_of, trades_of
+from sources.archive.csv_reader import BATCH, BLOCK_BYTES, ArchiveError, klines_of, trades_of
+from sources.archive.files import ArchiveFile, file_named
 from tests.fakes.recordings import pepe_trades, recording
 
 HEADER = "agg_trade_id,price,quantity,first_trade_id,last_trade_id,transact_time,is_buyer_maker\n"

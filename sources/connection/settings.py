@@ -1,10 +1,10 @@
-"""What connections need of the settings. The section `feed` has all of it, and says what each means."""
+"""The settings that connections need; the section `feed` has and describes them."""
 
 from typing import Literal, Protocol
 
 
-class LineSettings(Protocol):
-    """How lines are kept alive."""
+class ConnectionSettings(Protocol):
+    """How connections are kept alive."""
 
     origin: Literal["live", "testnet", "replay", "synthetic"]
     transport: Literal["websockets", "picows"]

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from sources.archive.journal import Journal
-from sources.archive.names import ArchiveFile, file_named
-from sources.archive.rows import ArchiveError
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.files import ArchiveFile, file_named
+from sources.archive.manifest import Manifest
 from sources.archive.spans import Span, spans_of
 
 
@@ -23,16 +23,16 @@ def span(*names: str) -> Span:
     return found
 
 
-def holds(journal: Journal, name: str) -> bool:
-    return journal.holds(named(name), span(name))
+def holds(manifest: Manifest, name: str) -> bool:
+    return manifest.holds(named(name), span(name))
 
 
 def test_what_is_noted_is_held_also_by_the_next_process(tmp_path: Path) -> None:
     path = tmp_path / "archive" / "journal.json"
-    journal = Journal(path, stores="a")
-    assert not holds(journal, "XUSDT-aggTrades-2024-02-01.zip")
-    journal.note([span("XUSDT-1m-2024-02-01.zip", "XUSDT-aggTrades-2024-02-01.zip")])
-    for known in (journal, Journal(path, stores="a")):
+    manifest = Manifest(path, stores="a")
+    assert not holds(manifest, "XUSDT-aggTrades-2024-02-01.zip")
+    manifest.add([span("XUSDT-1m-2024-02-01.zip", "XUSDT-aggTrades-2024-02-01.zip")])
+    for known in (manifest, Manifest(path, stores="a")):
         assert holds(known, "XUSDT-aggTrades-2024-02-01.zip")
         assert holds(known, "XUSDT-1m-2024-02-01.zip")
         assert not holds(known, "XUSDT-5m-2024-02-01.zip")
@@ -41,33 +41,33 @@ def test_what_is_noted_is_held_also_by_the_next_process(tmp_path: Path) -> None:
 
 
 def test_all_days_of_a_month_are_the_month(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.json", stores="a")
+    manifest = Manifest(tmp_path / "journal.json", stores="a")
     days = MONTH.days()
     for day in reversed(days):
-        assert not holds(journal, MONTH.name)
-        journal.note([span(day.name)])
-    assert holds(journal, MONTH.name)
+        assert not holds(manifest, MONTH.name)
+        manifest.add([span(day.name)])
+    assert holds(manifest, MONTH.name)
 
 
 def test_a_part_of_a_file_is_no_more_than_that(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.json", stores="a")
+    manifest = Manifest(tmp_path / "journal.json", stores="a")
     first, second, *_ = MONTH.days()
     whole = span(MONTH.name)
     part = structs.replace(whole, end=first.end)
-    journal.note([part])
-    assert journal.holds(MONTH, part)
-    assert not journal.holds(MONTH, whole)
-    assert holds(journal, first.name)
-    assert not holds(journal, second.name)
+    manifest.add([part])
+    assert manifest.holds(MONTH, part)
+    assert not manifest.holds(MONTH, whole)
+    assert holds(manifest, first.name)
+    assert not holds(manifest, second.name)
 
 
 def test_other_stores_have_notes_of_their_own_and_no_secret_is_written(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
-    Journal(path, stores="mongodb://user:secret@host").note([span(MONTH.name)])
-    other = Journal(path, stores="b")
+    Manifest(path, stores="mongodb://user:secret@host").add([span(MONTH.name)])
+    other = Manifest(path, stores="b")
     assert not holds(other, MONTH.name)
-    other.note([span("YUSDT-1m-2024-02-01.zip")])
-    assert holds(Journal(path, stores="mongodb://user:secret@host"), MONTH.name)
+    other.add([span("YUSDT-1m-2024-02-01.zip")])
+    assert holds(Manifest(path, stores="mongodb://user:secret@host"), MONTH.name)
     assert "secret" not in path.read_text()
 
 
@@ -75,45 +75,45 @@ def test_notes_that_cannot_be_read_say_what_to_do(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
     path.write_text("[1, 2")
     with pytest.raises(ArchiveError, match="delete it"):
-        Journal(path, stores="a")
+        Manifest(path, stores="a")
 
 
 def test_a_file_that_changed_is_another_one(tmp_path: Path) -> None:
     name = "XUSDT-aggTrades-2024-02-01.zip"
-    journal = Journal(tmp_path / "journal.json", stores="a")
-    journal.know(named(name), "one")
-    journal.note([span(name)])
-    for known in (journal, Journal(tmp_path / "journal.json", stores="a")):
-        known.know(named(name), "one")
+    manifest = Manifest(tmp_path / "journal.json", stores="a")
+    manifest.set_current(named(name), "one")
+    manifest.add([span(name)])
+    for known in (manifest, Manifest(tmp_path / "journal.json", stores="a")):
+        known.set_current(named(name), "one")
         assert holds(known, name)
-        known.know(named(name), "other")
+        known.set_current(named(name), "other")
         assert not holds(known, name)
-    journal.note([span(name)])
-    assert holds(journal, name)
+    manifest.add([span(name)])
+    assert holds(manifest, name)
 
 
 def test_what_lacks_trades_is_forgotten(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "journal.json", stores="a")
+    manifest = Manifest(tmp_path / "journal.json", stores="a")
     first, second, *_ = MONTH.days()
-    journal.note([span(MONTH.name)])
-    journal.forget([span(first.name)])
-    assert (holds(journal, first.name), holds(journal, second.name)) == (False, True)
-    assert not holds(Journal(tmp_path / "journal.json", stores="a"), first.name)
+    manifest.add([span(MONTH.name)])
+    manifest.forget([span(first.name)])
+    assert (holds(manifest, first.name), holds(manifest, second.name)) == (False, True)
+    assert not holds(Manifest(tmp_path / "journal.json", stores="a"), first.name)
 
 
 def test_notes_of_an_older_version_count_for_files_that_are_not_there(tmp_path: Path) -> None:
     path = tmp_path / "journal.json"
-    journal = Journal(path, stores="a")
-    journal.note([span(MONTH.name)])
+    manifest = Manifest(path, stores="a")
+    manifest.add([span(MONTH.name)])
     path.write_text(path.read_text().replace(',\n    ""', "").replace(', ""', ""))
-    old = Journal(path, stores="a")
+    old = Manifest(path, stores="a")
     assert holds(old, MONTH.name)
-    old.know(MONTH, "some")
+    old.set_current(MONTH, "some")
     assert not holds(old, MONTH.name)
 
 
 def test_a_journal_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    journal = Journal(tmp_path / "file" / "imported.json", stores="")
+    manifest = Manifest(tmp_path / "file" / "imported.json", stores="")
     with pytest.raises(ArchiveError, match=r"cannot be written \(.*\): choose another directory by backfill\.cache"):
-        journal.prepare()
+        manifest.prepare()

@@ -1,0 +1,131 @@
+"""The manifest records which files are durably stored, so that a repeated import resumes.
+
+A file is identified by its digest: one that was corrected since is another file and is imported. So is one in whose
+days trades were missing, as it may have been corrected.
+"""
+
+import os
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+from typing import TypeAlias
+
+import msgspec
+
+from sources.archive.csv_reader import ArchiveError
+from sources.archive.files import ArchiveFile
+from sources.archive.spans import Span
+
+Days: TypeAlias = list[tuple[int, int]]
+"""Times `[begin, end)`, ms UTC, in order, not overlapping."""
+_Entry: TypeAlias = tuple[int, int, str]
+"""Times `[begin, end)`, and the digest of the file that covered them; empty where there was no file."""
+
+_ENTRIES = msgspec.json.Decoder(dict[str, dict[str, list[list[int | str]]]])
+
+
+class Manifest:
+    """What was imported into certain stores. Other stores, or other candles, have entries of their own in the file."""
+
+    def __init__(self, path: Path, *, stores: str) -> None:
+        """`stores` identifies the stores and all settings that change what is stored. It may contain secrets: only its
+        digest is written. `ArchiveError` when the file exists and cannot be read.
+        """
+        self._path = path
+        try:
+            found = _ENTRIES.decode(path.read_bytes()) if path.is_file() else {}
+            self._entries = {
+                into: {kind: [_entry_of(entry) for entry in entries] for kind, entries in kinds.items()}
+                for into, kinds in found.items()
+            }
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            raise ArchiveError(f"{path} cannot be read ({error}): delete it, and all is imported again") from error
+        self._days = self._entries.setdefault(blake2b(stores.encode(), digest_size=8).hexdigest(), {})
+        self._digests: dict[ArchiveFile, str] = {}
+
+    def prepare(self) -> None:
+        """Writes the file unchanged, to fail before the import when it cannot be written (`ArchiveError`)."""
+        try:
+            self._write()
+        except OSError as error:
+            raise ArchiveError(
+                f"{self._path} cannot be written ({error.strerror or error}): "
+                "choose another directory by backfill.cache"
+            ) from error
+
+    def set_current(self, file: ArchiveFile, digest: str) -> None:
+        """Sets the digest of the file that exists now."""
+        self._digests[file] = digest
+
+    def holds(self, file: ArchiveFile, span: Span) -> bool:
+        """Whether the part of a file in a span is stored, from the file that exists now, if one does."""
+        begin, end = span.part(file)
+        digest = self._digests.get(file)
+        entries = self._days.get(_kind_of(file), [])
+        days = [(first, last) for first, last, entry_digest in entries if digest is None or entry_digest == digest]
+        return any(first <= begin and end <= last for first, last in _joined(days))
+
+    def add(self, spans: Iterable[Span]) -> None:
+        """Records spans as stored. The file is replaced atomically."""
+        for span in spans:
+            for file in span.files:
+                begin, end = span.part(file)
+                digest = self._digests.get(file, "")
+                apart = [entry for entry in self._days.get(_kind_of(file), []) if not _is_inside(entry, begin, end)]
+                same = _joined(
+                    [(first, last) for first, last, entry_digest in apart if entry_digest == digest] + [(begin, end)]
+                )
+                others = [entry for entry in apart if entry[2] != digest]
+                self._days[_kind_of(file)] = sorted([*others, *((first, last, digest) for first, last in same)])
+        self._write()
+
+    def forget(self, spans: Iterable[Span]) -> None:
+        """Removes spans with missing trades, so that they are imported again."""
+        before = {kind: list(entries) for kind, entries in self._days.items()}
+        for span in spans:
+            for file in span.files:
+                self._days[_kind_of(file)] = [
+                    part for entry in self._days.get(_kind_of(file), []) for part in _without(entry, *span.part(file))
+                ]
+        if {kind: entries for kind, entries in self._days.items() if entries} != before:
+            self._write()
+
+    def _write(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as to:
+            to.write(msgspec.json.format(msgspec.json.encode(self._entries), indent=1))
+            to.flush()
+            os.fsync(to.fileno())
+        new.replace(self._path)
+
+
+def _entry_of(found: list[int | str]) -> _Entry:
+    """Decodes an entry; those of older versions have no digest."""
+    begin, end, *digest = found
+    return int(begin), int(end), str(digest[0]) if digest else ""
+
+
+def _kind_of(file: ArchiveFile) -> str:
+    return f"{file.symbol} {file.kind}"
+
+
+def _is_inside(entry: _Entry, begin: int, end: int) -> bool:
+    return begin <= entry[0] and entry[1] <= end
+
+
+def _without(entry: _Entry, begin: int, end: int) -> list[_Entry]:
+    """The parts of an entry outside `[begin, end)`."""
+    first, last, digest = entry
+    parts = ((first, min(last, begin), digest), (max(first, end), last, digest))
+    return [part for part in parts if part[0] < part[1]]
+
+
+def _joined(days: Days) -> Days:
+    joined: Days = []
+    for begin, end in sorted(days):
+        if joined and begin <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((begin, end))
+    return joined
