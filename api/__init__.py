@@ -1,5 +1,5 @@
-"""The REST interface, the live view and the page: reads the stores and follows the hub, and never touches the flow."""
+"""REST API, live view and dashboard: reads the stores and follows the hub; imports no part of the dataflow."""
 
-from flows.interrupts import end_on_interrupt
+from flows.process.interrupts import end_on_interrupt
 
 end_on_interrupt()

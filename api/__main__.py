@@ -1,4 +1,4 @@
-"""`python -m api`: serves the interface until SIGINT or SIGTERM, whatever of the deployment is there."""
+"""`python -m api`: serves the REST API until SIGINT or SIGTERM, also while stores or hubs are down."""
 
 import asyncio
 import signal
@@ -13,16 +13,16 @@ from aiohttp import web
 from api.app import build_app
 from api.http.connections import IDLE_S, Connections
 from api.services import Services, running_services
-from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
+from flows.process.descriptors import raise_descriptor_limit
 from flows.settings import Settings, SettingsError, load_settings
 
 DRAIN_S: Final = 5.0
-"""How long requests that are under way may take at the end."""
+"""Longest time that open requests may take at shutdown."""
 LINE_BYTES: Final = 131_072
 """Longest first line of a request: a hundred symbols of 64 letters of 12 bytes each fit, percent-encoded."""
 LINGER_S: Final = 2.0
-"""How long a body is read that no handler wanted, so that its sender can read the answer."""
+"""How long a body that no handler read is drained, so that its sender can read the response."""
 
 _log = structlog.get_logger("api")
 
@@ -31,8 +31,8 @@ _log = structlog.get_logger("api")
 async def running_api(
     settings: Settings, *, connections: Connections | None = None
 ) -> AsyncIterator[tuple[str, Services]]:
-    """Serves the interface until it is left; yields its address. `SettingsError` when the port cannot be opened.
-    `connections` hold other bounds than the usual ones.
+    """Serves the API while entered; yields its URL and services. `SettingsError` when the port cannot be opened.
+    `connections` replaces the default bounds.
     """
     connections = connections or Connections()
     api = settings.api
@@ -46,7 +46,7 @@ async def running_api(
             max_line_size=LINE_BYTES,
         )
         await runner.setup()
-        assert runner.server is not None  # noqa: S101 - it is there after the setup
+        assert runner.server is not None  # noqa: S101 - set by `setup`
         try:
             try:
                 listener = await connections.listen(runner.server, api.host, api.port)
@@ -63,7 +63,7 @@ async def running_api(
 
 
 async def serve(settings: Settings) -> None:
-    """Serves until a signal comes."""
+    """Serves until SIGINT or SIGTERM."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

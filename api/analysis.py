@@ -1,4 +1,4 @@
-"""Reads the market: the analysis of an instrument as it is now, from candles that are stored and that the hubs tell."""
+"""The current analysis of an instrument, from stored and live candles."""
 
 from typing import NamedTuple
 
@@ -6,16 +6,16 @@ from msgspec import Struct
 
 from api.analytics.analysis import NEEDED, Analysis, Weights, analyse
 from api.live.candle_cache import SeriesKey
-from api.live.freshness import OF_CANDLES, age_ms, is_stale, word_of
+from api.live.freshness import OF_CANDLES, age_ms, is_stale, state_name
 from api.live.view import LiveView
 from api.stores.history import History
 from flows.model import Candle, timeframe_ms
 from flows.settings import Settings
 
 
-class Reading(Struct, frozen=True):
-    """What was found. `newest` is the last candle of the shortest timeframe; without any candle it is None, and the
-    reading stale.
+class AnalysisResult(Struct, frozen=True):
+    """An analysis and its age in milliseconds. `newest` is the last candle of the shortest timeframe; without any
+    candle it is None, and the result stale.
     """
 
     analysis: Analysis
@@ -27,7 +27,7 @@ class Reading(Struct, frozen=True):
 
 
 class CandleAge(NamedTuple):
-    """How long ago a candle ended, 0 for a forming one, None where no hub tells the time; and whether it is of now."""
+    """Time since a candle's end, ms: 0 for a forming one, None when the venue's time is unknown; and its freshness."""
 
     ms: int | None
     stale: bool
@@ -35,7 +35,7 @@ class CandleAge(NamedTuple):
 
 
 class AnalysisService:
-    """Weighs the timeframes as the settings say."""
+    """Analyses instruments with the weights of the settings."""
 
     def __init__(self, settings: Settings, history: History, live: LiveView) -> None:
         weights = settings.analysis
@@ -45,9 +45,9 @@ class AnalysisService:
         self._history = history
         self._live = live
 
-    async def read(self, venue: str, symbol: str, *, from_memory: bool = False) -> Reading:
-        """The analysis of an instrument; `from_memory` as in `History.newest`. `Problem` when only the store could
-        tell, and it does not answer.
+    async def read(self, venue: str, symbol: str, *, from_memory: bool = False) -> AnalysisResult:
+        """The analysis of an instrument; `from_memory` as in `History.newest`. `Problem` when the
+        candles are only in the store, and it is down.
         """
         series = {
             timeframe: await self._history.newest(SeriesKey(venue, symbol, timeframe), NEEDED, from_memory=from_memory)
@@ -57,17 +57,17 @@ class AnalysisService:
         last = [candles[-1] for candles in series.values() if candles]
         newest = min(last, key=lambda one: timeframe_ms(one.timeframe), default=None)
         age = self.age(venue, symbol, newest)
-        return Reading(analyse(series, self._weights), newest, age.ms, age.stale, age.state)
+        return AnalysisResult(analyse(series, self._weights), newest, age.ms, age.stale, age.state)
 
     def age(self, venue: str, symbol: str, candle: Candle | None) -> CandleAge:
-        """How old the newest candle of a series is. Also under a state that is of now it is stale when a whole period
-        behind it is missing; without a candle it always is.
+        """Age of the newest candle of a series. Even in a current state it is stale when a whole period after it is
+        missing; without a candle it always is.
         """
         state = self._live.state(symbol, venue, OF_CANDLES)
-        word = word_of(state)
+        word = state_name(state)
         if candle is None:
             return CandleAge(None, True, word)
-        age = age_ms(self._live.boards(venue), candle.close_time)
+        age = age_ms(self._live.venue_states(venue), candle.close_time)
         missing_ms = self._limit_ms + timeframe_ms(candle.timeframe)
         is_missing = state is not None and (age is None or age > missing_ms)
         return CandleAge(age, is_missing or is_stale(state, age, self._limit_ms), word)

@@ -1,4 +1,4 @@
-"""Keeps what the market looked like: once a minute the analysis of every instrument that the hubs tell of is stored."""
+"""Stores the analysis of every instrument of the hubs once a minute."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,61 +11,59 @@ from api.analysis import AnalysisService
 from api.http.errors import Problem
 from api.live.freshness import now_ms
 from api.live.view import LiveView
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from sinks.mongo.analyses import StoredAnalysis
 from sinks.mongo.documents import MINUTE_MS
 
 SETTLE_MS: Final = 3_000
-"""Time after a full minute of the feed at which a round begins: then the closed candles have come."""
+"""Delay after a full minute of the feed's time at which a round begins: by then the closed candles have arrived."""
 
 _log = structlog.get_logger(__name__)
 
 
 def wait_ms(feed_ms: int) -> int:
-    """Time from a moment of the feed to the next round, at most a minute."""
+    """Time from a moment of the feed to the next round, ms, at most a minute."""
     return MINUTE_MS - (feed_ms - SETTLE_MS) % MINUTE_MS
 
 
-class AnalysisRecord:
-    """Follows the minutes of the feed. Rounds never overlap: a minute that passes during a long one is left out.
+class AnalysisRecorder:
+    """One round a minute of the feed. Rounds never overlap: minutes that pass during a long round are skipped.
 
-    An instrument without a candle, or whose newest is stale, has no document of that minute: what was not seen is not
-    made up. What fails is logged, and the next round tries anew; nobody else notices.
+    An instrument without a candle, or with a stale one, gets no document for that minute. Failures are logged, and the
+    next round tries again.
     """
 
-    def __init__(
-        self, analyst: AnalysisService, live: LiveView, documents: Documents, *, retention_days: float
-    ) -> None:
-        self._analyst = analyst
+    def __init__(self, analysis: AnalysisService, live: LiveView, mongo: MongoStore, *, retention_days: float) -> None:
+        self._analysis = analysis
         self._live = live
-        self._documents = documents
+        self._mongo = mongo
         self._retention_days = retention_days
 
     async def follow(self) -> None:
-        """Records at once and then minute after minute, until it is cancelled."""
+        """Records now and then every minute, until cancelled."""
         while True:
             try:
                 await self.record()
             except Problem as problem:
-                _log.warning("the analyses of a minute are not stored", reason=problem.message)
-            except Exception:  # noqa: BLE001 - whatever it is, the next minute is tried
-                _log.exception("the analyses of a minute are not stored")
-            await asyncio.sleep(wait_ms(now_ms(self._live.boards()) or 0) / 1_000)
+                _log.warning("analyses_not_stored", reason=problem.message)
+            except Exception:  # noqa: BLE001 - any failure: the next minute tries again
+                _log.exception("analyses_not_stored")
+            await asyncio.sleep(wait_ms(now_ms(self._live.venue_states()) or 0) / 1_000)
 
     async def record(self) -> int:
-        """Stores the analyses of now, and returns of how many instruments. `Problem` when the store does not answer."""
+        """Stores the current analyses and returns their number. `Problem` when the store is down."""
         found = [analysis async for analysis in self._read_all()]
         if found:
-            async with self._documents.guarded():
-                await self._documents.analyses.store(found, retention_days=self._retention_days)
+            async with self._mongo.guarded():
+                await self._mongo.analyses.store(found, retention_days=self._retention_days)
         return len(found)
 
     async def _read_all(self) -> AsyncIterator[StoredAnalysis]:
-        for venue in sorted({board.venue for board in self._live.boards()}):
-            time = now_ms(self._live.boards(venue))
+        for venue in sorted({venue_state.venue for venue_state in self._live.venue_states()}):
+            time = now_ms(self._live.venue_states(venue))
             for symbol in sorted(self._live.symbols(venue)) if time else ():
-                reading = await self._analyst.read(venue, symbol, from_memory=True)
-                if reading.newest and not reading.stale:
-                    values = msgspec.to_builtins(reading.analysis)
-                    yield StoredAnalysis(venue, symbol, time or 0, reading.newest.close, values)
-                await asyncio.sleep(0)  # requests come in between: an analysis takes some milliseconds
+                result = await self._analysis.read(venue, symbol, from_memory=True)
+                if result.newest and not result.stale:
+                    values = msgspec.to_builtins(result.analysis)
+                    yield StoredAnalysis(venue, symbol, time or 0, result.newest.close, values)
+                await asyncio.sleep(0)  # lets requests in: an analysis takes some milliseconds

@@ -1,6 +1,6 @@
-"""The server: routes become handlers, and around each of them stand, from the outside in,
+"""The aiohttp application: one handler a route, inside three middlewares, outermost first:
 
-`record` (request id, log, metrics) ▶ `explain` (errors become answers) ▶ `guard` (host, origin, token) ▶ the handler.
+`record` (request id, log, metrics) ▶ `explain` (errors become responses) ▶ `guard` (host, origin, token) ▶ handler.
 """
 
 import re
@@ -15,7 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
-from api.http.auth import HandshakeRequest, admit, may_call
+from api.http.auth import HandshakeRequest, authorize, may_call
 from api.http.connections import connection_of
 from api.http.errors import Problem
 from api.http.responses import failure, success
@@ -53,7 +53,7 @@ GROUPS: Final = (
     status,
     metrics,
 )
-"""The files with routes that the documentation shows."""
+"""The modules whose routes appear in the OpenAPI document."""
 REQUEST_ID: Final = "X-Request-Id"
 _ID: Final = re.compile(r"[\w.-]{1,64}")
 _CODES: Final = {
@@ -67,7 +67,7 @@ _log = structlog.get_logger(__name__)
 
 
 def build_app(services: Services) -> web.Application:
-    """The whole interface."""
+    """The application with all routes."""
     described = [route for group in GROUPS for route in group.routes(services)]
     routes = [*described, *static.routes(openapi(described))]
     unprotected = {route.path for route in routes if not route.protected}
@@ -123,17 +123,17 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
         except (msgspec.DecodeError, ValueError) as error:
             raise Problem("bad_request", f"the body cannot be right: {sentence_of(error)}") from error
         except (ConnectionError, web.RequestPayloadError) as error:
-            raise Problem("bad_request", "the body did not arrive as a whole") from error
+            raise Problem("bad_request", "the body did not arrive completely") from error
         return body
 
     return read
 
 
-# --- what stands around the handlers ---
+# --- middlewares ---
 
 
 def _recorder(services: Services) -> Any:
-    meters = services.meters
+    api_metrics = services.metrics
 
     @web.middleware
     async def record(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -150,9 +150,9 @@ def _recorder(services: Services) -> Any:
                 connection.on_answer()
         seconds = time.perf_counter() - began
         resource = request.match_info.route.resource
-        meters.on_answer(resource.canonical if resource else "none", response.status, seconds)
+        api_metrics.on_answer(resource.canonical if resource else "none", response.status, seconds)
         _log.info(
-            "answered",
+            "request_answered",
             method=request.method,
             path=request.path,
             status=response.status,
@@ -170,7 +170,7 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except Problem as problem:
         if request.writer.output_size:
-            raise  # half an answer is out: cutting the connection is the only way to say that it is none
+            raise  # part of the response is sent: only closing the connection marks it as incomplete
         return failure(problem, request_id=request[_NAME])
     except web.HTTPException as error:
         code = _CODES.get(HTTPStatus(error.status), "bad_request")
@@ -181,8 +181,8 @@ async def _explain(request: web.Request, handler: Handler) -> web.StreamResponse
     except Exception:
         if request.writer.output_size:
             raise
-        _log.exception("a handler failed", path=request.path, request_id=request[_NAME])
-        return failure(Problem("internal", "a bug; the log tells more"), request_id=request[_NAME])
+        _log.exception("handler_failed", path=request.path, request_id=request[_NAME])
+        return failure(Problem("internal", "internal error; see the API's log"), request_id=request[_NAME])
 
 
 def _guard(services: Services, unprotected: set[str]) -> Any:
@@ -193,7 +193,7 @@ def _guard(services: Services, unprotected: set[str]) -> Any:
         resource = request.match_info.route.resource
         path = resource.canonical if resource else ""
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
-        admit(_knock(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
+        authorize(_handshake(request), settings, protected=not (preflight or path in unprotected or path == "/static"))
         if preflight:
             return web.Response(
                 status=HTTPStatus.NO_CONTENT,
@@ -218,14 +218,14 @@ def _header_setter(services: Services) -> Callable[[web.Request, web.StreamRespo
         origin = request.headers.get(hdrs.ORIGIN)
         if origin:
             response.headers[hdrs.VARY] = hdrs.ORIGIN
-            if may_call(_knock(request), settings):
+            if may_call(_handshake(request), settings):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = REQUEST_ID
 
     return set_headers
 
 
-def _knock(request: web.Request) -> HandshakeRequest:
+def _handshake(request: web.Request) -> HandshakeRequest:
     headers = request.headers
     return HandshakeRequest(
         headers.get(hdrs.HOST, ""),

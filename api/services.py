@@ -1,4 +1,4 @@
-"""What the routes work with."""
+"""The objects that route handlers use, and their start and end."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,60 +8,61 @@ from typing import Final
 from msgspec import Struct
 
 from api.analysis import AnalysisService
-from api.analysis_recorder import AnalysisRecord
+from api.analysis_recorder import AnalysisRecorder
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
-from api.meters import Meters
+from api.metrics import ApiMetrics
 from api.stores.history import History
 from api.stores.instruments import Instruments
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.settings import Settings
 
 CHECK_TRADES_S: Final = 5.0
+"""Time between two checks of the trade store."""
 
 
 class Services(Struct, frozen=True):
-    """Everything that answers are made of."""
+    """Settings, live view, stores and metrics: all that handlers read."""
 
     settings: Settings
     live: LiveView
-    documents: Documents
+    mongo: MongoStore
     trades: TradeArchive
-    catalogue: Instruments
+    instruments: Instruments
     history: History
-    analyst: AnalysisService
-    meters: Meters
+    analysis: AnalysisService
+    metrics: ApiMetrics
 
 
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
-    """Follows the hubs and looks after the stores until it is left. It starts whatever of them is there."""
+    """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
     api, hub = settings.api, settings.hub
     urls = api.hub_urls or (f"ws://{_reachable(hub.host)}:{hub.port}/ws",)
     live = LiveView(*urls, token=hub.token, cache_size=api.cache_size)
-    documents = Documents(settings.mongo, timeout_s=api.store_timeout_s)
+    mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
-    catalogue = Instruments(settings.feed, live, documents)
-    history = History(documents, live.candles)
-    analyst = AnalysisService(settings, history, live)
-    record = AnalysisRecord(analyst, live, documents, retention_days=settings.analysis.retention_days)
-    meters = Meters(live)
+    instruments = Instruments(settings.feed, live, mongo)
+    history = History(mongo, live.candles)
+    analysis = AnalysisService(settings, history, live)
+    record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
+    metrics = ApiMetrics(live)
     async with AsyncExitStack() as stack:
-        stack.push_async_callback(documents.close)
+        stack.push_async_callback(mongo.close)
         stack.push_async_callback(trades.close)
         await stack.enter_async_context(live)
-        await asyncio.gather(documents.check(), trades.check())
-        works = [documents.follow(), _follow(trades), history.warm(_series(settings))]
+        await asyncio.gather(mongo.check(), trades.check())
+        works = [mongo.follow(), _follow(trades), history.warm(_series(settings))]
         for work in [*works, record.follow()] if settings.analysis.store else works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
-        stack.push_async_callback(documents.drain)
-        yield Services(settings, live, documents, trades, catalogue, history, analyst, meters)
+        stack.push_async_callback(mongo.drain)
+        yield Services(settings, live, mongo, trades, instruments, history, analysis, metrics)
 
 
 def _reachable(host: str) -> str:
-    """Where to find a server that listens on this address."""
+    """The host to connect to for a server bound to this address; wildcards become loopback."""
     named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
     return named.get(host, f"[{host}]" if ":" in host else host)
 

@@ -1,5 +1,5 @@
 """The dataflow: what is done with the data, and in which order."""
 
-from flows.interrupts import end_on_interrupt
+from flows.process.interrupts import end_on_interrupt
 
 end_on_interrupt()

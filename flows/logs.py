@@ -14,7 +14,7 @@ from typing import Any
 import structlog
 
 from flows.clock import monotonic_ms
-from flows.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
+from flows.process.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
 from flows.settings import Log
 
 SUPPRESSED = "log lines suppressed"

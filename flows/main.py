@@ -3,7 +3,7 @@
     python -m bytewax.run flows.main
 
 Importing this module reads the settings, opens the hub's port and takes over SIGINT and SIGTERM; nothing else in the
-project does anything at import, but for `flows.interrupts`.
+project does anything at import, but for `flows.process.interrupts`.
 """
 
 import asyncio
@@ -22,11 +22,11 @@ import structlog
 from bytewax.dataflow import Dataflow
 
 from flows.clock import FeedClock, wall_ms
-from flows.descriptors import raise_descriptor_limit
-from flows.gc import tune_garbage_collector
 from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident, RefreshRequest
+from flows.process.descriptors import raise_descriptor_limit
+from flows.process.gc import tune_garbage_collector
 from flows.recovered import state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.commands import CommandPoller

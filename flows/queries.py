@@ -109,6 +109,17 @@ class CheckableQuery(Query, frozen=True, kw_only=True):
         return Urgency.HISTORY
 
 
+class DisputedTradesQuery(TradesQuery, frozen=True):
+    """The trades of a closed candle that the exchange contradicts: those whose fills lie within the ids, which are of
+    single fills, and that were made from `begin` to `end`, both inclusive. What was stored of them may be wrong.
+    """
+
+    @property
+    def urgency(self) -> Urgency:
+        """The exchange's own candle is served meanwhile."""
+        return Urgency.AUDIT
+
+
 class KlinesQuery(CheckableQuery, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
     oldest first; without ids (-1) where the venue does not give them.

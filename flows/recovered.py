@@ -1,12 +1,13 @@
 """Whether this program can resume a recovered state. It is found by the id of the step that has left it, and begins
-with the version of its form; what was left by any other step, or in any other form, is refused and never guessed at.
+with the version of its form; a state of any other step, or in any other form, is refused and never guessed at.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias, cast
 
 from flows.operators.candles import builder, reconcile
-from flows.operators.state_version import StateVersionError, check_version
-from flows.operators.trades import sequence
+from flows.operators.state_version import StateVersionError, restore
+from flows.operators.trades.state import NAME, STATE_VERSION, SequenceState
 
 FLOW: Final = "marketflow"
 TRADES_STEP: Final = f"{FLOW}.candles.pipeline.machine"
@@ -30,14 +31,17 @@ STEPS: Final = frozenset(
 )
 """Ids of the steps that can leave a state. The engine ignores the state of a step that it does not find, silently."""
 
-_VERSIONS: Final = {
-    "the sequence of trades": sequence.STATE_VERSION,
-    "the candles": builder.STATE_VERSION,
-    "the proofs of candles": reconcile.STATE_VERSION,
+_Form: TypeAlias = type[tuple[object, ...]]
+
+_FORMS: Final[Mapping[str, tuple[int, _Form]]] = {
+    NAME: (STATE_VERSION, SequenceState),
+    "the candles": (builder.STATE_VERSION, tuple),
+    "the proofs of candles": (reconcile.STATE_VERSION, tuple),
 }
+"""Version and form of the state of each machine in `TRADES_STEP`, in their order."""
 
 
-def state_fault(step_id: str, state: Any) -> str:
+def state_fault(step_id: str, state: object) -> str:
     """Why what a step has left in the recovered state cannot be resumed by this program; empty when it can. `state` is
     as `MachineLogic.snapshot` gave it. Steps that keep nothing to be resumed take anything.
     """
@@ -46,9 +50,9 @@ def state_fault(step_id: str, state: Any) -> str:
     if step_id != TRADES_STEP:
         return ""
     try:
-        key, parts = state
-        for (name, version), part in zip(_VERSIONS.items(), parts, strict=True):
-            check_version(part, version, f"{name} of {key}")
+        key, parts = cast("tuple[str, tuple[object, ...]]", state)
+        for (name, (version, form)), part in zip(_FORMS.items(), parts, strict=True):
+            restore(part, version, form, f"{name} of {key}")
     except StateVersionError as error:
         return str(error)
     except (TypeError, ValueError):

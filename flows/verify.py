@@ -26,10 +26,10 @@ from rich.console import Console
 
 from flows.clock import wall_ms
 from flows.foreign import visible
-from flows.interrupts import raise_on_interrupt
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, Candle, timeframe_ms
+from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task

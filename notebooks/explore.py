@@ -1,9 +1,9 @@
-"""A look at what is stored: candles, volume profile, how accurate it is, and a small study.
+"""The stored data: candles, volume profile, accuracy, and a small study.
 
 `marimo edit notebooks/explore.py` opens it; `python notebooks/explore.py` runs it as a script and prints the figures.
 The stores are those of the settings, and the flow may be writing them.
 """
-# marimo calls the cells by the names of their arguments, and writes their form itself
+# marimo passes arguments by name, and formats the cells itself
 # ruff: noqa: ANN001, ANN201, D103, INP001, PLR1711, T201
 
 import marimo
@@ -31,7 +31,7 @@ with app.setup:
     TIME = alt.Axis(format="%H:%M", labelOverlap=True)
 
     def table(frame):
-        """A frame as plain text: the interactive table is for long ones."""
+        """A frame as a Markdown table: the interactive table is for long frames."""
         with pl.Config(tbl_formatting="MARKDOWN", tbl_hide_column_data_types=True, tbl_hide_dataframe_shape=True):
             return mo.md(str(frame) if frame.height else "")
 
@@ -55,7 +55,7 @@ def choices():
 def read_candles(frames, hours, symbol, timeframe):
     _newest = frames.last_candle(symbol.value, timeframe.value)
     mo.stop(_newest is None, mo.md(f"No {timeframe.value} candles of {symbol.value} are stored."))
-    # The hours end with the newest candle, so that a replay of an old day is shown as that day was.
+    # The hours end with the newest candle, so a replay of an old day is shown like that day.
     start = max(_newest - hours.value * 3_600_000, 0)
     candles = frames.candles(symbol.value, timeframe.value, start)
     return candles, start
@@ -99,7 +99,7 @@ def read_trades(frames, start, symbol):
 @app.cell
 def profile_chart(profile, symbol):
     mo.stop(profile is None, mo.md("No trades of these hours are stored."))
-    # A row reaches half a tick beyond its prices, so the levels lie within it. What was sold stands behind the bought.
+    # A row extends half a tick beyond its prices, so the levels lie within it. Sold volume follows the bought.
     _half = profile.tick / 2
     _rows = pl.DataFrame(
         [
@@ -178,14 +178,14 @@ def analysis_chart(frames, start, symbol):
         )
     )
     _last = analyses.row(-1, named=True)
-    _title = f"What the analysis said, minute by minute; last: {_last['signal']}, confidence {_last['confidence']:.0%}"
+    _title = f"Analysis by minute; last: {_last['signal']}, confidence {_last['confidence']:.0%}"
     _rows.properties(width=WIDTH, height=140, title=_title)
     return
 
 
 @app.cell
 def study(candles):
-    # Who takes: does a candle in which takers buy go up, and the next one too?
+    # Does a candle in which takers buy go up, and the next one too?
     _moves = candles.filter(pl.col("is_closed") & (pl.col("volume") > 0)).select(
         bought=pl.col("taker_buy_volume") / pl.col("volume"),
         same=(pl.col("close") / pl.col("open")).log(),

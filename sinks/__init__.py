@@ -1,5 +1,5 @@
 """Where the data goes: MongoDB, RocksDB and the broadcast hub."""
 
-from flows.interrupts import end_on_interrupt
+from flows.process.interrupts import end_on_interrupt
 
 end_on_interrupt()

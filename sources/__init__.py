@@ -1,5 +1,5 @@
 """Where the data comes from: the venues, their connections and their REST interfaces."""
 
-from flows.interrupts import end_on_interrupt
+from flows.process.interrupts import end_on_interrupt
 
 end_on_interrupt()

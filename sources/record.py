@@ -7,6 +7,7 @@ answer}`.
 
 import argparse
 import asyncio
+import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -20,8 +21,8 @@ import zstandard
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
 from flows.clock import wall_ns
-from flows.interrupts import raise_on_interrupt
 from flows.model import ConnectionEvent, Disconnected, Subscribed
+from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
@@ -163,6 +164,9 @@ def main() -> None:
             asyncio.run(_record(settings, path, arguments.minutes * 60))
     except (SettingsError, UnknownSymbolError, VenueError, ValueError) as error:
         sys.exit(f"record: {error}")
+    if not path.exists():
+        sys.stderr.write("record: broken off before anything came\n")
+        sys.exit(128 + signal.SIGINT)
     print(f"{path}: {path.stat().st_size:,} bytes; play it with `python -m sources.replay {path}`")  # noqa: T201
 
 

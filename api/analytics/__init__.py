@@ -1,1 +1,1 @@
-"""What can be concluded from trades and candles: pure functions of frames and arrays."""
+"""Analytics of trades and candles: pure functions of frames and arrays."""

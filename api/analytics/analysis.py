@@ -1,13 +1,13 @@
-"""A reading of several timeframes: what the common indicators say together, how sure that is, and why.
+"""Analysis of several timeframes: the common indicators combined, with confidence and reasons.
 
 It is arithmetic on the past, not a forecast. Every score lies between -1 (down) and +1 (up).
 
-Of one timeframe, with `clip` to that range, at the newest candle:
+For one timeframe, with `clip` to that range, at the newest candle:
 
 - trend       = clip((EMA20 - EMA50) / ATR14)
 - momentum    = mean of clip((RSI14 - 50) / 20) and clip(2 * MACD histogram / ATR14)
 - volume      = clip(5 * (2 * taker buys / volume - 1)) of the last 20 candles
-- volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it takes from the confidence
+- volatility  = ATR14 / mean ATR14 of the last 100 candles; it has no direction: above 1 it lowers the confidence
 - score       = mean of trend, momentum and volume by `Weights`
 
 Over the timeframes, by their weights:
@@ -31,10 +31,10 @@ from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
 
 NEEDED: Final = 250
-"""Candles with which the averages hardly depend on where they began."""
+"""Candles after which the averages hardly depend on the first one."""
 LEAST: Final = 52
 """Candles below which there is no score: the slowest average has no value."""
-LEAN, STRONG = 0.2, 0.6  # least size of a score that is a signal, and a strong one
+LEAN, STRONG = 0.2, 0.6  # least |score| of a signal, and of a strong one
 VOLUME_CANDLES: Final = 20
 USUAL_CANDLES: Final = 100
 
@@ -42,7 +42,7 @@ Signal = Literal["strong down", "down", "neutral", "up", "strong up"]
 
 
 class Weights(Struct, frozen=True):
-    """What counts how much; a weight is relative to the others of its kind, and 0 leaves its part out."""
+    """Weights, each relative to the others of its kind; 0 leaves its part out."""
 
     timeframes: Mapping[str, float]
     trend: float = 0.5
@@ -50,8 +50,8 @@ class Weights(Struct, frozen=True):
     volume: float = 0.2
 
 
-class TimeframeReading(Struct, frozen=True):
-    """What one timeframe says. Scores are null where there are too few candles, or the formula divides by zero."""
+class TimeframeAnalysis(Struct, frozen=True):
+    """Analysis of one timeframe. Scores are null where there are too few candles, or the formula divides by zero."""
 
     timeframe: str
     candles: int
@@ -73,24 +73,24 @@ class Analysis(Struct, frozen=True):
     agreement: float
     data: float
     calm: float
-    timeframes: list[TimeframeReading]
+    timeframes: list[TimeframeAnalysis]
     reasons: list[str]
 
 
 def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysis:
-    """Reads the candles of each timeframe that has a weight, oldest first, the forming one included."""
-    readings = [
-        read_timeframe(timeframe, series.get(timeframe, ()), weights)
+    """Analyses the timeframes that have a weight; candles are oldest first, including the forming one."""
+    results = [
+        analyse_timeframe(timeframe, series.get(timeframe, ()), weights)
         for timeframe, weight in weights.timeframes.items()
         if weight > 0
     ]
-    total = sum(reading.weight for reading in readings)
-    scored = [(reading.weight, reading.score) for reading in readings if reading.score is not None]
+    total = sum(result.weight for result in results)
+    scored = [(result.weight, result.score) for result in results if result.score is not None]
     score, strength = _mean(scored), _mean([(weight, abs(one)) for weight, one in scored])
-    calm = _mean([(one.weight, min(1.0, 1 / one.volatility)) for one in readings if one.volatility])
+    calm = _mean([(one.weight, min(1.0, 1 / one.volatility)) for one in results if one.volatility])
     agreement = abs(score) / strength if score is not None and strength else 0.0
-    whole = [one.weight * min(1.0, one.candles / NEEDED) for one in readings if one.score is not None]
-    data = sum(whole) / total if total else 0.0
+    complete = [one.weight * min(1.0, one.candles / NEEDED) for one in results if one.score is not None]
+    data = sum(complete) / total if total else 0.0
     signal = _signal(score or 0.0)
     return Analysis(
         signal,
@@ -99,17 +99,17 @@ def analyse(series: Mapping[str, Sequence[Candle]], weights: Weights) -> Analysi
         agreement,
         data,
         calm or 0.0,
-        readings,
-        _reasons(signal, score, agreement, data, calm or 0.0, readings),
+        results,
+        _reasons(signal, score, agreement, data, calm or 0.0, results),
     )
 
 
-def read_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weights) -> TimeframeReading:
-    """What one timeframe says."""
+def analyse_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weights) -> TimeframeAnalysis:
+    """The analysis of one timeframe; without scores below `LEAST` candles."""
     weight, count = weights.timeframes[timeframe], len(candles)
     if count < LEAST:
         reason = f"{timeframe}: {count} candles are too few, a score needs {LEAST}"
-        return TimeframeReading(timeframe, count, weight, None, None, None, None, None, [reason])
+        return TimeframeAnalysis(timeframe, count, weight, None, None, None, None, None, [reason])
     bars = Bars.of(candles)
     fast, slow, atr, strength = (_newest(bars, name) for name in ("ema:20", "ema:50", "atr:14", "rsi:14"))
     histogram = _newest(bars, "macd", "histogram")
@@ -125,14 +125,14 @@ def read_timeframe(timeframe: str, candles: Sequence[Candle], weights: Weights) 
     weighted = ((weights.trend, trend), (weights.momentum, momentum), (weights.volume, volume))
     score = _mean([(part, one) for part, one in weighted if one is not None])
     reasons = [
-        _say(trend, f"{timeframe}: trend {{:+.2f}}, EMA20 {_g(fast)} against EMA50 {_g(slow)}, ATR14 {_g(atr)}"),
-        _say(momentum, f"{timeframe}: momentum {{:+.2f}}, RSI14 {_g(strength)}, MACD histogram {_g(histogram)}"),
-        _say(volume, f"{timeframe}: volume {{:+.2f}}, takers bought {100 * (bought or 0):.1f} %"),
-        _say(volatility, f"{timeframe}: volatility {{:.2f}} of the usual"),
+        _reason(trend, f"{timeframe}: trend {{:+.2f}}, EMA20 {_g(fast)} against EMA50 {_g(slow)}, ATR14 {_g(atr)}"),
+        _reason(momentum, f"{timeframe}: momentum {{:+.2f}}, RSI14 {_g(strength)}, MACD histogram {_g(histogram)}"),
+        _reason(volume, f"{timeframe}: volume {{:+.2f}}, takers bought {100 * (bought or 0):.1f} %"),
+        _reason(volatility, f"{timeframe}: volatility {{:.2f}} of the usual"),
     ]
     if count < NEEDED:
         reasons.append(f"{timeframe}: {count} of {NEEDED} candles, which lowers the confidence")
-    return TimeframeReading(
+    return TimeframeAnalysis(
         timeframe, count, weight, score, trend, momentum, volume, volatility, [one for one in reasons if one]
     )
 
@@ -176,21 +176,21 @@ def _reasons(
     agreement: float,
     data: float,
     calm: float,
-    readings: Sequence[TimeframeReading],
+    results: Sequence[TimeframeAnalysis],
 ) -> list[str]:
     if score is None:
-        return ["no timeframe has candles enough for a score", *(one.reasons[0] for one in readings if one.reasons)]
-    shown = ", ".join(f"{one.timeframe} {one.score:+.2f}" for one in readings if one.score is not None)
+        return ["no timeframe has candles enough for a score", *(one.reasons[0] for one in results if one.reasons)]
+    shown = ", ".join(f"{one.timeframe} {one.score:+.2f}" for one in results if one.score is not None)
     reasons = [f"{signal}: the mean score is {score:+.2f} ({shown})", f"the timeframes agree to {agreement:.0%}"]
     if data < 1:
-        thin = ", ".join(f"{one.timeframe} has {one.candles}" for one in readings if one.candles < NEEDED)
-        reasons.append(f"thin data lowers the confidence to {data:.0%} of what it were ({thin} of {NEEDED} candles)")
+        few = ", ".join(f"{one.timeframe} has {one.candles}" for one in results if one.candles < NEEDED)
+        reasons.append(f"thin data lowers the confidence to {data:.0%} of what it were ({few} of {NEEDED} candles)")
     if calm < 1:
         reasons.append(f"unusual volatility lowers the confidence to {calm:.0%} of what it were")
     return reasons
 
 
-def _say(value: float | None, text: str) -> str:
+def _reason(value: float | None, text: str) -> str:
     return "" if value is None else text.format(value)
 
 

@@ -1,4 +1,4 @@
-"""Candles as arrays, which is what indicators are made of."""
+"""Candles as arrays, the input of indicators."""
 
 from collections.abc import Sequence
 from operator import attrgetter
@@ -15,7 +15,7 @@ _FIELDS = attrgetter("open_time", "high", "low", "close", "volume", "quote_volum
 
 
 class Bars(NamedTuple):
-    """Candles of one series, oldest first, the forming one included: a column of float64 each, times in ms UTC."""
+    """Candles of one series, oldest first, including the forming one: one float64 array a field, times in ms UTC."""
 
     open_time: Floats
     high: Floats
@@ -26,14 +26,14 @@ class Bars(NamedTuple):
 
     @classmethod
     def of(cls, candles: Sequence[Candle]) -> "Bars":
-        """From the model."""
+        """The columns of candles of the model."""
         if not candles:
             return cls(*(np.empty(0) for _ in cls._fields))
         return cls(*np.array([_FIELDS(candle) for candle in candles], dtype=np.float64).T.copy())
 
     def scaled(self) -> tuple["Bars", float]:
-        """The same with prices multiplied by a power of two, which changes no digit, and that factor. TA-Lib takes
-        anything below 1e-14 for zero; the variance of a coin at 0.000009 is, unless it is scaled.
+        """Bars with prices multiplied by a power of two, which is exact, and that factor. TA-Lib treats values below
+        1e-14 as zero, such as the variance of a coin at 0.000009.
         """
         if not self.close.size:
             return self, 1.0

@@ -1,6 +1,6 @@
-"""Decimals as whole numbers: what an exchange prints has few decimals, and sums of whole units are exact.
+"""Decimals as whole numbers: values of exchanges have few decimals, and sums of whole units are exact.
 
-A sum stays exact below 2**53 units (9e15), which is where float64 ends too.
+A sum is exact below 2**53 units (9e15), the limit of whole numbers in float64.
 """
 
 from typing import Final
@@ -9,27 +9,28 @@ import numpy as np
 import numpy.typing as npt
 
 WHOLE: Final = 2.0**53
-"""Largest number up to which float64 holds every whole one."""
+"""Largest number up to which float64 holds every whole number."""
 MOST: Final = 12
-"""Decimals of the finest price or quantity of an exchange."""
+"""Most decimals of a price or quantity of an exchange."""
 SAMPLE: Final = 256
+"""Values that are checked before all of them."""
 
 Floats = npt.NDArray[np.float64]
 
 
 def decimals_of(values: Floats, least: int = 0) -> int:
-    """Fewest decimals, at least `least`, with which every value is written exactly; where `MOST` are not enough, or
-    float64 has no more digits, as many as there can be.
+    """Fewest decimals, at least `least`, that represent every value exactly; at most `MOST`, and as many as float64
+    can hold.
     """
     if not values.size:
         return least
     highest = float(np.abs(values).max())
-    places = _fitting(values[:SAMPLE], least, highest)  # what a few need is nearly always what all need
+    places = _fitting(values[:SAMPLE], least, highest)  # a sample nearly always needs as many as all values
     return _fitting(values, places, highest)
 
 
 def to_units(values: Floats, places: int) -> Floats:
-    """The values in units of the last of so many decimals: whole numbers."""
+    """The values in units of the last of `places` decimals: whole numbers."""
     return np.rint(values * 10.0**places)
 
 
@@ -40,5 +41,5 @@ def _fitting(values: Floats, places: int, highest: float) -> int:
 
 
 def _is_exact(values: Floats, places: int) -> bool:
-    # Dividing two whole numbers that float64 holds rounds once, as reading the decimal text does.
+    # Dividing two whole numbers that float64 holds rounds once, as parsing the decimal text does.
     return bool((to_units(values, places) / 10.0**places == values).all())

@@ -1,11 +1,11 @@
 """Technical indicators by TA-Lib, over closed candles and the forming one.
 
-A request names them with their parameters in the order of the table below, those at the end left out: `rsi`, `ema:50`,
+A request names them with parameters in the order of `INDICATORS`, where the last ones may be left out: `rsi`, `ema:50`,
 `bbands:20:2.5`. Values are null where they are not defined: during the warm-up, and where the formula divides by zero.
 
-`warm_up` candles come before the first value. Averages that never forget (EMA, and what is made of it: RSI, ATR, MACD)
-begin, as TA-Lib has it, with the simple average, which is still felt after that; after `memory` candles its weight is
-below `FELT`. So a value hardly depends on where the series begins if `memory` candles go before it.
+`warm_up` candles precede the first value. Recursive averages (EMA, and RSI, ATR, MACD that use it) begin in TA-Lib with
+the simple average, which still has weight then; after `memory` candles that weight is below `FELT`. So a value hardly
+depends on the begin of the series if `memory` candles precede it.
 """
 
 import math
@@ -21,12 +21,13 @@ from api.analytics.bars import Bars, Floats
 from flows.model import DAY_MS
 
 FELT: Final = 1e-10
+"""Weight below which the begin of an average is neglected."""
 LONGEST: Final = 500
 """Largest period."""
 
 
 class Parameter(NamedTuple):
-    """A number that an indicator takes; `whole` ones are periods, in candles."""
+    """A number that an indicator takes, from `least` to `most`; `whole` ones are periods in candles."""
 
     name: str
     default: float
@@ -36,7 +37,7 @@ class Parameter(NamedTuple):
 
 
 class Indicator(NamedTuple):
-    """How an indicator is made: `compute` gives a column an output, with NaN where it is not defined."""
+    """How an indicator is computed: `compute` returns one column for each output, NaN where not defined."""
 
     about: str
     outputs: tuple[str, ...]
@@ -45,7 +46,7 @@ class Indicator(NamedTuple):
     warm_up: Callable[..., int]
     memory: Callable[..., int]
     is_price: bool = False
-    """The outputs are prices in the quote currency."""
+    """The outputs are prices, in the quote currency."""
 
 
 class Wanted(NamedTuple):
@@ -66,12 +67,12 @@ class Wanted(NamedTuple):
 
     @property
     def memory(self) -> int:
-        """Candles that should go before a value; for `vwap` those of a day of minutes."""
+        """Candles that should precede a value; for `vwap` a day of minutes."""
         return INDICATORS[self.name].memory(*self.values)
 
 
 class IndicatorSeries(Struct, frozen=True):
-    """An indicator's values, an entry a candle, oldest first."""
+    """An indicator's values, one for each candle, oldest first."""
 
     name: str
     label: str
@@ -82,7 +83,7 @@ class IndicatorSeries(Struct, frozen=True):
 
 
 def compute(bars: Bars, wanted: Wanted, last: int | None = None) -> IndicatorSeries:
-    """The values for the last so many candles, or for all; the candles before them are the warm-up."""
+    """The values for the `last` candles, or for all; the candles before them are the warm-up."""
     indicator = INDICATORS[wanted.name]
     scaled, factor = bars.scaled()
     columns = indicator.compute(scaled, *wanted.values) if bars.close.size else [bars.close] * len(indicator.outputs)
@@ -99,7 +100,7 @@ def compute(bars: Bars, wanted: Wanted, last: int | None = None) -> IndicatorSer
 
 
 def parse_wanted(text: str) -> Wanted:
-    """The indicator of a name such as `macd:12:26`; `ValueError` says what is wrong with it."""
+    """The indicator of a name such as `macd:12:26`; `ValueError` for an unknown name or a wrong parameter."""
     name, *given = text.lower().split(":")
     if name not in INDICATORS:
         raise ValueError(f"{name!r} is no indicator; there are {', '.join(INDICATORS)}")
@@ -148,7 +149,7 @@ def _bbands(bars: Bars, period: int, width: float) -> Sequence[Floats]:
 
 
 def _macd(bars: Bars, fast: int, slow: int, signal: int) -> Sequence[Floats]:
-    # talib.MACD lets the fast average begin late, so that its first values differ from those of the two averages.
+    # talib.MACD begins the fast average late, so its first values differ from those of the two averages.
     macd = talib.EMA(bars.close, fast) - talib.EMA(bars.close, slow)
     line = talib.EMA(macd, signal) if np.isfinite(macd).any() else macd
     return macd, line, macd - line
@@ -156,20 +157,20 @@ def _macd(bars: Bars, fast: int, slow: int, signal: int) -> Sequence[Floats]:
 
 def _rsi(bars: Bars, period: int) -> Sequence[Floats]:
     rsi = talib.RSI(bars.close, period)
-    # A price that never moved has neither gains nor losses. TA-Lib says 0 there, which means oversold.
+    # A price that never moved has neither gains nor losses. TA-Lib returns 0, which means oversold.
     return [np.where(np.maximum.accumulate(bars.close != bars.close[0]), rsi, np.nan)]
 
 
 def _stoch(bars: Bars, period: int, smooth: int, signal: int) -> Sequence[Floats]:
     prices = bars.high, bars.low, bars.close
     k, d = talib.STOCH(*prices, fastk_period=period, slowk_period=smooth, slowd_period=signal)
-    # Without a range there is no place in it. TA-Lib says 0 there, the bottom.
+    # Not defined without a range. TA-Lib returns 0, the bottom.
     flat = talib.MAX(bars.high, period) == talib.MIN(bars.low, period)
     return np.where(_lately(flat, smooth), np.nan, k), np.where(_lately(flat, smooth + signal - 1), np.nan, d)
 
 
 def _lately(flags: npt.NDArray[np.bool_], count: int) -> npt.NDArray[np.bool_]:
-    """Where a flag is set, or was within so many candles, the present one included."""
+    """Where a flag is set at one of the last `count` candles, including the current one."""
     seen = np.cumsum(flags)
     return np.asarray(seen > np.concatenate([np.zeros(count, dtype=seen.dtype), seen])[: seen.size])
 
@@ -183,7 +184,7 @@ def _obv(bars: Bars) -> Sequence[Floats]:
 
 
 def _vwap(bars: Bars) -> Sequence[Floats]:
-    """Quote volume by volume since midnight: what was really paid, not an estimate from typical prices."""
+    """Quote volume by volume since midnight: prices that were paid, not an estimate from typical prices."""
     midnights = np.flatnonzero(np.diff(bars.open_time // DAY_MS)) + 1
     volume, quote = _running_sums(bars.volume, midnights), _running_sums(bars.quote_volume, midnights)
     known = volume > 0
@@ -193,7 +194,7 @@ def _vwap(bars: Bars) -> Sequence[Floats]:
 
 
 def _running_sums(values: Floats, begins: npt.NDArray[np.int64]) -> Floats:
-    """Sums that begin again at each of the begins."""
+    """Running sums that restart at each of `begins`."""
     return np.concatenate([np.cumsum(part) for part in np.split(values, begins)])
 
 
@@ -202,7 +203,7 @@ def _span(period: int, *_: float) -> int:
 
 
 def _fading(weight: float) -> int:
-    """Steps after which what an average that takes so much of each new value began with is not felt any more."""
+    """Steps after which the first value of an average has a weight below `FELT`; `weight` is that of a new value."""
     return math.ceil(math.log(FELT) / math.log1p(-weight)) if weight < 1 else 0
 
 
@@ -292,4 +293,4 @@ INDICATORS: Final[Mapping[str, Indicator]] = {
         is_price=True,
     ),
 }
-"""Every indicator by its name."""
+"""All indicators by name."""

@@ -1,16 +1,16 @@
-"""The volume profile: how much was traded at which price, exactly.
+"""The volume profile: exact volume by price.
 
-`VolumeByPrice` counts trades by price, in whole units of the last decimal, so no rounding gets in; `profile_of` puts
-prices into rows of equally many ticks and finds in them
+`VolumeByPrice` sums trades by price in whole units of the last decimal, without rounding; `profile` groups prices into
+rows of equally many ticks and finds
 
-- the point of control (POC), the row with the most volume; of several the one nearest to the middle of the range, and
-  of two as near the lower;
+- the point of control (POC), the row with the most volume; among equals the one nearest to the middle of the range,
+  then the lower;
 - the value area, from its low (VAL) to its high (VAH): it begins as the POC, and grows by the two rows above or the two
-  below, whichever hold more volume together (those above when equal, a single one at the fringe), until it holds the
-  wanted share of the volume. That is the Market Profile rule of the CBOT as TradingView documents it for its charts
-  (https://www.tradingview.com/support/solutions/43000502040, "Calculating Value Area"); what happens when both are
-  equal and at the fringe is left open there. With `step=1` one row a side is compared and taken at a time, which never
-  takes a row in that a larger neighbour stands beside.
+  below, whichever have more volume together (those above when equal, a single one at the edge), until it has the
+  requested share of the volume. That is the Market Profile rule of the CBOT as TradingView documents it for its charts
+  (https://www.tradingview.com/support/solutions/43000502040, "Calculating Value Area"); equal sums and the edge
+  are not defined there. With `step=1` single rows are compared and added, so that no row is added before a larger
+  neighbour.
 """
 
 import math
@@ -27,13 +27,13 @@ from api.analytics.decimals import Floats, decimals_of, to_units
 
 MOST_ROWS: Final = 10_000
 NARROW: Final = 1 << 18
-"""Up to so many ticks between the prices of a frame counting in an array is the fastest way."""
+"""Range of a frame's prices, in ticks, up to which counting in an array is fastest."""
 
 Step = Literal[1, 2]
 
 
 class ProfileRow(Struct, frozen=True, gc=False):
-    """Prices from `low` to `high`, both included, and what takers bought and sold there in the base currency."""
+    """Prices from `low` to `high`, both included, and the volumes that takers bought and sold, in the base currency."""
 
     low: float
     high: float
@@ -44,10 +44,10 @@ class ProfileRow(Struct, frozen=True, gc=False):
 
 
 class VolumeProfile(Struct, frozen=True):
-    """Rows from the lowest price to the highest, without a hole, so empty ones too; their volumes add up to `volume`.
+    """Rows from the lowest price to the highest, including empty ones; their volumes add up to `volume`.
 
     `poc` is the middle of the row with the most volume; `vah` and `val` are the highest and lowest price of the value
-    area. `tick` is the finest price step that is told apart, and a row holds `row_ticks` of them.
+    area. `tick` is the finest price step, and a row has `row_ticks` of them.
     """
 
     rows: list[ProfileRow]
@@ -76,7 +76,7 @@ class Collecting(Struct, frozen=True):
 
 
 class _Counted(NamedTuple):
-    """What was traded at each of some prices, in whole units, as float64."""
+    """Volumes and trades by price, in whole units, as float64."""
 
     ticks: Floats
     buys: Floats
@@ -85,7 +85,7 @@ class _Counted(NamedTuple):
 
 
 class VolumeByPrice:
-    """Adds up trades by price and side, frame by frame: memory is that of the different prices, not of the trades."""
+    """Sums trades by price and side, frame by frame: memory grows with the prices, not with the trades."""
 
     def __init__(self) -> None:
         self._price_places = 0
@@ -111,7 +111,7 @@ class VolumeByPrice:
         self.last_time = last if self.last_time is None else max(last, self.last_time)
 
     def _refine(self, price_places: int, volume_places: int) -> None:
-        """Converts what is counted so far to finer units."""
+        """Converts the sums so far to finer units."""
         price, volume = 10.0 ** (price_places - self._price_places), 10.0 ** (volume_places - self._volume_places)
         if price > 1 or volume > 1:
             self._parts = [
@@ -121,7 +121,7 @@ class VolumeByPrice:
         self._price_places, self._volume_places = price_places, volume_places
 
     def collecting(self, min_trades: int) -> Collecting | None:
-        """How far the count is from `min_trades`; None when it is reached."""
+        """Progress towards `min_trades`; None when they are reached."""
         if self.trades >= min_trades:
             return None
         span_s = ((self.last_time or 0) - (self.first_time or 0)) / 1_000
@@ -132,8 +132,8 @@ class VolumeByPrice:
     def profile(
         self, *, bins: int = 100, tick: float | None = None, value_area: float = 0.7, step: Step = 2
     ) -> VolumeProfile:
-        """The profile in at most `bins` rows from the lowest price on; with `tick` in rows of so much price each, which
-        begin at its multiples. `value_area` is the share of the volume, up to four decimals. `ValueError` without
+        """The profile in at most `bins` rows from the lowest price on; with `tick` in rows of that height, which begin
+        at its multiples. `value_area` is the share of the volume, up to four decimals. `ValueError` without
         trades, and for a tick that is not positive or would make more than `MOST_ROWS` rows.
         """
         if not self._parts:
@@ -193,7 +193,7 @@ def _sums(index: npt.NDArray[np.int64], values: Floats, count: int = 0) -> Float
 
 
 def _grid(lowest: int, highest: int, bins: int, tick: float | None, places: int) -> tuple[int, int, int]:
-    """Where the first row begins, how many ticks a row has, and how many rows there are."""
+    """First tick of the first row, ticks of a row, and number of rows."""
     if tick is None:
         width = max(1, math.ceil((highest - lowest + 1) / bins))
         return lowest, width, (highest - lowest) // width + 1

@@ -1,9 +1,9 @@
 """Liquidity vacuums: prices that hardly traded although their neighbours did, so a move through them meets little.
 
 A row's relative volume is its volume divided by the mean of the `2 * width + 1` rows around it, itself included; at the
-ends of the profile those are the first or last so many. A row is thin when that is at most the `percentile`-th
+ends of the profile the first or last rows of that number. A row is thin when that is at most the `percentile`-th
 percentile (linear between two values) of all rows' relative volumes, and below `THIN` in any case. Thin rows side by
-side are one zone. A zone that reaches the lowest or highest row is none: beyond it nothing is known.
+side are one zone. A zone that reaches the lowest or highest row does not count: beyond it nothing is known.
 
 `fill` is the zone's mean volume a row, divided by that of the `width` rows on either side: 0 where nothing traded.
 """

@@ -1,11 +1,11 @@
-/** The reading of all timeframes as a table. */
+/** The analysis of all timeframes as a table. */
 
 import { byId, element, write } from "./page.js";
 import { NONE, signed } from "./format.js";
 import { wayOf } from "./prices.js";
 import { get } from "./rest.js";
 
-const LEAN = 0.2; // as the interface's own signal
+const LEAN = 0.2; // as `LEAN` in api/analytics/analysis.py
 
 export class Analysis {
   #focus = null;
@@ -48,7 +48,7 @@ function rowOf(reading) {
   return row;
 }
 
-/** A score from -1 to +1 as a bar that begins in the middle. */
+/** A score from -1 to +1 as a bar from the middle. */
 function meter(score, strong) {
   const bar = element("i");
   bar.style.setProperty("--score", score ?? 0);

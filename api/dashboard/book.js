@@ -1,4 +1,4 @@
-/** The order book: best levels of both sides around the spread, with bars of the quantity up to there. */
+/** The order book: best levels of both sides around the spread, with bars of the cumulative quantity. */
 
 import { byId, element, paintSoon, write } from "./page.js";
 import { compact, decimalsOf, fixed, precision } from "./format.js";
@@ -7,7 +7,7 @@ const LEVELS = 14;
 
 export class Book {
   #panel = byId("book");
-  #asks = sideOf(byId("asks"), LEVELS).reverse(); // the best ask stands lowest
+  #asks = sideOf(byId("asks"), LEVELS).reverse(); // best ask at the bottom
   #bids = sideOf(byId("bids"), LEVELS);
   #data = null;
   #state = null;
@@ -17,7 +17,7 @@ export class Book {
     paintSoon(this.#paint);
   }
 
-  /** How current the book is. */
+  /** Shows the state of the book. */
   say(state) {
     if (state.text === this.#state?.text) return;
     this.#state = state;

@@ -1,4 +1,4 @@
-/** The candles of one chart: in order, each once, a closed one never replaced by what was before it. */
+/** The candles of one chart: ordered, each once; an older version never replaces a newer one. */
 
 const UNITS_MS = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
 
@@ -28,20 +28,20 @@ export class Candles {
     return this.#byTime.get(time);
   }
 
-  /** Adds many, oldest first, in any relation to those that are there. */
+  /** Adds candles, oldest first; they may overlap those held. */
   merge(candles) {
     for (const candle of candles.map(timed)) if (!this.#isOlder(candle)) this.#byTime.set(candle.time, candle);
     this.#sorted = [...this.#byTime.values()].sort((one, other) => one.time - other.time);
   }
 
-  /** Takes one of the broadcast: `last` and `amended` say what to draw, `old` nothing new, `hole` some are missing. */
+  /** Adds one of the broadcast. Returns `last` or `amended` to draw, `old`: nothing new, `hole`: candles are missing. */
   put(news) {
     const candle = timed(news);
     if (this.#isOlder(candle)) return "old";
     const last = this.last;
     if (last && candle.time > last.time + this.lengthMs) return "hole";
     const known = this.#byTime.has(candle.time);
-    if (!known && last && candle.time < last.time) return "old"; // from before the loaded part
+    if (!known && last && candle.time < last.time) return "old"; // before the loaded range
     this.#byTime.set(candle.time, candle);
     if (!known) this.#sorted.push(candle);
     else this.#sorted[this.#indexOf(candle.time)] = candle;

@@ -1,4 +1,4 @@
-/** The drawing of a chart by TradingView's lightweight-charts; throws where the library is not installed. */
+/** Draws a chart with TradingView's lightweight-charts; throws where the library is not installed. */
 
 import { colour } from "./page.js";
 import { compact } from "./format.js";
@@ -54,12 +54,12 @@ class Canvas {
     this.recolour();
   }
 
-  /** Calls back with the candle's time under the cursor, null outside. */
+  /** Calls back with the time of the candle under the cursor, null outside. */
   onCursor(told) {
     this.#chart.subscribeCrosshairMove(({ time }) => told(time ? time * 1_000 : null));
   }
 
-  /** Calls back with how many candles are left of the view. */
+  /** Calls back with the number of candles left of the view. */
   onScroll(told) {
     this.#chart.timeScale().subscribeVisibleLogicalRangeChange((range) => range && told(range.from));
   }
@@ -93,7 +93,7 @@ class Canvas {
     this.#volume.setData(candles.map((candle) => this.#column(candle)));
   }
 
-  /** The last candle, or with `amended` one before it. */
+  /** Draws the last candle, or with `amended` an earlier one. */
   update(candle, amended) {
     this.#candles.update(this.#bar(candle), amended);
     this.#volume.update(this.#column(candle), amended);
@@ -115,7 +115,7 @@ class Canvas {
     this.#vacuums.show(vacuums, { zone: this.#colours.warn });
   }
 
-  /** Draws these indicators and no others. `times` are those of their entries, in ms. */
+  /** Draws exactly these indicators. `times` are those of their entries, ms UTC. */
   showIndicators(times, indicators) {
     const wanted = new Set();
     for (const { wish, values } of indicators) {
@@ -157,7 +157,7 @@ class Canvas {
     return this.#lines.get(key);
   }
 
-  /** A candle that is known to lack trades is drawn as such. */
+  /** Marks a candle with missing trades. */
   #bar(candle) {
     const { open, high, low, close } = candle;
     const bar = { time: seconds(candle), open, high, low, close };

@@ -1,4 +1,4 @@
-/** The candle chart of the chosen instrument: history over REST, what forms and closes from the broadcast. */
+/** The candle chart of the chosen instrument: history over REST, new and forming candles from the broadcast. */
 
 import { Candles } from "./candles.js";
 import { openCanvas } from "./canvas.js";
@@ -9,7 +9,7 @@ import { get } from "./rest.js";
 const PAGE = 500;
 const MARGIN = 40; // candles left of the view below which older ones are fetched
 const TRIES = 8;
-const WHOLE_MS = 60_000; // for so long the interface asks the flow for nothing that it did not have
+const WHOLE_MS = 60_000; // as long as the API does not repeat a request to the flow (ASK_AGAIN_MS)
 const FAILED_MS = 3_000;
 
 export class Chart {
@@ -18,7 +18,7 @@ export class Chart {
   #candles = null;
   #generation = 0;
   #early = [];
-  #changed = new Map(); // time of a candle that is to be drawn, and whether it is one before the last
+  #changed = new Map(); // times of candles to draw; true: it is before the last one
   #drawnTo = 0;
   #loadingOlder = false;
   #wholeUntil = 0;
@@ -28,7 +28,7 @@ export class Chart {
     this.onClosed = onClosed;
   }
 
-  /** Whether there is a library to draw with; without it everything but the drawing works. */
+  /** Whether the chart library is installed; without it all but the drawing works. */
   async open() {
     try {
       this.#canvas = await openCanvas(byId("canvas"));
@@ -51,7 +51,7 @@ export class Chart {
     return this.#candles?.list ?? [];
   }
 
-  /** Begins another chart. */
+  /** Switches to another chart. */
   async choose(focus) {
     this.#focus = focus;
     this.#candles = null;
@@ -63,7 +63,7 @@ export class Chart {
     await this.reload({ fresh: true });
   }
 
-  /** Reads the newest candles anew, after a cut or a refresh; what is on screen stays. */
+  /** Reads the newest candles again, after a disconnect or a refresh; the view stays. */
   async reload({ fresh = false } = {}) {
     const generation = ++this.#generation;
     this.#early = [];
@@ -73,7 +73,7 @@ export class Chart {
     if (generation !== this.#generation) return;
     byId("canvas").classList.remove("loading");
     const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
-    const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long cut what was held is too old
+    const candles = meets ? held : new Candles(this.#focus.timeframe); // after a long disconnect `held` is too old
     candles.merge(page ?? []);
     this.#candles = candles;
     for (const candle of this.#early) candles.put(candle);
@@ -83,7 +83,7 @@ export class Chart {
     this.onClosed();
   }
 
-  /** A candle of the broadcast. */
+  /** Takes a candle of the broadcast. */
   take({ symbol, timeframe, candle }) {
     if (symbol !== this.#focus?.symbol || timeframe !== this.#focus.timeframe) return;
     if (this.#early) {
@@ -126,7 +126,7 @@ export class Chart {
     this.onClosed();
   }
 
-  /** Candles of a span. The flow may have to fetch them first: then the answer comes after some asking. */
+  /** Candles of a range. The flow may have to fetch them first: then the request is repeated. */
   async #read(generation, span) {
     const { venue, symbol, timeframe } = this.#focus;
     for (let tries = 0; tries < TRIES && generation === this.#generation; tries++) {
@@ -138,7 +138,7 @@ export class Chart {
           this.#say(error.message);
           return null;
         }
-        if (!tries) break; // there are none; where the flow was asked, they may be on their way to the store
+        if (!tries) break; // there are none; requested ones may not be stored yet
         answer = { wait_s: 1 };
       }
       if (answer.candles) {
@@ -192,7 +192,7 @@ export class Chart {
   }
 }
 
-/** Asks the flow to fetch the candles again, and tells what becomes of it. */
+/** Requests the flow to fetch the candles again, and shows the result. */
 export async function refresh({ venue, symbol }, ask) {
   let work = await ask(`/api/market-data/refresh/${encodeURIComponent(symbol)}?${new URLSearchParams({ venue })}`);
   note(`${symbol} is being fetched again`);

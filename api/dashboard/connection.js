@@ -1,8 +1,8 @@
 /**
- * The broadcast: one line a hub, each kept open with a growing delay between attempts.
+ * The broadcast: one connection for each hub, reconnected with a growing delay.
  *
- * What everybody's panel needs is asked for when a line opens; what the chosen instrument needs follows `focus`. Each
- * request is answered with a snapshot, so a new line needs to remember nothing of the one before.
+ * Channels of all symbols are requested when a connection opens; those of the chosen instrument follow `focus`. Each
+ * request is answered with a snapshot, so a new connection needs no state of the previous one.
  */
 
 import { token } from "./rest.js";
@@ -13,15 +13,15 @@ const OF_TIMEFRAME = ["Candle"];
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
 const SILENCE_MS = 10_000;
-const FOCUS_MS = 200; // a hub closes on whoever asks more than 20 times a second
+const FOCUS_MS = 200; // a hub closes connections with more than 20 requests a second
 
-/** Delay before an attempt after so many failures, with a part of chance so that pages do not come back at once. */
+/** Delay before an attempt after `failures`, randomized so that pages do not all reconnect at once. */
 export const delayAfter = (failures, chance = Math.random()) =>
   Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** failures) * (0.75 + chance / 4);
 
 /**
- * One hub. `onMessage(message, venue, fromSnapshot, url)` gets the parts of snapshots one by one, `onOpen(url, venue)` and
- * `onCut(url)` follow the line, `onState()` every change of it.
+ * One hub. `onMessage(message, venue, fromSnapshot, url)` gets messages of snapshots one by one, `onOpen(url, venue)` and
+ * `onCut(url)` report the connection, `onState()` every change of it.
  */
 class Line {
   state = "connecting";
@@ -77,7 +77,7 @@ class Line {
     this.#timer = setTimeout(() => this.#open(), delay);
   }
 
-  /** A line may be dead without a word: whoever is silent is pinged, and whoever does not answer is left. */
+  /** A connection may die unnoticed: a silent hub is pinged, then disconnected. */
   #check() {
     const silent = performance.now() - this.#heardAt;
     if (silent > 2 * SILENCE_MS) this.#socket.close();
@@ -96,7 +96,7 @@ class Line {
         this.handlers.onLive(this.#venue);
       }
     } else if (!this.#venue) {
-      return; // what comes before the first answer is in its snapshot
+      return; // messages before the first reply are in its snapshot
     } else if (message.type === "Snapshot") {
       for (const part of message.data.messages) this.handlers.onMessage(part, this.#venue, true, this.url);
     } else if (message.type === "Lagged" || message.type === "Reset") {
@@ -136,7 +136,7 @@ export class Broadcast {
     document.addEventListener("visibilitychange", () => document.hidden || this.retryNow());
   }
 
-  /** Follows these hubs from now on; the addresses are those of the API's machine. */
+  /** Follows these hubs from now on; the URLs are as seen by the API's machine. */
   follow(urls) {
     for (const url of urls.map(seenFromHere)) {
       if (this.#lines.has(url)) continue;
@@ -155,7 +155,7 @@ export class Broadcast {
     for (const line of this.#lines.values()) line.retryNow();
   }
 
-  /** `live` when every line is; otherwise the state of the worst, and when it is tried again. */
+  /** `live` when every connection is; otherwise the state of the worst, and the time of the next attempt. */
   get state() {
     const lines = [...this.#lines.values()];
     const cut = lines.find((line) => line.state === "waiting") ?? lines.find((line) => line.state !== "live");
@@ -164,7 +164,7 @@ export class Broadcast {
   }
 }
 
-/** A hub on the API's loopback is, for a page that comes from elsewhere, on the API's host. */
+/** For a page from another host, a hub on the API's loopback is on the API's host. */
 function seenFromHere(url) {
   const address = new URL(url);
   const local = (name) => ["127.0.0.1", "localhost", "[::1]"].includes(name);

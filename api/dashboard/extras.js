@@ -1,4 +1,4 @@
-/** What can be laid over the chart: indicators, volume profile, vacuums. Each is a button that remembers itself. */
+/** Overlays of the chart: indicators, volume profile, vacuums. Each has a button whose state is stored. */
 
 import { byId } from "./page.js";
 import { get } from "./rest.js";
@@ -6,7 +6,7 @@ import { get } from "./rest.js";
 const KEPT = "marketflow.extras";
 const INDICATORS = { ema: ["ema:20", "ema:50"], bands: ["bbands"], rsi: ["rsi"] };
 const EVERY_MS = 15_000;
-const ZONES = 12; // the nearest; further ones say little
+const ZONES = 12; // the nearest to the price
 const WIDTH_LEAST = 2e-5; // of the price: narrower zones are single ticks
 
 export class Extras {
@@ -30,7 +30,7 @@ export class Extras {
     this.chart.canvas?.showIndicators([], []);
   }
 
-  /** Reads what is on anew. What cannot be had is not drawn; its button says why. */
+  /** Reads the enabled overlays again. One that fails is not drawn; its button shows why. */
   async refresh() {
     if (!this.#focus || !this.chart.canvas) return;
     await Promise.all([this.#indicators(), this.#profile(), this.#vacuums()]);
@@ -70,7 +70,7 @@ export class Extras {
     if (answer) this.chart.canvas.showVacuums(answer.vacuums.filter(wide).slice(0, ZONES));
   }
 
-  /** The answer, unless something else was chosen meanwhile. */
+  /** The response, unless another chart was chosen meanwhile. */
   async #read(names, path, query) {
     const focus = this.#focus;
     let answer = null, why = "";

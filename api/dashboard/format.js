@@ -21,7 +21,7 @@ export const compact = (value) => (value == null ? NONE : short.format(value));
 export const signed = (value, decimals) => (value == null ? NONE : (value > 0 ? "+" : "") + fixed(value, decimals));
 export const percent = (value) => (value == null ? NONE : `${signed(value, 2)}%`);
 
-/** A share as percent that says 100 only when nothing is missing. */
+/** A share in percent; 100 only when nothing is missing. */
 export function share(value) {
   if (value == null) return NONE;
   return value >= 1 ? "100%" : `${(Math.floor(value * 100_000) / 1_000).toFixed(3)}%`;
@@ -30,7 +30,7 @@ export function share(value) {
 /** Time of day, UTC, of an ISO-8601 text. */
 export const clock = (iso) => iso.slice(11, 19);
 
-/** Whether a time is before another, both ISO-8601; as texts, a whole second would come behind its own fractions. */
+/** Whether a time is before another, both ISO-8601; as texts, a whole second would sort after its fractions. */
 export const isBefore = (iso, other) => Date.parse(iso) < Date.parse(other);
 
 /** Milliseconds as the largest unit that fits. */
@@ -53,7 +53,7 @@ export function decimalsOf(values) {
   return Math.min(most, 8);
 }
 
-/** Decimals of each instrument's prices: as many as were ever seen, so that columns do not jump. */
+/** Decimals of each instrument's prices: the most seen so far, so that columns do not jump. */
 export class Precision {
   #seen = new Map();
 

@@ -1,8 +1,8 @@
 /**
- * How current each instrument is: what the flows have said of it, as long as their heartbeats come.
+ * How current each instrument is: the states that the flows publish, valid while their heartbeats arrive.
  *
- * A hub whose flow is silent for two heartbeats, or that is not reached, says nothing of now: then the state is
- * `unknown`. Ages count in the venue's time, as the heartbeats tell it, and this machine's steady clock between them.
+ * When a flow misses two heartbeats, or its hub is not connected, the state is `unknown`. Ages count in the venue's
+ * time of the heartbeats, advanced by this machine's monotonic clock.
  */
 
 import { age } from "./format.js";
@@ -19,13 +19,13 @@ const WORDS = {
   unsynced: "not in step",
 };
 
-/** The channels that a part of the page is made of, the best one first. */
+/** The channels that each part of the page uses, best first. */
 export const OF_PRICE = ["trades", "klines", "ticker"];
 export const OF_TRADES = ["trades"];
 export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
 
-/** One hub: the states of its instruments, and when its flow gave a sign of life last. */
+/** One hub: the states of its instruments, and its last heartbeat. */
 class Hub {
   isOpen = true;
   states = new Map();
@@ -63,12 +63,12 @@ export class Freshness {
   #hubs = new Map();
   #moment = null;
 
-  /** `now` gives steady milliseconds. */
+  /** `now()` returns monotonic milliseconds. */
   constructor(now = () => performance.now()) {
     this.now = now;
   }
 
-  /** A line to a hub is open: what comes now is all that it knows. */
+  /** A hub was connected: its snapshot replaces all earlier state. */
   open(url, venue) {
     this.#hubs.set(url, new Hub(venue, this.now()));
   }
@@ -78,7 +78,7 @@ export class Freshness {
     if (hub) hub.isOpen = false;
   }
 
-  /** What a hub says on its channel `Status`: of a line, an instrument, or the flow. */
+  /** Takes a message of the channel `Status`: of a venue connection, an instrument or the flow. */
   take(data, url) {
     const hub = this.#hubs.get(url);
     if (!hub) return;
@@ -87,7 +87,7 @@ export class Freshness {
     else if (data.state === "removed") for (const symbol of data.symbols) hub.states.delete(symbol);
   }
 
-  /** `{state, isCurrent, text, about}` of the first of these channels that the instrument has, or of all of it. */
+  /** `{state, isCurrent, text, about}` of the first of these channels that the instrument has, or of it. */
   of(venue, symbol, channels = []) {
     const hub = this.#hubOf(venue, symbol);
     const now = this.#moment ?? this.now();
@@ -103,7 +103,7 @@ export class Freshness {
     return judged(channel.state, forMs, channel.reason);
   }
 
-  /** Whatever is asked for meanwhile is told as of one moment. */
+  /** All calls within `work` use the same time. */
   atOnce(work) {
     this.#moment = this.now();
     try {
@@ -113,14 +113,14 @@ export class Freshness {
     }
   }
 
-  /** Of the price of an instrument; where all of it is in the same state, since that is so. */
+  /** State of the price of an instrument; where the instrument's is the same, that one, with its begin. */
   ofPrice(venue, symbol) {
     const [whole, price] = [this.of(venue, symbol), this.of(venue, symbol, OF_PRICE)];
     return whole.state === price.state ? whole : price;
   }
 
-  /** What is not of now, in words that count from the same times as `of` does: those of which the same is to be said,
-   * together. A hub that is not reached is not of the instruments.
+  /** Sentences for the instruments that are not current, with the times of `of`; equal ones are merged. Instruments
+   * of a hub that is not connected are left out.
    */
   missing() {
     const names = new Map();
@@ -133,7 +133,7 @@ export class Freshness {
     return [...names].map(([about, symbols]) => `${someOf(symbols)}: ${about}`);
   }
 
-  /** The hub that tells of an instrument; an open one before a closed one. */
+  /** The hub that reports an instrument, connected ones first. */
   #hubOf(venue, symbol) {
     const hubs = [...this.#hubs.values()].filter((hub) => hub.venue === venue);
     const telling = hubs.filter((hub) => hub.states.has(symbol));

@@ -1,4 +1,4 @@
-/** The page: what is chosen, and who is told of what. */
+/** The page: the chosen instrument, and the wiring of panels, broadcast and REST API. */
 
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
@@ -16,8 +16,8 @@ import { openTheme } from "./theme.js";
 import { Trades } from "./trades.js";
 
 const TIMEFRAMES = ["1m", "5m", "15m", "1h", "4h", "1d"];
-const PAINT_MS = 500; // seconds are counted, and a flow that is silent for two of them is unknown within three
-const FLUSHED_MS = 2_000; // by then the trade store has what was on its way when it was asked
+const PAINT_MS = 500; // ages count seconds; a flow silent for 2 s shows as unknown within 3 s
+const FLUSHED_MS = 2_000; // by then the trade store has the trades that were buffered
 const ORIGINS = {
   live: "",
   testnet: "testnet: these are not the market's prices",
@@ -28,7 +28,7 @@ const ORIGINS = {
 let focus = null;
 let heardAt = 0;
 let heldStats = null;
-let down = []; // parts and lines, in words
+let down = []; // sentences for dependencies and venue connections that are down
 
 const freshness = new Freshness();
 const book = new Book();
@@ -48,7 +48,7 @@ const broadcast = new Broadcast({
   onOrigin: paintOrigin,
 });
 
-// --- what the broadcast tells ---
+// --- messages of the broadcast ---
 
 function onMessage(message, venue, fromSnapshot, url) {
   const { type, data } = message;
@@ -82,7 +82,7 @@ function takePrice(data, venue) {
   if (data.symbol === focus?.symbol && venue === focus.venue) paintSoon(paintHead);
 }
 
-/** A line is open, or lost something: what the stores have meanwhile is read from them. */
+/** Connected, or messages were lost: reads from the stores what was missed. */
 function onLive(venue) {
   if (focus?.venue !== venue) return;
   void chart.reload();
@@ -98,12 +98,12 @@ async function readTrades() {
       if (chosen.symbol !== focus.symbol) return;
       trades.take(page.trades);
     } catch {
-      return; // without a trade store the broadcast's trades are all there is
+      return; // without a trade store only the broadcast's trades are shown
     }
   }
 }
 
-// --- what is chosen ---
+// --- the chosen instrument ---
 
 function choose({ venue = focus?.venue, symbol = focus?.symbol, timeframe = focus?.timeframe ?? "1m" }) {
   const other = symbol !== focus?.symbol || venue !== focus.venue;
@@ -138,7 +138,7 @@ async function readBook() {
     const found = await get(`/api/orderbook/${encodeURIComponent(chosen.symbol)}`, { venue: chosen.venue });
     if (chosen.symbol === focus.symbol) book.take(found);
   } catch {
-    // the panel says that there is none
+    // the panel shows that there is none
   }
 }
 
@@ -149,7 +149,7 @@ function chooseFirst() {
   if (wanted) choose({ ...wanted, timeframe: TIMEFRAMES.includes(timeframe) ? timeframe : "1m" });
 }
 
-/** What most money moves in comes first. */
+/** Ordered by traded value, highest first. */
 function byTurnover(instruments) {
   const turnover = ({ venue, symbol }) => {
     const data = prices.latest(venue, symbol);
@@ -158,7 +158,7 @@ function byTurnover(instruments) {
   return instruments.toSorted((one, other) => turnover(other) - turnover(one));
 }
 
-// --- what the page shows of the whole ---
+// --- states of the whole page ---
 
 function paintHead() {
   if (!focus) return;
@@ -189,7 +189,7 @@ function paintOrigin(origin) {
   write(byId("banner"), text);
 }
 
-/** Everything that says how current something is: what is not of now is grey, and says why. */
+/** Paints all states: data that is not current is grey, with the reason. */
 function paintStates() {
   freshness.atOnce(paintCurrency);
 }
@@ -231,13 +231,13 @@ function paintLight() {
   light(state?.state ?? "live", state?.text ?? "live", state?.about ?? "the broadcast is live");
 }
 
-/** The worst that is known of the chosen instrument; while all of it is of now, what its price is. */
+/** The worst state of the chosen instrument; while all is current, that of its price. */
 function stateOfFocus() {
   const whole = freshness.of(focus.venue, focus.symbol);
   return whole.isCurrent ? freshness.ofPrice(focus.venue, focus.symbol) : whole;
 }
 
-/** What is down, as the interface says, and what is not of now, as everything else on the page says it. */
+/** What is down by the API's status, and what is not current by the states of this page. */
 function paintMissing() {
   const missing = [...down, ...freshness.missing()];
   byId("missing").hidden = !missing.length;
@@ -284,7 +284,7 @@ async function readSymbols() {
   }
 }
 
-// --- what the user does ---
+// --- actions of the user ---
 
 function onKey(event) {
   if (event.target.matches("input") || event.ctrlKey || event.metaKey || event.altKey || !focus) return;
@@ -318,16 +318,16 @@ byId("refresh").onclick = async () => {
 addEventListener("keydown", onKey);
 globalThis.marketflow = chart; // for the console: marketflow.candles
 
-/** Calls `work` every so often while somebody looks. */
+/** Calls `work` periodically while the page is visible. */
 function every(ms, work) {
   setInterval(() => document.hidden || work(), ms);
 }
 
 openTheme(() => chart.recolour());
 every(PAINT_MS, paintStates);
-setInterval(paintTitle, 1_000); // a tab in the background shows it too
+setInterval(paintTitle, 1_000); // also in a background tab
 every(5_000, readStatus);
-every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just begun
+every(5_000, () => focus ?? readPrices().then(chooseFirst)); // a deployment that has just started
 every(10_000, () => quality.refresh());
 every(30_000, () => analysis.refresh());
 await Promise.all([chart.open(), readPrices(), readStatus(), readSymbols()]);

@@ -1,4 +1,4 @@
-/** What is drawn behind and beside the candles: the volume profile as bars at the right edge, vacuums as zones. */
+/** Drawn behind and beside the candles: the volume profile as bars at the right edge, vacuums as zones. */
 
 /** A primitive of lightweight-charts: calls `draw(context, {width, height, y})` in media coordinates, behind all. */
 class Overlay {

@@ -1,4 +1,4 @@
-/** Small tools for the document: elements, painting once a frame, notes to the user. */
+/** Document helpers: elements, painting once a frame, notes to the user. */
 
 export const byId = (id) => document.getElementById(id);
 
@@ -10,27 +10,27 @@ export function element(name, className = "", ...children) {
   return made;
 }
 
-/** Sets text only where it changed, and within its node: the rest of the page needs no layout. */
+/** Sets text only where it changed, in the existing text node: the rest of the page needs no layout. */
 export function write(target, text) {
   const node = target.firstChild;
   if (!node) target.textContent = text;
   else if (node.data !== text) node.data = text;
 }
 
-const PAINT_MS = 100; // more often nobody can read, and each time costs a layout
+const PAINT_MS = 100; // faster is not readable, and each time costs a layout
 const waiting = new Set();
 let paintedAt = 0;
 
 /**
- * Calls `paint` before one of the next frames, once however often it is asked for until then. It is not called within
- * the frame: the chart draws in the frame after it was told, and so that is the same one and not another.
+ * Calls `paint` once before one of the next frames, however often it was requested. It runs outside the frame: the
+ * chart draws in the frame after a change, so both are painted in the same frame.
  */
 export function paintSoon(paint) {
   if (!waiting.size) setTimeout(paintSeen, paintedAt + PAINT_MS - performance.now());
   waiting.add(paint);
 }
 
-/** While nobody looks there are no frames, and nothing is painted. */
+/** While the page is hidden there are no frames, and nothing is painted. */
 function paintSeen() {
   if (document.hidden) requestAnimationFrame(paintAll);
   else paintAll();

@@ -18,7 +18,7 @@ export class Prices {
     this.onRemove = onRemove;
   }
 
-  /** A price as the hub or the REST interface tells it. */
+  /** Takes a price of the hub or the REST API. */
   take(data, venue) {
     const row = this.#row(venue, data.symbol);
     if (row.data && isBefore(data.timestamp, row.data.timestamp)) return;
@@ -41,7 +41,7 @@ export class Prices {
     this.#rows.delete(keyOf(venue, symbol));
   }
 
-  /** Greys what is not of now, and says why. */
+  /** Greys prices that are not current, and shows why. */
   mark(venue, symbol, { isCurrent, about, state }) {
     const row = this.#rows.get(keyOf(venue, symbol));
     if (!row) return;
@@ -66,7 +66,7 @@ export class Prices {
     return this.#inOrder().map(({ venue, symbol }) => ({ venue, symbol }));
   }
 
-  /** The instrument so many rows below the chosen one, around the ends. */
+  /** The instrument `step` rows below the chosen one, wrapping around. */
   neighbour(step) {
     const rows = this.#inOrder();
     const index = rows.findIndex((row) => keyOf(row.venue, row.symbol) === this.#chosen);
@@ -116,7 +116,7 @@ export class Prices {
 
 export const wayOf = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 
-/** Lights up for a moment; without an animation, which would cost every frame of it. */
+/** Highlights for a moment; without an animation, which would cost a paint each frame. */
 function flash(row, moved) {
   row.price.dataset.flash = moved > 0 ? "up" : "down";
   clearTimeout(row.dark);

@@ -1,4 +1,4 @@
-/** The strip that says how good the data is: complete, equal to the exchange's, what went wrong last, how late. */
+/** The quality strip: completeness, equality with the exchange's candles, last incident, latency. */
 
 import { byId, write } from "./page.js";
 import { NONE, age, clock, fixed, isBefore, share } from "./format.js";
@@ -19,7 +19,7 @@ export class Quality {
     for (const name of ["completeness", "equality", "incident"]) this.#say(name, "…", "");
   }
 
-  /** Reads the interface's figures of the chosen symbol. */
+  /** Reads the quality of the chosen symbol from the API. */
   async refresh() {
     const focus = this.#focus;
     if (!focus) return;
@@ -38,8 +38,8 @@ export class Quality {
   }
 
   /**
-   * Exchange's time to broadcast's, both as the message tells them: no clock of this machine has a say. A price that is
-   * published again, with new figures of the day, took no time.
+   * From the exchange's time to the broadcast's, both in the message: this machine's clock is not used. A price that is
+   * republished with new 24-hour figures is skipped.
    */
   measure(message) {
     const { symbol, timestamp } = message.data;
@@ -50,7 +50,7 @@ export class Quality {
     if (this.#latencies.length > LATENCIES) this.#latencies.shift();
   }
 
-  /** What was measured a while ago, or of data that is not of now, is no latency of now. */
+  /** Old measurements, and those of data that is not current, are not shown. */
   paintLatency(isCurrent) {
     if (!isCurrent || performance.now() - this.#measuredAt > MEASURED_MS) this.#latencies = [];
     if (!this.#latencies.length) return this.#say("latency", NONE, "", "nothing has come lately to measure it by");

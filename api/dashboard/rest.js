@@ -1,16 +1,16 @@
-/** The REST interface: every answer is `{"success", "data", "error"}`; what is no success is thrown as a `Failure`. */
+/** The REST API: every response is `{"success", "data", "error"}`; an error is thrown as a `Failure`. */
 
 const KEPT = "marketflow.token";
 
 export class Failure extends Error {
-  /** `code` is the interface's own, or `unreachable`. */
+  /** `code` is the API's, or `unreachable`. */
   constructor(code, message) {
     super(message);
     this.code = code;
   }
 }
 
-/** The token that callers must present, where one is set; "" otherwise. */
+/** The API's token where one is set; "" otherwise. */
 export const token = () => sessionStorage.getItem(KEPT) ?? "";
 
 export const get = (path, query = {}) => ask("GET", path, query);
@@ -36,7 +36,7 @@ async function ask(method, path, query, body) {
 
 let refused = false;
 
-/** Whether the user gave a token; who declines is not asked again. */
+/** Whether the user entered a token; after declining, the prompt is not repeated. */
 function askForToken() {
   const shown = refused ? null : prompt("This interface needs its token (api.token):");
   refused = !shown;

@@ -1,9 +1,9 @@
-/** Adding and removing symbols: a wish to the flow, and its confirmation. */
+/** Adding and removing symbols: a subscription request to the flow, and its confirmation. */
 
 import { byId, element, note, sleep } from "./page.js";
 import { get, post, remove } from "./rest.js";
 
-const PATIENCE = 30; // looks, one a second
+const PATIENCE = 30; // polls, one a second
 
 export class Symbols {
   constructor(prices) {
@@ -15,7 +15,7 @@ export class Symbols {
     byId("add-symbol").onfocus = () => void this.#told(() => this.#offer());
   }
 
-  /** Follows no more, as soon as the flow says so. */
+  /** Removes a symbol once the flow confirms it. */
   async drop({ venue, symbol }) {
     await this.#told(async () => {
       await remove(`/api/symbols/${encodeURIComponent(symbol)}`, { venue });

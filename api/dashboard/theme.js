@@ -1,4 +1,4 @@
-/** Dark or light: as the system has it, until the switch says otherwise. */
+/** Dark or light: the system's setting, until the user switches. */
 
 import { byId } from "./page.js";
 

@@ -1,4 +1,4 @@
-/** The last trades: those of the broadcast, and before them those of the store, each once and newest first. */
+/** The last trades, of the broadcast and before them of the store, each once, newest first. */
 
 import { byId, element, paintSoon, write } from "./page.js";
 import { clock, decimalsOf, fixed, precision } from "./format.js";
@@ -34,7 +34,7 @@ export class Trades {
     return [...this.#byId.values()].sort((one, other) => other.id - one.id).slice(0, ROWS);
   }
 
-  /** The rows of trades that stay keep their text: what is new takes the last rows to the top. */
+  /** Rows of remaining trades keep their text: new trades reuse the last rows, moved to the top. */
   #moveDown(shown) {
     const fresh = shown.findIndex((trade) => trade.id === this.#first);
     this.#first = shown[0]?.id;

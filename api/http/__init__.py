@@ -1,1 +1,1 @@
-"""HTTP for the interface: routes, parameters, errors, authentication, the OpenAPI document."""
+"""HTTP for the REST API: routes, parameters, errors, authentication, the OpenAPI document."""

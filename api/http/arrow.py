@@ -1,4 +1,4 @@
-"""Arrow's IPC stream in parts, so that a long answer need not be in memory at once.
+"""Arrow's IPC stream in parts, so that a long response is never in memory at once.
 
 A stream is a schema message, record batches, and an end mark; a message begins with `ff ff ff ff` and the length of its
 metadata (Arrow columnar format, "Encapsulated message format"). The streams of frames with the same columns differ only

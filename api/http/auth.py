@@ -1,13 +1,13 @@
-"""Who may ask the API. Pure: it judges what the edge shows it.
+"""Which requests the API accepts, by host, origin and token. Pure.
 
-| what is wrong | answer |
+| rejected | status |
 |---|---|
-| without a token: a `Host` that is not this machine, as when a web page has rebound its own name to it | 403 |
+| no token is set: a `Host` that is not this machine, as in DNS rebinding by a web page | 403 |
 | a web page of another origin | 403 |
-| no token, or not the right one, where one is set | 401 |
+| a token is set: none sent, or a wrong one | 401 |
 
-Pages of this machine, of the API's own host (where there is a token), and of `api.cors` may ask; programs send no
-`Origin`.
+Accepted origins: pages of this machine, of the API's own host (where a token is set), and of `api.cors`. Programs send
+no `Origin`.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from sinks.hub.auth import bearers, is_local_page, knows_token
 
 
 class HandshakeRequest(NamedTuple):
-    """What a caller shows."""
+    """The headers and parameters of a request that decide access."""
 
     host: str
     """Value of the `Host` header."""
@@ -30,19 +30,19 @@ class HandshakeRequest(NamedTuple):
     """Values of `?token=`."""
 
 
-def may_call(knock: HandshakeRequest, settings: Api) -> bool:
-    """Whether the page of this origin may ask, and read the answer."""
-    own = bool(settings.token) and knock.origin.partition("://")[2] == knock.host
-    return own or knock.origin in settings.cors or is_local_page(knock.origin)
+def may_call(handshake: HandshakeRequest, settings: Api) -> bool:
+    """Whether a page of this origin may send requests and read the responses."""
+    own = bool(settings.token) and handshake.origin.partition("://")[2] == handshake.host
+    return own or handshake.origin in settings.cors or is_local_page(handshake.origin)
 
 
-def admit(knock: HandshakeRequest, settings: Api, *, protected: bool) -> None:
-    """Lets a caller in, or raises `Problem`. What is not protected needs no token."""
-    if not settings.token and not is_local_page(f"http://{knock.host}"):
-        raise Problem("wrong_host", "without api.token only this machine is served: ask for it as 127.0.0.1")
-    if knock.origin and not may_call(knock, settings):
-        raise Problem("wrong_origin", "this origin may not ask; the setting is api.cors")
+def authorize(handshake: HandshakeRequest, settings: Api, *, protected: bool) -> None:
+    """Raises `Problem` for a request that is rejected. Only `protected` paths need the token."""
+    if not settings.token and not is_local_page(f"http://{handshake.host}"):
+        raise Problem("wrong_host", "without api.token only this machine is served: use the host 127.0.0.1")
+    if handshake.origin and not may_call(handshake, settings):
+        raise Problem("wrong_origin", "this origin is not allowed; the setting is api.cors")
     if not protected or not settings.token:
         return
-    if not knows_token(settings.token, [*bearers(knock.authorizations), *knock.tokens]):
+    if not knows_token(settings.token, [*bearers(handshake.authorizations), *handshake.tokens]):
         raise Problem("unauthorized", "a token is needed: Authorization: Bearer, or ?token=")

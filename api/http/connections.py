@@ -1,15 +1,15 @@
-"""The edge of the API's server: how long a request may take to arrive, and how many may be on their way.
+"""Limits of the API's server: time for a request to arrive, incomplete requests, open connections.
 
-    TCP ─▶ Connection (one each, in the books of Connections) ─▶ the server's own protocol
+    TCP ─▶ Connection (one each, registered in Connections) ─▶ the server's own protocol
 
-| what is wrong | what the peer gets |
+| exceeded | response |
 |---|---|
-| header and body are not there in time | HTTP 408, or where the answer has begun the end of the connection |
-| too many that have not sent a whole request | the oldest of them: the same |
-| too many are open, or the descriptors that are left are for others | HTTP 503, then the end |
-| no descriptor left even for an answer | the connection is cut |
+| time for header and body | HTTP 408; once a response has begun, the connection is closed |
+| number of incomplete requests | the oldest of them: the same |
+| open connections, or the descriptors reserved for other uses | HTTP 503, then closed |
+| no descriptor left even for a response | closed without one |
 
-The server's own limits stand behind this: of the length of a header, of a body, and of an idle connection's life.
+The server's own limits apply too: length of a header, length of a body, time of an idle connection.
 """
 
 import asyncio
@@ -20,17 +20,17 @@ from typing import Final, cast
 import structlog
 from aiohttp import StreamReader, web
 
-from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
+from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, descriptor_room
 
 REQUEST_S: Final = 10.0
-"""Longest time from the first byte of a request, or from the begin of a connection, to the request's last byte."""
+"""Longest time from the first byte of a request, or the start of its connection, to the request's last byte."""
 IDLE_S: Final = 60.0
-"""Longest life of a connection between two requests; the server counts it."""
+"""Longest idle time between two requests; enforced by aiohttp's server."""
 MOST_OPEN: Final = 4_096
-"""Connections at a time, those that are idle included."""
+"""Most open connections, including idle ones."""
 MOST_WAITING: Final = 256
-"""Connections that have not sent a whole request; with one more the oldest of them ends."""
-_LAST_WORDS_S: Final = 1.0  # a refused peer has so long to read why: closing at once may destroy what was sent
+"""Most connections with an incomplete request; one more ends the oldest of them."""
+_LINGER_S: Final = 1.0  # time for a refused peer to read the response: closing at once may discard it
 
 _log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ ServerProtocol = Callable[[], asyncio.Protocol]
 
 
 class Connections:
-    """All connections of a server. Belongs to its loop."""
+    """All connections of a server. Use it in the server's event loop."""
 
     def __init__(
         self, *, request_s: float = REQUEST_S, most_open: int = MOST_OPEN, most_waiting: int = MOST_WAITING
@@ -52,7 +52,7 @@ class Connections:
 
     @property
     def waiting(self) -> int:
-        """How many have not sent a whole request."""
+        """Number of connections with an incomplete request."""
         return len(self._waiting)
 
     async def listen(self, protocol: ServerProtocol, host: str, port: int) -> asyncio.Server:
@@ -66,7 +66,7 @@ class Connections:
         return server
 
     def refusal(self, descriptor: int) -> str:
-        """Why a connection on this descriptor cannot be served; empty when it can, and is counted from now on."""
+        """Why a connection on this descriptor is refused; empty when it is accepted, and then counted as open."""
         room = descriptor_room()
         if self._open >= self._most_open:
             return f"too many connections: {self._most_open} are open"
@@ -75,8 +75,8 @@ class Connections:
         self._open += 1
         return ""
 
-    def begins(self, connection: "Connection") -> None:
-        """A request is expected of it from now on; what is expected already keeps its time."""
+    def on_request_begin(self, connection: "Connection") -> None:
+        """Starts the timer of a request; a running timer continues."""
         if connection in self._waiting:
             return
         if len(self._waiting) >= self._most_waiting:
@@ -84,77 +84,77 @@ class Connections:
         loop = asyncio.get_running_loop()
         self._waiting[connection] = loop.call_later(self._request_s, self._end, connection)
 
-    def is_whole(self, connection: "Connection") -> None:
-        """Its request is there, or it is gone."""
+    def on_request_complete(self, connection: "Connection") -> None:
+        """Stops the timer: the request is complete, or the connection is closed."""
         timer = self._waiting.pop(connection, None)
         if timer is not None:
             timer.cancel()
 
     def close(self) -> None:
-        """Ends those that are refused and have not gone yet; the others are the server's to end."""
+        """Closes refused connections that are still open; the server closes the others."""
         for connection in list(self._refused):
             connection.cut()
 
-    def is_refused(self, connection: "Connection") -> None:
-        """It has been answered for the last time, and has a moment to read that."""
-        self.is_whole(connection)
+    def on_refused(self, connection: "Connection") -> None:
+        """Registers a refused connection, and closes it after `_LINGER_S`."""
+        self.on_request_complete(connection)
         self._refused.add(connection)
-        asyncio.get_running_loop().call_later(_LAST_WORDS_S, connection.cut)
+        asyncio.get_running_loop().call_later(_LINGER_S, connection.cut)
 
-    def is_lost(self, connection: "Connection", *, was_counted: bool) -> None:
-        """It is gone."""
+    def on_lost(self, connection: "Connection", *, was_counted: bool) -> None:
+        """Forgets a closed connection."""
         self._open -= was_counted
-        self.is_whole(connection)
+        self.on_request_complete(connection)
         self._refused.discard(connection)
 
     def _end(self, connection: "Connection") -> None:
-        self.is_whole(connection)
-        _log.debug("a request did not arrive in time", waiting=self.waiting)
+        self.on_request_complete(connection)
+        _log.debug("request_timed_out", waiting=self.waiting)
         connection.refuse(b"408 Request Timeout", b"the request did not arrive in time\n")
 
 
 class Connection(asyncio.Protocol):
-    """One connection: everything passes through to the server's protocol, until it is refused."""
+    """One connection: passes everything to the server's protocol, until it is refused."""
 
     def __init__(self, inner: asyncio.Protocol, connections: Connections) -> None:
         self._inner = inner
         self._connections = connections
         self._transport: asyncio.Transport | None = None
-        self._is_asking = True
-        """Before the last byte of a request, the first request's first one included."""
+        self._is_receiving = True
+        """Before the last byte of a request, also before its first byte on a new connection."""
         self._is_answering = False
-        """A handler is at work on a request, and may have begun to answer."""
+        """A handler runs, and may have begun its response."""
         self._is_counted = False
         self._is_refused = False
 
-    # --- as the transport calls it ---
+    # --- called by the transport ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Lets it in, where there is room."""
+        """Accepts or refuses the connection."""
         self._transport = cast("asyncio.Transport", transport)
         descriptor = cast("socket.socket", transport.get_extra_info("socket")).fileno()
         if descriptor_room().is_out(descriptor):
             self._is_refused = True
             self.cut()
         elif reason := self._connections.refusal(descriptor):
-            _log.warning("connection refused", reason=reason)
+            _log.warning("connection_refused", reason=reason)
             self.refuse(b"503 Service Unavailable", f"{reason}\n".encode())
         else:
             self._is_counted = True
             self._inner.connection_made(transport)
-            self._connections.begins(self)
+            self._connections.on_request_begin(self)
 
     def data_received(self, data: bytes) -> None:
-        """The first byte behind a request begins the next one, unless its handler is still at work."""
+        """The first byte after a request starts the timer of the next one, unless the handler still runs."""
         if self._is_refused:
             return
-        if not self._is_asking and not self._is_answering:
-            self._is_asking = True
-            self._connections.begins(self)
+        if not self._is_receiving and not self._is_answering:
+            self._is_receiving = True
+            self._connections.on_request_begin(self)
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
-        """Passed on; a peer that was refused has read that now."""
+        """Passed on; a refused peer has read the response by now."""
         return None if self._is_refused else self._inner.eof_received()
 
     def pause_writing(self) -> None:
@@ -167,28 +167,28 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Passed on."""
-        self._connections.is_lost(self, was_counted=self._is_counted)
+        self._connections.on_lost(self, was_counted=self._is_counted)
         self._inner.connection_lost(exc)
 
-    # --- as the server's handlers call it ---
+    # --- called by the server's handlers ---
 
     def on_header(self, body: StreamReader) -> None:
-        """A handler gets a request with this body."""
+        """A handler begins a request with this body."""
         self._is_answering = True
-        body.on_eof(self._on_whole)
+        body.on_eof(self._on_complete)
 
     def on_answer(self) -> None:
-        """The handler is done."""
+        """The handler has returned."""
         self._is_answering = False
 
-    def _on_whole(self) -> None:
-        self._is_asking = False
-        self._connections.is_whole(self)
+    def _on_complete(self) -> None:
+        self._is_receiving = False
+        self._connections.on_request_complete(self)
 
-    # --- the end ---
+    # --- closing ---
 
     def refuse(self, status: bytes, text: bytes) -> None:
-        """Answers, unless another answer may be under way, and ends the connection."""
+        """Sends a response, unless another one may have begun, and closes the connection."""
         if self._transport is None or self._transport.is_closing():
             return
         self._is_refused = True
@@ -198,15 +198,15 @@ class Connection(asyncio.Protocol):
         head = b"HTTP/1.1 %b\r\nContent-Type: text/plain\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
         self._transport.write(head % (status, len(text)) + text)
         self._transport.write_eof()
-        self._connections.is_refused(self)
+        self._connections.on_refused(self)
 
     def cut(self) -> None:
-        """Ends it without a word. Harmless when it has ended."""
+        """Closes the connection at once, without a response. May be called again."""
         if self._transport is not None:
             self._transport.abort()
 
 
 def connection_of(request: web.Request) -> Connection | None:
-    """The connection that a request came by; None where the server has none of these, or it is gone."""
+    """The connection of a request; None with another server protocol, or when it is closed."""
     protocol = request.transport.get_protocol() if request.transport else None
     return protocol if isinstance(protocol, Connection) else None

@@ -1,4 +1,4 @@
-"""What an answer says when it is not what was asked for: one form, with a code for machines and a text for people."""
+"""Error responses: one form, with a code for programs and a text for people."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -28,11 +28,11 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "trade_store_absent": HTTPStatus.SERVICE_UNAVAILABLE,
 }
-"""Every code, and the HTTP status that goes with it."""
+"""Every code and its HTTP status."""
 
 
-class Problem(Exception):  # noqa: N818 - it is an answer
-    """Ends a request with an error answer; the text is for the caller."""
+class Problem(Exception):  # noqa: N818 - it becomes a response
+    """Ends a request with an error response; the text is for the caller."""
 
     def __init__(
         self,
@@ -47,11 +47,11 @@ class Problem(Exception):  # noqa: N818 - it is an answer
         self.code = code
         self.message = message
         self.nearest = tuple(nearest)
-        """Names that may have been meant."""
+        """Similar names that exist."""
         self.retry_after_s = retry_after_s
-        """When trying again makes sense; 0 says nothing."""
+        """Seconds after which to try again; 0: no statement."""
         self.collecting = collecting
-        """How far the trades are, where there are too few of them."""
+        """Progress, where too few trades are stored."""
 
     @property
     def status(self) -> HTTPStatus:
@@ -60,7 +60,7 @@ class Problem(Exception):  # noqa: N818 - it is an answer
 
 
 class ErrorBody(Struct, frozen=True):
-    """Why there is no data. `request_id` finds it in the log."""
+    """Why there is no data. `request_id` identifies the request in the log."""
 
     code: str
     message: str

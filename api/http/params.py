@@ -1,4 +1,4 @@
-"""Which candles a request means: the newest so many, or those of a span of time."""
+"""Parameters that select candles: the newest `limit`, or those of a range of time."""
 
 from typing import Annotated, Final, NamedTuple
 
@@ -10,12 +10,12 @@ from api.http.route import Symbol, Time, Timeframe, Venue, check_timeframe
 MOST: Final = 1_000
 """Most candles in one answer."""
 USUAL: Final = 100
-"""As many as come when nothing is said."""
+"""Default number of candles."""
 
 Count = Annotated[int, Meta(ge=1, le=MOST, description="the newest so many; default 100, or all of start to end")]
 
 
-class SpanParams(Struct, frozen=True, forbid_unknown_fields=True):
+class RangeParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Candles that open in `[start, end)`, the newest `limit` of them."""
 
     symbol: Symbol
@@ -26,26 +26,26 @@ class SpanParams(Struct, frozen=True, forbid_unknown_fields=True):
     limit: Count | None = None
 
 
-class Span(NamedTuple):
-    """What is meant: the newest `most` candles that open before `end`, none of them before `start`."""
+class CandleRange(NamedTuple):
+    """The newest `most` candles that open before `end`, none of them before `start`; ms UTC, None: unbounded."""
 
     start: int | None
     end: int | None
     most: int
 
 
-def span_of(params: SpanParams) -> Span:
-    """Checks what was asked for; `Problem` when it cannot be, or is more than one answer holds."""
+def range_of(params: RangeParams) -> CandleRange:
+    """The range of checked parameters; `Problem` when they are invalid, or mean more candles than one answer holds."""
     length_ms = check_timeframe(params.timeframe)
     start, end = params.start, params.end
     if start is None or end is None:
-        return Span(start, end, params.limit or (MOST if start is not None else USUAL))
+        return CandleRange(start, end, params.limit or (MOST if start is not None else USUAL))
     if end <= start:
         raise Problem("bad_request", f"end={end} must be later than start={start}")
     periods = -(-(end - start) // length_ms)
     if params.limit is None and periods > MOST:
         raise Problem(
             "range_too_large",
-            f"{periods} candles are more than the {MOST} of one answer: ask in parts, or set limit for the newest",
+            f"{periods} candles are more than the {MOST} of one answer: use smaller ranges, or set limit",
         )
-    return Span(start, end, params.limit or periods)
+    return CandleRange(start, end, params.limit or periods)

@@ -1,4 +1,4 @@
-"""Answers as bytes: the envelope `{"success", "data", "error"}`, and gzip where it pays."""
+"""Responses in the envelope `{"success", "data", "error"}`, gzipped where it pays."""
 
 from typing import Any, Final
 
@@ -9,12 +9,12 @@ from aiohttp.web import ContentCoding
 from api.http.errors import ErrorBody, Problem
 
 COMPRESS_BYTES: Final = 2_048
-"""Shorter answers are sent as they are."""
+"""Shorter responses are not compressed."""
 _JSON = msgspec.json.Encoder()
 
 
 def success(request: web.Request, data: Any, *, status: int) -> web.Response:
-    """The answer with the data."""
+    """The response with the data, encoded as JSON."""
     body = bytearray(b'{"success":true,"data":')
     _JSON.encode_into(data, body, -1)
     body += b',"error":null}'
@@ -25,7 +25,7 @@ def success(request: web.Request, data: Any, *, status: int) -> web.Response:
 
 
 def failure(problem: Problem, *, request_id: str) -> web.Response:
-    """The answer that says why there is no data."""
+    """The error response of a `Problem`."""
     error = ErrorBody(problem.code, problem.message, request_id, problem.nearest, problem.collecting)
     response = web.Response(
         body=b'{"success":false,"data":null,"error":' + _JSON.encode(error) + b"}",

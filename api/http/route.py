@@ -1,4 +1,4 @@
-"""A route of the interface: everything about it in one value, from which server and documentation are made.
+"""A route of the REST API as one value, from which handlers and the OpenAPI document are built.
 
 A group of routes is a file with a function `routes(services) -> list[Route | RawRoute]`; `api/app.py` lists the groups.
 To add a route write three things:
@@ -13,7 +13,7 @@ To add a route write three things:
         async def spread(params: SpreadParams) -> Spread: ...  # the first line of its docstring is the summary
         return [Route("GET", "/api/spread/{symbol}", spread, Spread, SpreadParams, errors=("unknown_symbol",))]
 
-Handlers get values that were checked, return the result, and raise `Problem` for anything else.
+Handlers get checked values, return the result, and raise `Problem` for errors.
 """
 
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ from sinks.trades.codec import END_MS
 Symbol: TypeAlias = Annotated[
     str, Meta(pattern=SYMBOL_PATTERN, description="the venue's own name, in any case", examples=["BTCUSDT"])
 ]
-"""Reaches a handler as the symbol that it means (`flows/names.py`)."""
+"""Handlers get the symbol in the venue's spelling (`flows/names.py`)."""
 Symbols: TypeAlias = Annotated[tuple[Symbol, ...], Meta(max_length=100)]
 Venue: TypeAlias = Annotated[
     str, Meta(pattern=f"^[a-z0-9-]{{0,32}}{TEXT_END}", description="default: that of the setting feed.venue")
@@ -43,7 +43,7 @@ Time: TypeAlias = Annotated[int, Meta(ge=0, le=END_MS, description="ms UTC since
 AnyStruct = TypeVar("AnyStruct", bound=Struct)
 
 COMMON_ERRORS: Final = ("wrong_host", "wrong_origin", "unauthorized", "internal")
-"""Codes that any route may answer with."""
+"""Error codes of every route."""
 
 
 class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,33 +52,33 @@ class NoParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Described(Struct, frozen=True, kw_only=True):
     errors: tuple[str, ...] = ()
-    """Codes it may answer with, besides the common ones."""
+    """Error codes besides the common ones."""
     protected: bool = True
-    """Whether it needs the token, where one is set."""
+    """Whether the token is required, where one is set."""
 
 
 class Route(_Described, frozen=True):
-    """Answers with `{"success", "data", "error"}`; `data` is the `result`."""
+    """Responds with `{"success", "data", "error"}`; `data` is of type `result`."""
 
     method: str
     path: str
     handler: Callable[..., Awaitable[Any]]
-    """Takes the params, and the body where there is one."""
+    """Called with the params, and the body where there is one."""
     result: Any
     params: type[Struct] = NoParams
     body: type[Struct] | None = None
     accepted: type[Struct] | None = None
-    """What it returns, with status 202, when the result is to come."""
+    """Type returned with status 202 while the result is not ready."""
 
 
 class RawRoute(_Described, frozen=True):
-    """Answers in a form of its own."""
+    """Responds without the envelope."""
 
     method: str
     path: str
     handler: Callable[[web.Request, Any], Awaitable[web.StreamResponse]]
     media: str
-    """Content type of its answer."""
+    """Content type of the response."""
     params: type[Struct] = NoParams
 
 
@@ -86,18 +86,18 @@ AnyRoute: TypeAlias = Route | RawRoute
 
 
 def summary_of(route: AnyRoute) -> str:
-    """What the route does, in a line."""
+    """The first line of the handler's docstring."""
     return (route.handler.__doc__ or "").strip().partition("\n")[0]
 
 
 def status_of(route: Route, result: Any) -> HTTPStatus:
-    """The status of an answer that succeeded."""
+    """The status of a successful response."""
     accepted = route.accepted is not None and isinstance(result, route.accepted)
     return HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK
 
 
 def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
-    """Reads path and query as a Struct. Lists are written with commas, or by naming them again."""
+    """A reader of path and query as a Struct; it raises `Problem`. Lists use commas or repeated names."""
     lists = {name for name, hint in get_type_hints(kind).items() if _is_list(hint)}
 
     def read(request: web.Request) -> Struct:
@@ -115,14 +115,14 @@ def params_reader(kind: type[Struct]) -> Callable[[web.Request], Struct]:
 
 
 def sentence_of(error: Exception) -> str:
-    """What a decoder or a check said, without the regular expression that a name did not match."""
+    """The text of a decoder's or check's error, without the regular expression that did not match."""
     text, found, place = str(error).partition("matching regex")
     at = place.rpartition(" - at ")[2]
     return f"the text at {at} is empty or has not the form that /docs describes" if found else text
 
 
 def with_symbols(params: AnyStruct) -> AnyStruct:
-    """Params or body with every spelling of a symbol replaced by the symbol; `ValueError` for what can be none."""
+    """Params or body with symbols in the venue's spelling; `ValueError` for an invalid one."""
     symbol, symbols = getattr(params, "symbol", ""), getattr(params, "symbols", ())
     changes: dict[str, Any] = {"symbol": symbol_of(symbol)} if symbol else {}
     if symbols:
@@ -135,7 +135,7 @@ def _is_list(hint: Any) -> bool:
 
 
 def check_timeframe(timeframe: str) -> int:
-    """Length of a timeframe in milliseconds; `Problem` when it is none."""
+    """Length of a timeframe in milliseconds; `Problem` when it is invalid."""
     try:
         return timeframe_ms(timeframe)
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""OpenAPI 3.1, made from the very types that the handlers take and give."""
+"""OpenAPI 3.1, built from the parameter and result types of the handlers."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ _TEMPLATE: Final = "#/components/schemas/{name}"
 
 
 def openapi(routes: Iterable[AnyRoute]) -> dict[str, Any]:
-    """The description of the interface."""
+    """The OpenAPI document of the routes."""
     described = list(routes)
     types = [kind for route in described for kind in _types(route)] + [ErrorBody]
     schemas, components = msgspec.json.schema_components(types, ref_template=_TEMPLATE)
@@ -78,7 +78,7 @@ def _parameters(route: AnyRoute, params: Mapping[str, Any]) -> list[dict[str, An
 
 
 def _without_null(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A query cannot say null: what is not named is left out."""
+    """A schema without null, which a query cannot express: absent parameters are left out."""
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
     found = dict(kinds[0]) if kinds else dict(schema)
     if found.get("default") in (None, (), []):
@@ -93,9 +93,9 @@ def _responses(route: AnyRoute, schema: Any) -> dict[str, Any]:
     else:
         one_way = route.accepted is not None and route.accepted is route.result
         if not one_way:
-            responses["200"] = _json("As asked", _success(schema(route.result)))
+            responses["200"] = _json("The data", _success(schema(route.result)))
         if route.accepted is not None:
-            responses["202"] = _json("Asked of the flow, and to come", _success(schema(route.accepted)))
+            responses["202"] = _json("Requested from the flow; not ready yet", _success(schema(route.accepted)))
     codes: defaultdict[int, list[str]] = defaultdict(list)
     for code in dict.fromkeys(("bad_request", *route.errors, *COMMON_ERRORS, "method_not_allowed")):
         codes[STATUS[code]].append(code)
@@ -126,6 +126,6 @@ def _json(description: str, schema: Any) -> dict[str, Any]:
 
 
 def _plain(components: Mapping[str, Any]) -> dict[str, Any]:
-    """As JSON has it: tuples as lists."""
+    """Plain JSON values: tuples become lists."""
     plain: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(components))
     return plain

@@ -1,4 +1,4 @@
-"""The live view: what the hubs say now, kept in memory. Also a client for programs of your own: `LiveView`."""
+"""The live view: current state of the hubs, in memory. `LiveView` is also a client for other programs."""
 
 from api.live.view import LiveView
 

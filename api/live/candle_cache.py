@@ -1,8 +1,8 @@
-"""The newest candles of every symbol and timeframe, as the hub tells them and the store has them. Pure.
+"""The newest candles of every symbol and timeframe, merged from the hub and the store. Pure.
 
-A series answers only what it knows to be whole: from where the store was read on, and while nothing the hub said can
-have been missed. After a cut or a hole it asks to be filled again; what is then still missing the store lacks too, once
-it has had `SETTLE_MS` to take what the hub told before.
+A series returns only ranges known to be complete: from the oldest candle read from the store on, and while no hub
+message can have been missed. After a disconnect or a gap it must be filled again. What is still missing then is missing
+in the store too, once the store has had `SETTLE_MS` to take what the hub published before.
 """
 
 from bisect import bisect_left
@@ -15,17 +15,17 @@ from msgspec import Struct
 from flows.model import Candle, timeframe_ms
 
 SETTLE_MS: Final = 5_000
-"""Time in which a closed candle that the hub has told of is in the store."""
+"""Time in which a closed candle that the hub published reaches the store."""
 FULL_MS: Final = 60_000
-"""How long a series that was filled is good: an importer changes the store without telling the hub."""
-LACKING_MS: Final = 2_000
-"""The same where the store had less than was asked for: history may be on its way."""
+"""How long a filled series stays valid: an importer changes the store without a hub message."""
+INCOMPLETE_MS: Final = 2_000
+"""The same where the store had fewer candles than requested: history may be on its way."""
 
 _OPEN_TIME = attrgetter("open_time")
 
 
 class SeriesKey(NamedTuple):
-    """Which candles."""
+    """Venue, symbol and timeframe of a series of candles."""
 
     venue: str
     symbol: str
@@ -33,15 +33,15 @@ class SeriesKey(NamedTuple):
 
 
 class CacheCounters(Struct):
-    """How often a question was answered from memory."""
+    """Reads answered from memory, and reads that needed the store."""
 
     hits: int = 0
     misses: int = 0
 
 
 def is_newer(version: Candle, known: Candle) -> bool:
-    """Whether a version of a candle takes the place of another, by the law of the store: amended before closed before
-    forming, and the later trade among forming ones.
+    """Whether a version of a candle replaces another, by the rule of the store: amended over closed over forming, and
+    the later trade among forming ones.
     """
     if version.revision != known.revision:
         return version.revision > known.revision
@@ -68,26 +68,26 @@ class Series:
         self._length_ms = timeframe_ms(timeframe)
         self._size = size
         self._candles: list[Candle] = []
-        self._whole_from = 0
-        self._good_until_ms = -1
-        self._doubted_ms = -SETTLE_MS
+        self._complete_from = 0
+        self._valid_until_ms = -1
+        self._invalidated_ms = -SETTLE_MS
 
     def __len__(self) -> int:
         return len(self._candles)
 
     def put(self, candle: Candle, now_ms: int) -> None:
-        """Takes a version that the hub tells. An older one than is known changes nothing."""
+        """Takes a version that the hub published. One older than the known version is ignored."""
         candles = self._candles
         if candles and candle.open_time > candles[-1].open_time:
             if candle.open_time > candles[-1].open_time + self._length_ms:
-                self.doubt(now_ms)
+                self.invalidate(now_ms)
             candles.append(candle)
             self._shorten()
-        elif candle.open_time >= self._whole_from:
+        elif candle.open_time >= self._complete_from:
             self._place(candle)
 
     def _place(self, candle: Candle) -> None:
-        """Puts a candle where its period stands."""
+        """Inserts or replaces a candle at its period."""
         candles = self._candles
         place = bisect_left(candles, candle.open_time, key=_OPEN_TIME)
         if place == len(candles) or candles[place].open_time != candle.open_time:
@@ -97,30 +97,30 @@ class Series:
             candles[place] = candle
 
     def fill(self, stored: list[Candle], now_ms: int) -> None:
-        """Takes the newest candles of the store, oldest first: `size` of them, or all it has when they are fewer."""
-        lacking = len(stored) < self._size
-        self._whole_from = 0 if lacking else stored[0].open_time
+        """Takes the newest candles of the store, oldest first: `size` of them, or all when there are fewer."""
+        is_short = len(stored) < self._size
+        self._complete_from = 0 if is_short else stored[0].open_time
         self._candles = newest_versions(stored, self._candles)
         self._shorten()
-        if now_ms - self._doubted_ms >= SETTLE_MS:
-            self._good_until_ms = now_ms + (LACKING_MS if lacking else FULL_MS)
+        if now_ms - self._invalidated_ms >= SETTLE_MS:
+            self._valid_until_ms = now_ms + (INCOMPLETE_MS if is_short else FULL_MS)
 
-    def doubt(self, now_ms: int) -> None:
-        """Something may be missing."""
-        self._doubted_ms = now_ms
-        self._good_until_ms = -1
+    def invalidate(self, now_ms: int) -> None:
+        """Messages may have been missed: `last` returns None until the next `fill`."""
+        self._invalidated_ms = now_ms
+        self._valid_until_ms = -1
 
-    def last(self, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False) -> list[Candle] | None:
-        """The newest `count` candles that open before a time, oldest first; None when only the store knows. With
-        `however_old` also from a series that was filled too long ago, but never one that may lack something.
+    def last(self, count: int, before_ms: int | None, now_ms: int, *, allow_stale: bool = False) -> list[Candle] | None:
+        """The newest `count` candles that open before a time, oldest first; None when the store must be read. With
+        `allow_stale` also from a series that was filled too long ago, but never from an invalidated one.
         """
-        if now_ms > self._good_until_ms and not (however_old and self._good_until_ms >= 0):
+        if now_ms > self._valid_until_ms and not (allow_stale and self._valid_until_ms >= 0):
             return None
-        found = self.told(before_ms)[-count:]
-        return found if len(found) == count or not self._whole_from else None
+        found = self.contents(before_ms)[-count:]
+        return found if len(found) == count or not self._complete_from else None
 
-    def told(self, before_ms: int | None = None) -> list[Candle]:
-        """All that is held, whole or not."""
+    def contents(self, before_ms: int | None = None) -> list[Candle]:
+        """All candles held, oldest first, complete or not."""
         if before_ms is None:
             return list(self._candles)
         return [candle for candle in self._candles if candle.open_time < before_ms]
@@ -128,11 +128,11 @@ class Series:
     def _shorten(self) -> None:
         if len(self._candles) > self._size:
             del self._candles[: -self._size]
-            self._whole_from = max(self._whole_from, self._candles[0].open_time)
+            self._complete_from = max(self._complete_from, self._candles[0].open_time)
 
 
 class CandleCache:
-    """All series. It grows with the instruments and timeframes that the hubs tell of or that were asked for."""
+    """All series: one for each instrument and timeframe that the hubs publish or that was requested."""
 
     def __init__(self, size: int) -> None:
         self.size = size
@@ -151,37 +151,37 @@ class CandleCache:
         return found
 
     def put(self, candle: Candle, now_ms: int) -> None:
-        """Takes a version that the hub tells."""
+        """Takes a version that the hub published."""
         self.series(SeriesKey(candle.venue, candle.symbol, candle.timeframe)).put(candle, now_ms)
 
-    def doubt(self, venue: str, now_ms: int) -> None:
-        """A line was cut: any series of the venue may lack something."""
+    def invalidate(self, venue: str, now_ms: int) -> None:
+        """Invalidates all series of a venue, as after a disconnect."""
         for key, series in self._series.items():
             if key.venue == venue:
-                series.doubt(now_ms)
+                series.invalidate(now_ms)
 
     def forget(self, venue: str, symbols: Container[str]) -> None:
-        """The hub tells of these symbols no more."""
+        """Drops the series of symbols that were removed."""
         self._series = {
             key: series for key, series in self._series.items() if key.venue != venue or key.symbol not in symbols
         }
 
     def last(
-        self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, however_old: bool = False
+        self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int, *, allow_stale: bool = False
     ) -> list[Candle] | None:
-        """The newest candles of a series, or None when the store must be asked; counts which it was."""
+        """The newest candles of a series, or None when the store must be read; counts a hit or a miss."""
         series = self._series.get(key)
-        found = series.last(count, before_ms, now_ms, however_old=however_old) if series else None
+        found = series.last(count, before_ms, now_ms, allow_stale=allow_stale) if series else None
         if found is None:
             self.counters.misses += 1
         else:
             self.counters.hits += 1
         return found
 
-    def told(self, key: SeriesKey) -> list[Candle]:
-        """What is held of a series, whole or not."""
-        return self._series[key].told() if key in self._series else []
+    def contents(self, key: SeriesKey) -> list[Candle]:
+        """The candles held of a series, complete or not."""
+        return self._series[key].contents() if key in self._series else []
 
     def keys(self) -> list[SeriesKey]:
-        """The series that there are."""
+        """The keys of all series."""
         return list(self._series)

@@ -1,4 +1,4 @@
-"""One line to one hub: connects, keeps alive, and tries again with growing pauses."""
+"""One connection to one hub: connects, keeps alive, reconnects with backoff."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,55 +11,55 @@ from msgspec import Struct
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, WebSocketException
 
-from api.live.follower import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
+from api.live.hub_protocol import Cut, HubProtocol, HubRefusal, Joined, LiveEvent
 from api.live.state import VenueState
 from flows.backoff import backoff_s
 from flows.clock import wall_ms
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 
 SNAPSHOT_BYTES: Final = 16 * 1024 * 1024
 OPEN_TIMEOUT_S: Final = 5.0
 PING_S: Final = 5.0
-"""Time between two pings, and for the answer to one: a hub that hangs is noticed within twice that."""
+"""Ping interval and timeout: a hub that hangs is detected within twice that."""
 
 _log = structlog.get_logger(__name__)
 
 
-class LineState(Struct):
-    """How a line is."""
+class ConnectionState(Struct):
+    """State of the connection to a hub."""
 
     url: str
     connected: bool = False
     since_ms: int = 0
-    """Wall clock, ms UTC, since when that is so."""
+    """Wall clock of the last change, ms UTC."""
     reason: str = "not tried yet"
-    """Why it is down; "" when it is up."""
+    """Why it is down; "" while connected."""
     reconnections: int = 0
 
 
-class HubLine:
-    """Follows a hub for as long as `run` is not cancelled."""
+class HubConnection:
+    """Follows a hub until `run` is cancelled; passes every event to `on_event`."""
 
     def __init__(
-        self, url: str, *, token: str | None, channels: tuple[str, ...], tell: Callable[[LiveEvent], None]
+        self, url: str, *, token: str | None, channels: tuple[str, ...], on_event: Callable[[LiveEvent], None]
     ) -> None:
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
-        self._follower = HubProtocol(url, channels)
-        self._tell = tell
-        self.state = LineState(url, since_ms=wall_ms())
+        self._protocol = HubProtocol(url, channels)
+        self._on_event = on_event
+        self.state = ConnectionState(url, since_ms=wall_ms())
 
     @property
-    def board(self) -> VenueState:
-        """What the hub told."""
-        return self._follower.board
+    def venue_state(self) -> VenueState:
+        """The state of the hub's venue."""
+        return self._protocol.venue_state
 
     @property
     def seq(self) -> int:
-        """Number of the newest message that was heard."""
-        return self._follower.seq
+        """Sequence number of the newest message received."""
+        return self._protocol.seq
 
     async def run(self) -> None:
-        """Follows the hub."""
+        """Connects and reconnects until cancelled."""
         failures = 0
         while True:
             try:
@@ -71,9 +71,9 @@ class HubLine:
             await asyncio.sleep(backoff_s(failures))
 
     async def _follow(self) -> str:
-        """Follows one connection to its end, and says why it ended."""
+        """Follows one connection to its end and returns why it ended."""
         async with connect(
-            f"{self.state.url}?{urlencode(self._follower.begin())}",
+            f"{self.state.url}?{urlencode(self._protocol.begin())}",
             additional_headers=self._headers,
             compression=None,
             proxy=None if is_loopback(self.state.url) else True,
@@ -83,27 +83,27 @@ class HubLine:
             ping_timeout=PING_S,
             close_timeout=1.0,
         ) as hub:
-            await hub.send(self._follower.request())
+            await hub.send(self._protocol.request())
             try:
                 while True:
-                    for event in self._follower.on_frame(await hub.recv()):
+                    for event in self._protocol.on_frame(await hub.recv()):
                         if isinstance(event, Joined):
                             self._up(event)
-                        self._tell(event)
+                        self._on_event(event)
             except ConnectionClosed as closed:
                 return str(closed)
 
     def _up(self, joined: Joined) -> None:
         self.state.connected, self.state.since_ms, self.state.reason = True, wall_ms(), ""
-        _log.info("following the hub", url=joined.url, venue=joined.venue, resumed=joined.resumed)
+        _log.info("hub_connected", url=joined.url, venue=joined.venue, resumed=joined.resumed)
 
     def _down(self, reason: str) -> None:
-        self._follower.end()
+        self._protocol.end()
         if self.state.connected:
             self.state.connected, self.state.since_ms = False, wall_ms()
             self.state.reconnections += 1
-            _log.warning("the hub is gone, trying again", url=self.state.url, reason=reason)
-            self._tell(Cut(self.state.url, reason))
+            _log.warning("hub_disconnected", url=self.state.url, reason=reason)
+            self._on_event(Cut(self.state.url, reason))
         self.state.reason = reason
 
 

@@ -1,7 +1,7 @@
-"""How current an answer is: the one place that decides it, by what the flow says of instruments and of itself. Pure.
+"""How current an answer is, decided here alone, by the states and heartbeats that the flow publishes. Pure.
 
-The flow's word holds while its heartbeats come. Without them, or without the hub, the state is `unknown`, however young
-the data is. Where a flow says no states at all, the age of the data decides.
+A published state is valid while heartbeats arrive. Without them, or without the hub, the state is `unknown`, however
+recent the data is. Where a flow publishes no states, the age of the data decides.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,20 +13,20 @@ from api.live.state import VenueState
 from sinks.hub.payloads import ChannelBody, InstrumentBody, iso_utc
 
 UNKNOWN_MS: Final = 2_000
-"""Silence of the flow after which nothing is known of it: two heartbeats."""
+"""Time without a heartbeat after which the state is `unknown`: two heartbeats."""
 UNKNOWN: Final = "unknown"
 CURRENT: Final = ("live", "quiet")
-"""States in which data is of now."""
+"""States in which data is current."""
 OF_PRICE: Final = ("trades", "klines", "ticker")
-"""Channels that a price comes from, the best one first."""
+"""Channels that a price comes from, best first."""
 OF_TRADES: Final = ("trades",)
 OF_CANDLES: Final = ("trades", "klines")
 OF_BOOK: Final = ("book", "best")
 
 
 class State(Struct, frozen=True):
-    """What a channel of an instrument, or the instrument, is: a state of the model, or `unknown`. `since` is ISO-8601
-    in the venue's time, null where that is not known.
+    """State of an instrument or of one of its channels: a state of the model, or `unknown`. `since` is ISO-8601 in the
+    venue's time, None when unknown.
     """
 
     state: str
@@ -35,65 +35,67 @@ class State(Struct, frozen=True):
 
     @property
     def is_current(self) -> bool:
-        """Whether its data is of now."""
+        """Whether the data is current."""
         return self.state in CURRENT
 
 
-def now_ms(boards: Iterable[VenueState]) -> int | None:
-    """What time it is at the venue that the boards tell of, ms UTC; None while no hub says it."""
-    return max((board.clock.now_ms for board in boards), default=0) or None
+def now_ms(venue_states: Iterable[VenueState]) -> int | None:
+    """The venue's time, ms UTC; None while no hub has reported it."""
+    return max((venue_state.clock.now_ms for venue_state in venue_states), default=0) or None
 
 
-def age_ms(boards: Iterable[VenueState], time_ms: int) -> int | None:
-    """Time since a moment of the venue that the boards tell of; None while no hub says what time it is there."""
-    now = now_ms(boards)
+def age_ms(venue_states: Iterable[VenueState], time_ms: int) -> int | None:
+    """Milliseconds since a moment of the venue's time; None while no hub has reported that time."""
+    now = now_ms(venue_states)
     return None if now is None else max(0, now - time_ms)
 
 
-def state_of(boards: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
-    """What the first of these channels is that the instrument has; the instrument, where none is named or it has none.
-    None: this flow publishes no states.
+def state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence[str] = ()) -> State | None:
+    """State of the first of these channels that the instrument has; of the instrument where none is named or it has
+    none of them. None: the flow publishes no states.
     """
-    board = _board_of(list(boards), symbol)
-    if board is None:
+    venue_state = _venue_state_of(list(venue_states), symbol)
+    if venue_state is None:
         return State(UNKNOWN, reason="no hub tells of it")
-    if doubt := doubt_of(board):
-        return doubt
-    if not board.publishes_states:
+    if unknown := unknown_state(venue_state):
+        return unknown
+    if not venue_state.publishes_states:
         return None
-    body = board.states.get(symbol)
+    body = venue_state.states.get(symbol)
     if body is None:
         return State(UNKNOWN, reason="the flow says nothing of it")
     found = _first(body, channels) or body
     return State(found.state, found.since, found.reason)
 
 
-def doubt_of(board: VenueState) -> State | None:
-    """Why nothing is known of what a flow says; None when its word holds."""
-    if not board.is_connected:
-        return State(UNKNOWN, _last_heartbeat(board), "the hub is not reached")
-    is_silent = board.clock.silent_ms > UNKNOWN_MS if board.clock.is_alive else bool(board.states)
+def unknown_state(venue_state: VenueState) -> State | None:
+    """The `unknown` state with its reason while a flow's states are not valid; None while they are."""
+    if not venue_state.is_connected:
+        return State(UNKNOWN, _last_heartbeat(venue_state), "the hub is not reached")
+    is_silent = venue_state.clock.silent_ms > UNKNOWN_MS if venue_state.clock.is_alive else bool(venue_state.states)
     if is_silent:
-        return State(UNKNOWN, _last_heartbeat(board), "the flow gives no sign of life")
+        return State(UNKNOWN, _last_heartbeat(venue_state), "the flow gives no sign of life")
     return None
 
 
 def is_stale(state: State | None, age: int | None, limit_ms: int) -> bool:
-    """Whether data is not of now; its age counts only where the flow publishes no states."""
+    """Whether data is not current; its age (ms) counts only where the flow publishes no states."""
     if state is None:
         return age is None or age > limit_ms
     return not state.is_current
 
 
-def word_of(state: State | None) -> str | None:
-    """The state as answers say it."""
+def state_name(state: State | None) -> str | None:
+    """The state's name as responses contain it."""
     return state.state if state else None
 
 
-def _board_of(boards: list[VenueState], symbol: str) -> VenueState | None:
-    """The hub that tells of an instrument; one that is followed before one that is not."""
-    candidates = [board for board in boards if symbol in board.states] or [b for b in boards if symbol in b.symbols()]
-    return max(candidates or boards, key=lambda board: board.is_connected, default=None)
+def _venue_state_of(venue_states: list[VenueState], symbol: str) -> VenueState | None:
+    """The hub that reports an instrument, connected ones first."""
+    candidates = [venue_state for venue_state in venue_states if symbol in venue_state.states] or [
+        b for b in venue_states if symbol in b.symbols()
+    ]
+    return max(candidates or venue_states, key=lambda venue_state: venue_state.is_connected, default=None)
 
 
 def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
@@ -101,6 +103,6 @@ def _first(body: InstrumentBody, channels: Sequence[str]) -> ChannelBody | None:
     return next((known[name] for name in channels if name in known), None)
 
 
-def _last_heartbeat(board: VenueState) -> str | None:
-    now = board.clock.now_ms
-    return iso_utc(now - board.clock.silent_ms) if now else None
+def _last_heartbeat(venue_state: VenueState) -> str | None:
+    now = venue_state.clock.now_ms
+    return iso_utc(now - venue_state.clock.silent_ms) if now else None

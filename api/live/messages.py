@@ -1,4 +1,4 @@
-"""What a client of the hub hears, in the shapes of `sinks/hub/payloads.py` and `sinks/hub/replies.py`."""
+"""Messages that a client of the hub receives, in the shapes of `sinks/hub/payloads.py` and `sinks/hub/replies.py`."""
 
 from datetime import datetime
 from typing import Any, Final, TypeAlias
@@ -26,7 +26,7 @@ from sinks.hub.replies import SubscribedData
 
 
 class _AnyStatus(Struct, frozen=True):
-    """Whatever the channel `Status` says: of a line, an instrument, or the flow; which one, its fields tell."""
+    """Any body of the channel `Status`: of a venue connection, an instrument or the flow, as its fields show."""
 
     venue: str = ""
     origin: str = ""
@@ -41,7 +41,7 @@ class _AnyStatus(Struct, frozen=True):
     clock: str = ""
 
     def body(self) -> StatusBody | InstrumentBody | HeartbeatBody:
-        """The shape that it has."""
+        """The body as its own type."""
         if self.symbol:
             return InstrumentBody(
                 self.venue, self.origin, self.symbol, self.state, self.since, self.reason, self.channels
@@ -64,92 +64,92 @@ BODIES: Final[dict[str, Any]] = {
     "Incident": IncidentBody,
     "Subscribed": SubscribedData,
 }
-"""The shape of `data` by the message's type; that of any other is whatever JSON it is."""
+"""Type of `data` by message type; `data` of any other type is decoded as plain JSON."""
 
 Body: TypeAlias = Any
 
 
 class IncomingMessage(Struct, frozen=True):
-    """A message as it came."""
+    """The envelope of a message; `data` is not decoded yet."""
 
     type: str
     data: msgspec.Raw = msgspec.Raw(b"null")
     timestamp: str = ""
     seq: int = 0
     dropped: int = 0
-    """Of `Lagged`: how many messages were lost before this one."""
+    """Of `Lagged`: number of messages that were dropped before this one."""
 
 
 class SnapshotPart(Struct, frozen=True):
-    """`data` of a snapshot."""
+    """`data` of a `Snapshot`; the last part is `complete`."""
 
     messages: list[IncomingMessage]
     complete: bool
 
 
-class News(Struct, frozen=True):
-    """A message about the market or the feed."""
+class HubMessage(Struct, frozen=True):
+    """A decoded message about the market or the feed."""
 
     venue: str
     channel: str
     body: Body
     stamp_ms: int
-    """Feed's time at which the hub made it, ms UTC."""
+    """Feed's time at which the hub created it, ms UTC."""
     seq: int
 
     @property
     def symbol(self) -> str:
-        """What it is about; "" where that is no instrument."""
+        """The instrument's symbol; "" where the message concerns no instrument."""
         return getattr(self.body, "symbol", "") or (self.body.get("symbol", "") if isinstance(self.body, dict) else "")
 
     @property
     def time_ms(self) -> int:
-        """The exchange's time of it, ms UTC: what is published again is as old as before. Where it has none, or one
-        that lay ahead when the hub sent it, the hub's.
+        """The exchange's time of the event, ms UTC, so a republished message keeps its age. The hub's time where there
+        is none, or where it was later than the hub's.
         """
         own = getattr(self.body, "timestamp", None)
         return min(ms_of(own), self.stamp_ms) if own else self.stamp_ms
 
 
 def decode(frame: str | bytes) -> IncomingMessage:
-    """A text frame of the hub; `msgspec.DecodeError` when it is none."""
-    return _HEARD.decode(frame)
+    """Decodes a text frame of the hub; `msgspec.DecodeError` when it is invalid."""
+    return _MESSAGE.decode(frame)
 
 
 def decode_snapshot(data: msgspec.Raw) -> SnapshotPart:
-    """The data of a `Snapshot`."""
+    """Decodes the data of a `Snapshot`."""
     return _SNAPSHOT.decode(data)
 
 
 def decode_body(kind: str, data: msgspec.Raw) -> Body:
-    """The data of a message of any other type; fields that are not known here are ignored."""
+    """Decodes the data of a message of any other type; unknown fields are ignored."""
     body = _DECODERS.get(kind, _ANY).decode(data)
     return body.body() if isinstance(body, _AnyStatus) else body
 
 
-_HEARD = msgspec.json.Decoder(IncomingMessage)
+_MESSAGE = msgspec.json.Decoder(IncomingMessage)
 _SNAPSHOT = msgspec.json.Decoder(SnapshotPart)
 _DECODERS = {kind: msgspec.json.Decoder(body) for kind, body in BODIES.items()}
 _ANY: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 
 
 def ms_of(iso: str) -> int:
-    """ISO-8601 in UTC as milliseconds since the epoch; `ValueError` when it is not that."""
+    """ISO-8601 with a time zone as ms UTC since the epoch; `ValueError` for anything else."""
     time = datetime.fromisoformat(iso)
     if time.tzinfo is None:
-        raise ValueError(f"{iso!r} does not say that it is UTC")  # it would be taken for this machine's own time
+        raise ValueError(f"{iso!r} does not say that it is UTC")  # Python reads a time without a zone as local time
     return round(time.timestamp() * 1_000)
 
 
 def candle_of(body: CandleBody, *, venue: str) -> Candle:
-    """The candle that a message tells of."""
-    told = msgspec.structs.asdict(body.candle)
-    open_time = ms_of(told.pop("open_time"))
+    """The candle of a `Candle` message."""
+    fields = msgspec.structs.asdict(body.candle)
+    open_time = ms_of(fields.pop("open_time"))
     return Candle(
         venue=venue,
         symbol=body.symbol,
         timeframe=body.timeframe,
         open_time=open_time,
         event_time=ms_of(body.timestamp),
-        **told,
+        **fields,
     )

@@ -1,6 +1,6 @@
-"""The state of one venue, as one hub tells it: the latest news of everything. Pure.
+"""The state of one venue: the latest message of each channel and symbol of one hub. Pure.
 
-Ages count from the exchange's own time of a piece of news, in the venue's time as the flow tells it.
+Ages count from the exchange's time of a message to the venue's time that the flow publishes.
 """
 
 from collections import Counter, deque
@@ -8,58 +8,56 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from typing import Final
 
-from api.live.messages import News, ms_of
+from api.live.messages import HubMessage, ms_of
 from api.live.venue_time import VenueTime
 from sinks.hub.payloads import HeartbeatBody, InstrumentBody
 
 INCIDENTS_KEPT: Final = 200
 EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
-"""Channels of which the latest message is not the state."""
+"""Channels whose messages are events: the latest one is not a state."""
 TIMELESS: Final = ("Status", "Incident")
-"""Channels whose stamps do not tell the feed's time: before the first news of the market they are of the wall clock."""
+"""Channels whose stamps may not be the feed's time: before the first market message they use the wall clock."""
 
 
 class VenueState:
-    """Latest price, ticker, book and statistics of each symbol that is followed, its state and that of each line, last
-    incidents.
-    """
+    """Latest price, ticker, book, statistics and state by symbol, state by venue connection, last incidents."""
 
     def __init__(self, venue: str, clock: VenueTime | None = None) -> None:
         self.venue = venue
         self.origin = ""
         self.clock = clock or VenueTime()
         self.is_connected = True
-        """Whether the hub is followed now."""
+        """Whether the hub is connected now."""
         self.states: dict[str, InstrumentBody] = {}
-        """By symbol, what the flow said last."""
-        self.incidents: deque[News] = deque(maxlen=INCIDENTS_KEPT)
+        """By symbol, the newest state that the flow published."""
+        self.incidents: deque[HubMessage] = deque(maxlen=INCIDENTS_KEPT)
         self.counts: Counter[str] = Counter()
         """Messages by channel."""
-        self.last_heard: dict[str, int] = {}
+        self.last_stamps: dict[str, int] = {}
         """Stamp of the newest message by channel."""
-        self._latest: dict[tuple[str, str], News] = {}
-        self._lines: dict[str, News] = {}
-        self._symbols: frozenset[str] | None = frozenset()  # None when it is to be made anew
+        self._latest: dict[tuple[str, str], HubMessage] = {}
+        self._connections: dict[str, HubMessage] = {}
+        self._symbols: frozenset[str] | None = frozenset()  # None: recompute
 
-    def take(self, news: News) -> None:
-        """Takes a message."""
-        channel = news.channel
+    def take(self, message: HubMessage) -> None:
+        """Applies a message."""
+        channel = message.channel
         if channel not in TIMELESS:
-            self.clock.on_stamp(news.stamp_ms)
+            self.clock.on_stamp(message.stamp_ms)
         self.counts[channel] += 1
-        self.last_heard[channel] = news.stamp_ms
+        self.last_stamps[channel] = message.stamp_ms
         if channel == "Status":
-            self._take_status(news)
+            self._take_status(message)
         elif channel == "Incident":
-            self.incidents.append(news)
+            self.incidents.append(message)
         elif channel not in EVENTS:
-            key = channel, news.symbol
+            key = channel, message.symbol
             if key not in self._latest:
                 self._symbols = None
-            self._latest[key] = news
+            self._latest[key] = message
 
-    def _take_status(self, news: News) -> None:
-        body = news.body
+    def _take_status(self, message: HubMessage) -> None:
+        body = message.body
         self.origin = body.origin
         match body:
             case HeartbeatBody():
@@ -73,53 +71,53 @@ class VenueState:
             case _ if body.state == "removed":
                 self._remove(frozenset(body.symbols))
             case _:
-                self._lines[body.line] = news
+                self._connections[body.line] = message
         self._symbols = None
 
-    def _remove(self, gone: frozenset[str]) -> None:
-        self._latest = {key: known for key, known in self._latest.items() if key[1] not in gone}
-        for symbol in gone:
+    def _remove(self, removed: frozenset[str]) -> None:
+        self._latest = {key: known for key, known in self._latest.items() if key[1] not in removed}
+        for symbol in removed:
             self.states.pop(symbol, None)
 
     def forget(self) -> None:
-        """The hub says that what is known is not the present any more. Incidents have happened all the same."""
+        """Drops the state before the hub sends a new one. Incidents are past events and stay."""
         self._latest.clear()
-        self._lines.clear()
+        self._connections.clear()
         self.states.clear()
         self.clock.forget_heartbeat()
         self._symbols = None
 
-    def latest(self, channel: str, symbol: str) -> News | None:
+    def latest(self, channel: str, symbol: str) -> HubMessage | None:
         """The newest message of a channel about a symbol."""
         return self._latest.get((channel, symbol))
 
-    def all_latest(self, channel: str) -> list[News]:
-        """The newest message about every symbol, in their alphabetical order."""
+    def all_latest(self, channel: str) -> list[HubMessage]:
+        """The newest message about every symbol, in alphabetical order."""
         return [self._latest[key] for key in sorted(key for key in self._latest if key[0] == channel)]
 
-    def lines(self) -> list[News]:
-        """The state of every line of the venue, by name."""
-        return [self._lines[line] for line in sorted(self._lines)]
+    def connections(self) -> list[HubMessage]:
+        """The newest status message of every venue connection, by name."""
+        return [self._connections[name] for name in sorted(self._connections)]
 
     def symbols(self) -> AbstractSet[str]:
-        """The symbols that are followed. One that the exchange does not list may have a state, and nothing else."""
+        """The followed symbols. One that the exchange does not list may have a state and no data."""
         if self._symbols is None:
-            told = (symbol for _, symbol in self._latest if symbol)
+            reported = (symbol for _, symbol in self._latest if symbol)
             carried = (symbol for symbol, state in self.states.items() if state.channels)
-            of_lines = (news.body.symbols for news in self._lines.values())
-            self._symbols = frozenset(told).union(carried, *of_lines)
+            of_connections = (message.body.symbols for message in self._connections.values())
+            self._symbols = frozenset(reported).union(carried, *of_connections)
         return self._symbols
 
     @property
     def publishes_states(self) -> bool:
-        """Whether this flow says how current its data is."""
+        """Whether this flow publishes states or heartbeats."""
         return bool(self.states) or self.clock.is_alive
 
-    def age_ms(self, news: News) -> int:
-        """How old a piece of news is."""
-        return self.ages_ms([news])[0]
+    def age_ms(self, message: HubMessage) -> int:
+        """Age of a message."""
+        return self.ages_ms([message])[0]
 
-    def ages_ms(self, news: Iterable[News]) -> list[int]:
-        """How old each piece of news is."""
+    def ages_ms(self, messages: Iterable[HubMessage]) -> list[int]:
+        """Age of each message."""
         now_ms = self.clock.now_ms
-        return [max(0, now_ms - one.time_ms) for one in news]
+        return [max(0, now_ms - one.time_ms) for one in messages]

@@ -1,13 +1,13 @@
-"""The present of the market, as the hubs tell it: for the API, and for any program.
+"""The current state of the market from the hubs: for the API, and for any program.
 
     async with LiveView("ws://127.0.0.1:8765/ws") as live:
         print(live.price("BTCUSDT"))
         async for event in live:
             print(event)
 
-It follows each hub through cuts: after one it resumes where it was, or, when the hub holds that no more, replaces what
-it knows; `Joined.resumed` says which. What is not heard of any more stays, with an age that grows; symbols that the
-flow follows no more are forgotten.
+It reconnects to each hub and resumes after the last message; when the hub no longer holds the following ones, the
+state is replaced, and `Joined.resumed` is false. State without new messages stays, and its age grows; removed symbols
+are dropped.
 """
 
 import asyncio
@@ -22,28 +22,28 @@ import structlog
 from msgspec import Struct
 
 from api.live.candle_cache import CandleCache, SeriesKey
-from api.live.connection import HubLine
-from api.live.follower import Cut, Joined, LiveEvent, Lost
+from api.live.connection import HubConnection
 from api.live.freshness import State, state_of
-from api.live.messages import News, candle_of
+from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost
+from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
 from flows.clock import monotonic_ms
 from flows.model import Candle
 from sinks.hub.messages import CHANNELS
 from sinks.hub.payloads import HeartbeatBody
 
-__all__ = ["Cut", "Joined", "LiveEvent", "LiveView", "Lost", "News", "Tick"]
+__all__ = ["Cut", "HubMessage", "Joined", "LiveEvent", "LiveView", "Lost", "Tick"]
 
 DEFAULT_CHANNELS: Final = tuple(channel for channel in CHANNELS if channel not in {"ChartUpdate", "Trade"})
-"""What is followed unless told otherwise: `ChartUpdate` says nothing that `Candle` does not, and trades are many."""
+"""Default channels: `ChartUpdate` adds nothing to `Candle`, and trades are many."""
 EVENTS_HELD: Final = 10_000
-"""Events that wait for a slow `async for`; then the oldest go, and a `Lost` says how many."""
+"""Queue limit of an `async for`; then the oldest events are dropped, and a `Lost` has their number."""
 
 _log = structlog.get_logger(__name__)
 
 
 class Tick(Struct, frozen=True):
-    """Price and best bid and ask of an instrument; None where not known. `age_ms` is that of the price."""
+    """Price, best bid and best ask of an instrument; None where unknown. `age_ms` is that of the price."""
 
     venue: str
     symbol: str
@@ -54,9 +54,9 @@ class Tick(Struct, frozen=True):
 
 
 class LiveView:
-    """Follows hubs while it is entered. Its methods never wait and belong to the event loop's thread.
+    """Follows hubs while entered. Its methods never block; call them in the event loop's thread.
 
-    Symbols are the venue's own names; without `venue` the first hub that knows the symbol answers.
+    Symbols are the venue's own names; without `venue` the first hub that has the symbol is used.
     """
 
     def __init__(
@@ -68,15 +68,17 @@ class LiveView:
         local_ms: Callable[[], int] = monotonic_ms,
     ) -> None:
         self.candles = CandleCache(cache_size)
-        """Newest candles, forming ones included."""
-        self.lines = [HubLine(url, token=token, channels=channels, tell=self._on_event) for url in urls]
+        """Newest candles, including forming ones."""
+        self.connections = [HubConnection(url, token=token, channels=channels, on_event=self._on_event) for url in urls]
         self._local_ms = local_ms
         self._listeners: dict[object, Callable[[LiveEvent], object]] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._joined = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        self._tasks = [asyncio.create_task(line.run(), name=f"hub {line.state.url}") for line in self.lines]
+        self._tasks = [
+            asyncio.create_task(connection.run(), name=f"hub {connection.state.url}") for connection in self.connections
+        ]
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,27 +89,31 @@ class LiveView:
                 await task
 
     async def joined(self) -> None:
-        """Waits until every hub was reached once."""
+        """Waits until every hub was connected once."""
         await self._joined.wait()
 
-    # --- what is known ---
+    # --- state ---
 
-    def boards(self, venue: str | None = None) -> Iterator[VenueState]:
+    def venue_states(self, venue: str | None = None) -> Iterator[VenueState]:
         """The states of the hubs of a venue, or of all."""
-        return (line.board for line in self.lines if line.board.venue and venue in (None, line.board.venue))
+        return (
+            connection.venue_state
+            for connection in self.connections
+            if connection.venue_state.venue and venue in (None, connection.venue_state.venue)
+        )
 
-    def latest(self, channel: str, symbol: str, venue: str | None = None) -> tuple[News, int] | None:
+    def latest(self, channel: str, symbol: str, venue: str | None = None) -> tuple[HubMessage, int] | None:
         """The newest message of a channel about a symbol, and its age in milliseconds."""
-        for board in self.boards(venue):
-            if news := board.latest(channel, symbol):
-                return news, board.age_ms(news)
+        for venue_state in self.venue_states(venue):
+            if message := venue_state.latest(channel, symbol):
+                return message, venue_state.age_ms(message)
         return None
 
     def state(self, symbol: str, venue: str | None = None, channels: Sequence[str] = ()) -> State | None:
-        """How current the first of these channels is that the instrument has, or the instrument; `unknown` when the
-        flow gives no sign of life. None: this flow publishes no states.
+        """State of the first of these channels that the instrument has, or of the instrument; `unknown` without
+        heartbeats of the flow. None: the flow publishes no states.
         """
-        return state_of(self.boards(venue), symbol, channels)
+        return state_of(self.venue_states(venue), symbol, channels)
 
     def price(self, symbol: str, venue: str | None = None) -> float | None:
         """The latest price."""
@@ -115,56 +121,60 @@ class LiveView:
         return found[0].body.price if found else None
 
     def tick(self, symbol: str, venue: str | None = None) -> Tick | None:
-        """Price and best bid and ask; None before the first price."""
+        """Price, best bid and best ask; None before the first price."""
         found = self.latest("MarketData", symbol, venue)
         if found is None:
             return None
-        news, age_ms = found
-        book = self.latest("OrderBook", symbol, news.venue)
+        message, age_ms = found
+        book = self.latest("OrderBook", symbol, message.venue)
         bids, asks = (book[0].body.bids, book[0].body.asks) if book else ([], [])
         return Tick(
-            news.venue,
+            message.venue,
             symbol,
-            news.body.price,
+            message.body.price,
             bids[0][0] if bids else None,
             asks[0][0] if asks else None,
             age_ms,
         )
 
     def forming(self, symbol: str, timeframe: str, venue: str | None = None) -> Candle | None:
-        """The newest candle, which is the forming one unless the next has not begun."""
-        for board in self.boards(venue):
-            if told := self.candles.told(SeriesKey(board.venue, symbol, timeframe)):
-                return told[-1]
+        """The newest candle: the forming one, or the last closed one when the next has not begun."""
+        for venue_state in self.venue_states(venue):
+            if held := self.candles.contents(SeriesKey(venue_state.venue, symbol, timeframe)):
+                return held[-1]
         return None
 
     def symbols(self, venue: str | None = None) -> AbstractSet[str]:
-        """The symbols that the hubs know anything of."""
-        return frozenset().union(*(board.symbols() for board in self.boards(venue)))
+        """The symbols that the hubs report."""
+        return frozenset().union(*(venue_state.symbols() for venue_state in self.venue_states(venue)))
 
     def seq(self, venue: str, symbol: str) -> int:
-        """Number of the newest message of the hub that tells of an instrument; 0 when none does. Whoever resumes after
-        it misses nothing that is not in this view.
+        """Newest sequence number of the hub that reports an instrument; 0 without one. A client that resumes after it
+        misses nothing that is not in this view.
         """
-        lines = (line for line in self.lines if line.board.venue == venue and symbol in line.board.symbols())
-        return next((line.seq for line in lines), 0)
+        connections = (
+            connection
+            for connection in self.connections
+            if connection.venue_state.venue == venue and symbol in connection.venue_state.symbols()
+        )
+        return next((connection.seq for connection in connections), 0)
 
-    # --- what happens ---
+    # --- events ---
 
     def subscribe(self, callback: Callable[[LiveEvent], object]) -> Callable[[], None]:
-        """Calls back with every event but heartbeats from now on, until the function that is returned is called. A
-        callback that raises is logged and harms nobody else.
+        """Calls `callback` with every later event except heartbeats; the returned function unsubscribes. An exception
+        of a callback is logged, and does not affect the others.
         """
         ticket = object()
         self._listeners[ticket] = callback
         return lambda: self._listeners.pop(ticket, None) and None
 
     def __aiter__(self) -> AsyncIterator[LiveEvent]:
-        """The events from now on."""
+        """Iterates over later events."""
         return _Events(self)
 
     def _on_event(self, event: LiveEvent) -> None:
-        if isinstance(event, News):
+        if isinstance(event, HubMessage):
             if isinstance(event.body, HeartbeatBody):
                 return
             if event.channel == "Candle":
@@ -172,18 +182,18 @@ class LiveView:
             elif event.channel == "Status" and event.body.state == "removed":
                 self.candles.forget(event.venue, event.body.symbols)
         else:
-            self._on_line_event(event)
+            self._on_connection_event(event)
         for listener in list(self._listeners.values()):
             try:
                 listener(event)
-            except Exception:  # noqa: BLE001 - whatever it is, the other callbacks must not suffer
-                _log.exception("a callback failed", event_type=type(event).__name__)
+            except Exception:  # noqa: BLE001 - foreign code: the other callbacks still run
+                _log.exception("callback_failed", event_type=type(event).__name__)
 
-    def _on_line_event(self, event: Joined | Lost | Cut) -> None:
+    def _on_connection_event(self, event: Joined | Lost | Cut) -> None:
         if isinstance(event, Lost) or (isinstance(event, Joined) and not event.resumed):
-            for board in self.boards():
-                self.candles.doubt(board.venue, self._local_ms())
-        if all(line.board.venue for line in self.lines):
+            for venue_state in self.venue_states():
+                self.candles.invalidate(venue_state.venue, self._local_ms())
+        if all(connection.venue_state.venue for connection in self.connections):
             self._joined.set()
 
 
@@ -193,22 +203,22 @@ class _Events:
     def __init__(self, live: LiveView) -> None:
         self._waiting: deque[LiveEvent] = deque()
         self._dropped = 0
-        self._news = asyncio.Event()
+        self._arrived = asyncio.Event()
         put = weakref.WeakMethod(self._put)
 
         def pass_on(event: LiveEvent) -> None:
             if own := put():
                 own(event)
 
-        weakref.finalize(self, live.subscribe(pass_on))  # a loop that is left just forgets its iterator
+        weakref.finalize(self, live.subscribe(pass_on))  # an `async for` that is left only drops its iterator
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> LiveEvent:
         while not self._waiting:
-            self._news.clear()
-            await self._news.wait()
+            self._arrived.clear()
+            await self._arrived.wait()
         if self._dropped:
             dropped, self._dropped = self._dropped, 0
             return Lost("", dropped)
@@ -219,4 +229,4 @@ class _Events:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append(event)
-        self._news.set()
+        self._arrived.set()

@@ -1,4 +1,4 @@
-"""Asks the REST interface over HTTP, and takes its envelope off."""
+"""An HTTP client of the REST API that unwraps its envelope."""
 
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
@@ -8,14 +8,14 @@ import httpx
 import msgspec
 from msgspec import Struct
 
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 from flows.settings import Settings
 
 ACCEPTED: Final = 202
 
 
-class Failure(Exception):  # noqa: N818 - it is an answer
-    """There is no data, and the text says why and what to do; `code` is the interface's, `unreachable` without one."""
+class Failure(Exception):  # noqa: N818 - it becomes a reply
+    """There is no data; the text states why and what to do. `code` is the API's, or `unreachable`."""
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{code}: {message}")
@@ -24,7 +24,7 @@ class Failure(Exception):  # noqa: N818 - it is an answer
 
 
 class Answer(NamedTuple):
-    """`data` of an answer; where it is only `accepted`, that tells of work that was begun."""
+    """`data` of a response; where `accepted`, it describes a job that was started."""
 
     data: Any
     accepted: bool
@@ -43,7 +43,7 @@ class _Envelope(Struct, frozen=True):
 
 
 class RestClient:
-    """A client of the interface that the settings name; use it as a context manager."""
+    """A client of the API at the URL of the settings; use it as a context manager."""
 
     def __init__(self, settings: Settings) -> None:
         api, tools = settings.api, settings.tools
@@ -65,7 +65,7 @@ class RestClient:
         await self._client.aclose()
 
     async def get(self, *path: str, **query: Any) -> Answer:
-        """The answer of `/api/…`, without parameters that are None. `Failure` when it is an error, or none at all."""
+        """The response of `/api/…`, without parameters that are None. `Failure` for an error or no response."""
         try:
             response = await self._client.get(
                 "/".join(["/api", *(quote(part, safe="") for part in path)]),

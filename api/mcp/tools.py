@@ -1,7 +1,7 @@
-"""What agents may ask. Every method is a tool, its docstring the description that the agent reads.
+"""The tools for agents. Every public method of `Tools` is a tool; agents read its docstring as the description.
 
-An answer is `data` with `freshness` (how old it is, what kind of data it is, what is missing in the deployment) and
-`completeness` (what is known to lack). Nothing is changed by asking. `Failure` carries the reason in words.
+A reply is `data` with `freshness` (age, origin, what of the deployment is down) and `completeness` (what is known to
+be missing). All tools only read. They raise `Failure` with the reason as text.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ Symbol: TypeAlias = Annotated[
     str,
     AfterValidator(symbol_of),
     Field(
-        pattern=f"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}$",  # here `$` is the end alone, and there is no lookahead
+        pattern=f"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}$",  # pydantic: `$` is the end alone, no lookahead
         description="the venue's own name without a separator, such as BTCUSDT; get_overview lists them",
         examples=["BTCUSDT"],
     ),
@@ -35,31 +35,31 @@ NOT_COMPARED: Final = "not compared"
 
 
 class Tools:
-    """The tools over one interface; answers hold at most `rows` candles, levels or rows of a profile."""
+    """The tools over one REST API; replies hold at most `rows` candles, levels or rows of a profile."""
 
     def __init__(self, client: RestClient, *, rows: int) -> None:
         self._client = client
         self._rows = rows
 
     async def get_overview(self) -> Reply:
-        """Every symbol that is followed, in a line: price, change and volume of 24 hours, and what the analysis says
-        (get_analysis tells why). Figures are null where unknown; a line that is `stale` is not of now.
+        """Every followed symbol, one row each: price, change and volume of 24 hours, and the analysis (get_analysis has
+        the reasons). Figures are null where unknown; a row that is `stale` is not current.
         """
-        data, status = await self._ask("overview")
-        ages = [line["age_ms"] for line in data if line["age_ms"] is not None]
-        stale = [line["symbol"] for line in data if line["stale"]]
+        data, status = await self._query("overview")
+        ages = [row["age_ms"] for row in data if row["age_ms"] is not None]
+        stale = [row["symbol"] for row in data if row["stale"]]
         return _reply(
             data[: self._rows],
             status,
             max(ages, default=None),
             stale=bool(stale),
-            state={line["symbol"]: line["state"] for line in data[: self._rows]},
+            state={row["symbol"]: row["state"] for row in data[: self._rows]},
             completeness={"symbols": len(data), "shown": min(len(data), self._rows), "stale_symbols": stale},
         )
 
     async def get_current_price(self, symbol: Symbol) -> Reply:
         """The latest traded price of a symbol, and how it moved in the last 24 hours."""
-        data, status = await self._ask("prices", symbol, symbol=symbol)
+        data, status = await self._query("prices", symbol, symbol=symbol)
         known = data["price_change_percent_24h"] is not None
         return _fresh(data, status, completeness={"has_24h_figures": known})
 
@@ -74,7 +74,7 @@ class Tools:
     ) -> Reply:
         """Candles of a symbol, oldest first; `timestamp` is when one opens. The last one is still forming unless
         `is_closed`. Status: `forming`; `final` (complete), `repaired` (completed later), `venue` (the exchange's own);
-        `partial` (lacks trades), `unproven` (may lack trades). `revision` counts how often a closed one was corrected.
+        `partial` (misses trades), `unproven` (may miss trades). `revision` counts how often a closed one was corrected.
         """
         count = min(limit, self._rows)
         answer, status, age_ms = await asyncio.gather(
@@ -95,7 +95,7 @@ class Tools:
             status,
             age_ms,
             stale=answer["stale"],
-            state=_in_words(status, answer["symbol"], answer["state"]),
+            state=_describe(status, answer["symbol"], answer["state"]),
             completeness=completeness,
         )
 
@@ -121,10 +121,10 @@ class Tools:
         """
         count = min(limit, self._rows)
         try:
-            data, status = await self._ask("indicators", symbol, timeframe, names=",".join(names), limit=count)
+            data, status = await self._query("indicators", symbol, timeframe, names=",".join(names), limit=count)
         except Failure as failure:
             if failure.code == "no_data":
-                await self._chart(symbol, timeframe, limit=1)  # which has them fetched, and says how long that takes
+                await self._chart(symbol, timeframe, limit=1)  # requests the candles; fails with the wait
             raise
         completeness = {
             "candles": len(data["timestamps"]),
@@ -135,11 +135,11 @@ class Tools:
         return _fresh(data, status, completeness=completeness)
 
     async def get_analysis(self, symbol: Symbol) -> Reply:
-        """What the common indicators of several timeframes say together: `signal`, `score` from -1 (down) to 1 (up),
+        """The common indicators of several timeframes combined: `signal`, `score` from -1 (down) to 1 (up),
         `confidence` from 0 to 1, and the reasons in words. It is arithmetic on the past, not a forecast. The
         confidence is `agreement` (of the timeframes) * `data` (enough candles) * `calm` (usual volatility).
         """
-        data, status = await self._ask("analysis", symbol, symbol=symbol)
+        data, status = await self._query("analysis", symbol, symbol=symbol)
         analysis = data.pop("analysis")
         candles = {one["timeframe"]: one["candles"] for one in analysis["timeframes"]}
         return _fresh({**data, **analysis}, status, completeness={"data": analysis["data"], "candles": candles})
@@ -155,7 +155,7 @@ class Tools:
         holds `value_area` of it (`val` to `vah`), and rows from the lowest price to the highest, each with what takers
         bought and sold. completeness.trades_stored is the share of the trades between `from` and `to` that was counted.
         """
-        data, status = await self._ask(
+        data, status = await self._query(
             "volume-profile", symbol, symbol=symbol, hours=hours, bins=min(bins, self._rows), value_area=value_area
         )
         profile = data.pop("profile")
@@ -170,9 +170,9 @@ class Tools:
     ) -> Reply:
         """Price zones (`low` to `high`) that hardly traded although their neighbours did, the nearest to the price
         first: a move through them meets little. `fill` is the zone's volume a row by that of its neighbours; `distance`
-        is from the price. `bid_quantity` and `ask_quantity` rest in the zone now, null where no order book tells.
+        is from the price. `bid_quantity` and `ask_quantity` rest in the zone now, null without an order book.
         """
-        data, status = await self._ask("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
+        data, status = await self._query("liquidity-vacuums", symbol, symbol=symbol, hours=hours)
         data["vacuums"] = data["vacuums"][: min(limit, self._rows)]
         return _of_trades(data, status)
 
@@ -184,17 +184,17 @@ class Tools:
         """The best bids and asks, best first, each `[price, quantity]`. `imbalance` is from -1 (only asks) to 1 (only
         bids). A book that is not `synced` may be wrong: do not use it.
         """
-        data, status = await self._ask("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
+        data, status = await self._query("orderbook", symbol, symbol=symbol, depth=min(depth, self._rows))
         completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
         return _fresh(data, status, completeness=completeness)
 
     async def get_data_quality(self, symbol: Symbol) -> Reply:
-        """How good the stored data of a symbol is. For each timeframe: candles by status, and by proof (`equal` to the
-        exchange's own candle, `exchange's own` where it told the candle itself, `ours wrong`, `theirs wrong`, `not
+        """Quality of the stored data of a symbol. For each timeframe: candles by status, and by proof (`equal` to the
+        exchange's own candle, `exchange's own` where the candle is the exchange's, `ours wrong`, `theirs wrong`, `not
         comparable`, or `not compared` so far). Of the trades: how many ids the exchange issued, and how many are held.
         And the last incidents, newest first.
         """
-        data, status = await self._ask("quality", symbol=symbol)
+        data, status = await self._query("quality", symbol=symbol)
         data["incidents"] = data["incidents"][: self._rows]
         for series in data["series"]:
             series["proofs"] = {proof or NOT_COMPARED: count for proof, count in series["proofs"].items()}
@@ -210,7 +210,7 @@ class Tools:
         )
 
     async def current_position(self) -> Reply:
-        """The open positions of the connected account; says so when none is connected."""
+        """The open positions of the connected account; `connected` is false without one."""
         status = await self._status()
         try:
             answer = await self._client.get("positions")
@@ -222,9 +222,9 @@ class Tools:
         data = {"connected": True, "positions": answer.data}
         return _reply(data, status, None, stale=None, state=None, completeness={"connected": True})
 
-    async def _ask(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
-        """The answer about a symbol, and the state of the deployment. Where nothing is known of the symbol, the failure
-        says of which ones something is.
+    async def _query(self, *path: str, symbol: str = "", **query: Any) -> tuple[Any, Any]:
+        """The response about a symbol, and the status of the deployment. A `no_data` failure also names the followed
+        symbols.
         """
         try:
             answer, status = await asyncio.gather(self._client.get(*path, **query), self._status())
@@ -241,7 +241,7 @@ class Tools:
         return f"{symbol} is not followed here, only {', '.join(followed) or 'nothing'}"
 
     async def _chart(self, symbol: str, timeframe: str, **query: Any) -> Any:
-        """Candles; without any, a failure that says how long it takes to fetch them."""
+        """Candles; without any, `Failure` with the time it takes to fetch them."""
         answer = await self._client.get("chart", symbol, timeframe, **query)
         if answer.accepted:
             raise Failure(
@@ -255,7 +255,7 @@ class Tools:
         return (await self._client.get("status")).data
 
     async def _price_age(self, symbol: str) -> int | None:
-        """Age of the symbol's price, for candles are not fresher than it; None without one."""
+        """Age of the symbol's price, ms; candles are not fresher. None without a price."""
         try:
             age_ms: int = (await self._client.get("prices", symbol)).data["age_ms"]
         except Failure:
@@ -283,33 +283,33 @@ def _reply(
 
 
 def _fresh(data: Reply, status: Any, *, completeness: Reply) -> Reply:
-    """The answer of data that tells its own age and state."""
+    """The reply of data that contains its own age and state."""
     age_ms, stale, state = (data.pop(name) for name in ("age_ms", "stale", "state"))
-    words = _in_words(status, data["symbol"], state)
+    words = _describe(status, data["symbol"], state)
     return _reply(data, status, age_ms, stale=stale, state=words, completeness=completeness)
 
 
 def _of_trades(data: Any, status: Any) -> Reply:
     basis = data.pop("basis")
     completeness = {"trades_stored": basis["completeness"], "from": basis["start"], "to": basis["end"]}
-    stale, state = data.pop("stale"), _in_words(status, data["symbol"], data.pop("state"))
+    stale, state = data.pop("stale"), _describe(status, data["symbol"], data.pop("state"))
     return _reply(data, status, basis["age_ms"], stale=stale, state=state, completeness=completeness)
 
 
 def _state_of(status: Any, symbol: str) -> str | None:
-    """What a symbol is, in words; None where the flow publishes no states, or follows no such symbol."""
+    """State of a symbol as text; None where the flow publishes no states, or does not follow the symbol."""
     found = (one for one in status["instruments"] if one["symbol"] == symbol.upper())
-    return next((_in_words(status, one["symbol"], one["state"]) for one in found), None)
+    return next((_describe(status, one["symbol"], one["state"]) for one in found), None)
 
 
 def _is_stale(status: Any, symbol: str) -> bool | None:
-    """Whether a symbol's data is not of now; None where the flow publishes no states, or follows no such symbol."""
+    """Whether a symbol's data is not current; None where the flow publishes no states or does not follow it."""
     states = (one["state"] for one in status["instruments"] if one["symbol"] == symbol.upper())
     return next((state not in CURRENT for state in states), None)
 
 
-def _in_words(status: Any, symbol: str, state: str | None) -> str | None:
-    """A state with the time since when and the reason, where what it concerns says so."""
+def _describe(status: Any, symbol: str, state: str | None) -> str | None:
+    """A state with its begin and reason, where the instrument or a channel in that state has them."""
     instrument = next((one for one in status["instruments"] if one["symbol"] == symbol), None)
     if state is None or instrument is None:
         return state

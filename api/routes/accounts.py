@@ -1,4 +1,4 @@
-"""Accounts: balances and positions, which are not built yet."""
+"""Balances and positions of accounts; not built yet."""
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
@@ -6,7 +6,7 @@ from api.services import Services
 
 
 class Nothing(NoParams, frozen=True):
-    """There is no answer yet."""
+    """No data: the route is not built yet."""
 
 
 def routes(_: Services) -> list[AnyRoute]:

@@ -1,4 +1,4 @@
-"""Order books, from the live view. What is not of now says so."""
+"""Order books, from the live view; those that are not current are marked `stale`."""
 
 from typing import Annotated
 
@@ -6,12 +6,12 @@ from msgspec import Meta, Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Venue
-from api.live.freshness import OF_BOOK, is_stale, word_of
+from api.live.freshness import OF_BOOK, is_stale, state_name
 from api.services import Services
 
 
 class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """Which book, and how many levels of each side."""
+    """An instrument, and the number of levels a side."""
 
     symbol: Symbol
     venue: Venue = ""
@@ -19,8 +19,8 @@ class BookParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Book(Struct, frozen=True):
-    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue does not say. Unless
-    `synced`, the book is not known to be the exchange's, and has no levels.
+    """The best levels, best first, each `[price, quantity]`; `timestamp` is null where the venue sends none. Unless
+    `synced`, the book may differ from the exchange's, and has no levels.
     """
 
     venue: str
@@ -45,15 +45,15 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def order_book(params: BookParams) -> Book:
         """The order book of a symbol."""
-        instrument = await services.catalogue.instrument(params.symbol, params.venue)
+        instrument = await services.instruments.find(params.symbol, params.venue)
         found = services.live.latest("OrderBook", instrument.symbol, instrument.venue)
         if found is None:
             raise Problem("no_data", f"the book of {instrument.symbol} is not known yet")
-        news, age_ms = found
-        body, depth = news.body, params.depth
+        message, age_ms = found
+        body, depth = message.body, params.depth
         state = services.live.state(instrument.symbol, instrument.venue, OF_BOOK)
         return Book(
-            news.venue,
+            message.venue,
             body.symbol,
             body.synced,
             body.update_id,
@@ -65,7 +65,7 @@ def routes(services: Services) -> list[AnyRoute]:
             body.timestamp,
             age_ms,
             is_stale(state, age_ms, limit_ms),
-            word_of(state),
+            state_name(state),
         )
 
     errors = ("unknown_symbol", "unknown_venue", "no_data", "store_unavailable")

@@ -1,8 +1,8 @@
-"""Candles and charts: what is stored and what is forming, in one list.
+"""Candles and charts: stored and forming candles in one list.
 
-A chart's `seq` is the number of the hub's newest message that is in it: a client that connects with `?resume_after=seq`
-goes on without a seam. Where fewer candles are stored than were asked for, the flow is asked to fetch them, and
-`history` says how far that is; with none at all the answer is 202, and asking again after `wait_s` gives the chart.
+A chart's `seq` is the number of the newest hub message that it contains: a client that connects with
+`?resume_after=seq` misses nothing. Where fewer candles are stored than requested, the flow is requested to fetch them,
+and `history` is the state of that job; with none at all the status is 202, and the chart is there after `wait_s`.
 """
 
 from typing import Annotated, cast
@@ -11,30 +11,30 @@ from msgspec import Meta, Struct
 
 from api.analysis import CandleAge
 from api.http.errors import Problem
-from api.http.params import MOST, USUAL, Span, SpanParams, span_of
+from api.http.params import MOST, USUAL, CandleRange, RangeParams, range_of
 from api.http.route import AnyRoute, Route, Symbol, Timeframe, Venue, check_timeframe
 from api.live.candle_cache import SeriesKey
-from api.routes.history_requests import WorkView, ask_for_history
+from api.routes.history_requests import JobView, request_history
 from api.services import Services
-from api.stores.rendered import RenderedCandles
+from api.stores.chart_json_cache import ChartJsonCache
 from flows.model import Candle, timeframe_ms
 from sinks.hub.payloads import CandleBody, ChartCandle, FullCandle
 from sinks.trades.codec import END_MS
 
 CHARTS_MOST = 20_000
-"""Most candles in one answer with several charts."""
+"""Most candles in one response with several charts."""
 READ_ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
 
 
 class CandlesAnswer(Struct, frozen=True):
-    """All that is known of the candles, oldest first."""
+    """Candles with all their fields, oldest first."""
 
     venue: str
     symbol: str
     timeframe: str
     candles: list[FullCandle]
     stale: bool
-    """The newest candles are not known to be those of now."""
+    """The newest candles are not known to be current."""
     state: str | None
     """How current the trades of the symbol are; null where the flow publishes no states."""
 
@@ -53,7 +53,7 @@ class Chart(Struct, frozen=True):
     seq: int
     stale: bool
     state: str | None
-    history: WorkView | None = None
+    history: JobView | None = None
 
 
 class Ohlcv(Struct, frozen=True):
@@ -83,20 +83,20 @@ class Charts:
         self._services = services
         self._live = services.live
         self._history = services.history
-        self._rendered = RenderedCandles()
+        self._chart_json = ChartJsonCache()
 
-    async def chart(self, params: SpanParams) -> Chart | WorkView:
+    async def chart(self, params: RangeParams) -> Chart | JobView:
         """The chart of a symbol: stored candles and the forming one."""
-        span = span_of(params)
+        wanted = range_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
-        seq = self._live.seq(key.venue, key.symbol)  # before the candles: what comes meanwhile is told once more
-        candles = await self._read(key, span)
-        asked = None
-        if _lacks(candles, span):
-            asked = await ask_for_history(self._services, key, span, has_some=bool(candles))
-            if asked and not candles:
-                return asked
-        return self._chart(key, candles, seq, asked)
+        seq = self._live.seq(key.venue, key.symbol)  # before the candles: so later messages repeat, none is lost
+        candles = await self._read(key, wanted)
+        job = None
+        if _wants_older(candles, wanted):
+            job = await request_history(self._services, key, wanted, has_some=bool(candles))
+            if job and not candles:
+                return job
+        return self._chart(key, candles, seq, job)
 
     async def charts(self, params: ChartsParams) -> list[Chart]:
         """The newest candles of several symbols and timeframes."""
@@ -113,44 +113,44 @@ class Charts:
                 answer.append(self._chart(key, await self._history.newest(key, params.limit), seq, None))
         return answer
 
-    async def candles(self, params: SpanParams) -> CandlesAnswer:
-        """All that is known of a symbol's candles."""
-        span = span_of(params)
+    async def candles(self, params: RangeParams) -> CandlesAnswer:
+        """A symbol's candles with all their fields."""
+        wanted = range_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
-        candles = await self._read(key, span)
+        candles = await self._read(key, wanted)
         age = self._age(key, candles)
         return CandlesAnswer(*key, [CandleBody.of(candle).candle for candle in candles], age.stale, age.state)
 
-    async def ohlcv(self, params: SpanParams) -> Ohlcv:
+    async def ohlcv(self, params: RangeParams) -> Ohlcv:
         """Candles as rows of numbers."""
-        span = span_of(params)
+        wanted = range_of(params)
         key = await self._key(params.symbol, params.timeframe, params.venue)
-        candles = await self._read(key, span)
+        candles = await self._read(key, wanted)
         age = self._age(key, candles)
         rows = [(c.open_time, c.open, c.high, c.low, c.close, c.volume) for c in candles]
         return Ohlcv(*key, rows, age.stale, age.state)
 
     def _age(self, key: SeriesKey, candles: list[Candle]) -> CandleAge:
-        """How old the newest candle of the series is that is at hand, be it in the answer or not."""
-        cached = self._live.candles.told(key)
+        """Age of the newest known candle of the series, whether in the response or not."""
+        cached = self._live.candles.contents(key)
         newest = max([*candles[-1:], *cached[-1:]], key=lambda candle: candle.open_time, default=None)
-        return self._services.analyst.age(key.venue, key.symbol, newest)
+        return self._services.analysis.age(key.venue, key.symbol, newest)
 
     async def _key(self, symbol: str, timeframe: str, venue: str) -> SeriesKey:
-        instrument = await self._services.catalogue.instrument(symbol, venue)
+        instrument = await self._services.instruments.find(symbol, venue)
         return SeriesKey(instrument.venue, instrument.symbol, timeframe)
 
-    async def _read(self, key: SeriesKey, span: Span) -> list[Candle]:
-        if span.start is None:
-            return await self._history.newest(key, span.most, span.end)
-        return await self._history.between(key, span.start, END_MS if span.end is None else span.end, span.most)
+    async def _read(self, key: SeriesKey, wanted: CandleRange) -> list[Candle]:
+        if wanted.start is None:
+            return await self._history.newest(key, wanted.most, wanted.end)
+        return await self._history.between(key, wanted.start, END_MS if wanted.end is None else wanted.end, wanted.most)
 
-    def _chart(self, key: SeriesKey, candles: list[Candle], seq: int, asked: WorkView | None) -> Chart:
+    def _chart(self, key: SeriesKey, candles: list[Candle], seq: int, job: JobView | None) -> Chart:
         found = self._live.latest("MarketData", key.symbol, key.venue)
         market, age = found[0].body if found else None, self._age(key, candles)
         return Chart(
             *key,
-            cast("list[ChartCandle]", self._rendered.json(key, candles)),  # in the answer it is that
+            cast("list[ChartCandle]", self._chart_json.json(key, candles)),  # encodes as such a list
             latest_price=market.price if market else None,
             price_change_24h=market.price_change_24h if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
@@ -158,7 +158,7 @@ class Charts:
             seq=seq,
             stale=age.stale,
             state=age.state,
-            history=asked,
+            history=job,
         )
 
 
@@ -172,18 +172,20 @@ def routes(services: Services) -> list[AnyRoute]:
             "/api/chart/{symbol}/{timeframe}",
             charts.chart,
             Chart,
-            SpanParams,
-            accepted=WorkView,
+            RangeParams,
+            accepted=JobView,
             errors=(*bounded, "no_data"),
         ),
         Route("GET", "/api/charts", charts.charts, list[Chart], ChartsParams, errors=bounded),
-        Route("GET", "/api/candles/{symbol}/{timeframe}", charts.candles, CandlesAnswer, SpanParams, errors=bounded),
-        Route("GET", "/api/ohlcv", charts.ohlcv, Ohlcv, SpanParams, errors=bounded),
+        Route("GET", "/api/candles/{symbol}/{timeframe}", charts.candles, CandlesAnswer, RangeParams, errors=bounded),
+        Route("GET", "/api/ohlcv", charts.ohlcv, Ohlcv, RangeParams, errors=bounded),
     ]
 
 
-def _lacks(candles: list[Candle], span: Span) -> bool:
-    """Whether older candles than there are were asked for."""
-    if len(candles) >= span.most:
+def _wants_older(candles: list[Candle], wanted: CandleRange) -> bool:
+    """Whether candles older than those found were requested."""
+    if len(candles) >= wanted.most:
         return False
-    return not candles or span.start is None or candles[0].open_time - timeframe_ms(candles[0].timeframe) >= span.start
+    return (
+        not candles or wanted.start is None or candles[0].open_time - timeframe_ms(candles[0].timeframe) >= wanted.start
+    )

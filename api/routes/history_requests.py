@@ -1,11 +1,11 @@
-"""What was asked of the flow, as the API shows it."""
+"""Requests to the flow for history, and their state."""
 
 from typing import Final
 
 from msgspec import Struct
 
 from api.http.errors import Problem
-from api.http.params import Span
+from api.http.params import CandleRange
 from api.live.candle_cache import SeriesKey
 from api.services import Services
 from flows.clock import wall_ms
@@ -18,35 +18,35 @@ PAGE_WAIT_S: Final = 0.5
 """The same for each further page of history."""
 PAGE_CANDLES: Final = 1_000
 ASK_AGAIN_MS: Final = 60_000
-"""A request that ended is not repeated by reading again before so much time is over."""
+"""Time after the end of a request in which reading the same candles does not repeat it."""
 
 
-class WorkView(Struct, frozen=True):
-    """A request to the flow. `GET /api/requests/{id}` tells how far it is."""
+class JobView(Struct, frozen=True):
+    """A request to the flow. `GET /api/requests/{id}` returns its state."""
 
     id: str
     kind: RequestKind
     venue: str
     symbol: str
     timeframe: str | None
-    """Null for all of them."""
+    """Null: all timeframes."""
     state: RequestState
     """`open` until the flow takes it, then `running`; at the end `done` or `failed`."""
     report: str
-    """What came of it, for people."""
+    """The result, for people."""
     created_at: str
     updated_at: str
     wait_s: float
-    """Estimate of how much longer it takes; 0 when it has ended."""
+    """Estimated seconds until it ends; 0 when it has ended."""
 
 
-def view_of(request: Request, *, candles: int = 0) -> WorkView:
-    """A request with an estimate of its time."""
+def job_view(request: Request, *, candles: int = 0) -> JobView:
+    """A request with an estimate of its remaining time; `candles` is the number requested."""
     work = request.work
     under_way = request.state in UNDER_WAY
     total_s = FIRST_WAIT_S + PAGE_WAIT_S * (candles // PAGE_CANDLES)
     waited_s = (wall_ms() - request.created_ms) / 1_000
-    return WorkView(
+    return JobView(
         request.id,
         work.kind,
         work.venue,
@@ -60,27 +60,27 @@ def view_of(request: Request, *, candles: int = 0) -> WorkView:
     )
 
 
-async def ask_for_history(services: Services, key: SeriesKey, span: Span, *, has_some: bool) -> WorkView | None:
-    """Asks for candles that are not stored, and for the symbol if nobody follows it. Nothing is asked again that was
-    answered a moment ago: then there are no more candles, which is a `Problem` when there are none at all.
+async def request_history(services: Services, key: SeriesKey, wanted: CandleRange, *, has_some: bool) -> JobView | None:
+    """Requests candles that are not stored, and a subscription if the symbol is not followed. A request that ended
+    less than `ASK_AGAIN_MS` ago is not repeated: there are no more candles, a `Problem` when there are none at all.
     """
-    documents, petitioner = services.documents, services.documents.petitioner
-    work = Work("history", *key, start=span.start, end=span.end)
+    mongo, commands = services.mongo, services.mongo.commands
+    work = Work("history", *key, start=wanted.start, end=wanted.end)
     try:
-        async with documents.guarded():
-            last = await petitioner.last_of(work)
+        async with mongo.guarded():
+            last = await commands.last_of(work)
             if last and last.state not in UNDER_WAY and wall_ms() - last.updated_ms < ASK_AGAIN_MS:
                 return _ended(last, has_some=has_some)
-            if key.symbol not in services.catalogue.followed(key.venue):
-                await petitioner.wish(DesiredSubscription(key.venue, key.symbol, wanted=True))
-            return view_of(await petitioner.ask(work), candles=span.most)
+            if key.symbol not in services.instruments.followed(key.venue):
+                await commands.wish(DesiredSubscription(key.venue, key.symbol, wanted=True))
+            return job_view(await commands.ask(work), candles=wanted.most)
     except Problem as problem:
         if has_some and problem.code == "store_unavailable":
-            return None  # what there is can be shown all the same
+            return None  # the candles found are returned without a job
         raise
 
 
-def _ended(request: Request, *, has_some: bool) -> WorkView:
+def _ended(request: Request, *, has_some: bool) -> JobView:
     if not has_some:
         raise Problem("no_data", f"there are no such candles: {request.report or request.state}")
-    return view_of(request)
+    return job_view(request)

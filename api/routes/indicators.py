@@ -1,7 +1,7 @@
-"""What the candles say: indicators, and the reading of several timeframes at once.
+"""Indicators of candles, and the analysis of several timeframes.
 
-Indicators are computed with as many candles before the answer's first as they remember, so that a value does not depend
-on how many were asked for. Where the store has fewer, `settled` is false.
+Indicators are computed with `memory` candles before the first one returned, so that values do not depend on `limit`.
+Where the store has fewer, `settled` is false.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ from flows.names import TEXT_END
 from sinks.hub.payloads import iso_utc
 
 READ_MOST: Final = 5_000
-"""Most candles that are read for one answer."""
+"""Most candles read for one response."""
 MOST: Final = 1_000
 ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "no_data", "store_unavailable")
 
@@ -43,9 +43,9 @@ class IndicatorParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IndicatorAnswer(Struct, frozen=True):
-    """An entry a candle, oldest first; `timestamps` are the begins of their periods, values null where not defined. The
-    last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is 0 during a
-    forming one; it is null, and the answer stale, where no hub tells the time.
+    """One entry for each candle, oldest first; `timestamps` are the begins of their periods, values null where not
+    defined. The last candle is still forming unless `is_closed`. `age_ms` counts from the end of a closed candle and is
+    0 during a forming one; it is null, and the data stale, where the venue's time is unknown.
     """
 
     venue: str
@@ -54,7 +54,7 @@ class IndicatorAnswer(Struct, frozen=True):
     timestamps: list[str]
     is_closed: bool
     statuses: dict[str, int]
-    """How many of the candles have which status."""
+    """Number of candles by status."""
     settled: bool
     age_ms: int | None
     stale: bool
@@ -63,7 +63,7 @@ class IndicatorAnswer(Struct, frozen=True):
 
 
 class AnalysisAnswer(Struct, frozen=True):
-    """The reading of all timeframes that have a weight."""
+    """The analysis of all timeframes that have a weight."""
 
     venue: str
     symbol: str
@@ -84,7 +84,7 @@ class PastParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PastAnalysis(Struct, frozen=True):
-    """What the analysis said at a moment, without its reasons; `price` is what the newest candle closed at then."""
+    """A stored analysis without its reasons; `price` is the close of the newest candle at that time."""
 
     timestamp: str
     price: float
@@ -97,7 +97,7 @@ class PastAnalysis(Struct, frozen=True):
 
 
 class Summary(Struct, frozen=True):
-    """An instrument in a line; figures are null where unknown."""
+    """An instrument in one row; figures are null where unknown."""
 
     venue: str
     symbol: str
@@ -113,27 +113,27 @@ class Summary(Struct, frozen=True):
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
-class Signals:
+class IndicatorHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
         self._services = services
-        self._analyst = services.analyst
+        self._analysis = services.analysis
 
     async def indicators(self, params: IndicatorParams) -> IndicatorAnswer:
         """Technical indicators of a symbol's candles."""
         check_timeframe(params.timeframe)
         wanted = _parsed(params.names)
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         memory = max(one.memory for one in wanted)
         key = SeriesKey(venue, symbol, params.timeframe)
         candles = await self._services.history.newest(key, min(params.limit + memory, READ_MOST))
         if not candles:
             raise Problem(
-                "no_data", f"no {params.timeframe} candle of {symbol} is stored; ask /api/chart to fetch them"
+                "no_data", f"no {params.timeframe} candle of {symbol} is stored; request /api/chart to fetch them"
             )
         bars, shown = Bars.of(candles), candles[-params.limit :]
-        age = self._analyst.age(venue, symbol, shown[-1])
+        age = self._analysis.age(venue, symbol, shown[-1])
         return IndicatorAnswer(
             venue,
             symbol,
@@ -149,32 +149,32 @@ class Signals:
         )
 
     async def analysis(self, params: OfSymbol) -> AnalysisAnswer:
-        """The signals of all timeframes, together and with every reason."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
-        reading = await self._analyst.read(venue, symbol)
-        if reading.newest is None:
-            raise Problem("no_data", f"no candle of {symbol} is stored; ask /api/chart to fetch them")
-        return AnalysisAnswer(venue, symbol, reading.age_ms, reading.stale, reading.state, reading.analysis)
+        """The analysis of all timeframes, with the signal and every reason."""
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
+        result = await self._analysis.read(venue, symbol)
+        if result.newest is None:
+            raise Problem("no_data", f"no candle of {symbol} is stored; request /api/chart to fetch them")
+        return AnalysisAnswer(venue, symbol, result.age_ms, result.stale, result.state, result.analysis)
 
     async def past(self, params: PastParams) -> list[PastAnalysis]:
         """The analyses that were stored once a minute, oldest first."""
         services = self._services
-        venue, symbol = await services.catalogue.instrument(params.symbol, params.venue)
-        async with services.documents.guarded():
-            documents = await services.documents.analyses.newest(
+        venue, symbol = await services.instruments.find(params.symbol, params.venue)
+        async with services.mongo.guarded():
+            documents = await services.mongo.analyses.newest(
                 venue, symbol, count=params.limit, start_ms=params.start, before_ms=params.end
             )
         return [_past(document) for document in documents]
 
     async def overview(self, params: OfSymbols) -> list[Summary]:
-        """Price and signal of every symbol, in their alphabetical order."""
-        venue = await self._services.catalogue.venue(params.venue)
+        """Price and signal of every symbol, in alphabetical order."""
+        venue = await self._services.instruments.venue(params.venue)
         wanted = set(params.symbols)
-        followed = sorted(self._services.catalogue.followed(venue))
+        followed = sorted(self._services.instruments.followed(venue))
         return [await self._summary(venue, symbol) for symbol in followed if not wanted or symbol in wanted]
 
     async def _summary(self, venue: str, symbol: str) -> Summary:
-        reading = await self._analyst.read(venue, symbol)
+        result = await self._analysis.read(venue, symbol)
         found = self._services.live.latest("MarketData", symbol, venue)
         market = found[0].body if found else None
         return Summary(
@@ -183,32 +183,32 @@ class Signals:
             price=market.price if market else None,
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
-            signal=reading.analysis.signal,
-            score=reading.analysis.score,
-            confidence=reading.analysis.confidence,
-            age_ms=reading.age_ms,
-            stale=reading.stale,
-            state=reading.state,
+            signal=result.analysis.signal,
+            score=result.analysis.score,
+            confidence=result.analysis.confidence,
+            age_ms=result.age_ms,
+            stale=result.stale,
+            state=result.state,
         )
 
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    signals = Signals(services)
+    handlers = IndicatorHandlers(services)
     return [
         Route(
             "GET",
             "/api/indicators/{symbol}/{timeframe}",
-            signals.indicators,
+            handlers.indicators,
             IndicatorAnswer,
             IndicatorParams,
             errors=ERRORS,
         ),
-        Route("GET", "/api/analysis/{symbol}", signals.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
+        Route("GET", "/api/analysis/{symbol}", handlers.analysis, AnalysisAnswer, OfSymbol, errors=ERRORS),
         Route(
             "GET",
             "/api/analysis/{symbol}/history",
-            signals.past,
+            handlers.past,
             list[PastAnalysis],
             PastParams,
             errors=("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable"),
@@ -216,7 +216,7 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "GET",
             "/api/overview",
-            signals.overview,
+            handlers.overview,
             list[Summary],
             OfSymbols,
             errors=("bad_request", "unknown_venue", "store_unavailable"),

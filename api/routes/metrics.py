@@ -11,7 +11,7 @@ def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
 
     async def metrics(_: web.Request, __: NoParams) -> web.Response:
-        """What the API counts, as Prometheus reads it."""
-        return web.Response(body=services.meters.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        """The API's metrics in Prometheus' text format."""
+        return web.Response(body=services.metrics.text(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     return [RawRoute("GET", "/metrics", metrics, "text/plain")]

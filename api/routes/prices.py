@@ -1,11 +1,11 @@
-"""Prices and ticks, from the live view. What is not of now says so."""
+"""Prices and ticks, from the live view; those that are not current are marked `stale`."""
 
 from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Symbols, Venue
-from api.live.freshness import OF_PRICE, State, is_stale, word_of
-from api.live.messages import News
+from api.live.freshness import OF_PRICE, State, is_stale, state_name
+from api.live.messages import HubMessage
 from api.live.view import Tick
 from api.services import Services
 
@@ -37,13 +37,13 @@ class Price(Struct, frozen=True):
     age_ms: int
     """Since the exchange's own time of the price, in the venue's time."""
     stale: bool
-    """It is not known to be the price of now."""
+    """The price is not known to be current."""
     state: str | None
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
 
 
 class TickAnswer(Tick, frozen=True):
-    """Price and best bid and ask; null where not known."""
+    """Price, best bid and best ask; null where unknown."""
 
     stale: bool
     state: str | None
@@ -51,16 +51,16 @@ class TickAnswer(Tick, frozen=True):
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    live, catalogue = services.live, services.catalogue
+    live, instruments = services.live, services.instruments
     limit_ms = int(services.settings.api.price_age_s * 1_000)
 
     def state_of(venue: str, symbol: str) -> State | None:
         return live.state(symbol, venue, OF_PRICE)
 
-    def price_of(news: News, age_ms: int) -> Price:
-        body, state = news.body, state_of(news.venue, news.symbol)
+    def price_of(message: HubMessage, age_ms: int) -> Price:
+        body, state = message.body, state_of(message.venue, message.symbol)
         return Price(
-            news.venue,
+            message.venue,
             body.symbol,
             body.price,
             body.price_change_24h,
@@ -69,39 +69,43 @@ def routes(services: Services) -> list[AnyRoute]:
             body.timestamp,
             age_ms,
             is_stale(state, age_ms, limit_ms),
-            word_of(state),
+            state_name(state),
         )
 
     def tick_of(tick: Tick) -> TickAnswer:
         state = state_of(tick.venue, tick.symbol)
         stale = is_stale(state, tick.age_ms, limit_ms)
-        return TickAnswer(tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, stale, word_of(state))
+        return TickAnswer(
+            tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, stale, state_name(state)
+        )
 
     async def price(params: OfSymbol) -> Price:
         """The latest price of a symbol."""
-        instrument = await catalogue.instrument(params.symbol, params.venue)
+        instrument = await instruments.find(params.symbol, params.venue)
         found = live.latest("MarketData", instrument.symbol, instrument.venue)
         if found is None:
-            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status says how its feed is")
+            raise Problem("no_data", f"{instrument.symbol} has no price yet; /api/status has the state of its feed")
         return price_of(*found)
 
     async def prices(params: OfSymbols) -> list[Price]:
         """The latest prices, in alphabetical order of the symbols."""
         wanted = set(params.symbols)
         found: list[Price] = []
-        for board in live.boards(params.venue or None):
-            latest = [news for news in board.all_latest("MarketData") if not wanted or news.symbol in wanted]
-            found += map(price_of, latest, board.ages_ms(latest))
+        for venue_state in live.venue_states(params.venue or None):
+            latest = [
+                message for message in venue_state.all_latest("MarketData") if not wanted or message.symbol in wanted
+            ]
+            found += map(price_of, latest, venue_state.ages_ms(latest))
         return found
 
     async def ticks(params: OfSymbols) -> list[TickAnswer]:
-        """Price with best bid and ask of each symbol."""
+        """Price, best bid and best ask of each symbol."""
         wanted = set(params.symbols)
         found = [
-            live.tick(news.symbol, board.venue)
-            for board in live.boards(params.venue or None)
-            for news in board.all_latest("MarketData")
-            if not wanted or news.symbol in wanted
+            live.tick(message.symbol, venue_state.venue)
+            for venue_state in live.venue_states(params.venue or None)
+            for message in venue_state.all_latest("MarketData")
+            if not wanted or message.symbol in wanted
         ]
         return [tick_of(tick) for tick in found if tick]
 

@@ -1,4 +1,4 @@
-"""How good the data is: what is stored and proven, how complete the trades are, what went wrong lately."""
+"""Quality of the data: stored candles by status and proof, completeness of trades, last incidents."""
 
 from typing import Annotated, Any, Final
 
@@ -14,7 +14,7 @@ from sinks.hub.payloads import IncidentBody, iso_utc
 from sinks.mongo.commands import date_ms
 
 KEPT_MS: Final = 10_000
-"""How long an answer is held: it reads a lot."""
+"""How long a result is cached: it reads all candles of the venue."""
 HOUR_MS: Final = 3_600_000
 INCIDENTS: Final = 50
 EXCHANGES_OWN: Final = "exchange's own"
@@ -29,9 +29,9 @@ class QualityParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SeriesQuality(Struct):
-    """Stored candles of a symbol and timeframe. `proofs` says of the closed ones how comparing them with the exchange's
-    own came out: `exchange's own` where there is nothing to compare, for it told them itself, as history or where our
-    trades had a hole; "" where it has not told its version yet.
+    """Stored candles of a symbol and timeframe. `proofs` counts the closed ones by the result of the comparison with
+    the exchange's: `exchange's own` where the candle itself is the exchange's, as history or at a gap in our trades; ""
+    where the exchange's version has not arrived yet.
     """
 
     symbol: str
@@ -42,7 +42,7 @@ class SeriesQuality(Struct):
     first: str
     last: str
     written_ms_ago: int
-    """Since the newest write, by the wall clock."""
+    """Time since the newest write, by the wall clock."""
 
 
 class TradesQuality(Struct, frozen=True):
@@ -64,7 +64,7 @@ class Quality(Struct, frozen=True):
     """The last ones, newest first."""
 
 
-class QualityDesk:
+class QualityHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
@@ -72,11 +72,11 @@ class QualityDesk:
         self._held: dict[tuple[str, str, int], tuple[int, Quality]] = {}
 
     async def quality(self, params: QualityParams) -> Quality:
-        """What is stored, proven, complete and amiss."""
-        catalogue = self._services.catalogue
-        venue, symbol = await catalogue.venue(params.venue), ""
+        """Stored candles, their proof, completeness of trades, and incidents."""
+        instruments = self._services.instruments
+        venue, symbol = await instruments.venue(params.venue), ""
         if params.symbol:
-            venue, symbol = await catalogue.instrument(params.symbol, venue)
+            venue, symbol = await instruments.find(params.symbol, venue)
         key = (venue, symbol, params.hours)
         held_ms, held = self._held.get(key, (0, None))
         if held is None or monotonic_ms() - held_ms > KEPT_MS:
@@ -85,35 +85,35 @@ class QualityDesk:
         return held
 
     async def _read(self, venue: str, symbol: str, hours: int) -> Quality:
-        documents = self._services.documents
-        counts = await documents.candle_counts(venue, symbol or None)
-        incidents = await documents.incidents(venue, symbol or None, INCIDENTS)
+        mongo = self._services.mongo
+        counts = await mongo.candle_counts(venue, symbol or None)
+        incidents = await mongo.incidents(venue, symbol or None, INCIDENTS)
         try:
             trades = await self._trades(venue, symbol, hours)
         except Problem:
-            trades = None  # /api/status says since when
+            trades = None  # /api/status has the reason and the time
         return Quality(venue, series_of(counts, now_ms=wall_ms()), trades, [IncidentBody.of(one) for one in incidents])
 
     async def _trades(self, venue: str, symbol: str, hours: int) -> list[TradesQuality]:
         archive = self._services.trades
         found = []
         for name in [symbol] if symbol else await archive.symbols(venue):
-            whole = await archive.completeness(venue, name, hours * HOUR_MS)
-            if whole:
-                share = whole.held / whole.issued
-                found.append(TradesQuality(name, whole.held, whole.issued, share))
-                self._services.meters.completeness[venue, name] = share
+            completeness = await archive.completeness(venue, name, hours * HOUR_MS)
+            if completeness:
+                share = completeness.held / completeness.issued
+                found.append(TradesQuality(name, completeness.held, completeness.issued, share))
+                self._services.metrics.completeness[venue, name] = share
         return found
 
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
     errors = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
-    return [Route("GET", "/api/quality", QualityDesk(services).quality, Quality, QualityParams, errors=errors)]
+    return [Route("GET", "/api/quality", QualityHandlers(services).quality, Quality, QualityParams, errors=errors)]
 
 
 def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQuality]:
-    """Adds up what the store counted by symbol, timeframe, status and proof."""
+    """Sums the store's counts by symbol, timeframe, status and proof into one entry for each series."""
     found: dict[tuple[str, int], SeriesQuality] = {}
     for row in sorted(counts, key=lambda row: row["first"]):
         of = row["_id"]

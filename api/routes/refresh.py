@@ -1,4 +1,4 @@
-"""Work for the flow: fetch a symbol's candles again, and how far that is."""
+"""Requests to the flow to fetch a symbol's candles again, and the state of such a request."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from msgspec import Meta, Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route
-from api.routes.history_requests import WorkView, view_of
+from api.routes.history_requests import JobView, job_view
 from api.routes.prices import OfSymbol
 from api.services import Services
 from flows.names import TEXT_END
@@ -21,21 +21,21 @@ class OfRequest(Struct, frozen=True, forbid_unknown_fields=True):
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    documents, petitioner = services.documents, services.documents.petitioner
+    mongo, commands = services.mongo, services.mongo.commands
 
-    async def refresh(params: OfSymbol) -> WorkView:
+    async def refresh(params: OfSymbol) -> JobView:
         """Fetch a symbol's recent candles again, of all timeframes."""
-        instrument = await services.catalogue.instrument(params.symbol, params.venue)
-        async with documents.guarded():
-            return view_of(await petitioner.ask(Work("refresh", *instrument)))
+        instrument = await services.instruments.find(params.symbol, params.venue)
+        async with mongo.guarded():
+            return job_view(await commands.ask(Work("refresh", *instrument)))
 
-    async def progress(params: OfRequest) -> WorkView:
-        """How far a request is; it is forgotten an hour after its last change."""
-        async with documents.guarded():
-            found = await petitioner.request(params.id)
+    async def progress(params: OfRequest) -> JobView:
+        """State of a request; it is deleted an hour after its last change."""
+        async with mongo.guarded():
+            found = await commands.request(params.id)
         if found is None:
             raise Problem("not_found", f"there is no request {params.id}, or no more")
-        return view_of(found)
+        return job_view(found)
 
     errors = ("bad_request", "store_unavailable")
     return [
@@ -43,10 +43,10 @@ def routes(services: Services) -> list[AnyRoute]:
             "POST",
             "/api/market-data/refresh/{symbol}",
             refresh,
-            WorkView,
+            JobView,
             OfSymbol,
-            accepted=WorkView,
+            accepted=JobView,
             errors=(*errors, "unknown_symbol", "unknown_venue"),
         ),
-        Route("GET", "/api/requests/{id}", progress, WorkView, OfRequest, errors=(*errors, "not_found")),
+        Route("GET", "/api/requests/{id}", progress, JobView, OfRequest, errors=(*errors, "not_found")),
     ]

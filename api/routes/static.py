@@ -1,4 +1,4 @@
-"""The page at `/`, its files below `/static`, and the documentation at `/docs`; nothing comes from another address."""
+"""The dashboard at `/`, its files below `/static`, the documentation at `/docs`; nothing is loaded from other hosts."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -10,13 +10,13 @@ from api.http.errors import Problem
 from api.http.route import NoParams, RawRoute
 
 DASHBOARD: Final = Path(__file__).parents[1] / "dashboard"
-"""`index.html`, and what it loads from `/static/…`."""
+"""`index.html`, and the files that it loads from `/static/…`."""
 PAGES: Final = Path(__file__).parents[1] / "pages"
 POLICY: Final = (
     "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self' 'unsafe-inline'; "
     "frame-ancestors 'none'"
 )
-"""What the pages may load: what this server serves, and the broadcast."""
+"""Content-Security-Policy: pages load from this server alone, and connect to the hubs."""
 
 
 def routes(description: dict[str, Any]) -> list[RawRoute]:
@@ -24,20 +24,20 @@ def routes(description: dict[str, Any]) -> list[RawRoute]:
     encoded = msgspec.json.encode(description)
 
     async def openapi(_: web.Request, __: NoParams) -> web.Response:
-        """The description of the interface."""
+        """The OpenAPI document."""
         return web.Response(body=encoded, content_type="application/json")
 
     async def docs(_: web.Request, __: NoParams) -> web.StreamResponse:
-        """The documentation, to read and to try."""
+        """The documentation, with requests to try."""
         return _page(PAGES / "docs.html")
 
     async def docs_script(_: web.Request, __: NoParams) -> web.StreamResponse:
-        """What the documentation runs."""
-        # named here: Python 3.11 and 3.12 guess different types
+        """The script of the documentation."""
+        # explicit: Python 3.11 and 3.12 guess different types
         return web.FileResponse(PAGES / "docs.js", headers={"Content-Type": "text/javascript"})
 
     async def dashboard(_: web.Request, __: NoParams) -> web.StreamResponse:
-        """The page."""
+        """The dashboard."""
         return _page(DASHBOARD / "index.html")
 
     return [

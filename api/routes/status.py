@@ -1,4 +1,4 @@
-"""What is there, what is missing and since when; and health, for whoever starts and stops the process."""
+"""What of the deployment is up, what is down and since when; and health checks for process supervisors."""
 
 from typing import Final
 
@@ -6,8 +6,8 @@ from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
-from api.live.connection import LineState
-from api.live.freshness import State, doubt_of
+from api.live.connection import ConnectionState
+from api.live.freshness import State, unknown_state
 from api.live.messages import ms_of
 from api.live.state import VenueState
 from api.services import Services
@@ -15,11 +15,11 @@ from api.stores.health import Dependency
 from sinks.hub.payloads import ChannelBody, StatusBody, iso_utc
 
 NAMES_SHOWN: Final = 5
-"""Symbols that are named where many are in the same state."""
+"""Symbols that are named of those in the same state."""
 
 
 class Part(Struct, frozen=True):
-    """Something the answers depend on. `reason` says why it is down, `since` since when it is as it is."""
+    """A dependency of the API. `since` is its last change; `reason` says why it is down."""
 
     name: str
     up: bool
@@ -28,7 +28,7 @@ class Part(Struct, frozen=True):
 
 
 class Channel(Struct, frozen=True):
-    """What came by a channel of the hub, and how long ago the last of it did."""
+    """Messages of a channel of the hub, and the age of the last one."""
 
     venue: str
     channel: str
@@ -37,22 +37,22 @@ class Channel(Struct, frozen=True):
 
 
 class InstrumentState(Struct, frozen=True):
-    """What an instrument is: `live`, `quiet` (nothing happens, and another source agrees), or what is wrong with it;
-    `unknown` while the flow gives no sign of life. That of the worst of its `channels`, as they were published last.
+    """State of an instrument: `live`, `quiet` (nothing happens, and another source confirms it), or what is wrong;
+    `unknown` without heartbeats of the flow. It is the worst state of its `channels`, as last published.
     """
 
     venue: str
     symbol: str
     state: str
     since: str | None
-    """In the venue's time; null where not known."""
+    """In the venue's time; null where unknown."""
     for_ms: int | None
     reason: str
     channels: list[ChannelBody]
 
 
 class FlowState(Struct, frozen=True):
-    """Whether a flow is alive. `time` is what it says the venue's time is, null as long as it has not."""
+    """Whether a flow is alive. `time` is the venue's time by its heartbeats, null while unknown."""
 
     venue: str
     alive: bool
@@ -61,7 +61,7 @@ class FlowState(Struct, frozen=True):
 
 
 class Memory(Struct, frozen=True):
-    """Candles held, and how often they were enough."""
+    """Candles cached, and reads that they answered or not."""
 
     candles: int
     hits: int
@@ -69,8 +69,8 @@ class Memory(Struct, frozen=True):
 
 
 class StatusAnswer(Struct, frozen=True):
-    """`missing` says in words what is down or not of now, since when and why; `origin` what the data is, null as long
-    as no hub was reached.
+    """`missing` lists what is down or not current, since when and why; `origin` is the kind of data, null until a hub
+    was connected.
     """
 
     venue: str
@@ -78,18 +78,18 @@ class StatusAnswer(Struct, frozen=True):
     missing: list[str]
     parts: list[Part]
     lines: list[StatusBody]
-    """The venue's lines, as the flow tells."""
+    """The venue's connections, as the flow reports them."""
     flows: list[FlowState]
     instruments: list[InstrumentState]
-    """Those that are followed, by venue and name; empty where the flow publishes no states."""
+    """The followed ones by venue and name; empty where the flow publishes no states."""
     channels: list[Channel]
     memory: Memory
     hub_urls: list[str]
-    """Where pages and programs follow the broadcast."""
+    """URLs of the broadcast."""
 
 
 class Readiness(Struct, frozen=True):
-    """Everything is there: the hubs, the flows behind them, the stores, and data of now."""
+    """All dependencies are up: hubs, the flows behind them, stores; and data is current."""
 
     parts: list[Part]
     channels: list[Channel]
@@ -106,42 +106,48 @@ def routes(services: Services) -> list[AnyRoute]:
     live, settings = services.live, services.settings
 
     def parts() -> list[Part]:
-        found = [_hub(line.state) for line in live.lines]
+        found = [_hub(connection.state) for connection in live.connections]
         if settings.mongo.enabled:
-            found.append(_part(services.documents.watch.state))
+            found.append(_part(services.mongo.watch.state))
         if settings.trades.enabled:
             found.append(_part(services.trades.watch.state))
         return found
 
     def channels() -> list[Channel]:
         return [
-            Channel(board.venue, channel, board.counts[channel], max(0, board.clock.now_ms - heard_ms))
-            for board in live.boards()
-            for channel, heard_ms in sorted(board.last_heard.items())
+            Channel(
+                venue_state.venue, channel, venue_state.counts[channel], max(0, venue_state.clock.now_ms - heard_ms)
+            )
+            for venue_state in live.venue_states()
+            for channel, heard_ms in sorted(venue_state.last_stamps.items())
         ]
 
     async def status(_: NoParams) -> StatusAnswer:
-        """What is there, and what is missing since when."""
-        boards = list(live.boards())
+        """What is up, and what is down since when."""
+        venue_states = list(live.venue_states())
         found = parts()
-        told = [(board, instruments_of([board])) for board in boards]
+        by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
-        lines: list[StatusBody] = [news.body for board in boards for news in board.lines()]
+        lines: list[StatusBody] = [
+            message.body for venue_state in venue_states for message in venue_state.connections()
+        ]
         missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
-        # a hub that is not reached is named above, so its instruments are left out
-        missing += in_words([one for board, instruments in told if board.is_connected for one in instruments])
+        # a hub that is down is listed above, so its instruments are left out
+        missing += describe(
+            [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments]
+        )
         cache = live.candles
         return StatusAnswer(
             settings.feed.venue,
-            next((board.origin for board in boards if board.origin), None),
+            next((venue_state.origin for venue_state in venue_states if venue_state.origin), None),
             missing,
             found,
             lines,
-            [flow_of(board) for board in boards],
-            [one for _, instruments in told for one in instruments],
+            [flow_of(venue_state) for venue_state in venue_states],
+            [one for _, instruments in by_venue for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
-            [line.state.url for line in live.lines],
+            [connection.state.url for connection in live.connections],
         )
 
     async def alive(_: NoParams) -> Alive:
@@ -149,10 +155,10 @@ def routes(services: Services) -> list[AnyRoute]:
         return Alive()
 
     async def ready(_: NoParams) -> Readiness:
-        """Whether everything is there that answers are made of, and they are of now."""
+        """Whether all dependencies are up, and data is current."""
         found = parts()
         down = [f"{part.name} ({part.reason})" for part in found if not part.up]
-        down += lacks_of(list(live.boards()))
+        down += missing_of(list(live.venue_states()))
         if down:
             raise Problem("not_ready", f"missing: {', '.join(down)}", retry_after_s=2)
         return Readiness(found, channels())
@@ -164,13 +170,13 @@ def routes(services: Services) -> list[AnyRoute]:
     ]
 
 
-def instruments_of(boards: list[VenueState]) -> list[InstrumentState]:
-    """What each instrument is that the flows tell of."""
-    return [_instrument(board, symbol) for board in boards for symbol in sorted(board.states)]
+def instruments_of(venue_states: list[VenueState]) -> list[InstrumentState]:
+    """State of each instrument of these venues."""
+    return [_instrument(venue_state, symbol) for venue_state in venue_states for symbol in sorted(venue_state.states)]
 
 
-def in_words(instruments: list[InstrumentState]) -> list[str]:
-    """What is not of now, since when and why: instruments of which the same is to be said, together."""
+def describe(instruments: list[InstrumentState]) -> list[str]:
+    """A sentence for the instruments that are not current, since when and why; equal ones are merged."""
     names: dict[tuple[str, str | None, int, str], list[str]] = {}
     for one in instruments:
         if not State(one.state).is_current:
@@ -182,43 +188,51 @@ def in_words(instruments: list[InstrumentState]) -> list[str]:
     ]
 
 
-def lacks_of(boards: list[VenueState]) -> list[str]:
-    """Why answers are not of now or not stored; nothing where flows publish no states."""
-    telling = [board for board in boards if board.publishes_states and board.is_connected]
-    lacks = [f"the flow of {board.venue} ({doubt.reason})" for board in telling if (doubt := doubt_of(board))]
-    lacks += [
-        f"a line to {board.venue} (there is none yet)" for board in telling if not (board.states or board.lines())
+def missing_of(venue_states: list[VenueState]) -> list[str]:
+    """What is missing for data that is current and stored; nothing where flows publish no states."""
+    publishing = [
+        venue_state for venue_state in venue_states if venue_state.publishes_states and venue_state.is_connected
     ]
-    found = instruments_of(telling)
+    missing = [
+        f"the flow of {venue_state.venue} ({unknown.reason})"
+        for venue_state in publishing
+        if (unknown := unknown_state(venue_state))
+    ]
+    missing += [
+        f"a line to {venue_state.venue} (there is none yet)"
+        for venue_state in publishing
+        if not (venue_state.states or venue_state.connections())
+    ]
+    found = instruments_of(publishing)
     if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        lacks.append(f"data of now ({'; '.join(in_words(found))})")
+        missing.append(f"data of now ({'; '.join(describe(found))})")
     stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
-    return lacks + [f"a store ({reason})" for reason in sorted(stores)]
+    return missing + [f"a store ({reason})" for reason in sorted(stores)]
 
 
-def flow_of(board: VenueState) -> FlowState:
+def flow_of(venue_state: VenueState) -> FlowState:
     """Whether the flow behind a hub is alive."""
-    now = board.clock.now_ms
-    alive = board.publishes_states and doubt_of(board) is None
-    return FlowState(board.venue, alive, board.clock.silent_ms, iso_utc(now) if now else None)
+    now = venue_state.clock.now_ms
+    alive = venue_state.publishes_states and unknown_state(venue_state) is None
+    return FlowState(venue_state.venue, alive, venue_state.clock.silent_ms, iso_utc(now) if now else None)
 
 
-def _instrument(board: VenueState, symbol: str) -> InstrumentState:
-    body = board.states[symbol]
-    state = doubt_of(board) or State(body.state, body.since, body.reason)
+def _instrument(venue_state: VenueState, symbol: str) -> InstrumentState:
+    body = venue_state.states[symbol]
+    state = unknown_state(venue_state) or State(body.state, body.since, body.reason)
     since_ms = ms_of(state.since) if state.since else None
-    for_ms = None if since_ms is None else max(0, board.clock.now_ms - since_ms)
-    return InstrumentState(board.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
+    for_ms = None if since_ms is None else max(0, venue_state.clock.now_ms - since_ms)
+    return InstrumentState(venue_state.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
 
 
 def _has_current_data(one: InstrumentState) -> bool:
-    """Whether its data is of now, though it is not stored."""
+    """Whether its data is current, though not stored."""
     data = [State(channel.state) for channel in one.channels if channel.channel != "store"]
     return one.state == "not stored" and bool(data) and all(state.is_current for state in data)
 
 
 def _names(symbols: list[str]) -> str:
-    """Some names, and how many more, with a verb."""
+    """The first names and the number of the others, with the verb."""
     shown = ", ".join(symbols[:NAMES_SHOWN])
     more = len(symbols) - NAMES_SHOWN
     named = f"{shown} and {more} more" if more > 0 else shown
@@ -229,5 +243,5 @@ def _part(state: Dependency) -> Part:
     return Part(state.name, state.up, iso_utc(state.since_ms), state.reason)
 
 
-def _hub(state: LineState) -> Part:
+def _hub(state: ConnectionState) -> Part:
     return Part(f"hub {state.url}", state.connected, iso_utc(state.since_ms), state.reason)

@@ -1,4 +1,4 @@
-"""Symbols: what can be had, what is wanted, and what is followed. The flow follows the wishes written here."""
+"""Symbols that are listed, wanted and followed. The flow follows the subscriptions stored here."""
 
 from typing import Annotated
 
@@ -29,7 +29,7 @@ class OfVenue(Struct, frozen=True, forbid_unknown_fields=True):
 
 class AddSymbol(Struct, frozen=True, forbid_unknown_fields=True):
     """A symbol to follow. Without `streams`, those of the setting `feed.streams`; `kline` is the klines of all
-    timeframes, `kline_1m` of one. The last word counts: what was followed of it and is not named ends.
+    timeframes, `kline_1m` of one. It replaces earlier ones: streams that are not named end.
     """
 
     symbol: Symbol
@@ -46,8 +46,8 @@ class AddSymbols(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SymbolState(Struct, frozen=True):
-    """`wanted`: what was wished last, null when nothing was. `followed`: whether the hub tells of it, which confirms
-    the wish. `streams`: those that were wished, none for those of the setting `feed.streams`.
+    """`wanted`: the last request, null without one. `followed`: whether the hub reports the symbol, which confirms the
+    request. `streams`: those requested, empty for those of the setting `feed.streams`.
     """
 
     venue: str
@@ -58,8 +58,8 @@ class SymbolState(Struct, frozen=True):
 
 
 class Supported(Struct, frozen=True):
-    """Instruments of a venue; `complete` is false as long as the flow has not written down the venue's list, and
-    these are only the symbols that are followed.
+    """Instruments of a venue; `complete` is false until the flow has stored the venue's list: these are only the
+    followed symbols.
     """
 
     venue: str
@@ -67,84 +67,84 @@ class Supported(Struct, frozen=True):
     symbols: list[ListedInstrument]
 
 
-class SymbolDesk:
+class SymbolHandlers:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
-        self._catalogue = services.catalogue
-        self._documents = services.documents
+        self._instruments = services.instruments
+        self._mongo = services.mongo
         self._live = services.live
         self._feed = services.settings.feed
 
     async def states(self, params: OfVenue) -> list[SymbolState]:
         """The symbols that are wanted or followed."""
-        venue = await self._catalogue.venue(params.venue)
-        async with self._documents.guarded():
-            wishes = await self._documents.petitioner.wishes(venue)
-        wished = {wish.symbol: wish for wish in wishes}
-        told = self._live.symbols(venue)
-        unsaid = [SymbolState(venue, name, None, followed=True) for name in told - wished.keys()]
-        said = [_state_of(wish, followed=name in told) for name, wish in wished.items()]
-        return sorted([*unsaid, *said], key=lambda state: state.symbol)
+        venue = await self._instruments.venue(params.venue)
+        async with self._mongo.guarded():
+            subscriptions = await self._mongo.commands.wishes(venue)
+        stored = {subscription.symbol: subscription for subscription in subscriptions}
+        followed = self._live.symbols(venue)
+        followed_only = [SymbolState(venue, name, None, followed=True) for name in followed - stored.keys()]
+        desired = [_state_of(subscription, followed=name in followed) for name, subscription in stored.items()]
+        return sorted([*followed_only, *desired], key=lambda state: state.symbol)
 
     async def add(self, _: Struct, body: AddSymbol) -> SymbolState:
         """Follow a symbol from now on; `GET /api/symbols` shows when the flow does."""
-        venue = await self._catalogue.venue(body.venue)
-        return await self._wish(venue, self._catalogue.symbol(body.symbol), wanted=True, streams=body.streams)
+        venue = await self._instruments.venue(body.venue)
+        return await self._store(venue, self._instruments.symbol(body.symbol), wanted=True, streams=body.streams)
 
     async def subscribe(self, _: Struct, body: AddSymbols) -> list[SymbolState]:
         """Follow several symbols from now on: all of them, or none when one is unknown."""
-        venue = await self._catalogue.venue(body.venue)
-        names = list(dict.fromkeys(self._catalogue.symbol(symbol) for symbol in body.symbols))
+        venue = await self._instruments.venue(body.venue)
+        names = list(dict.fromkeys(self._instruments.symbol(symbol) for symbol in body.symbols))
         for name in names:
             await self._check(venue, name, body.streams)
-        return [await self._wish(venue, name, wanted=True, streams=body.streams) for name in names]
+        return [await self._store(venue, name, wanted=True, streams=body.streams) for name in names]
 
     async def remove(self, params: OfSymbol) -> SymbolState:
-        """Follow a symbol no more; what is stored of it stays."""
-        instrument = await self._catalogue.instrument(params.symbol, params.venue)
-        return await self._wish(*instrument, wanted=False)
+        """Stop following a symbol; its stored data stays."""
+        instrument = await self._instruments.find(params.symbol, params.venue)
+        return await self._store(*instrument, wanted=False)
 
     async def supported(self, params: OfVenue) -> Supported:
-        """The instruments that can be had."""
-        venue = await self._catalogue.venue(params.venue)
-        listed = await self._catalogue.listed(venue)
-        followed = sorted(self._catalogue.followed(venue))
+        """The instruments that can be followed."""
+        venue = await self._instruments.venue(params.venue)
+        listed = await self._instruments.listed(venue)
+        followed = sorted(self._instruments.followed(venue))
         return Supported(
             venue, bool(listed), listed or [ListedInstrument(venue, symbol, "followed") for symbol in followed]
         )
 
-    async def _wish(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
+    async def _store(self, venue: str, symbol: str, *, wanted: bool, streams: tuple[str, ...] = ()) -> SymbolState:
         if wanted:
             await self._check(venue, symbol, streams)
-        wish = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
-        async with self._documents.guarded():
-            await self._documents.petitioner.wish(wish)
-        return _state_of(wish, followed=symbol in self._live.symbols(venue))
+        subscription = DesiredSubscription(venue, symbol, wanted, tuple(dict.fromkeys(streams)))
+        async with self._mongo.guarded():
+            await self._mongo.commands.wish(subscription)
+        return _state_of(subscription, followed=symbol in self._live.symbols(venue))
 
     async def _check(self, venue: str, symbol: str, streams: tuple[str, ...]) -> None:
-        """`Problem` when the venue is known not to have it, or a flow of these settings would refuse its streams;
-        without the venue's list, the flow will tell.
+        """`Problem` when the venue does not list the symbol, or a flow with these settings would refuse its streams.
+        Without the venue's list the flow checks later.
         """
         if venue == self._feed.venue and (reason := self._feed.refusal_of(streams)):
             raise Problem("bad_request", f"streams: {reason}")
-        if listed := await self._catalogue.listed(venue):
-            self._catalogue.check(symbol, venue, {instrument.symbol for instrument in listed})
+        if listed := await self._instruments.listed(venue):
+            self._instruments.check(symbol, venue, {instrument.symbol for instrument in listed})
 
 
-def _state_of(wish: DesiredSubscription, *, followed: bool) -> SymbolState:
-    return SymbolState(wish.venue, wish.symbol, wish.wanted, followed, wish.streams)
+def _state_of(subscription: DesiredSubscription, *, followed: bool) -> SymbolState:
+    return SymbolState(subscription.venue, subscription.symbol, subscription.wanted, followed, subscription.streams)
 
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    desk = SymbolDesk(services)
+    handlers = SymbolHandlers(services)
     return [
-        Route("GET", "/api/symbols", desk.states, list[SymbolState], OfVenue, errors=ERRORS),
+        Route("GET", "/api/symbols", handlers.states, list[SymbolState], OfVenue, errors=ERRORS),
         Route(
             "POST",
             "/api/symbols",
-            desk.add,
+            handlers.add,
             SymbolState,
             body=AddSymbol,
             accepted=SymbolState,
@@ -153,7 +153,7 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "POST",
             "/api/subscribe",
-            desk.subscribe,
+            handlers.subscribe,
             list[SymbolState],
             body=AddSymbols,
             errors=BODY_ERRORS,
@@ -161,11 +161,11 @@ def routes(services: Services) -> list[AnyRoute]:
         Route(
             "DELETE",
             "/api/symbols/{symbol}",
-            desk.remove,
+            handlers.remove,
             SymbolState,
             OfSymbol,
             accepted=SymbolState,
             errors=ERRORS,
         ),
-        Route("GET", "/api/supported-symbols", desk.supported, Supported, OfVenue, errors=ERRORS),
+        Route("GET", "/api/supported-symbols", handlers.supported, Supported, OfVenue, errors=ERRORS),
     ]

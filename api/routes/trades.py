@@ -1,4 +1,4 @@
-"""Trades, from the trade store: page by page as JSON, or all at once as an Arrow stream."""
+"""Trades of the trade store: in pages as JSON, or all as one Arrow stream."""
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -19,7 +19,7 @@ from sinks.trades.codec import END_MS, decode_frame
 
 ARROW: Final = "application/vnd.apache.arrow.stream"
 ARROW_ROWS: Final = 50_000
-"""Rows of a record batch: what is in memory at a time."""
+"""Rows of a record batch; one is in memory at a time."""
 ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "trade_store_absent", "store_unavailable")
 
 
@@ -37,7 +37,7 @@ class TradesParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class TradesAnswer(Struct, frozen=True):
-    """A page, in the order of time and id; `next` is null where there are no more."""
+    """A page in the order of time and id; `next` is null on the last page."""
 
     venue: str
     symbol: str
@@ -46,7 +46,7 @@ class TradesAnswer(Struct, frozen=True):
 
 
 class ArrowParams(Struct, frozen=True, forbid_unknown_fields=True, rename={"start": "from", "end": "to"}):
-    """The first `limit` trades in `[from, to)`. `market` (`spot` or `usdm`) chooses among the venues of an exchange."""
+    """The first `limit` trades in `[from, to)`. `market` (`spot` or `usdm`) selects a venue of the exchange."""
 
     symbol: Symbol
     venue: Venue = ""
@@ -60,13 +60,13 @@ class Trades:
     """The handlers of this file."""
 
     def __init__(self, services: Services) -> None:
-        self._catalogue = services.catalogue
+        self._instruments = services.instruments
         self._archive = services.trades
         self._feed_venue = services.settings.feed.venue
 
     async def page(self, params: TradesParams) -> TradesAnswer:
         """The trades of a symbol."""
-        venue, symbol = await self._catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._instruments.find(params.symbol, params.venue)
         if params.start is not None and params.end <= params.start:
             raise Problem("bad_request", f"end={params.end} must be later than start={params.start}")
         if params.start is None and not params.cursor:
@@ -83,9 +83,9 @@ class Trades:
 
     async def arrow(self, request: web.Request, params: ArrowParams) -> web.StreamResponse:
         """The trades of a symbol as an Arrow IPC stream: `ts` (ms), `price`, `qty`, `is_sell` (the taker sold)."""
-        venue, symbol = await self._catalogue.instrument(params.symbol, self._venue(params))
+        venue, symbol = await self._instruments.find(params.symbol, self._venue(params))
         chunks = self._chunks(venue, symbol, params)
-        first = await anext(chunks)  # what is wrong shows before the answer begins
+        first = await anext(chunks)  # errors are raised before the response begins
         response = web.StreamResponse(headers={"Content-Type": ARROW})
         await response.prepare(request)
         await response.write(first)

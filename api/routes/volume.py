@@ -1,6 +1,6 @@
-"""Where was traded, and where not: volume profile and liquidity vacuums, from the stored trades of the last hours.
+"""Volume profile and liquidity vacuums, from the stored trades of the last hours.
 
-The hours end with the newest stored trade, so a replay of an old day is read as that day would have been.
+The hours end with the newest stored trade, so a replay of an old day works as on that day.
 """
 
 import math
@@ -13,7 +13,7 @@ from api.analytics.profile import Step, VolumeByPrice, VolumeProfile
 from api.analytics.vacuums import PERCENTILE, WIDTH, Vacuum, find_vacuums
 from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Venue
-from api.live.freshness import OF_TRADES, age_ms, is_stale, word_of
+from api.live.freshness import OF_TRADES, age_ms, is_stale, state_name
 from api.services import Services
 from sinks.hub.payloads import iso_utc
 from sinks.trades.codec import END_MS
@@ -34,8 +34,8 @@ Share = Annotated[float, Meta(ge=0.01, le=1)]
 
 class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
     """Trades of the last `hours`, in at most `bins` rows, or in rows of `tick`; the value area grows by `step` rows
-    at a time, 2 as on TradingView. With fewer than `min_trades` the answer is the error `collecting`, which says how
-    long to wait.
+    at a time, 2 as on TradingView. With fewer than `min_trades` the response is the error `collecting`, with the
+    time to wait.
     """
 
     symbol: Symbol
@@ -49,7 +49,7 @@ class ProfileParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
-    """A profile, and what is thin in it: the lowest `percentile` of rows relative to the `width` on either side."""
+    """A profile and its thin rows: the lowest `percentile` of rows relative to the `width` on either side."""
 
     symbol: Symbol
     venue: Venue = ""
@@ -61,8 +61,8 @@ class VacuumParams(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Basis(Struct, frozen=True):
-    """The trades an answer is made of: the first and last of them, how long ago the last was (null where no hub tells
-    the time), and the share of the ids issued between them that are stored.
+    """The trades behind a response: time of the first and last, age of the last (null where the venue's time is
+    unknown), and the share of the ids issued between them that are stored.
     """
 
     start: str
@@ -79,14 +79,14 @@ class ProfileAnswer(Struct, frozen=True):
     basis: Basis
     profile: VolumeProfile
     stale: bool
-    """The trades up to now are not known to be in it."""
+    """Trades up to now are not known to be included."""
     state: str | None
     """How current the trades of the symbol are; null where the flow publishes no states."""
 
 
 class VacuumAnswer(Struct, frozen=True):
-    """Zones that hardly traded, the nearest to the price first. `has_book`: quantities that rest there are known as far
-    as the book's levels reach.
+    """Zones that hardly traded, the nearest to the price first. `has_book`: resting quantities are known as far as
+    the book's levels reach.
     """
 
     venue: str
@@ -100,7 +100,7 @@ class VacuumAnswer(Struct, frozen=True):
 
 
 class _Traded(Struct):
-    """What was read of a symbol."""
+    """The trades read of a symbol, summed."""
 
     counted: VolumeByPrice
     first_id: int = END_MS
@@ -125,7 +125,7 @@ class Volumes:
 
     async def profile(self, params: ProfileParams) -> ProfileAnswer:
         """The volume profile of a symbol: rows, point of control and value area."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         traded = await self._read(venue, symbol, params.hours, params.min_trades)
         try:
             found = traded.counted.profile(
@@ -138,7 +138,7 @@ class Volumes:
 
     async def vacuums(self, params: VacuumParams) -> VacuumAnswer:
         """Prices that hardly traded although their neighbours did."""
-        venue, symbol = await self._services.catalogue.instrument(params.symbol, params.venue)
+        venue, symbol = await self._services.instruments.find(params.symbol, params.venue)
         traded = await self._read(venue, symbol, params.hours, params.min_trades)
         live = self._services.live
         book = live.latest("OrderBook", symbol, venue)
@@ -159,7 +159,7 @@ class Volumes:
         archive = self._services.trades
         last = await archive.last_time(venue, symbol)
         if last is None:
-            raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status says how its feed is")
+            raise Problem("no_data", f"no trade of {symbol} is stored yet; /api/status has the state of its feed")
         traded = _Traded(VolumeByPrice())
         await archive.feed(venue, symbol, last + 1 - hours * HOUR_MS, END_MS, traded.take, columns=COLUMNS)
         collecting = traded.counted.collecting(min_trades)
@@ -168,7 +168,7 @@ class Volumes:
             raise Problem(
                 "collecting",
                 f"{collecting.trades} of {min_trades} trades so far, {collecting.trades_per_s:g} a second{wait}; "
-                "or ask for more hours, or fewer min_trades",
+                "or set more hours, or fewer min_trades",
                 retry_after_s=math.ceil(collecting.wait_s or 0),
                 collecting=collecting,
             )
@@ -177,7 +177,7 @@ class Volumes:
     def _currency(self, venue: str, symbol: str, basis: Basis) -> tuple[bool, str | None]:
         """Whether the trades are stale, and their state."""
         state = self._services.live.state(symbol, venue, OF_TRADES)
-        return is_stale(state, basis.age_ms, self._limit_ms), word_of(state)
+        return is_stale(state, basis.age_ms, self._limit_ms), state_name(state)
 
     def _basis(self, venue: str, traded: _Traded) -> Basis:
         counted = traded.counted
@@ -185,7 +185,7 @@ class Volumes:
         return Basis(
             iso_utc(counted.first_time or 0),
             iso_utc(last),
-            age_ms(self._services.live.boards(venue), last),
+            age_ms(self._services.live.venue_states(venue), last),
             counted.trades / (traded.last_id - traded.first_id + 1),
         )
 

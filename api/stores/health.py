@@ -1,4 +1,4 @@
-"""Whether what the API depends on is there, and since when. Pure."""
+"""Whether the API's dependencies are up, and since when. Pure."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from flows.clock import wall_ms
 
 
 class Dependency(Struct, frozen=True):
-    """Something the API needs. `since` is ISO-8601 in the schema of answers, here ms UTC of the wall clock."""
+    """A dependency of the API. `since_ms` is ms UTC of the wall clock."""
 
     name: str
     up: bool
@@ -18,16 +18,16 @@ class Dependency(Struct, frozen=True):
 
 
 class Watch:
-    """Remembers since when a dependency is as it is; down until it is seen for the first time."""
+    """Tracks whether a dependency is up, and since when; down until the first report."""
 
     def __init__(self, name: str, *, now_ms: Callable[[], int] = wall_ms) -> None:
         self._now_ms = now_ms
         self.state = Dependency(name, up=False, since_ms=now_ms(), reason="not tried yet")
         self.failures = 0
-        """Times it went down."""
+        """Number of changes from up to down."""
 
-    def saw(self, *, up: bool, reason: str = "") -> None:
-        """Takes note of how it is now."""
+    def report(self, *, up: bool, reason: str = "") -> None:
+        """Records the result of a check or a use."""
         before = self.state
         since_ms = before.since_ms if before.up == up else self._now_ms()
         self.failures += before.up and not up

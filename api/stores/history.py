@@ -1,4 +1,4 @@
-"""Candles, stored and live, without a seam and without a duplicate."""
+"""Stored and live candles in one list, without gaps at the seam and without duplicates."""
 
 import asyncio
 from collections.abc import Callable, Iterable
@@ -15,16 +15,16 @@ _log = structlog.get_logger(__name__)
 
 
 class StoredCandles(Protocol):
-    """Where candles are stored."""
+    """A store of candles."""
 
     async def candles(
         self, key: SeriesKey, *, count: int, start_ms: int = 0, before_ms: int | None = None
     ) -> list[Candle]:
-        """The newest `count` candles that open in `[start_ms, before_ms)`, oldest first; `Problem` when it is away."""
+        """The newest `count` candles that open in `[start_ms, before_ms)`, oldest first; `Problem` when it is down."""
 
 
 class History:
-    """Answers from memory where that is whole, and else from the store; what the hub told is laid over it."""
+    """Reads from memory where that is complete, and else from the store, with newer versions of the hub merged in."""
 
     def __init__(
         self, stored: StoredCandles, cache: CandleCache, *, local_ms: Callable[[], int] = monotonic_ms
@@ -37,34 +37,34 @@ class History:
         self, key: SeriesKey, count: int, before_ms: int | None = None, *, from_memory: bool = False
     ) -> list[Candle]:
         """The newest `count` candles that open before a time, the forming one included, oldest first. `from_memory`
-        takes them from there even when it was filled long ago, if it lacks nothing: only what an importer changes
-        meanwhile may be missing. `Problem` when only the store could tell, and it does not answer.
+        reads memory even when it was filled long ago, if no message was missed since: only changes by an importer may
+        be missing. `Problem` when the candles are only in the store, and it is down.
         """
         now_ms = self._local_ms()
-        known = self._cache.last(key, count, before_ms, now_ms, however_old=from_memory)
+        known = self._cache.last(key, count, before_ms, now_ms, allow_stale=from_memory)
         if known is not None and (len(known) == count or not from_memory):
             return known
         try:
             return await self._from_store(key, count, before_ms, now_ms)
         except Problem:
-            held = self._cache.series(key).last(count, before_ms, now_ms, however_old=True)
+            held = self._cache.series(key).last(count, before_ms, now_ms, allow_stale=True)
             if not held:
                 raise
             return held
 
     async def between(self, key: SeriesKey, start_ms: int, end_ms: int, count: int) -> list[Candle]:
-        """The newest `count` candles that open in `[start_ms, end_ms)`, oldest first."""
+        """The newest `count` candles that open in `[start_ms, end_ms)`, oldest first; `Problem` without the store."""
         stored = await self._stored.candles(key, count=count, start_ms=start_ms, before_ms=end_ms)
-        told = [candle for candle in self._cache.told(key) if start_ms <= candle.open_time < end_ms]
-        return newest_versions(stored, told)[-count:]
+        cached = [candle for candle in self._cache.contents(key) if start_ms <= candle.open_time < end_ms]
+        return newest_versions(stored, cached)[-count:]
 
     async def warm(self, keys: Iterable[SeriesKey]) -> None:
-        """Fills the memory, so that the first question is answered from it."""
+        """Fills the memory, so that first requests are answered from it."""
         for key in keys:
             try:
                 await self._from_store(key, self._cache.size, None, self._local_ms())
             except Problem as problem:
-                _log.warning("the memory of candles begins empty", reason=problem.message)
+                _log.warning("candle_cache_not_warmed", reason=problem.message)
                 return
             await asyncio.sleep(0)
 
@@ -72,6 +72,6 @@ class History:
         series = self._cache.series(key)
         if before_ms is None and count <= self._cache.size:
             series.fill(await self._stored.candles(key, count=self._cache.size), now_ms)
-            return series.told()[-count:]
+            return series.contents()[-count:]
         stored = await self._stored.candles(key, count=count, before_ms=before_ms)
-        return newest_versions(stored, series.told(before_ms))[-count:]
+        return newest_versions(stored, series.contents(before_ms))[-count:]

@@ -1,4 +1,4 @@
-"""Which instruments there are: an unknown symbol is told apart from one that has no data yet."""
+"""The known instruments: distinguishes an unknown symbol from one without data so far."""
 
 from collections.abc import Collection
 from collections.abc import Set as AbstractSet
@@ -7,7 +7,7 @@ from typing import Final
 
 from api.http.errors import Problem
 from api.live.view import LiveView
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from flows.clock import monotonic_ms
 from flows.model import Instrument
 from flows.names import symbol_of
@@ -15,46 +15,46 @@ from flows.settings import Feed
 from sinks.mongo.commands import ListedInstrument
 
 KEPT_MS: Final = 60_000
-"""How long the venue's list and the stored symbols are held."""
+"""How long the venue's list and the stored symbols are cached."""
 RELOAD_MS: Final = 2_000
-"""Least time between two reads because a symbol was not found."""
+"""Least time between two reads for symbols that were not found."""
 
 
 class Instruments:
-    """Knows the instruments that are followed, stored, or listed by the flow."""
+    """The instruments that the flow follows or lists, or that have stored candles."""
 
-    def __init__(self, feed: Feed, live: LiveView, documents: Documents) -> None:
+    def __init__(self, feed: Feed, live: LiveView, mongo: MongoStore) -> None:
         self._feed = feed
         self._live = live
-        self._documents = documents
+        self._mongo = mongo
         self._venues: set[str] = set()
         self._listed: dict[str, list[ListedInstrument]] = {}
         self._stored: dict[str, list[str]] = {}
         self._read_ms: dict[str, int] = {}
 
     async def venue(self, named: str) -> str:
-        """The venue that a request means; `Problem` when nothing is known of it."""
+        """The venue of a request, by default that of the settings; `Problem` when it is unknown."""
         if not named:
             return self._feed.venue
-        followed = {self._feed.venue, *(board.venue for board in self._live.boards())}
+        followed = {self._feed.venue, *(venue_state.venue for venue_state in self._live.venue_states())}
         if named not in followed | self._venues:
-            self._venues = set(await self._documents.venues())
+            self._venues = set(await self._mongo.venues())
             if named not in self._venues:
                 raise Problem("unknown_venue", f"nothing is known of the venue {named}", nearest=sorted(followed))
         return named
 
     def followed(self, venue: str) -> AbstractSet[str]:
-        """The symbols that the flow follows, as the hubs say; those of the settings as long as they say nothing."""
+        """The symbols that the hubs report; those of the settings while the hubs report none."""
         own = self._feed.symbols if venue == self._feed.venue else ()
         return self._live.symbols(venue) or frozenset(own)
 
     async def listed(self, venue: str) -> list[ListedInstrument]:
-        """What the venue has; nothing as long as the flow has not written it down."""
+        """The venue's instruments; empty until the flow has stored the list. `Problem` when the store is down."""
         await self._load(venue, KEPT_MS)
         return self._listed[venue]
 
-    async def instrument(self, symbol: str, venue: str = "") -> Instrument:
-        """The instrument of a name in any case; `Problem` with the nearest names when there is none."""
+    async def find(self, symbol: str, venue: str = "") -> Instrument:
+        """The instrument of a symbol in any case; `Problem` with the nearest names when it is unknown."""
         venue, symbol = await self.venue(venue), self.symbol(symbol)
         if symbol not in self.followed(venue):
             await self._load(venue, KEPT_MS)
@@ -65,7 +65,7 @@ class Instruments:
 
     @staticmethod
     def symbol(spelling: str) -> str:
-        """The symbol that a spelling in any case means; `Problem` when it can be none."""
+        """The symbol of a spelling in any case; `Problem` when it is not valid."""
         try:
             return symbol_of(spelling)
         except ValueError as error:
@@ -87,7 +87,7 @@ class Instruments:
         now_ms = monotonic_ms()
         if venue in self._read_ms and now_ms - self._read_ms[venue] < kept_ms:
             return
-        self._stored[venue] = await self._documents.symbols(venue)
-        async with self._documents.guarded():
-            self._listed[venue] = await self._documents.petitioner.instruments(venue)
+        self._stored[venue] = await self._mongo.symbols(venue)
+        async with self._mongo.guarded():
+            self._listed[venue] = await self._mongo.commands.instruments(venue)
         self._read_ms[venue] = now_ms

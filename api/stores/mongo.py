@@ -1,7 +1,7 @@
-"""Reads MongoDB for the API: a pool of connections, a bound on every wait, and a store that is down is known to be.
+"""MongoDB for the API: a connection pool, a timeout on every call, and immediate errors while the server is down.
 
-The driver must not be cancelled while it works: it may leave a socket open that nobody knows, or take the cancellation
-for a broken connection and try again. So before the end comes, `drain` waits for whoever is using it.
+The driver must not be cancelled during a call: it may leak an open socket, or take the cancellation for a broken
+connection and retry. So `drain` waits for open calls before the end.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ from sinks.mongo.commands import CommandClient
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, candle_of, incident_of
 
 CHECK_S: Final = 2.0
-"""Time between two looks whether the server is there."""
+"""Time between two pings of the server."""
 ANSWER_S: Final = 2.0
-"""Longest wait for a server that may be away."""
+"""Longest wait for a server that may be down."""
 
 _log = structlog.get_logger(__name__)
 
 
-class Documents:
-    """The document store. While the server is away, every method raises `Problem` at once instead of waiting for it."""
+class MongoStore:
+    """The document store. While the server is down, every method raises `Problem` at once."""
 
     def __init__(self, settings: Mongo, *, timeout_s: float) -> None:
         answer_ms = int(ANSWER_S * 1_000)
@@ -42,7 +42,7 @@ class Documents:
             maxPoolSize=settings.pool,
             serverSelectionTimeoutMS=answer_ms,
             connectTimeoutMS=answer_ms,
-            serverMonitoringMode="poll",  # the other one opens lines of its own, which the end may meet half open
+            serverMonitoringMode="poll",  # streaming opens sockets of its own, which may be half open at the end
             tz_aware=True,
         )
         self._database = self._client[settings.database]
@@ -51,47 +51,47 @@ class Documents:
         self._uses = 0
         self._unused = asyncio.Event()
         self._ends = False
-        self.petitioner = CommandClient(self._database)
-        """What is asked of the flow; to be used within `guarded`."""
+        self.commands = CommandClient(self._database)
+        """Commands to the flow; use within `guarded`."""
         self.analyses = AnalysisStore(self._database)
-        """What was read of the market; to be used within `guarded`."""
+        """Stored analyses; use within `guarded`."""
         self.watch = Watch("mongodb")
 
     async def follow(self) -> None:
-        """Looks again and again whether the server is there, until it is cancelled."""
+        """Pings the server until cancelled."""
         while True:
             await self.check()
             await asyncio.sleep(CHECK_S)
 
     async def check(self) -> None:
-        """Looks whether the server is there, and makes the indexes of what the API writes when it comes."""
+        """Pings the server once; on the first success creates the indexes of the collections that the API writes."""
         try:
             async with self._used(ANSWER_S):
                 await self._database.command("ping")
                 if not self._indexed:
-                    await self.petitioner.ensure_indexes()
+                    await self.commands.ensure_indexes()
                     await self.analyses.ensure_indexes()
                     self._indexed = True
         except PyMongoError as error:
             self._on_failure(error)
         else:
-            self.watch.saw(up=True)
+            self.watch.report(up=True)
 
     async def drain(self) -> None:
-        """Waits for those who use the store, for as long as they may; who comes later waits to be cancelled."""
+        """Waits for open calls, each bounded by its timeout; later calls block until cancelled."""
         self._ends = True
         while self._uses:
             self._unused.clear()
             await self._unused.wait()
 
     async def close(self) -> None:
-        """Lets go of the connections."""
+        """Closes the connections."""
         with suppress(PyMongoError):
             await self._client.close()
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
-        """Around every use: a bound on the time, and `Problem` when the server does not answer."""
+        """Context of every call: sets the timeout, and raises `Problem` when the server is down."""
         if not self.watch.state.up:
             raise self._unavailable()
         try:
@@ -116,8 +116,8 @@ class Documents:
     def _on_failure(self, error: PyMongoError) -> None:
         reason = str(error).partition(" (configured timeouts")[0].partition(", Timeout:")[0]
         if self.watch.state.up:
-            _log.error("mongod does not answer", reason=reason)
-        self.watch.saw(up=False, reason=reason)
+            _log.error("mongodb_unreachable", reason=reason)
+        self.watch.report(up=False, reason=reason)
 
     def _unavailable(self) -> Problem:
         return Problem(
@@ -150,8 +150,8 @@ class Documents:
             return sorted(await self._database[MARKET_DATA].distinct("symbol", {"venue": venue}))
 
     async def candle_counts(self, venue: str, symbol: str | None) -> list[dict[str, Any]]:
-        """By symbol and timeframe: candles by `status` and by `proof`, open time of the first and the last, and
-        whether the last one is closed. It reads the whole collection of the venue.
+        """A row for each symbol, timeframe, `status` and `proof`: number of candles, first and last open time (ms UTC),
+        newest write. Reads all candles of the venue.
         """
         of = {"venue": venue} | ({} if symbol is None else {"symbol": symbol})
         group = {

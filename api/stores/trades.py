@@ -1,4 +1,4 @@
-"""Reads the trade stores for the API: in a thread of its own, also while the flow writes them."""
+"""Reads the trade stores in a thread of its own, also while the flow writes them."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -17,22 +17,22 @@ from sinks.trades.reader import FRAME_ROWS, TradeReader
 from sinks.trades.store import TradeStoreError
 
 LOOK_BACK_MS: Final = MINUTE_MS
-"""First guess of how far back the newest trades lie; it is doubled until there are enough."""
+"""First span searched for the newest trades; doubled until there are enough."""
 
 T = TypeVar("T")
 
 
 class Completeness(NamedTuple):
-    """Of a span of trades: how many are held, and how many ids were issued from the first to the last of them."""
+    """Trades stored in a span, and ids issued from the first to the last of them."""
 
     held: int
     issued: int
 
 
 class TradeArchive:
-    """The stores of all venues below `trades.path`. One thread reads for everybody, a chunk at a time.
+    """The stores of all venues below `trades.path`. One thread serves all reads, a frame at a time.
 
-    Every method raises `Problem` when there is no store of the venue, or it cannot be read. Frames are as those of
+    Every method raises `Problem` when the venue has no store, or it cannot be read. Frames are as those of
     `TradeView`, with rows in the order of time and id.
     """
 
@@ -44,7 +44,7 @@ class TradeArchive:
         self.watch = Watch("trade_store")
 
     async def close(self) -> None:
-        """Lets go of the stores."""
+        """Closes the stores and the thread."""
 
         def close() -> None:
             for reader in self._readers.values():
@@ -54,11 +54,11 @@ class TradeArchive:
         self._thread.shutdown()
 
     async def check(self) -> None:
-        """Looks whether the venue's store is there."""
+        """Checks whether the store of the settings' venue can be read; updates `watch`."""
         try:
             await self._read(self._venue, lambda _: None)
         except Problem:
-            return  # the watch knows
+            return  # recorded in `watch`
 
     async def symbols(self, venue: str) -> list[str]:
         """The symbols that have trades."""
@@ -67,7 +67,7 @@ class TradeArchive:
     async def page(
         self, venue: str, symbol: str, start_ms: int, end_ms: int, *, after: tuple[int, int] | None, count: int
     ) -> pl.DataFrame:
-        """The first `count` trades in `[start_ms, end_ms)`, or those behind the time and id of `after`."""
+        """The first `count` trades in `[start_ms, end_ms)`, or those after the time and id of `after`."""
         begin_ms = start_ms if after is None else max(start_ms, after[0])
         parts: list[pl.DataFrame] = []
         rows = 0
@@ -124,7 +124,7 @@ class TradeArchive:
         *,
         columns: Sequence[str],
     ) -> None:
-        """Hands the trades in `[start_ms, end_ms)` to `take`, in the reading thread, a frame at a time."""
+        """Passes the trades in `[start_ms, end_ms)` to `take`, in the reading thread, a frame at a time."""
         frames = await self._read(
             venue, lambda reader: reader.iterate(symbol, max(start_ms, 0), end_ms, columns=columns)
         )
@@ -143,7 +143,7 @@ class TradeArchive:
         return await self._read(venue, lambda reader: reader.last_time(symbol))
 
     async def completeness(self, venue: str, symbol: str, span_ms: int) -> Completeness | None:
-        """Of the last `span_ms` of a symbol; None without trades."""
+        """Completeness of the last `span_ms` of stored trades; None without trades."""
         last = await self.last_time(venue, symbol)
         if last is None:
             return None
@@ -165,10 +165,10 @@ class TradeArchive:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except (FileNotFoundError, TradeStoreError) as error:
             if venue == self._venue:
-                self.watch.saw(up=False, reason=str(error))
+                self.watch.report(up=False, reason=str(error))
             raise Problem("trade_store_absent", str(error), retry_after_s=5) from error
         if venue == self._venue:
-            self.watch.saw(up=True)
+            self.watch.report(up=True)
         return found
 
     def _reader(self, venue: str) -> TradeReader:
@@ -183,5 +183,5 @@ def _is_behind(after: tuple[int, int]) -> pl.Expr:
 
 
 def _in_order(frame: pl.DataFrame) -> pl.DataFrame:
-    """By time and id: nearly always that is so already. Fills run back a little in time while ids rise."""
+    """Sorted by time and id, as frames nearly always are: times of fills may decrease slightly while ids increase."""
     return frame if frame["time"].is_sorted() else frame.sort("time", "id")

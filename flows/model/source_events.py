@@ -61,6 +61,8 @@ class Disconnected(Struct, frozen=True):
     """Failures in a row, this one included."""
     lasting: bool = False
     """So many have failed that it is an outage; the attempts go on."""
+    is_refusal: bool = False
+    """The venue refuses the streams of these instruments; the connection carries the others."""
 
 
 class Removed(Struct, frozen=True):

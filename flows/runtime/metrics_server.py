@@ -13,8 +13,8 @@ from typing import Any, Final
 import structlog
 from prometheus_client import CollectorRegistry, make_wsgi_app
 
-from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED
 from flows.loop_thread import EventLoopThread
+from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED
 
 REQUEST_S: Final = 10.0
 """Longest time from the begin of a connection to the end of the request, and as long again for the answer."""

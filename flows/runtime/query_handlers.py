@@ -11,6 +11,7 @@ from flows.loop_thread import EventLoopThread
 from flows.machine import QueryRunner
 from flows.queries import (
     BookQuery,
+    DisputedTradesQuery,
     HistoryQuery,
     KlinesQuery,
     LastTradeQuery,
@@ -60,6 +61,7 @@ def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> Qu
         LastTradeQuery: stored.last_trade,
         StoreCheckQuery: stored.lacking,
         TimeQuery: partial(_time, rest),
+        DisputedTradesQuery: rest.disputed_trades,
     }
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)

@@ -13,7 +13,7 @@ from websockets.asyncio.server import ServerConnection
 from websockets.exceptions import ConnectionClosed
 from websockets.protocol import State
 
-from flows.descriptor_room import descriptor_room
+from flows.process.descriptor_room import descriptor_room
 from sinks.hub.auth import ClientOptions
 
 WRITE_LIMITS: Final = (65_536, 16_384)

@@ -20,8 +20,8 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
-from flows.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from flows.model import Publishable
+from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRequest, Refused, TokenBucket, admit
 from sinks.hub.client import STALLED_MS, Client
 from sinks.hub.connection import DISMISS_S, WRITE_LIMITS, ClientSocket

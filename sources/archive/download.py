@@ -17,7 +17,7 @@ import httpx
 import structlog
 from msgspec import Struct
 
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 from sources.archive.rows import ArchiveError
 
 VERSION = ".etag"

@@ -12,7 +12,7 @@ from msgspec import Struct
 from flows.bounds import fault_of
 from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
-from flows.queries import BookQuery, KlinesQuery, TradesQuery, Urgency
+from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
 from flows.settings import Feed, Rest
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.client import RestClient, VenueError
@@ -224,24 +224,34 @@ class BinanceRest:
         """
         if not self._counts_fills:
             return await self._aggregates(query)
-        return await (self._fills(query) if self._venue == "binance" else self._covering(query))
+        if self._venue == "binance":
+            return await self._fills(query)
+        return [msgspec.structs.replace(trade, id=trade.first_id) for trade in await self._covering(query)]
 
     async def _aggregates(self, query: TradesQuery) -> list[Trade]:
         return await _by_id(
             query, lambda first_id, limit: self._page_of_aggregates(query, fromId=first_id, limit=limit)
         )
 
-    async def _covering(self, query: TradesQuery) -> list[Trade]:
-        """By time up to the first aggregate, from there by id: one moment may hold more of them than a page."""
-        found: list[Trade] = []
+    async def disputed_trades(self, query: DisputedTradesQuery) -> list[Trade]:
+        """The trades of a candle, in the form in which the stream brings them. `QueryError` where the venue serves them
+        in another form only.
+        """
+        if not self._counts_fills:
+            return [trade for trade in await self._covering(query) if query.begin <= trade.time <= query.end]
+        if self._venue == "binance":
+            return await self._fills(query)
+        raise QueryError(f"{self._venue} serves no single fills", lasting=True)
+
+    async def _covering(self, query: TradesQuery) -> list[AggregateTrade]:
+        """The aggregates whose fills lie within the ids: by time up to the first one, from there by id, for one moment
+        may hold more of them than a page.
+        """
+        found: list[AggregateTrade] = []
         rows, following = await self.first_trades(query), 0
         while rows:
             page = _rising(rows, _id_of, following, _LATEST_ID)
-            found += [
-                msgspec.structs.replace(trade, id=trade.first_id)
-                for trade in page
-                if query.first_id <= trade.first_id and trade.last_id <= query.last_id
-            ]
+            found += [trade for trade in page if query.first_id <= trade.first_id and trade.last_id <= query.last_id]
             newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
             if (
                 newest is None

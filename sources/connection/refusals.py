@@ -75,7 +75,7 @@ class Refusals:
             reason = f"the venue refused the subscription of {_listed(names)}: {words}"
             symbols = _symbols(plan, names)
             _log.warning("streams_refused, asking again", line=plan.line, symbols=symbols, reason=reason)
-            self._queue.put_event(Disconnected(plan.line, symbols, reason))
+            self._queue.put_event(Disconnected(plan.line, symbols, reason, is_refusal=True))
         if wholly or by_words:
             self._queue.put_event(Subscribed(plan.line, _symbols(plan, wholly), tuple(wholly)))
 

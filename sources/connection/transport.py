@@ -12,7 +12,7 @@ from websockets.proxy import get_proxy
 from websockets.uri import parse_uri
 
 from flows.foreign import quoted, visible
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 from flows.settings import SettingsError
 
 MAX_MESSAGE_BYTES = 16 << 20

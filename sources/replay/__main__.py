@@ -14,9 +14,9 @@ from pathlib import Path
 import structlog
 
 from flows.clock import wall_ms
-from flows.descriptors import raise_descriptor_limit
 from flows.logs import set_up_logs
 from flows.names import symbol_of
+from flows.process.descriptors import raise_descriptor_limit
 from flows.settings import Feed, Log, Replay
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange

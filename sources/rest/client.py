@@ -15,7 +15,7 @@ from purgatory.domain.model import OpenedState
 from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from flows.foreign import quoted, visible
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 from flows.queries import Urgency
 from flows.settings import SettingsError
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, WeightBudget

@@ -1,4 +1,4 @@
-"""What the tests of the interface share."""
+"""Fixtures of the API's tests."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -21,7 +21,7 @@ async def deployment(tmp_path: Path, mongod_uri: str) -> AsyncIterator[Deploymen
 
 @pytest.fixture
 async def served(deployment: Deployment) -> AsyncIterator[Interface]:
-    """The interface of a whole deployment."""
+    """The API of a complete deployment."""
     fill(deployment)
     async with interface(deployment) as running:
         yield running

@@ -26,19 +26,19 @@ async def test_it_reads_the_timeframes_that_have_a_weight(stored: Deployment, *,
     async with interface(stored) as running:
         services = running.services
         settings = services.settings.model_copy(update={"analysis": WEIGHTS})
-        analyst = AnalysisService(settings, services.history, services.live)
-        reading = await analyst.read("binance", "BTCUSDT", from_memory=from_memory)
+        analysis = AnalysisService(settings, services.history, services.live)
+        result = await analysis.read("binance", "BTCUSDT", from_memory=from_memory)
 
     series = {"1h": HOURS, "1m": [*MINUTES[-250:-1], FORMING]}
-    assert reading.analysis == analyse(series, Weights({"1h": 3, "1m": 1, "1d": 1}, 1, 0.3, 0.2))
-    assert reading.newest is not None
-    assert (reading.newest.timeframe, reading.newest.open_time) == ("1m", LAST.open_time)
-    assert (reading.age_ms, reading.stale) == (0, False)
+    assert result.analysis == analyse(series, Weights({"1h": 3, "1m": 1, "1d": 1}, 1, 0.3, 0.2))
+    assert result.newest is not None
+    assert (result.newest.timeframe, result.newest.open_time) == ("1m", LAST.open_time)
+    assert (result.age_ms, result.stale) == (0, False)
 
 
 async def test_nothing_is_known_of_a_symbol_without_candles(stored: Deployment) -> None:
     async with interface(stored) as running:
-        reading = await running.services.analyst.read("binance", "ETHUSDT")
+        result = await running.services.analysis.read("binance", "ETHUSDT")
 
-    assert (reading.analysis.signal, reading.analysis.score, reading.analysis.confidence) == ("neutral", None, 0.0)
-    assert (reading.newest, reading.age_ms, reading.stale) == (None, None, True)
+    assert (result.analysis.signal, result.analysis.score, result.analysis.confidence) == ("neutral", None, 0.0)
+    assert (result.newest, result.age_ms, result.stale) == (None, None, True)

@@ -1,4 +1,4 @@
-"""The analyses of real candles, told by a real hub, end up in a real server, minute by minute."""
+"""Analyses of real candles of a real hub are stored in a real server, every minute."""
 
 import asyncio
 from pathlib import Path
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.analysis_recorder import SETTLE_MS, AnalysisRecord, wait_ms
+from api.analysis_recorder import SETTLE_MS, AnalysisRecorder, wait_ms
 from api.analytics.analysis import Analysis
 from api.http.errors import Problem
 from api.services import Services, running_services
@@ -30,15 +30,15 @@ NOW = LAST.open_time + 30_000
 
 @pytest.fixture
 def stored(deployment: Deployment) -> Deployment:
-    """Minutes of a symbol, the last of them forming, and another symbol of which nothing is known but its name."""
+    """Minutes of a symbol, the last of them forming, and another symbol without data."""
     deployment.store(MINUTES[:-1])
     deployment.start_hub()
     deployment.tell(LIVE, price(101.5, time=NOW), FORMING)
     return deployment
 
 
-def recorder(services: Services) -> AnalysisRecord:
-    return AnalysisRecord(services.analyst, services.live, services.documents, retention_days=7)
+def recorder(services: Services) -> AnalysisRecorder:
+    return AnalysisRecorder(services.analysis, services.live, services.mongo, retention_days=7)
 
 
 @given(st.integers(0, 1 << 42))
@@ -47,7 +47,7 @@ def test_a_round_begins_when_a_minute_has_settled(feed_ms: int) -> None:
     assert (feed_ms + wait_ms(feed_ms)) % MINUTE == SETTLE_MS
 
 
-async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> None:
+async def test_stored_analyses_equal_those_of_the_api(stored: Deployment) -> None:
     stored.keeps_analyses = True
     async with interface(stored) as running:
         said = await running.data("/api/analysis/BTCUSDT")
@@ -62,8 +62,8 @@ async def test_what_is_stored_is_what_the_interface_says(stored: Deployment) -> 
     for name in ("score", "confidence", "agreement", "data", "calm"):
         assert row[name] == moment[name] == getattr(analysis, name)
     assert row["reasons"] == analysis.reasons
-    for told, held in zip(analysis.timeframes, row["timeframes"], strict=True):
-        assert held == {name: getattr(told, name) for name in held}
+    for analysed, held in zip(analysis.timeframes, row["timeframes"], strict=True):
+        assert held == {name: getattr(analysed, name) for name in held}
 
 
 async def test_a_minute_is_one_document_and_the_next_another(stored: Deployment, mongo_client: Any) -> None:
@@ -105,14 +105,14 @@ async def test_unless_it_is_turned_off(stored: Deployment) -> None:
     stored.keeps_analyses = True
     settings = stored.settings()
     async with running_services(settings):
-        assert "AnalysisRecord.follow" in running()
-    assert "AnalysisRecord.follow" not in running()
+        assert "AnalysisRecorder.follow" in running()
+    assert "AnalysisRecorder.follow" not in running()
     async with running_services(settings.model_copy(update={"analysis": AnalysisSettings(store=False)})):
-        assert "AnalysisRecord.follow" not in running()
+        assert "AnalysisRecorder.follow" not in running()
 
 
 @pytest.mark.slow
-async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -> None:
+async def test_a_store_that_is_down_is_logged_and_the_api_goes_on(tmp_path: Path) -> None:
     deployment = Deployment(tmp_path, f"mongodb://127.0.0.1:{free_port()}")
     deployment.start_hub()
     try:
@@ -122,7 +122,7 @@ async def test_a_store_that_is_away_is_logged_and_harms_nobody(tmp_path: Path) -
             async with interface(deployment) as running:
                 with pytest.raises(Problem, match="the candle store does not answer"):
                     await recorder(running.services).record()
-                await until(lambda: any(line["event"].startswith("the analyses of a minute") for line in logs))
+                await until(lambda: any(line["event"] == "analyses_not_stored" for line in logs))
                 assert (await running.data("/api/prices/BTCUSDT"))["price"] == 101.5
     finally:
         await deployment.stop_hub()

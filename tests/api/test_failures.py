@@ -1,4 +1,4 @@
-"""Each thing that can be missing or wrong has its answer."""
+"""Each thing that can be missing or wrong has its error response."""
 
 import asyncio
 from pathlib import Path
@@ -36,7 +36,7 @@ async def test_without_the_hub_stored_data_is_served_and_the_status_says_so(depl
 async def test_when_the_hub_goes_the_last_prices_stay_and_are_stale(served: Interface, deployment: Deployment) -> None:
     await deployment.stop_hub()
     live = served.services.live
-    await until(lambda: not live.lines[0].state.connected)
+    await until(lambda: not live.connections[0].state.connected)
     age = live.latest("MarketData", "BTCUSDT")
     assert age is not None
     await until(lambda: (found := live.latest("MarketData", "BTCUSDT")) is not None and found[1] > 1_000)
@@ -77,7 +77,7 @@ async def test_mongod_may_go_and_come_back(tmp_path: Path) -> None:
         running_interface = interface(deployment)
         running = await running_interface.__aenter__()
         chart = await running.data("/api/chart/BTCUSDT/1m?limit=100")
-    watch = running.services.documents.watch
+    watch = running.services.mongo.watch
     try:
         assert await running.error("/api/candles/BTCUSDT/1m?start=0") == (503, "store_unavailable")
         assert not watch.state.up

@@ -1,6 +1,4 @@
-"""What is described is what is served: schemathesis asks the running interface what its description allows, and what
-it does not.
-"""
+"""The API matches its OpenAPI document: schemathesis sends requests that the document allows, and others."""
 
 import asyncio
 from typing import Any
@@ -46,23 +44,23 @@ KNOWN: dict[str, Any] = {
 async def test_no_answer_is_off_its_description(deployment: Deployment, kind: str) -> None:
     fill(deployment)
     async with interface(deployment) as running:
-        asked = await asyncio.to_thread(ask_everything, running.url, kind)
-    assert {"GET /api/prices/{symbol}", "GET /api/chart/{symbol}/{timeframe}", "POST /api/symbols"} <= asked
+        requested = await asyncio.to_thread(request_everything, running.url, kind)
+    assert {"GET /api/prices/{symbol}", "GET /api/chart/{symbol}/{timeframe}", "POST /api/symbols"} <= requested
 
 
-def ask_everything(url: str, kind: str) -> set[str]:
+def request_everything(url: str, kind: str) -> set[str]:
     described = schemathesis.openapi.from_url(f"{url}/openapi.json").exclude(path=["/api/balance", "/api/positions"])
-    asked = set()
+    requested = set()
     for found in described.get_all_operations():
         assert isinstance(found, Ok)
         operation = found.ok()
         if kind == "any names" or operation.path_parameters or operation.query or operation.body:
-            ask(operation, kind)
-            asked.add(operation.label)
-    return asked
+            request_all(operation, kind)
+            requested.add(operation.label)
+    return requested
 
 
-def ask(operation: APIOperation[Any, Any, Any, Any], kind: str) -> None:
+def request_all(operation: APIOperation[Any, Any, Any, Any], kind: str) -> None:
     mode = GenerationMode.NEGATIVE if kind == "not allowed" else GenerationMode.POSITIVE
 
     @given(case=operation.as_strategy(generation_mode=mode))

@@ -1,4 +1,4 @@
-"""`python -m api` as a process: it serves, ends when told to, and says what is wrong with its settings."""
+"""`python -m api` as a process: it serves, ends on a signal, and reports wrong settings."""
 
 import asyncio
 import os
@@ -32,7 +32,7 @@ async def said_until(process: asyncio.subprocess.Process, text: str) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_it_serves_without_anything_beside_it_and_ends_when_told(tmp_path: Path, number: int) -> None:
+async def test_it_serves_alone_and_ends_on_a_signal(tmp_path: Path, number: int) -> None:
     port = free_port()
     process = await start(tmp_path, api__port=str(port))
     await said_until(process, '"event": "serving"')

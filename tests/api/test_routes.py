@@ -1,4 +1,4 @@
-"""What each route answers, beside a real hub, a real mongod and a real trade store."""
+"""The response of each route, with a real hub, a real mongod and a real trade store."""
 
 import io
 from typing import Any, Final
@@ -63,28 +63,28 @@ async def test_a_chart_joins_the_stored_and_the_forming_candle(served: Interface
     chart = await served.data("/api/chart/BTCUSDT/1m?limit=11")
     assert closes(chart) == [*minutes(*range(10)), FORMING]
     assert (chart["latest_price"], chart["volume_24h"], chart["history"]) == (100.0, 1_000.0, None)
-    assert chart["seq"] == served.services.live.lines[0].seq
+    assert chart["seq"] == served.services.live.connections[0].seq
     assert closes(await served.data(f"/api/chart/BTCUSDT/1m?limit=3&end={BEGIN + 5 * MINUTE}")) == minutes(2, 3, 4)
     span = f"start={BEGIN + 7 * MINUTE}&end={BEGIN + 12 * MINUTE}"
     assert closes(await served.data(f"/api/chart/BTCUSDT/1m?{span}")) == [*minutes(7, 8, 9), FORMING]
 
 
-async def test_a_chart_goes_on_as_the_hub_tells(served: Interface, deployment: Deployment) -> None:
+async def test_a_chart_continues_with_the_hubs_candles(served: Interface, deployment: Deployment) -> None:
     await served.data("/api/chart/BTCUSDT/1m?limit=2")
     deployment.tell(candle(10, close=110.0), forming(11), candle(8, close=8.5, revision=1, status="repaired"))
     live = served.services.live
 
-    def told() -> list[Candle]:
-        return live.candles.told(live.candles.keys()[0])
+    def cached() -> list[Candle]:
+        return live.candles.contents(live.candles.keys()[0])
 
     # the hub paces what is forming and hurries what is closed: the forming candle may come after the others
-    await until(lambda: any(one.revision for one in told()) and told()[-1].open_time == BEGIN + 11 * MINUTE)
+    await until(lambda: any(one.revision for one in cached()) and cached()[-1].open_time == BEGIN + 11 * MINUTE)
     chart = await served.data("/api/chart/BTCUSDT/1m?limit=4")
     amended = (iso_utc(BEGIN + 8 * MINUTE), 8.5)
     assert closes(chart) == [amended, *minutes(9, 10), (iso_utc(BEGIN + 11 * MINUTE), 1_020.0)]
 
 
-async def test_fewer_candles_than_asked_for_are_shown_and_the_rest_is_asked_for(served: Interface) -> None:
+async def test_fewer_candles_than_requested_are_returned_and_the_rest_is_requested(served: Interface) -> None:
     chart = await served.data("/api/chart/BTCUSDT/1m?limit=100")
     assert closes(chart) == [*minutes(*range(10)), FORMING]
     assert (chart["history"]["kind"], chart["history"]["state"]) == ("history", "open")
@@ -92,25 +92,27 @@ async def test_fewer_candles_than_asked_for_are_shown_and_the_rest_is_asked_for(
     assert again["history"]["id"] == chart["history"]["id"]
 
 
-async def test_a_symbol_without_candles_is_wished_for_and_comes(served: Interface, deployment: Deployment) -> None:
+async def test_a_symbol_without_candles_is_subscribed_and_fetched(served: Interface, deployment: Deployment) -> None:
     status, answer = await served.get("/api/chart/SOLUSDT/1h?limit=100")
-    asked = answer["data"]
-    assert (status, asked["state"], asked["symbol"], asked["timeframe"]) == (202, "open", "SOLUSDT", "1h")
-    assert asked["wait_s"] >= 1
+    job = answer["data"]
+    assert (status, job["state"], job["symbol"], job["timeframe"]) == (202, "open", "SOLUSDT", "1h")
+    assert job["wait_s"] >= 1
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         flow = CommandConsumer(client[deployment.database])
-        assert [(wish.symbol, wish.wanted) for wish in flow.wishes("binance")] == [("SOLUSDT", True)]
+        assert [(subscription.symbol, subscription.wanted) for subscription in flow.wishes("binance")] == [
+            ("SOLUSDT", True)
+        ]
         taken = flow.take("binance")
         assert taken is not None
         deployment.store(stored_candles(100, symbol="SOLUSDT", timeframe="1h"))
         flow.report(taken.id, "done", "100 candles")
-    assert (await served.data(f"/api/requests/{asked['id']}"))["report"] == "100 candles"
+    assert (await served.data(f"/api/requests/{job['id']}"))["report"] == "100 candles"
     hours = [candle(minute, symbol="SOLUSDT") for minute in range(100)]
     chart = await served.data("/api/chart/SOLUSDT/1h?limit=100")
     assert closes(chart) == [(iso_utc(one.open_time), 100.0 + n) for n, one in enumerate(hours)]
 
 
-async def test_history_that_does_not_exist_is_not_asked_for_again(served: Interface, deployment: Deployment) -> None:
+async def test_history_that_does_not_exist_is_not_requested_again(served: Interface, deployment: Deployment) -> None:
     await served.get("/api/chart/SOLUSDT/1h")
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         flow = CommandConsumer(client[deployment.database])
@@ -169,7 +171,7 @@ async def test_trades_come_as_an_arrow_stream(served: Interface) -> None:
     assert (await arrow(served, f"symbol=BTCUSDT&from={BEGIN + 10**9}")).height == 0
 
 
-async def test_an_arrow_stream_of_many_batches_is_whole(deployment: Deployment) -> None:
+async def test_an_arrow_stream_of_many_batches_is_complete(deployment: Deployment) -> None:
     deployment.store_trades([trade(number, BEGIN + number * 10) for number in range(1, 130_001)])
     async with interface(deployment) as running:
         frame = await arrow(running, "symbol=BTCUSDT")
@@ -177,18 +179,18 @@ async def test_an_arrow_stream_of_many_batches_is_whole(deployment: Deployment) 
         assert (await arrow(running, "symbol=BTCUSDT&limit=120000")).height == 120_000
 
 
-async def test_the_book_has_as_many_levels_as_asked_for(served: Interface) -> None:
+async def test_the_book_has_as_many_levels_as_requested(served: Interface) -> None:
     book = await served.data("/api/orderbook/BTCUSDT?depth=1")
     assert (book["bids"], book["asks"], book["update_id"]) == ([[99.5, 1.0]], [[100.5, 2.0]], 42)
     assert await served.error("/api/orderbook/ETHUSDT") == (404, "no_data")
 
 
-async def test_symbols_are_wished_for_and_given_up(served: Interface) -> None:
+async def test_symbols_are_added_and_removed(served: Interface) -> None:
     status, answer = await served.ask("POST", "/api/symbols", json={"symbol": "solusdt"})
-    wished = {"venue": "binance", "symbol": "SOLUSDT", "wanted": True, "followed": False, "streams": []}
-    assert (status, answer["data"]) == (202, wished)
+    wanted = {"venue": "binance", "symbol": "SOLUSDT", "wanted": True, "followed": False, "streams": []}
+    assert (status, answer["data"]) == (202, wanted)
     states = {state["symbol"]: state for state in await served.data("/api/symbols")}
-    assert states["SOLUSDT"] == wished
+    assert states["SOLUSDT"] == wanted
     assert (states["BTCUSDT"]["wanted"], states["BTCUSDT"]["followed"]) == (None, True)
     status, answer = await served.ask("DELETE", "/api/symbols/SOLUSDT")
     assert (status, answer["data"]["wanted"]) == (202, False)
@@ -214,9 +216,9 @@ async def test_a_symbol_that_the_flow_has_removed_is_followed_no_more(
     assert len(candles["candles"]) == 10, "what is stored stays"
 
 
-async def test_a_wish_names_its_streams(served: Interface) -> None:
-    wish = {"symbol": "SOLUSDT", "streams": ["aggTrade", "kline_5m", "kline_5m"]}
-    status, answer = await served.ask("POST", "/api/symbols", json=wish)
+async def test_a_subscription_names_its_streams(served: Interface) -> None:
+    subscription = {"symbol": "SOLUSDT", "streams": ["aggTrade", "kline_5m", "kline_5m"]}
+    status, answer = await served.ask("POST", "/api/symbols", json=subscription)
     assert (status, answer["data"]["streams"]) == (202, ["aggTrade", "kline_5m"])
     body = {"symbols": ["ETHUSDT", "SOLUSDT"], "streams": ["kline"]}
     await served.ask("POST", "/api/subscribe", json=body)
@@ -245,7 +247,7 @@ async def test_the_venues_list_is_shown_once_the_flow_has_written_it(deployment:
         assert (after["complete"], [one["symbol"] for one in after["symbols"]]) == (True, ["BTCUSDT", "PEPEUSDT"])
 
 
-async def test_a_refresh_is_one_request_and_tells_its_progress(served: Interface, deployment: Deployment) -> None:
+async def test_a_refresh_is_one_request_and_reports_its_progress(served: Interface, deployment: Deployment) -> None:
     status, first = await served.ask("POST", "/api/market-data/refresh/BTCUSDT")
     _, again = await served.ask("POST", "/api/market-data/refresh/BTCUSDT")
     request_id = first["data"]["id"]
@@ -281,7 +283,7 @@ async def test_quality_shows_the_last_incidents(served: Interface) -> None:
     assert (incident["kind"], incident["first_id"], incident["begin"]) == ("gap", 7, iso_utc(BEGIN))
 
 
-async def test_metrics_count_what_was_heard_and_answered(served: Interface) -> None:
+async def test_metrics_count_messages_and_responses(served: Interface) -> None:
     await served.data("/api/prices")
     async with served.session.get(f"{served.url}/metrics") as response:
         text = await response.text()
@@ -323,7 +325,7 @@ async def test_accounts_say_that_they_are_not_built(served: Interface, path: str
     assert await served.error(path) == (501, "not_built")
 
 
-async def test_everything_is_there_in_a_whole_deployment(deployment: Deployment) -> None:
+async def test_everything_is_up_in_a_complete_deployment(deployment: Deployment) -> None:
     fill(deployment)
     async with interface(deployment) as running:
         status = await running.data("/api/status")

@@ -3,24 +3,24 @@ import asyncio
 import pytest
 
 from api.services import _end
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from flows.settings import Mongo
 
 
-async def test_the_end_waits_for_those_who_use_the_store_and_lets_nobody_in_any_more() -> None:
-    documents = Documents(Mongo(uri="mongodb://127.0.0.1:9"), timeout_s=60)
-    documents.watch.saw(up=True)
+async def test_the_end_waits_for_open_calls_and_blocks_later_ones() -> None:
+    mongo = MongoStore(Mongo(uri="mongodb://127.0.0.1:9"), timeout_s=60)
+    mongo.watch.report(up=True)
     inside, may_leave, left = asyncio.Event(), asyncio.Event(), list[str]()
 
     async def use(name: str) -> None:
-        async with documents.guarded():
+        async with mongo.guarded():
             inside.set()
             await may_leave.wait()
             left.append(name)
 
     early = asyncio.create_task(use("early"))
     await inside.wait()
-    draining = asyncio.create_task(documents.drain())
+    draining = asyncio.create_task(mongo.drain())
     await asyncio.sleep(0)
     late = asyncio.create_task(use("late"))
     await asyncio.sleep(0)
@@ -28,7 +28,7 @@ async def test_the_end_waits_for_those_who_use_the_store_and_lets_nobody_in_any_
     may_leave.set()
     await asyncio.gather(early, draining)
     await _end(late)
-    await documents.close()
+    await mongo.close()
     assert left == ["early"]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import structlog
 
-from flows.gc import tune_garbage_collector
+from flows.process.gc import tune_garbage_collector
 from tests.benchmarks import (
     bench_analytics,
     bench_api,

@@ -19,7 +19,7 @@ from flows.operators.candles.reconcile import KEPT_MS
 from flows.recovery import prepare
 from sinks.mongo.commands import REQUESTS
 from sinks.mongo.documents import MARKET_DATA, candle_of
-from sinks.trades.codec import encode_key, first_id, last_id
+from sinks.trades.codec import columns_of, encode_key, encode_record
 from sinks.trades.store import TradeStore
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
@@ -100,17 +100,24 @@ def falsify(client: Documents, settings: dict[str, Any], open_time: int, **value
 
 
 def lose_trades(part: Path, second: int) -> tuple[int, int]:
-    """Deletes ten seconds of the minute; the ids that they held."""
+    """Deletes ten seconds of the minute, in however long records they are stored; the first and last id of them."""
+    begin = OLD_MINUTE + second * 1_000
+    lost: list[int] = []
     with TradeStore(part) as store:
-        starts = list(store.starts(SYMBOL, OLD_MINUTE + second * 1_000, OLD_MINUTE + (second + 10) * 1_000))
-        records = [store.record(encode_key(SYMBOL, start)) for start in starts]
         batch = WriteBatch(raw_mode=True)
-        for start in starts:
-            batch.delete(encode_key(SYMBOL, start))
+        for start in list(store.starts(SYMBOL, OLD_MINUTE, OLD_MINUTE + 60_000)):
+            key = encode_key(SYMBOL, start)
+            record = store.record(key)
+            rows = list(record.rows()) if record is not None else []
+            kept = [row for row in rows if not begin <= row[3] < begin + 10_000]
+            lost += [row[0] for row in rows if row not in kept]
+            if not kept:
+                batch.delete(key)
+            elif len(kept) < len(rows):
+                batch.put(key, encode_record(columns_of(kept)))
         store.write(batch)
         store.sync()
-    kept = [record for record in records if record is not None]
-    return min(map(first_id, kept)), max(map(last_id, kept))
+    return min(lost), max(lost)
 
 
 async def test_stores_are_mended_and_the_clients_of_a_running_flow_are_told(mongod_uri: str, tmp_path: Path) -> None:

@@ -134,8 +134,8 @@ class FuzzedFlow:
             self._check_price(price)
         for keyed in run("gather", lambda: self._gather(valid)) or []:
             self._take_candles(keyed[0], partial(self._candles.logic(keyed[0]).on_batch, [keyed]))
-        for keyed in run("book_events", lambda: book_events(valid)) or []:
-            self._take_views(keyed[0], partial(self._books.logic(keyed[0]).on_batch, [keyed]))
+        for change in run("book_events", lambda: book_events(valid)) or []:
+            self._take_views(change[0], partial(self._books.logic(change[0]).on_batch, [change]))
 
     def answer(self, _key: str, query: Query, answer: Callable[[Any], None]) -> None:
         """What a machine asks of the venue."""

@@ -190,7 +190,7 @@ async def interface(deployment: Deployment, **api: Any) -> AsyncIterator[Interfa
         url, services = await stack.enter_async_context(running_api(deployment.settings(**api)))
         session = await stack.enter_async_context(ClientSession())
         if deployment.broadcast:
-            await until(lambda: services.live.lines[0].seq > 0)
+            await until(lambda: services.live.connections[0].seq > 0)
         yield Interface(url, services, session)
 
 

@@ -275,9 +275,9 @@ class Flow:
                 self._settle(key, machine, machine.on_events(events, self._trade_clock.now()))
         for key, machine in self._machines.items():
             self._wake(key, machine, self._trade_clock.now())
-        for key, events in book_events(valid):
+        for key, changes in book_events(valid):
             if key == "binance:BTCUSDT":
-                self._settle(key, self._books, self._books.on_events(events, self._clock.now()))
+                self._settle(key, self._books, self._books.on_events(changes, self._clock.now()))
         self._wake("binance:BTCUSDT", self._books, self._clock.now())
 
     def _wake(self, key: str, machine: Any, now: Now) -> None:

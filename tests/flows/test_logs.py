@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from flows.log_bound import MOST, MOST_OF_LOGGER, LogBound
 from flows.logs import SUPPRESSED, Bounded, BoundedRecords, escaped, plain
+from flows.process.log_bound import MOST, MOST_OF_LOGGER, LogBound
 
 ROOT = Path(__file__).parents[2]
 SPEAKS = """

@@ -83,6 +83,28 @@ def test_states_of_another_version_are_refused(tmp_path: Path, machine: int, ver
         sequence_candles(KEY, tuple(states), feed=Feed(), can_query=True)
 
 
+DAMAGED = [
+    {"next_id": "1"},
+    {"last_time": None},
+    {"counts_fills": 1},
+    {"held": [("BTCUSDT", 1)]},
+    {"gaps": [(1, 2, 3)]},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED)
+def test_a_sequence_with_a_field_of_another_type_is_refused(tmp_path: Path, damage: dict[str, Any]) -> None:
+    damaged = (fresh()[0]._replace(**damage), *fresh()[1:])
+    assert "has another form: " in refused(prepared(tmp_path / "recovery", damaged))
+    with pytest.raises(StateVersionError, match="the state of the sequence of trades has another form"):
+        sequence_candles(KEY, damaged, feed=Feed(), can_query=True)
+
+
+def test_a_sequence_that_lacks_a_field_is_refused(tmp_path: Path) -> None:
+    damaged = (fresh()[0][:-1], *fresh()[1:])
+    assert "has another form: " in refused(prepared(tmp_path / "recovery", damaged))
+
+
 @pytest.mark.parametrize("state", [None, 7, (), (fresh()[0],), "text"])
 def test_states_of_another_form_are_refused(tmp_path: Path, state: Any) -> None:
     assert "written by another version" in refused(prepared(tmp_path / "recovery", state))

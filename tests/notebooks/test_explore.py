@@ -47,7 +47,7 @@ def run(environment: dict[str, str]) -> str:
 
 
 @pytest.mark.e2e
-def test_as_a_script_it_tells_what_is_stored(
+def test_as_a_script_it_prints_what_is_stored(
     mongo_database: Database[dict[str, Any]], environment: dict[str, str], tmp_path: Path
 ) -> None:
     store = CandleStore(mongo_database, retention_days={})
@@ -69,7 +69,9 @@ def test_as_a_script_it_tells_what_is_stored(
 
 
 @pytest.mark.e2e
-def test_without_trades_the_rest_is_told(mongo_database: Database[dict[str, Any]], environment: dict[str, str]) -> None:
+def test_without_trades_the_rest_is_printed(
+    mongo_database: Database[dict[str, Any]], environment: dict[str, str]
+) -> None:
     store = CandleStore(mongo_database, retention_days={})
     store.ensure_indexes(timeout_s=5)
     store.store(CANDLES, timeout_s=5)
@@ -81,5 +83,5 @@ def test_without_trades_the_rest_is_told(mongo_database: Database[dict[str, Any]
 
 
 @pytest.mark.e2e
-def test_empty_stores_are_said_to_be_empty(environment: dict[str, str]) -> None:
+def test_empty_stores_are_reported_as_empty(environment: dict[str, str]) -> None:
     assert "Nothing is stored yet" in run(environment)

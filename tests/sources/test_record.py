@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from sources import record
 from sources.record import TapeWriter
 from sources.replay.exchange.server import running_exchange
 from sources.replay.synthetic.market import SyntheticMarket
@@ -81,3 +82,17 @@ async def test_an_unknown_symbol_is_named(tmp_path: Path) -> None:
         _, errors = await process.communicate()
     assert process.returncode == 1
     assert "BTCUSTD is not traded there; did you mean BTCUSDT" in errors.decode()
+
+
+def test_a_recording_that_is_broken_off_before_it_begins_leaves_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def break_off(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(record, "_record", break_off)
+    monkeypatch.setattr("sys.argv", ["record", "--symbols", "BTCUSDT", "--minutes", "1", "--out", str(tmp_path / "x")])
+    with pytest.raises(SystemExit) as ended:
+        record.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "record: broken off before anything came\n"

@@ -2,14 +2,14 @@
 
     differences ─▶ wait ─▶ snapshot below them ─▶ in sync ─▶ best bid and ask, best levels
                     ▲                               │
-                    └── a gap, a cut line, a crossed book, a side of which nothing is known any more
+                    └── a gap, a lost connection, a crossed book, a side of which nothing is known any more
 
 A book in sync is compared from time to time with a fresh snapshot, which is brought forward by the same differences and
 then takes its place: so what the exchange does not report any more goes, and the known part is in the middle again.
 The same deepens a book that began with few levels, as soon as its price comes near the end of them.
 """
 
-from typing import NamedTuple, TypeAlias, TypeGuard
+from typing import NamedTuple, TypeGuard
 from zlib import crc32
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -17,7 +17,6 @@ from flows.clock import Now
 from flows.model import (
     BookDelta,
     BookInput,
-    BookResult,
     BookSnapshot,
     BookTicker,
     BookView,
@@ -31,15 +30,16 @@ from flows.model import (
     Speaking,
     TradesRefused,
 )
+from flows.operators.books.audit import AUDITED_LEVELS, Audit
+from flows.operators.books.best import BestBidAsk
 from flows.operators.books.book import Book
+from flows.operators.books.results import Results
 from flows.operators.books.sync import BookSync
 from flows.operators.delay import doubled_ms
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.operators.refusals import rejected
 from flows.queries import BookQuery, Query, QueryError, RenewQuery
 
-AUDITED_LEVELS = 100
-"""Levels a side that an audit compares."""
 RETRY_MIN_MS = 1_000
 """First delay before a snapshot is queried again; doubles with each failure."""
 RETRY_MAX_MS = 60_000
@@ -48,14 +48,6 @@ STEADY_MS = 10_000
 """A book that was in sync for so long starts over at once when it must."""
 DOUBT_MS = 1_000
 """A difference that does not follow is believed when none has come behind it for so long, local time."""
-MOST_JUMP = 1_000_000
-"""Updates between two best bids and asks; a larger jump is held until another one goes on from there."""
-LED_MS = 1_000
-"""Best bids and asks that are all older than the one shown, for so long: that one was wrong."""
-VOID_MS = 5_000
-"""Least time until the next audit when the snapshot of the last one was of no use."""
-
-Results: TypeAlias = list[BookResult | Query]
 
 
 class BookPolicy(NamedTuple):
@@ -76,7 +68,7 @@ class BookPolicy(NamedTuple):
 
 
 def book_events(items: list[Validated]) -> list[tuple[str, BookInput]]:
-    """What books are kept from, by instrument: differences, best bid and ask, cuts of the line, and the end of it."""
+    """What books are kept from, by instrument: differences, best bid and ask, lost connections, and ends of streams."""
     out: list[tuple[str, BookInput]] = []
     for item in items:
         if type(item) is Batch:
@@ -97,7 +89,7 @@ def _concerns(event: ConnectionEvent | TradesRefused) -> TypeGuard[Disconnected 
 
 
 class BookKeeper:
-    """Machine of one instrument. Takes book deltas, book tickers and line events; gives `BookView`, `BookTicker`,
+    """Machine of one instrument. Takes book deltas, book tickers and connection events; gives `BookView`, `BookTicker`,
     `Incident` and `BookQuery`. Nothing is recovered: after a restart there is a new snapshot.
 
     `BookTicker` comes at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
@@ -109,18 +101,16 @@ class BookKeeper:
         self._policy = policy
         self._first_depth = policy.first_depth or policy.depth
         self._sync = self._begun()
-        self._fresh: BookSync | None = None
+        # the phase is by symbol, so that not all are audited at once
+        phase_ms = crc32(key.encode()) % policy.audit_ms
+        self._audit = Audit(
+            self._symbol, rules.book_ids, depth=policy.depth, period_ms=policy.audit_ms, phase_ms=phase_ms
+        )
         self._is_queried = False
         self._query_at: int | None = None
         self._failures = 0
         self._synced_at = 0
-        self._audit_at = 0
-        self._void_until = 0
-        self._audit_phase = crc32(key.encode()) % policy.audit_ms  # so that not all symbols are audited at once
-        self._best: BookTicker | None = None
-        self._best_at = 0
-        self._odd_best: BookTicker | None = None
-        """A best bid and ask whose update id is far ahead."""
+        self._best = BestBidAsk(self._venue)
         self._doubt_since: int | None = None
         self._is_silent = False
         self._time = 0
@@ -138,14 +128,14 @@ class BookKeeper:
                 self._take_deltas(events, now, out)  # type: ignore[arg-type]
             case [BookTicker(), *_]:
                 for ticker in events:
-                    self._take_ticker(ticker, now, out)  # type: ignore[arg-type]
+                    self._best.take(ticker, now, out)  # type: ignore[arg-type]
             case Disconnected(line=line) if self._rules.book_line in ("", line):
                 self._start_over(out)
-                self._best = self._odd_best = None
+                self._best.reset()
             case Silent():
                 self._is_silent = True
-                if self._sync.book is not None and self._fresh is None:
-                    self._begin_audit(now, out)
+                if self._sync.book is not None and self._audit.fresh is None:
+                    out.append(self._audit.begin(now))
             case Speaking():
                 self._is_silent = False
         return out
@@ -174,8 +164,9 @@ class BookKeeper:
                 self._fall(fault, now, out)
         book = self._sync.book
         if book is not None:
-            if self._fresh is None and now.local >= self._audit_at:
-                self._begin_audit(now, out)
+            audit_at = self._audit.due
+            if audit_at is not None and now.local >= audit_at:
+                out.append(self._audit.begin(now))
             if self._dirty:
                 self._check(book, now, out)
         return out
@@ -194,8 +185,8 @@ class BookKeeper:
         if self._query_at is not None:
             waits.append(self._query_at)
         if self._sync.book is not None:
-            if self._fresh is None:
-                waits.append(self._audit_at)
+            if (audit_at := self._audit.due) is not None:
+                waits.append(audit_at)
             if self._dirty:
                 waits.append(self._shown_at + self._policy.every_ms)
         return max(0, min(waits) - now.local) if waits else None
@@ -213,8 +204,9 @@ class BookKeeper:
             if fault:
                 self._fall(fault, now, out)
                 self._sync.take(delta)
-            elif self._fresh is not None:
-                self._feed_fresh(self._fresh, delta, now, out)
+            elif self._audit.fresh is not None:
+                self._audit.take(delta, now)
+                self._compare(out)
         if self._sync.is_in_doubt or self._doubt_since is not None or self._sync.refused:
             self._note_doubt(now, out)
         book = self._sync.book
@@ -241,7 +233,7 @@ class BookKeeper:
         out.append(rejected(self._venue, event, reason))
 
     def _check(self, book: Book, now: Now, out: Results) -> None:
-        """What the book says of itself; then it may be shown."""
+        """Whether the book can be the exchange's; if so it may be shown."""
         is_shown = now.local - self._shown_at >= self._policy.every_ms
         count = self._policy.levels if is_shown else 1
         bids, asks = book.bids.best(count), book.asks.best(count)
@@ -251,12 +243,12 @@ class BookKeeper:
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
             self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
-        self._emit_best(self._ticker(book, bids, asks), now, out)
+        self._best.show(self._ticker(book, bids, asks), now, out)
         if is_shown:
             self._show(book, bids, asks, now, out)
         nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
-        if nears_end and self._fresh is None and now.local >= self._void_until:
-            self._begin_audit(now, out)
+        if nears_end and self._audit.may_begin(now):
+            out.append(self._audit.begin(now))
 
     def _ticker(self, book: Book, bids: list[Level], asks: list[Level]) -> BookTicker:
         nothing = (0.0, 0.0)
@@ -283,7 +275,8 @@ class BookKeeper:
     def _start_over(self, out: Results) -> None:
         if self._sync.book is not None:
             self._mark(out)
-        self._sync, self._fresh, self._doubt_since = self._begun(), None, None
+        self._sync, self._doubt_since = self._begun(), None
+        self._audit.stop()
         self._dirty = self._is_queried = False
         self._query_at = None
 
@@ -304,7 +297,7 @@ class BookKeeper:
 
     def _take_snapshot(self, answer: BookSnapshot | QueryError, now: Now, out: Results) -> None:
         if not self._sync.is_waiting:
-            self._is_queried = False  # it has a book, or the line was cut: the next difference queries
+            self._is_queried = False  # it has a book, or the connection was lost: the next difference queries
             return
         if isinstance(answer, QueryError) or self._sync.take_snapshot(answer):
             self._failures = max(self._failures, 1)
@@ -314,60 +307,28 @@ class BookKeeper:
         assert book is not None  # noqa: S101 - the snapshot fits
         self._is_queried, self._query_at = False, None
         self._synced_at = now.local
-        self._next_audit(now)
+        self._audit.schedule(now)
         self._shown_at = now.local - self._policy.every_ms
         self._dirty = True
         self._check(book, now, out)
 
     # --- audit ---
 
-    def _begin_audit(self, now: Now, out: Results) -> None:
-        self._fresh = BookSync(self._rules.book_ids, depth=self._policy.depth)
-        self._next_audit(now)
-        out.append(BookQuery(self._symbol, self._policy.depth, checks=True))
-
-    def _next_audit(self, now: Now) -> None:
-        """The next of the times that are this symbol's."""
-        period = self._policy.audit_ms
-        self._audit_at = now.local + period - (now.local - self._audit_phase) % period
-
     def _take_fresh(self, answer: BookSnapshot | QueryError, now: Now, out: Results) -> None:
-        fresh = self._fresh
-        if fresh is None:
+        if not self._audit.take_snapshot(answer, now):
             return
-        if isinstance(answer, QueryError) or fresh.take_snapshot(answer):
-            self._void(now)
-        elif self._is_silent and self._has_missed(fresh):
+        if self._is_silent and self._audit.shows_newer(self._sync.book):
             self._fall("its stream says nothing, and the exchange's book is another one", now, out)
             out.append(RenewQuery(self._symbol, ("depth",), "its book has moved on"))
         else:
-            self._compare(fresh, out)
+            self._compare(out)
 
-    def _has_missed(self, fresh: BookSync) -> bool:
-        """Whether a newer snapshot shows another book than the one that no difference has reached."""
-        old, new = self._sync.book, fresh.book
-        if old is None or new is None or new.update_id <= old.update_id:
-            return False
-        return old.similarity(new, AUDITED_LEVELS) < 1.0
-
-    def _feed_fresh(self, fresh: BookSync, delta: BookDelta, now: Now, out: Results) -> None:
-        if fresh.take(delta):
-            self._void(now)
-        else:
-            self._compare(fresh, out)
-
-    def _void(self, now: Now) -> None:
-        """The snapshot proves nothing; that of the next audit may."""
-        self._fresh, self._void_until = None, now.local + VOID_MS
-
-    def _compare(self, fresh: BookSync, out: Results) -> None:
-        """As soon as both books are at the same update id; then the fresh one goes on."""
-        old, new = self._sync.book, fresh.book
-        if old is None or new is None or old.update_id != new.update_id:
+    def _compare(self, out: Results) -> None:
+        """Ends the audit as soon as both books are at the same update id."""
+        share = self._audit.compare(self._sync.book)
+        if share is None:
             return
-        share = old.similarity(new, AUDITED_LEVELS)
-        fresh.refused = self._sync.refused  # both had the same input: each difference is refused once
-        self._sync, self._fresh, self._dirty = fresh, None, True
+        self._sync, self._dirty = self._audit.take_fresh(self._sync), True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
             out.append(self._incident(cause, "the snapshot has taken its place"))
@@ -377,45 +338,6 @@ class BookKeeper:
 
     # --- showing ---
 
-    def _take_ticker(self, ticker: BookTicker, now: Now, out: Results) -> None:
-        """The venue's own best bid and ask. An update id far ahead is believed when another one goes on from there; one
-        that is shown and that none of the later ones reaches was wrong.
-        """
-        best, odd = self._best, self._odd_best
-        if best is None:
-            self._show_best(ticker, now, out)
-        elif ticker.update_id > best.update_id + MOST_JUMP:
-            if odd is not None and odd.update_id <= ticker.update_id <= odd.update_id + MOST_JUMP:
-                self._show_best(ticker, now, out)
-            else:
-                self._odd_best = ticker
-        elif ticker.update_id > best.update_id or now.local - self._best_at >= LED_MS:
-            self._show_best(ticker, now, out)
-
-    def _show_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
-        if self._odd_best is not None and self._odd_best is not ticker:
-            self._refuse(self._odd_best, "a best bid and ask that nothing followed", out)
-        self._odd_best = None
-        if self._best is not None and ticker.update_id <= self._best.update_id:
-            self._best = None
-        self._emit_best(ticker, now, out)
-
-    def _emit_best(self, ticker: BookTicker, now: Now, out: Results) -> None:
-        best = self._best
-        if best is not None:
-            if ticker.update_id <= best.update_id:
-                return
-            self._best_at = now.local
-            if _sides(ticker) == _sides(best):
-                self._best = ticker
-                return
-        self._best, self._best_at = ticker, now.local
-        out.append(ticker)
-
     def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: Results) -> None:
         self._dirty, self._shown_at, self._is_announced = False, now.local, True
         out.append(BookView(self._venue, self._symbol, True, book.update_id, book.event_time, bids, asks))
-
-
-def _sides(ticker: BookTicker) -> tuple[float, ...]:
-    return ticker.bid_price, ticker.bid_quantity, ticker.ask_price, ticker.ask_quantity

@@ -17,7 +17,7 @@ SLACK = 4
 class Ladder:
     """Keeps the best `depth` levels of one side, as far as they are known.
 
-    The levels of a snapshot are known without a hole as far as its last one. What lies beyond is reported only where it
+    The levels of a snapshot are known without a gap as far as its last one. What lies beyond is reported only where it
     changes, and what drifted away from the price perhaps not at all: so the known part ends at the
     snapshot's last level, or nearer, at the `depth`-th best, once `SLACK` times as many are held. It never grows back.
     A snapshot of fewer than `depth` levels holds the whole side, which has no end.

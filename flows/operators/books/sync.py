@@ -44,7 +44,7 @@ class BookSync:
         return self._suspect is not None
 
     def take(self, delta: BookDelta) -> str:
-        """Takes a difference, and says what is wrong: empty when nothing is."""
+        """Takes a difference, and gives what is wrong: empty when nothing is."""
         known = self._known
         if known is None:
             self._waiting.append(delta)
@@ -105,12 +105,12 @@ class BookSync:
         self._suspect = None
         if self.book is not None:
             return self._missing(known, suspect)
-        self._waiting.clear()  # a hole makes those before it useless: the snapshot must be newer than the hole
+        self._waiting.clear()  # a gap makes those before it useless: the snapshot must be newer than the gap
         self._waiting.extend((suspect, delta))
         return ""
 
     def _take_older(self, delta: BookDelta, known: tuple[int, int]) -> str:
-        """Ids that are known already, on a difference that is newer: when a second one says so too, the ids have begun
+        """Ids that are known already, on a difference that is newer: when a second one has them too, the ids have begun
         anew, or those before were wrong.
         """
         if not known[1] or delta.event_time <= known[1] + RESTART_MS:
@@ -128,7 +128,7 @@ class BookSync:
         return f"the updates after {known} did not arrive, the next one is {delta.first_update_id}"
 
     def take_snapshot(self, snapshot: BookSnapshot) -> str:
-        """Puts a snapshot below the differences that wait, and says why that cannot be: empty when it can."""
+        """Puts a snapshot below the differences that wait, and gives why that cannot be: empty when it can."""
         book = Book(snapshot, depth=self._depth)
         for delta in self._waiting:
             if self._joined:

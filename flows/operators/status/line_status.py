@@ -120,8 +120,12 @@ class LineStatus:
         now = self._now()
         begins = [self._down_since.setdefault((event.line, name), now) for name in event.symbols]
         begin = min([*begins, now])
+        symbol = ""
         outcome = f"{event.failures} attempts failed, trying on" if event.lasting else "reconnecting"
-        return Incident(_kind_of(event), self._venue, "", begin, now, f"{event.line}: {event.reason}", outcome)
+        if event.is_refusal:
+            symbol = event.symbols[0] if len(event.symbols) == 1 else ""
+            outcome = "subscribed again from time to time; the connection carries the others"
+        return Incident(_kind_of(event), self._venue, symbol, begin, now, f"{event.line}: {event.reason}", outcome)
 
     def _live_on(self, line: str) -> FeedStatus:
         return FeedStatus(self._venue, line, "live", tuple(self._live[line]))

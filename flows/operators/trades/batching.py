@@ -1,29 +1,42 @@
-"""Step `gather`: small polls become larger batches before the keyed steps, whose cost is by batch and not by trade.
+"""Small polls become larger batches before the keyed steps, whose cost is by batch and not by trade.
 
 Only what feeds candles and the trade store waits, and at most `hold_ms`; prices are published from the step before.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 from flows.bounds import trade_time
 from flows.clock import FeedClock
-from flows.model import TRADE_KINDS, ConnectionEvent, Flush, Kline, Removed, Ticker, Trade, TradesRefused
+from flows.model import (
+    TRADE_KINDS,
+    ConnectionEvent,
+    Flush,
+    Kline,
+    MarketEvent,
+    Removed,
+    Ticker,
+    Trade,
+    TradeInput,
+    TradesRefused,
+)
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 
 ENOUGH = 4_000
 """Trades after which a batch is large enough to go at once."""
 
-Keyed: TypeAlias = tuple[str, Any]
-"""`(instrument key, list of events of one type or a line event)`."""
+Keyed: TypeAlias = tuple[str, TradeInput]
+"""`(instrument key, run of events of one type or a connection event)`."""
+_Runs: TypeAlias = dict[str, list[MarketEvent]]
+"""Events of one type by instrument key."""
 
 
 class MicroBatcher:
     """Holds trades, klines and tickers by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
-    release and the source has nothing more for the moment (`Flush`). Line events release what came before them.
+    release and the source has nothing more for the moment (`Flush`). Connection events release what came before them.
 
     The clock that closes candles is set here, by trades alone and their own times, as they are released: so it is never
-    ahead of trades that are still held, nor of those on a line that is read more slowly than another, as when a
+    ahead of trades that are still held, nor of those on a connection that is read more slowly than another, as when a
     recording is played at full speed; and a venue whose event times are wrong does not move it.
     """
 
@@ -31,10 +44,10 @@ class MicroBatcher:
         self._clock = clock
         self._hold_ms = hold_ms
         self._monotonic_ms = monotonic_ms
-        self._trades: dict[str, list[Any]] = {}
-        self._klines: dict[str, list[Any]] = {}
-        self._tickers: dict[str, list[Any]] = {}
-        self._places: dict[type, dict[str, list[Any]] | None] = {}
+        self._trades: dict[str, list[Trade]] = {}
+        self._klines: dict[str, list[Kline]] = {}
+        self._tickers: dict[str, list[Ticker]] = {}
+        self._places: dict[type, _Runs | None] = {}
         self._count = 0
         self._released_ms = 0
 
@@ -53,7 +66,7 @@ class MicroBatcher:
                 if item.key in place:
                     place[item.key] += events
                 else:
-                    place[item.key] = events.copy()  # others hold the batch too
+                    place[item.key] = events.copy()  # other steps read the batch too
             elif type(item) is InstrumentEvent and _concerns(item.event):
                 self._release(out)
                 out.append((item.key, item.event))
@@ -66,10 +79,11 @@ class MicroBatcher:
             self._release(out)
         return out
 
-    def _place_of(self, kind: type) -> dict[str, list[Any]] | None:
+    def _place_of(self, kind: type) -> _Runs | None:
         """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""
         places = ((Trade, self._trades), (Kline, self._klines), (Ticker, self._tickers))
-        place = next((place for model, place in places if issubclass(kind, model)), None)
+        found = next((place for model, place in places if issubclass(kind, model)), None)
+        place = cast("_Runs | None", found)  # what is put there is of this type
         self._places[kind] = place
         return place
 
@@ -89,8 +103,8 @@ class MicroBatcher:
 
 
 def _concerns(event: ConnectionEvent | TradesRefused) -> bool:
-    """Whether the machines of trades and candles must hear of it; that their streams have ended, e.g., and not that of
-    books. Klines alone they can do without.
+    """Whether an event is for the machines of trades and candles: the end of their streams is, that of books is not.
+    The end of klines alone is not either, as candles are made without them.
     """
     if type(event) is not Removed:
         return True

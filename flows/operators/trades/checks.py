@@ -1,17 +1,17 @@
 """Which trades of an instrument are refused, and why: by themselves, beside their predecessor, or as an answer of REST.
 
-What is refused is counted, told in an incident now and then, and leaves a hole where its id stands.
+What is refused is counted, reported in an incident at intervals, and leaves a gap where its id stands.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
-from typing import Any
 
 from flows.bounds import TRADE_AHEAD_MS, VenueRules, fault_of
 from flows.clock import Now
-from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, Trade
+from flows.model import WITHDRAWN_FILL, AggregateTrade, Incident, MarketEvent, Trade
 from flows.operators.refusals import Refusals, rejected
 from flows.operators.trades.continuity import BACK_MS
+from flows.operators.trades.results import Results
 from flows.queries import TradesQuery
 
 
@@ -34,38 +34,39 @@ class TradeChecks:
         self._symbol = symbol
         self._rules = rules
         self.refusals = Refusals("trades")
-        """What was refused since it was told last."""
+        """What was refused since the last report."""
         self.has_refused = False
         """Since the caller last looked: what was refused may have been a trade with a wrong mark, so there may be a
-        hole.
+        gap.
         """
 
-    def sound(self, events: list[Any], out: list[Any], *, counts_fills: bool | None) -> list[Trade]:
+    def sound(self, events: Sequence[MarketEvent], out: Results, *, counts_fills: bool | None) -> list[Trade]:
         """The trades of a run that can be true by themselves. `counts_fills`: whether ids count single fills; None
         while that is not known.
         """
         sent_later = list(accumulate((event.event_time for event in reversed(events)), max))[::-1]
-        sound = []
+        sound: list[Trade] = []
         for event, latest in zip(events, [*sent_later[1:], sent_later[-1]], strict=True):
             if not isinstance(event, Trade):
-                reason = f"a {type(event).__name__} among trades"
-            elif event.symbol != self._symbol:
-                reason = f"a trade of {event.symbol!r} among those of {self._symbol}"
-            elif isinstance(event, AggregateTrade) is counts_fills:
-                reason = "a trade whose id counts something else than those before it"
-            elif event.time > latest + TRADE_AHEAD_MS:
-                reason = f"a trade made {event.time - latest} ms after all that were sent behind it"
-            else:
-                reason = fault_of(event, self._rules)
-            if reason:
+                self.refuse(event, f"a {type(event).__name__} among trades", out)
+            elif reason := self._fault_in_run(event, latest, counts_fills=counts_fills):
                 self.refuse(event, reason, out)
             else:
                 sound.append(event)
         return sound
 
-    def answered(self, query: TradesQuery, answer: list[Trade], latest: int, out: list[Any]) -> list[Trade]:
-        """The trades of an answer that are what was asked for, made at `latest` at the latest."""
-        trades = []
+    def _fault_in_run(self, trade: Trade, latest: int, *, counts_fills: bool | None) -> str:
+        if trade.symbol != self._symbol:
+            return f"a trade of {trade.symbol!r} among those of {self._symbol}"
+        if isinstance(trade, AggregateTrade) is counts_fills:
+            return "a trade whose id counts something else than those before it"
+        if trade.time > latest + TRADE_AHEAD_MS:
+            return f"a trade made {trade.time - latest} ms after all that were sent behind it"
+        return fault_of(trade, self._rules)
+
+    def answered(self, query: TradesQuery, answer: list[Trade], latest: int, out: Results) -> list[Trade]:
+        """The trades of an answer that are what was queried, made at `latest` at the latest."""
+        trades: list[Trade] = []
         for trade in answer:
             if reason := fault_of_answer(trade, query, latest, self._rules):
                 self.refuse(trade, reason, out)
@@ -85,13 +86,13 @@ class TradeChecks:
             return f"an aggregate that begins with fill {trade.first_id} where {next_fill} is the next one"
         return "an aggregate of fills that are known" if trade.first_id < next_fill else ""
 
-    def refuse(self, trade: Any, reason: str, out: list[Any]) -> None:
-        """Refuses a trade; where its id stands there may be a hole."""
+    def refuse(self, trade: MarketEvent, reason: str, out: Results) -> None:
+        """Refuses a trade; where its id stands there may be a gap."""
         self.refusals.note(reason)
         self.has_refused = True
         out.append(rejected(self._venue, trade, reason))
 
-    def refuse_all(self, trades: Iterable[Trade], reason: str, out: list[Any]) -> None:
+    def refuse_all(self, trades: Iterable[Trade], reason: str, out: Results) -> None:
         """Refuses trades whose ids stand where no trade is missing."""
         has_refused = self.has_refused
         for trade in trades:
@@ -99,7 +100,7 @@ class TradeChecks:
         self.has_refused = has_refused
 
     def report(self, last_time: int, now: Now, *, ends: bool = False) -> list[Incident]:
-        """Says that trades were refused, now and then; `last_time` is that of the newest one that was not."""
+        """An incident that trades were refused, when one is due; `last_time` is that of the newest one that was not."""
         cause = self.refusals.take_report(now.local, ends=ends)
         if cause is None:
             return []

@@ -20,9 +20,9 @@ newest trade, ms UTC.
 """
 
 
-def times_of_aggregates(trades: list[AggregateTrade], place: Place, *, fills_follow: bool) -> tuple[int, int] | None:
+def times_of_aggregates(trades: Sequence[Trade], place: Place, *, fills_follow: bool) -> tuple[int, int] | None:
     """The least and the largest time of aggregates that continue; None when they do not, or something else is among
-    them. Their fills are a chain too: without a hole where `fills_follow`, else rising.
+    them. Their fills are a chain too: without a gap where `fills_follow`, else rising.
     """
     following, fill, newest = place
     begin = end = trades[0].time
@@ -46,7 +46,7 @@ def times_of_aggregates(trades: list[AggregateTrade], place: Place, *, fills_fol
     return (begin, end) if _is_possible(begin, end, newest, trades) else None
 
 
-def times_of_fills(trades: list[Trade], place: Place) -> tuple[int, int] | None:
+def times_of_fills(trades: Sequence[Trade], place: Place) -> tuple[int, int] | None:
     """The same of single fills."""
     following, _, newest = place
     begin = end = trades[0].time

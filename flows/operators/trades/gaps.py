@@ -1,8 +1,9 @@
-"""What is missing in a sequence of trades, and when to ask for it: the hole that everything waits for, and the gaps
-that were given up and are still hoped for.
+"""What is missing in a sequence of trades, and when it is queried: the gap that everything waits for, and the gaps that
+were given up and may still be filled.
 """
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from msgspec import Struct, structs
 
@@ -13,16 +14,20 @@ from flows.queries import QueryError, TradesQuery
 QUERY_TRADES = 10_000
 """Ids in one query: enough to fill ten of the venue's pages, few enough to go on in between."""
 RETRY_MS = 500
-"""First delay before the ids of a hole are asked for again; doubles with each failure, up to `LONGEST_RETRY_MS`."""
+"""First delay before the ids of the pending gap are queried again; doubles with each failure, up to
+`LONGEST_RETRY_MS`.
+"""
 LONGEST_RETRY_MS = 128_000
 LATER_MS = 60_000
-"""First delay before the ids of a gap are asked for again; doubles with each failure, up to `LONGEST_LATER_MS`."""
+"""First delay before the ids of a gap that was given up are queried again; doubles with each failure, up to
+`LONGEST_LATER_MS`.
+"""
 LONGEST_LATER_MS = 3_600_000
 ENOUGH_TRIES = 3
-"""Answers without the missing ids, until it is believed that the venue does not have them either."""
+"""Answers without the missing ids, after which the venue is taken not to have them either."""
 MAX_GAPS = 1_000
-"""Gaps remembered for what may still fill them; one more, and the oldest is forgotten: its trades count as
-duplicates.
+"""Gaps remembered for what may still fill them; one more, and the oldest is dropped: its trades count as duplicates
+from then on.
 """
 
 
@@ -37,9 +42,9 @@ class PendingGap(Struct):
     """Time of the first trade behind it."""
     found: int
     since: int
-    """When the repair last got on."""
+    """When the repair last made progress."""
     due: int
-    """When to ask again."""
+    """When to query again."""
     failures: int = 0
     refusals: int = 0
     reason: str = ""
@@ -47,7 +52,7 @@ class PendingGap(Struct):
 
     @property
     def is_denied(self) -> bool:
-        """Whether the venue has answered again and again that it knows none of these trades."""
+        """Whether the venue has answered `ENOUGH_TRIES` times that it knows none of these trades."""
         return self.refusals >= ENOUGH_TRIES
 
     def on_progress(self, now: Now) -> None:
@@ -55,7 +60,7 @@ class PendingGap(Struct):
         self.failures, self.refusals, self.since, self.due = 0, 0, now.local, now.local
 
     def on_failure(self, error: QueryError | None, now: Now) -> None:
-        """None came, for a reason or for none: then the venue answered without them."""
+        """None came. Without an `error` the venue has answered without them."""
         self.failures += 1
         self.refusals += error is None
         self.reason = str(error or "the venue does not give them")
@@ -71,6 +76,16 @@ class PendingGap(Struct):
         return None
 
 
+class GapState(NamedTuple):
+    """A gap that was given up, as it is recovered."""
+
+    first: int
+    last: int
+    begin: int
+    end: int
+    is_lost: bool
+
+
 class _Gap(Struct):
     first: int
     last: int
@@ -82,14 +97,22 @@ class _Gap(Struct):
 
 
 class AbandonedGaps:
-    """Missing ids that nobody waits for any longer. They are asked for now and then, a part at a time."""
+    """Missing ids that no trade waits for any longer. They are queried at growing intervals, a part at a time."""
 
-    def __init__(self, gaps: Iterable[tuple[int, int, int, int, bool]] = ()) -> None:
-        self.gaps = [_Gap(*gap) for gap in gaps]
+    def __init__(self) -> None:
+        self.gaps: list[_Gap] = []
 
-    def state(self) -> list[tuple[int, int, int, int, bool]]:
-        """First and last id, the times on both sides, and whether they are lost for good, of each."""
-        return [(gap.first, gap.last, gap.begin, gap.end, gap.is_lost) for gap in self.gaps]
+    def resume(self, gaps: Iterable[GapState]) -> None:
+        """Takes the recovered ones, which are due at once."""
+        self.gaps += [_Gap(*gap) for gap in gaps]
+
+    def state(self) -> list[GapState]:
+        """What a restart needs of each."""
+        return [GapState(gap.first, gap.last, gap.begin, gap.end, gap.is_lost) for gap in self.gaps]
+
+    def clear(self) -> None:
+        """Drops all: their ids mean nothing any more."""
+        self.gaps.clear()
 
     def add(self, first: int, last: int, begin: int, end: int, *, is_lost: bool, now: Now) -> None:
         """Remembers one more."""
@@ -109,18 +132,18 @@ class AbandonedGaps:
 
     @property
     def due(self) -> int | None:
-        """Local time at which the next of them is to be asked for; None when there is none."""
+        """Local time of the next query; None when there is none."""
         return min((gap.due for gap in self.gaps if not gap.is_lost), default=None)
 
     def next_query(self, symbol: str, now: Now) -> TradesQuery | None:
-        """Asks for the first one that is due."""
+        """Queries the first one that is due."""
         for gap in self.gaps:
             if not gap.is_lost and gap.due <= now.local:
                 return TradesQuery(symbol, gap.first, min(gap.last, gap.first + QUERY_TRADES - 1), gap.begin, gap.end)
         return None
 
     def on_answer(self, query: TradesQuery, error: QueryError | None, now: Now) -> None:
-        """What is still missing of the asked ids can wait longer than before."""
+        """What is still missing of the queried ids is queried again after a longer delay."""
         for gap in self.gaps:
             if gap.first <= query.last_id and gap.last >= query.first_id:
                 gap.failures += 1

@@ -1,5 +1,5 @@
-"""The trades of an instrument that were handed on a moment ago: what comes once more under an id of theirs is compared
-with them, and where they differ the venue's REST side is asked.
+"""The trades of an instrument that were handed on last: what comes once more under an id of theirs is compared with
+them, and where they differ the venue's REST side is queried.
 """
 
 from collections import deque
@@ -29,7 +29,7 @@ class HandedOn:
         self._count = 0
         self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
         self.due: int | None = None
-        """Local time of the next question; None while there is none."""
+        """Local time of the next query; None while there is none."""
 
     def add(self, run: list[Trade]) -> None:
         """A run of trades, ids rising, is handed on."""
@@ -40,7 +40,7 @@ class HandedOn:
         self._count = count + len(run)
 
     def differing(self, trade: Trade) -> Trade | None:
-        """The trade of the same id, and of the same kind, when it says something else."""
+        """The trade of the same id, and of the same kind, when it differs."""
         for run in reversed(self._runs):
             if run[0].id <= trade.id <= run[-1].id:
                 known = next((one for one in run if one.id == trade.id), None)
@@ -51,13 +51,13 @@ class HandedOn:
         return known if is_other else None
 
     def doubt(self, number: int, begin: int) -> None:
-        """Two trades differ under this id, the older one made at `begin`: the venue is to be asked."""
+        """Two trades differ under this id, the older one made at `begin`: the venue is to be queried."""
         if len(self._doubted) < QUERY_TRADES:
             self._doubted[number] = begin
             self.due = self.due or 0
 
     def next_query(self, symbol: str, now: Now) -> TradesQuery | None:
-        """The question, when it is due."""
+        """The query, when it is due."""
         if self.due is None or now.local < self.due:
             return None
         first = min(self._doubted)
@@ -65,7 +65,7 @@ class HandedOn:
         return TradesQuery(symbol, first, last, min(self._doubted.values()), now.feed)
 
     def on_answer(self, query: TradesQuery, error: QueryError | None, now: Now) -> None:
-        """The ids that were asked for are decided; after an error they are asked for again."""
+        """The ids that were queried are decided; after an error they are queried again."""
         if error is None:
             self._doubted = {n: time for n, time in self._doubted.items() if not query.first_id <= n <= query.last_id}
             self.due = 0 if self._doubted else None

@@ -1,22 +1,21 @@
-"""What a restarted sequence of trades asks for once: what was traded while the process was away, also when no live
+"""What a restarted sequence of trades queries once: what was traded while the process was away, also when no live
 trade comes to show it, and what the store has lost of the trades before.
 """
-
-from typing import Any
 
 from msgspec import Struct
 
 from flows.clock import Now
-from flows.model import DAY_MS, Incident, StoreOnlyTrades, Trade, TradeBatch
+from flows.model import DAY_MS, Incident, IncidentKind, StoreOnlyTrades, Trade, TradeBatch
 from flows.operators.delay import doubled_ms
 from flows.operators.trades.gaps import QUERY_TRADES
+from flows.operators.trades.results import StoredAnswer
 from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery
 
 RETRY_MS = 1_000
-"""First delay before something is asked for again, local time; doubles each time, up to `LONGEST_RETRY_MS`."""
+"""First delay before something is queried again, local time; doubles each time, up to `LONGEST_RETRY_MS`."""
 LONGEST_RETRY_MS = 60_000
 MOST_TRIES = 5
-"""Failures in a row after which a hole in the store is left as it is, and named."""
+"""Failures in a row after which a gap in the store is left as it is, and reported."""
 LONGEST_AWAY_MS = 366 * DAY_MS
 """Latest time after the newest trade for what was missed, while the feed's own time is not known."""
 
@@ -32,14 +31,14 @@ class _Lacking(Struct):
     """Time of the last trade that was handed on."""
     following: int
     due: int
-    """Local time of the next question."""
+    """Local time of the next query."""
     fetched: int = 0
     failures: int = 0
-    is_asked: bool = False
+    is_queried: bool = False
 
 
 class Resumption:
-    """The questions of one instrument. It is over when all are answered, or given up."""
+    """The queries of one instrument after a restart. It is over when all are answered, or given up."""
 
     def __init__(self, venue: str, symbol: str, *, last_id: int, counts_fills: bool, most_trades: int) -> None:
         """`last_id` was handed on last; at most `most_trades` are fetched for the store."""
@@ -57,32 +56,32 @@ class Resumption:
 
     @property
     def is_over(self) -> bool:
-        """Nothing is asked any more."""
+        """Nothing is queried any more."""
         is_store_known = self._store_due is None and not self._waits_for_store
         return is_store_known and self._probe_due is None and self._lacking is None
 
     def due(self, now: Now, *, can_probe: bool) -> int | None:
-        """Local time of the next question; None while there is none."""
+        """Local time of the next query; None while there is none."""
         dues = [] if self._store_due is None else [self._store_due]
         if self._probe_due is not None and can_probe and self._knows_time(now):
             dues.append(self._probe_due)
-        if self._lacking is not None and not self._lacking.is_asked:
+        if self._lacking is not None and not self._lacking.is_queried:
             dues.append(self._lacking.due)
         return min(dues, default=None)
 
     def _knows_time(self, now: Now) -> bool:
-        """Single fills may have to be asked for by time."""
+        """Single fills may have to be queried by time."""
         return not self._counts_fills or now.feed > 0
 
     def next_queries(self, now: Now) -> list[Query]:
-        """What is to be asked about the store."""
+        """The queries about the store that are due."""
         queries: list[Query] = []
         if self._store_due is not None and self._store_due <= now.local:
             self._store_due, self._waits_for_store = None, True
             queries.append(StoreCheckQuery(self._symbol, self._last_id, self._counts_fills))
         lacking = self._lacking
-        if lacking is not None and not lacking.is_asked and lacking.due <= now.local:
-            lacking.is_asked = True
+        if lacking is not None and not lacking.is_queried and lacking.due <= now.local:
+            lacking.is_queried = True
             last = min(lacking.last, lacking.following + QUERY_TRADES - 1)
             queries.append(RefillQuery(self._symbol, lacking.following, last, lacking.begin, lacking.end))
         return queries
@@ -90,7 +89,7 @@ class Resumption:
     # --- what was traded meanwhile ---
 
     def next_probe(self, following: int, last_time: int, now: Now) -> MissedTradesQuery | None:
-        """Asks for the trades from `following` on; None while it is not time for that."""
+        """Queries the trades from `following` on; None while it is not time for that."""
         if self._probe_due is None or now.local < self._probe_due or not self._knows_time(now):
             return None
         end = now.feed or last_time + LONGEST_AWAY_MS
@@ -99,7 +98,7 @@ class Resumption:
     def on_missed(
         self, query: MissedTradesQuery, trades: list[Trade], error: QueryError | None, now: Now
     ) -> list[Incident]:
-        """What came of it; where trades came there may be more."""
+        """The probe is answered; where trades came there may be more."""
         if error is not None:
             self._probes += 1
             self._probe_due = None if error.lasting else _retry_at(self._probes, now)
@@ -115,8 +114,8 @@ class Resumption:
 
     # --- what the store lacks ---
 
-    def on_store(self, answer: Any, last_time: int, now: Now) -> list[Incident]:
-        """The newest trade that the store has, where that is not the newest that was handed on."""
+    def on_store(self, answer: StoredAnswer, last_time: int, now: Now) -> list[Incident]:
+        """The store is checked: the newest trade that it has, where that is not the newest that was handed on."""
         self._waits_for_store = False
         if isinstance(answer, QueryError):
             return self._on_unreadable_store(answer, last_time, now)
@@ -142,17 +141,21 @@ class Resumption:
         ids = self._last_id, self._last_id
         return [Incident("store_outage", self._venue, self._symbol, last_time, last_time, cause, outcome, *ids)]
 
-    def on_refill(self, query: RefillQuery, trades: list[Trade], error: QueryError | None, now: Now) -> list[Any]:
-        """What came for the store."""
+    def on_refill(
+        self, query: RefillQuery, trades: list[Trade], error: QueryError | None, now: Now
+    ) -> list[StoreOnlyTrades | Incident]:
+        """Trades for the store have come, or none."""
         lacking = self._lacking
         if lacking is None:
             return []
-        lacking.is_asked = False
+        lacking.is_queried = False
         if not trades:
-            return self._on_failure(lacking, str(error or "the venue does not give them"), now)
+            return [*self._on_failure(lacking, str(error or "the venue does not give them"), now)]
         lacking.failures, lacking.following = 0, query.last_id + 1
         lacking.fetched += len(trades)
-        out: list[Any] = [StoreOnlyTrades(TradeBatch(self._venue, self._symbol, trades, late=True))]
+        out: list[StoreOnlyTrades | Incident] = [
+            StoreOnlyTrades(TradeBatch(self._venue, self._symbol, trades, late=True))
+        ]
         if lacking.following > lacking.last:
             self._lacking = None
             outcome = f"{lacking.fetched} trades of {lacking.last - lacking.first + 1} ids are stored again"
@@ -168,11 +171,11 @@ class Resumption:
         outcome = f"not to be had: {reason}"
         return [self._incident("store_outage", lacking.following, lacking.begin, lacking.end, outcome)]
 
-    def _incident(self, kind: Any, first_id: int, begin: int, end: int, outcome: str) -> Incident:
+    def _incident(self, kind: IncidentKind, first_id: int, begin: int, end: int, outcome: str) -> Incident:
         cause = "the trade store lacks trades that were handed on before the restart"
         return Incident(kind, self._venue, self._symbol, begin, end, cause, outcome, first_id, self._last_id)
 
 
 def _retry_at(failures: int, now: Now) -> int:
-    """Local time of the next question after so many failures in a row."""
+    """Local time of the next query after so many failures in a row."""
     return now.local + doubled_ms(RETRY_MS, failures, longest_ms=LONGEST_RETRY_MS)

@@ -1,8 +1,8 @@
-"""What others say of the trades of an instrument: klines and tickers name the newest trade that they know.
+"""The newest trade of an instrument, as its klines and tickers name it.
 
-One that is ahead of the trades for longer than a straggler takes is a hole, also when no trade comes. It is open until
-the stream itself hands on trades again: those that are fetched meanwhile are late. So is a stream of which everything
-is refused.
+One that is ahead of the trades for longer than a straggler takes is a gap, also when no trade comes. The gap is open
+until the stream itself brings trades again: those that are fetched meanwhile are late. A stream of which everything is
+refused has such a gap too.
 """
 
 from typing import Final
@@ -13,19 +13,19 @@ from flows.operators.delay import doubled_ms
 STRAGGLER_MS = 2_000
 """Trades may come so much later than a kline or ticker that knows them."""
 LEAST_MESSAGES = 2
-"""One message alone names no hole."""
+"""One message alone names no gap."""
 ENOUGH_ANSWERS = 3
-"""Answers of the venue that it knows no later trade; then what a witness names is no trade that will ever come."""
+"""Answers of the venue that it knows no later trade; then what a witness names is not a trade that will come."""
 RETRY_MS = 1_000
-"""First delay before the venue is asked again, local time; doubles each time."""
+"""First delay before the venue is queried again, local time; doubles each time."""
 PROBE_MS = 60_000
-"""The same for a silent stream that nobody says has missed anything."""
+"""The same for a silent stream of which no witness is ahead."""
 LONGEST_MS = 600_000
 REFUSED_MS: Final = 2_000
 REFUSED_LEAST: Final = 3
-"""A stream of which nothing else came for so long, local time, and so many refusals, brings nothing."""
+"""So many refusals and nothing else for so long, local time: the stream brings nothing."""
 CALM_MS: Final = PROBE_MS
-"""A stream that has missed trades and says nothing is believed again when no others were made for so long."""
+"""A silent stream that has missed trades is believed again when no others were made for so long."""
 RENEW_MS: Final = 5_000
 """First time between two renewals of a stream that has missed trades, local; four times as long each time."""
 _RENEW_FACTOR: Final = 4
@@ -38,7 +38,7 @@ NO_ID = -1
 
 
 class Witness:
-    """How far others are ahead of the newest trade. Ids are of single fills, times local."""
+    """How far klines and tickers are ahead of the newest trade. Ids are of single fills, times local."""
 
     def __init__(self) -> None:
         self.newest_id = NO_ID
@@ -55,7 +55,7 @@ class Witness:
         self._refusing_since = 0
         self._refusal = ""
         self._is_mute = False
-        """A hole was named, and the stream has handed on nothing since."""
+        """A gap was published, and the stream has brought nothing since."""
         self._missed_at = 0
         """When something was fetched or refused last."""
         self._delay_ms = 0
@@ -63,11 +63,11 @@ class Witness:
         self.is_ahead = False
         """The last message named a trade that has not come."""
         self.was_ahead = False
-        """A hole was named for it, and is not closed yet."""
+        """A gap was published for it, and is not closed yet."""
         self.is_settled = True
         """Nothing is ahead of the trades, nor was."""
         self.due: int | None = None
-        """Local time at which the venue is to be asked for later trades; None when there is no reason to."""
+        """Local time at which later trades are to be queried; None when there is no reason to."""
 
     def on_message(self, last_id: int, known_id: int, elapsed_ms: int, now: Now) -> None:
         """A kline or ticker names `last_id`, where `known_id` is the newest trade, `elapsed_ms` older than that."""
@@ -92,12 +92,12 @@ class Witness:
         self._update()
 
     def on_silent(self, now: Now) -> None:
-        """The stream of trades says nothing: the venue is to be asked."""
+        """The stream of trades is silent: the venue is to be queried."""
         self._probe_at, self._probes = now.local, 0
         self._update()
 
     def on_stream(self) -> None:
-        """The stream itself has handed on a trade."""
+        """The stream itself has brought a trade."""
         self._is_mute, self._refusals, self._probe_at = False, 0, None
         self._update()
 
@@ -113,11 +113,11 @@ class Witness:
 
     @property
     def has_refused(self) -> bool:
-        """Whether the venue is asked because a trade was refused."""
+        """Whether the venue is queried because a trade was refused."""
         return self._refused_at is not None
 
     def on_refused(self, reason: str, now: Now) -> None:
-        """A trade was refused: the venue is to be asked for what stood in its place, if the next one does not show."""
+        """A trade was refused: what stood in its place is to be queried, unless the next trade shows that."""
         if not self._refusals:
             self._refusing_since, self._refusal = now.local, reason
         self._refusals += 1
@@ -133,7 +133,7 @@ class Witness:
         return self._refusals >= REFUSED_LEAST and lasts_ms >= REFUSED_MS
 
     def reason(self, kind: str) -> str:
-        """Why the stream of this kind is not believed to tell of the present."""
+        """Why the stream of this kind is not believed to bring every trade."""
         why = (
             f"everything that {kind} brings is refused: {self._refusal}"
             if self.is_refused
@@ -143,12 +143,12 @@ class Witness:
         return f"{why}; they are fetched over REST, up to {late_s} s late" if late_s > 0 else why
 
     def on_speaking(self) -> None:
-        """The stream is heard again."""
+        """The stream is no longer silent."""
         self._probe_at = None
         self._update()
 
     def on_answer(self, *, has_trades: bool, now: Now) -> None:
-        """What the venue says to the question for later trades."""
+        """The query for later trades is answered."""
         self._refused_at = None
         if has_trades:
             self._answers, self._query_at = 0, now.local
@@ -165,8 +165,8 @@ class Witness:
             self._settle()
         self._update()
 
-    def name_hole(self, now: Now) -> None:
-        """It is said that the stream has missed trades."""
+    def open_gap(self, now: Now) -> None:
+        """It is published that the stream has missed trades."""
         self.was_ahead, self.is_settled, self._is_mute = True, False, True
         self._renew_at, self._renew_ms = now.local, RENEW_MS
         if self._probe_at is None:
@@ -174,15 +174,15 @@ class Witness:
             self._update()
 
     def is_over(self, now: Now) -> bool:
-        """Whether the hole that was named is none any more: the trades have come, and the stream goes on, or nothing
-        happens.
+        """Whether the gap that was published is over: the trades have come, and the stream goes on, or no trades are
+        made.
         """
         is_calm = now.local - self._missed_at >= CALM_MS
         return self.was_ahead and not self.is_ahead and (is_calm or not self._is_mute)
 
     @property
     def has_spoken(self) -> bool:
-        """Whether the stream itself has gone on since the hole was named."""
+        """Whether the stream itself has brought trades since the gap was published."""
         return not self._is_mute
 
     def claim_renewal(self, now: Now) -> bool:
@@ -192,8 +192,8 @@ class Witness:
         self._renew_at, self._renew_ms = now.local + self._renew_ms, self._renew_ms * _RENEW_FACTOR
         return True
 
-    def close_hole(self) -> None:
-        """It is said that it is over."""
+    def close_gap(self) -> None:
+        """It is published that the gap is over."""
         self.was_ahead, self._delay_ms, self._refusals = False, 0, 0
         self._update()
 

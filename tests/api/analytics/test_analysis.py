@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.analytics.analysis import LEAN, LEAST, NEEDED, STRONG, Weights, analyse, read_timeframe
+from api.analytics.analysis import LEAN, LEAST, NEEDED, STRONG, Weights, analyse, analyse_timeframe
 from api.analytics.bars import Bars
 from api.analytics.indicators import compute, parse_wanted
 from flows.model import Candle
@@ -30,18 +30,18 @@ def test_the_scores_of_a_timeframe_are_those_of_the_formula() -> None:
     candles = with_buyers(wandering(300), 0.55)
     atr = newest(candles, "atr:14", "atr")
 
-    reading = read_timeframe("1m", candles, WEIGHTS)
+    result = analyse_timeframe("1m", candles, WEIGHTS)
 
     trend = clipped((newest(candles, "ema:20", "ema") - newest(candles, "ema:50", "ema")) / atr)
     rsi, histogram = newest(candles, "rsi:14", "rsi"), newest(candles, "macd:12:26:9", "histogram")
     momentum = (clipped((rsi - 50) / 20) + clipped(2 * histogram / atr)) / 2
     ranges = [value for value in compute(Bars.of(candles), parse_wanted("atr:14"), 100).values["atr"] if value]
-    assert reading.trend == pytest.approx(trend)
-    assert reading.momentum == pytest.approx(momentum)
-    assert reading.volume == pytest.approx(0.5)
-    assert reading.volatility == pytest.approx(atr / (sum(ranges) / len(ranges)))
-    assert reading.score == pytest.approx(0.5 * trend + 0.3 * momentum + 0.2 * 0.5)
-    assert [reason.partition(" ")[2].split()[0] for reason in reading.reasons] == [
+    assert result.trend == pytest.approx(trend)
+    assert result.momentum == pytest.approx(momentum)
+    assert result.volume == pytest.approx(0.5)
+    assert result.volatility == pytest.approx(atr / (sum(ranges) / len(ranges)))
+    assert result.score == pytest.approx(0.5 * trend + 0.3 * momentum + 0.2 * 0.5)
+    assert [reason.partition(" ")[2].split()[0] for reason in result.reasons] == [
         "trend",
         "momentum",
         "volume",
@@ -49,7 +49,7 @@ def test_the_scores_of_a_timeframe_are_those_of_the_formula() -> None:
     ]
 
 
-def test_the_whole_is_the_weighted_mean_and_the_confidence_what_is_left_of_it() -> None:
+def test_the_score_is_the_weighted_mean_and_the_confidence_its_factors() -> None:
     rising, falling = wandering(NEEDED, drift=0.002), wandering(NEEDED, drift=-0.002, timeframe="1h")
 
     analysis = analyse({"1m": rising, "1h": falling}, WEIGHTS)
@@ -83,9 +83,9 @@ def test_thin_data_lowers_the_confidence_and_says_so() -> None:
     thin = {**rich, "1h": rich["1h"][-100:]}
     empty = {"1m": rich["1m"]}
 
-    whole, lower, lowest = (analyse(series, WEIGHTS) for series in (rich, thin, empty))
+    full, lower, lowest = (analyse(series, WEIGHTS) for series in (rich, thin, empty))
 
-    assert (whole.data, lower.data, lowest.data) == (1.0, (1 + 3 * 100 / NEEDED) / 4, 0.25)
+    assert (full.data, lower.data, lowest.data) == (1.0, (1 + 3 * 100 / NEEDED) / 4, 0.25)
     assert "1h has 100 of 250 candles" in lower.reasons[2]
     assert lower.timeframes[1].reasons[-1] == "1h: 100 of 250 candles, which lowers the confidence"
     assert lowest.timeframes[1].reasons == [f"1h: 0 candles are too few, a score needs {LEAST}"]
@@ -103,17 +103,17 @@ def test_without_candles_there_is_no_signal_and_no_confidence() -> None:
 def test_a_price_that_never_moved_says_nothing_but_its_volume() -> None:
     flat = with_buyers(closing_at([5.0] * LEAST), 0.5)
 
-    reading = read_timeframe("1m", flat, WEIGHTS)
+    result = analyse_timeframe("1m", flat, WEIGHTS)
 
-    assert (reading.trend, reading.momentum, reading.volume, reading.volatility) == (None, None, 0.0, None)
-    assert reading.score == 0.0
+    assert (result.trend, result.momentum, result.volume, result.volatility) == (None, None, 0.0, None)
+    assert result.score == 0.0
     assert analyse({"1m": flat, "1h": flat}, WEIGHTS).confidence == 0.0
 
 
 def test_a_timeframe_without_weight_is_left_out() -> None:
     analysis = analyse({"1m": wandering(60)}, Weights({"1m": 0.0, "1h": 1.0}))
 
-    assert [reading.timeframe for reading in analysis.timeframes] == ["1h"]
+    assert [result.timeframe for result in analysis.timeframes] == ["1h"]
 
 
 def test_wild_prices_take_from_the_confidence() -> None:

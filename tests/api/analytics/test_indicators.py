@@ -92,9 +92,9 @@ def test_a_value_does_not_depend_on_what_lies_beyond_its_memory(name: str) -> No
     candles = wandering(1_200)
     memory = parse_wanted(name).memory
 
-    short, whole = values_of(candles[-memory - 1 :], name, last=1), values_of(candles, name, last=1)
+    short, complete = values_of(candles[-memory - 1 :], name, last=1), values_of(candles, name, last=1)
 
-    for output, values in whole.items():
+    for output, values in complete.items():
         assert short[output] == pytest.approx(values, rel=1e-9, abs=1e-9)
 
 
@@ -181,6 +181,6 @@ def test_the_answer_names_what_it_was_made_with() -> None:
         ("bbands:20:0", "width is '0', must be a number from 0.1 to 10"),
     ],
 )
-def test_what_is_wrong_with_a_name_is_said(text: str, reason: str) -> None:
+def test_a_wrong_name_is_an_error_that_states_what_is_wrong(text: str, reason: str) -> None:
     with pytest.raises(ValueError, match=reason):
         parse_wanted(text)

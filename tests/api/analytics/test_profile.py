@@ -16,7 +16,7 @@ def exact(value: float) -> Fraction:
 
 
 def recount(trades: list[Trade], profile: VolumeProfile) -> None:
-    """Everything once more, trade by trade, in exact arithmetic."""
+    """The profile again, trade by trade, in exact arithmetic."""
     tick, lowest = exact(profile.tick), exact(profile.rows[0].low)
     width = tick * profile.row_ticks
     bought, sold = [Fraction(0)] * len(profile.rows), [Fraction(0)] * len(profile.rows)
@@ -156,14 +156,14 @@ def test_both_rules_worked_by_hand(step: Step, expected: tuple[int, int, int]) -
     assert value_area_of([3, 6, 12, 20, 9, 4, 2], 0.7, step) == expected
 
 
-def test_the_value_area_is_that_of_tradingview_unless_told_otherwise() -> None:
+def test_the_value_area_is_that_of_tradingview_by_default() -> None:
     volumes = [3.0, 6.0, 12.0, 20.0, 9.0, 4.0, 2.0]
     profile = profile_of(trade_frame([trade(row, row, 100.0 + row, volume) for row, volume in enumerate(volumes)]))
 
     assert (profile.step, profile.poc, profile.val, profile.vah) == (2, 103.0, 101.0, 105.0)
 
 
-def test_too_few_trades_tell_how_long_it_takes() -> None:
+def test_too_few_trades_state_how_long_it_takes() -> None:
     counted = VolumeByPrice()
     assert counted.collecting(10) == Collecting(0, 10, 0.0, None)
     counted.add(trade_frame([trade(number, number * 500) for number in range(5)]))

@@ -13,7 +13,7 @@ def zones(found: list[Vacuum]) -> list[tuple[float, float]]:
     return [(zone.low, zone.high) for zone in found]
 
 
-def test_a_hole_between_full_rows_is_a_vacuum() -> None:
+def test_thin_rows_between_full_ones_are_a_vacuum() -> None:
     rows = rows_of(10, 12, 11, 1, 2, 10, 11, 12, 10, 12)
 
     (zone,) = find_vacuums(rows, 102.0, width=2)
@@ -41,7 +41,7 @@ def test_an_even_profile_has_none() -> None:
     assert find_vacuums([], 100.0) == []
 
 
-def test_a_hole_without_any_trade_is_one_zone_however_wide() -> None:
+def test_rows_without_any_trade_are_one_zone_however_wide() -> None:
     rows = rows_of(9, 8, *[0.0] * 20, 9, 8)
 
     (zone,) = find_vacuums(rows, 105.0, width=3)
@@ -64,7 +64,7 @@ def test_what_rests_in_the_zone_stands_beside_it() -> None:
     assert (zone.bid_quantity, zone.ask_quantity) == (2.5, 4.0)
 
 
-def test_a_book_that_does_not_reach_across_the_zone_says_nothing_of_it() -> None:
+def test_without_levels_across_the_zone_its_quantities_are_unknown() -> None:
     rows = rows_of(9, 9, 1, 9, 9, 9)
 
     (zone,) = find_vacuums(rows, 102.35, width=2, bids=[(102.3, 2.0)], asks=[(102.4, 3.0), (103.0, 1.0)])

@@ -1,4 +1,4 @@
-"""The edge of the server, with peers that do not send what they begin."""
+"""Limits of the server, with peers that send incomplete requests."""
 
 import asyncio
 import resource
@@ -95,7 +95,7 @@ class Peer:
         self.writer = writer
 
     async def answers(self) -> bytes:
-        """All that comes until the end."""
+        """All bytes until the end."""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 return await self.reader.read()

@@ -1,4 +1,4 @@
-"""What routes are made of: path and query become values that were checked, or a problem."""
+"""Path and query become checked values, or a `Problem`."""
 
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -151,15 +151,15 @@ def test_a_route_without_parameters_takes_none() -> None:
 
 
 async def _ready() -> Ready:
-    """Gives what is there.
+    """Returns the values.
 
-    This is said to nobody.
+    This is not published.
     """
     return Ready(1)
 
 
 def test_the_summary_is_the_first_line() -> None:
-    assert summary_of(Route("GET", "/", _ready, Ready)) == "Gives what is there."
+    assert summary_of(Route("GET", "/", _ready, Ready)) == "Returns the values."
 
 
 def test_what_is_to_come_has_a_status_of_its_own() -> None:

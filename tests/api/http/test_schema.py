@@ -1,4 +1,4 @@
-"""What the description says of routes that are made up, and of every route there is."""
+"""The OpenAPI document of invented routes, and of every real one."""
 
 from typing import Annotated, Any
 
@@ -33,7 +33,7 @@ class ToCome(Struct, frozen=True):
 async def handler(*_: Any) -> Any:
     """Does a thing.
 
-    And this is said to nobody.
+    And this is not published.
     """
 
 
@@ -55,7 +55,7 @@ def codes(described: dict[str, Any]) -> dict[str, str]:
     return {status: answer["description"] for status, answer in described["responses"].items() if status >= "400"}
 
 
-def test_parameters_are_in_the_path_or_in_the_query_and_null_cannot_be_said() -> None:
+def test_parameters_are_in_the_path_or_in_the_query_and_never_null() -> None:
     described = operation(Route("GET", "/thing/{symbol}", handler, Ready, Params))
     shown = {one["name"]: one for one in described["parameters"]}
     assert {name: (one["in"], one["required"]) for name, one in shown.items()} == {
@@ -88,7 +88,7 @@ def test_an_answer_in_a_form_of_its_own_names_it() -> None:
     assert described["responses"]["200"] == {"description": "Shows a picture.", "content": {"image/png": {}}}
 
 
-def test_errors_are_told_by_status_with_all_their_codes() -> None:
+def test_errors_are_listed_by_status_with_all_their_codes() -> None:
     described = operation(Route("GET", "/thing", handler, Ready, Params, errors=("no_data", "unknown_symbol")))
     assert codes(described) == {
         "400": "error.code: bad_request",
@@ -103,7 +103,7 @@ def test_errors_are_told_by_status_with_all_their_codes() -> None:
 @pytest.mark.parametrize(
     "route", [Route("GET", "/thing", handler, Ready), RawRoute("GET", "/picture", raw_handler, "image/png")]
 )
-def test_a_route_without_parameters_refuses_whoever_names_one(route: AnyRoute) -> None:
+def test_a_route_without_parameters_refuses_any(route: AnyRoute) -> None:
     assert codes(operation(route))["400"] == "error.code: bad_request"
 
 

@@ -1,11 +1,11 @@
-"""A series answers what it knows to be whole, and nothing else."""
+"""A series returns only complete ranges."""
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from api.live.candle_cache import (
     FULL_MS,
-    LACKING_MS,
+    INCOMPLETE_MS,
     SETTLE_MS,
     CandleCache,
     Series,
@@ -34,7 +34,7 @@ def test_the_oldest_go_first_and_the_same_period_is_replaced() -> None:
     series.put(forming(3), 0)
     series.put(candle(3), 0)
     series.put(candle(2, revision=1), 0)
-    assert series.told() == [candle(1), candle(2, revision=1), candle(3)]
+    assert series.contents() == [candle(1), candle(2, revision=1), candle(3)]
 
 
 def test_before_it_was_filled_only_the_store_knows() -> None:
@@ -50,25 +50,25 @@ def test_what_is_older_than_it_holds_only_the_store_knows() -> None:
     assert series.last(2, candle(2).open_time, 0) == run(0, 2)
 
 
-def test_a_store_that_has_less_is_asked_again_soon() -> None:
+def test_a_store_that_has_fewer_candles_is_read_again_soon() -> None:
     series = filled(5, run(0, 2))
-    assert series.last(5, None, LACKING_MS) == run(0, 2)
-    assert series.last(5, None, LACKING_MS + 1) is None
+    assert series.last(5, None, INCOMPLETE_MS) == run(0, 2)
+    assert series.last(5, None, INCOMPLETE_MS + 1) is None
 
 
 def test_a_full_series_is_good_for_a_while() -> None:
     series = filled(2, run(0, 2))
     assert series.last(2, None, FULL_MS) == run(0, 2)
     assert series.last(2, None, FULL_MS + 1) is None
-    assert series.last(2, None, FULL_MS + 1, however_old=True) == run(0, 2)
+    assert series.last(2, None, FULL_MS + 1, allow_stale=True) == run(0, 2)
 
 
-def test_a_hole_is_doubted_until_the_store_had_time_to_take_what_was_told() -> None:
+def test_a_gap_invalidates_until_the_store_had_time_to_take_what_was_published() -> None:
     series = filled(3, run(0, 3))
     series.put(candle(5), 1_000)
     assert series.last(1, None, 1_000) is None
     series.fill(run(0, 4), 1_000 + SETTLE_MS - 1)
-    assert series.last(1, None, 1_000 + SETTLE_MS - 1, however_old=True) is None
+    assert series.last(1, None, 1_000 + SETTLE_MS - 1, allow_stale=True) is None
     series.fill(run(2, 5), 1_000 + SETTLE_MS)
     assert series.last(3, None, 1_000 + SETTLE_MS) == [candle(3), candle(4), candle(5)]
 
@@ -76,17 +76,17 @@ def test_a_hole_is_doubted_until_the_store_had_time_to_take_what_was_told() -> N
 def test_a_candle_older_than_the_series_is_not_taken() -> None:
     series = filled(2, run(5, 7))
     series.put(candle(0, revision=1), 0)
-    assert series.told() == run(5, 7)
+    assert series.contents() == run(5, 7)
 
 
-def test_the_cache_counts_hits_and_misses_and_doubts_by_venue() -> None:
+def test_the_cache_counts_hits_and_misses_and_invalidates_by_venue() -> None:
     cache = CandleCache(3)
     assert cache.last(KEY, 1, None, 0) is None
     cache.series(KEY).fill(run(0, 3), 0)
     assert cache.last(KEY, 1, None, 0) == run(2, 3)
-    cache.doubt("kraken", 0)
+    cache.invalidate("kraken", 0)
     assert cache.last(KEY, 1, None, 0) is not None
-    cache.doubt("binance", 0)
+    cache.invalidate("binance", 0)
     assert cache.last(KEY, 1, None, 0) is None
     assert (cache.counters.hits, cache.counters.misses, len(cache)) == (2, 2, 3)
 
@@ -102,7 +102,7 @@ def test_a_series_is_always_in_order_each_period_once_and_bounded(order: list[in
     series = filled(10, run(0, 10))
     for minute in order:
         series.put(candle(minute), 0)
-    times = [one.open_time for one in series.told()]
+    times = [one.open_time for one in series.contents()]
     assert times == sorted(set(times))
     assert len(times) <= 10
 

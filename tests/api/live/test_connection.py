@@ -1,4 +1,4 @@
-"""One line to a hub that is scripted: what is sent, and what is said when it ends."""
+"""A connection to a scripted hub: what is sent, and the reported reason of its end."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ import msgspec
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from api.live import connection as hub_line_module
-from api.live.connection import HubLine
-from api.live.follower import Cut, Joined, LiveEvent
-from api.live.messages import News
+from api.live import connection as connection_module
+from api.live.connection import HubConnection
+from api.live.hub_protocol import Cut, Joined, LiveEvent
+from api.live.messages import HubMessage
 from sinks.hub.payloads import iso_utc
 from sinks.hub.replies import SubscribedData
 from tests.fakes.candles import BEGIN
@@ -35,39 +35,39 @@ def mood(seq: int) -> dict[str, Any]:
 
 
 class Script:
-    """A hub that says one list of frames to each line and closes it, and to the last of them keeps silent."""
+    """A hub that sends one list of frames to each connection and closes it, and to the last one nothing."""
 
-    def __init__(self, *lines: list[Any]) -> None:
-        self._lines: Iterator[list[Any]] = iter(lines)
-        self.heard: list[tuple[str, str | None, Any]] = []
-        """Of each line: what was asked for, with which right, and the first message."""
+    def __init__(self, *scripts: list[Any]) -> None:
+        self._scripts: Iterator[list[Any]] = iter(scripts)
+        self.received: list[tuple[str, str | None, Any]] = []
+        """Of each connection: path, authorization, and the first message."""
 
-    async def __call__(self, line: ServerConnection) -> None:
-        assert line.request is not None
-        first = json.loads(await line.recv())
-        self.heard.append((line.request.path, line.request.headers.get("Authorization"), first))
-        frames = next(self._lines, None)
+    async def __call__(self, connection: ServerConnection) -> None:
+        assert connection.request is not None
+        first = json.loads(await connection.recv())
+        self.received.append((connection.request.path, connection.request.headers.get("Authorization"), first))
+        frames = next(self._scripts, None)
         for frame in frames or []:
-            await line.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
+            await connection.send(frame if isinstance(frame, str | bytes) else json.dumps(frame))
         if frames is None:
-            await line.wait_closed()
+            await connection.wait_closed()
         else:
-            await line.close(1001, "that was all")
+            await connection.close(1001, "that was all")
 
 
 @asynccontextmanager
-async def followed(script: Script, token: str | None = None) -> AsyncIterator[tuple[HubLine, list[LiveEvent]]]:
+async def followed(script: Script, token: str | None = None) -> AsyncIterator[tuple[HubConnection, list[LiveEvent]]]:
     events: list[LiveEvent] = []
     async with serve(script, "127.0.0.1", 0) as server:
         port = next(iter(server.sockets)).getsockname()[1]
-        line = HubLine(f"ws://127.0.0.1:{port}/ws", token=token, channels=("Mood",), tell=events.append)
-        async with running(line):
-            yield line, events
+        connection = HubConnection(f"ws://127.0.0.1:{port}/ws", token=token, channels=("Mood",), on_event=events.append)
+        async with running(connection):
+            yield connection, events
 
 
 @asynccontextmanager
-async def running(line: HubLine) -> AsyncIterator[None]:
-    task = asyncio.create_task(line.run())
+async def running(connection: HubConnection) -> AsyncIterator[None]:
+    task = asyncio.create_task(connection.run())
     yield
     task.cancel()
     await asyncio.wait([task])
@@ -83,34 +83,38 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         failures.append(count)
         return 0.0
 
-    monkeypatch.setattr(hub_line_module, "backoff_s", no_pause)
+    monkeypatch.setattr(connection_module, "backoff_s", no_pause)
     return failures
 
 
-async def test_a_hub_on_this_machine_is_asked_directly_whatever_proxy_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_hub_on_this_machine_is_reached_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "ALL_PROXY", "WS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     script = Script([SUBSCRIBED, snapshot(3)])
     async with followed(script):
-        await until(lambda: bool(script.heard))
+        await until(lambda: bool(script.received))
 
 
-async def test_it_says_who_it_is_and_after_a_cut_where_it_was() -> None:
+async def test_it_sends_the_token_and_resumes_after_a_disconnect() -> None:
     script = Script([SUBSCRIBED, snapshot(3), mood(4)])
-    async with followed(script, token="secret") as (line, events):
-        await until(lambda: len(script.heard) == 2)
-    asked = {"op": "subscribe", "channels": ["Mood"]}
-    assert script.heard == [
-        ("/ws?channels=Mood", "Bearer secret", asked),
-        ("/ws?channels=Mood&resume_after=4", "Bearer secret", asked),
+    async with followed(script, token="secret") as (connection, events):
+        await until(lambda: len(script.received) == 2)
+    request = {"op": "subscribe", "channels": ["Mood"]}
+    assert script.received == [
+        ("/ws?channels=Mood", "Bearer secret", request),
+        ("/ws?channels=Mood&resume_after=4", "Bearer secret", request),
     ]
-    url = line.state.url
-    joined, news, cut = events
-    assert (joined, line.seq, line.board.venue) == (Joined(url, "binance", resumed=False), 4, "binance")
-    assert isinstance(news, News)
-    assert (news.channel, news.seq, news.symbol) == ("Mood", 4, "BTCUSDT")
+    url = connection.state.url
+    joined, message, cut = events
+    assert (joined, connection.seq, connection.venue_state.venue) == (
+        Joined(url, "binance", resumed=False),
+        4,
+        "binance",
+    )
+    assert isinstance(message, HubMessage)
+    assert (message.channel, message.seq, message.symbol) == ("Mood", 4, "BTCUSDT")
     assert isinstance(cut, Cut)
     assert "that was all" in cut.reason
 
@@ -118,8 +122,8 @@ async def test_it_says_who_it_is_and_after_a_cut_where_it_was() -> None:
 async def test_without_a_token_none_is_shown() -> None:
     script = Script()
     async with followed(script):
-        await until(lambda: len(script.heard) == 1)
-    assert script.heard[0][1] is None
+        await until(lambda: len(script.received) == 1)
+    assert script.received[0][1] is None
 
 
 @pytest.mark.parametrize(
@@ -132,28 +136,30 @@ async def test_without_a_token_none_is_shown() -> None:
         ({"type": "Subscribed", "data": {}}, "missing required field"),
     ],
 )
-async def test_what_cannot_be_understood_ends_the_line_and_not_the_following(frame: Any, reason: str) -> None:
+async def test_an_invalid_frame_ends_the_connection_and_it_reconnects(frame: Any, reason: str) -> None:
     script = Script([SUBSCRIBED, snapshot(3), frame])
-    async with followed(script) as (line, events):
-        await until(lambda: len(script.heard) == 2)
-        assert reason in line.state.reason
+    async with followed(script) as (connection, events):
+        await until(lambda: len(script.received) == 2)
+        assert reason in connection.state.reason
         assert [type(event) for event in events] == [Joined, Cut]
-        assert (line.state.connected, line.state.reconnections) == (False, 1)
+        assert (connection.state.connected, connection.state.reconnections) == (False, 1)
 
 
 async def test_a_hub_that_was_reached_begins_the_pauses_anew(at_once: list[int]) -> None:
     script = Script([], [], [SUBSCRIBED], [])
     async with followed(script):
-        await until(lambda: len(script.heard) == 5)
+        await until(lambda: len(script.received) == 5)
     assert at_once == [1, 2, 1, 2]
 
 
 async def test_a_hub_that_is_not_there_is_no_cut_and_is_tried_again(at_once: list[int]) -> None:
     events: list[LiveEvent] = []
-    line = HubLine(f"ws://127.0.0.1:{free_port()}/ws", token=None, channels=("Mood",), tell=events.append)
-    assert (line.state.connected, line.state.reason) == (False, "not tried yet")
-    async with running(line):
+    connection = HubConnection(
+        f"ws://127.0.0.1:{free_port()}/ws", token=None, channels=("Mood",), on_event=events.append
+    )
+    assert (connection.state.connected, connection.state.reason) == (False, "not tried yet")
+    async with running(connection):
         await until(lambda: len(at_once) >= 3)
     assert at_once[:3] == [1, 2, 3]
-    assert "Connect call failed" in line.state.reason
-    assert (events, line.state.reconnections) == ([], 0)
+    assert "Connect call failed" in connection.state.reason
+    assert (events, connection.state.reconnections) == ([], 0)

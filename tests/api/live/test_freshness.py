@@ -1,4 +1,4 @@
-"""What an answer may say of itself, by what the flow says and how long ago it last did."""
+"""The freshness of answers, by the flow's states and the age of its last heartbeat."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ from api.live.freshness import (
     now_ms,
     state_of,
 )
-from api.live.messages import News
+from api.live.messages import HubMessage
 from api.live.state import VenueState
 from api.live.venue_time import VenueTime
 from flows.model import ChannelStatus, FeedStatus, Heartbeat, InstrumentStatus
@@ -27,11 +27,11 @@ LIMIT_MS = 1_000
 
 
 class Hub:
-    """A board, what comes from its hub, and a local clock."""
+    """A venue's state, the messages of its hub, and a local clock."""
 
     def __init__(self) -> None:
         self.local = 0
-        self.board = VenueState("binance", VenueTime(lambda: self.local))
+        self.venue_state = VenueState("binance", VenueTime(lambda: self.local))
 
     def beat(self) -> None:
         self._take(HeartbeatNews(Heartbeat("binance", BEGIN + self.local), "live"))
@@ -45,26 +45,26 @@ class Hub:
         self._take(LineNews(FeedStatus("binance", "market", "live", symbols), "live"))
 
     def _take(self, item: LineNews | InstrumentNews | HeartbeatNews) -> None:
-        self.board.take(News("binance", "Status", status_body(item), BEGIN, 1))
+        self.venue_state.take(HubMessage("binance", "Status", status_body(item), BEGIN, 1))
 
     def state(self, symbol: str = "BTCUSDT", *channels: str) -> str | None:
-        found = state_of([self.board], symbol, channels)
+        found = state_of([self.venue_state], symbol, channels)
         return found and found.state  # type: ignore[return-value]
 
 
 @pytest.fixture
 def hub() -> Hub:
-    """One whose flow is alive and says something of a symbol."""
+    """A hub whose flow is alive and publishes the state of a symbol."""
     made = Hub()
     made.beat()
     made.say("BTCUSDT", "unsynced", trades="live", book="unsynced")
     return made
 
 
-def test_the_flow_says_what_a_channel_is(hub: Hub) -> None:
+def test_the_flow_publishes_the_state_of_a_channel(hub: Hub) -> None:
     assert (hub.state("BTCUSDT", *OF_PRICE), hub.state("BTCUSDT", *OF_BOOK)) == ("live", "unsynced")
     assert hub.state() == "unsynced", "the instrument is what its worst channel is"
-    assert state_of([hub.board], "BTCUSDT", ("ticker",)) == State("unsynced", iso_utc(BEGIN), "why")
+    assert state_of([hub.venue_state], "BTCUSDT", ("ticker",)) == State("unsynced", iso_utc(BEGIN), "why")
 
 
 def test_of_several_channels_the_first_that_there_is_counts() -> None:
@@ -78,14 +78,14 @@ def test_two_missing_heartbeats_are_the_end_of_what_is_known(hub: Hub) -> None:
     hub.local = UNKNOWN_MS
     assert hub.state("BTCUSDT", "trades") == "live"
     hub.local += 1
-    found = state_of([hub.board], "BTCUSDT", ("trades",))
+    found = state_of([hub.venue_state], "BTCUSDT", ("trades",))
     assert found == State(UNKNOWN, iso_utc(BEGIN), "the flow gives no sign of life")
     hub.beat()
     assert hub.state("BTCUSDT", "trades") == "live"
 
 
-def test_a_hub_that_is_not_followed_says_nothing_of_now(hub: Hub) -> None:
-    hub.board.is_connected = False
+def test_without_a_connection_to_the_hub_the_state_is_unknown(hub: Hub) -> None:
+    hub.venue_state.is_connected = False
     assert hub.state() == UNKNOWN
 
 
@@ -101,19 +101,19 @@ def test_what_the_flow_does_not_speak_of_is_unknown(hub: Hub) -> None:
     assert (hub.state("ETHUSDT"), state_of([], "BTCUSDT")) == (UNKNOWN, State(UNKNOWN, None, "no hub tells of it"))
 
 
-def test_of_several_hubs_the_one_that_tells_of_the_symbol_counts(hub: Hub) -> None:
+def test_of_several_hubs_the_one_that_reports_the_symbol_counts(hub: Hub) -> None:
     other = Hub()
     other.beat()
     other.say("ETHUSDT", "cut")
-    boards = [hub.board, other.board]
-    found = [state_of(boards, symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
+    venue_states = [hub.venue_state, other.venue_state]
+    found = [state_of(venue_states, symbol) for symbol in ("BTCUSDT", "ETHUSDT")]
     assert [state and state.state for state in found] == ["unsynced", "cut"]
 
 
-def test_a_flow_that_tells_no_states_is_judged_by_age() -> None:
+def test_without_published_states_the_age_decides() -> None:
     hub = Hub()
     hub.follow("BTCUSDT")
-    assert state_of([hub.board], "BTCUSDT") is None
+    assert state_of([hub.venue_state], "BTCUSDT") is None
     assert [is_stale(None, age, LIMIT_MS) for age in (LIMIT_MS, LIMIT_MS + 1, None)] == [False, True, True]
 
 
@@ -124,12 +124,12 @@ def test_only_live_and_quiet_are_of_now_however_old_the_data_is(word: str, age: 
 
 
 def board_at(time: int) -> VenueState:
-    board = VenueState("binance", VenueTime(lambda: 1_000))
-    board.clock.on_heartbeat(time)
-    return board
+    venue_state = VenueState("binance", VenueTime(lambda: 1_000))
+    venue_state.clock.on_heartbeat(time)
+    return venue_state
 
 
-def test_time_passes_as_the_flow_tells_it() -> None:
+def test_time_follows_the_heartbeats_of_the_flow() -> None:
     assert age_ms([board_at(BEGIN + 500)], BEGIN) == 500
     assert age_ms([board_at(BEGIN + 500)], BEGIN + 900) == 0
 
@@ -138,5 +138,5 @@ def test_of_several_hubs_the_latest_time_counts() -> None:
     assert age_ms([board_at(BEGIN + 500), board_at(BEGIN + 700)], BEGIN) == 700
 
 
-def test_without_a_hub_nothing_tells_the_time() -> None:
+def test_without_a_hub_the_time_is_unknown() -> None:
     assert (age_ms([], BEGIN), now_ms([]), age_ms([VenueState("binance")], BEGIN)) == (None, None, None)

@@ -1,4 +1,4 @@
-"""What a frame of the hub is taken for."""
+"""Decoding of the hub's frames."""
 
 import time
 from collections.abc import Iterator
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from api.live.messages import (
     BODIES,
+    HubMessage,
     IncomingMessage,
-    News,
     SnapshotPart,
     candle_of,
     decode,
@@ -31,15 +31,15 @@ def raw(text: bytes) -> msgspec.Raw:
     return msgspec.Raw(text)
 
 
-def news(body: Any) -> News:
-    return News("binance", "Anything", body, BEGIN, 1)
+def message(body: Any) -> HubMessage:
+    return HubMessage("binance", "Anything", body, BEGIN, 1)
 
 
 def test_every_channel_of_the_hub_has_its_shape() -> None:
     assert set(CHANNELS) - BODIES.keys() == {"Balance", "Position"}, "nothing is said on these yet"
 
 
-def test_a_frame_is_text_or_bytes_and_may_lack_all_but_its_type() -> None:
+def test_a_frame_is_text_or_bytes_and_needs_only_its_type() -> None:
     assert decode('{"type":"Reset"}') == decode(b'{"type":"Reset"}') == IncomingMessage("Reset")
     assert decode('{"type":"Lagged","dropped":7,"more":1}') == IncomingMessage("Lagged", dropped=7)
 
@@ -64,8 +64,10 @@ def test_fields_that_are_not_known_yet_are_ignored_and_those_that_are_needed_are
 
 def test_a_channel_that_is_not_known_yet_is_whatever_it_is() -> None:
     body = decode_body("Mood", raw(b'{"symbol":"BTCUSDT","good":true}'))
-    assert (body, news(body).symbol) == ({"symbol": "BTCUSDT", "good": True}, "BTCUSDT")
-    assert [news(decode_body("Mood", raw(text))).symbol for text in (b"{}", b"[1]", b"null", b'"BTCUSDT"')] == [""] * 4
+    assert (body, message(body).symbol) == ({"symbol": "BTCUSDT", "good": True}, "BTCUSDT")
+    assert [message(decode_body("Mood", raw(text))).symbol for text in (b"{}", b"[1]", b"null", b'"BTCUSDT"')] == [
+        ""
+    ] * 4
 
 
 @given(st.integers(0, 4_102_444_800_000))
@@ -74,13 +76,13 @@ def test_a_time_is_the_same_as_text(time_ms: int) -> None:
 
 
 @given(versions())
-def test_a_candle_comes_as_it_was_told(lived: list[Any]) -> None:
+def test_a_candle_is_decoded_as_it_was_published(lived: list[Any]) -> None:
     for version in lived:
-        told = msgspec.json.encode(CandleBody.of(version))
-        assert candle_of(decode_body("Candle", raw(told)), venue="binance") == version
+        published = msgspec.json.encode(CandleBody.of(version))
+        assert candle_of(decode_body("Candle", raw(published)), venue="binance") == version
 
 
-def test_a_candle_is_of_the_venue_whose_hub_tells_it() -> None:
+def test_a_candle_has_the_venue_of_its_hub() -> None:
     body = CandleBody.of(forming(3, last_id=1_009))
     assert candle_of(body, venue="binance-usdm") == forming(3, last_id=1_009, venue="binance-usdm")
     assert candle_of(CandleBody.of(candle(3)), venue="binance").open_time == candle(3).open_time
@@ -98,7 +100,7 @@ def far_from_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.mark.usefixtures("far_from_utc")
 @pytest.mark.parametrize("text", ["", "soon", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00.250"])
-def test_a_time_that_does_not_say_that_it_is_utc_is_none(text: str) -> None:
+def test_a_time_without_a_time_zone_is_rejected(text: str) -> None:
     assert ms_of("2026-01-01T00:00:00.250Z") == BEGIN + 250
     with pytest.raises(ValueError, match=r"UTC|isoformat"):
         ms_of(text)

@@ -1,4 +1,4 @@
-"""What time it is at the venue, as heartbeats tell it."""
+"""The venue's time from heartbeats."""
 
 from api.live.venue_time import VenueTime
 from tests.fakes.candles import BEGIN
@@ -15,7 +15,7 @@ def test_time_goes_on_between_heartbeats_and_follows_them_in_both_directions() -
     assert (time.now_ms, time.silent_ms) == (BEGIN - 5_000, 0)
 
 
-def test_stamps_tell_the_time_only_until_a_heartbeat_does() -> None:
+def test_stamps_set_the_time_only_until_the_first_heartbeat() -> None:
     time = VenueTime(lambda: 0)
     time.on_stamp(BEGIN + 7)
     time.on_stamp(BEGIN)

@@ -1,4 +1,4 @@
-"""The live view with a real hub on loopback: the present, cuts, resumption, and callbacks."""
+"""The live view with a real hub on loopback: state, disconnects, resumption, and callbacks."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -8,7 +8,7 @@ import pytest
 
 from api.live import view as live_module
 from api.live.messages import ms_of
-from api.live.view import Cut, Joined, LiveEvent, LiveView, Lost, News, Tick
+from api.live.view import Cut, HubMessage, Joined, LiveEvent, LiveView, Lost, Tick
 from flows.model import FeedStatus, Heartbeat
 from flows.settings import Hub
 from sinks.hub.broadcast import Broadcast
@@ -44,25 +44,25 @@ async def test_it_knows_the_present_from_the_snapshot_and_follows_it(hub: Deploy
         assert live.tick("SOLUSDT") is None
 
 
-async def test_after_a_cut_of_the_line_it_resumes_and_misses_nothing(hub: Deployment) -> None:
+async def test_after_a_disconnect_it_resumes_and_misses_nothing(hub: Deployment) -> None:
     async with LiveView(url_of(hub)) as live:
         await asyncio.wait_for(live.joined(), PATIENCE_S)
         events = aiter(live)
         hub.tell(candle(0))
         assert candle_times(await take(events, 1)) == [candle(0).open_time]
-        hub_line = live.lines[0]
+        connection = live.connections[0]
         task = live._tasks[0]
         task.cancel()
         await asyncio.wait([task])
         hub.tell(*(candle(minute) for minute in range(1, 5)))
-        live._tasks[0] = asyncio.create_task(hub_line.run())
+        live._tasks[0] = asyncio.create_task(connection.run())
         found = await take(events, 5)
         assert candle_times(found) == [candle(minute).open_time for minute in range(1, 5)]
         joined = [event for event in found if isinstance(event, Joined)]
         assert joined == [Joined(url_of(hub), "binance", resumed=True)]
 
 
-async def test_a_hub_that_comes_back_new_is_told_as_such(hub: Deployment) -> None:
+async def test_a_hub_that_restarted_is_reported_as_not_resumed(hub: Deployment) -> None:
     hub.tell(price(100.0))
     async with LiveView(url_of(hub)) as live:
         await until(lambda: live.price("BTCUSDT") == 100.0)
@@ -73,15 +73,15 @@ async def test_a_hub_that_comes_back_new_is_told_as_such(hub: Deployment) -> Non
         (cut,) = await take(events, 1)
         assert isinstance(cut, Cut)
         assert live.price("BTCUSDT") == 100.0
-        assert not live.lines[0].state.connected
+        assert not live.connections[0].state.connected
         hub.start_hub(port)
         hub.tell(price(50.0, "ETHUSDT"))
-        joined, news = await take(events, 2)
+        joined, message = await take(events, 2)
         assert joined == Joined(url_of(hub), "binance", resumed=False)
-        assert isinstance(news, News)
-        assert (news.symbol, news.body.price) == ("ETHUSDT", 50.0)
+        assert isinstance(message, HubMessage)
+        assert (message.symbol, message.body.price) == ("ETHUSDT", 50.0)
         assert live.price("BTCUSDT") is None
-        assert live.lines[0].state.reconnections == 1
+        assert live.connections[0].state.reconnections == 1
 
 
 async def test_heartbeats_are_no_events(hub: Deployment) -> None:
@@ -89,30 +89,30 @@ async def test_heartbeats_are_no_events(hub: Deployment) -> None:
         await asyncio.wait_for(live.joined(), PATIENCE_S)
         events = aiter(live)
         hub.tell(Heartbeat("binance", BEGIN), price(100.0))
-        (news,) = await take(events, 1)
-        assert isinstance(news, News)
-        assert (news.channel, next(live.boards()).clock.is_alive) == ("MarketData", True)
+        (message,) = await take(events, 1)
+        assert isinstance(message, HubMessage)
+        assert (message.channel, next(live.venue_states()).clock.is_alive) == ("MarketData", True)
 
 
-async def test_a_callback_that_fails_harms_nobody_else(hub: Deployment) -> None:
-    heard: list[LiveEvent] = []
+async def test_a_callback_that_fails_does_not_affect_the_others(hub: Deployment) -> None:
+    received: list[LiveEvent] = []
 
     def fail(_: LiveEvent) -> None:
         raise RuntimeError("a bug of the listener")
 
     async with LiveView(url_of(hub)) as live:
         live.subscribe(fail)
-        unsubscribe = live.subscribe(heard.append)
+        unsubscribe = live.subscribe(received.append)
         hub.tell(price(100.0))
-        await until(lambda: any(isinstance(event, News) for event in heard))
+        await until(lambda: any(isinstance(event, HubMessage) for event in received))
         unsubscribe()
-        known = len(heard)
+        known = len(received)
         hub.tell(price(101.0))
         await until(lambda: live.price("BTCUSDT") == 101.0)
-        assert len(heard) == known
+        assert len(received) == known
 
 
-async def test_a_loop_that_is_too_slow_is_told_what_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_loop_that_is_too_slow_gets_the_number_it_lost(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_module, "EVENTS_HELD", 3)
     live = LiveView()
     events = aiter(live)
@@ -135,8 +135,8 @@ async def test_a_hub_that_refuses_is_named() -> None:
     broadcast.start()
     try:
         async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-            await until(lambda: "refuses" in live.lines[0].state.reason)
-            assert "401" in live.lines[0].state.reason
+            await until(lambda: "refuses" in live.connections[0].state.reason)
+            assert "401" in live.connections[0].state.reason
         async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws", token="secret") as live:
             await asyncio.wait_for(live.joined(), PATIENCE_S)
     finally:
@@ -149,7 +149,7 @@ async def take(events: AsyncIterator[LiveEvent], count: int) -> list[LiveEvent]:
 
 
 def candle_times(events: list[LiveEvent]) -> list[int]:
-    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, News)]
+    return [ms_of(event.body.candle.open_time) for event in events if isinstance(event, HubMessage)]
 
 
 async def test_a_symbol_that_the_flow_follows_no_more_is_forgotten(hub: Deployment) -> None:

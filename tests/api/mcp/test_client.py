@@ -12,7 +12,7 @@ Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 @asynccontextmanager
 async def answering(handler: Handler, *, token: str | None = None) -> AsyncIterator[RestClient]:
-    """A client of a server that answers everything so."""
+    """A client of a server with this one response."""
     app = web.Application()
     app.router.add_get("/{path:.*}", handler)
     runner = web.AppRunner(app)
@@ -39,16 +39,16 @@ async def test_the_envelope_is_taken_off() -> None:
 
 
 async def test_path_query_and_token_arrive_as_they_are() -> None:
-    asked: list[tuple[str, str, str | None]] = []
+    requests: list[tuple[str, str, str | None]] = []
 
     async def handler(request: web.Request) -> web.Response:
-        asked.append((request.raw_path, request.path, request.headers.get("Authorization")))
+        requests.append((request.raw_path, request.path, request.headers.get("Authorization")))
         return web.Response(text='{"success":true,"data":null}')
 
     async with answering(handler, token="secret") as client:
         await client.get("prices", "A/B", limit=5, end=None)
 
-    assert asked == [("/api/prices/A%2FB?limit=5", "/api/prices/A/B", "Bearer secret")]
+    assert requests == [("/api/prices/A%2FB?limit=5", "/api/prices/A/B", "Bearer secret")]
 
 
 async def test_an_error_says_why_what_was_meant_and_how_long_to_wait() -> None:
@@ -76,7 +76,7 @@ async def test_an_error_without_a_reason() -> None:
             await client.get("prices")
 
 
-async def test_nobody_there() -> None:
+async def test_without_a_server_it_is_unreachable() -> None:
     async with RestClient(Settings(tools=Tools(api_url="http://127.0.0.1:1"))) as client:
         with pytest.raises(Failure, match=r"http://127.0.0.1:1 does not answer .* start it with python -m api"):
             await client.get("prices")

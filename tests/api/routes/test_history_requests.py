@@ -1,4 +1,4 @@
-"""What the flow is asked for, beside a real mongod on which nobody does the work."""
+"""Requests to the flow, with a real mongod and without a flow."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,15 +9,15 @@ from pymongo import MongoClient
 
 from api.analysis import AnalysisService
 from api.http.errors import Problem
-from api.http.params import Span
+from api.http.params import CandleRange
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
-from api.meters import Meters
-from api.routes.history_requests import ASK_AGAIN_MS, WorkView, ask_for_history, view_of
+from api.metrics import ApiMetrics
+from api.routes.history_requests import ASK_AGAIN_MS, JobView, job_view, request_history
 from api.services import Services
 from api.stores.history import History
 from api.stores.instruments import Instruments
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from api.stores.trades import TradeArchive
 from flows.clock import wall_ms
 from sinks.hub.payloads import iso_utc
@@ -27,24 +27,24 @@ from tests.fakes.interface import Deployment
 
 HOUR = 3_600_000
 KEY = SeriesKey("binance", "BTCUSDT", "1h")
-SPAN = Span(BEGIN, BEGIN + 3 * HOUR, 3)
+SPAN = CandleRange(BEGIN, BEGIN + 3 * HOUR, 3)
 
 
 @pytest.fixture
 async def services(deployment: Deployment) -> AsyncIterator[Services]:
-    """What follows nothing in the background: the store is there or away as the test says."""
+    """Services without background tasks: the test decides whether the store is up."""
     settings = deployment.settings()
-    live, documents = LiveView(), Documents(settings.mongo, timeout_s=5)
-    history, trades = History(documents, live.candles), TradeArchive(settings.trades, venue="binance")
-    catalogue, analyst = Instruments(settings.feed, live, documents), AnalysisService(settings, history, live)
-    await documents.check()
-    yield Services(settings, live, documents, trades, catalogue, history, analyst, Meters(live))
-    await documents.close()
+    live, mongo = LiveView(), MongoStore(settings.mongo, timeout_s=5)
+    history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venue="binance")
+    instruments, analysis = Instruments(settings.feed, live, mongo), AnalysisService(settings, history, live)
+    await mongo.check()
+    yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live))
+    await mongo.close()
     await trades.close()
 
 
 def end_request(deployment: Deployment, report: str, *, ago_ms: int = 0) -> None:
-    """The flow takes the request and fails, so long ago."""
+    """The flow has taken the request and failed, this long ago."""
     with MongoClient[dict[str, Any]](deployment.mongod_uri) as client:
         database = client[deployment.database]
         flow = CommandConsumer(database)
@@ -55,30 +55,30 @@ def end_request(deployment: Deployment, report: str, *, ago_ms: int = 0) -> None
         database[REQUESTS].update_one({"_id": taken.id}, changed)
 
 
-async def ask(services: Services, *, has_some: bool, span: Span = SPAN) -> WorkView:
-    view = await ask_for_history(services, KEY, span, has_some=has_some)
+async def fetch(services: Services, *, has_some: bool, span: CandleRange = SPAN) -> JobView:
+    view = await request_history(services, KEY, span, has_some=has_some)
     assert view is not None
     return view
 
 
-async def test_the_very_span_is_asked_for_and_what_is_followed_is_not_wished_for(services: Services) -> None:
-    view = await ask(services, has_some=True)
-    petitioner = services.documents.petitioner
-    request = await petitioner.request(view.id)
+async def test_the_exact_range_is_requested_and_followed_symbols_are_not_subscribed(services: Services) -> None:
+    view = await fetch(services, has_some=True)
+    commands = services.mongo.commands
+    request = await commands.request(view.id)
     assert request is not None
     assert request.work == Work("history", "binance", "BTCUSDT", "1h", BEGIN, BEGIN + 3 * HOUR)
-    assert await petitioner.wishes("binance") == []
-    other = await ask(services, has_some=True, span=Span(None, BEGIN, 3))
+    assert await commands.wishes("binance") == []
+    other = await fetch(services, has_some=True, span=CandleRange(None, BEGIN, 3))
     assert other.id != view.id, "another span is another request"
 
 
 async def test_a_request_that_ended_a_moment_ago_is_shown_where_there_are_candles(
     services: Services, deployment: Deployment
 ) -> None:
-    asked = await ask(services, has_some=True)
+    first = await fetch(services, has_some=True)
     end_request(deployment, "the venue has no more", ago_ms=ASK_AGAIN_MS // 2)
-    ended = await ask(services, has_some=True)
-    assert (ended.id, ended.state, ended.report) == (asked.id, "failed", "the venue has no more")
+    ended = await fetch(services, has_some=True)
+    assert (ended.id, ended.state, ended.report) == (first.id, "failed", "the venue has no more")
     assert ended.wait_s == 0.0
 
 
@@ -86,25 +86,25 @@ async def test_a_request_that_ended_a_moment_ago_is_shown_where_there_are_candle
 async def test_and_says_why_there_are_none_where_there_are_not(
     services: Services, deployment: Deployment, report: str, reason: str
 ) -> None:
-    await ask(services, has_some=False)
+    await fetch(services, has_some=False)
     end_request(deployment, report)
     with pytest.raises(Problem, match=f"there are no such candles: {reason}") as refused:
-        await ask(services, has_some=False)
+        await fetch(services, has_some=False)
     assert refused.value.code == "no_data"
 
 
-async def test_after_a_while_the_same_is_asked_again(services: Services, deployment: Deployment) -> None:
-    first = await ask(services, has_some=False)
+async def test_after_a_while_the_same_is_requested_again(services: Services, deployment: Deployment) -> None:
+    first = await fetch(services, has_some=False)
     end_request(deployment, "the venue did not answer", ago_ms=ASK_AGAIN_MS)
-    second = await ask(services, has_some=False)
+    second = await fetch(services, has_some=False)
     assert (second.id == first.id, second.state) == (False, "open")
 
 
 async def test_without_the_store_what_there_is_can_be_shown_and_what_there_is_not_cannot(services: Services) -> None:
-    services.documents.watch.saw(up=False, reason="gone")
-    assert await ask_for_history(services, KEY, SPAN, has_some=True) is None
+    services.mongo.watch.report(up=False, reason="gone")
+    assert await request_history(services, KEY, SPAN, has_some=True) is None
     with pytest.raises(Problem, match="gone") as refused:
-        await ask_for_history(services, KEY, SPAN, has_some=False)
+        await request_history(services, KEY, SPAN, has_some=False)
     assert refused.value.code == "store_unavailable"
 
 
@@ -114,8 +114,8 @@ def request(state: RequestState, *, created_ms: int) -> Request:
 
 
 def test_a_request_is_shown_with_its_times_as_text() -> None:
-    shown = view_of(request("done", created_ms=BEGIN))
-    assert shown == WorkView(
+    shown = job_view(request("done", created_ms=BEGIN))
+    assert shown == JobView(
         "one", "history", "binance", "BTCUSDT", "1h", "done", "so far", iso_utc(BEGIN), iso_utc(BEGIN + 250), 0.0
     )
 
@@ -123,11 +123,11 @@ def test_a_request_is_shown_with_its_times_as_text() -> None:
 @pytest.mark.parametrize(("candles", "total_s"), [(0, 3.0), (999, 3.0), (1_000, 3.5), (10_500, 8.0)])
 def test_each_further_page_is_waited_for(candles: int, total_s: float) -> None:
     before = wall_ms()
-    shown = view_of(request("open", created_ms=before - 1_500), candles=candles)
+    shown = job_view(request("open", created_ms=before - 1_500), candles=candles)
     took_s = (wall_ms() - before) / 1_000
     assert max(total_s - 1.5 - took_s, 1.0) - 0.05 <= shown.wait_s <= total_s - 1.5 + 0.05
 
 
 def test_what_takes_longer_than_thought_is_still_waited_for() -> None:
     states: tuple[RequestState, ...] = ("open", "running", "done", "failed")
-    assert [view_of(request(state, created_ms=BEGIN)).wait_s for state in states] == [1.0, 1.0, 0.0, 0.0]
+    assert [job_view(request(state, created_ms=BEGIN)).wait_s for state in states] == [1.0, 1.0, 0.0, 0.0]

@@ -73,7 +73,7 @@ async def test_the_analysis_by_its_address(stored: Deployment) -> None:
     assert "5m: 0 candles are too few, a score needs 52" in analysis.timeframes[1].reasons
 
 
-async def test_the_overview_has_a_line_for_every_followed_symbol(stored: Deployment) -> None:
+async def test_the_overview_has_a_row_for_every_followed_symbol(stored: Deployment) -> None:
     async with interface(stored) as running:
         everything = await running.data("/api/overview")
         chosen = await running.data("/api/overview?symbols=btcusdt")

@@ -11,7 +11,7 @@ NOW = BEGIN + 60 * MINUTE
 
 
 def row(status: str, proof: str, candles: int, minutes: tuple[int, int], **of: str) -> dict[str, Any]:
-    """What the store counts of one group; it was written five seconds after its last candle had opened."""
+    """The store's counts of one group; it was written five seconds after its last candle had opened."""
     first, last = (BEGIN + minute * MINUTE for minute in minutes)
     key = {"symbol": "BTCUSDT", "timeframe": "1m", "status": status, "proof": proof} | of
     return {

@@ -1,4 +1,4 @@
-"""One truth about what is of now: every answer says what the flow says, or that the flow gives no sign of life."""
+"""All answers agree: they have the state that the flow publishes, or `unknown` without its heartbeats."""
 
 import asyncio
 from typing import Any
@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from api.live.freshness import UNKNOWN_MS
-from api.routes.status import InstrumentState, in_words
+from api.routes.status import InstrumentState, describe
 from flows.model import ChannelStatus
 from sinks.hub.payloads import iso_utc
 from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until
@@ -35,12 +35,12 @@ async def states_of(served: Interface) -> dict[str, tuple[str, bool]]:
 
 
 async def said(served: Interface, symbol: str, word: str) -> None:
-    """Waits until the interface knows what the flow says of a symbol."""
+    """Waits until the API has received the state of a symbol."""
     await until(lambda: (found := served.services.live.state(symbol)) is not None and found.state == word)
 
 
 @pytest.mark.parametrize("word", ["live", "quiet", "silent", "behind", "cut", "connecting", "halted", "gone"])
-async def test_every_answer_says_what_the_flow_says(served: Interface, deployment: Deployment, word: Any) -> None:
+async def test_every_answer_has_the_state_of_the_flow(served: Interface, deployment: Deployment, word: Any) -> None:
     async with deployment.beating():
         deployment.tell(price(50.0, "ETHUSDT", time=NOW + 10_000))  # the price and the book of BTCUSDT are old
         deployment.tell(state(word), state("live", symbol="ETHUSDT"))
@@ -133,15 +133,15 @@ async def test_it_is_not_ready_while_a_store_of_the_flow_is_out(served: Interfac
         assert (of_price["state"], of_price["stale"]) == ("live", False)
 
 
-async def test_a_flow_that_has_no_line_yet_is_not_ready(deployment: Deployment) -> None:
+async def test_a_flow_without_a_connection_is_not_ready(deployment: Deployment) -> None:
     deployment.start_hub()
     deployment.store_trades([])
     async with interface(deployment) as running, deployment.beating():
-        await until(lambda: running.services.live.lines[0].board.publishes_states)
+        await until(lambda: running.services.live.connections[0].venue_state.publishes_states)
         assert "a line to binance" in (await running.get("/health/ready"))[1]["error"]["message"]
 
 
-async def test_a_flow_that_tells_no_states_is_judged_as_ever(served: Interface) -> None:
+async def test_without_published_states_the_age_decides(served: Interface) -> None:
     assert (await served.get("/health/ready"))[0] == 200
     assert (await served.data("/api/status"))["instruments"] == []
 
@@ -161,13 +161,13 @@ async def test_a_time_that_cannot_be_makes_nothing_young_or_old(deployment: Depl
         assert eth["age_ms"] <= passed + 1_000
 
 
-def test_what_is_to_be_said_of_many_is_said_once() -> None:
+def test_equal_states_of_many_symbols_are_merged() -> None:
     many = [
         InstrumentState("binance", f"S{number}", "cut", iso_utc(NOW), 5_000, "line cut", []) for number in range(12)
     ]
     other = InstrumentState("binance", "X", "gone", None, None, "not listed", [])
     fine = InstrumentState("binance", "Y", "quiet", iso_utc(NOW), 0, "", [])
-    assert in_words([*many, other, fine]) == [
+    assert describe([*many, other, fine]) == [
         f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
         "X is gone since the start: not listed",
     ]

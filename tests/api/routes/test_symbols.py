@@ -1,4 +1,4 @@
-"""Every interface takes every name that an exchange lists, and no other."""
+"""Every route accepts every name that an exchange lists, and no other."""
 
 from typing import Any
 

@@ -14,13 +14,13 @@ from tests.fakes.trade_frames import trade_frame
 SECOND = 1_000
 
 
-def market(count: int, *, step_ms: int = SECOND, hole: range = range(0)) -> list[Trade]:
-    """Trades between 100 and 102, none of them at the cents of the hole."""
+def market(count: int, *, step_ms: int = SECOND, untraded: range = range(0)) -> list[Trade]:
+    """Trades between 100 and 102, none of them at the cents of `untraded`."""
     rng = random.Random(3)
     trades = []
     for number in range(1, count + 1):
         cents = rng.randrange(10_000, 10_201)
-        while cents in hole:
+        while cents in untraded:
             cents = rng.randrange(10_000, 10_201)
         time = BEGIN + number * step_ms
         trades.append(
@@ -32,7 +32,7 @@ def market(count: int, *, step_ms: int = SECOND, hole: range = range(0)) -> list
 @pytest.fixture
 def traded(deployment: Deployment) -> Deployment:
     deployment.list_instruments("BTCUSDT")
-    deployment.store_trades(market(1_500, hole=range(10_080, 10_086)))
+    deployment.store_trades(market(1_500, untraded=range(10_080, 10_086)))
     return deployment
 
 
@@ -41,7 +41,7 @@ async def test_the_profile_of_the_stored_trades(traded: Deployment) -> None:
         answer = await running.data("/api/volume-profile/btcusdt?hours=168&bins=50&value_area=0.8&step=1")
 
     found = msgspec.convert(answer["profile"], VolumeProfile)
-    trades = market(1_500, hole=range(10_080, 10_086))
+    trades = market(1_500, untraded=range(10_080, 10_086))
     assert found == profile_of(trade_frame(trades), bins=50, value_area=0.8, step=1)
     assert answer["basis"] == {
         "start": iso_utc(BEGIN + SECOND),
@@ -65,7 +65,7 @@ async def test_the_hours_end_with_the_newest_trade(deployment: Deployment) -> No
     assert answer["basis"]["completeness"] == 58 / 60
 
 
-async def test_too_few_trades_are_an_error_that_tells_the_wait(deployment: Deployment) -> None:
+async def test_too_few_trades_are_an_error_with_the_wait(deployment: Deployment) -> None:
     deployment.list_instruments("BTCUSDT")
     deployment.store_trades(market(401))
 
@@ -90,11 +90,11 @@ async def test_vacuums_with_what_rests_in_them(traded: Deployment) -> None:
     traded.tell(LIVE, price(100.83), BOOK)
     async with interface(traded) as running:
         without = await running.data("/api/liquidity-vacuums/BTCUSDT?bins=200&width=10")
-        board = running.services.live.lines[0].board
-        known = board.latest("OrderBook", "BTCUSDT")
+        venue_state = running.services.live.connections[0].venue_state
+        known = venue_state.latest("OrderBook", "BTCUSDT")
         assert known is not None
         body = msgspec.structs.replace(known.body, bids=bids, asks=asks)
-        board.take(msgspec.structs.replace(known, body=body, stamp_ms=NOW))
+        venue_state.take(msgspec.structs.replace(known, body=body, stamp_ms=NOW))
         answer = await running.data("/api/liquidity-vacuums/BTCUSDT?bins=200&width=10")
 
     zone = answer["vacuums"][0]
@@ -109,7 +109,7 @@ async def test_without_a_hub_the_price_is_that_of_the_last_trade(traded: Deploym
     async with interface(traded) as running:
         answer = await running.data("/api/liquidity-vacuums/BTCUSDT")
 
-    assert (answer["price"], answer["has_book"]) == (market(1_500, hole=range(10_080, 10_086))[-1].price, False)
+    assert (answer["price"], answer["has_book"]) == (market(1_500, untraded=range(10_080, 10_086))[-1].price, False)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_what_cannot_be_is_refused(traded: Deployment, path: str, expected
         assert await running.error(f"/api/{path}") == expected
 
 
-async def test_no_store_and_no_trades_are_told_apart(deployment: Deployment) -> None:
+async def test_no_store_and_no_trades_are_different_errors(deployment: Deployment) -> None:
     deployment.list_instruments("BTCUSDT", "ETHUSDT")
     async with interface(deployment) as running:
         assert await running.error("/api/volume-profile/ETHUSDT") == (503, "trade_store_absent")

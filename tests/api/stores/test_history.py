@@ -1,4 +1,4 @@
-"""Live and history meet: whatever is cut, every candle is there once, in its newest version, in order."""
+"""Live and stored candles: with any disconnects, every candle is there once, in its newest version, in order."""
 
 import asyncio
 from typing import NamedTuple
@@ -12,8 +12,8 @@ from websockets.streams import StreamReader
 
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey, newest_versions
-from api.live.follower import HubProtocol, Joined
-from api.live.messages import News, candle_of
+from api.live.hub_protocol import HubProtocol, Joined
+from api.live.messages import HubMessage, candle_of
 from api.live.view import DEFAULT_CHANNELS, LiveView
 from api.stores.history import History
 from flows.clock import Now
@@ -30,18 +30,18 @@ STEP_MS = 10_000
 
 
 class Store:
-    """Holds every version it was given; or is away."""
+    """Holds every version it was given; or is down."""
 
     def __init__(self, candles: list[Candle] | None = None) -> None:
         self.held = candles or []
-        self.asked = 0
+        self.reads = 0
         self.away = False
 
     async def candles(
         self, key: SeriesKey, *, count: int, start_ms: int = 0, before_ms: int | None = None
     ) -> list[Candle]:
         assert key == KEY
-        self.asked += 1
+        self.reads += 1
         if self.away:
             raise Problem("store_unavailable", "away")
         end_ms = before_ms or 1 << 60
@@ -54,20 +54,20 @@ class Program:
     def __init__(self, hub: Hub, store: Store, *, size: int) -> None:
         self.hub = hub
         self.now = Now(BEGIN, 0)
-        self.follower = HubProtocol("ws://hub", DEFAULT_CHANNELS)
+        self.protocol = HubProtocol("ws://hub", DEFAULT_CHANNELS)
         self.live = LiveView(cache_size=size, local_ms=lambda: self.now.local)
         self.history = History(store, self.live.candles, local_ms=lambda: self.now.local)
         self.size = size
         self.known: list[Candle] = []
-        self.told: list[tuple[int, int]] = []
+        self.published: list[tuple[int, int]] = []
         self.line: Client | None = None
 
     def connect(self) -> None:
-        target = f"/ws?{urlencode(self.follower.begin())}"
+        target = f"/ws?{urlencode(self.protocol.begin())}"
         settings = HubSettings()
         subscription, resume_after = admit(HandshakeRequest(target, [], []), settings, clients=0)
         self.line = self.hub.join(self, self.now, encoding="json", subscription=subscription, resume_after=resume_after)
-        self.hub.on_request(self.line, self.follower.request(), self.now)
+        self.hub.on_request(self.line, self.protocol.request(), self.now)
 
     def cut(self) -> None:
         if self.line:
@@ -89,19 +89,19 @@ class Program:
         raise AssertionError(reason)
 
     def on_frame(self, frame: str) -> None:
-        for event in self.follower.on_frame(frame):
+        for event in self.protocol.on_frame(frame):
             self.live._on_event(event)
             if isinstance(event, Joined) and not event.resumed:
-                self.live.candles.doubt(event.venue, self.now.local)
+                self.live.candles.invalidate(event.venue, self.now.local)
                 self.known = newest_versions(self.known, asyncio.run(self.history.newest(KEY, self.size)))
-            elif isinstance(event, News) and event.channel == "Candle":
-                told = candle_of(event.body, venue="binance")
-                self.known = newest_versions(self.known, [told])
-                self.told.append((event.seq, told.open_time))
+            elif isinstance(event, HubMessage) and event.channel == "Candle":
+                published = candle_of(event.body, venue="binance")
+                self.known = newest_versions(self.known, [published])
+                self.published.append((event.seq, published.open_time))
 
 
 class Moment(NamedTuple):
-    """What the hub says, and what happens to the line before."""
+    """A message of the hub, and what happens to the connection before."""
 
     version: Candle
     line: str
@@ -143,8 +143,8 @@ def test_the_last_candles_and_what_follows_are_every_candle_once_in_order(
         client.connect()
     truth = newest_versions(before, [moment.version for moment in course])
     assert _figures(client.known) == _figures(truth)
-    assert client.told == sorted(client.told)
-    assert len({seq for seq, _ in client.told}) == len(client.told)
+    assert client.published == sorted(client.published)
+    assert len({seq for seq, _ in client.published}) == len(client.published)
     client.now = Now(0, client.now.local + STEP_MS)
     for count in (1, 3, size):
         assert _figures(asyncio.run(client.history.newest(KEY, count))) == _figures(truth)[-count:]
@@ -165,7 +165,7 @@ async def test_the_memory_answers_after_the_first_question(store: Store) -> None
     assert await history.newest(KEY, 5) == store.held[-5:]
     assert await history.newest(KEY, 10) == store.held[-10:]
     assert await history.newest(KEY, 3, before_ms=store.held[-2].open_time) == store.held[-5:-2]
-    assert store.asked == 1
+    assert store.reads == 1
     assert (live.candles.counters.hits, live.candles.counters.misses) == (2, 1)
 
 
@@ -179,14 +179,14 @@ async def test_the_forming_candle_is_laid_over_what_is_stored(store: Store) -> N
     live = LiveView(cache_size=10)
     history = History(store, live.candles)
     store.held.append(forming(20, last_id=1_001))
-    told = forming(20, last_id=1_009)
-    live.candles.put(told, 0)
-    assert (await history.newest(KEY, 2))[-1] == told
-    between = await history.between(KEY, store.held[18].open_time, told.open_time + 1, 10)
-    assert between == [*store.held[18:20], told]
+    published = forming(20, last_id=1_009)
+    live.candles.put(published, 0)
+    assert (await history.newest(KEY, 2))[-1] == published
+    between = await history.between(KEY, store.held[18].open_time, published.open_time + 1, 10)
+    assert between == [*store.held[18:20], published]
 
 
-async def test_without_the_store_the_memory_still_answers_what_it_knows_to_be_whole(store: Store) -> None:
+async def test_without_the_store_complete_ranges_are_read_from_memory(store: Store) -> None:
     now_ms = 0
     live = LiveView(cache_size=10)
     history = History(store, live.candles, local_ms=lambda: now_ms)
@@ -195,26 +195,26 @@ async def test_without_the_store_the_memory_still_answers_what_it_knows_to_be_wh
     assert await history.newest(KEY, 5) == store.held[-5:]
     with pytest.raises(Problem, match="away"):
         await history.newest(KEY, 15)
-    live.candles.doubt("binance", now_ms)
+    live.candles.invalidate("binance", now_ms)
     with pytest.raises(Problem, match="away"):
         await history.newest(KEY, 5)
 
 
-async def test_whoever_asks_again_and_again_is_answered_from_memory(store: Store) -> None:
+async def test_repeated_reads_are_answered_from_memory(store: Store) -> None:
     now_ms = 0
     live = LiveView(cache_size=10)
     history = History(store, live.candles, local_ms=lambda: now_ms)
     assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
     now_ms = 10_000_000
     assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
-    assert store.asked == 1
-    live.candles.doubt("binance", now_ms)
+    assert store.reads == 1
+    live.candles.invalidate("binance", now_ms)
     store.held[-1] = candle(19, revision=1)
     assert await history.newest(KEY, 5, from_memory=True) == store.held[-5:]
-    assert store.asked == 2
+    assert store.reads == 2
 
 
-async def test_a_memory_that_lacks_candles_asks_the_store_every_time(store: Store) -> None:
+async def test_with_candles_missing_in_memory_every_read_goes_to_the_store(store: Store) -> None:
     history = History(store, LiveView(cache_size=30).candles)
     assert await history.newest(KEY, 25, from_memory=True) == store.held
     store.held.insert(0, candle(-1))

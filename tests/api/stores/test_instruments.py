@@ -1,4 +1,4 @@
-"""Which names are known, beside a real mongod."""
+"""Known and unknown names, with a real mongod."""
 
 from collections.abc import AsyncIterator
 
@@ -8,7 +8,7 @@ from api.http.errors import Problem
 from api.live.view import LiveView
 from api.stores import instruments as catalogue_module
 from api.stores.instruments import Instruments
-from api.stores.mongo import Documents
+from api.stores.mongo import MongoStore
 from flows.model import Instrument
 from flows.settings import Feed
 from tests.fakes.interface import LIVE, Deployment, stored_candles, until
@@ -18,51 +18,51 @@ FEED = Feed(symbols=("BTCUSDT",))
 
 
 @pytest.fixture
-async def documents(deployment: Deployment) -> AsyncIterator[Documents]:
-    """A store that has not been looked for yet."""
-    made = Documents(deployment.settings().mongo, timeout_s=5)
+async def mongo(deployment: Deployment) -> AsyncIterator[MongoStore]:
+    """A store that was not checked yet."""
+    made = MongoStore(deployment.settings().mongo, timeout_s=5)
     yield made
     await made.close()
 
 
 @pytest.fixture
-def catalogue(documents: Documents) -> Instruments:
-    return Instruments(FEED, LiveView(), documents)
+def instruments(mongo: MongoStore) -> Instruments:
+    return Instruments(FEED, LiveView(), mongo)
 
 
-async def test_what_is_followed_is_known_in_any_case_and_without_the_store(catalogue: Instruments) -> None:
-    assert await catalogue.instrument("btcUsdt") == Instrument("binance", "BTCUSDT")
-    assert await catalogue.instrument("BTCUSDT", "binance") == Instrument("binance", "BTCUSDT")
+async def test_what_is_followed_is_known_in_any_case_and_without_the_store(instruments: Instruments) -> None:
+    assert await instruments.find("btcUsdt") == Instrument("binance", "BTCUSDT")
+    assert await instruments.find("BTCUSDT", "binance") == Instrument("binance", "BTCUSDT")
 
 
-async def test_a_store_that_is_away_makes_no_symbol_unknown(catalogue: Instruments, documents: Documents) -> None:
+async def test_a_store_that_is_away_makes_no_symbol_unknown(instruments: Instruments, mongo: MongoStore) -> None:
     for expected in ("store_unavailable", "unknown_symbol"):
         with pytest.raises(Problem) as refused:
-            await catalogue.instrument("SOLUSDT")
+            await instruments.find("SOLUSDT")
         assert refused.value.code == expected
-        await documents.check()
+        await mongo.check()
 
 
 async def test_the_hub_knows_better_than_the_settings_what_is_followed(
-    documents: Documents, deployment: Deployment
+    mongo: MongoStore, deployment: Deployment
 ) -> None:
     broadcast = deployment.start_hub()
     deployment.tell(LIVE)
     async with LiveView(f"ws://127.0.0.1:{broadcast.port}/ws") as live:
-        catalogue = Instruments(Feed(symbols=("SOLUSDT",)), live, documents)
-        assert (catalogue.followed("binance"), catalogue.followed("binance-usdm")) == ({"SOLUSDT"}, frozenset())
-        await until(lambda: catalogue.followed("binance") == {"BTCUSDT", "ETHUSDT"})
+        instruments = Instruments(Feed(symbols=("SOLUSDT",)), live, mongo)
+        assert (instruments.followed("binance"), instruments.followed("binance-usdm")) == ({"SOLUSDT"}, frozenset())
+        await until(lambda: instruments.followed("binance") == {"BTCUSDT", "ETHUSDT"})
 
 
 async def test_a_symbol_that_is_stored_or_listed_is_known(
-    catalogue: Instruments, documents: Documents, deployment: Deployment
+    instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:
     deployment.store(stored_candles(1, symbol="OLDUSDT"))
     deployment.list_instruments("NEWUSDT")
-    await documents.check()
-    assert await catalogue.instrument("oldusdt") == Instrument("binance", "OLDUSDT")
-    assert await catalogue.instrument("newusdt") == Instrument("binance", "NEWUSDT")
-    assert [listed.symbol for listed in await catalogue.listed("binance")] == ["NEWUSDT"]
+    await mongo.check()
+    assert await instruments.find("oldusdt") == Instrument("binance", "OLDUSDT")
+    assert await instruments.find("newusdt") == Instrument("binance", "NEWUSDT")
+    assert [listed.symbol for listed in await instruments.listed("binance")] == ["NEWUSDT"]
 
 
 def test_an_unknown_symbol_is_refused_with_the_names_that_are_like_it() -> None:
@@ -76,21 +76,21 @@ def test_an_unknown_symbol_is_refused_with_the_names_that_are_like_it() -> None:
 
 
 async def test_a_venue_is_known_from_its_first_candle_on(
-    catalogue: Instruments, documents: Documents, deployment: Deployment
+    instruments: Instruments, mongo: MongoStore, deployment: Deployment
 ) -> None:
-    await documents.check()
-    assert await catalogue.venue("") == "binance"
+    await mongo.check()
+    assert await instruments.venue("") == "binance"
     with pytest.raises(Problem) as refused:
-        await catalogue.instrument("BTCUSDT", "binance-usdm")
+        await instruments.find("BTCUSDT", "binance-usdm")
     assert (refused.value.code, refused.value.nearest) == ("unknown_venue", ("binance",))
     deployment.store(stored_candles(1, venue="binance-usdm"))
-    assert await catalogue.instrument("BTCUSDT", "binance-usdm") == Instrument("binance-usdm", "BTCUSDT")
+    assert await instruments.find("BTCUSDT", "binance-usdm") == Instrument("binance-usdm", "BTCUSDT")
 
 
 @pytest.mark.parametrize(("reload_ms", "known"), [(0, True), (LONG_MS, False)])
 async def test_what_is_not_found_is_looked_for_again_after_a_while(
-    catalogue: Instruments,
-    documents: Documents,
+    instruments: Instruments,
+    mongo: MongoStore,
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
     *,
@@ -99,12 +99,12 @@ async def test_what_is_not_found_is_looked_for_again_after_a_while(
 ) -> None:
     monkeypatch.setattr(catalogue_module, "KEPT_MS", LONG_MS)
     monkeypatch.setattr(catalogue_module, "RELOAD_MS", reload_ms)
-    await documents.check()
-    assert await catalogue.listed("binance") == []
+    await mongo.check()
+    assert await instruments.listed("binance") == []
     deployment.list_instruments("SOLUSDT")
-    assert await catalogue.listed("binance") == []
+    assert await instruments.listed("binance") == []
     if known:
-        assert await catalogue.instrument("SOLUSDT") == Instrument("binance", "SOLUSDT")
+        assert await instruments.find("SOLUSDT") == Instrument("binance", "SOLUSDT")
     else:
         with pytest.raises(Problem, match="SOLUSDT is not known"):
-            await catalogue.instrument("SOLUSDT")
+            await instruments.find("SOLUSDT")

@@ -1,4 +1,4 @@
-"""What is read of trade stores on disk, by way of a thread of its own."""
+"""Reads of trade stores on disk, in a thread of its own."""
 
 import threading
 from collections.abc import AsyncIterator, Sequence
@@ -146,7 +146,7 @@ async def test_what_cannot_be_read_is_a_problem_until_it_can(archive: TradeArchi
     assert await newest(archive, 1) == [1]
 
 
-async def test_another_venue_says_nothing_of_the_own_one(archive: TradeArchive, tmp_path: Path) -> None:
+async def test_another_venue_does_not_change_the_watch(archive: TradeArchive, tmp_path: Path) -> None:
     store(tmp_path, [trade(1, 0)])
     await archive.check()
     with pytest.raises(Problem):

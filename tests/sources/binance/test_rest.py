@@ -9,7 +9,7 @@ import pytest
 
 from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
-from flows.queries import BookQuery, KlinesQuery, PastTradesQuery, TradesQuery
+from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Books, Feed
 from sources.binance.rest import MOST_TRADES, BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
@@ -107,6 +107,19 @@ async def test_single_fills_by_the_aggregates_that_cover_them_on_usdm() -> None:
         first, last = rows[10]["f"], rows[40]["l"]
         trades = await rest.trades(span(first, last, rows[9]["T"], rows[41]["T"]))
         assert [(trade.id, trade.last_id) for trade in trades] == [(row["f"], row["l"]) for row in rows[10:41]]
+
+
+@pytest.mark.slow
+async def test_disputed_trades_come_in_the_form_of_their_stream() -> None:
+    async with played() as (rest, exchange):
+        rows = exchange.market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=50)
+        times = rows[10]["T"], rows[40]["T"]
+        query = DisputedTradesQuery("BTCUSDT", rows[10]["f"], rows[40]["l"], *times)
+        trades = await rest.disputed_trades(query)
+        assert [(trade.id, trade.price) for trade in trades] == [(row["a"], float(row["p"])) for row in rows[10:41]]
+    async with played(USDM, "usdm", venue="binance-usdm", streams=("trade",)) as (rest, _):
+        with pytest.raises(QueryError):
+            await rest.disputed_trades(query)
 
 
 @pytest.mark.slow

@@ -26,7 +26,8 @@ from flows.model import (
     Speaking,
     Subscribed,
 )
-from flows.operators.books.keeper import RETRY_MAX_MS, STEADY_MS, VOID_MS, BookKeeper, BookPolicy, book_events
+from flows.operators.books.audit import VOID_MS
+from flows.operators.books.keeper import RETRY_MAX_MS, STEADY_MS, BookKeeper, BookPolicy, book_events
 from flows.operators.parse import Batch, InstrumentEvent, Validated
 from flows.queries import BookQuery, QueryError
 from sources.binance.parse import BinanceParser

@@ -146,3 +146,11 @@ def test_a_symbol_is_told_as_removed_once_no_line_carries_it() -> None:
         FeedStatus("binance", "market", "live", ("ETHUSDT",)),
         FeedStatus("binance", "market", "removed", BTC, "not wanted any more"),
     ]
+
+
+def test_a_refused_instrument_is_named_and_its_connection_is_not_said_to_be_down() -> None:
+    status = LineStatus("binance", FeedClock(lambda: 0), wall_ms=lambda: 5)
+    reason = "the venue refused the subscription of ethusdt@aggTrade: no"
+    found = status([Disconnected("market", ("ETHUSDT",), reason, is_refusal=True)])
+    [incident] = [one for one in found if isinstance(one, Incident)]
+    assert (incident.kind, incident.symbol, "reconnecting" in incident.outcome) == ("disconnect", "ETHUSDT", False)

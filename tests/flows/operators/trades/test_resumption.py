@@ -11,7 +11,7 @@ from flows.queries import LastTradeQuery, QueryError, RefillQuery
 from tests.fakes.trades import BEGIN, at
 
 
-def repairing(state: Any = None, *, repair_trades: int = 50_000) -> Sequencer:
+def repairing(state: Any = None, *, repair_trades: int = 50_000) -> Any:
     return Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, repair_trades=repair_trades, state=state)
 
 
@@ -26,7 +26,7 @@ def ids(out: list[Any]) -> list[int]:
     return [one.id for item in out if isinstance(item, TradeBatch) for one in item.trades]
 
 
-def restarted(next_id: int = 10) -> Sequencer:
+def restarted(next_id: int = 10) -> Any:
     """One of aggregates that had handed on all up to `next_id`, before a restart."""
     machine = repairing()
     [query] = machine.on_events([aggregate(next_id - 1, 0)], at(0))

@@ -21,7 +21,7 @@ from flows.model import (
     TradesRefused,
     TradeWitness,
 )
-from flows.operators.trades import sequence
+from flows.operators.trades import chain, head_gap
 from flows.operators.trades.gaps import ENOUGH_TRIES, LATER_MS, QUERY_TRADES, RETRY_MS
 from flows.operators.trades.sequence import Sequencer
 from flows.operators.trades.witness import STRAGGLER_MS
@@ -103,7 +103,7 @@ def test_duplicates_are_dropped_and_counted() -> None:
 
 
 def test_more_held_than_the_bound_is_a_gap_at_once(monkeypatch: Any) -> None:
-    monkeypatch.setattr(sequence, "MAX_HELD", 3)
+    monkeypatch.setattr(head_gap, "MAX_HELD", 3)
     machine = begun()
     out = machine.on_events([trade(number, number) for number in range(3, 7)], at(300))
     assert ids(out) == [3, 4, 5, 6]
@@ -140,16 +140,35 @@ def test_a_restart_goes_on_where_it_was() -> None:
     assert ids(again.on_events([trade(2, 10)], at(310))) == [2, 3]
 
 
+class VenueAggregate(AggregateTrade, frozen=True, gc=False, kw_only=True):
+    """As a venue's parser gives it."""
+
+
+def test_held_trades_of_a_venues_own_types_are_recovered() -> None:
+    aggregates: list[Trade] = [
+        VenueAggregate(**{name: getattr(one, name) for name in one.__struct_fields__}) for one in AGGREGATES
+    ]
+    machine = sequencer()
+    machine.on_events(aggregates[:1], at(0))
+    machine.on_timer(at(200))
+    machine.on_events(aggregates[2:], at(300))
+    state = pickle.loads(pickle.dumps(machine.snapshot()))
+    again = Sequencer("binance:BTCUSDT", reorder_ms=200, state=state)
+    [batch] = again.on_events(aggregates[1:2], at(310))
+    assert isinstance(batch, TradeBatch)
+    assert [structs.astuple(one) for one in batch.trades] == [structs.astuple(one) for one in AGGREGATES[1:]]
+
+
 # --- repair ---
 
 
-def repairing(state: Any = None, **settings: Any) -> Sequencer:
+def repairing(state: Any = None, **settings: Any) -> Any:
     return Sequencer(
         "binance:BTCUSDT", **({"reorder_ms": 200, "repair_ms": 30_000, "repair_trades": 50_000} | settings), state=state
     )
 
 
-def begun_repairing(**settings: int) -> Sequencer:
+def begun_repairing(**settings: int) -> Any:
     """One that has handed on trade 1 and knows that nothing is stored."""
     machine = repairing(**settings)
     [query] = machine.on_events([trade(1, 0)], at(0))
@@ -302,7 +321,7 @@ def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_whe
     assert machine.holds_back()
     out = machine.on_events([trade(2, 20)], at(20))
     assert ids(out) == [2]
-    assert [item.reason for item in out if isinstance(item, Rejected)] == [sequence._NOT_CONTINUED]
+    assert [item.reason for item in out if isinstance(item, Rejected)] == [chain.NOT_CONTINUED]
     assert not machine.holds_back()
 
 
@@ -455,7 +474,7 @@ def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_str
 
 
 def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
-    machine = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
+    machine: Any = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
     [query] = machine.on_events([AGGREGATES[0]], at(0))
     machine.on_answer(query, None, at(0))
     machine.on_timer(at(200))

@@ -109,7 +109,7 @@ def test_trades_that_go_on_show_what_was_refused() -> None:
 
 def test_a_hole_that_was_named_is_open_until_the_stream_itself_goes_on() -> None:
     witness = ahead()
-    witness.name_hole(at(4_000))
+    witness.open_gap(at(4_000))
     witness.on_fetched(3_001, at(4_000))
     witness.on_trades(9)
     assert not witness.is_over(at(4_000))
@@ -117,13 +117,13 @@ def test_a_hole_that_was_named_is_open_until_the_stream_itself_goes_on() -> None
     witness.on_stream()
     assert witness.is_over(at(5_000))
     assert witness.has_spoken
-    witness.close_hole()
+    witness.close_gap()
     assert witness.is_settled
 
 
 def test_a_stream_that_has_missed_trades_and_says_nothing_is_believed_when_no_more_are_made() -> None:
     witness = ahead()
-    witness.name_hole(at(4_000))
+    witness.open_gap(at(4_000))
     witness.on_fetched(3_000, at(4_000))
     witness.on_trades(9)
     assert witness.due == 4_000 + PROBE_MS  # then the venue is asked whether more were made
@@ -134,7 +134,7 @@ def test_a_stream_that_has_missed_trades_and_says_nothing_is_believed_when_no_mo
 
 def test_a_stream_that_has_missed_trades_is_renewed_at_once_and_then_more_and_more_seldom() -> None:
     witness = ahead()
-    witness.name_hole(at(4_000))
+    witness.open_gap(at(4_000))
     renewed = [local for local in range(4_000, 200_000, 1_000) if witness.claim_renewal(at(local))]
     assert renewed == [4_000, 9_000, 29_000, 109_000]
 

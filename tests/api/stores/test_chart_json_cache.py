@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.live.candle_cache import SeriesKey
-from api.stores.rendered import RenderedCandles
+from api.stores.chart_json_cache import ChartJsonCache
 from flows.model import Candle
 from sinks.hub.payloads import ChartCandle, iso_utc
 from tests.fakes.candles import candle, forming
@@ -11,7 +11,7 @@ from tests.fakes.candles import candle, forming
 KEY = SeriesKey("binance", "BTCUSDT", "1m")
 
 
-def decoded(rendered: RenderedCandles, candles: list[Candle]) -> list[ChartCandle]:
+def decoded(rendered: ChartJsonCache, candles: list[Candle]) -> list[ChartCandle]:
     return msgspec.json.decode(rendered.json(KEY, candles), type=list[ChartCandle])
 
 
@@ -26,8 +26,8 @@ def shown(candles: list[Candle]) -> list[ChartCandle]:
 
 
 @given(st.lists(st.tuples(st.integers(0, 8), st.integers(1, 9)), min_size=1, max_size=20))
-def test_whatever_was_asked_before_the_answer_is_that_of_now(questions: list[tuple[int, int]]) -> None:
-    rendered = RenderedCandles()
+def test_the_json_is_current_whatever_was_requested_before(questions: list[tuple[int, int]]) -> None:
+    rendered = ChartJsonCache()
     for first, close in questions:
         candles = [candle(minute) for minute in range(first, 9)] + [forming(9, last_id=close)]
         candles[0] = candle(first, close=float(close), revision=close, status="repaired")
@@ -35,13 +35,13 @@ def test_whatever_was_asked_before_the_answer_is_that_of_now(questions: list[tup
 
 
 def test_no_candles_and_one() -> None:
-    rendered = RenderedCandles()
+    rendered = ChartJsonCache()
     assert decoded(rendered, []) == []
     assert decoded(rendered, [candle(1)]) == shown([candle(1)])
 
 
-def test_what_was_not_asked_for_longest_is_forgotten_first() -> None:
-    rendered = RenderedCandles(most=1)
+def test_the_least_recently_used_series_is_dropped_first() -> None:
+    rendered = ChartJsonCache(most=1)
     other = KEY._replace(symbol="ETHUSDT")
     candles, others = [candle(1), candle(2)], [candle(1, symbol="ETHUSDT", close=9.0), candle(2, symbol="ETHUSDT")]
     for _ in range(2):

@@ -1,4 +1,4 @@
-"""Candles as charts show them, in JSON, each encoded once: of a chart that is asked for again only the end is new."""
+"""JSON of the candles of charts, encoded once: for a repeated request only the newest candle is encoded again."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from flows.model import Candle
 from sinks.hub.payloads import ChartCandle
 
 CHARTS_HELD: Final = 200
-"""Charts that are remembered, one of each series; then the one that was not asked for longest goes."""
+"""Cached charts, one for each series; beyond that the least recently used is dropped."""
 
 _JSON = msgspec.json.Encoder()
 
 
-class RenderedCandles:
-    """Remembers the JSON of what was asked for last of each series."""
+class ChartJsonCache:
+    """The JSON of the last requested candles of each series."""
 
     def __init__(self, most: int = CHARTS_HELD) -> None:
         self._most = most
@@ -27,7 +27,7 @@ class RenderedCandles:
         """The candles of a series as a list of `ChartCandle`."""
         past, newest = candles[:-1], candles[-1:]
         known, encoded = self._held.get(key, ([], b""))
-        if known != past:  # candles that stay are the same objects, and lists look at that first
+        if known != past:  # unchanged candles are the same objects, and list comparison checks identity first
             encoded = _encoded(past)
             self._held[key] = past, encoded
             if len(self._held) > self._most:
@@ -38,5 +38,5 @@ class RenderedCandles:
 
 
 def _encoded(candles: Iterable[Candle]) -> bytes:
-    """Without the brackets."""
+    """A JSON array without its brackets."""
     return _JSON.encode([ChartCandle.of(candle) for candle in candles])[1:-1]

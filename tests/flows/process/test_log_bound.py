@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.log_bound import Kind, LogBound
+from flows.process.log_bound import Kind, LogBound
 
 ACCEPT, OTHER = Kind("asyncio", "error", "accept"), Kind("", "info", "answered")
 

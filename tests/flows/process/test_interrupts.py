@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.interrupts import is_command
+from flows.process.interrupts import is_command
 
 COMMANDS = [
     "api",

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.proxy import is_loopback
+from flows.process.proxy import is_loopback
 
 
 @pytest.mark.parametrize(

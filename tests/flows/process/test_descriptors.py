@@ -7,7 +7,7 @@ resource = pytest.importorskip("resource")
 
 CHILD = """
 import resource
-from flows.descriptors import raise_descriptor_limit
+from flows.process.descriptors import raise_descriptor_limit
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, {hard}))
 print(raise_descriptor_limit(), *resource.getrlimit(resource.RLIMIT_NOFILE))
 print(raise_descriptor_limit())

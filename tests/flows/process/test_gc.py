@@ -1,6 +1,6 @@
 import gc
 
-from flows.gc import tune_garbage_collector
+from flows.process.gc import tune_garbage_collector
 
 
 def test_what_is_loaded_is_not_looked_through_again_and_the_rest_seldom() -> None:

@@ -1,4 +1,4 @@
-"""What the API counts, for Prometheus; names begin with `market_data_`."""
+"""Prometheus metrics of the API; names begin with `market_data_`."""
 
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -7,26 +7,28 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.live.messages import News, ms_of
+from api.live.messages import HubMessage, ms_of
 from api.live.view import LiveEvent, LiveView, Lost
 from sinks.hub.latency import LATENCY_S, latency_histogram
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
-"""Channels whose news leave the hub as soon as they come; a candle may wait for its trades."""
+"""Channels that the hub publishes without delay; a candle may wait for its trades."""
 
 
-class Meters:
-    """The API's own registry. What others count already is only read when somebody looks."""
+class ApiMetrics:
+    """The API's own registry. Values counted elsewhere are read at scrape time."""
 
     def __init__(self, live: LiveView) -> None:
         self._live = live
         self.registry = CollectorRegistry()
         self.latency = latency_histogram(
-            "From the exchange's time of a piece of news to the hub's message, in the feed's time",
+            "From the exchange's time of an event to the hub's message, in the feed's time",
             self.registry,
         )
         self.lost = Counter(
-            "market_data_live_lost", "Messages that the live view lost by being slow", registry=self.registry
+            "market_data_live_lost",
+            "Messages that the hub dropped because the live view was too slow",
+            registry=self.registry,
         )
         self.incidents = Counter(
             "market_data_incidents",
@@ -41,14 +43,14 @@ class Meters:
         self.duration = Histogram(
             "market_data_api_seconds", "Time to answer, by route", ["route"], buckets=LATENCY_S, registry=self.registry
         )
-        self._timed: dict[tuple[str, str], int] = {}  # as many as the hubs tell of
+        self._timed: dict[tuple[str, str], int] = {}  # bounded by the symbols that the hubs publish
         self.completeness: dict[tuple[str, str], float] = {}
-        """By venue and symbol, as it was found last."""
-        self.registry.register(_Looked(self._look))
+        """By venue and symbol, as last computed."""
+        self.registry.register(_OnScrape(self._scrape))
         live.subscribe(self._on_event)
 
     def text(self) -> bytes:
-        """The exposition that Prometheus reads."""
+        """The metrics in Prometheus' text format."""
         return generate_latest(self.registry)
 
     def on_answer(self, route: str, status: int, seconds: float) -> None:
@@ -60,47 +62,51 @@ class Meters:
     def _on_event(self, event: LiveEvent) -> None:
         if isinstance(event, Lost):
             self.lost.inc(event.dropped)
-        elif isinstance(event, News):
+        elif isinstance(event, HubMessage):
             if event.channel == "Incident":
                 self.incidents.labels(event.venue, event.body.kind).inc()
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
                 self._observe_latency(event, ms_of(stamp))
 
-    def _observe_latency(self, event: News, time_ms: int) -> None:
-        """Counts how long news took. What is published again, as a price with new figures of the day, took no time."""
+    def _observe_latency(self, event: HubMessage, time_ms: int) -> None:
+        """Observes the latency once an exchange time: a price republished with new 24-hour figures is skipped."""
         key = event.channel, event.symbol
         if time_ms != self._timed.get(key):
             self._timed[key] = time_ms
             self.latency.observe(max(0, event.stamp_ms - time_ms) / 1_000)
 
-    def _look(self) -> Iterator[Metric]:
+    def _scrape(self) -> Iterator[Metric]:
         cache = self._live.candles
         yield GaugeMetricFamily("market_data_cache_size", "Candles held in memory", len(cache))
         yield CounterMetricFamily("market_data_cache_hits", "Answered from memory", cache.counters.hits)
         yield CounterMetricFamily("market_data_cache_misses", "Answered from the store", cache.counters.misses)
         updates = CounterMetricFamily("market_data_updates", "Messages of the hub", labels=["venue", "channel"])
-        for board in self._live.boards():
-            for channel, count in board.counts.items():
-                updates.add_metric([board.venue, channel], count)
+        for venue_state in self._live.venue_states():
+            for channel, count in venue_state.counts.items():
+                updates.add_metric([venue_state.venue, channel], count)
         yield updates
-        lines = CounterMetricFamily("market_data_reconnections", "Times the hub was lost", labels=["url"])
-        up = GaugeMetricFamily("market_data_hub_up", "Whether the hub is followed", labels=["url"])
-        for line in self._live.lines:
-            lines.add_metric([line.state.url], line.state.reconnections)
-            up.add_metric([line.state.url], line.state.connected)
-        yield lines
+        reconnections = CounterMetricFamily(
+            "market_data_reconnections", "Times the connection to the hub was lost", labels=["url"]
+        )
+        up = GaugeMetricFamily("market_data_hub_up", "Whether the hub is connected", labels=["url"])
+        for connection in self._live.connections:
+            reconnections.add_metric([connection.state.url], connection.state.reconnections)
+            up.add_metric([connection.state.url], connection.state.connected)
+        yield reconnections
         yield up
-        whole = GaugeMetricFamily(
-            "market_data_completeness", "Trades held of the ids issued, as last asked for", labels=["venue", "symbol"]
+        completeness = GaugeMetricFamily(
+            "market_data_completeness",
+            "Stored trades as a share of the ids issued, as last computed",
+            labels=["venue", "symbol"],
         )
         for (venue, symbol), share in self.completeness.items():
-            whole.add_metric([venue, symbol], share)
-        yield whole
+            completeness.add_metric([venue, symbol], share)
+        yield completeness
 
 
-class _Looked(Collector):
-    def __init__(self, look: Callable[[], Iterator[Metric]]) -> None:
-        self._look = look
+class _OnScrape(Collector):
+    def __init__(self, scrape: Callable[[], Iterator[Metric]]) -> None:
+        self._scrape = scrape
 
     def collect(self) -> Iterator[Metric]:
-        return self._look()
+        return self._scrape()

@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.descriptor_room import RESERVE, DescriptorRoom, descriptor_room, lowest_free
+from flows.process.descriptor_room import RESERVE, DescriptorRoom, descriptor_room, lowest_free
 
 
 def test_clients_leave_what_lines_and_stores_need() -> None:

@@ -1,0 +1,124 @@
+"""The client side of the hub's protocol: new messages, lost messages, current state. Pure.
+
+Messages are yielded in the order of `seq`, each once: repetitions after a reconnect or in a snapshot are dropped. A
+connection begins with `?channels=…`, after a disconnect also `&resume_after=SEQ`, and with a request for the same
+channels: so nothing is missed between the resumption and the request, and its reply names the venue.
+"""
+
+from collections.abc import Iterator
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from api.live.messages import HubMessage, IncomingMessage, decode, decode_body, decode_snapshot, ms_of
+from api.live.state import TIMELESS, VenueState
+
+
+class HubRefusal(Exception):  # noqa: N818 - a reply of the hub
+    """The hub refused the request; the text is its reason."""
+
+
+class Joined(Struct, frozen=True):
+    """The hub is connected. Unless `resumed`, the state was replaced, and events may have been missed."""
+
+    url: str
+    venue: str
+    resumed: bool
+
+
+class Lost(Struct, frozen=True):
+    """`dropped` messages were lost at this point."""
+
+    url: str
+    dropped: int
+
+
+class Cut(Struct, frozen=True):
+    """The connection is lost; the state stays, and ages."""
+
+    url: str
+    reason: str
+
+
+LiveEvent: TypeAlias = HubMessage | Joined | Lost | Cut
+
+
+class HubProtocol:
+    """Follows one hub over successive connections and keeps its state."""
+
+    def __init__(self, url: str, channels: tuple[str, ...]) -> None:
+        self.url = url
+        self.venue_state = VenueState("")
+        self.seq = 0
+        """Sequence number of the newest message received."""
+        self._channels = channels
+        self._yielded_seq = 0
+        self._resuming = False
+        self._placed = False  # whether messages apply to the state held
+        self._is_complete = False  # whether a whole snapshot was received
+
+    def begin(self) -> dict[str, str]:
+        """Begins a connection; returns the query for its URL."""
+        if not self._is_complete:
+            self.seq = 0
+        self._resuming = self._placed = self.seq > 0
+        query = {"channels": ",".join(self._channels)}
+        return query | {"resume_after": str(self.seq)} if self.seq else query
+
+    def end(self) -> None:
+        """Ends a connection: the state is not known to be current."""
+        self.venue_state.is_connected = False
+
+    def request(self) -> str:
+        """The first message to send."""
+        return msgspec.json.encode({"op": "subscribe", "channels": self._channels}).decode()
+
+    def on_frame(self, frame: str | bytes) -> Iterator[LiveEvent]:
+        """The new events of a frame. `msgspec.DecodeError` when it is invalid, `HubRefusal` when the hub refuses."""
+        message = decode(frame)
+        match message.type:
+            case "Subscribed":
+                yield self._on_joined(decode_body("Subscribed", message.data))
+            case "Snapshot":
+                yield from self._on_snapshot(message)
+            case "Reset":
+                self._resuming = self._placed = self._is_complete = False
+                self.seq = 0
+            case "Lagged":
+                yield Lost(self.url, message.dropped)
+            case "Error":
+                raise HubRefusal(str(decode_body("Error", message.data)))
+            case _ if message.seq > self.seq and self._placed:
+                yield from self._take(message)
+
+    def _on_joined(self, data: Any) -> Joined:
+        if not self._resuming:
+            if self.venue_state.venue != data.venue:
+                self.venue_state = VenueState(data.venue)
+            self.venue_state.forget()
+            self._placed = True
+        self.venue_state.origin, self.venue_state.is_connected = data.origin, True
+        return Joined(self.url, data.venue, resumed=self._resuming)
+
+    def _on_snapshot(self, message: IncomingMessage) -> Iterator[HubMessage]:
+        if not self._placed:
+            return
+        part = decode_snapshot(message.data)
+        if any(one.type not in TIMELESS for one in part.messages):
+            self.venue_state.clock.on_stamp(ms_of(message.timestamp))
+        for one in part.messages:
+            if one.seq > self.seq:
+                yield from self._take(one)
+        if part.complete:
+            self._is_complete = True
+            self.seq = max(self.seq, message.seq)
+
+    def _take(self, message: IncomingMessage) -> Iterator[HubMessage]:
+        self.seq = message.seq
+        body = decode_body(message.type, message.data)
+        taken = HubMessage(self.venue_state.venue, message.type, body, ms_of(message.timestamp), message.seq)
+        self.venue_state.take(taken)
+        if taken.seq > self._yielded_seq:
+            self._yielded_seq = taken.seq
+            yield taken

@@ -1,0 +1,178 @@
+"""The gap before the lowest held trade: how long it is waited for, what is queried about it, and whether there is one.
+
+A held trade claims that all ids before it exist. Where the venue's REST side knows none of those, or the gap is too
+large to be fetched, REST must know the held trade itself before the sequence goes on with it: a trade with a wrong id
+would otherwise make a gap of any size, and turn every true trade behind it into a duplicate.
+"""
+
+from typing import Final
+
+from flows.clock import Now
+from flows.model import Trade
+from flows.operators.trades.gaps import QUERY_TRADES, PendingGap
+from flows.operators.trades.held import HeldTrades
+from flows.operators.trades.position import Position
+from flows.operators.trades.results import TradesAnswer
+from flows.queries import LastTradeQuery, Query, QueryError, TradesQuery
+
+MAX_HELD: Final = 200_000
+"""Trades that wait behind a gap; one more, and it is given up at once."""
+
+
+class HeadGap:
+    """The gap between a position and the trades that are held. Decides; takes and hands on nothing but what it refuses.
+
+    It is waited for `reorder_ms` of the feed's time without a query, then until its repair has made no progress for
+    `repair_ms` of local time, unless it is larger than `repair_trades`. With `repair_ms` = 0 nothing is queried.
+    """
+
+    def __init__(
+        self,
+        symbol: str,
+        position: Position,
+        held: HeldTrades,
+        *,
+        reorder_ms: int,
+        repair_ms: int,
+        repair_trades: int,
+    ) -> None:
+        self._symbol = symbol
+        self._position = position
+        self._held = held
+        self._reorder_ms = reorder_ms
+        self._repair_ms = repair_ms
+        self._repair_trades = repair_trades
+        self.pending: PendingGap | None = None
+        """The gap, once it is queried."""
+        self._check: TradesQuery | None = None
+        """Open query whether the venue's REST side knows the held trades."""
+        self._checked: int | None = None
+        """Lowest held id of which it has answered that, or could not."""
+
+    def reason_to_give_up(self, now: Now) -> str | None:
+        """Why the gap is not waited for any longer; None while it is."""
+        held, following = self._held, self._position.next_id
+        if len(held.trades) > MAX_HELD:
+            return f"more than {MAX_HELD} trades wait behind them"
+        if self.pending is not None:
+            return self.pending.given_up(now, self._repair_ms)
+        if self._waits_for_stragglers(now):
+            return None
+        if following is None or not self._repair_ms:
+            return "open"
+        if held.lowest - following > self._repair_trades:
+            return f"not fetched, as feed.repair_trades is {self._repair_trades}: import them with flows.backfill"
+        return None
+
+    def _waits_for_stragglers(self, now: Now) -> bool:
+        since = self._held.since
+        return since is not None and now.feed - since < self._reorder_ms
+
+    def wait_ms(self, now: Now, open_query: Query | None) -> int | None:
+        """Milliseconds until something is to be decided; None while nothing waits, or only an answer can decide."""
+        since = self._held.since
+        if not self._held.trades or since is None or self._waits_for_answer(now, open_query):
+            return None
+        if self.pending is None:
+            return since + self._reorder_ms - now.feed
+        if open_query is None:
+            return self.pending.due - now.local
+        return self.pending.since + self._repair_ms - now.local
+
+    def _waits_for_answer(self, now: Now, open_query: Query | None) -> bool:
+        """Whether nothing but the answer to an open query lets the held trades go on."""
+        if open_query is None or isinstance(open_query, LastTradeQuery):
+            return open_query is not None
+        return self.must_be_checked and self.reason_to_give_up(now) is not None
+
+    # --- its ids ---
+
+    def next_query(self, now: Now, *, can_query: bool) -> TradesQuery | None:
+        """Queries the first missing ids, once no straggler is expected and no other query is open (`can_query`)."""
+        position, held = self._position, self._held
+        following, last_time = position.next_id, position.last_time
+        if following is None or (self.pending is None and self._waits_for_stragglers(now)):
+            return None
+        if self.pending is None:
+            end, local = held.trades[held.lowest].time, now.local
+            self.pending = PendingGap(
+                following, held.lowest - 1, last_time, end, found=local, since=local, due=local
+            )  # fmt: skip
+        if not can_query or now.local < self.pending.due:
+            return None
+        last = min(held.lowest - 1, following + QUERY_TRADES - 1)
+        return TradesQuery(self._symbol, following, last, last_time, self.pending.end)
+
+    def on_answer(self, query: TradesQuery, trades: list[Trade], error: QueryError | None, now: Now) -> None:
+        """Notes whether a query of its ids has made progress. Answers about ids before it say nothing of it."""
+        following = self._position.next_id
+        if self.pending is None or following is None or query.first_id < following:
+            return
+        if trades:
+            self.pending.on_progress(now)
+        else:
+            self.pending.on_failure(error, now)
+
+    def take_filled(self) -> PendingGap | None:
+        """The gap, if the position is behind it now; None otherwise."""
+        gap, following = self.pending, self._position.next_id
+        if gap is None or following is None or following <= gap.last:
+            return None
+        self.pending = None
+        return gap
+
+    # --- the trades behind it ---
+
+    @property
+    def _may_be_skipped(self) -> bool:
+        """Whether the held trades alone suffice to skip the gap: at the beginning, without a REST side, and where REST
+        has not answered that it knows none of the missing trades.
+        """
+        is_denied = self.pending is None or self.pending.is_denied
+        return self._position.next_id is None or not self._repair_ms or not is_denied
+
+    @property
+    def must_be_checked(self) -> bool:
+        """Whether the venue's REST side, which knows no trade of the gap or was not queried for so many, has yet to say
+        that it knows the lowest held one. Several that continue each other prove no more than one.
+        """
+        held, number = self._held, self._held.lowest
+        is_known = number in held.confirmed or number == self._checked
+        return not (self._may_be_skipped or is_known or len(held.trades) > MAX_HELD)
+
+    @property
+    def is_unlikely(self) -> bool:
+        """Whether the lowest held trade is the only one to say that there is a gap before it, and the venue's REST side
+        knows of none, or it is too large to be queried.
+        """
+        return not (self._may_be_skipped or self._held.is_continued(self._held.lowest))
+
+    def check_query(self) -> TradesQuery:
+        """Queries the lowest held trade and those that continue it."""
+        first, last = self._held.first_run()
+        begin, end = sorted((first.time, last.time))
+        self._check = TradesQuery(self._symbol, first.id, last.id, begin, end)
+        return self._check
+
+    def is_check(self, query: TradesQuery) -> bool:
+        """Whether a query is the one of `check_query`."""
+        return query == self._check
+
+    def on_check(self, query: TradesQuery, answer: TradesAnswer) -> list[Trade]:
+        """Gives the held trades that the venue's REST side does not know, to be refused. A query that failed decides
+        nothing, nor does an answer of aggregates where ids count fills: they need not begin where the query does.
+        """
+        self._check, self._checked = None, query.first_id
+        if isinstance(answer, QueryError) or (self._position.counts_fills and answer):
+            return []
+        held = self._held
+        unknown = [n for n in held.trades if query.first_id <= n <= query.last_id and n not in held.confirmed]
+        return self._without(sorted(unknown)) if unknown else []
+
+    def take_lowest(self) -> Trade:
+        """The lowest held trade, which no longer waits; the next one waits for a gap of its own."""
+        return self._without([self._held.lowest])[0]
+
+    def _without(self, numbers: list[int]) -> list[Trade]:
+        self.pending = None
+        return self._held.take(numbers)

@@ -1,0 +1,1 @@
+"""The process itself: signals, sockets, memory, and how much it logs."""
