@@ -5,7 +5,7 @@ them, and where they differ the venue's REST side is queried.
 from collections import deque
 
 from flows.clock import Now
-from flows.model import Trade
+from flows.model import AggregateTrade, Trade
 from flows.operators.trades.gaps import QUERY_TRADES, RETRY_MS
 from flows.queries import QueryError, TradesQuery
 
@@ -47,8 +47,9 @@ class HandedOn:
                 break
         else:
             return None
-        is_other = known is not None and type(known) is type(trade) and not says_the_same(known, trade)
-        return known if is_other else None
+        if known is None or isinstance(known, AggregateTrade) is not isinstance(trade, AggregateTrade):
+            return None  # not by exact type: those of a stream are of the venue's own subtypes, those of REST are not
+        return None if says_the_same(known, trade) else known
 
     def doubt(self, number: int, begin: int) -> None:
         """Two trades differ under this id, the older one made at `begin`: the venue is to be queried."""

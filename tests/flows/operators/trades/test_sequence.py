@@ -508,6 +508,23 @@ def test_a_wrong_trade_that_was_handed_on_is_replaced_when_the_true_one_of_its_i
     assert machine.due_in(at(33, LATER_MS)) is None
 
 
+class VenueFill(Trade, frozen=True, gc=False):
+    """As a venue's parser gives it."""
+
+
+def test_a_wrong_trade_of_the_stream_is_replaced_also_when_those_of_rest_are_of_another_type() -> None:
+    machine = begun_repairing()
+    true = VenueFill(*structs.astuple(trade(2, 10)))
+    wrong = structs.replace(true, price=99.0)
+    machine.on_events([wrong], at(20))
+    machine.on_events([true, trade(3, 11)], at(30))
+    [query] = machine.on_timer(at(30))
+    out = machine.on_answer(query, [trade(2, 10)], at(32))
+    assert [(item.trades, item.replaced) for item in out if isinstance(item, TradeBatch)] == [
+        ([trade(2, 10)], (wrong,)),
+    ]  # fmt: skip
+
+
 def test_a_wrong_duplicate_of_a_trade_replaces_nothing() -> None:
     machine = begun_repairing()
     machine.on_events([trade(2, 10)], at(20))
