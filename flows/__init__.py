@@ -1,4 +1,4 @@
-"""The dataflow: what is done with the data, and in which order."""
+"""The dataflow: processing of the data, step by step."""
 
 from flows.process.interrupts import end_on_interrupt
 

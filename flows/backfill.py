@@ -1,11 +1,11 @@
-"""The importer: the exchange's public files, or what its REST side tells of old times, through the same machines into
+"""The importer: the exchange's public files, or old data of its REST side, through the machines of the live flow into
 the same stores.
 
     MARKETFLOW_BACKFILL__START=2024-10-01 python -m bytewax.run flows.backfill
 
-What is stored for good is noted and not imported again; what was broken off is imported again from the begin of its
-file, or day, which changes nothing that is stored already. The stores must not be in use by a flow. The exit code is 1
-when anything could not be imported; days that are not to be had are named, and are no failure.
+Durable files are recorded and not imported again; an interrupted one is imported again from the begin of its file, or
+day, which changes nothing that is stored already. The stores must not be in use by a flow. The exit code is 1 when
+anything could not be imported; unavailable days are reported, and are no failure.
 """
 
 import atexit
@@ -56,11 +56,11 @@ from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
 
 MOST_CANDLES = 20_000
-"""Candles that wait for MongoDB; with more, the import waits too."""
-JOURNAL = "imported.json"
+"""Most candles that wait for MongoDB; with more, the import waits."""
+MANIFEST = "imported.json"
 NEVER_MS = 10**12
 SETTLED_MS = 10_000
-"""Trades and klines of so long ago are all told by the REST side."""
+"""Age from which the REST side has all trades and klines."""
 
 _LONGEST_REASON = 200
 
@@ -68,13 +68,13 @@ _log = structlog.get_logger("flows.backfill")
 
 
 def build_flow(settings: Settings, source: Source[Keyed], importer: Importer) -> Dataflow:
-    """The flow of the import. Everything goes through the machines of the live flow, and in its order to one sink: what
-    says that a span is over comes behind all that the span has made.
+    """The flow of the import. All input passes the machines of the live flow, and their results go in order to one
+    sink: the end mark of a span comes after all its results.
     """
-    # time closes nothing here, and nobody looks at what is forming
+    # no candle is closed by time, and forming ones are not published
     never = {"reorder_ms": 0, "close_grace_ms": NEVER_MS, "forming_ms": NEVER_MS, "streams": ("aggTrade",)}
     rules = RULES[settings.feed.venue]
-    # whatever a longer candle says of the shorter ones inside it, they are remembered
+    # shorter candles are kept until the longest one around them is compared
     longest_ms = timeframe_ms(settings.feed.timeframes[-1])
     build = partial(
         sequence_candles, feed=settings.feed.model_copy(update=never), can_query=False, rules=rules, kept_ms=longest_ms
@@ -94,17 +94,17 @@ def build_importer(
     *,
     end_ms: int | None = None,
 ) -> Importer:
-    """The stores of the import. One that fails ends it. Nothing that is imported lies behind `end_ms`, which is the
-    present for whatever is deleted for its age; without it nothing is.
+    """The stores of the import. A failing one ends it. `end_ms` is the end of the imported data, from which retention
+    counts; without it nothing is deleted.
     """
-    ledger, holes = IncidentWriter(), ImportGaps()
-    ledger.add_sink(holes)
+    ledger, gaps = IncidentWriter(), ImportGaps()
+    ledger.add_sink(gaps)
     candles = _open_mongo(settings, ledger) if settings.mongo.enabled else None
     if candles:
         ledger.add_sink(candles)
 
     def on_stored(spans: list[Span]) -> None:
-        stored, lacking = holes.sort(spans)
+        stored, lacking = gaps.sort(spans)
         manifest.forget(lacking)
         manifest.add(stored)
         progress.on_stored(len(spans))
@@ -126,7 +126,7 @@ def build_importer(
 
 
 def _improvement(settings: Settings) -> Improvement:
-    """Stored candles get better by an import that is better proven."""
+    """How imported candles that are better proven replace stored ones."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
     rules = RULES[settings.feed.venue]
     return Improvement(
@@ -145,8 +145,8 @@ def _open_mongo(settings: Settings, ledger: IncidentWriter) -> MongoWriter:
 
 
 def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None) -> list[TradeWriter]:
-    """The writers of all partitions. Old data is kept, unless the settings want it otherwise, and goes at once into the
-    minutes that it would become.
+    """The writers of all partitions. Old data is kept, unless the settings enable retention, and is written to records
+    of a minute directly.
     """
     kept = {} if settings.backfill.retention else {"retention_days": 0.0}
     return [
@@ -163,7 +163,7 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
 
 
 def _check_stores(settings: Settings) -> None:
-    """Looks at the stores before the work begins. `SettingsError` or `TradeStoreError` when one cannot be used."""
+    """Checks the stores before the import. `SettingsError` or `TradeStoreError` when one cannot be used."""
     mongo, trades = settings.mongo, settings.trades
     if not (mongo.enabled or trades.enabled):
         raise SettingsError("mongo.enabled and trades.enabled are both off: the import has nowhere to write to")
@@ -181,7 +181,7 @@ def _check_stores(settings: Settings) -> None:
 
 
 def stores_of(settings: Settings) -> str:
-    """All that makes a difference to what an import stores; with secrets."""
+    """All settings that change what an import stores; with secrets."""
     mongo, trades = settings.mongo, settings.trades
     documents = f"{mongo.uri} {mongo.database}" if mongo.enabled else ""
     store = f"{trades.path.absolute()} {trades.partitions}" if trades.enabled else ""
@@ -189,7 +189,7 @@ def stores_of(settings: Settings) -> str:
 
 
 def _plan(settings: Settings, manifest: Manifest, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
-    """What to import, and how to get at it."""
+    """The spans to import, and a function that gets their files."""
     backfill = settings.backfill
     kinds = [TRADES] * ("trades" in backfill.kinds) + list(settings.feed.timeframes) * ("klines" in backfill.kinds)
     if backfill.source not in ("archive", "rest"):
@@ -203,7 +203,7 @@ def _plan(settings: Settings, manifest: Manifest, on_bytes: OnBytes) -> tuple[li
 
 
 def _plan_folder(settings: Settings, manifest: Manifest, kinds: list[str]) -> tuple[list[Span], GetFile]:
-    """The files of the symbols that are named, or of all that the folder knows."""
+    """The files of the named symbols, or of all in the folder."""
     backfill, folder = settings.backfill, Path(settings.backfill.source)
     paths = {file: path for file, path in files_in(folder, backfill.symbols or None).items() if file.kind in kinds}
     begin = _ms(backfill.start) if backfill.start else 0
@@ -234,7 +234,7 @@ def _plan_archive(
     end: int,
     on_bytes: OnBytes,
 ) -> tuple[list[Span], GetFile]:
-    """Files hold whole days, and today has none yet."""
+    """The files of the archive: each covers whole days, and today has none yet."""
     backfill, venue = settings.backfill, settings.feed.venue
     first, behind = date_of(begin), date_of(end + DAY_MS - 1 if backfill.end else end)
     files = [file for symbol in _named(settings) for kind in kinds for file in files_for(symbol, kind, first, behind)]
@@ -254,7 +254,7 @@ def _plan_archive(
 
 
 def _know_held(manifest: Manifest, spans: list[Span], paths: dict[ArchiveFile, Path]) -> None:
-    """Tells the journal which files are there, of those that it takes for stored: the others are read anyway."""
+    """Passes the digests of the existing files that count as imported; the others are read anyway."""
     for span in spans:
         for file in span.files:
             if file in paths and manifest.holds(file, span):
@@ -262,7 +262,7 @@ def _know_held(manifest: Manifest, spans: list[Span], paths: dict[ArchiveFile, P
 
 
 def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:
-    """Days of the venue, until a moment ago by its own time, in whole periods."""
+    """Days of the venue, until `SETTLED_MS` before its own time, in whole periods."""
     feed = settings.feed
     network = EventLoopThread()
     rest = BinanceRest.of(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
@@ -276,7 +276,7 @@ def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tu
 
 
 def _named(settings: Settings) -> tuple[str, ...]:
-    """The symbols to ask a venue for, which knows more of them than anybody wants."""
+    """The symbols to import from a venue, which has many more."""
     return settings.backfill.symbols or settings.feed.symbols
 
 
@@ -285,7 +285,7 @@ def _ms(moment: datetime) -> int:
 
 
 def _end_on_signals() -> None:
-    """An import can be broken off at any moment: what is stored for good is noted."""
+    """An import can be interrupted at any moment: durable files are recorded."""
 
     def on_signal(number: int, _: FrameType | None) -> None:
         _log.warning("import_interrupted", hint="run it again to go on", signal=signal.Signals(number).name)
@@ -295,10 +295,10 @@ def _end_on_signals() -> None:
     signal.signal(signal.SIGTERM, on_signal)
 
 
-def _say_at_exit(progress: ImportProgress, importer: Importer) -> None:
-    """The figures, and the exit code, for which the engine has no place."""
+def _report_at_exit(progress: ImportProgress, importer: Importer) -> None:
+    """Logs the figures and sets the exit code, which the engine cannot do."""
 
-    def say() -> None:
+    def report() -> None:
         importer.close()  # the engine does so too, if there was anything to import
         progress.end()
         proofs = {f"candles_{proof.replace(' ', '_')}": count for proof, count in importer.proofs.items() if proof}
@@ -319,11 +319,11 @@ def _say_at_exit(progress: ImportProgress, importer: Importer) -> None:
             sys.stderr.flush()
             os._exit(1)
 
-    atexit.register(say)
+    atexit.register(report)
 
 
-def _say_what_is_new(new: list[Span], spans: int) -> int:
-    """What an import would read, on the standard output, a line a file; gives the exit code."""
+def _print_plan(new: list[Span], spans: int) -> int:
+    """Prints the files that an import would read, one on each line; returns the exit code."""
     files = [file.name for span in new for file in span.files]
     sys.stdout.write("".join(f"{name}\n" for name in files))
     symbols = len({span.symbol for span in new})
@@ -336,12 +336,12 @@ def _build() -> Dataflow:
     try:
         settings = load_settings()
         set_up_logs(settings.log)
-        manifest = Manifest(settings.backfill.cache / JOURNAL, stores=stores_of(settings))
+        manifest = Manifest(settings.backfill.cache / MANIFEST, stores=stores_of(settings))
         progress = ImportProgress()
         spans, get = _plan(settings, manifest, progress.on_bytes)
         new = [span for span in spans if not all(manifest.holds(file, span) for file in span.files)]
         if settings.backfill.dry_run:
-            sys.exit(_say_what_is_new(new, len(spans)))
+            sys.exit(_print_plan(new, len(spans)))
         _check_stores(settings)
         manifest.prepare()
         progress.expect(len(new))
@@ -360,12 +360,12 @@ def _build() -> Dataflow:
         imported_before=len(spans) - len(new),
         retention=settings.backfill.retention,
     )
-    _say_at_exit(progress, importer)
+    _report_at_exit(progress, importer)
     return built
 
 
 def __getattr__(name: str) -> Dataflow:
-    """`flow` is built when the engine asks for it, so that the parts can be imported without starting anything."""
+    """`flow` is built when the engine accesses it, so that importing the parts starts nothing."""
     if name == "flow":
         return _build()
     raise AttributeError(name)

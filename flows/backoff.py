@@ -1,7 +1,7 @@
-"""How long to wait before the next attempt, whatever it is that fails: a venue's line, a store, a hub.
+"""Delay before the next attempt, for a venue's connection, a store, a hub.
 
-Its own few lines rather than `tenacity`'s, which `sources.rest` retries with: a wait of `tenacity` is computed from the
-state of a retry loop of its own, and none of those who wait here has one.
+Not `tenacity`, which `sources.rest` uses: its delays are computed from the state of its own retry loop, which the
+callers here do not have.
 """
 
 import random
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 FIRST_S: Final = 0.25
-"""After the first failure of something that is near and comes back soon."""
+"""First delay for a local peer."""
 LONGEST_S: Final = 5.0
 
 
@@ -20,9 +20,8 @@ def backoff_s(
     max_s: float = LONGEST_S,
     jitter: Callable[[], float] = random.random,
 ) -> float:
-    """Seconds to wait after so many failures in a row (1 for the first): doubling from `min_s` up to `max_s`, and
-    between half and all of that at random, so that many clients of a venue that comes back do not all come back at
-    once.
+    """Seconds to wait after `failures` in a row (1 for the first): doubles from `min_s` up to `max_s`, of which a
+    random half to all is taken, so that many clients do not reconnect at the same moment.
     """
     ceiling: float = min(max_s, min_s * 2.0 ** min(failures - 1, 32))
     return ceiling * (0.5 + jitter() / 2)

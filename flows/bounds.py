@@ -1,9 +1,9 @@
-"""What may be believed of one event by itself: the bounds between its fields, for every venue.
+"""Validity of a single event: the bounds between its fields, for every venue.
 
-All input passes here, each kind of rule stands here once: live frames (steps `validate` and `sequence`), answers of
-REST, rows of files. Bounds of single fields stand with the venue's wire types, which refuse what breaks them as they
-decode. What only the order of events can show is checked where that is kept: ids by the sequencer and the book, the
-venue's time by the step `validate`.
+All input is checked by these rules: live frames (steps `validate` and `sequence`), answers of REST, rows of files.
+Bounds of single fields are part of the venue's wire types, which refuse invalid values while decoding. Rules about the
+order of events are checked where the order is kept: ids by the sequencer and the book, the venue's time by the step
+`validate`.
 """
 
 from collections.abc import Callable
@@ -28,39 +28,39 @@ from flows.model import (
 )
 
 TRADE_AHEAD_MS = 5_000
-"""A trade was made before it is reported; servers of a venue may differ by so much."""
+"""How far a trade may be later than its report: servers of a venue may differ by so much."""
 TRADE_AGE_MS = DAY_MS
-"""Nor is it reported so long after."""
+"""Longest time from a trade to its report."""
 MOST_FILLS = 1_000_000
 """Fills in an aggregate."""
 MOST_UPDATES = 1_000_000
 """Updates of a book in one difference."""
 KLINE_AHEAD_MS = 1_000
-"""A period has begun before its kline is sent, and is over before the kline says so."""
+"""How far a kline may be sent before its period begins, or be closed before it ends."""
 KLINE_AGE_MS = 300_000
-"""A stream reports the running period and of the one before; not of one that ended so long before it is sent."""
+"""Longest time from the end of a period to its kline: a stream reports the running period and the one before."""
 TICKER_WINDOW_MS = 90_000_000
 """Longest window of a 24-hour ticker; USD-M begins it on a whole minute."""
 RELATIVE_SLACK = 1e-6
-"""What rounding to printed decimals may make of a volume, by its size."""
+"""Relative error of a volume by rounding to printed decimals."""
 PRINTED_SLACK = 1e-4
-"""And at least: volumes in the quote currency are printed with few decimals."""
+"""Least absolute error: volumes in the quote currency are printed with few decimals."""
 PRICE_SLACK = 1e-8
 """Half a unit of a printed average may lie outside low and high."""
 MOST_VALUE = 1e18
-"""No price or quantity is as large."""
+"""Above every price and quantity."""
 LATEST_MS = 4_102_444_800_000
-"""The year 2100: no time of ours is later."""
+"""The year 2100, later than every valid time."""
 
 
 class BookIds(Protocol):
-    """What a venue's update ids say of the differences of a book."""
+    """How a venue's update ids order the differences of a book."""
 
     def is_in(self, delta: BookDelta, snapshot: int) -> bool:
-        """Whether a snapshot of that id holds the difference already."""
+        """Whether a snapshot of that id contains the difference."""
 
     def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """Whether it may be the first one on top of a snapshot of that id."""
+        """Whether it may be the first one after a snapshot of that id."""
 
     def follows(self, delta: BookDelta, update_id: int) -> bool:
         """Whether nothing is missing between it and the difference that ended with that id."""
@@ -74,7 +74,7 @@ class ConsecutiveIds(Struct, frozen=True):
         return delta.last_update_id <= snapshot
 
     def joins(self, delta: BookDelta, snapshot: int) -> bool:
-        """The snapshot lies within it, or right before it."""
+        """The snapshot is within it, or right before it."""
         return delta.first_update_id <= snapshot + 1
 
     def follows(self, delta: BookDelta, update_id: int) -> bool:
@@ -83,7 +83,7 @@ class ConsecutiveIds(Struct, frozen=True):
 
 
 class VenueRules(Struct, frozen=True):
-    """What is true at one venue and not at all."""
+    """Rules that differ by venue."""
 
     fills_follow: bool = False
     """Each aggregate begins with the fill after the last one of the aggregate before it, so a kline counts as many
@@ -96,19 +96,19 @@ class VenueRules(Struct, frozen=True):
     these alone, neither is wrong.
     """
     book_line: str = ""
-    """The line that carries books: when it is cut, they begin anew. Empty: any line may carry them."""
+    """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
     """How the differences of a book follow each other."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]
-"""Why an event cannot be true; empty when it can."""
+"""Why an event is invalid; empty when it is valid."""
 
 ANY_VENUE = VenueRules()
 
 
 def fault_of(event: Any, rules: VenueRules = ANY_VENUE) -> str:
-    """Why an event cannot be true, for people; empty when nothing by itself speaks against it."""
+    """Why an event is invalid, as a text for the user; empty when it is valid by itself."""
     rule = _BY_TYPE.get(type(event))
     if rule is None:  # a venue's own subtype of a model type
         rule = _BY_TYPE[type(event)] = next((r for model, r in _RULES.items() if isinstance(event, model)), _no_rule)
@@ -116,9 +116,7 @@ def fault_of(event: Any, rules: VenueRules = ANY_VENUE) -> str:
 
 
 def trade_time(trade: Trade) -> int:
-    """What the time of a trade says of the venue's time: a trade that claims to be made after it was sent says no more
-    than that.
-    """
+    """The venue's time according to a trade; for a trade that is later than its report, the time of the report."""
     return min(trade.time, trade.event_time)
 
 
@@ -144,7 +142,7 @@ def _kline(kline: Kline, rules: VenueRules) -> str:
     try:
         length = timeframe_ms(kline.timeframe)
     except ValueError:
-        length = 0  # 3d, 1w and 1M exist at the venue, and no candle of ours is compared with them
+        length = 0  # 3d, 1w and 1M exist at the venue; our candles are not compared with them
     return (
         (_kline_time(kline, length) if length else "")
         or _kline_prices(kline)
@@ -201,7 +199,7 @@ def _kline_volumes(kline: Kline) -> str:
 
 def _kline_ids(kline: Kline, rules: VenueRules) -> str:
     if kline.first_id < 0 and kline.last_id < 0:
-        return ""  # no trade, or the source does not say
+        return ""  # no trade, or the source does not report them
     spanned = kline.last_id - kline.first_id + 1
     if kline.first_id < 0 or spanned < 1 or kline.trades > spanned:
         return f"a kline of {kline.trades} trades with ids from {kline.first_id} to {kline.last_id}"
@@ -282,5 +280,5 @@ _RULES: dict[type, Rule] = {
     BookDelta: _book_delta,
     BookSnapshot: _book_snapshot,
 }
-"""The first that fits holds."""
+"""The first match applies."""
 _BY_TYPE: dict[type, Rule] = dict(_RULES)

@@ -1,8 +1,7 @@
-"""The only place that asks for the time.
+"""The only place that reads clocks.
 
-Two kinds of time exist. The *feed's time* is what the exchange says; it decides everything about the data. The *local
-monotonic* time measures durations and paces what leaves the process. The wall clock only stamps logs, tapes and
-`created_at`.
+Two kinds of time exist. The *feed's time* is the exchange's; all decisions about data use it. The *local monotonic*
+time measures durations and limits output rates. The wall clock only stamps logs, tapes and `created_at`.
 """
 
 import time
@@ -11,15 +10,15 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 WINDOW_MS = 60_000
-"""Local time for which an observation counts: a clock that drifts is followed in both directions."""
+"""Local time for which an observation counts, so that a drifting clock is followed in both directions."""
 STEP_MS = 500
-"""A step forward of more than this needs a second observation that agrees: one message never moves the clock."""
+"""A step forward of more than this needs a second observation that agrees: a single message never moves the clock."""
 LEAP_MS = 5_000
-"""Local time between two ticks of a process that runs; more, and it was stopped, or its clock was set."""
+"""Longest local time between two ticks; after a longer one the process was stopped, or its clock was set."""
 
 
 class Now(NamedTuple):
-    """The present, as a machine is given it; both in milliseconds."""
+    """The current time, as machines get it; both in milliseconds."""
 
     feed: int
     """Exchange time, UTC since the epoch."""
@@ -45,13 +44,13 @@ def monotonic_ms() -> int:
 class FeedClock:
     """The time of a venue: the local monotonic clock and an offset.
 
-    The offset is the largest `exchange time - local time` of the last `WINDOW_MS`, for the least delayed message tells
-    best; while nothing is observed, the last one holds. Before the first observation the feed's time is 0, so no
+    The offset is the largest `exchange time - local time` of the last `WINDOW_MS`, as the least delayed message is the
+    best estimate; without observations the last one holds. Before the first observation the feed's time is 0, so no
     deadline in exchange time can have passed.
 
-    Where `tick` is called, which must be oftener than every `LEAP_MS`, a longer pause between two of them is taken for
-    a leap of the local clock, or of the process: time stands still then until the next observation, and the offsets
-    from before count no more. Safe to read from any thread; one thread observes and ticks.
+    Where `tick` is called, which must be more often than every `LEAP_MS`, a longer pause counts as a leap of the local
+    clock or of the process: the time then stands still until the next observation, and older offsets are dropped. Any
+    thread may read; one thread observes and ticks.
     """
 
     __slots__ = (
@@ -67,7 +66,7 @@ class FeedClock:
     )
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_ms, *, root: "FeedClock | None" = None) -> None:
-        """With a `root` it has the ticks of that clock, and so its leaps."""
+        """With a `root` it shares the ticks of that clock, and so its leaps."""
         self._monotonic_ms = monotonic
         self._root = root or self
         self._offsets: deque[tuple[int, int]] = deque()  # (local time, offset), offsets falling
@@ -76,16 +75,16 @@ class FeedClock:
         self._ticked: int | None = None
         self._leaps = 0
         self._seen = 0
-        """Leaps since which something was observed."""
+        """Number of leaps at the last observation."""
         self._before_leap = 0
         """Local time of the last tick before the newest leap."""
 
     def twin(self) -> "FeedClock":
-        """Another clock on the same local one, with the same ticks, and without any observation."""
+        """Another clock with the same local clock and ticks, without observations."""
         return FeedClock(self._monotonic_ms, root=self._root)
 
     def observe(self, exchange_time: int) -> None:
-        """Takes note of an exchange time (ms UTC) that is believed."""
+        """Takes a trusted exchange time (ms UTC)."""
         local = self._monotonic_ms()
         offset = exchange_time - local
         if self._offset is None or self._has_leapt(local):
@@ -100,12 +99,12 @@ class FeedClock:
             self._put(local, agreed)
 
     def set_to(self, exchange_time: int) -> None:
-        """Begins anew at this time (ms UTC), as enough messages agree on it."""
+        """Restarts at this time (ms UTC), on which enough messages agree."""
         local = self._monotonic_ms()
         self._begin(local, exchange_time - local)
 
     def tick(self, local: int) -> None:
-        """The process runs, at this time of the local clock."""
+        """Called regularly with the local time, while the process runs."""
         if self._ticked is not None and local - self._ticked > LEAP_MS:
             self._before_leap = self._ticked
             self._leaps += 1
@@ -113,11 +112,11 @@ class FeedClock:
 
     @property
     def is_sure(self) -> bool:
-        """Whether the time is known: something was observed since the begin, or since the last leap."""
+        """Whether the time is known: there was an observation since the start, or since the last leap."""
         return self._offset is not None and not self._has_leapt(self._monotonic_ms())
 
     def now(self) -> Now:
-        """The present of this feed."""
+        """The current time of this feed."""
         local, offset, root = self._monotonic_ms(), self._offset, self._root
         if offset is None:
             return Now(0, local)
@@ -142,7 +141,7 @@ class FeedClock:
         self._put(local, offset)
 
     def _put(self, local: int, offset: int) -> None:
-        """Keeps the offsets that may still become the largest: at most one a second of the window."""
+        """Keeps the offsets that may still become the largest: at most one for each second of the window."""
         offsets = self._offsets
         while offsets and offsets[-1][1] <= offset:
             offsets.pop()

@@ -1,7 +1,7 @@
-"""How the process speaks: structlog, for people on the console or as JSON for machines.
+"""Logging of the process: structlog, as text for the console or as JSON.
 
-Lines of the same kind are bounded (`log_bound.py`), and no text in a line can do anything to a terminal or look like
-another line.
+Lines of the same kind are limited (`log_bound.py`), and no text in a line can control a terminal or look like another
+line.
 """
 
 import atexit
@@ -18,7 +18,7 @@ from flows.process.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBo
 from flows.settings import Log
 
 SUPPRESSED = "log_lines_suppressed"
-"""The event of the line that says how many there were."""
+"""The event of the line with their number."""
 _CONTROLS = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff\ufff9-\ufffb]"
 )
@@ -28,7 +28,7 @@ _log = structlog.get_logger(__name__)
 
 
 def set_up_logs(log: Log) -> None:
-    """Sets up logging for the whole process; the standard library's loggers of other packages speak through it too."""
+    """Sets up logging for the whole process, including other packages' loggers of the standard library."""
     bound = LogBound()
     levels: list[Any] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
     stamper = structlog.processors.TimeStamper(fmt="iso", utc=True)
@@ -44,7 +44,7 @@ def set_up_logs(log: Log) -> None:
     structlog.configure(
         processors=[*levels, Bounded(bound), stamper, *formed],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[log.level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # our own lines need not go round by the library's
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # bypasses the standard library's logging
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stderr)
@@ -55,7 +55,7 @@ def set_up_logs(log: Log) -> None:
         )
     )
     handler.addFilter(BoundedRecords(bound))
-    atexit.register(say_suppressed, bound, at_end=True)
+    atexit.register(log_suppressed, bound, at_end=True)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(log.level)
@@ -76,7 +76,7 @@ class Bounded:
         if event == SUPPRESSED:
             return entry
         now_ms = self._local_ms()
-        say_suppressed(self._bound, now_ms)
+        log_suppressed(self._bound, now_ms)
         most = MOST_CALM if level in {"info", "debug"} else MOST
         alike = f"{event} {entry['kind']}" if "kind" in entry else event
         if not self._bound.admits(Kind("", level, alike), most=most, now_ms=now_ms):
@@ -85,7 +85,7 @@ class Bounded:
 
 
 class BoundedRecords(logging.Filter):
-    """The same for records of the standard library: alike is what begins with the same line, before its arguments."""
+    """The same for records of the standard library: a kind is the first line of the text, before its arguments."""
 
     def __init__(self, bound: LogBound, local_ms: Callable[[], int] = monotonic_ms) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class BoundedRecords(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether it is written."""
         now_ms = self._local_ms()
-        say_suppressed(self._bound, now_ms)
+        log_suppressed(self._bound, now_ms)
         most = MOST_CALM if record.levelno <= logging.INFO else MOST
         kind = Kind(record.name, record.levelname.lower(), str(record.msg).partition("\n")[0])
         return self._bound.admits(kind, most=most, now_ms=now_ms) and self._bound.admits(
@@ -103,15 +103,15 @@ class BoundedRecords(logging.Filter):
         )
 
 
-def say_suppressed(bound: LogBound, now_ms: int = 0, *, at_end: bool = False) -> None:
-    """A line for each kind of which lines were held back in a time that is over."""
+def log_suppressed(bound: LogBound, now_ms: int = 0, *, at_end: bool = False) -> None:
+    """Logs the number of suppressed lines of each kind, after their window."""
     for kind, count in bound.take_suppressed(now_ms, at_end=at_end):
         _log.warning(SUPPRESSED, count=count, of_level=kind.level, of_event=kind.event, of_logger=kind.logger or "ours")
 
 
 def escaped(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """A processor: control characters, and what changes the direction of a text, are written as Python would. The lines
-    of an event behind its first are set in, so that none of them looks like an entry.
+    """A processor: control characters and changes of direction are escaped as in Python. Further lines of an event are
+    indented, so that none of them looks like an entry.
     """
     for key, value in entry.items():
         if isinstance(value, str) and not value.isprintable():
@@ -123,13 +123,13 @@ def escaped(_: Any, __: str, entry: MutableMapping[str, Any]) -> MutableMapping[
 
 
 def plain(_: Any, __: str, entry: MutableMapping[str, Any]) -> str:
-    """An entry as structlog's console renderer words it without colours, in a third of its time: where nobody watches,
-    it is the interface's line for each request that counts.
+    """An entry as structlog's console renderer writes it without colours, in a third of its time, for the API's line
+    for each request.
     """
     time, level, event = entry.pop("timestamp"), entry.pop("level"), entry.pop("event")
     trace = "".join([f"\n{entry.pop(name)}" for name in ("stack", "exception") if name in entry])
-    told = "".join([f" {key}={_shown(value)}" for key, value in sorted(entry.items())])
-    return f"{time} [{level:<9}] {event}{told}{trace}"
+    fields = "".join([f" {key}={_shown(value)}" for key, value in sorted(entry.items())])
+    return f"{time} [{level:<9}] {event}{fields}{trace}"
 
 
 def _shown(value: Any) -> str:

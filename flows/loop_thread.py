@@ -1,8 +1,8 @@
-"""An asyncio event loop on a thread of its own, away from the flow's workers: the venue's connections live on one, the
-broadcast on another.
+"""An asyncio event loop on its own thread, apart from the flow's workers: one for the venue's connections, one for the
+broadcast.
 
-The thread is a daemon and begins when it is first needed, which `anyio`'s blocking portal offers neither of: the engine
-closes no sink that never had an item, and a thread that waits for that would keep the process.
+The thread is a daemon and starts when it is first needed; `anyio`'s blocking portal offers neither. The engine does not
+close a sink that never had an item, and a thread that waits for that would keep the process alive.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 CLOSE_S = 3.0
-"""Longest wait for what still runs to end when it is cancelled."""
+"""Longest wait for cancelled tasks to end."""
 
 
 class EventLoopThread:
-    """An event loop, begun at the first `start` and ended by `close`. Its methods may be called from any thread but its
-    own.
+    """An event loop, started by the first `start` and ended by `close`. Its methods may be called from any other
+    thread.
     """
 
     def __init__(self, name: str = "network") -> None:
@@ -38,13 +38,13 @@ class EventLoopThread:
             return asyncio.run_coroutine_threadsafe(task, self._loop)
 
     def call(self, function: Callable[..., None], *arguments: Any) -> None:
-        """Has a function called on the loop, soon; not at all when it does not run."""
+        """Schedules a function on the loop; does nothing when it is not running."""
         with self._lock:
             if self._loop is not None:
                 self._loop.call_soon_threadsafe(function, *arguments)
 
     def close(self) -> None:
-        """Cancels what still runs, lets it close its connections, ends the thread. Closing twice is harmless."""
+        """Cancels running tasks, lets them close their connections, ends the thread. A second call does nothing."""
         with self._lock:
             loop, thread, self._loop, self._thread = self._loop, self._thread, None, None
         if loop is None or thread is None:
@@ -55,7 +55,7 @@ class EventLoopThread:
 
 
 def _run(loop: asyncio.AbstractEventLoop) -> None:
-    """The thread, from the begin of its loop to the end; whoever closes it may be in the middle of a loop himself."""
+    """The thread: it ends its loop itself, as `close` may be called from within another running loop."""
     try:
         loop.run_forever()
         loop.run_until_complete(loop.shutdown_asyncgens())

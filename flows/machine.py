@@ -1,7 +1,7 @@
 """The bridge from a machine to the engine: batches, timers, queries, recovered state.
 
-A machine decides and does nothing else: it reads no clock, knows no thread, performs no I/O. What it needs from outside
-it queries; the answer comes back to it like any other input, so there is no cycle in the graph and no waiting in it.
+A machine only decides: it reads no clock, uses no thread, performs no I/O. What it needs from outside it queries; the
+answer returns like any other input, so the graph has no cycle and no step waits.
 """
 
 from collections import deque
@@ -25,9 +25,9 @@ Out = TypeVar("Out")
 X = TypeVar("X")
 
 HEARTBEAT_MS = 1_000
-"""Longest distance of a timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
+"""Longest timer: the engine keeps every later one in memory until it expires (72 bytes an activation)."""
 ANSWER_POLL_MS = 20
-"""How often the answers of a machine with open queries are looked for."""
+"""Interval at which answers are polled while a machine has open queries."""
 _GRAIN_MS = 10
 """Timers are rounded up to this, so that machines woken together share one."""
 _MAX_WAKES = 256
@@ -48,7 +48,7 @@ def refuse_queries(key: str, query: Query, answer: Callable[[Any], None]) -> Non
 
 
 class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Generic[In, Out]):
-    """A machine as the engine sees it. Values are `(key, item)`, as the engine gives a logic everything but its key."""
+    """A machine as a logic of the engine. Values are `(key, item)`, as the engine does not pass the key."""
 
     def __init__(
         self,
@@ -69,9 +69,9 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
         self._answers: deque[tuple[Query, Any]] = deque()
 
     def on_batch(self, values: list[tuple[str, In]]) -> tuple[Sequence[Out | Removed], bool]:
-        """Everything that has arrived for this key; a timer that is due goes last, for what has arrived is older.
+        """Everything that has arrived for this key; a timer that is due comes last, as the input is older.
 
-        After `Removed` there is no machine and no state of this key any more, unless something comes behind it.
+        After `Removed` the key has no machine and no state, unless more items follow.
         """
         self._key = values[0][0]
         newest = values[-1][1]
@@ -146,7 +146,7 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
 
 
 def _answer(answers: deque[tuple[Query, Any]], query: Query, answer: Any) -> None:
-    """Leaves an answer for the machine that made the query; when that has ended, it is never read."""
+    """Queues an answer for the machine that made the query; when that has ended, it is never read."""
     answers.append((query, answer))
 
 
@@ -154,7 +154,7 @@ _wakes: dict[int, datetime] = {}
 
 
 def _wake_at(local_ms: int) -> datetime:
-    """The wall-clock time that the engine wants, of a monotonic one: many machines wake together, so they share it."""
+    """The wall-clock time of a monotonic one, for the engine: machines that wake together share it."""
     grain = local_ms // _GRAIN_MS + 1
     wake = _wakes.get(grain)
     if wake is None:
@@ -177,8 +177,8 @@ def machine(
     clock: FeedClock,
     runner: QueryRunner = refuse_queries,
 ) -> KeyedStream[Out | Removed]:
-    """One machine a key; `build(key, state)` makes it, `state` being what its `snapshot` gave, or None. `Removed` ends
-    the machine of its key and passes behind its last results.
+    """One machine for each key; `build(key, state)` makes it, `state` being the result of its `snapshot`, or None.
+    `Removed` ends the machine of its key and follows its last results.
     """
     keyed: KeyedStream[tuple[str, In]] = op.flat_map_batch("key", up, _with_key)
     build_logic: Callable[[State | None], MachineLogic[In, Out]] = partial(
@@ -205,7 +205,7 @@ def keeper(
     up: Stream[In],
     build: Callable[[], Callable[[list[In]], list[Out]]],
 ) -> Stream[Out]:
-    """One `build()` for the whole deployment takes everything that comes here, from all workers."""
+    """One `build()` for the whole deployment takes all items, from all workers."""
     keyed: KeyedStream[In] = op.key_on("key", up, lambda _: "all")
     kept: KeyedStream[Out] = op.stateful_batch("keeper", keyed, lambda _: _KeeperLogic(build()))
     return op.map("value", kept, lambda keyed: keyed[1])

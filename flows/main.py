@@ -1,9 +1,9 @@
-"""The composition root: settings become concrete parts, the parts become `flow`.
+"""The composition root: builds the parts from the settings, and `flow` from the parts.
 
     python -m bytewax.run flows.main
 
-Importing this module reads the settings, opens the hub's port and takes over SIGINT and SIGTERM; nothing else in the
-project does anything at import, but for `flows.process.interrupts`.
+Importing this module reads the settings, opens the hub's port and installs handlers of SIGINT and SIGTERM. No other
+module acts at import, except `flows.process.interrupts`.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ from flows.process.gc import tune_garbage_collector
 from flows.recovered import state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
 from flows.runtime.commands import CommandPoller
-from flows.runtime.metrics import FlowMeters, Parts, serve
+from flows.runtime.metrics import FlowMetrics, Parts, serve
 from flows.runtime.query_handlers import open_database, open_query_handlers
 from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
 from flows.settings import Settings, SettingsError, load_settings
@@ -52,12 +52,12 @@ from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
 
 CHECK_S = 5.0
-"""Longest wait for the venue's list of symbols at start; without it the flow starts all the same."""
+"""Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""
 RETRY_S = 0.1
 SYMBOLS_NAMED = 20
-"""Most symbols that are named when none of them is listed."""
+"""Most symbols named in the error when none of them is listed."""
 REPLACED = "database replaced"
-"""Names the requests for the past of all symbols, when another database answers than before."""
+"""Id of the requests for the history of all symbols, when another database answers than before."""
 DRAIN_S = 15.0
 """Longest time between a request to stop and the end of the process."""
 
@@ -71,14 +71,14 @@ def build_flow(
     *,
     recovery: Path | None = None,
 ) -> Dataflow:
-    """The whole system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
-    instruments, where it has told them. `recovery` is the directory of the recovered state, if there is one.
+    """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
+    instruments, if known. `recovery` is the directory of the recovered state, if there is one.
     """
     feed, venue = settings.feed, settings.feed.venue
     ledger, rejects = IncidentWriter(), RejectWriter()
-    meters, clock = FlowMeters(), FeedClock()
+    metrics, clock = FlowMetrics(), FeedClock()
 
-    hub = _open_broadcast(settings, meters, clock) if settings.hub.enabled else None
+    hub = _open_broadcast(settings, metrics, clock) if settings.hub.enabled else None
     broadcast: SharedWriter[Any] | None = SharedWriter(hub) if hub else None
     source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
     documents = (
@@ -112,9 +112,9 @@ def build_flow(
         partitions.append(writer)
         return writer
 
-    meters.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
+    metrics.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
     if settings.metrics.enabled:
-        serve(meters, settings.metrics)
+        serve(metrics, settings.metrics)
     requests = _open_requests(settings, source, ledger.report, statuses)
 
     parts = _partitions(settings)
@@ -141,12 +141,12 @@ def build_flow(
 
 
 def _partitions(settings: Settings) -> list[str]:
-    """Names of the trade store's partitions, each a directory of its own."""
+    """Names of the trade store's partitions, each a directory."""
     return [f"part-{number:02d}" for number in range(settings.trades.partitions)]
 
 
 def _check_stores(settings: Settings, flags: EngineFlags) -> None:
-    """Looks at what the engine is going to open, since an error in the middle of its start ends in a panic.
+    """Checks what the engine is going to open, since an error in the middle of its start ends in a panic.
     `RecoveryError` or `TradeStoreError` when that would fail.
     """
     if flags.recovery is not None:
@@ -157,7 +157,7 @@ def _check_stores(settings: Settings, flags: EngineFlags) -> None:
 
 
 def _end_at_once(error: Exception) -> NoReturn:
-    """For what fails only once the engine runs: it would answer an exception with a panic."""
+    """Ends the process after an error while the engine runs, which would turn an exception into a panic."""
     sys.stderr.write(f"marketflow: {error}\n")
     sys.stderr.flush()
     os._exit(1)
@@ -171,13 +171,13 @@ def _outages(documents: MongoWriter | None, partitions: list[TradeWriter]) -> di
     return found
 
 
-def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) -> Broadcast:
-    """Opens the port now: a port that is taken is an error at start, not at the first message."""
+def _open_broadcast(settings: Settings, metrics: FlowMetrics, clock: FeedClock) -> Broadcast:
+    """Opens the port now: a port in use is an error at the start, not at the first message."""
     broadcast = Broadcast(
         settings.hub,
         venue=settings.feed.venue,
         origin=settings.feed.origin,
-        on_delay=meters.latency.observe,
+        on_delay=metrics.latency.observe,
         clock=clock,
     )
     try:
@@ -188,7 +188,7 @@ def _open_broadcast(settings: Settings, meters: FlowMeters, clock: FeedClock) ->
 
 
 def _fetch_past(source: FeedSource, symbols: Iterable[str]) -> None:
-    """Has the past of symbols fetched again. Those that have not begun yet look for it by themselves."""
+    """Refetches the history of symbols. Those that have not started yet fetch it by themselves."""
     for symbol in symbols:
         source.refresh(RefreshRequest((symbol,), REPLACED))
 
@@ -213,7 +213,7 @@ def _open_requests(
     report: Callable[[Incident], None],
     statuses: Mapping[str, str] | None,
 ) -> CommandPoller:
-    """The source begins with the symbols of the settings that are listed, and follows what is wished from then on."""
+    """The source starts with the listed symbols of the settings, and then follows the desired subscriptions."""
     feed = settings.feed
     commands = CommandConsumer(open_database(settings.mongo)) if settings.mongo.enabled else NoCommands()
     begin = wanted(feed, (), listed_in(statuses or {}))
@@ -241,7 +241,7 @@ def _retention(settings: Settings) -> bool:
 
 
 def _query_statuses(settings: Settings) -> dict[str, str] | None:
-    """The venue's instruments and the status of each; None when it cannot be asked."""
+    """The venue's instruments and the status of each; None when it does not answer."""
 
     async def ask() -> dict[str, str]:
         async with BinanceRest.of(settings.feed) as rest, asyncio.timeout(CHECK_S):
@@ -249,7 +249,7 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
                 try:
                     return await rest.statuses()
                 except VenueError as error:
-                    # an exchange of our own may have been started together with the flow, and be a moment behind
+                    # a replay exchange may have been started together with the flow, and not be ready
                     if error.status or not settings.feed.rest_url:
                         raise
                     await asyncio.sleep(RETRY_S)
@@ -262,8 +262,8 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
 
 
 def _check_symbols(settings: Settings) -> dict[str, str] | None:
-    """The venue's instruments. It is an error at start when it lists none of the symbols; a single one is left out. A
-    venue that cannot be asked is no error: its lines keep trying.
+    """The venue's instruments. It is an error at the start when it lists none of the symbols; a single one is left out.
+    A venue that does not answer is no error: its connections are retried.
     """
     statuses = _query_statuses(settings)
     if statuses and not statuses.keys() & set(settings.feed.symbols):
@@ -275,7 +275,7 @@ def _check_symbols(settings: Settings) -> dict[str, str] | None:
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
-    """The first signal drains, the second ends at once; a drain that hangs is ended by a watchdog."""
+    """The first signal drains, the second ends at once; a watchdog ends a drain that hangs."""
 
     def on_signal(number: int, _: FrameType | None) -> None:
         if stop.is_set():
@@ -284,7 +284,7 @@ def _stop_on_signals(stop: threading.Event) -> None:
         watchdog = threading.Timer(DRAIN_S, _give_up)
         watchdog.daemon = True
         watchdog.start()
-        with suppress(RuntimeError):  # it may have come in the middle of a line of the log
+        with suppress(RuntimeError):  # the signal may have interrupted a write to the log
             _log.info("stopping", signal=signal.Signals(number).name, hint="once more to end at once")
 
     signal.signal(signal.SIGINT, on_signal)

@@ -1,16 +1,16 @@
-"""Names of instruments: what may be one, and how another spelling becomes it. The rule for every interface.
+"""Names of instruments: which texts are valid, and how spellings are normalised. The rule for every interface.
 
 A symbol is what the exchange lists: 1 to 64 characters, letters and digits of any script (with the marks that a script
 needs for its letters), `_` and `-`; the first is a letter or a digit. Never spaces, controls, dots, slashes, quotes,
-brackets, other signs, or characters that cannot be seen. So a symbol may stand in a path, a key, a log line, a page.
+brackets, other signs, or invisible characters. So a symbol is safe in a path, a key, a log line, a page.
 
 Two spellings are the same symbol if they differ in case or in Unicode normalisation, and in nothing else:
 
 * The symbol itself is in normal form C, upper case, and the same after it was lower-cased (as in names of streams) and
   upper-cased again. `İ` and `ẞ` are not: each would come back as something else.
 * A spelling is upper-cased only where that changes nothing but the case. `ß` (upper case `SS`), `ſ` (`S`) and `ı` (`I`)
-  would turn into the name of another instrument, so they are refused.
-* Full-width letters are letters of their own: `ＢＴＣ` is a legal name, and not `BTC`.
+  would become the name of another instrument, so they are refused.
+* Full-width letters are distinct: `ＢＴＣ` is a legal name, and not `BTC`.
 """  # noqa: RUF002
 
 import unicodedata
@@ -23,7 +23,7 @@ SYMBOL_CHARACTERS: Final = (
     r"\u02c2-\u02c5\u2000-\u2070\u2072-\u207e\u2080-\u208f\u209d-\u20cf\u2190-\u2bff\u3000-\u3004\u3008-\u3020"
     r"\ue000-\uf8ff\ufeff\ufff0-\uffff]"
 )
-"""As a regular expression, a bit more than what may stand in a symbol: for schemas. `is_symbol` is the rule."""
+"""A regular expression that permits slightly more than a symbol, for schemas. `is_symbol` is the rule."""
 TEXT_END: Final = r"(?![\s\S])"
 """The end of a text in a pattern: to Python `$` also matches before a line break, and `\\Z` means nothing elsewhere."""
 SYMBOL_PATTERN: Final = rf"^{SYMBOL_CHARACTERS}{{1,{SYMBOL_LENGTH}}}{TEXT_END}"
@@ -36,7 +36,7 @@ _MARKS: Final = frozenset(("Mn", "Mc"))
 _INVISIBLE: Final = frozenset(
     map(chr, (0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x3164, *range(0xFE00, 0xFE10), 0xFFA0))
 ) | frozenset(map(chr, range(0xE0100, 0xE01F0)))
-"""Letters and marks that show nothing (Unicode's Default_Ignorable_Code_Point)."""
+"""Invisible letters and marks (Unicode's Default_Ignorable_Code_Point)."""
 
 
 def is_symbol(text: str) -> bool:
@@ -45,7 +45,7 @@ def is_symbol(text: str) -> bool:
 
 
 def symbol_of(text: str) -> str:
-    """The symbol that a spelling in any case means; `ValueError`, fit to be shown, when it can be none."""
+    """The symbol of a spelling in any case; `ValueError`, with a text for the user, for an invalid one."""
     if len(text) <= SYMBOL_LENGTH:
         composed = unicodedata.normalize("NFC", text)
         symbol = composed.upper()
@@ -55,7 +55,7 @@ def symbol_of(text: str) -> str:
 
 
 def shown(text: str) -> str:
-    """A text of unknown origin in quotes: what cannot be printed is escaped, and the rest of a long one left out."""
+    """A text of unknown origin in quotes: unprintable characters are escaped, a long text is cut."""
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…")
 
 

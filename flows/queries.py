@@ -1,7 +1,7 @@
-"""What machines query of a venue's REST side, and how urgent it is.
+"""Queries of machines to a venue's REST side and to the stores, and their urgency.
 
-A query is a value: the machine makes it, the bridge has it run elsewhere, and the answer comes back to the same machine
-like any other input. When there is no answer, a `QueryError` comes instead.
+A query is a value: the machine emits it, the bridge has it run elsewhere, and the answer returns to the same machine
+like any other input. Without an answer a `QueryError` is returned.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 class Urgency(IntEnum):
-    """Who goes first when the venue's limit does not allow everything at once."""
+    """Priority when the venue's limit does not allow all queries at once; the lowest first."""
 
     REPAIR = 0
     BOOK = 1
@@ -25,7 +25,7 @@ class Urgency(IntEnum):
 
 
 class Query(Struct, frozen=True):
-    """A question about one instrument."""
+    """A query about one instrument."""
 
     symbol: str
 
@@ -36,7 +36,7 @@ class Query(Struct, frozen=True):
 
 
 class _QueryKinds(dict[type, bool]):
-    """Whether a type is one of queries. Every item is looked at, and this is quicker than `isinstance`."""
+    """Whether a type is a query. Every item is checked, and this is faster than `isinstance`."""
 
     def __missing__(self, kind: type) -> bool:
         is_query = self[kind] = issubclass(kind, Query)
@@ -47,7 +47,7 @@ _is_query = _QueryKinds().__getitem__
 
 
 def without_queries(items: Sequence[T | Query]) -> tuple[Sequence[T], list[Query]]:
-    """The items that are no queries, and the queries among them, each in order. Without any it is the same sequence."""
+    """The items that are no queries, and the queries, each in order. Without queries the same sequence is returned."""
     if not any(map(_is_query, map(type, items))):  # then it holds `T` alone; a cast would cost at each call
         return items, []  # type: ignore[return-value]
     return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
@@ -63,7 +63,7 @@ class TradesQuery(Query, frozen=True):
     begin: int
     """Time of the last trade before them, ms UTC."""
     end: int
-    """Time of the first trade behind them."""
+    """Time of the first trade after them."""
 
     @property
     def urgency(self) -> Urgency:
@@ -72,7 +72,7 @@ class TradesQuery(Query, frozen=True):
 
 
 class PastTradesQuery(TradesQuery, frozen=True):
-    """The same of old times, for an import: no live trade waits for it."""
+    """Old trades for an import: no live trade waits for them."""
 
     @property
     def urgency(self) -> Urgency:
@@ -81,11 +81,11 @@ class PastTradesQuery(TradesQuery, frozen=True):
 
 
 class MissedTradesQuery(TradesQuery, frozen=True):
-    """The same of what was traded since an earlier life of this process. Perhaps nothing was."""
+    """Trades since the end of an earlier process; there may be none."""
 
 
 class RefillQuery(TradesQuery, frozen=True):
-    """The same of trades that were handed on before, and that the store has lost."""
+    """Trades that were emitted before, and that the store has lost."""
 
     @property
     def urgency(self) -> Urgency:
@@ -94,7 +94,7 @@ class RefillQuery(TradesQuery, frozen=True):
 
 
 class CheckableQuery(Query, frozen=True, kw_only=True):
-    """A question whose answer may be wanted only to check what is there already; that can wait."""
+    """A query whose answer may only be needed to check existing data; that can wait."""
 
     checks: bool = False
 
@@ -105,13 +105,13 @@ class CheckableQuery(Query, frozen=True, kw_only=True):
 
     @property
     def _urgency(self) -> Urgency:
-        """The same of one that fills something."""
+        """Its place if it does not only check."""
         return Urgency.HISTORY
 
 
 class DisputedTradesQuery(TradesQuery, frozen=True):
-    """The trades of a closed candle that the exchange contradicts: those whose fills lie within the ids, which are of
-    single fills, and that were made from `begin` to `end`, both inclusive. What was stored of them may be wrong.
+    """The trades of a closed candle that the exchange contradicts: those with fills within the ids, which are of single
+    fills, and with times from `begin` to `end`, both inclusive. Their stored versions may be wrong.
     """
 
     @property
@@ -122,7 +122,7 @@ class DisputedTradesQuery(TradesQuery, frozen=True):
 
 class KlinesQuery(CheckableQuery, frozen=True):
     """The candles that open from `start` to `end`, both inclusive, the running one included. Answer: `list[Kline]`,
-    oldest first; without ids (-1) where the venue does not give them.
+    oldest first; without ids (-1) where the venue does not report them.
     """
 
     timeframe: str
@@ -142,12 +142,12 @@ class BookQuery(CheckableQuery, frozen=True):
 
 
 class LastTradeQuery(Query, frozen=True):
-    """The newest trade that is stored already. Answer: `(id, time)`, or None without any. Where there is none, the
-    first trade that was ever seen is noted for good before the answer, so that a later life can query it.
+    """The newest stored trade. Answer: `(id, time)`, or None without any. In that case the first trade ever received is
+    recorded durably before the answer, so that a later process can query it.
     """
 
     first_id: int = -1
-    """The first trade that was seen in this life, and its time, ms UTC."""
+    """The first trade that this process received, and its time, ms UTC."""
     first_time: int = 0
 
     @property
@@ -157,14 +157,14 @@ class LastTradeQuery(Query, frozen=True):
 
 
 class StoreCheckQuery(Query, frozen=True):
-    """Whether the store has the trades up to `last_id`, which were handed on before a restart. Answer: None when it
-    has, or when there is no store; else `(id, time)` of the newest that it has, or of what was before the first one
-    that was ever seen, with the id -1 where neither is known.
+    """Whether the store has the trades up to `last_id`, which were emitted before a restart. Answer: None when it has,
+    or without a store; else `(id, time)` of its newest trade, or of what was before the first one ever received; the id
+    is -1 when neither is known.
     """
 
     last_id: int
     counts_fills: bool = False
-    """Ids are of single fills: an aggregate stands for all that it covers."""
+    """Ids are of single fills: an aggregate counts for all that it covers."""
 
     @property
     def urgency(self) -> Urgency:
@@ -182,12 +182,12 @@ class TimeQuery(Query, frozen=True):
 
 
 class RenewQuery(Query, frozen=True):
-    """Streams of the instrument are to be subscribed anew, as a witness says that they have missed something. Answer:
-    None, when the source has the request.
+    """Subscribes streams of the instrument anew, after a witness has shown that they miss messages. Answer: None, when
+    the source has the request.
     """
 
     kinds: tuple[str, ...]
-    """In the words of the setting `feed.streams`, klines by timeframe."""
+    """Named as in the setting `feed.streams`, klines by timeframe."""
     reason: str
 
     @property
@@ -197,19 +197,21 @@ class RenewQuery(Query, frozen=True):
 
 
 class HistoryQuery(Query, frozen=True):
-    """What the store lacks of these timeframes until `now` (feed's time, ms UTC). Answer: `list[History]`."""
+    """The candles missing in the store, for these timeframes until `now` (feed's time, ms UTC). Answer:
+    `list[History]`.
+    """
 
     timeframes: tuple[str, ...]
     now: int
     forced: str = ""
-    """Requested under this name: everything is fetched again, not only what is missing."""
+    """Id of a request: everything is fetched again, not only what is missing."""
     start: int = 0
-    """With `end` the open times `[start, end)` that are wanted: until `now` without an end, and without a start a page
-    before the end; default the newest.
+    """With `end` the open times `[start, end)`: without an end until `now`, without a start a page before the end;
+    default the newest.
     """
     end: int = 0
     is_stored: bool = False
-    """Only what is stored of the span is wanted."""
+    """Only read the stored candles of the span."""
 
 
 class History(Struct, frozen=True):
@@ -225,7 +227,7 @@ class History(Struct, frozen=True):
 
 
 class QueryError(Exception):
-    """There is no answer, also after retries; the text says why."""
+    """There is no answer, also after retries; the text has the reason."""
 
     def __init__(self, reason: str, *, lasting: bool = False) -> None:
         super().__init__(reason)

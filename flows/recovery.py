@@ -1,8 +1,8 @@
-"""Prepares the directory that recovered state is kept in: `python -m flows.recovery DIRECTORY`, and checks it.
+"""Prepares the directory of the recovered state: `python -m flows.recovery DIRECTORY`, and checks it.
 
-The engine demands that it is made once, with a number of partitions that never changes; so here it is made when it is
-not there yet, and left alone when it is. What the engine cannot read ends it in the middle of its start, so the flow
-looks before.
+The engine requires that it is created once, with a number of partitions that never changes; so it is created if it is
+missing, and else left unchanged. Unreadable state would end the engine in the middle of its start, so the flow checks
+it first.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeAlias
 from bytewax.recovery import init_db_dir
 
 PARTITIONS = 1
-"""Files of the recovery store. They do not bound the workers; more of them write no faster."""
+"""Files of the recovery store. They do not limit the number of workers; more of them are not faster."""
 
 StateFault: TypeAlias = Callable[[str, Any], str]
 """Why a state of a step cannot be resumed; empty when it can."""
@@ -35,12 +35,12 @@ class RecoveryError(Exception):
 
 
 class EngineFlags(NamedTuple):
-    """What the engine's own flags say that matters before it begins."""
+    """The engine's flags that matter before it starts."""
 
     recovery: Path | None
     """The directory of the recovered state."""
     is_cluster: bool
-    """Other processes work at the same stores."""
+    """Other processes use the same stores."""
 
 
 def engine_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> EngineFlags:
@@ -54,13 +54,13 @@ def engine_flags(arguments: Sequence[str], environment: Mapping[str, str]) -> En
     try:
         known, _ = parser.parse_known_args(arguments[1:] if is_engine else [])
     except argparse.ArgumentError:
-        known, _ = parser.parse_known_args([])  # the engine says what is wrong with it
+        known, _ = parser.parse_known_args([])  # the engine reports the error
     recovery = Path(known.recovery_directory) if known.recovery_directory else None
     return EngineFlags(recovery, bool(known.addresses) or "BYTEWAX_HOSTFILE_PATH" in environment)
 
 
 def prepare(directory: Path) -> bool:
-    """Makes the store if it is absent. Returns whether it did. `OSError` when it cannot be made."""
+    """Creates the store if it is missing. Returns whether it did. `OSError` when that fails."""
     if any(directory.glob("part-*.sqlite3")):
         return False
     directory.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def prepare(directory: Path) -> bool:
 
 
 def check(directory: Path, fault_of: StateFault) -> None:
-    """Reads everything that the engine will resume from. `RecoveryError` when it could not."""
+    """Reads everything that the engine will resume from. `RecoveryError` when it cannot resume."""
     files = sorted(directory.glob("part-*.sqlite3"))
     if directory.exists() and not directory.is_dir():
         raise RecoveryError(f"{directory} is no directory: name another one with -r")
@@ -111,7 +111,7 @@ def _faults(database: sqlite3.Connection, fault_of: StateFault) -> Iterator[str]
     """Why states cannot be resumed: those of another version of this program."""
     for step_id, key, pickled in database.execute(_NEWEST):
         try:
-            state = pickle.loads(pickled)  # noqa: S301 - the engine does the same in a moment
+            state = pickle.loads(pickled)  # noqa: S301 - the engine does the same
         except Exception as error:  # noqa: BLE001 - whatever the constructors of another version raise
             yield f"it was written by another version: the state of {key} in {step_id} does not load ({error})"
             continue

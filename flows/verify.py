@@ -1,11 +1,11 @@
-"""Whether the stores hold what they claim.
+"""Verifies that the stored candles are what they claim to be.
 
     python -m flows.verify [--symbols BTCUSDT,ETHUSDT] [--timeframes 1m,1h] [--start 2026-01-01] [--end 2026-02-01]
                            [--against rest|FOLDER] [--json FILE|-] [--repair]
 
-Candles are computed anew from the stored trades and compared with the stored ones, and so is all that a candle says of
-itself; see `docs/verify.md`. The exit code is 0 when all claims hold, 1 when something is false, 2 when the
-verification cannot run. It reads beside a live flow without disturbing it.
+Candles are recomputed from the stored trades and compared with the stored ones, with their status and proof; see
+`docs/verify.md`. The exit code is 0 when all claims hold, 1 when one is false, 2 when the verification cannot run. It
+reads beside a live flow without disturbing it.
 """
 
 import argparse
@@ -33,8 +33,8 @@ from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
-from flows.verification.checks.trade_ids import Hole
-from flows.verification.output import Meter, as_json, show
+from flows.verification.checks.trade_ids import IdGap
+from flows.verification.output import VerificationProgress, as_json, show
 from flows.verification.refill import GetTrades, TradeRefill
 from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
@@ -50,18 +50,17 @@ from sources.rest.client import VenueError
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
 SETTLE_S = 180.0
-"""What is younger than so much before the newest trade or candle is left out: repairs may be under way."""
+"""Time before the newest trade or candle that is left out, as repairs may be running."""
 CONFIRM_S = 1.0
-"""A live flow writes on while the stores are read one after the other: what is found is looked at again so much later.
-"""
+"""Delay before findings are checked again, as a live flow writes while the stores are read one after the other."""
 
 
 class CannotRunError(Exception):
-    """The verification cannot run; the text says why, in one line."""
+    """The verification cannot run; the text is the reason in one line."""
 
 
 class Options(Struct, frozen=True):
-    """What is wanted of a run."""
+    """Options of a run."""
 
     symbols: tuple[str, ...] = ()
     """Default: all that are stored."""
@@ -76,14 +75,14 @@ class Options(Struct, frozen=True):
     repair: bool = False
 
 
-def verify(settings: Settings, options: Options, *, meter: Meter | None = None) -> Report:
-    """Verifies the stores of the settings. `CannotRunError` when that is not possible, or is no longer."""
-    meter = meter or Meter()
+def verify(settings: Settings, options: Options, *, progress: VerificationProgress | None = None) -> Report:
+    """Verifies the stores of the settings. `CannotRunError` when that is impossible, or becomes so."""
+    progress = progress or VerificationProgress()
     if options.end <= options.start:
         raise CannotRunError("--end is not after --start")
     try:
-        with ExitStack() as opened, meter:
-            run = _Run(settings, options, meter, opened)
+        with ExitStack() as opened, progress:
+            run = _Run(settings, options, progress, opened)
             return run.report()
     except (PyMongoError, MongoAddressError) as error:
         raise CannotRunError(f"mongo.uri: {str(error).partition(' (configured timeouts')[0]}") from error
@@ -96,10 +95,10 @@ def verify(settings: Settings, options: Options, *, meter: Meter | None = None) 
 class _Run:
     """One run over all symbols."""
 
-    def __init__(self, settings: Settings, options: Options, meter: Meter, opened: ExitStack) -> None:
+    def __init__(self, settings: Settings, options: Options, progress: VerificationProgress, opened: ExitStack) -> None:
         self._venue = settings.feed.venue
         self._options = options
-        self._meter = meter
+        self._progress = progress
         database = opened.enter_context(_database(settings))
         reader = opened.enter_context(_reader(settings)) if settings.trades.enabled else None
         self._stores = VenueStores(database, reader, venue=self._venue)
@@ -129,28 +128,28 @@ class _Run:
         report.add(symbol, verifier.counts, found)
         if self._repair:
             self._mend(self._repair, symbol, found, verifier, report)
-        self._meter.end(verifier.counts.findings)
+        self._progress.end(verifier.counts.findings)
 
     def _mend(
         self, repair: CandleRepair, symbol: str, found: Findings, verifier: SymbolVerifier, report: Report
     ) -> None:
-        """Rewrites what the stored trades say, fetches the trades that lack, and rewrites what those say."""
+        """Rewrites wrong candles from stored trades, fetches missing trades, and rewrites the candles of these."""
         written = repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
-        if verifier.holes and self._refill:
-            filled = self._refill.refill(symbol, verifier.holes)
+        if verifier.gaps and self._refill:
+            filled = self._refill.refill(symbol, verifier.gaps)
             report.refilled += filled.trades
             report.left += [filled.left] if filled.left else []
             repair.note(filled.incidents)
             if filled.trades:
-                written += self._rebuilt(repair, symbol, verifier.holes)
+                written += self._rebuilt(repair, symbol, verifier.gaps)
         report.repaired += len(written)
         report.republished += repair.republish(written)
 
-    def _rebuilt(self, repair: CandleRepair, symbol: str, holes: Sequence[Hole]) -> list[Candle]:
-        """The candles of holes that were filled, rewritten where that changes them."""
+    def _rebuilt(self, repair: CandleRepair, symbol: str, gaps: Sequence[IdGap]) -> list[Candle]:
+        """Rewrites the candles of filled gaps where that changes them."""
         self._stores.catch_up()
-        start = min(hole.after_time for hole in holes) // DAY_MS * DAY_MS
-        end = (max(hole.before_time for hole in holes) // DAY_MS + 1) * DAY_MS
+        start = min(gap.after_time for gap in gaps) // DAY_MS * DAY_MS
+        end = (max(gap.before_time for gap in gaps) // DAY_MS + 1) * DAY_MS
         verifier = self._verifier(symbol, max(start, self._options.start), min(end, self._options.end))
         found = Findings(verifier.findings())
         return repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
@@ -166,12 +165,12 @@ class _Run:
             latest=wall_ms() + DAY_MS,
             settle_ms=int(self._options.settle_s * 1_000),
         )
-        verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._meter.on_day)
-        self._meter.begin(symbol, len(verifier.days))
+        verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._progress.on_day)
+        self._progress.begin(symbol, len(verifier.days))
         return verifier
 
     def _confirmed(self, symbol: str, found: Findings) -> Findings:
-        """What a second look finds too, at the days in question."""
+        """The findings that a second check of the days confirms."""
         time.sleep(CONFIRM_S)
         self._stores.catch_up()
         times = [finding.open_time for finding in found.listed]
@@ -183,7 +182,7 @@ class _Run:
         return again
 
     def _of_unknown_timeframes(self, symbol: str) -> Iterator[Finding]:
-        """Candles of timeframes that are none."""
+        """Candles of invalid timeframes."""
         for name in self._unknown:
             for stored in self._stores.candles_outside(symbol, name, 0, 0):
                 yield Finding("candle", symbol, name, stored.candle.open_time, f"timeframe {name!r}", "a timeframe")
@@ -191,7 +190,7 @@ class _Run:
 
 @contextmanager
 def _database(settings: Settings) -> Iterator[Database[dict[str, Any]]]:
-    """The database, which answers."""
+    """The database, after a ping."""
     if not settings.mongo.enabled:
         raise CannotRunError("mongo.enabled is off: there are no candles to verify")
     with open_client(settings.mongo) as client:
@@ -207,7 +206,7 @@ def _reader(settings: Settings) -> Iterator[TradeReader]:
 
 
 def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str]:
-    """What is chosen of what is stored; all without a choice."""
+    """The chosen ones of the stored names; all without a choice."""
     if unknown := [name for name in chosen if name not in stored]:
         there = ", ".join(map(visible, stored[:20])) or "none"
         raise CannotRunError(f"--{what}: {', '.join(map(visible, unknown))} not stored; there are {there}")
@@ -217,7 +216,7 @@ def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str
 
 
 def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | None:
-    """The exchange's candles from files, where some are named."""
+    """The exchange's candles from files, if a folder is given."""
     if not options.against:
         return None
     archive = ArchiveKlines(Path(options.against), symbols)
@@ -241,7 +240,7 @@ def _rest(settings: Settings, opened: ExitStack) -> RestVenue:
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
     retention_days = settings.mongo.retention_days if settings.holds_retention else {}
     store = CandleStore(database, retention_days=retention_days)
-    return CandleRepair(stores, store, venue=settings.feed.venue, ask=partial(leave_request, database))
+    return CandleRepair(stores, store, venue=settings.feed.venue, submit=partial(leave_request, database))
 
 
 def _refill(settings: Settings, get: GetTrades | None) -> TradeRefill:
@@ -268,7 +267,7 @@ def _is_timeframe(name: str) -> bool:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one line."""
+    """Raises an error text of one line."""
 
     def error(self, message: str) -> NoReturn:
         raise CannotRunError(message)
@@ -283,7 +282,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--settle", type=_seconds, default=SETTLE_S, help="seconds before the newest data to leave out")
     parser.add_argument("--against", default="", help="rest, or a folder of archive files: the exchange's own candles")
     parser.add_argument("--json", default="", metavar="FILE", help="write a report as JSON; - is standard output")
-    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles, refill lacking trades")
+    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles, fetch missing trades")
     return parser
 
 
@@ -315,7 +314,7 @@ def _seconds(text: str) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; the exit code."""
+    """Runs the command; returns the exit code."""
     raise_on_interrupt()
     fail = partial(print, file=sys.stderr)
     try:

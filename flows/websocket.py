@@ -1,6 +1,6 @@
-"""WebSocket framing of a server's messages (RFC 6455, section 5.2), for those who send one message to many peers.
+"""WebSocket framing of a server's messages (RFC 6455, section 5.2), for one message to many peers.
 
-A frame encoded once can be written to every peer as it is, and frames of one moment can be joined into one write.
+A frame is encoded once and written to every peer; several frames can be joined into one write.
 """
 
 import struct
@@ -12,7 +12,7 @@ _LENGTH_64 = 127
 
 
 def encode_frame(payload: bytes, opcode: int = TEXT) -> bytes:
-    """One unfragmented, unmasked frame: what a server sends."""
+    """One unfragmented, unmasked frame, as servers send."""
     size = len(payload)
     first = 0x80 | opcode
     if size < _LENGTH_16:

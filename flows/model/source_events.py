@@ -173,7 +173,7 @@ class Coverage(Struct, frozen=True):
     """The klines' timeframe, for a file of these: it is sent before the first of them."""
     is_over: bool = False
     vouched: Vouched = "all"
-    """Who vouches that nothing is missing at its begin and end; in between the ids show it."""
+    """What vouches that nothing is missing at its begin and end; in between the ids show it."""
     goes_on: bool = False
     """What follows these trades is read next, so that its first id shows whether they were all."""
 

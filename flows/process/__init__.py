@@ -1,1 +1,1 @@
-"""The process itself: signals, sockets, memory, and how much it logs."""
+"""The process itself: signals, sockets, memory, and the rate of its log."""

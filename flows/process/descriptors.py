@@ -1,4 +1,4 @@
-"""How many files and sockets a process may have open."""
+"""The limit of open files and sockets of a process."""
 
 import contextlib
 
@@ -12,8 +12,8 @@ _LARGEST = (1 << 20, 65_536, 10_240)
 
 
 def raise_descriptor_limit() -> int | None:
-    """Raises the soft limit of open descriptors to the hard one, for every client and every line takes one; usual soft
-    limits are as low as 1,024 or 256. Returns the limit that holds now; None where there is none.
+    """Raises the soft limit of open descriptors to the hard one, as every client and connection takes one; usual soft
+    limits are as low as 1,024 or 256. Returns the new limit; None where there is none.
     """
     if resource is None:
         return None

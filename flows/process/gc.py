@@ -1,12 +1,12 @@
-"""How the process collects cyclic garbage: seldom, for what flows makes none."""
+"""Tuning of the garbage collector: it runs rarely, as the data has no reference cycles."""
 
 import gc
 
 
 def tune_garbage_collector() -> None:
-    """What is loaded by now stays for good, and need not be looked through again; what flows makes no cycles.
+    """Excludes all loaded objects from collections and makes collections rare; the data has no reference cycles.
 
-    Left alone, a full collection stops all threads for some fifty milliseconds every other second.
+    Untuned, a full collection stops all threads for some fifty milliseconds every other second.
     """
     gc.collect()
     gc.freeze()

@@ -1,7 +1,7 @@
-"""Ctrl-C while a command is still being imported: the process ends at once, and nobody is shown a traceback.
+"""Ctrl-C while a command is still being imported: the process ends at once, without a traceback.
 
-Each of the project's packages calls `end_on_interrupt` as the first thing at its import. It does something only in a
-process that was started as one of the project's commands: a program that imports the project keeps its own handling.
+Each of the project's packages first calls `end_on_interrupt` at its import. It only acts in a process that was started
+as one of the project's commands: a program that imports the project keeps its own handling.
 """
 
 import os
@@ -17,19 +17,19 @@ _WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
 
 
 def end_on_interrupt() -> None:
-    """SIGINT ends the process from here on, until the command has a handler of its own."""
+    """From here on SIGINT ends the process, until the command installs its own handler."""
     if is_command(sys.orig_argv) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
 
 
 def raise_on_interrupt() -> None:
-    """From here on SIGINT is a `KeyboardInterrupt` again, for a command that has something to do then."""
+    """From here on SIGINT raises `KeyboardInterrupt` again, for a command that handles it."""
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """The default action would do, but a library that is imported (polars) puts its own before it, and then nothing
+    """Ends the process. The default action would do, but an imported library (polars) replaces it, and then nothing
     happens.
     """
     os._exit(128 + number)

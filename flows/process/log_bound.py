@@ -1,4 +1,4 @@
-"""How often a log says the same: what is repeated without an end hides everything else, and fills disks.
+"""Rate limit of the log by kind of line: endless repetition hides everything else, and fills disks.
 
 Pure: the time is an argument. `logs.py` applies it to every line of the process.
 """
@@ -13,15 +13,15 @@ WINDOW_MS: Final = 10_000
 MOST: Final = 20
 """Warnings and errors of one kind in that time."""
 MOST_CALM: Final = 5_000
-"""Lines that are no warning, such as the interface's line for each request: as many only when something runs wild."""
+"""Other lines of one kind, such as the API's line for each request: so many only in a runaway loop."""
 MOST_OF_LOGGER: Final = 10
-"""A logger whose texts never repeat, as they hold names and numbers, may write so many times `MOST` or `MOST_CALM`."""
+"""A logger with texts that never repeat, as they contain names and numbers, may write so many times these limits."""
 KINDS: Final = 1_000
-"""Kinds that are remembered; the oldest gives way."""
+"""Kinds kept in memory; the oldest is dropped."""
 
 
 class Kind(NamedTuple):
-    """What is the same about two lines."""
+    """Lines with equal fields are of one kind."""
 
     logger: str
     level: str
@@ -35,7 +35,7 @@ class _Window(Struct):
 
 
 class LogBound:
-    """Lets at most so many lines of a kind pass in a window, and counts the rest. Safe to share between threads."""
+    """Passes a limited number of lines of a kind in a window, and counts the rest. Thread-safe."""
 
     def __init__(self, *, window_ms: int = WINDOW_MS, kinds: int = KINDS) -> None:
         self._window_ms = window_ms
@@ -60,9 +60,9 @@ class LogBound:
             return False
 
     def take_suppressed(self, now_ms: int, *, at_end: bool = False) -> list[tuple[Kind, int]]:
-        """How many lines of which kinds were held back in windows that are over, each given once; `at_end`, in all."""
+        """Suppressed lines by kind in windows that are over, each returned once; `at_end`, in all windows."""
         if not self._ended and not at_end and (self._next_end_ms is None or now_ms < self._next_end_ms):
-            return []  # the usual way, without the lock
+            return []  # the usual case, without the lock
         with self._lock:
             for kind, window in self._windows.items():
                 if window.suppressed and (at_end or now_ms - window.begin_ms >= self._window_ms):

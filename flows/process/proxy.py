@@ -1,7 +1,7 @@
-"""Which addresses are asked directly, whatever proxy the environment names.
+"""Addresses that are connected to directly, whatever proxy the environment names.
 
-A proxy is for what lies beyond this machine. It cannot reach our loopback: an exchange, a hub or an API that runs here
-would seem to be down as soon as `HTTP_PROXY` is set without a `NO_PROXY`.
+A proxy cannot reach this machine's loopback: a local exchange, hub or API would seem to be down as soon as `HTTP_PROXY`
+is set without a `NO_PROXY`.
 """
 
 from ipaddress import ip_address

@@ -1,1 +1,1 @@
-"""What runs beside the dataflow in its process: queries, commands, subscriptions, metrics."""
+"""Services beside the dataflow in its process: queries, commands, subscriptions, metrics."""

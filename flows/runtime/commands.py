@@ -1,10 +1,10 @@
-"""Does what the API asks of the flow: a thread that looks into MongoDB now and then.
+"""Polls MongoDB for commands from the API and executes them, in its own thread.
 
-What is wanted of an instrument goes to its machine, through the source like everything else, and what became of it
-comes back here as a sink. Which instruments are followed at all is looked up first.
+A request for an instrument goes to its machine through the source, like all input; its result returns to the poller as
+to a sink. Desired subscriptions are applied first.
 
-A request that was taken always ends: with the machine's answer; when its symbol is not followed, or not any more; or
-when no answer comes. One that is under way when the flow ends is given back, and done by the next flow.
+A request that was taken always ends: with the machine's answer; when its symbol is not or no longer followed; or when
+no answer comes. One that is running when the flow ends is reopened, and done by the next flow.
 """
 
 import threading
@@ -21,19 +21,19 @@ from flows.runtime.subscriptions import SubscriptionController
 from sinks.mongo.commands import CommandConsumer, Request
 
 LOOK_S = 0.5
-"""Time between two looks."""
+"""Time between two polls."""
 AGAIN_S = 10.0
-"""The same while the server is away."""
+"""The same while the server is unavailable."""
 FIRST_LOOK_S = 2.0
-"""Longest wait at start for the first look, so that the source begins with what is wanted."""
+"""Longest wait at the start for the first poll, so that the source starts with the desired subscriptions."""
 READY_S = 60.0
 """How long a request waits for the source to be ready for it."""
 ANSWER_S = 900.0
 """Time after which a request without an answer has failed."""
 STOP_S = 3.0
-"""Longest wait for the last look at the end."""
+"""Longest wait for the last poll at the close."""
 MOST_RUNNING = 100
-"""Requests under way at a time; the others stay open."""
+"""Most running requests; the others stay open."""
 
 _log = structlog.get_logger(__name__)
 
@@ -45,17 +45,15 @@ class _Running(Struct, frozen=True):
 
 
 class _Share(NamedTuple):
-    """Which requests are this process's."""
+    """The share of requests of this process."""
 
     venue: str
     is_own: Callable[[str], bool]
-    """Whether a symbol is."""
+    """Whether a symbol is in the share."""
 
 
 class CommandPoller:
-    """Follows the wishes in MongoDB, takes requests from there, hands them to the flow, and writes back what became of
-    them.
-    """
+    """Applies the desired subscriptions in MongoDB, passes requests to the flow, and stores their results."""
 
     def __init__(
         self,
@@ -67,7 +65,7 @@ class CommandPoller:
         is_own: Callable[[str], bool] = lambda _: True,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`is_own`: whether a symbol is of this process's share."""
+        """`is_own`: whether a symbol is in this process's share."""
         self._commands = commands
         self._share = _Share(venue, is_own)
         self._refresh = refresh
@@ -75,19 +73,19 @@ class CommandPoller:
         self._local_s = local_s
         self._running: dict[str, _Running] = {}
         self._early: dict[str, float] = {}
-        """Requests that came before the source was ready, and since when they wait."""
+        """Requests taken before the source was ready, and since when they wait."""
         self._lock = threading.Lock()
         self._has_looked = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="requests", daemon=True)
 
     def start(self) -> None:
-        """Begins to look; returns after the first time, or when that takes too long."""
+        """Starts polling; returns after the first poll, or when that takes too long."""
         self._thread.start()
         self._has_looked.wait(FIRST_LOOK_S)
 
     def write(self, batch: list[RefreshResult | Removed]) -> None:
-        """Takes what became of requests. A `Removed` symbol's machine is gone, and with it what it was doing."""
+        """Takes results of requests. The machine of a `Removed` symbol has ended, and with it its requests."""
         for item in batch:
             if isinstance(item, RefreshResult):
                 self._end(item)
@@ -95,10 +93,10 @@ class CommandPoller:
                 self._end_of(item.symbols, "its streams have been removed")
 
     def close(self) -> None:
-        """Looks no more, and gives back what is under way."""
+        """Stops polling, and reopens running requests."""
         self._stopped.set()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(STOP_S)  # what it takes meanwhile is given back too
+            self._thread.join(STOP_S)  # what it takes meanwhile is reopened too
         with self._lock:
             given_back, self._running = list(self._running), {}
         if given_back:
@@ -129,7 +127,7 @@ class CommandPoller:
                 return
 
     def _give_back_older(self) -> None:
-        """What a flow before this one has left running is done anew."""
+        """Reopens what an earlier flow left running."""
         with self._lock:
             known = set(self._running)
         venue, is_own = self._share
@@ -143,17 +141,17 @@ class CommandPoller:
                 return
 
     def _hand_on(self, request: Request) -> bool:
-        """Gives a request to the flow; False when the source is not ready for it yet."""
+        """Passes a request to the flow; False when the source is not ready for it yet."""
         work = request.work
         timeframes = (work.timeframe,) if work.timeframe else ()
         wanted = RefreshRequest(
             (work.symbol,), request.id, timeframes, work.start or 0, work.end or 0, is_stored=work.kind == "republish"
         )
         if not self._subscriptions.follows(work.symbol):
-            self._subscriptions.look()  # the wish for it may be younger than the last look
+            self._subscriptions.look()  # its subscription may be newer than the last poll
         now_s = self._local_s()
         with self._lock:
-            self._running[request.id] = _Running(work.symbol, now_s)  # before the answer can come
+            self._running[request.id] = _Running(work.symbol, now_s)  # before the answer can arrive
         if self._refresh(wanted):
             _log.info("refresh_requested", symbol=work.symbol, request=request.id)
             self._early.pop(request.id, None)
@@ -168,7 +166,7 @@ class CommandPoller:
         return True
 
     def _end_unfollowed(self) -> None:
-        """Ends the requests whose symbol is not followed any more, and those that nothing answers."""
+        """Ends the requests whose symbol is no longer followed, and those without an answer in time."""
         with self._lock:
             running = dict(self._running)
         self._end_of(
@@ -188,7 +186,7 @@ class CommandPoller:
             self._end(RefreshResult(request_id, f"{symbol} is not followed any more: {reason}", failed=True))
 
     def _end(self, refreshed: RefreshResult) -> None:
-        """Writes down how a request ended, once."""
+        """Stores the result of a request, once."""
         with self._lock:
             if self._running.pop(refreshed.request, None) is None:
                 return

@@ -1,4 +1,4 @@
-"""Answers what machines ask about the past: what the store has, and what the venue must add to it."""
+"""Answers queries for history: reads the stored candles and fetches the missing ones from the venue."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -11,27 +11,27 @@ from flows.operators.candles.backfill_spans import MOST_BACK, Span, missing_span
 from flows.queries import History, HistoryQuery, KlinesQuery
 
 FetchKlines = Callable[[KlinesQuery], Awaitable[list[Kline]]]
-"""The venue's klines; `QueryError` or another exception when they cannot be had."""
+"""The venue's klines; `QueryError` or another exception when they are unavailable."""
 
 PAGE = 1_000
-"""Candles before an end that are fetched when no start is named: one answer of the venue. All may be millions."""
+"""Candles fetched before an end without a start: one response of the venue. All might be millions."""
 
 T = TypeVar("T")
 _log = structlog.get_logger(__name__)
 
 
 class StoredCandles(Protocol):
-    """What is stored of one venue. Both may block, and raise whatever the store's driver raises."""
+    """The stored candles of one venue. Both methods may block, and raise the store driver's exceptions."""
 
-    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
-        """Open times, from `start_ms` on, of the candles that are closed and lack nothing."""
+    def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+        """Open times, from `start_ms` on, of the candles that are closed and complete."""
 
     def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
         """The candles that open in `[start_ms, end_ms)`."""
 
 
 class HistoryLoader:
-    """Fetches what a store lacks, one request at a time with a pause in between, for all instruments together."""
+    """Fetches missing candles, one request at a time with a pause in between, for all instruments together."""
 
     def __init__(self, stored: StoredCandles | None, fetch: FetchKlines, *, limit: int, pause_s: float) -> None:
         """Without a store the latest `limit` klines are fetched."""
@@ -42,7 +42,7 @@ class HistoryLoader:
         self._turn = asyncio.Lock()
 
     async def answer(self, query: HistoryQuery) -> list[History]:
-        """One timeframe after the other, the shortest first; what cannot be had says why."""
+        """The history of each timeframe, the shortest first; with the error where it is incomplete."""
         if query.is_stored:
             return [await self._stored_only(query, timeframe) for timeframe in query.timeframes]
         histories = [await self._history(query, timeframe) for timeframe in query.timeframes]
@@ -55,7 +55,7 @@ class HistoryLoader:
         return histories
 
     async def _stored_only(self, query: HistoryQuery, timeframe: str) -> History:
-        """The newest page of what is stored of a span."""
+        """The newest page of the stored candles of a span."""
         length = timeframe_ms(timeframe)
         try:
             known = await self._known(
@@ -78,19 +78,19 @@ class HistoryLoader:
         return History(timeframe, klines, known)
 
     async def _spans(self, query: HistoryQuery, timeframe: str, length: int) -> list[Span]:
-        """What to fetch."""
+        """The spans to fetch."""
         if query.start or query.end:
             last = (min(query.end or query.now, query.now) - 1) // length * length
             first = -(-query.start // length) * length if query.start else max(0, last - (PAGE - 1) * length)
             return [Span(first, last)]
-        whole = [] if query.forced else await self._whole(query, timeframe, length)
-        return missing_spans(whole, length=length, now=query.now, limit=self._limit)
+        complete_times = [] if query.forced else await self._complete_times(query, timeframe, length)
+        return missing_spans(complete_times, length=length, now=query.now, limit=self._limit)
 
-    async def _whole(self, query: HistoryQuery, timeframe: str, length: int) -> list[int]:
+    async def _complete_times(self, query: HistoryQuery, timeframe: str, length: int) -> list[int]:
         if self._stored is None:
             return []
         start = query.now // length * length - (MOST_BACK + 1) * length
-        return await _on_thread(self._stored.whole, query.symbol, timeframe, start)
+        return await _on_thread(self._stored.complete_times, query.symbol, timeframe, start)
 
     async def _known(self, query: HistoryQuery, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
         if self._stored is None:
@@ -107,8 +107,8 @@ class HistoryLoader:
 
 
 async def _on_thread(function: Callable[..., T], *arguments: Any) -> T:
-    """What a function gives on another thread. When the process ends there are no more threads, and whoever asks is
-    cancelled: that is no fault of the store.
+    """The result of a function on another thread. At the end of the process no thread can be started: then the caller
+    is cancelled, as that is no error of the store.
     """
     try:
         work = asyncio.get_running_loop().run_in_executor(None, function, *arguments)

@@ -1,7 +1,7 @@
-"""What the flow has done, for Prometheus: names begin with `market_data_`, as the API's do.
+"""Metrics of the flow for Prometheus: names begin with `market_data_`, as the API's do.
 
-The parts count what they do anyway. Their counts are read when somebody asks for them, and cost nothing until then. All
-of them are there from the begin, as 0: what appears with its first event has no rate for it.
+The parts keep counts anyway; they are only read on a request, and cost nothing until then. All of them exist from the
+start, as 0: a metric that appears with its first event has no rate for it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,14 +27,14 @@ _log = structlog.get_logger(__name__)
 
 
 class ConnectionPool(Protocol):
-    """Where frames wait for the flow."""
+    """Queues of frames that wait for the flow."""
 
     def waiting(self) -> dict[str, int]:
-        """How many, by line."""
+        """Number of frames by line."""
 
 
 class Parts(Struct, frozen=True):
-    """What is looked at; None where it is switched off. `trades` grows as the engine opens partitions."""
+    """The measured parts; None where one is switched off. `trades` grows as the engine opens partitions."""
 
     ledger: IncidentWriter
     rejects: RejectWriter
@@ -44,33 +44,33 @@ class Parts(Struct, frozen=True):
     trades: Sequence[TradeWriter] | None
 
 
-class FlowMeters(Collector):
+class FlowMetrics(Collector):
     """The metrics of one flow."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.latency = latency_histogram(
-            "From the exchange's time of the newest of some news to the hub that sends them, in the feed's time",
+            "Delay from the exchange's time of the newest event of a batch to the hub, in the feed's time",
             self.registry,
         )
         self._parts: Parts | None = None
 
     def follow(self, parts: Parts) -> None:
-        """Looks at these parts from now on."""
+        """Sets the measured parts."""
         self._parts = parts
         self.registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
         if self._parts is not None:
-            yield from _amiss(self._parts)
+            yield from _incident_counts(self._parts)
             yield from _stored(self._parts)
             yield from _waiting(self._parts)
             if self._parts.broadcast:
-                yield from _told(self._parts.broadcast)
+                yield from _broadcast_counts(self._parts.broadcast)
 
 
-def _amiss(parts: Parts) -> Iterator[Metric]:
+def _incident_counts(parts: Parts) -> Iterator[Metric]:
     kinds = dict(parts.ledger.counts)
     incidents = CounterMetricFamily(
         "market_data_incidents", "Incidents by kind: gap, repair, mismatch, …", labels=["kind"]
@@ -79,20 +79,18 @@ def _amiss(parts: Parts) -> Iterator[Metric]:
         incidents.add_metric([kind], kinds.get(kind, 0))
     yield incidents
     for name, kind, text in (
-        ("gaps", "gap", "Holes in the trade ids that were not filled in time"),
-        ("repairs", "repair", "Holes in the trade ids that were filled"),
+        ("gaps", "gap", "Gaps in the trade ids that were not filled in time"),
+        ("repairs", "repair", "Gaps in the trade ids that were filled"),
         ("mismatches", "mismatch", "Closed candles that differ from the exchange's"),
-        ("reconnections", "reconnect", "Times a line to the exchange came back"),
+        ("reconnections", "reconnect", "Reconnects to the exchange"),
     ):
         yield CounterMetricFamily(f"market_data_{name}", text, kinds.get(kind, 0))
     yield CounterMetricFamily("market_data_errors", "Messages of the exchange that were refused", parts.rejects.total)
 
 
 def _stored(parts: Parts) -> Iterator[Metric]:
-    writes = CounterMetricFamily("market_data_storage_writes", "What was stored", labels=["store", "kind"])
-    errors = CounterMetricFamily(
-        "market_data_storage_errors", "Writes that failed, and were tried again", labels=["store"]
-    )
+    writes = CounterMetricFamily("market_data_storage_writes", "Stored items", labels=["store", "kind"])
+    errors = CounterMetricFamily("market_data_storage_errors", "Failed writes, which are retried", labels=["store"])
     if parts.documents:
         stored = parts.documents.stored
         for kind in ("closed", "forming", "incidents", "statistics"):
@@ -106,7 +104,7 @@ def _stored(parts: Parts) -> Iterator[Metric]:
 
 
 def _waiting(parts: Parts) -> Iterator[Metric]:
-    waiting = GaugeMetricFamily("market_data_queue_depth", "What waits, and where", labels=["queue"])
+    waiting = GaugeMetricFamily("market_data_queue_depth", "Waiting items by queue", labels=["queue"])
     for line, frames in parts.source.waiting().items():
         waiting.add_metric([f"frames {line}"], frames)
     if parts.documents:
@@ -116,7 +114,7 @@ def _waiting(parts: Parts) -> Iterator[Metric]:
     yield waiting
 
 
-def _told(broadcast: Broadcast) -> Iterator[Metric]:
+def _broadcast_counts(broadcast: Broadcast) -> Iterator[Metric]:
     updates = CounterMetricFamily("market_data_updates", "Messages of the hub", labels=["channel"])
     published = broadcast.published
     for channel in CHANNELS:
@@ -128,12 +126,12 @@ def _told(broadcast: Broadcast) -> Iterator[Metric]:
     yield CounterMetricFamily("market_data_broadcast_dropped", "Messages that slow clients lost", counters.dropped)
 
 
-def serve(meters: FlowMeters, settings: Metrics) -> None:
-    """Serves `/metrics` until the process ends. A port that is taken, as by another process of the same flow, costs a
-    warning and no more.
+def serve(metrics: FlowMetrics, settings: Metrics) -> None:
+    """Serves `/metrics` until the process ends. A port in use, e.g. by another process of the same flow, only costs a
+    warning.
     """
     try:
-        server = MetricsServer(meters.registry, host=settings.host, port=settings.port)
+        server = MetricsServer(metrics.registry, host=settings.host, port=settings.port)
     except OSError as error:
         reason = error.strerror or str(error)
         where = f"{settings.host}:{settings.port}"

@@ -1,7 +1,7 @@
-"""Serves metrics over HTTP from a thread and a loop of its own, with bounds on everything that a peer may hold.
+"""Serves metrics over HTTP from its own thread and loop, with limits on everything that a peer may hold.
 
-Every request is answered and its connection closed; there is no keep-alive and no body. A peer that sends no whole
-request in time, or does not read the answer, is cut off; of too many the oldest is.
+After each response the connection is closed; there is no keep-alive and no body. A peer that sends no complete request
+in time, or does not read the response, is cut off; of too many connections the oldest is.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ from flows.loop_thread import EventLoopThread
 from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED
 
 REQUEST_S: Final = 10.0
-"""Longest time from the begin of a connection to the end of the request, and as long again for the answer."""
+"""Longest time from the begin of a connection to the end of the request, and again for the response."""
 MOST_CONNECTIONS: Final = 32
 """Connections at a time; with one more the oldest is cut."""
 MOST_HEADER_BYTES: Final = 8_192
@@ -41,7 +41,7 @@ class MetricsServer:
         request_s: float = REQUEST_S,
         most_connections: int = MOST_CONNECTIONS,
     ) -> None:
-        """Opens the port and serves it from now on. `OSError` when it cannot be opened."""
+        """Opens the port and serves it. `OSError` when it cannot be opened."""
         self._answer = _answerer(registry)
         self._request_s = request_s
         self._most = most_connections
@@ -53,7 +53,7 @@ class MetricsServer:
         self._serving = self._thread.start(self._serve())
 
     def close(self) -> None:
-        """Closes the port and everything that is open."""
+        """Closes the port and all connections."""
         self._thread.call(self._stop.set)
         wait([self._serving])
         self._thread.close()
@@ -77,7 +77,7 @@ class MetricsServer:
         await asyncio.gather(*self._open, return_exceptions=True)
 
     async def _follow(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, from its begin to its end."""
+        """Serves one connection."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server runs it as one
         if len(self._open) >= self._most:
@@ -91,7 +91,7 @@ class MetricsServer:
                 writer.close()
                 await writer.wait_closed()
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            pass  # whatever it was, it ends here
+            pass  # the connection ends here
         finally:
             self._open.pop(task, None)
             writer.transport.abort()
@@ -103,7 +103,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _answerer(registry: CollectorRegistry) -> Callable[[bytes], bytes]:
-    """What a request's head gets, in whole."""
+    """A function that returns the complete response to a request's head."""
     application: Any = make_wsgi_app(registry)
 
     def answer(head: bytes) -> bytes:
@@ -122,7 +122,7 @@ def _answerer(registry: CollectorRegistry) -> Callable[[bytes], bytes]:
 
 
 def environment_of(head: bytes) -> dict[str, str] | None:
-    """What the application wants to know of a request; None when it is none."""
+    """The WSGI environment of a request; None for an invalid one."""
     first, *lines = head.removesuffix(_HEAD_ENDS).decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or not words[2].startswith("HTTP/1.") or not words[1].startswith("/"):  # noqa: PLR2004

@@ -1,4 +1,4 @@
-"""Who answers the queries of a whole process: the venue's REST side, and the stores for what is there already."""
+"""Handlers of all queries of a process: the venue's REST side and the stores."""
 
 from collections.abc import Callable
 from functools import partial
@@ -31,14 +31,14 @@ from sources.binance.rest import BinanceRest
 from sources.rest.query_runner import Handler, QueryDispatcher
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
-"""Has streams of a symbol, of these kinds, subscribed anew, for a reason."""
+"""Subscribes streams of a symbol, of these kinds, anew, for a reason."""
 
 READ_TIMEOUT_MS = 5_000
-"""Longest wait for MongoDB at the look into the past; then that is an incident, and live candles go on."""
+"""Longest wait for MongoDB in a query of history; then that is an incident, and live candles go on."""
 
 
 def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> QueryRunner:
-    """The runner of a flow's asks. It ends with the process. `renew` has streams subscribed anew."""
+    """The runner of a flow's queries. It ends with the process. `renew` subscribes streams anew."""
     rest = BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryLoader(
@@ -59,7 +59,7 @@ def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> Qu
         MissedTradesQuery: rest.trades,
         RefillQuery: rest.trades,
         LastTradeQuery: stored.last_trade,
-        StoreCheckQuery: stored.lacking,
+        StoreCheckQuery: stored.missing,
         TimeQuery: partial(_time, rest),
         DisputedTradesQuery: rest.disputed_trades,
     }
@@ -77,7 +77,7 @@ async def _renew(renew: Renew, query: RenewQuery) -> None:
 
 
 def open_database(mongo: Mongo) -> Database[dict[str, Any]]:
-    """The database for reading; who reads waits `READ_TIMEOUT_MS` at most, and gets a `PyMongoError` then."""
+    """The database for reading; a read raises `PyMongoError` after `READ_TIMEOUT_MS`."""
     client: MongoClient[dict[str, Any]] = MongoClient(
         mongo.uri, serverSelectionTimeoutMS=READ_TIMEOUT_MS, timeoutMS=READ_TIMEOUT_MS
     )

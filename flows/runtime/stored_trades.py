@@ -1,4 +1,4 @@
-"""Answers what machines ask about the trade store: how far it goes, and whether it lacks what was handed on."""
+"""Answers queries about the trade store: its newest trade, and whether emitted trades are missing in it."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +16,7 @@ from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
 
 FetchTrades = Callable[[TradesQuery], Awaitable[list[Trade]]]
-"""The venue's trades; `QueryError` or another exception when they cannot be had."""
+"""The venue's trades; `QueryError` or another exception when they are unavailable."""
 
 Newest = tuple[int, int]
 """Id and time (ms UTC) of a trade."""
@@ -24,13 +24,13 @@ Newest = tuple[int, int]
 T = TypeVar("T")
 _UNKNOWN = -1
 _PAUSES_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Before a store that cannot be read is opened once more."""
+"""Pauses between attempts to open a store that cannot be read."""
 _log = structlog.get_logger(__name__)
 
 
 async def _opened(path: Path) -> TradeReader:
-    """A reader. What it finds wrong is mended, or named, by the writer of this process, which may be just about to open
-    the store itself.
+    """A reader, after retries: the writer of this process may be about to open the store, and repairs or reports
+    damage.
     """
     for pause_s in _PAUSES_S:
         with suppress(TradeStoreError):
@@ -40,8 +40,8 @@ async def _opened(path: Path) -> TradeReader:
 
 
 class StoredTrades:
-    """The trade store of a venue at `path`, as another process left it. Every instrument asks once, at the begin: they
-    share one reader, which is closed when no question is open.
+    """The trade store of a venue at `path`, as an earlier process left it. Every instrument queries once, at its start:
+    they share one reader, which is closed when no query is open.
     """
 
     def __init__(self, path: Path | None, fetch: FetchTrades) -> None:
@@ -54,8 +54,8 @@ class StoredTrades:
         self._turn = asyncio.Lock()
 
     async def last_trade(self, query: LastTradeQuery) -> Newest | None:
-        """The newest stored trade, or what was before the first one that an earlier life saw; None without either.
-        `QueryError` when the store cannot be read.
+        """The newest stored trade, or the id before the first one that an earlier process received; None without
+        either. `QueryError` when the store cannot be read.
         """
         if self._begins is None:
             return None
@@ -70,9 +70,9 @@ class StoredTrades:
             await self._note_begin(self._begins, query.symbol, FirstTrade(query.first_id, query.first_time))
         return None
 
-    async def lacking(self, query: StoreCheckQuery) -> Newest | None:
-        """The newest stored trade where that is not `last_id`, or what was before trades that the store has lost, or
-        before the first one that was ever seen, or the id -1; None when nothing is lacking.
+    async def missing(self, query: StoreCheckQuery) -> Newest | None:
+        """The newest stored trade if it is not `last_id`, or the id before trades that the store has lost, or before
+        the first one ever received, or -1; None when nothing is missing.
         """
         if self._begins is None:
             return None
@@ -85,7 +85,7 @@ class StoredTrades:
         return _UNKNOWN, 0
 
     async def _read(self, read: Callable[[TradeReader], T]) -> T | None:
-        """What a function finds in the store; None where there is none."""
+        """The result of a function on the store; None without a store."""
         if self._path is None or not self._path.is_dir():
             return None
         async with self._reader(self._path) as reader:
@@ -108,8 +108,8 @@ class StoredTrades:
                 await asyncio.to_thread(reader.close)
 
     async def _begin(self, symbol: str) -> FirstTrade | None:
-        """The first trade that was ever seen, unless the venue denies it: the first message may have been a false one.
-        Where the venue cannot be asked it is believed, as what is missing behind it is then asked for, or named.
+        """The first trade ever received, unless the venue does not have it: the first message may have been wrong. When
+        the venue does not answer it is trusted: what is missing after it is then fetched or reported.
         """
         noted = self._begins.read(symbol) if self._begins else None
         if noted is None:
@@ -129,7 +129,7 @@ class StoredTrades:
 
 
 def _known_of(reader: TradeReader, *, symbol: str, counts_fills: bool) -> list[Newest]:
-    """The newest trade, and what was before those that the store has lost; empty without any trade."""
+    """The newest trade, and the id before those that the store has lost; empty without any trade."""
     newest, before_lost = _newest_of(reader, symbol=symbol, counts_fills=counts_fills), reader.before_lost(symbol)
     return [] if newest is None else [one for one in (newest, before_lost) if one is not None]
 

@@ -1,4 +1,4 @@
-"""Which symbols are followed: those of the settings and what was wished since, as far as the venue lists them."""
+"""The followed symbols: those of the settings and of the desired subscriptions, as far as the venue lists them."""
 
 import re
 import time
@@ -19,22 +19,21 @@ from sinks.mongo.commands import DesiredSubscription, ListedInstrument
 from sources.feed import DesiredStreams, nearest_names
 
 TRADING = "TRADING"
-"""The status of an instrument that trades, in the venue's word."""
+"""The venue's status of an instrument that trades."""
 OTHER_STATUS = "UNKNOWN"
-"""Stands for a status that is no word in capitals."""
+"""Replaces a status that is no word in capitals."""
 RETRY_S = 60.0
-"""Time until the venue is asked again for its instruments when it did not answer, or left out some that are followed.
-"""
+"""Time until the next query of the venue's instruments when it did not answer, or left out followed ones."""
 
 _STATUS = re.compile(r"[A-Z_]{1,32}")
 _log = structlog.get_logger(__name__)
 
 Statuses = Mapping[str, str]
-"""Every instrument of a venue and its status; empty as long as the venue's list is not known."""
+"""Every instrument of a venue and its status; empty until the venue's list is known."""
 
 
 def listed_in(found: Statuses) -> dict[str, str]:
-    """The instruments of a venue's list that have a name which may be used (`flows/names.py`)."""
+    """The instruments of a venue's list with a valid name (`flows/names.py`)."""
     return {
         symbol: status if _STATUS.fullmatch(status) else OTHER_STATUS
         for symbol, status in found.items()
@@ -43,23 +42,23 @@ def listed_in(found: Statuses) -> dict[str, str]:
 
 
 class Wanted(NamedTuple):
-    """What a process follows."""
+    """The subscriptions of a process."""
 
     streams: dict[str, tuple[str, ...]]
-    """Its symbols, and the kinds of streams of each."""
+    """By symbol the kinds of streams; empty for the default."""
     not_trading: frozenset[str]
     """Those of them that do not trade at present."""
     refused: dict[str, str]
-    """Symbols that were wished in vain, and why."""
+    """Symbols of refused subscriptions, and why."""
     unlisted: frozenset[str]
-    """Its symbols that the venue does not list. They are not subscribed: a venue may refuse all for one it does not
-    know.
+    """Its symbols that the venue does not list. They are not subscribed: a venue may refuse all streams for one
+    unknown.
     """
 
 
 def wanted(feed: Feed, subscriptions: Iterable[DesiredSubscription], statuses: Statuses) -> Wanted:
-    """The symbols of the settings, with those that were wished, without those that are not wanted any more; of all that
-    the share of this process. As long as the venue's list is not known, every symbol is taken for one that trades.
+    """The symbols of the settings and of the desired subscriptions, without unwanted ones; of these the share of this
+    process. Until the venue's list is known, every symbol counts as trading.
     """
     chosen: dict[str, tuple[str, ...]] = dict.fromkeys(feed.symbols, ())
     refused: dict[str, str] = {}
@@ -83,7 +82,7 @@ def wanted(feed: Feed, subscriptions: Iterable[DesiredSubscription], statuses: S
 
 
 def is_own(feed: Feed, symbol: str) -> bool:
-    """Whether a symbol is this process's: one of the settings by its place in them, another by its name."""
+    """Whether a symbol is in this process's share: one of the settings by its place in them, another by its name."""
     if symbol in feed.symbols:
         return symbol in feed.own_symbols
     index, count = share_of(feed.shard)
@@ -91,32 +90,31 @@ def is_own(feed: Feed, symbol: str) -> bool:
 
 
 class Follow(Protocol):
-    """Makes a source carry what is wanted, at once and from any thread."""
+    """Sets the subscriptions of a source, at once and from any thread."""
 
     def __call__(self, desired: DesiredStreams, *, not_trading: frozenset[str]) -> None:
-        """Symbols that are `quiet` alarm nobody by their silence."""
+        """The silence of symbols in `not_trading` raises no alarm."""
 
 
 class SubscriptionStore(Protocol):
-    """Where wishes are written down. Every method may raise `PyMongoError`."""
+    """Stores subscriptions and instruments. Every method may raise `PyMongoError`."""
 
     def subscriptions(self, venue: str) -> list[DesiredSubscription]:
-        """All that was ever wished."""
+        """All stored subscriptions."""
 
     def propose(self, subscriptions: Iterable[DesiredSubscription]) -> None:
-        """Writes down wishes about symbols that have none yet."""
+        """Stores subscriptions for symbols that have none yet."""
 
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
-        """Writes down what the venue has."""
+        """Stores the venue's instruments."""
 
 
 class SubscriptionController:
-    """Lets the source follow the wishes in MongoDB, writes there what the settings want and what the venue has, and
-    announces what the venue's list says of each symbol.
+    """Applies the desired subscriptions in MongoDB to the source, stores there the symbols of the settings and the
+    venue's instruments, and announces each symbol's status.
 
-    The settings are the beginning: a symbol of theirs is written down as wanted when there is no wish about it yet.
-    From then on the last word in MongoDB counts, also after a restart. While MongoDB cannot be read, the wishes that
-    were read last count.
+    A symbol of the settings is stored as wanted when it has no subscription yet. From then on the last change in
+    MongoDB counts, also after a restart. While MongoDB cannot be read, the subscriptions that were read last count.
     """
 
     def __init__(
@@ -145,18 +143,18 @@ class SubscriptionController:
         self._is_published = not self._statuses
         self._query_at = local_s() + feed.symbols_minutes * 60 if statuses else local_s()
         self._missing: frozenset[str] = frozenset()
-        """Symbols that were followed, and that the newest list left out."""
+        """Followed symbols that the newest list left out."""
         self._subscriptions: list[DesiredSubscription] = []
         self._found = Wanted({}, frozenset(), {}, frozenset())
         self._announced: dict[str, str] = {}
         self._seen: tuple[list[DesiredSubscription], Statuses] | None = None
 
     def follows(self, symbol: str) -> bool:
-        """Whether a symbol is followed by this process; from its own thread."""
+        """Whether a symbol is followed by this process; called from the poller's thread."""
         return symbol in self._found.streams
 
     def look(self) -> None:
-        """Compares what is wanted with what is followed. `PyMongoError` when the wishes cannot be read or written."""
+        """Applies changed subscriptions. `PyMongoError` when they cannot be read or written."""
         if self._local_s() >= self._query_at:
             self._refresh()
         venue = self._feed.venue
@@ -174,8 +172,8 @@ class SubscriptionController:
             self._is_published = True
 
     def _refresh(self) -> None:
-        """Asks for the venue's list. A followed symbol is only gone when two lists in a row leave it out: one may have
-        been cut short.
+        """Queries the venue's list. A followed symbol only counts as unlisted when two lists in a row leave it out: one
+        may be incomplete.
         """
         found = listed_in(self._query_statuses() or {})
         missing = frozenset(self._found.streams.keys() & self._statuses.keys() - found.keys()) if found else frozenset()

@@ -2,7 +2,7 @@
 
 A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, `marketflow.toml` in the working
 directory (or the file that `MARKETFLOW_CONFIG` names), the default below. Everything is checked when it is read: an
-error names the key, the value, where it is written, and what to write instead.
+error names the key, the value, its place, and what to write instead.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from flows.settings.api import Analysis, Api
-from flows.settings.faults import said
+from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest
 from flows.settings.hub import Hub, Log, Metrics
 from flows.settings.section import Section, Stream
@@ -51,12 +51,12 @@ __all__ = [
     "load_settings",
 ]
 
-_MOST_SAID = 400
-"""Longest text about one error: some contain the value."""
+_MOST_TEXT = 400
+"""Longest text of one error: some contain the value."""
 
 
 class Settings(BaseSettings):
-    """Everything that can be set."""
+    """All sections."""
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -76,8 +76,8 @@ class Settings(BaseSettings):
 
     @property
     def holds_retention(self) -> bool:
-        """Whether old candles are deleted. Those of a replay would be as soon as they are written, so they are kept
-        unless the setting says otherwise.
+        """Whether old candles are deleted. By default not those of a replay, which would be deleted as soon as they are
+        written.
         """
         chosen = self.mongo.retention
         return self.feed.origin != "replay" if chosen is None else chosen
@@ -91,7 +91,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Arguments, then environment, then file. `SettingsError` for what cannot be read."""
+        """Arguments, then environment, then file. `SettingsError` when one cannot be read."""
         written = [InitSettingsSource(settings_cls, dict(source.values)) for source in _sources()]
         return init_settings, *written
 
@@ -108,8 +108,8 @@ def _section_of(name: str) -> type[Section]:
 
 
 def load_settings(**sections: Any) -> Settings:
-    """Reads the settings; `sections` override file and environment. `SettingsError` names every key that is wrong or
-    unknown, its value, and where it is written.
+    """Reads the settings; `sections` override file and environment. `SettingsError` names every wrong or unknown key,
+    its value, and its place.
     """
     try:
         return Settings(**sections)
@@ -140,4 +140,4 @@ def _text_of(found: ErrorDetails, section: str, key: str) -> str:
         known = list(_section_of(section).model_fields) if section in Settings.model_fields and key else []
         names = ", ".join(known or Settings.model_fields)
         return f"no such setting; {f'those of {section}' if known else 'sections'} are {names}"
-    return said(found)[:_MOST_SAID]
+    return text_of(found)[:_MOST_TEXT]

@@ -1,4 +1,4 @@
-"""Settings of the interface and its analyses."""
+"""Settings of the API and its analyses."""
 
 from typing import Annotated, Self
 
@@ -16,28 +16,29 @@ class Api(Section):
     port: OpenPort = 8080
     """Port to listen on; 0 takes a free one."""
     token: Token | None = None
-    """What callers must present as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open."""
+    """Token that callers must send as `Authorization: Bearer …` or `?token=…`; page, documentation and health are open.
+    """
     cors: tuple[WebOrigin, ...] = ()
     """Web origins that may call, besides programs (which send none) and pages of this machine."""
     hub_urls: tuple[HubUrl, ...] = ()
     """The hubs to follow, `ws://host:port/ws` each; default: the one of these settings."""
     cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
-    """Candles of each symbol and timeframe that are held in memory."""
+    """Candles held in memory for each symbol and timeframe."""
     body_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000)] = 65_536
     """Longest body of a request."""
     store_timeout_s: Seconds = 5.0
-    """Longest wait for an answer of the database."""
+    """Longest wait for the database."""
     price_age_s: Seconds = 1.0
-    """Prices older than this are marked `stale`, where the flow does not say how current they are."""
+    """Prices older than this are marked `stale`, where the flow does not report how current they are."""
     book_age_s: Seconds = 5.0
-    """Order books older than this are marked `stale`, where the flow does not say how current they are."""
+    """Order books older than this are marked `stale`, where the flow does not report how current they are."""
     indicator_age_s: Seconds = 60.0
-    """Age from which candles, indicators and what is read from them are `stale`; a whole period later where the flow
-    says how current they are.
+    """Age from which candles, indicators and analyses are `stale`; a whole period later where the flow reports how
+    current they are.
     """
 
     @model_validator(mode="after")
-    def _closed_to_strangers(self) -> Self:
+    def _needs_token(self) -> Self:
         refuse_open_host(self.host, self.token)
         return self
 
@@ -46,20 +47,20 @@ Weight = Annotated[float, Field(ge=0, le=1_000_000)]
 
 
 class Analysis(Section):
-    """What counts how much in the reading of several timeframes; a weight is relative to the others beside it."""
+    """Weights of the analysis over several timeframes; each is relative to the others of its group."""
 
     timeframes: dict[str, Weight] = {"1m": 0.5, "5m": 1, "15m": 1, "1h": 2, "4h": 2, "1d": 1}  # noqa: RUF012 - pydantic copies it
-    """Weight by timeframe; one that is not named, or has 0, does not count."""
+    """Weight by timeframe; one that is missing, or has 0, does not count."""
     trend: Weight = 0.5
     """Weight of the trend in a timeframe's score."""
     momentum: Weight = 0.3
     """Weight of the momentum."""
     volume: Weight = 0.2
-    """Weight of what takers buy and sell."""
+    """Weight of the taker volume."""
     store: bool = True
-    """Whether the API stores the reading of every followed symbol once a minute."""
+    """Whether the API stores the analysis of every followed symbol once a minute."""
     retention_days: Days = 7
-    """How long those are kept, from when they were made; 0 keeps them for ever."""
+    """Days that those are kept, from when they were made; 0 keeps them for ever."""
 
     @field_validator("timeframes")
     @classmethod

@@ -1,4 +1,4 @@
-"""What is wrong with a value, in words that say what to write instead."""
+"""Error texts for wrong values, with what to write instead."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -26,8 +26,8 @@ _KINDS: Final = {
 }
 
 
-def said(found: ErrorDetails) -> str:
-    """The error of a value. Checks of ours have their own words; those of single constraints have them here."""
+def text_of(found: ErrorDetails) -> str:
+    """The error text of a value. Our own checks bring their text; those of single constraints are here."""
     kind, context = found["type"], found.get("ctx", {})
     if kind in _BOUNDS:
         return _BOUNDS[kind].format_map({name: _number(value) for name, value in context.items()})

@@ -1,4 +1,4 @@
-"""Settings of what is read from a venue: streams, REST, order books."""
+"""Settings of a venue's input: streams, REST, order books."""
 
 from collections.abc import Iterable
 from typing import Annotated, Literal, Self, get_args
@@ -12,24 +12,24 @@ _SNAPSHOT_LEVELS = (100, 500, 1_000)
 
 
 class Feed(Section):
-    """Where the data comes from."""
+    """The source of the data."""
 
     venue: Literal["binance", "binance-usdm"] = "binance"
     """The exchange: Binance spot or USD-M futures."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
-    """What the data is; shown everywhere, so that nobody takes a replay for the market."""
+    """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
     """Base address of the WebSocket streams; default: the venue's own."""
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
-    """Instruments, in the venue's own names. One that is not listed is left out, and followed when it is listed."""
+    """Instruments, by the venue's own names. One that is not listed is left out, and followed when it is listed."""
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
-    """What to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    """Streams to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
     symbols_minutes: Annotated[int, Field(ge=1, le=10_080)] = 10
-    """Time between two looks at the venue's list of instruments, which shows what has stopped trading, is gone, or is
+    """Time between two queries of the venue's list of instruments, for those that stopped trading, were removed or are
     new. One costs 20 of Binance's 6,000 request weights a minute.
     """
     connections: Annotated[int, Field(ge=1, le=64)] = 1
@@ -41,13 +41,13 @@ class Feed(Section):
     shard: str = "1/1"
     """`i/N`: this process takes the i-th of N parts of the symbols."""
     stale_after_s: Seconds = 60.0
-    """How long a stream may be silent that has not shown its pace yet; from then on its own pace decides, from 3 s
-    on. A line that stays silent so much longer, although its pace was faster, is connected anew.
+    """How long a new stream may be silent; later its own usual pauses decide, from 3 s on. A connection that stays
+    silent so much longer than usual is connected anew.
     """
     rotate_hours: Annotated[float, Field(ge=0, le=10_000)] = 12
-    """Age at which a connection is renewed, without a break, before the venue ends it; 0 leaves that to the venue."""
+    """Age at which a connection is replaced, without a break, before the venue ends it; 0 leaves that to the venue."""
     redundancy: Literal[1, 2] = 1
-    """Connections that carry the same streams side by side; with 2 the loss of one costs nothing."""
+    """Connections that carry the same streams in parallel; with 2 the loss of one loses nothing."""
     transport: Literal["websockets", "picows"] = "websockets"
     """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
     Both go through the proxy that the environment names, except to addresses of this machine.
@@ -61,27 +61,27 @@ class Feed(Section):
     backoff_tries: Count = 10
     """Failures in a row after which the outage becomes an incident; the attempts go on at the longest delay."""
     queue_frames: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
-    """Frames that a partition holds for the flow; when it is full, the socket waits."""
+    """Frames that a partition queues for the flow; when it is full, the socket waits."""
     poll_frames: Count = 5_000
-    """Most frames handed to the flow at once."""
+    """Most frames passed to the flow at once."""
     gather_ms: Annotated[int, Field(ge=0, le=100)] = 5
-    """Trades of so many milliseconds go through sequencing and candles together; prices do not wait for it."""
+    """Trades of so many milliseconds are sequenced in one batch; prices do not wait for it."""
     reorder_ms: Milliseconds = 200
-    """How long a hole in the trade ids waits for a straggler before it is a gap."""
+    """How long missing trade ids may still arrive before they are a gap."""
     repair_ms: Milliseconds = 30_000
-    """How long trades wait for a hole before them to be filled over REST without getting on; 0 fills none."""
+    """How long trades wait for a gap before them to be filled over REST without progress; 0 fills none."""
     repair_trades: Annotated[int, Field(ge=0, le=100_000_000)] = 200_000
-    """Most missing trades that are fetched for one hole; a larger one is left to the archive importer."""
+    """Most missing trades fetched for one gap; a larger one is left to the archive importer."""
     seed_ms: Milliseconds = 5_000
-    """How long running candles wait for the exchange's own after a start or a hole, to be complete from the first."""
+    """How long running candles wait for the exchange's own after a start or a gap, to be complete from the first."""
     kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """Past candles fetched for a symbol and timeframe that the store does not have yet."""
     request_pause_ms: Milliseconds = 100
     """Time between two requests for past candles."""
     proof_grace_ms: Milliseconds = 10_000
-    """How long a closed candle waits for the exchange's own before that is asked for over REST."""
+    """How long a closed candle waits for the exchange's own before that is queried over REST."""
     refresh_minutes: Annotated[int, Field(ge=0, le=525_600)] = 60
-    """Time between two looks at the past of the timeframes of an hour and more; 0 never looks."""
+    """Time between two refetches of history for timeframes of an hour and more; 0 disables it."""
     close_grace_ms: Milliseconds = 2_000
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Milliseconds = 100
@@ -138,8 +138,8 @@ class Feed(Section):
 
     @property
     def kinds(self) -> tuple[str, ...]:
-        """The kinds of streams that may be wished for a symbol; `kline` is the klines of all timeframes, `kline_1m` of
-        one. Ids of fills and of aggregates count different things, so trades are of the one kind that `streams` names.
+        """The kinds of streams that may be subscribed for a symbol; `kline` is the klines of all timeframes, `kline_1m`
+        of one. Ids of fills and of aggregates count different things, so trades have the one kind in `streams`.
         """
         other_trades = "aggTrade" if "trade" in self.streams else "trade"
         klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
@@ -155,30 +155,30 @@ class Rest(Section):
     """The venue's REST interface."""
 
     weight_share: Annotated[float, Field(gt=0, le=1)] = 0.8
-    """Share of the venue's request weight that this process may spend; several on one address share it out."""
+    """Share of the venue's request weight that this process may use; several on one address divide it."""
     timeout_s: Seconds = 10.0
-    """Longest wait for an answer."""
+    """Longest wait for a response."""
     tries: Annotated[int, Field(ge=1, le=100)] = 4
-    """Attempts for a request that fails for the moment."""
+    """Attempts for a request that fails temporarily."""
 
 
 class Books(Section):
     """Order books, of the symbols whose `depth` stream is subscribed."""
 
     levels: Annotated[int, Field(ge=1, le=1_000)] = 20
-    """Levels a side that clients get."""
+    """Levels on each side that clients get."""
     every_ms: Milliseconds = 100
     """Least time between two views of a book; best bid and ask do not wait for it."""
     depth: int = 500
-    """Levels a side that a snapshot is asked for, and that are kept: 100, 500 or 1000, which costs more weight."""
+    """Levels on each side of a requested snapshot, and kept: 100, 500 or 1000, which costs more weight."""
     first_depth: int = 100
-    """The same of the snapshot that a book begins with (`depth` where `levels` are more): so hundreds of books are
-    there within a minute of the venue's weight, and those whose price moves far ask for `depth` levels next.
+    """The same for a book's first snapshot (`depth` where `levels` are more), so that hundreds of books are synced
+    within a minute of the venue's weight; those whose price moves far request `depth` levels next.
     """
     audit_s: Seconds = 600.0
     """Time between two comparisons of a book with a fresh snapshot."""
     audit_least_share: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """A book that has less than this share of the exchange's best 100 levels was wrong, which is an incident."""
+    """A book with less than this share of the exchange's best 100 levels was wrong, which is an incident."""
 
     @model_validator(mode="after")
     def _no_more_than_known(self) -> Self:

@@ -18,43 +18,43 @@ class Hub(Section):
     port: OpenPort = 8765
     """Port to listen on; 0 takes a free one."""
     token: Token | None = None
-    """What clients must present as `Authorization: Bearer …` or `?token=…`."""
+    """Token that clients must send as `Authorization: Bearer …` or `?token=…`."""
     origins: tuple[WebOrigin, ...] = ()
     """Web origins that may connect, besides programs (which send none) and pages of this machine."""
     max_clients: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
     """Most clients at a time."""
     capacity: Annotated[int, Field(ge=1, le=1_000_000)] = 1_000
-    """Messages a slow client's queue holds."""
+    """Messages in a slow client's queue."""
     ring: Annotated[int, Field(ge=0, le=10_000_000)] = 10_000
     """Messages kept for clients that resume."""
     rate: Annotated[int, Field(ge=1, le=1_000_000)] = 100
-    """Most `MarketData` a second and symbol; the newest wins."""
+    """Most `MarketData` messages a second for each symbol; the newest is sent."""
     tick_ms: Annotated[int, Field(ge=0, le=50)] = 10
-    """Longest time under load whose messages reach a client in one write; when there is little to do nothing waits."""
+    """Longest time under load whose messages are sent in one write; without load nothing waits."""
 
     @model_validator(mode="after")
-    def _closed_to_strangers(self) -> Self:
+    def _needs_token(self) -> Self:
         refuse_open_host(self.host, self.token)
         return self
 
 
 class Metrics(Section):
-    """What the flow counts, for Prometheus."""
+    """Metrics of the flow for Prometheus."""
 
     enabled: bool = True
     """Serve `/metrics` at all. The API has its own."""
     host: Host = "127.0.0.1"
-    """Address to listen on. What is served holds no secrets, and needs no token."""
+    """Address to listen on. Metrics contain no secrets, and need no token."""
     port: OpenPort = 9464
-    """Port to listen on; 0 takes a free one, which the log names."""
+    """Port to listen on; 0 takes a free one, which is logged."""
 
 
 class Log(Section):
-    """What the process says about itself."""
+    """The log of the process."""
 
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    """Least severity that is shown."""
+    """Least severity that is logged."""
     format: Literal["console", "json"] = "console"
-    """`console` for people, `json` for machines."""
+    """`console` for text, `json` for machines."""
     summary_s: Seconds = 60.0
     """Time between two summaries of what was stored."""

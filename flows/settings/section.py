@@ -1,4 +1,4 @@
-"""What all sections of the settings share."""
+"""Base of all sections of the settings."""
 
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_written(cls, value: Any, info: ValidationInfo) -> Any:
-        """Lists and mappings may be texts, wherever they come from."""
+        """Lists and mappings may be texts, in every source."""
         field = cls.model_fields[info.field_name or ""]
         if field.annotation is Path and value == "":
             raise ValueError("write the name of a folder")
@@ -35,11 +35,11 @@ def wrong_value(key: str, text: str) -> PydanticCustomError:
 
 
 def refuse_open_host(host: str, token: str | None) -> None:
-    """A server that others can reach needs a token."""
+    """Refuses a server without a token that is reachable from outside."""
     if not is_loopback(host) and not token:
         raise wrong_value("host", f"host {host} can be reached from outside: set token, or listen on 127.0.0.1")
 
 
 def symbols_of(texts: tuple[str, ...]) -> tuple[str, ...]:
-    """Each once, as the venue writes them."""
+    """The symbols, each once, as the venue writes them."""
     return tuple(dict.fromkeys(symbol_of(text.strip()) for text in texts))

@@ -1,4 +1,4 @@
-"""Where settings are written: variables of the environment and a TOML file, each a value with the place it stands at.
+"""Sources of settings: variables of the environment and a TOML file; each value with its place.
 
 Values of the environment are texts. Where the setting is a list or a mapping, `list_in` and `mapping_in` read them.
 """
@@ -22,7 +22,7 @@ _SECRET_KEYS: Final = ("token", "secret", "password", "api_key")
 
 
 class SettingsError(Exception):
-    """The settings cannot be used; the text says which, why, and where to change it."""
+    """The settings cannot be used; the text names which, why, and where to change them."""
 
 
 class Written(NamedTuple):
@@ -30,10 +30,10 @@ class Written(NamedTuple):
 
     values: Values
     places: Mapping[tuple[str, str], str]
-    """By section and key where it is written, for people; under the key "" where the section is."""
+    """The place by section and key, as text; under the key "" that of the section."""
 
     def place_of(self, section: str, key: str) -> str:
-        """Where a setting is written; empty when it is not."""
+        """The place of a setting; empty when it is not set."""
         if key and key not in self.values.get(section, {}):
             return ""
         return self.places.get((section, key)) or self.places.get((section, ""), "")
@@ -46,7 +46,7 @@ def shown_value(value: object) -> str:
 
 
 def shown_under(key: str, value: object) -> str:
-    """The value of a key without what must stay secret, nor what stands under a name that may be meant for such."""
+    """The value of a key, without secrets; values of keys with similar names are hidden too."""
     if any(secret in key for secret in _SECRET_KEYS) or get_close_matches(key, _SECRET_KEYS):
         return "a value that is not shown"
     if isinstance(value, str) and "@" in value:
@@ -59,8 +59,8 @@ def shown_under(key: str, value: object) -> str:
 
 
 def environment(known: Mapping[str, Iterable[str]]) -> Written:
-    """The settings in variables of the environment, in any case. `known` are the keys by section; `SettingsError` for a
-    variable that is none of them, as a typing error would silently do nothing.
+    """The settings in variables of the environment, in any case. `known` are the keys by section; `SettingsError` for
+    an unknown variable, as a typing error would have no effect.
     """
     values: Values = {}
     places: dict[tuple[str, str], str] = {}
@@ -88,7 +88,7 @@ def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Itera
 
 
 def _section_in(name: str, section: str) -> dict[str, Any]:
-    """A whole section, in JSON."""
+    """A complete section, in JSON."""
     try:
         found = _json(os.environ[name])
     except ValueError as error:
@@ -98,12 +98,12 @@ def _section_in(name: str, section: str) -> dict[str, Any]:
     return found
 
 
-# --- texts that hold more than one value ---
+# --- texts with several values ---
 
 
 def list_in(text: str) -> list[Any]:
-    """A list in a text: JSON as in `["A", "B"]`, or values with commas as in `A,B`. `ValueError` for JSON that is none
-    of a list.
+    """A list in a text: JSON as in `["A", "B"]`, or values with commas as in `A,B`. `ValueError` for JSON of another
+    type.
     """
     stripped = text.strip()
     if not stripped.startswith(("[", "{", '"')):
@@ -115,8 +115,8 @@ def list_in(text: str) -> list[Any]:
 
 
 def mapping_in(text: str) -> dict[str, Any]:
-    """A mapping in a text: a JSON object, or pairs as in `1m=7,5m=30`. `ValueError` for anything else, or a key that
-    stands there twice.
+    """A mapping in a text: a JSON object, or pairs as in `1m=7,5m=30`. `ValueError` for anything else, or a repeated
+    key.
     """
     stripped = text.strip()
     if not stripped.startswith(("[", "{", '"')):
@@ -156,7 +156,7 @@ def _unique(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def settings_file() -> Path:
-    """The file that is read if it is there; `SettingsError` when the one that is named is not."""
+    """The file that is read if it exists; `SettingsError` when a named one does not."""
     named = os.environ.get(f"{PREFIX}CONFIG", "").strip()
     path = Path(named or FILE).absolute()
     if named and not path.is_file():
@@ -165,7 +165,7 @@ def settings_file() -> Path:
 
 
 def file_settings(path: Path) -> Written:
-    """The settings in a file, none when it is not there; `SettingsError` names file and line of what cannot be read."""
+    """The settings in a file, none without the file; `SettingsError` names file and line of an error."""
     if not path.is_file():
         return Written({}, {})
     try:
@@ -195,7 +195,7 @@ _KEY = re.compile(r"\s*([\w\"'-]+)\s*(?:\.\s*([\w\"'-]+)\s*)?[.=]")
 
 
 def _lines_in(text: str) -> dict[tuple[str, str], int]:
-    """The lines where sections and keys stand, as far as that is seen without reading the values."""
+    """The lines of sections and keys, as far as they are found without parsing the values."""
     lines: dict[tuple[str, str], int] = {}
     section = ""
     for number, line in enumerate(text.splitlines(), start=1):

@@ -13,7 +13,7 @@ class Mongo(Section):
     """The document store of candles, statistics and incidents."""
 
     enabled: bool = True
-    """Keep candles at all."""
+    """Store candles at all."""
     uri: MongoUri = "mongodb://127.0.0.1:27017"
     """Address of the server; the default is the bundled one (`python -m sinks.mongod`)."""
     database: DatabaseName = "bot_core"
@@ -21,11 +21,13 @@ class Mongo(Section):
     pool: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Most connections to the server."""
     buffer: Annotated[int, Field(ge=1_000, le=100_000_000)] = 200_000
-    """Candles held while the server is away; then the oldest forming ones go first, and a loss is an incident."""
+    """Candles held while the server is unavailable; beyond that the oldest forming ones are dropped first, and a loss
+    is an incident.
+    """
     forming_ms: Milliseconds = 1_000
     """Least time between two writes of the same forming candle."""
     retention: bool | None = None
-    """Let MongoDB delete what is past its time; default: on for live data, off for replays of old times."""
+    """Let MongoDB delete expired candles; default: on for live data, off for replays of old times."""
     retention_days: dict[str, Annotated[int, Field(ge=1, le=MOST_DAYS)]] = {  # noqa: RUF012 - pydantic copies it
         "1m": 7,
         "5m": 30,
@@ -46,11 +48,11 @@ class Trades(Section):
     """The trade store."""
 
     enabled: bool = True
-    """Keep trades at all."""
+    """Store trades at all."""
     path: Folder = Path("data/trades")
     """Directory of the store."""
     partitions: Annotated[int, Field(ge=1, le=64)] = 1
-    """Databases a venue is spread over; it must not change while the data is kept."""
+    """Number of databases of a venue; it must not change while the data is kept."""
     flush_ms: Annotated[int, Field(ge=10, le=86_400_000)] = 1_000
     """Time between two writes."""
     retention_days: Days = 7

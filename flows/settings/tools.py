@@ -10,25 +10,25 @@ from flows.settings.section import Section, symbols_of, wrong_value
 from flows.settings.values import Folder, Host, OpenPort, Port, Seconds, WebUrl, is_loopback, may_be_folder
 
 _FIRST_YEAR, _LAST_YEAR = 2009, 2100
-"""Of crypto markets, and of what an import may mean."""
+"""First year of crypto markets, and last year of an import."""
 
 
 class Tools(Section):
-    """The tools for agents (`python -m api.mcp`), which ask the REST interface."""
+    """The tools for agents (`python -m api.mcp`), which query the REST interface."""
 
     api_url: WebUrl | None = None
     """Address of the REST interface; default: that of these settings."""
     timeout_s: Seconds = 10.0
-    """Longest wait for an answer of it."""
+    """Longest wait for its response."""
     host: Host = "127.0.0.1"
     """Address to listen on with `--http`; any other than loopback is refused, as there is no token."""
     port: Port = 8090
     """Port to listen on with `--http`."""
     rows: Annotated[int, Field(ge=1, le=1_000)] = 200
-    """Most candles, levels or rows in one answer."""
+    """Most candles, levels or rows in one response."""
 
     @model_validator(mode="after")
-    def _closed_to_strangers(self) -> Self:
+    def _needs_token(self) -> Self:
         if not is_loopback(self.host):
             raise wrong_value("host", f"host {self.host} can be reached from outside: listen on 127.0.0.1")
         return self
@@ -64,28 +64,29 @@ Kind = Literal["trades", "klines"]
 
 
 class Backfill(Section):
-    """What the importer imports, of the venue `feed.venue`."""
+    """The import, for the venue `feed.venue`."""
 
     start: Moment | None = None
-    """From when on: a day, or a time as in `2024-10-27T06:00`; UTC."""
+    """Begin: a day, or a time as in `2024-10-27T06:00`; UTC."""
     end: Moment | None = None
-    """Until when: the day behind the last one, or a time; default: all there is, without today in the archive."""
+    """End: the day after the last one, or a time; default: all data, without today in the archive."""
     source: str = "archive"
-    """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for what is too new for them.
-    Or a folder that holds such files, in any order.
+    """`archive`: the exchange's public files, downloaded. `rest`: its REST interface, for data too new for them. Or a
+    folder with such files, in any order.
     """
     symbols: tuple[str, ...] = ()
-    """Of which instruments; default: of a folder all that it has files of, otherwise `feed.symbols`."""
+    """Instruments; default: all in a folder, otherwise `feed.symbols`."""
     kinds: tuple[Kind, ...] = ("trades", "klines")
-    """Trades become candles and fill the trade store; klines prove them, or take their place where there are none."""
+    """Trades become candles and fill the trade store; klines prove candles, or replace them where there are no trades.
+    """
     archive_url: WebUrl = "https://data.binance.vision/data"
     """Address of the public files."""
     cache: Folder = Path("data/archive")
-    """Where downloaded files are kept, and the list of those that are imported."""
+    """Folder of downloaded files, and of the list of imported ones."""
     retention: bool = False
-    """Let the stores delete what is past its time, which old data mostly is at once."""
+    """Let the stores delete expired data, which old data mostly is at once."""
     dry_run: bool = False
-    """Only say what would be read, and end."""
+    """Only print what would be read."""
 
     @field_validator("source")
     @classmethod

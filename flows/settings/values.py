@@ -1,4 +1,4 @@
-"""What a setting may be: checks of single values, each of which says what to write instead. None asks the network."""
+"""Checks of single values, each with an error text about what to write instead. None uses the network."""
 
 import ipaddress
 import re
@@ -30,8 +30,8 @@ _SHARE = re.compile(r"([0-9]{1,4})/([0-9]{1,4})")
 
 
 def as_written(value: Any, kind: Any) -> Any:
-    """A value before it is read as its kind: lists and mappings may be texts, and true and false are no numbers.
-    `ValueError` says what to write.
+    """Prepares a value for parsing: lists and mappings may be texts, and true and false are no numbers. `ValueError`
+    names what to write.
     """
     kinds = {get_origin(one) or one for one in (get_args(kind) if type(None) in get_args(kind) else (kind,))}
     if isinstance(value, str):
@@ -52,17 +52,17 @@ def as_written(value: Any, kind: Any) -> Any:
 
 
 def is_host(text: str) -> bool:
-    """Whether it is an address of the internet protocol, or may be the name of a machine."""
+    """Whether it is an IP address or a valid host name."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
-        is_number = text.replace(".", "").isdigit()  # an address that was mistyped is no name
+        is_number = text.replace(".", "").isdigit()  # a mistyped address is no name
         return not is_number and ".." not in text and _HOST_NAME.fullmatch(text) is not None
     return True
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches it."""
+    """Whether it is only reachable from this machine."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -76,7 +76,7 @@ def _host(text: str) -> str:
 
 
 def _parts_of(text: str, schemes: Iterable[str], example: str) -> SplitResult:
-    """The parts of an address; `ValueError` when it is none, or of another scheme."""
+    """The parts of an address; `ValueError` for an invalid one, or another scheme."""
     wrong = ValueError(f"write an address such as {example}")
     if not text.isprintable() or set(text) & _NOT_IN_URL:
         raise wrong
@@ -128,8 +128,8 @@ WebOrigin: TypeAlias = Annotated[str, AfterValidator(_web_origin)]
 
 
 def _mongo_uri(text: str) -> str:
-    """`ValueError` when MongoDB's driver would not take it. Nothing is looked up, so of `mongodb+srv://` the hosts
-    behind it are not known.
+    """`ValueError` when MongoDB's driver would refuse it. Nothing is resolved, so the hosts of `mongodb+srv://` are not
+    checked.
     """
     from pymongo.errors import PyMongoError  # noqa: PLC0415 - only where an address is set
     from pymongo.uri_parser import parse_uri  # noqa: PLC0415
@@ -142,7 +142,7 @@ def _mongo_uri(text: str) -> str:
             warnings.simplefilter("error")
             hosts = parse_uri(plain, validate=True, warn=False)["nodelist"]
     except (PyMongoError, ValueError, UserWarning) as error:
-        # what the driver says may hold a part of a password
+        # the driver's message may contain a part of a password
         reason = "user name and password are to be percent-encoded" if "@" in text else str(error)
         raise ValueError(f"{hint}: {reason}") from None
     if not all(is_host(host) or (host.startswith("/") and host.endswith(".sock")) for host, _ in hosts):
@@ -170,7 +170,7 @@ DatabaseName: TypeAlias = Annotated[str, AfterValidator(_database)]
 
 
 def may_be_folder(path: Path) -> bool:
-    """Whether a folder is there, or could be: no file has the name, and the system takes it."""
+    """Whether a folder exists or could be created: no file has the name, and the system permits it."""
     try:
         return path.is_dir() or not path.exists()
     except OSError:
@@ -207,7 +207,7 @@ Days: TypeAlias = Annotated[float, Field(ge=0, le=MOST_DAYS)]
 
 
 def check_timeframes(names: Iterable[str]) -> dict[str, int]:
-    """Their lengths in ms; `ValueError` for one that is none, or two of the same length."""
+    """Their lengths in ms; `ValueError` for an invalid one, or two of the same length."""
     lengths: dict[str, int] = {}
     for name in names:
         length = timeframe_ms(name)

@@ -1,1 +1,1 @@
-"""Whether the stores hold what they claim: pure checks of stored trades and candles, used by `flows.verify`."""
+"""Verification of the stores, used by `flows.verify`: checks of stored trades and candles, and repairs."""

@@ -1,4 +1,4 @@
-"""What people and machines see of a verification: progress, a table, and JSON."""
+"""Output of a verification: progress, a table, and JSON."""
 
 import sys
 from datetime import UTC, datetime
@@ -16,14 +16,14 @@ from flows.foreign import visible
 from flows.verification.checks.findings import Finding, Report
 
 MOST_SHOWN = 50
-"""Findings of the table; the JSON report lists more."""
+"""Most findings in the table; the JSON report lists more."""
 LINE_EVERY_MS = 5_000
-"""Without a terminal a line at most so often, and one at the end of each symbol."""
+"""Without a terminal, least time between two lines; another line at the end of each symbol."""
 _LONGEST = 300
 
 
-class Meter:
-    """Shows on standard error how far it is: a bar on a terminal, plain lines elsewhere."""
+class VerificationProgress:
+    """Progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
@@ -51,13 +51,13 @@ class Meter:
         self._progress.stop()
 
     def begin(self, symbol: str, days: int) -> None:
-        """A symbol begins, or begins again to confirm what was found."""
+        """A symbol begins, or begins again to confirm findings."""
         self._symbol, self._days, self._done, self._trades = symbol, days, 0, 0
         self._begun_ms = self._line_ms = monotonic_ms()
         self._progress.reset(self._task, total=days, description=symbol, note="")
 
     def on_day(self, _: int, trades: int) -> None:
-        """A day more is verified; so many trades of the symbol are read."""
+        """One more day is verified; `trades` of the symbol are read so far."""
         self._done, self._trades = self._done + 1, trades
         self._progress.update(self._task, completed=self._done, note=self._note())
         if monotonic_ms() - self._line_ms >= LINE_EVERY_MS:
@@ -68,7 +68,7 @@ class Meter:
         self.line(f"{self._symbol}: {self._done} days, {self._note()}, {findings or 'no'} false claims")
 
     def line(self, text: str) -> None:
-        """A plain line, where there is no bar."""
+        """Writes a plain line, where there is no bar."""
         self._line_ms = monotonic_ms()
         if not self._is_terminal:
             sys.stderr.write(f"{text}\n")
@@ -80,9 +80,9 @@ class Meter:
 
 
 def show(report: Report, console: Console) -> None:
-    """The table of the symbols, and of the first findings."""
+    """Prints the table of the symbols, and of the first findings."""
     table = Table(title=f"{report.venue}: {'all claims hold' if report.is_true else 'false claims'}")
-    for name in ("symbol", "trades", "candles", "by trades", "by exchange", "named holes", "false"):
+    for name in ("symbol", "trades", "candles", "by trades", "by exchange", "named gaps", "false"):
         table.add_column(name, justify="left" if name == "symbol" else "right")
     for symbol, counts in report.symbols.items():
         numbers = (
@@ -106,7 +106,7 @@ def show(report: Report, console: Console) -> None:
     if report.refilled:
         console.print(f"{report.refilled} trades fetched and stored", markup=False)
     if report.republished:
-        console.print(f"a running flow is asked, {report.republished} times, to tell its clients", markup=False)
+        console.print(f"{report.republished} requests to a running flow, to publish them", markup=False)
     for sentence in report.left:
         console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
 
@@ -120,7 +120,7 @@ def _table_of(findings: list[Finding]) -> Table:
 
 
 def moment(time: int) -> str:
-    """A time as people write it; one that is none as a number."""
+    """A time as ISO 8601; an invalid one as a number."""
     try:
         return datetime.fromtimestamp(time / 1_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     except (ValueError, OverflowError, OSError):

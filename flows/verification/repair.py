@@ -1,5 +1,5 @@
-"""Rewrites wrong and missing candles from the stored trades, where every trade of them is stored, and has a running
-flow tell its clients.
+"""Rewrites wrong and missing candles from the stored trades, where every trade of them is stored, and requests a
+running flow to publish them.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -17,33 +17,33 @@ from sinks.mongo.store import CandleStore
 
 WRITE_TIMEOUT_S = 10.0
 OLD_ENOUGH_MS = KEPT_MS
-"""A live flow may still amend what ended less than so long ago, by revisions of its own."""
+"""Time after its end for which a live flow may still amend a candle, with its own revisions."""
 MOST_REQUESTS = 100
-"""Requests of each symbol and timeframe that a repair leaves to a running flow."""
+"""Most requests of each symbol and timeframe that a repair submits to a running flow."""
 MOST_A_REQUEST = 500
-"""Candles of one request: what a hub can tell its clients at once."""
+"""Most candles of one request: what a hub can send its clients at once."""
 _REPAIRABLE = ("candle", "status", "missing")
 
 _log = structlog.get_logger("flows.verify")
 
 
 class CandleRepair:
-    """Writes candles anew: one revision higher, `repaired`, and named in the ledger."""
+    """Rewrites candles: one revision higher, `repaired`, and with an incident."""
 
-    def __init__(self, stores: Stores, store: CandleStore, *, venue: str, ask: Callable[[Work], object]) -> None:
-        """`ask` leaves a request to a running flow."""
+    def __init__(self, stores: Stores, store: CandleStore, *, venue: str, submit: Callable[[Work], object]) -> None:
+        """`submit` stores a request for a running flow."""
         self._stores = stores
         self._store = store
         self._venue = venue
-        self._ask = ask
+        self._submit = submit
 
     def repair(
         self, findings: Iterable[Finding], recounted: Mapping[tuple[str, int], Candle], *, until: int
     ) -> list[Candle]:
-        """Rewrites the candles that were found wrong and of which `recounted` says what they should be, if they ended
-        long enough before `until`, ms UTC. Those written; `PyMongoError` when the server does not take them.
+        """Rewrites the candles that were found wrong and have a correct version in `recounted`, if they ended long
+        enough before `until`, ms UTC. Returns those written; `PyMongoError` when the server does not take them.
 
-        The exchange's word stands: a candle of status `venue` is left as it is, unless it cannot be one.
+        A stored candle of status `venue` is left unchanged.
         """
         wrong = {(f.timeframe, f.open_time) for f in findings if f.kind in _REPAIRABLE}
         missing = {f.timeframe for f in findings if f.kind == "missing"}
@@ -58,25 +58,24 @@ class CandleRepair:
         return written
 
     def note(self, incidents: Iterable[Incident]) -> None:
-        """Puts incidents into the ledger. `PyMongoError` when the server does not take them."""
+        """Stores incidents. `PyMongoError` when the server does not take them."""
         if noted := list(incidents):
             self._store.store(noted, timeout_s=WRITE_TIMEOUT_S)
 
     def republish(self, written: Iterable[Candle]) -> int:
-        """Asks a running flow to tell its clients what was written, the newest runs of each timeframe. How many
-        requests that took; one that no flow takes is forgotten after an hour. `PyMongoError` when the server does not
-        take them.
+        """Requests a running flow to publish what was written, the newest runs of each timeframe. Returns the number of
+        requests; one that no flow takes expires after an hour. `PyMongoError` when the server does not take them.
         """
         open_times: dict[tuple[str, str], set[int]] = {}
         for candle in written:
             open_times.setdefault((candle.symbol, candle.timeframe), set()).add(candle.open_time)
-        asked = 0
+        requests = 0
         for (symbol, timeframe), times in open_times.items():
             runs = _runs(sorted(times), timeframe_ms(timeframe))[-MOST_REQUESTS:]
             for start, end in runs:
-                self._ask(Work("republish", self._venue, symbol, timeframe, start, end))
-            asked += len(runs)
-        return asked
+                self._submit(Work("republish", self._venue, symbol, timeframe, start, end))
+            requests += len(runs)
+        return requests
 
     def _stored(self, candle: Candle) -> StoredCandle | None:
         end = candle.open_time + 1
@@ -106,7 +105,7 @@ class CandleRepair:
 
 
 def _runs(open_times: Iterable[int], length: int) -> list[tuple[int, int]]:
-    """Begin and end of neighbours together, at most `MOST_A_REQUEST` of them; `open_times` rise."""
+    """Begin and end of runs of adjacent candles, at most `MOST_A_REQUEST` each; `open_times` rise."""
     runs: list[tuple[int, int]] = []
     for open_time in open_times:
         if runs and runs[-1][1] == open_time and open_time - runs[-1][0] < MOST_A_REQUEST * length:

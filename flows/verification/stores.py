@@ -1,4 +1,4 @@
-"""The stores as a verification reads them: beside a live flow, in bounded pieces, without writing anything."""
+"""Read access to the stores for a verification: beside a live flow, in bounded pieces, without writes."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
@@ -24,15 +24,15 @@ from sources.archive.files import ArchiveFile
 from sources.binance.rest import BinanceRest
 
 MOST_INCIDENTS = 100_000
-"""Incidents of a day that are looked at; the later ones are not."""
+"""Most incidents read of a day; later ones are not."""
 MOST_OUTSIDE = 100
-"""Candles of impossible times that are named, of each symbol and timeframe."""
+"""Most candles of impossible times that are reported, of each symbol and timeframe."""
 
 _FIELDS = ("open_time", "close_time", *CANDLE_VALUES)
 
 
 class VenueStores:
-    """What is stored of a venue; without a `reader` there are no trades. `PyMongoError` when the database does not
+    """The stored data of a venue; without a `reader` there are no trades. `PyMongoError` when the database does not
     answer; `TradeStoreError` or an exception of rocksdict when the trade store cannot be read.
     """
 
@@ -42,16 +42,16 @@ class VenueStores:
         self._venue = venue
 
     def symbols(self) -> list[str]:
-        """Everything of which candles or trades are stored, in alphabetical order."""
+        """The symbols with stored candles or trades, in alphabetical order."""
         candles = self._database[MARKET_DATA].distinct("symbol", {"venue": self._venue})
         return sorted({*map(str, candles), *(self._reader.symbols() if self._reader else ())})
 
     def timeframes(self) -> list[str]:
-        """The timeframes of the stored candles, as they are written there."""
+        """The timeframes of the stored candles, as stored."""
         return sorted(map(str, self._database[MARKET_DATA].distinct("timeframe", {"venue": self._venue})))
 
     def catch_up(self) -> None:
-        """Trades are read as they are stored now."""
+        """Updates the trade reader to the current state of the store."""
         if self._reader:
             self._reader.catch_up()
 
@@ -82,7 +82,7 @@ class VenueStores:
         return self._found(symbol, timeframe, {"open_time": {"$gte": start, "$lt": end}})
 
     def candles_outside(self, symbol: str, timeframe: str, start: int, end: int) -> list[StoredCandle]:
-        """The first `MOST_OUTSIDE` that do not open in `[start, end)`, or at no time at all."""
+        """The first `MOST_OUTSIDE` that do not open in `[start, end)`, or without a valid open time."""
         inside = {"open_time": {"$not": {"$gte": start, "$lt": end}}}
         return self._found(symbol, timeframe, inside, most=MOST_OUTSIDE)
 
@@ -104,7 +104,7 @@ class VenueStores:
 
 
 class RestVenue:
-    """The exchange by its REST side, within its request weight and behind whatever is more urgent."""
+    """The exchange by its REST side, within its request weight and after more urgent queries."""
 
     def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
         self._rest = rest
@@ -123,7 +123,7 @@ class RestVenue:
         return Klines(closed, (min(closed), max(closed) + length) if closed else (0, 0))
 
     def trades(self, query: TradesQuery) -> list[Trade]:
-        """Those of a query that it still has. `VenueError` when the venue does not answer."""
+        """The trades of a query that the venue still has. `VenueError` when it does not answer."""
         return self._network.start(self._rest.trades(query)).result()
 
 
@@ -137,11 +137,11 @@ class ArchiveKlines:
 
     @property
     def files(self) -> int:
-        """How many files of candles there are."""
+        """Number of files of candles."""
         return len(self._paths)
 
     def __call__(self, symbol: str, timeframe: str, start: int, end: int) -> Klines:
-        """Those that open in `[start, end)`. `ArchiveError` when a file cannot be read."""
+        """The candles that open in `[start, end)`. `ArchiveError` when a file cannot be read."""
         klines: dict[int, Kline] = {}
         covered: list[tuple[int, int]] = []
         for file in self._paths:

@@ -5,7 +5,7 @@
 | the path is not `/ws` | HTTP 404 |
 | no token or a wrong one, where one is set | HTTP 401 |
 | a web page of another origin | HTTP 403 |
-| an invalid channel, timeframe or number in the address | HTTP 400, the text says why |
+| an invalid channel, timeframe or number in the address | HTTP 400 with the reason |
 | too many clients, by `hub.max_clients` or the free descriptors | HTTP 503 |
 | no descriptor free for an HTTP response | the connection is cut |
 | no request after 5 s, or too many connections without one | the oldest of them is cut |

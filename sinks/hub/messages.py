@@ -121,7 +121,7 @@ _MSGPACK = msgspec.msgpack.Encoder()
 
 
 def exchange_time(item: Publishable) -> int:
-    """The exchange's time of a piece of news, ms UTC; 0 where it has none."""
+    """The exchange's time of an item, ms UTC; 0 where it has none."""
     match item:
         case MarketData() | Stats24h():
             return item.time

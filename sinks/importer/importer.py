@@ -258,7 +258,7 @@ class Importer:
                 return self._improvement.known(symbol, begin, begin + DAY_MS)
             except PyMongoError:
                 if monotonic_ms() > until_ms:
-                    self._fail(MONGODB, "did not tell what is stored")
+                    self._fail(MONGODB, "did not answer")
                 time.sleep(_LOOK_S)
         return []
 

@@ -33,7 +33,7 @@ class CandleReader:
         self._database = database
         self._venue = venue
 
-    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+    def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
         """Open times, from `start_ms` on, of the candles that are closed and complete; in order."""
         wanted = {
             "venue": self._venue,

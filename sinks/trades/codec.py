@@ -230,7 +230,9 @@ def is_aggregate(row: Row) -> bool:
 
 
 def without(columns: TradeColumns, number: int) -> TradeColumns | None:
-    """The trades without that of id `number`; the columns themselves when they lack it, None when nothing is left."""
+    """The trades without that of id `number`; the columns themselves when it is not among them, None when nothing is
+    left.
+    """
     rows = list(columns.rows())
     kept = [row for row in rows if row[0] != number]
     if len(kept) == len(rows):

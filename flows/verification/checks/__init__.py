@@ -1,1 +1,1 @@
-"""The checks of a verification. Pure: they know the model and the operators."""
+"""The checks of a verification. Pure: they only import the model and the operators."""

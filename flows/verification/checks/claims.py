@@ -1,4 +1,4 @@
-"""What a stored candle says of itself, without a look at anything else: whether its fields can be true together."""
+"""Consistency of the fields of a single stored candle."""
 
 from collections.abc import Iterator, Mapping
 from math import isfinite
@@ -20,14 +20,14 @@ PROOFS: Final[Mapping[str, frozenset[str]]] = {
     "partial": frozenset(("", "ours wrong")),
     "unproven": frozenset(("",)),
 }
-"""The proofs that may stand beside each status."""
+"""The valid proofs of each status."""
 
 _NUMBERS = "open", "high", "low", "close", *VOLUMES
 _COUNTS = ("open_time", "close_time", "trades", "first_id", "last_id", "revision")
 
 
 class StoredCandle(Struct, frozen=True):
-    """A candle as it is stored; `fault` says why it cannot be read as one, and `candle` then holds zeros there."""
+    """A candle as stored; `fault` lists invalid fields, which are zeros in `candle`."""
 
     candle: Candle
     close_time: int
@@ -35,7 +35,7 @@ class StoredCandle(Struct, frozen=True):
 
 
 def stored_candle(document: Mapping[str, Any], venue: str, symbol: str, timeframe: str) -> StoredCandle:
-    """The candle of a document of the collection `market_data`, whatever is in it."""
+    """The candle of a document of the collection `market_data`, with any content."""
     faults = [name for name in _NUMBERS if not _is_number(document.get(name))]
     faults += [name for name in _COUNTS if not _is_count(document.get(name))]
     faults += [name for name in ("status", "proof") if not isinstance(document.get(name), str)]
@@ -66,7 +66,7 @@ Contradiction: TypeAlias = tuple[Kind, str, str]
 
 
 def contradictions(stored: StoredCandle, rules: VenueRules) -> Iterator[Contradiction]:
-    """What cannot be true of its time, status, proof and revision."""
+    """Contradictions of its time, status, proof and revision."""
     if stored.fault:
         yield "candle", stored.fault, "a number of its kind, or a word"
         return
@@ -79,7 +79,7 @@ def contradictions(stored: StoredCandle, rules: VenueRules) -> Iterator[Contradi
 
 
 def impossible_numbers(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
-    """Prices, volumes, counts and ids that cannot be true together."""
+    """Contradictions of its prices, volumes, counts and ids."""
     if not 0 < candle.low <= min(candle.open, candle.close):
         yield "candle", f"low {candle.low}", f"open {candle.open} and close {candle.close} are not below it"
     if candle.high < max(candle.open, candle.close):
@@ -116,7 +116,7 @@ def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     if candle.trades < 0:
         yield "candle", f"trades {candle.trades}", "a number of trades"
     elif candle.trades == 0:
-        if not (candle.status == "venue" and candle.volume):  # not every history tells how many trades there were
+        if not (candle.status == "venue" and candle.volume):  # not every history has the number of trades
             yield from _flat(candle)
     elif candle.volume <= 0 or candle.quote_volume <= 0:
         yield "candle", f"volume {candle.volume}", f"{candle.trades} trades have one"
@@ -153,6 +153,6 @@ def _flat(candle: Candle) -> Iterator[Contradiction]:
 
 
 def _is_average_inside(candle: Candle) -> bool:
-    """What was paid lies between low and high for all of the volume, but for rounding to printed digits."""
+    """Whether the average price is between low and high, except for rounding to printed digits."""
     slack = 1e-8 * (1 + candle.high) + ULPS * 2**-40 * candle.quote_volume
     return candle.low * candle.volume - slack <= candle.quote_volume <= candle.high * candle.volume + slack

@@ -1,8 +1,8 @@
 """One UTC day of one instrument: its stored candles against its stored trades, and against each other.
 
-What the trades can say depends on where they are whole. A period without a hole has every trade by id, so all fields of
-its candle are known. In one with a hole the stored trades are a lower bound. The period of the first stored trade may
-lack what was before it, and that of the last one what came behind it: there the candle's own ids decide.
+What the trades prove depends on their completeness. A period without a gap has every trade by id, so all fields of its
+candle are known. In one with a gap the stored trades are a lower bound. In the period of the first stored trade earlier
+ones may be missing, in that of the last one later ones: there the candle's own ids decide.
 """
 
 from bisect import bisect_left
@@ -21,25 +21,23 @@ from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import candle_of, merged
 from flows.verification.checks.rollups import rollups
-from flows.verification.checks.trade_ids import Hole
+from flows.verification.checks.trade_ids import IdGap
 
-Ground: TypeAlias = Literal["whole", "hole", "begin", "end", "nothing"]
-"""What the stored trades know of a period: all of them; all but those of a hole; perhaps not the first or the last
-ones; nothing.
-"""
+Ground: TypeAlias = Literal["complete", "gap", "begin", "end", "nothing"]
+"""Which trades of a period are stored: all; all but those of a gap; perhaps not the first or the last ones; none."""
 
 _LEAST = (*VOLUMES, "trades")
 
 
 class DayTrades(Struct, frozen=True):
-    """What the stored trades say of a day."""
+    """The stored trades of a day."""
 
     buckets: Sequence[Bucket]
     """Its shortest periods with trades, in the order of time."""
-    holes: Sequence[Hole] = ()
-    """Those that touch the day."""
+    gaps: Sequence[IdGap] = ()
+    """Gaps that touch the day."""
     first_time: int | None = None
-    """Time of the first trade that was read of the instrument, ms UTC; None without any."""
+    """Time of the instrument's first trade read, ms UTC; None without any."""
     last_time: int = 0
     """Time of the last one."""
     close_before: float | None = None
@@ -47,10 +45,10 @@ class DayTrades(Struct, frozen=True):
 
 
 class DayCandles(Struct, frozen=True):
-    """The stored candles of a day, and between which candles of the store it lies."""
+    """The stored candles of a day, and the first and last stored candles."""
 
     by_timeframe: Mapping[str, Sequence[StoredCandle]]
-    """In the order of time; each timeframe that is verified, the shortest first."""
+    """By verified timeframe, the shortest first; in the order of time."""
     spans: Mapping[str, tuple[int, int]]
     """Open times of the first and the last stored candle of each timeframe, ms UTC."""
 
@@ -80,16 +78,16 @@ class Day:
         self._candles = candles
         self._ledger = ledger
         self._counts = counts
-        self._holes = sorted(trades.holes, key=lambda hole: hole.after_time)
-        self._holes_after = [hole.after_time for hole in self._holes]
-        self._holes_before = list(accumulate((hole.before_time for hole in self._holes), max))
+        self._gaps = sorted(trades.gaps, key=lambda gap: gap.after_time)
+        self._gaps_after = [gap.after_time for gap in self._gaps]
+        self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
         self._wrong: set[tuple[str, int]] = set()
-        """Candles of which something was found already."""
+        """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}
-        """What a candle should be, by timeframe and open time, where that is known and something else is stored."""
+        """The correct candle by timeframe and open time, where it is known and the stored one differs."""
 
     def findings(self) -> Iterator[Finding]:
-        """All that does not hold, timeframe by timeframe."""
+        """All findings, timeframe by timeframe."""
         over: dict[str, list[Candle]] = {}
         for timeframe, stored in self._candles.by_timeframe.items():
             length = timeframe_ms(timeframe)
@@ -133,7 +131,7 @@ class Day:
         if all(finding.kind != "candle" for finding in by_trades):
             for kind, claimed, true in impossible_numbers(candle, self._rules):
                 yield self._finding(kind, candle, claimed, true)
-        if ground == "whole" and made and (candle.timeframe, candle.open_time) in self._wrong:
+        if ground == "complete" and made and (candle.timeframe, candle.open_time) in self._wrong:
             self.recounted[candle.timeframe, candle.open_time] = made
 
     def _by_ledger(self, candle: Candle, length: int) -> Iterator[Finding]:
@@ -150,31 +148,31 @@ class Day:
         if trades.first_time is None or end <= trades.first_time or begin > trades.last_time:
             return "nothing"
         if self._touching(begin, end):
-            return "hole"
+            return "gap"
         if begin <= trades.first_time:
             return "begin"
-        return "end" if end > trades.last_time else "whole"
+        return "end" if end > trades.last_time else "complete"
 
-    def _touching(self, begin: int, end: int) -> list[Hole]:
-        """The holes that touch a period."""
-        near = slice(bisect_left(self._holes_before, begin), bisect_left(self._holes_after, end))
-        return [hole for hole in self._holes[near] if hole.touches(begin, end)]
+    def _touching(self, begin: int, end: int) -> list[IdGap]:
+        """The gaps that touch a period."""
+        near = slice(bisect_left(self._gaps_before, begin), bisect_left(self._gaps_after, end))
+        return [gap for gap in self._gaps[near] if gap.touches(begin, end)]
 
     def _by_trades(
         self, candle: Candle, made: Candle | None, ground: Ground, closes: list[tuple[int, float]]
     ) -> Iterator[Finding]:
         match ground:
-            case "whole":
+            case "complete":
                 yield from self._empty(candle, closes) if made is None else self._complete(candle, made)
-            case "hole":
-                yield from self._with_hole(candle, made)
+            case "gap":
+                yield from self._with_gap(candle, made)
             case "begin" | "end" if made is not None:
                 yield from self._at_edge(candle, made, ground)
             case "nothing" if self._trades.first_time is not None and candle.open_time > self._trades.last_time:
-                yield from self._behind(candle)
+                yield from self._after_stored(candle)
 
     def _empty(self, candle: Candle, closes: list[tuple[int, float]]) -> Iterator[Finding]:
-        """The ids on both sides follow each other: nothing was traded."""
+        """Checks a period without trades: the ids on both sides are consecutive."""
         self._counts.recomputed += 1
         if candle.trades and not self._differs_by_design(candle, ["trades"]):
             yield self._finding(
@@ -188,7 +186,7 @@ class Day:
             yield self._finding("status", candle, "status 'partial'", "no trade is missing")
 
     def _complete(self, candle: Candle, made: Candle) -> Iterator[Finding]:
-        """Every trade of its period is stored."""
+        """Checks a period with every trade stored."""
         self._counts.recomputed += 1
         fields = differing_fields(made, candle)
         if fields and candle.trades == 0:
@@ -199,7 +197,7 @@ class Day:
             yield self._finding("status", candle, "status 'partial'", "every trade of it is stored")
 
     def _is_excused(self, candle: Candle, fields: list[str]) -> bool:
-        """The exchange's own was served for a reason, or the venue's two sources differ by design."""
+        """Whether the exchange's candle replaced a wrong one, or the venue's two sources are known to differ."""
         if candle.status == "venue" and candle.proof == "ours wrong":
             return True
         return self._differs_by_design(candle, fields)
@@ -207,32 +205,32 @@ class Day:
     def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
         return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._rules, fields)
 
-    def _with_hole(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
-        """The stored trades are some of its trades."""
+    def _with_gap(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
+        """Checks a period with some of its trades stored."""
         touching = self._touching(candle.open_time, candle.close_time + 1)
-        if any(hole.begins_anew for hole in touching):
+        if any(gap.begins_anew for gap in touching):
             return
         if made is not None and candle.status != "partial":
             short = _falls_short(candle, made)
             if short and not self._is_excused(candle, short):
                 true = f"at least {_shown(made, short)}"
                 yield self._finding("candle", candle, _shown(candle, short), true)
-        if candle.status in COMPLETE and not candle.proof and self._is_known_to_lack(candle, made, touching):
+        if candle.status in COMPLETE and not candle.proof and self._is_known_incomplete(candle, made, touching):
             true = "trades of it are missing, and nothing has confirmed it"
             yield self._finding("status", candle, f"status {candle.status!r}", true)
 
-    def _is_known_to_lack(self, candle: Candle, made: Candle | None, holes: Sequence[Hole]) -> bool:
+    def _is_known_incomplete(self, candle: Candle, made: Candle | None, gaps: Sequence[IdGap]) -> bool:
         if not candle.trades:
             return True  # flat candles need consecutive ids on both sides
-        if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in holes):
+        if any(self._ledger.names(h.first, h.last, kinds=("gap",)) for h in gaps):
             return True
         end = candle.close_time
-        return any(candle.open_time <= h.after_time and h.before_time <= end for h in holes) and (
+        return any(candle.open_time <= h.after_time and h.before_time <= end for h in gaps) and (
             made is not None and candle.trades <= made.trades
         )
 
     def _at_edge(self, candle: Candle, made: Candle, ground: Ground) -> Iterator[Finding]:
-        """The first or last period of which trades are stored."""
+        """Checks the first or last period with stored trades."""
         if candle.status == "partial" or candle.first_id < 0:
             return
         if ground == "begin" and candle.first_id < made.first_id:
@@ -240,12 +238,12 @@ class Day:
             if short and not self._is_excused(candle, short):
                 yield self._finding("candle", candle, _shown(candle, short), f"at least {_shown(made, short)}")
         elif ground == "end" and candle.last_id > made.last_id:
-            yield from self._behind(candle)
+            yield from self._after_stored(candle)
         else:
             yield from self._complete(candle, made)
 
-    def _behind(self, candle: Candle) -> Iterator[Finding]:
-        """It has trades that are newer than all stored ones."""
+    def _after_stored(self, candle: Candle) -> Iterator[Finding]:
+        """Checks a candle with newer trades than all stored ones."""
         if (
             candle.status not in COMPLETE
             or candle.last_id < 0
@@ -255,7 +253,7 @@ class Day:
         true = f"the stored trades end at {self._trades.last_time}"
         yield self._finding("hole", candle, f"last_id {candle.last_id} of a {candle.status} candle", true)
 
-    # --- candles that are not there ---
+    # --- missing candles ---
 
     def _missing(
         self, timeframe: str, length: int, buckets: Mapping[int, Bucket], there: set[int]
@@ -270,7 +268,7 @@ class Day:
                 self._counts.named_missing += 1
                 continue
             for open_time in traded:
-                if self._ground(open_time, open_time + length) == "whole":
+                if self._ground(open_time, open_time + length) == "complete":
                     made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
                     self.recounted[timeframe, open_time] = made
             true = f"{len(run)} candles are missing; in {len(traded)} of them trades are stored"
@@ -282,7 +280,7 @@ class Day:
 
 
 def _falls_short(candle: Candle, least: Candle) -> list[str]:
-    """Fields that say less than some of the candle's trades do."""
+    """Fields below what some of the candle's trades prove."""
     slack = PRINTED_UNIT + ULPS * 2**-52 * least.quote_volume
     fields = [name for name in _LEAST if getattr(candle, name) < getattr(least, name) - slack]
     fields += ["high"] * (candle.high < least.high) + ["low"] * (candle.low > least.low)
@@ -292,7 +290,7 @@ def _falls_short(candle: Candle, least: Candle) -> list[str]:
 
 
 def _runs(open_times: Sequence[int], length: int) -> Iterator[list[int]]:
-    """Neighbours together."""
+    """Runs of adjacent candles."""
     run: list[int] = []
     for open_time in open_times:
         if run and open_time != run[-1] + length:

@@ -15,8 +15,8 @@ def against(
     covered: tuple[int, int],
     rules: VenueRules = ANY_VENUE,
 ) -> Iterator[Finding]:
-    """What the exchange denies of closed candles of one instrument and timeframe. `klines` are its closed ones by open
-    time, and all there are of those that open in `covered`, `[begin, end)` in ms UTC.
+    """Differences of closed candles of one instrument and timeframe from the exchange's. `klines` are its closed ones
+    by open time, complete for those that open in `covered`, `[begin, end)` in ms UTC.
     """
     begin, end = covered
     for candle in candles:
@@ -36,7 +36,7 @@ def _compared(candle: Candle, kline: Kline, rules: VenueRules) -> Iterator[Findi
 
 
 def _may_differ(candle: Candle, fields: Sequence[str], rules: VenueRules) -> bool:
-    """What lacks trades says so; what was found to differ by design, or by the exchange's fault, too."""
+    """Whether the difference is known: by missing trades, by an error of the exchange, or as one of its two sources."""
     if candle.status == "partial" or candle.proof == "theirs wrong":
         return True
     is_claimed_equal = candle.proof == "equal" or candle.status not in COMPLETE
@@ -51,8 +51,8 @@ def _both(candle: Candle, kline: Kline, fields: Sequence[str]) -> tuple[str, str
 def absent(
     stored: set[int], klines: Mapping[int, Kline], span: tuple[int, int], names: tuple[str, str]
 ) -> list[Finding]:
-    """The candles that the exchange has between the first and the last stored one, and the store has not. `span` are
-    the open times of those two, `names` symbol and timeframe.
+    """The exchange's candles between the first and the last stored one that are missing in the store. `span` are the
+    open times of those two, `names` symbol and timeframe.
     """
     first, last = span
     return [

@@ -1,4 +1,4 @@
-"""What a verification has found: single findings, and a bounded report of them."""
+"""Findings of a verification, and a bounded report of them."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -10,10 +10,10 @@ MOST_LISTED = 1_000
 """Findings that a report lists; further ones are only counted."""
 
 Kind: TypeAlias = Literal["candle", "status", "missing", "rollup", "hole", "fills", "trade", "exchange"]
-"""`candle`: numbers that the stored trades contradict, or that cannot be. `status`: a status, proof or revision without
-ground. `missing`: no candle where one must be. `rollup`: a candle and the shorter ones in it disagree. `hole`: ids of
-trades that are not stored. `fills`: aggregates whose fills do not follow. `trade`: a trade that cannot be, or stands in
-the wrong place. `exchange`: the exchange's own candle says something else."""
+"""`candle`: numbers that are impossible, or that the stored trades contradict. `status`: a status, proof or revision
+without basis. `missing`: no candle where one must be. `rollup`: a candle and the shorter ones in it disagree. `hole`: a
+gap in the trade ids. `fills`: aggregates whose fills are not consecutive. `trade`: an impossible or misplaced trade.
+`exchange`: the exchange's own candle differs."""
 
 Place: TypeAlias = tuple[str, str, str, int, str]
 
@@ -26,32 +26,32 @@ class Finding(Struct, frozen=True):
     timeframe: str
     """Empty for trades."""
     open_time: int
-    """Of the candle, ms UTC; of trades the exchange time of the one that shows it."""
+    """Of the candle, ms UTC; for trades the exchange time of the one that shows it."""
     claimed: str
     true: str
 
     @property
     def place(self) -> Place:
-        """What it is about, whatever the values."""
+        """Its subject, without the values."""
         return self.kind, self.symbol, self.timeframe, self.open_time, self.claimed.partition(" ")[0]
 
 
 class SymbolCounts(Struct):
-    """How much of a symbol was verified."""
+    """Extent of the verification of a symbol."""
 
     until: int = 0
-    """Nothing that ends behind this time was verified, ms UTC."""
+    """Nothing that ends after this time was verified, ms UTC."""
     trades: int = 0
     candles: int = 0
-    """Closed candles that were looked at."""
+    """Closed candles that were checked."""
     recomputed: int = 0
     """Of these, the ones that were compared with stored trades in every field."""
     compared: int = 0
     """Of these, the ones that were compared with the exchange's own."""
     named_holes: int = 0
-    """Holes in the trade ids that the ledger names."""
+    """Gaps in the trade ids that the ledger names."""
     named_missing: int = 0
-    """Runs of missing candles in a time for which the ledger has an incident."""
+    """Runs of missing candles in a time with an incident."""
     findings: int = 0
 
 
@@ -68,9 +68,9 @@ class Report(Struct):
     refilled: int = 0
     """Trades that were fetched and stored."""
     republished: int = 0
-    """Requests that were left to a running flow, to tell its clients what was rewritten."""
+    """Requests to a running flow to publish what was rewritten."""
     left: list[str] = field(default_factory=list)
-    """What was not mended, and what to do."""
+    """What was not repaired, and what to do."""
 
     @property
     def is_true(self) -> bool:
@@ -78,7 +78,7 @@ class Report(Struct):
         return not self.totals
 
     def add(self, symbol: str, counts: SymbolCounts, found: "Findings") -> None:
-        """Takes what was found of a symbol."""
+        """Adds the findings of a symbol."""
         counts.findings = sum(found.totals.values())
         self.symbols[symbol] = counts
         self.totals.update(found.totals)
@@ -94,7 +94,7 @@ class Findings:
         self.add(findings)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Takes more."""
+        """Adds findings."""
         for finding in findings:
             self.totals[finding.kind] += 1
             if len(self.listed) < MOST_LISTED:

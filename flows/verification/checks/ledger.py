@@ -1,4 +1,4 @@
-"""What the ledger of incidents names: holes, refuted candles, times in which something was wrong."""
+"""The ledger of incidents: known gaps, refuted candles, times of failures."""
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
@@ -7,7 +7,7 @@ from operator import itemgetter
 from flows.model import Incident
 
 LOSSES = ("gap", "store_outage")
-"""Kinds that name trades that are not stored."""
+"""Kinds that name missing trades."""
 EXPLAINING = (
     "gap",
     "partial",
@@ -23,13 +23,13 @@ EXPLAINING = (
     "error",
     "lag",
 )
-"""Kinds that may be the reason why a candle is not there."""
+"""Kinds that may be the reason of a missing candle."""
 READ = ("mismatch", "repair", *EXPLAINING)
-"""Kinds that a verification looks at."""
+"""Kinds that a verification reads."""
 
 
 class Ledger:
-    """The incidents of one instrument and of its whole venue, of some time."""
+    """The incidents of one instrument and of its whole venue in a span of time."""
 
     def __init__(self, incidents: Iterable[Incident] = ()) -> None:
         self._incidents = list(incidents)
@@ -37,7 +37,7 @@ class Ledger:
         self._mismatches = {(i.begin, i.end) for i in self._incidents if i.kind == "mismatch"}
 
     def names(self, first: int, last: int, *, kinds: Sequence[str] = LOSSES) -> bool:
-        """Whether incidents of these kinds name all ids of a hole, both inclusive."""
+        """Whether incidents of these kinds name all ids of a gap, both inclusive."""
         if kinds not in self._ranges:
             self._ranges[kinds] = _united((i.first_id, i.last_id) for i in self._incidents if i.kind in kinds)
         ranges = self._ranges[kinds]
@@ -45,23 +45,23 @@ class Ledger:
         return place >= 0 and last <= ranges[place][1]
 
     def names_break(self, begin: int, end: int) -> bool:
-        """Whether a gap without ids lies between two times: there the sequence was begun anew, or files are missing."""
+        """Whether a gap without ids is between two times: there the sequence restarted, or files are missing."""
         return any(
             i.kind == "gap" and i.first_id < 0 and i.symbol and i.begin <= end and i.end >= begin
             for i in self._incidents
         )
 
     def names_mismatch(self, begin: int, end: int) -> bool:
-        """Whether a candle of just this time was refuted, or the exchange's was."""
+        """Whether a candle of exactly this time was refuted, ours or the exchange's."""
         return (begin, end) in self._mismatches
 
     def explains(self, begin: int, end: int, kinds: Sequence[str] = EXPLAINING) -> bool:
-        """Whether something was wrong in `[begin, end)`, ms UTC."""
+        """Whether an incident of these kinds touches `[begin, end)`, ms UTC."""
         return any(i.kind in kinds and i.begin < end and i.end >= begin for i in self._incidents)
 
 
 def _united(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges of ids in order, those that touch or overlap as one; without those that are none."""
+    """Ranges of ids in order, adjacent and overlapping ones merged; without empty ones."""
     united: list[tuple[int, int]] = []
     for first, last in sorted(r for r in ranges if r[0] >= 0):
         if united and first <= united[-1][1] + 1:

@@ -1,7 +1,7 @@
-"""Candles anew from columns of trades: the periods of one length as buckets, which the flow's own code merges.
+"""Recomputes candles from columns of trades: the periods of one length as buckets, which the flow's own code merges.
 
-Sums are exact like those of the flow (`operators/bucket`): each column is split into two parts, of which the high one
-adds up without any rounding, and the low one with one far below the last printed digit.
+Sums are exact like those of the flow (`operators/candles/bucket`): each column is split into two parts, of which the
+high one adds up without rounding, and the low one with an error far below the last printed digit.
 """
 
 from collections.abc import Iterable
@@ -27,7 +27,7 @@ def base_length_ms(timeframes: Iterable[str]) -> int:
 
 
 def recount(trades: pl.DataFrame, length_ms: int) -> list[Bucket]:
-    """The periods of `length_ms` in which these trades lie, in the order of time; those without a trade are left out.
+    """The periods of `length_ms` with these trades, in the order of time; those without a trade are left out.
 
     `trades` has the columns `first_id last_id time price quantity buyer_is_maker`, in the order of the ids.
     """

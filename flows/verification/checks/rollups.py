@@ -1,4 +1,4 @@
-"""Whether a candle and the shorter ones in it say the same."""
+"""Compares a candle with the shorter ones in it."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
@@ -8,17 +8,17 @@ from flows.model import VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
 
 _SET_ASIDE = ("partial", "unproven", "forming")
-"""Candles of these statuses are known not to have every trade."""
+"""Candles of these statuses may not have every trade."""
 
 Rollup = tuple[Candle, str, str]
-"""The longer candle, what it says, and what the shorter ones say."""
+"""The longer candle, its values, and those of the shorter ones."""
 
 
 def rollups(
     candles: Mapping[str, Sequence[Candle]], set_aside: set[tuple[str, int]], rules: VenueRules = ANY_VENUE
 ) -> Iterator[Rollup]:
-    """The candles that the ones of the next shorter timeframe contradict, where all of those are there. Timeframes come
-    the shortest first. What is `set_aside`, by timeframe and open time, is compared with nothing.
+    """The candles that those of the next shorter timeframe contradict, where all of these exist. Timeframes come the
+    shortest first. Candles in `set_aside`, by timeframe and open time, are not compared.
     """
     names = list(candles)
     for place, name in enumerate(names):
@@ -51,13 +51,15 @@ def _compared(candle: Candle, parts: list[Candle], shorter: str, rules: VenueRul
 
 
 def _may_differ(candle: Candle, parts: list[Candle], fields: list[str], rules: VenueRules) -> bool:
-    """A refuted candle stands beside shorter ones that were not looked at; USD-M counts differ from trades' sums."""
+    """Whether fields are known to differ: one of the candles is the exchange's, and USD-M counts differ from trades'
+    sums.
+    """
     statuses = {part.status == "venue" for part in parts} | {candle.status == "venue"}
     return len(statuses) > 1 and is_known_difference(rules, fields)
 
 
 def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
-    """The fields of the candle that these make together, in the order of time; ids only where all parts have them."""
+    """The fields of the candle that these form, in the order of time; ids only where all parts have them."""
     traded = [part for part in parts if part.trades or part.volume] or list(parts[:1])
     made: dict[str, float] = {
         "open": traded[0].open,

@@ -15,23 +15,23 @@ from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import base_length_ms, recount
-from flows.verification.checks.trade_ids import SETTLED_MS, Hole, TradeIds
+from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds
 
 WARM_UP_MS = DAY_MS
-"""Trades are read from so long before the first candle that is verified, so that it has one before it."""
+"""Trades are read from so long before the first verified candle, so that there is a trade before it."""
 EARLIEST_MS = 1_230_768_000_000
 """The year 2009: no trade is older, ms UTC."""
 MOST_RECOUNTED = 100_000
-"""Candles that are kept for a repair."""
-MOST_HOLES = 1_000
-"""Holes that are."""
+"""Most candles kept for a repair."""
+MOST_GAPS = 1_000
+"""Most gaps kept for a repair."""
 
 
 class Stores(Protocol):
-    """What is stored of one venue. Every method may block, and raises what the stores raise."""
+    """The stored data of one venue. Every method may block, and raises the stores' exceptions."""
 
     def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
-        """The trades in `[start, end)`, ms UTC, every kind of fill, as `TradeView.iterate` gives them."""
+        """The trades in `[start, end)`, ms UTC, every kind of fill, as from `TradeView.iterate`."""
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
         """Times of the first and the last trade in `[start, end)`; None without any."""
@@ -55,7 +55,7 @@ class Klines(Struct, frozen=True):
     klines: Mapping[int, Kline]
     """Closed ones by open time."""
     covered: tuple[int, int]
-    """All that open in `[begin, end)` are there; ms UTC."""
+    """`[begin, end)` in ms UTC: all that open in it are included."""
 
 
 GetKlines = Callable[[str, str, int, int], Klines]
@@ -65,7 +65,7 @@ OnDay = Callable[[int, int], None]
 
 
 class Task(Struct, frozen=True):
-    """What is to be verified of an instrument."""
+    """Verification of one instrument."""
 
     venue: str
     symbol: str
@@ -73,16 +73,16 @@ class Task(Struct, frozen=True):
     """The shortest first."""
     rules: VenueRules
     start: int = 0
-    """With `end` the open times `[start, end)` of the candles, and the times of the holes; ms UTC."""
+    """With `end` the open times `[start, end)` of the candles, and the times of the gaps; ms UTC."""
     end: int = 1 << 62
     latest: int = LATEST_MS
-    """No time can be later, ms UTC."""
+    """Latest valid time, ms UTC."""
     settle_ms: int = 0
-    """What is younger than so much before the newest trade or candle is left out."""
+    """Time before the newest trade or candle that is left out."""
 
 
 class SymbolVerifier:
-    """Verifies one instrument once. Memory holds the trades of a frame and the candles of a day."""
+    """Verifies one instrument once. It holds the trades of a frame and the candles of a day in memory."""
 
     def __init__(
         self, stores: Stores, task: Task, *, get_klines: GetKlines | None = None, on_day: OnDay = lambda _, __: None
@@ -94,7 +94,7 @@ class SymbolVerifier:
         self._ids = TradeIds(task.symbol, fills_follow=task.rules.fills_follow)
         self._base_ms = base_length_ms(task.timeframes)
         self._buckets: list[Bucket] = []
-        self._holes: list[Hole] = []
+        self._gaps: list[IdGap] = []
         self._read_until = -1
         self._close_before: float | None = None
         possible = EARLIEST_MS, task.latest
@@ -103,24 +103,24 @@ class SymbolVerifier:
         self._begin, self._end = self._bounds(stores.trade_span(task.symbol, *possible))
         self.counts = SymbolCounts(until=self._end)
         self.recounted: dict[tuple[str, int], Candle] = {}
-        """What wrong and missing candles should be, as far as that is known; at most `MOST_RECOUNTED`."""
-        self.holes: list[Hole] = []
-        """Trades that are not stored, whether the ledger names them or not; at most `MOST_HOLES`."""
+        """The correct versions of wrong and missing candles, as far as known; at most `MOST_RECOUNTED`."""
+        self.gaps: list[IdGap] = []
+        """Missing trades, whether the ledger names them or not; at most `MOST_GAPS`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
-        """Begin and end of what is verified."""
+        """Begin and end of the verified time."""
         begins = [span[0] for span in self._spans.values()] + ([trades[0]] if trades else [])
         ends = [span[1] for span in self._spans.values()] + ([trades[1] + 1] if trades else [])
         return max(self._task.start, min(begins, default=0)), max(ends, default=0) - self._task.settle_ms
 
     @property
     def days(self) -> range:
-        """The begins of the days that are verified, ms UTC."""
+        """The begins of the verified days, ms UTC."""
         last = min(self._end, self._task.end)
         return range(self._begin - self._begin % DAY_MS, max(last, 0), DAY_MS)
 
     def findings(self) -> Iterator[Finding]:
-        """All that does not hold."""
+        """All findings."""
         yield from self._misplaced()
         frames = self._stores.frames(self._task.symbol, max(EARLIEST_MS, self._begin - WARM_UP_MS), self._task.latest)
         for begin in self.days:
@@ -130,7 +130,7 @@ class SymbolVerifier:
             self._on_day(begin, self.counts.trades)
 
     def _misplaced(self) -> Iterator[Finding]:
-        """Trades and candles of times that cannot be."""
+        """Trades and candles of invalid times."""
         symbol, latest = self._task.symbol, self._task.latest
         for start, end in ((0, EARLIEST_MS), (latest, 1 << 62)):
             for frame in self._stores.frames(symbol, start, end):
@@ -146,12 +146,12 @@ class SymbolVerifier:
     # --- trades ---
 
     def _read(self, frames: Iterator[pl.DataFrame], end: int) -> Iterator[Finding]:
-        """Reads on, until what belongs before `end` is there and certain."""
+        """Reads on, until all trades before `end` are read and settled."""
         while self._read_until < end + SETTLED_MS:
             frame = next(frames, None)
             if frame is None:
                 self._read_until = 1 << 62
-                self._holes += self._ids.end()
+                self._gaps += self._ids.end()
                 return
             yield from self._take(frame)
             self._read_until = int(frame["time"].to_numpy().min())
@@ -159,23 +159,23 @@ class SymbolVerifier:
     def _take(self, frame: pl.DataFrame) -> Iterator[Finding]:
         self.counts.trades += frame.height
         for found in self._ids.add(frame):
-            if isinstance(found, Hole):
-                self._holes.append(found)
+            if isinstance(found, IdGap):
+                self._gaps.append(found)
             elif self._task.start <= found.open_time < self._task.end:
                 yield found
         is_market = frame["fill"] == "MARKET"
         self._buckets += recount(frame if is_market.all() else frame.filter(is_market), self._base_ms)
 
     def _take_day(self, begin: int, end: int) -> DayTrades:
-        """What was read of a day; it and all before it is let go."""
+        """The trades of a day, which are dropped from memory with all before them."""
         before = [bucket for bucket in self._buckets if bucket.open_time < begin]
         day = [bucket for bucket in self._buckets if begin <= bucket.open_time < end]
         self._buckets = [bucket for bucket in self._buckets if bucket.open_time >= end]
         if before:
             self._close_before = before[-1].close
-        self._holes = [hole for hole in self._holes if hole.before_time >= begin]
-        holes = [hole for hole in (*self._holes, *self._ids.open_holes()) if hole.touches(begin, end)]
-        trades = DayTrades(day, holes, self._ids.first_time, self._ids.last_time, self._close_before)
+        self._gaps = [gap for gap in self._gaps if gap.before_time >= begin]
+        gaps = [gap for gap in (*self._gaps, *self._ids.open_gaps()) if gap.touches(begin, end)]
+        trades = DayTrades(day, gaps, self._ids.first_time, self._ids.last_time, self._close_before)
         if day:
             self._close_before = day[-1].close
         return trades
@@ -186,7 +186,7 @@ class SymbolVerifier:
         task = self._task
         trades = self._take_day(begin, end)
         ledger = self._stores.ledger(task.symbol, begin, end)
-        yield from self._report_holes(trades.holes, ledger, begin, end)
+        yield from self._report_gaps(trades.gaps, ledger, begin, end)
         first, last = max(begin, task.start), min(end, task.end)
         candles = {name: self._candles(name, first, last) for name in task.timeframes}
         day = Day(
@@ -214,20 +214,20 @@ class SymbolVerifier:
             return []
         return self._stores.candles(self._task.symbol, timeframe, begin, end)
 
-    def _report_holes(self, holes: Sequence[Hole], ledger: Ledger, begin: int, end: int) -> Iterator[Finding]:
-        """Those that end in this day: each is reported once."""
+    def _report_gaps(self, gaps: Sequence[IdGap], ledger: Ledger, begin: int, end: int) -> Iterator[Finding]:
+        """Reports the gaps that end in this day, so each once."""
         last = min(end, self._end, self._task.end)
-        for hole in holes:
-            if not max(begin, self._task.start) <= hole.before_time < last:
+        for gap in gaps:
+            if not max(begin, self._task.start) <= gap.before_time < last:
                 continue
-            if not (hole.of_fills or hole.begins_anew) and len(self.holes) < MOST_HOLES:
-                self.holes.append(hole)
-            if _is_named(hole, ledger):
+            if not (gap.of_fills or gap.begins_anew) and len(self.gaps) < MOST_GAPS:
+                self.gaps.append(gap)
+            if _is_named(gap, ledger):
                 self.counts.named_holes += 1
                 continue
-            kind = "fills" if hole.of_fills else "hole"
-            claimed = f"ids {hole.first} to {hole.last} between {hole.after_time} and {hole.before_time}"
-            yield Finding(kind, self._task.symbol, "", hole.before_time, claimed, _what_is_true(hole))  # type: ignore[arg-type]
+            kind = "fills" if gap.of_fills else "hole"
+            claimed = f"ids {gap.first} to {gap.last} between {gap.after_time} and {gap.before_time}"
+            yield Finding(kind, self._task.symbol, "", gap.before_time, claimed, _what_is_true(gap))  # type: ignore[arg-type]
 
     def _against(self, timeframe: str, candles: list[Candle], begin: int, end: int) -> Iterator[Finding]:
         if not candles or self._get_klines is None:
@@ -243,14 +243,14 @@ class SymbolVerifier:
         yield from absent(stored, over_klines, self._spans[timeframe], names)
 
 
-def _is_named(hole: Hole, ledger: Ledger) -> bool:
-    return (not hole.begins_anew and ledger.names(hole.first, hole.last)) or (
-        not hole.of_fills and ledger.names_break(hole.after_time, hole.before_time)
+def _is_named(gap: IdGap, ledger: Ledger) -> bool:
+    return (not gap.begins_anew and ledger.names(gap.first, gap.last)) or (
+        not gap.of_fills and ledger.names_break(gap.after_time, gap.before_time)
     )
 
 
-def _what_is_true(hole: Hole) -> str:
-    if hole.begins_anew:
-        return f"the ids go back from {hole.last} to {hole.first}, and the ledger names no new begin"
-    what = "fills are in no stored trade" if hole.of_fills else "trades are not stored"
-    return f"{hole.last - hole.first + 1} {what}, and the ledger does not name them"
+def _what_is_true(gap: IdGap) -> str:
+    if gap.begins_anew:
+        return f"the ids go back from {gap.last} to {gap.first}, and the ledger names no new begin"
+    what = "fills are in no stored trade" if gap.of_fills else "trades are not stored"
+    return f"{gap.last - gap.first + 1} {what}, and the ledger does not name them"

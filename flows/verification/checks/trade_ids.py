@@ -1,7 +1,7 @@
-"""Whether the stored trades of an instrument follow one another by id, and the fills of its aggregates too.
+"""Checks that the ids of an instrument's stored trades are consecutive, and the fills of its aggregates too.
 
 Trades come frame by frame in the order of time, ids rising within a frame. Times may run back a little while the ids
-rise, so the first frame's last ids may stand in the next one: a hole is open until the time has gone on.
+rise, so the last ids of a frame may be in the next one: a gap is open until later times are read.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,13 @@ from flows.operators.trades.continuity import BACK_MS
 from flows.verification.checks.findings import Finding
 
 SETTLED_MS = 60_000
-"""A hole is believed when trades so much later have been read."""
+"""A gap is certain when trades so much later have been read."""
 MOST_OF_A_FRAME = 1_000
-"""Findings about single trades of one frame; with more, the rest of the frame is one finding."""
+"""Most findings about single trades of one frame; the rest of the frame is one finding."""
 
 
-class Hole(Struct, frozen=True):
-    """Trades that are not stored: ids of trades or of fills, both inclusive, and the times of the trades on both sides,
-    ms UTC.
-    """
+class IdGap(Struct, frozen=True):
+    """Missing trades: ids of trades or of fills, both inclusive, and the times of the trades on both sides, ms UTC."""
 
     first: int
     last: int
@@ -33,7 +31,7 @@ class Hole(Struct, frozen=True):
     before_time: int
     of_fills: bool = False
     begins_anew: bool = False
-    """The ids go on at lower ones: nothing is known to be missing, but the sequence is broken."""
+    """The ids continue at lower ones: nothing is known to be missing, but the sequence is broken."""
 
     def touches(self, begin: int, end: int) -> bool:
         """Whether trades of `[begin, end)` may be missing."""
@@ -41,7 +39,7 @@ class Hole(Struct, frozen=True):
 
 
 class _Run(Struct):
-    """Trades whose ids follow one another."""
+    """Trades with consecutive ids."""
 
     first: int
     last: int
@@ -54,20 +52,20 @@ class _Run(Struct):
 
 
 class TradeIds:
-    """The chain of one instrument's trade ids."""
+    """The sequence of one instrument's trade ids."""
 
     def __init__(self, symbol: str, *, fills_follow: bool) -> None:
         self._symbol = symbol
         self._fills_follow = fills_follow
         self._newest: _Run | None = None
-        self._open: list[Hole] = []
+        self._open: list[IdGap] = []
         self.first_time: int | None = None
         """Time of the first trade, ms UTC; None without any."""
         self.last_time = 0
         """The latest time of a trade."""
 
-    def add(self, trades: pl.DataFrame) -> Iterator[Finding | Hole]:
-        """Takes the next frame, with every kind of fill; gives what is wrong in it, and the holes that are certain."""
+    def add(self, trades: pl.DataFrame) -> Iterator[Finding | IdGap]:
+        """Takes the next frame, with every kind of fill; yields its findings, and the gaps that are certain."""
         columns = {name: trades[name].to_numpy() for name in ("id", "first_id", "last_id", "time")}
         yield from self._check_each(trades, columns)
         for run in _runs(columns):
@@ -77,17 +75,17 @@ class TradeIds:
         self.last_time = max(self.last_time, int(columns["time"].max()))
         yield from self._settled(self.last_time - SETTLED_MS)
 
-    def end(self) -> Iterator[Hole]:
-        """No more trades come: the holes that are still open."""
+    def end(self) -> Iterator[IdGap]:
+        """The trades have ended: yields the gaps that are still open."""
         yield from self._settled(1 << 62)
 
-    def open_holes(self) -> list[Hole]:
-        """The holes that are not certain yet."""
+    def open_gaps(self) -> list[IdGap]:
+        """The gaps that are not certain yet."""
         return list(self._open)
 
     # --- single trades ---
 
-    def _check_each(self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[Finding | Hole]:
+    def _check_each(self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[Finding | IdGap]:
         ids, first, last, time = columns.values()
         following = ids[1:] == ids[:-1] + 1
         yield from self._wrong(trades, _impossible(trades, first, last), "what no trade can have")
@@ -98,7 +96,7 @@ class TradeIds:
         yield from self._wrong(trades, np.insert(broken, 0, False), "fills that another trade has too", kind="fills")
         if self._fills_follow:
             for place in np.flatnonzero(following & (first[1:] > last[:-1] + 1)).tolist():
-                yield Hole(
+                yield IdGap(
                     int(last[place]) + 1,
                     int(first[place + 1]) - 1,
                     int(time[place]),
@@ -120,9 +118,9 @@ class TradeIds:
             count = len(places) - MOST_OF_A_FRAME
             yield Finding(kind, self._symbol, "", row["time"], f"trade {row['id']}", f"{count} more have {what}")  # type: ignore[arg-type]
 
-    # --- the chain ---
+    # --- the sequence ---
 
-    def _follow(self, run: _Run) -> Iterator[Finding | Hole]:
+    def _follow(self, run: _Run) -> Iterator[Finding | IdGap]:
         newest = self._newest
         if newest is None:
             self._newest = run
@@ -132,9 +130,9 @@ class TradeIds:
         elif not self._fill(run):
             yield from self._go_back(newest, run)
 
-    def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
+    def _go_on(self, newest: _Run, run: _Run) -> Iterator[Finding | IdGap]:
         if run.first > newest.last + 1:
-            self._open.append(Hole(newest.last + 1, run.first - 1, newest.end, run.begin))
+            self._open.append(IdGap(newest.last + 1, run.first - 1, newest.end, run.begin))
             return
         if run.begin < newest.end - BACK_MS:
             true = f"its time {run.begin} is more than {BACK_MS} ms before {newest.end}, that of the trade before it"
@@ -143,30 +141,30 @@ class TradeIds:
             true = f"it begins with fill {run.first_fill}, and the trade before it ends with {newest.last_fill}"
             yield Finding("fills", self._symbol, "", run.begin, f"trade {run.first}", true)
         elif self._fills_follow and run.first_fill > newest.last_fill + 1:
-            yield Hole(newest.last_fill + 1, run.first_fill - 1, newest.end, run.begin, of_fills=True)
+            yield IdGap(newest.last_fill + 1, run.first_fill - 1, newest.end, run.begin, of_fills=True)
 
     def _fill(self, run: _Run) -> bool:
-        """Whether an open hole takes these trades, which stand a frame late."""
-        for place, hole in enumerate(self._open):
-            if hole.first <= run.first and run.last <= hole.last:
-                before = Hole(hole.first, run.first - 1, hole.after_time, run.begin)
-                behind = Hole(run.last + 1, hole.last, run.end, hole.before_time)
+        """Removes trades that come a frame late from an open gap; False when no gap has them."""
+        for place, gap in enumerate(self._open):
+            if gap.first <= run.first and run.last <= gap.last:
+                before = IdGap(gap.first, run.first - 1, gap.after_time, run.begin)
+                behind = IdGap(run.last + 1, gap.last, run.end, gap.before_time)
                 self._open[place : place + 1] = [part for part in (before, behind) if part.first <= part.last]
                 return True
         return False
 
-    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | Hole]:
-        """Ids that were there before: the venue began anew, or a trade is stored twice."""
+    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | IdGap]:
+        """Ids that were read before: the venue restarted its ids, or a trade is stored twice."""
         if run.begin > newest.end + BACK_MS or run.last < newest.first:
-            yield Hole(run.first, newest.last, newest.end, run.begin, begins_anew=True)
+            yield IdGap(run.first, newest.last, newest.end, run.begin, begins_anew=True)
             self._newest = run
         else:
             true = f"ids up to {newest.last} are stored before it, so it is stored twice or in the wrong place"
             yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
 
-    def _settled(self, until: int) -> Iterator[Hole]:
-        certain = [hole for hole in self._open if hole.before_time <= until]
-        self._open = [hole for hole in self._open if hole.before_time > until]
+    def _settled(self, until: int) -> Iterator[IdGap]:
+        certain = [gap for gap in self._open if gap.before_time <= until]
+        self._open = [gap for gap in self._open if gap.before_time > until]
         yield from certain
 
 

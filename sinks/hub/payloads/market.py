@@ -70,7 +70,7 @@ class ChartUpdateBody(Struct, frozen=True):
 
     @classmethod
     def of(cls, update: ChartUpdate) -> "ChartUpdateBody":
-        """From the model. `timestamp` is when the candle's last news came, or its end where that is not known."""
+        """From the model. `timestamp` is that of the candle's last event, or its end where that is not known."""
         candle, market = update
         return cls(
             symbol=candle.symbol,

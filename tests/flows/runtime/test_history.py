@@ -19,7 +19,7 @@ class Store:
     def __init__(self, candles: Sequence[Candle] = ()) -> None:
         self.candles = candles
 
-    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+    def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
         return [c.open_time for c in self._of(timeframe) if c.is_closed and c.status != "partial"]
 
     def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
@@ -32,7 +32,7 @@ class Store:
 class BrokenStore(Store):
     """A store that is away."""
 
-    def whole(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
+    def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
         raise OSError("the server is away")
 
 

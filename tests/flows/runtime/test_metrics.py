@@ -7,7 +7,7 @@ import pytest
 
 from flows.clock import FeedClock
 from flows.model import Incident, IncidentKind, MarketData, Rejected, TradeBatch
-from flows.runtime.metrics import FlowMeters, Parts, serve
+from flows.runtime.metrics import FlowMetrics, Parts, serve
 from flows.settings import Hub, Metrics
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import CHANNELS
@@ -23,10 +23,10 @@ class Waiting:
         return {"00 market": 7}
 
 
-def told(meters: FlowMeters) -> dict[tuple[str, ...], float]:
+def told(metrics: FlowMetrics) -> dict[tuple[str, ...], float]:
     """What somebody is told who asks for it."""
     port = free_port()
-    serve(meters, Metrics(port=port))
+    serve(metrics, Metrics(port=port))
     with urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
         return samples(answer.read().decode())
 
@@ -38,15 +38,15 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
     trades = TradeWriter(tmp_path, venue="binance")
     trades.write([TradeBatch("binance", "BTCUSDT", [trade(1, 0), trade(2, 1)])])
     assert trades.flush()
-    meters = FlowMeters()
+    metrics = FlowMetrics()
     clock = FeedClock(lambda: 0)
     clock.observe(BEGIN)
-    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=meters.latency.observe, clock=clock)
+    hub = Broadcast(Hub(port=0), venue="binance", origin="replay", on_delay=metrics.latency.observe, clock=clock)
     hub.start()
     hub.write([MarketData("binance", "BTCUSDT", 100.0, BEGIN), MarketData("binance", "ETHUSDT", 10.0, BEGIN)])
     hub.close()
-    meters.follow(Parts(ledger, rejects, Waiting(), hub, None, [trades]))
-    values = told(meters)
+    metrics.follow(Parts(ledger, rejects, Waiting(), hub, None, [trades]))
+    values = told(metrics)
     trades.close()
     nothing_yet = {
         **{("market_data_incidents_total", kind): 0 for kind in get_args(IncidentKind)},
@@ -79,7 +79,7 @@ def test_what_the_parts_have_counted_is_told(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_harms_nobody(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        serve(FlowMeters(), Metrics(port=port))
+        serve(FlowMetrics(), Metrics(port=port))
     line = capsys.readouterr().out
     assert "metrics_not_served" in line
     assert f"127.0.0.1:{port}" in line

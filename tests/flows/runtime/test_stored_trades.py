@@ -62,7 +62,7 @@ async def test_ids_that_begin_anew_make_a_new_first_trade(tmp_path: Path) -> Non
 @pytest.mark.parametrize(("last_id", "lacking"), [(8, None), (5, None), (12, (8, BEGIN + 20))])
 async def test_what_the_store_lacks(tmp_path: Path, last_id: int, lacking: tuple[int, int] | None) -> None:
     found = StoredTrades(stored(tmp_path, trade(7, 10), trade(8, 20)), knows_all)
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", last_id)) == lacking
+    assert await found.missing(StoreCheckQuery("BTCUSDT", last_id)) == lacking
 
 
 @pytest.mark.parametrize(
@@ -75,26 +75,26 @@ async def test_what_the_store_has_lost_in_the_middle(
     state = DurableState(part, read_durable(part))
     state.on_lost({}, {"BTCUSDT": [IdSpan(5, 6, BEGIN + 10, BEGIN + 10)], "ETHUSDT": [IdSpan(1, 1, BEGIN, BEGIN)]})
     state.on_sync(1)
-    assert await StoredTrades(tmp_path, knows_all).lacking(StoreCheckQuery("BTCUSDT", last_id)) == lacking
+    assert await StoredTrades(tmp_path, knows_all).missing(StoreCheckQuery("BTCUSDT", last_id)) == lacking
 
 
 async def test_an_aggregate_stands_for_the_fills_that_it_covers(tmp_path: Path) -> None:
     covering = AggregateTrade("BTCUSDT", 8, BEGIN, 1.0, 1.0, False, BEGIN, first_id=8, last_id=12)
     found = StoredTrades(stored(tmp_path, covering), knows_all)
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", 12, counts_fills=True)) is None
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", 12)) == (8, BEGIN)
+    assert await found.missing(StoreCheckQuery("BTCUSDT", 12, counts_fills=True)) is None
+    assert await found.missing(StoreCheckQuery("BTCUSDT", 12)) == (8, BEGIN)
 
 
 async def test_a_store_that_is_gone_lacks_all_since_the_first_trade(tmp_path: Path) -> None:
     found = StoredTrades(tmp_path / "gone", knows_all)
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) == (-1, 0)
+    assert await found.missing(StoreCheckQuery("BTCUSDT", 8)) == (-1, 0)
     TradeBegins(tmp_path / "gone").write("BTCUSDT", FirstTrade(3, BEGIN))
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) == (2, BEGIN)
+    assert await found.missing(StoreCheckQuery("BTCUSDT", 8)) == (2, BEGIN)
 
 
 async def test_without_a_store_nothing_is_lacking_or_noted() -> None:
     found = StoredTrades(None, knows_all)
-    assert await found.lacking(StoreCheckQuery("BTCUSDT", 8)) is None
+    assert await found.missing(StoreCheckQuery("BTCUSDT", 8)) is None
     assert await found.last_trade(LastTradeQuery("BTCUSDT", 8, BEGIN)) is None
 
 

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from flows.settings import Settings
-from flows.settings.faults import said
+from flows.settings.faults import text_of
 
 ODD: list[Any] = [
     -1, 0, 1.5, 10**30, -(10**30), float("nan"), float("inf"), "", "x", "-1", "1e999", "true", b"\xff", True, None, [],
@@ -23,5 +23,5 @@ def test_no_value_of_any_setting_is_refused_in_the_words_of_a_library(section: s
             Settings.model_validate({section: {key: value}})
         except ValidationError as error:
             for found in error.errors():
-                text = said(found)
+                text = text_of(found)
                 assert not any(words in text for words in PYDANTICS), (value, found["type"], text)

@@ -7,7 +7,7 @@ from msgspec import structs
 from flows.bounds import VenueRules
 from flows.model import Incident, Trade, TradeBatch
 from flows.queries import PastTradesQuery, TradesQuery
-from flows.verification.checks.trade_ids import Hole
+from flows.verification.checks.trade_ids import IdGap
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
@@ -18,10 +18,10 @@ from tests.fakes.trades import BEGIN, trade
 SYMBOL = "BTCUSDT"
 ALL = [trade(number, number * 1_000, 100 + number / 4, 1 + number / 8) for number in range(40)]
 HOLES = [
-    Hole(5, 6, ALL[4].time, ALL[7].time),
-    Hole(20, 29, ALL[19].time, ALL[30].time),
+    IdGap(5, 6, ALL[4].time, ALL[7].time),
+    IdGap(20, 29, ALL[19].time, ALL[30].time),
 ]
-LACKING = {number for hole in HOLES for number in range(hole.first, hole.last + 1)}
+LACKING = {number for gap in HOLES for number in range(gap.first, gap.last + 1)}
 
 
 @pytest.fixture
@@ -118,8 +118,8 @@ def test_a_venue_that_does_not_answer_ends_it_and_what_was_filled_stays(path: Pa
 
 
 def test_without_a_venue_the_command_is_named(path: Path) -> None:
-    holes = [Hole(number, number, 0, 0) for number in range(5)]
-    assert refill_of(path, None).refill(SYMBOL, holes).left == (
-        "trades 0 to 0, 1 to 1, 2 to 2 and 2 holes more of BTCUSDT are not stored: "
+    gaps = [IdGap(number, number, 0, 0) for number in range(5)]
+    assert refill_of(path, None).refill(SYMBOL, gaps).left == (
+        "trades 0 to 0, 1 to 1, 2 to 2 and 2 more gaps of BTCUSDT are not stored: "
         "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"
     )

@@ -25,7 +25,7 @@ class Mark(Struct, frozen=True):
 
 
 class Heard:
-    """Everything that an intake says."""
+    """Everything that an importer reports."""
 
     def __init__(self) -> None:
         self.incidents: list[Incident] = []

@@ -28,8 +28,8 @@ def test_what_lacks_nothing(mongo_database: Database[dict[str, Any]]) -> None:
     minutes = [candle(0), candle(1, status="partial"), candle(2, status="venue"), forming(3), candle(4, symbol="X")]
     CandleStore(mongo_database, retention_days={}).store(minutes, timeout_s=20)
     reader = CandleReader(mongo_database, venue="binance")
-    assert reader.whole("BTCUSDT", "1m", BEGIN) == [BEGIN, BEGIN + 120_000]
-    assert reader.whole("BTCUSDT", "1m", BEGIN + 1) == [BEGIN + 120_000]
+    assert reader.complete_times("BTCUSDT", "1m", BEGIN) == [BEGIN, BEGIN + 120_000]
+    assert reader.complete_times("BTCUSDT", "1m", BEGIN + 1) == [BEGIN + 120_000]
     assert reader.between("BTCUSDT", "1m", BEGIN, BEGIN + 60_000) == [candle(0, event_time=0)]
 
 
