@@ -47,7 +47,7 @@ def market_flow(
     rules: VenueRules = ANY_VENUE,
     outages: steps.Outages | None = None,
 ) -> Dataflow:
-    """The flow of one venue. Without a `runner` of queries no hole is repaired and no history fetched, and there are no
+    """The flow of one venue. Without a `runner` of queries no gap is filled and no history fetched, and there are no
     books and no statistics. What leads to no sink is left out.
     """
     clock = clock or FeedClock()

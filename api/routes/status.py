@@ -116,10 +116,10 @@ def routes(services: Services) -> list[AnyRoute]:
     def channels() -> list[Channel]:
         return [
             Channel(
-                venue_state.venue, channel, venue_state.counts[channel], max(0, venue_state.clock.now_ms - heard_ms)
+                venue_state.venue, channel, venue_state.counts[channel], max(0, venue_state.clock.now_ms - stamp_ms)
             )
             for venue_state in live.venue_states()
-            for channel, heard_ms in sorted(venue_state.last_stamps.items())
+            for channel, stamp_ms in sorted(venue_state.last_stamps.items())
         ]
 
     async def status(_: NoParams) -> StatusAnswer:

@@ -104,7 +104,7 @@ class RejectIncidents:
         self._is_over = False
 
     def __call__(self, items: Iterable[object]) -> list[Incident]:
-        """The incidents to be told now."""
+        """The incidents to report now."""
         out: list[Incident] = []
         for item in items:
             if isinstance(item, Incident):

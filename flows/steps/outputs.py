@@ -18,11 +18,11 @@ def output(step_id: str, *streams: Stream[X] | None, sink: Sink[X] | None) -> No
 
 
 def broadcast(
-    step_id: str, *news: Stream[Publishable] | None, sink: Sink[tuple[str, list[Publishable]]] | None
+    step_id: str, *items: Stream[Publishable] | None, sink: Sink[tuple[str, list[Publishable]]] | None
 ) -> None:
     """Everything for clients, to the one hub of the deployment."""
     if sink is not None:
-        _output_packed(step_id, "hub", sink, *built(news))
+        _output_packed(step_id, "hub", sink, *built(items))
 
 
 def to_mongo(step_id: str, *documents: Stream[Document] | None, sink: Sink[tuple[str, list[Document]]] | None) -> None:

@@ -41,7 +41,7 @@ class CandleStreams:
     """What is made of trades and klines."""
 
     trades: Stream[TradeBatch]
-    """In the order of their ids, without a hole and without a duplicate."""
+    """In the order of their ids, without a gap and without a duplicate."""
     candles: Stream[Candle]
     corrections: Stream[Candle]
     """Candles for the store alone: of the past, or published before their proof was known."""
@@ -66,7 +66,7 @@ def candles(
     runner: QueryRunner | None,
 ) -> CandleStreams:
     """Trades in sequence and the candles made of them, both complete, one machine for each instrument. Without a
-    `runner` no hole is repaired and no history fetched. `clock` closes the candles, and is set here.
+    `runner` no gap is filled and no history fetched. `clock` closes the candles, and is set here.
     """
     batches: KeyedStream[TradeInput] = op.flat_map_batch(
         "batches", events, MicroBatcher(clock, hold_ms=feed.gather_ms, monotonic_ms=monotonic_ms)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from flows.backfill import JOURNAL
+from flows.backfill import MANIFEST
 from sinks.mongod.server import running_mongod
 from sources.archive.files import file_named
 from tests.benchmarks.rows import Row
@@ -117,7 +117,7 @@ def run() -> list[Row]:
         source.mkdir()
         interleaved_month(source)
         first_mb = asyncio.run(peak_mb(source, folder, uri))
-        (folder / "archive" / JOURNAL).unlink()
+        (folder / "archive" / MANIFEST).unlink()
         again_mb = asyncio.run(peak_mb(source, folder, uri))
         found = kills_in(Path(name), uri)
     what = f"import of {ROWS / 1e6:.0f} M rows in no order, both stores"

@@ -6,7 +6,7 @@ from typing import NamedTuple
 AT_LEAST = 10
 """The newest closed periods are fetched in any case, to be compared with what is stored."""
 MOST_BACK = 10_000
-"""Periods before the present that a series is looked through for holes."""
+"""Periods before the present that a series is searched for gaps."""
 
 
 class Span(NamedTuple):

@@ -19,7 +19,7 @@ class Pauses:
         self.reasons: set[str] = set()
         """Why it does not trade now."""
         self._certain: set[str] = set()
-        """Silent lines that bring messages all the time while the exchange works, whether somebody trades or not."""
+        """Silent connections that bring messages all the time while the exchange works, with or without trades."""
 
     def begin(self, reason: str, time: int, *, is_certain: bool = False) -> None:
         """Empty periods from `time` on have no candles; those with trades have. A line that carries nothing but trades

@@ -90,7 +90,7 @@ class Freshness:
         self._heartbeat_due_ms = -HEARTBEAT_MS
         self._repeat_due_ms = 0
         self._knows_time = False
-        self._told_feed = 0
+        self._reported_feed = 0
         """The venue's time at the last look: when it was set back, what was said may lie in the future."""
 
     def __call__(self, items: list[Observation]) -> list[InstrumentStatus | Heartbeat]:
@@ -245,7 +245,7 @@ class Freshness:
         if self._read_outages:
             self._outages = {name: reason for name, reason in self._read_outages().items() if reason}
         self._knows_time = now.feed > 0
-        is_set_back, self._told_feed = now.feed < self._told_feed, now.feed
+        is_set_back, self._reported_feed = now.feed < self._reported_feed, now.feed
         changed = cleared or is_set_back or before != (self._delay, self._outages, self._knows_time)
         return list(self._instruments) if changed else []
 

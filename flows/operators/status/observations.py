@@ -48,7 +48,7 @@ class Unsynced(NamedTuple):
 
 class ChannelRefused(NamedTuple):
     """Whether everything that a channel of an instrument brings is refused, and why; only when that changes. Of trades
-    the sequencer tells.
+    the sequencer reports it.
     """
 
     symbol: str
@@ -102,12 +102,12 @@ class Observe:
 class _Run:
     """Refusals of one channel, without anything else in between."""
 
-    __slots__ = ("count", "is_told", "reason", "since")
+    __slots__ = ("count", "is_reported", "reason", "since")
 
     def __init__(self, reason: str, since: int) -> None:
         self.reason, self.since = reason, since
         self.count = 0
-        self.is_told = False
+        self.is_reported = False
 
 
 class _RefusedChannels:
@@ -140,11 +140,11 @@ class _RefusedChannels:
             channel = channel_of(kind_of(type(item.events[0])))
             symbol = item.key.partition(":")[2]
             run = self.runs.pop((symbol, channel), None) if channel else None
-            if run and run.is_told and channel:
+            if run and run.is_reported and channel:
                 out.append(ChannelRefused(symbol, channel, ""))
         for (symbol, channel), run in self.runs.items():
-            if not run.is_told and run.count >= REFUSED_LEAST and local - run.since >= REFUSED_MS:
-                run.is_told = True
+            if not run.is_reported and run.count >= REFUSED_LEAST and local - run.since >= REFUSED_MS:
+                run.is_reported = True
                 out.append(ChannelRefused(symbol, channel, f"everything that comes is refused: {run.reason}"))
         return out
 
