@@ -17,7 +17,7 @@ from flows.clock import wall_ms
 from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.process.descriptors import raise_descriptor_limit
-from flows.settings import Feed, Log, Replay
+from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import FAULTS, describe
@@ -49,9 +49,10 @@ def epilog() -> str:
     return "\n".join([_CONTROL, *(f"  {one.name}: {one.summary}\n    {one.example}" for one in described)])
 
 
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    """Parses the command line; ends the process with status 2 and a reason when it is invalid."""
-    defaults = Replay()
+def parse_arguments(argv: Sequence[str], defaults: Replay = Replay()) -> argparse.Namespace:  # noqa: B008 - it is frozen
+    """Parses the command line; ends the process with status 2 and a reason when it is invalid. `defaults` are the
+    settings of the replay exchange.
+    """
     parser = argparse.ArgumentParser(
         prog="python -m sources.replay",
         description="An exchange on this machine that speaks Binance's REST and WebSocket protocol.",
@@ -157,8 +158,13 @@ async def _until_stopped(exchange: ReplayExchange, stop: asyncio.Event) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; its exit status."""
-    arguments = parse_arguments(sys.argv[1:] if argv is None else argv)
-    set_up_logs(Log())
+    try:
+        settings = load_settings()
+    except SettingsError as error:
+        sys.stderr.write(f"marketflow: {error}\n")
+        return 1
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv, settings.replay)
+    set_up_logs(settings.log)
     raise_descriptor_limit()
     try:
         asyncio.run(serve(arguments))

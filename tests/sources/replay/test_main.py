@@ -9,6 +9,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from flows.settings import Replay
 from sources.replay.__main__ import parse_arguments
 from sources.replay.faults.orders import FAULTS, describe
 
@@ -20,6 +21,13 @@ def test_what_is_not_said() -> None:
     assert (tape.market, tape.speed, tape.times, tape.port, tape.loop) == ("spot", 1.0, "original", 9443, False)
     synthetic = parse_arguments(["--synthetic", "--speed", "max", "--symbols", "A", "B"])
     assert (synthetic.times, synthetic.speed, synthetic.symbols) == ("now", "max", ["A", "B"])
+
+
+def test_settings_name_the_address_unless_the_command_does() -> None:
+    settings = Replay(host="127.0.0.2", port=9555)
+    found = parse_arguments(["a.gz"], settings)
+    assert (found.host, found.port) == ("127.0.0.2", 9555)
+    assert parse_arguments(["a.gz", "--port", "0"], settings).port == 0
 
 
 @pytest.mark.parametrize(
