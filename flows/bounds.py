@@ -1,6 +1,6 @@
 """Validity of a single event: the bounds between its fields, for every venue.
 
-All input is checked by these rules: live frames (steps `validate` and `sequence`), answers of REST, rows of files.
+All input is checked by these rules: live frames (step `validate`, trades by the sequencer), answers of REST, files.
 Bounds of single fields are part of the venue's wire types, which refuse invalid values while decoding. Rules about the
 order of events are checked where the order is kept: ids by the sequencer and the book, the venue's time by the step
 `validate`.

@@ -32,7 +32,7 @@ class Sinks(Struct, frozen=True):
     rejects: Sink[Rejected] | None = None
     incidents: Sink[Incident] | None = None
     commands: Sink[RefreshResult | Removed] | None = None
-    """What became of requests, and whose streams have ended: what was under way for those will not come."""
+    """Results of requests, and removed instruments: their open requests will not be answered."""
 
 
 def market_flow(
@@ -61,26 +61,26 @@ def market_flow(
     prices = op.flat_map_batch("prices", events, Prices(clock))
     steps.broadcast("hub_prices", prices, sink=sinks.broadcast)  # first of all: a price waits for nothing else
 
-    trades = steps.candles("candles", events, feed, trade_clock, rules, runner)
+    candles = steps.candles("candles", events, feed, trade_clock, rules, runner)
     status = steps.feed_status("feed_status", events, feed, clock)
     book = steps.order_books("order_books", events, books, clock, rules, runner)
-    stats = steps.stats_24h("stats_24h", trades.minutes, status.tickers, feed, trade_clock, rules, runner)
+    stats = steps.stats_24h("stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
     incidents = steps.incidents(
-        "incidents", clock, trades.incidents, status.incidents, book and book.incidents, stats and stats.incidents
+        "incidents", clock, candles.incidents, status.incidents, book and book.incidents, stats and stats.incidents
     )
 
-    steps.to_mongo("mongodb", trades.candles, trades.corrections, stats and stats.per_minute, sink=sinks.candles)
-    steps.to_rocksdb("rocksdb", trades.trades, trades.restored, sink=sinks.trades)
+    steps.to_mongo("mongodb", candles.candles, candles.corrections, stats and stats.per_minute, sink=sinks.candles)
+    steps.to_rocksdb("rocksdb", candles.trades, candles.restored, sink=sinks.trades)
     steps.output("ledger", incidents, sink=sinks.incidents)
-    steps.output("commands", trades.requests, sink=sinks.commands)
-    steps.output("rejects", status.rejected, trades.rejected, book and book.rejected, sink=sinks.rejects)
+    steps.output("commands", candles.requests, sink=sinks.commands)
+    steps.output("rejects", status.rejected, candles.rejected, book and book.rejected, sink=sinks.rejects)
 
     states = steps.freshness(
-        "freshness", status.observed, trades.witnesses, book and book.synced,
+        "freshness", status.observed, candles.witnesses, book and book.synced,
         feed=feed, clock=clock, has_books=runner is not None, outages=outages,
     )  # fmt: skip
     steps.broadcast(
-        "hub", trades.trades, trades.candles, book and book.views, stats and stats.latest, status.updates, states,
+        "hub", candles.trades, candles.candles, book and book.views, stats and stats.latest, status.updates, states,
         incidents, sink=sinks.broadcast,
     )  # fmt: skip
     return steps.drop_unread(flow)

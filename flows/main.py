@@ -243,7 +243,7 @@ def _retention(settings: Settings) -> bool:
 def _query_statuses(settings: Settings) -> dict[str, str] | None:
     """The venue's instruments and the status of each; None when it does not answer."""
 
-    async def ask() -> dict[str, str]:
+    async def query() -> dict[str, str]:
         async with BinanceRest.of(settings.feed) as rest, asyncio.timeout(CHECK_S):
             while True:
                 try:
@@ -255,7 +255,7 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
                     await asyncio.sleep(RETRY_S)
 
     try:
-        return asyncio.run(ask())
+        return asyncio.run(query())
     except (VenueError, TimeoutError) as error:
         _log.warning("symbols_not_checked", reason=str(error) or "no answer in time")
         return None

@@ -1,4 +1,4 @@
-"""Messages that a client of the hub receives, in the shapes of `sinks/hub/payloads.py` and `sinks/hub/replies.py`."""
+"""Messages that a client of the hub receives, in the shapes of `sinks/hub/payloads/` and `sinks/hub/replies.py`."""
 
 from datetime import datetime
 from typing import Any, Final, TypeAlias

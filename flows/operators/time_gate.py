@@ -120,7 +120,7 @@ class TimeGate:
         """Something is held, or the clock was set anew and may be set back: every poll is of interest."""
 
     def limit(self, now: Now) -> int:
-        """The latest event time that is believed without a question, ms UTC."""
+        """The latest event time that is accepted without further checks, ms UTC."""
         return now.feed + AHEAD_MS
 
     def passed(self, newest: int, now: Now) -> None:

@@ -2,7 +2,7 @@
 
 The rules for single fields stand with the venue's wire types, those between the fields of an event in `flows.bounds`,
 and those of the venue's time in `time_gate`. Trades are looked at where they are used, by the same rules: the last one
-of a batch by the step `prices`, and all of them together by `sequence`.
+of a batch by the step `prices`, and all of them together by the sequencer.
 """
 
 from msgspec import structs

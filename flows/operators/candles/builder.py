@@ -1,9 +1,10 @@
-"""Step `candles`: candles of every timeframe from the trades of one instrument, forming and closed.
+"""Second machine of the step `candles`: candles of every timeframe from the trades of one instrument.
 
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end. By time only while nothing can be missing: the line is up and has brought a
+  have, or by time a grace after its end, or, in an import, when a source that has all trades of a stretch of time ends
+  (`Coverage`). By time only while nothing can be missing: the line is up and has brought a
   trade since it was down, and no trade is held back behind a gap. The end of input closes nothing.
 * A running period that lacks its beginning, or trades in a gap, is the exchange's running kline and the trades whose
   ids that does not hold: so it is right from the first second, also when the start falls into it.

@@ -1,4 +1,4 @@
-"""Times in which an instrument does not trade: by its status, or as no message of any kind comes from the exchange."""
+"""Pauses of trading: because of the instrument's status, or because nothing at all arrives from the exchange."""
 
 from flows.clock import Now
 
@@ -15,7 +15,7 @@ class Pauses:
     def __init__(self) -> None:
         self._times: list[tuple[int, int]] = []  # [begin, end)
         self._is_halt = False
-        """Whether its status is among the reasons of the last pause: then it was one, whatever the lines were."""
+        """Whether its status is among the reasons of the last pause: then that is a halt, whatever the lines did."""
         self.reasons: set[str] = set()
         """Why it does not trade now."""
         self._certain: set[str] = set()

@@ -1,4 +1,4 @@
-"""Step `reconcile`: every closed candle is compared with the exchange's own, and numbered as it is published.
+"""Third machine of the step `candles`: compares closed candles with the exchange's own, and numbers the versions.
 
 The parts: `track` (what is known of one timeframe, and the revisions), `kline_queries` (klines that the stream did not
 bring), `settle` (comparing, and which version is served), `doubt` (what a proof means for the shorter and longer

@@ -13,7 +13,7 @@ UPGRADABLE = ("partial", "venue")
 
 
 def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules: VenueRules = ANY_VENUE) -> Candle:
-    """The version to write of a candle of which another one is stored: the next revision of that, when it is better
+    """Which version to write when one is already stored: the next revision of that, when it is better
     proven; the stored one with its proof, when both are equal and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
 

@@ -20,7 +20,7 @@ MAX_HELD: Final = 200_000
 
 
 class HeadGap:
-    """The gap between a position and the trades that are held. Decides; takes and hands on nothing but what it refuses.
+    """The gap between a position and the trades that are held. Only decides; the chain moves the trades.
 
     It is waited for `reorder_ms` of the feed's time without a query, then until its repair has made no progress for
     `repair_ms` of local time, unless it is larger than `repair_trades`. With `repair_ms` = 0 nothing is queried.

@@ -1,4 +1,4 @@
-"""Step `sequence`: trades in the order of their ids, each once, and every gap noticed and filled.
+"""First machine of the step `candles`: trades in the order of their ids, each once, and every gap noticed and filled.
 
 Order is by id, never by arrival. A trade whose predecessor is missing waits `reorder_ms` of the feed's time for it.
 Then the missing ids are queried, and what is behind the gap goes on waiting: repaired in time, nothing of it shows
