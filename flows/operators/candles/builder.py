@@ -98,6 +98,10 @@ class CandleBuilder:
         self._lines_down: set[str] = set()
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""
+        self._alive_ms: int | None = None
+        """Event time of the newest kline, as long as the exchange sends those of the shortest timeframe: one a period,
+        traded or not. None while it does not.
+        """
         self._shown_local = 0
         self._traded_local = 0
         if state is not None:
@@ -196,7 +200,10 @@ class CandleBuilder:
             case Subscribed():
                 self._lines_down.discard(event.line)
                 periods.pauses.reconnect(event.line, now)
-            case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
+            case Silent(whole_line=False):
+                if f"kline_{periods.shortest.name}" in event.kinds:
+                    self._alive_ms = None  # they say nothing any more
+            case Silent() if not TRADE_KINDS.isdisjoint(event.kinds):
                 is_certain = not TRADE_KINDS.issuperset(event.kinds)  # klines and tickers come all the time
                 periods.pauses.begin(event.line, self._current_end(now), is_certain=is_certain)
             case Speaking():
@@ -332,6 +339,10 @@ class CandleBuilder:
         over = periods.shortest.floor(now.feed - self._grace_ms)
         if periods.pauses.reasons:
             return periods.close_base()  # those behind it have no candles while the pause lasts
+        if self._alive_ms is not None and periods.base is not None:
+            # an exchange that has stopped is noticed only after a while: no empty candles until then
+            known = periods.end_of(periods.base) if periods.base.trades else 0
+            over = min(over, max(known, periods.shortest.floor(self._alive_ms)))
         return periods.advance_to(over) if over > periods.current.open_time else []
 
     def _wait_to_close(self, now: Now) -> int | None:
@@ -343,8 +354,10 @@ class CandleBuilder:
         periods = self._periods
         if periods.base is None or self._lines_down or self._is_unsure or self._is_behind():
             return None
-        if periods.pauses.reasons and not periods.base.trades:
-            return None
+        if not periods.base.trades:
+            is_alive = self._alive_ms is None or self._alive_ms >= periods.end_of(periods.base)
+            if periods.pauses.reasons or not is_alive:
+                return None
         by_feed = periods.end_of(periods.base) + self._grace_ms - now.feed
         by_local = self._traded_local + self._grace_ms - now.local
         return max(by_feed, by_local)
@@ -362,6 +375,8 @@ class CandleBuilder:
         if frame is None:
             return []
         frame.kline = kline
+        if frame is periods.shortest or self._alive_ms is not None:
+            self._alive_ms = max(self._alive_ms or 0, kline.event_time)
         if not kline.is_closed:
             return []
         periods.event_time = max(periods.event_time, kline.event_time)

@@ -33,6 +33,7 @@ from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 MINUTE = 60_000
 LATER = 10**9
+GRACE = 2_000
 """A local time at which every pace allows everything."""
 
 
@@ -559,6 +560,29 @@ def test_a_whole_exchange_that_is_silent_has_no_candles_whatever_rest_knows() ->
     machine.on_events([running], at(5 * MINUTE + 1_000, 2 * LATER))
     machine.on_events(batch(trade(2, 7 * MINUTE)), at(7 * MINUTE, 2 * LATER))
     assert opened(woken(machine, 8 * MINUTE + 2_000)) == [7]
+
+
+def kline_at(minute: int, ms: int) -> Kline:
+    """The exchange's running kline of a minute, sent so long after its begin."""
+    begin = BEGIN + minute * MINUTE
+    return kline_of_ones(open_time=begin, event_time=begin + ms, is_closed=False)
+
+
+def test_where_klines_come_an_empty_period_closes_by_time_only_when_one_was_sent_behind_it() -> None:
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events([kline_at(0, 50_000)], at(50_000, LATER))
+    assert opened(woken(machine, 3 * MINUTE)) == [0], "what has trades is known to be whole"
+    assert machine.due_in(at(5 * MINUTE, 3 * LATER)) is None
+    machine.on_events([kline_at(3, 20)], at(3 * MINUTE + 20, 3 * LATER))
+    out = machine.on_timer(at(5 * MINUTE, 3 * LATER)) + machine.on_timer(at(5 * MINUTE, 3 * LATER + GRACE))
+    assert opened(out) == [1, 2]
+    assert machine.due_in(at(6 * MINUTE, 5 * LATER)) is None
+    machine.on_events(Silent("market", ("BTCUSDT",), ("kline_1m",), 3_000), at(6 * MINUTE, 5 * LATER))
+    out = machine.on_timer(at(6 * MINUTE + GRACE, 5 * LATER)) + machine.on_timer(
+        at(6 * MINUTE + GRACE, 5 * LATER + GRACE)
+    )
+    assert opened(out) == [3, 4, 5], "klines that do not come say nothing"
 
 
 def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> None:
