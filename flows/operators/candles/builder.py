@@ -99,8 +99,8 @@ class CandleBuilder:
         self._is_unsure = False
         """Trades may have been missed: the next one in sequence shows that none were."""
         self._alive_ms: int | None = None
-        """Event time of the newest kline, as long as the exchange sends those of the shortest timeframe: one a period,
-        traded or not. None while it does not.
+        """Event time of the newest kline or ticker, from the first kline of the shortest timeframe on: of these the
+        exchange sends one a period, traded or not.
         """
         self._shown_local = 0
         self._traded_local = 0
@@ -177,6 +177,8 @@ class CandleBuilder:
         if type(event) is list and isinstance(event[0], Kline):
             self._periods.pauses.resume(now)
             return [*self._take_klines(event), event]
+        if type(event) is list and self._alive_ms is not None:
+            self._alive_ms = max(self._alive_ms, event[-1].event_time)  # a ticker
         match event:
             case Gap():
                 marked = self._amendments.mark(event)
@@ -200,10 +202,7 @@ class CandleBuilder:
             case Subscribed():
                 self._lines_down.discard(event.line)
                 periods.pauses.reconnect(event.line, now)
-            case Silent(whole_line=False):
-                if f"kline_{periods.shortest.name}" in event.kinds:
-                    self._alive_ms = None  # they say nothing any more
-            case Silent() if not TRADE_KINDS.isdisjoint(event.kinds):
+            case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
                 is_certain = not TRADE_KINDS.issuperset(event.kinds)  # klines and tickers come all the time
                 periods.pauses.begin(event.line, self._current_end(now), is_certain=is_certain)
             case Speaking():

@@ -27,7 +27,7 @@ from flows.model import (
     TradingStatus,
 )
 from flows.operators.candles.builder import CandleBuilder
-from tests.fakes.candles import kline_of_ones
+from tests.fakes.candles import kline_of_ones, ticker_of_ones
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
@@ -578,11 +578,11 @@ def test_where_klines_come_an_empty_period_closes_by_time_only_when_one_was_sent
     out = machine.on_timer(at(5 * MINUTE, 3 * LATER)) + machine.on_timer(at(5 * MINUTE, 3 * LATER + GRACE))
     assert opened(out) == [1, 2]
     assert machine.due_in(at(6 * MINUTE, 5 * LATER)) is None
-    machine.on_events(Silent("market", ("BTCUSDT",), ("kline_1m",), 3_000), at(6 * MINUTE, 5 * LATER))
+    machine.on_events([ticker_of_ones(event_time=BEGIN + 6 * MINUTE)], at(6 * MINUTE, 5 * LATER))
     out = machine.on_timer(at(6 * MINUTE + GRACE, 5 * LATER)) + machine.on_timer(
         at(6 * MINUTE + GRACE, 5 * LATER + GRACE)
     )
-    assert opened(out) == [3, 4, 5], "klines that do not come say nothing"
+    assert opened(out) == [3, 4, 5], "a ticker says that the exchange is alive, too"
 
 
 def test_a_halt_stays_one_when_the_venue_knows_no_later_trade_afterwards() -> None:
