@@ -339,6 +339,7 @@ async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: s
         await deployment.serve()
         await deployment.inject(faults.Silence(stream=AGGREGATES, for_ms=8_000))
         await deployment.incident("silent", "fetched")
+        await deployment.incident("repair", "brings trades again")
         await deployment.goes_on()
         await deployment.becomes_ready()
         paused = deployment.listener.place
