@@ -295,7 +295,7 @@ async def test_a_symbol_that_is_refused_cuts_no_other_and_comes_back(
         playing(tmp_path / form, mongod_uri, young_market(), **quick) as deployment,
         AsyncMongoClient[dict[str, Any]](mongod_uri) as mongo,
     ):
-        petitioner = CommandClient(mongo[form])
+        petitioner = CommandClient(mongo[deployment.database])
         since = deployment.listener.place
         await petitioner.set_subscription(DesiredSubscription("binance", "ETHUSDT", wanted=False))
         await deployment.listener.until(lambda m: m["data"].get("state") == "removed", since=since)
@@ -339,7 +339,6 @@ async def test_trades_that_fall_silent_and_an_exchange_that_pauses(mongod_uri: s
         await deployment.serve()
         await deployment.inject(faults.Silence(stream=AGGREGATES, for_ms=8_000))
         await deployment.incident("silent", "fetched")
-        await deployment.incident("repair", "brings trades again")
         await deployment.goes_on()
         await deployment.becomes_ready()
         paused = deployment.listener.place

@@ -98,6 +98,7 @@ class Deployment:
         self.listener = Listener()
         self._lives: list[Listener] = []
         self.timeframes: list[str] = settings["feed__timeframes"]
+        self.database: str = settings["mongo__database"]
         self._mongod_uri = mongod_uri
         self._settings = settings
         self._life = AsyncExitStack()
@@ -332,7 +333,7 @@ class Deployment:
     def stored_symbols(self) -> set[str]:
         """Of what there are trades or candles."""
         with TradeReader(self.store) as reader, MongoClient[dict[str, Any]](self._mongod_uri) as client:
-            return {*reader.symbols(), *client[self.folder.name]["market_data"].distinct("symbol")}
+            return {*reader.symbols(), *client[self.database]["market_data"].distinct("symbol")}
 
     def newest_candle_ms(self) -> int:
         """Begin of the newest period that is stored."""
@@ -340,7 +341,7 @@ class Deployment:
 
     def candles(self, symbol: str, timeframe: str) -> list[Candle]:
         """What is stored."""
-        return stored_candles(self._mongod_uri, self.folder.name, symbol, timeframe)
+        return stored_candles(self._mongod_uri, self.database, symbol, timeframe)
 
     def candles_that_differ(self) -> list[tuple[Any, ...]]:
         """Closed periods whose stored candle is not the exchange's, or is missing."""
@@ -421,6 +422,8 @@ async def playing(
             "feed__request_pause_ms": 0,
             "feed__kline_limit": 5,
             "books__every_ms": 0,
+            # the server is shared by the tests of a worker, some of which have folders of the same name
+            "mongo__database": f"{folder.parent.name}_{folder.name}",
             "mongo__retention": False,
             "hub__port": free_port(),
             "metrics__enabled": True,
