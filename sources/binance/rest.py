@@ -229,9 +229,7 @@ class BinanceRest:
         return [msgspec.structs.replace(trade, id=trade.first_id) for trade in await self._covering(query)]
 
     async def _aggregates(self, query: TradesQuery) -> list[Trade]:
-        return await _by_id(
-            query, lambda first_id, limit: self._page_of_aggregates(query, fromId=first_id, limit=limit)
-        )
+        return await _by_id(query, lambda first, limit: self._page_of_aggregates(query, fromId=first, limit=limit))
 
     async def disputed_trades(self, query: DisputedTradesQuery) -> list[Trade]:
         """The trades of a candle, in the form in which the stream brings them. `QueryError` where the venue serves them
@@ -253,12 +251,8 @@ class BinanceRest:
             page = _rising(rows, _id_of, following, _LATEST_ID)
             found += [trade for trade in page if query.first_id <= trade.first_id and trade.last_id <= query.last_id]
             newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
-            if (
-                newest is None
-                or newest.last_id >= query.last_id
-                or newest.time > query.end
-                or len(found) >= MOST_TRADES
-            ):
+            is_full = len(found) >= MOST_TRADES
+            if newest is None or newest.last_id >= query.last_id or newest.time > query.end or is_full:
                 break
             if following and len(rows) < PAGE:
                 break  # the newest page; only the first one, of a time, may be short before

@@ -362,10 +362,7 @@ class CandleBuilder:
         return max(by_feed, by_local)
 
     def _take_klines(self, klines: list[Kline]) -> list[Candle]:
-        out: list[Candle] = []
-        for kline in klines:
-            out += self._take_kline(kline)
-        return out
+        return [candle for kline in klines for candle in self._take_kline(kline)]
 
     def _take_kline(self, kline: Kline) -> list[Candle]:
         """The exchange's closed kline proves a period complete; its running one may complete what lacks trades."""

@@ -48,6 +48,8 @@ class Pauses:
 
     def resume(self, now: Now) -> None:
         """Something came: no line is silent any more."""
+        if not self.reasons:
+            return
         self._certain.clear()
         for line in self.reasons - {STATUS}:
             self.end(line, now)
