@@ -42,7 +42,7 @@ from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.codec import MINUTE_MS
 from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
-from sinks.trades.writer import TradeWriter, open_trade_writer
+from sinks.trades.writer import TradeWriter, open_trade_writer, partition_names
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
 from sources.archive.csv_reader import ArchiveError, ArchiveReader
 from sources.archive.fetch import Downloader, OnBytes, check, digest_of, files_in, vouched_by
@@ -153,12 +153,12 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
         open_trade_writer(
             settings.trades.model_copy(update=kept),
             venue=settings.feed.venue,
-            partition=f"part-{number:02d}",
+            partition=partition,
             record_ms=MINUTE_MS,
             clocks=Clocks(venue_now=lambda: end_ms),
             on_incident=lambda incident: ledger.write([incident]),
         )
-        for number in range(settings.trades.partitions)
+        for partition in partition_names(settings.trades.partitions)
     ]
 
 
@@ -168,8 +168,8 @@ def _check_stores(settings: Settings) -> None:
     if not (mongo.enabled or trades.enabled):
         raise SettingsError("mongo.enabled and trades.enabled are both off: the import has nowhere to write to")
     if trades.enabled:
-        for number in range(trades.partitions):
-            check_store(trades.path / settings.feed.venue / f"part-{number:02d}")
+        for partition in partition_names(trades.partitions):
+            check_store(trades.path / settings.feed.venue / partition)
     if mongo.enabled:
         try:
             open_database(mongo).command("ping")

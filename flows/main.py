@@ -42,7 +42,7 @@ from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
-from sinks.trades.writer import TradeWriter, open_trade_writer, part_of
+from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, partition_names
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -117,7 +117,7 @@ def build_flow(
         serve(metrics, settings.metrics)
     requests = _open_requests(settings, source, ledger.report, statuses)
 
-    parts = _partitions(settings)
+    parts = partition_names(settings.trades.partitions)
     return market_flow(
         source=source,
         parser=BinanceParser(venue),
@@ -140,11 +140,6 @@ def build_flow(
     )
 
 
-def _partitions(settings: Settings) -> list[str]:
-    """Names of the trade store's partitions, each a directory."""
-    return [f"part-{number:02d}" for number in range(settings.trades.partitions)]
-
-
 def _check_stores(settings: Settings, flags: EngineFlags) -> None:
     """Checks what the engine is going to open, since an error in the middle of its start ends in a panic.
     `RecoveryError` or `TradeStoreError` when that would fail.
@@ -152,7 +147,7 @@ def _check_stores(settings: Settings, flags: EngineFlags) -> None:
     if flags.recovery is not None:
         check(flags.recovery, state_fault)
     if settings.trades.enabled:
-        for part in _partitions(settings):
+        for part in partition_names(settings.trades.partitions):
             check_store(settings.trades.path / settings.feed.venue / part, is_shared=flags.is_cluster)
 
 

@@ -16,7 +16,7 @@ from flows.verification.checks.trade_ids import IdGap
 from sinks.trades.codec import MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
-from sinks.trades.writer import part_of
+from sinks.trades.writer import part_of, partition_names
 
 GetTrades = Callable[[TradesQuery], list[Trade]]
 """The venue's trades of a query; `VenueError` when it does not answer."""
@@ -62,7 +62,8 @@ class TradeRefill:
             return Refilled(left=_sentence(symbol, gaps, f"{command} fetches them"))
         small = [gap for gap in gaps if gap.last - gap.first < self._most_trades]
         large = [gap for gap in gaps if gap.last - gap.first >= self._most_trades]
-        part = self._path / f"part-{part_of(Instrument(self._venue, symbol).key, self._partitions):02d}"
+        place = part_of(Instrument(self._venue, symbol).key, self._partitions)
+        part = self._path / partition_names(self._partitions)[place]
         try:
             with TradeStore(part) as store:
                 done = [self._fill(store, symbol, gap) for gap in small]

@@ -186,9 +186,9 @@ class Importer:
             if version.is_closed:
                 stored_on[place] = version
             out.append(version)
-        out += in_doubt(refuted, stored_on, {(candle.timeframe, candle.open_time) for candle in out})
-        stored_on.update({(candle.timeframe, candle.open_time): candle for candle in out if candle.is_closed})
-        self._write_candles(out)
+        doubted = in_doubt(refuted, stored_on, {(candle.timeframe, candle.open_time) for candle in out})
+        stored_on.update({(candle.timeframe, candle.open_time): candle for candle in doubted})
+        self._write_candles([*out, *doubted])
         incidents = [replacement(replaced)] if replaced else []
         incidents += [contradiction(disputed)] if disputed else []
         if incidents:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from flows.model import COMPLETE, Candle, Incident
+from flows.model import COMPLETE, Candle, Incident, timeframe_ms
 
 _VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
 
@@ -43,7 +43,7 @@ def in_doubt(
         return []
     times: dict[int, list[int]] = defaultdict(list)
     for candle in sorted(refuted, key=lambda candle: candle.open_time):
-        times[_length(candle)].append(candle.open_time)
+        times[timeframe_ms(candle.timeframe)].append(candle.open_time)
     return [
         structs.replace(stored, status="unproven", revision=stored.revision + 1)
         for place, stored in stored_on.items()
@@ -59,10 +59,6 @@ def _touches(candle: Candle, times: dict[int, list[int]]) -> bool:
         if at < len(begins) and begins[at] <= candle.close_time:
             return True
     return False
-
-
-def _length(candle: Candle) -> int:
-    return candle.close_time + 1 - candle.open_time
 
 
 def is_same_candle(candle: Candle, stored: Candle) -> bool:

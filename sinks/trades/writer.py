@@ -50,6 +50,11 @@ def part_of(instrument_key: str, partitions: int) -> int:
     return zlib.crc32(instrument_key.encode()) % partitions
 
 
+def partition_names(partitions: int) -> list[str]:
+    """The names of all partitions in order, each a directory of the venue's store."""
+    return [f"part-{number:02d}" for number in range(partitions)]
+
+
 class TradeWriter(BufferedWriter[Loss, Counter[str]]):
     """Writer of one partition.
 
