@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from flows.clock import wall_ms
 from flows.model import DAY_MS, AggregateTrade
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Books, Feed
@@ -165,13 +164,12 @@ async def test_the_first_trades_of_a_time_and_nothing_where_nothing_was_traded()
 
 
 @pytest.mark.slow
-async def test_requests_cost_what_the_venue_counts() -> None:
+async def test_requests_cost_what_the_venue_counts(stopped_clock_s: int) -> None:
     async with played() as (rest, exchange):
         for levels in (100, 500, 1_000, 5_000):
             await rest.book(BookQuery("BTCUSDT", levels))
         await rest.symbols()
-        now_s = wall_ms() / 1_000
-        assert rest.used_weight == exchange.used_weight(now_s) == 5 + 25 + 50 + 250 + 20
+        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 5 + 25 + 50 + 250 + 20
 
 
 async def test_a_moment_with_more_aggregates_than_a_page_is_fetched_whole() -> None:
@@ -208,13 +206,13 @@ async def test_the_first_aggregate_may_be_hours_behind_the_begin_of_the_hole() -
     assert [trade.id for trade in trades] == [7]
 
 
-async def test_what_usdm_no_longer_has_is_no_error_and_costs_a_bounded_weight() -> None:
+async def test_what_usdm_no_longer_has_is_no_error_and_costs_a_bounded_weight(stopped_clock_s: int) -> None:
     async with scripted(Rows([row(9_000, BEGIN_MS)], kind="usdm"), venue="binance-usdm") as (rest, _):
         assert await rest.trades(span(10, 20, 0, 0)) == []
     async with scripted(Rows([], kind="usdm"), **USDM_FILLS) as (rest, exchange):
         week_ms = 7 * 86_400_000
         assert await rest.trades(span(10, 20, BEGIN_MS - week_ms, BEGIN_MS)) == []
-        assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 49 * 20
+        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 49 * 20
 
 
 @pytest.mark.parametrize("feed", [{}, {"streams": ("trade",)}, USDM_FILLS])
@@ -243,16 +241,18 @@ async def test_an_impossible_row_is_refused_and_may_be_better_next_time(wrong: d
     assert caught.value.status == 200
 
 
-async def test_usdm_books_come_in_the_sizes_that_it_serves() -> None:
+async def test_usdm_books_come_in_the_sizes_that_it_serves(stopped_clock_s: int) -> None:
     async with scripted(ScriptedMarket(kind="usdm"), venue="binance-usdm") as (rest, exchange):
         sizes = [len((await rest.book(BookQuery("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
         assert sizes == [5, 50, 500, 1_000, 1_000]
-        assert rest.used_weight == exchange.used_weight(wall_ms() / 1_000) == 2 + 2 + 10 + 20 + 20
+        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 2 + 2 + 10 + 20 + 20
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("venue", "kind"), [("binance", "spot"), ("binance-usdm", "usdm")])
-async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(venue: Any, kind: Any) -> None:
+async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(
+    venue: Any, kind: Any, stopped_clock_s: int
+) -> None:
     """Although the last day of two hundred symbols was asked for before them, which alone is more on USD-M."""
     day = KlinesQuery("BTCUSDT", "1m", BEGIN_MS - DAY_MS, BEGIN_MS)
     first = BookQuery("BTCUSDT", Books().first_depth)
@@ -260,7 +260,7 @@ async def test_two_hundred_books_come_up_within_one_minute_of_the_real_weights(v
         days = [asyncio.create_task(rest.klines(day)) for _ in range(200)]
         await asyncio.sleep(0)
         books = await asyncio.gather(*(rest.book(first) for _ in range(200)))
-        used = exchange.used_weight(wall_ms() / 1_000)
+        used = exchange.used_weight(stopped_clock_s)
         for task in days:
             task.cancel()
         await asyncio.gather(*days, return_exceptions=True)

@@ -9,6 +9,8 @@ from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import AnswerForm, ClockSkew, Refuse, StaleDepth, WrongAnswer
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket
 
+pytestmark = pytest.mark.usefixtures("stopped_clock_s")
+
 
 @pytest.fixture
 async def spot() -> AsyncIterator[httpx.AsyncClient]:
