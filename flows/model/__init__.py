@@ -69,6 +69,7 @@ from flows.model.states import (
     Heartbeat,
     InstrumentStatus,
     TradeWitness,
+    Watermark,
 )
 
 __all__ = [
@@ -140,5 +141,6 @@ __all__ = [
     "TradesRefused",
     "TradingStatus",
     "Vouched",
+    "Watermark",
     "timeframe_ms",
 ]

@@ -27,7 +27,7 @@ from flows.model.source_events import (
     Speaking,
     TradesRefused,
 )
-from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWitness
+from flows.model.states import FeedStatus, Heartbeat, InstrumentStatus, TradeWitness, Watermark
 
 
 class MarketData(Struct, frozen=True, gc=False):
@@ -137,6 +137,7 @@ TradeResult: TypeAlias = (
     | Rejected
     | RefreshResult
     | Gap
+    | Watermark
     | TradeInput
 )
 """Their results, and the input that no machine takes."""

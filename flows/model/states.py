@@ -20,6 +20,19 @@ class FeedStatus(Struct, frozen=True):
     reason: str = ""
 
 
+class Watermark(Struct, frozen=True):
+    """How far the trades of an instrument are known to be complete. Emitted by the sequencer when it stops or goes on.
+
+    It follows the venue's clock while the instrument's connections are up and nothing is missing. It stops while a
+    connection is down, until a trade in sequence shows what was missed, and while trades wait behind a gap.
+    """
+
+    stopped_at: int | None
+    """Event time of the newest trade in sequence, ms UTC, where the watermark has stopped; None while it follows the
+    clock.
+    """
+
+
 class TradeWitness(Struct, frozen=True):
     """Whether the trades of an instrument are known to be complete up to now, by another source than their own stream:
     a kline, a ticker, or REST. Emitted by the sequencer when it changes.

@@ -98,23 +98,21 @@ def sequence_candles(
     `kept_ms`.
     """
     sequenced, built, reconciled = state or (None, None, None)
-    sequencer = Sequencer(
-        key,
-        reorder_ms=feed.reorder_ms,
-        repair_ms=feed.repair_ms if can_query else 0,
-        repair_trades=feed.repair_trades,
-        rules=rules,
-        state=sequenced,
-    )
     return Pipeline(
-        sequencer,
+        Sequencer(
+            key,
+            reorder_ms=feed.reorder_ms,
+            repair_ms=feed.repair_ms if can_query else 0,
+            repair_trades=feed.repair_trades,
+            rules=rules,
+            state=sequenced,
+        ),
         CandleBuilder(
             key,
             timeframes=feed.timeframes,
             close_grace_ms=feed.close_grace_ms,
             forming_ms=feed.forming_ms,
             seed_ms=feed.seed_ms if "kline" in feed.streams else 0,
-            is_behind=sequencer.holds_back,
             state=built,
         ),
         Reconciler(

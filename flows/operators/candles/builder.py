@@ -4,8 +4,8 @@ The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
   have, or by time a grace after its end, or, in an import, when a source that has all trades of a stretch of time ends
-  (`Coverage`). By time only while nothing can be missing: the line is up and has brought a
-  trade since it was down, and no trade is held back behind a gap. The end of input closes nothing.
+  (`Coverage`). By time only while the sequencer's watermark follows the venue's clock: nothing can be missing. The end
+  of input closes nothing.
 * A running period that lacks its beginning, or trades in a gap, is the exchange's running kline and the trades whose
   ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
@@ -17,7 +17,6 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from collections.abc import Callable
 from typing import TypeAlias
 
 from flows.clock import Now
@@ -41,6 +40,7 @@ from flows.model import (
     TradeResult,
     TradeWitness,
     TradingStatus,
+    Watermark,
 )
 from flows.operators.candles.amend import Amendments, OpenGaps
 from flows.operators.candles.bootstrap import Bootstrap
@@ -60,8 +60,8 @@ State: TypeAlias = tuple[int, BucketState | None, dict[str, FrameState], OpenGap
 
 
 class CandleBuilder:
-    """Machine of one instrument. Takes `TradeBatch`, `Gap`, klines and line events; gives `Candle` and `Incident`, and
-    passes on trades, klines, and what it does not take.
+    """Machine of one instrument. Takes `TradeBatch`, `Gap`, `Watermark`, klines and line events; gives `Candle` and
+    `Incident`, and passes on trades, klines, and what it does not take.
 
     `timeframes` is sorted, each a multiple of the first. For `seed_ms` of local time after the begin or a gap, running
     periods wait for the exchange's kline and are not shown.
@@ -75,18 +75,16 @@ class CandleBuilder:
         close_grace_ms: int,
         forming_ms: int,
         seed_ms: int = 0,
-        is_behind: Callable[[], bool] = lambda: False,
         state: State | None = None,
     ) -> None:
-        """`is_behind` returns whether the sequencer holds trades back. `StateVersionError` for another version's
-        state.
-        """
+        """`StateVersionError` for another version's state."""
         self._periods = Periods(*Instrument.of(key), timeframes)
         self._amendments = Amendments(self._periods)
         self._bootstrap = Bootstrap(self._periods, seed_ms)
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
-        self._is_behind = is_behind
+        self._is_stopped = False
+        """The watermark has stopped: trades may be missing."""
         self._known_from = _NEVER
         """Begin of a source that has all trades from there on."""
         self._vouched = "all"
@@ -95,9 +93,6 @@ class CandleBuilder:
         """End of the newest source."""
         self._open_until: int | None = None
         """End of a source whose newest trade may not be its last one; what follows decides."""
-        self._lines_down: set[str] = set()
-        self._is_unsure = False
-        """Trades may have been missed: the next one in sequence shows that none were."""
         self._alive_ms: int | None = None
         """Event time of the newest kline or ticker, from the first kline of the shortest timeframe on: of these the
         exchange sends one a period, traded or not.
@@ -113,7 +108,6 @@ class CandleBuilder:
         """Takes one item of the step before."""
         if type(events) is TradeBatch:
             self._traded_local = now.local
-            self._is_unsure = False
             if self._periods.pauses.reasons:
                 self._periods.pauses.resume(now)
             out: list[TradeResult] = [events]
@@ -169,17 +163,22 @@ class CandleBuilder:
         periods = self._periods
         _, base, frames, self._amendments.open_gaps, periods.gap_before, periods.event_time = state
         periods.resume(base, frames)
-        self._is_unsure = True
+        self._is_stopped = True  # until a trade in sequence shows what was missed
         self._bootstrap.resume()
 
     def _take_other(self, event: TradeResult, now: Now) -> list[TradeResult]:
-        """Takes what is no batch of trades. Gaps and line events end here; the rest is passed on behind its effects."""
+        """Takes what is no batch of trades. Gaps, watermarks and line events end here; the rest is passed on behind its
+        effects.
+        """
         if type(event) is list and isinstance(event[0], Kline):
             self._periods.pauses.resume(now)
             return [*self._take_klines(event), event]
         if type(event) is list and self._alive_ms is not None:
             self._alive_ms = max(self._alive_ms, event[-1].event_time)  # a ticker
         match event:
+            case Watermark():
+                self._is_stopped = event.stopped_at is not None
+                return []
             case Gap():
                 marked = self._amendments.mark(event)
                 self._bootstrap.begin(now)
@@ -196,11 +195,7 @@ class CandleBuilder:
     def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
         periods = self._periods
         match event:
-            case Disconnected():
-                self._lines_down.add(event.line)
-                self._is_unsure = True
             case Subscribed():
-                self._lines_down.discard(event.line)
                 periods.pauses.reconnect(event.line, now)
             case Silent(whole_line=True) if not TRADE_KINDS.isdisjoint(event.kinds):
                 is_certain = not TRADE_KINDS.issuperset(event.kinds)  # klines and tickers come all the time
@@ -351,7 +346,7 @@ class CandleBuilder:
         times the pace a second of the feed is no time at all, and trades may still be on their way.
         """
         periods = self._periods
-        if periods.base is None or self._lines_down or self._is_unsure or self._is_behind():
+        if periods.base is None or self._is_stopped:
             return None
         if not periods.base.trades:
             is_alive = self._alive_ms is None or self._alive_ms >= periods.end_of(periods.base)

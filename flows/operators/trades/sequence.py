@@ -21,6 +21,7 @@ from flows.model import (
     TRADE_KINDS,
     AggregateTrade,
     Coverage,
+    Disconnected,
     Incident,
     Instrument,
     Kline,
@@ -45,6 +46,7 @@ from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer
 from flows.operators.trades.resumption import Resumption
 from flows.operators.trades.state import NAME, STATE_VERSION, HeldState, SequenceState
 from flows.operators.trades.stream_watch import StreamWatch
+from flows.operators.trades.watermark import WatermarkTracker
 from flows.queries import (
     LastTradeQuery,
     MissedTradesQuery,
@@ -57,8 +59,8 @@ from flows.queries import (
 
 
 class Sequencer:
-    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Rejected`, `TradeWitness`, `Incident` and queries, and
-    passes every other event on unchanged.
+    """Machine of one instrument. Gives `TradeBatch`, `Gap`, `Watermark`, `Rejected`, `TradeWitness`, `Incident` and
+    queries, and passes every other event on unchanged.
 
     The beginning is a gap too: the first trades wait `reorder_ms`, so that the lowest id of them leads. A gap is given
     up when its repair makes no progress for `repair_ms` of local time, or when it is larger than `repair_trades`: that
@@ -100,6 +102,7 @@ class Sequencer:
         self._held = self._chain.held
         self._gaps = self._chain.gaps
         self._handed_on = self._chain.handed_on
+        self._watermark = WatermarkTracker(is_resumed=state is not None)
         self._resumption: Resumption | None = None
         self._covered_until: int | None = None
         """End of the newest `Coverage`."""
@@ -124,12 +127,6 @@ class Sequencer:
                 most_trades=self._repair_trades,
             )
 
-    def holds_back(self) -> bool:
-        """Whether trades are known to be missing, or wait, behind a gap or for the beginning: the newest that was
-        handed on is not the newest.
-        """
-        return bool(self._held.trades) or self._witness.is_ahead
-
     @property
     def duplicates(self) -> int:
         """Trades that were dropped, as another one of their id was known."""
@@ -140,7 +137,7 @@ class Sequencer:
     def on_events(self, events: TradeInput, now: Now) -> Results:
         """Takes a run of trades, or anything else."""
         if not _is_run(events):
-            return self._take_other(events, now)
+            return self._with_watermark(self._take_other(events, now))
         position = self._position
         following = position.next_id
         if following is not None and not self._held.trades and not self._quarantine.trades:
@@ -149,7 +146,9 @@ class Sequencer:
                 last = events[-1]
                 position.next_id, position.next_fill, position.last_time = last.id + 1, last.last_id + 1, last.time
                 self._handed_on.add(events)
-                return [batch] if self._witness.is_settled else [*self._watch.on_stream(now), batch]
+                if self._witness.is_settled:
+                    return self._with_watermark([batch]) if self._watermark.is_stopped else [batch]
+                return self._with_watermark([*self._watch.on_stream(now), batch])
         out: Results = []
         trades = self._checks.sound(events, out, counts_fills=None if following is None else position.counts_fills)
         if trades:
@@ -157,7 +156,12 @@ class Sequencer:
         if self._checks.has_refused:
             self._checks.has_refused = False
             out += self._watch.on_refused(self._checks.refusals.last_reason or NOT_CONTINUED, now)
-        return [*out, *self._checks.report(position.last_time, now)]
+        return self._with_watermark([*out, *self._checks.report(position.last_time, now)])
+
+    def _with_watermark(self, out: Results) -> Results:
+        """The results, and the watermark where it has stopped or goes on with them."""
+        is_behind = bool(self._held.trades) or self._witness.is_ahead
+        return self._watermark.published(out, is_behind=is_behind, last_time=self._position.last_time)
 
     def _continued(self, trades: list[Trade], following: int) -> TradeBatch | None:
         """A run that continues what was handed on, without a contradiction; None when it does not."""
@@ -187,7 +191,7 @@ class Sequencer:
         elif isinstance(query, TradesQuery):
             self._chain.open_query = None
             out += self._chain.on_answer(query, cast("TradesAnswer", answer), now)
-        return out + self.on_timer(now)
+        return self._with_watermark(out) + self.on_timer(now)
 
     def on_timer(self, now: Now) -> Results:
         """Queries what is missing, and gives up a gap whose time is over."""
@@ -198,12 +202,12 @@ class Sequencer:
             query = self._chain.open_query = self._next_query(now)
             if query is not None:
                 out.append(query)
-        return [*out, *self._checks.report(self._position.last_time, now)]
+        return self._with_watermark([*out, *self._checks.report(self._position.last_time, now)])
 
     def on_end(self, now: Now) -> Results:
         """The input ends: hands on whatever is held, gaps or not, so that it is stored."""
         out = self._chain.release(now, is_end=True)
-        return [*out, *self._checks.report(self._position.last_time, now, ends=True)]
+        return self._with_watermark([*out, *self._checks.report(self._position.last_time, now, ends=True)])
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
@@ -272,8 +276,12 @@ class Sequencer:
                 self._witness.on_silent(now)
             case Speaking() if not TRADE_KINDS.isdisjoint(events.kinds):
                 self._witness.on_speaking()
-            case Subscribed() if any(name.partition("@")[2] in TRADE_KINDS for name in events.streams):
-                self._witness.on_subscribed()  # a stream that came back and brings nothing is silent anew
+            case Disconnected():
+                self._watermark.on_connection(events)
+            case Subscribed():
+                self._watermark.on_connection(events)
+                if any(name.partition("@")[2] in TRADE_KINDS for name in events.streams):
+                    self._witness.on_subscribed()  # a stream that came back and brings nothing is silent anew
         return [events]
 
     # --- trades that do not simply follow ---

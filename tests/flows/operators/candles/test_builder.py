@@ -25,8 +25,11 @@ from flows.model import (
     TradeBatch,
     TradeWitness,
     TradingStatus,
+    Watermark,
 )
 from flows.operators.candles.builder import CandleBuilder
+from flows.operators.pipeline import Pipeline
+from flows.operators.trades.sequence import Sequencer
 from tests.fakes.candles import kline_of_ones, ticker_of_ones
 from tests.fakes.recordings import official_klines, pepe_trades, recording
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
@@ -51,7 +54,7 @@ def batch(*trades: Trade, late: bool = False) -> TradeBatch:
     return TradeBatch("binance", "BTCUSDT", list(trades), late=late)
 
 
-def closed(out: list[Any]) -> list[Candle]:
+def closed(out: Sequence[Any]) -> list[Candle]:
     return [item for item in out if isinstance(item, Candle) and item.is_closed]
 
 
@@ -99,24 +102,24 @@ def test_the_timer_closes_a_grace_after_the_end() -> None:
 
 
 def test_the_timer_closes_nothing_until_a_line_that_was_down_has_brought_a_trade() -> None:
-    machine = builder("1m")
-    machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    machine = Pipeline[Any, Any](Sequencer("binance:BTCUSDT", reorder_ms=0), builder("1m"))
+    machine.on_events([trade(1, 0, 10.0)], at(0))
     machine.on_events(Disconnected("market", ("BTCUSDT",), "cut"), at(1))
     assert closed(machine.on_timer(at(10 * MINUTE, LATER))) == []
     machine.on_events(Subscribed("market", ("BTCUSDT",), ()), at(10 * MINUTE))
     assert closed(machine.on_timer(at(10 * MINUTE, LATER))) == []  # who knows what was missed meanwhile
-    out = machine.on_events(batch(trade(2, 10 * MINUTE, 11.0)), at(10 * MINUTE, LATER))
+    out = machine.on_events([trade(2, 10 * MINUTE, 11.0)], at(10 * MINUTE, LATER))
     assert [candle.open_time for candle in closed(out)] == [BEGIN + minute * MINUTE for minute in range(10)]
     assert len(closed(machine.on_timer(at(11 * MINUTE + 2_000, 2 * LATER)))) == 1
 
 
 def test_the_timer_closes_nothing_while_trades_are_held_back() -> None:
-    held = [True]
-    machine = builder("1m", is_behind=lambda: held[0])
+    machine = builder("1m")
     machine.on_events(batch(trade(1, 0, 10.0)), at(0))
+    assert machine.on_events(Watermark(BEGIN), at(0)) == []
     assert closed(machine.on_timer(at(2 * MINUTE, LATER))) == []
     assert machine.due_in(at(2 * MINUTE, LATER)) is None
-    held[0] = False
+    machine.on_events(Watermark(None), at(2 * MINUTE, LATER))
     assert [candle.open_time for candle in closed(machine.on_timer(at(63_000, LATER)))] == [BEGIN]
 
 
@@ -368,6 +371,7 @@ def test_a_recovered_machine_closes_nothing_by_time_until_it_has_a_trade() -> No
     again.on_events(Subscribed("market", ("BTCUSDT",), ()), at(3 * MINUTE, LATER))
     assert closed(again.on_timer(at(3 * MINUTE, LATER))) == []
     again.on_events(batch(trade(2, 30_000, 10.0)), at(3 * MINUTE, LATER))
+    again.on_events(Watermark(None), at(3 * MINUTE, LATER))
     out = closed(woken(again, 3 * MINUTE))
     assert [summary(candle)[:2] for candle in out] == [("1m", 0), ("1m", 1)]
 

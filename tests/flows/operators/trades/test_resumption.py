@@ -6,13 +6,15 @@ import pytest
 from flows.clock import Now
 from flows.model import AggregateTrade, StoreOnlyTrades, TradeBatch
 from flows.operators.trades.resumption import MOST_TRIES
-from flows.operators.trades.sequence import Sequencer
 from flows.queries import LastTradeQuery, QueryError, RefillQuery
+from tests.fakes.sequencing import WatchedSequencer
 from tests.fakes.trades import BEGIN, at
 
 
 def repairing(state: Any = None, *, repair_trades: int = 50_000) -> Any:
-    return Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, repair_trades=repair_trades, state=state)
+    return WatchedSequencer(
+        "binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, repair_trades=repair_trades, state=state
+    )
 
 
 def aggregate(number: int, time: int) -> AggregateTrade:
@@ -35,7 +37,7 @@ def restarted(next_id: int = 10) -> Any:
     return repairing(state=pickle.loads(pickle.dumps(machine.snapshot())))
 
 
-def questions(machine: Sequencer, now: Now) -> list[Any]:
+def questions(machine: WatchedSequencer, now: Now) -> list[Any]:
     """What a machine asks when it first wakes, as the bridge has it do."""
     assert machine.due_in(now) is not None
     assert machine.due_in(now) <= 0  # type: ignore[operator]

@@ -23,7 +23,6 @@ from flows.model import (
 )
 from flows.operators.trades import chain, head_gap
 from flows.operators.trades.gaps import ENOUGH_TRIES, LATER_MS, QUERY_TRADES, RETRY_MS
-from flows.operators.trades.sequence import Sequencer
 from flows.operators.trades.witness import STRAGGLER_MS
 from flows.queries import (
     LastTradeQuery,
@@ -34,14 +33,15 @@ from flows.queries import (
     TradesQuery,
 )
 from tests.fakes.candles import kline_of_ones
+from tests.fakes.sequencing import WatchedSequencer
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 
-def sequencer() -> Sequencer:
-    return Sequencer("binance:BTCUSDT", reorder_ms=200)
+def sequencer() -> WatchedSequencer:
+    return WatchedSequencer("binance:BTCUSDT", reorder_ms=200)
 
 
-def begun(first: int = 1) -> Sequencer:
+def begun(first: int = 1) -> WatchedSequencer:
     """A sequencer that has handed on the trade `first`."""
     machine = sequencer()
     machine.on_events([trade(first, 0)], at(0))
@@ -136,7 +136,7 @@ def test_a_restart_goes_on_where_it_was() -> None:
     machine = begun()
     machine.on_events([trade(3, 20)], at(300))
     state = pickle.loads(pickle.dumps(machine.snapshot()))
-    again = Sequencer("binance:BTCUSDT", reorder_ms=200, state=state)
+    again = WatchedSequencer("binance:BTCUSDT", reorder_ms=200, state=state)
     assert ids(again.on_events([trade(2, 10)], at(310))) == [2, 3]
 
 
@@ -153,7 +153,7 @@ def test_held_trades_of_a_venues_own_types_are_recovered() -> None:
     machine.on_timer(at(200))
     machine.on_events(aggregates[2:], at(300))
     state = pickle.loads(pickle.dumps(machine.snapshot()))
-    again = Sequencer("binance:BTCUSDT", reorder_ms=200, state=state)
+    again = WatchedSequencer("binance:BTCUSDT", reorder_ms=200, state=state)
     [batch] = again.on_events(aggregates[1:2], at(310))
     assert isinstance(batch, TradeBatch)
     assert [structs.astuple(one) for one in batch.trades] == [structs.astuple(one) for one in AGGREGATES[1:]]
@@ -163,7 +163,7 @@ def test_held_trades_of_a_venues_own_types_are_recovered() -> None:
 
 
 def repairing(state: Any = None, **settings: Any) -> Any:
-    return Sequencer(
+    return WatchedSequencer(
         "binance:BTCUSDT", **({"reorder_ms": 200, "repair_ms": 30_000, "repair_trades": 50_000} | settings), state=state
     )
 
@@ -178,7 +178,7 @@ def begun_repairing(**settings: int) -> Any:
     return machine
 
 
-def holed(machine: Sequencer, first: int = 5) -> TradesQuery:
+def holed(machine: WatchedSequencer, first: int = 5) -> TradesQuery:
     """Makes a hole before `first`, and gives the ask for it."""
     assert machine.on_events([trade(first, 40)], at(300)) == []
     [query] = machine.on_timer(at(500))
@@ -253,7 +253,7 @@ def test_what_the_venue_no_longer_has_is_a_gap_that_nobody_asks_for_again() -> N
     assert machine.due_in(at(501)) is None
 
 
-def denied(machine: Sequencer, query: TradesQuery) -> tuple[TradesQuery, int]:
+def denied(machine: WatchedSequencer, query: TradesQuery) -> tuple[TradesQuery, int]:
     """The venue answers again and again that it knows no trade of a hole. Gives the query that follows, and when."""
     local, out = 0, []
     for _ in range(ENOUGH_TRIES):
@@ -287,7 +287,7 @@ def test_trades_that_the_venue_denies_make_no_hole_however_many_agree(first: int
     check, local = (query, 0) if query.first_id == first else denied(machine, query)
     out = machine.on_answer(check, [], at(600, local))
     assert [item.payload for item in out if isinstance(item, Rejected)] == [json.encode(one) for one in wrong]
-    assert (ids(out), machine.holds_back()) == ([], False)
+    assert (ids(out), machine.is_stopped) == ([], False)
     assert ids(machine.on_events([trade(2, 700), trade(3, 701)], at(701, local))) == [2, 3]
 
 
@@ -312,17 +312,17 @@ def test_ids_that_go_on_elsewhere_are_refused_when_the_venue_does_not_know_them(
     machine.on_events(far[2:], at(22))
     machine.on_answer(query, answer, at(30))
     out = machine.on_events([trade(3, 31)], at(31))
-    assert (ids(out), machine.holds_back()) == ([3], False)
+    assert (ids(out), machine.is_stopped) == ([3], False)
 
 
 def test_ids_that_the_time_does_not_explain_wait_for_another_and_are_refused_when_the_old_ones_go_on() -> None:
     machine = begun_repairing()
     assert machine.on_events([trade(2**53, 10)], at(10)) == []
-    assert machine.holds_back()
+    assert machine.is_stopped
     out = machine.on_events([trade(2, 20)], at(20))
     assert ids(out) == [2]
     assert [item.reason for item in out if isinstance(item, Rejected)] == [chain.NOT_CONTINUED]
-    assert not machine.holds_back()
+    assert not machine.is_stopped
 
 
 def test_two_trades_under_one_id_are_both_refused_and_the_venue_says_which_is_true() -> None:
@@ -358,7 +358,7 @@ def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one(
     machine = begun_repairing()
     for step in range(3):
         machine.on_events([kline_of(4, step * 1_000)], at(step * 1_000, step * 1_000))
-    assert machine.holds_back()  # so time closes nothing
+    assert machine.is_stopped  # so time closes nothing
     [query] = machine.on_timer(at(2_000, STRAGGLER_MS))
     assert query == TradesQuery("BTCUSDT", 2, 4, BEGIN, BEGIN + 2_000)
     out = machine.on_answer(query, [trade(2, 10), trade(3, 20), trade(4, 30)], at(2_100, 2_100))
@@ -366,14 +366,14 @@ def test_a_hole_is_found_although_no_trade_comes_for_klines_name_the_newest_one(
     assert [item.kinds for item in out if isinstance(item, RenewQuery)] == [("trade",)]
     assert [item.kind for item in out if isinstance(item, Incident)] == ["silent"]
     assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True]
-    assert not machine.holds_back()
+    assert not machine.is_stopped
     out = machine.on_events([trade(5, 2_200)], at(2_300, 2_300))
     assert ids(out) == [5]
     assert [(item.is_ahead, item.has_spoken) for item in out if isinstance(item, TradeWitness)] == [(False, True)]
     assert [item.kind for item in out if isinstance(item, Incident)] == ["repair"]
 
 
-def dead_stream(machine: Sequencer, *, begin: int, end: int) -> list[Any]:
+def dead_stream(machine: WatchedSequencer, *, begin: int, end: int) -> list[Any]:
     """What a machine gives while klines name a new trade each second, which REST knows and the stream does not bring;
     the ids of the trades are their seconds.
     """
@@ -450,7 +450,7 @@ def test_one_message_names_no_hole(last_id: int) -> None:
     machine = begun_repairing()
     machine.on_events([kline_of(last_id, 1_000)], at(1_000, 1_000))
     machine.on_events([kline_of(1, 2_000)], at(2_000, 2_000))
-    assert not machine.holds_back()
+    assert not machine.is_stopped
     assert machine.on_timer(at(9_000, 9_000)) == []
 
 
@@ -474,7 +474,9 @@ def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_str
 
 
 def test_what_fills_of_aggregates_contradict_is_refused_and_the_venue_is_asked() -> None:
-    machine: Any = Sequencer("binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True))
+    machine: Any = WatchedSequencer(
+        "binance:BTCUSDT", reorder_ms=200, repair_ms=30_000, rules=VenueRules(fills_follow=True)
+    )
     [query] = machine.on_events([AGGREGATES[0]], at(0))
     machine.on_answer(query, None, at(0))
     machine.on_timer(at(200))
@@ -630,7 +632,7 @@ def test_whatever_is_cut_out_the_repaired_trades_are_the_same(data: st.DataObjec
     assert {kind for kind, _, _ in incidents(out)} <= {"repair"}
 
 
-def answered(machine: Sequencer, out: list[Any], trades: list[Trade], feed: int) -> list[Any]:
+def answered(machine: WatchedSequencer, out: list[Any], trades: list[Trade], feed: int) -> list[Any]:
     """What comes out when every query is answered from `trades`."""
     given_out: list[Any] = []
     waiting = list(out)
@@ -662,12 +664,12 @@ def test_any_cut_duplication_and_permutation_within_the_bound_gives_the_same_tra
 def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_venue_tells() -> None:
     machine = begun_repairing()
     assert machine.on_events(TradesRefused(), at(300, 300)) == []
-    assert machine.holds_back()
+    assert machine.is_stopped
     assert machine.due_in(at(300, 300)) == STRAGGLER_MS
     assert ids(machine.on_events([trade(2, 400)], at(400, 400))) == [2]
-    assert not machine.holds_back()
+    assert not machine.is_stopped
     machine.on_events(TradesRefused(), at(500, 500))
     [query] = machine.on_timer(at(500 + STRAGGLER_MS, 500 + STRAGGLER_MS))
     assert isinstance(query, TradesQuery)
     assert ids(machine.on_answer(query, [trade(3, 450)], at(3_000))) == [3]
-    assert not machine.holds_back()
+    assert not machine.is_stopped
