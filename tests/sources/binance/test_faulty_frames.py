@@ -20,8 +20,8 @@ from sources.replay.faults.content_faults import (
 from tests.fakes.fuzzed_flow import faulty_flow
 from tests.fakes.true_tape import TrueTape
 
-SECONDS = 135
-"""Two whole minutes, and their closed klines."""
+SECONDS = 75
+"""A whole minute, and its closed klines."""
 HOUR_MS, DAY_MS, YEAR_MS = 3_600_000, 86_400_000, 365 * 86_400_000
 TRADES = "*rade"
 TRADE_IDS = ("a", "f", "l", "t")

@@ -91,7 +91,7 @@ async def test_a_paused_exchange_is_reported_and_that_it_goes_on() -> None:
         venue.active = set()
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT", "ETHUSDT"), ("aggTrade",), True)
-        assert 3_000 <= silent.for_ms <= 3_500
+        assert silent.for_ms >= 3_000
         venue.active = {BTC, ETH}
         assert set((await it.until(Speaking)).symbols) <= {"BTCUSDT", "ETHUSDT"}
         assert venue.sessions == 1
