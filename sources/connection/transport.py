@@ -12,7 +12,6 @@ from websockets.uri import parse_uri
 
 from flows.foreign import quoted, visible
 from flows.process.proxy import is_loopback
-from flows.settings import SettingsError
 
 MAX_MESSAGE_BYTES = 16 << 20
 PING_S = 20.0
@@ -33,6 +32,10 @@ class TransportError(Exception):
 
     def __init__(self, why: str) -> None:
         super().__init__(visible(why, limit=_LONGEST_REASON))
+
+
+class NotInstalledError(ValueError):
+    """The library of `feed.transport` is not installed; the text has the remedy."""
 
 
 class Socket(Protocol):
@@ -62,7 +65,7 @@ class Open(Protocol):
 
 
 def transport_of(name: Literal["websockets", "picows"]) -> Open:
-    """The transport of the setting `feed.transport`; `SettingsError` when its library is not installed."""
+    """The transport of the setting `feed.transport`; `NotInstalledError` when its library is not installed."""
     if name == "websockets":
         from sources.connection.websockets_transport import open_socket  # noqa: PLC0415 - only the chosen library is loaded
 
@@ -70,7 +73,7 @@ def transport_of(name: Literal["websockets", "picows"]) -> Open:
     try:
         from sources.connection.picows_transport import open_socket as open_picows  # noqa: PLC0415
     except ModuleNotFoundError as error:
-        raise SettingsError(
+        raise NotInstalledError(
             "feed.transport is picows, which is not installed: install marketflow[fast], or choose websockets"
         ) from error
     return open_picows

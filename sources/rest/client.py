@@ -17,7 +17,6 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from flows.foreign import quoted, visible
 from flows.process.proxy import is_loopback
 from flows.queries import Urgency
-from flows.settings import SettingsError
 from sources.rest.rate_limit import WINDOW_S, Permit, RateLimitedError, RateLimiter
 
 BREAKER_FAILURES = 5
@@ -64,6 +63,10 @@ class VenueError(Exception):
         return self.status == 0 or self.status in TOO_MANY or self.status >= _SERVER_ERRORS
 
 
+class ProxyError(ValueError):
+    """The environment names a proxy that cannot be used; the text has the address and the reason."""
+
+
 class CircuitOpenError(VenueError):
     """No request was sent: the venue is down or has banned us. An immediate retry is of no use."""
 
@@ -89,7 +92,7 @@ class RestClient:
         breaker_s: float = BREAKER_S,
     ) -> None:
         """`weight_header` is the header of answers with the venue's own weight count; `breaker_s` is how long the
-        breaker stays open. `SettingsError` when the environment names a proxy that cannot be used.
+        breaker stays open. `ProxyError` when the environment names a proxy that cannot be used.
         """
         self.base_url = base_url.rstrip("/")
         self.rate_limit = RateLimiter(
@@ -177,11 +180,13 @@ class RestClient:
 
 
 def _open_client(base_url: str, timeout_s: float) -> httpx.AsyncClient:
-    """Opens a client that uses the proxies of the environment, except to an address of this machine."""
+    """Opens a client that uses the proxies of the environment, except to an address of this machine. `ProxyError` when
+    one cannot be used.
+    """
     try:
         return httpx.AsyncClient(base_url=base_url, timeout=timeout_s, trust_env=not is_loopback(base_url))
     except (ImportError, ValueError, httpx.InvalidURL) as error:
-        raise SettingsError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
+        raise ProxyError(f"the proxy of the environment cannot be used for {base_url}: {error}") from error
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

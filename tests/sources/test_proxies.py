@@ -7,10 +7,10 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 
-from flows.settings import Rest, Settings, SettingsError
+from flows.settings import Rest, Settings
 from sources.connection.transport import TransportError, proxy_of, transport_of
 from sources.replay.exchange.server import running_exchange
-from sources.rest.client import RestClient
+from sources.rest.client import ProxyError, RestClient
 from tests.fakes.scripted_market import ScriptedMarket, trade_messages
 
 NAMES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "WS_PROXY", "WSS_PROXY", "NO_PROXY")
@@ -81,7 +81,7 @@ def test_a_proxy_that_cannot_be_used_is_an_error_at_start_and_none_for_this_mach
 ) -> None:
     environment.setenv("ALL_PROXY", "nonsense://127.0.0.1:1")
     RestClient("http://127.0.0.1:9443", settings=Rest(), weight_per_minute=1)
-    with pytest.raises(SettingsError, match=r"venue\.example"):
+    with pytest.raises(ProxyError, match=r"venue\.example"):
         RestClient(f"https://{OUTSIDE}", settings=Rest(), weight_per_minute=1)
 
 

@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from flows.settings import SettingsError
-from sources.connection.transport import MAX_MESSAGE_BYTES, Open, Socket, TransportError, transport_of
+from sources.connection.transport import (
+    MAX_MESSAGE_BYTES,
+    NotInstalledError,
+    Open,
+    Socket,
+    TransportError,
+    transport_of,
+)
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.limits import SPOT_LIMITS, Limits
 from sources.replay.exchange.server import running_exchange
@@ -255,5 +261,5 @@ async def test_an_opening_that_is_given_up_leaves_nothing_behind(open_socket: Op
 def test_a_library_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "picows", None)
     monkeypatch.delitem(sys.modules, "sources.connection.picows_transport", raising=False)
-    with pytest.raises(SettingsError, match=r"install marketflow\[fast\]"):
+    with pytest.raises(NotInstalledError, match=r"install marketflow\[fast\]"):
         transport_of("picows")
