@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import groupby
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import structlog
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
@@ -19,9 +19,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from flows.clock import wall_ns
 from flows.loop_thread import EventLoopThread
 from flows.model import ConnectionEvent, Flush, RawFrames, RefreshRequest, TradingStatus
-from flows.settings import Feed
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
+from sources.connection.settings import ConnectionSettings
 from sources.connection.transport import transport_of
 from sources.feed import DesiredStreams, VenueFeed, shard_of
 
@@ -35,6 +35,18 @@ Polled: TypeAlias = RawFrames | ConnectionEvent | Flush
 
 _AT_ONCE = datetime(1970, 1, 1, tzinfo=UTC)
 _log = structlog.get_logger(__name__)
+
+
+class SourceSettings(ConnectionSettings, Protocol):
+    """The settings that a source needs; the section `feed` has and describes them."""
+
+    shards: int
+    poll_frames: int
+    gather_ms: int
+
+    @property
+    def own_symbols(self) -> tuple[str, ...]:
+        """The symbols of this process's share."""
 
 
 class WakeEvent:
@@ -188,8 +200,8 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
     names. Until `follow` is called, the symbols are those of the settings that belong to this process.
     """
 
-    def __init__(self, feed: VenueFeed, *, settings: Feed, stop: threading.Event) -> None:
-        """`SettingsError` when the transport of the settings is not installed."""
+    def __init__(self, feed: VenueFeed, *, settings: SourceSettings, stop: threading.Event) -> None:
+        """`NotInstalledError` when the transport of the settings is not installed."""
         self._feed = feed
         self._settings = settings
         self._stop = stop

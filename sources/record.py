@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from flows.clock import wall_ns
 from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.process.interrupts import raise_on_interrupt
-from flows.settings import Feed, Settings, SettingsError, Stream, load_settings
+from flows.settings import Feed, Rest, Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
 from sources.connection.frame_queue import FrameQueue
@@ -80,7 +80,7 @@ class Recorder:
         following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
-            async with BinanceRest.of(self._settings) as rest:
+            async with BinanceRest.of(self._settings, Rest()) as rest:
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
                     self._take(pool.queues)
@@ -140,7 +140,7 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 async def _record(settings: Feed, path: Path, seconds: float) -> int:
-    async with BinanceRest.of(settings) as rest:
+    async with BinanceRest.of(settings, Rest()) as rest:
         check_symbols(settings.symbols, await rest.symbols())
     tape = TapeWriter(path, venue=settings.venue, symbols=settings.symbols)
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())

@@ -13,9 +13,9 @@ from flows.bounds import fault_of
 from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
-from flows.settings import Feed, Rest
+from sources.binance.settings import BinanceSettings
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
-from sources.rest.client import RestClient, VenueError
+from sources.rest.client import RestClient, RestSettings, VenueError
 
 _REST_URLS = {
     ("binance", "live"): "https://api.binance.com",
@@ -130,7 +130,7 @@ _TIME = msgspec.json.Decoder(_Time)
 _INFO = msgspec.json.Decoder(_ExchangeInfo)
 
 
-def rest_url(settings: Feed) -> str:
+def rest_url(settings: BinanceSettings) -> str:
     """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
     url = settings.rest_url or _REST_URLS.get((settings.venue, settings.origin))
     if not url:
@@ -150,11 +150,11 @@ class BinanceRest:
         self._counts_fills = counts_fills
 
     @classmethod
-    def of(cls, feed: Feed, rest: Rest | None = None) -> Self:
-        """The client for the settings; use it with `async with`."""
+    def of(cls, feed: BinanceSettings, rest: RestSettings) -> Self:
+        """The client for the settings; use it with `async with`. `ProxyError` as of `RestClient`."""
         client = RestClient(
             rest_url(feed),
-            settings=rest or Rest(),
+            settings=rest,
             weight_per_minute=_WEIGHTS[feed.venue].per_minute,
             weight_header=WEIGHT_HEADER,
         )

@@ -6,7 +6,7 @@ import pytest
 
 from flows.loop_thread import EventLoopThread
 from flows.model import AggregateTrade
-from flows.settings import Feed
+from flows.settings import Feed, Rest
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import days_for
 from sources.archive.venue import VenueDays
@@ -35,7 +35,7 @@ def venue() -> Iterator[tuple[VenueDays, Witness]]:
         while seen.server_time() < MIDNIGHT + 60_000:
             time.sleep(0.1)
         exchange.pause()
-        rest = BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, streams=("aggTrade",)))
+        rest = BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, streams=("aggTrade",)), Rest())
         with closing(network):
             yield VenueDays(rest, network), seen
             network.start(rest.__aexit__()).result()

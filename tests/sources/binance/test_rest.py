@@ -9,7 +9,7 @@ import pytest
 
 from flows.model import DAY_MS, AggregateTrade
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
-from flows.settings import Books, Feed
+from flows.settings import Books, Feed, Rest
 from sources.binance.rest import MOST_TRADES, BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
@@ -30,7 +30,7 @@ async def played(
     async with running_exchange(market, start_now=True) as exchange:
         await exchange.finished.wait()
         settings = Feed(origin="replay", rest_url=exchange.rest_url, **feed)
-        async with BinanceRest.of(settings) as rest:
+        async with BinanceRest.of(settings, Rest()) as rest:
             yield rest, exchange
 
 
@@ -62,7 +62,7 @@ async def scripted(market: ScriptedMarket, **feed: Any) -> AsyncIterator[tuple[B
     """An exchange whose answers the test has written."""
     async with (
         running_exchange(market) as exchange,
-        BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, **feed)) as rest,
+        BinanceRest.of(Feed(origin="replay", rest_url=exchange.rest_url, **feed), Rest()) as rest,
     ):
         yield rest, exchange
 
