@@ -21,8 +21,8 @@ with app.setup:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
     from api.analytics.profile import VolumeByPrice
+    from flows.dataframes import open_frames
     from flows.settings import load_settings
-    from sinks.dataframes import Frames
 
     alt.data_transformers.disable_max_rows()
     UP, DOWN = "#26a69a", "#ef5350"
@@ -38,7 +38,7 @@ with app.setup:
 
 @app.cell
 def choices():
-    frames = Frames(load_settings())
+    frames = open_frames(load_settings())
     _symbols = frames.candle_symbols()
     _nothing = "**Nothing is stored yet.** Start the flow (`make demo`), or name the stores in `marketflow.toml`."
     if not _symbols and not mo.running_in_notebook():

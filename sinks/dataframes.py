@@ -1,6 +1,6 @@
 """Stored candles, trades, statistics and incidents as polars frames, also while the flow writes them.
 
-    with Frames(load_settings()) as frames:
+    with open_frames(load_settings()) as frames:  # of `flows.dataframes`
         frames.candles("BTCUSDT", "1h", start=datetime(2025, 1, 1, tzinfo=UTC))
 
 Spans are `[start, end)`, each bound a time in ms UTC or an aware `datetime`, unbounded where it is left out. Every
@@ -12,6 +12,7 @@ base currency unless they are called `quote_volume`; both Float64. A field that 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
 
 import polars as pl
@@ -22,10 +23,9 @@ from polars.io.plugins import register_io_source
 from pymongo import ASCENDING, DESCENDING
 
 from flows.model import AggregateTrade, Candle, Incident, Stats24h
-from flows.settings import Settings
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, MARKET_STATS
-from sinks.mongo.writer import open_client
+from sinks.mongo.writer import MongoAddress, open_client
 from sinks.trades.codec import COLUMNS, END_MS
 from sinks.trades.reader import FRAME_ROWS, TradeReader
 
@@ -79,17 +79,18 @@ INCIDENT_SCHEMA: Final = _columns(
 
 
 class Frames:
-    """Reads the stores of the settings; `venue` defaults to `feed.venue`.
+    """Reads the stores of a venue. `trades` is the directory of the trade stores of all venues.
 
     Without stored data the frame is empty. `PyMongoError` when the database does not answer, `FileNotFoundError`
     without a trade store, `TradeStoreError` when that cannot be read. Close it, or use it as a context manager.
     """
 
-    def __init__(self, settings: Settings, *, venue: str | None = None) -> None:
-        self.venue = venue or settings.feed.venue
-        self._client = open_client(settings.mongo)
-        self._database = self._client[settings.mongo.database]
-        self.trades_path = settings.trades.path
+    def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str) -> None:
+        """`MongoAddressError` for an invalid address."""
+        self.venue = venue
+        self._client = open_client(mongo)
+        self._database = self._client[mongo.database]
+        self.trades_path = trades
         self._reader: TradeReader | None = None
 
     def close(self) -> None:

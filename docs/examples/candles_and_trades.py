@@ -7,11 +7,11 @@ import sys
 
 import polars as pl
 
+from flows.dataframes import open_frames
 from flows.settings import load_settings
-from sinks.dataframes import Frames
 
 symbol = sys.argv[1] if len(sys.argv) > 1 else "BTCUSDT"
-with Frames(load_settings()) as frames:
+with open_frames(load_settings()) as frames:
     candles = frames.candles(symbol, "1m").filter(pl.col("status").is_in(["final", "repaired"]))
     minutes = (
         frames.scan_trades(symbol)

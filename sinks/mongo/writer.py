@@ -45,12 +45,17 @@ HINT = "start the server that the setting mongo.uri names, or correct the addres
 _LEAST_TIMEOUT_S = 0.01  # to the driver, 0 means for ever
 
 
-class MongoSettings(Protocol):
-    """The settings that a writer uses; the section `mongo` describes each."""
+class MongoAddress(Protocol):
+    """Where the documents are; the section `mongo` describes each."""
 
     uri: str
     database: str
     pool: int
+
+
+class MongoSettings(MongoAddress, Protocol):
+    """The settings that a writer uses; the section `mongo` describes each."""
+
     buffer: int
     forming_ms: int
     retention_days: dict[str, int]
@@ -287,7 +292,7 @@ def open_mongo_writer(
     )
 
 
-def open_client(settings: MongoSettings) -> Client:
+def open_client(settings: MongoAddress) -> Client:
     """A client of `mongo.uri` that fails within seconds when there is no server. `MongoAddressError` for an invalid
     address.
     """

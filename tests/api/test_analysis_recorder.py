@@ -14,8 +14,8 @@ from api.analysis_recorder import SETTLE_MS, AnalysisRecorder, wait_ms
 from api.analytics.analysis import Analysis
 from api.http.errors import Problem
 from api.services import Services, running_services
+from flows.dataframes import open_frames
 from flows.settings import Analysis as AnalysisSettings
-from sinks.dataframes import Frames
 from sinks.mongo.analyses import MARKET_ANALYSIS
 from tests.fakes.candle_runs import wandering
 from tests.fakes.deployment import free_port
@@ -53,7 +53,7 @@ async def test_stored_analyses_equal_those_of_the_api(stored: Deployment) -> Non
         said = await running.data("/api/analysis/BTCUSDT")
         assert await recorder(running.services).record() == 1
         (moment,) = await running.data("/api/analysis/BTCUSDT/history")
-        with Frames(running.services.settings) as frames:
+        with open_frames(running.services.settings) as frames:
             (row,) = frames.analysis("BTCUSDT").to_dicts()
 
     analysis = msgspec.convert(said["analysis"], Analysis)

@@ -28,7 +28,7 @@ from api.analytics.bars import Bars
 from api.analytics.indicators import compute, parse_wanted
 from api.analytics.profile import VolumeByPrice
 from flows.model import DAY_MS, Trade, TradeBatch
-from flows.settings import Mongo, Settings, Trades
+from flows.settings import Mongo
 from sinks.dataframes import CANDLE_SCHEMA, Frames
 from sinks.mongo.documents import INDEXES, MARKET_DATA, candle_document
 from sinks.mongod.server import running_mongod
@@ -178,11 +178,10 @@ def profile_rows(path: Path) -> list[Row]:
 
 def trades_row(path: Path) -> Row:
     """A frame of a week's trades against reading the same records and doing nothing with them."""
-    settings = Settings(trades=Trades(path=path.parent))
     begin, end = END - DAYS * DAY_MS, END
     count = DAYS * TRADES_PER_DAY
     with (
-        Frames(settings, venue=path.name) as frames,
+        Frames(Mongo(), path.parent, venue=path.name) as frames,
         TradeStore(path / "part-00", secondary_path=path.parent / "bare") as store,
     ):
         bare, framed = interleaved(
@@ -235,7 +234,7 @@ def candle_row() -> Row:
         TemporaryDirectory() as directory,
         running_mongod(Path(directory)) as uri,
         MongoClient[dict[str, Any]](uri) as client,
-        Frames(Settings(mongo=Mongo(uri=uri, database="frames"))) as frames,
+        Frames(Mongo(uri=uri, database="frames"), Path(directory), venue="binance") as frames,
     ):
         collection = client["frames"][MARKET_DATA]
         collection.create_indexes(list(INDEXES[MARKET_DATA]))

@@ -12,7 +12,7 @@ from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
 from flows.model import Candle, Incident, Stats24h, TradeBatch
-from flows.settings import Mongo, Settings, Trades
+from flows.settings import Mongo
 from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
 from sinks.mongo.store import CandleStore
 from sinks.trades.merge import add_batches
@@ -41,13 +41,13 @@ def store(mongo_database: Database[dict[str, Any]]) -> CandleStore:
 
 
 @pytest.fixture
-def settings(mongo_database: Database[dict[str, Any]], mongod_uri: str, tmp_path: Path) -> Settings:
-    return Settings(mongo=Mongo(uri=mongod_uri, database=mongo_database.name), trades=Trades(path=tmp_path))
+def mongo(mongo_database: Database[dict[str, Any]], mongod_uri: str) -> Mongo:
+    return Mongo(uri=mongod_uri, database=mongo_database.name)
 
 
 @pytest.fixture
-def frames(settings: Settings) -> Iterator[Frames]:
-    with Frames(settings) as frames:
+def frames(mongo: Mongo, tmp_path: Path) -> Iterator[Frames]:
+    with Frames(mongo, tmp_path, venue="binance") as frames:
         yield frames
 
 
@@ -229,18 +229,18 @@ def test_what_is_not_stored_makes_an_empty_frame(frames: Frames, tmp_path: Path)
         assert frames.trades("NONE").height == 0
 
 
-def test_another_venue(settings: Settings, store: CandleStore) -> None:
+def test_another_venue(mongo: Mongo, store: CandleStore, tmp_path: Path) -> None:
     store.store([candle(0), candle(1, venue="binance-usdm")], timeout_s=5)
 
-    with Frames(settings, venue="binance-usdm") as frames:
+    with Frames(mongo, tmp_path, venue="binance-usdm") as frames:
         assert frames.candles("BTCUSDT", "1m")["open_time"].to_list() == [BEGIN + MINUTE]
 
 
-def test_a_store_that_is_not_there_is_an_error(frames: Frames) -> None:
+def test_a_store_that_is_not_there_is_an_error(frames: Frames, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="there is no trade store"):
         frames.trades("BTCUSDT")
-    nowhere = Settings(mongo=Mongo(uri="mongodb://127.0.0.1:1"))
-    with Frames(nowhere) as away, pytest.raises(PyMongoError):
+    nowhere = Mongo(uri="mongodb://127.0.0.1:1")
+    with Frames(nowhere, tmp_path, venue="binance") as away, pytest.raises(PyMongoError):
         away.candles("BTCUSDT", "1m")
 
 
