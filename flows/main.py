@@ -33,7 +33,7 @@ from flows.runtime.commands import CommandPoller
 from flows.runtime.metrics import FlowMetrics, Parts, serve
 from flows.runtime.query_handlers import open_database, open_query_handlers
 from flows.runtime.subscriptions import SubscriptionController, is_own, listed_in, wanted
-from flows.settings import Rest, Settings, SettingsError, load_settings
+from flows.settings import Settings, SettingsError, load_settings
 from sinks.bridge import PartitionedWriterSink, SharedWriter, WriterSink
 from sinks.hub.broadcast import Broadcast
 from sinks.ledger import IncidentWriter, RejectWriter
@@ -239,7 +239,7 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
     """The venue's instruments and the status of each; None when it does not answer."""
 
     async def query() -> dict[str, str]:
-        async with BinanceRest.of(settings.feed, Rest()) as rest, asyncio.timeout(CHECK_S):
+        async with BinanceRest.of(settings.feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
             while True:
                 try:
                     return await rest.statuses()

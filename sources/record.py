@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRe
 from flows.clock import wall_ns
 from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.process.interrupts import raise_on_interrupt
-from flows.settings import Feed, Rest, Settings, SettingsError, Stream, load_settings
+from flows.settings import Settings, SettingsError, Stream, load_settings
 from sources.binance.feed import BinanceFeed
 from sources.binance.rest import BinanceRest
 from sources.connection.frame_queue import FrameQueue
@@ -66,10 +66,11 @@ class TapeWriter:
 class Recorder:
     """Opens the connections of a feed and writes the messages received."""
 
-    def __init__(self, settings: Feed, tape: TapeWriter) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, tape: TapeWriter) -> None:
+        self._settings = settings.feed
+        self._rest = settings.rest
         self._tape = tape
-        self._feed = BinanceFeed(settings)
+        self._feed = BinanceFeed(settings.feed)
         self._wanted_books: set[str] = set()
 
     async def run(self, seconds: float, show: Progress) -> None:
@@ -80,7 +81,7 @@ class Recorder:
         following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
-            async with BinanceRest.of(self._settings, Rest()) as rest:
+            async with BinanceRest.of(self._settings, self._rest) as rest:
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
                     self._take(pool.queues)
@@ -139,10 +140,10 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
     return load_settings(feed=chosen) if chosen else load_settings()
 
 
-async def _record(settings: Feed, path: Path, seconds: float) -> int:
-    async with BinanceRest.of(settings, Rest()) as rest:
-        check_symbols(settings.symbols, await rest.symbols())
-    tape = TapeWriter(path, venue=settings.venue, symbols=settings.symbols)
+async def _record(settings: Settings, path: Path, seconds: float) -> int:
+    async with BinanceRest.of(settings.feed, settings.rest) as rest:
+        check_symbols(settings.feed.symbols, await rest.symbols())
+    tape = TapeWriter(path, venue=settings.feed.venue, symbols=settings.feed.symbols)
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())
     try:
         with Progress(*columns) as show:
@@ -156,9 +157,9 @@ def main() -> None:
     """The command."""
     arguments = _arguments()
     try:
-        settings = _settings_of(arguments).feed
+        settings = _settings_of(arguments)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-        path = arguments.out or Path("data/tapes") / f"{settings.venue}-{stamp}{SUFFIX}"
+        path = arguments.out or Path("data/tapes") / f"{settings.feed.venue}-{stamp}{SUFFIX}"
         raise_on_interrupt()
         with suppress(KeyboardInterrupt):  # what was recorded until then is kept
             asyncio.run(_record(settings, path, arguments.minutes * 60))
