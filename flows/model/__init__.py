@@ -27,7 +27,7 @@ from flows.model.market import (
     Trade,
     TradeBatch,
 )
-from flows.model.ohlcv import VOLUMES, Ohlcv, TradedOhlcv
+from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
 from flows.model.results import (
     BookInput,
     BookResult,
@@ -74,9 +74,13 @@ from flows.model.states import (
 
 __all__ = [
     "BELIEVED",
+    "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "IDS",
     "MARKET_FILL",
+    "PRICES",
+    "TRADED",
     "TRADE_KINDS",
     "VOLUMES",
     "WITHDRAWN_FILL",
@@ -100,6 +104,7 @@ __all__ = [
     "Disconnected",
     "Document",
     "FeedStatus",
+    "Figures",
     "Flush",
     "FreshnessChannel",
     "Gap",
@@ -114,6 +119,7 @@ __all__ = [
     "MarketEvent",
     "MiniTicker",
     "Ohlcv",
+    "Prices",
     "Publishable",
     "RawFrames",
     "Reconciliation",

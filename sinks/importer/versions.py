@@ -7,9 +7,9 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from flows.model import COMPLETE, Candle, Incident, timeframe_ms
+from flows.model import COMPLETE, PRICES, TRADED, Candle, Incident, timeframe_ms
 
-_VALUES = ("open", "high", "low", "close", "volume", "quote_volume", "trades", "taker_buy_volume")
+_VALUES = (*PRICES, *TRADED, "trades", "taker_buy_volume")
 
 
 class Known(Protocol):

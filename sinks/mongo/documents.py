@@ -16,7 +16,7 @@ from bson.datetime_ms import DatetimeMS
 from msgspec import structs
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
-from flows.model import DAY_MS, Candle, Incident, Stats24h, timeframe_ms
+from flows.model import DAY_MS, IDS, Candle, Incident, Stats24h, timeframe_ms
 
 MARKET_DATA = "market_data"
 MARKET_STATS = "market_stats"
@@ -126,7 +126,7 @@ def candle_of(document: Mapping[str, Any]) -> Candle:
 
 
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
-_LONG_FIELDS = ("open_time", "first_id", "last_id")  # the driver gives them in a type of its own, which msgspec refuses
+_LONG_FIELDS = ("open_time", *IDS)  # the driver gives them in a type of its own, which msgspec refuses
 
 
 def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:

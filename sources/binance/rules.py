@@ -11,7 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from flows.bounds import ConsecutiveIds, VenueRules
-from flows.model import VOLUMES, BookDelta
+from flows.model import IDS, VOLUMES, BookDelta
 from sources.binance.feed import PUBLIC_LINE
 
 
@@ -48,7 +48,7 @@ RULES: Final[dict[str, VenueRules]] = {
         fills_follow=False,
         ticker_counts_trades=False,
         # klines count them: whatever adds trades up may differ, but no price
-        incomparable_fields=frozenset(("trades", "first_id", "last_id", *VOLUMES)),
+        incomparable_fields=frozenset(("trades", *IDS, *VOLUMES)),
         book_line=PUBLIC_LINE,
         book_ids=LinkedIds(),
     ),

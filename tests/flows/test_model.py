@@ -2,7 +2,7 @@ import pickle
 
 import pytest
 
-from flows.model import AggregateTrade, Instrument, Trade, timeframe_ms
+from flows.model import IDS, PRICES, VOLUMES, AggregateTrade, Candle, Instrument, Trade, TradedOhlcv, timeframe_ms
 from tests.fakes.candles import candle as made_up
 
 
@@ -37,3 +37,24 @@ def test_a_trade_covers_itself_and_an_aggregate_what_it_says() -> None:
 def test_a_candle_ends_with_its_last_millisecond() -> None:
     candle = made_up(timeframe="5m", open_time=0)
     assert candle.close_time == 299_999
+
+
+def test_the_groups_of_a_candles_fields_are_all_of_them() -> None:
+    fields = TradedOhlcv.__struct_fields__
+    assert sorted(["open_time", "trades", *PRICES, *VOLUMES, *IDS]) == sorted(fields)
+
+
+def test_the_values_of_a_group_are_in_the_order_of_its_names() -> None:
+    candle = made_up()
+    assert candle.prices == tuple(getattr(candle, name) for name in PRICES)
+    assert candle.volumes == tuple(getattr(candle, name) for name in VOLUMES)
+    assert candle.figures == tuple(getattr(candle, name) for name in TradedOhlcv.__struct_fields__)
+
+
+def test_a_candle_is_made_of_the_figures_of_another_one() -> None:
+    candle = made_up(event_time=0)
+    again = Candle(
+        *candle.figures, venue=candle.venue, symbol=candle.symbol, timeframe=candle.timeframe, is_closed=True,
+        status="final",
+    )  # fmt: skip
+    assert again == candle

@@ -3,25 +3,22 @@
 from collections.abc import Iterable
 
 from flows.bounds import VenueRules
-from flows.model import VOLUMES, Candle, Kline
+from flows.model import IDS, PRICES, VOLUMES, Candle, Kline
 
 PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by less than half of this is printed the same."""
 ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
-_PRICES = ("open", "high", "low", "close")
-_IDS = ("first_id", "last_id")
-
 
 def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
     """Names of the fields that differ. Ids count where both sides have them."""
-    fields = [name for name in _PRICES if getattr(candle, name) != getattr(kline, name)]
+    fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
     if candle.trades != kline.trades:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
-        fields += [name for name in _IDS if getattr(candle, name) != getattr(kline, name)]
+        fields += [name for name in IDS if getattr(candle, name) != getattr(kline, name)]
     return fields
 
 

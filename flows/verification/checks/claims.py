@@ -7,7 +7,7 @@ from typing import Any, Final, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, VOLUMES, Candle, timeframe_ms
+from flows.model import BOUGHT, COMPLETE, IDS, PRICES, TRADED, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
 from flows.operators.candles.compare import ULPS, is_known_difference, is_same
 from flows.verification.checks.findings import Kind
@@ -22,8 +22,8 @@ PROOFS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The valid proofs of each status."""
 
-_NUMBERS = "open", "high", "low", "close", *VOLUMES
-_COUNTS = ("open_time", "close_time", "trades", "first_id", "last_id", "revision")
+_NUMBERS = (*PRICES, *VOLUMES)
+_COUNTS = ("open_time", "close_time", "trades", *IDS, "revision")
 
 
 class StoredCandle(Struct, frozen=True):
@@ -84,7 +84,7 @@ def impossible_numbers(candle: Candle, rules: VenueRules) -> Iterator[Contradict
         yield "candle", f"low {candle.low}", f"open {candle.open} and close {candle.close} are not below it"
     if candle.high < max(candle.open, candle.close):
         yield "candle", f"high {candle.high}", f"open {candle.open} and close {candle.close} are not above it"
-    for part, whole in (("taker_buy_volume", "volume"), ("taker_buy_quote_volume", "quote_volume")):
+    for part, whole in zip(BOUGHT, TRADED, strict=True):
         of, most = getattr(candle, part), getattr(candle, whole)
         if of < 0 or (of > most and not is_same(of, most)):
             yield "candle", f"{part} {of}", f"a part of {whole} {most}"

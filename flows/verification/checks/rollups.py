@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from math import fsum
 
 from flows.bounds import ANY_VENUE, VenueRules
-from flows.model import VOLUMES, Candle, timeframe_ms
+from flows.model import IDS, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, is_known_difference
 
 _SET_ASIDE = ("partial", "unproven", "forming")
@@ -77,7 +77,7 @@ def rolled_up(parts: Sequence[Candle]) -> dict[str, float]:
 
 def _is_same(name: str, claimed: float, made: float, parts: int) -> bool:
     """Sums of rounded parts may be off by the rounding of each."""
-    if name in ("first_id", "last_id"):
+    if name in IDS:
         return claimed < 0 or claimed == made
     if name not in VOLUMES:
         return claimed == made
