@@ -7,12 +7,13 @@ A sum is kept as its parts and added up when it is read: exactly, with one round
 decimals that the exchange prints gives the exchange's digits, however many trades went in and however they were cut.
 """
 
+from collections.abc import Iterable
 from itertools import compress
 from math import fsum
 from operator import mul
 from typing import Self, TypeAlias
 
-from flows.model import AggregateTrade, Kline, Trade
+from flows.model import AggregateTrade, Figures, Kline, Prices, Trade
 
 NO_ID = -1
 """First and last id of a period without trades, as the exchange reports it."""
@@ -54,7 +55,7 @@ class Bucket:
 
     __slots__ = (
         "close", "covered", "first_id", "gaps", "high", "is_repaired", "last_id", "low", "open", "open_time",
-        "quote_volume", "taker_quote_volume", "taker_volume", "trades", "volume",
+        "quote_volume", "taker_buy_quote_volume", "taker_buy_volume", "trades", "volume",
     )  # fmt: skip
 
     def __init__(self, open_time: int, price: float) -> None:
@@ -63,7 +64,7 @@ class Bucket:
         self.open = self.high = self.low = self.close = price
         self.trades = 0
         self.first_id = self.last_id = NO_ID
-        self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume = Sum(), Sum(), Sum(), Sum()
+        self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume = Sum(), Sum(), Sum(), Sum()
         self.gaps: frozenset[int] = frozenset()
         self.covered = NO_ID
         """Last raw trade id of the exchange's kline that is in it; trades up to it must not be added."""
@@ -88,8 +89,8 @@ class Bucket:
         self.trades += _raw_trades(trades)
         self.volume.append(fsum(quantities))
         self.quote_volume.append(fsum(values))
-        self.taker_volume.append(fsum(compress(quantities, bought)))
-        self.taker_quote_volume.append(fsum(compress(values, bought)))
+        self.taker_buy_volume.append(fsum(compress(quantities, bought)))
+        self.taker_buy_quote_volume.append(fsum(compress(values, bought)))
         if len(self.volume) > MAX_PARTS:
             self._fold()
 
@@ -113,27 +114,45 @@ class Bucket:
         self.trades += other.trades
         self.volume += other.volume
         self.quote_volume += other.quote_volume
-        self.taker_volume += other.taker_volume
-        self.taker_quote_volume += other.taker_quote_volume
+        self.taker_buy_volume += other.taker_buy_volume
+        self.taker_buy_quote_volume += other.taker_buy_quote_volume
         if len(self.volume) > MAX_PARTS:
             self._fold()
 
     def _fold(self) -> None:
         """The four sums have as many parts each."""
-        for total in (self.volume, self.quote_volume, self.taker_volume, self.taker_quote_volume):
+        for total in (self.volume, self.quote_volume, self.taker_buy_volume, self.taker_buy_quote_volume):
             total.fold()
 
     @classmethod
     def of_kline(cls, kline: Kline) -> Self:
         """The exchange's kline of a running period as a bucket."""
-        bucket = cls(kline.open_time, kline.open)
-        bucket.high, bucket.low, bucket.close = kline.high, kline.low, kline.close
-        bucket.trades, bucket.first_id, bucket.last_id = kline.trades, kline.first_id, kline.last_id
-        bucket.volume, bucket.quote_volume = Sum([kline.volume]), Sum([kline.quote_volume])
-        bucket.taker_volume = Sum([kline.taker_buy_volume])
-        bucket.taker_quote_volume = Sum([kline.taker_buy_quote_volume])
+        ids = kline.first_id, kline.last_id
+        bucket = cls.of_parts(kline.open_time, kline.prices, kline.trades, ids, [(volume,) for volume in kline.volumes])
         bucket.covered = kline.last_id
         return bucket
+
+    @classmethod
+    def of_parts(
+        cls, open_time: int, prices: Prices, trades: int, ids: tuple[int, int], volumes: Iterable[Iterable[float]]
+    ) -> Self:
+        """A period of so many trades, with their first and last id; of each of the `VOLUMES` the parts of its sum."""
+        bucket = cls(open_time, 0.0)
+        bucket.open, bucket.high, bucket.low, bucket.close = prices
+        bucket.trades = trades
+        bucket.first_id, bucket.last_id = ids
+        sums = map(Sum, volumes)
+        bucket.volume, bucket.quote_volume, bucket.taker_buy_volume, bucket.taker_buy_quote_volume = sums
+        return bucket
+
+    @property
+    def figures(self) -> Figures[int]:
+        """What a candle of this period has, volumes as the exchange prints them."""
+        return (
+            self.open_time, self.open, self.high, self.low, self.close,
+            self.volume.printed, self.quote_volume.printed, self.trades,
+            self.taker_buy_volume.printed, self.taker_buy_quote_volume.printed, self.first_id, self.last_id,
+        )  # fmt: skip
 
     def copy(self) -> "Bucket":
         """An independent copy."""
@@ -143,7 +162,8 @@ class Bucket:
         )  # fmt: skip
         twin.trades, twin.first_id, twin.last_id = self.trades, self.first_id, self.last_id
         twin.volume, twin.quote_volume = Sum(self.volume), Sum(self.quote_volume)
-        twin.taker_volume, twin.taker_quote_volume = Sum(self.taker_volume), Sum(self.taker_quote_volume)
+        twin.taker_buy_volume = Sum(self.taker_buy_volume)
+        twin.taker_buy_quote_volume = Sum(self.taker_buy_quote_volume)
         twin.gaps, twin.covered, twin.is_repaired = self.gaps, self.covered, self.is_repaired
         return twin
 

@@ -182,21 +182,10 @@ class Periods:
     def candle(self, frame: Timeframe, bucket: Bucket, *, is_closed: bool) -> Candle:
         """A period as a candle."""
         return Candle(
+            *bucket.figures,
             venue=self.venue,
             symbol=self.symbol,
             timeframe=frame.name,
-            open_time=bucket.open_time,
-            open=bucket.open,
-            high=bucket.high,
-            low=bucket.low,
-            close=bucket.close,
-            volume=bucket.volume.printed,
-            quote_volume=bucket.quote_volume.printed,
-            trades=bucket.trades,
-            taker_buy_volume=bucket.taker_volume.printed,
-            taker_buy_quote_volume=bucket.taker_quote_volume.printed,
-            first_id=bucket.first_id,
-            last_id=bucket.last_id,
             is_closed=is_closed,
             status=_status(bucket, is_closed=is_closed),
             event_time=self.event_time,

@@ -23,23 +23,13 @@ Published: TypeAlias = Candle | StoreOnly | Incident
 
 def candle_of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:
     """The exchange's version as a candle. Where the kline has no ids, it takes those of `ours`."""
-    ids = (kline.first_id, kline.last_id) if kline.first_id >= 0 or ours is None else (ours.first_id, ours.last_id)
+    if kline.first_id < 0 and ours is not None:
+        kline = structs.replace(kline, first_id=ours.first_id, last_id=ours.last_id)
     return Candle(
+        *kline.figures,
         venue=venue,
         symbol=kline.symbol,
         timeframe=kline.timeframe,
-        open_time=kline.open_time,
-        open=kline.open,
-        high=kline.high,
-        low=kline.low,
-        close=kline.close,
-        volume=kline.volume,
-        quote_volume=kline.quote_volume,
-        trades=kline.trades,
-        taker_buy_volume=kline.taker_buy_volume,
-        taker_buy_quote_volume=kline.taker_buy_quote_volume,
-        first_id=ids[0],
-        last_id=ids[1],
         is_closed=True,
         status="venue",
         event_time=kline.event_time,

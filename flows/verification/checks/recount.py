@@ -4,7 +4,7 @@ Sums are exact like those of the flow (`operators/candles/bucket`): each column 
 high one adds up without rounding, and the low one with an error far below the last printed digit.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import frexp, gcd, ldexp
 from typing import Any, TypeAlias
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import polars as pl
 
 from flows.model import Candle, timeframe_ms
-from flows.operators.candles.bucket import Bucket, Sum
+from flows.operators.candles.bucket import Bucket
 
 Floats: TypeAlias = npt.NDArray[np.float64]
 Places: TypeAlias = npt.NDArray[np.int64]
@@ -48,28 +48,17 @@ def _buckets(trades: pl.DataFrame, open_times: list[int], starts: Places) -> lis
     is_bought = ~trades["buyer_is_maker"].to_numpy()
     ends = np.append(starts[1:], trades.height) - 1
     value = price * quantity
-    columns: list[Any] = [
-        price[starts],
-        np.maximum.reduceat(price, starts),
-        np.minimum.reduceat(price, starts),
-        price[ends],
-        first_id[starts],
-        last_id[ends],
-        np.add.reduceat(last_id - first_id + 1, starts),
-    ]
-    for summed in (quantity, value, quantity * is_bought, value * is_bought):
-        columns += exact_parts(summed, starts)
-    return [_bucket(row) for row in zip(open_times, *(column.tolist() for column in columns), strict=True)]
+    prices = price[starts], np.maximum.reduceat(price, starts), np.minimum.reduceat(price, starts), price[ends]
+    counts = np.add.reduceat(last_id - first_id + 1, starts)
+    summed = quantity, value, quantity * is_bought, value * is_bought
+    volumes = [_rows(*exact_parts(column, starts)) for column in summed]
+    ids = _rows(first_id[starts], last_id[ends])
+    periods = zip(open_times, _rows(*prices), counts.tolist(), ids, zip(*volumes, strict=True), strict=True)
+    return [Bucket.of_parts(*parts) for parts in periods]
 
 
-def _bucket(row: tuple[Any, ...]) -> Bucket:
-    open_time, open_, high, low, close, first_id, last_id, trades, *sums = row
-    bucket = Bucket(open_time, open_)
-    bucket.high, bucket.low, bucket.close = high, low, close
-    bucket.first_id, bucket.last_id, bucket.trades = first_id, last_id, trades
-    bucket.volume, bucket.quote_volume = Sum(sums[0:2]), Sum(sums[2:4])
-    bucket.taker_volume, bucket.taker_quote_volume = Sum(sums[4:6]), Sum(sums[6:8])
-    return bucket
+def _rows(*columns: Floats | Places) -> Iterator[tuple[Any, ...]]:
+    return zip(*(column.tolist() for column in columns), strict=True)
 
 
 def exact_parts(values: Floats, starts: Places) -> tuple[Floats, Floats]:
@@ -96,10 +85,4 @@ def merged(buckets: Iterable[Bucket], length_ms: int) -> dict[int, Bucket]:
 
 def candle_of(bucket: Bucket, venue: str, symbol: str, timeframe: str) -> Candle:
     """The closed candle that the flow would make of a period."""
-    return Candle(
-        venue=venue, symbol=symbol, timeframe=timeframe, open_time=bucket.open_time, open=bucket.open, high=bucket.high,
-        low=bucket.low, close=bucket.close, volume=bucket.volume.printed, quote_volume=bucket.quote_volume.printed,
-        trades=bucket.trades, taker_buy_volume=bucket.taker_volume.printed,
-        taker_buy_quote_volume=bucket.taker_quote_volume.printed, first_id=bucket.first_id, last_id=bucket.last_id,
-        is_closed=True, status="repaired",
-    )  # fmt: skip
+    return Candle(*bucket.figures, venue=venue, symbol=symbol, timeframe=timeframe, is_closed=True, status="repaired")

@@ -11,7 +11,7 @@ from tests.fakes.trades import BEGIN, cut, trade, trade_runs
 def fields(bucket: Bucket) -> tuple[object, ...]:
     return (
         bucket.open, bucket.high, bucket.low, bucket.close, bucket.trades, bucket.first_id, bucket.last_id,
-        round(bucket.volume.value, 8), round(bucket.taker_volume.value, 8),
+        round(bucket.volume.value, 8), round(bucket.taker_buy_volume.value, 8),
     )  # fmt: skip
 
 
@@ -27,8 +27,8 @@ def test_fields_follow_the_trades() -> None:
     assert (bucket.trades, bucket.first_id, bucket.last_id) == (3, 1, 3)
     assert bucket.volume.value == 6.0
     assert bucket.quote_volume.value == 20.0 + 12.0 + 27.0
-    assert bucket.taker_volume.value == 5.0  # the trade that the taker sold is left out
-    assert bucket.taker_quote_volume.value == 47.0
+    assert bucket.taker_buy_volume.value == 5.0  # the trade that the taker sold is left out
+    assert bucket.taker_buy_quote_volume.value == 47.0
 
 
 @given(st.data())
