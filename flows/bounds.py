@@ -167,31 +167,30 @@ def _kline_time(kline: Kline, length: int) -> str:
 
 
 def _kline_prices(kline: Kline) -> str:
-    prices = kline.open, kline.high, kline.low, kline.close
+    opened, high, low, closed = prices = kline.prices
     if not all(map(isfinite, prices)):
         return "a kline with a price that is not a number"
-    if not 0 < min(prices) <= max(prices) < MOST_VALUE:
-        return f"a kline with a price of {min(prices) if min(prices) <= 0 else max(prices)}"
-    if kline.low > kline.high:
-        return f"a kline whose low {kline.low} is above its high {kline.high}"
-    if not kline.low <= min(kline.open, kline.close) <= max(kline.open, kline.close) <= kline.high:
+    least, most = min(prices), max(prices)
+    if not 0 < least <= most < MOST_VALUE:
+        return f"a kline with a price of {least if least <= 0 else most}"
+    if low > high:
+        return f"a kline whose low {low} is above its high {high}"
+    if not (low <= opened <= high and low <= closed <= high):
         return "a kline whose open or close lies outside low and high"
     return ""
 
 
 def _kline_volumes(kline: Kline) -> str:
-    volume, taker = kline.volume, kline.taker_buy_volume
-    values = volume, taker, kline.quote_volume, kline.taker_buy_quote_volume
-    if not all(map(isfinite, values)):
+    volumes = kline.volumes
+    if not all(map(isfinite, volumes)):
         return "a kline with a volume that is not a number"
-    if kline.trades < 0 or not min(values) >= 0:
+    if kline.trades < 0 or not min(volumes) >= 0:
         return "a kline of less than nothing"
-    if taker > volume + _slack(volume) or kline.taker_buy_quote_volume > kline.quote_volume + _slack(
-        kline.quote_volume
-    ):
+    traded, traded_value, bought, bought_value = volumes
+    if bought > traded + _slack(traded) or bought_value > traded_value + _slack(traded_value):
         return "a kline of which takers bought more than was traded"
-    for traded, value in ((volume, kline.quote_volume), (taker, kline.taker_buy_quote_volume)):
-        least, most = traded * kline.low, traded * kline.high
+    for volume, value in ((traded, traded_value), (bought, bought_value)):
+        least, most = volume * kline.low, volume * kline.high
         if value and not least - _slack(least) <= value <= most + _slack(most):
             return "a kline whose quote volume is not its volume at prices between low and high"
     return ""
