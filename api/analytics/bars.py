@@ -11,8 +11,6 @@ from flows.model import Candle
 
 Floats = npt.NDArray[np.float64]
 
-_FIELDS = attrgetter("open_time", "high", "low", "close", "volume", "quote_volume")
-
 
 class Bars(NamedTuple):
     """Candles of one series, oldest first, including the forming one: one float64 array a field, times in ms UTC."""
@@ -29,7 +27,7 @@ class Bars(NamedTuple):
         """The columns of candles of the model."""
         if not candles:
             return cls(*(np.empty(0) for _ in cls._fields))
-        return cls(*np.array([_FIELDS(candle) for candle in candles], dtype=np.float64).T.copy())
+        return cls(*np.array([_values_of(candle) for candle in candles], dtype=np.float64).T.copy())
 
     def scaled(self) -> tuple["Bars", float]:
         """Bars with prices multiplied by a power of two, which is exact, and that factor. TA-Lib treats values below
@@ -40,3 +38,6 @@ class Bars(NamedTuple):
         factor = float(2.0 ** (20 - np.frexp(self.close.max())[1]))
         prices = {name: getattr(self, name) * factor for name in ("high", "low", "close", "quote_volume")}
         return self._replace(**prices), factor
+
+
+_values_of = attrgetter(*Bars._fields)

@@ -147,15 +147,17 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
         blocks.append(timed.filter(wanted))
     klines = [
         Kline(
-            symbol=file.symbol, timeframe=file.kind, event_time=row["close_time"], open_time=row["open_time"],
-            open=row["open"], high=row["high"], low=row["low"], close=row["close"], volume=row["volume"],
-            quote_volume=row["quote_volume"], trades=row["trades"], taker_buy_volume=row["taker_buy_volume"],
-            taker_buy_quote_volume=row["taker_buy_quote_volume"], first_id=-1, last_id=-1, is_closed=True,
-            close_time=row["close_time"],
+            **row,
+            symbol=file.symbol,
+            timeframe=file.kind,
+            event_time=row["close_time"],
+            first_id=-1,
+            last_id=-1,
+            is_closed=True,
         )
         for block in blocks
         for row in block.iter_rows(named=True)
-    ]  # fmt: skip
+    ]
     for kline in klines:
         if reason := fault_of(kline):
             raise ArchiveError(f"{path} cannot be true: at {kline.open_time} it has {reason}")
