@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test test-fast check bench soak lock picture pictures dashboard clean help
+.PHONY: run demo test test-fast check bench soak wheel lock picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -52,6 +52,9 @@ bench: $(READY) $(CHART)  ## speed, as ratios within one run
 
 soak: $(READY)  ## whether it stays as fast and as small: ten minutes, or make soak MINUTES=60
 	$(RUN) -m tests.benchmarks soak --minutes $(or $(MINUTES),10)
+
+wheel: $(READY) $(CHART)  ## builds the wheel and the source distribution in dist/
+	$(RUN) -m hatchling build
 
 lock: $(READY)  ## pins every package anew, with hashes and without addresses
 	$(VENV)/bin/uv pip compile --quiet pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --upgrade -o deploy/requirements.lock

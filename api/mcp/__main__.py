@@ -24,7 +24,7 @@ try:
     from mcp.server.mcpserver.exceptions import ToolError
     from mcp.types import CallToolResult, TextContent, ToolAnnotations
 except ModuleNotFoundError:
-    sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow[tools]'")
+    sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow-data[tools]'")
 
 INSTRUCTIONS: Final = """\
 Market data of crypto exchanges from one deployment of marketflow. get_overview lists the symbols: begin there.

@@ -49,7 +49,7 @@ class Feed(Section):
     redundancy: Literal[1, 2] = 1
     """Connections that carry the same streams in parallel; with 2 the loss of one loses nothing."""
     transport: Literal["websockets", "picows"] = "websockets"
-    """The WebSocket library; `picows` is in C and several times as fast, and has to be installed (`marketflow[fast]`).
+    """The WebSocket library; `picows` is in C, several times as fast, and comes with `marketflow-data[fast]`.
     Both go through the proxy that the environment names, except to addresses of this machine.
     """
     open_timeout_s: Seconds = 10.0

@@ -74,7 +74,7 @@ def transport_of(name: Literal["websockets", "picows"]) -> Open:
         from sources.connection.picows_transport import open_socket as open_picows  # noqa: PLC0415
     except ModuleNotFoundError as error:
         raise NotInstalledError(
-            "feed.transport is picows, which is not installed: install marketflow[fast], or choose websockets"
+            "feed.transport is picows, which is not installed: install marketflow-data[fast], or choose websockets"
         ) from error
     return open_picows
 

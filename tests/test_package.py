@@ -1,0 +1,70 @@
+"""The wheel: what it holds, and that the packages and the page work from it."""
+
+import asyncio
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession
+
+from tests.fakes.deployment import ROOT, START_S, free_port
+
+pytestmark = pytest.mark.e2e
+
+PACKAGES = ("api", "flows", "sinks", "sources")
+CHART = "api/dashboard/vendor/lightweight-charts.standalone.production.mjs"
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    [path] = tmp_path.glob("marketflow_data-*.whl")
+    return path
+
+
+def test_it_holds_every_module_and_file_of_the_packages_and_nothing_else(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if ".dist-info/" not in name}
+    files = {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("package")
+    }
+    assert held == files
+    assert {f"{package}/py.typed" for package in PACKAGES} < held
+
+
+@pytest.fixture
+def installed(wheel: Path, tmp_path: Path) -> Path:
+    folder = tmp_path / "installed"
+    install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
+    subprocess.run([*install, str(folder), str(wheel)], check=True)
+    return folder
+
+
+async def test_the_page_and_its_chart_library_are_served_from_it(installed: Path, tmp_path: Path) -> None:
+    port = free_port()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "api", cwd=tmp_path, stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": str(installed), "MARKETFLOW_API__PORT": str(port)},
+    )  # fmt: skip
+    try:
+        assert process.stderr
+        async with asyncio.timeout(START_S):
+            while b"serving" not in (line := await process.stderr.readline()):
+                assert line, "it ended"
+        async with ClientSession(f"http://127.0.0.1:{port}") as session:
+            for name in ("index.html", "main.js", *([Path(CHART).name] if (ROOT / CHART).exists() else [])):
+                [file] = (installed / "api" / "dashboard").rglob(name)
+                path = file.relative_to(installed / "api" / "dashboard").as_posix()
+                async with session.get("/" if name == "index.html" else f"/static/{path}") as response:
+                    assert response.status == 200
+                    assert await response.read() == file.read_bytes()
+    finally:
+        process.terminate()
+        await process.communicate()
