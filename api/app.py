@@ -3,9 +3,10 @@
 `record` (request id, log, metrics) ▶ `explain` (errors become responses) ▶ `guard` (host, origin, token) ▶ handler.
 """
 
+import asyncio
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
 from uuid import uuid4
@@ -15,6 +16,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from api.http.access_log import AccessLog
 from api.http.auth import HandshakeRequest, authorize, may_call
 from api.http.connections import connection_of
 from api.http.errors import Problem
@@ -71,8 +73,9 @@ def build_app(services: Services) -> web.Application:
     described = [route for group in GROUPS for route in group.routes(services)]
     routes = [*described, *static.routes(openapi(described))]
     unprotected = {route.path for route in routes if not route.protected}
+    access_log = AccessLog()
     app = web.Application(
-        middlewares=[_recorder(services), _explain, _guard(services, unprotected)],
+        middlewares=[_recorder(services, access_log), _explain, _guard(services, unprotected)],
         client_max_size=services.settings.api.body_bytes,
     )
     for route in routes:
@@ -80,7 +83,18 @@ def build_app(services: Services) -> web.Application:
     if DASHBOARD.is_dir():
         app.router.add_static("/static", DASHBOARD)
     app.on_response_prepare.append(_header_setter(services))
+    app.cleanup_ctx.append(_summaries(access_log))
     return app
+
+
+def _summaries(access_log: AccessLog) -> Callable[[web.Application], AsyncIterator[None]]:
+    async def running(_: web.Application) -> AsyncIterator[None]:
+        task = asyncio.create_task(access_log.summarise())
+        yield
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    return running
 
 
 def _add(app: web.Application, route: AnyRoute) -> None:
@@ -132,7 +146,7 @@ def _body_reader(kind: type[msgspec.Struct]) -> Callable[[web.Request], Awaitabl
 # --- middlewares ---
 
 
-def _recorder(services: Services) -> Any:
+def _recorder(services: Services, access_log: AccessLog) -> Any:
     api_metrics = services.metrics
 
     @web.middleware
@@ -151,12 +165,11 @@ def _recorder(services: Services) -> Any:
         seconds = time.perf_counter() - began
         resource = request.match_info.route.resource
         api_metrics.on_answer(resource.canonical if resource else "none", response.status, seconds)
-        _log.info(
-            "request_answered",
+        access_log.on_answer(
             method=request.method,
             path=request.path,
             status=response.status,
-            ms=round(seconds * 1_000, 2),
+            seconds=seconds,
             request_id=request[_NAME],
         )
         return response
