@@ -1,5 +1,6 @@
 """`python -m api`: serves the REST API until SIGINT or SIGTERM, also while stores or hubs are down."""
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -76,6 +77,11 @@ async def serve(settings: Settings) -> None:
 
 def main() -> None:
     """Reads the settings and serves."""
+    argparse.ArgumentParser(
+        prog="python -m api",
+        description="Serves the REST API and the dashboard until SIGINT or SIGTERM.",
+        epilog="Everything is a setting: api.port in marketflow.toml is MARKETFLOW_API__PORT in the environment.",
+    ).parse_args()
     try:
         settings = load_settings()
         set_up_logs(settings.log)
