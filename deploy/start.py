@@ -1,15 +1,23 @@
 # ruff: noqa: INP001 - a script, and no package: the Makefile starts it by its path
 """Runs the processes of a Procfile as `honcho` does, and ends them all when who started them has gone.
 
-    python deploy/start.py -f deploy/run.procfile -d . start
+    python deploy/start.py --alone data -f deploy/run.procfile -d . start
+
+One instance at a time works in the folder that `--alone` names; with `--anew` it is emptied first. A second one names
+the first and touches nothing.
 
 Honcho itself dies of a closed terminal and hangs on a closed pipe, and its processes go on unseen, on their ports.
 """
 
+import argparse
+import fcntl
 import os
 import select
+import shutil
 import signal
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import TextIO
 
@@ -103,7 +111,40 @@ def _look(_: int, __: FrameType | None) -> None:
         _end()
 
 
+def claim(folder: Path) -> TextIO:
+    """Claims a folder until this process ends, however it ends; the file that is returned must stay open. `SystemExit`
+    when another instance works in it.
+    """
+    path = folder.parent / f"{folder.name}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        sys.exit(f"marketflow: already running here ({lock.read().strip() or path}); it was not touched")
+    lock.truncate(0)
+    lock.write(f"pid {os.getpid()}, since {datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+    lock.flush()
+    return lock
+
+
+def claimed(arguments: list[str]) -> tuple[TextIO | None, list[str]]:
+    """The lock of the folder that the arguments name, and those for honcho."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--alone", type=Path)
+    parser.add_argument("--anew", action="store_true")
+    own, rest = parser.parse_known_args(arguments)
+    if own.alone is None:
+        return None, rest
+    lock = claim(own.alone)
+    if own.anew:
+        shutil.rmtree(own.alone, ignore_errors=True)
+    return lock, rest
+
+
 if __name__ == "__main__":
+    _lock, sys.argv[1:] = claimed(sys.argv[1:])
     signal.signal(signal.SIGHUP, _end)
     signal.signal(signal.SIGALRM, _look)
     signal.setitimer(signal.ITIMER_REAL, LOOK_S, LOOK_S)

@@ -82,3 +82,25 @@ def test_why_all_are_ended_is_said_once(tmp_path: Path, command: str, says: str)
     done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
     assert done.stdout.count("so all others are ended") == 1
     assert says in done.stdout
+
+
+@pytest.mark.e2e
+def test_a_second_instance_in_a_folder_names_the_first_and_touches_nothing(tmp_path: Path) -> None:
+    folder, procfile = tmp_path / "data", tmp_path / "procfile"
+    kept = folder / "kept"
+    procfile.write_text(f"talker: mkdir -p {folder}; touch {kept}; echo begun $$; exec {QUIET}\n")
+    line = [sys.executable, str(START), "--alone", str(folder), "--anew", "--no-colour", "-f", str(procfile), "start"]
+    first = subprocess.Popen(line, stdout=subprocess.PIPE, text=True, start_new_session=True)
+    assert first.stdout is not None
+    talker = next(int(line.split()[-1]) for line in first.stdout if "begun" in line)
+    second = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert second.returncode == 1
+    assert f"already running here (pid {first.pid}, since " in second.stderr
+    assert kept.exists()
+    os.killpg(first.pid, signal.SIGKILL)
+    os.kill(talker, signal.SIGKILL)  # it has a session of its own
+    first.communicate(timeout=PATIENCE_S)
+    procfile.write_text("talker: true\n")
+    third = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert "already running" not in third.stderr  # the lock ends with its process, however that ends
+    assert not kept.exists()
