@@ -1,19 +1,20 @@
 """Verification of stores: trades a second and core, against reading the same trades alone."""
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from flows.model import timeframe_ms
+from flows.model import TradeBatch, timeframe_ms
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.recount import candle_of, merged, recount
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sinks.trades.codec import END_MS, MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
-from sinks.trades.store import TradeStore
+from sinks.trades.store import StoreBusyError, TradeStore
 from sources.binance.rules import RULES
 from tests.benchmarks.bench_trades import build_polls
 from tests.benchmarks.rows import Row, interleaved
@@ -23,6 +24,7 @@ TRADES = 1_000_000
 AT_ONCE = 60
 """Polls that are written at once: twenty minutes."""
 ROUNDS = 5
+BUSY_S = 0.05
 TIMEFRAMES = ("1m", "5m", "15m", "1h", "4h", "1d")
 VENUE = "binance"
 
@@ -55,11 +57,22 @@ def run() -> list[Row]:
             polls = build_polls(trades=TRADES, symbols=1)
             for start in range(0, len(polls), AT_ONCE):
                 batches = [batch for poll in polls[start : start + AT_ONCE] for batch in poll]
-                with store.lock:
-                    add_batches(store, batches, record_ms=MINUTE_MS)
+                _write(store, batches)
             symbol = store.symbols()[0]
         with TradeReader(path) as reader:
             return _compared(reader, symbol)
+
+
+def _write(store: TradeStore, batches: list[TradeBatch]) -> None:
+    """Writes as the writer does: a store that has to make room is waited for."""
+    while True:
+        try:
+            with store.lock:
+                add_batches(store, batches, record_ms=MINUTE_MS)
+        except StoreBusyError:
+            time.sleep(BUSY_S)
+        else:
+            return
 
 
 def _compared(reader: TradeReader, symbol: str) -> list[Row]:
