@@ -95,7 +95,7 @@ def _hint(name: str, code: int) -> str:
         return (
             f"somebody has killed it, or the system when memory ran out (`dmesg` says so); see the last lines of {name}"
         )
-    return f'see the last lines of {name} above, and "When something is wrong" in README.md'
+    return f'see the last lines of {name} above, and "Troubleshooting" in docs/operations.md'
 
 
 def _end(_: int = 0, __: FrameType | None = None) -> None:

@@ -129,7 +129,8 @@ def _fault(found: ErrorDetails, sections: Values, sources: tuple[Written, Writte
     value = found["input"]
     if "key" in found.get("ctx", {}):
         value = value.get(key) if isinstance(value, Mapping) else None
-    got = "" if value is None else f"; got {shown_under(key, value)}"
+    is_known = found["type"] != "extra_forbidden"
+    got = "" if value is None else f"; got {shown_under(key, value, is_known=is_known)}"
     places = [source.place_of(section, key) for source in sources]
     place = "" if key and key in sections.get(section, {}) else next(filter(None, places), "")
     return f"{'.'.join(where) or 'settings'}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
-from flows.settings.section import Section, Stream, symbols_of, wrong_value
+from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
@@ -124,10 +124,7 @@ class Feed(Section):
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
-        if self.backoff_max_s < self.backoff_min_s:
-            raise wrong_value(
-                "backoff_max_s", f"it is below backoff_min_s, {self.backoff_min_s:g}: choose at least that"
-            )
+        check_order(self, "backoff_min_s", "backoff_max_s")
         return self
 
     @property
@@ -185,8 +182,6 @@ class Books(Section):
         for name, levels in (("depth", self.depth), ("first_depth", self.first_depth)):
             if levels not in _SNAPSHOT_LEVELS:
                 raise wrong_value(name, f"venues serve {', '.join(map(str, _SNAPSHOT_LEVELS))} levels")
-        if self.first_depth > self.depth:
-            raise wrong_value("first_depth", f"it is more than depth {self.depth}: choose at most that")
-        if self.levels > self.depth:
-            raise wrong_value("levels", f"they are more than depth {self.depth}: no more are known than are asked for")
+        check_order(self, "first_depth", "depth")
+        check_order(self, "levels", "depth")  # no more are known than are queried
         return self

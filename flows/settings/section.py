@@ -34,6 +34,16 @@ def wrong_value(key: str, text: str) -> PydanticCustomError:
     return PydanticCustomError("setting", "{text}", {"key": key, "text": text})
 
 
+def check_order(section: Section, lower: str, upper: str) -> None:
+    """Refuses a section in which the setting `lower` is above `upper`; the error names the one that was set."""
+    least, most = getattr(section, lower), getattr(section, upper)
+    if least <= most:
+        return
+    if upper in section.model_fields_set:
+        raise wrong_value(upper, f"it is below {lower}, {least:g}: choose at least that")
+    raise wrong_value(lower, f"it is above {upper}, {most:g}: choose at most that, or a larger {upper}")
+
+
 def refuse_open_host(host: str, token: str | None) -> None:
     """Refuses a server without a token that is reachable from outside."""
     if not is_loopback(host) and not token:

@@ -45,9 +45,10 @@ def shown_value(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
-def shown_under(key: str, value: object) -> str:
-    """The value of a key, without secrets; values of keys with similar names are hidden too."""
-    if any(secret in key for secret in _SECRET_KEYS) or get_close_matches(key, _SECRET_KEYS):
+def shown_under(key: str, value: object, *, is_known: bool = False) -> str:
+    """The value of a key, without secrets. That of an unknown key is hidden too when its name is similar to one."""
+    is_similar = not is_known and bool(get_close_matches(key, _SECRET_KEYS))
+    if is_similar or any(secret in key for secret in _SECRET_KEYS):
         return "a value that is not shown"
     if isinstance(value, str) and "@" in value:
         scheme = value.partition("://")[0] if "://" in value else "…"

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections.abc import Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from typing import Any, NamedTuple
 
@@ -73,13 +74,14 @@ class RestServer:
         response = web.StreamResponse(headers={**self._headers(now_s), "Content-Type": f"{kind};charset=utf-8"})
         if wrong.goes_on is None:
             response.content_length = len(wrong.body)
-        await response.prepare(request)
-        await response.write(wrong.body)
-        while wrong.goes_on is not None and request.transport is not None:
-            if wrong.goes_on:
-                await response.write(wrong.goes_on)
-            await asyncio.sleep(0 if wrong.goes_on else _LOOK_S)
-        await response.write_eof()
+        with suppress(ConnectionResetError):  # the client has gone, which is what it should do
+            await response.prepare(request)
+            await response.write(wrong.body)
+            while wrong.goes_on is not None and request.transport is not None:
+                if wrong.goes_on:
+                    await response.write(wrong.goes_on)
+                await asyncio.sleep(0 if wrong.goes_on else _LOOK_S)
+            await response.write_eof()
         return response
 
     def _reply(self, request: web.Request, now_s: float) -> _Reply:

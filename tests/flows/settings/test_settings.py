@@ -59,20 +59,25 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"feed": {"symbols": []}}, "at least one symbol"),
         ({"feed": {"streams": ["trade", "aggTrade"]}}, "not both"),
         ({"feed": {"shard": "3/2"}}, "3/2"),
-        ({"feed": {"backoff_min_s": 9, "backoff_max_s": 3}}, "backoff_max_s"),
+        ({"feed": {"backoff_min_s": 9, "backoff_max_s": 3}}, "feed.backoff_max_s: it is below backoff_min_s, 9"),
+        (
+            {"feed": {"backoff_min_s": 100}},
+            "feed.backoff_min_s: it is above backoff_max_s, 64: choose at most that, or",
+        ),
         ({"books": {"depth": 700}}, "books.depth: venues serve 100, 500, 1000 levels; got 700"),
         ({"books": {"first_depth": 50}}, "books.first_depth: venues serve 100, 500, 1000 levels; got 50"),
         (
             {"books": {"first_depth": 1000}},
-            "books.first_depth: it is more than depth 500: choose at most that; got 1000",
+            "books.first_depth: it is above depth, 500: choose at most that, or a larger depth; got 1000",
         ),
         (
             {"books": {"levels": 600}},
-            "books.levels: they are more than depth 500: no more are known than are asked for; got 600",
+            "books.levels: it is above depth, 500: choose at most that, or a larger depth; got 600",
         ),
         ({"tools": {"host": "0.0.0.0"}}, "listen on 127.0.0.1"),
         ({"analysis": {"timeframes": {"7m": 1}}}, "'7m' is no timeframe"),
         ({"analysis": {"trend": -1}}, "analysis.trend"),
+        ({"analysis": {"trend": 0, "momentum": 0, "volume": 0}}, "at least one must be above 0; got 0"),
         ({"backfill": {"start": "2024-13-01"}}, "backfill.start: '2024-13-01' is no time: write a day"),
         ({"backfill": {"end": "soon"}}, "backfill.end: 'soon' is no time"),
         (
