@@ -113,6 +113,7 @@ def sequence_candles(
             close_grace_ms=feed.close_grace_ms,
             forming_ms=feed.forming_ms,
             seed_ms=feed.seed_ms if "kline" in feed.streams else 0,
+            rules=rules,
             state=built,
         ),
         Reconciler(

@@ -5,12 +5,16 @@ The laws:
   and are not shown meanwhile. Without one they stay `partial`.
 * A kline and our trades meet where its last id lies among the ids of the trades that came since, or right before them,
   and no aggregate lies across it. Then the period is the kline, and the trades with a later id.
+* A closed period of the shortest timeframe that the exchange's kline contradicts puts the running longer ones that hold
+  its trades in doubt: they begin anew in the same way.
 """
 
+from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import Trade
+from flows.model import Kline, Trade
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.periods import Periods, Timeframe
+from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.operators.candles.periods import DOUBT, Periods, Timeframe
 
 MOST_RECENT = 50_000
 """Trades that are kept while a running period waits for a kline; one more ends the waiting."""
@@ -20,9 +24,12 @@ _FROM_NEXT_CALL = -1
 class Bootstrap:
     """The waiting of one instrument. With `seed_ms` 0 nothing ever waits."""
 
-    def __init__(self, periods: Periods, seed_ms: int) -> None:
+    def __init__(self, periods: Periods, seed_ms: int, rules: VenueRules) -> None:
         self._periods = periods
         self._seed_ms = seed_ms
+        self._rules = rules
+        self.unchecked: Kline | None = None
+        """The exchange's closed kline of the shortest timeframe whose period has not been closed yet."""
         self._ends_at = 0
         self.trades: list[Trade] | None = None
         """Those that came since the begin of the waiting; None while nothing waits."""
@@ -31,6 +38,27 @@ class Bootstrap:
         """Running periods may lack trades."""
         if self._seed_ms:
             self.trades, self._ends_at = [], now.local + self._seed_ms
+
+    def on_closed_kline(self, kline: Kline) -> None:
+        """Takes the exchange's closed kline of the shortest timeframe, for `check_closed`."""
+        if self._seed_ms:
+            self.unchecked = kline
+
+    def check_closed(self, now: Now) -> None:
+        """Compares that kline with our period as soon as it is closed. Where they differ, the longer periods wait."""
+        periods, kline = self._periods, self.unchecked
+        bucket = None if kline is None else periods.shortest.closed.get(kline.open_time)
+        if kline is None or bucket is None:
+            return
+        self.unchecked = None
+        fields = differing_fields(periods.candle(periods.shortest, bucket, is_closed=True), kline)
+        if bucket.gaps or not fields or is_known_difference(self._rules, fields):
+            return
+        for frame in periods.longer:
+            held = frame.accumulated
+            if held is not None and held.open_time == frame.floor(kline.open_time):
+                held.gaps |= DOUBT
+        self.begin(now)
 
     def resume(self) -> None:
         """The same after a restart, before the local time is known."""

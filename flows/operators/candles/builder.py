@@ -19,6 +19,7 @@ open a closed window again for a late trade as if it were new, and cost twenty t
 
 from typing import TypeAlias
 
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
@@ -75,12 +76,13 @@ class CandleBuilder:
         close_grace_ms: int,
         forming_ms: int,
         seed_ms: int = 0,
+        rules: VenueRules = ANY_VENUE,
         state: State | None = None,
     ) -> None:
         """`StateVersionError` for another version's state."""
         self._periods = Periods(*Instrument.of(key), timeframes)
         self._amendments = Amendments(self._periods)
-        self._bootstrap = Bootstrap(self._periods, seed_ms)
+        self._bootstrap = Bootstrap(self._periods, seed_ms, rules)
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
         self._is_stopped = False
@@ -114,6 +116,8 @@ class CandleBuilder:
             out += self._take_batch(events, now)
         else:
             out = self._take_other(events, now)
+        if self._bootstrap.unchecked is not None:
+            self._bootstrap.check_closed(now)
         if self._bootstrap.trades is not None:
             self._bootstrap.seed(now)
         if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
@@ -370,6 +374,8 @@ class CandleBuilder:
             self._alive_ms = max(self._alive_ms or 0, kline.event_time)
         if not kline.is_closed:
             return []
+        if frame is periods.shortest:
+            self._bootstrap.on_closed_kline(kline)
         periods.event_time = max(periods.event_time, kline.event_time)
         base = periods.base
         ends_with_base = base is not None and kline.open_time + frame.length == periods.end_of(base)

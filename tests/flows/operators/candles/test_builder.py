@@ -310,6 +310,42 @@ def test_a_gap_in_a_running_period_is_healed_by_the_exchanges_kline_and_late_tra
 
 
 @given(st.data())
+def test_a_refuted_minute_leaves_nothing_wrong_in_the_running_longer_candles(data: st.DataObject) -> None:
+    """True trades of two minutes, of which one came with a wrong price or quantity, and the exchange's true klines."""
+    first = [trade(number, 1_000 * number, 100.0 + number) for number in range(1, 11)]
+    second = [trade(number, MINUTE + 1_000 * number, 100.0 + number) for number in range(11, 16)]
+    at_fault = data.draw(st.integers(0, len(first) - 1))
+    field, factor = data.draw(st.sampled_from([("price", 0.01), ("price", 3.0), ("quantity", 50.0)]))
+    wrong = structs.replace(first[at_fault], **{field: getattr(first[at_fault], field) * factor})
+    machine = seeding()
+    machine.on_events(batch(*first[:at_fault], wrong, *first[at_fault + 1 :]), at(10_000))
+    is_early = data.draw(st.booleans())  # the kline may come before our minute is closed, or after
+    events: list[Any] = [[kline_of(first, "1m", BEGIN)], batch(second[0])]
+    for event in events if is_early else reversed(events):
+        out = machine.on_events(event, at(MINUTE + 1_000))
+    assert [c for c in candles(out) if c.timeframe == "5m"] == []  # it waits for the exchange's
+    known = first + second[: data.draw(st.integers(1, len(second)))]
+    machine.on_events(batch(*second[1:]), at(MINUTE + 5_000))
+    shown = candles(machine.on_events([structs.replace(kline_of(known, "5m", BEGIN), is_closed=False)], at(MINUTE)))
+    [five] = [c for c in shown if c.timeframe == "5m"]
+    true = kline_of(first + second, "5m", BEGIN)
+    assert (five.status, five.prices, five.trades, five.last_id) == ("forming", true.prices, true.trades, true.last_id)
+    assert five.volume == pytest.approx(true.volume)
+
+
+def test_a_confirmed_minute_disturbs_no_longer_candle() -> None:
+    machine = seeding()
+    trades = [trade(number, 1_000 * number, 100.0 + number) for number in range(1, 11)]
+    machine.on_events(batch(*trades), at(10_000))
+    machine.on_events([running("5m", 0)], at(10_000))
+    machine.on_timer(at(10_000, 5_000))
+    machine.on_events(batch(trade(11, MINUTE + 1_000)), at(MINUTE + 1_000, 6_000))
+    machine.on_events([kline_of(trades, "1m", BEGIN)], at(MINUTE + 1_000, 6_000))
+    shown = candles(machine.on_events(batch(trade(12, MINUTE + 2_000)), at(MINUTE + 2_000, 7_000)))
+    assert [c.timeframe for c in shown] == ["1m", "5m"]
+
+
+@given(st.data())
 def test_wherever_the_start_falls_the_candles_are_those_of_a_run_from_the_begin(data: st.DataObject) -> None:
     trades = data.draw(trade_runs(max_size=40))
     start = data.draw(st.integers(0, len(trades) - 1))
