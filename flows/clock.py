@@ -48,6 +48,9 @@ class FeedClock:
     best estimate; without observations the last one holds. Before the first observation the feed's time is 0, so no
     deadline in exchange time can have passed.
 
+    A clock that is guarded falls by no more than `STEP_MS` when the window holds no less delayed message any more: it
+    stays where it was, `is_ahead` of the messages, until its owner says which offset is to be believed.
+
     Where `tick` is called, which must be more often than every `LEAP_MS`, a longer pause counts as a leap of the local
     clock or of the process: the time then stands still until the next observation, and older offsets are dropped. Any
     thread may read; one thread observes and ticks.
@@ -55,7 +58,9 @@ class FeedClock:
 
     __slots__ = (
         "_before_leap",
+        "_believed",
         "_claim",
+        "_is_guarded",
         "_leaps",
         "_monotonic_ms",
         "_offset",
@@ -63,6 +68,8 @@ class FeedClock:
         "_root",
         "_seen",
         "_ticked",
+        "begins",
+        "is_ahead",
     )
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_ms, *, root: "FeedClock | None" = None) -> None:
@@ -78,6 +85,17 @@ class FeedClock:
         """Number of leaps at the last observation."""
         self._before_leap = 0
         """Local time of the last tick before the newest leap."""
+        self._is_guarded = False
+        self._believed = 0
+        """Guarded: the largest offset since it was last believed; it falls a little below that, and no further."""
+        self.begins = 0
+        """Number of times that it began anew, by messages alone."""
+        self.is_ahead = False
+        """Guarded, and all messages of the window are later than the offset it keeps."""
+
+    def guard(self) -> None:
+        """From now on it falls far only by `believe`."""
+        self._is_guarded = True
 
     def twin(self) -> "FeedClock":
         """Another clock with the same local clock and ticks, without observations."""
@@ -102,6 +120,21 @@ class FeedClock:
         """Restarts at this time (ms UTC), on which enough messages agree."""
         local = self._monotonic_ms()
         self._begin(local, exchange_time - local)
+
+    @property
+    def offset(self) -> int:
+        """The offset that it keeps, ms."""
+        return self._offset or 0
+
+    @property
+    def said_offset(self) -> int:
+        """The largest offset that the messages of the window say, ms."""
+        return self._offsets[0][1] if self._offsets else 0
+
+    def believe(self, offset: int) -> None:
+        """Goes to this offset, ms, which others than its messages confirm."""
+        self._offset = self._believed = offset
+        self.is_ahead = self.said_offset < offset - STEP_MS
 
     def tick(self, local: int) -> None:
         """Called regularly with the local time, while the process runs."""
@@ -138,6 +171,8 @@ class FeedClock:
         self._seen = root._leaps  # noqa: SLF001
         self._offsets.clear()
         self._claim = None
+        self._believed = offset
+        self.begins += 1
         self._put(local, offset)
 
     def _put(self, local: int, offset: int) -> None:
@@ -149,4 +184,10 @@ class FeedClock:
             offsets.append((local, offset))
         while offsets[0][0] < local - WINDOW_MS and len(offsets) > 1:
             offsets.popleft()
-        self._offset = offsets[0][1]
+        said = offsets[0][1]
+        if self._is_guarded:
+            self._believed = max(self._believed, said)
+            self.is_ahead = said < self._believed - STEP_MS
+            if self.is_ahead:
+                return
+        self._offset = said

@@ -56,7 +56,8 @@ def market_flow(
 
     frames = op.input("source", flow, source)
     parsed = op.flat_map_batch("parse", frames, Parse(feed.venue, parser))
-    events = op.flat_map_batch("validate", parsed, Validate(feed.venue, clock, rules, steps.server_time(runner)))
+    validate = Validate(feed.venue, clock, rules, steps.server_time(runner), is_timely=feed.is_timely)
+    events = op.flat_map_batch("validate", parsed, validate)
 
     prices = op.flat_map_batch("prices", events, Prices(clock))
     steps.broadcast("hub_prices", prices, sink=sinks.broadcast)  # first of all: a price waits for nothing else

@@ -104,7 +104,7 @@ def build_flow(
                 summary_s=settings.log.summary_s,
                 clocks=Clocks(
                     venue_now=lambda: clock.now().feed if clock.is_sure else None,
-                    wall_bound=wall_ms if settings.feed.origin in ("live", "testnet") else None,
+                    wall_bound=wall_ms if settings.feed.is_timely else None,
                 ),
             )
         except TradeStoreError as error:

@@ -12,11 +12,17 @@ in doubt. What happens to it depends on whether the local clock is a witness:
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
   others is held until another stream is about as far, and refused when others go on before it.
 
+The clock goes back by more than half a second, when all messages of its window are later than those before, only when
+REST says so: else it is the line that is late, and what it brings is old. As long as REST contradicts, the clock stays
+where REST says, queried every `REST_EVERY_MS`; without a usable answer it stays where it was for `KEPT_MS`, then it
+follows the messages. A line may be late from the begin: where the venue's time is ours, that is compared with REST too.
+
 Ordinary messages cost one comparison a batch.
 """
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import NamedTuple, TypeAlias
 
 from flows.clock import FeedClock, Now
@@ -52,6 +58,11 @@ MOST_HELD = 10_000
 ANSWER_MS = 10_000
 """Local time for which an answer of the venue's REST side counts; then it is queried again."""
 
+REST_EVERY_MS = 30_000
+"""The same while all messages are later than the clock, or nothing has confirmed it since it began anew."""
+KEPT_MS = 600_000
+"""Longest local time for which the clock stays ahead of all messages while REST says nothing usable of that."""
+
 QueryTime: TypeAlias = Callable[[Callable[[int | None], None]], None]
 """Queries the venue's REST side for its time and calls back once, on any thread: ms UTC, or None without an answer."""
 
@@ -75,7 +86,9 @@ class _Answer(NamedTuple):
 
     local: int
     offset: int | None
-    """None: it did not answer."""
+    """The least that its time can be ahead of the local clock; None: it did not answer."""
+    most: int = 0
+    """The most: it has read its clock at some time between the query and the answer."""
 
 
 class _Held(NamedTuple):
@@ -97,10 +110,21 @@ class _Line:
 class TimeGate:
     """Lets batches pass whose event times can be true. Pure: `clock` is the venue's, which it alone sets."""
 
-    def __init__(self, venue: str, clock: FeedClock, query_time: QueryTime | None = None) -> None:
+    def __init__(
+        self, venue: str, clock: FeedClock, query_time: QueryTime | None = None, *, is_timely: bool = False
+    ) -> None:
+        """`is_timely`: the venue's time is ours, so a clock that begins is compared with REST."""
         self._venue = venue
         self._clock = clock
+        clock.guard()
         self._query_time = query_time
+        self._is_timely = is_timely and query_time is not None
+        self._begins = 0
+        """Times that the clock had begun anew when REST was queried."""
+        self._is_confirmed = True
+        """REST was compared with the clock since it began anew, or need not be."""
+        self._ahead_since: int | None = None
+        """Local time since which the clock is ahead of all messages, and REST does not say that it should be."""
         self._is_queried = False
         self._answer: _Answer | None = None
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
@@ -131,6 +155,12 @@ class TimeGate:
             gained = newest - self._sample[1] - (now.local - self._sample[0])
             self._is_paced, self._sample = gained <= PACE_MS, (now.local, newest)
         self._clock.observe(newest)
+        if self._clock.begins != self._begins:
+            self._begins, self._answer, self._is_confirmed = self._clock.begins, None, not self._is_timely
+        if self._clock.is_ahead or not self._is_confirmed:
+            self._compare(now)
+        else:
+            self._ahead_since = None
 
     def note_present(self) -> None:
         """A message has said the time as it is known: whatever others say, the venue has not jumped."""
@@ -223,18 +253,52 @@ class TimeGate:
         """
         if self._query_time is None:
             return True
-        answer = self._answer
-        if answer is None or now.local - answer.local > ANSWER_MS:
-            if not self._is_queried:
-                self._is_queried = True
-                self._query_time(self._take_answer)
-            return False
-        return answer.offset is None or abs(answer.offset - offset) <= AHEAD_MS
+        answer = self._answer_of_rest(now, ANSWER_MS)
+        return answer is not None and (answer.offset is None or abs(answer.offset - offset) <= AHEAD_MS)
 
-    def _take_answer(self, time: int | None) -> None:
+    def _answer_of_rest(self, now: Now, lasts_ms: int) -> _Answer | None:
+        """Its newest answer. One that is older than `lasts_ms` is none: then it is queried, and that is awaited."""
+        answer = self._answer
+        if answer is not None and now.local - answer.local <= lasts_ms:
+            return answer
+        if self._query_time is not None and not self._is_queried:
+            self._is_queried = True
+            self._query_time(partial(self._take_answer, now.local, self._begins))
+        return None
+
+    def _take_answer(self, asked: int, begins: int, time: int | None) -> None:
         local = self._clock.now().local
-        self._answer = _Answer(local, None if time is None else time - local)
+        if begins == self._begins:  # else the local clock may have been set since
+            self._answer = _Answer(local, None) if time is None else _Answer(local, time - local, time - asked)
         self._is_queried = False
+
+    def _compare(self, now: Now) -> None:
+        """Whether the line is late, or the clock is to follow its messages back."""
+        clock, answer = self._clock, self._answer_of_rest(now, REST_EVERY_MS)
+        said = clock.said_offset
+        if self._ahead_since is None or not clock.is_ahead:
+            self._ahead_since = now.local
+        if answer is not None and answer.offset is not None:
+            if answer.most <= said + AGREE_MS:
+                clock.believe(said)
+                self._is_confirmed = True
+                return
+            if answer.offset > said + AGREE_MS:
+                self._ahead_since = now.local
+                self._follow_rest(answer.offset, answer.most)
+                return
+        if now.local - self._ahead_since > KEPT_MS:
+            clock.believe(said)
+            self._is_confirmed = self._query_time is None  # an answer that comes later is compared
+
+    def _follow_rest(self, least: int, most: int) -> None:
+        """The line is late: the clock keeps within what REST says. Forward by much only after a begin: else one wrong
+        answer would move it.
+        """
+        clock = self._clock
+        if clock.offset > most or clock.offset < least <= clock.offset + AHEAD_MS or not self._is_confirmed:
+            clock.believe(min(max(clock.offset, least), most))
+        self._is_confirmed = True
 
     def _set(self, offset: int, now: Now, why: str) -> Incident:
         before = now.feed - now.local

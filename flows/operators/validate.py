@@ -36,10 +36,13 @@ class Validate:
         clock: FeedClock | None = None,
         rules: VenueRules = ANY_VENUE,
         query_time: QueryTime | None = None,
+        *,
+        is_timely: bool = False,
     ) -> None:
+        """`query_time` and `is_timely` are those of `TimeGate`."""
         self._venue = venue
         self._clock = clock or FeedClock()
-        self._gate = TimeGate(venue, self._clock, query_time)
+        self._gate = TimeGate(venue, self._clock, query_time, is_timely=is_timely)
         self._rules = rules
         self._observe_at = self._tick_at = 0
         self._trades: set[type] = set()

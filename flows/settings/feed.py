@@ -128,6 +128,11 @@ class Feed(Section):
         return self
 
     @property
+    def is_timely(self) -> bool:
+        """Whether the venue's time is ours: that of a replay or of a made-up market is not."""
+        return self.origin in ("live", "testnet")
+
+    @property
     def own_symbols(self) -> tuple[str, ...]:
         """The symbols of this process's share."""
         index, count = share_of(self.shard)

@@ -35,7 +35,7 @@ def freshness(
         clock,
         kinds=feed.streams,
         has_books=has_books,
-        is_timely=feed.origin in ("live", "testnet"),
+        is_timely=feed.is_timely,
         outages=outages,
     )
     return _freshness(step_id, build, *built(observed))

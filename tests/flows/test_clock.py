@@ -121,3 +121,57 @@ def test_it_is_never_behind_what_came_in_the_window_and_remembers_little(steps: 
         newest = max(o for t, o in seen if t >= local.ms - WINDOW_MS)
         assert local.clock.now().feed - local.ms >= newest
     assert len(local.clock._offsets) <= WINDOW_MS // 1_000 + 2
+
+
+class Guarded(Local):
+    """The same, with a clock that falls far only when that is believed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock.guard()
+
+    def late(self, seconds: int, by_ms: int) -> int:
+        """So many seconds of messages that are late; gives how far the venue's time is from the true one."""
+        for _ in range(seconds):
+            self.hear(BEGIN + self.ms - 1_000 + 1_000 - by_ms, after=1_000)
+        return self.clock.now().feed - (BEGIN + self.ms - 1_000)
+
+
+def test_a_guarded_clock_stays_when_all_its_messages_are_late_until_that_is_believed() -> None:
+    local = Guarded()
+    local.late(70, 0)
+    assert local.late(WINDOW_MS // 1_000 - 1, 8_000) == 0
+    assert not local.clock.is_ahead
+    assert local.late(3_600, 8_000) == 0
+    assert local.clock.is_ahead
+    local.clock.believe(local.clock.said_offset)
+    assert (local.late(1, 8_000), local.clock.is_ahead) == (-8_000, False)
+
+
+def test_a_guarded_clock_does_not_follow_a_delay_that_grows_little_by_little() -> None:
+    local = Guarded()
+    for minute in range(60):
+        local.late(70, 300 * minute)
+    assert local.late(1, 18_000) >= -STEP_MS
+    assert local.late(70, 100) == -100
+    assert not local.clock.is_ahead
+
+
+def test_a_guarded_clock_falls_a_little_by_itself_and_can_be_brought_forward() -> None:
+    local = Guarded()
+    assert local.late(70, 0) == 0
+    assert local.late(70, STEP_MS) == -STEP_MS
+    local.clock.believe(local.clock.offset + 9_000)
+    assert local.clock.is_ahead
+    assert local.late(1, STEP_MS) == 9_000 - STEP_MS
+
+
+def test_a_guarded_clock_begins_anew_behind_a_leap() -> None:
+    local = Guarded()
+    local.clock.tick(local.ms)
+    local.late(3, 0)
+    assert local.clock.begins == 1
+    local.clock.tick(local.ms)
+    local.ms += LEAP_MS + 1
+    assert local.hear(BEGIN + 4_000) == BEGIN + 4_000
+    assert (local.clock.begins, local.clock.is_ahead) == (2, False)

@@ -8,11 +8,20 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flows.clock import FeedClock
+from flows.clock import WINDOW_MS, FeedClock
 from flows.model import Flush, Incident, Rejected, Subscribed, Trade
 from flows.operators import time_gate
 from flows.operators.parse import Batch
-from flows.operators.time_gate import AHEAD_MS, END_MS, HOLD_MS, JUMP_MESSAGES, JUMP_MS, PACED_MS
+from flows.operators.time_gate import (
+    AHEAD_MS,
+    END_MS,
+    HOLD_MS,
+    JUMP_MESSAGES,
+    JUMP_MS,
+    KEPT_MS,
+    PACED_MS,
+    REST_EVERY_MS,
+)
 from flows.operators.validate import Validate
 from tests.fakes.trades import BEGIN, trade
 
@@ -28,12 +37,15 @@ class Venue:
     from before; None: it does not answer; without it there is no REST side.
     """
 
-    def __init__(self, *rest_skew: int | None) -> None:
+    def __init__(self, *rest_skew: int | None, is_timely: bool = False) -> None:
         self.ms = 50_000
         self.asked = 0
         self.clock = FeedClock(lambda: self.ms)
         self.rest_skew = rest_skew[0] if rest_skew else None
-        self.step = Validate("binance", self.clock, query_time=self.ask if rest_skew else None)
+        self.rest_takes = 0
+        self.reads_late = False
+        self.open: list[tuple[int, int, Callable[[int | None], None]]] = []
+        self.step = Validate("binance", self.clock, query_time=self.ask if rest_skew else None, is_timely=is_timely)
         self.step([Subscribed("market", ("BTCUSDT", "ETHUSDT"), ())])
         self.passed: list[Trade] = []
         self.refused: list[Rejected] = []
@@ -41,7 +53,17 @@ class Venue:
 
     def ask(self, answer: Callable[[int | None], None]) -> None:
         self.asked += 1
-        answer(None if self.rest_skew is None else BEGIN + self.ms - 50_000 + self.rest_skew)
+        if self.rest_takes:
+            self.open.append((self.ms, self.ms + self.rest_takes, answer))
+        else:
+            answer(None if self.rest_skew is None else self.true + self.rest_skew)
+
+    def answer(self) -> None:
+        """What REST was asked long enough ago; it has read its clock at once, or late."""
+        for asked, due, answer in self.open.copy():
+            if self.ms >= due and self.rest_skew is not None:
+                self.open.remove((asked, due, answer))
+                answer(BEGIN + (due if self.reads_late else asked) - 50_000 + self.rest_skew)
 
     def poll(self, *messages: tuple[str, Trade], final: bool = False) -> None:
         """One poll of the line `market`, grouped as a parser does it."""
@@ -61,11 +83,22 @@ class Venue:
         """So many seconds of two instruments at the pace of the local clock; gives the next id."""
         for number in range(first, first + seconds * per_s):
             self.ms += 1_000 // per_s
+            self.answer()
             time = self.ms - 50_000
             self.poll(
                 *((key, structs.replace(of(key, number, time), event_time=BEGIN + time + skew)) for key in (BTC, ETH))
             )
         return first + seconds * per_s
+
+    @property
+    def true(self) -> int:
+        """The time as it is said without a skew."""
+        return BEGIN + self.ms - 50_000
+
+    @property
+    def error(self) -> int:
+        """How far the venue's time is ahead of it."""
+        return self.clock.now().feed - self.true
 
     @property
     def ids(self) -> dict[str, list[int]]:
@@ -240,6 +273,92 @@ def test_what_is_held_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(2, 30):
         venue.poll((BTC, of(BTC, number, number * 86_400_000)))
     assert venue.step._gate.held <= 5
+
+
+LATE = -8_000
+WINDOW_S = WINDOW_MS // 1_000
+
+
+@pytest.mark.parametrize("reads_late", [False, True])
+@pytest.mark.parametrize("takes", [0, 500, 3_000])
+def test_a_line_that_is_late_for_an_hour_does_not_move_the_clock_back(takes: int, reads_late: bool) -> None:
+    venue = Venue(0)
+    venue.rest_takes, venue.reads_late = takes, reads_late
+    following = venue.live(5, per_s=2)
+    for _ in range(60):
+        following = venue.live(60, first=following, skew=LATE, per_s=2)
+        assert venue.error == 0
+    assert 1 < venue.asked <= 3_600_000 // REST_EVERY_MS
+    venue.live(3, first=following)
+    assert (venue.error, venue.clock.is_ahead) == (0, False)
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_while_a_line_is_late_the_clock_drifts_no_further_than_rest(ppm: int) -> None:
+    venue = Venue(0)
+    following = venue.live(5, per_s=2)
+    for hour in range(1, 25):
+        for _ in range(60):
+            following = venue.live(60, first=following, skew=LATE + hour * 36 * ppm // 10, per_s=1)
+        venue.rest_skew = hour * 36 * ppm // 10
+        assert abs(venue.error - venue.rest_skew) <= 800, hour
+
+
+def test_a_venue_that_goes_back_is_followed_when_rest_says_so() -> None:
+    venue = Venue(LATE)
+    following = venue.live(5)
+    venue.live(WINDOW_S + 2, first=following, skew=LATE)
+    assert (venue.error, venue.asked) == (LATE, 1)
+
+
+@pytest.mark.parametrize("rest", [(), (None,)], ids=["no REST side", "no answer"])
+def test_without_an_answer_of_rest_the_clock_stays_for_long_and_then_follows(rest: tuple[None, ...]) -> None:
+    venue = Venue(*rest)
+    following = venue.live(5, per_s=2)
+    following = venue.live(KEPT_MS // 1_000 + WINDOW_S - 5, first=following, skew=LATE, per_s=2)
+    assert venue.error == 0
+    assert venue.asked <= KEPT_MS // REST_EVERY_MS + 1
+    venue.live(10, first=following, skew=LATE, per_s=2)
+    assert venue.error == LATE
+
+
+def test_an_answer_that_is_as_late_as_the_line_confirms_nothing_and_a_later_one_is_compared() -> None:
+    venue = Venue(0)
+    venue.rest_takes = -LATE
+    following = venue.live(5, per_s=2)
+    following = venue.live(KEPT_MS // 1_000 + WINDOW_S - 5, first=following, skew=LATE, per_s=2)
+    assert venue.error == 0
+    following = venue.live(10, first=following, skew=LATE, per_s=2)
+    assert venue.error == LATE
+    venue.rest_takes = 0
+    venue.live(2 * REST_EVERY_MS // 1_000, first=following, skew=LATE, per_s=2)
+    assert venue.error == 0
+
+
+def test_small_delays_are_followed_without_rest() -> None:
+    venue = Venue(0)
+    following = venue.live(5)
+    venue.live(WINDOW_S + 2, first=following, skew=-400)
+    assert (venue.error, venue.asked) == (-400, 0)
+
+
+@pytest.mark.parametrize(("is_timely", "error"), [(True, 0), (False, LATE)])
+def test_a_line_that_is_late_from_the_begin_is_so_where_the_venues_time_is_ours(is_timely: bool, error: int) -> None:
+    venue = Venue(0, is_timely=is_timely)
+    following = venue.live(5, skew=LATE)
+    assert (venue.error, venue.asked) == (error, int(is_timely))
+    following = venue.live(120, first=following, skew=LATE, per_s=2)
+    assert venue.error == error
+    venue.live(6, first=following)
+    assert abs(venue.error) <= 1
+
+
+def test_behind_a_leap_of_the_local_clock_a_late_line_is_compared_anew() -> None:
+    venue = Venue(0, is_timely=True)
+    following = venue.live(5)
+    venue.ms += 10_000
+    following = venue.live(2, first=following, skew=LATE)
+    assert (venue.error, venue.asked) == (0, 2)
 
 
 @settings(max_examples=60, deadline=None)

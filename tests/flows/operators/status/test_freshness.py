@@ -30,6 +30,7 @@ from flows.operators.status.freshness import (
     Freshness,
 )
 from flows.operators.status.observations import PROGRESS_MS, ChannelRefused, Progress, Unsynced
+from flows.operators.time_gate import TimeGate
 
 BEGIN = 1_767_225_600_000
 BTC, ETH = ("BTCUSDT",), ("ETHUSDT",)
@@ -377,6 +378,28 @@ def test_late_data_is_behind_where_the_exchanges_time_is_ours() -> None:
     assert timely.state()[0] == "behind", "a moment without data is no end of it"
     timely.pass_time(PROGRESS_MS, newest=BEGIN + timely.local)
     assert timely.state()[0] == "live"
+
+
+@pytest.mark.parametrize("from_the_begin", [False, True])
+def test_a_line_that_stays_late_is_behind_for_as_long_as_rest_says_so(from_the_begin: bool) -> None:
+    watched = Watched(is_timely=True, knows_time=False)
+    watched.take(subscribed())
+    gate = TimeGate("binance", watched.clock, lambda answer: answer(BEGIN + watched.local), is_timely=True)
+
+    def run(seconds: int, late_ms: int) -> set[str]:
+        found = set()
+        for _ in range(seconds * 1_000 // PROGRESS_MS):
+            gate.passed(BEGIN + watched.local - late_ms, watched.clock.now())
+            watched.pass_time(PROGRESS_MS, newest=BEGIN + watched.local - late_ms)
+            found.add(watched.state()[0])
+        return found
+
+    if not from_the_begin:
+        assert run(70, 0) == {"live"}
+    run(2, 8_000)
+    assert run(900, 8_000) == {"behind"}
+    run(1, 50)
+    assert run(90, 50) == {"live"}
 
 
 def test_the_flow_is_alive_once_a_second() -> None:
