@@ -58,6 +58,8 @@ class WrongTape:
         )
         self.said: list[Said] = []
         self.queries = 0
+        self.failing: range = range(0)
+        """Numbers of the queries that fail."""
         self._has_klines = has_klines
         self._open: list[tuple[int, Any]] = []
         self._number = 0
@@ -93,6 +95,8 @@ class WrongTape:
     def _answer(self, query: Any) -> list[AggregateTrade] | QueryError | None:
         if isinstance(query, LastTradeQuery):
             return None
+        if self.queries in self.failing:
+            return QueryError("no network")
         first, last = query.first_id - FIRST_ID, min(query.last_id - FIRST_ID, self._number - 1)
         return [true_trade(number) for number in range(max(first, 0), last + 1)]
 

@@ -83,6 +83,11 @@ class TradeChain:
         """Trades that were dropped, as another one of their id is held or was handed on."""
         return self._repeated + self.held.duplicates
 
+    @property
+    def may_go_on(self) -> bool:
+        """Whether trades behind the newest one may be queried: nothing is held, or only what is doubtful."""
+        return self._position.next_id is not None and (not self.held.trades or self.head.is_doubtful)
+
     # --- what comes in ---
 
     def sort_in(self, trades: list[Trade], now: Now, out: Results, *, is_confirmed: bool = False) -> None:
@@ -181,15 +186,16 @@ class TradeChain:
         position, held, head = self._position, self.held, self.head
         if isinstance(self.open_query, LastTradeQuery) and not is_end:
             return out  # its answer says where to begin
+        can_query = self.open_query is None
         while held.trades:
             if position.next_id not in held.trades:
                 if not is_end and head.is_overtaken(now):
-                    return out + self._opened(head.overtaken_query() if self.open_query is None else None)
+                    return out + self._opened(head.overtaken_query() if can_query else None)
                 reason = "the end came first" if is_end else head.reason_to_give_up(now)
                 if reason is None:
-                    return out + self._opened(head.next_query(now, can_query=self.open_query is None))
+                    return out + self._opened(head.next_query(now, can_query=can_query))
                 if not is_end and head.must_be_checked:
-                    return out + self._opened(head.check_query() if self.open_query is None else None)
+                    return out + self._opened(head.check_query() if can_query and head.can_check(now) else None)
                 if not is_end and head.is_unlikely:
                     self._set_aside(now, out)
                     continue

@@ -67,6 +67,8 @@ class HeadGap:
         """Queries about overtaken trades since a gap was filled."""
         self._due = 0
         """Local time before which nothing is queried after one of them."""
+        self._failing_since: int | None = None
+        """Local time since which queries about the held trades fail."""
 
     def reason_to_give_up(self, now: Now) -> str | None:
         """Why the gap is not waited for any longer; None while it is."""
@@ -92,6 +94,8 @@ class HeadGap:
         since = self._held.since
         if not self._held.trades or since is None or self._waits_for_answer(now, open_query):
             return None
+        if open_query is None and now.local < self._due and self.must_be_checked and self.reason_to_give_up(now):
+            return self._due - now.local
         if self.pending is None:
             return since + self._reorder_ms - now.feed
         if open_query is None:
@@ -180,6 +184,19 @@ class HeadGap:
     def _was_overtaken(self, trade: Trade) -> bool:
         return trade.time < self._position.last_time - OVERTAKEN_MS and trade.id not in self._held.confirmed
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is too large to be queried, and trades behind it were denied: those before it are to be queried as
+        if there were none.
+        """
+        following = self._position.next_id
+        is_large = following is not None and self._held.lowest - following > self._repair_trades
+        return is_large and self._checks > 0
+
+    def can_check(self, now: Now) -> bool:
+        """Whether it is time to query the held trades."""
+        return now.local >= self._due
+
     def check_query(self) -> TradesQuery:
         """Queries the lowest held trade and those that continue it."""
         first, last = self._held.first_run()
@@ -209,11 +226,17 @@ class HeadGap:
         """
         held, overtaken = self._held, self._overtaken
         self._check, self._overtaken = None, frozenset()
-        if overtaken:
+        error = answer if isinstance(answer, QueryError) else None
+        if error is None:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now.local
+        is_hopeless = self._failing_since is not None and now.local - self._failing_since >= self._repair_ms
+        if not overtaken and (error is None or error.lasting or is_hopeless):
+            self._checked = query.first_id
+        if overtaken or error is not None or not answer:
             self._checks += 1
             self._due = now.local + doubled_ms(DENIED_MS, (self._checks + 1) // 2, longest_ms=LONGEST_DENIED_MS)
-        else:
-            self._checked = query.first_id
         if isinstance(answer, QueryError) or (self._position.counts_fills and answer):
             return []
         # where the venue has no id from the first one on, it has none of those behind either

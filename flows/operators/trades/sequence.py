@@ -227,7 +227,7 @@ class Sequencer:
         if self._can_query and open_query is None:
             dues = (
                 self._gaps.due,
-                witness.due if self._position.next_id is not None and not held else None,
+                witness.due if self._chain.may_go_on else None,
                 handed_on.due,
             )
             waits += [due - now.local for due in dues if due is not None]
@@ -261,9 +261,9 @@ class Sequencer:
             self._resumption = None
         following = self._position.next_id
         query: TradesQuery | None = None
-        if following is not None and not self._held.trades:
-            if self._resumption is not None:
-                query = self._resumption.next_probe(following, self._position.last_time, now)
+        if following is not None and not self._held.trades and self._resumption is not None:
+            query = self._resumption.next_probe(following, self._position.last_time, now)
+        if self._chain.may_go_on:
             query = query or self._watch.next_query(now)
         return query or self._handed_on.next_query(self._symbol, now) or self._gaps.next_query(self._symbol, now)
 

@@ -5,9 +5,10 @@ from random import Random
 import pytest
 from msgspec import structs
 
-from flows.model import AggregateTrade, Gap, Incident, TradeWitness
+from flows.model import AggregateTrade, Gap, Incident, TradeBatch, TradeWitness
 from flows.operators.trades.disputes import OUTCOME
 from tests.fakes import wrong_tape
+from tests.fakes.trades import BEGIN
 from tests.fakes.wrong_tape import EVERY_MS, FIRST_ID, Wrong, WrongTape, shifted
 
 BEGIN_MS, END_MS, LAST_MS = 10_000, 30_000, 40_000
@@ -73,6 +74,33 @@ def test_a_stream_of_wrong_ids_is_refused_while_it_lasts(name: str, has_klines: 
     assert len([local for local in reports if local < END_MS]) >= (END_MS - BEGIN_MS) // 4_000
     assert not [item for item in tape.of(Incident) if item.kind == "gap"]
     assert before < 10 * (END_MS - BEGIN_MS) // 1_000
+    assert tape.stored() == tape.true_trades()
+
+
+@pytest.mark.parametrize("name", ["by 31337", "by 100000", "by 900000", "scattered", "by -40"])
+def test_queries_that_fail_confirm_no_gap(name: str) -> None:
+    tape = WrongTape()
+    tape.play(BEGIN_MS)
+    tape.failing = range(tape.queries + 1, tape.queries + 4)
+    tape.play(END_MS, WRONG[name])
+    tape.play(LAST_MS)
+    witnesses = tape.of(TradeWitness)
+    assert [item.is_ahead for item in witnesses[:1] + witnesses[-1:]] == [True, False]
+    assert not [item for item in tape.of(Incident) if item.kind == "gap"]
+    assert tape.stored() == tape.true_trades()
+
+
+@pytest.mark.parametrize("name", ["by 40", "by 31337", "by 100000", "scattered", "by -5555"])
+def test_trades_of_a_busy_instrument_are_fetched_while_its_stream_is_refused(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wrong_tape, "EVERY_MS", 20)
+    tape = WrongTape()
+    tape.play(BEGIN_MS)
+    tape.play(END_MS, WRONG[name])
+    batches = [(local, item) for local, item in tape.said if isinstance(item, TradeBatch) and not item.late]
+    assert max(local - (item.begin - BEGIN) for local, item in batches) <= 6_000
+    tape.play(LAST_MS)
     assert tape.stored() == tape.true_trades()
 
 
