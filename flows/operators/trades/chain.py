@@ -5,7 +5,7 @@ that were given up.
 from operator import attrgetter
 from typing import Final
 
-from flows.bounds import TRADE_AHEAD_MS
+from flows.bounds import TRADE_AHEAD_MS, VenueRules
 from flows.clock import Now
 from flows.model import (
     DAY_MS,
@@ -17,8 +17,9 @@ from flows.model import (
     TradeBatch,
 )
 from flows.operators.trades.checks import TradeChecks
+from flows.operators.trades.disputes import Disputes
 from flows.operators.trades.gaps import AbandonedGaps
-from flows.operators.trades.head_gap import HeadGap
+from flows.operators.trades.head_gap import OVERTAKEN_MS, HeadGap
 from flows.operators.trades.held import HeldTrades
 from flows.operators.trades.position import Position
 from flows.operators.trades.quarantine import Quarantine, largest_cluster
@@ -30,6 +31,9 @@ from flows.queries import LastTradeQuery, Query, QueryError, TradesQuery
 NOT_KNOWN: Final = (
     "an id that the time does not explain, or behind a hole that is none: the venue's REST side does not know it"
 )
+OTHERWISE: Final = "the venue's REST side says something else of its id"
+DIFFERENT: Final = "it says something else than the trade of its id that was handed on"
+NEWER: Final = "an id that was handed on already, on a trade that was made later"
 NOT_CONTINUED: Final = "an id that the time does not explain, and that no other trade continued"
 
 by_id = attrgetter("id")
@@ -53,6 +57,7 @@ class TradeChain:
         reorder_ms: int,
         repair_ms: int,
         repair_trades: int,
+        rules: VenueRules,
     ) -> None:
         self._venue = venue
         self._symbol = symbol
@@ -67,6 +72,9 @@ class TradeChain:
         )
         self.gaps = AbandonedGaps()
         self.handed_on = HandedOn()
+        self._disputes = Disputes(venue, symbol, rules)
+        self._newest_confirmed: Trade | None = None
+        """The newest trade of REST that was handed on."""
         self.open_query: Query | None = None
         self._repeated = 0
 
@@ -74,6 +82,11 @@ class TradeChain:
     def duplicates(self) -> int:
         """Trades that were dropped, as another one of their id is held or was handed on."""
         return self._repeated + self.held.duplicates
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether trades behind the newest one may be queried: nothing is held, or only what is doubtful."""
+        return self._position.next_id is not None and (not self.held.trades or self.head.is_doubtful)
 
     # --- what comes in ---
 
@@ -84,7 +97,9 @@ class TradeChain:
         following = self._position.next_id
         ahead = trades if following is None else [trade for trade in trades if trade.id >= following]
         if is_confirmed:
-            self.held.add_confirmed(ahead)
+            if wrong := self.held.add_confirmed(ahead):
+                self._checks.refuse_all(wrong, OTHERWISE, out)
+                out += self._watch.on_refused(OTHERWISE, now, is_known=True)
         else:
             for one in self.held.add(ahead, can_query=self._can_query):
                 self._checks.refuse(one, "two trades of one id say different things", out)
@@ -96,26 +111,36 @@ class TradeChain:
                 continue
             if not self.gaps.fill(trade.id, self._position.end_of(trade)):
                 self._repeated += 1
-                self._compare(trade, out, is_confirmed=is_confirmed)
+                self._compare(trade, now, out, is_confirmed=is_confirmed)
+                out += self._disputes.settle(trade) if is_confirmed else []
             elif trade.fill != WITHDRAWN_FILL:
                 late.append(trade)
         late.sort(key=by_id)
         out += [TradeBatch(self._venue, self._symbol, run, late=True) for run in _runs_of_a_kind(late)]
 
-    def _compare(self, trade: Trade, out: Results, *, is_confirmed: bool) -> None:
+    def _compare(self, trade: Trade, now: Now, out: Results, *, is_confirmed: bool) -> None:
         """Compares a duplicate with what was handed on under its id. Where they differ the venue's REST side decides,
-        and what was handed on is replaced when it was wrong.
+        and what was handed on is replaced when it was wrong. One that is later than all that was handed on is none.
         """
         known = self.handed_on.differing(trade)
-        if known is None:
-            return
-        begin, end = sorted((known.time, trade.time))
         if not is_confirmed:
-            self._checks.refuse_all([trade], "it says something else than the trade of its id that was handed on", out)
-            if self._can_query:
-                self.handed_on.doubt(trade.id, begin)
-            return
+            is_later = trade.time > self._position.last_time + OVERTAKEN_MS
+            if is_later and (known is not None or not self.handed_on.has(trade.id)):
+                self._checks.refuse(trade, NEWER, out)  # so there may be a gap
+            elif known is not None:
+                self._checks.refuse_all([trade], DIFFERENT, out)
+                out += self._watch.on_refused(DIFFERENT, now, is_known=True)
+            if known is not None and self._can_query:
+                self.handed_on.doubt(trade.id, min(known.time, trade.time))
+        elif known is not None:
+            self._replace(known, trade, out)
+
+    def _replace(self, known: Trade, trade: Trade, out: Results) -> None:
+        """Replaces a trade that was handed on and is wrong by that of the venue's REST side."""
+        begin, end = sorted((known.time, trade.time))
         self.handed_on.add([trade])
+        if (known.first_id, known.last_id) != (trade.first_id, trade.last_id):
+            self.handed_on.doubt_beside(trade.id, begin)  # they continued what was wrong
         self._checks.refuse_all([known], f"the venue's REST side says something else of trade {trade.id}", out)
         cause = f"trade {trade.id} was handed on, and the venue's REST side says something else of it"
         ids = trade.id, trade.id
@@ -136,10 +161,17 @@ class TradeChain:
         if is_later:
             out += self._watch.on_answer(query, error or trades, now)
         self.sort_in(trades, now, out, is_confirmed=True)
+        if error is None:
+            self._disputes.on_answer(query)
+        if trades and not is_later:
+            self._watch.on_repair(trades[0].time, now)
         self.gaps.on_answer(query, error, now)
         self.handed_on.on_answer(query, error, now)
         if is_check:
-            self._checks.refuse_all(self.head.on_check(query, answer), NOT_KNOWN, out)
+            is_denied = self.head.pending is not None and self.head.pending.is_denied
+            if denied := self.head.on_check(query, answer, now):
+                self._checks.refuse_all(denied, NOT_KNOWN, out)
+                out += self._watch.on_refused(NOT_KNOWN, now, is_known=is_denied)
         else:
             self.head.on_answer(query, trades, error, now)
         return out
@@ -154,18 +186,23 @@ class TradeChain:
         position, held, head = self._position, self.held, self.head
         if isinstance(self.open_query, LastTradeQuery) and not is_end:
             return out  # its answer says where to begin
+        can_query = self.open_query is None
         while held.trades:
             if position.next_id not in held.trades:
+                if not is_end and head.is_overtaken(now):
+                    return out + self._opened(head.overtaken_query() if can_query else None)
                 reason = "the end came first" if is_end else head.reason_to_give_up(now)
                 if reason is None:
-                    return out + self._opened(head.next_query(now, can_query=self.open_query is None))
+                    return out + self._opened(head.next_query(now, can_query=can_query))
                 if not is_end and head.must_be_checked:
-                    return out + self._opened(head.check_query() if self.open_query is None else None)
+                    return out + self._opened(head.check_query() if can_query and head.can_check(now) else None)
                 if not is_end and head.is_unlikely:
-                    self._set_aside(out)
+                    self._set_aside(now, out)
                     continue
                 self._skip_to(self._first_of_held(out), reason, now, out)
             out += [self._batch_of(run) for run in _runs_of_a_kind(self._take_sequence(out))]
+            overtaken = self._quarantine.take_older(position.last_time - OVERTAKEN_MS)
+            self._checks.refuse_all(overtaken, NOT_CONTINUED, out)
             held.since = now.feed if held.trades else None
             self._publish_repair(now, out)
             out += self._watch.on_progress(now)
@@ -177,14 +214,16 @@ class TradeChain:
         self.open_query = query
         return [query]
 
-    def _set_aside(self, out: Results) -> None:
+    def _set_aside(self, now: Now, out: Results) -> None:
         """The lowest held trade is the only one behind its gap. Where the venue's REST side was queried for the missing
         ones it is refused; otherwise it waits in quarantine for one that continues it.
         """
         is_denied = self.head.pending is not None
         trade = self.head.take_lowest()
         if is_denied:
-            self._checks.refuse_all([trade], "the venue's REST side knows of no trades before it", out)
+            reason = "the venue's REST side knows of no trades before it"
+            self._checks.refuse_all([trade], reason, out)
+            out += self._watch.on_refused(reason, now, is_known=True)
         else:
             self._checks.refuse_all(self._quarantine.put(trade), NOT_CONTINUED, out)
 
@@ -202,25 +241,33 @@ class TradeChain:
             )  # fmt: skip
             if contradiction and not is_confirmed:
                 self._checks.refuse(trade, contradiction, out)
+                self.head.contradictions += 1
                 break
             if contradiction:
-                out.append(self._confirmed_contradiction(trade, contradiction))
+                out += self._dispute(trade, contradiction)
+            self._newest_confirmed = trade if is_confirmed else None
             has_streamed = has_streamed or not is_confirmed
             held.confirmed.discard(trade.id)
             position.advance(trade)
             if trade.fill != WITHDRAWN_FILL:
                 trades.append(trade)
-        held.find_lowest()
-        if has_streamed and not self._watch.witness.is_settled:
-            self._watch.witness.on_stream()
+        held.drop_known()
+        if has_streamed:
+            self.head.contradictions = 0
+            if not self._watch.witness.is_settled:
+                self._watch.witness.on_stream()
         return trades
 
-    def _confirmed_contradiction(self, trade: Trade, contradiction: str) -> Incident:
-        """A trade that contradicts its predecessor is believed, as the venue's REST side has it too."""
-        position = self._position
-        ids = (-1 if position.next_fill is None else position.next_fill), trade.first_id - 1
-        begin, outcome = position.last_time, "the venue's REST side says so too"
-        return Incident("gap", self._venue, self._symbol, begin, trade.time, contradiction, outcome, *ids)
+    def _dispute(self, trade: Trade, contradiction: str) -> list[Incident]:
+        """A trade that contradicts its predecessor is believed, as the venue's REST side has it. So the predecessor is
+        wrong, or fills are missing: REST decides that too.
+        """
+        before, number = self._newest_confirmed, trade.id - 1
+        self._disputes.add(number, trade, contradiction)
+        if before is not None and before.id == number:
+            return self._disputes.settle(before)
+        self.handed_on.doubt(number, min(self._position.last_time, trade.time))
+        return []
 
     def _batch_of(self, run: list[Trade]) -> TradeBatch:
         self.handed_on.add(run)
@@ -245,7 +292,7 @@ class TradeChain:
         position, pending = self._position, self.head.pending
         if position.next_id is not None:
             missing, last = position.next_id, found - 1
-            begin, end = position.last_time, self.held.trades[found].time
+            begin, end = sorted((position.last_time, self.held.trades[found].time))
             is_lost = pending is None or pending.is_lost
             self.gaps.add(missing, last, begin, end, is_lost=is_lost, now=now)
             out.append(Gap(self._venue, self._symbol, missing, last, begin, end))
@@ -288,6 +335,7 @@ class TradeChain:
         self.held.since, self.head.pending = None, None
         self.held.confirmed.clear()
         self.gaps.clear()
+        self._disputes.clear()
         self.sort_in(run, now, out)
 
 

@@ -69,7 +69,7 @@ class TradeChecks:
         trades: list[Trade] = []
         for trade in answer:
             if reason := fault_of_answer(trade, query, latest, self._rules):
-                self.refuse(trade, reason, out)
+                self.refuse_all([trade], reason, out)
             else:
                 trades.append(trade)
         return trades

@@ -55,9 +55,10 @@ class PendingGap(Struct):
         """Whether the venue has answered `ENOUGH_TRIES` times that it knows none of these trades."""
         return self.refusals >= ENOUGH_TRIES
 
-    def on_progress(self, now: Now) -> None:
-        """Some of the trades came."""
-        self.failures, self.refusals, self.since, self.due = 0, 0, now.local, now.local
+    def on_progress(self, now: Now, *, is_whole: bool) -> None:
+        """All trades that were queried came, or some: then the others are not made yet, or are none."""
+        self.failures, self.refusals, self.since = 0, 0, now.local
+        self.due = now.local if is_whole else now.local + RETRY_MS
 
     def on_failure(self, error: QueryError | None, now: Now) -> None:
         """None came. Without an `error` the venue has answered without them."""

@@ -1,6 +1,7 @@
 """The gap before the lowest held trade: how long it is waited for, what is queried about it, and whether there is one.
 
-A held trade claims that all ids before it exist. Where the venue's REST side knows none of those, or the gap is too
+A held trade claims that all ids before it exist. It is overtaken when ids before it are of later trades. Where that is
+so, where the venue's REST side knows none of those, or the gap is too
 large to be fetched, REST must know the held trade itself before the sequence goes on with it: a trade with a wrong id
 would otherwise make a gap of any size, and turn every true trade behind it into a duplicate.
 """
@@ -9,6 +10,7 @@ from typing import Final
 
 from flows.clock import Now
 from flows.model import Trade
+from flows.operators.delay import doubled_ms
 from flows.operators.trades.gaps import QUERY_TRADES, PendingGap
 from flows.operators.trades.held import HeldTrades
 from flows.operators.trades.position import Position
@@ -17,6 +19,15 @@ from flows.queries import LastTradeQuery, Query, QueryError, TradesQuery
 
 MAX_HELD: Final = 200_000
 """Trades that wait behind a gap; one more, and it is given up at once."""
+MANY_CONTRADICTIONS: Final = 2
+"""So many trades in a row that contradict their predecessors: all that are held are queried too."""
+OVERTAKEN_MS: Final = 500
+"""Times rise with the ids but for so much: a trade that is older than one of a lower id may have a wrong id."""
+DENIED_MS: Final = 500
+"""First delay before the venue is queried again where it was queried for overtaken trades, local time; doubles with
+every other query, up to `LONGEST_DENIED_MS`.
+"""
+LONGEST_DENIED_MS: Final = 2_000
 
 
 class HeadGap:
@@ -44,10 +55,20 @@ class HeadGap:
         self._repair_trades = repair_trades
         self.pending: PendingGap | None = None
         """The gap, once it is queried."""
+        self.contradictions = 0
+        """Trades of the stream that contradicted their predecessor, since one of it was handed on."""
         self._check: TradesQuery | None = None
         """Open query whether the venue's REST side knows the held trades."""
         self._checked: int | None = None
         """Lowest held id of which it has answered that, or could not."""
+        self._overtaken: frozenset[int] = frozenset()
+        """Ids of the overtaken trades that the open query is about; empty when it is about others."""
+        self._checks = 0
+        """Queries about overtaken trades since a gap was filled."""
+        self._due = 0
+        """Local time before which nothing is queried after one of them."""
+        self._failing_since: int | None = None
+        """Local time since which queries about the held trades fail."""
 
     def reason_to_give_up(self, now: Now) -> str | None:
         """Why the gap is not waited for any longer; None while it is."""
@@ -73,6 +94,8 @@ class HeadGap:
         since = self._held.since
         if not self._held.trades or since is None or self._waits_for_answer(now, open_query):
             return None
+        if open_query is None and now.local < self._due and self.must_be_checked and self.reason_to_give_up(now):
+            return self._due - now.local
         if self.pending is None:
             return since + self._reorder_ms - now.feed
         if open_query is None:
@@ -96,11 +119,13 @@ class HeadGap:
         if self.pending is None:
             end, local = held.trades[held.lowest].time, now.local
             self.pending = PendingGap(
-                following, held.lowest - 1, last_time, end, found=local, since=local, due=local
+                following, held.lowest - 1, last_time, end, found=local, since=local, due=max(local, self._due)
             )  # fmt: skip
         if not can_query or now.local < self.pending.due:
             return None
-        last = min(held.lowest - 1, following + QUERY_TRADES - 1)
+        # where one after the other is wrong, those that are held are too
+        end = held.lowest - 1 if self.contradictions < MANY_CONTRADICTIONS else max(held.trades)
+        last = min(end, following + QUERY_TRADES - 1)
         return TradesQuery(self._symbol, following, last, last_time, self.pending.end)
 
     def on_answer(self, query: TradesQuery, trades: list[Trade], error: QueryError | None, now: Now) -> None:
@@ -109,7 +134,7 @@ class HeadGap:
         if self.pending is None or following is None or query.first_id < following:
             return
         if trades:
-            self.pending.on_progress(now)
+            self.pending.on_progress(now, is_whole=self._position.end_of(trades[-1]) >= query.last_id)
         else:
             self.pending.on_failure(error, now)
 
@@ -118,7 +143,7 @@ class HeadGap:
         gap, following = self.pending, self._position.next_id
         if gap is None or following is None or following <= gap.last:
             return None
-        self.pending = None
+        self.pending, self._checks, self._due = None, 0, 0
         return gap
 
     # --- the trades behind it ---
@@ -147,26 +172,77 @@ class HeadGap:
         """
         return not (self._may_be_skipped or self._held.is_continued(self._held.lowest))
 
+    def is_overtaken(self, now: Now) -> bool:
+        """Whether the lowest held trade is overtaken, or the one that has waited longest, and it is time to query the
+        venue about it.
+        """
+        trades = self._held.trades
+        if self._position.next_id is None or not self._repair_ms or now.local < self._due:
+            return False
+        return self._was_overtaken(trades[self._held.lowest]) or self._was_overtaken(next(iter(trades.values())))
+
+    def _was_overtaken(self, trade: Trade) -> bool:
+        return trade.time < self._position.last_time - OVERTAKEN_MS and trade.id not in self._held.confirmed
+
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether it is too large to be queried, and trades behind it were denied: those before it are to be queried as
+        if there were none.
+        """
+        following = self._position.next_id
+        is_large = following is not None and self._held.lowest - following > self._repair_trades
+        return is_large and self._checks > 0
+
+    def can_check(self, now: Now) -> bool:
+        """Whether it is time to query the held trades."""
+        return now.local >= self._due
+
     def check_query(self) -> TradesQuery:
         """Queries the lowest held trade and those that continue it."""
         first, last = self._held.first_run()
         begin, end = sorted((first.time, last.time))
+        self._overtaken = frozenset()
         self._check = TradesQuery(self._symbol, first.id, last.id, begin, end)
+        return self._check
+
+    def overtaken_query(self) -> TradesQuery:
+        """Queries the overtaken trades, at most as many ids as a query names."""
+        held = self._held
+        overtaken = [one for one in held.trades.values() if self._was_overtaken(one)]
+        self._overtaken = frozenset(one.id for one in overtaken)
+        first = min(self._overtaken)
+        last = max(number for number in self._overtaken if number < first + QUERY_TRADES)
+        times = [one.time for one in overtaken]
+        self._check = TradesQuery(self._symbol, first, last, min(times), max(times))
         return self._check
 
     def is_check(self, query: TradesQuery) -> bool:
         """Whether a query is the one of `check_query`."""
         return query == self._check
 
-    def on_check(self, query: TradesQuery, answer: TradesAnswer) -> list[Trade]:
+    def on_check(self, query: TradesQuery, answer: TradesAnswer, now: Now) -> list[Trade]:
         """Gives the held trades that the venue's REST side does not know, to be refused. A query that failed decides
         nothing, nor does an answer of aggregates where ids count fills: they need not begin where the query does.
         """
-        self._check, self._checked = None, query.first_id
+        held, overtaken = self._held, self._overtaken
+        self._check, self._overtaken = None, frozenset()
+        error = answer if isinstance(answer, QueryError) else None
+        if error is None:
+            self._failing_since = None
+        elif self._failing_since is None:
+            self._failing_since = now.local
+        is_hopeless = self._failing_since is not None and now.local - self._failing_since >= self._repair_ms
+        if not overtaken and (error is None or error.lasting or is_hopeless):
+            self._checked = query.first_id
+        if overtaken or error is not None or not answer:
+            self._checks += 1
+            self._due = now.local + doubled_ms(DENIED_MS, (self._checks + 1) // 2, longest_ms=LONGEST_DENIED_MS)
         if isinstance(answer, QueryError) or (self._position.counts_fills and answer):
             return []
-        held = self._held
-        unknown = [n for n in held.trades if query.first_id <= n <= query.last_id and n not in held.confirmed]
+        # where the venue has no id from the first one on, it has none of those behind either
+        last = query.last_id if answer or not overtaken else max(overtaken)
+        asked = [n for n in held.trades if query.first_id <= n <= last and n not in held.confirmed]
+        unknown = [n for n in asked if n in overtaken] if overtaken else asked
         return self._without(sorted(unknown)) if unknown else []
 
     def take_lowest(self) -> Trade:
@@ -175,4 +251,7 @@ class HeadGap:
 
     def _without(self, numbers: list[int]) -> list[Trade]:
         self.pending = None
-        return self._held.take(numbers)
+        taken = self._held.take(numbers)
+        if not self._held.trades:
+            self._held.since = None
+        return taken

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from flows.model import Trade
+from flows.model import AggregateTrade, Trade
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.operators.trades.position import Position
 from flows.operators.trades.recent import says_the_same
@@ -40,11 +40,29 @@ class HeldTrades:
         self.find_lowest()
         return contradicting
 
-    def add_confirmed(self, trades: Iterable[Trade]) -> None:
-        """Holds trades of the venue's REST side, which take the place of those of the stream."""
+    def add_confirmed(self, trades: Iterable[Trade]) -> list[Trade]:
+        """Holds trades of the venue's REST side, which take the place of those of the stream. Gives those of the stream
+        that said something else.
+        """
+        wrong: list[Trade] = []
         for trade in trades:
+            known = self.trades.get(trade.id)
+            if known is not None and trade.id not in self.confirmed and _differs(known, trade):
+                wrong.append(known)
             self.confirmed.add(trade.id)
             self.trades[trade.id] = trade
+        self.find_lowest()
+        return wrong
+
+    def drop_known(self) -> None:
+        """Drops what the position has passed: an aggregate of the venue's REST side may stand for held fills."""
+        following = self._position.next_id or 0
+        self.find_lowest()
+        if self.lowest >= following:
+            return
+        for number in [number for number in self.trades if number < following]:
+            del self.trades[number]
+            self.duplicates += 1
         self.find_lowest()
 
     def take_next(self) -> Trade | None:
@@ -79,3 +97,9 @@ class HeldTrades:
     def find_lowest(self) -> None:
         """To be called after `take_next`."""
         self.lowest = min(self.trades, default=0)
+
+
+def _differs(one: Trade, other: Trade) -> bool:
+    """Whether two trades of one id and of one kind are not the same."""
+    is_of_a_kind = isinstance(one, AggregateTrade) is isinstance(other, AggregateTrade)
+    return is_of_a_kind and not says_the_same(one, other)

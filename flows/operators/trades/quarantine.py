@@ -43,6 +43,8 @@ class Quarantine:
     def __init__(self) -> None:
         self.trades: tuple[Trade, ...] = ()
         """Those that wait, in the order of arrival."""
+        self.is_queried = False
+        """The venue's REST side is queried for some of them."""
 
     def put(self, trade: Trade) -> list[Trade]:
         """Lets a trade wait; gives those that are refused for it."""
@@ -60,6 +62,14 @@ class Quarantine:
                 following = waiting
         self.trades = tuple(waiting for waiting in self.trades if waiting not in chain)
         return chain
+
+    def take_older(self, time: int) -> list[Trade]:
+        """Those that were made before a time, ms UTC: later trades have come of the old sequence. They wait no longer.
+        None while some are queried.
+        """
+        if self.is_queried:
+            return []
+        return self.take(tuple(trade for trade in self.trades if trade.time < time))
 
     def take(self, trades: tuple[Trade, ...]) -> list[Trade]:
         """Of these, those that wait still; they wait no longer."""

@@ -28,6 +28,7 @@ class HandedOn:
         self._runs: deque[list[Trade]] = deque()  # newest last; ids rise within each
         self._count = 0
         self._doubted: dict[int, int] = {}  # the time of the older of two trades by their id
+        self._asks_at = 0
         self.due: int | None = None
         """Local time of the next query; None while there is none."""
 
@@ -38,6 +39,10 @@ class HandedOn:
             count -= len(runs.popleft())
         runs.append(run)
         self._count = count + len(run)
+
+    def has(self, number: int) -> bool:
+        """Whether the trade of this id is remembered."""
+        return any(run[0].id <= number <= run[-1].id for run in self._runs)
 
     def differing(self, trade: Trade) -> Trade | None:
         """The trade of the same id, and of the same kind, when it differs."""
@@ -55,7 +60,13 @@ class HandedOn:
         """Two trades differ under this id, the older one made at `begin`: the venue is to be queried."""
         if len(self._doubted) < QUERY_TRADES:
             self._doubted[number] = begin
-            self.due = self.due or 0
+            self.due = self.due or self._asks_at
+
+    def doubt_beside(self, number: int, begin: int) -> None:
+        """The trade of this id was wrong, so those that are remembered beside it may be."""
+        for other in range(number - MOST_TRADES, number + MOST_TRADES + 1):
+            if other != number and self.has(other):
+                self.doubt(other, begin)
 
     def next_query(self, symbol: str, now: Now) -> TradesQuery | None:
         """The query, when it is due."""
@@ -68,7 +79,11 @@ class HandedOn:
     def on_answer(self, query: TradesQuery, error: QueryError | None, now: Now) -> None:
         """The ids that were queried are decided; after an error they are queried again."""
         if error is None:
-            self._doubted = {n: time for n, time in self._doubted.items() if not query.first_id <= n <= query.last_id}
-            self.due = 0 if self._doubted else None
+            decided = [number for number in self._doubted if query.first_id <= number <= query.last_id]
+            for number in decided:
+                del self._doubted[number]
+            if decided:
+                self._asks_at = now.local + RETRY_MS
+            self.due = self._asks_at if self._doubted else None
         elif self._doubted:
             self.due = now.local + RETRY_MS

@@ -96,6 +96,7 @@ class Sequencer:
             reorder_ms=reorder_ms,
             repair_ms=repair_ms,
             repair_trades=repair_trades,
+            rules=rules,
         )
         # parts of these, for the events that need nothing else
         self._witness = self._watch.witness
@@ -153,10 +154,15 @@ class Sequencer:
         trades = self._checks.sound(events, out, counts_fills=None if following is None else position.counts_fills)
         if trades:
             out += self._take_carefully(trades, now)
-        if self._checks.has_refused:
-            self._checks.has_refused = False
-            out += self._watch.on_refused(self._checks.refusals.last_reason or NOT_CONTINUED, now)
+        out += self._refused(now)
         return self._with_watermark([*out, *self._checks.report(position.last_time, now)])
+
+    def _refused(self, now: Now) -> Results:
+        """What follows from refusals of the stream since the last call."""
+        if not self._checks.has_refused:
+            return []
+        self._checks.has_refused = False
+        return [*self._watch.on_refused(self._checks.refusals.last_reason or NOT_CONTINUED, now)]
 
     def _with_watermark(self, out: Results) -> Results:
         """The results, and the watermark where it has stopped or goes on with them."""
@@ -195,7 +201,7 @@ class Sequencer:
 
     def on_timer(self, now: Now) -> Results:
         """Queries what is missing, and gives up a gap whose time is over."""
-        out = self._chain.release(now)
+        out = self._chain.release(now) + self._refused(now)
         if self._resumption is not None:
             out += self._resumption.next_queries(now)
         if self._can_query and self._chain.open_query is None:
@@ -221,7 +227,7 @@ class Sequencer:
         if self._can_query and open_query is None:
             dues = (
                 self._gaps.due,
-                witness.due if self._position.next_id is not None and not held else None,
+                witness.due if self._chain.may_go_on else None,
                 handed_on.due,
             )
             waits += [due - now.local for due in dues if due is not None]
@@ -255,9 +261,9 @@ class Sequencer:
             self._resumption = None
         following = self._position.next_id
         query: TradesQuery | None = None
-        if following is not None and not self._held.trades:
-            if self._resumption is not None:
-                query = self._resumption.next_probe(following, self._position.last_time, now)
+        if following is not None and not self._held.trades and self._resumption is not None:
+            query = self._resumption.next_probe(following, self._position.last_time, now)
+        if self._chain.may_go_on:
             query = query or self._watch.next_query(now)
         return query or self._handed_on.next_query(self._symbol, now) or self._gaps.next_query(self._symbol, now)
 
@@ -305,7 +311,9 @@ class Sequencer:
             elif run and self._can_query:
                 for one in (*run, trade):
                     self._checks.refuse_all(self._quarantine.put(one), NOT_CONTINUED, out)
+                self._checks.has_refused = True
                 out += self._renumbering.next_query([*run, trade], now)
+                self._quarantine.is_queried = self._renumbering.open_query is not None
             elif run:
                 self._take_explained(explained, now, out)
                 chain.begin_anew([*run, trade], now, out)
@@ -371,6 +379,7 @@ class Sequencer:
         """The venue's REST side was queried for trades that continue each other, and not what was handed on."""
         out: Results = []
         self._renumbering.on_answer(now)
+        self._quarantine.is_queried = False
         if isinstance(answer, QueryError):
             return out
         waiting = self._quarantine.trades

@@ -70,12 +70,17 @@ class StreamWatch:
             Incident("repair", self._venue, self._symbol, begin, position.last_time, cause, outcome),
         ]
 
-    def on_refused(self, reason: str, now: Now) -> Findings:
-        """Trades of the stream were refused."""
-        self.witness.on_refused(reason, now)
+    def on_refused(self, reason: str, now: Now, *, is_known: bool = False) -> Findings:
+        """Trades of the stream were refused. `is_known`: the venue has given what stands in their place."""
+        self.witness.on_refused(reason, now, is_known=is_known)
         if not self.witness.is_refused:
             return []
         return self._publish_missing(self.witness.reason(self._position.stream), now.feed, now)
+
+    def on_repair(self, made: int, now: Now) -> None:
+        """Trades of a gap were fetched, the oldest made at `made`."""
+        if self.witness.was_ahead:
+            self.witness.on_fetched(now.feed - made, now)
 
     # --- the query for later trades ---
 

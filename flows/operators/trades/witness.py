@@ -116,13 +116,15 @@ class Witness:
         """Whether the venue is queried because a trade was refused."""
         return self._refused_at is not None
 
-    def on_refused(self, reason: str, now: Now) -> None:
-        """A trade was refused: what stood in its place is to be queried, unless the next trade shows that."""
+    def on_refused(self, reason: str, now: Now, *, is_known: bool = False) -> None:
+        """A trade was refused: what stood in its place is to be queried, unless the next trade shows that, or it
+        `is_known`.
+        """
         if not self._refusals:
             self._refusing_since, self._refusal = now.local, reason
         self._refusals += 1
         self._missed_at = now.local
-        if self._refused_at is None:
+        if self._refused_at is None and not is_known:
             self._refused_at = now.local + STRAGGLER_MS
         self._update()
 

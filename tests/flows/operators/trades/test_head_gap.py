@@ -38,7 +38,9 @@ def test_a_gap_that_is_too_large_is_given_up_once_rest_knows_what_is_behind_it()
     query = gap.check_query()
     assert (query.first_id, query.last_id) == (100, 101)
     assert gap.is_check(query)
-    assert gap.on_check(query, [trade(100, 100)]) == []  # ids count fills: what came need not begin at the query
+    assert (
+        gap.on_check(query, [trade(100, 100)], at(201)) == []
+    )  # ids count fills: what came need not begin at the query
     assert not gap.must_be_checked
 
 
@@ -50,7 +52,7 @@ def test_a_denied_gap_before_a_trade_that_rest_does_not_know_is_none() -> None:
         gap.on_answer(query, [], None, at(201))
     assert (gap.reason_to_give_up(at(201)) or "").startswith("not to be had")
     assert gap.is_unlikely
-    assert gap.on_check(gap.check_query(), []) == [trade(5, 5)]
+    assert gap.on_check(gap.check_query(), [], at(201)) == [trade(5, 5)]
     assert held.trades == {}
     assert gap.pending is None
 
