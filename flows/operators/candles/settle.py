@@ -3,6 +3,8 @@
 The laws:
 * Equal in every field: the candle is complete, whatever was believed of it.
 * Different, and ours is known to lack trades: the exchange's takes its place, with status `venue`.
+* The exchange's version has the exchange's ids, which its stream reports, or none: those of our trades may be the
+  wrong ones.
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
@@ -14,8 +16,8 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import COMPLETE, Candle, Kline
-from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from flows.model import COMPLETE, IDS, Candle, Kline
+from flows.operators.candles.compare import describe_difference, differing_fields, identified, is_known_difference
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_incident, confirmed
@@ -50,7 +52,7 @@ class Settler:
         track.queries.remove(open_time)
         if track.is_past(open_time) and open_time not in track.published:
             return []
-        track.klines[open_time] = kline
+        track.klines[open_time] = kline = identified(kline, track.klines.get(open_time))
         candle = track.published.get(open_time)
         if candle is not None:
             return self._compare(track, candle, kline, now, is_final=is_final)
@@ -61,9 +63,10 @@ class Settler:
     def _compare(  # noqa: PLR0911 - a table of cases
         self, track: Track, candle: Candle, kline: Kline, now: Now, *, is_final: bool = False
     ) -> list[Published]:
-        if candle.status == "venue":
-            return []
         fields = differing_fields(candle, kline)
+        if candle.status == "venue":
+            is_same_kline = kline.first_id >= 0 and set(IDS).issuperset(fields)
+            return track.publish_kline(kline, candle.proof) if is_same_kline else []  # its ids may be new
         disputed = track.disputed.pop(candle.open_time, None) if is_final else None
         if disputed is not None:
             return self._settle(track, candle, disputed, kline)
@@ -71,7 +74,7 @@ class Settler:
             track.refuted.pop(candle.open_time, None)
             return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
         if candle.status == "partial":
-            return track.publish_kline(kline, candle)
+            return track.publish_kline(kline)
         if is_known_difference(self._rules, fields) and candle.status != "unproven":
             return track.publish(candle, "not comparable")
         if is_final or not self._can_query:
@@ -95,7 +98,7 @@ class Settler:
         if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
             return [*track.publish(candle, "theirs wrong"), candle_incident("mismatch", candle, difference, OUTVOTED)]
         incident = candle_incident("mismatch", candle, difference, "ours wrong: the exchange's is served")
-        served = track.publish_kline(final, candle, "ours wrong")
+        served = track.publish_kline(final, "ours wrong")
         if candle.status in COMPLETE:
             track.refuted[candle.open_time] = candle, difference
             if self._can_query and track.is_shortest and candle.trades and candle.first_id >= 0:

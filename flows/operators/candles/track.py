@@ -98,9 +98,9 @@ class Track:
             return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
         return [numbered]
 
-    def publish_kline(self, kline: Kline, ours: Candle | None = None, proof: Reconciliation = "") -> list[Published]:
-        """The exchange's version, in the place of `ours` where that exists."""
-        return self.publish(candle_of_kline(self._venue, kline, ours), proof)
+    def publish_kline(self, kline: Kline, proof: Reconciliation = "") -> list[Published]:
+        """The exchange's version, in the place of ours where that exists."""
+        return self.publish(candle_of_kline(self._venue, kline), proof)
 
     def _prove(self, candle: Candle, proof: Reconciliation) -> Published:
         stored = proven(candle, proof)

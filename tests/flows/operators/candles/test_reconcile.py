@@ -161,7 +161,7 @@ def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
     assert machine.on_events([kline_like(candle())], at(1)) == []
     [query] = machine.on_timer(at(1))
     served, incident = machine.on_answer(query, [rest(candle())], at(2))
-    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
+    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", candle().first_id)
     assert incident.outcome == "ours wrong: the exchange's is served"
 
 

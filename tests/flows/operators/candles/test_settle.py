@@ -1,7 +1,10 @@
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import Candle, Incident, StoreOnly
+from flows.model import Candle, Incident, Kline, StoreOnly
 from flows.operators.candles.settle import Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_in
@@ -86,3 +89,61 @@ def test_a_proof_that_comes_behind_the_candle_is_for_the_store() -> None:
     settler, track = settling()
     settler.take_candle(track, candle(), NOW)
     assert settler.take_kline(track, kline_like(candle()), NOW) == [StoreOnly(candle(proof="equal"))]
+
+
+# --- ids of the exchange's version ---
+
+SHIFTED = candle(last_id=candle().last_id + 4, trades=46, volume=13.0)
+"""With four trades that belong to the next minute."""
+
+
+def of_rest(ours: Candle) -> Kline:
+    return kline_like(ours, first_id=-1, last_id=-1)
+
+
+@given(
+    st.permutations(("ours", "stream", "rest")),
+    st.sets(st.sampled_from(("stream", "rest")), min_size=1),
+    st.sampled_from((SHIFTED, replace(SHIFTED, status="partial"), replace(SHIFTED, status="unproven"))),
+    st.booleans(),
+)
+def test_the_exchanges_version_has_the_exchanges_ids_or_none(
+    order: list[str], reported: set[str], ours: Candle, can_query: bool
+) -> None:
+    """In whatever order they come: ours, the stream's kline, which has ids, and the one of REST, which has none."""
+    settler, track = settling(can_query=can_query)
+    track.begin(ours)
+    for source in order:
+        if source == "ours":
+            settler.take_candle(track, ours, NOW)
+        elif source == "stream" and source in reported:
+            settler.take_kline(track, kline_like(candle()), NOW)
+        elif source == "rest" and source in reported:
+            settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    if "rest" in reported and can_query:
+        settler.take_kline(track, of_rest(candle()), NOW, is_final=True)  # what was disputed is queried again
+    [one] = track.published.values()
+    if one.status == "venue":
+        true = (candle().first_id, candle().last_id) if "stream" in reported else (-1, -1)
+        assert (one.trades, one.first_id, one.last_id) == (candle().trades, *true)
+    else:
+        assert (one, can_query, reported) == (ours, True, {"stream"})
+
+
+def test_ids_of_a_report_that_rest_contradicts_are_not_taken() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, SHIFTED, NOW)
+    settler.take_kline(track, kline_like(candle(), high=200.0), NOW)
+    [served, *_] = settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    assert isinstance(served, Candle)
+    assert (served.high, served.first_id, served.last_id) == (101.5, -1, -1)
+
+
+def test_ids_that_come_behind_the_exchanges_version_are_a_new_version_of_it() -> None:
+    settler, track = settling()
+    settler.take_candle(track, SHIFTED, NOW)
+    settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    [served] = settler.take_kline(track, kline_like(candle()), NOW)
+    assert served == candle(status="venue", proof="ours wrong", revision=2)
+    assert settler.take_kline(track, kline_like(candle()), NOW) == []
+    assert settler.take_kline(track, of_rest(candle()), NOW, is_final=True) == []
