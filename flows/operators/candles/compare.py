@@ -37,6 +37,11 @@ def is_same(ours: float, theirs: float) -> bool:
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
 
 
+def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:
+    """What differs, without the detail: prices, ids, or sums over the trades."""
+    return frozenset("prices" if name in PRICES else "ids" if name in IDS else "sums" for name in fields)
+
+
 def is_known_difference(rules: VenueRules, fields: Iterable[str]) -> bool:
     """Whether klines and trades of the venue are known to differ in just these fields, which are not none."""
     return rules.incomparable_fields.issuperset(fields)
