@@ -113,7 +113,8 @@ class Track:
             revision = last.revision + 1
         numbered = structs.replace(candle, revision=revision, proof=proof)
         self.published[candle.open_time] = numbered
-        if numbered.status == "partial" and self.is_shortest:  # the longer ones lack the same trades
+        is_known = last is not None and last.status == "partial"
+        if numbered.status == "partial" and not is_known and self.is_shortest:  # the longer ones lack the same trades
             cause = f"the {self.name} candle is known to lack trades"
             return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
         return [numbered]
