@@ -85,7 +85,7 @@ class Feed(Section):
     close_grace_ms: Milliseconds = 2_000
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Milliseconds = 100
-    """Least time between two versions of a forming candle."""
+    """Least time between two versions of a forming candle, and between two amendments by late trades."""
 
     @field_validator("symbols")
     @classmethod

@@ -1,34 +1,89 @@
 """What changes candles that were published: late trades, and gaps in the ids.
 
 The laws:
-* A closed candle that changes is published again under its key.
+* A closed candle that changes is published again under its key. Late trades that come in a run amend it at the pace of
+  the running ones, by local time: the first at once, then what has come meanwhile. Nothing waits for longer than until
+  the next period closes, or the input ends.
 * A gap marks every period between the trades on both sides of it, running or closed. Once all its trades have come
   late, the mark is taken away, and the periods are `repaired`.
 * A trade is added once: not to a period that holds it already by way of the exchange's kline.
 """
 
+from collections.abc import Iterable
 from typing import TypeAlias
 
+from flows.clock import Now
 from flows.model import Candle, Gap, Incident, Trade
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.periods import Periods, Timeframe, by_period, new_bucket
 
 OpenGaps: TypeAlias = dict[int, tuple[int, int]]
 """By the first missing id: the last missing one, and how many are still missing."""
+Key: TypeAlias = tuple[str, int]
+"""Timeframe and open time of a closed period."""
 
 
 class Amendments:
     """Late trades and open gaps of one instrument."""
 
-    def __init__(self, periods: Periods) -> None:
+    def __init__(self, periods: Periods, pace_ms: int) -> None:
+        """Amendments of the same period follow each other by `pace_ms` of local time at least."""
         self._periods = periods
+        self._pace_ms = pace_ms
         self.open_gaps: OpenGaps = {}
+        self.waiting: dict[Key, Bucket] = {}
+        """Amended periods that are not published yet; only for reading."""
+        self._published: dict[Key, int] = {}
+        """Local times of the last amendments."""
 
-    def take_late(self, trades: list[Trade]) -> list[Candle | Incident]:
+    # --- the pace ---
+
+    def flush(self) -> list[Candle]:
+        """Publishes what waits, before a period closes or the input ends."""
+        waiting = self.waiting
+        self.waiting, self._published = {}, {}
+        return [self._candle(key, bucket) for key, bucket in waiting.items()]
+
+    def publish_due(self, now: Now) -> list[Candle]:
+        """Publishes what has waited for long enough."""
+        due = [key for key in self.waiting if self._wait(key, now) <= 0]
+        return [self._publish(key, self.waiting[key], now) for key in due]
+
+    def due_in(self, now: Now) -> int | None:
+        """Milliseconds until `publish_due` has something to do; None when nothing waits."""
+        return max(0, min(self._wait(key, now) for key in self.waiting)) if self.waiting else None
+
+    def state(self) -> tuple[OpenGaps, list[Key]]:
+        """A copy, for a snapshot."""
+        return dict(self.open_gaps), list(self.waiting)
+
+    def resume(self, open_gaps: OpenGaps, waiting: Iterable[Key]) -> None:
+        """Takes up a `state()`, once the periods have taken up theirs."""
+        self.open_gaps = open_gaps
+        frames = self._periods.frames
+        self.waiting = {key: frames[key[0]].closed[key[1]] for key in waiting if key[0] in frames}
+
+    def _wait(self, key: Key, now: Now) -> int:
+        published = self._published.get(key)
+        return 0 if published is None else published + self._pace_ms - now.local
+
+    def _publish(self, key: Key, bucket: Bucket, now: Now) -> Candle:
+        self._published[key] = now.local
+        return self._candle(key, bucket)
+
+    def _candle(self, key: Key, bucket: Bucket) -> Candle:
+        """The amended candle, with everything that is known of it."""
+        self.waiting.pop(key, None)
+        periods = self._periods
+        return periods.candle(periods.frames[key[0]], bucket, is_closed=True)
+
+    # --- late trades ---
+
+    def take_late(self, trades: list[Trade], now: Now) -> list[Candle | Incident]:
         """Trades of periods that are closed, or older than trades that the running one has."""
         periods = self._periods
         out: list[Candle | Incident] = []
-        amended: dict[tuple[str, int], Bucket] = {}
+        amended: dict[Key, Bucket] = {}
         for open_time, group in by_period(sorted(trades, key=_time_and_id), periods.shortest):
             ordered = sorted(group, key=_id_of)
             if periods.base and open_time == periods.base.open_time and periods.shortest.accumulated is None:
@@ -38,12 +93,10 @@ class Amendments:
                 continue
             for frame in periods.frames.values():
                 out += self._merge(frame, open_time, ordered, amended)
-        out += [periods.candle(periods.frames[name], bucket, is_closed=True) for (name, _), bucket in amended.items()]
-        return out
+        self.waiting |= amended
+        return [*out, *self.publish_due(now)]
 
-    def _merge(
-        self, frame: Timeframe, time: int, trades: list[Trade], amended: dict[tuple[str, int], Bucket]
-    ) -> list[Incident]:
+    def _merge(self, frame: Timeframe, time: int, trades: list[Trade], amended: dict[Key, Bucket]) -> list[Incident]:
         """Merges trades of the shortest period that begins at `time` into a frame's period. Adds that to `amended` if
         it is closed; an incident where it is no longer held.
         """
@@ -71,6 +124,8 @@ class Amendments:
         ids = trades[0].first_id, trades[-1].last_id
         return Incident("late", periods.venue, periods.symbol, open_time, end, cause, "not amended", *ids)
 
+    # --- gaps ---
+
     def mark(self, gap: Gap) -> list[Candle]:
         """Marks every period that may lack trades; those already published are published again as partial."""
         periods = self._periods
@@ -84,7 +139,7 @@ class Amendments:
             for bucket in frame.closed.values():
                 if bucket.open_time + frame.length > gap.after_time and bucket.open_time <= gap.before_time:
                     bucket.gaps |= mark
-                    out.append(periods.candle(frame, bucket, is_closed=True))
+                    out.append(self._candle((frame.name, bucket.open_time), bucket))
         return out
 
     def fill(self, trades: list[Trade]) -> list[Candle]:
@@ -111,7 +166,7 @@ class Amendments:
                 if bucket.gaps & mark:
                     bucket.gaps -= mark
                     bucket.is_repaired = True
-                    out.append(periods.candle(frame, bucket, is_closed=True))
+                    out.append(self._candle((frame.name, bucket.open_time), bucket))
         return out
 
 

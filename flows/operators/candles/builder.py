@@ -22,7 +22,6 @@ from typing import TypeAlias
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
-    DAY_MS,
     MARKET_FILL,
     TRADE_KINDS,
     AggregateTrade,
@@ -43,21 +42,20 @@ from flows.model import (
     TradingStatus,
     Watermark,
 )
-from flows.operators.candles.amend import Amendments, OpenGaps
+from flows.operators.candles.amend import Amendments, Key, OpenGaps
 from flows.operators.candles.bootstrap import Bootstrap
-from flows.operators.candles.bucket import BucketState
+from flows.operators.candles.bucket import NO_ID, BucketState
 from flows.operators.candles.pauses import STATUS
-from flows.operators.candles.periods import DOUBT, UNPROVEN, FrameState, Periods, Timeframe, by_period, new_bucket
+from flows.operators.candles.periods import FrameState, Periods, by_period
+from flows.operators.candles.whole_sources import WholeSources
 from flows.operators.state_version import check_version
 
-BEGIN = -1
-"""The gap before the first trade that was ever seen: whatever was traded in that period until then."""
+STATE_VERSION = 3
 
-STATE_VERSION = 2
-_NEVER = 1 << 62
-
-State: TypeAlias = tuple[int, BucketState | None, dict[str, FrameState], OpenGaps, int | None, int]
-"""Version, base and timeframes, open gaps, the gap before the next trade, time of the newest event."""
+State: TypeAlias = tuple[int, BucketState | None, dict[str, FrameState], OpenGaps, list[Key], int | None, int]
+"""Version, base and timeframes, open gaps, amendments to be published, the gap before the next trade, time of the
+newest event.
+"""
 
 
 class CandleBuilder:
@@ -81,20 +79,13 @@ class CandleBuilder:
     ) -> None:
         """`StateVersionError` for another version's state."""
         self._periods = Periods(*Instrument.of(key), timeframes)
-        self._amendments = Amendments(self._periods)
+        self._amendments = Amendments(self._periods, forming_ms)
         self._bootstrap = Bootstrap(self._periods, seed_ms, rules)
         self._grace_ms = close_grace_ms
         self._forming_ms = forming_ms
         self._is_stopped = False
         """The watermark has stopped: trades may be missing."""
-        self._known_from = _NEVER
-        """Begin of a source that has all trades from there on."""
-        self._vouched = "all"
-        """How sure it is that the next first trade is the first that was made since `_known_from`."""
-        self._reached: int | None = None
-        """End of the newest source."""
-        self._open_until: int | None = None
-        """End of a source whose newest trade may not be its last one; what follows decides."""
+        self._sources = WholeSources(self._periods, self._amendments)
         self._alive_ms: int | None = None
         """Event time of the newest kline or ticker, from the first kline of the shortest timeframe on: of these the
         exchange sends one a period, traded or not.
@@ -120,12 +111,12 @@ class CandleBuilder:
             self._bootstrap.check_closed(now)
         if self._bootstrap.trades is not None:
             self._bootstrap.seed(now)
-        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
-            out += self._show_forming(now)
+        if self._amendments.waiting or self._periods.is_dirty:
+            out += self._publish_due(now)
         return out
 
     def on_timer(self, now: Now) -> list[Candle]:
-        """Closes what is over, publishes what is forming."""
+        """Closes what is over, publishes what is amended and what is forming."""
         out: list[Candle] = []
         self._bootstrap.seed(now)
         if (wait := self._wait_to_close(now)) is not None and wait <= 0:
@@ -133,40 +124,36 @@ class CandleBuilder:
                 self._traded_local = now.local  # the process was halted so long that unread trades may have arrived
             else:
                 out += self._close_by_time(now)
-        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
-            out += self._show_forming(now)
-        return out
+        return [*out, *self._publish_due(now)]
 
     def on_end(self, now: Now) -> list[Candle]:
-        """The input ends: the forming candles as they are."""
+        """The input ends: the amended candles, and the forming ones as they are."""
         self._bootstrap.end()
         self._shown_local = now.local - self._forming_ms
-        return self.on_timer(Now(0, now.local))
+        return [*self._amendments.flush(), *self.on_timer(Now(0, now.local))]
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         periods = self._periods
-        if periods.base is None:
-            return None
-        due = self._wait_to_close(now)
-        if periods.is_dirty:
-            show = self._shown_local + self._forming_ms - now.local
-            due = show if due is None or show < due else due
-        seed = self._bootstrap.due_in(now)
-        if seed is not None:
-            due = seed if due is None or seed < due else due
-        return due if due is None or due > 0 else 0
+        dues = [self._amendments.due_in(now)]
+        if periods.base is not None:
+            dues += self._wait_to_close(now), self._bootstrap.due_in(now)
+            if periods.is_dirty:
+                dues.append(self._shown_local + self._forming_ms - now.local)
+        waits = [due for due in dues if due is not None]
+        return max(0, min(waits)) if waits else None
 
     def snapshot(self) -> State:
         """Everything that a restart needs, as a copy."""
         periods = self._periods
-        return STATE_VERSION, *periods.state(), dict(self._amendments.open_gaps), periods.gap_before, periods.event_time
+        return STATE_VERSION, *periods.state(), *self._amendments.state(), periods.gap_before, periods.event_time
 
     def _resume(self, state: State) -> None:
         check_version(state, STATE_VERSION, "the candles")
         periods = self._periods
-        _, base, frames, self._amendments.open_gaps, periods.gap_before, periods.event_time = state
+        _, base, frames, open_gaps, waiting, periods.gap_before, periods.event_time = state
         periods.resume(base, frames)
+        self._amendments.resume(open_gaps, waiting)
         self._is_stopped = True  # until a trade in sequence shows what was missed
         self._bootstrap.resume()
 
@@ -188,7 +175,7 @@ class CandleBuilder:
                 self._bootstrap.begin(now)
                 return [*marked]
             case Coverage(has_trades=True):
-                return [*self._take_coverage(event), event]
+                return [*self._sources.take(event), event]
             case Disconnected() | Subscribed() | Silent() | Speaking() | TradingStatus():
                 self._take_line_event(event, now)
                 return []
@@ -218,61 +205,6 @@ class CandleBuilder:
         has_trades = periods.base is not None and periods.base.trades
         return periods.end_of(periods.current) if has_trades else periods.shortest.floor(now.feed)
 
-    # --- sources that have all trades of a stretch of time ---
-
-    def _take_coverage(self, coverage: Coverage) -> list[Candle]:
-        """Nothing is missing from its begin on. When it is over, so is every period before its end, if it is sure of
-        that; if it is not, the first id of what follows it decides.
-        """
-        out = self._end_coverage(coverage) if coverage.is_over else self._begin_coverage(coverage)
-        self._periods.is_dirty = False
-        return out
-
-    def _begin_coverage(self, coverage: Coverage) -> list[Candle]:
-        is_continued = self._open_until is None or self._open_until == coverage.begin
-        out = [] if is_continued else self._close_unproven()
-        self._open_until = None
-        self._known_from = coverage.begin
-        self._vouched = coverage.vouched
-        if self._periods.base is not None and self._reached != coverage.begin:
-            self._start_over()  # what was traded between the two sources is not known
-        return out
-
-    def _end_coverage(self, coverage: Coverage) -> list[Candle]:
-        periods = self._periods
-        self._reached = coverage.end
-        out: list[Candle] = []
-        if coverage.vouched == "all":
-            while periods.base is not None and periods.end_of(periods.base) <= coverage.end:
-                out += periods.close_base()
-            return out
-        self._open_until = coverage.end
-        return out if coverage.goes_on else self._close_unproven()
-
-    def _close_unproven(self) -> list[Candle]:
-        """Closes what a source without a sure end leaves open: nothing shows that the newest trade was the last one."""
-        periods = self._periods
-        base, end = periods.base, self._open_until
-        self._open_until = None
-        if base is None or end is None:
-            return []
-        end = min(end, base.open_time - base.open_time % DAY_MS + DAY_MS)  # nothing shows that another day has begun
-        for frame in periods.longer:
-            periods.accumulated_of(frame, base)
-        for bucket in periods.running():
-            bucket.gaps |= DOUBT
-        out: list[Candle] = []
-        while periods.end_of(periods.current) <= end:
-            out += periods.close_base()
-            for bucket in periods.running():
-                bucket.gaps |= DOUBT
-        self._start_over()
-        return out
-
-    def _start_over(self) -> None:
-        self._periods.start_over()
-        self._amendments.open_gaps = {}
-
     # --- trades ---
 
     def _take_batch(self, batch: TradeBatch, now: Now) -> list[Candle | Incident]:
@@ -286,17 +218,18 @@ class CandleBuilder:
             periods.event_time = max(periods.event_time, trades[-1].event_time)
         if batch.late:
             # trades that are no fills of the market fill a gap too
-            return [*self._amendments.take_late(trades), *self._amendments.fill(batch.trades)]
+            return [*self._amendments.take_late(trades, now), *self._amendments.fill(batch.trades)]
         if not trades:
             return []
         if periods.base is None:
-            self._begin(trades[0], now)
-        out = self._take_in_sequence(batch, trades)
+            self._sources.begin(trades[0])
+            self._bootstrap.begin(now)
+        out = self._take_in_sequence(batch, trades, now)
         if self._bootstrap.trades is not None:
             self._bootstrap.trades += trades
         return out
 
-    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade]) -> list[Candle | Incident]:
+    def _take_in_sequence(self, batch: TradeBatch, trades: list[Trade], now: Now) -> list[Candle | Incident]:
         periods = self._periods
         periods.is_dirty = True
         base = periods.current
@@ -306,9 +239,10 @@ class CandleBuilder:
         out: list[Candle | Incident] = []
         for open_time, group in by_period(trades, periods.shortest):
             if open_time < periods.current.open_time:
-                out += self._amendments.take_late(group)
+                out += self._amendments.take_late(group, now)
                 continue
             if open_time > periods.current.open_time:
+                out += self._amendments.flush()
                 out += periods.advance_to(open_time)
                 for frame in periods.frames.values():
                     frame.forget(open_time)
@@ -316,32 +250,21 @@ class CandleBuilder:
             periods.current.add_trades(group)
         return out
 
-    def _begin(self, trade: Trade, now: Now) -> None:
-        """The first trade ever: what came before it in its periods is not known, unless the source has all trades from
-        their begin on.
-        """
-        periods = self._periods
-        begin = periods.shortest.floor(trade.time)
-        doubt = UNPROVEN if trade.id > 0 and self._vouched != "all" else None
-        periods.base = new_bucket(begin, trade.price, gap=doubt if begin >= self._known_from else BEGIN)
-        for frame in periods.longer:
-            open_time = frame.floor(trade.time)
-            gap = BEGIN if open_time < min(begin, self._known_from) else doubt
-            frame.accumulated = new_bucket(open_time, trade.price, gap=gap)
-        self._bootstrap.begin(now)
-
     # --- closing ---
 
     def _close_by_time(self, now: Now) -> list[Candle]:
         periods = self._periods
         over = periods.shortest.floor(now.feed - self._grace_ms)
         if periods.pauses.reasons:
-            return periods.close_base()  # those behind it have no candles while the pause lasts
+            return [
+                *self._amendments.flush(),
+                *periods.close_base(),
+            ]  # those behind it have no candles while the pause lasts
         if self._alive_ms is not None and periods.base is not None:
             # an exchange that has stopped is noticed only after a while: no empty candles until then
             known = periods.end_of(periods.base) if periods.base.trades else 0
             over = min(over, max(known, periods.shortest.floor(self._alive_ms)))
-        return periods.advance_to(over) if over > periods.current.open_time else []
+        return [*self._amendments.flush(), *periods.advance_to(over)] if over > periods.current.open_time else []
 
     def _wait_to_close(self, now: Now) -> int | None:
         """Milliseconds until the running period may be closed by time alone; None while that is out of the question.
@@ -380,14 +303,18 @@ class CandleBuilder:
         base = periods.base
         ends_with_base = base is not None and kline.open_time + frame.length == periods.end_of(base)
         has_last_id = kline.last_id >= 0 or not kline.trades  # those of REST and of files have none
-        last_id = base.last_id if base and base.trades else self._last_id(frame)
-        return periods.close_base() if ends_with_base and has_last_id and kline.last_id == last_id else []
-
-    def _last_id(self, frame: Timeframe) -> int:
-        """Last id of a running period whose base is empty."""
-        return frame.accumulated.last_id if frame.accumulated else -1
+        last_id = next((held.last_id for held in (base, frame.accumulated) if held and held.trades), NO_ID)
+        is_whole = ends_with_base and has_last_id and kline.last_id == last_id
+        return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
 
     # --- publishing ---
+
+    def _publish_due(self, now: Now) -> list[Candle]:
+        """Amended and running candles, each at their pace."""
+        out = self._amendments.publish_due(now)
+        if self._periods.is_dirty and now.local - self._shown_local >= self._forming_ms:
+            out += self._show_forming(now)
+        return out
 
     def _show_forming(self, now: Now) -> list[Candle]:
         """The running candles, but for those that wait for the exchange's kline. The pace is by local time: it limits

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec import structs
+
 from flows.bounds import VenueRules
 from flows.model import IDS, PRICES, VOLUMES, Candle, Kline
 
@@ -11,7 +13,7 @@ ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
 
-def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
+def differing_fields(candle: Candle | Kline, kline: Kline | Candle) -> list[str]:
     """Names of the fields that differ. Ids count where both sides have them."""
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
@@ -22,10 +24,22 @@ def differing_fields(candle: Candle, kline: Kline | Candle) -> list[str]:
     return fields
 
 
+def identified(kline: Kline, known: Kline | None) -> Kline:
+    """The kline, with the ids of another report of it where it has none: REST and files report none."""
+    if known is None or kline.first_id >= 0 or known.first_id < 0 or differing_fields(kline, known):
+        return kline
+    return structs.replace(kline, first_id=known.first_id, last_id=known.last_id)
+
+
 def is_same(ours: float, theirs: float) -> bool:
     """Equal as printed, or as near as float64 can be."""
     difference = abs(ours - theirs)
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
+
+
+def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:
+    """What differs, without the detail: prices, ids, or sums over the trades."""
+    return frozenset("prices" if name in PRICES else "ids" if name in IDS else "sums" for name in fields)
 
 
 def is_known_difference(rules: VenueRules, fields: Iterable[str]) -> bool:

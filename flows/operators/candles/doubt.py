@@ -15,7 +15,7 @@ from msgspec import structs
 
 from flows.model import COMPLETE, Candle, CandleStatus
 from flows.operators.candles.track import Track
-from flows.operators.candles.versions import Published, candle_incident
+from flows.operators.candles.versions import Published
 
 OUTVOTED = "theirs wrong: the trades and the exchange's kline of a longer period agree"
 """Outcome of a mismatch in which a longer period decides."""
@@ -67,9 +67,9 @@ class Doubt:
         out: list[Published] = []
         for shorter in self._shorter(track):
             for open_time in [t for t in shorter.refuted if outer.open_time <= t < outer.open_time + track.length]:
-                ours, difference = shorter.refuted.pop(open_time)
+                ours, kline = shorter.refuted.pop(open_time)
                 out += shorter.publish(ours, "theirs wrong")
-                out.append(candle_incident("mismatch", ours, difference, OUTVOTED))
+                out += shorter.mismatch(ours, kline, OUTVOTED)
         return out
 
     def _doubt_around(self, track: Track, inner: Candle) -> list[Published]:

@@ -142,7 +142,7 @@ class Past:
             return [] if stored.proof or stored.status == "venue" else [proven(confirmed(stored), "equal")]
         if stored.status not in LACKING and is_known_difference(self._rules, fields):
             return [] if stored.proof else [proven(stored, "not comparable")]
-        candle = structs.replace(candle_of_kline(self._venue, kline, stored), revision=stored.revision + 1)
+        candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
         if stored.status in LACKING:
             return [StoreOnly(candle)]
         difference = describe_difference(stored, kline, fields)

@@ -142,8 +142,9 @@ class Reconciler:
         if self._refresh_due is not None and now.local >= self._refresh_due:
             self._refresh_due = now.local + self._refresh_ms
             out += self._past.query(now, least_ms=REFRESHED_MS)
-        contradicted, self._settler.contradicted = self._settler.contradicted, []
-        out += map(_trades_of, contradicted)
+        contradicted = self._settler.contradicted
+        for open_time in [open_time for open_time, (_, due) in contradicted.items() if due <= now.local]:
+            out.append(_trades_of(contradicted.pop(open_time)[0]))
         if self._can_query:
             out += [query for queries in self._queries if (query := queries.next_query(now)) is not None]
         return out
@@ -156,9 +157,8 @@ class Reconciler:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         if not self._can_query:
             return None
-        if self._settler.contradicted:
-            return 0
         dues = next_due(self._queries)
+        dues += [due for _, due in self._settler.contradicted.values()]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
         return max(0, min(dues) - now.local) if dues else None
 

@@ -3,9 +3,13 @@
 The laws:
 * Equal in every field: the candle is complete, whatever was believed of it.
 * Different, and ours is known to lack trades: the exchange's takes its place, with status `venue`.
+* The exchange's version has the exchange's ids, which its stream reports, or none: those of our trades may be the
+  wrong ones.
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+* The word of REST decides about later versions of ours too, for a while: so a run of amendments causes neither queries
+  nor versions.
 """
 
 from collections.abc import Mapping
@@ -14,11 +18,19 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import COMPLETE, Candle, Kline
-from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
+from flows.model import COMPLETE, IDS, Candle, Kline
+from flows.operators.candles.compare import differing_fields, is_known_difference
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
-from flows.operators.candles.versions import Published, candle_incident, confirmed
+from flows.operators.candles.versions import Published, confirmed
+
+THEIRS_WRONG = "theirs wrong: their history says what ours does"
+OURS_WRONG = "ours wrong: the exchange's is served"
+"""Outcomes of a mismatch."""
+AGAIN_MS = 10_000
+"""The word of REST about a candle is asked for again when it is amended so long after, local time. The trades of one
+that is contradicted again are fetched so long after its last amendment.
+"""
 
 
 class Settler:
@@ -28,8 +40,10 @@ class Settler:
         self._rules = rules
         self._doubt = Doubt(tracks)
         self._can_query = can_query
-        self.contradicted: list[Candle] = []
-        """Candles with all trades that the exchange contradicts: these may be stored with wrong values."""
+        self.contradicted: dict[int, tuple[Candle, int]] = {}
+        """Candles with all trades that the exchange contradicts, by open time, and from which local time on their
+        trades are to be fetched: these may be stored with wrong values.
+        """
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
         """Publishes a closed candle, with its proof where the kline is there already."""
@@ -50,7 +64,7 @@ class Settler:
         track.queries.remove(open_time)
         if track.is_past(open_time) and open_time not in track.published:
             return []
-        track.klines[open_time] = kline
+        kline = track.know(kline, now, is_final=is_final)
         candle = track.published.get(open_time)
         if candle is not None:
             return self._compare(track, candle, kline, now, is_final=is_final)
@@ -61,21 +75,23 @@ class Settler:
     def _compare(  # noqa: PLR0911 - a table of cases
         self, track: Track, candle: Candle, kline: Kline, now: Now, *, is_final: bool = False
     ) -> list[Published]:
-        if candle.status == "venue":
-            return []
         fields = differing_fields(candle, kline)
+        if candle.status == "venue":
+            is_same_kline = kline.first_id >= 0 and set(IDS).issuperset(fields)
+            return track.publish_kline(kline, candle.proof) if is_same_kline else []  # its ids may be new
         disputed = track.disputed.pop(candle.open_time, None) if is_final else None
-        if disputed is not None:
-            return self._settle(track, candle, disputed, kline)
+        if disputed is not None and (fields or differing_fields(candle, disputed)):
+            return self._settle(track, candle, disputed, kline, now)
         if not fields:
+            track.disputed.pop(candle.open_time, None)  # the candle was amended, or the kline corrected
             track.refuted.pop(candle.open_time, None)
             return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
         if candle.status == "partial":
-            return track.publish_kline(kline, candle)
+            return track.publish_kline(kline)
         if is_known_difference(self._rules, fields) and candle.status != "unproven":
             return track.publish(candle, "not comparable")
-        if is_final or not self._can_query:
-            return self._settle(track, candle, kline, kline)
+        if is_final or not self._can_query or self._has_decided(track, candle, now):
+            return self._settle(track, candle, kline, kline, now)
         return self._dispute(track, candle, kline, now)
 
     def _dispute(self, track: Track, candle: Candle, kline: Kline, now: Now) -> list[Published]:
@@ -85,19 +101,26 @@ class Settler:
         track.queries.add(candle.open_time, now)
         return out
 
-    def _settle(self, track: Track, candle: Candle, reported: Kline, final: Kline) -> list[Published]:
+    def _has_decided(self, track: Track, candle: Candle, now: Now) -> bool:
+        """Whether REST has given the kline a short while ago."""
+        decided = track.decided.get(candle.open_time)
+        return decided is not None and now.local - decided < AGAIN_MS
+
+    def _settle(self, track: Track, candle: Candle, reported: Kline, final: Kline, now: Now) -> list[Published]:
         """A complete candle and the kline that was reported first differ; `final` is the exchange's history."""
-        difference = describe_difference(candle, reported, differing_fields(candle, reported))
+        if not differing_fields(candle, reported):
+            reported = final  # the candle was amended meanwhile
         if not differing_fields(candle, final):
             candle = confirmed(candle)
-            outcome = "theirs wrong: their history says what ours does"
-            return [*track.publish(candle, "theirs wrong"), candle_incident("mismatch", candle, difference, outcome)]
+            return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, THEIRS_WRONG)]
         if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
-            return [*track.publish(candle, "theirs wrong"), candle_incident("mismatch", candle, difference, OUTVOTED)]
-        incident = candle_incident("mismatch", candle, difference, "ours wrong: the exchange's is served")
-        served = track.publish_kline(final, candle, "ours wrong")
+            return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, OUTVOTED)]
+        is_repeated = track.is_reported(candle, OURS_WRONG)
+        incidents = track.mismatch(candle, reported, OURS_WRONG)
+        served = track.publish_kline(final, "ours wrong")
         if candle.status in COMPLETE:
-            track.refuted[candle.open_time] = candle, difference
+            track.refuted[candle.open_time] = candle, reported
             if self._can_query and track.is_shortest and candle.trades and candle.first_id >= 0:
-                self.contradicted.append(candle)
-        return [*served, incident, *self._doubt.refute(track, candle)]
+                due = now.local + AGAIN_MS if is_repeated else now.local
+                self.contradicted[candle.open_time] = candle, due
+        return [*served, *incidents, *self._doubt.refute(track, candle)]

@@ -4,6 +4,8 @@ The laws:
 * A closed candle is published under a revision: 0 at first, one more for each version with another content. A version
   with the same content is not published again; where only its proof is new, the store alone gets it.
 * The exchange's version is not replaced by one of ours that may lack trades.
+* A result of comparing a candle is reported once, however often the candle is amended; again only where something
+  of another kind differs.
 * What ended long before the newest trade is forgotten, but for what is to be queried, and all behind that.
 """
 
@@ -11,7 +13,9 @@ from typing import TypeAlias
 
 from msgspec import structs
 
-from flows.model import Candle, Kline, Reconciliation, timeframe_ms
+from flows.clock import Now
+from flows.model import Candle, Incident, Kline, Reconciliation, timeframe_ms
+from flows.operators.candles.compare import describe_difference, differing_fields, identified, kinds_of_difference
 from flows.operators.candles.kline_queries import KlineQueries
 from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, proven
 
@@ -42,8 +46,12 @@ class Track:
         self.queries = KlineQueries(symbol, name, grace_ms=grace_ms)
         self.disputed: dict[int, Kline] = {}
         """What the stream reported of candles that differ, until REST has decided."""
-        self.refuted: dict[int, tuple[Candle, str]] = {}
-        """Complete candles whose place the exchange's own has taken, and in what they differ: the kline of a longer
+        self.decided: dict[int, int] = {}
+        """Local times at which REST gave the `klines`, by open time. Not in the recovered state."""
+        self._reported: dict[int, dict[str, frozenset[str]]] = {}
+        """By open time and outcome the kinds of difference that incidents have named. Not in the recovered state."""
+        self.refuted: dict[int, tuple[Candle, Kline]] = {}
+        """Complete candles whose place the exchange's own has taken, and what differs: the kline of a longer
         period may yet confirm them. Not in the recovered state: the exchange's own is served until then.
         """
 
@@ -65,6 +73,16 @@ class Track:
 
     # --- memory ---
 
+    def know(self, kline: Kline, now: Now, *, is_final: bool) -> Kline:
+        """Notes the exchange's closed kline, with the ids of its other report where it has none."""
+        open_time, known = kline.open_time, self.klines.get(kline.open_time)
+        if is_final:
+            self.decided[open_time] = now.local
+        elif known is None or differing_fields(known, kline):
+            self.decided.pop(open_time, None)
+        self.klines[open_time] = kline = identified(kline, known)
+        return kline
+
     def is_past(self, open_time: int) -> bool:
         """Whether a period ended too long ago to be remembered."""
         return open_time + self.length <= self.traded - self._kept_ms
@@ -75,6 +93,8 @@ class Track:
             while known and self.is_past(oldest := next(iter(known))) and oldest not in self.queries:
                 del known[oldest]
                 self.refuted.pop(oldest, None)
+                self.decided.pop(oldest, None)
+                self._reported.pop(oldest, None)
 
     # --- publishing ---
 
@@ -93,14 +113,29 @@ class Track:
             revision = last.revision + 1
         numbered = structs.replace(candle, revision=revision, proof=proof)
         self.published[candle.open_time] = numbered
-        if numbered.status == "partial" and self.is_shortest:  # the longer ones lack the same trades
+        is_known = last is not None and last.status == "partial"
+        if numbered.status == "partial" and not is_known and self.is_shortest:  # the longer ones lack the same trades
             cause = f"the {self.name} candle is known to lack trades"
             return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
         return [numbered]
 
-    def publish_kline(self, kline: Kline, ours: Candle | None = None, proof: Reconciliation = "") -> list[Published]:
-        """The exchange's version, in the place of `ours` where that exists."""
-        return self.publish(candle_of_kline(self._venue, kline, ours), proof)
+    def publish_kline(self, kline: Kline, proof: Reconciliation = "") -> list[Published]:
+        """The exchange's version, in the place of ours where that exists."""
+        return self.publish(candle_of_kline(self._venue, kline), proof)
+
+    def mismatch(self, candle: Candle, kline: Kline, outcome: str) -> list[Incident]:
+        """The incident that names both versions; none where this outcome is reported of such a difference already."""
+        fields = differing_fields(candle, kline)
+        kinds = kinds_of_difference(fields)
+        reported = self._reported.setdefault(candle.open_time, {})
+        if kinds <= reported.get(outcome, frozenset()):
+            return []
+        reported[outcome] = kinds | reported.get(outcome, frozenset())
+        return [candle_incident("mismatch", candle, describe_difference(candle, kline, fields), outcome)]
+
+    def is_reported(self, candle: Candle, outcome: str) -> bool:
+        """Whether an incident with this outcome has named the candle, in whatever version."""
+        return outcome in self._reported.get(candle.open_time, ())
 
     def _prove(self, candle: Candle, proof: Reconciliation) -> Published:
         stored = proven(candle, proof)

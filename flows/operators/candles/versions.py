@@ -21,10 +21,8 @@ Published: TypeAlias = Candle | StoreOnly | Incident
 """What leaves when the version of a candle that is served changes, or its proof."""
 
 
-def candle_of_kline(venue: str, kline: Kline, ours: Candle | None = None) -> Candle:
-    """The exchange's version as a candle. Where the kline has no ids, it takes those of `ours`."""
-    if kline.first_id < 0 and ours is not None:
-        kline = structs.replace(kline, first_id=ours.first_id, last_id=ours.last_id)
+def candle_of_kline(venue: str, kline: Kline) -> Candle:
+    """The exchange's version as a candle: with its ids, or with none, and never with those of our trades."""
     return Candle(
         *kline.figures,
         venue=venue,

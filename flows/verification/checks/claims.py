@@ -130,7 +130,7 @@ def _spanned(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     spanned = candle.last_id - candle.first_id + 1
     if candle.first_id < 0 or spanned <= 0 or candle.trades > spanned:
         yield "candle", f"trades {candle.trades}", f"ids {candle.first_id} to {candle.last_id} are {spanned}"
-    elif rules.fills_follow and candle.status in COMPLETE and candle.trades != spanned:
+    elif rules.fills_follow and candle.status in (*COMPLETE, "venue") and candle.trades != spanned:
         yield (
             "candle",
             f"trades {candle.trades}",

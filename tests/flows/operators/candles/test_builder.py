@@ -45,8 +45,7 @@ def builder(*timeframes: str, **options: Any) -> CandleBuilder:
         "binance:BTCUSDT",
         timeframes=timeframes or ("1m", "5m"),
         close_grace_ms=2_000,
-        forming_ms=100,
-        **options,
+        **{"forming_ms": 100, **options},
     )
 
 
@@ -426,7 +425,100 @@ def test_after_a_stall_of_the_process_nothing_closes_before_what_waits_was_read(
     assert (candle.trades, candle.close, candle.revision) == (2, 11.0, 0)
 
 
+# --- the pace of amendments ---
+
+
+def amendable() -> CandleBuilder:
+    """One whose minute 1 is closed, with one trade."""
+    machine = builder("1m")
+    machine.on_events(batch(trade(1, 0)), at(0))
+    machine.on_events(batch(trade(2, MINUTE, 5.0)), at(MINUTE))
+    machine.on_events(batch(trade(3, 2 * MINUTE)), at(2 * MINUTE))
+    return machine
+
+
+def amended_by(machine: CandleBuilder, number: int, local: int) -> list[tuple[int, int]]:
+    """The amendments after one more late trade: minute and number of trades."""
+    out = machine.on_events(batch(trade(number, 2 * MINUTE - 1, float(number))), at(2 * MINUTE, local))
+    return amendments(out)
+
+
+def amendments(out: Sequence[Any]) -> list[tuple[int, int]]:
+    return [((one.open_time - BEGIN) // MINUTE, one.trades) for one in closed(out)]
+
+
+def test_late_trades_in_a_run_amend_a_candle_at_the_pace_of_running_ones() -> None:
+    machine = amendable()
+    assert amended_by(machine, 4, 1_000) == [(1, 2)]
+    assert amended_by(machine, 5, 1_040) == []
+    assert amended_by(machine, 6, 1_090) == []
+    assert machine.due_in(at(2 * MINUTE, 1_090)) == 10
+    assert amendments(machine.on_timer(at(2 * MINUTE, 1_099))) == []
+    assert amendments(machine.on_timer(at(2 * MINUTE, 1_100))) == [(1, 4)]
+    assert amendments(machine.on_timer(at(2 * MINUTE, 1_300))) == [], "nothing new"
+    assert amended_by(machine, 7, 1_301) == [(1, 5)], "a single one does not wait"
+
+
+def test_an_amendment_that_waits_leaves_before_the_next_period_closes_and_at_the_end_of_input() -> None:
+    machine = amendable()
+    amended_by(machine, 4, 1_000)
+    assert amended_by(machine, 5, 1_001) == []
+    out = machine.on_events(batch(trade(6, 3 * MINUTE)), at(3 * MINUTE, 1_002))
+    assert amendments(out) == [(1, 3), (2, 1)]
+    amended_by(machine, 7, 1_003)
+    assert amended_by(machine, 8, 1_004) == []
+    assert amendments(machine.on_end(at(3 * MINUTE, 1_005))) == [(1, 5)]
+    assert amendments(machine.on_end(at(3 * MINUTE, 1_006))) == []
+
+
+def test_an_amendment_that_waits_is_recovered() -> None:
+    machine = amendable()
+    amended_by(machine, 4, 1_000)
+    assert amended_by(machine, 5, 1_001) == []
+    again = builder("1m", state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.due_in(at(2 * MINUTE, 7)) == 0
+    assert amendments(again.on_timer(at(2 * MINUTE, 7))) == [(1, 3)]
+    other = builder("5m", state=machine.snapshot())
+    assert amendments(other.on_timer(at(2 * MINUTE, 7))) == [], "a timeframe that is no longer built"
+
+
+def test_a_gap_and_its_repair_do_not_wait_and_take_what_waits_with_them() -> None:
+    machine = amendable()
+    amended_by(machine, 6, 1_000)
+    assert amended_by(machine, 7, 1_001) == []
+    gap = Gap("binance", "BTCUSDT", 4, 5, BEGIN + MINUTE, BEGIN + 2 * MINUTE - 1)
+    [marked] = closed(machine.on_events(gap, at(2 * MINUTE, 1_002)))
+    assert (marked.trades, marked.status) == (3, "partial")
+    missing = batch(trade(4, MINUTE + 1), trade(5, MINUTE + 2), late=True)
+    [repaired] = closed(machine.on_events(missing, at(2 * MINUTE, 1_003)))
+    assert (repaired.trades, repaired.status) == (5, "repaired")
+    assert amendments(machine.on_timer(at(2 * MINUTE, 1_200))) == []
+
+
 # --- laws ---
+
+
+@given(st.data())
+def test_the_pace_of_amendments_loses_nothing(data: st.DataObject) -> None:
+    """Trades whose times are too early by some seconds, as they come, and without a pace."""
+    trades = data.draw(trade_runs(max_step_ms=5_000))
+    early = [structs.replace(one, time=max(BEGIN, one.time - data.draw(st.integers(0, 9_000)))) for one in trades]
+    paced, unpaced = builder("1m", "5m"), builder("1m", "5m", forming_ms=0)
+    found: list[Any] = []
+    expected: list[Any] = []
+    local = 0
+    for one in early:
+        local += data.draw(st.integers(0, 80))
+        now = Now(one.event_time, local)
+        out = [*paced.on_timer(now), *paced.on_events(batch(one), now)]
+        expected += [*unpaced.on_timer(now), *unpaced.on_events(batch(one), now)]
+        if data.draw(st.integers(0, 9)) == 0:
+            out += paced.on_timer(now)
+            paced = builder("1m", "5m", state=pickle.loads(pickle.dumps(paced.snapshot())))
+            paced.on_events(Watermark(None), now)
+        found += out
+    end = at(0, local)
+    assert final([*found, *paced.on_end(end)]) == final([*expected, *unpaced.on_end(end)])
 
 
 def final(out: list[Any]) -> dict[tuple[str, int], tuple[object, ...]]:

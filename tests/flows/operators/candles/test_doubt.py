@@ -1,7 +1,7 @@
 from flows.model import Candle, Incident
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
-from tests.fakes.candles import BEGIN, candle
+from tests.fakes.candles import BEGIN, candle, kline_like
 
 MINUTE = 60_000
 FIVE = candle(0, timeframe="5m")
@@ -51,7 +51,7 @@ def test_a_candle_is_confirmed_by_the_kline_of_a_longer_period_around_it() -> No
 def test_a_refuted_candle_is_reinstated_by_the_kline_of_a_longer_period() -> None:
     some = tracks("1m", "5m")
     doubt = published(some, candle(1, status="venue", high=500.0), FIVE)
-    some["1m"].refuted[BEGIN + MINUTE] = candle(1), "high 101.5 ≠ 500.0"
+    some["1m"].refuted[BEGIN + MINUTE] = candle(1), kline_like(candle(1), high=500.0)
     assert doubt.is_refuted_inside(some["5m"], FIVE)
     assert not doubt.is_refuted_inside(some["5m"], candle(5, timeframe="5m"))
     ours, incident = doubt.confirm(some["5m"], FIVE)

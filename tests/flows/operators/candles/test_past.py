@@ -79,3 +79,11 @@ def test_timeframes_below_a_length_are_left_out_of_a_query() -> None:
     assert some.query(NOW) == [HistoryQuery("BTCUSDT", ("1m", "1h"), NOW.feed)]
     assert some.query(NOW, least_ms=3_600_000) == [HistoryQuery("BTCUSDT", ("1h",), NOW.feed)]
     assert some.query(NOW, least_ms=3_600_001) == []
+
+
+def test_the_history_has_no_ids_and_takes_none_of_what_it_contradicts() -> None:
+    some, _ = past()
+    for stored in (candle(high=200.0), candle(status="partial", trades=3), candle(status="venue", high=200.0)):
+        written = some.take([history(candle(), stored=stored)], NOW)[0]
+        assert isinstance(written, StoreOnly)
+        assert (written.candle.status, written.candle.first_id, written.candle.last_id) == ("venue", -1, -1)

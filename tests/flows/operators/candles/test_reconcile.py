@@ -14,8 +14,10 @@ from flows.model import (
     RefreshResult,
     StoreOnly,
     StoreOnlyTrades,
+    Trade,
     TradeBatch,
 )
+from flows.operators.candles.builder import CandleBuilder
 from flows.operators.candles.kline_queries import MOST_TRIES
 from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
@@ -161,7 +163,7 @@ def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
     assert machine.on_events([kline_like(candle())], at(1)) == []
     [query] = machine.on_timer(at(1))
     served, incident = machine.on_answer(query, [rest(candle())], at(2))
-    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", 1_000)
+    assert (served.high, served.proof, served.first_id) == (101.5, "ours wrong", candle().first_id)
     assert incident.outcome == "ours wrong: the exchange's is served"
 
 
@@ -400,3 +402,57 @@ def test_behind_files_without_trades_the_next_ones_are_proven_as_ever() -> None:
     assert machine.on_events(over(0, 1, has_trades=True), NOW) == [over(0, 1, has_trades=True)]
     assert versions(machine.on_events(over(1, 1, has_trades=False), NOW)) == [(0, "venue", "")]
     assert versions(machine.on_events(candle(2), NOW)) == [(0, "final", "equal")]
+
+
+# --- trades whose times are wrong ---
+
+
+def test_trades_that_are_too_early_over_the_end_of_a_minute_are_one_mismatch_and_few_versions() -> None:
+    """As they come: eight a second, each 4,400 ms too early, while REST tells the truth at once."""
+    early, step = 4_400, 125
+    count = 4 * MINUTE // step
+    true = [trade(number + 1, number * step) for number in range(count)]
+    told = [replace(one, time=one.time - early) if one.time >= BEGIN + 2 * MINUTE else one for one in true]
+    builder = CandleBuilder("binance:BTCUSDT", timeframes=("1m", "1h"), close_grace_ms=2_000, forming_ms=100)
+    machine = asking()
+    minutes = candles_of(true)
+    out: list[Any] = []
+    for one in told:
+        now = Now(one.event_time, one.event_time - BEGIN)
+        built: list[Any] = []
+        if kline := minutes.pop(one.event_time - MINUTE, None):
+            built += builder.on_events([kline], now)
+        built += builder.on_events(TradeBatch("binance", "BTCUSDT", [one]), now)
+        for item in built:
+            out += machine.on_events(item, now)
+        for query in machine.on_timer(now):
+            if isinstance(query, KlinesQuery):
+                history = candles_of(true)
+                klines = [rest_of(history[t]) for t in range(query.start, query.end + 1, MINUTE) if t in history]
+                out += machine.on_answer(query, klines if query.timeframe == "1m" else [], now)
+    mismatches = [one for one in out if isinstance(one, Incident) and one.kind == "mismatch"]
+    assert [(one.begin - BEGIN) // MINUTE for one in mismatches] == [1, 2]
+    served = {c.open_time: c for c in out if isinstance(c, Candle) and c.is_closed and c.timeframe == "1m"}
+    for open_time, expected in list(candles_of(true).items())[1:3]:
+        last = served[open_time]
+        assert (last.trades, last.first_id, last.last_id) == (expected.trades, expected.first_id, expected.last_id)
+        assert (last.status, last.proof) == ("venue", "ours wrong")
+        assert last.revision <= 2
+
+
+def rest_of(kline: Kline) -> Kline:
+    return replace(kline, first_id=-1, last_id=-1)
+
+
+def candles_of(trades: list[Trade]) -> dict[int, Kline]:
+    """The exchange's klines of these trades, by open time, one trade a fill."""
+    klines: dict[int, Kline] = {}
+    for open_time in range(BEGIN, trades[-1].time, MINUTE):
+        inside = [one for one in trades if open_time <= one.time < open_time + MINUTE]
+        sums = {"volume": float(len(inside)), "quote_volume": 100.0 * len(inside), "trades": len(inside)}
+        bought = {"taker_buy_volume": sums["volume"], "taker_buy_quote_volume": sums["quote_volume"]}
+        ids = {"first_id": inside[0].first_id, "last_id": inside[-1].last_id}
+        prices = dict.fromkeys(("open", "high", "low", "close"), 100.0)
+        ours = candle((open_time - BEGIN) // MINUTE, **sums, **bought, **ids, **prices)
+        klines[open_time] = kline_like(ours)
+    return klines

@@ -1,8 +1,13 @@
+from typing import Any
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import Candle, Incident, StoreOnly
-from flows.operators.candles.settle import Settler
+from flows.model import Candle, Incident, Kline, StoreOnly
+from flows.operators.candles.settle import AGAIN_MS, Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_in
 from sources.binance.rules import RULES
@@ -86,3 +91,123 @@ def test_a_proof_that_comes_behind_the_candle_is_for_the_store() -> None:
     settler, track = settling()
     settler.take_candle(track, candle(), NOW)
     assert settler.take_kline(track, kline_like(candle()), NOW) == [StoreOnly(candle(proof="equal"))]
+
+
+# --- ids of the exchange's version ---
+
+SHIFTED = candle(last_id=candle().last_id + 4, trades=46, volume=13.0)
+"""With four trades that belong to the next minute."""
+
+
+def of_rest(ours: Candle) -> Kline:
+    return kline_like(ours, first_id=-1, last_id=-1)
+
+
+@given(
+    st.permutations(("ours", "stream", "rest")),
+    st.sets(st.sampled_from(("stream", "rest")), min_size=1),
+    st.sampled_from((SHIFTED, replace(SHIFTED, status="partial"), replace(SHIFTED, status="unproven"))),
+    st.booleans(),
+)
+def test_the_exchanges_version_has_the_exchanges_ids_or_none(
+    order: list[str], reported: set[str], ours: Candle, can_query: bool
+) -> None:
+    """In whatever order they come: ours, the stream's kline, which has ids, and the one of REST, which has none."""
+    settler, track = settling(can_query=can_query)
+    track.begin(ours)
+    for source in order:
+        if source == "ours":
+            settler.take_candle(track, ours, NOW)
+        elif source == "stream" and source in reported:
+            settler.take_kline(track, kline_like(candle()), NOW)
+        elif source == "rest" and source in reported:
+            settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    if "rest" in reported and can_query:
+        settler.take_kline(track, of_rest(candle()), NOW, is_final=True)  # what was disputed is queried again
+    [one] = track.published.values()
+    if one.status == "venue":
+        true = (candle().first_id, candle().last_id) if "stream" in reported else (-1, -1)
+        assert (one.trades, one.first_id, one.last_id) == (candle().trades, *true)
+    else:
+        assert (one, can_query, reported) == (ours, True, {"stream"})
+
+
+def test_ids_of_a_report_that_rest_contradicts_are_not_taken() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, SHIFTED, NOW)
+    settler.take_kline(track, kline_like(candle(), high=200.0), NOW)
+    [served, *_] = settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    assert isinstance(served, Candle)
+    assert (served.high, served.first_id, served.last_id) == (101.5, -1, -1)
+
+
+def test_ids_that_come_behind_the_exchanges_version_are_a_new_version_of_it() -> None:
+    settler, track = settling()
+    settler.take_candle(track, SHIFTED, NOW)
+    settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    [served] = settler.take_kline(track, kline_like(candle()), NOW)
+    assert served == candle(status="venue", proof="ours wrong", revision=2)
+    assert settler.take_kline(track, kline_like(candle()), NOW) == []
+    assert settler.take_kline(track, of_rest(candle()), NOW, is_final=True) == []
+
+
+# --- a run of amendments ---
+
+
+def grown(trades: int, **changes: Any) -> Candle:
+    """A version of ours that has so many trades too many."""
+    return candle(trades=42 + trades, last_id=candle().last_id + trades, volume=12.5 + trades, **changes)
+
+
+def mismatches(out: list[Published]) -> list[Incident]:
+    return [one for one in out if isinstance(one, Incident) and one.kind == "mismatch"]
+
+
+@given(st.lists(st.tuples(st.integers(0, 20), st.booleans(), st.integers(0, 3_000)), max_size=40), st.booleans())
+def test_a_run_of_amendments_reports_each_result_once_for_each_kind_of_difference(
+    run: list[tuple[int, bool, int]], can_query: bool
+) -> None:
+    settler, track = settling(can_query=can_query)
+    settler.take_kline(track, kline_like(candle()), NOW)
+    out: list[Published] = []
+    local = queried = 0
+    for trades, is_high, step in run:
+        local += step
+        now = Now(BEGIN + local, local)
+        out += settler.take_candle(track, grown(trades, high=200.0 if is_high else candle().high), now)
+        if BEGIN in track.queries:
+            queried += 1
+            out += settler.take_kline(track, of_rest(candle()), now, is_final=True)
+    found = mismatches(out)
+    assert len(found) <= 2  # sums and ids, and prices
+    assert queried <= 1 + local // AGAIN_MS
+    if run:
+        [one] = track.published.values()
+        assert (one.trades, one.first_id, one.last_id) == (42, candle().first_id, candle().last_id)
+        assert one.proof == ("equal" if run[-1][:2] == (0, False) else "ours wrong")
+    if any(trades or is_high for trades, is_high, _ in run):
+        assert found
+
+
+def test_while_the_word_of_rest_is_new_amendments_cause_neither_queries_nor_versions() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_kline(track, kline_like(candle()), NOW)
+    settler.take_candle(track, grown(1), NOW)
+    settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    for trades in range(2, 40):
+        assert settler.take_candle(track, grown(trades), Now(BEGIN, 200 * trades)) == []
+        assert BEGIN not in track.queries
+    [served] = track.published.values()
+    assert (served.revision, served.status) == (1, "venue")
+    [(contradicted, due)] = settler.contradicted.values()
+    assert (contradicted, due) == (grown(39), 200 * 39 + AGAIN_MS), "its trades are fetched when the run is over"
+    assert versions(settler.take_candle(track, grown(40), Now(BEGIN, 60_000))) == [("final", "")]
+    assert BEGIN in track.queries, "a word that is old is asked for again"
+
+
+def test_a_candle_that_is_amended_to_what_was_disputed_is_equal() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, candle(trades=41), NOW)
+    settler.take_kline(track, kline_like(candle()), NOW)
+    assert versions(settler.take_candle(track, candle(), NOW)) == [("final", "equal")]
+    assert settler.take_kline(track, of_rest(candle()), NOW, is_final=True) == []

@@ -42,6 +42,14 @@ def test_only_the_shortest_timeframe_reports_that_trades_are_missing() -> None:
     assert track(is_shortest=False).publish(lacking) == [lacking]
 
 
+def test_a_candle_that_lacks_trades_is_reported_once_while_some_of_them_come() -> None:
+    some = track()
+    found = [some.publish(candle(status="partial", trades=trades)) for trades in range(1, 20)]
+    assert [type(item) for out in found for item in out if not isinstance(item, Candle)] == [Incident]
+    some.publish(candle(status="repaired"))
+    assert [type(item) for item in some.publish(candle(status="partial"))] == [Candle, Incident]
+
+
 def test_what_ended_long_before_the_newest_trade_is_forgotten_but_for_what_is_to_be_queried() -> None:
     some = track()
     for minute in range(4):

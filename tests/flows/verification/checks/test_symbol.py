@@ -6,9 +6,10 @@ from hypothesis import strategies as st
 from msgspec import structs
 
 from flows.model import Incident
-from flows.verification.checks.claims import StoredCandle
+from flows.verification.checks.claims import StoredCandle, impossible_numbers
 from flows.verification.checks.symbol import SymbolVerifier, Task
 from sources.binance.rules import RULES
+from tests.fakes.candles import candle
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, rows_of, traded_stores, true_candles, verified
 
@@ -120,6 +121,23 @@ def test_a_standing_without_ground_is_found(
     found = verified(stores)
 
     assert claimed in {f.claimed for f in found if (f.timeframe, f.open_time) == (changed.timeframe, changed.open_time)}
+
+
+@given(st.booleans(), st.sampled_from((-4, -1, 1, 4)), st.sampled_from(("first_id", "last_id")))
+def test_ids_of_the_exchanges_version_span_its_fills_where_each_id_is_one(
+    fills_follow: bool, by: int, name: str
+) -> None:
+    """Where fills have ids of their own too, they may span more, and never fewer."""
+    exchanges = structs.replace(candle(), status="venue", proof="ours wrong")
+    rules = structs.replace(RULES[VENUE], fills_follow=fills_follow)
+    assert list(impossible_numbers(exchanges, rules)) == []
+    shifted = structs.replace(exchanges, **{name: getattr(exchanges, name) + by})
+    are_fewer = (by < 0) == (name == "last_id")
+    assert [claimed for _, claimed, _ in impossible_numbers(shifted, rules)] == ["trades 42"] * (
+        fills_follow or are_fewer
+    )
+    without = structs.replace(exchanges, first_id=-1, last_id=-1)
+    assert list(impossible_numbers(without, rules)) == []
 
 
 @given(traded_stores(), st.data())
