@@ -315,7 +315,7 @@ class Freshness:
             worst = worst_of(status, *(line.verdict() for _, line in carried))
             yield channel, worst or self._of_channel(channel, [kind for kind, _ in carried], instrument)
         for line in instrument.lines.values():
-            if not line.kinds:
+            if not any(map(channel_of, line.kinds)):
                 yield f"line {line.name}", worst_of(status, line.verdict()) or Verdict("live")
         if not instrument.lines:
             yield "", status or Verdict("connecting", "no line carries it yet")
