@@ -194,8 +194,7 @@ async def _until(is_so: Callable[[], bool]) -> None:
 
 def differences(expected: Stored, found: Stored) -> list[tuple[Any, ...]]:
     """What differs: candle by candle and field by field, and symbol by symbol of the trades; both values. How far back
-    the past goes is no difference: that follows from the minute in which each of them looked for it. Nor is `revision`,
-    the number of versions that led to a candle: that follows from what came first, its trades, its kline or REST.
+    the past goes is no difference: that follows from the minute in which each of them looked for it.
     """
     begin = min(frame["time"][0] for frame in expected[1].values())
     return [*_candles_that_differ(expected[0], found[0], begin), *_trades_that_differ(expected[1], found[1])]
@@ -211,7 +210,7 @@ def _candles_that_differ(
         yield from ((key, word) for key in one.keys() - other.keys() if one[key]["close_time"] >= begin)
     for key in theirs.keys() & ours.keys():
         for field, value in theirs[key].items():
-            if field != "revision" and not _same(ours[key].get(field), value):
+            if not _same(ours[key].get(field), value):
                 yield key, field, value, ours[key].get(field)
 
 

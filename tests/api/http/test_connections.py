@@ -134,9 +134,9 @@ async def test_a_header_that_does_not_come_is_waited_for_so_long(sent: bytes) ->
 
 
 async def test_a_body_that_does_not_come_is_waited_for_so_long() -> None:
-    async with served(request_s=0.5) as (port, connections), peers(port, 200, HALF_A_BODY) as found:
-        # a slow machine may not even have read the header by then, which is answered
-        assert {(await peer.answers())[:12] for peer in found} <= {b"", b"reset", b"HTTP/1.1 408"}
+    # long enough for a busy machine to read all headers: a request without one would be answered
+    async with served(request_s=5) as (port, connections), peers(port, 200, HALF_A_BODY) as found:
+        assert {await peer.answers() for peer in found} <= {b"", b"reset"}
         assert connections.waiting == 0
 
 
