@@ -83,7 +83,6 @@ class Amendments:
         """Trades of periods that are closed, or older than trades that the running one has."""
         periods = self._periods
         out: list[Candle | Incident] = []
-        amended: dict[Key, Bucket] = {}
         for open_time, group in by_period(sorted(trades, key=_time_and_id), periods.shortest):
             ordered = sorted(group, key=_id_of)
             if periods.base and open_time == periods.base.open_time and periods.shortest.accumulated is None:
@@ -92,13 +91,12 @@ class Amendments:
                 periods.is_dirty = True
                 continue
             for frame in periods.frames.values():
-                out += self._merge(frame, open_time, ordered, amended)
-        self.waiting |= amended
+                out += self._merge(frame, open_time, ordered)
         return [*out, *self.publish_due(now)]
 
-    def _merge(self, frame: Timeframe, time: int, trades: list[Trade], amended: dict[Key, Bucket]) -> list[Incident]:
-        """Merges trades of the shortest period that begins at `time` into a frame's period. Adds that to `amended` if
-        it is closed; an incident where it is no longer held.
+    def _merge(self, frame: Timeframe, time: int, trades: list[Trade]) -> list[Incident]:
+        """Merges trades of the shortest period that begins at `time` into a frame's period. That waits to be published
+        if it is closed; an incident where it is no longer held.
         """
         periods, open_time = self._periods, frame.floor(time)
         if periods.base and open_time == frame.floor(periods.base.open_time):
@@ -114,7 +112,7 @@ class Amendments:
         if bucket is None:
             return [self._too_late(frame, open_time, trades)]
         _add_missing(bucket, trades)
-        amended[frame.name, open_time] = bucket
+        self.waiting[frame.name, open_time] = bucket
         return []
 
     def _too_late(self, frame: Timeframe, open_time: int, trades: list[Trade]) -> Incident:

@@ -33,7 +33,7 @@ from flows.queries import (
     TradesQuery,
 )
 from tests.fakes.candles import kline_of_ones
-from tests.fakes.sequencing import WatchedSequencer
+from tests.fakes.sequencing import WatchedSequencer, answered
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 
@@ -640,30 +640,15 @@ def test_whatever_is_cut_out_the_repaired_trades_are_the_same(data: st.DataObjec
     out: list[Any] = []
     feed = 0
     for run in data.draw(cut(arrivals)):
-        out += answered(machine, machine.on_events(run, at(feed)), trades, feed)
+        out += answered(machine, machine.on_events(run, at(feed)), trades, at(feed))
         feed += data.draw(st.integers(0, 400))
-        out += answered(machine, machine.on_timer(at(feed)), trades, feed)
+        out += answered(machine, machine.on_timer(at(feed)), trades, at(feed))
     for _ in trades:
         feed += 200
-        out += answered(machine, machine.on_timer(at(feed)), trades, feed)
+        out += answered(machine, machine.on_timer(at(feed)), trades, at(feed))
     seen = [t for item in out if isinstance(item, TradeBatch) for t in item.trades]
     assert seen == trades[: arrivals[-1].id]
     assert {kind for kind, _, _ in incidents(out)} <= {"repair"}
-
-
-def answered(machine: WatchedSequencer, out: list[Any], trades: list[Trade], feed: int) -> list[Any]:
-    """What comes out when every query is answered from `trades`."""
-    given_out: list[Any] = []
-    waiting = list(out)
-    while waiting:
-        item = waiting.pop(0)
-        if isinstance(item, LastTradeQuery):
-            waiting += machine.on_answer(item, None, at(feed))
-        elif isinstance(item, TradesQuery):
-            waiting += machine.on_answer(item, trades[item.first_id - 1 : item.last_id], at(feed))
-        else:
-            given_out.append(item)
-    return given_out
 
 
 @given(st.data())

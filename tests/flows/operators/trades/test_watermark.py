@@ -3,10 +3,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.clock import Now
 from flows.model import Disconnected, Subscribed, Trade, TradeBatch, TradesRefused, Watermark
 from flows.operators.trades.sequence import Sequencer
-from flows.queries import LastTradeQuery, TradesQuery
+from tests.fakes.sequencing import answered
 from tests.fakes.trades import BEGIN, at, cut, trade, trade_runs
 
 DOWN, UP = Disconnected("market", ("BTCUSDT",), "cut"), Subscribed("market", ("BTCUSDT",), ())
@@ -71,7 +70,7 @@ def test_whatever_is_missing_no_trade_comes_behind_a_watermark_that_follows_the_
     handed_on: set[int] = set()
     for run in data.draw(cut(arrivals)):
         arrived = max(arrived, *(one.id for one in run))
-        for item in _answered(machine, machine.on_events(run, at(0)), trades, at(0)):
+        for item in answered(machine, machine.on_events(run, at(0)), trades, at(0)):
             if isinstance(item, Watermark):
                 assert (item.stopped_at is not None) is not is_stopped
                 is_stopped = item.stopped_at is not None
@@ -84,17 +83,3 @@ def test_whatever_is_missing_no_trade_comes_behind_a_watermark_that_follows_the_
                     is_stopped = item.stopped_at is not None
                 elif isinstance(item, TradeBatch):
                     handed_on |= {one.id for one in item.trades}
-
-
-def _answered(machine: Sequencer, out: list[Any], trades: list[Trade], now: Now) -> list[Any]:
-    """What comes out when every query is answered from `trades`."""
-    waiting, given_out = list(out), []
-    while waiting:
-        item = waiting.pop(0)
-        if isinstance(item, LastTradeQuery):
-            waiting += machine.on_answer(item, None, now)
-        elif isinstance(item, TradesQuery):
-            waiting += machine.on_answer(item, trades[item.first_id - 1 : item.last_id], now)
-        else:
-            given_out.append(item)
-    return given_out
