@@ -89,6 +89,8 @@ class Silent(Struct, frozen=True):
     """Time since their newest message, local ms."""
     whole_line: bool = False
     """No message at all arrives by this connection."""
+    line_pause_ms: int = 0
+    """Longest usual pause between two messages of a connection that is silent as a whole; 0 when not known."""
 
 
 class Speaking(Struct, frozen=True):

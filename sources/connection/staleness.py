@@ -177,6 +177,11 @@ class StalenessMonitor:
         for pace in (self._overall, *self._paces.values()):
             pace.last_s = self._time_s
 
+    @property
+    def usual_pause_s(self) -> float:
+        """Longest usual pause between two messages of whatever stream; 0 when not known."""
+        return self._overall.longest_s if self._overall.is_known else 0.0
+
     def skip(self, now_s: float) -> None:
         """Time in which no message could arrive; it does not count."""
         self._seen_s = now_s

@@ -5,6 +5,7 @@ here that becomes events in the queue and requests on the sockets.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Collection, Iterable
 from typing import Final
@@ -148,10 +149,11 @@ class ConnectionWatch:
     # --- reports ---
 
     def _report_silent(self, names: list[str], *, is_whole: bool) -> None:
+        pause_ms = math.ceil(1_000 * self._monitor.usual_pause_s) if is_whole else 0
         for symbols, kinds, group in self._grouped(names):
             for_ms = int(1_000 * min(self._monitor.silence_s(name) for name in group))
             _log.warning("streams_silent", line=self._plan.line, symbols=symbols, kinds=kinds, for_ms=for_ms)
-            self._put(Silent(self._plan.line, symbols, kinds, for_ms, is_whole))
+            self._put(Silent(self._plan.line, symbols, kinds, for_ms, is_whole, pause_ms))
 
     def _report_resumed(self, names: list[str]) -> None:
         for symbols, kinds, _ in self._grouped(names):

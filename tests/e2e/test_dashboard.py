@@ -43,7 +43,7 @@ PAUSE_SHOWN_S: Final = 5
 """Within so long the page says that a paused exchange is silent."""
 HANG_SHOWN_S: Final = 3
 """Within so long it says that nothing is known of a flow that hangs."""
-MARGIN_S: Final = 10
+MARGIN_S: Final = 40
 """For a busy machine."""
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)

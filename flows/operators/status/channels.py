@@ -71,8 +71,8 @@ class LineState:
         return Verdict("behind", self.is_behind) if self.is_behind else None
 
 
-SUDDEN_MS = 10_000
-"""A line that is called silent so soon had never paused for long: instruments that do not trade do not explain that."""
+BUSY_MS = 5_000
+"""A line whose usual pauses are no longer than this does not fall silent because instruments do not trade."""
 
 
 class Silence(NamedTuple):
@@ -80,13 +80,13 @@ class Silence(NamedTuple):
 
     began: int
     whole_line: bool
-    sudden: bool = False
-    """What is silent used to say something all the time."""
+    was_busy: bool = False
+    """Something came by its connection all the time before."""
 
     @property
     def is_of_exchange(self) -> bool:
         """No instrument that is quiet explains it."""
-        return self.whole_line and self.sudden
+        return self.whole_line and self.was_busy
 
 
 class InstrumentState:

@@ -25,8 +25,8 @@ from flows.model import (
     TradingStatus,
 )
 from flows.operators.status.channels import (
+    BUSY_MS,
     RANK,
-    SUDDEN_MS,
     InstrumentState,
     Known,
     LineState,
@@ -180,7 +180,8 @@ class Freshness:
                 del self._instruments[symbol]
 
     def _on_silent(self, event: Silent, now: Now) -> None:
-        silence = Silence(now.local - event.for_ms, event.whole_line, event.for_ms < SUDDEN_MS)
+        was_busy = 0 < event.line_pause_ms <= BUSY_MS
+        silence = Silence(now.local - event.for_ms, event.whole_line, was_busy)
         for symbol in event.symbols:
             instrument = self._instruments.get(symbol)
             if instrument is None:

@@ -92,6 +92,7 @@ async def test_a_paused_exchange_is_reported_and_that_it_goes_on() -> None:
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT", "ETHUSDT"), ("aggTrade",), True)
         assert silent.for_ms >= 3_000
+        assert 0 < silent.line_pause_ms < silent.for_ms
         venue.active = {BTC, ETH}
         assert set((await it.until(Speaking)).symbols) <= {"BTCUSDT", "ETHUSDT"}
         assert venue.sessions == 1
@@ -106,6 +107,7 @@ async def test_one_silent_stream_is_reported_and_only_the_witness_renews_it() ->
         venue.active = {ETH}
         silent = await it.until(Silent)
         assert (silent.symbols, silent.kinds, silent.whole_line) == (("BTCUSDT",), ("aggTrade",), False)
+        assert silent.line_pause_ms == 0
         await asyncio.sleep(3 * LOOK_S)
         assert venue.requests == [("SUBSCRIBE", (BTC, ETH))]
         for _ in range(3):  # renewed once, however often it is asked for in a moment
@@ -155,7 +157,9 @@ async def test_a_witness_reconnects_a_line_that_is_silent_as_a_whole() -> None:
     venue = Venue()
     async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0) as it:
         await it.follow("BTCUSDT")
-        assert (await it.until(Silent)).whole_line  # no message ever came, so nothing is renewed by that alone
+        silent = await it.until(Silent)
+        assert silent.whole_line  # no message ever came, so nothing is renewed by that alone
+        assert silent.line_pause_ms == 0
         it.lines.renew("BTCUSDT", (), "REST knows later trades")
         lost = await it.until(Disconnected)
         assert lost.reason.startswith("silent for ")

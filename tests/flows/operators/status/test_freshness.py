@@ -265,7 +265,7 @@ def test_a_silence_that_spreads_to_the_whole_line_began_when_each_stream_fell_si
     watched.local = 30_000
     watched.take(Silent("market", BTC, ("aggTrade",), 20_000), TradeWitness("binance", "BTCUSDT", is_ahead=False))
     watched.local = 40_000
-    watched.take(Silent("market", BTC, KINDS, 4_000, whole_line=True))
+    watched.take(Silent("market", BTC, KINDS, 4_000, whole_line=True, line_pause_ms=1_000))
     assert {one.channel: (one.state, one.since - BEGIN) for one in watched.states["BTCUSDT"].channels} == {
         "trades": ("silent", 10_000), "klines": ("silent", 36_000), "ticker": ("silent", 36_000),
     }  # fmt: skip
@@ -280,11 +280,14 @@ def test_a_whole_line_of_books_is_not_quiet_because_trades_come_by_another() -> 
     }  # fmt: skip
 
 
-def test_a_line_that_falls_silent_all_at_once_is_silent_although_rest_knows_no_later_trade() -> None:
+@pytest.mark.parametrize(("pause_ms", "state"), [(900, "silent"), (5_000, "silent"), (5_001, "quiet"), (0, "quiet")])
+def test_a_busy_line_that_falls_silent_is_so_although_rest_knows_no_later_trade(pause_ms: int, state: str) -> None:
     watched = Watched()
-    watched.take(subscribed(), Silent("market", BTC, KINDS, 3_000, whole_line=True))
+    watched.take(subscribed())
+    watched.local = 30_000
+    watched.take(Silent("market", BTC, KINDS, 15_000, whole_line=True, line_pause_ms=pause_ms))
     watched.take(TradeWitness("binance", "BTCUSDT", is_ahead=False))
-    assert set(watched.channels().values()) == {"silent"}
+    assert set(watched.channels().values()) == {state}
 
 
 def test_of_a_silent_line_each_symbol_is_judged_by_its_own_witness() -> None:
