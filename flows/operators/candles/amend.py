@@ -75,7 +75,7 @@ class Amendments:
         """The amended candle, with everything that is known of it."""
         self.waiting.pop(key, None)
         periods = self._periods
-        return periods.candle(periods.frames[key[0]], bucket, is_closed=True)
+        return periods.candle(periods.frames[key[0]], bucket)
 
     # --- late trades ---
 

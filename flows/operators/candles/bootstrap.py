@@ -51,7 +51,7 @@ class Bootstrap:
         if kline is None or bucket is None:
             return
         self.unchecked = None
-        fields = differing_fields(periods.candle(periods.shortest, bucket, is_closed=True), kline)
+        fields = differing_fields(periods.candle(periods.shortest, bucket), kline)
         if bucket.gaps or not fields or is_known_difference(self._rules, fields):
             return
         for frame in periods.longer:

@@ -44,11 +44,6 @@ class Sum(list[float]):
         """The sum, correctly rounded."""
         return fsum(self)
 
-    @property
-    def printed(self) -> float:
-        """The sum with as many decimals as the exchange prints."""
-        return round(fsum(self), DECIMALS)
-
 
 class Bucket:
     """One instrument over one period, or a part of it. `gaps` names what is known to be missing."""
@@ -150,22 +145,30 @@ class Bucket:
         """What a candle of this period has, volumes as the exchange prints them."""
         return (
             self.open_time, self.open, self.high, self.low, self.close,
-            self.volume.printed, self.quote_volume.printed, self.trades,
-            self.taker_buy_volume.printed, self.taker_buy_quote_volume.printed, self.first_id, self.last_id,
+            _printed(self.volume), _printed(self.quote_volume), self.trades,
+            _printed(self.taker_buy_volume), _printed(self.taker_buy_quote_volume), self.first_id, self.last_id,
         )  # fmt: skip
 
-    def copy(self) -> "Bucket":
-        """An independent copy."""
-        twin = Bucket.__new__(Bucket)
-        twin.open_time, twin.open, twin.high, twin.low, twin.close = (
-            self.open_time, self.open, self.high, self.low, self.close,
-        )  # fmt: skip
-        twin.trades, twin.first_id, twin.last_id = self.trades, self.first_id, self.last_id
-        twin.volume, twin.quote_volume = Sum(self.volume), Sum(self.quote_volume)
-        twin.taker_buy_volume = Sum(self.taker_buy_volume)
-        twin.taker_buy_quote_volume = Sum(self.taker_buy_quote_volume)
-        twin.gaps, twin.covered, twin.is_repaired = self.gaps, self.covered, self.is_repaired
-        return twin
+    def figures_with(self, other: "Bucket") -> Figures[int]:
+        """The same of this period when `other` is merged into it, which it is not: running candles are shown often."""
+        if not other.trades:
+            return self.figures
+        if not self.trades:
+            return self.open_time, *other.figures[1:]
+        return (
+            self.open_time,
+            other.open if other.first_id < self.first_id else self.open,
+            max(self.high, other.high),
+            min(self.low, other.low),
+            other.close if other.last_id > self.last_id else self.close,
+            _printed(self.volume + other.volume),
+            _printed(self.quote_volume + other.quote_volume),
+            self.trades + other.trades,
+            _printed(self.taker_buy_volume + other.taker_buy_volume),
+            _printed(self.taker_buy_quote_volume + other.taker_buy_quote_volume),
+            min(self.first_id, other.first_id),
+            max(self.last_id, other.last_id),
+        )
 
     def state(self) -> BucketState:
         """A copy of everything in it, as a tuple in the order of `__slots__`."""
@@ -179,6 +182,11 @@ class Bucket:
         for name, value in zip(cls.__slots__, state, strict=True):
             setattr(bucket, name, value)
         return bucket
+
+
+def _printed(parts: list[float]) -> float:
+    """Their sum with as many decimals as the exchange prints."""
+    return round(fsum(parts), DECIMALS)
 
 
 def _raw_trades(trades: list[Trade]) -> int:

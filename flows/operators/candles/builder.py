@@ -135,13 +135,15 @@ class CandleBuilder:
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         periods = self._periods
-        dues = [self._amendments.due_in(now)]
-        if periods.base is not None:
-            dues += self._wait_to_close(now), self._bootstrap.due_in(now)
-            if periods.is_dirty:
-                dues.append(self._shown_local + self._forming_ms - now.local)
-        waits = [due for due in dues if due is not None]
-        return max(0, min(waits)) if waits else None
+        due = self._amendments.due_in(now) if self._amendments.waiting else None
+        if periods.base is None:
+            return due
+        if periods.is_dirty:
+            due = _sooner(self._shown_local + self._forming_ms - now.local, due)
+        if self._bootstrap.trades is not None:
+            due = _sooner(self._bootstrap.due_in(now), due)
+        due = _sooner(self._wait_to_close(now), due)
+        return due if due is None or due > 0 else 0
 
     def snapshot(self) -> State:
         """Everything that a restart needs, as a copy."""
@@ -324,3 +326,10 @@ class CandleBuilder:
         periods.is_dirty = False
         self._shown_local = now.local
         return [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+
+
+def _sooner(one: int | None, other: int | None) -> int | None:
+    """The nearer of two deadlines, where there is any. Each batch asks: no list is made for that."""
+    if one is None or (other is not None and other < one):
+        return other
+    return one

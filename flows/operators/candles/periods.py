@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import TypeAlias
 
-from flows.model import DAY_MS, Candle, CandleStatus, Kline, Trade, timeframe_ms
+from flows.model import DAY_MS, Candle, CandleStatus, Figures, Kline, Trade, timeframe_ms
 from flows.operators.candles.bucket import Bucket, BucketState
 from flows.operators.candles.pauses import Pauses
 
@@ -163,31 +163,31 @@ class Periods:
         if not bucket.trades and self.pauses.hold(bucket.open_time, frame.length):
             return []  # the exchange has no candle of a pause either; if it has, its history brings it
         frame.keep(bucket)
-        return [self.candle(frame, bucket, is_closed=True)]
+        return [self.candle(frame, bucket)]
 
     # --- candles ---
 
     def forming(self, frame: Timeframe) -> Candle:
         """The running candle of a timeframe."""
-        base = self.current
-        running = base
-        if frame.accumulated is not None:
-            running = frame.accumulated.copy()
-            running.merge(base)
-        elif frame is not self.shortest:
-            running = new_bucket(frame.floor(base.open_time), base.open)
-            running.merge(base)
-        return self.candle(frame, running, is_closed=False)
+        base, held = self.current, frame.accumulated
+        if held is None:
+            figures, gaps = (frame.floor(base.open_time), *base.figures[1:]), base.gaps
+        else:
+            figures, gaps = held.figures_with(base), held.gaps or base.gaps
+        return self._candle(frame, figures, "partial" if gaps else "forming", is_closed=False)
 
-    def candle(self, frame: Timeframe, bucket: Bucket, *, is_closed: bool) -> Candle:
-        """A period as a candle."""
+    def candle(self, frame: Timeframe, bucket: Bucket) -> Candle:
+        """A closed period as a candle."""
+        return self._candle(frame, bucket.figures, _status(bucket), is_closed=True)
+
+    def _candle(self, frame: Timeframe, figures: Figures[int], status: CandleStatus, *, is_closed: bool) -> Candle:
         return Candle(
-            *bucket.figures,
+            *figures,
             venue=self.venue,
             symbol=self.symbol,
             timeframe=frame.name,
             is_closed=is_closed,
-            status=_status(bucket, is_closed=is_closed),
+            status=status,
             event_time=self.event_time,
         )
 
@@ -240,9 +240,7 @@ def _state_of(bucket: Bucket | None) -> BucketState | None:
     return None if bucket is None else bucket.state()
 
 
-def _status(bucket: Bucket, *, is_closed: bool) -> CandleStatus:
+def _status(bucket: Bucket) -> CandleStatus:
     if bucket.gaps:
-        return "unproven" if is_closed and bucket.gaps == DOUBT else "partial"
-    if not is_closed:
-        return "forming"
+        return "unproven" if bucket.gaps == DOUBT else "partial"
     return "repaired" if bucket.is_repaired else "final"

@@ -65,14 +65,19 @@ def test_an_empty_part_changes_no_price() -> None:
     assert (bucket.open, bucket.high, bucket.low, bucket.close) == (10.0, 10.0, 10.0, 10.0)
 
 
-def test_a_copy_has_everything_and_is_independent() -> None:
-    bucket = bucket_of([trade(1, 0, 10.0), trade(2, 1, 12.0)])
-    bucket.gaps, bucket.covered, bucket.is_repaired = frozenset((7,)), 1, True
-    twin = bucket.copy()
-    assert twin.state() == bucket.state()
-    before = bucket.state()
-    twin.add_trades([trade(3, 2, 11.0)])
-    assert bucket.state() == before
+@given(st.data())
+def test_figures_with_another_part_are_those_of_both_merged(data: st.DataObject) -> None:
+    trades = data.draw(trade_runs())
+    parts = [bucket_of(part) for part in data.draw(cut(trades))]
+    chosen = [*data.draw(st.permutations(parts)), Bucket(BEGIN, 99.0)]
+    held, other = Bucket(BEGIN, 98.0), Bucket(BEGIN, 97.0)
+    for part in chosen:
+        (held if data.draw(st.booleans()) else other).merge(part)
+    before = held.state(), other.state()
+    shown = held.figures_with(other)
+    assert (held.state(), other.state()) == before
+    held.merge(other)
+    assert shown == held.figures
 
 
 def test_state_is_a_copy() -> None:
