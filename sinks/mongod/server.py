@@ -26,6 +26,7 @@ import structlog
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from flows.process.exit_codes import CANNOT_RUN
 from sinks.mongod import supervise
 from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
 
@@ -36,8 +37,6 @@ START_TIMEOUT_S = 120.0
 """Longest start, recovery from a large journal included."""
 STOP_TIMEOUT_S = 30.0
 """Longest clean stop; then the server is killed, and the next start recovers."""
-CANNOT_START = 1
-"""Exit code of the command when there is no server."""
 LINGER_S = 4.0
 """Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
@@ -270,4 +269,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:
         print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its caller
-        return CANNOT_START
+        return CANNOT_RUN
