@@ -3,12 +3,11 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final
 
-from flows.supervision import child
+from flows.process import child
 from flows.supervision.output import Lines
 from flows.supervision.restarts import Restarts
 from flows.supervision.spec import ProcessSpec
@@ -68,7 +67,7 @@ class Process:
     def _spawn(self, argv: tuple[str, ...], now_s: float) -> None:
         self.begun_s, self._is_read = now_s, False
         self._running = subprocess.Popen(  # noqa: S603 - the commands of the deployment
-            [sys.executable, "-I", "-S", child.__file__, str(os.getpid()), *argv],
+            child.command(signal.SIGKILL, [*argv]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -4,8 +4,10 @@ import signal
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-NEXT_S: Final = 1.0
-"""Longest wait for a process to end before the one that was started before it is asked to."""
+NEXT_S: Final = 0.5
+"""Longest wait for a process to end before the one that was started before it is asked to. Short, so that each of them
+has most of `KILL_S`: database and exchange by themselves wait for their clients to leave.
+"""
 KILL_S: Final = 4.0
 """What still runs so long after the begin is killed. Nothing is lost by it: each process recovers from a kill."""
 

@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from os import getpid
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -26,8 +25,8 @@ import structlog
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from flows.process import child
 from flows.process.exit_codes import CANNOT_RUN
-from sinks.mongod import supervise
 from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
 
 log = structlog.get_logger(__name__)
@@ -106,7 +105,7 @@ class Mongod:
             *(word for parameter in parameters for word in ("--setParameter", parameter)),
         ]
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", supervise.__file__, str(getpid()), str(program), *options],
+            child.command(signal.SIGTERM, [str(program), *options]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -33,6 +33,11 @@ def python(name: str, code: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "argv": (sys.executable, "-c", code), **more}
 
 
+def command_of(*specs: dict[str, Any], **options: Any) -> list[str]:
+    """The command of a supervisor with these processes."""
+    return [sys.executable, "-c", _MAIN, json.dumps(specs), json.dumps(options)]
+
+
 def is_gone(pid: int) -> bool:
     """Whether a process has ended; one that waits for a parent to notice counts as ended."""
     try:
@@ -91,7 +96,7 @@ def supervised(
 ) -> Iterator[Supervised]:
     """Starts a supervisor in `folder`; kills it at the end, which ends its processes."""
     process = subprocess.Popen(
-        [sys.executable, "-c", _MAIN, json.dumps(specs), json.dumps(options)],
+        command_of(*specs, **options),
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **dict(environment)},
         stdout=subprocess.PIPE,

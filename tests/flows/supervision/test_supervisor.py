@@ -10,14 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from flows.process import child
 from flows.process.exit_codes import CANNOT_RUN
-from flows.supervision import child
 from tests.fakes.deployment import ROOT
 from tests.flows.supervision.supervised import (
     PATIENCE_S,
     QUIET,
     TALKER,
     Supervised,
+    command_of,
     is_gone,
     python,
     supervised,
@@ -35,7 +36,7 @@ SIGTERM_IS_SAID = (
 )
 PARENT = f"""
 import os, subprocess, sys
-other = subprocess.Popen([sys.executable, {child.__file__!r}, str(os.getpid()), sys.executable, "-c", {QUIET!r}])
+other = subprocess.Popen([sys.executable, {child.__file__!r}, str(os.getpid()), "15", sys.executable, "-c", {QUIET!r}])
 other.wait()
 """
 """A process with one of its own, which it starts as the supervisor does."""
@@ -49,7 +50,8 @@ def test_a_killed_process_comes_back_and_the_others_go_on(tmp_path: Path) -> Non
     with supervised(tmp_path, python("one", QUIET), python("two", TALKER)) as run:
         one, two = both_begun(run, "one", "two")
         os.kill(one, signal.SIGKILL)
-        end = run.until_said(r"marketflow \| one was ended by SIGKILL: somebody .*; it is started again in 0.5 s\n").end()
+        said = r"marketflow \| one was ended by SIGKILL: somebody .*; it is started again in 0.5 s\n"
+        end = run.until_said(said).end()
         assert run.pid_of("one", after=end) != one
         run.until_said(r"two +\| going on\n", after=run.until_said(r"one is started \(pid \d+, start 2\)").end())
         assert not is_gone(two)
@@ -148,13 +150,12 @@ def test_when_nothing_reads_the_output_all_end(tmp_path: Path, also: signal.Sign
 
 
 def test_when_the_terminal_closes_all_end(tmp_path: Path) -> None:
-    with supervised(tmp_path, python("unused", QUIET)) as run:
-        command = [*run.process.args[:3], run.process.args[3].replace("unused", "one"), '{"colour": true}']  # type: ignore[index, union-attr]
-        run.ended()
     own, other = pty.openpty()
+    environment = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stdin=other, stdout=other, stderr=other
-    )
+        command_of(python("one", QUIET)), cwd=tmp_path, env={**environment, "PYTHONPATH": str(ROOT)},
+        stdin=other, stdout=other, stderr=other,
+    )  # fmt: skip
     os.close(other)
     try:
         said = b""
