@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, MutableMapping
 from typing import Final
 
+WATCHDOG: Final = "WATCHDOG=1"
 VARIABLES: Final = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -25,9 +26,10 @@ class Notifier:
         supervisor of the supervisor that is away is no error.
         """
         text = "\n".join(lines)
-        if not self._address or (text == self._last_text and "WATCHDOG=1" not in lines):
+        if not self._address or text == self._last_text:
             return
-        self._last_text = text
+        if text != WATCHDOG:
+            self._last_text = text
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
             sender.setblocking(False)

@@ -29,6 +29,8 @@ class Process:
         self.restarts = Restarts()
         self.due_s: float | None = 0.0
         """When it is to be started; None while it runs."""
+        self.is_wanted = True
+        """Whether the command is to follow its preparation."""
         self._environment = {**environment, **spec.env}
         self._running: subprocess.Popen[bytes] | None = None
         self._is_preparing = False
@@ -108,7 +110,7 @@ class Process:
             running.stdout.close()
         rest += self._lines.end()
         self._running = None
-        if self._is_preparing and code == 0:
+        if self._is_preparing and code == 0 and self.is_wanted:
             self._is_preparing = False
             self._spawn(self.spec.argv, now_s)
             return None, rest

@@ -18,7 +18,7 @@ from typing import Final
 
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.lock import AlreadyRunningError, claim
-from flows.supervision.notify import Notifier, without_notifications
+from flows.supervision.notify import WATCHDOG, Notifier, without_notifications
 from flows.supervision.output import Output
 from flows.supervision.process import Process
 from flows.supervision.restarts import FIRST_STARTS
@@ -78,6 +78,7 @@ class _Supervisor:
         self._signals: list[tuple[int, float]] = []
         self._ending_since_s: float | None = None
         self._asked: dict[str, float] = {}
+        self._killed: set[str] = set()
         self._code = 0
         self._notify_s = 0.0
 
@@ -100,38 +101,38 @@ class _Supervisor:
         return self._code
 
     def _on_signal(self, number: int) -> None:
-        self._signals.append((number, time.monotonic()))
+        if number in _ENDING:
+            self._signals.append((number, time.monotonic()))
 
     def _end_or_start(self, now_s: float) -> None:
-        ending = [(number, at_s) for number, at_s in self._signals if number in _ENDING]
-        if ending:
-            number, first_s = ending[0]
+        if self._signals:
+            number, first_s = self._signals[0]
             self._begin_to_end(SIGNALLED + number, now_s)
-            if any(at_s - first_s > SECOND_S for number, at_s in ending if number != signal.SIGHUP):
-                self._send_all(signal.SIGKILL)
-        if self._ending_since_s is None:
-            for process in self._processes:
-                if process.due_s is not None and process.due_s <= now_s:
-                    self._start(process, now_s)
+            if any(at_s - first_s > SECOND_S for number, at_s in self._signals if number != signal.SIGHUP):
+                for process in self._processes:
+                    process.send(signal.SIGKILL)
+        if self._ending_since_s is not None:
+            self._end(self._ending_since_s, now_s)
             return
-        running = [process.name for process in self._processes if process.pid]
-        for name, due in signals_due(running, self._asked, begun_s=self._ending_since_s, now_s=now_s):
-            if due == signal.SIGKILL and self._asked.get(name) != float("inf"):
-                self._output.say(f"{name} has not ended in time, so it is killed")
-            self._asked[name] = float("inf") if due == signal.SIGKILL else now_s
-            self._named(name).send(due)
-
-    def _named(self, name: str) -> Process:
-        return next(process for process in self._processes if process.name == name)
-
-    def _send_all(self, number: signal.Signals) -> None:
         for process in self._processes:
-            process.send(number)
+            if process.due_s is not None and process.due_s <= now_s:
+                self._start(process, now_s)
+
+    def _end(self, begun_s: float, now_s: float) -> None:
+        running = {process.name: process for process in self._processes if process.pid}
+        for name, number in signals_due(list(running), self._asked, begun_s=begun_s, now_s=now_s):
+            if number == signal.SIGKILL and name not in self._killed:
+                self._killed.add(name)
+                self._output.say(f"{name} has not ended in time, so it is killed")
+            self._asked[name] = now_s
+            running[name].send(number)
 
     def _begin_to_end(self, code: int, now_s: float) -> None:
         if self._ending_since_s is None:
             self._ending_since_s, self._code = now_s, code
             self._notifier.send("STOPPING=1")
+            for process in self._processes:
+                process.is_wanted = False
 
     def _start(self, process: Process, now_s: float) -> None:
         try:
@@ -139,10 +140,15 @@ class _Supervisor:
         except OSError as error:  # no memory, or too many processes
             self._on_end(process, 1, f"cannot be started ({error.strerror})", now_s)
             return
+        if process.runs:
+            self._say_started(process)
+
+    def _say_started(self, process: Process) -> None:
         again = f", start {process.restarts.starts}" if process.restarts.starts > 1 else ""
         self._output.say(f"{process.name} is started (pid {process.pid}{again})")
 
     def _look(self, process: Process, now_s: float) -> None:
+        was_running = process.runs
         for line in process.read():
             self._output.put(process.name, line)
         try:
@@ -154,6 +160,8 @@ class _Supervisor:
             self._output.put(process.name, line)
         if code is not None:
             self._on_end(process, code, describe_end(code), now_s)
+        elif process.runs and not was_running:
+            self._say_started(process)
 
     def _on_end(self, process: Process, code: int, how: str, now_s: float) -> None:
         name = process.name
@@ -180,7 +188,7 @@ class _Supervisor:
             self._notifier.send("READY=1", "STATUS=all processes run")
         if self._notifier.interval_s is not None and now_s >= self._notify_s and len(running) == len(self._processes):
             self._notify_s = now_s + self._notifier.interval_s
-            self._notifier.send("WATCHDOG=1")
+            self._notifier.send(WATCHDOG)
 
     def _wait(self, now_s: float, wakeup: socket.socket) -> None:
         """Waits for output, a signal, or the next time at which something is to be done."""

@@ -4,6 +4,8 @@ import os
 import socket
 from pathlib import Path
 
+import pytest
+
 from flows.supervision.notify import Notifier, without_notifications
 
 
@@ -14,10 +16,13 @@ def test_messages_arrive_once_but_for_the_watchdogs(tmp_path: Path) -> None:
         listener.setblocking(False)
         notifier = Notifier({"NOTIFY_SOCKET": address, "WATCHDOG_USEC": "60000000", "WATCHDOG_PID": str(os.getpid())})
         assert notifier.interval_s == 20.0
-        for lines in (["READY=1", "STATUS=all"], ["READY=1", "STATUS=all"], ["WATCHDOG=1"], ["WATCHDOG=1"]):
+        ready, alive = ("READY=1", "STATUS=all"), ("WATCHDOG=1",)
+        for lines in (ready, ready, alive, alive, ready):
             notifier.send(*lines)
         assert listener.recv(4_096) == b"READY=1\nSTATUS=all"
         assert [listener.recv(4_096), listener.recv(4_096)] == [b"WATCHDOG=1"] * 2
+        with pytest.raises(BlockingIOError):
+            listener.recv(4_096)
     notifier.send("STOPPING=1")  # to a supervisor that has gone
 
 

@@ -38,6 +38,8 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
         (["a.gz", "--synthetic"], "tapes or --synthetic, not both"),
         (["a.gz", "--speed", "0"], "'0' is no speed: write a number above 0, or max"),
         (["a.gz", "--speed", "fast"], "'fast' is no speed"),
+        (["a.gz", "--begin", "5"], "--begin is for a synthetic market of now"),
+        (["--synthetic", "--times", "original", "--begin", "5"], "--begin is for a synthetic market of now"),
         (["a.gz", "--market", "coinm"], "invalid choice: 'coinm'"),
     ],
 )
