@@ -18,6 +18,7 @@ from flows.supervision.deployment import demo_environment
 from tests.fakes.deployment import environment_of, free_port, hub_client
 from tests.fakes.twins import trades_of
 from tests.fakes.witness import Witness
+from tests.flows.supervision.supervised import is_gone
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
@@ -154,3 +155,13 @@ async def test_each_process_that_is_killed_comes_back_and_the_stores_are_complet
         demo.process.send_signal(signal.SIGINT)
         async with asyncio.timeout(PATIENCE_S):
             assert await demo.process.wait() == 130
+
+
+async def test_a_killed_supervisor_leaves_no_process_not_even_the_database(tmp_path: Path) -> None:
+    async with running_demo(tmp_path) as demo:
+        pids = [await demo.pid_of(name) for name in ORDER]
+        pids.append(int((await demo.until_said(r"mongod_ready .*pid=(\d+)"))[1]))
+        demo.process.kill()
+        async with asyncio.timeout(PATIENCE_S):
+            while not all(map(is_gone, pids)):
+                await asyncio.sleep(0.1)
