@@ -28,12 +28,10 @@ $(CHART): api/dashboard/package-lock.json | $(READY)
 dashboard: $(CHART)  ## fetches what the page needs from npm
 
 run: $(READY) $(CHART)  ## the live exchange
-	$(RUN) deploy/start.py --alone data --no-colour -f deploy/run.procfile -d . start || test $$? -eq 130
+	$(RUN) -m flows.supervision run || test $$? -eq 130
 
 demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
-	@cat deploy/demo.txt
-	@# every demo is a market of its own, in which the candles of another would be wrong
-	$(RUN) deploy/start.py --alone data/demo --anew --no-colour -e deploy/demo.env -f deploy/demo.procfile -d . start || test $$? -eq 130
+	@$(RUN) -m flows.supervision demo || test $$? -eq 130
 
 test: $(READY) $(CHART)  ## all tests
 	$(RUN) -m pytest -n 3 --dist worksteal

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import signal
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,6 +15,7 @@ from api.http.connections import IDLE_S, Connections
 from api.services import Services, running_services
 from flows.logs import set_up_logs
 from flows.process.descriptors import raise_descriptor_limit
+from flows.process.exit_codes import refuse_to_run
 from flows.settings import Settings, SettingsError, load_settings
 
 DRAIN_S: Final = 5.0
@@ -88,7 +88,7 @@ def main() -> None:
         raise_descriptor_limit()
         asyncio.run(serve(settings))
     except SettingsError as error:
-        sys.exit(f"marketflow: {error}")
+        refuse_to_run(error)
 
 
 if __name__ == "__main__":

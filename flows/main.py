@@ -26,6 +26,7 @@ from flows.graph import Sinks, market_flow
 from flows.logs import set_up_logs
 from flows.model import Incident, RefreshRequest
 from flows.process.descriptors import raise_descriptor_limit
+from flows.process.exit_codes import refuse_to_run
 from flows.process.gc import tune_garbage_collector
 from flows.recovered import state_fault
 from flows.recovery import EngineFlags, RecoveryError, check, engine_flags
@@ -302,7 +303,7 @@ def _build() -> Dataflow:
         stop = threading.Event()
         built = build_flow(settings, stop, statuses, recovery=flags.recovery)
     except (SettingsError, RecoveryError, TradeStoreError, ValueError) as error:
-        sys.exit(f"marketflow: {error}")
+        refuse_to_run(error)
     _stop_on_signals(stop)
     tune_garbage_collector()
     feed = settings.feed

@@ -9,13 +9,14 @@ import argparse
 import os
 import pickle
 import sqlite3
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 from bytewax.recovery import init_db_dir
+
+from flows.process.exit_codes import refuse_to_run
 
 PARTITIONS = 1
 """Files of the recovery store. They do not limit the number of workers; more of them are not faster."""
@@ -127,7 +128,7 @@ def main() -> None:
     try:
         prepare(directory)
     except OSError as error:
-        sys.exit(f"marketflow: the recovery store {directory} cannot be made: {error.strerror}: name another directory")
+        refuse_to_run(f"the recovery store {directory} cannot be made: {error.strerror}: name another directory")
 
 
 if __name__ == "__main__":

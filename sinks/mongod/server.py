@@ -16,7 +16,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib import metadata
-from os import getpid
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -26,7 +25,8 @@ import structlog
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from sinks.mongod import supervise
+from flows.process import child
+from flows.process.exit_codes import CANNOT_RUN
 from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
 
 log = structlog.get_logger(__name__)
@@ -36,8 +36,6 @@ START_TIMEOUT_S = 120.0
 """Longest start, recovery from a large journal included."""
 STOP_TIMEOUT_S = 30.0
 """Longest clean stop; then the server is killed, and the next start recovers."""
-CANNOT_START = 1
-"""Exit code of the command when there is no server."""
 LINGER_S = 4.0
 """Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
@@ -107,7 +105,7 @@ class Mongod:
             *(word for parameter in parameters for word in ("--setParameter", parameter)),
         ]
         self._process = subprocess.Popen(  # noqa: S603 - our own program
-            [sys.executable, "-I", supervise.__file__, str(getpid()), str(program), *options],
+            child.command(signal.SIGTERM, [str(program), *options]),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -270,4 +268,4 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options.path, port=options.port, cache_gb=options.cache_gb)
     except MongodError as error:
         print(f"marketflow: {error}", file=sys.stderr)  # noqa: T201 - a command writes to its caller
-        return CANNOT_START
+        return CANNOT_RUN

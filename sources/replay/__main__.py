@@ -17,6 +17,7 @@ from flows.clock import wall_ms
 from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.process.descriptors import raise_descriptor_limit
+from flows.process.exit_codes import CANNOT_RUN
 from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
@@ -70,6 +71,7 @@ def parse_arguments(argv: Sequence[str], defaults: Replay = Replay()) -> argpars
     add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
     add("--times", choices=("original", "now"), help="default: original for tapes, now for a synthetic market")
     add("--loop", action="store_true", help="begin the tapes again at their end")
+    add("--begin", type=int, metavar="MS", help="of a synthetic market, ms UTC; it is played up to now unseen")
     add("--start-now", action="store_true", help="do not wait for a first subscription (synthetic now: always)")
     add("--settle", type=float, default=0.5, metavar="S", help="wait until subscriptions are unchanged so long")
     add("--host", default=defaults.host, help="address to listen on (default: %(default)s)")
@@ -77,6 +79,8 @@ def parse_arguments(argv: Sequence[str], defaults: Replay = Replay()) -> argpars
     arguments = parser.parse_args(argv)
     if arguments.synthetic == bool(arguments.tapes):
         parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
+    if arguments.begin is not None and not (arguments.synthetic and arguments.times in {None, "now"}):
+        parser.error("--begin is for a synthetic market of now")
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
 
@@ -104,7 +108,9 @@ def open_market(arguments: argparse.Namespace) -> Market:
             history=arguments.history,
         )
     symbols = tuple(map(symbol_of, arguments.symbols))
-    start_ms = wall_ms() if arguments.times == "now" else SYNTHETIC_BEGIN_MS
+    start_ms = SYNTHETIC_BEGIN_MS
+    if arguments.times == "now":
+        start_ms = wall_ms() if arguments.begin is None else arguments.begin
     return SyntheticMarket(
         arguments.market, symbols, seed=arguments.seed, start_ms=start_ms, trades_per_s=arguments.trades_per_s
     )
@@ -122,6 +128,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         port=arguments.port,
         settle_s=arguments.settle,
         start_now=arguments.start_now or (arguments.synthetic and arguments.times == "now"),
+        skip_to_ms=None if arguments.begin is None else wall_ms,
     ) as exchange:
         _announce(exchange)
         await _until_stopped(exchange, stop)
@@ -162,7 +169,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings = load_settings()
     except SettingsError as error:
         sys.stderr.write(f"marketflow: {error}\n")
-        return 1
+        return CANNOT_RUN
     arguments = parse_arguments(sys.argv[1:] if argv is None else argv, settings.replay)
     set_up_logs(settings.log)
     raise_descriptor_limit()
@@ -170,7 +177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         asyncio.run(serve(arguments))
     except (OSError, ValueError) as error:
         _log.error("replay_exchange_failed", reason=str(error))
-        return 1
+        return CANNOT_RUN
     return 0
 
 

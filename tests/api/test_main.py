@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 
+from flows.process.exit_codes import CANNOT_RUN
 from tests.fakes.deployment import ROOT, START_S, free_port
 
 pytestmark = pytest.mark.e2e
@@ -48,12 +49,12 @@ async def test_a_port_that_is_taken_is_an_error_that_names_the_setting(tmp_path:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         process = await start(tmp_path, api__port=str(taken.getsockname()[1]))
         _, said = await asyncio.wait_for(process.communicate(), START_S)
-    assert process.returncode == 1
+    assert process.returncode == CANNOT_RUN
     assert b"(api.host, api.port)" in said
 
 
 async def test_an_address_that_others_can_reach_needs_a_token(tmp_path: Path) -> None:
     process = await start(tmp_path, api__host="0.0.0.0")
     _, said = await asyncio.wait_for(process.communicate(), START_S)
-    assert process.returncode == 1
+    assert process.returncode == CANNOT_RUN
     assert b"set token, or listen on 127.0.0.1" in said

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.model import TradeBatch
+from flows.process.exit_codes import CANNOT_RUN
 from flows.recovery import prepare
 from sinks.trades.writer import TradeWriter
 from tests.fakes.deployment import environment_of
@@ -33,7 +34,7 @@ async def refusal(folder: Path, trades_path: Path) -> str:
     )  # fmt: skip
     said, _ = await process.communicate()
     text = said.decode()
-    assert process.returncode == 1, text
+    assert process.returncode == CANNOT_RUN, text
     assert "Traceback" not in text
     assert "panicked" not in text
     [line] = [line for line in text.splitlines() if line.startswith("marketflow: ")]

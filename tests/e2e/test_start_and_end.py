@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from flows.process.exit_codes import CANNOT_RUN
 from sources.replay.exchange.server import running_exchange
 from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.deployment import ROOT, flow_settings, hub_client, running_flow
@@ -27,7 +28,7 @@ async def failed_start(folder: Path, **environment: str) -> str:
         env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     said, _ = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == CANNOT_RUN
     assert b"Traceback" not in said
     return said.decode()
 

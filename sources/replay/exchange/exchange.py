@@ -4,6 +4,7 @@ No HTTP here: `server.py` serves it.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -96,6 +97,10 @@ class ReplayExchange:
     def resume(self) -> None:
         """Resumes the market."""
         self._player.resume()
+
+    def skip(self, to_ms: Callable[[], int]) -> None:
+        """Plays the market up to a time before anything is served; see `Player.skip`."""
+        self._player.skip(to_ms)
 
     async def run(self) -> None:
         """Plays the market to its end. Clients and REST are served before, during and after it."""

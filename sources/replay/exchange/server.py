@@ -88,13 +88,16 @@ async def running_exchange(
     settle_s: float = 0.0,
     start_now: bool = False,
     paused: bool = False,
+    skip_to_ms: Callable[[], int] | None = None,
 ) -> AsyncIterator[ReplayExchange]:
     """A market served on `host` and `port` (0: a free one) for the length of the block; see `ReplayExchange`.
 
-    With `paused` the market waits for `resume`. `OSError` when the port cannot be bound; an error of the market is
-    logged when it happens and raised at the end of the block.
+    With `paused` the market waits for `resume`. With `skip_to_ms` it is first played up to that time. `OSError` when
+    the port cannot be bound; an error of the market is logged when it happens and raised at the end of the block.
     """
     exchange = ReplayExchange(market, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now)
+    if skip_to_ms is not None:
+        exchange.skip(skip_to_ms)
     if paused:
         exchange.pause()
     runner = web.AppRunner(

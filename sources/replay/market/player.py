@@ -73,6 +73,10 @@ class Player:
         self._clock = (
             None if speed == "max" else MarketClock(begin_ms=market.now_ms, speed=speed, monotonic_s=monotonic_s)
         )
+        self._speed = speed
+        self._monotonic_s = monotonic_s
+        self._messages = market.play(self._wants, self._is_due)
+        self._skip_to_ms: Callable[[], int] | None = None
         self._lead_ms = 0 if speed == "max" else int(_LEAD_S * 1_000 * speed)
         self._passed_over = 0
         self._started = False
@@ -103,13 +107,26 @@ class Player:
         if self._clock and self._started:
             self._clock.run()
 
+    def skip(self, to_ms: Callable[[], int]) -> None:
+        """Plays what is due at `to_ms`, which may go on meanwhile, and delivers nothing of it; then the clock shows
+        that time. At most once, before `play`. `ValueError` when the market has no clock.
+        """
+        if self._speed == "max":
+            raise ValueError("a market that is played as fast as its clients read has no time to skip to")
+        self._clock, self._skip_to_ms = None, to_ms
+        for message in self._messages:
+            if message.stream == PAUSE:
+                break
+        self._skip_to_ms = None
+        self._clock = MarketClock(begin_ms=to_ms(), speed=self._speed, monotonic_s=self._monotonic_s)
+
     async def play(self) -> None:
         """Plays the market to its end; call it once."""
         await self._may_run.wait()
         self._started = True
         if self._clock:
             self._clock.run()
-            await self._play_in_time(self._market.play(self._wants, self._is_due), self._clock)
+            await self._play_in_time(self._messages, self._clock)
         else:
             await self._play_as_read(self._market.play(self._wants, always_due))
 
@@ -155,6 +172,8 @@ class Player:
             await asyncio.sleep(clock.wait_s(due_ms))
 
     def _is_due(self, due_ms: int) -> bool:
+        if self._skip_to_ms:
+            return due_ms <= self._skip_to_ms()
         return not self.paused and due_ms <= self.now_ms
 
     def _wants(self, stream: str) -> bool:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from websockets.asyncio.client import connect
 
+from flows.process.exit_codes import CANNOT_RUN
 from flows.settings import Replay
 from sources.replay.__main__ import parse_arguments
 from sources.replay.faults.orders import FAULTS, describe
@@ -37,6 +38,8 @@ def test_settings_name_the_address_unless_the_command_does() -> None:
         (["a.gz", "--synthetic"], "tapes or --synthetic, not both"),
         (["a.gz", "--speed", "0"], "'0' is no speed: write a number above 0, or max"),
         (["a.gz", "--speed", "fast"], "'fast' is no speed"),
+        (["a.gz", "--begin", "5"], "--begin is for a synthetic market of now"),
+        (["--synthetic", "--times", "original", "--begin", "5"], "--begin is for a synthetic market of now"),
         (["a.gz", "--market", "coinm"], "invalid choice: 'coinm'"),
     ],
 )
@@ -87,6 +90,6 @@ async def test_a_tape_that_is_missing_is_an_error_that_names_it() -> None:
         sys.executable, "-m", "sources.replay", "nosuch.tape", "--port", "0", cwd=ROOT, stdout=PIPE, stderr=PIPE
     )
     _, errors = await process.communicate()
-    assert process.returncode == 1
+    assert process.returncode == CANNOT_RUN
     assert b"nosuch.tape" in errors
     assert b"Traceback" not in errors

@@ -1,7 +1,11 @@
 import asyncio
+from typing import Any
+
+import pytest
 
 from sources.replay.market.market import Message
 from sources.replay.market.player import TURN, MarketClock, Player, Speed
+from sources.replay.synthetic.market import SyntheticMarket
 from tests.fakes.scripted_market import BEGIN_MS, ScriptedMarket, trade_message, trade_messages
 
 
@@ -152,3 +156,46 @@ async def test_rest_never_knows_what_the_streams_have_not_told() -> None:
         assert market.now_ms == max(told, default=BEGIN_MS) <= player.now_ms
     await playing
     assert market.now_ms == BEGIN_MS + 19_000
+
+
+def traded(market: SyntheticMarket, until_ms: int) -> list[dict[str, Any]]:
+    rows = market.agg_trades("BTCUSDT", from_id=None, start_ms=None, end_ms=None, limit=1_000)
+    return [row for row in rows if row["T"] <= until_ms]
+
+
+async def test_what_is_over_is_skipped_unseen_and_the_market_goes_on_as_if_it_had_been_played() -> None:
+    market, twin = (SyntheticMarket("spot", ("BTCUSDT",), seed=7, start_ms=BEGIN_MS) for _ in range(2))
+    begin_ms = market.now_ms
+    skipped_to_ms = begin_ms + 25_000  # in the middle of a segment
+    out: list[Message] = []
+    goes_on = asyncio.Event()
+
+    def deliver(turn: list[Message]) -> None:
+        out.extend(message for message in turn if message.stream == "btcusdt@aggTrade")
+        if len(out) > 3:
+            goes_on.set()
+
+    player = Player(
+        market, speed=100.0, wanted=lambda stream: stream == "btcusdt@aggTrade" and skipped, deliver=deliver,
+        ready=at_once, monotonic_s=asyncio.get_running_loop().time,
+    )  # fmt: skip
+    skipped = False
+    player.skip(lambda: skipped_to_ms)
+    skipped = True
+    assert (player.now_ms, player.played, out) == (skipped_to_ms, 0, [])
+    played = twin.play(lambda stream: stream == "btcusdt@aggTrade")
+    next(message for message in played if message.due_ms > skipped_to_ms)
+    assert traded(market, skipped_to_ms) == traded(twin, skipped_to_ms) != []
+
+    playing = asyncio.create_task(player.play())
+    await goes_on.wait()
+    playing.cancel()
+    last_ms = out[-1].due_ms
+    next(message for message in played if message.due_ms > last_ms)
+    assert [row["T"] for row in traded(market, last_ms)] == [row["T"] for row in traded(twin, last_ms)]
+    assert out[0].due_ms >= skipped_to_ms
+
+
+async def test_a_market_without_a_clock_has_no_time_to_skip_to() -> None:
+    with pytest.raises(ValueError, match="as fast as its clients read"):
+        player_of(ScriptedMarket([]), "max", []).skip(lambda: BEGIN_MS)

@@ -1,0 +1,128 @@
+"""What the two deployments consist of: the demo, and the live exchange.
+
+Both run by the interpreter that runs this, from the source tree or an installed wheel, and read the settings.
+"""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+from flows.settings import PREFIX, Settings, load_settings
+from flows.supervision.spec import ProcessSpec
+
+LIVE_FOLDER: Final = Path("data")
+DEMO_FOLDER: Final = Path("data/demo")
+DEMO_MONGO_PORT: Final = 27117
+_DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+_DEMO_SEED: Final = "7"
+_BUNDLED: Final = re.compile(r"mongodb://127\.0\.0\.1:(\d+)/?")
+"""Address of a server that the deployment starts itself; every other one is the user's own."""
+
+
+def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
+    """Database, flow and interface for the live exchange, with state and stores in `folder` unless the settings name
+    another place. The bundled database is part of it where `mongo.uri` is 127.0.0.1 with a port and nothing else.
+    `SettingsError` when the settings cannot be used.
+    """
+    settings = load_settings()
+    own: dict[str, str] = {}
+    if "path" not in settings.trades.model_fields_set:
+        own[f"{PREFIX}TRADES__PATH"] = str(folder / "trades")
+    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
+    mongod = [_mongod(folder, int(bundled[1]))] if bundled and settings.mongo.enabled else []
+    return [*mongod, _flow(folder, own), _api(own)]
+
+
+def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:
+    """The same against the replay exchange with a synthetic market, everything in `folder`. Ports are those of the
+    settings, but for the database, which is never that of the live exchange. `SettingsError` when the settings cannot
+    be used.
+
+    A restarted exchange goes on with the same market, which began at this call.
+    """
+    settings = load_settings()
+    env = demo_environment(settings, folder, mongo_port=mongo_port)
+    exchange = _module(
+        "sources.replay", "--synthetic", "--seed", _DEMO_SEED, "--symbols", *_DEMO_SYMBOLS,
+        "--host", "127.0.0.1", "--port", str(settings.replay.port), "--begin", str(time.time_ns() // 1_000_000),
+    )  # fmt: skip
+    return [
+        ProcessSpec("exchange", exchange, env),
+        _mongod(folder, mongo_port, env),
+        _flow(folder, env),
+        _api(env),
+    ]
+
+
+def demo_environment(
+    settings: Settings, folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT
+) -> dict[str, str]:
+    """The settings by which flow, interface and every other command find the demo, as variables."""
+    exchange = f"127.0.0.1:{settings.replay.port}"
+    values = {
+        "FEED__ORIGIN": "synthetic",
+        "FEED__WS_URL": f"ws://{exchange}",
+        "FEED__REST_URL": f"http://{exchange}",
+        "FEED__BACKOFF_MIN_S": "0.5",
+        "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
+        "TRADES__PATH": str(folder / "trades"),
+    }
+    return {f"{PREFIX}{key}": value for key, value in values.items()}
+
+
+def demo_greeting(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> str:
+    """What the demo prints at its start: where everything is. `SettingsError` when the settings cannot be used."""
+    settings = load_settings()
+    python = interpreter()
+    options = "".join(
+        [
+            f" --folder {folder}" if folder != DEMO_FOLDER else "",
+            f" --mongo-port {mongo_port}" if mongo_port != DEMO_MONGO_PORT else "",
+        ]
+    )
+    here = f"env $({python} -m flows.supervision env{options}) {python}"
+    page, exchange = f"http://127.0.0.1:{settings.api.port}", f"http://127.0.0.1:{settings.replay.port}"
+    notebook = Path("notebooks/explore.py")
+    rows: Mapping[str, str] = {
+        "the dashboard": f"{page}/",
+        "the interface": f"{page}/docs",
+        "prices and candles, live": f"{python} -m websockets ws://127.0.0.1:{settings.hub.port}/ws",
+        "candles": f"mongodb://127.0.0.1:{mongo_port}  database {settings.mongo.database}, collection market_data",
+        "trades": f"{folder / 'trades'} (RocksDB)",
+        "the exchange itself": f"{exchange}/api/v3/exchangeInfo",
+        "are the stores right?": f"{here} -m flows.verify",
+        **({"a notebook": f"{here} -m marimo edit {notebook}"} if notebook.exists() else {}),
+    }
+    lines = [f"  {what:<26} {where}\n" for what, where in rows.items()]
+    return "marketflow demo: a synthetic market, no network needed. Ctrl-C ends it.\n\n" + "".join(lines) + "\n"
+
+
+def interpreter() -> str:
+    """The interpreter as a command, relative to the current directory where it lies below it."""
+    path = sys.executable
+    return os.path.relpath(path) if path.startswith(f"{Path.cwd()}{os.sep}") else path
+
+
+def _module(name: str, *arguments: str) -> tuple[str, ...]:
+    return (sys.executable, "-m", name, *arguments)
+
+
+def _mongod(folder: Path, port: int, env: Mapping[str, str] | None = None) -> ProcessSpec:
+    return ProcessSpec(
+        "mongod", _module("sinks.mongod", "--path", str(folder / "mongo"), "--port", str(port)), env or {}
+    )
+
+
+def _flow(folder: Path, env: Mapping[str, str]) -> ProcessSpec:
+    state = str(folder / "recovery")
+    # saved every 5 s, and nothing older than what is saved is kept
+    run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")
+    return ProcessSpec("flow", run, env, prepare=_module("flows.recovery", state))
+
+
+def _api(env: Mapping[str, str]) -> ProcessSpec:
+    return ProcessSpec("api", _module("api"), env)
