@@ -171,6 +171,16 @@ class BinanceRest:
         """Request weight that counts at present."""
         return self._client.rate_limit.used
 
+    @property
+    def bans(self) -> int:
+        """How often the venue has refused requests for their number."""
+        return self._client.rate_limit.bans
+
+    @property
+    def banned_for_s(self) -> float:
+        """Time until the venue takes requests again, s."""
+        return self._client.rate_limit.banned_for_s
+
     async def time(self) -> int:
         """The venue's own time, ms UTC."""
         path = f"{self._prefix}/time"
