@@ -10,7 +10,16 @@ from tests.fakes.deployment import ROOT
 
 pytestmark = pytest.mark.e2e
 
-COMMANDS = ("api", "api.mcp", "flows.recovery", "flows.verify", "sinks.mongod", "sources.record", "sources.replay")
+COMMANDS = (
+    "api",
+    "api.deadman",
+    "api.mcp",
+    "flows.recovery",
+    "flows.verify",
+    "sinks.mongod",
+    "sources.record",
+    "sources.replay",
+)
 
 
 def run(module: str, argument: str, folder: Path) -> subprocess.CompletedProcess[str]:
