@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test test-fast check bench soak wheel lock picture pictures dashboard clean help
+.PHONY: run demo test test-fast check operations bench soak wheel lock picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -47,6 +47,12 @@ check: $(READY)  ## style, types, layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+operations: $(READY)  ## rules, alerts, routes and boards of deploy/observation, by promtool and amtool
+	promtool check config deploy/observation/prometheus/prometheus.yml
+	promtool test rules deploy/observation/prometheus/rules_test.yml
+	amtool check-config deploy/observation/alertmanager/alertmanager.yml
+	$(RUN) -m pytest -q tests/deploy/test_observation.py
+
 bench: $(READY) $(CHART)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
@@ -63,6 +69,7 @@ picture: $(READY)  ## brings the picture of the flow and the generated tables in
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
 	$(RUN) -m tests.fault_table
+	$(RUN) -m tests.boards
 	$(RUN) -m tests.reading_list
 
 pictures: $(READY) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium
