@@ -48,6 +48,7 @@ check: $(READY)  ## style, types, layers
 	$(VENV)/bin/lint-imports
 
 operations: $(READY)  ## rules, alerts, routes and boards of deploy/observation, by promtool and amtool
+	@command -v promtool amtool >/dev/null || { echo 'promtool and amtool are in the packages prometheus and prometheus-alertmanager'; exit 1; }
 	promtool check config deploy/observation/prometheus/prometheus.yml
 	promtool test rules deploy/observation/prometheus/rules_test.yml
 	amtool check-config deploy/observation/alertmanager/alertmanager.yml
