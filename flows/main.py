@@ -121,7 +121,7 @@ def build_flow(
             broadcast=hub,
             documents=documents,
             trades=partitions if settings.trades.enabled else None,
-            rest=rest,
+            rest=rest.rate_limit,
             clock=clock,
             venue=venue,
             origin=feed.origin,
