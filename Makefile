@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo test test-fast check bench soak wheel lock picture pictures dashboard clean help
+.PHONY: run demo test test-fast check operations bench soak wheel lock picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -45,6 +45,13 @@ check: $(READY)  ## style, types, layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
+operations: $(READY)  ## rules, alerts, routes and boards of deploy/observation, by promtool and amtool
+	@command -v promtool amtool >/dev/null || { echo 'promtool and amtool are in the packages prometheus and prometheus-alertmanager'; exit 1; }
+	promtool check config deploy/observation/prometheus/prometheus.yml
+	promtool test rules deploy/observation/prometheus/rules_test.yml
+	amtool check-config deploy/observation/alertmanager/alertmanager.yml
+	$(RUN) -m pytest -q tests/deploy/test_observation.py
+
 bench: $(READY) $(CHART)  ## speed, as ratios within one run
 	$(RUN) -m tests.benchmarks
 
@@ -61,6 +68,7 @@ picture: $(READY)  ## brings the picture of the flow and the generated tables in
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
 	$(RUN) -m tests.fault_table
+	$(RUN) -m tests.boards
 	$(RUN) -m tests.reading_list
 
 pictures: $(READY) $(CHART)  ## draws the pictures in docs/ anew, which takes four minutes, py-spy and chromium

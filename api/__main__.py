@@ -84,10 +84,10 @@ def main() -> None:
     ).parse_args()
     try:
         settings = load_settings()
-        set_up_logs(settings.log)
+        set_up_logs(settings.log, name="api")
         raise_descriptor_limit()
         asyncio.run(serve(settings))
-    except SettingsError as error:
+    except (SettingsError, ValueError) as error:
         refuse_to_run(error)
 
 

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from api.live.messages import HubMessage, ms_of
 from api.live.view import LiveEvent, LiveView, Lost
+from api.state_metrics import ClosedCandles, state_metrics
 from sinks.hub.latency import LATENCY_S, latency_histogram
 
 TIMED: Final = ("MarketData", "Trade", "OrderBook")
@@ -18,8 +19,11 @@ TIMED: Final = ("MarketData", "Trade", "OrderBook")
 class ApiMetrics:
     """The API's own registry. Values counted elsewhere are read at scrape time."""
 
-    def __init__(self, live: LiveView) -> None:
+    def __init__(self, live: LiveView, *, is_ready: Callable[[], bool] = lambda: False) -> None:
+        """`is_ready` says what `/health/ready` does."""
         self._live = live
+        self._is_ready = is_ready
+        self._closed = ClosedCandles()
         self.registry = CollectorRegistry()
         self.latency = latency_histogram(
             "From the exchange's time of an event to the hub's message, in the feed's time",
@@ -65,6 +69,8 @@ class ApiMetrics:
         elif isinstance(event, HubMessage):
             if event.channel == "Incident":
                 self.incidents.labels(event.venue, event.body.kind).inc()
+            elif event.channel == "Candle":
+                self._closed.take(event)
             elif event.channel in TIMED and (stamp := getattr(event.body, "timestamp", None)):
                 self._observe_latency(event, ms_of(stamp))
 
@@ -77,6 +83,8 @@ class ApiMetrics:
 
     def _scrape(self) -> Iterator[Metric]:
         cache = self._live.candles
+        yield GaugeMetricFamily("market_data_ready", "Whether /health/ready is 200", float(self._is_ready()))
+        yield from state_metrics(self._live.venue_states(), self._closed)
         yield GaugeMetricFamily("market_data_cache_size", "Candles held in memory", len(cache))
         yield CounterMetricFamily("market_data_cache_hits", "Answered from memory", cache.counters.hits)
         yield CounterMetricFamily("market_data_cache_misses", "Answered from the store", cache.counters.misses)

@@ -9,9 +9,11 @@ from msgspec import Struct
 
 from api.analysis import AnalysisService
 from api.analysis_recorder import AnalysisRecorder
+from api.heartbeat import beat
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
 from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.stores.history import History
 from api.stores.instruments import Instruments
 from api.stores.mongo import MongoStore
@@ -33,6 +35,7 @@ class Services(Struct, frozen=True):
     history: History
     analysis: AnalysisService
     metrics: ApiMetrics
+    readiness: Readiness
 
 
 @asynccontextmanager
@@ -47,18 +50,23 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
     history = History(mongo, live.candles)
     analysis = AnalysisService(settings, history, live)
     record = AnalysisRecorder(analysis, live, mongo, retention_days=settings.analysis.retention_days)
-    metrics = ApiMetrics(live)
+    readiness = Readiness(settings, live, mongo, trades)
+    metrics = ApiMetrics(live, is_ready=lambda: not readiness.missing())
     async with AsyncExitStack() as stack:
         stack.push_async_callback(mongo.close)
         stack.push_async_callback(trades.close)
         await stack.enter_async_context(live)
         await asyncio.gather(mongo.check(), trades.check())
         works = [mongo.follow(), _follow(trades), history.warm(_series(settings))]
-        for work in [*works, record.follow()] if settings.analysis.store else works:
+        if settings.analysis.store:
+            works.append(record.follow())
+        if settings.heartbeat.url:
+            works.append(beat(settings.heartbeat.url, every_s=settings.heartbeat.every_s, missing=readiness.missing))
+        for work in works:
             task = asyncio.create_task(work)
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
-        yield Services(settings, live, mongo, trades, instruments, history, analysis, metrics)
+        yield Services(settings, live, mongo, trades, instruments, history, analysis, metrics, readiness)
 
 
 def _reachable(host: str) -> str:

@@ -15,6 +15,7 @@ import structlog
 
 from flows.clock import monotonic_ms
 from flows.process.log_bound import MOST, MOST_CALM, MOST_OF_LOGGER, Kind, LogBound
+from flows.process.log_file import LogFile, Tee
 from flows.settings import Log
 
 SUPPRESSED = "log_lines_suppressed"
@@ -27,9 +28,13 @@ _TO_QUOTE = re.compile(r"""[ \t=\r\n"']""")
 _log = structlog.get_logger(__name__)
 
 
-def set_up_logs(log: Log) -> None:
-    """Sets up logging for the whole process, including other packages' loggers of the standard library."""
+def set_up_logs(log: Log, *, name: str = "") -> None:
+    """Sets up logging for the whole process, including other packages' loggers of the standard library. A process with
+    a `name` writes the file of the settings too, if there is one; `ValueError` when that cannot be opened.
+    """
     bound = LogBound()
+    path = log.file_of(name) if name else None
+    out = Tee(sys.stderr, LogFile(path, most_bytes=log.max_bytes, backups=log.backups)) if path else sys.stderr
     levels: list[Any] = [structlog.contextvars.merge_contextvars, structlog.stdlib.add_log_level]
     stamper = structlog.processors.TimeStamper(fmt="iso", utc=True)
     as_json = log.format == "json"
@@ -44,10 +49,10 @@ def set_up_logs(log: Log) -> None:
     structlog.configure(
         processors=[*levels, Bounded(bound), stamper, *formed],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[log.level]),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),  # bypasses the standard library's logging
+        logger_factory=structlog.WriteLoggerFactory(out),  # type: ignore[arg-type] # it only writes and flushes  # bypasses the standard library's logging
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(out)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*levels, stamper],

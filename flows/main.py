@@ -113,7 +113,23 @@ def build_flow(
         partitions.append(writer)
         return writer
 
-    metrics.follow(Parts(ledger, rejects, source, hub, documents, partitions if settings.trades.enabled else None))
+    rest = BinanceRest.of(feed, settings.rest)
+    metrics.follow(
+        Parts(
+            ledger=ledger,
+            rejects=rejects,
+            source=source,
+            broadcast=hub,
+            documents=documents,
+            trades=partitions if settings.trades.enabled else None,
+            rest=rest.rate_limit,
+            clock=clock,
+            venue=venue,
+            origin=feed.origin,
+            queue_frames=feed.queue_frames,
+            folders=_folders(settings),
+        )
+    )
     if settings.metrics.enabled:
         serve(metrics, settings.metrics)
     requests = _open_requests(settings, source, ledger.report, statuses)
@@ -123,7 +139,7 @@ def build_flow(
         source=source,
         parser=BinanceParser(venue),
         feed=feed,
-        runner=open_query_handlers(settings, renew=source.renew),
+        runner=open_query_handlers(settings, renew=source.renew, rest=rest),
         clock=clock,
         rules=RULES[venue],
         books=settings.books,
@@ -139,6 +155,14 @@ def build_flow(
             commands=WriterSink(lambda: requests),
         ),
     )
+
+
+def _folders(settings: Settings) -> dict[str, Path]:
+    """The folders that grow, by name."""
+    found = {"trades": settings.trades.path} if settings.trades.enabled else {}
+    if settings.log.file:
+        found["log"] = settings.log.file.parent
+    return found
 
 
 def _check_stores(settings: Settings, flags: EngineFlags) -> None:
@@ -295,7 +319,7 @@ def _give_up() -> NoReturn:
 def _build() -> Dataflow:
     try:
         settings = load_settings()
-        set_up_logs(settings.log)
+        set_up_logs(settings.log, name="flow")
         raise_descriptor_limit()
         flags = engine_flags(sys.argv, os.environ)
         _check_stores(settings, flags)

@@ -15,6 +15,9 @@ KEPT = 1_000
 LOG_EVERY_MS = 1_000
 """Least time between two log lines about refused messages; each has the count since the last one."""
 
+PUT_RIGHT = frozenset(("repair", "reconnect"))
+"""Kinds of incidents that say that something is right again; they are no warnings."""
+
 _log = structlog.get_logger(__name__)
 
 
@@ -102,7 +105,8 @@ class IncidentWriter:
     def _note(self, batch: list[Incident]) -> None:
         for incident in batch:
             self.counts[incident.kind] += 1
-            _log.warning(
+            log = _log.info if incident.kind in PUT_RIGHT else _log.warning
+            log(
                 "incident",
                 kind=incident.kind,
                 venue=incident.venue,

@@ -109,8 +109,11 @@ class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
         self._queues = connect(self._wake.set)
 
     def waiting(self) -> dict[str, int]:
-        """Frames and events in the queues, by `line`."""
-        return {queue.line: len(queue.items) for queue in self._queues}
+        """Frames and events in the fullest queue of each `line`."""
+        found: dict[str, int] = {}
+        for queue in list(self._queues):
+            found[queue.line] = max(len(queue.items), found.get(queue.line, 0))
+        return found
 
     def put(self, event: ConnectionEvent) -> None:
         """Injects an event that is not from a connection; from any thread."""
@@ -234,12 +237,22 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         self._network.start(following).add_done_callback(report_bug)
 
     def waiting(self) -> dict[str, int]:
-        """Items that wait for the flow, by shard and `line`; from any thread."""
+        """Items that wait for the flow in the fullest queue of each shard and `line`; from any thread."""
         return {
             f"{number:02d} {line}": count
             for number, partition in list(self._partitions.items())
             for line, count in partition.waiting().items()
         }
+
+    def lines(self) -> dict[str, bool]:
+        """Whether all connections of a line are up, by `line`; from any thread."""
+        with self._lock:
+            pools = list(self._pools.values())
+        found: dict[str, bool] = {}
+        for pool in pools:
+            for line, is_up in pool.lines().items():
+                found[line] = is_up and found.get(line, True)
+        return found
 
     def refresh(self, wanted: RefreshRequest) -> bool:
         """Sends a request to refetch an instrument's history to its machine; from any thread. False when the instrument

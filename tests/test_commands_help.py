@@ -12,6 +12,7 @@ pytestmark = pytest.mark.e2e
 
 COMMANDS = (
     "api",
+    "api.deadman",
     "api.mcp",
     "flows.recovery",
     "flows.supervision",

@@ -1,30 +1,14 @@
 """What of the deployment is up, what is down and since when; and health checks for process supervisors."""
 
-from typing import Final
-
 from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
-from api.live.connection import ConnectionState
-from api.live.freshness import State, unknown_state
-from api.live.messages import ms_of
+from api.live.freshness import unknown_state
 from api.live.state import VenueState
+from api.readiness import InstrumentState, Part, describe, instruments_of
 from api.services import Services
-from api.stores.health import Dependency
-from sinks.hub.payloads import ChannelBody, StatusBody, iso_utc
-
-NAMES_SHOWN: Final = 5
-"""Symbols that are named of those in the same state."""
-
-
-class Part(Struct, frozen=True):
-    """A dependency of the API. `since` is its last change; `reason` says why it is down."""
-
-    name: str
-    up: bool
-    since: str
-    reason: str
+from sinks.hub.payloads import StatusBody, iso_utc
 
 
 class Channel(Struct, frozen=True):
@@ -34,21 +18,6 @@ class Channel(Struct, frozen=True):
     channel: str
     messages: int
     age_ms: int
-
-
-class InstrumentState(Struct, frozen=True):
-    """State of an instrument: `live`, `quiet` (nothing happens, and another source confirms it), or what is wrong;
-    `unknown` without heartbeats of the flow. It is the worst state of its `channels`, as last published.
-    """
-
-    venue: str
-    symbol: str
-    state: str
-    since: str | None
-    """In the venue's time; null where unknown."""
-    for_ms: int | None
-    reason: str
-    channels: list[ChannelBody]
 
 
 class FlowState(Struct, frozen=True):
@@ -103,15 +72,7 @@ class Alive(Struct, frozen=True):
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    live, settings = services.live, services.settings
-
-    def parts() -> list[Part]:
-        found = [_hub(connection.state) for connection in live.connections]
-        if settings.mongo.enabled:
-            found.append(_part(services.mongo.watch.state))
-        if settings.trades.enabled:
-            found.append(_part(services.trades.watch.state))
-        return found
+    live, settings, readiness = services.live, services.settings, services.readiness
 
     def channels() -> list[Channel]:
         return [
@@ -125,7 +86,7 @@ def routes(services: Services) -> list[AnyRoute]:
     async def status(_: NoParams) -> StatusAnswer:
         """What is up, and what is down since when."""
         venue_states = list(live.venue_states())
-        found = parts()
+        found = readiness.parts()
         by_venue = [(venue_state, instruments_of([venue_state])) for venue_state in venue_states]
         missing = [f"{part.name} is down since {part.since}: {part.reason}" for part in found if not part.up]
         lines: list[StatusBody] = [
@@ -156,12 +117,9 @@ def routes(services: Services) -> list[AnyRoute]:
 
     async def ready(_: NoParams) -> Readiness:
         """Whether all dependencies are up, and data is current."""
-        found = parts()
-        down = [f"{part.name} ({part.reason})" for part in found if not part.up]
-        down += missing_of(list(live.venue_states()))
-        if down:
-            raise Problem("not_ready", f"missing: {', '.join(down)}", retry_after_s=2)
-        return Readiness(found, channels())
+        if missing := readiness.missing():
+            raise Problem("not_ready", f"missing: {', '.join(missing)}", retry_after_s=2)
+        return Readiness(readiness.parts(), channels())
 
     return [
         Route("GET", "/api/status", status, StatusAnswer),
@@ -170,78 +128,8 @@ def routes(services: Services) -> list[AnyRoute]:
     ]
 
 
-def instruments_of(venue_states: list[VenueState]) -> list[InstrumentState]:
-    """State of each instrument of these venues."""
-    return [_instrument(venue_state, symbol) for venue_state in venue_states for symbol in sorted(venue_state.states)]
-
-
-def describe(instruments: list[InstrumentState]) -> list[str]:
-    """A sentence for the instruments that are not current, since when and why; equal ones are merged."""
-    names: dict[tuple[str, str | None, int, str], list[str]] = {}
-    for one in instruments:
-        if not State(one.state).is_current:
-            seconds = (one.for_ms or 0) // 1_000
-            names.setdefault((one.state, one.since, seconds, one.reason), []).append(one.symbol)
-    return [
-        f"{_names(symbols)} {state} since {since or 'the start'}{f' ({seconds} s)' if since else ''}: {reason}"
-        for (state, since, seconds, reason), symbols in names.items()
-    ]
-
-
-def missing_of(venue_states: list[VenueState]) -> list[str]:
-    """What is missing for data that is current and stored; nothing where flows publish no states."""
-    publishing = [
-        venue_state for venue_state in venue_states if venue_state.publishes_states and venue_state.is_connected
-    ]
-    missing = [
-        f"the flow of {venue_state.venue} ({unknown.reason})"
-        for venue_state in publishing
-        if (unknown := unknown_state(venue_state))
-    ]
-    missing += [
-        f"a line to {venue_state.venue} (there is none yet)"
-        for venue_state in publishing
-        if not (venue_state.states or venue_state.connections())
-    ]
-    found = instruments_of(publishing)
-    if found and not any(State(one.state).is_current or _has_current_data(one) for one in found):
-        missing.append(f"data of now ({'; '.join(describe(found))})")
-    stores = {one.reason for state in found for one in state.channels if one.state == "not stored"}
-    return missing + [f"a store ({reason})" for reason in sorted(stores)]
-
-
 def flow_of(venue_state: VenueState) -> FlowState:
     """Whether the flow behind a hub is alive."""
     now = venue_state.clock.now_ms
     alive = venue_state.publishes_states and unknown_state(venue_state) is None
     return FlowState(venue_state.venue, alive, venue_state.clock.silent_ms, iso_utc(now) if now else None)
-
-
-def _instrument(venue_state: VenueState, symbol: str) -> InstrumentState:
-    body = venue_state.states[symbol]
-    state = unknown_state(venue_state) or State(body.state, body.since, body.reason)
-    since_ms = ms_of(state.since) if state.since else None
-    for_ms = None if since_ms is None else max(0, venue_state.clock.now_ms - since_ms)
-    return InstrumentState(venue_state.venue, symbol, state.state, state.since, for_ms, state.reason, body.channels)
-
-
-def _has_current_data(one: InstrumentState) -> bool:
-    """Whether its data is current, though not stored."""
-    data = [State(channel.state) for channel in one.channels if channel.channel != "store"]
-    return one.state == "not stored" and bool(data) and all(state.is_current for state in data)
-
-
-def _names(symbols: list[str]) -> str:
-    """The first names and the number of the others, with the verb."""
-    shown = ", ".join(symbols[:NAMES_SHOWN])
-    more = len(symbols) - NAMES_SHOWN
-    named = f"{shown} and {more} more" if more > 0 else shown
-    return f"{named} {'is' if len(symbols) == 1 else 'are'}"
-
-
-def _part(state: Dependency) -> Part:
-    return Part(state.name, state.up, iso_utc(state.since_ms), state.reason)
-
-
-def _hub(state: ConnectionState) -> Part:
-    return Part(f"hub {state.url}", state.connected, iso_utc(state.since_ms), state.reason)

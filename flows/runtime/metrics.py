@@ -4,7 +4,9 @@ The parts keep counts anyway; they are only read on a request, and cost nothing 
 start, as 0: a metric that appears with its first event has no rate for it.
 """
 
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol, get_args
 
 import structlog
@@ -13,10 +15,11 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from flows.clock import FeedClock, wall_ms
 from flows.model import IncidentKind
 from flows.runtime.metrics_server import MetricsServer
 from flows.settings import Metrics
-from sinks.hub.broadcast import Broadcast
+from sinks.hub.broadcast import HANDOFF_ITEMS, Broadcast
 from sinks.hub.latency import latency_histogram
 from sinks.hub.messages import CHANNELS
 from sinks.ledger import IncidentWriter, RejectWriter
@@ -27,10 +30,25 @@ _log = structlog.get_logger(__name__)
 
 
 class ConnectionPool(Protocol):
-    """Queues of frames that wait for the flow."""
+    """The venue's connections, and their queues of frames that wait for the flow."""
 
     def waiting(self) -> dict[str, int]:
-        """Number of frames by line."""
+        """Number of frames by line, in its fullest queue."""
+
+    def lines(self) -> dict[str, bool]:
+        """Whether all connections of a line are up."""
+
+
+class RequestLimit(Protocol):
+    """What the venue's REST side says of the number of requests."""
+
+    @property
+    def bans(self) -> int:
+        """How often it refused them."""
+
+    @property
+    def banned_for_s(self) -> float:
+        """Time until it takes some again."""
 
 
 class Parts(Struct, frozen=True):
@@ -42,6 +60,14 @@ class Parts(Struct, frozen=True):
     broadcast: Broadcast | None
     documents: MongoWriter | None
     trades: Sequence[TradeWriter] | None
+    rest: RequestLimit
+    clock: FeedClock
+    venue: str
+    origin: str
+    queue_frames: int
+    """Most frames in a queue of the source."""
+    folders: Mapping[str, Path]
+    """By name, folders whose disks must not fill up; they need not exist yet."""
 
 
 class FlowMetrics(Collector):
@@ -66,6 +92,8 @@ class FlowMetrics(Collector):
             yield from _incident_counts(self._parts)
             yield from _stored(self._parts)
             yield from _waiting(self._parts)
+            yield from _venue(self._parts)
+            yield from _disks(self._parts.folders)
             if self._parts.broadcast:
                 yield from _broadcast_counts(self._parts.broadcast)
 
@@ -101,17 +129,78 @@ def _stored(parts: Parts) -> Iterator[Metric]:
         errors.add_metric(["rocksdb"], sum(writer.failures for writer in parts.trades))
     yield writes
     yield errors
+    yield _stores_up(parts)
+
+
+def _stores_up(parts: Parts) -> Metric:
+    up = GaugeMetricFamily("market_data_store_up", "Whether the last write to the store succeeded", labels=["store"])
+    if parts.documents:
+        up.add_metric(["mongodb"], not parts.documents.outage)
+    if parts.trades is not None:
+        up.add_metric(["rocksdb"], not any(writer.outage for writer in parts.trades))
+    return up
 
 
 def _waiting(parts: Parts) -> Iterator[Metric]:
     waiting = GaugeMetricFamily("market_data_queue_depth", "Waiting items by queue", labels=["queue"])
+    bounds = GaugeMetricFamily("market_data_queue_capacity", "Most items that wait, by queue", labels=["queue"])
+
+    def add(queue: str, items: int, most: int) -> None:
+        waiting.add_metric([queue], items)
+        bounds.add_metric([queue], most)
+
     for line, frames in parts.source.waiting().items():
-        waiting.add_metric([f"frames {line}"], frames)
+        add(f"frames {line}", frames, parts.queue_frames)
+    if parts.broadcast:
+        add("hub", parts.broadcast.waiting, HANDOFF_ITEMS)
     if parts.documents:
-        waiting.add_metric(["mongodb"], parts.documents.held)
+        add("mongodb", parts.documents.held, parts.documents.capacity)
     if parts.trades is not None:
-        waiting.add_metric(["rocksdb"], sum(writer.held for writer in parts.trades))
+        add("rocksdb", sum(one.held for one in parts.trades), sum(one.capacity for one in parts.trades))
     yield waiting
+    yield bounds
+
+
+def _venue(parts: Parts) -> Iterator[Metric]:
+    """Lines, time and requests."""
+    lines = GaugeMetricFamily(
+        "market_data_line_up", "Whether all connections of a line are up and confirmed", labels=["venue", "line"]
+    )
+    for line, is_up in parts.source.lines().items():
+        lines.add_metric([parts.venue, line], is_up)
+    yield lines
+    clock = parts.clock
+    yield GaugeMetricFamily("market_data_clock_sure", "Whether the exchange's time is known", float(clock.is_sure))
+    offset = GaugeMetricFamily(
+        "market_data_clock_offset_seconds",
+        "The exchange's time less this machine's; by design anything but 0 for a replay",
+        labels=["origin"],
+    )
+    if now := clock.now().feed:
+        offset.add_metric([parts.origin], (now - wall_ms()) / 1_000)
+    yield offset
+    yield CounterMetricFamily(
+        "market_data_rate_limited", "Requests that the exchange refused for their number", parts.rest.bans
+    )
+    yield GaugeMetricFamily(
+        "market_data_banned_seconds", "Time until the exchange takes requests again", parts.rest.banned_for_s
+    )
+
+
+def _disks(folders: Mapping[str, Path]) -> Iterator[Metric]:
+    """Space of the disks of folders; a disk that says nothing is left out."""
+    free = GaugeMetricFamily("market_data_disk_free_bytes", "Space left on the disk of a folder", labels=["folder"])
+    size = GaugeMetricFamily("market_data_disk_size_bytes", "Size of the disk of a folder", labels=["folder"])
+    for name, folder in folders.items():
+        try:
+            existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+            usage = shutil.disk_usage(existing)
+        except OSError:
+            continue
+        free.add_metric([name], usage.free)
+        size.add_metric([name], usage.total)
+    yield free
+    yield size
 
 
 def _broadcast_counts(broadcast: Broadcast) -> Iterator[Metric]:

@@ -37,9 +37,13 @@ READ_TIMEOUT_MS = 5_000
 """Longest wait for MongoDB in a query of history; then that is an incident, and live candles go on."""
 
 
-def open_query_handlers(settings: Settings, *, renew: Renew | None = None) -> QueryRunner:
-    """The runner of a flow's queries. It ends with the process. `renew` subscribes streams anew."""
-    rest = BinanceRest.of(settings.feed, settings.rest)
+def open_query_handlers(
+    settings: Settings, *, renew: Renew | None = None, rest: BinanceRest | None = None
+) -> QueryRunner:
+    """The runner of a flow's queries. It ends with the process. `renew` subscribes streams anew; `rest` is used instead
+    of a client of its own.
+    """
+    rest = rest or BinanceRest.of(settings.feed, settings.rest)
 
     history = HistoryLoader(
         CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSett
 from flows.settings.api import Analysis, Api
 from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest
-from flows.settings.hub import Hub, Log, Metrics
+from flows.settings.hub import Heartbeat, Hub, Log, Metrics
 from flows.settings.section import Section, Stream
 from flows.settings.sources import (
     PREFIX,
@@ -37,6 +37,7 @@ __all__ = [
     "Backfill",
     "Books",
     "Feed",
+    "Heartbeat",
     "Hub",
     "Log",
     "Metrics",
@@ -71,6 +72,7 @@ class Settings(BaseSettings):
     analysis: Analysis = Analysis()
     tools: Tools = Tools()
     replay: Replay = Replay()
+    heartbeat: Heartbeat = Heartbeat()
     log: Log = Log()
     backfill: Backfill = Backfill()
 

@@ -1,11 +1,12 @@
-"""Settings of the broadcast, the flow's metrics and the log."""
+"""Settings of the broadcast, the flow's metrics, the log and the outgoing heartbeat."""
 
+from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from flows.settings.section import Section, refuse_open_host
-from flows.settings.values import Host, OpenPort, Seconds, Token, WebOrigin
+from flows.settings.values import HeartbeatUrl, Host, LogFile, OpenPort, Seconds, Token, WebOrigin
 
 
 class Hub(Section):
@@ -58,3 +59,24 @@ class Log(Section):
     """`console` for text, `json` for machines."""
     summary_s: Seconds = 60.0
     """Time between two summaries of what was stored."""
+    file: LogFile | None = None
+    """File that gets the same lines, with `-flow` or `-api` in its name, as in `data/log/marketflow-flow.log`; default:
+    none.
+    """
+    max_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000_000)] = 10_000_000
+    """Size at which the file is put aside and a new one is begun."""
+    backups: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Files put aside that are kept; the oldest is deleted."""
+
+    def file_of(self, process: str) -> Path | None:
+        """The file of a process: two that rotated the same one would delete each other's lines."""
+        return self.file and self.file.with_name(f"{self.file.stem}-{process}{self.file.suffix}")
+
+
+class Heartbeat(Section):
+    """A request to a service that raises an alarm when none comes any more."""
+
+    url: HeartbeatUrl | None = None
+    """Address that the API requests while `/health/ready` is 200; treat it as a secret. Default: none."""
+    every_s: Annotated[float, Field(ge=1, le=86_400)] = 60.0
+    """Time between two requests."""

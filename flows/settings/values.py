@@ -117,11 +117,17 @@ def _web_origin(text: str) -> str:
     return text.lower()
 
 
+def _heartbeat_url(text: str) -> str:
+    _parts_of(text, ("http", "https"), "https://status.example.com/ping/my-id")
+    return text
+
+
 Host: TypeAlias = Annotated[str, AfterValidator(_host)]
 WebSocketUrl: TypeAlias = Annotated[str, AfterValidator(_web_socket)]
 WebUrl: TypeAlias = Annotated[str, AfterValidator(_web)]
 HubUrl: TypeAlias = Annotated[str, AfterValidator(_hub_url)]
 WebOrigin: TypeAlias = Annotated[str, AfterValidator(_web_origin)]
+HeartbeatUrl: TypeAlias = Annotated[str, AfterValidator(_heartbeat_url)]
 
 
 # --- MongoDB ---
@@ -183,6 +189,17 @@ def _folder(path: Path) -> Path:
     return path
 
 
+def _log_file(path: Path) -> Path:
+    """`ValueError` for a folder, or a name in what cannot be one."""
+    try:
+        is_file = bool(path.name) and not path.is_dir()
+    except OSError:
+        is_file = False
+    if not is_file or not may_be_folder(path.parent):
+        raise ValueError("write the name of a file, as in data/log/marketflow.log")
+    return path
+
+
 def _token(text: str) -> str:
     if not 0 < len(text) <= TOKEN_LENGTH or not text.isascii() or " " in text:
         raise ValueError(f"write 1 to {TOKEN_LENGTH} letters, digits and signs without spaces, or leave it out")
@@ -190,6 +207,7 @@ def _token(text: str) -> str:
 
 
 Folder: TypeAlias = Annotated[Path, AfterValidator(_folder)]
+LogFile: TypeAlias = Annotated[Path, AfterValidator(_log_file)]
 Token: TypeAlias = Annotated[str, AfterValidator(_token)]
 
 

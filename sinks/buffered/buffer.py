@@ -11,7 +11,9 @@ L = TypeVar("L")
 class BoundedBuffer(ABC, Generic[L]):
     """Bounded. Code that changes it, or reads more than one part of it, holds `_changed`."""
 
-    def __init__(self) -> None:
+    def __init__(self, capacity: int) -> None:
+        self.capacity = capacity
+        """Most items that it is meant to hold; the subclass says what happens there."""
         self._changed = threading.Condition()
         self._closed = False
         self._losses: dict[Hashable, L] = {}

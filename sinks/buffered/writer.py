@@ -51,6 +51,11 @@ class BufferedWriter(ABC, Generic[L, C]):
         return len(self._held)
 
     @property
+    def capacity(self) -> int:
+        """Most items that may wait."""
+        return self._held.capacity
+
+    @property
     def outage(self) -> str:
         """Why the store takes nothing now; "" when it works."""
         return self._outages.cause

@@ -63,6 +63,11 @@ class Broadcast:
         return self._hub.counters
 
     @property
+    def waiting(self) -> int:
+        """Items that wait for the hub's thread, of `HANDOFF_ITEMS`."""
+        return len(self._handoff)
+
+    @property
     def published(self) -> dict[str, int]:
         """Messages so far, by channel."""
         return dict(self._hub.published)

@@ -26,6 +26,10 @@ class Handoff(Generic[T]):
         self._size = 0
         self._lost = 0
 
+    def __len__(self) -> int:
+        """Number of items that wait."""
+        return self._size
+
     def put(self, batch: list[T]) -> bool:
         """Adds a batch; True when it is the first since `take_all`, so the reader must be woken."""
         with self._lock:

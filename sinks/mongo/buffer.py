@@ -38,8 +38,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
-        super().__init__()
-        self._capacity = capacity
+        super().__init__(capacity)
         self._forming_ms = forming_ms
         self._local_ms = local_ms
         self._lasting: OrderedDict[Hashable, Storable] = OrderedDict()
@@ -79,7 +78,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
             self._lasting[key] = item
 
     def _trim(self) -> None:
-        while len(self) > self._capacity:
+        while len(self) > self.capacity:
             if self._forming:
                 self._forming.popitem(last=False)
                 self._forming_dropped += 1

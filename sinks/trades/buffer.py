@@ -39,8 +39,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
     """
 
     def __init__(self, *, capacity: int) -> None:
-        super().__init__()
-        self._capacity = capacity
+        super().__init__(capacity)
         self._batches: deque[TradeBatch] = deque()
         self._taken: list[TradeBatch] = []
         self._held = 0
@@ -64,10 +63,10 @@ class TradeBuffer(BoundedBuffer[Loss]):
                     self._accepted += len(batch.trades)
 
     def _has_room(self) -> bool:
-        if self._held >= self._capacity:
+        if self._held >= self.capacity:
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._failing or self._closed or self._held < self._capacity)
-        return self._held < self._capacity and not self._closed
+            self._changed.wait_for(lambda: self._failing or self._closed or self._held < self.capacity)
+        return self._held < self.capacity and not self._closed
 
     def _lose(self, batch: TradeBatch) -> None:
         if not batch.trades:
@@ -86,7 +85,7 @@ class TradeBuffer(BoundedBuffer[Loss]):
             return not self._closed
 
     def _urgent(self) -> bool:
-        return not self._failing and (self._flushing or self._held >= self._capacity)
+        return not self._failing and (self._flushing or self._held >= self.capacity)
 
     def take(self, *, most_trades: int) -> list[TradeBatch]:
         """The oldest batches, at least one and then up to `most_trades`; they count as held until `settle`."""

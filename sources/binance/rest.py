@@ -16,6 +16,7 @@ from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryErro
 from sources.binance.settings import BinanceSettings
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.rate_limit import RateLimiter
 
 _REST_URLS = {
     ("binance", "live"): "https://api.binance.com",
@@ -167,9 +168,9 @@ class BinanceRest:
         await self._client.aclose()
 
     @property
-    def used_weight(self) -> int:
-        """Request weight that counts at present."""
-        return self._client.rate_limit.used
+    def rate_limit(self) -> RateLimiter:
+        """The limit of requests, and what the venue says of it."""
+        return self._client.rate_limit
 
     async def time(self) -> int:
         """The venue's own time, ms UTC."""

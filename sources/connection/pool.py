@@ -53,6 +53,14 @@ class ConnectionPool:
         for planned in self._planned:
             planned.watch.renew(symbol, kinds, reason)
 
+    def lines(self) -> dict[str, bool]:
+        """Whether all connections of a line are up, by `line`; those without streams are left out. From any thread."""
+        found: dict[str, bool] = {}
+        for planned in list(self._planned):
+            if planned.plan.names:
+                found[planned.plan.line] = planned.is_up and found.get(planned.plan.line, True)
+        return found
+
     async def close(self) -> None:
         """Closes all connections."""
         await asyncio.gather(*(planned.close() for planned in self._planned))
@@ -77,6 +85,11 @@ class _PlannedConnection:
         )
         self._connections: list[Connection] = []
         self._lives: list[asyncio.Task[None]] = []
+
+    @property
+    def is_up(self) -> bool:
+        """Whether one of the redundant connections is confirmed."""
+        return not self._redundancy.is_down
 
     async def change(self, before: ConnectionPlan, plan: ConnectionPlan, desired: DesiredStreams) -> None:
         """Changes the streams to those of the plan, then reports the ones added and removed. After an unexpected error

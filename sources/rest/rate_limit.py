@@ -124,6 +124,8 @@ class RateLimiter:
 
     def __init__(self, limit: int, *, most_under_way: int, now_s: Callable[[], float] = time.monotonic) -> None:
         self.counter = WeightCounter(limit)
+        self.bans = 0
+        """How often the venue has refused requests for their number."""
         self._free = most_under_way
         self._now_s = now_s
         self._waiting: list[tuple[int, int, int, asyncio.Future[None]]] = []
@@ -144,6 +146,7 @@ class RateLimiter:
 
     def ban(self, seconds: float) -> None:
         """The venue refuses requests for `seconds`. A long ban fails all requests in the queue."""
+        self.bans += 1
         self.counter.ban(seconds, self._now_s())
         if self.banned_for_s > LONGEST_BAN_S:
             for _, _, _, turn in self._waiting:

@@ -1,7 +1,7 @@
 """The interface on loopback, beside a real hub, a real mongod and a real trade store."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from flows.model import (
     TradeBatch,
 )
 from flows.settings import Analysis, Api, Mongo, Settings
+from flows.settings import Heartbeat as HeartbeatSettings
 from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
@@ -137,7 +138,7 @@ class Deployment:
         writer.write([TradeBatch("binance", "BTCUSDT", list(trades))])
         writer.close()
 
-    def settings(self, **api: Any) -> Settings:
+    def settings(self, *, heartbeat: Mapping[str, Any] | None = None, **api: Any) -> Settings:
         port = self.broadcast.port if self.broadcast else 1
         hub_urls = (f"ws://127.0.0.1:{port}/ws",)
         return Settings(
@@ -145,6 +146,7 @@ class Deployment:
             trades=TradesSettings(path=self.trades_path),
             api=Api(**{"port": 0, "hub_urls": hub_urls, **api}),
             analysis=Analysis(store=self.keeps_analyses),
+            heartbeat=HeartbeatSettings(**heartbeat or {}),
         )
 
 

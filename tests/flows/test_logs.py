@@ -21,7 +21,7 @@ SPEAKS = """
 import asyncio, logging, sys, structlog
 from flows.logs import set_up_logs
 from flows.settings import Log
-set_up_logs(Log(format=sys.argv[1]))
+set_up_logs(Log(format=sys.argv[1], file=sys.argv[2] if sys.argv[2:] else None), name="flow")
 log = structlog.get_logger("somewhere")
 for number in range(1_000):
     log.error("store failed", number=number)
@@ -53,12 +53,18 @@ def test_a_plain_line_is_the_consoles(event: str, level: str, told: dict[str, An
     assert (line.rstrip(" "), trail) == console(None, level, dict(entry)).partition("\n")[::2]
 
 
-def spoken(form: str) -> list[str]:
+def spoken(form: str, *file: str) -> list[str]:
     """What a process of its own writes."""
-    ran = subprocess.run(
-        [sys.executable, "-c", SPEAKS, form], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True
-    )
+    command = [sys.executable, "-c", SPEAKS, form, *file]
+    ran = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=True)
     return ran.stdout.decode().splitlines()
+
+
+@pytest.mark.e2e
+def test_the_file_has_the_lines_of_the_console(tmp_path: Path) -> None:
+    lines = spoken("console", str(tmp_path / "logs" / "marketflow.log"))
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["marketflow-flow.log"]
+    assert (tmp_path / "logs" / "marketflow-flow.log").read_text().splitlines() == lines
 
 
 @pytest.mark.e2e

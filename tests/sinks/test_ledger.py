@@ -1,6 +1,7 @@
+import pytest
 from structlog.testing import capture_logs
 
-from flows.model import Incident, Rejected
+from flows.model import Incident, IncidentKind, Rejected
 from sinks.ledger import KEPT, IncidentWriter, RejectWriter
 
 
@@ -67,6 +68,13 @@ def test_incidents_are_logged_and_kept() -> None:
         writer.close()
     assert (keeper.kept, keeper.closed) == ([incident], True)
     assert (logs[0]["event"], logs[0]["kind"], logs[0]["first_id"], logs[0]["last_id"]) == ("incident", "gap", 7, 9)
+
+
+@pytest.mark.parametrize(("kind", "level"), [("gap", "warning"), ("repair", "info"), ("reconnect", "info")])
+def test_what_is_put_right_is_no_warning(kind: IncidentKind, level: str) -> None:
+    with capture_logs() as logs:
+        IncidentWriter().write([Incident(kind, "binance", "BTCUSDT", 1, 2, "3 trades did not arrive")])
+    assert [entry["log_level"] for entry in logs] == [level]
 
 
 def test_a_keeper_that_knows_the_flow_gets_each_incident_once() -> None:

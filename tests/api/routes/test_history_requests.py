@@ -13,6 +13,7 @@ from api.http.params import CandleRange
 from api.live.candle_cache import SeriesKey
 from api.live.view import LiveView
 from api.metrics import ApiMetrics
+from api.readiness import Readiness
 from api.routes.history_requests import ASK_AGAIN_MS, JobView, job_view, request_history
 from api.services import Services
 from api.stores.history import History
@@ -38,7 +39,8 @@ async def services(deployment: Deployment) -> AsyncIterator[Services]:
     history, trades = History(mongo, live.candles), TradeArchive(settings.trades, venue="binance")
     instruments, analysis = Instruments(settings.feed, live, mongo), AnalysisService(settings, history, live)
     await mongo.check()
-    yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live))
+    readiness = Readiness(settings, live, mongo, trades)
+    yield Services(settings, live, mongo, trades, instruments, history, analysis, ApiMetrics(live), readiness)
     await mongo.close()
     await trades.close()
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from api.live.freshness import UNKNOWN_MS
-from api.routes.status import InstrumentState, describe
+from api.readiness import InstrumentState, describe
 from flows.model import ChannelStatus
 from sinks.hub.payloads import iso_utc
 from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows.settings import Heartbeat, Log
 from flows.settings.values import as_written, check_timeframes, is_host, is_loopback, may_be_folder, share_of
 
 
@@ -60,6 +61,22 @@ def test_a_file_is_no_folder(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     paths = [tmp_path, tmp_path / "new", tmp_path / "file", tmp_path / ("x" * 300)]
     assert [may_be_folder(path) for path in paths] == [True, True, False, False]
+
+
+def test_the_logs_file_is_a_file_of_each_process(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert Log(file=tmp_path / "new" / "it.log").file_of("api") == tmp_path / "new" / "it-api.log"
+    assert Log().file_of("api") is None
+    for wrong in (tmp_path, tmp_path / "file" / "it.log", Path("/"), tmp_path / ("x" * 300) / "it.log"):
+        with pytest.raises(ValueError, match="write the name of a file"):
+            Log(file=wrong)
+
+
+@pytest.mark.parametrize("text", ["", "status.example.com", "ftp://status.example.com", "https://a b", "https://x:0/"])
+def test_a_heartbeat_goes_to_an_address(text: str) -> None:
+    assert Heartbeat(url="https://status.example.com/ping/my-id?status=up").url
+    with pytest.raises(ValueError, match="write an address such as https://"):
+        Heartbeat(url=text)
 
 
 def test_timeframes_have_lengths_that_differ() -> None:

@@ -10,7 +10,7 @@ from sinks.buffered.writer import BufferedWriter
 
 class Numbers(BoundedBuffer[int]):
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(capacity=5)
         self.numbers: list[int] = []
 
     def __len__(self) -> int:

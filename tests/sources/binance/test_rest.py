@@ -169,7 +169,7 @@ async def test_requests_cost_what_the_venue_counts(stopped_clock_s: int) -> None
         for levels in (100, 500, 1_000, 5_000):
             await rest.book(BookQuery("BTCUSDT", levels))
         await rest.symbols()
-        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 5 + 25 + 50 + 250 + 20
+        assert rest.rate_limit.used == exchange.used_weight(stopped_clock_s) == 5 + 25 + 50 + 250 + 20
 
 
 async def test_a_moment_with_more_aggregates_than_a_page_is_fetched_whole() -> None:
@@ -212,7 +212,7 @@ async def test_what_usdm_no_longer_has_is_no_error_and_costs_a_bounded_weight(st
     async with scripted(Rows([], kind="usdm"), **USDM_FILLS) as (rest, exchange):
         week_ms = 7 * 86_400_000
         assert await rest.trades(span(10, 20, BEGIN_MS - week_ms, BEGIN_MS)) == []
-        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 49 * 20
+        assert rest.rate_limit.used == exchange.used_weight(stopped_clock_s) == 49 * 20
 
 
 @pytest.mark.parametrize("feed", [{}, {"streams": ("trade",)}, USDM_FILLS])
@@ -245,7 +245,7 @@ async def test_usdm_books_come_in_the_sizes_that_it_serves(stopped_clock_s: int)
     async with scripted(ScriptedMarket(kind="usdm"), venue="binance-usdm") as (rest, exchange):
         sizes = [len((await rest.book(BookQuery("BTCUSDT", levels))).bids) for levels in (1, 30, 101, 1_000, 5_000)]
         assert sizes == [5, 50, 500, 1_000, 1_000]
-        assert rest.used_weight == exchange.used_weight(stopped_clock_s) == 2 + 2 + 10 + 20 + 20
+        assert rest.rate_limit.used == exchange.used_weight(stopped_clock_s) == 2 + 2 + 10 + 20 + 20
 
 
 @pytest.mark.slow

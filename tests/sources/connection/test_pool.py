@@ -159,3 +159,28 @@ async def test_what_goes_while_the_line_is_down_is_told_at_once() -> None:
         await it.news(1)  # disconnected
         await it.follow("BTCUSDT", "SOLUSDT")
         assert await it.news(1) == [Removed("market", ("ETHUSDT",), ("aggTrade",), is_gone=True)]
+
+
+async def test_a_line_is_up_when_all_of_its_connections_are() -> None:
+    release = asyncio.Event()
+
+    async def confirm_late(session: VenueSession) -> None:
+        await release.wait()
+        await confirm_everything(session)
+
+    async with running_venue(confirm_everything, confirm_late) as url, lines_to(url, streams_per_connection=1) as it:
+        assert it.lines.lines() == {}
+        await it.follow("BTCUSDT")
+        await it.news(2)
+        assert it.lines.lines() == {"market": True}
+        following = asyncio.create_task(it.follow("BTCUSDT", "ETHUSDT"))
+        await it.news(1, queue=1)
+        assert it.lines.lines() == {"market": False}
+        release.set()
+        await it.news(1, queue=1)
+        assert it.lines.lines() == {"market": True}
+        await following
+        await it.follow("BTCUSDT")
+        assert it.lines.lines() == {"market": True}
+        await it.follow()
+        assert it.lines.lines() == {}

@@ -52,6 +52,13 @@ def test_what_the_venue_says_is_the_truth() -> None:
     assert counter.used(4.0) == 15
 
 
+def test_refusals_for_their_number_are_counted() -> None:
+    limiter = RateLimiter(LIMIT, most_under_way=1, now_s=lambda: 0.0)
+    limiter.ban(7.0)
+    limiter.ban(3.0)
+    assert (limiter.bans, limiter.banned_for_s) == (2, 7.0)
+
+
 def test_a_venue_that_wants_to_be_left_alone_is() -> None:
     counter = WeightCounter(LIMIT)
     counter.ban(7.0, 1.0)
