@@ -42,7 +42,7 @@ def _section(name: str) -> str:
 
 
 def _comment(text: str) -> Iterator[str]:
-    for line in textwrap.wrap(" ".join(text.split()), WIDTH):
+    for line in textwrap.wrap(" ".join(text.split()), WIDTH, break_on_hyphens=False, break_long_words=False):
         yield f"# {line}"
 
 
