@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import pytest
 from structlog.testing import capture_logs
@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 
 from flows.command.app import PROGRAM, build_app
 
-Run: TypeAlias = Callable[..., Awaitable[Result]]
+Run: TypeAlias = Callable[..., Coroutine[Any, Any, Result]]
 
 
 @pytest.fixture(autouse=True)

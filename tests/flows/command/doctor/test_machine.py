@@ -1,12 +1,12 @@
 import os
 import resource
+import shutil
 import socket
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
-from flows.command.doctor import machine
 from flows.command.doctor.machine import GB, Port, check_descriptors, check_disk, check_ports
 
 
@@ -24,7 +24,7 @@ def test_space_is_that_of_the_nearest_folder_that_exists(
         asked.append(path)
         return Usage(free)
 
-    monkeypatch.setattr(machine.shutil, "disk_usage", usage)
+    monkeypatch.setattr(shutil, "disk_usage", usage)
     [result] = check_disk([tmp_path / "data" / "trades"] * 2)
     assert (result.state, asked, bool(result.remedy)) == (state, [tmp_path], state != "ok")
 
