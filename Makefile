@@ -67,6 +67,7 @@ lock: $(READY)  ## pins every package anew, with hashes and without addresses
 picture: $(READY)  ## brings the picture of the flow and the generated tables in docs/ up to date
 	$(RUN) -m tests.picture
 	$(RUN) -m tests.settings_table
+	$(RUN) -m tests.commands_page
 	$(RUN) -m tests.fault_table
 	$(RUN) -m tests.boards
 	$(RUN) -m tests.reading_list

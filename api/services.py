@@ -41,9 +41,8 @@ class Services(Struct, frozen=True):
 @asynccontextmanager
 async def running_services(settings: Settings) -> AsyncIterator[Services]:
     """Follows the hubs and checks the stores while entered. Starts also when hubs or stores are down."""
-    api, hub = settings.api, settings.hub
-    urls = api.hub_urls or (f"ws://{_reachable(hub.host)}:{hub.port}/ws",)
-    live = LiveView(*urls, token=hub.token, cache_size=api.cache_size)
+    api = settings.api
+    live = LiveView(*settings.hub_urls, token=settings.hub.token, cache_size=api.cache_size)
     mongo = MongoStore(settings.mongo, timeout_s=api.store_timeout_s)
     trades = TradeArchive(settings.trades, venue=settings.feed.venue)
     instruments = Instruments(settings.feed, live, mongo)
@@ -67,12 +66,6 @@ async def running_services(settings: Settings) -> AsyncIterator[Services]:
             stack.push_async_callback(_end, task)
         stack.push_async_callback(mongo.drain)
         yield Services(settings, live, mongo, trades, instruments, history, analysis, metrics, readiness)
-
-
-def _reachable(host: str) -> str:
-    """The host to connect to for a server bound to this address; wildcards become loopback."""
-    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
-    return named.get(host, f"[{host}]" if ":" in host else host)
 
 
 def _series(settings: Settings) -> list[SeriesKey]:

@@ -49,6 +49,7 @@ from sources.binance.rules import RULES
 from sources.rest.client import VenueError
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
+PROGRAM = "python -m flows.verify"
 SETTLE_S = 180.0
 """Time before the newest trade or candle that is left out, as repairs may be running."""
 CONFIRM_S = 1.0
@@ -273,8 +274,13 @@ class _Parser(argparse.ArgumentParser):
         raise CannotRunError(message)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m flows.verify", description="Do the stores hold what they claim?")
+def _parser(prog: str = PROGRAM, epilog: str = "") -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=prog,
+        description="Do the stores hold what they claim?",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--symbols", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--timeframes", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--start", type=_time, default=0, help="first open time: ISO 8601 (UTC) or ms since the epoch")
@@ -313,12 +319,12 @@ def _seconds(text: str) -> float:
     return seconds
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; returns the exit code."""
+def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str = "") -> int:
+    """Runs the command; returns the exit code. `prog` and `epilog` are the name and the end of its help."""
     raise_on_interrupt()
     fail = partial(print, file=sys.stderr)
     try:
-        given = _parser().parse_args(argv)
+        given = _parser(prog, epilog).parse_args(argv)
         options = Options(
             given.symbols, given.timeframes, given.start, given.end, given.settle, given.against, given.repair
         )

@@ -10,7 +10,7 @@ import asyncio
 import signal
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,6 +34,7 @@ from sources.rest.client import VenueError
 FORMAT = "marketflow-tape"
 VERSION = 1
 SUFFIX = ".tape.zst"
+PROGRAM = "python -m sources.record"
 _TICK_S = 0.05
 
 
@@ -119,8 +120,13 @@ class Recorder:
                 self._wanted_books.discard(symbol)
 
 
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sources.record", description="Record a venue into a tape.")
+def _arguments(argv: Sequence[str] | None, prog: str, epilog: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Record a venue into a tape.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--symbols", nargs="+", help="instruments, e.g. BTCUSDT ETHUSDT (default: the settings')")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
     parser.add_argument("--venue", choices=("binance", "binance-usdm"), help="spot or USD-M futures")
@@ -128,7 +134,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--ws-url", help="base address of the streams")
     parser.add_argument("--rest-url", help="base address of the REST interface")
     parser.add_argument("--out", type=Path, help="the file (default: data/tapes/<venue>-<utc>.tape.zst)")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def _settings_of(arguments: argparse.Namespace) -> Settings:
@@ -153,9 +159,9 @@ async def _record(settings: Settings, path: Path, seconds: float) -> int:
     return tape.messages
 
 
-def main() -> None:
-    """The command."""
-    arguments = _arguments()
+def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str = "") -> None:
+    """The command; `prog` and `epilog` are the name and the end of its help."""
+    arguments = _arguments(argv, prog, epilog)
     try:
         settings = _settings_of(arguments)
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")

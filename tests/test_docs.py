@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from flows.settings import Settings
-from tests import fault_table, picture, reading_list, settings_table
+from tests import commands_page, fault_table, picture, reading_list, settings_table
 from tests.marked import DOCS, README, ROOT, current
 
 PAGES = [README, *sorted(DOCS.glob("*.md"))]
@@ -26,6 +26,12 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def prose(page: Path) -> str:
     """A page without its blocks of code."""
     return _FENCED.sub("", page.read_text())
+
+
+def code(page: Path) -> str:
+    """The blocks of code of a page without comments, and what stands between backticks."""
+    blocks = (re.sub(r"(^|\s)#.*", "", block) for _, block in _FENCED.findall(page.read_text()))
+    return "\n".join((*blocks, *re.findall(r"`([^`\n]+)`", prose(page))))
 
 
 def anchors(page: Path) -> set[str]:
@@ -123,6 +129,17 @@ def test_every_setting_stands_in_the_table(section: str) -> None:
     model = Settings.model_fields[section].annotation
     for key in model.model_fields:  # type: ignore[union-attr]
         assert f"`{section}.{key}`" in text, f"{section}.{key} is missing: {_GENERATED}"
+
+
+def test_the_list_of_commands_is_current() -> None:
+    assert current(commands_page.PAGE, "commands") == commands_page.text(), _GENERATED
+
+
+@each_page
+def test_every_command_of_ours_exists(page: Path) -> None:
+    known = set(commands_page.commands())
+    for words in re.findall(r"\bmarketflow ([a-z]+(?: [a-z]+)?)", code(page)):
+        assert words in known or words.partition(" ")[0] in known, words
 
 
 def test_the_table_of_faults_is_current() -> None:

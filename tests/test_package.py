@@ -35,7 +35,7 @@ def test_it_holds_every_module_and_file_of_the_packages_and_nothing_else(wheel: 
         for path in (ROOT / package).rglob("*")
         if path.is_file() and "__pycache__" not in path.parts and not path.name.startswith("package")
     }
-    assert held == files
+    assert held == files | {"flows/command/explore.py"}  # the notebook, for `marketflow notebook`
     assert {f"{package}/py.typed" for package in PACKAGES} < held
 
 
@@ -68,3 +68,13 @@ async def test_the_page_and_its_chart_library_are_served_from_it(installed: Path
     finally:
         process.terminate()
         await process.communicate()
+
+
+def test_the_command_comes_with_it(installed: Path, tmp_path: Path) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    for command in ([sys.executable, "-m", "flows"], [str(installed / "bin" / "marketflow")]):
+        done = subprocess.run(
+            [*command, "--version"], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stdout[: len("marketflow ")]) == (0, "marketflow "), done.stderr
+    assert (installed / "flows" / "command" / "explore.py").read_bytes() == (ROOT / "notebooks/explore.py").read_bytes()

@@ -8,7 +8,7 @@ import argparse
 import asyncio
 import inspect
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
 from typing import Any, Final, ParamSpec
 
@@ -26,6 +26,7 @@ try:
 except ModuleNotFoundError:
     sys.exit("marketflow: the tools for agents need the package mcp: pip install 'marketflow-data[tools]'")
 
+PROGRAM: Final = "python -m api.mcp"
 INSTRUCTIONS: Final = """\
 Market data of crypto exchanges from one deployment of marketflow. get_overview lists the symbols: begin there.
 Nothing can be changed or traded.
@@ -116,12 +117,17 @@ async def serve(settings: Settings, *, http: bool, port: int) -> None:
             await server.run_stdio_async()
 
 
-def main() -> None:
-    """Reads arguments and settings, and serves."""
-    parser = argparse.ArgumentParser(prog="python -m api.mcp", description="Tools for agents.")
+def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str = "") -> None:
+    """Reads arguments and settings, and serves. `prog` and `epilog` are the name and the end of its help."""
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Tools for agents.",
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--http", action="store_true", help="streamable HTTP instead of standard input and output")
     parser.add_argument("--port", type=int, help="port with --http; default: the setting tools.port")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
     try:
         settings = load_settings()
     except SettingsError as error:

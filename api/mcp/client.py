@@ -1,5 +1,6 @@
 """An HTTP client of the REST API that unwraps its envelope."""
 
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Final, NamedTuple, Self
 from urllib.parse import quote
@@ -45,10 +46,11 @@ class _Envelope(Struct, frozen=True):
 class RestClient:
     """A client of the API at the URL of the settings; use it as a context manager."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, url: str = "") -> None:
+        """`url` replaces the address of the settings."""
         api, tools = settings.api, settings.tools
         host = f"[{api.host}]" if ":" in api.host else api.host
-        self.url = tools.api_url or f"http://{host}:{api.port}"
+        self.url = url.rstrip("/") or tools.api_url or f"http://{host}:{api.port}"
         self._client = httpx.AsyncClient(
             base_url=self.url,
             timeout=tools.timeout_s,
@@ -66,15 +68,32 @@ class RestClient:
 
     async def get(self, *path: str, **query: Any) -> Answer:
         """The response of `/api/…`, without parameters that are None. `Failure` for an error or no response."""
+        return await self._ask("GET", path, query)
+
+    async def post(self, *path: str, body: dict[str, Any]) -> Answer:
+        """The response to a JSON body. `Failure` as of `get`."""
+        return await self._ask("POST", path, {}, body)
+
+    async def delete(self, *path: str, **query: Any) -> Answer:
+        """The response to a removal. `Failure` as of `get`."""
+        return await self._ask("DELETE", path, query)
+
+    async def _ask(
+        self, method: str, path: Sequence[str], query: dict[str, Any], body: dict[str, Any] | None = None
+    ) -> Answer:
         try:
-            response = await self._client.get(
+            response = await self._client.request(
+                method,
                 "/".join(["/api", *(quote(part, safe="") for part in path)]),
                 params={name: value for name, value in query.items() if value is not None},
+                json=body,
             )
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise Failure(
-                "unreachable", f"the interface at {self.url} does not answer ({reason}); start it with python -m api"
+                "unreachable",
+                f"the interface at {self.url} does not answer ({reason}); start it with python -m api, or all with "
+                "marketflow run",
             ) from error
         try:
             envelope = msgspec.json.decode(response.content, type=_Envelope)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from types import FrameType
 
 PACKAGES = frozenset(("api", "flows", "sinks", "sources"))
+SCRIPT = "marketflow"
+"""What the installed package puts beside the interpreter."""
 ENGINE = "bytewax.run"
 """Runs the flows: its argument names the module."""
 _WITH_VALUE = frozenset(("-X", "-W", "--check-hash-based-pycs"))
@@ -46,5 +48,5 @@ def is_command(argv: Sequence[str]) -> bool:
             named = rest if module == ENGINE else [module]
             return any(name.partition(":")[0].partition(".")[0] in PACKAGES for name in named)
         elif argument == "-c" or not argument.startswith("-"):
-            return False
+            return argument.rpartition("/")[2] == SCRIPT
     return False

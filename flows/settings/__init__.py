@@ -29,6 +29,7 @@ from flows.settings.sources import (
 )
 from flows.settings.stores import Mongo, Trades
 from flows.settings.tools import Backfill, Replay, Tools
+from flows.settings.values import reachable
 
 __all__ = [
     "PREFIX",
@@ -50,6 +51,7 @@ __all__ = [
     "Tools",
     "Trades",
     "load_settings",
+    "written_sources",
 ]
 
 _MOST_TEXT = 400
@@ -84,6 +86,11 @@ class Settings(BaseSettings):
         chosen = self.mongo.retention
         return self.feed.origin != "replay" if chosen is None else chosen
 
+    @property
+    def hub_urls(self) -> tuple[str, ...]:
+        """The hubs to follow: those of `api.hub_urls`, else the one of these settings."""
+        return self.api.hub_urls or (f"ws://{reachable(self.hub.host)}:{self.hub.port}/ws",)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -94,12 +101,12 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Arguments, then environment, then file. `SettingsError` when one cannot be read."""
-        written = [InitSettingsSource(settings_cls, dict(source.values)) for source in _sources()]
+        written = [InitSettingsSource(settings_cls, dict(source.values)) for source in written_sources()]
         return init_settings, *written
 
 
-def _sources() -> tuple[Written, Written]:
-    """Environment and file."""
+def written_sources() -> tuple[Written, Written]:
+    """What environment and file set, as it is written there. `SettingsError` when one cannot be read."""
     keys = {section: list(_section_of(section).model_fields) for section in Settings.model_fields}
     return environment(keys), file_settings(settings_file())
 
@@ -116,7 +123,7 @@ def load_settings(**sections: Any) -> Settings:
     try:
         return Settings(**sections)
     except ValidationError as error:
-        sources = _sources()
+        sources = written_sources()
         lines = [f"  {_fault(found, sections, sources)}" for found in error.errors()]
         raise SettingsError("the settings cannot be used:\n" + "\n".join(lines)) from None
 

@@ -69,6 +69,12 @@ def is_loopback(host: str) -> bool:
         return host.lower() == "localhost"
 
 
+def reachable(host: str) -> str:
+    """The host, as an address has it, to connect to for a server bound to `host`; wildcards become loopback."""
+    named = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 - nothing is bound here
+    return named.get(host, f"[{host}]" if ":" in host else host)
+
+
 def _host(text: str) -> str:
     if not is_host(text):
         raise ValueError("write an address or the name of a machine, as in 127.0.0.1")

@@ -30,6 +30,7 @@ from sources.replay.tape.tapes import load_tapes
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""
 
+PROGRAM = "python -m sources.replay"
 LINGER_S = 3.0
 """Longest wait for clients to leave before the exchange ends."""
 _LOOK_S = 0.02
@@ -50,14 +51,20 @@ def epilog() -> str:
     return "\n".join([_CONTROL, *(f"  {one.name}: {one.summary}\n    {one.example}" for one in described)])
 
 
-def parse_arguments(argv: Sequence[str], defaults: Replay = Replay()) -> argparse.Namespace:  # noqa: B008 - it is frozen
+def parse_arguments(
+    argv: Sequence[str],
+    defaults: Replay = Replay(),  # noqa: B008 - it is frozen
+    *,
+    prog: str = PROGRAM,
+    examples: str = "",
+) -> argparse.Namespace:
     """Parses the command line; ends the process with status 2 and a reason when it is invalid. `defaults` are the
-    settings of the replay exchange.
+    settings of the replay exchange; `prog` and `examples` stand in its help.
     """
     parser = argparse.ArgumentParser(
-        prog="python -m sources.replay",
+        prog=prog,
         description="An exchange on this machine that speaks Binance's REST and WebSocket protocol.",
-        epilog=epilog().replace("%", "%%"),
+        epilog="\n\n".join(filter(None, (examples, epilog()))).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
@@ -163,14 +170,14 @@ async def _until_stopped(exchange: ReplayExchange, stop: asyncio.Event) -> None:
     await asyncio.gather(*waits, return_exceptions=True)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; its exit status."""
+def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str = "") -> int:
+    """Runs the command; its exit status. `prog` and `epilog` are its name and its examples in the help."""
     try:
         settings = load_settings()
     except SettingsError as error:
         sys.stderr.write(f"marketflow: {error}\n")
         return CANNOT_RUN
-    arguments = parse_arguments(sys.argv[1:] if argv is None else argv, settings.replay)
+    arguments = parse_arguments(sys.argv[1:] if argv is None else argv, settings.replay, prog=prog, examples=epilog)
     set_up_logs(settings.log)
     raise_descriptor_limit()
     try:

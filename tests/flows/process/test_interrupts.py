@@ -72,6 +72,8 @@ def test_a_program_that_imports_the_project_keeps_its_handling() -> None:
         ("python -m bytewax.run theirs.flow", False),
         ("python -m pytest tests/flows", False),
         ("python -m apiary", False),
+        ("python /usr/bin/marketflow status", True),
+        ("python -m flows status", True),
         ("python script.py -m api", False),
         ("python -c pass -m api", False),
         ("python", False),

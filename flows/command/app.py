@@ -1,0 +1,79 @@
+"""All commands together."""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from flows.command import config, deployment, handover, importing, notebook, status, symbols, tail
+from flows.command.doctor import command as doctor
+from flows.command.outcome import Commands
+from flows.process.interrupts import raise_on_interrupt
+
+PROGRAM = "marketflow"
+DISTRIBUTION = "marketflow-data"
+
+_EPILOG = """\
+Exit codes: 0 done, 1 something is false, missing or failed, 2 wrong usage, 78 wrong settings, 130 Ctrl-C.
+
+Every command explains itself: marketflow status --help. Settings: docs/settings.md, or marketflow config init.
+"""
+
+
+def version() -> str:
+    """The version of the installed package, else that of the checkout."""
+    from importlib import metadata
+
+    from flows.command.doctor.requirements import in_checkout
+
+    try:
+        return metadata.version(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        project = in_checkout()
+        return str(project["version"]) if project else "unknown"
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"{PROGRAM} {version()}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Streaming crypto market data: complete, proven, simple to run."""
+
+
+def build_app() -> typer.Typer:
+    """The command with all its subcommands."""
+    app = typer.Typer(
+        name=PROGRAM,
+        cls=Commands,
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_options)
+    for part in (deployment, status, tail, symbols, handover, importing, notebook, config, doctor):
+        part.add_to(app)
+    return app
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command and returns its exit code."""
+    raise_on_interrupt()
+    try:
+        build_app()(list(sys.argv[1:] if arguments is None else arguments), prog_name=PROGRAM)
+    except SystemExit as end:
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+            return 1
+        return end.code or 0
+    return 0

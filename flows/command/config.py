@@ -1,0 +1,115 @@
+"""`marketflow config`: the settings shown, checked, and written into a file."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from flows.command.examples import epilog
+from flows.command.interface import Json
+from flows.command.outcome import CommandError, ExitCode
+from flows.command.tables import print_table
+
+if TYPE_CHECKING:
+    from flows.settings import Settings
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    group = typer.Typer(no_args_is_help=True, help="The settings: shown, checked, written into a file.")
+    group.command("show", epilog=epilog("config show"))(show)
+    group.command("check", epilog=epilog("config check"))(check)
+    group.command("init", epilog=epilog("config init"))(init)
+    app.add_typer(group, name="config")
+
+
+class Setting(NamedTuple):
+    """One setting as it is in effect."""
+
+    section: str
+    key: str
+    value: Any
+    """Without secrets."""
+    origin: str
+    """`default`, the variable of the environment, or file and line."""
+
+
+def settings_in_effect(settings: "Settings") -> list[Setting]:
+    """Every setting, in the order of the sections. `SettingsError` when file or environment cannot be read."""
+    from flows.command.settings_file import shown
+    from flows.settings import written_sources
+
+    sources = written_sources()
+    found: list[Setting] = []
+    for section in type(settings).model_fields:
+        values: Any = getattr(settings, section)
+        for key in type(values).model_fields:
+            origin = next(filter(None, (source.place_of(section, key) for source in sources)), "default")
+            found.append(Setting(section, key, shown(key, getattr(values, key)), origin))
+    return found
+
+
+def show(
+    sections: Annotated[list[str] | None, typer.Argument(help="Only these sections.")] = None,
+    *,
+    changed: Annotated[bool, typer.Option("--changed", help="Only what is not the default.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Shows every setting, its value, and where it comes from; secrets are hidden."""
+    from flows.settings import Settings, load_settings
+
+    if unknown := [name for name in sections or () if name not in Settings.model_fields]:
+        known = ", ".join(Settings.model_fields)
+        raise typer.BadParameter(f"there is no section {', '.join(unknown)}; there are {known}", param_hint="SECTIONS")
+    found = [
+        setting
+        for setting in settings_in_effect(load_settings())
+        if (not sections or setting.section in sections) and not (changed and setting.origin == "default")
+    ]
+    if as_json:
+        listed = [{"setting": f"{one.section}.{one.key}", "value": one.value, "origin": one.origin} for one in found]
+        typer.echo(json.dumps(listed, ensure_ascii=False))
+    else:
+        rows = [(f"{one.section}.{one.key}", _text(one.value), one.origin) for one in found]
+        print_table(("setting", "value", "origin"), rows)
+
+
+def check() -> None:
+    """Checks the settings: exit code 0 when they can be used, else 1, with every wrong key and its value."""
+    from flows.settings import SettingsError, load_settings
+    from flows.settings.sources import settings_file
+
+    try:
+        settings = load_settings()
+        path = settings_file()
+    except SettingsError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(ExitCode.FAILED) from None
+    changed = sum(setting.origin != "default" for setting in settings_in_effect(settings))
+    file = f"the file {path}" if path.is_file() else f"no file (it would be {path})"
+    typer.echo(f"the settings can be used: {changed} are not the default; {file}")
+
+
+def init(
+    *,
+    path: Annotated[Path, typer.Option(help="The file to write.")] = Path("marketflow.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Writes a file with every setting, its default and its description, all commented out."""
+    from flows.command.settings_file import file_text
+
+    try:
+        with path.open("w" if force else "x", encoding="utf-8") as file:
+            file.write(file_text())
+    except FileExistsError:
+        raise CommandError(f"{path} is there already and was not touched: --force replaces it") from None
+    except OSError as error:
+        raise CommandError(f"{path} cannot be written: {error.strerror}: name another file with --path") from error
+    typer.echo(f"{path} has every setting, commented out; marketflow config check checks your changes")
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

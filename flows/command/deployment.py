@@ -1,0 +1,83 @@
+"""`marketflow demo` and `marketflow run`: a whole deployment, under one supervisor."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.command.examples import epilog
+
+if TYPE_CHECKING:
+    from flows.supervision.spec import ProcessSpec
+
+Folder = Annotated[Path, typer.Option(help="Where state and stores are; a second deployment there is refused.")]
+Symbols = Annotated[str, typer.Option(metavar="A,B", help="Instruments; default: the setting feed.symbols.")]
+Colour = Annotated[bool | None, typer.Option("--colour/--no-colour", help="Colours; default: on a terminal.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Adds the commands."""
+    app.command(epilog=epilog("demo"))(demo)
+    app.command(epilog=epilog("run"))(run)
+
+
+def demo(
+    *,
+    folder: Folder = Path("data/demo"),
+    symbols: Symbols = "",
+    speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of market time a second; default: 1.")] = "",
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same market.")] = None,
+    mongo_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the demo's own database.")] = 27_117,
+    colour: Colour = None,
+) -> None:
+    """Starts everything on a synthetic market: no network and no account needed.
+
+    Its folder is made anew each time, as every demo is a market of its own.
+    """
+    from flows.supervision.deployment import demo_greeting, demo_processes
+    from flows.supervision.supervisor import supervise
+
+    names = _follow(symbols)
+    options = [*(("--speed", _speed(speed)) if speed else ()), *(("--seed", str(seed)) if seed is not None else ())]
+    options += ("--symbols", *names) if names else ()
+    specs = [_with(spec, options) for spec in demo_processes(folder, mongo_port=mongo_port)]
+    greeting = demo_greeting(folder, mongo_port=mongo_port)
+    raise typer.Exit(supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting))
+
+
+def run(*, folder: Folder = Path("data"), symbols: Symbols = "", colour: Colour = None) -> None:
+    """Starts database, flow and interface against the live exchange, until Ctrl-C or SIGTERM."""
+    from flows.supervision.deployment import live_processes
+    from flows.supervision.supervisor import supervise
+
+    _follow(symbols)
+    raise typer.Exit(supervise(live_processes(folder), folder=folder, anew=False, colour=colour))
+
+
+def _with(spec: "ProcessSpec", options: list[str]) -> "ProcessSpec":
+    """The exchange with these options, of which the last one counts; every other process as it is."""
+    return spec._replace(argv=(*spec.argv, *options)) if spec.name == "exchange" else spec
+
+
+def _follow(symbols: str) -> tuple[str, ...]:
+    """The names in an option, which the processes find in the environment."""
+    from flows.names import symbol_of
+
+    try:
+        names = tuple(symbol_of(name.strip()) for name in symbols.split(",") if name.strip())
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--symbols") from None
+    if names:
+        os.environ["MARKETFLOW_FEED__SYMBOLS"] = ",".join(names)
+    return names
+
+
+def _speed(text: str) -> str:
+    try:
+        is_speed = text == "max" or 0 < float(text) < float("inf")
+    except ValueError:
+        is_speed = False
+    if not is_speed:
+        raise typer.BadParameter(f"{text!r} is no speed: write a number above 0, or max", param_hint="--speed")
+    return text

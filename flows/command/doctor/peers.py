@@ -1,0 +1,96 @@
+"""What is asked over the network: the exchange's clock, the database."""
+
+import asyncio
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pymongo
+from pymongo.errors import PyMongoError
+
+from flows.clock import wall_ms
+from flows.command.doctor.result import Result
+from flows.foreign import visible
+from flows.settings import Settings
+from sinks.mongo.writer import MongoAddressError, open_client
+from sinks.mongod.log import ELSEWHERE, explain_failure
+from sinks.mongod.server import MongodError, bundled_binary
+from sources.binance.rest import BinanceRest
+from sources.rest.client import VenueError
+
+WAIT_S: Final = 5.0
+"""Longest wait for one of them."""
+MUCH_MS: Final = 1_000
+"""A clock that is so far away makes ages wrong."""
+TOO_MUCH_MS: Final = 30_000
+
+
+def check_clock(settings: Settings) -> Result:
+    """The clock of this machine against the exchange's, half of the request's time counted as its way back."""
+    tried_once = settings.rest.model_copy(update={"tries": 1, "timeout_s": min(settings.rest.timeout_s, WAIT_S)})
+
+    async def ask() -> tuple[int, int, int]:
+        async with BinanceRest.of(settings.feed, tried_once) as rest, asyncio.timeout(WAIT_S):
+            before = wall_ms()
+            return before, await rest.time(), wall_ms()
+
+    try:
+        before, venue_ms, after = asyncio.run(ask())
+    except ValueError as error:
+        return Result("clock", "fail", str(error), "correct the setting")
+    except (VenueError, TimeoutError) as error:
+        reason = visible(str(error)) or "no answer in time"
+        return Result("clock", "warn", f"the exchange does not answer: {reason}", "check the network, or say --offline")
+    if not settings.feed.is_timely:
+        return Result("clock", "ok", f"the time of a {settings.feed.origin} market is not ours")
+    return clock_result((before + after) // 2 - venue_ms)
+
+
+def clock_result(ahead_ms: int) -> Result:
+    """The result for a clock that is so far ahead of the exchange's, ms; negative when behind."""
+    found = f"{abs(ahead_ms)} ms {'ahead of' if ahead_ms >= 0 else 'behind'} the exchange's"
+    if abs(ahead_ms) >= MUCH_MS:
+        state = "fail" if abs(ahead_ms) >= TOO_MUCH_MS else "warn"
+        return Result("clock", state, found, "set the clock: timedatectl set-ntp true")  # type: ignore[arg-type]
+    return Result("clock", "ok", found)
+
+
+def check_mongo(settings: Settings) -> Iterator[Result]:
+    """Whether the database answers; where it does not, and is to be the bundled one, whether that runs."""
+    mongo = settings.mongo
+    if not mongo.enabled:
+        yield Result("database", "ok", "mongo.enabled is off")
+        return
+    try:
+        with open_client(mongo) as client, pymongo.timeout(WAIT_S):
+            version = client.admin.command("buildInfo")["version"]
+    except MongoAddressError as error:
+        yield Result("database", "fail", str(error), "correct mongo.uri")
+        return
+    except PyMongoError as error:
+        reason = visible(str(error).partition(" (configured timeouts")[0])
+        bundled = check_bundled()
+        remedy = "marketflow run starts the bundled one; else start yours, or correct mongo.uri"
+        yield Result("database", "warn" if bundled.state == "ok" else "fail", f"no answer: {reason}", remedy)
+        yield bundled
+        return
+    yield Result("database", "ok", f"MongoDB {version} answers")
+
+
+def check_bundled(binary: Path | None = None) -> Result:
+    """Whether the bundled server can be run here; `binary` replaces it."""
+    check = "bundled database"
+    try:
+        program = binary or bundled_binary()
+        done = subprocess.run([program, "--version"], capture_output=True, timeout=WAIT_S * 2, check=False)  # noqa: S603 - our own program
+    except MongodError as error:
+        return Result(check, "warn", str(error), ELSEWHERE)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Result(check, "warn", f"it cannot be run: {error}", ELSEWHERE)
+    if done.returncode:
+        lines = (done.stderr or done.stdout).decode(errors="replace").splitlines()[-1:] or ["it cannot be run"]
+        reason = explain_failure(done.returncode, lines, path=Path(tempfile.gettempdir()), port=0)
+        return Result(check, "warn", reason, ELSEWHERE)
+    return Result(check, "ok", done.stdout.decode(errors="replace").partition("\n")[0].strip())

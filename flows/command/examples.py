@@ -1,0 +1,104 @@
+"""Examples of every command, for its help and for `docs/commands.md`."""
+
+from collections.abc import Mapping
+from typing import Final, NamedTuple
+
+from rich.markup import escape
+
+
+class Example(NamedTuple):
+    """A command line, and what it does."""
+
+    line: str
+    does: str
+
+
+EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
+    "demo": (
+        Example("marketflow demo", "a synthetic market on this machine; Ctrl-C ends it"),
+        Example("marketflow demo --symbols BTCUSDT,SOLUSDT --seed 42", "another market, always the same one"),
+        Example("marketflow demo --speed 10 --folder data/fast", "ten seconds of market a second, beside other data"),
+    ),
+    "run": (
+        Example("marketflow run", "the live exchange, with state and stores in data/"),
+        Example("marketflow run --symbols BTCUSDT,SOLUSDT", "these symbols instead of feed.symbols"),
+    ),
+    "status": (
+        Example("marketflow status", "what is live, and what is missing since when"),
+        Example("marketflow status --json | jq .missing", "the same for programs"),
+        Example("marketflow status --url http://10.0.0.5:8080", "of another machine"),
+    ),
+    "verify": (
+        Example("marketflow verify --json report.json", "everything that is stored, beside a live flow"),
+        Example("marketflow verify --symbols BTCUSDT --start 2026-01-01 --against rest", "also against the exchange"),
+    ),
+    "import": (
+        Example("marketflow import --start 2024-10-01 --end 2024-10-08", "a week of the exchange's public files"),
+        Example("marketflow import --source /data/files --dry-run", "what would be read of a folder of such files"),
+        Example("marketflow import --source rest --start 2024-10-08T06:00", "what is newer than the files"),
+    ),
+    "record": (
+        Example("marketflow record --symbols BTCUSDT --minutes 5", "five minutes of the exchange in a tape"),
+        Example("marketflow record --venue binance-usdm --out day.tape.zst", "futures, in a file of this name"),
+    ),
+    "replay": (
+        Example("marketflow replay --synthetic --seed 7", "a market that never ends, as an exchange on port 9443"),
+        Example("marketflow replay day.tape.zst --speed 10", "a tape, ten times as fast"),
+    ),
+    "tail": (
+        Example("marketflow tail", "every price and every closed candle, a JSON object a line"),
+        Example(
+            "marketflow tail --symbol BTCUSDT --channel Candle --timeframe 1m", "the candles of a minute as they form"
+        ),
+        Example("marketflow tail --channel Trade --count 100 > trades.ndjson", "a hundred messages, then the end"),
+    ),
+    "symbols list": (
+        Example("marketflow symbols list", "what is wanted, and what is followed"),
+        Example("marketflow symbols list --json", "the same for programs"),
+    ),
+    "symbols add": (
+        Example("marketflow symbols add SOLUSDT XRPUSDT", "follow them from now on, also after a restart"),
+        Example("marketflow symbols add SOLUSDT --stream aggTrade --stream kline_1m", "only these streams of it"),
+    ),
+    "symbols remove": (
+        Example("marketflow symbols remove SOLUSDT", "asks, then follows it no more; what is stored stays"),
+        Example("marketflow symbols remove SOLUSDT --yes", "does not ask"),
+    ),
+    "mcp": (
+        Example("marketflow mcp", "tools for agents on standard input and output"),
+        Example("marketflow mcp --http --port 8090", "over HTTP, on this machine only"),
+    ),
+    "notebook": (
+        Example("marketflow notebook", "the stored data in a notebook, in a browser"),
+        Example("marketflow notebook my-study.py", "a copy of it under this name, to be changed"),
+    ),
+    "config show": (
+        Example("marketflow config show", "every setting, its value, and where it comes from"),
+        Example("marketflow config show feed hub --changed", "of two sections, what is not the default"),
+        Example("marketflow config show --json", "the same for programs"),
+    ),
+    "config check": (
+        Example("marketflow config check", "exit code 0 when the settings can be used, else 1 and what is wrong"),
+        Example("MARKETFLOW_CONFIG=other.toml marketflow config check", "another file"),
+    ),
+    "config init": (
+        Example("marketflow config init", "marketflow.toml with every setting, commented out"),
+        Example("marketflow config init --path other.toml --force", "another name, over what is there"),
+    ),
+    "doctor": (
+        Example("marketflow doctor", "what is wrong with this machine or the settings, and what to do"),
+        Example("marketflow doctor --offline --json", "without the exchange's clock, for programs"),
+    ),
+}
+"""By command."""
+
+
+def epilog(command: str) -> str:
+    """The end of the help of a typer command: blank lines end a line there, and brackets are its markup."""
+    lines = (f"  {escape(each.line)}  [dim]# {escape(each.does)}[/dim]" for each in EXAMPLES[command])
+    return "\n".join(("Examples:", *lines))
+
+
+def plain_epilog(command: str) -> str:
+    """The same as plain text."""
+    return "\n".join(("examples:", *(f"  {each.line}\n    {each.does}" for each in EXAMPLES[command])))

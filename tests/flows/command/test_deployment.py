@@ -1,0 +1,90 @@
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from typer.testing import Result
+
+Call = Callable[..., Result]
+
+
+class Spec(NamedTuple):
+    name: str
+    argv: tuple[str, ...]
+
+
+class Supervision:
+    """What is asked of the supervisor."""
+
+    def __init__(self) -> None:
+        self.specs: list[Spec] = []
+        self.options: dict[str, Any] = {}
+        self.built: tuple[str, Path, int] | None = None
+        self.symbols = ""
+
+    def _build(self, kind: str, folder: Path, mongo_port: int) -> list[Spec]:
+        self.built = (kind, folder, mongo_port)
+        self.symbols = os.environ.get("MARKETFLOW_FEED__SYMBOLS", "")
+        return [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
+
+    def demo_processes(self, folder: Path, *, mongo_port: int) -> list[Spec]:
+        return self._build("demo", folder, mongo_port)
+
+    def live_processes(self, folder: Path) -> list[Spec]:
+        return self._build("run", folder, 0)
+
+    def demo_greeting(self, folder: Path, *, mongo_port: int) -> str:
+        return f"{folder} {mongo_port}"
+
+    def supervise(self, specs: list[Spec], **options: Any) -> int:
+        self.specs, self.options = specs, options
+        return 143
+
+
+@pytest.fixture
+def supervision(monkeypatch: pytest.MonkeyPatch) -> Supervision:
+    asked = Supervision()
+    deployment: Any = ModuleType("flows.supervision.deployment")
+    supervisor: Any = ModuleType("flows.supervision.supervisor")
+    deployment.demo_processes, deployment.live_processes = asked.demo_processes, asked.live_processes
+    deployment.demo_greeting, supervisor.supervise = asked.demo_greeting, asked.supervise
+    monkeypatch.setitem(sys.modules, "flows.supervision", ModuleType("flows.supervision"))
+    monkeypatch.setitem(sys.modules, "flows.supervision.deployment", deployment)
+    monkeypatch.setitem(sys.modules, "flows.supervision.supervisor", supervisor)
+    monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "")  # so that what a command sets is taken back
+    return asked
+
+
+def test_a_demo_begins_anew_in_its_folder(supervision: Supervision, call: Call) -> None:
+    assert call("demo").exit_code == 143
+    assert supervision.built == ("demo", Path("data/demo"), 27_117)
+    assert supervision.options == {
+        "folder": Path("data/demo"), "anew": True, "colour": None, "greeting": "data/demo 27117",
+    }  # fmt: skip
+    assert supervision.specs == [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
+
+
+def test_options_of_a_demo_are_the_exchanges(supervision: Supervision, call: Call) -> None:
+    call("demo", "--speed", "max", "--seed", "0", "--symbols", "btcusdt, ETHUSDT", "--folder", "d", "--mongo-port", "9")
+    chosen = ("--speed", "max", "--seed", "0", "--symbols", "BTCUSDT", "ETHUSDT")
+    assert supervision.specs == [Spec("exchange", ("exchange", "--seed", "7", *chosen)), Spec("flow", ("flow",))]
+    assert supervision.built == ("demo", Path("d"), 9)
+    assert supervision.symbols == "BTCUSDT,ETHUSDT"
+
+
+def test_a_live_deployment_keeps_its_folder(supervision: Supervision, call: Call) -> None:
+    assert call("run", "--folder", "d", "--no-colour", "--symbols", "SOLUSDT").exit_code == 143
+    assert supervision.built == ("run", Path("d"), 0)
+    assert supervision.options == {"folder": Path("d"), "anew": False, "colour": False}
+    assert supervision.symbols == "SOLUSDT"
+
+
+@pytest.mark.parametrize(
+    "options", [["--speed", "0"], ["--speed", "fast"], ["--symbols", "A B"], ["--mongo-port", "0"]]
+)
+def test_a_wrong_option_starts_nothing(options: list[str], supervision: Supervision, call: Call) -> None:
+    assert call("demo", *options).exit_code == 2
+    assert supervision.built is None

@@ -1,0 +1,42 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import Result
+
+from flows.command.examples import plain_epilog
+from flows.command.handover import HANDED_OVER
+
+Call = Callable[..., Result]
+
+
+@pytest.mark.parametrize("name", HANDED_OVER)
+def test_help_is_the_modules_own_under_this_name(name: str, call: Call) -> None:
+    ended = call(name, "--help")
+    assert ended.exit_code == 0
+    assert ended.stdout.startswith(f"usage: marketflow {name} [-h]")
+    assert plain_epilog(name) in ended.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "reason"),
+    [
+        (["verify", "--settle", "x"], 2, "'x' is no number of seconds"),
+        (["verify", "--end", "2026-01-01", "--start", "2026-01-02"], 2, "--end is not after --start"),
+        (["record", "--venue", "other"], 2, "invalid choice: 'other'"),
+        (["replay"], 2, "name tapes, or say --synthetic"),
+        (["mcp", "--port", "x"], 2, "invalid int value: 'x'"),
+    ],
+)
+def test_arguments_and_exit_codes_are_the_modules_own(
+    arguments: list[str], code: int, reason: str, call: Call, folder: Path
+) -> None:
+    ended = call(*arguments)
+    assert (ended.exit_code, ended.stdout) == (code, "")
+    assert reason in ended.stderr
+    assert list(folder.iterdir()) == []
+
+
+def test_help_needs_no_settings(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_HUB__PORT", "many")
+    assert call("verify", "--help").exit_code == 0
