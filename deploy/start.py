@@ -10,7 +10,6 @@ Honcho itself dies of a closed terminal and hangs on a closed pipe, and its proc
 """
 
 import argparse
-import fcntl
 import os
 import select
 import shutil
@@ -22,6 +21,11 @@ from types import FrameType
 from typing import TextIO
 
 from honcho import command, manager
+
+try:
+    import fcntl
+except ModuleNotFoundError:
+    sys.exit("marketflow: Windows cannot start the processes together: use WSL 2, or start each command by itself")
 
 STDOUT = 1
 SIGNALLED = 128
