@@ -58,7 +58,8 @@ def licence(name: str) -> str | None:
         return None
     said = package.metadata
     classified = [line.rpartition(" :: ")[2] for line in said.get_all("Classifier", []) if line.startswith("License")]
-    for text in (said.get("License-Expression"), said.get("License"), ", ".join(classified)):
+    named: list[str] = [*said.get_all("License-Expression", []), *said.get_all("License", []), ", ".join(classified)]
+    for text in named:
         if text and "\n" not in text and len(text) <= _LONGEST:
             return text
     for file in package.files or ():

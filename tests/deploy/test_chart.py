@@ -79,8 +79,8 @@ def fetched(
 @pytest.mark.parametrize("way", ["environment", "npmrc"])
 def test_it_comes_from_the_registry_that_npm_is_set_to(tmp_path: Path, way: str) -> None:
     with registry(package()) as url:
-        chosen = {"url": url} if way == "environment" else {"npmrc": f"; a comment\nregistry={url}\n"}
-        code, lines, to = fetched(tmp_path, lock(tmp_path, package()), **chosen)
+        npmrc = f"; a comment\nregistry={url}\n" if way == "npmrc" else ""
+        code, lines, to = fetched(tmp_path, lock(tmp_path, package()), url="" if npmrc else url, npmrc=npmrc)
     assert (code, to.read_bytes()) == (0, LIBRARY)
     assert lines[0] == "asking npm for the page's chart library, at most 60 s …"
     assert len(lines) == 2
