@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
@@ -16,6 +15,7 @@ from api.services import Services, running_services
 from flows.logs import set_up_logs
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import refuse_to_run
+from flows.process.stop_signals import on_stop_signals
 from flows.settings import Settings, SettingsError, load_settings
 
 DRAIN_S: Final = 5.0
@@ -66,9 +66,7 @@ async def running_api(
 async def serve(settings: Settings) -> None:
     """Serves until SIGINT or SIGTERM."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+    on_stop_signals(stop.set)
     async with running_api(settings) as (url, _):
         _log.info("serving", url=url, docs=f"{url}/docs", token=settings.api.token is not None)
         await stop.wait()

@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, settings
 from pymongo import MongoClient
 from pymongo.database import Database
 
-from sinks.mongod.server import MongodError, bundled_binary, running_mongod
+from sinks.mongod.bundled import MongodError, bundled_binary
+from sinks.mongod.server import running_mongod
 
 settings.register_profile("marketflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("marketflow")  # a busy machine is no failure: speed belongs to the benchmarks

@@ -2,15 +2,19 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
 
-from tests.fakes.deployment import ROOT, START_S, free_port
+from tests.closed_candle import seen
+from tests.fakes.deployment import ROOT, START_S, environment_of, flow_settings, free_port
 
 pytestmark = pytest.mark.e2e
 
@@ -78,3 +82,46 @@ def test_the_command_comes_with_it(installed: Path, tmp_path: Path) -> None:
         )
         assert (done.returncode, done.stdout[: len("marketflow ")]) == (0, "marketflow "), done.stderr
     assert (installed / "flows" / "command" / "explore.py").read_bytes() == (ROOT / "notebooks/explore.py").read_bytes()
+
+
+@asynccontextmanager
+async def running(folder: Path, environment: dict[str, str], *command: str) -> AsyncIterator[None]:
+    """A command of the installed packages in `folder`; its log is there too."""
+    with (folder / f"{command[-1].lstrip('-')}.log").open("wb") as out:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, *command, cwd=folder, env=environment, stdout=out, stderr=out
+        )
+    try:
+        yield
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+def imported_from(folder: Path, environment: dict[str, str]) -> Path:
+    """Where a process of this environment finds the packages."""
+    asks = [sys.executable, "-c", "import flows; print(flows.__file__)"]
+    said = subprocess.run(asks, cwd=folder, env=environment, check=True, capture_output=True, text=True).stdout
+    return Path(said.strip())
+
+
+async def test_a_demo_runs_from_it_and_a_closed_candle_comes_and_is_stored(installed: Path, tmp_path: Path) -> None:
+    exchange, mongod, hub = free_port(), free_port(), free_port()
+    uri = f"mongodb://127.0.0.1:{mongod}"
+    settings = flow_settings(tmp_path, f"http://127.0.0.1:{exchange}", uri, feed__symbols=["BTCUSDT"], hub__port=hub)
+    environment = environment_of(settings | {"metrics__enabled": False, "mongo__database": "demo"})
+    environment["PYTHONPATH"] = str(installed)
+    assert imported_from(tmp_path, environment).is_relative_to(installed)
+
+    market = ["--synthetic", "--symbols", "BTCUSDT", "--times", "original", "--speed", "60", "--port", str(exchange)]
+    async with AsyncExitStack() as stack:
+        for command in (
+            ["-m", "sinks.mongod", "--path", str(tmp_path / "mongo"), "--port", str(mongod)],
+            ["-m", "sources.replay", *market],
+            ["-m", "bytewax.run", "flows.main"],
+        ):
+            await stack.enter_async_context(running(tmp_path, environment, *command))
+        update, stored = await seen(f"ws://127.0.0.1:{hub}/ws", uri, "demo", within_s=START_S)
+    shutil.rmtree(tmp_path / "mongo")
+    assert (update["data"]["symbol"], update["data"]["timeframe"]) == ("BTCUSDT", "1m")
+    assert stored["is_closed"]

@@ -1,10 +1,15 @@
 """One instance at a time works in a folder."""
 
-import fcntl
+import errno
 import os
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TextIO
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # Windows: it has no process groups either, which ending a deployment needs
+    fcntl = None  # type: ignore[assignment]
 
 
 class AlreadyRunningError(Exception):
@@ -15,6 +20,8 @@ def claim(folder: Path) -> TextIO:
     """Claims a folder until this process ends, however it ends; the file that is returned must stay open.
     `AlreadyRunningError` when another instance works in it, `OSError` when its parent folder cannot be written.
     """
+    if fcntl is None:
+        raise OSError(errno.ENOTSUP, "Windows cannot start the processes together: use WSL 2, or start each by itself")
     path = folder.parent / f"{folder.name}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.open("a+")

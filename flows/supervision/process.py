@@ -70,7 +70,7 @@ class Process:
         self.begun_s, self._is_read = now_s, False
         self._running = subprocess.Popen(  # noqa: S603 - the commands of the deployment
             child.command(signal.SIGKILL, [*argv]),
-            stdin=subprocess.DEVNULL,
+            stdin=child.INPUT,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env=self._environment,

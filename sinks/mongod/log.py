@@ -15,6 +15,7 @@ DAMAGED = (14, -6)
 LISTENING = 23016
 """Id of the entry `Waiting for connections`; its attributes name the port."""
 _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: ([^:\s]+)")
+_NOTE = re.compile(r": no version information available \(required by ")
 _DEBIAN_PACKAGES = {
     "libcurl.so.4": "libcurl4",
     "libssl.so.3": "libssl3",
@@ -43,6 +44,11 @@ def parse_line(line: bytes) -> LogEntry | str:
         return _decoder.decode(line)
     except msgspec.DecodeError:
         return line.decode(errors="replace").strip()
+
+
+def is_note(line: str) -> bool:
+    """Whether a line of the dynamic loader is no reason for an end: it misses version names in a lent library."""
+    return _NOTE.search(line) is not None
 
 
 def reason_of(entry: LogEntry | str) -> str:

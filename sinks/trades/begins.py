@@ -54,6 +54,8 @@ class TradeBegins:
             out.flush()
             os.fsync(out.fileno())
         new.replace(file)
+        if os.name == "nt":  # where a directory cannot be opened, and its entries are in the journal
+            return
         directory = os.open(self._path, os.O_RDONLY)
         try:
             os.fsync(directory)

@@ -1,6 +1,5 @@
 """Opening RocksDB for a partition, and its errors."""
 
-import fcntl
 import os
 import tempfile
 import time
@@ -11,6 +10,11 @@ from pathlib import Path
 from rocksdict import AccessType, BlockBasedOptions, Cache, DbClosedError, DBCompressionType, Options, Rdict
 
 from sinks.trades.durable import damage_before_open, read_durable
+
+try:
+    import fcntl
+except ModuleNotFoundError:  # on Windows the file of a lock that is held cannot even be opened
+    fcntl = None  # type: ignore[assignment]
 
 MOST_RETRIES = 3
 """Times in a row that a secondary catches up and continues, when a file was deleted while it read."""
@@ -70,7 +74,8 @@ def _is_locked(file: Path) -> bool:
     """Whether another process holds RocksDB's lock. This one must not: the check would release its lock."""
     try:
         with file.open("r+b") as lock:
-            fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if fcntl is not None:
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except FileNotFoundError:
         return False
     except OSError:

@@ -5,7 +5,6 @@ The one line on standard output is the address it listens on; everything else is
 
 import argparse
 import asyncio
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from flows.logs import set_up_logs
 from flows.names import symbol_of
 from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import CANNOT_RUN
+from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
@@ -126,8 +126,7 @@ def open_market(arguments: argparse.Namespace) -> Market:
 async def serve(arguments: argparse.Namespace) -> None:
     """Serves until a signal arrives or the market fails. At the end of the market REST and open connections stay."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    on_stop_signals(stop.set)
     async with running_exchange(
         open_market(arguments),
         speed=arguments.speed,

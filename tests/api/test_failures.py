@@ -8,7 +8,8 @@ import pytest
 from aiohttp import ClientSession
 from yarl import URL
 
-from sinks.mongod.server import MongodError, bundled_binary, running_mongod
+from sinks.mongod.bundled import MongodError, bundled_binary
+from sinks.mongod.server import running_mongod
 from tests.fakes.candles import BEGIN
 from tests.fakes.deployment import free_port
 from tests.fakes.interface import Deployment, Interface, fill, interface, stored_candles, trade, until

@@ -15,7 +15,8 @@ from pymongo import MongoClient, WriteConcern
 from pymongo.errors import PyMongoError
 
 from flows.process.exit_codes import CANNOT_RUN
-from sinks.mongod.server import Mongod, MongodError, bundled_binary, main, running_mongod
+from sinks.mongod.bundled import LIBRARY, MongodError, bundled_binary, lent_library
+from sinks.mongod.server import Mongod, main, running_mongod
 from tests.conftest import FAST
 
 ROOT = Path(__file__).parents[3]
@@ -165,27 +166,25 @@ def test_a_place_that_can_hold_no_data_is_named(tmp_path: Path, capsys: pytest.C
 # --- where it cannot run ---
 
 
-def test_a_platform_without_the_package_is_told_of_mongo_uri() -> None:
-    with pytest.raises(MongodError, match=r"no MongoDB server is bundled for this platform: .*mongo\.uri"):
-        bundled_binary("no-such-package")
+@pytest.mark.skipif(sys.platform != "linux" or lent_library() is None, reason="the library is lent on Linux only")
+@pytest.mark.e2e
+def test_it_runs_where_the_system_has_no_such_library(path: Path, tmp_path: Path) -> None:
+    absent = "libcurl.so.9"
+    binary = tmp_path / "mongod"
+    binary.write_bytes(bundled_binary().read_bytes().replace(LIBRARY.encode(), absent.encode()))
+    binary.chmod(0o755)
+    with pytest.raises(MongodError, match=f"needs {absent}, which this system lacks"):
+        Mongod(path, port=0, binary=binary).wait_ready()
 
-
-def test_the_executable_bit_is_set_where_it_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    binary = tmp_path / "fiftyone" / "db" / "bin" / "mongod"
-    binary.parent.mkdir(parents=True)
-    binary.write_text("#!/bin/sh\n")
-    binary.chmod(0o644)
-    installed = tmp_path / "mongod_elsewhere-1.0.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Name: mongod-elsewhere\nVersion: 1.0\n")
-    monkeypatch.syspath_prepend(tmp_path)
-
-    assert bundled_binary("mongod-elsewhere") == binary
-    assert os.access(binary, os.X_OK)
-
+    lent = lent_library()
+    assert lent is not None
+    server = Mongod(path, port=0, binary=binary, lent=lent._replace(library=absent), parameters=FAST)
+    server.wait_ready()
+    assert ping(server.uri)["ok"] == 1.0
+    mapped = Path(f"/proc/{server.pid}/maps").read_text()
+    assert str(lent.file) in mapped
+    assert server.stop() == 0
     binary.unlink()
-    with pytest.raises(MongodError, match=r"reinstall mongod-elsewhere, or .*mongo\.uri"):
-        bundled_binary("mongod-elsewhere")
 
 
 @pytest.mark.e2e
