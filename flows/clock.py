@@ -159,6 +159,13 @@ class FeedClock:
         stopped = root._before_leap if self._seen != root._leaps else ticked  # noqa: SLF001
         return Now((stopped or local) + offset, local)
 
+    def carried(self) -> Now:
+        """The current time as the local clock carries it on, also after a leap: ages and durations that people read are
+        never too small by it. Nothing is decided about data by it.
+        """
+        local = self._monotonic_ms()
+        return Now(0 if self._offset is None else local + self._offset, local)
+
     def _has_leapt(self, local: int) -> bool:
         root = self._root
         ticked = root._ticked  # noqa: SLF001 - of its own kind

@@ -2,12 +2,13 @@
  * How current each instrument is: the states that the flows publish, valid while their heartbeats arrive.
  *
  * When a flow misses two heartbeats, or its hub is not connected, the state is `unknown`. Ages count in the venue's
- * time of the heartbeats, advanced by this machine's monotonic clock.
+ * time of the heartbeats, advanced by this machine's monotonic clock; they never stand still.
  */
 
 import { age } from "./format.js";
 
 export const UNKNOWN_MS = 2_000; // two heartbeats
+const SET_BACK_MS = 2_000; // the time for which all sure heartbeats must say an earlier time until it is believed
 const NAMES_SHOWN = 5;
 const CURRENT = new Set(["live", "quiet"]);
 const WORDS = {
@@ -31,15 +32,34 @@ class Hub {
   states = new Map();
   beatAt = null;
   #offset = null;
+  #isSettled = false; // a sure heartbeat has come
+  #earlier = null; // since when the sure ones say an earlier time, and the largest offset of them
 
   constructor(venue, now) {
     this.venue = venue;
     this.openedAt = now;
   }
 
-  beat(time, now) {
+  /** An unsure time sets the clock forward only; a sure one may have waited while this page was halted. */
+  beat(time, now, isSure) {
     this.beatAt = now;
-    if (time) this.#offset = Date.parse(time) - now;
+    if (!time) return;
+    const offset = Date.parse(time) - now;
+    if (this.#offset === null || offset >= this.#offset || (isSure && !this.#isSettled)) {
+      this.#offset = offset;
+      this.#earlier = null;
+    } else if (isSure) {
+      this.#takeEarlier(offset, now);
+    }
+    this.#isSettled ||= isSure;
+  }
+
+  #takeEarlier(offset, now) {
+    const { since, largest } = this.#earlier ?? { since: now, largest: offset };
+    this.#earlier = { since, largest: Math.max(largest, offset) };
+    if (now - since < SET_BACK_MS) return;
+    this.#offset = this.#earlier.largest;
+    this.#earlier = null;
   }
 
   get publishesStates() {
@@ -83,7 +103,7 @@ export class Freshness {
     const hub = this.#hubs.get(url);
     if (!hub) return;
     if (data.symbol) hub.states.set(data.symbol, data);
-    else if (data.state === "alive") hub.beat(data.time, this.now());
+    else if (data.state === "alive") hub.beat(data.time, this.now(), data.clock !== "unsure");
     else if (data.state === "removed") for (const symbol of data.symbols) hub.states.delete(symbol);
   }
 

@@ -78,6 +78,21 @@ def unknown_state(venue_state: VenueState) -> State | None:
     return None
 
 
+def clock_of(venue_states: Iterable[VenueState], symbol: str) -> str | None:
+    """The clock that ages of an instrument are counted on."""
+    venue_state = _venue_state_of(list(venue_states), symbol)
+    return clock_name(venue_state) if venue_state else None
+
+
+def clock_name(venue_state: VenueState) -> str | None:
+    """`sure`, or `unsure` while the venue's time is only carried on by a local clock, as it is without the flow's
+    heartbeats; None where the flow publishes no states.
+    """
+    if not venue_state.publishes_states:
+        return None
+    return "sure" if venue_state.clock.is_sure and unknown_state(venue_state) is None else "unsure"
+
+
 def is_stale(state: State | None, age: int | None, limit_ms: int) -> bool:
     """Whether data is not current; its age (ms) counts only where the flow publishes no states."""
     if state is None:

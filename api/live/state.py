@@ -1,6 +1,6 @@
 """The state of one venue: the latest message of each channel and symbol of one hub. Pure.
 
-Ages count from the exchange's time of a message to the venue's time that the flow publishes.
+Ages count from the exchange's time of a message to the venue's time that the flow publishes. They never stand still.
 """
 
 from collections import Counter, deque
@@ -61,7 +61,7 @@ class VenueState:
         self.origin = body.origin
         match body:
             case HeartbeatBody():
-                self.clock.on_heartbeat(ms_of(body.time) if body.time else 0)
+                self.clock.on_heartbeat(ms_of(body.time) if body.time else 0, is_sure=body.clock != "unsure")
                 return
             case InstrumentBody():
                 before = self.states.get(body.symbol)

@@ -1,14 +1,21 @@
 """The venue's time from the flow's heartbeats, one a second, and the age of the last one. Pure."""
 
 from collections.abc import Callable
+from typing import Final
 
 from flows.clock import monotonic_ms
+
+SET_BACK_MS: Final = 2_000
+"""Local time for which all heartbeats must say an earlier time until it is believed: one that was delayed, or those
+that waited while this process was halted, make nothing younger."""
 
 
 class VenueTime:
     """Time of the newest heartbeat, advanced by the monotonic clock; market messages do not change it.
 
-    Until the first heartbeat, the newest stamp of a message is used instead.
+    It never stands still. A heartbeat that is unsure may set it forward, never back: the flow knows only afterwards how
+    long it was halted, and this clock went on meanwhile. A sure one sets it forward at once, and back when all those of
+    `SET_BACK_MS` agree. Until the first heartbeat, the newest stamp of a message is used instead.
     """
 
     def __init__(self, local_ms: Callable[[], int] = monotonic_ms) -> None:
@@ -17,13 +24,32 @@ class VenueTime:
         self._heartbeat_ms: int | None = None
         self._began_ms = local_ms()
         self._has_heartbeats = False
+        self._is_settled = False
+        """A sure heartbeat was received since the start or reset."""
+        self._earlier: tuple[int, int] | None = None
+        """While the sure heartbeats say an earlier time: since when (local), and the largest offset of them."""
+        self.is_sure = False
+        """What the newest heartbeat said; False before the first."""
 
-    def on_heartbeat(self, time_ms: int) -> None:
+    def on_heartbeat(self, time_ms: int, *, is_sure: bool = True) -> None:
         """Takes the heartbeat's venue time, ms UTC; 0 when the flow does not know it."""
-        self._heartbeat_ms = self._local_ms()
-        if time_ms:
-            self._has_heartbeats = True
-            self._offset = time_ms - self._heartbeat_ms
+        local = self._heartbeat_ms = self._local_ms()
+        self.is_sure = is_sure and time_ms > 0
+        if not time_ms:
+            return
+        self._has_heartbeats = True
+        offset = time_ms - local
+        if self._offset is None or offset >= self._offset or (is_sure and not self._is_settled):
+            self._offset, self._earlier = offset, None
+        elif is_sure:
+            self._take_earlier(local, offset)
+        self._is_settled |= is_sure
+
+    def _take_earlier(self, local: int, offset: int) -> None:
+        since, largest = self._earlier or (local, offset)
+        self._earlier = since, max(largest, offset)
+        if local - since >= SET_BACK_MS:
+            self._offset, self._earlier = self._earlier[1], None
 
     def on_stamp(self, stamp_ms: int) -> None:
         """Takes the hub's stamp of a message, ms UTC."""
@@ -32,8 +58,9 @@ class VenueTime:
             self._offset = offset
 
     def forget_heartbeat(self) -> None:
-        """Resets the heartbeat for a new flow; the venue's time goes on."""
-        self._heartbeat_ms = None
+        """Resets the heartbeat for a new flow; the venue's time goes on until its first sure one."""
+        self._heartbeat_ms = self._earlier = None
+        self._is_settled = self.is_sure = False
         self._began_ms = self._local_ms()
 
     @property

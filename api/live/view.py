@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from api.live.candle_cache import CandleCache, SeriesKey
 from api.live.connection import HubConnection
-from api.live.freshness import State, state_of
+from api.live.freshness import State, clock_of, state_of
 from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost
 from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
@@ -114,6 +114,10 @@ class LiveView:
         heartbeats of the flow. None: the flow publishes no states.
         """
         return state_of(self.venue_states(venue), symbol, channels)
+
+    def clock(self, symbol: str, venue: str | None = None) -> str | None:
+        """The clock of an instrument's ages: `sure` or `unsure`. None: the flow publishes no states."""
+        return clock_of(self.venue_states(venue), symbol)
 
     def price(self, symbol: str, venue: str | None = None) -> float | None:
         """The latest price."""

@@ -37,6 +37,8 @@ class Book(Struct, frozen=True):
     stale: bool
     state: str | None
     """`live`, `quiet`, `silent`, `unsynced`, …; null where the flow publishes no states."""
+    clock: str | None
+    """`unsure` while the venue's time, and so the age, is carried on by a local clock; else `sure`. Null as `state`."""
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -66,6 +68,7 @@ def routes(services: Services) -> list[AnyRoute]:
             age_ms,
             is_stale(state, age_ms, limit_ms),
             state_name(state),
+            services.live.clock(instrument.symbol, instrument.venue),
         )
 
     errors = ("unknown_symbol", "unknown_venue", "no_data", "store_unavailable")

@@ -40,6 +40,8 @@ class Price(Struct, frozen=True):
     """The price is not known to be current."""
     state: str | None
     """`live`, `quiet`, `silent`, …; null where the flow publishes no states."""
+    clock: str | None
+    """`unsure` while the venue's time, and so the age, is carried on by a local clock; else `sure`. Null as `state`."""
 
 
 class TickAnswer(Tick, frozen=True):
@@ -47,6 +49,7 @@ class TickAnswer(Tick, frozen=True):
 
     stale: bool
     state: str | None
+    clock: str | None
 
 
 def routes(services: Services) -> list[AnyRoute]:
@@ -70,13 +73,21 @@ def routes(services: Services) -> list[AnyRoute]:
             age_ms,
             is_stale(state, age_ms, limit_ms),
             state_name(state),
+            live.clock(body.symbol, message.venue),
         )
 
     def tick_of(tick: Tick) -> TickAnswer:
         state = state_of(tick.venue, tick.symbol)
-        stale = is_stale(state, tick.age_ms, limit_ms)
         return TickAnswer(
-            tick.venue, tick.symbol, tick.price, tick.bid, tick.ask, tick.age_ms, stale, state_name(state)
+            tick.venue,
+            tick.symbol,
+            tick.price,
+            tick.bid,
+            tick.ask,
+            tick.age_ms,
+            is_stale(state, tick.age_ms, limit_ms),
+            state_name(state),
+            live.clock(tick.symbol, tick.venue),
         )
 
     async def price(params: OfSymbol) -> Price:

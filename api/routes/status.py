@@ -4,7 +4,7 @@ from msgspec import Struct
 
 from api.http.errors import Problem
 from api.http.route import AnyRoute, NoParams, Route
-from api.live.freshness import unknown_state
+from api.live.freshness import clock_name, unknown_state
 from api.live.state import VenueState
 from api.readiness import InstrumentState, Part, describe, instruments_of
 from api.services import Services
@@ -21,12 +21,15 @@ class Channel(Struct, frozen=True):
 
 
 class FlowState(Struct, frozen=True):
-    """Whether a flow is alive. `time` is the venue's time by its heartbeats, null while unknown."""
+    """Whether a flow is alive. `time` is the venue's time by its heartbeats, null while unknown. `clock` is `unsure`
+    while that time, and so all ages of the venue, is carried on by a local clock; null where it publishes no states.
+    """
 
     venue: str
     alive: bool
     heartbeat_ms_ago: int
     time: str | None
+    clock: str | None
 
 
 class Memory(Struct, frozen=True):
@@ -92,7 +95,11 @@ def routes(services: Services) -> list[AnyRoute]:
         lines: list[StatusBody] = [
             message.body for venue_state in venue_states for message in venue_state.connections()
         ]
-        missing += [f"line {line.line} is {line.state}: {line.reason}" for line in lines if line.state != "live"]
+        missing += [
+            f"line {line.line} is {line.state}: {line.reason or 'no reason is told'}"
+            for line in lines
+            if line.state != "live"
+        ]
         # a hub that is down is listed above, so its instruments are left out
         missing += describe(
             [one for venue_state, instruments in by_venue if venue_state.is_connected for one in instruments]
@@ -132,4 +139,6 @@ def flow_of(venue_state: VenueState) -> FlowState:
     """Whether the flow behind a hub is alive."""
     now = venue_state.clock.now_ms
     alive = venue_state.publishes_states and unknown_state(venue_state) is None
-    return FlowState(venue_state.venue, alive, venue_state.clock.silent_ms, iso_utc(now) if now else None)
+    return FlowState(
+        venue_state.venue, alive, venue_state.clock.silent_ms, iso_utc(now) if now else None, clock_name(venue_state)
+    )

@@ -97,6 +97,6 @@ class Heartbeat(Struct, frozen=True):
 
     venue: str
     time: int
-    """The venue's time now, ms UTC; 0 until it is known."""
+    """The venue's time now, ms UTC; 0 until it is known. While it is in doubt, carried on by the local clock."""
     is_sure: bool = True
     """False while the venue's clock is in doubt."""

@@ -82,6 +82,7 @@ class Deployment:
         self.broadcast: Broadcast | None = None
         self.clock = FeedClock()
         """The venue's, as the flow would keep it: at the newest time that was published."""
+        self.stands_at = 0
         self.keeps_analyses = False
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
@@ -98,8 +99,8 @@ class Deployment:
         self.broadcast.write(list(items))
 
     def beat(self) -> None:
-        """The flow is alive."""
-        self.tell(Heartbeat("binance", self.clock.now().feed))
+        """The flow is alive, and knows the time unless `stands_at` is when its clock stood still."""
+        self.tell(Heartbeat("binance", self.stands_at or self.clock.now().feed, is_sure=not self.stands_at))
 
     @asynccontextmanager
     async def beating(self) -> AsyncIterator[None]:

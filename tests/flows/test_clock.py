@@ -87,6 +87,7 @@ def test_behind_a_leap_of_the_local_clock_time_stands_still_until_a_message_come
     local.clock.tick(local.ms)
     local.ms += leap
     assert local.clock.now().feed == BEGIN + 1_000
+    assert local.clock.carried() == Now(BEGIN + local.ms - 1_000, local.ms), "what people read goes on"
     assert not local.clock.is_sure
     local.clock.tick(local.ms)
     local.ms += 500

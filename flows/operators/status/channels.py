@@ -18,6 +18,8 @@ _WORST_FIRST: Final[tuple[ChannelState, ...]] = (
 )
 RANK: Final = {state: rank for rank, state in enumerate(_WORST_FIRST)}
 """By state: the lower, the less its data can be used."""
+UNCONFIRMED: Final = "the exchange has not confirmed the streams yet"
+"""Reason of a line that is connected and not live."""
 _CHANNEL_OF_KIND: Final[dict[str, FreshnessChannel]] = {
     "aggTrade": "trades",
     "trade": "trades",
@@ -60,7 +62,7 @@ class LineState:
         self.name = name
         self.kinds: dict[str, None] = {}
         self.state: ChannelState = "connecting"
-        self.reason = "the exchange has not confirmed the streams yet"
+        self.reason = UNCONFIRMED
         self.began = began
         self.is_behind = ""
 

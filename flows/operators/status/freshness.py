@@ -96,7 +96,7 @@ class Freshness:
     def __call__(self, items: list[Observation]) -> list[InstrumentStatus | Heartbeat]:
         """The states that these observations change, in their order, and a heartbeat when it is due."""
         out: list[InstrumentStatus | Heartbeat] = []
-        now = self._clock.now()
+        now = self._clock.carried()  # a state goes on while the venue's time stands still
         for item in items:
             touched = self._on_progress(item, now) if type(item) is Progress else self._on_event(item, now)
             out += self._published(touched, now)

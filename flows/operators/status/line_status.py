@@ -24,6 +24,7 @@ from flows.model import (
 )
 from flows.operators.parse import Batch, Validated
 from flows.operators.refusals import Refusals
+from flows.operators.status.channels import UNCONFIRMED
 from flows.operators.status.observations import Observation, Observe, ends
 
 StatusOutput: TypeAlias = FeedStatus | Flush | Incident | Rejected | Ticker
@@ -50,6 +51,7 @@ class LineStatus:
         self._wall_ms = wall_ms
         self._down_since: dict[tuple[str, str], int] = {}  # by line and symbol
         self._live: dict[str, dict[str, None]] = {}  # symbols by line
+        self._failed: dict[str, str] = {}  # by line that has not been confirmed since: why it ended
         self._refusals = Refusals("messages")
         self._refused_since = 0
         self._others: set[type] = set()
@@ -88,20 +90,28 @@ class LineStatus:
             case Backpressure():
                 found = [self._is_behind(item)]
             case Connected():
-                found = [FeedStatus(self._venue, item.line, "connected", item.symbols)]
+                found = [FeedStatus(self._venue, item.line, "connected", item.symbols, self._unconfirmed(item.line))]
             case Subscribed():
+                self._failed.pop(item.line, None)
                 self._live.setdefault(item.line, {}).update(dict.fromkeys(item.symbols))
                 found = [self._live_on(item.line), *self._came_back(item)]
             case Removed() if item.is_gone:
                 found = [*self._is_gone(item)]
             case Disconnected():
+                if not item.is_refusal:  # then the connection stays
+                    self._failed[item.line] = item.reason
                 status = FeedStatus(self._venue, item.line, "disconnected", item.symbols, item.reason)
                 found = [status, self._went_down(item)]
         return found
 
     def _now(self) -> int:
-        """The feed's time; before that is known, the wall clock's."""
-        return self._clock.now().feed or self._wall_ms()
+        """The feed's time, which goes on while it is unsure; before it is known, the wall clock's."""
+        return self._clock.carried().feed or self._wall_ms()
+
+    def _unconfirmed(self, line: str) -> str:
+        """Why a line that is connected is not live."""
+        failed = self._failed.get(line)
+        return UNCONFIRMED + (f"; before that: {failed}" if failed else "")
 
     def _note_refused(self, refused: Rejected) -> None:
         if not self._refusals.count:

@@ -91,7 +91,8 @@ class InstrumentBody(Struct, frozen=True):
 
 class HeartbeatBody(Struct, frozen=True):
     """The flow is alive, once a second; when two are missing, no earlier state is known to hold. `time` is the venue's
-    time, null before it is known; ages count from it. `clock` is `sure` or `unsure`.
+    time, null before it is known; ages count from it. `clock` is `unsure` while that time is only carried on by the
+    flow's steady clock, else `sure`.
     """
 
     venue: str

@@ -12,6 +12,8 @@ from api.live.freshness import (
     UNKNOWN_MS,
     State,
     age_ms,
+    clock_name,
+    clock_of,
     is_stale,
     now_ms,
     state_of,
@@ -33,8 +35,8 @@ class Hub:
         self.local = 0
         self.venue_state = VenueState("binance", VenueTime(lambda: self.local))
 
-    def beat(self) -> None:
-        self._take(HeartbeatUpdate(Heartbeat("binance", BEGIN + self.local), "live"))
+    def beat(self, *, is_sure: bool = True) -> None:
+        self._take(HeartbeatUpdate(Heartbeat("binance", BEGIN + self.local, is_sure), "live"))
 
     def say(self, symbol: str, word: str, **channels: str) -> None:
         known = tuple(ChannelStatus(name, said, BEGIN, said) for name, said in channels.items())  # type: ignore[arg-type]
@@ -82,6 +84,19 @@ def test_two_missing_heartbeats_are_the_end_of_what_is_known(hub: Hub) -> None:
     assert found == State(UNKNOWN, iso_utc(BEGIN), "the flow gives no sign of life")
     hub.beat()
     assert hub.state("BTCUSDT", "trades") == "live"
+
+
+def test_the_clock_is_sure_while_heartbeats_come_that_are(hub: Hub) -> None:
+    def clock() -> str | None:
+        return clock_of([hub.venue_state], "BTCUSDT")
+
+    assert clock() == "sure"
+    hub.beat(is_sure=False)
+    assert (clock(), hub.state()) == ("unsure", "unsynced")
+    hub.beat()
+    hub.local += UNKNOWN_MS + 1
+    assert clock() == "unsure", "no heartbeat confirms it"
+    assert (clock_name(Hub().venue_state), clock_of([], "BTCUSDT")) == (None, None)
 
 
 def test_without_a_connection_to_the_hub_the_state_is_unknown(hub: Hub) -> None:

@@ -23,8 +23,8 @@ def price(value: float, time_ms: int, symbol: str = "BTCUSDT", stamp_ms: int | N
     return HubMessage("binance", "MarketData", body, time_ms if stamp_ms is None else stamp_ms, 1)
 
 
-def heartbeat(time_ms: int) -> HubMessage:
-    body = HeartbeatBody.of(HeartbeatUpdate(Heartbeat("binance", time_ms), "replay"))
+def heartbeat(time_ms: int, *, is_sure: bool = True) -> HubMessage:
+    body = HeartbeatBody.of(HeartbeatUpdate(Heartbeat("binance", time_ms, is_sure), "replay"))
     return HubMessage("binance", "Status", body, time_ms or BEGIN, 4)
 
 
@@ -118,8 +118,21 @@ def test_no_message_of_the_market_moves_the_clock_once_there_are_heartbeats() ->
     message = venue_state.latest("MarketData", "BTCUSDT")
     assert message is not None
     assert (venue_state.clock.now_ms, venue_state.age_ms(message)) == (BEGIN + 500, 500)
-    venue_state.take(heartbeat(BEGIN - 3_000))
-    assert venue_state.clock.now_ms == BEGIN - 3_000, "the venue's clock was set back"
+    for local[0] in (1_000, 2_000, 3_000):
+        venue_state.take(heartbeat(BEGIN - 3_000 + local[0]))
+    assert venue_state.clock.now_ms == BEGIN, "the venue's clock was set back"
+
+
+def test_ages_go_on_while_the_venues_clock_is_unsure() -> None:
+    local = [0]
+    venue_state = VenueState("binance", VenueTime(lambda: local[0]))
+    venue_state.take(heartbeat(BEGIN))
+    venue_state.take(price(1.0, BEGIN))
+    message = venue_state.latest("MarketData", "BTCUSDT")
+    assert message is not None
+    for local[0] in range(9_000, 60_000, 1_000):
+        venue_state.take(heartbeat(BEGIN, is_sure=False))
+        assert (venue_state.age_ms(message), venue_state.clock.is_sure) == (local[0], False)
 
 
 def test_a_time_that_is_not_yet_makes_nothing_young_for_long() -> None:

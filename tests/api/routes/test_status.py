@@ -7,8 +7,9 @@ import pytest
 from msgspec import structs
 
 from api.live.freshness import UNKNOWN_MS
+from api.live.messages import ms_of
 from api.readiness import InstrumentState, describe
-from flows.model import ChannelStatus
+from flows.model import ChannelStatus, FeedStatus
 from sinks.hub.payloads import iso_utc
 from tests.fakes.interface import LIVE, NOW, Deployment, Interface, fill, interface, price, state, until
 
@@ -75,6 +76,46 @@ async def test_a_flow_that_hangs_is_unknown(served: Interface, deployment: Deplo
     async with deployment.beating():
         await said(served, "BTCUSDT", "live")
         assert (await served.get("/health/ready"))[0] == 200
+
+
+async def test_ages_and_durations_go_on_while_the_venues_clock_is_unsure(
+    served: Interface, deployment: Deployment
+) -> None:
+    async def read() -> tuple[str, list[int], set[str]]:
+        status = await served.data("/api/status")
+        answers = [(await served.data("/api/prices"))[0], (await served.data("/api/ticks"))[0]]
+        answers += [await served.data(f"/api/{name}/BTCUSDT") for name in ("prices", "orderbook")]
+        ages = [answer["age_ms"] for answer in answers] + [status["instruments"][0]["for_ms"]]
+        flow = status["flows"][0]
+        return flow["time"], ages, {flow["clock"], *(answer["clock"] for answer in answers)}
+
+    async with deployment.beating():
+        deployment.tell(state("silent"))
+        await said(served, "BTCUSDT", "silent")
+        assert (await read())[2] == {"sure"}
+        deployment.stands_at = deployment.clock.now().feed
+        await until(lambda: served.services.live.clock("BTCUSDT") == "unsure")
+        time, ages, clocks = await read()
+        await asyncio.sleep(1)
+        later_time, later_ages, later_clocks = await read()
+        assert clocks == later_clocks == {"unsure"}
+        assert ms_of(later_time) >= ms_of(time) + 1_000
+        assert all(later >= age + 1_000 for age, later in zip(ages, later_ages, strict=True))
+        deployment.stands_at = 0
+        await until(lambda: served.services.live.clock("BTCUSDT") == "sure")
+
+
+@pytest.mark.parametrize("reason", ["the exchange has not confirmed the streams yet", ""])
+async def test_a_line_that_is_not_live_is_missing_for_a_reason(
+    served: Interface, deployment: Deployment, reason: str
+) -> None:
+    deployment.tell(FeedStatus("binance", "market", "connected", ("BTCUSDT",), reason))
+    expected = f"line market is connected: {reason or 'no reason is told'}"
+
+    async def is_told() -> bool:
+        return expected in (await served.data("/api/status"))["missing"]
+
+    await until(is_told)
 
 
 async def test_a_hub_that_is_cut_makes_everything_unknown(served: Interface, deployment: Deployment) -> None:

@@ -412,6 +412,21 @@ def test_the_flow_is_alive_once_a_second() -> None:
     assert watched.heartbeats == [Heartbeat("binance", time) for time in expected]
 
 
+def test_time_and_states_go_on_while_the_venues_clock_stands_still() -> None:
+    watched = Watched()
+    watched.local = 1_000
+    watched.clock.tick(watched.local)
+    watched.take(subscribed())
+    watched.local += 9_000  # halted
+    watched.clock.tick(watched.local)
+    watched.take(Disconnected("market", BTC, "no route"))
+    watched.pass_time(3_000)
+    assert watched.clock.now().feed == BEGIN + 1_000
+    assert watched.state() == ("cut", 10_000)
+    assert watched.heartbeats[-1].time > BEGIN + 12_000
+    assert not watched.heartbeats[-1].is_sure
+
+
 def test_without_a_time_of_the_venue_the_states_come_all_the_same_and_get_it_later() -> None:
     watched = Watched(knows_time=False)
     watched.take(Connected("market", BTC, "ws://x"))

