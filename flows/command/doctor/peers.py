@@ -15,8 +15,8 @@ from flows.command.doctor.result import Result
 from flows.foreign import visible
 from flows.settings import Settings
 from sinks.mongo.writer import MongoAddressError, open_client
-from sinks.mongod.log import ELSEWHERE, explain_failure
 from sinks.mongod.bundled import MongodError, bundled_binary
+from sinks.mongod.log import ELSEWHERE, explain_failure
 from sources.binance.rest import BinanceRest
 from sources.rest.client import VenueError
 
