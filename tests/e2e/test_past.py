@@ -61,9 +61,12 @@ async def test_a_start_in_the_middle_of_a_period_is_right_from_the_first_candle(
     ):
         while witness.state()["now"] < BEGIN + 100_000:
             await asyncio.sleep(0.05)
+        exchange.pause()  # a slow start must not miss the minutes in which the candles are compared
         settings = settings_for(tmp_path, exchange, mongod_uri)
         async with running_flow(tmp_path, **settings) as flow, hub_client(flow.hub_url) as client:
-            await client.subscribe("Candle", "ChartUpdate", "Incident")
+            await client.subscribe("Candle", "ChartUpdate", "Incident", "Status")
+            await client.until_live(1)
+            exchange.resume()
 
             def untold(name: str) -> list[dict[str, Any]]:
                 """What was traded, and is not in what the client knows: the exchange had no time to send it."""

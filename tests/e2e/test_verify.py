@@ -62,12 +62,11 @@ async def test_a_live_flow_holds_what_it_claims(mongod_uri: str, tmp_path: Path)
 
             with MongoClient[dict[str, Any]](mongod_uri) as client:
                 minutes = client[settings["mongo__database"]][MARKET_DATA]
-                of = {
-                    "symbol": "BTCUSDT",
-                    "timeframe": "1m",
-                    "open_time": BEGIN // MINUTE_MS * MINUTE_MS + 3 * MINUTE_MS,
-                }
-                minutes.update_one(of, {"$inc": {"trades": 1}})
+                ours = {"symbol": "BTCUSDT", "timeframe": "1m", "status": "final"}
+                settled = {"open_time": {"$lt": BEGIN + 6 * MINUTE_MS}}  # in a slow start the first ones are not ours
+                of = minutes.find_one(ours | settled, sort=[("open_time", -1)])
+                assert of is not None
+                minutes.update_one({"_id": of["_id"]}, {"$inc": {"trades": 1}})
             code, report = await verified(tmp_path, settings, "--settle", "60", "--symbols", "BTCUSDT")
             assert (code, [f["open_time"] for f in report["findings"]]) == (1, [of["open_time"]])
             assert flow.running
