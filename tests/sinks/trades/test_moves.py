@@ -210,3 +210,13 @@ def test_what_is_deleted_for_its_age_may_have_later_ids(tmp_path: Path) -> None:
         store.sync()
         store.delete_before(SYMBOL, BEGIN + 120_000)
         assert opened_rows(store.path, tmp_path / "scratch") == [rows(kept)] * 2
+
+
+def test_a_wrong_trade_may_come_together_with_one_that_is_vouched_for(tmp_path: Path) -> None:
+    right = [trade(number, 60_000 + number * 1_000) for number in (1, 2, 3)]
+    wrong = trade(2, 3_000)
+    with TradeStore(tmp_path / "store") as store:
+        add_batches(store, [batch([wrong])], record_ms=MINUTE_MS)
+        add_batches(store, [batch([wrong]), batch(right, is_vouched=True)], record_ms=MINUTE_MS)
+        store.sync()
+        assert opened_rows(store.path, tmp_path / "scratch") == [rows(right)] * 2
