@@ -8,11 +8,12 @@ are recorded here, and compared when the store is opened.
 import os
 import threading
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
+import numpy as np
 import structlog
 from msgspec import structs
 
@@ -25,7 +26,9 @@ MOST_SPANS = 50
 
 
 class IdSpan(msgspec.Struct, frozen=True, array_like=True):
-    """Consecutive ids of a symbol, and the time of their records in ms UTC, all bounds inclusive."""
+    """Consecutive ids of a symbol, and the time that their records start in, ms UTC, all bounds inclusive. That may be
+    more than their own time: a trade that was moved is searched where it was and where it is.
+    """
 
     first_id: int
     last_id: int
@@ -99,14 +102,38 @@ class DurableState:
             self._newest |= newest
             _merge(self._lost, lost)
 
-    def on_deleted(self, symbol: str, before_id: int | None) -> None:
-        """Ids of a symbol before `before_id`, or all, are about to be deleted; recorded before they are."""
+    def on_moving(self, symbol: str, places: Iterable[IdSpan], gone: Iterable[IdSpan]) -> None:
+        """Stored trades of a symbol are about to be moved to `places`, and those of `gone` to be removed; recorded
+        before they are. Either place of a moved trade counts from now on, as the process may end before the move.
+        """
+        places, gone = list(places), list(gone)
+        with self._lock:
+            is_changed = False
+            for spans in (self._unsynced, *self._logged.values()):
+                known = spans.get(symbol, [])
+                kept = [_widened(part, places) for span in known for part in _without_all(span, gone)]
+                if kept != known:
+                    spans[symbol] = kept[-MOST_SPANS:]
+                    is_changed = True
+            if is_changed:
+                self._write(is_synced=True)
+
+    def begin_of(self, symbol: str) -> int | None:
+        """Least time of what is recorded of a symbol; None where nothing is."""
+        with self._lock:
+            found = [span.begin for spans in (self._unsynced, *self._logged.values()) for span in spans.get(symbol, [])]
+        return min(found, default=None)
+
+    def on_deleted(self, symbol: str, before_id: int | None, others: Iterable[IdSpan] = ()) -> None:
+        """Ids of a symbol before `before_id`, or all, and `others` are about to be deleted; recorded before that."""
+        others = list(others)
         with self._lock:
             for spans in (self._unsynced, self._lost, *self._logged.values()):
                 if symbol in spans:
                     kept = [] if before_id is None else [_from(span, before_id) for span in spans[symbol]]
-                    spans[symbol] = [span for span in kept if span.first_id <= span.last_id]
-            self._write()
+                    parts = [part for span in kept for part in _without_all(span, others)]
+                    spans[symbol] = [span for span in parts if span.first_id <= span.last_id][-MOST_SPANS:]
+            self._write(is_synced=True)
 
     def on_sync(self, sequence: int) -> None:
         """All that was recorded is durable, up to this write."""
@@ -121,10 +148,10 @@ class DurableState:
             self._synced = sequence, dict(self._newest)
             self._write()
 
-    def _write(self) -> None:
+    def _write(self, *, is_synced: bool = False) -> None:
         sequence, newest = self._synced
         lost = {symbol: spans for symbol, spans in self._lost.items() if spans}
-        write_durable(self._path, sequence=sequence, newest=newest, logged=self._logged, lost=lost)
+        write_durable(self._path, sequence=sequence, newest=newest, logged=self._logged, lost=lost, is_synced=is_synced)
 
 
 def _add(spans: Spans, symbol: str, new: IdSpan) -> None:
@@ -156,6 +183,31 @@ def _without(span: IdSpan, other: IdSpan) -> list[IdSpan]:
     return [part for part in parts if part.first_id <= part.last_id]
 
 
+def _without_all(span: IdSpan, others: Iterable[IdSpan]) -> list[IdSpan]:
+    parts = [span]
+    for other in others:
+        parts = [part for known in parts for part in _without(known, other)]
+    return parts
+
+
+def _widened(span: IdSpan, places: Iterable[IdSpan]) -> IdSpan:
+    """The span with the times of all places that share ids with it. It is not split where a single trade has moved:
+    every part would count for `MOST_SPANS`, and the oldest would no longer be compared.
+    """
+    shared = [place for place in places if place.first_id <= span.last_id and span.first_id <= place.last_id]
+    begin = min((place.begin for place in shared), default=span.begin)
+    end = max((place.end for place in shared), default=span.end)
+    return structs.replace(span, begin=min(span.begin, begin), end=max(span.end, end))
+
+
+def runs_of(ids: Sequence[int] | np.ndarray[Any, Any], begin: int, end: int) -> list[IdSpan]:
+    """Rising ids of records that start in `[begin, end]`, ms UTC, as spans."""
+    if not len(ids):
+        return []
+    runs = np.split(np.asarray(ids), np.flatnonzero(np.diff(ids) > 1) + 1)
+    return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
+
+
 def _from(span: IdSpan, first_id: int) -> IdSpan:
     return structs.replace(span, first_id=max(span.first_id, first_id))
 
@@ -183,17 +235,32 @@ def write_durable(
     newest: dict[str, int],
     logged: dict[str, Spans] | None = None,
     lost: Spans | None = None,
+    is_synced: bool = False,
 ) -> None:
-    """Replaces the file atomically. When that fails, the older one stays, which lists less."""
+    """Replaces the file atomically. When that fails, the older one stays, which lists less. With `is_synced` it is on
+    the disk when this returns: before trades are moved or deleted, as the older one would list these where they were.
+    """
     try:
         manifest = _manifest_of(path)
         durable = Durable(manifest.name, manifest.stat().st_size, sequence, newest, logged or {}, lost or {})
         text = msgspec.json.encode(durable)
         new = path / f"{DURABLE_FILE}.new"
         new.write_bytes(b"%08x\n%b" % (zlib.crc32(text), text))
+        if is_synced:
+            _sync(new)
         new.replace(path / DURABLE_FILE)
+        if is_synced:
+            _sync(path)
     except OSError as error:
         log.warning("durable_state_not_written", path=str(path), reason=str(error))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def damage_before_open(path: Path, durable: Durable | None) -> str:

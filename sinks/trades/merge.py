@@ -20,6 +20,8 @@ from sinks.trades.codec import (
     Row,
     TradeColumns,
     columns_of,
+    decode_start,
+    decode_symbol,
     encode_columns,
     encode_key,
     encode_periods,
@@ -31,8 +33,8 @@ from sinks.trades.codec import (
     minute_of,
     without,
 )
-from sinks.trades.durable import IdSpan
-from sinks.trades.store import TradeStore
+from sinks.trades.durable import IdSpan, runs_of
+from sinks.trades.store import Moves, TradeStore
 
 log = structlog.get_logger(__name__)
 
@@ -83,7 +85,7 @@ def add_batches(
     seconds: list[Second] = []
     disputes: list[Dispute] = []
     batches = list(batches)
-    changes = _Changes(store, _without_replaced(store, batches))
+    changes = _changes_without_replaced(store, batches)
     written: dict[str, list[IdSpan]] = {}
     for (symbol, is_vouched), trades in _by_source(batches).items():
         dispute = Dispute(symbol, is_replaced=is_vouched)
@@ -98,10 +100,13 @@ def add_batches(
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
         disputes.append(dispute)
+    moves = changes.moves()
+    store.on_moving(moves)
     if writes := changes.writes():
         store.write(writes)
     for symbol, spans in written.items():
         store.on_stored(symbol, spans)
+    store.on_moving(moves)  # another batch of these may have written the same trade to the time that it has no more
     for dispute in disputes:
         if dispute.trades:
             on_dispute(dispute)
@@ -110,7 +115,7 @@ def add_batches(
 
 class _MovedIds:
     """Finds stored trades that have another time in a vouched source. Only records within the times of the trades that
-    are written together are searched.
+    are written together, and a minute around them, are searched.
     """
 
     def __init__(self, encoded: Iterable[TradeColumns]) -> None:
@@ -132,18 +137,47 @@ class _MovedIds:
 class _Changes:
     """Pending records, on top of the stored ones."""
 
-    def __init__(self, store: TradeStore, changed: dict[bytes, TradeColumns | None]) -> None:
+    def __init__(self, store: TradeStore) -> None:
         self._store = store
-        self._changed = changed
+        self._changed: dict[bytes, TradeColumns | None] = {}
+        self._taken_out: dict[str, set[int]] = {}
+        """Ids that have left a record, by symbol."""
+
+    def remove(self, symbol: str, trade: Trade) -> None:
+        """Removes a trade from its second and from its minute, wherever it is."""
+        for length_ms in (SECOND_MS, MINUTE_MS):
+            key = encode_key(symbol, trade.time // length_ms * length_ms)
+            known = self._now_at(key)
+            kept = known and without(known, trade.id)
+            if kept is not known:
+                self._changed[key] = kept
+                self._take_out(symbol, [trade.id])
+
+    def _take_out(self, symbol: str, ids: Iterable[int]) -> None:
+        self._taken_out.setdefault(symbol, set()).update(ids)
+
+    def moves(self) -> list[Moves]:
+        """Where the trades that have left a record are from now on; they may be in the same one again."""
+        return [self._moves_of(symbol, ids) for symbol, ids in self._taken_out.items()]
+
+    def _moves_of(self, symbol: str, ids: set[int]) -> Moves:
+        places: list[IdSpan] = []
+        gone = set(ids)
+        for key, columns in self._changed.items():
+            if columns is not None and decode_symbol(key) == symbol:
+                found = ids.intersection(np.frombuffer(columns.id, "<i8").tolist())
+                gone -= found
+                places += runs_of(sorted(found), decode_start(key), decode_start(key))
+        return Moves(symbol, places, runs_of(sorted(gone), 0, 0))
 
     def old_starts(self, symbol: str, encoded: Mapping[int, TradeColumns], record_ms: int) -> dict[int, list[int]]:
-        """Starts of the stored records within the times of new ones, by the starts of these. A minute may be stored as
-        seconds.
+        """Starts of the stored records within the times of new ones and a minute around them, by the starts of these. A
+        minute may be stored as seconds.
         """
         if record_ms == SECOND_MS:
             return {start: [start] for start in encoded}
         found: dict[int, list[int]] = {}
-        for start in self._store.starts(symbol, min(encoded), max(encoded) + record_ms):
+        for start in self._store.starts(symbol, min(encoded) - MINUTE_MS, max(encoded) + record_ms + MINUTE_MS):
             found.setdefault(start - start % record_ms, []).append(start)
         for start in encoded:
             if encode_key(symbol, start) in self._changed and start not in found.get(start, []):
@@ -161,7 +195,8 @@ class _Changes:
             self._changed[key] = columns
             return []
         stored = known[0][1] if len(known) == 1 else join_columns([record for _, record in known])
-        joined, disputed = _joined(stored, columns, moved)
+        joined, disputed, elsewhere = _joined(stored, columns, moved)
+        self._take_out(symbol, elsewhere)
         if joined is not stored or len(known) > 1 or known[0][0] != key:
             self._changed |= dict.fromkeys((at for at, _ in known), None)
             self._changed[key] = joined
@@ -176,6 +211,7 @@ class _Changes:
             elsewhere = moved.of(known, {})
             if elsewhere:
                 dropped += [known[number] for number in elsewhere]
+                self._take_out(symbol, elsewhere)
                 kept = [known[number] for number in sorted(known.keys() - set(elsewhere))]
                 self._changed[key] = columns_of(kept) if kept else None
         return dropped
@@ -196,21 +232,23 @@ class _Changes:
         return writes
 
 
-def _joined(stored: TradeColumns, columns: TradeColumns, moved: _MovedIds | None) -> tuple[TradeColumns, list[Row]]:
-    """Both as one record, `stored` itself where nothing changes; and the disputed rows, as in the record."""
+def _joined(
+    stored: TradeColumns, columns: TradeColumns, moved: _MovedIds | None
+) -> tuple[TradeColumns, list[Row], list[int]]:
+    """Both as one record, `stored` itself where nothing changes; the disputed rows, as in the record; and the ids that
+    have another time.
+    """
     if moved is None and last_id(stored) < first_id(columns):
-        return join_columns([stored, columns]), []
+        return join_columns([stored, columns]), [], []
     old, new = ({row[0]: row for row in part.rows()} for part in (stored, columns))
     elsewhere = moved.of(old, new) if moved else []
     disputed = [number for number, row in new.items() if old.get(number, row) != row]
     if not elsewhere and not (disputed and moved) and old.keys() >= new.keys():
-        return stored, [old[number] for number in disputed]
+        return stored, [old[number] for number in disputed], []
     rows = old | new if moved else new | old
     kept = {number: row for number, row in rows.items() if number not in elsewhere}
-    return columns_of(kept[number] for number in sorted(kept)), [
-        *(rows[number] for number in disputed),
-        *(old[number] for number in elsewhere),
-    ]
+    told = [*(rows[number] for number in disputed), *(old[number] for number in elsewhere)]
+    return columns_of(kept[number] for number in sorted(kept)), told, elsewhere
 
 
 def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
@@ -218,9 +256,7 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     first, last = first_id(columns), last_id(columns)
     if last - first + 1 == len(columns):
         return [IdSpan(first, last, begin, end)]
-    ids = np.frombuffer(columns.id, "<i8")
-    runs = np.split(ids, np.flatnonzero(np.diff(ids) > 1) + 1)
-    return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
+    return runs_of(np.frombuffer(columns.id, "<i8"), begin, end)
 
 
 def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Trade]]:
@@ -234,18 +270,13 @@ def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Tra
     return sources
 
 
-def _without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> dict[bytes, TradeColumns | None]:
-    """The records without their replaced trades, by key; None for one without others."""
-    changed: dict[bytes, TradeColumns | None] = {}
+def _changes_without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) -> _Changes:
+    """Changes that begin with the removal of the replaced trades."""
+    changes = _Changes(store)
     for batch in batches:
         for trade in batch.replaced:
-            for length_ms in (SECOND_MS, MINUTE_MS):
-                key = encode_key(batch.symbol, trade.time // length_ms * length_ms)
-                known = changed[key] if key in changed else store.record(key)
-                kept = known and without(known, trade.id)
-                if kept is not known:
-                    changed[key] = kept
-    return changed
+            changes.remove(batch.symbol, trade)
+    return changes
 
 
 def _encoded(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:

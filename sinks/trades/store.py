@@ -61,10 +61,12 @@ from sinks.trades.durable import (
     Spans,
     damage_before_open,
     read_durable,
+    runs_of,
 )
 
 __all__ = [
     "Extent",
+    "Moves",
     "StoreBusyError",
     "StoreDamagedError",
     "StoreInUseError",
@@ -85,6 +87,16 @@ class Extent(NamedTuple):
     first_id: int
     """Id of the first trade, and of the last one."""
     last_id: int
+
+
+class Moves(NamedTuple):
+    """Stored trades of a symbol that a write takes out of their records."""
+
+    symbol: str
+    places: list[IdSpan]
+    """Where it puts them."""
+    gone: list[IdSpan]
+    """Ids that it puts nowhere."""
 
 
 class TradeStore:
@@ -200,12 +212,16 @@ class TradeStore:
 
     def _gaps(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
         """The missing ids of a span."""
-        blobs = [columns.id for _, columns in self.records(symbol, minute_of(span.begin), span.end + 1)]
-        ids = np.unique(np.frombuffer(b"".join(blobs), "<i8"))
+        ids = self._ids(symbol, span.begin, span.end + 1)
         ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
         edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
         for place in np.flatnonzero(np.diff(edges) > 1).tolist():
             yield structs.replace(span, first_id=int(edges[place]) + 1, last_id=int(edges[place + 1]) - 1)
+
+    def _ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
+        blobs = [columns.id for _, columns in self.records(symbol, minute_of(begin_ms), end_ms)]
+        return np.unique(np.frombuffer(b"".join(blobs), "<i8"))
 
     def _last_id(self, symbol: str) -> int:
         """The id of the last trade in a symbol's newest record; -1 without any."""
@@ -253,6 +269,13 @@ class TradeStore:
     def on_stored(self, symbol: str, spans: Iterable[IdSpan]) -> None:
         """Records the ids that were written of a symbol; they count as durable after the next `sync`."""
         self._durable.on_stored(symbol, spans)
+
+    def on_moving(self, moves: Iterable[Moves]) -> None:
+        """Records that the next write moves or removes stored trades. Called before that write: a reader that opens
+        after it, or after the end of this process, must not take them for lost.
+        """
+        for move in moves:
+            self._durable.on_moving(move.symbol, move.places, move.gone)
 
     def sync(self) -> None:
         """Syncs all writes to the disk, without the interpreter lock."""
@@ -371,7 +394,8 @@ class TradeStore:
         """
         first = next(self.starts(symbol, end_ms, END_MS), None)
         kept = None if first is None else self.record(encode_key(symbol, first))
-        self._durable.on_deleted(symbol, None if kept is None else first_id(kept))
+        before_id = None if kept is None else first_id(kept)
+        self._durable.on_deleted(symbol, before_id, self._deleted_from(symbol, before_id, end_ms))
         begin, end = encode_key(symbol, 0), encode_key(symbol, end_ms)
         batch = WriteBatch(raw_mode=True)
         batch.delete_range(begin, end)
@@ -380,6 +404,16 @@ class TradeStore:
         compaction.set_exclusive_manual_compaction(v=False)
         with self._naming_errors("compacted"):
             self._db.compact_range(begin, end, compaction)
+
+    def _deleted_from(self, symbol: str, before_id: int | None, end_ms: int) -> list[IdSpan]:
+        """Recorded ids from `before_id` on whose records start before `end_ms`: times do not always rise with the ids.
+        Nearly always nothing that old is recorded, and nothing is read.
+        """
+        begin = self._durable.begin_of(symbol)
+        if before_id is None or begin is None or begin >= end_ms:
+            return []
+        ids = self._ids(symbol, begin, end_ms)
+        return runs_of(ids[ids >= before_id], 0, 0)
 
     def compact(self) -> None:
         """Compacts the whole store, for importers; live stores compact themselves. `TradeStoreError` on failure."""
