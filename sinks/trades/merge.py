@@ -13,13 +13,14 @@ import structlog
 from msgspec import Struct
 from rocksdict import WriteBatch
 
-from flows.model import Trade, TradeBatch
+from flows.model import Trade, TradeBatch, Voucher
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,
     Row,
     TradeColumns,
     columns_of,
+    decode_start,
     encode_columns,
     encode_key,
     encode_periods,
@@ -44,8 +45,8 @@ class Dispute(Struct):
     """Trades of a symbol whose stored values differ from new ones with the same ids."""
 
     symbol: str
-    is_replaced: bool
-    """Whether the new ones replaced the stored ones; else the stored ones are kept."""
+    vouched_by: Voucher
+    """What vouches for the new ones, which have replaced the stored ones; without it the stored ones are kept."""
     trades: int = 0
     first_id: int = -1
     last_id: int = -1
@@ -77,7 +78,8 @@ def add_batches(
     these.
 
     A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
-    is called, once for each symbol. A trade whose values do not fit the columns is refused with an ERROR.
+    is called, once for each symbol and voucher. Trades that are vouched for go to minutes in any case, whose stored
+    seconds are searched for their ids. A trade whose values do not fit the columns is refused with an ERROR.
     `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
@@ -85,15 +87,20 @@ def add_batches(
     batches = list(batches)
     changes = _Changes(store, _without_replaced(store, batches))
     written: dict[str, list[IdSpan]] = {}
-    for (symbol, is_vouched), trades in _by_source(batches).items():
-        dispute = Dispute(symbol, is_replaced=is_vouched)
-        encoded = _encoded(symbol, trades, record_ms)
-        old = changes.old_starts(symbol, encoded, record_ms)
-        moved = _MovedIds(encoded.values()) if is_vouched and old else None
+    for (symbol, voucher), trades in _by_source(batches).items():
+        dispute = Dispute(symbol, voucher)
+        length_ms = MINUTE_MS if voucher else record_ms
+        encoded = _encoded(symbol, trades, length_ms)
+        if length_ms == MINUTE_MS:
+            of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
+            old = changes.old_starts(symbol, _spans(of_source))
+        else:
+            old = {start: [start] for start in encoded}
+        moved = _MovedIds(encoded.values()) if voucher and old else None
         for start, columns in encoded.items():
             dispute.include(changes.add(symbol, start, columns, old.get(start, []), moved))
             seconds.append((symbol, start))
-            written.setdefault(symbol, []).extend(spans_of(columns, start, start + record_ms - 1))
+            written.setdefault(symbol, []).extend(spans_of(columns, start, start + length_ms - 1))
         if moved:
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
@@ -109,13 +116,11 @@ def add_batches(
 
 
 class _MovedIds:
-    """Finds stored trades that have another time in a vouched source. Only records within the times of the trades that
-    are written together are searched.
-    """
+    """Finds stored trades that have another time in a vouched source."""
 
     def __init__(self, encoded: Iterable[TradeColumns]) -> None:
         parts = list(encoded)
-        self._first, self._last = min(map(first_id, parts)), max(map(last_id, parts))
+        self._ids = frozenset(row[0] for part in parts for row in part.rows())
         self._are_aggregates = any(part.first_id for part in parts)
 
     def of(self, known: Mapping[int, Row], columns: Mapping[int, Row]) -> list[int]:
@@ -123,9 +128,7 @@ class _MovedIds:
         return [
             number
             for number, row in known.items()
-            if self._first <= number <= self._last
-            and number not in columns
-            and is_aggregate(row) == self._are_aggregates
+            if number in self._ids and number not in columns and is_aggregate(row) == self._are_aggregates
         ]
 
 
@@ -136,18 +139,14 @@ class _Changes:
         self._store = store
         self._changed = changed
 
-    def old_starts(self, symbol: str, encoded: Mapping[int, TradeColumns], record_ms: int) -> dict[int, list[int]]:
-        """Starts of the stored records within the times of new ones, by the starts of these. A minute may be stored as
-        seconds.
-        """
-        if record_ms == SECOND_MS:
-            return {start: [start] for start in encoded}
+    def old_starts(self, symbol: str, spans: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+        """Starts of the records within the spans, by their minutes: a minute may be stored as seconds."""
         found: dict[int, list[int]] = {}
-        for start in self._store.starts(symbol, min(encoded), max(encoded) + record_ms):
-            found.setdefault(start - start % record_ms, []).append(start)
-        for start in encoded:
-            if encode_key(symbol, start) in self._changed and start not in found.get(start, []):
-                found.setdefault(start, []).insert(0, start)
+        for begin, end in spans:
+            first, last = encode_key(symbol, begin), encode_key(symbol, end)
+            pending = (decode_start(key) for key in self._changed if first <= key < last)
+            for start in sorted({*self._store.starts(symbol, begin, end), *pending}):
+                found.setdefault(minute_of(start), []).append(start)
         return found
 
     def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
@@ -223,11 +222,28 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
 
 
-def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Trade]]:
-    """Trades by symbol and whether they are vouched for."""
-    sources: dict[tuple[str, bool], list[Trade]] = {}
+def _spans(batches: Iterable[TradeBatch]) -> list[tuple[int, int]]:
+    """The whole minutes that the trades of batches are in, or may be stored in: `[begin, end)` in ms UTC, apart."""
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted(_bounds(batch) for batch in batches if batch.trades):
+        begin, end = minute_of(first), minute_of(last) + MINUTE_MS
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], end)
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _bounds(batch: TradeBatch) -> tuple[int, int]:
+    times = [trade.time for trade in batch.trades]
+    return min(batch.begin or times[0], *times), max(batch.end, *times)
+
+
+def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, Voucher], list[Trade]]:
+    """Trades by symbol and what vouches for them."""
+    sources: dict[tuple[str, Voucher], list[Trade]] = {}
     for batch in batches:
-        trades = sources.setdefault((batch.symbol, batch.is_vouched), [])
+        trades = sources.setdefault((batch.symbol, batch.vouched_by), [])
         if batch.replaced:
             trades[:] = [trade for trade in trades if trade not in batch.replaced]
         trades += batch.trades
