@@ -111,7 +111,8 @@ class CheckableQuery(Query, frozen=True, kw_only=True):
 
 class DisputedTradesQuery(TradesQuery, frozen=True):
     """The trades of a closed candle that the exchange contradicts: those with fills within the ids, which are of single
-    fills, and with times from `begin` to `end`, both inclusive. Their stored versions may be wrong.
+    fills. Their stored versions may be wrong, also in their times: the ids decide. `begin` and `end` are the candle's
+    period, both inclusive, near which they are.
     """
 
     @property

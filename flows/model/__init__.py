@@ -26,6 +26,7 @@ from flows.model.market import (
     TickerFigures,
     Trade,
     TradeBatch,
+    Voucher,
 )
 from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
 from flows.model.results import (
@@ -147,6 +148,7 @@ __all__ = [
     "TradesRefused",
     "TradingStatus",
     "Vouched",
+    "Voucher",
     "Watermark",
     "timeframe_ms",
 ]

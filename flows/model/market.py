@@ -1,6 +1,6 @@
 """Market data of the venue: trades, klines, tickers, books."""
 
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
@@ -12,6 +12,8 @@ market price.
 """
 WITHDRAWN_FILL = "WITHDRAWN"
 """Mark of a trade that the exchange withdrew: its id is used, without a trade."""
+Voucher: TypeAlias = Literal["", "checksum", "rest"]
+"""What of the exchange vouches for trades: nothing, the checksum of a file, or its REST side, asked for them anew."""
 
 
 class Trade(Struct, frozen=True, gc=False):
@@ -170,8 +172,8 @@ class TradeBatch(Struct, frozen=True, gc=False):
     end: int = 0
     replaced: tuple[Trade, ...] = ()
     """Trades of the same ids to be removed. Candles keep them: a `Gap` marks those as wrong."""
-    is_vouched: bool = False
-    """A checksum of the exchange vouches for them: they replace stored trades of the same ids."""
+    vouched_by: Voucher = ""
+    """They replace stored trades of the same ids, whose time may be any within theirs, or from `begin` to `end`."""
 
 
 class StoreOnlyTrades(Struct, frozen=True, gc=False):

@@ -268,7 +268,7 @@ class Importer:
         writer = self._trades[part_of(Instrument(batch.venue, batch.symbol).key, len(self._trades))]
         if self._wait(writer, most=MOST_TRADES, store=TRADE_STORE):
             writer.write(
-                [structs.replace(batch, is_vouched=True) if self._vouched.has_trades_of(batch.symbol) else batch]
+                [structs.replace(batch, vouched_by="checksum") if self._vouched.has_trades_of(batch.symbol) else batch]
             )
 
     def _report_stored(self) -> None:

@@ -13,7 +13,7 @@ import structlog
 from msgspec import Struct
 from rocksdict import WriteBatch
 
-from flows.model import Trade, TradeBatch
+from flows.model import Trade, TradeBatch, Voucher
 from sinks.trades.codec import (
     MINUTE_MS,
     SECOND_MS,
@@ -46,8 +46,8 @@ class Dispute(Struct):
     """Trades of a symbol whose stored values differ from new ones with the same ids."""
 
     symbol: str
-    is_replaced: bool
-    """Whether the new ones replaced the stored ones; else the stored ones are kept."""
+    vouched_by: Voucher
+    """What vouches for the new ones, which have replaced the stored ones; without it the stored ones are kept."""
     trades: int = 0
     first_id: int = -1
     last_id: int = -1
@@ -79,7 +79,8 @@ def add_batches(
     these.
 
     A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
-    is called, once for each symbol. A trade whose values do not fit the columns is refused with an ERROR.
+    is called, once for each symbol and voucher. Trades that are vouched for go to minutes in any case, whose stored
+    seconds are searched for their ids. A trade whose values do not fit the columns is refused with an ERROR.
     `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
@@ -87,15 +88,20 @@ def add_batches(
     batches = list(batches)
     changes = _changes_without_replaced(store, batches)
     written: dict[str, list[IdSpan]] = {}
-    for (symbol, is_vouched), trades in _by_source(batches).items():
-        dispute = Dispute(symbol, is_replaced=is_vouched)
-        encoded = _encoded(symbol, trades, record_ms)
-        old = changes.old_starts(symbol, encoded, record_ms)
-        moved = _MovedIds(encoded.values()) if is_vouched and old else None
+    for (symbol, voucher), trades in _by_source(batches).items():
+        dispute = Dispute(symbol, voucher)
+        length_ms = MINUTE_MS if voucher else record_ms
+        encoded = _encoded(symbol, trades, length_ms)
+        if length_ms == MINUTE_MS:
+            of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
+            old = changes.old_starts(symbol, _spans(of_source))
+        else:
+            old = {start: [start] for start in encoded}
+        moved = _MovedIds(encoded.values()) if voucher and old else None
         for start, columns in encoded.items():
             dispute.include(changes.add(symbol, start, columns, old.get(start, []), moved))
             seconds.append((symbol, start))
-            written.setdefault(symbol, []).extend(spans_of(columns, start, start + record_ms - 1))
+            written.setdefault(symbol, []).extend(spans_of(columns, start, start + length_ms - 1))
         if moved:
             for start in old.keys() - encoded.keys():
                 dispute.include(changes.drop(symbol, old[start], moved))
@@ -114,13 +120,11 @@ def add_batches(
 
 
 class _MovedIds:
-    """Finds stored trades that have another time in a vouched source. Only records within the times of the trades that
-    are written together, and a minute around them, are searched.
-    """
+    """Finds stored trades that have another time in a vouched source."""
 
     def __init__(self, encoded: Iterable[TradeColumns]) -> None:
         parts = list(encoded)
-        self._first, self._last = min(map(first_id, parts)), max(map(last_id, parts))
+        self._ids = frozenset(row[0] for part in parts for row in part.rows())
         self._are_aggregates = any(part.first_id for part in parts)
 
     def of(self, known: Mapping[int, Row], columns: Mapping[int, Row]) -> list[int]:
@@ -128,9 +132,7 @@ class _MovedIds:
         return [
             number
             for number, row in known.items()
-            if self._first <= number <= self._last
-            and number not in columns
-            and is_aggregate(row) == self._are_aggregates
+            if number in self._ids and number not in columns and is_aggregate(row) == self._are_aggregates
         ]
 
 
@@ -170,18 +172,14 @@ class _Changes:
                 places += runs_of(sorted(found), decode_start(key), decode_start(key))
         return Moves(symbol, places, runs_of(sorted(gone), 0, 0))
 
-    def old_starts(self, symbol: str, encoded: Mapping[int, TradeColumns], record_ms: int) -> dict[int, list[int]]:
-        """Starts of the stored records within the times of new ones and a minute around them, by the starts of these. A
-        minute may be stored as seconds.
-        """
-        if record_ms == SECOND_MS:
-            return {start: [start] for start in encoded}
+    def old_starts(self, symbol: str, spans: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
+        """Starts of the records within the spans, by their minutes: a minute may be stored as seconds."""
         found: dict[int, list[int]] = {}
-        for start in self._store.starts(symbol, min(encoded) - MINUTE_MS, max(encoded) + record_ms + MINUTE_MS):
-            found.setdefault(start - start % record_ms, []).append(start)
-        for start in encoded:
-            if encode_key(symbol, start) in self._changed and start not in found.get(start, []):
-                found.setdefault(start, []).insert(0, start)
+        for begin, end in spans:
+            first, last = encode_key(symbol, begin), encode_key(symbol, end)
+            pending = (decode_start(key) for key in self._changed if first <= key < last)
+            for start in sorted({*self._store.starts(symbol, begin, end), *pending}):
+                found.setdefault(minute_of(start), []).append(start)
         return found
 
     def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
@@ -247,8 +245,8 @@ def _joined(
         return stored, [old[number] for number in disputed], []
     rows = old | new if moved else new | old
     kept = {number: row for number, row in rows.items() if number not in elsewhere}
-    told = [*(rows[number] for number in disputed), *(old[number] for number in elsewhere)]
-    return columns_of(kept[number] for number in sorted(kept)), told, elsewhere
+    reported = [*(rows[number] for number in disputed), *(old[number] for number in elsewhere)]
+    return columns_of(kept[number] for number in sorted(kept)), reported, elsewhere
 
 
 def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
@@ -259,11 +257,30 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     return runs_of(np.frombuffer(columns.id, "<i8"), begin, end)
 
 
-def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, bool], list[Trade]]:
-    """Trades by symbol and whether they are vouched for."""
-    sources: dict[tuple[str, bool], list[Trade]] = {}
+def _spans(batches: Iterable[TradeBatch]) -> list[tuple[int, int]]:
+    """The whole minutes that the trades of batches are in, or may be stored in, and one around them, as `[begin, end)`
+    in ms UTC, apart.
+    """
+    spans: list[tuple[int, int]] = []
+    for first, last in sorted(_bounds(batch) for batch in batches if batch.trades):
+        begin, end = minute_of(first) - MINUTE_MS, minute_of(last) + 2 * MINUTE_MS
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], end)
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _bounds(batch: TradeBatch) -> tuple[int, int]:
+    times = [trade.time for trade in batch.trades]
+    return min(batch.begin or times[0], *times), max(batch.end, *times)
+
+
+def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, Voucher], list[Trade]]:
+    """Trades by symbol and what vouches for them."""
+    sources: dict[tuple[str, Voucher], list[Trade]] = {}
     for batch in batches:
-        trades = sources.setdefault((batch.symbol, batch.is_vouched), [])
+        trades = sources.setdefault((batch.symbol, batch.vouched_by), [])
         if batch.replaced:
             trades[:] = [trade for trade in trades if trade not in batch.replaced]
         trades += batch.trades

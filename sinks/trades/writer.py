@@ -7,12 +7,13 @@ The flow's thread only queues batches; a thread of the writer stores them, and a
 import time
 import zlib
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
-from flows.model import Incident, TradeBatch
+from flows.model import Incident, TradeBatch, Voucher
 from sinks.buffered.outage import OnIncident, OutageWatch, StoreNames
 from sinks.buffered.summary import Summary
 from sinks.buffered.writer import BufferedWriter
@@ -33,6 +34,12 @@ PENDING_TIMEOUT_S = 1.0
 """How long a snapshot waits for the store, before what is queued becomes part of the recovered state."""
 _BUSY_S = 0.05
 _LONGEST_BUSY_S = 30.0  # then it is an outage: the flow must not wait for a stuck store
+_OUTCOMES: Final[Mapping[Voucher, str]] = {
+    "": "the stored ones are kept: nothing vouches for the others",
+    "checksum": "replaced: a checksum of the exchange vouches for the new ones",
+    "rest": "replaced: the exchange contradicts the candle of the stored ones, and its REST side has the new ones",
+}
+"""Outcomes of a dispute, by what vouches for the new trades."""
 _TRIES_BEFORE_REOPEN = 5  # RocksDB recovers from a full disk within 5 s, but not from every error
 
 
@@ -213,12 +220,8 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
 
     def _report_dispute(self, dispute: Dispute) -> None:
         """Reports stored trades that differ from new ones with the same ids."""
-        log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, is_replaced=dispute.is_replaced)
-        outcome = (
-            "replaced: a checksum of the exchange vouches for the new ones"
-            if dispute.is_replaced
-            else "the stored ones are kept: nothing vouches for the others"
-        )
+        log.warning("trades_disputed", symbol=dispute.symbol, trades=dispute.trades, vouched_by=dispute.vouched_by)
+        outcome = _OUTCOMES[dispute.vouched_by]
         cause = f"{dispute.trades} trades are stored with other values than those that came with the same ids"
         span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
         self._outages.notify(Incident("mismatch", self._venue, dispute.symbol, *span, cause, outcome, *ids))

@@ -1,7 +1,6 @@
 """The queries of market data to Binance's REST interface (spot `rest-api`, USD-M `rest-api`)."""
 
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any, Self, TypeVar
 
@@ -13,6 +12,7 @@ from flows.bounds import fault_of
 from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
+from sources.binance.paging import PAGE, by_id, covering, first_of, rising
 from sources.binance.settings import BinanceSettings
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.client import RestClient, RestSettings, VenueError
@@ -29,17 +29,14 @@ WEIGHT_HEADER = "X-MBX-USED-WEIGHT-1M"
 DEPTH_LIMIT = 1_000
 """Most levels per side that both markets serve."""
 _USDM_DEPTHS = (5, 10, 20, 50, 100, 500, 1_000)
-PAGE = 1_000
-"""Most rows per page that both markets serve."""
 _STATUS_LETTERS = 40
-MOST_TRADES = 10_000
-"""Most trades in the answer to one query; for more the caller queries the rest."""
 _LONGEST_WINDOW_MS = 3_599_000
 """USD-M serves aggregates by time only within less than an hour."""
 _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
+_AROUND_MS = 3_600_000
+"""The true times of disputed trades are at most so far from the candle they are in."""
 _ANSWERED = 200
-_LATEST_ID = 2**63 - 1
 
 T = TypeVar("T")
 
@@ -230,36 +227,27 @@ class BinanceRest:
         return [msgspec.structs.replace(trade, id=trade.first_id) for trade in await self._covering(query)]
 
     async def _aggregates(self, query: TradesQuery) -> list[Trade]:
-        return await _by_id(query, lambda first, limit: self._page_of_aggregates(query, fromId=first, limit=limit))
+        return await by_id(query, partial(self._page_from, query))
 
     async def disputed_trades(self, query: DisputedTradesQuery) -> list[Trade]:
-        """The trades of a candle, in the form in which the stream brings them. `QueryError` where the venue serves them
-        in another form only.
+        """The trades of a candle, in the form in which the stream brings them, whatever their times. `QueryError` where
+        the venue serves them in another form only.
         """
-        if not self._counts_fills:
-            return [trade for trade in await self._covering(query) if query.begin <= trade.time <= query.end]
-        if self._venue == "binance":
+        if self._counts_fills and self._venue == "binance":
             return await self._fills(query)
-        raise QueryError(f"{self._venue} serves no single fills", lasting=True)
+        if self._counts_fills:
+            raise QueryError(f"{self._venue} serves no single fills", lasting=True)
+        around = msgspec.structs.replace(query, begin=query.begin - _AROUND_MS, end=query.end + _AROUND_MS)
+        rows = await self.first_trades(query) or await self.first_trades(around)
+        if (first := first_of(rows, query)) is not None:
+            rows = await self._page_of_aggregates(query, fromId=first, limit=PAGE)
+        return [*await covering(around, rows, partial(self._page_from, query))]
 
     async def _covering(self, query: TradesQuery) -> list[AggregateTrade]:
-        """The aggregates whose fills lie within the ids: by time up to the first one, from there by id, for one moment
-        may hold more of them than a page.
-        """
-        found: list[AggregateTrade] = []
-        rows, following = await self.first_trades(query), 0
-        while rows:
-            page = _rising(rows, _id_of, following, _LATEST_ID)
-            found += [trade for trade in page if query.first_id <= trade.first_id and trade.last_id <= query.last_id]
-            newest = page[-1] if len(page) == len(rows) else None  # else the venue answers something else
-            is_full = len(found) >= MOST_TRADES
-            if newest is None or newest.last_id >= query.last_id or newest.time > query.end or is_full:
-                break
-            if following and len(rows) < PAGE:
-                break  # the newest page; only the first one, of a time, may be short before
-            following = newest.id + 1
-            rows = await self._page_of_aggregates(query, fromId=following, limit=PAGE)
-        return found[:MOST_TRADES]
+        return await covering(query, await self.first_trades(query), partial(self._page_from, query))
+
+    async def _page_from(self, query: TradesQuery, first_id: int, limit: int) -> list[AggregateTrade]:
+        return await self._page_of_aggregates(query, fromId=first_id, limit=limit)
 
     async def first_trades(self, query: TradesQuery) -> list[AggregateTrade]:
         """The first page of trades in the query's time; empty when there were none, or the venue no longer has them."""
@@ -293,7 +281,7 @@ class BinanceRest:
         ]
 
     async def _fills(self, query: TradesQuery) -> list[Trade]:
-        return await _by_id(query, partial(self._page_of_fills, query))
+        return await by_id(query, partial(self._page_of_fills, query))
 
     async def _page_of_fills(self, query: TradesQuery, first_id: int, limit: int) -> list[Trade]:
         path = f"{self._prefix}/historicalTrades"
@@ -328,7 +316,7 @@ class BinanceRest:
             )
             rows = _decoded(_KLINES, body, path)
             page = [_kline(query, row) for row in rows]
-            found += _rising(page, lambda kline: kline.open_time, start, end)
+            found += rising(page, lambda kline: kline.open_time, start, end)
             if len(rows) < limit or not found or found[-1].open_time < start:
                 break
             start = found[-1].open_time + length
@@ -336,34 +324,6 @@ class BinanceRest:
         wanted = found[: bisect_left(found, query.end + 1, key=lambda kline: kline.open_time)]
         closed = [msgspec.structs.replace(kline, is_closed=kline.open_time < last) for kline in wanted]
         return [kline for kline in closed if _is_possible(kline)]
-
-
-async def _by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
-    """Page by page from the first id on; `page_from` takes a first id and a limit. A page that is not full is the last
-    one: later trades are not fetched.
-    """
-    found: list[Trade] = []
-    following, last = query.first_id, min(query.last_id, query.first_id + MOST_TRADES - 1)
-    while following <= last:
-        limit = min(PAGE, last - following + 1)
-        page = await page_from(following, limit)
-        new = _rising(page, _id_of, following, last)
-        found += new
-        if len(page) < limit or len(new) < len(page):
-            break
-        following = new[-1].id + 1
-    return found
-
-
-def _rising(items: Sequence[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
-    """The items of a page within the range, each place once and in rising order; others are dropped."""
-    found: list[T] = []
-    for item in items:
-        place = place_of(item)
-        if first <= place <= last:
-            found.append(item)
-            first = place + 1
-    return found
 
 
 def _is_possible(kline: Kline) -> bool:
@@ -380,10 +340,6 @@ def _kline(query: KlinesQuery, row: _KlineRow) -> Kline:
         low=low, close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
         taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False, close_time=closed,
     )  # fmt: skip
-
-
-def _id_of(trade: Trade) -> int:
-    return trade.id
 
 
 def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:

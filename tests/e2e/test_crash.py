@@ -29,7 +29,7 @@ from tests.fakes.witness import Witness, disagreements, last_stored, stored_cand
 pytestmark = pytest.mark.e2e
 
 SPEED = 12.0
-KILLS = 5
+KILLS = 3
 
 
 def tape(*, loop: bool = False) -> Market:

@@ -102,9 +102,25 @@ async def test_a_wrong_value_that_looks_like_a_true_one_is_corrected_in_both_sto
             since = deployment.listener.place
             await deployment.inject(contents.WrongValue(stream="btcusdt@aggTrade", field=field, text=text))
             await deployment.incident("mismatch", "ours wrong", since=since)
-            await deployment.incident("mismatch", "trades are stored with other values", since=since)
+            replaced = await deployment.incident("mismatch", "trades are stored with other values", since=since)
+            assert "its REST side has the new ones" in replaced["outcome"]
         await deployment.goes_on()
         await deployment.assert_stored()
+
+
+async def test_trades_whose_times_carry_them_into_another_period_go_back_in_the_store(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    async with playing(tmp_path / "carried", mongod_uri, young_market()) as deployment:
+        for by_ms in (3_000, -3_000):
+            await asyncio.sleep(PACED_S)
+            since = deployment.listener.place
+            wrong = contents.WrongTime(stream=AGGREGATES, by_ms=by_ms, fields=("T",), count=2 * TRADES_PER_S)
+            await deployment.inject(wrong)
+            await deployment.incident("mismatch", "ours wrong", since=since)
+            await deployment.incident("mismatch", "trades are stored with other values", since=since)
+        await deployment.goes_on()
+        await deployment.assert_stored(may_be_early=True)
 
 
 async def test_a_wrong_time_of_all_messages_that_rest_contradicts_harms_nothing(

@@ -15,7 +15,7 @@ from msgspec import structs
 
 from flows.model import COMPLETE, Candle, CandleStatus
 from flows.operators.candles.track import Track
-from flows.operators.candles.versions import Published
+from flows.operators.candles.versions import Published, confirmed
 
 OUTVOTED = "theirs wrong: the trades and the exchange's kline of a longer period agree"
 """Outcome of a mismatch in which a longer period decides."""
@@ -68,7 +68,7 @@ class Doubt:
         for shorter in self._shorter(track):
             for open_time in [t for t in shorter.refuted if outer.open_time <= t < outer.open_time + track.length]:
                 ours, kline = shorter.refuted.pop(open_time)
-                out += shorter.publish(ours, "theirs wrong")
+                out += shorter.publish(confirmed(ours), "theirs wrong")
                 out += shorter.mismatch(ours, kline, OUTVOTED)
         return out
 

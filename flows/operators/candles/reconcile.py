@@ -40,6 +40,8 @@ HISTORY_MS = 120_000
 """Candles wait for the history of their instrument at most so long, local time."""
 REFRESHED_MS = 3_600_000
 """Timeframes of this length and longer are refreshed from time to time."""
+MISPLACED_MS = 60_000
+"""Trades of a candle that the exchange contradicts are replaced in the store so far around it too."""
 MOST_SKIPPED = 10_000
 """Periods without a candle of ours that are queried at once; older ones are left to an import."""
 
@@ -144,7 +146,7 @@ class Reconciler:
             out += self._past.query(now, least_ms=REFRESHED_MS)
         contradicted = self._settler.contradicted
         for open_time in [open_time for open_time, (_, due) in contradicted.items() if due <= now.local]:
-            out.append(_trades_of(contradicted.pop(open_time)[0]))
+            out.append(contradicted.pop(open_time)[0])
         if self._can_query:
             out += [query for queries in self._queries if (query := queries.next_query(now)) is not None]
         return out
@@ -226,13 +228,21 @@ class Reconciler:
         return out
 
     def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError) -> Results:
-        """The exchange's trades of a candle that it contradicts take the place of the stored ones; without an answer
-        these stay.
+        """The exchange's trades of a candle that it contradicts take the place of the stored ones, which may have other
+        times; without an answer these stay.
         """
         trades = [] if isinstance(answer, QueryError) else [trade for trade in answer if not fault_of(trade)]
         if not trades:
             return []
-        batch = TradeBatch(self._venue, query.symbol, trades, late=True, is_vouched=True)
+        batch = TradeBatch(
+            self._venue,
+            query.symbol,
+            trades,
+            late=True,
+            begin=min(query.begin, trades[0].time) - MISPLACED_MS,
+            end=max(query.end, trades[-1].time) + MISPLACED_MS,
+            vouched_by="rest",
+        )
         return [StoreOnlyTrades(batch)]
 
     # --- periods without a candle of ours ---
@@ -268,7 +278,3 @@ class Reconciler:
                 track.newest = track.traded = open_time
             track.forget()
         return out
-
-
-def _trades_of(candle: Candle) -> DisputedTradesQuery:
-    return DisputedTradesQuery(candle.symbol, candle.first_id, candle.last_id, candle.open_time, candle.close_time)

@@ -8,6 +8,8 @@ The laws:
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+* The trades of ours that was wrong are fetched, whether another timeframe has put it in doubt before or not: so the
+  order in which timeframes are settled decides nothing.
 * The word of REST decides about later versions of ours too, for a while: so a run of amendments causes neither queries
   nor versions.
 """
@@ -18,11 +20,12 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import COMPLETE, IDS, Candle, Kline
+from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline
 from flows.operators.candles.compare import differing_fields, is_known_difference
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, confirmed
+from flows.queries import DisputedTradesQuery
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
 OURS_WRONG = "ours wrong: the exchange's is served"
@@ -40,9 +43,9 @@ class Settler:
         self._rules = rules
         self._doubt = Doubt(tracks)
         self._can_query = can_query
-        self.contradicted: dict[int, tuple[Candle, int]] = {}
-        """Candles with all trades that the exchange contradicts, by open time, and from which local time on their
-        trades are to be fetched: these may be stored with wrong values.
+        self.contradicted: dict[int, tuple[DisputedTradesQuery, int]] = {}
+        """Queries for the trades of candles that the exchange contradicts, by open time, and the local times at which
+        they are due: these trades may be stored with wrong values.
         """
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
@@ -118,9 +121,20 @@ class Settler:
         is_repeated = track.is_reported(candle, OURS_WRONG)
         incidents = track.mismatch(candle, reported, OURS_WRONG)
         served = track.publish_kline(final, "ours wrong")
-        if candle.status in COMPLETE:
+        if candle.status in BELIEVED:
             track.refuted[candle.open_time] = candle, reported
-            if self._can_query and track.is_shortest and candle.trades and candle.first_id >= 0:
-                due = now.local + AGAIN_MS if is_repeated else now.local
-                self.contradicted[candle.open_time] = candle, due
+            query = _disputed_trades(candle, final)
+            if self._can_query and track.is_shortest and query is not None:
+                self.contradicted[candle.open_time] = query, now.local + AGAIN_MS if is_repeated else now.local
         return [*served, *incidents, *self._doubt.refute(track, candle)]
+
+
+def _disputed_trades(candle: Candle, kline: Kline) -> DisputedTradesQuery | None:
+    """The query for all trades that either version names; None when neither names one. A trade with a wrong time may
+    be in the candle of one period and in the kline of another.
+    """
+    named = [version for version in (candle, kline) if version.first_id >= 0]
+    if not named:
+        return None
+    first, last = min(version.first_id for version in named), max(version.last_id for version in named)
+    return DisputedTradesQuery(candle.symbol, first, last, candle.open_time, candle.close_time)

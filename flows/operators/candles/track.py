@@ -51,8 +51,9 @@ class Track:
         self._reported: dict[int, dict[str, frozenset[str]]] = {}
         """By open time and outcome the kinds of difference that incidents have named. Not in the recovered state."""
         self.refuted: dict[int, tuple[Candle, Kline]] = {}
-        """Complete candles whose place the exchange's own has taken, and what differs: the kline of a longer
-        period may yet confirm them. Not in the recovered state: the exchange's own is served until then.
+        """Candles that are not known to lack trades and whose place the exchange's own has taken, and what differs: the
+        kline of a longer period may yet confirm them. Not in the recovered state: the exchange's own is served until
+        then.
         """
 
     # --- candles of ours ---

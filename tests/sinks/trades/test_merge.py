@@ -64,7 +64,7 @@ def test_a_second_that_is_rewritten_keeps_what_it_had(tmp_path: Path) -> None:
 
 
 def vouched(*trades: Trade) -> TradeBatch:
-    return structs.replace(batch(*trades), is_vouched=True)
+    return structs.replace(batch(*trades), vouched_by="rest")
 
 
 @settings(max_examples=60, deadline=None)
@@ -97,13 +97,43 @@ def test_what_is_vouched_for_takes_the_place_of_whatever_was_stored_of_the_same_
         found = TradeView([store]).trades("BTCUSDT", BEGIN, END).select("id", "time", "price", "buyer_is_maker")
         assert sorted(found.rows()) == expected
         changed = [one for one in wrong if one not in right]
-        assert [(one.symbol, one.trades, one.is_replaced) for one in disputes] == (
-            [("BTCUSDT", len(changed), True)] if changed else []
+        assert [(one.symbol, one.trades, one.vouched_by) for one in disputes] == (
+            [("BTCUSDT", len(changed), "rest")] if changed else []
         )
         written = store._db.latest_sequence_number()
         add_batches(store, [vouched(*right)], record_ms=MINUTE_MS, on_dispute=disputes.append)
         assert store._db.latest_sequence_number() == written
         assert len(disputes) == bool(changed)
+
+
+@pytest.mark.parametrize("merged", [False, True])
+@pytest.mark.parametrize("shift_ms", [-4_000, -2_500, 2_500, 4_000])
+def test_a_trade_that_its_wrong_time_carried_over_the_end_of_a_minute_goes_back(
+    tmp_path: Path, shift_ms: int, merged: bool
+) -> None:
+    right = [trade(number, 1_000 * number, float(number)) for number in range(1, 180)]
+    shifted = range(BEGIN + 55_000, BEGIN + 125_000)
+    wrong = [structs.replace(one, time=one.time + shift_ms) if one.time in shifted else one for one in right]
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(*wrong)])
+        if merged:
+            merge_minutes(store, "BTCUSDT", BEGIN, END, most_records=1_000)
+        for minute in (1, 2, 0):
+            of_minute = [one for one in right if one.time // MINUTE_MS == BEGIN // MINUTE_MS + minute]
+            around = {"begin": of_minute[0].time - MINUTE_MS, "end": of_minute[-1].time + MINUTE_MS}
+            answer = structs.replace(vouched(*of_minute), **around)
+            add_batches(store, [batch(trade(180, 180_000)), answer])  # beside live ones
+        assert rows(store)[:-1] == [(one.id, one.time, one.price) for one in right]
+
+
+def test_what_is_vouched_for_in_two_pieces_takes_nothing_away_between_them(tmp_path: Path) -> None:
+    stored = [trade(number, 10_000 * number, float(number)) for number in range(60)]
+    with TradeStore(tmp_path) as store:
+        add_batches(store, [batch(*stored)])
+        span = {"begin": BEGIN + 1, "end": BEGIN + 600_000}
+        pieces = [structs.replace(vouched(*some), **span) for some in (stored[:3], stored[50:])]
+        add_batches(store, pieces)
+        assert rows(store) == [(one.id, one.time, one.price) for one in stored]
 
 
 def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -> None:
@@ -113,7 +143,7 @@ def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -
         late = [batch(trade(2, 5, 99.0), trade(3, 70_000, 30.0))]
         add_batches(store, late, record_ms=MINUTE_MS, on_dispute=disputes.append)
         assert rows(store) == [(1, BEGIN, 10.0), (2, BEGIN + 5, 20.0), (3, BEGIN + 70_000, 30.0)]
-        assert disputes == [Dispute("BTCUSDT", False, 1, 2, 2, BEGIN + 5, BEGIN + 5)]
+        assert disputes == [Dispute("BTCUSDT", "", 1, 2, 2, BEGIN + 5, BEGIN + 5)]
 
 
 def test_trades_that_are_stored_already_write_nothing(tmp_path: Path) -> None:

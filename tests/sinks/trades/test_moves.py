@@ -91,7 +91,9 @@ def losses_without(path: Path, scratch: Path, starts: Iterable[int]) -> tuple[se
 
 
 def batch(trades: list[Trade], replaced: tuple[Trade, ...] = (), *, is_vouched: bool = False) -> TradeBatch:
-    return TradeBatch("binance", SYMBOL, trades, late=bool(replaced), replaced=replaced, is_vouched=is_vouched)
+    return TradeBatch(
+        "binance", SYMBOL, trades, late=bool(replaced), replaced=replaced, vouched_by="checksum" if is_vouched else ""
+    )
 
 
 def moved(one: Trade, by_ms: int) -> Trade:
@@ -169,9 +171,10 @@ def test_many_trades_are_moved(tmp_path: Path, record_ms: int, *, is_vouched: bo
 def test_a_trade_that_is_moved_nowhere_is_not_missed(tmp_path: Path) -> None:
     right = [trade(number, 60_000 + number * 400) for number in (1, 2, 4)]
     with TradeStore(tmp_path / "store") as store:
-        add_batches(store, [batch([*right[:2], trade(3, 61_300), right[2]])])
+        wrong = trade(3, 61_300)
+        add_batches(store, [batch([*right[:2], wrong, right[2]])])
         store.sync()
-        add_batches(store, [batch(right, is_vouched=True)])  # the exchange has no trade 3
+        add_batches(store, [batch(right[2:], (wrong,))])  # the exchange has no trade 3
         assert opened_rows(store.path, tmp_path / "unsynced") == [rows(right)] * 2
         store.sync()
         assert opened_rows(store.path, tmp_path / "synced") == [rows(right)] * 2

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from flows.model import Incident, Trade, TradeBatch
+from flows.model import Incident, Trade, TradeBatch, Voucher
 from flows.settings import Trades
 from sinks.trades.compaction import Clocks
 from sinks.trades.reader import TradeReader, TradeView
@@ -312,3 +312,19 @@ def test_an_instrument_has_the_same_partition_in_every_process() -> None:
     assert part_of("binance:BTCUSDT", 8) == zlib.crc32(b"binance:BTCUSDT") % 8
     assert {part_of(f"binance:COIN{number}USDT", 4) for number in range(50)} == {0, 1, 2, 3}
     assert part_of("binance:BTCUSDT", 1) == 0
+
+
+@pytest.mark.parametrize(
+    ("voucher", "words"),
+    [("", "nothing vouches"), ("checksum", "a checksum of the exchange"), ("rest", "its REST side")],
+)
+def test_a_dispute_is_told_with_what_vouches_for_the_new_trades(tmp_path: Path, voucher: Voucher, words: str) -> None:
+    incidents: queue.Queue[Incident] = queue.Queue()
+    writer = TradeWriter(tmp_path, venue="binance", flush_ms=1, on_incident=incidents.put)
+    writer.write([batch(trade(1, 0, 10.0))])
+    assert writer.flush()
+    writer.write([TradeBatch("binance", "BTCUSDT", [trade(1, 0, 20.0)], late=True, vouched_by=voucher)])
+    told = incidents.get(timeout=60)
+    writer.close()
+    assert (told.kind, told.first_id, told.last_id) == ("mismatch", 1, 1)
+    assert words in told.outcome

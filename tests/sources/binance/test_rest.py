@@ -10,7 +10,8 @@ import pytest
 from flows.model import DAY_MS, AggregateTrade
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.settings import Books, Feed, Rest
-from sources.binance.rest import MOST_TRADES, BinanceRest
+from sources.binance.paging import MOST_TRADES
+from sources.binance.rest import BinanceRest
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.tape.tapes import load_tapes
@@ -119,6 +120,33 @@ async def test_disputed_trades_come_in_the_form_of_their_stream() -> None:
     async with played(USDM, "usdm", venue="binance-usdm", streams=("trade",)) as (rest, _):
         with pytest.raises(QueryError):
             await rest.disputed_trades(query)
+
+
+def of_fills(number: int, time: int) -> dict[str, Any]:
+    """An aggregate of three fills."""
+    return row(number, time, f=3 * number, l=3 * number + 2)
+
+
+MINUTE = 60_000
+EDGES = [of_fills(n, BEGIN_MS + 10 * MINUTE + (n - 20) * 2_000) for n in range(80)]
+"""The twentieth aggregate begins a minute, the fiftieth the next one."""
+EDGE_MS = BEGIN_MS + 10 * MINUTE
+
+
+@pytest.mark.parametrize(("first", "last"), [(20, 49), (17, 49), (20, 52), (17, 52), (0, 79), (10, 12), (60, 61)])
+async def test_disputed_trades_are_those_of_the_ids_whatever_their_times(first: int, last: int) -> None:
+    async with scripted(Rows(EDGES)) as (rest, _):
+        query = DisputedTradesQuery("BTCUSDT", 3 * first, 3 * last + 2, EDGE_MS, EDGE_MS + MINUTE - 1)
+        trades = await rest.disputed_trades(query)
+    assert [(trade.id, trade.time) for trade in trades] == [(one["a"], one["T"]) for one in EDGES[first : last + 1]]
+
+
+@pytest.mark.parametrize("away_ms", [-20 * MINUTE, 20 * MINUTE])
+async def test_disputed_trades_are_found_where_none_was_made_in_the_period(away_ms: int) -> None:
+    async with scripted(Rows(EDGES)) as (rest, _):
+        begin = EDGE_MS + away_ms
+        trades = await rest.disputed_trades(DisputedTradesQuery("BTCUSDT", 90, 98, begin, begin + MINUTE - 1))
+    assert [trade.id for trade in trades] == [30, 31, 32]
 
 
 @pytest.mark.slow

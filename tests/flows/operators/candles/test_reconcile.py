@@ -19,7 +19,7 @@ from flows.model import (
 )
 from flows.operators.candles.builder import CandleBuilder
 from flows.operators.candles.kline_queries import MOST_TRIES
-from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
+from flows.operators.candles.reconcile import HISTORY_MS, MISPLACED_MS, Reconciler
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
 from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
@@ -181,7 +181,17 @@ def test_the_trades_of_a_candle_that_was_wrong_are_fetched_for_the_store() -> No
     assert machine.on_answer(disputed, QueryError("no"), at(3)) == []
     right, impossible = trade(1, 5), replace(trade(2, 6), price=0.0)
     [restored] = machine.on_answer(disputed, [right, impossible], at(3))
-    assert restored == StoreOnlyTrades(TradeBatch("binance", "BTCUSDT", [right], late=True, is_vouched=True))
+    assert restored == StoreOnlyTrades(
+        TradeBatch(
+            "binance",
+            "BTCUSDT",
+            [right],
+            late=True,
+            begin=wrong.open_time - MISPLACED_MS,
+            end=wrong.close_time + MISPLACED_MS,
+            vouched_by="rest",
+        )
+    )
 
 
 def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:

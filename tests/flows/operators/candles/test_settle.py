@@ -10,6 +10,7 @@ from flows.model import Candle, Incident, Kline, StoreOnly
 from flows.operators.candles.settle import AGAIN_MS, Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_in
+from flows.queries import DisputedTradesQuery
 from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
 
@@ -199,8 +200,8 @@ def test_while_the_word_of_rest_is_new_amendments_cause_neither_queries_nor_vers
         assert BEGIN not in track.queries
     [served] = track.published.values()
     assert (served.revision, served.status) == (1, "venue")
-    [(contradicted, due)] = settler.contradicted.values()
-    assert (contradicted, due) == (grown(39), 200 * 39 + AGAIN_MS), "its trades are fetched when the run is over"
+    [(query, due)] = settler.contradicted.values()
+    assert (query.last_id, due) == (grown(39).last_id, 200 * 39 + AGAIN_MS), "they are fetched when the run is over"
     assert versions(settler.take_candle(track, grown(40), Now(BEGIN, 60_000))) == [("final", "")]
     assert BEGIN in track.queries, "a word that is old is asked for again"
 
@@ -211,3 +212,63 @@ def test_a_candle_that_is_amended_to_what_was_disputed_is_equal() -> None:
     settler.take_kline(track, kline_like(candle()), NOW)
     assert versions(settler.take_candle(track, candle(), NOW)) == [("final", "equal")]
     assert settler.take_kline(track, of_rest(candle()), NOW, is_final=True) == []
+
+
+# --- the trades of a candle that was wrong ---
+
+LAST = BEGIN + 4 * 60_000
+"""The last minute of five, and of all that hold it."""
+PERIODS = [candle(0), candle(1), candle(2), candle(3), candle(4)]
+PERIODS += [candle(0, timeframe=name) for name in ("5m", "15m", "1h")]
+WRONG = [one for one in PERIODS if one.timeframe != "1m" or one.open_time == LAST]
+
+
+@given(st.permutations(PERIODS), st.permutations(PERIODS), st.booleans())
+def test_in_whatever_order_the_timeframes_are_settled_the_same_trades_are_queried(
+    streamed: list[Candle], asked: list[Candle], each_at_once: bool
+) -> None:
+    tracks = {
+        name: Track(name, venue="binance", symbol="BTCUSDT", grace_ms=0, kept_ms=600_000, is_shortest=name == "1m")
+        for name in ("1m", "5m", "15m", "1h")
+    }
+    settler = Settler(tracks, rules=RULES["binance"], can_query=True)
+    for one in PERIODS:
+        ours = replace(one, volume=one.volume * 1.5) if one in WRONG else one
+        settler.take_candle(tracks[one.timeframe], ours, NOW)
+
+    def answer(one: Candle) -> None:
+        track = tracks[one.timeframe]
+        if one.open_time in track.queries:
+            settler.take_kline(track, of_rest(one), NOW, is_final=True)
+
+    for one in streamed:
+        settler.take_kline(tracks[one.timeframe], kline_like(one), NOW)
+        if each_at_once:
+            answer(one)
+    for one in asked:
+        answer(one)
+    wrong = PERIODS[4]
+    query = DisputedTradesQuery("BTCUSDT", wrong.first_id, wrong.last_id, wrong.open_time, wrong.close_time)
+    assert settler.contradicted == {LAST: (query, 0)}
+    for one in PERIODS:
+        served = tracks[one.timeframe].published[one.open_time]
+        assert (served.volume, served.status) == (one.volume, "venue" if one in WRONG else "final")
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "ids"),
+    [
+        (SHIFTED, candle(), (1_000, 1_045)),
+        (candle(), SHIFTED, (1_000, 1_045)),
+        (candle(first_id=1_004, trades=38), candle(), (1_000, 1_041)),
+        (candle(high=200.0, first_id=1_004), candle(first_id=-1, last_id=-1), (1_004, 1_041)),
+        (candle(first_id=-1, last_id=-1, trades=0, volume=0.0), candle(), (1_000, 1_041)),
+    ],
+)
+def test_the_ids_that_either_version_names_are_queried(ours: Candle, theirs: Candle, ids: tuple[int, int]) -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, ours, NOW)
+    settler.take_kline(track, kline_like(theirs), NOW)
+    settler.take_kline(track, of_rest(theirs), NOW, is_final=True)
+    [(query, _)] = settler.contradicted.values()
+    assert (query.first_id, query.last_id, query.begin) == (*ids, BEGIN)
