@@ -1,12 +1,14 @@
 """Commands run in a folder of their own, without settings from outside."""
 
 import asyncio
+import logging
 import os
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import pytest
+import structlog
 from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
@@ -27,9 +29,16 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quiet_peers() -> Iterator[None]:
-    """Servers in this process log nothing to the standard output that a command writes to."""
+    """Servers in this process log nothing to the standard output that a command writes to. What a command sets up for
+    its own process ends with the test: its error output is closed then.
+    """
+    before, root = structlog.get_config(), logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     with capture_logs():
         yield
+    structlog.configure(**before)
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture
