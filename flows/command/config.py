@@ -9,7 +9,7 @@ import typer
 from flows.command.examples import epilog
 from flows.command.interface import Json
 from flows.command.outcome import CommandError, ExitCode
-from flows.command.tables import print_table
+from flows.command.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.settings import Settings
@@ -69,7 +69,7 @@ def show(
     ]
     if as_json:
         listed = [{"setting": f"{one.section}.{one.key}", "value": one.value, "origin": one.origin} for one in found]
-        typer.echo(json.dumps(listed, ensure_ascii=False))
+        print_json(listed)
     else:
         rows = [(f"{one.section}.{one.key}", _text(one.value), one.origin) for one in found]
         print_table(("setting", "value", "origin"), rows)

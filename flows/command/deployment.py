@@ -2,17 +2,16 @@
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from flows.command.examples import epilog
-
-if TYPE_CHECKING:
-    from flows.supervision.spec import ProcessSpec
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
 
 Folder = Annotated[Path, typer.Option(help="Where state and stores are; a second deployment there is refused.")]
 Symbols = Annotated[str, typer.Option(metavar="A,B", help="Instruments; default: the setting feed.symbols.")]
+MongoPort = Annotated[int, typer.Option(min=1, max=65_535, help="Port of the demo's own database.")]
 Colour = Annotated[bool | None, typer.Option("--colour/--no-colour", help="Colours; default: on a terminal.")]
 
 
@@ -24,11 +23,13 @@ def add_to(app: typer.Typer) -> None:
 
 def demo(
     *,
-    folder: Folder = Path("data/demo"),
+    folder: Folder = DEMO_FOLDER,
     symbols: Symbols = "",
     speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of market time a second; default: 1.")] = "",
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same market.")] = None,
-    mongo_port: Annotated[int, typer.Option(min=1, max=65_535, help="Port of the demo's own database.")] = 27_117,
+    mongo_port: Annotated[
+        int, typer.Option(min=1, max=65_535, help="Port of the demo's own database.")
+    ] = DEMO_MONGO_PORT,
     colour: Colour = None,
 ) -> None:
     """Starts everything on a synthetic market: no network and no account needed.
@@ -46,7 +47,7 @@ def demo(
     raise typer.Exit(supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting))
 
 
-def run(*, folder: Folder = Path("data"), symbols: Symbols = "", colour: Colour = None) -> None:
+def run(*, folder: Folder = LIVE_FOLDER, symbols: Symbols = "", colour: Colour = None) -> None:
     """Starts database, flow and interface against the live exchange, until Ctrl-C or SIGTERM."""
     from flows.supervision.deployment import live_processes
     from flows.supervision.supervisor import supervise
@@ -55,7 +56,7 @@ def run(*, folder: Folder = Path("data"), symbols: Symbols = "", colour: Colour 
     raise typer.Exit(supervise(live_processes(folder), folder=folder, anew=False, colour=colour))
 
 
-def _with(spec: "ProcessSpec", options: list[str]) -> "ProcessSpec":
+def _with(spec: ProcessSpec, options: list[str]) -> ProcessSpec:
     """The exchange with these options, of which the last one counts; every other process as it is."""
     return spec._replace(argv=(*spec.argv, *options)) if spec.name == "exchange" else spec
 
@@ -63,13 +64,14 @@ def _with(spec: "ProcessSpec", options: list[str]) -> "ProcessSpec":
 def _follow(symbols: str) -> tuple[str, ...]:
     """The names in an option, which the processes find in the environment."""
     from flows.names import symbol_of
+    from flows.settings import PREFIX
 
     try:
         names = tuple(symbol_of(name.strip()) for name in symbols.split(",") if name.strip())
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--symbols") from None
     if names:
-        os.environ["MARKETFLOW_FEED__SYMBOLS"] = ",".join(names)
+        os.environ[f"{PREFIX}FEED__SYMBOLS"] = ",".join(names)
     return names
 
 

@@ -1,6 +1,5 @@
 """`marketflow status`: what of a deployment is live."""
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -9,7 +8,7 @@ import typer
 from flows.command.examples import epilog
 from flows.command.interface import Json, Url, ask
 from flows.command.outcome import ExitCode
-from flows.command.tables import print_table
+from flows.command.tables import print_json, print_table
 
 CURRENT: Final = ("live", "quiet")
 """States in which data is current, as in `api/live/freshness.py`."""
@@ -29,7 +28,7 @@ def status(*, url: Url = "", as_json: Json = False) -> None:
 
     answer = ask(url, query)
     if as_json:
-        typer.echo(json.dumps(answer, ensure_ascii=False))
+        print_json(answer)
     else:
         _show(answer)
     if not is_live(answer):

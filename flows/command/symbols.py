@@ -1,13 +1,12 @@
 """`marketflow symbols`: what is followed, through the API."""
 
-import json
 from typing import Annotated, Any, TypeAlias
 
 import typer
 
 from flows.command.examples import epilog
 from flows.command.interface import Json, Url, ask
-from flows.command.tables import print_table
+from flows.command.tables import print_json, print_table
 
 Names: TypeAlias = Annotated[list[str], typer.Argument(metavar="SYMBOL…", help="The exchange's own names.")]
 Venue: TypeAlias = Annotated[str | None, typer.Option(help="Default: the setting feed.venue of the API.")]
@@ -68,7 +67,7 @@ def remove(
 
 def _print(states: list[dict[str, Any]], *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(states, ensure_ascii=False))
+        print_json(states)
         return
     rows = [
         (one["venue"], one["symbol"], _wanted(one), _yes(one["followed"]), " ".join(one["streams"])) for one in states

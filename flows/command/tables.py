@@ -1,9 +1,16 @@
-"""Tables for people, from texts that others wrote."""
+"""What commands print: tables for people, from texts that others wrote, and JSON for programs."""
 
+import json
 import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import typer
+
+
+def print_json(value: Any) -> None:
+    """Prints a value as one line of JSON on standard output."""
+    typer.echo(json.dumps(value, ensure_ascii=False))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -11,15 +11,8 @@ from pathlib import Path
 
 from flows.process.exit_codes import refuse_to_run
 from flows.settings import SettingsError, load_settings
-from flows.supervision.deployment import (
-    DEMO_FOLDER,
-    DEMO_MONGO_PORT,
-    LIVE_FOLDER,
-    demo_environment,
-    demo_greeting,
-    demo_processes,
-    live_processes,
-)
+from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, live_processes
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER
 from flows.supervision.supervisor import supervise
 
 

@@ -12,11 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from flows.settings import PREFIX, Settings, load_settings
-from flows.supervision.spec import ProcessSpec
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
 
-LIVE_FOLDER: Final = Path("data")
-DEMO_FOLDER: Final = Path("data/demo")
-DEMO_MONGO_PORT: Final = 27117
 _DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 _DEMO_SEED: Final = "7"
 _BUNDLED: Final = re.compile(r"mongodb://127\.0\.0\.1:(\d+)/?")

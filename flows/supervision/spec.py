@@ -1,7 +1,12 @@
 """What is to run."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
+from typing import Final, NamedTuple
+
+LIVE_FOLDER: Final = Path("data")
+DEMO_FOLDER: Final = Path("data/demo")
+DEMO_MONGO_PORT: Final = 27117
 
 
 class ProcessSpec(NamedTuple):

@@ -10,7 +10,7 @@ import threading
 import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 import numpy as np
@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 
 DURABLE_FILE = "marketflow.json"
 """A line with the CRC32 of the second one, and a line of JSON."""
+MOST_ID = 2**63 - 1
 MOST_SPANS = 50
 """Most spans of ids of one symbol and log; beyond that the oldest are dropped, and not compared."""
 
@@ -63,6 +64,16 @@ class Durable(msgspec.Struct, frozen=True):
         return together
 
 
+class Moves(NamedTuple):
+    """Stored trades of a symbol that a write takes out of their records."""
+
+    symbol: str
+    places: list[IdSpan]
+    """Where it puts them."""
+    gone: list[IdSpan]
+    """Ids that it puts nowhere."""
+
+
 class LostTrades(msgspec.Struct, frozen=True):
     """Ids of a symbol that were durable and are no longer stored, both inclusive."""
 
@@ -102,19 +113,19 @@ class DurableState:
             self._newest |= newest
             _merge(self._lost, lost)
 
-    def on_moving(self, symbol: str, places: Iterable[IdSpan], gone: Iterable[IdSpan]) -> None:
-        """Stored trades of a symbol are about to be moved to `places`, and those of `gone` to be removed; recorded
-        before they are. Either place of a moved trade counts from now on, as the process may end before the move.
+    def on_moving(self, moves: Iterable[Moves]) -> None:
+        """Stored trades are about to be moved or removed; recorded before they are. Either place of a moved trade
+        counts from now on, as the process may end before the move.
         """
-        places, gone = list(places), list(gone)
         with self._lock:
             is_changed = False
-            for spans in (self._unsynced, *self._logged.values()):
-                known = spans.get(symbol, [])
-                kept = [_widened(part, places) for span in known for part in _without_all(span, gone)]
-                if kept != known:
-                    spans[symbol] = kept[-MOST_SPANS:]
-                    is_changed = True
+            for symbol, places, gone in moves:
+                for spans in (self._unsynced, *self._logged.values()):
+                    known = spans.get(symbol, [])
+                    kept = [_widened(part, places) for span in known for part in _without_all(span, gone)]
+                    if kept != known:
+                        spans[symbol] = kept[-MOST_SPANS:]
+                        is_changed = True
             if is_changed:
                 self._write(is_synced=True)
 
@@ -126,13 +137,11 @@ class DurableState:
 
     def on_deleted(self, symbol: str, before_id: int | None, others: Iterable[IdSpan] = ()) -> None:
         """Ids of a symbol before `before_id`, or all, and `others` are about to be deleted; recorded before that."""
-        others = list(others)
+        gone = [IdSpan(0, MOST_ID if before_id is None else before_id - 1, 0, 0), *others]
         with self._lock:
             for spans in (self._unsynced, self._lost, *self._logged.values()):
                 if symbol in spans:
-                    kept = [] if before_id is None else [_from(span, before_id) for span in spans[symbol]]
-                    parts = [part for span in kept for part in _without_all(span, others)]
-                    spans[symbol] = [span for span in parts if span.first_id <= span.last_id][-MOST_SPANS:]
+                    spans[symbol] = [part for span in spans[symbol] for part in _without_all(span, gone)][-MOST_SPANS:]
             self._write(is_synced=True)
 
     def on_sync(self, sequence: int) -> None:
@@ -206,10 +215,6 @@ def runs_of(ids: Sequence[int] | np.ndarray[Any, Any], begin: int, end: int) -> 
         return []
     runs = np.split(np.asarray(ids), np.flatnonzero(np.diff(ids) > 1) + 1)
     return [IdSpan(int(run[0]), int(run[-1]), begin, end) for run in runs]
-
-
-def _from(span: IdSpan, first_id: int) -> IdSpan:
-    return structs.replace(span, first_id=max(span.first_id, first_id))
 
 
 def read_durable(path: Path) -> Durable | None:

@@ -33,8 +33,8 @@ from sinks.trades.codec import (
     minute_of,
     without,
 )
-from sinks.trades.durable import IdSpan, runs_of
-from sinks.trades.store import Moves, TradeStore
+from sinks.trades.durable import IdSpan, Moves, runs_of
+from sinks.trades.store import TradeStore
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,8 @@ def add_batches(
         encoded = _encoded(symbol, trades, length_ms)
         if length_ms == MINUTE_MS:
             of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
-            old = changes.old_starts(symbol, _spans(of_source))
+            # only what is vouched for takes stored trades out of other minutes
+            old = changes.old_starts(symbol, _spans(of_source, around_ms=MINUTE_MS if voucher else 0))
         else:
             old = {start: [start] for start in encoded}
         moved = _MovedIds(encoded.values()) if voucher and old else None
@@ -257,13 +258,13 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     return runs_of(np.frombuffer(columns.id, "<i8"), begin, end)
 
 
-def _spans(batches: Iterable[TradeBatch]) -> list[tuple[int, int]]:
-    """The whole minutes that the trades of batches are in, or may be stored in, and one around them, as `[begin, end)`
-    in ms UTC, apart.
+def _spans(batches: Iterable[TradeBatch], *, around_ms: int) -> list[tuple[int, int]]:
+    """The whole minutes that the trades of batches are in, or may be stored in, and `around_ms` before and behind, as
+    `[begin, end)` in ms UTC, apart.
     """
     spans: list[tuple[int, int]] = []
     for first, last in sorted(_bounds(batch) for batch in batches if batch.trades):
-        begin, end = minute_of(first) - MINUTE_MS, minute_of(last) + 2 * MINUTE_MS
+        begin, end = minute_of(first) - around_ms, minute_of(last) + MINUTE_MS + around_ms
         if spans and begin <= spans[-1][1]:
             spans[-1] = spans[-1][0], max(spans[-1][1], end)
         else:

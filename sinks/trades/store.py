@@ -13,7 +13,6 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import structlog
-from msgspec import structs
 from rocksdict import (
     AccessType,
     CompactOptions,
@@ -58,11 +57,13 @@ from sinks.trades.durable import (
     DurableState,
     IdSpan,
     LostTrades,
+    Moves,
     Spans,
     damage_before_open,
     read_durable,
     runs_of,
 )
+from sinks.trades.losses import lost_of
 
 __all__ = [
     "Extent",
@@ -87,16 +88,6 @@ class Extent(NamedTuple):
     first_id: int
     """Id of the first trade, and of the last one."""
     last_id: int
-
-
-class Moves(NamedTuple):
-    """Stored trades of a symbol that a write takes out of their records."""
-
-    symbol: str
-    places: list[IdSpan]
-    """Where it puts them."""
-    gone: list[IdSpan]
-    """Ids that it puts nowhere."""
 
 
 class TradeStore:
@@ -182,48 +173,23 @@ class TradeStore:
             raise StoreDamagedError(f"the trade store {self.path} lacks {what} that it had: {REMEDY_LOST}")
         self.lost_writes = missing
         self.losses = [LostTrades(symbol, one.first_id, one.last_id) for symbol in sorted(lost) for one in lost[symbol]]
-        newest = {symbol: self._last_id(symbol) for symbol in lost} if missing else {}
+        newest = {symbol: self.last_id_of(symbol) for symbol in lost} if missing else {}
         self._durable.on_lost({symbol: min(id_, durable.newest[symbol]) for symbol, id_ in newest.items()}, lost)
 
     def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
-        """Durable ids that are missing: of the logs' contents and, `with_newest`, after the newest stored ones."""
-        lost: Spans = {}
-        for symbol, spans in durable.spans().items():
-            found = [gap for span in spans for gap in self._gaps_if_readable(symbol, span)]
-            if found:
-                lost[symbol] = found
-        for symbol, known in durable.newest.items() if with_newest else ():
-            found_id = self._last_id(symbol)
-            if found_id < known:
-                start = self.newest_of(symbol) or 0
-                before = [gap for gap in lost.get(symbol, []) if gap.first_id <= found_id]
-                lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
-        return lost
+        return lost_of(self, durable, with_newest=with_newest, on_unreadable=self._on_unreadable)
 
-    def _gaps_if_readable(self, symbol: str, span: IdSpan) -> list[IdSpan]:
-        """The missing ids of a span. With `accepts_loss` a span that cannot be read is not compared."""
-        try:
-            return list(self._gaps(symbol, span))
-        except StoreDamagedError as error:
-            if not self._accepts_loss:
-                raise
-            self.unreadable = str(error)
-            return []
+    def _on_unreadable(self, error: StoreDamagedError) -> None:
+        if not self._accepts_loss:
+            raise error
+        self.unreadable = str(error)
 
-    def _gaps(self, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
-        """The missing ids of a span."""
-        ids = self._ids(symbol, span.begin, span.end + 1)
-        ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
-        edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
-        for place in np.flatnonzero(np.diff(edges) > 1).tolist():
-            yield structs.replace(span, first_id=int(edges[place]) + 1, last_id=int(edges[place + 1]) - 1)
-
-    def _ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    def ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
         """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
         blobs = [columns.id for _, columns in self.records(symbol, minute_of(begin_ms), end_ms)]
         return np.unique(np.frombuffer(b"".join(blobs), "<i8"))
 
-    def _last_id(self, symbol: str) -> int:
+    def last_id_of(self, symbol: str) -> int:
         """The id of the last trade in a symbol's newest record; -1 without any."""
         start = self.newest_of(symbol)
         record = None if start is None else self.record(encode_key(symbol, start))
@@ -274,8 +240,7 @@ class TradeStore:
         """Records that the next write moves or removes stored trades. Called before that write: a reader that opens
         after it, or after the end of this process, must not take them for lost.
         """
-        for move in moves:
-            self._durable.on_moving(move.symbol, move.places, move.gone)
+        self._durable.on_moving(moves)
 
     def sync(self) -> None:
         """Syncs all writes to the disk, without the interpreter lock."""
@@ -412,7 +377,7 @@ class TradeStore:
         begin = self._durable.begin_of(symbol)
         if before_id is None or begin is None or begin >= end_ms:
             return []
-        ids = self._ids(symbol, begin, end_ms)
+        ids = self.ids(symbol, begin, end_ms)
         return runs_of(ids[ids >= before_id], 0, 0)
 
     def compact(self) -> None:

@@ -1,6 +1,5 @@
 """The command, and the order of its checks."""
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -11,7 +10,7 @@ from flows.command.doctor.result import Result
 from flows.command.examples import epilog
 from flows.command.interface import Json
 from flows.command.outcome import ExitCode
-from flows.command.tables import print_table
+from flows.command.tables import print_json, print_table
 
 if TYPE_CHECKING:
     from flows.command.doctor.machine import Port
@@ -38,7 +37,7 @@ def doctor(
     """
     results = list(checks(folder, offline=offline))
     if as_json:
-        typer.echo(json.dumps([result._asdict() for result in results], ensure_ascii=False))
+        print_json([result._asdict() for result in results])
     else:
         print_table(
             ("", "check", "found", "what to do"),

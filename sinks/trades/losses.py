@@ -1,0 +1,65 @@
+"""What a partition of the trade store lacks of its durable contents: looked for when it is opened."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import numpy as np
+from msgspec import structs
+
+from sinks.trades.codec import END_MS
+from sinks.trades.database import StoreDamagedError
+from sinks.trades.durable import Durable, IdSpan, Spans
+
+
+class Contents(Protocol):
+    """The stored trades of a partition."""
+
+    def ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+        """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
+        ...
+
+    def last_id_of(self, symbol: str) -> int:
+        """The id of the last trade in a symbol's newest record; -1 without any."""
+        ...
+
+    def newest_of(self, symbol: str) -> int | None:
+        """Start of a symbol's newest record; None without any."""
+        ...
+
+
+def lost_of(
+    contents: Contents,
+    durable: Durable,
+    *,
+    with_newest: bool,
+    on_unreadable: Callable[[StoreDamagedError], None],
+) -> Spans:
+    """Durable ids that are missing: of the logs' contents and, `with_newest`, after the newest stored ones. A span that
+    cannot be read is handed to `on_unreadable`, and not compared unless that raises.
+    """
+    lost: Spans = {}
+    for symbol, spans in durable.spans().items():
+        found: list[IdSpan] = []
+        for span in spans:
+            try:
+                found += _gaps(contents, symbol, span)
+            except StoreDamagedError as error:
+                on_unreadable(error)
+        if found:
+            lost[symbol] = found
+    for symbol, known in durable.newest.items() if with_newest else ():
+        found_id = contents.last_id_of(symbol)
+        if found_id < known:
+            start = contents.newest_of(symbol) or 0
+            before = [gap for gap in lost.get(symbol, []) if gap.first_id <= found_id]
+            lost[symbol] = [*before, IdSpan(found_id + 1, known, start, END_MS)]
+    return lost
+
+
+def _gaps(contents: Contents, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
+    """The missing ids of a span."""
+    ids = contents.ids(symbol, span.begin, span.end + 1)
+    ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
+    edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
+    for place in np.flatnonzero(np.diff(edges) > 1).tolist():
+        yield structs.replace(span, first_id=int(edges[place]) + 1, last_id=int(edges[place + 1]) - 1)
