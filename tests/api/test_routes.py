@@ -41,6 +41,7 @@ async def test_prices_say_how_old_they_are(served: Interface, deployment: Deploy
         "age_ms": one["age_ms"],
         "stale": one["age_ms"] > 1_000,
         "state": None,
+        "clock": None,
     }
     deployment.tell(price(51.0, "ETHUSDT", time=NOW + 60_000))
     await until(lambda: served.services.live.price("ETHUSDT") == 51.0)
