@@ -264,7 +264,7 @@ async function readStatus() {
   } catch (error) {
     down = [error.message];
   }
-  paintMissing();
+  paintStates();
 }
 
 async function readPrices() {

@@ -182,7 +182,7 @@ def test_it_runs_where_the_system_has_no_such_library(path: Path, tmp_path: Path
     server.wait_ready()
     assert ping(server.uri)["ok"] == 1.0
     mapped = Path(f"/proc/{server.pid}/maps").read_text()
-    assert str(lent.file) in mapped
+    assert str(lent.file.resolve()) in mapped
     assert server.stop() == 0
     binary.unlink()
 
