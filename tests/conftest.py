@@ -1,6 +1,5 @@
 """What many tests share: a real MongoDB server, started once."""
 
-import os
 import shutil
 from collections.abc import Iterator
 from itertools import count
@@ -23,8 +22,6 @@ FAST = ("diagnosticDataCollectionEnabled=false", "ttlMonitorSleepSecs=1", "enabl
 _numbers = count(1)
 _LONGEST = "tests/e2e/test_crash.py"
 """It takes minutes: begun last, it would be waited for by itself."""
-_LONG = "tests/e2e/"
-"""They wait as much as they compute."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,13 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "mongod_uri" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
-    items.sort(key=lambda item: (not item.nodeid.startswith(_LONGEST), not item.nodeid.startswith(_LONG)))
-    items[:] = _dealt(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-
-
-def _dealt(items: list[pytest.Item], workers: int) -> list[pytest.Item]:
-    """So that each worker, which is given one part of the list, begins with as many of the first ones as the others."""
-    return [item for worker in range(workers) for item in items[worker::workers]]
+    items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
 
 
 @pytest.fixture(scope="session")
