@@ -1,0 +1,70 @@
+"""Whatever is imported is pinned: by the lock of what runs for the product, by the lock of developers for the tests.
+
+A package that was installed by hand is not missed on the machine where it was, so the locks are asked, not the machine.
+"""
+
+import ast
+import re
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+OURS = {"flows", "sources", "sinks", "api", "tests"}
+DISTRIBUTIONS = packages_distributions()
+
+
+def pinned(lock: str) -> set[str]:
+    """The names of the distributions in a lock file, as pip normalises them."""
+    return set(re.findall(r"^([a-z0-9][a-z0-9.-]*)==", (ROOT / "deploy" / lock).read_text(), re.MULTILINE))
+
+
+def optional() -> set[str]:
+    """The distributions that an extra of the package brings; what imports them says so where they are missing."""
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    return {normalised(re.split(r"[<>=!~;\[ ]", it)[0]) for names in extras.values() for it in names}
+
+
+def imported(folder: str) -> Iterator[tuple[Path, str]]:
+    """Each module of a folder with each foreign package that it imports, functions' own imports included."""
+    for path in sorted((ROOT / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+                names = [node.module]
+            else:
+                continue
+            for name in names:
+                top = name.partition(".")[0]
+                if top not in OURS and top not in sys.stdlib_module_names:
+                    yield path.relative_to(ROOT), top
+
+
+def normalised(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize(
+    ("folder", "lock"),
+    [
+        ("flows", "requirements.lock"),
+        ("sources", "requirements.lock"),
+        ("sinks", "requirements.lock"),
+        ("api", "requirements.lock"),
+        ("tests", "requirements-dev.lock"),
+        ("deploy", "requirements-dev.lock"),
+    ],
+)
+def test_every_import_is_pinned(folder: str, lock: str) -> None:
+    names = pinned(lock) | optional()
+    unpinned = {
+        f"{path}: {top}"
+        for path, top in imported(folder)
+        if not {normalised(it) for it in DISTRIBUTIONS.get(top, [top])} & names
+    }
+    assert not unpinned
