@@ -48,7 +48,8 @@ _is_query = _QueryKinds().__getitem__
 
 def without_queries(items: Sequence[T | Query]) -> tuple[Sequence[T], list[Query]]:
     """The items that are no queries, and the queries, each in order. Without queries the same sequence is returned."""
-    if not any(map(_is_query, map(type, items))):  # then it holds `T` alone; a cast would cost at each call
+    # mostly there is one item or none; what holds no query holds `T` alone, and a cast would cost at each call
+    if not items or (not _is_query(type(items[0])) if len(items) == 1 else not any(map(_is_query, map(type, items)))):
         return items, []  # type: ignore[return-value]
     return [item for item in items if not isinstance(item, Query)], [item for item in items if isinstance(item, Query)]
 
