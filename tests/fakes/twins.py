@@ -41,7 +41,11 @@ Stored = tuple[list[dict[str, Any]], dict[str, pl.DataFrame]]
 
 
 def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> dict[str, Any]:
-    """A flow of trades and klines whose stores are named by its folder."""
+    """A flow of trades and klines whose stores are named by its folder.
+
+    It waits for trades that are on their way as long as a slow machine needs to bring them: what is closed by time
+    alone says what it lacks and is amended, so it has one version more than in a run that was not killed.
+    """
     return flow_settings(
         folder, exchange.rest_url, mongod_uri,
         feed__symbols=list(SYMBOLS),
@@ -49,6 +53,8 @@ def settings_for(folder: Path, exchange: ThreadedExchange, mongod_uri: str) -> d
         feed__backoff_min_s=0.1,
         feed__kline_limit=LIMIT,
         feed__proof_grace_ms=500,
+        feed__close_grace_ms=60_000,
+        feed__repair_ms=PATIENCE_S * 1_000,
         feed__request_pause_ms=0,
     )  # fmt: skip
 
