@@ -36,7 +36,7 @@ _Form: TypeAlias = type[tuple[object, ...]]
 _FORMS: Final[Mapping[str, tuple[int, _Form]]] = {
     NAME: (STATE_VERSION, SequenceState),
     "the candles": (builder.STATE_VERSION, tuple),
-    "the proofs of candles": (reconcile.STATE_VERSION, tuple),
+    reconcile.NAME: (reconcile.STATE_VERSION, reconcile.ProofState),
 }
 """Version and form of the state of each machine in `TRADES_STEP`, in their order."""
 

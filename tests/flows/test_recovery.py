@@ -105,6 +105,23 @@ def test_a_sequence_that_lacks_a_field_is_refused(tmp_path: Path) -> None:
     assert "has another form: " in refused(prepared(tmp_path / "recovery", damaged))
 
 
+DAMAGED_PROOFS = [
+    {"tracks": {"1m": (None, -1, {}, {})}},
+    {"tracks": {"1m": (None, "-1", {}, {}, {})}},
+    {"waiting": [1]},
+    {"disputed": [(1, 2, 3)]},
+    {"disputed": [("1", 2, 3, 4)]},
+]
+
+
+@pytest.mark.parametrize("damage", DAMAGED_PROOFS)
+def test_proofs_with_a_field_of_another_type_are_refused(tmp_path: Path, damage: dict[str, Any]) -> None:
+    damaged = (*fresh()[:2], fresh()[2]._replace(**damage))
+    assert "has another form: " in refused(prepared(tmp_path / "recovery", damaged))
+    with pytest.raises(StateVersionError, match="the state of the proofs of candles has another form"):
+        sequence_candles(KEY, damaged, feed=Feed(), can_query=True)
+
+
 @pytest.mark.parametrize("state", [None, 7, (), (fresh()[0],), "text"])
 def test_states_of_another_form_are_refused(tmp_path: Path, state: Any) -> None:
     assert "written by another version" in refused(prepared(tmp_path / "recovery", state))

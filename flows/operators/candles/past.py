@@ -2,7 +2,7 @@
 
 The laws:
 * What is stored and equal to the exchange's kline is left as it is, but for a missing proof. What lacks trades, or is
-  not stored at all, becomes the exchange's version; so does what differs, with an incident.
+  not stored at all, becomes the exchange's version; so does what differs, with an incident, and its trades are queried.
 * A period of ours that is remembered is written again where the store has an older version, or none. One that is
   forgotten is treated like one before the first candle. One that is not built yet is left to its trades.
 * A request always ends with a `RefreshResult`.
@@ -17,7 +17,7 @@ from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
-from flows.operators.candles.settle import Settler
+from flows.operators.candles.settle import OURS_WRONG, Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import (
     LACKING,
@@ -83,9 +83,9 @@ class Past:
             track = self._tracks[history.timeframe]
             for kline in history.klines:
                 if kline.is_closed and (track.begun is None or kline.open_time < track.begun):
-                    out += self._take_past(history, kline)
+                    out += self._take_past(history, kline, now)
                 elif kline.is_closed:
-                    out += self._take_own(track, history, kline)
+                    out += self._take_own(track, history, kline, now)
         return out
 
     def refresh(self, query: HistoryQuery, answer: HistoryAnswer, now: Now) -> list[Published | RefreshResult]:
@@ -123,16 +123,16 @@ class Past:
 
     # --- single periods ---
 
-    def _take_own(self, track: Track, history: History, kline: Kline) -> list[Published]:
+    def _take_own(self, track: Track, history: History, kline: Kline, now: Now) -> list[Published]:
         """A period that was ours to build: the store may have lost what was built."""
         ours = track.published.get(kline.open_time)
         if ours is not None:
             stored = history.stored.get(kline.open_time)
             is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
             return [] if is_there else [StoreOnly(ours)]
-        return self._take_past(history, kline) if track.is_past(kline.open_time) else []
+        return self._take_past(history, kline, now) if track.is_past(kline.open_time) else []
 
-    def _take_past(self, history: History, kline: Kline) -> list[Published]:
+    def _take_past(self, history: History, kline: Kline, now: Now) -> list[Published]:
         """A period that is not ours to build."""
         stored = history.stored.get(kline.open_time)
         if stored is None or not stored.is_closed:
@@ -149,7 +149,8 @@ class Past:
         if stored.status == "venue":
             incident = candle_incident("mismatch", stored, difference, "the exchange has changed its own")
             return [StoreOnly(candle), incident]
-        incident = candle_incident("mismatch", stored, difference, "ours wrong: the exchange's is served")
+        incident = candle_incident("mismatch", stored, difference, OURS_WRONG)
+        self._settler.dispute_trades(self._tracks[history.timeframe], stored, kline, now.local)
         return [proven(candle, "ours wrong"), incident]
 
     def _failure(self, now: Now, cause: str) -> Incident:

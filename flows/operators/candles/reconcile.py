@@ -2,7 +2,8 @@
 
 The parts: `track` (what is known of one timeframe, and the revisions), `kline_queries` (klines that the stream did not
 bring), `settle` (comparing, and which version is served), `doubt` (what a proof means for the shorter and longer
-candles of the same trades), `past` (the exchange's history, and requests for it).
+candles of the same trades), `disputed_trades` (those of candles that were wrong), `past` (the exchange's history, and
+requests for it).
 
 The laws of the order in which candles leave:
 * Where history can be queried, candles wait until it is there, at most `HISTORY_MS`: what is of the past is stored
@@ -11,9 +12,9 @@ The laws of the order in which candles leave:
 * Where files hold klines and no trades, the klines are the candles.
 """
 
-from typing import Any, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from flows.bounds import ANY_VENUE, VenueRules, fault_of
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
     Candle,
@@ -21,17 +22,15 @@ from flows.model import (
     Instrument,
     Kline,
     RefreshRequest,
-    StoreOnlyTrades,
-    Trade,
-    TradeBatch,
     TradeResult,
 )
+from flows.operators.candles.disputed_trades import DisputedState, DisputedTrades
 from flows.operators.candles.kline_queries import next_due
 from flows.operators.candles.past import Past
 from flows.operators.candles.settle import Settler
 from flows.operators.candles.track import Track, TrackState
 from flows.operators.candles.versions import Published
-from flows.operators.state_version import check_version
+from flows.operators.state_version import restore
 from flows.queries import DisputedTradesQuery, HistoryQuery, KlinesQuery, Query, QueryError
 
 KEPT_MS = 600_000
@@ -40,16 +39,25 @@ HISTORY_MS = 120_000
 """Candles wait for the history of their instrument at most so long, local time."""
 REFRESHED_MS = 3_600_000
 """Timeframes of this length and longer are refreshed from time to time."""
-MISPLACED_MS = 60_000
-"""Trades of a candle that the exchange contradicts are replaced in the store so far around it too."""
 MOST_SKIPPED = 10_000
 """Periods without a candle of ours that are queried at once; older ones are left to an import."""
 
-STATE_VERSION = 2
+STATE_VERSION: Final = 3
+NAME: Final = "the proofs of candles"
 
 Results: TypeAlias = list[TradeResult | Query]
-State: TypeAlias = tuple[int, dict[str, TrackState], list[Candle]]
-"""Version, what is known of each timeframe, and the closed candles that wait for their history."""
+
+
+class ProofState(NamedTuple):
+    """The state of version `STATE_VERSION`."""
+
+    version: int
+    tracks: dict[str, TrackState]
+    """What is known of each timeframe."""
+    waiting: list[Candle]
+    """The closed candles that wait for their history."""
+    disputed: list[DisputedState]
+    """The trades that are queried, and not answered."""
 
 
 class Reconciler:
@@ -69,10 +77,11 @@ class Reconciler:
         grace_ms: int = 10_000,
         refresh_ms: int = 0,
         kept_ms: int = KEPT_MS,
-        state: State | None = None,
+        state: object = None,
     ) -> None:
         """Candles are remembered for `kept_ms` of the feed's time after the newest in which something was traded. A
-        kline that has not come `grace_ms` after its candle is queried. `StateVersionError` for another version's state.
+        kline that has not come `grace_ms` after its candle is queried. `state` is a `snapshot`; `StateVersionError` for
+        one of another version or form.
         """
         venue, symbol = Instrument.of(key)
         self._venue = venue
@@ -83,7 +92,8 @@ class Reconciler:
             for name in timeframes
         }
         self._queries = [track.queries for track in self._tracks.values()]
-        self._settler = Settler(self._tracks, rules=rules, can_query=can_query)
+        self._disputed = DisputedTrades(venue, symbol)
+        self._settler = Settler(self._tracks, self._disputed, rules=rules, can_query=can_query)
         self._past = Past(venue, symbol, self._tracks, self._settler, rules=rules, can_query=can_query)
         self._can_query = can_query
         self._refresh_ms = refresh_ms
@@ -95,18 +105,17 @@ class Reconciler:
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
         """The newest version of each by timeframe, open time, and whether it is closed."""
         if state is not None:
-            check_version(state, STATE_VERSION, "the proofs of candles")
-            self._resume(state)
+            self._resume(restore(state, STATE_VERSION, ProofState, NAME))
 
-    def _resume(self, state: State) -> None:
+    def _resume(self, state: ProofState) -> None:
         """Takes up a `snapshot`; timeframes that are no longer built are left out."""
-        _, tracks, waiting = state
-        for name, track in tracks.items():
+        for name, track in state.tracks.items():
             if name in self._tracks:
                 self._tracks[name].resume(track)
-        for candle in waiting:
+        for candle in state.waiting:
             if candle.timeframe in self._tracks:
                 self._waiting[candle.timeframe, candle.open_time, True] = candle
+        self._disputed.resume(state.disputed)
 
     # --- the machine's face ---
 
@@ -127,7 +136,7 @@ class Reconciler:
         if isinstance(query, KlinesQuery):
             return [*self._take_queried(query, answer, now)]
         if isinstance(query, DisputedTradesQuery):
-            return self._take_disputed(query, answer)
+            return [*self._disputed.take(query, answer, now)]
         if not isinstance(query, HistoryQuery):
             return []
         if query.is_stored:
@@ -144,10 +153,8 @@ class Reconciler:
         if self._refresh_due is not None and now.local >= self._refresh_due:
             self._refresh_due = now.local + self._refresh_ms
             out += self._past.query(now, least_ms=REFRESHED_MS)
-        contradicted = self._settler.contradicted
-        for open_time in [open_time for open_time, (_, due) in contradicted.items() if due <= now.local]:
-            out.append(contradicted.pop(open_time)[0])
         if self._can_query:
+            out += self._disputed.next_queries(now)
             out += [query for queries in self._queries if (query := queries.next_query(now)) is not None]
         return out
 
@@ -160,14 +167,15 @@ class Reconciler:
         if not self._can_query:
             return None
         dues = next_due(self._queries)
-        dues += [due for _, due in self._settler.contradicted.values()]
+        dues += self._disputed.dues()
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
         return max(0, min(dues) - now.local) if dues else None
 
-    def snapshot(self) -> State:
+    def snapshot(self) -> ProofState:
         """Everything that a restart needs, as a copy."""
         waiting = [candle for candle in self._waiting.values() if candle.is_closed]
-        return STATE_VERSION, {name: track.state() for name, track in self._tracks.items()}, waiting
+        tracks = {name: track.state() for name, track in self._tracks.items()}
+        return ProofState(STATE_VERSION, tracks, waiting, self._disputed.state())
 
     # --- candles ---
 
@@ -226,24 +234,6 @@ class Reconciler:
                 out += self._settler.take_kline(track, kline, now, is_final=True)
         track.queries.retry(query, now)
         return out
-
-    def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError) -> Results:
-        """The exchange's trades of a candle that it contradicts take the place of the stored ones, which may have other
-        times; without an answer these stay.
-        """
-        trades = [] if isinstance(answer, QueryError) else [trade for trade in answer if not fault_of(trade)]
-        if not trades:
-            return []
-        batch = TradeBatch(
-            self._venue,
-            query.symbol,
-            trades,
-            late=True,
-            begin=min(query.begin, trades[0].time) - MISPLACED_MS,
-            end=max(query.end, trades[-1].time) + MISPLACED_MS,
-            vouched_by="rest",
-        )
-        return [StoreOnlyTrades(batch)]
 
     # --- periods without a candle of ours ---
 

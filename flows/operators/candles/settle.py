@@ -22,6 +22,7 @@ from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline
 from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, confirmed
@@ -39,14 +40,14 @@ that is contradicted again are fetched so long after its last amendment.
 class Settler:
     """Brings candles and klines of one instrument together, in whatever order they come."""
 
-    def __init__(self, tracks: Mapping[str, Track], *, rules: VenueRules, can_query: bool) -> None:
+    def __init__(
+        self, tracks: Mapping[str, Track], disputed: DisputedTrades, *, rules: VenueRules, can_query: bool
+    ) -> None:
+        """Candles whose trades may be stored with wrong values are added to `disputed`."""
         self._rules = rules
+        self._disputed = disputed
         self._doubt = Doubt(tracks)
         self._can_query = can_query
-        self.contradicted: dict[int, tuple[DisputedTradesQuery, int]] = {}
-        """Queries for the trades of candles that the exchange contradicts, by open time, and the local times at which
-        they are due: these trades may be stored with wrong values.
-        """
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
         """Publishes a closed candle, with its proof where the kline is there already."""
@@ -123,10 +124,16 @@ class Settler:
         served = track.publish_kline(final, "ours wrong")
         if candle.status in BELIEVED:
             track.refuted[candle.open_time] = candle, reported
-            query = _disputed_trades(candle, final)
-            if self._can_query and track.is_shortest and query is not None:
-                self.contradicted[candle.open_time] = query, now.local + AGAIN_MS if is_repeated else now.local
+            self.dispute_trades(track, candle, final, now.local + AGAIN_MS if is_repeated else now.local)
         return [*served, *incidents, *self._doubt.refute(track, candle)]
+
+    def dispute_trades(self, track: Track, candle: Candle, kline: Kline, due: int) -> None:
+        """Queries the trades of a candle that the exchange contradicts, at a local time; those of longer ones are the
+        same.
+        """
+        query = _disputed_trades(candle, kline)
+        if self._can_query and track.is_shortest and query is not None:
+            self._disputed.add(query, due)
 
 
 def _disputed_trades(candle: Candle, kline: Kline) -> DisputedTradesQuery | None:

@@ -1,5 +1,6 @@
 from flows.clock import Now
 from flows.model import Candle, Incident, RefreshRequest, RefreshResult, StoreOnly
+from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.past import Past
 from flows.operators.candles.settle import Settler
 from flows.operators.candles.track import Track
@@ -17,7 +18,7 @@ def past(venue: str = "binance", *, can_query: bool = True) -> tuple[Past, dict[
         name: Track(name, venue=venue, symbol="BTCUSDT", grace_ms=0, kept_ms=0, is_shortest=name == "1m")
         for name in ("1m", "1h")
     }
-    settler = Settler(tracks, rules=rules, can_query=can_query)
+    settler = Settler(tracks, DisputedTrades("binance", "BTCUSDT"), rules=rules, can_query=can_query)
     return Past(venue, "BTCUSDT", tracks, settler, rules=rules, can_query=can_query), tracks
 
 

@@ -1,6 +1,7 @@
 import pickle
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from flows.clock import Now
@@ -18,8 +19,10 @@ from flows.model import (
     TradeBatch,
 )
 from flows.operators.candles.builder import CandleBuilder
+from flows.operators.candles.disputed_trades import MISPLACED_MS
 from flows.operators.candles.kline_queries import MOST_TRIES
-from flows.operators.candles.reconcile import HISTORY_MS, MISPLACED_MS, Reconciler
+from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
+from flows.operators.state_version import StateVersionError
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
 from sources.binance.rules import RULES
 from tests.fakes.candles import BEGIN, candle, kline_like
@@ -192,6 +195,49 @@ def test_the_trades_of_a_candle_that_was_wrong_are_fetched_for_the_store() -> No
             vouched_by="rest",
         )
     )
+
+
+def refuted() -> tuple[Any, DisputedTradesQuery]:
+    """A machine whose candle REST has refuted, and the query for its trades."""
+    machine = asking()
+    machine.on_events(candle(high=200.0), at(0))
+    machine.on_events([kline_like(candle())], at(1))
+    [query] = machine.on_timer(at(1))
+    machine.on_answer(query, [rest(candle())], at(2))
+    wrong = candle()
+    return machine, DisputedTradesQuery("BTCUSDT", wrong.first_id, wrong.last_id, wrong.open_time, wrong.close_time)
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+def test_a_restart_before_the_answer_asks_for_the_trades_again(is_asked: bool) -> None:
+    machine, disputed = refuted()
+    if is_asked:
+        assert machine.on_timer(at(2)) == [disputed]
+    again = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert again.due_in(at(0)) == 0
+    assert again.on_timer(at(0)) == [disputed]
+    [restored] = again.on_answer(disputed, [trade(1, 5)], at(1))
+    assert isinstance(restored, StoreOnlyTrades)
+    last = asking(state=pickle.loads(pickle.dumps(again.snapshot())))
+    assert (last.due_in(at(2)), last.on_timer(at(2))) == (None, []), "what is answered is not asked for again"
+
+
+def test_a_state_of_before_is_refused() -> None:
+    """The one of version 2 had no trades that are queried."""
+    machine, _ = refuted()
+    _, tracks, waiting, _ = machine.snapshot()
+    for state in ((2, tracks, waiting), (3, tracks, waiting), (3, tracks, waiting, [(1, 2)])):
+        with pytest.raises(StateVersionError, match="the proofs of candles"):
+            asking(state=state)
+
+
+def test_the_trades_of_a_stored_candle_that_history_refutes_are_fetched_too() -> None:
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(9), NOW)
+    wrong = candle(5, close=3.0)
+    machine.on_answer(query, [History("1m", [rest(candle(5))], {wrong.open_time: wrong})], NOW)
+    disputed = DisputedTradesQuery("BTCUSDT", wrong.first_id, wrong.last_id, wrong.open_time, wrong.close_time)
+    assert machine.on_timer(NOW) == [disputed]
 
 
 def test_rest_says_what_ours_does_and_theirs_was_wrong() -> None:
@@ -401,8 +447,7 @@ def test_years_of_klines_without_trades_are_not_kept() -> None:
         first = hour * 60
         machine.on_events([rest(candle(minute)) for minute in range(first, first + 60)], NOW)
         assert len(machine.on_events(over(first, 60, has_trades=False), NOW)) == 61
-    _, tracks, _ = machine.snapshot()
-    assert len(tracks["1m"][2]) < 60
+    assert len(machine.snapshot().tracks["1m"][2]) < 60
 
 
 def test_behind_files_without_trades_the_next_ones_are_proven_as_ever() -> None:

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from flows.clock import Now
 from flows.model import Candle, Incident, Kline, StoreOnly
+from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.settle import AGAIN_MS, Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_in
@@ -17,9 +18,12 @@ from tests.fakes.candles import BEGIN, candle, kline_like
 NOW = Now(BEGIN, 0)
 
 
-def settling(*, venue: str = "binance", can_query: bool = False) -> tuple[Settler, Track]:
+def settling(
+    *, venue: str = "binance", can_query: bool = False, disputed: DisputedTrades | None = None
+) -> tuple[Settler, Track]:
     track = Track("1m", venue=venue, symbol="BTCUSDT", grace_ms=0, kept_ms=600_000, is_shortest=True)
-    return Settler({"1m": track}, rules=RULES[venue], can_query=can_query), track
+    disputed = disputed or DisputedTrades(venue, "BTCUSDT")
+    return Settler({"1m": track}, disputed, rules=RULES[venue], can_query=can_query), track
 
 
 def versions(out: list[Published]) -> list[tuple[str, str]]:
@@ -191,7 +195,8 @@ def test_a_run_of_amendments_reports_each_result_once_for_each_kind_of_differenc
 
 
 def test_while_the_word_of_rest_is_new_amendments_cause_neither_queries_nor_versions() -> None:
-    settler, track = settling(can_query=True)
+    disputed = DisputedTrades("binance", "BTCUSDT")
+    settler, track = settling(can_query=True, disputed=disputed)
     settler.take_kline(track, kline_like(candle()), NOW)
     settler.take_candle(track, grown(1), NOW)
     settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
@@ -200,8 +205,9 @@ def test_while_the_word_of_rest_is_new_amendments_cause_neither_queries_nor_vers
         assert BEGIN not in track.queries
     [served] = track.published.values()
     assert (served.revision, served.status) == (1, "venue")
-    [(query, due)] = settler.contradicted.values()
-    assert (query.last_id, due) == (grown(39).last_id, 200 * 39 + AGAIN_MS), "they are fetched when the run is over"
+    assert disputed.dues() == [200 * 39 + AGAIN_MS], "they are fetched when the run is over"
+    [query] = disputed.next_queries(Now(BEGIN, 200 * 39 + AGAIN_MS))
+    assert query.last_id == grown(39).last_id
     assert versions(settler.take_candle(track, grown(40), Now(BEGIN, 60_000))) == [("final", "")]
     assert BEGIN in track.queries, "a word that is old is asked for again"
 
@@ -231,7 +237,8 @@ def test_in_whatever_order_the_timeframes_are_settled_the_same_trades_are_querie
         name: Track(name, venue="binance", symbol="BTCUSDT", grace_ms=0, kept_ms=600_000, is_shortest=name == "1m")
         for name in ("1m", "5m", "15m", "1h")
     }
-    settler = Settler(tracks, rules=RULES["binance"], can_query=True)
+    disputed = DisputedTrades("binance", "BTCUSDT")
+    settler = Settler(tracks, disputed, rules=RULES["binance"], can_query=True)
     for one in PERIODS:
         ours = replace(one, volume=one.volume * 1.5) if one in WRONG else one
         settler.take_candle(tracks[one.timeframe], ours, NOW)
@@ -249,7 +256,8 @@ def test_in_whatever_order_the_timeframes_are_settled_the_same_trades_are_querie
         answer(one)
     wrong = PERIODS[4]
     query = DisputedTradesQuery("BTCUSDT", wrong.first_id, wrong.last_id, wrong.open_time, wrong.close_time)
-    assert settler.contradicted == {LAST: (query, 0)}
+    assert query.begin == LAST
+    assert disputed.next_queries(NOW) == [query]
     for one in PERIODS:
         served = tracks[one.timeframe].published[one.open_time]
         assert (served.volume, served.status) == (one.volume, "venue" if one in WRONG else "final")
@@ -266,9 +274,10 @@ def test_in_whatever_order_the_timeframes_are_settled_the_same_trades_are_querie
     ],
 )
 def test_the_ids_that_either_version_names_are_queried(ours: Candle, theirs: Candle, ids: tuple[int, int]) -> None:
-    settler, track = settling(can_query=True)
+    disputed = DisputedTrades("binance", "BTCUSDT")
+    settler, track = settling(can_query=True, disputed=disputed)
     settler.take_candle(track, ours, NOW)
     settler.take_kline(track, kline_like(theirs), NOW)
     settler.take_kline(track, of_rest(theirs), NOW, is_final=True)
-    [(query, _)] = settler.contradicted.values()
+    [query] = disputed.next_queries(NOW)
     assert (query.first_id, query.last_id, query.begin) == (*ids, BEGIN)
