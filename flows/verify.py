@@ -33,9 +33,8 @@ from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
-from flows.verification.checks.trade_ids import IdGap
 from flows.verification.output import VerificationProgress, as_json, show
-from flows.verification.refill import GetTrades, TradeRefill
+from flows.verification.refill import GetTrades, Refilled, TradeRefill
 from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
@@ -134,23 +133,44 @@ class _Run:
     def _mend(
         self, repair: CandleRepair, symbol: str, found: Findings, verifier: SymbolVerifier, report: Report
     ) -> None:
-        """Rewrites wrong candles from stored trades, fetches missing trades, and rewrites the candles of these."""
+        """Rewrites wrong candles from stored trades, fetches trades that lack or are wrong, and rewrites the candles of
+        these.
+        """
         written = repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
+        told: list[Candle] = []
         if verifier.gaps and self._refill:
-            filled = self._refill.refill(symbol, verifier.gaps)
-            report.refilled += filled.trades
-            report.left += [filled.left] if filled.left else []
-            repair.note(filled.incidents)
-            if filled.trades:
-                written += self._rebuilt(repair, symbol, verifier.gaps)
+            times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
+            written += self._fetched(repair, symbol, self._refill.refill(symbol, verifier.gaps), times, report)
+        if verifier.refuted and self._refill:
+            times = [(query.begin, query.end) for query in verifier.refuted]
+            replaced = self._refill.replace(symbol, verifier.refuted)
+            written += self._fetched(repair, symbol, replaced, times, report)
+            told = self._refuted_candles(verifier) if replaced.trades else []
         report.repaired += len(written)
-        report.republished += repair.republish(written)
+        report.republished += repair.republish([*written, *told])
 
-    def _rebuilt(self, repair: CandleRepair, symbol: str, gaps: Sequence[IdGap]) -> list[Candle]:
-        """Rewrites the candles of filled gaps where that changes them."""
+    def _fetched(
+        self, repair: CandleRepair, symbol: str, filled: Refilled, times: Sequence[tuple[int, int]], report: Report
+    ) -> list[Candle]:
+        """Reports what was fetched; returns the candles that it has changed."""
+        report.refilled += filled.trades
+        report.left += [filled.left] if filled.left else []
+        repair.note(filled.incidents)
+        return self._rebuilt(repair, symbol, times) if filled.trades else []
+
+    def _refuted_candles(self, verifier: SymbolVerifier) -> list[Candle]:
+        """The exchange's candles whose trades were wrong: now they have them."""
+        return [
+            stored.candle
+            for query in verifier.refuted
+            for stored in self._stores.candles(query.symbol, self._timeframes[0], query.begin, query.end + 1)
+        ]
+
+    def _rebuilt(self, repair: CandleRepair, symbol: str, times: Sequence[tuple[int, int]]) -> list[Candle]:
+        """Rewrites the candles from the begin of one of these times to its end where new trades change them."""
         self._stores.catch_up()
-        start = min(gap.after_time for gap in gaps) // DAY_MS * DAY_MS
-        end = (max(gap.before_time for gap in gaps) // DAY_MS + 1) * DAY_MS
+        start = min(begin for begin, _ in times) // DAY_MS * DAY_MS
+        end = (max(end for _, end in times) // DAY_MS + 1) * DAY_MS
         verifier = self._verifier(symbol, max(start, self._options.start), min(end, self._options.end))
         found = Findings(verifier.findings())
         return repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
@@ -180,6 +200,7 @@ class _Run:
         places = {finding.place for finding in found.listed}
         again = Findings(f for f in self._verifier(symbol, start, end).findings() if f.place in places)
         again.add(self._of_unknown_timeframes(symbol))
+        again.notes, again.noted = found.notes, found.noted
         return again
 
     def _of_unknown_timeframes(self, symbol: str) -> Iterator[Finding]:

@@ -20,6 +20,7 @@ MOST_SHOWN = 50
 LINE_EVERY_MS = 5_000
 """Without a terminal, least time between two lines; another line at the end of each symbol."""
 _LONGEST = 300
+_NOTED = {"loss": "known losses", "time": "trades with a suspicious time"}
 
 
 class VerificationProgress:
@@ -82,7 +83,7 @@ class VerificationProgress:
 def show(report: Report, console: Console) -> None:
     """Prints the table of the symbols, and of the first findings."""
     table = Table(title=f"{report.venue}: {'all claims hold' if report.is_true else 'false claims'}")
-    for name in ("symbol", "trades", "candles", "by trades", "by exchange", "named gaps", "false"):
+    for name in ("symbol", "trades", "candles", "by trades", "by exchange", "named gaps", "notes", "false"):
         table.add_column(name, justify="left" if name == "symbol" else "right")
     for symbol, counts in report.symbols.items():
         numbers = (
@@ -91,16 +92,22 @@ def show(report: Report, console: Console) -> None:
             counts.recomputed,
             counts.compared,
             counts.named_holes + counts.named_missing,
+            counts.notes,
             counts.findings,
         )
         table.add_row(Text(visible(symbol)), *(f"{number:,}" for number in numbers))
     console.print(table)
     if report.findings:
-        console.print(_table_of(report.findings))
+        console.print(_table_of("claimed", report.findings))
     if not report.is_true:
         total = sum(report.totals.values())
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(report.totals.items()))
         console.print(f"{total} false claims ({kinds}), {min(total, MOST_SHOWN)} of them shown", markup=False)
+    if report.notes:
+        console.print(_table_of("stored", report.notes))
+        total = sum(report.noted.values())
+        words = ", ".join(f"{count} {_NOTED[kind]}" for kind, count in sorted(report.noted.items()))
+        console.print(f"No false claims: {words}, {min(total, MOST_SHOWN)} of them shown", markup=False)
     if report.repaired:
         console.print(f"{report.repaired} candles repaired", markup=False)
     if report.refilled:
@@ -111,8 +118,8 @@ def show(report: Report, console: Console) -> None:
         console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
 
 
-def _table_of(findings: list[Finding]) -> Table:
-    table = Table("kind", "symbol", "timeframe", "open time", "claimed", "true")
+def _table_of(claimed: str, findings: list[Finding]) -> Table:
+    table = Table("kind", "symbol", "timeframe", "open time", claimed, "true")
     for finding in findings[:MOST_SHOWN]:
         words = (finding.symbol, finding.timeframe, moment(finding.open_time), finding.claimed, finding.true)
         table.add_row(finding.kind, *(Text(visible(word, limit=_LONGEST)) for word in words))
@@ -137,6 +144,8 @@ def as_json(report: Report, *, exit_code: int) -> bytes:
         "totals": report.totals,
         "listed": len(report.findings),
         "findings": report.findings,
+        "noted": report.noted,
+        "notes": report.notes,
         "repaired": report.repaired,
         "refilled": report.refilled,
         "republished": report.republished,

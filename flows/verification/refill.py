@@ -1,4 +1,4 @@
-"""Fetches trades missing in the store from the venue, and stores them, if no flow writes to the store."""
+"""Fetches trades that are missing in the store, or wrong, from the venue, and stores them, if no flow writes to it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -8,18 +8,19 @@ from msgspec import Struct
 
 from flows.bounds import VenueRules
 from flows.model import Incident, Instrument, Trade, TradeBatch
+from flows.operators.candles.disputed_trades import LEFT, vouched_trades
 from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
-from flows.queries import PastTradesQuery, TradesQuery
+from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.trade_ids import IdGap
 from sinks.trades.codec import MINUTE_MS
-from sinks.trades.merge import add_batches
+from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.writer import part_of, partition_names
 
 GetTrades = Callable[[TradesQuery], list[Trade]]
-"""The venue's trades of a query; `VenueError` when it does not answer."""
+"""The venue's trades of a query; `VenueError` when it does not answer, `QueryError` when it has none of that kind."""
 GAPS_NAMED = 3
 """Most gaps of a symbol named in a sentence; the others are counted."""
 
@@ -27,7 +28,7 @@ _log = structlog.get_logger("flows.verify")
 
 
 class Refilled(Struct, frozen=True):
-    """Result for the gaps of a symbol."""
+    """Result for the gaps of a symbol, or for its wrong trades."""
 
     trades: int = 0
     """Number of trades stored."""
@@ -38,7 +39,9 @@ class Refilled(Struct, frozen=True):
 
 
 class TradeRefill:
-    """Fills gaps in the ids of stored trades. Nothing is written while another process has the store open to write."""
+    """Fills gaps in the ids of stored trades, and replaces wrong ones. Nothing is written while another process has the
+    store open to write.
+    """
 
     def __init__(
         self, path: Path, *, venue: str, partitions: int, rules: VenueRules, most_trades: int, get: GetTrades | None
@@ -58,23 +61,72 @@ class TradeRefill:
         reason than being in use; what was filled before stays.
         """
         if self._get is None:
-            command = f"python -m flows.verify --repair --against rest --symbols {symbol}"
-            return Refilled(left=_sentence(symbol, gaps, f"{command} fetches them"))
+            return Refilled(left=_sentence(symbol, gaps, _how_to_fetch(symbol)))
         small = [gap for gap in gaps if gap.last - gap.first < self._most_trades]
         large = [gap for gap in gaps if gap.last - gap.first >= self._most_trades]
-        place = part_of(Instrument(self._venue, symbol).key, self._partitions)
-        part = self._path / partition_names(self._partitions)[place]
+        part = self._part(symbol)
         try:
             with TradeStore(part) as store:
                 done = [self._fill(store, symbol, gap) for gap in small]
         except StoreInUseError:
-            reason = f"a flow writes to {part}: stop it, run this again, and start it"
-            return Refilled(left=_sentence(symbol, gaps, reason))
+            return Refilled(left=_sentence(symbol, gaps, _in_use(part)))
         left = [_sentence(symbol, large, _how_to_import(large, self._most_trades))] if large else []
         if unfilled := [gap for gap, stored in zip(small, done, strict=True) if stored <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
         incidents = [self._incident(symbol, gap, stored) for gap, stored in zip(small, done, strict=True) if stored]
         return Refilled(sum(done), tuple(incidents), "; ".join(left))
+
+    def replace(self, symbol: str, queries: Sequence[DisputedTradesQuery]) -> Refilled:
+        """Stores the venue's trades of these queries in the place of the stored ones, as far as it has them. Errors as
+        of `refill`.
+        """
+        ranges = [(query.first_id, query.last_id) for query in queries]
+        if self._get is None:
+            return Refilled(left=_wrong_sentence(symbol, ranges, _how_to_fetch(symbol)))
+        part = self._part(symbol)
+        try:
+            with TradeStore(part) as store:
+                done = [self._replace(store, query) for query in queries]
+        except StoreInUseError:
+            return Refilled(left=_wrong_sentence(symbol, ranges, _in_use(part)))
+        left = "; ".join(one.left for one in done if one.left)
+        incidents = tuple(incident for one in done for incident in one.incidents)
+        return Refilled(sum(one.trades for one in done), incidents, left)
+
+    def _replace(self, store: TradeStore, query: DisputedTradesQuery) -> Refilled:
+        assert self._get is not None  # noqa: S101 - the caller has checked it
+        ids = [(query.first_id, query.last_id)]
+        try:
+            batch = vouched_trades(self._venue, query, self._get(query))
+        except QueryError as error:
+            return Refilled(left=_wrong_sentence(query.symbol, ids, str(error)))
+        if batch is None:
+            return Refilled(left=_wrong_sentence(query.symbol, ids, "the venue does not have them"))
+        disputes: list[Dispute] = []
+        known = set(store.ids(query.symbol, batch.begin, batch.end + 1).tolist())
+        with store.lock:
+            add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=disputes.append)
+        store.sync()
+        changed = sum(dispute.trades for dispute in disputes) + sum(trade.id not in known for trade in batch.trades)
+        _log.info("trades_replaced", symbol=query.symbol, first_id=ids[0][0], last_id=ids[0][1], trades=changed)
+        left = "" if changed else _wrong_sentence(query.symbol, ids, "the venue's trades are the same")
+        return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
+
+    def _incident_of_wrong(self, query: DisputedTradesQuery, changed: int) -> Incident:
+        """What was replaced; or that nothing was, so that it is known from now on."""
+        where = self._venue, query.symbol, query.begin, query.end
+        ids = query.first_id, query.last_id
+        cause = f"verification: trades {ids[0]} to {ids[1]} make another candle than the exchange's"
+        if changed:
+            return Incident(
+                "repair", *where, cause, f"{changed} of them stored as the exchange's REST side has them", *ids
+            )
+        return Incident("gap", *where, cause, f"{LEFT}the exchange's REST side has the same", *ids)
+
+    def _part(self, symbol: str) -> Path:
+        """The directory of the symbol's partition."""
+        place = part_of(Instrument(self._venue, symbol).key, self._partitions)
+        return self._path / partition_names(self._partitions)[place]
 
     def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> int:
         """Stores what the venue has of a gap; returns the number of trades."""
@@ -107,9 +159,25 @@ class TradeRefill:
 
 
 def _sentence(symbol: str, gaps: Sequence[IdGap], reason: str) -> str:
-    named = ", ".join(f"{gap.first} to {gap.last}" for gap in gaps[:GAPS_NAMED])
-    more = f" and {len(gaps) - GAPS_NAMED} more gaps" if len(gaps) > GAPS_NAMED else ""
-    return f"trades {named}{more} of {symbol} are not stored: {reason}"
+    named = _named([(gap.first, gap.last) for gap in gaps], "gaps")
+    return f"trades {named} of {symbol} are not stored: {reason}"
+
+
+def _wrong_sentence(symbol: str, ranges: Sequence[tuple[int, int]], reason: str) -> str:
+    return f"trades {_named(ranges, 'candles')} of {symbol} do not make the exchange's candle: {reason}"
+
+
+def _named(ranges: Sequence[tuple[int, int]], what: str) -> str:
+    named = ", ".join(f"{first} to {last}" for first, last in ranges[:GAPS_NAMED])
+    return f"{named} and {len(ranges) - GAPS_NAMED} more {what}" if len(ranges) > GAPS_NAMED else named
+
+
+def _how_to_fetch(symbol: str) -> str:
+    return f"python -m flows.verify --repair --against rest --symbols {symbol} fetches them"
+
+
+def _in_use(part: Path) -> str:
+    return f"a flow writes to {part}: stop it, run this again, and start it"
 
 
 def _how_to_import(gaps: Sequence[IdGap], most_trades: int) -> str:

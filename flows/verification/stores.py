@@ -11,7 +11,7 @@ from pymongo.database import Database
 
 from flows.loop_thread import EventLoopThread
 from flows.model import Kline, Trade, timeframe_ms
-from flows.queries import KlinesQuery, TradesQuery
+from flows.queries import DisputedTradesQuery, KlinesQuery, TradesQuery
 from flows.verification.checks.claims import StoredCandle, stored_candle
 from flows.verification.checks.ledger import READ, Ledger
 from flows.verification.checks.symbol import Klines
@@ -123,7 +123,11 @@ class RestVenue:
         return Klines(closed, (min(closed), max(closed) + length) if closed else (0, 0))
 
     def trades(self, query: TradesQuery) -> list[Trade]:
-        """The trades of a query that the venue still has. `VenueError` when it does not answer."""
+        """The trades of a query that the venue still has. `VenueError` when it does not answer, `QueryError` when it
+        does not serve this kind.
+        """
+        if isinstance(query, DisputedTradesQuery):
+            return self._network.start(self._rest.disputed_trades(query)).result()
         return self._network.start(self._rest.trades(query)).result()
 
 

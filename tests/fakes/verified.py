@@ -25,6 +25,7 @@ TRADES_SCHEMA = {
     "id": pl.Int64, "first_id": pl.Int64, "last_id": pl.Int64, "time": pl.Int64, "price": pl.Float64,
     "quantity": pl.Float64, "buyer_is_maker": pl.Boolean, "fill": pl.String,
 }  # fmt: skip
+FILLS_FOLLOW = VenueRules(fills_follow=True)
 Row = dict[str, Any]
 
 
@@ -104,10 +105,10 @@ def verified(
     *,
     timeframes: tuple[str, ...] = TIMEFRAMES,
     venue: str = VENUE,
-    fills_follow: bool = True,
+    rules: VenueRules = FILLS_FOLLOW,
     get_klines: GetKlines | None = None,
     **options: int,
 ) -> list[Finding]:
-    """All that a verification finds."""
-    task = Task(venue, SYMBOL, timeframes, VenueRules(fills_follow=fills_follow), **options)
+    """All that a verification finds and notes."""
+    task = Task(venue, SYMBOL, timeframes, rules, **options)
     return list(SymbolVerifier(stores, task, get_klines=get_klines).findings())

@@ -13,13 +13,14 @@ from typing import Literal, TypeAlias
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, VOLUMES, Candle, timeframe_ms
+from flows.model import COMPLETE, PRICES, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields, is_known_difference
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import candle_of, merged
+from flows.verification.checks.refuted import RefutedTrades
 from flows.verification.checks.rollups import rollups
 from flows.verification.checks.trade_ids import IdGap
 
@@ -81,6 +82,7 @@ class Day:
         self._gaps = sorted(trades.gaps, key=lambda gap: gap.after_time)
         self._gaps_after = [gap.after_time for gap in self._gaps]
         self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
+        self.refuted = RefutedTrades(rules, ledger)
         self._wrong: set[tuple[str, int]] = set()
         """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}
@@ -131,7 +133,8 @@ class Day:
         if all(finding.kind != "candle" for finding in by_trades):
             for kind, claimed, true in impossible_numbers(candle, self._rules):
                 yield self._finding(kind, candle, claimed, true)
-        if ground == "complete" and made and (candle.timeframe, candle.open_time) in self._wrong:
+        is_wrong = (candle.timeframe, candle.open_time) in self._wrong
+        if ground == "complete" and made and is_wrong and not self.refuted.has_inside(candle):
             self.recounted[candle.timeframe, candle.open_time] = made
 
     def _by_ledger(self, candle: Candle, length: int) -> Iterator[Finding]:
@@ -161,6 +164,8 @@ class Day:
     def _by_trades(
         self, candle: Candle, made: Candle | None, ground: Ground, closes: list[tuple[int, float]]
     ) -> Iterator[Finding]:
+        if self.refuted.has_inside(candle):
+            return
         match ground:
             case "complete":
                 yield from self._empty(candle, closes) if made is None else self._complete(candle, made)
@@ -174,12 +179,17 @@ class Day:
     def _empty(self, candle: Candle, closes: list[tuple[int, float]]) -> Iterator[Finding]:
         """Checks a period without trades: the ids on both sides are consecutive."""
         self._counts.recomputed += 1
+        close = next((price for open_time, price in reversed(closes) if open_time < candle.open_time), None)
+        if candle.trades and candle.status == "venue":
+            fields = ["trades", *(name for name in PRICES if close is not None and getattr(candle, name) != close)]
+            if self.refuted.proves(fields):
+                yield from self.refuted.wrong(candle, None, fields)
+            return
         if candle.trades and not self._differs_by_design(candle, ["trades"]):
             yield self._finding(
                 "candle", candle, f"trades {candle.trades}", "0: the ids on both sides follow each other"
             )
             return
-        close = next((price for open_time, price in reversed(closes) if open_time < candle.open_time), None)
         if not candle.trades and close is not None and candle.close != close:
             yield self._finding("candle", candle, f"close {candle.close}", f"{close}, the price of the trade before it")
         if candle.status == "partial":
@@ -191,18 +201,16 @@ class Day:
         fields = differing_fields(made, candle)
         if fields and candle.trades == 0:
             fields = ["trades"]
-        if fields and not self._is_excused(candle, fields):
+        if fields and candle.status == "venue":
+            if self.refuted.proves(fields):
+                yield from self.refuted.wrong(candle, made, fields)
+        elif fields and not self._differs_by_design(candle, fields):
             yield self._finding("candle", candle, _shown(candle, fields), _shown(made, fields))
         if candle.status == "partial":
             yield self._finding("status", candle, "status 'partial'", "every trade of it is stored")
 
-    def _is_excused(self, candle: Candle, fields: list[str]) -> bool:
-        """Whether the exchange's candle replaced a wrong one, or the venue's two sources are known to differ."""
-        if candle.status == "venue" and candle.proof == "ours wrong":
-            return True
-        return self._differs_by_design(candle, fields)
-
     def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
+        """Whether the venue's two sources are known to differ."""
         return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._rules, fields)
 
     def _with_gap(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
@@ -210,14 +218,24 @@ class Day:
         touching = self._touching(candle.open_time, candle.close_time + 1)
         if any(gap.begins_anew for gap in touching):
             return
-        if made is not None and candle.status != "partial":
-            short = _falls_short(candle, made)
-            if short and not self._is_excused(candle, short):
-                true = f"at least {_shown(made, short)}"
-                yield self._finding("candle", candle, _shown(candle, short), true)
+        short = list(self._too_little(candle, made))
+        yield from short
+        if candle.status == "venue" and not short:
+            yield from self.refuted.lacking(candle, made, touching)
         if candle.status in COMPLETE and not candle.proof and self._is_known_incomplete(candle, made, touching):
             true = "trades of it are missing, and nothing has confirmed it"
             yield self._finding("status", candle, f"status {candle.status!r}", true)
+
+    def _too_little(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
+        """The stored trades are a part of the candle's, and more than it says."""
+        short = [] if made is None or candle.status == "partial" else _falls_short(candle, made)
+        if not short or made is None:
+            return
+        if candle.status == "venue":
+            if self.refuted.proves(short):
+                yield from self.refuted.wrong(candle, made, short)
+        elif not self._differs_by_design(candle, short):
+            yield self._finding("candle", candle, _shown(candle, short), f"at least {_shown(made, short)}")
 
     def _is_known_incomplete(self, candle: Candle, made: Candle | None, gaps: Sequence[IdGap]) -> bool:
         if not candle.trades:
@@ -234,9 +252,7 @@ class Day:
         if candle.status == "partial" or candle.first_id < 0:
             return
         if ground == "begin" and candle.first_id < made.first_id:
-            short = _falls_short(candle, made)
-            if short and not self._is_excused(candle, short):
-                yield self._finding("candle", candle, _shown(candle, short), f"at least {_shown(made, short)}")
+            yield from self._too_little(candle, made)
         elif ground == "end" and candle.last_id > made.last_id:
             yield from self._after_stored(candle)
         else:
@@ -268,8 +284,8 @@ class Day:
                 self._counts.named_missing += 1
                 continue
             for open_time in traded:
-                if self._ground(open_time, open_time + length) == "complete":
-                    made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
+                made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
+                if self._ground(open_time, open_time + length) == "complete" and not self.refuted.has_inside(made):
                     self.recounted[timeframe, open_time] = made
             true = f"{len(run)} candles are missing; in {len(traded)} of them trades are stored"
             yield Finding("missing", self._symbol, timeframe, run[0], "candles on both sides", true)

@@ -2,24 +2,31 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 
 MOST_LISTED = 1_000
 """Findings that a report lists; further ones are only counted."""
 
-Kind: TypeAlias = Literal["candle", "status", "missing", "rollup", "hole", "fills", "trade", "exchange"]
+Kind: TypeAlias = Literal[
+    "candle", "status", "missing", "rollup", "hole", "fills", "trade", "refuted", "exchange", "loss", "time"
+]
 """`candle`: numbers that are impossible, or that the stored trades contradict. `status`: a status, proof or revision
 without basis. `missing`: no candle where one must be. `rollup`: a candle and the shorter ones in it disagree. `hole`: a
 gap in the trade ids. `fills`: aggregates whose fills are not consecutive. `trade`: an impossible or misplaced trade.
-`exchange`: the exchange's own candle differs."""
+`refuted`: stored trades that do not make the exchange's candle which has replaced ours. `exchange`: the exchange's own
+candle differs. `loss` and `time` are notes."""
+Note: TypeAlias = Literal["loss", "time"]
+NOTES: tuple[str, ...] = get_args(Note)
+"""Kinds that are no false claims. `loss`: trades that lack or are wrong, as the ledger says. `time`: a trade that is
+earlier than the one before it."""
 
 Place: TypeAlias = tuple[str, str, str, int, str]
 
 
 class Finding(Struct, frozen=True):
-    """One claim of the stores that does not hold."""
+    """One claim of the stores that does not hold, or a note."""
 
     kind: Kind
     symbol: str
@@ -53,16 +60,20 @@ class SymbolCounts(Struct):
     named_missing: int = 0
     """Runs of missing candles in a time with an incident."""
     findings: int = 0
+    notes: int = 0
 
 
 class Report(Struct):
-    """The result: counts by symbol, totals by kind, and the first findings."""
+    """The result: counts by symbol, totals by kind, the first findings and the first notes."""
 
     venue: str
     symbols: dict[str, SymbolCounts] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=Counter)
     """Findings by kind, listed or not."""
     findings: list[Finding] = field(default_factory=list)
+    noted: Counter[str] = field(default_factory=Counter)
+    """Notes by kind, listed or not."""
+    notes: list[Finding] = field(default_factory=list)
     repaired: int = 0
     """Candles that were rewritten."""
     refilled: int = 0
@@ -78,29 +89,36 @@ class Report(Struct):
         return not self.totals
 
     def add(self, symbol: str, counts: SymbolCounts, found: "Findings") -> None:
-        """Adds the findings of a symbol."""
+        """Adds the findings and notes of a symbol."""
         counts.findings = sum(found.totals.values())
+        counts.notes = sum(found.noted.values())
         self.symbols[symbol] = counts
         self.totals.update(found.totals)
         self.findings += found.listed[: MOST_LISTED - len(self.findings)]
+        self.noted.update(found.noted)
+        self.notes += found.notes[: MOST_LISTED - len(self.notes)]
 
 
 class Findings:
-    """Collects findings, the first `MOST_LISTED` of them as such."""
+    """Collects findings and notes, the first `MOST_LISTED` of each as such."""
 
     def __init__(self, findings: Iterable[Finding] = ()) -> None:
         self.listed: list[Finding] = []
         self.totals: Counter[str] = Counter()
+        self.notes: list[Finding] = []
+        self.noted: Counter[str] = Counter()
         self.add(findings)
 
     def add(self, findings: Iterable[Finding]) -> None:
-        """Adds findings."""
+        """Adds findings and notes."""
         for finding in findings:
-            self.totals[finding.kind] += 1
-            if len(self.listed) < MOST_LISTED:
-                self.listed.append(finding)
+            is_note = finding.kind in NOTES
+            totals, listed = (self.noted, self.notes) if is_note else (self.totals, self.listed)
+            totals[finding.kind] += 1
+            if len(listed) < MOST_LISTED:
+                listed.append(finding)
 
     @property
     def is_complete(self) -> bool:
-        """Whether all are listed."""
+        """Whether all findings are listed."""
         return sum(self.totals.values()) == len(self.listed)

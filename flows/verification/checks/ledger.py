@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from flows.model import Incident
+from flows.verification.checks.trade_ids import IdGap
 
 LOSSES = ("gap", "store_outage")
 """Kinds that name missing trades."""
@@ -49,6 +50,12 @@ class Ledger:
         return any(
             i.kind == "gap" and i.first_id < 0 and i.symbol and i.begin <= end and i.end >= begin
             for i in self._incidents
+        )
+
+    def names_gap(self, gap: IdGap) -> bool:
+        """Whether incidents name a gap: its ids, or a new begin of the sequence at its time."""
+        return (not gap.begins_anew and self.names(gap.first, gap.last)) or (
+            not gap.of_fills and self.names_break(gap.after_time, gap.before_time)
         )
 
     def names_mismatch(self, begin: int, end: int) -> bool:

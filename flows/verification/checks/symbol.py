@@ -9,6 +9,7 @@ from msgspec import Struct
 from flows.bounds import LATEST_MS, VenueRules
 from flows.model import DAY_MS, Candle, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
+from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.day import Day, DayCandles, DayTrades
 from flows.verification.checks.exchange import absent, against
@@ -106,6 +107,8 @@ class SymbolVerifier:
         """The correct versions of wrong and missing candles, as far as known; at most `MOST_RECOUNTED`."""
         self.gaps: list[IdGap] = []
         """Missing trades, whether the ledger names them or not; at most `MOST_GAPS`."""
+        self.refuted: list[DisputedTradesQuery] = []
+        """Queries for trades that are stored and wrong, whether the ledger names them or not; at most `MOST_GAPS`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
         """Begin and end of the verified time."""
@@ -204,6 +207,7 @@ class SymbolVerifier:
         yield from day.findings()
         if len(self.recounted) < MOST_RECOUNTED:
             self.recounted |= day.recounted
+        self.refuted += day.refuted.queries[: MOST_GAPS - len(self.refuted)]
         if self._get_klines is not None:
             for name, stored in candles.items():
                 yield from self._against(name, [one.candle for one in stored], first, last)
@@ -222,7 +226,7 @@ class SymbolVerifier:
                 continue
             if not (gap.of_fills or gap.begins_anew) and len(self.gaps) < MOST_GAPS:
                 self.gaps.append(gap)
-            if _is_named(gap, ledger):
+            if ledger.names_gap(gap):
                 self.counts.named_holes += 1
                 continue
             kind = "fills" if gap.of_fills else "hole"
@@ -241,12 +245,6 @@ class SymbolVerifier:
         names = self._task.symbol, timeframe
         over_klines = {t: kline for t, kline in found.klines.items() if t + length <= self._end}
         yield from absent(stored, over_klines, self._spans[timeframe], names)
-
-
-def _is_named(gap: IdGap, ledger: Ledger) -> bool:
-    return (not gap.begins_anew and ledger.names(gap.first, gap.last)) or (
-        not gap.of_fills and ledger.names_break(gap.after_time, gap.before_time)
-    )
 
 
 def _what_is_true(gap: IdGap) -> str:

@@ -6,7 +6,8 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.model import Incident, Trade, TradeBatch
-from flows.queries import PastTradesQuery, TradesQuery
+from flows.operators.candles.disputed_trades import LEFT
+from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.trade_ids import IdGap
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
@@ -121,5 +122,79 @@ def test_without_a_venue_the_command_is_named(path: Path) -> None:
     gaps = [IdGap(number, number, 0, 0) for number in range(5)]
     assert refill_of(path, None).refill(SYMBOL, gaps).left == (
         "trades 0 to 0, 1 to 1, 2 to 2 and 2 more gaps of BTCUSDT are not stored: "
+        "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"
+    )
+
+
+# --- wrong trades ---
+
+WRONG = DisputedTradesQuery(SYMBOL, 10, 19, ALL[10].time, ALL[19].time)
+
+
+@pytest.fixture
+def wrong(tmp_path: Path) -> Path:
+    """A store in which one trade has another price, one another time, and one is missing."""
+    stored = [one for one in ALL if one.id != 14]
+    stored[12] = structs.replace(ALL[12], price=7.0)
+    stored[19 - 1] = structs.replace(ALL[19], time=ALL[19].time + 60_000)
+    with TradeStore(tmp_path / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch("binance", SYMBOL, stored)])
+    return tmp_path
+
+
+def test_wrong_trades_are_replaced_wherever_they_are_stored(wrong: Path) -> None:
+    asked: list[TradesQuery] = []
+
+    def get(query: TradesQuery) -> list[Trade]:
+        asked.append(query)
+        return ALL[query.first_id : query.last_id + 1]
+
+    done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+
+    assert asked == [WRONG]
+    assert stored(wrong) == rows(ALL)
+    assert (done.trades, done.left) == (3, "")
+    [incident] = done.incidents
+    assert (incident.kind, incident.begin, incident.end) == ("repair", WRONG.begin, WRONG.end)
+    assert (incident.first_id, incident.last_id) == (10, 19)
+    assert incident.outcome.startswith("3 of them ")
+
+
+def test_trades_that_the_exchange_has_too_are_named_as_a_loss_once_for_all(path: Path) -> None:
+    done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1]).replace(SYMBOL, [WRONG])
+
+    assert done.trades == 0
+    [incident] = done.incidents
+    assert (incident.kind, incident.first_id, incident.last_id) == ("gap", 10, 19)
+    assert incident.outcome == f"{LEFT}the exchange's REST side has the same"
+    reason = "the venue's trades are the same"
+    assert done.left == f"trades 10 to 19 of BTCUSDT do not make the exchange's candle: {reason}"
+
+
+@pytest.mark.parametrize("answer", [[], [structs.replace(ALL[12], price=0.0)], QueryError("no fills", lasting=True)])
+def test_wrong_trades_that_cannot_be_had_stay_and_are_named(wrong: Path, answer: list[Trade] | QueryError) -> None:
+    before = stored(wrong)
+
+    def get(query: TradesQuery) -> list[Trade]:
+        if isinstance(answer, QueryError):
+            raise answer
+        return answer
+
+    done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+
+    assert (done.trades, done.incidents, stored(wrong)) == (0, (), before)
+    assert done.left.startswith("trades 10 to 19 of BTCUSDT do not make the exchange's candle: ")
+
+
+def test_wrong_trades_beside_a_flow_or_without_a_venue_are_left_with_what_to_do(wrong: Path) -> None:
+    def get(query: TradesQuery) -> list[Trade]:
+        raise AssertionError(query)
+
+    with TradeStore(wrong / "part-00") as flow, flow.lock:
+        done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+    assert done.left.endswith(f"a flow writes to {wrong / 'part-00'}: stop it, run this again, and start it")
+    done = refill_of(wrong, None).replace(SYMBOL, [WRONG] * 5)
+    assert done.left == (
+        "trades 10 to 19, 10 to 19, 10 to 19 and 2 more candles of BTCUSDT do not make the exchange's candle: "
         "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"
     )

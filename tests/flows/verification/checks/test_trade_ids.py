@@ -1,7 +1,10 @@
+from itertools import pairwise
 from typing import Any
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from flows.operators.trades.continuity import BACK_MS
 from flows.verification.checks.findings import Finding
@@ -37,8 +40,33 @@ def test_a_hole_within_a_frame_and_between_two_has_the_times_of_both_sides() -> 
     assert found(frame(1, 2), frame(9, first_time=60_000)) == [IdGap(3, 8, 1_000, 60_000)]
 
 
-def test_ids_that_stand_a_frame_late_fill_the_hole() -> None:
-    assert found(frame(1, 2, 4), frame(3, 5, first_time=2_500)) == []
+def test_ids_that_stand_a_frame_late_fill_the_hole_and_their_time_is_noted() -> None:
+    (note,) = found(frame(1, 2, 4), frame(3, 5, first_time=2_500))
+    assert isinstance(note, Finding)
+    assert (note.kind, note.claimed, note.open_time) == ("time", "trade 4", 2_000)
+    (finding,) = found(frame(1, 2, 4), frame(3, 5, first_time=2_001 + BACK_MS))
+    assert isinstance(finding, Finding)
+    assert (finding.kind, finding.claimed) == ("trade", "trade 4")
+
+
+@given(st.lists(st.integers(0, 3_000), min_size=3, max_size=30), st.data(), st.integers(-20_000, 20_000), st.booleans())
+def test_a_time_that_its_neighbours_contradict_is_named_as_false_or_noted(
+    steps: list[int], data: st.DataObject, by: int, is_split: bool
+) -> None:
+    """Whichever of the two is the wrong one; one that stays between its neighbours is not to be seen."""
+    times = [100_000 + sum(steps[: place + 1]) for place in range(len(steps))]
+    place = data.draw(st.integers(1, len(times) - 2))
+    times[place] += by
+    backs = [before - after for before, after in pairwise(times)]
+    ids = range(1, len(times) + 1)
+    one = frame(*ids, time=times)
+    half = data.draw(st.integers(1, len(times) - 1)) if is_split else len(times)
+    frames = [part for part in (one[:half], one[half:]) if part.height]
+    expected = sorted(
+        (place + 2, "trade" if back > BACK_MS else "time") for place, back in enumerate(backs) if back > 0
+    )
+    named = [item for item in found(*frames) if isinstance(item, Finding)]
+    assert sorted((int(item.claimed.split()[1]), item.kind) for item in named) == expected
 
 
 def test_a_hole_is_certain_when_time_has_gone_on() -> None:
