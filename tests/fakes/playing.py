@@ -100,7 +100,7 @@ class Deployment:
         self.timeframes: list[str] = settings["feed__timeframes"]
         self.database: str = settings["mongo__database"]
         self._mongod_uri = mongod_uri
-        self._settings = settings
+        self.settings = settings
         self._life = AsyncExitStack()
         self._http = httpx.AsyncClient(timeout=PATIENCE_S)
 
@@ -116,13 +116,13 @@ class Deployment:
         listener = self.listener = Listener()
         self._lives.append(listener)
         flags = recovering(self.folder)
-        self.flow = await self._life.enter_async_context(running_flow(self.folder, *flags, **self._settings))
+        self.flow = await self._life.enter_async_context(running_flow(self.folder, *flags, **self.settings))
         hub = await self._life.enter_async_context(connect(self.flow.hub_url, max_size=None))
         task = asyncio.create_task(listener.read(hub))
         self._life.push_async_callback(_ended, task)
         await hub.send(json.dumps({"op": "subscribe", "channels": CHANNELS}))
         live: set[str] = set()
-        lines = 1 + bool({"depth", "bookTicker"} & set(self._settings["feed__streams"]))
+        lines = 1 + bool({"depth", "bookTicker"} & set(self.settings["feed__streams"]))
 
         def is_live(message: Message) -> bool:
             data = message["data"]
@@ -134,7 +134,7 @@ class Deployment:
 
     async def serve(self) -> None:
         """Starts the interface."""
-        self.interface = await self._life.enter_async_context(running_interface(self.folder, **self._settings))
+        self.interface = await self._life.enter_async_context(running_interface(self.folder, **self.settings))
 
     async def end(self, *, kill: bool = False) -> None:
         """Ends the flow, as the power does or in good order."""
@@ -163,7 +163,7 @@ class Deployment:
 
     async def refused(self) -> int:
         """Messages that were refused since the flow's start."""
-        url = f"http://127.0.0.1:{self._settings['metrics__port']}/metrics"
+        url = f"http://127.0.0.1:{self.settings['metrics__port']}/metrics"
         return int(samples((await self._http.get(url)).text)["market_data_errors_total",])
 
     def reasons(self) -> list[str]:

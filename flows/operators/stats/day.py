@@ -36,6 +36,8 @@ RETRY_MIN_MS = 1_000
 """First delay before klines are queried again; doubles with each failure, up to `RETRY_MAX_MS`."""
 RETRY_MAX_MS = 64_000
 MINUTE_MS = 60_000
+OURS_STAY = "ours are served: what the minutes' candles add up to, each of which has a proof of its own, or none"
+"""Outcome of a mismatch. The ticker changes nothing: it tells neither which minute differs nor which side is right."""
 TOLERANCE = 1e-9
 """Relative difference of two volumes that are the same number, printed and summed."""
 
@@ -246,7 +248,8 @@ class DayStats:
             f"{name} {theirs} at the exchange, here {least}" + (f" to {most}" if most != least else "")
             for name, theirs, least, most in mismatches
         )
-        return [Incident("mismatch", self._venue, self._symbol, ticker.open_time, ticker.close_time, cause)]
+        span = ticker.open_time, ticker.close_time
+        return [Incident("mismatch", self._venue, self._symbol, *span, cause, OURS_STAY)]
 
     def _figures(self, ticker: Ticker) -> list[_Figure]:
         """The range of each of its fields. The least is without our first minute, where only a part of that counts."""

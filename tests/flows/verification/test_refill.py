@@ -175,7 +175,7 @@ def test_trades_that_the_exchange_has_too_are_named_as_a_loss_once_for_all(path:
 def test_wrong_trades_that_cannot_be_had_stay_and_are_named(wrong: Path, answer: list[Trade] | QueryError) -> None:
     before = stored(wrong)
 
-    def get(query: TradesQuery) -> list[Trade]:
+    def get(_: TradesQuery) -> list[Trade]:
         if isinstance(answer, QueryError):
             raise answer
         return answer

@@ -8,7 +8,7 @@ from flows.clock import Now
 from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, TradeBatch
 from flows.operators.candles.builder import CandleBuilder
 from flows.operators.pipeline import Pipeline
-from flows.operators.stats.day import DayStats, OncePerMinute, minutes_of
+from flows.operators.stats.day import OURS_STAY, DayStats, OncePerMinute, minutes_of
 from flows.operators.trades.sequence import Sequencer
 from flows.queries import KlinesQuery, Query, QueryError
 from sources.binance.rules import RULES
@@ -228,6 +228,10 @@ def test_a_difference_is_an_incident_at_most_once_a_minute(changes: dict[str, An
     (incident,) = [item for item in followed.take(wrong) if isinstance(item, Incident)]
     assert (incident.kind, incident.begin, incident.end) == ("mismatch", wrong.open_time, wrong.close_time)
     assert incident.cause.startswith(told)
+    assert incident.outcome == OURS_STAY
+    followed.local += 1_000
+    served = stats_in(followed.take(forming(0, trades=22, event_time=BEGIN + 32_000)))
+    assert (served.volume, served.high, served.trades) == (stats.volume, stats.high, stats.trades + 1), "ours stay"
     assert followed.take(wrong) == []
 
 
