@@ -10,7 +10,7 @@ import pytest
 from msgspec import structs
 from pymongo import MongoClient
 
-from flows.model import Candle, Trade, TradeBatch
+from flows.model import Candle, Incident, Trade, TradeBatch
 from flows.settings import Settings, load_settings
 from flows.verify import CannotRunError, Options, main, verify
 from sinks.mongo.commands import REQUESTS
@@ -310,6 +310,59 @@ def test_the_command_tells_people_and_machines(filled: Settings, mongo_client: D
     done = command(filled, "--json", str(tmp_path / "report.json"), "--settle", "0")
     assert json.loads((tmp_path / "report.json").read_text()) == report
     assert "false claims" in done.stdout
+
+
+@pytest.fixture
+def refuted(filled: Settings, mongo_client: Documents) -> Settings:
+    """A minute is the exchange's, and one of its stored trades has another quantity than at the exchange."""
+    documents = candles_of(filled, mongo_client)
+    minute = documents.find_one({"timeframe": "1m", "open_time": BEGIN + 600_000})
+    by = {"volume": 1.0, "quote_volume": minute["low"]}
+    for timeframe, length in (("1m", 60_000), ("5m", 300_000), ("15m", 900_000)):
+        of = {"timeframe": timeframe, "open_time": minute["open_time"] // length * length}
+        change = {"$inc": by, "$set": {"status": "venue", "proof": "ours wrong"}}
+        documents.update_one(of, change)
+        span = of["open_time"], of["open_time"] + length - 1
+        store_incident(filled, mongo_client, Incident("mismatch", VENUE, SYMBOL, *span, "volume", "ours wrong"))
+    return filled
+
+
+def store_incident(settings: Settings, client: Documents, incident: Incident) -> None:
+    CandleStore(client[settings.mongo.database], retention_days={}).store([incident], timeout_s=60)
+
+
+def test_trades_that_the_exchange_has_refuted_are_false_and_left_with_what_to_do(
+    refuted: Settings, mongo_client: Documents
+) -> None:
+    before = list(candles_of(refuted, mongo_client).find())
+
+    report = verify(refuted, structs.replace(ALL, repair=True))
+
+    [finding] = report.findings
+    assert (finding.kind, finding.timeframe, finding.open_time) == ("refuted", "1m", BEGIN + 600_000)
+    assert finding.true.startswith("trades wrong, totals differ: volume ")
+    command = "python -m flows.verify --repair --against rest --symbols BTCUSDT"
+    ids = [one.id for one in HOUR if BEGIN + 600_000 <= one.time < BEGIN + 660_000]
+    what = f"trades {ids[0]} to {ids[-1]} of BTCUSDT do not make the exchange's candle"
+    assert report.left == [f"{what}: {command} fetches them"]
+    assert (report.repaired, report.refilled, report.republished) == (0, 0, 0)
+    assert list(candles_of(refuted, mongo_client).find()) == before
+
+
+@pytest.mark.e2e
+def test_a_loss_that_the_ledger_tells_is_listed_and_no_false_claim(refuted: Settings, mongo_client: Documents) -> None:
+    assert command(refuted, "--settle", "0").returncode == 1
+    lost = Incident("gap", VENUE, SYMBOL, BEGIN + 600_000, BEGIN + 659_999, "refuted", "not fetched", 80, 99)
+    store_incident(refuted, mongo_client, lost)
+
+    done = command(refuted, "--settle", "0", "--json", "-")
+
+    report = json.loads(done.stdout)
+    assert (done.returncode, report["holds"], report["findings"], report["totals"]) == (0, True, [], {})
+    assert report["noted"] == {"loss": 1}
+    [note] = report["notes"]
+    assert (note["kind"], note["timeframe"], note["open_time"]) == ("loss", "1m", BEGIN + 600_000)
+    assert report["symbols"][SYMBOL]["notes"] == 1
 
 
 @pytest.mark.parametrize(
