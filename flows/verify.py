@@ -137,7 +137,7 @@ class _Run:
         these.
         """
         written = repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
-        told: list[Candle] = []
+        corrected: list[Candle] = []
         if verifier.gaps and self._refill:
             times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
             written += self._fetched(repair, symbol, self._refill.refill(symbol, verifier.gaps), times, report)
@@ -145,9 +145,9 @@ class _Run:
             times = [(query.begin, query.end) for query in verifier.refuted]
             replaced = self._refill.replace(symbol, verifier.refuted)
             written += self._fetched(repair, symbol, replaced, times, report)
-            told = self._refuted_candles(verifier) if replaced.trades else []
+            corrected = self._refuted_candles(verifier) if replaced.trades else []
         report.repaired += len(written)
-        report.republished += repair.republish([*written, *told])
+        report.republished += repair.republish([*written, *corrected])
 
     def _fetched(
         self, repair: CandleRepair, symbol: str, filled: Refilled, times: Sequence[tuple[int, int]], report: Report
