@@ -47,13 +47,31 @@ def demo(
     raise typer.Exit(supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting))
 
 
-def run(*, folder: Folder = LIVE_FOLDER, symbols: Symbols = "", colour: Colour = None) -> None:
+def run(
+    *,
+    folder: Folder = LIVE_FOLDER,
+    symbols: Symbols = "",
+    only: Annotated[
+        str, typer.Option(metavar="NAME", help="Only flow, api or mongod, unsupervised: for a container of its own.")
+    ] = "",
+    colour: Colour = None,
+) -> None:
     """Starts database, flow and interface against the live exchange, until Ctrl-C or SIGTERM."""
-    from flows.supervision.deployment import live_processes
+    from flows.supervision.deployment import become, live_processes
     from flows.supervision.supervisor import supervise
 
     _follow(symbols)
-    raise typer.Exit(supervise(live_processes(folder), folder=folder, anew=False, colour=colour))
+    specs = live_processes(folder)
+    if only:
+        raise typer.Exit(become(_named(only, specs)))
+    raise typer.Exit(supervise(specs, folder=folder, anew=False, colour=colour))
+
+
+def _named(name: str, specs: list[ProcessSpec]) -> ProcessSpec:
+    found = {spec.name: spec for spec in specs}
+    if name not in found:
+        raise typer.BadParameter(f"there is no {name!r} here: write {', '.join(found)}", param_hint="--only")
+    return found[name]
 
 
 def _with(spec: ProcessSpec, options: list[str]) -> ProcessSpec:

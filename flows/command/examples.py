@@ -22,6 +22,12 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
     "run": (
         Example("marketflow run", "the live exchange, with state and stores in data/"),
         Example("marketflow run --symbols BTCUSDT,SOLUSDT", "these symbols instead of feed.symbols"),
+        Example("marketflow run --only flow", "the flow alone, where something else starts and restarts it"),
+    ),
+    "health": (
+        Example("marketflow health", "exit code 0 when everything is there and current, as /health/ready says"),
+        Example("marketflow health live", "whether the API answers at all"),
+        Example("marketflow health flow", "whether a heartbeat of the flow comes over its hub"),
     ),
     "status": (
         Example("marketflow status", "what is live, and what is missing since when"),

@@ -1,8 +1,9 @@
 """All settings, and the only reader of the environment and of `marketflow.toml`.
 
-A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, `marketflow.toml` in the working
-directory (or the file that `MARKETFLOW_CONFIG` names), the default below. Everything is checked when it is read: an
-error names the key, the value, its place, and what to write instead.
+A value comes from, in this order: `MARKETFLOW_<SECTION>__<KEY>` in the environment, or the file that
+`MARKETFLOW_<SECTION>__<KEY>_FILE` names; `marketflow.toml` in the working directory (or the file that
+`MARKETFLOW_CONFIG` names); the default below. Everything is checked when it is read: an error names the key, the
+value, its place, and what to write instead.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,7 @@
 """Sources of settings: variables of the environment and a TOML file; each value with its place.
 
-Values of the environment are texts. Where the setting is a list or a mapping, `list_in` and `mapping_in` read them.
+Values of the environment are texts, or stand in files that `MARKETFLOW_<SECTION>__<KEY>_FILE` names, as secrets do in
+containers. Where the setting is a list or a mapping, `list_in` and `mapping_in` read them.
 """
 
 import json
@@ -18,6 +19,9 @@ Values: TypeAlias = dict[str, dict[str, Any]]
 """By section and key."""
 
 _SHOWN: Final = 200
+_IN_FILE: Final = "_file"
+_MOST_BYTES: Final = 65_536
+"""Longest file with a value: what is longer is something else."""
 _SECRET_KEYS: Final = ("token", "secret", "password", "api_key")
 
 
@@ -60,15 +64,22 @@ def shown_under(key: str, value: object, *, is_known: bool = False) -> str:
 
 
 def environment(known: Mapping[str, Iterable[str]]) -> Written:
-    """The settings in variables of the environment, in any case. `known` are the keys by section; `SettingsError` for
-    an unknown variable, as a typing error would have no effect.
+    """The settings in variables of the environment, in any case, and in the files that they name. `known` are the keys
+    by section; `SettingsError` for an unknown variable, as a typing error would have no effect, for a value that is
+    there twice, and for a file that cannot be read.
     """
     values: Values = {}
     places: dict[tuple[str, str], str] = {}
-    variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=lambda name: "__" in name)
+    variables = sorted((name for name in os.environ if name.upper().startswith(PREFIX)), key=_place_in_order)
     for name in variables:
         section, _, key = name[len(PREFIX) :].lower().partition("__")
         if (section, key) == ("config", ""):
+            continue
+        if of_file := _key_of_file(key, known.get(section, ())):
+            if of_file in values.get(section, {}):
+                raise SettingsError(f"{section}.{of_file} is set twice: by {name} and {places[section, of_file]}")
+            values.setdefault(section, {})[of_file] = _text_in_file(os.environ[name], name)
+            places[section, of_file] = name
             continue
         _refuse_unknown(name, section, key, known)
         if key:
@@ -78,6 +89,34 @@ def environment(known: Mapping[str, Iterable[str]]) -> Written:
             values[section] = _section_in(name, section)
             places |= {(section, each): name for each in ("", *values[section])}
     return Written(values, places)
+
+
+def _place_in_order(name: str) -> tuple[bool, bool]:
+    """Whole sections first, which single values override; files last."""
+    return "__" in name, name.lower().endswith(_IN_FILE)
+
+
+def _key_of_file(key: str, known: Iterable[str]) -> str:
+    """The setting whose value stands in a file; empty where the key names no file."""
+    setting = key.removesuffix(_IN_FILE)
+    return setting if setting != key and key not in known and setting in known else ""
+
+
+def _text_in_file(path: str, name: str) -> str:
+    """The text of a file, without the ends of lines behind it. `SettingsError` when it cannot be read, is no UTF-8, or
+    is too long.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            found = file.read(_MOST_BYTES + 1)
+        text = found.decode().rstrip("\r\n")
+    except OSError as error:
+        raise SettingsError(f"{name} names {path!r}, which cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise SettingsError(f"{name} names {path!r}, which cannot be read: it is no UTF-8 text, or no path") from error
+    if len(found) > _MOST_BYTES:
+        raise SettingsError(f"{name} names {path!r}, which is longer than {_MOST_BYTES} bytes")
+    return text
 
 
 def _refuse_unknown(name: str, section: str, key: str, known: Mapping[str, Iterable[str]]) -> None:

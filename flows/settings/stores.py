@@ -1,12 +1,22 @@
 """Settings of the stores."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from flows.settings.section import Section
-from flows.settings.values import MOST_DAYS, DatabaseName, Days, Folder, Milliseconds, MongoUri, check_timeframes
+from flows.settings.section import Section, wrong_value
+from flows.settings.values import (
+    MOST_DAYS,
+    DatabaseName,
+    Days,
+    Folder,
+    Milliseconds,
+    MongoUri,
+    check_timeframes,
+    with_password,
+)
 
 
 class Mongo(Section):
@@ -16,6 +26,8 @@ class Mongo(Section):
     """Store candles at all."""
     uri: MongoUri = "mongodb://127.0.0.1:27017"
     """Address of the server; the default is the bundled one (`python -m sinks.mongod`)."""
+    password: str | None = None
+    """Password of the user whom `uri` names without one, as it is; for a secret in a file of its own."""
     database: DatabaseName = "bot_core"
     """Name of the database."""
     pool: Annotated[int, Field(ge=1, le=10_000)] = 10
@@ -36,6 +48,17 @@ class Mongo(Section):
         "4h": 730,
     }
     """Days that candles are kept, by timeframe, from the candle's own time; a timeframe not named is kept for ever."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_password(cls, values: Any) -> Any:
+        """Puts the password into the address, so that whoever connects needs nothing else."""
+        if not isinstance(values, Mapping) or not isinstance(password := values.get("password"), str):
+            return values
+        try:
+            return {**values, "uri": with_password(str(values.get("uri", "")), password)}
+        except ValueError as error:
+            raise wrong_value("password", str(error)) from None
 
     @field_validator("retention_days")
     @classmethod

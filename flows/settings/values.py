@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, TypeAlias, get_args, get_origin
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -162,6 +162,15 @@ def _mongo_uri(text: str) -> str:
     if is_srv and (len(hosts) > 1 or ":" in plain.rpartition("@")[2].removeprefix("mongodb://")):
         raise ValueError(f"{hint}, or mongodb+srv:// with one host and no port")
     return text
+
+
+def with_password(uri: str, password: str) -> str:
+    """The address with the password of its user. `ValueError` when it names no user, or has a password already."""
+    scheme, _, rest = uri.partition("://")
+    user, at, hosts = rest.partition("@")
+    if not at or not user or set(user) & set(":/?") or not password:
+        raise ValueError("it belongs to a user whom mongo.uri names without one, as in mongodb://marketflow@host:27017")
+    return f"{scheme}://{user}:{quote(password, safe='')}@{hosts}"
 
 
 def _database(text: str) -> str:

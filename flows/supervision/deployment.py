@@ -5,6 +5,7 @@ Both run by the interpreter that runs this, from the source tree or an installed
 
 import os
 import re
+import subprocess
 import sys
 import time
 from collections.abc import Mapping
@@ -32,6 +33,17 @@ def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
     bundled = _BUNDLED.fullmatch(settings.mongo.uri)
     mongod = [_mongod(folder, int(bundled[1]))] if bundled and settings.mongo.enabled else []
     return [*mongod, _flow(folder, own), _api(own)]
+
+
+def become(spec: ProcessSpec) -> int:
+    """Becomes a process of a deployment, after its preparation, without a supervisor: whatever started this one starts
+    it again. Returns only the exit code of a preparation that failed. `OSError` when it cannot be run.
+    """
+    environment = {**os.environ, **spec.env}
+    code = subprocess.run(spec.prepare, env=environment, check=False).returncode if spec.prepare else 0  # noqa: S603 - its own
+    if code == 0:
+        os.execve(spec.argv[0], spec.argv, environment)  # noqa: S606 - the same
+    return code
 
 
 def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:

@@ -19,6 +19,7 @@ from typing import Final
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.lock import AlreadyRunningError, claim
 from flows.supervision.notify import WATCHDOG, Notifier, without_notifications
+from flows.supervision.orphans import bury_orphans
 from flows.supervision.output import Output
 from flows.supervision.process import Process
 from flows.supervision.restarts import FIRST_STARTS
@@ -81,6 +82,7 @@ class _Supervisor:
         self._killed: set[str] = set()
         self._code = 0
         self._notify_s = 0.0
+        self._is_init = os.getpid() == 1
 
     def run(self) -> int:
         with _wakened_by_signals(self._on_signal) as wakeup:
@@ -94,6 +96,8 @@ class _Supervisor:
                 now_s = time.monotonic()
                 for process in self._processes:
                     self._look(process, now_s)
+                if self._is_init:
+                    bury_orphans([process.pid for process in self._processes])
                 self._output.look()
                 if self._output.is_lost:
                     self._begin_to_end(SIGNALLED + signal.SIGPIPE, now_s)

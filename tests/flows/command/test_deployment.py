@@ -39,6 +39,10 @@ class Supervision:
     def demo_greeting(self, folder: Path, *, mongo_port: int) -> str:
         return f"{folder} {mongo_port}"
 
+    def become(self, spec: Spec) -> int:
+        self.specs = [spec]
+        return 78
+
     def supervise(self, specs: list[Spec], **options: Any) -> int:
         self.specs, self.options = specs, options
         return 143
@@ -50,6 +54,7 @@ def supervision(monkeypatch: pytest.MonkeyPatch) -> Supervision:
     deployment: Any = ModuleType("flows.supervision.deployment")
     supervisor: Any = ModuleType("flows.supervision.supervisor")
     deployment.demo_processes, deployment.live_processes = asked.demo_processes, asked.live_processes
+    deployment.become = asked.become
     deployment.demo_greeting, supervisor.supervise = asked.demo_greeting, asked.supervise
     monkeypatch.setitem(sys.modules, "flows.supervision", ModuleType("flows.supervision"))
     monkeypatch.setitem(sys.modules, "flows.supervision.deployment", deployment)
@@ -80,6 +85,14 @@ def test_a_live_deployment_keeps_its_folder(supervision: Supervision, call: Call
     assert supervision.built == ("run", Path("d"), 0)
     assert supervision.options == {"folder": Path("d"), "anew": False, "colour": False}
     assert supervision.symbols == "SOLUSDT"
+
+
+def test_one_process_alone_has_no_supervisor(supervision: Supervision, call: Call) -> None:
+    assert call("run", "--only", "flow", "--folder", "d").exit_code == 78
+    assert (supervision.specs, supervision.options) == ([Spec("flow", ("flow",))], {})
+    refused = call("run", "--only", "grafana")
+    assert refused.exit_code == 2
+    assert "there is no 'grafana' here: write exchange, flow" in " ".join(refused.output.split())
 
 
 @pytest.mark.parametrize(

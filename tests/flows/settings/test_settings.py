@@ -6,6 +6,7 @@ from typing import Any, get_origin
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymongo.uri_parser import parse_uri
 
 from flows.settings import Settings, SettingsError, load_settings
 
@@ -320,10 +321,26 @@ def test_nonsense_in_the_file_is_named_with_its_value_and_its_line(text: str, sa
     assert says.format(path) in str(raised.value)
 
 
+def test_a_password_goes_into_the_address_of_its_user() -> None:
+    mongo = load_settings(mongo={"uri": "mongodb://me@one,two/?replicaSet=rs0", "password": "p@ss/w:rd"}).mongo
+    assert mongo.uri == "mongodb://me:p%40ss%2Fw%3Ard@one,two/?replicaSet=rs0"
+    assert parse_uri(mongo.uri)["password"] == "p@ss/w:rd"
+
+
+@pytest.mark.parametrize(
+    "uri", ["mongodb://127.0.0.1:27017", "mongodb://me:other@host", "mongodb://@host", "mongodb://host/?x=a@b"]
+)
+def test_a_password_without_its_user_is_refused(uri: str) -> None:
+    with pytest.raises(SettingsError, match=r"mongo\.password: it belongs to a user whom mongo.uri names") as raised:
+        load_settings(mongo={"uri": uri, "password": "hunter2"})
+    assert "hunter2" not in str(raised.value)
+
+
 def test_secrets_are_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     for section, key, text in (
         ("hub", "token", "hunter 2"),
         ("hub", "tokn", "hunter2"),
+        ("mongo", "password", "hunter2"),
         ("mongo", "uri", "mongodb://me:hun/ter2@host"),
         ("mongo", "uri", "mongodb://me:hunter2@host/?nonsense=hunter2"),
         ("feed", "rest_url", "ftp://me:hunter2@host"),

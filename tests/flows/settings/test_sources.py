@@ -22,6 +22,43 @@ def test_variables_are_settings_of_their_sections_in_any_case(monkeypatch: pytes
     assert written.place_of("feed", "shard") == ""
 
 
+def test_a_value_may_stand_in_a_file_as_secrets_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secret = tmp_path / "token"
+    secret.write_bytes(b"hunter2\r\n")
+    monkeypatch.setenv("MARKETFLOW_HUB__TOKEN_FILE", str(secret))
+    monkeypatch.setenv("MARKETFLOW_HUB__PORT", "1")
+    written = environment(KNOWN)
+    assert written.values == {"hub": {"port": "1", "token": "hunter2"}}
+    assert written.place_of("hub", "token") == "MARKETFLOW_HUB__TOKEN_FILE"
+
+
+@pytest.mark.parametrize("other", ["MARKETFLOW_HUB__TOKEN", "MARKETFLOW_HUB"])
+def test_a_value_that_is_there_twice_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str) -> None:
+    (tmp_path / "token").write_text("hunter2")
+    monkeypatch.setenv("MARKETFLOW_HUB__TOKEN_FILE", str(tmp_path / "token"))
+    monkeypatch.setenv(other, '{"token": "hunter1"}')
+    with pytest.raises(SettingsError, match=rf"hub.token is set twice: by MARKETFLOW_HUB__TOKEN_FILE and {other}$"):
+        environment(KNOWN)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff", b"x" * 70_000])
+def test_a_file_of_a_value_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes | None
+) -> None:
+    path = tmp_path / "token"
+    if content is not None:
+        path.write_bytes(content)
+    monkeypatch.setenv("MARKETFLOW_HUB__TOKEN_FILE", str(path))
+    with pytest.raises(SettingsError, match=r"MARKETFLOW_HUB__TOKEN_FILE names .*token', which "):
+        environment(KNOWN)
+
+
+def test_a_file_of_no_setting_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_HUB__TOKN_FILE", "/run/secrets/token")
+    with pytest.raises(SettingsError, match="MARKETFLOW_HUB__TOKN_FILE is no setting; those of hub are port, token"):
+        environment(KNOWN)
+
+
 def test_a_file_is_read_with_the_lines_of_its_keys(tmp_path: Path) -> None:
     path = tmp_path / "marketflow.toml"
     path.write_bytes(

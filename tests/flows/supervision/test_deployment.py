@@ -1,5 +1,6 @@
 """What the deployments consist of."""
 
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 
 from flows.settings import Settings, SettingsError
 from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, live_processes
+from tests.fakes.deployment import ROOT
 
 
 @pytest.fixture(autouse=True)
@@ -88,3 +90,25 @@ def test_wrong_settings_are_refused_before_anything_starts(monkeypatch: pytest.M
     monkeypatch.setenv("MARKETFLOW_API__PORT", "many")
     with pytest.raises(SettingsError, match=r"api\.port"):
         live_processes(Path("data"))
+
+
+BECOMES = """
+import os, sys
+from flows.supervision.deployment import become
+from flows.supervision.spec import ProcessSpec
+shows = "import os; print(os.getpid(), os.environ['CHOSEN'])"
+print(os.getpid(), flush=True)
+prepare = (sys.executable, "-c", f"import os; print(os.environ['CHOSEN'], flush=True); raise SystemExit({sys.argv[1]})")
+sys.exit(become(ProcessSpec("one", (sys.executable, "-c", shows), {"CHOSEN": "x"}, prepare=prepare)))
+"""
+
+
+def test_a_process_takes_the_place_of_the_command_after_its_preparation() -> None:
+    ran = subprocess.run([sys.executable, "-c", BECOMES, "0"], cwd=ROOT, capture_output=True, text=True, check=False)
+    before, prepared, after = ran.stdout.splitlines()
+    assert (prepared, after, ran.returncode) == ("x", f"{before} x", 0)
+
+
+def test_after_a_preparation_that_failed_nothing_is_started() -> None:
+    ran = subprocess.run([sys.executable, "-c", BECOMES, "78"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (len(ran.stdout.splitlines()), ran.returncode) == (2, 78)
