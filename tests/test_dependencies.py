@@ -5,6 +5,7 @@ A package that was installed by hand is not missed on the machine where it was, 
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-OURS = {"flows", "sources", "sinks", "api", "tests"}
+OURS = {"flows", "sources", "sinks", "api", "tests", "deploy"}
 DISTRIBUTIONS = packages_distributions()
 
 
@@ -68,3 +69,20 @@ def test_every_import_is_pinned(folder: str, lock: str) -> None:
         if not {normalised(it) for it in DISTRIBUTIONS.get(top, [top])} & names
     }
     assert not unpinned
+
+
+def test_nothing_needs_what_a_new_environment_happens_to_hold() -> None:
+    """`venv` of Python 3.11 brings setuptools, that of 3.12 does not, and an image has no pip either."""
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for folder in ("flows", "sources", "sinks", "api")
+        for path in sorted((ROOT / folder).rglob("*.py"))
+        if path.name != "__main__.py" and path != ROOT / "flows" / "main.py"  # which act when they are imported
+    ]
+    code = (
+        "import importlib, sys\n"
+        "sys.modules.update(dict.fromkeys(('pip', 'pkg_resources', 'setuptools', 'wheel')))\n"
+        "for name in sys.argv[1:]: importlib.import_module(name)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, *modules], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
