@@ -57,7 +57,7 @@ class StatusAnswer(Struct, frozen=True):
     channels: list[Channel]
     memory: Memory
     hub_urls: list[str]
-    """URLs of the broadcast."""
+    """URLs of the broadcast, for the page."""
 
 
 class Readiness(Struct, frozen=True):
@@ -115,7 +115,7 @@ def routes(services: Services) -> list[AnyRoute]:
             [one for _, instruments in by_venue for one in instruments],
             channels(),
             Memory(len(cache), cache.counters.hits, cache.counters.misses),
-            [connection.state.url for connection in live.connections],
+            [*settings.api.page_hub_urls] or [connection.state.url for connection in live.connections],
         )
 
     async def alive(_: NoParams) -> Alive:

@@ -22,6 +22,10 @@ class Api(Section):
     """Web origins that may call, besides programs (which send none) and pages of this machine."""
     hub_urls: tuple[HubUrl, ...] = ()
     """The hubs to follow, `ws://host:port/ws` each; default: the one of these settings."""
+    page_hub_urls: tuple[HubUrl, ...] = ()
+    """The same hubs as the page reaches them, where its browser needs other addresses, as of a container; default:
+    `hub_urls`.
+    """
     cache_size: Annotated[int, Field(ge=1, le=1_000_000)] = 500
     """Candles held in memory for each symbol and timeframe."""
     body_bytes: Annotated[int, Field(ge=1_024, le=1_000_000_000)] = 65_536

@@ -212,3 +212,15 @@ def test_equal_states_of_many_symbols_are_merged() -> None:
         f"S0, S1, S2, S3, S4 and 7 more are cut since {iso_utc(NOW)} (5 s): line cut",
         "X is gone since the start: not listed",
     ]
+
+
+async def test_the_page_may_reach_the_hubs_by_other_addresses(deployment: Deployment) -> None:
+    fill(deployment)
+    assert deployment.broadcast is not None
+    own = f"ws://127.0.0.1:{deployment.broadcast.port}/ws"
+    async with interface(deployment) as served:
+        assert (await served.data("/api/status"))["hub_urls"] == [own]
+    async with interface(deployment, page_hub_urls=("wss://hub.example.com/ws",)) as served:
+        status = await served.data("/api/status")
+        assert status["hub_urls"] == ["wss://hub.example.com/ws"]
+        assert f"hub {own}" in {part["name"] for part in status["parts"]}
