@@ -1,0 +1,6 @@
+#!/bin/sh
+# The synthetic market began when this volume was made, and goes on as the same one after every restart: candles that are
+# stored stay right. `docker compose down --volumes` ends it.
+set -eu
+[ -s /data/begin ] || date +%s000 >/data/begin
+exec marketflow replay --synthetic --seed 7 --symbols BTCUSDT ETHUSDT --host 0.0.0.0 --begin "$(cat /data/begin)"
