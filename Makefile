@@ -11,7 +11,7 @@ LOCK := $(VENV)/bin/uv pip compile --quiet pyproject.toml --universal --python-v
 
 CHART := api/dashboard/vendor/lightweight-charts.standalone.production.mjs
 
-.PHONY: run demo dev test test-fast check check-platforms operations bench soak fresh wheel lock licences picture pictures dashboard clean help
+.PHONY: run demo dev test test-fast check check-platforms operations bench soak fresh image wheel lock licences picture pictures dashboard clean help
 
 help:      ## what can be made
 	@grep -E '^[a-z-]+:.*##' Makefile | sed 's/:.*##/\t/'
@@ -53,12 +53,12 @@ check: $(READY_DEV)  ## style, types, layers
 	$(VENV)/bin/mypy
 	$(VENV)/bin/lint-imports
 
-operations: $(READY_DEV)  ## rules, alerts, routes and boards of deploy/observation, by promtool and amtool
+operations: $(READY_DEV)  ## rules, alerts, routes and boards by promtool and amtool; image, compose and manifests by their linters
 	@command -v promtool amtool >/dev/null || { echo 'promtool and amtool are in the packages prometheus and prometheus-alertmanager'; exit 1; }
 	promtool check config deploy/observation/prometheus/prometheus.yml
 	promtool test rules deploy/observation/prometheus/rules_test.yml
 	amtool check-config deploy/observation/alertmanager/alertmanager.yml
-	$(RUN) -m pytest -q tests/deploy/test_observation.py
+	$(RUN) -m pytest -q tests/deploy/test_observation.py tests/deploy/test_containers.py tests/deploy/test_kubernetes.py tests/deploy/test_sbom.py
 
 check-platforms: $(READY_DEV)  ## whether the locks resolve for every platform; asks PyPI
 	$(RUN) -m tests.platforms
@@ -71,6 +71,9 @@ soak: $(READY_DEV)  ## whether it stays as fast and as small: ten minutes, or ma
 
 fresh:     ## the README's commands in a bare Debian made for it; needs root, debootstrap and a network
 	@tests/fresh.sh $(or $(STEPS),demo)
+
+image:     ## the image of deploy/Containerfile, built and run; needs root, buildah, runc, debootstrap and a network
+	@tests/image.sh
 
 wheel: $(READY_DEV) $(CHART)  ## builds the wheel and the source distribution in dist/
 	$(RUN) -m hatchling build

@@ -3,7 +3,7 @@
 #
 #     tests/image.sh
 #
-# It needs Linux, root, buildah, crun, and debootstrap with a mirror of Debian for the base, or an image or a folder with a
+# It needs Linux, root, buildah, runc, and debootstrap with a mirror of Debian for the base, or an image or a folder with a
 # root as $PYTHON_IMAGE or $BASE_ROOT. Nothing is left of it but the image's bill of materials where $SBOM names a file.
 # The packages come over the network; the demo runs in a network namespace with nothing but loopback.
 set -eu
@@ -17,8 +17,8 @@ no() {
 say() { echo "make image: $1"; }
 [ "$(uname -s)" = Linux ] || no "it needs Linux"
 [ "$(id -u)" = 0 ] || no "it needs root, for a base and a container of its own"
-for tool in buildah crun python3; do
-    command -v $tool >/dev/null || no "$tool is missing (Debian, Ubuntu: apt-get install buildah crun python3)"
+for tool in buildah runc python3; do
+    command -v $tool >/dev/null || no "$tool is missing (Debian, Ubuntu: apt-get install buildah runc python3)"
 done
 unshare --mount --net --pid --fork true 2>/dev/null || no "this machine allows no namespaces"
 [ -n "${PYTHON_IMAGE:-}${BASE_ROOT:-}" ] || command -v debootstrap >/dev/null ||
@@ -28,7 +28,7 @@ work=$(mktemp -d)
 name=marketflow-$$
 build() { buildah --root "$work/storage" --runroot "$work/run" --storage-driver vfs "$@"; }
 clean() {
-    crun delete --force "$name" >/dev/null 2>&1 || true
+    runc delete --force "$name" >/dev/null 2>&1 || true
     umount "$work/bundle/rootfs" 2>/dev/null || true
     rm -rf "$work"
 }
@@ -93,11 +93,11 @@ chown 10001:10001 "$work/data"
 python3 tests/image_bundle.py "$work/image.json" "$work/data" demo >"$work/bundle/config.json"
 
 say "running the demo: user 10001, no capabilities, read-only root, loopback alone"
-crun --cgroup-manager=disabled run --bundle "$work/bundle" --detach "$name" >"$work/demo.log" 2>&1 ||
+runc run --bundle "$work/bundle" --detach "$name" >"$work/demo.log" 2>&1 ||
     { cat "$work/demo.log"; no "the container does not start"; }
 health=$(python3 tests/image_bundle.py --health "$work/image.json")
 began=$(date +%s)
-until crun exec "$name" $health >"$work/health.log" 2>&1; do
+until runc exec "$name" $health >"$work/health.log" 2>&1; do
     if [ $(($(date +%s) - began)) -gt 300 ]; then
         tail -20 "$work/demo.log" "$work/health.log"
         no "the demo is not ready after 300 s"
@@ -106,18 +106,18 @@ until crun exec "$name" $health >"$work/health.log" 2>&1; do
 done
 say "$health: $(cat "$work/health.log") (after $(($(date +%s) - began)) s)"
 for question in live flow; do
-    crun exec "$name" marketflow health $question >/dev/null || no "marketflow health $question says no"
+    runc exec "$name" marketflow health $question >/dev/null || no "marketflow health $question says no"
 done
-! crun exec "$name" sh -c 'echo x >/usr/x || echo x >/opt/marketflow/x || echo x >/etc/x' 2>/dev/null ||
+! runc exec "$name" sh -c 'echo x >/usr/x || echo x >/opt/marketflow/x || echo x >/etc/x' 2>/dev/null ||
     no "the root can be written"
-crun exec "$name" sh -c 'grep -q "^CapEff:.0*$" /proc/self/status && grep -q "^NoNewPrivs:.1" /proc/self/status' ||
+runc exec "$name" sh -c 'grep -q "^CapEff:.0*$" /proc/self/status && grep -q "^NoNewPrivs:.1" /proc/self/status' ||
     no "the demo has rights"
-crun exec "$name" python -c 'import os; raise SystemExit(os.getuid() != 10001)' || no "the demo runs as another user"
-pid=$(crun state "$name" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
+runc exec "$name" python -c 'import os; raise SystemExit(os.getuid() != 10001)' || no "the demo runs as another user"
+pid=$(runc state "$name" | python3 -c 'import json, sys; print(json.load(sys.stdin)["pid"])')
 
 began=$(date +%s%N)
-crun kill "$name" TERM
-while kill -0 "$pid" 2>/dev/null && [ "$(crun state "$name" | grep -c '"status": "running"')" = 1 ]; do
+runc kill "$name" TERM
+while kill -0 "$pid" 2>/dev/null && [ "$(runc state "$name" | grep -c '"status": "running"')" = 1 ]; do
     if [ $((($(date +%s%N) - began) / 1000000)) -gt 10000 ]; then
         tail -20 "$work/demo.log"
         no "10 s after SIGTERM the demo still runs"

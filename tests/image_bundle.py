@@ -9,8 +9,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-DEFAULT_DESCRIPTORS = 65_536
-
 
 def bundle(image: dict[str, Any], data: str, arguments: list[str]) -> dict[str, Any]:
     """The configuration: no capability, no new right, a read-only root, a network with loopback alone."""
@@ -25,7 +23,6 @@ def bundle(image: dict[str, Any], data: str, arguments: list[str]) -> dict[str, 
             "cwd": image["WorkingDir"],
             "capabilities": {kind: [] for kind in ("bounding", "effective", "permitted", "inheritable", "ambient")},
             "noNewPrivileges": True,
-            "rlimits": [{"type": "RLIMIT_NOFILE", "soft": DEFAULT_DESCRIPTORS, "hard": DEFAULT_DESCRIPTORS}],
         },
         "root": {"path": "rootfs", "readonly": True},
         "hostname": "marketflow",
