@@ -52,7 +52,7 @@ class Mongo(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_password(cls, values: Any) -> Any:
-        """Puts the password into the address, so that whoever connects needs nothing else."""
+        """Puts the password into the address, so that a client needs nothing else."""
         if not isinstance(values, Mapping) or not isinstance(password := values.get("password"), str):
             return values
         try:
