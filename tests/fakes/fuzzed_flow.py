@@ -3,6 +3,7 @@ them; true frames among mutated ones, and what must hold whatever those say.
 """
 
 import math
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from flows.steps import sequence_candles
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
+from sources.replay.faults.budget import Budget
 from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.transforms import start_transform
 from sources.replay.protocol.frames import enveloped
@@ -284,7 +286,7 @@ def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
     the books are its own.
     """
     tape.rewind()
-    transform = start_transform(fault)
+    transform = start_transform(fault, Budget(time.monotonic))
     with metered() as meter:
         flow = FuzzedFlow(tape, meter)
         flow.begin()

@@ -7,19 +7,25 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 
+from sources.replay.exchange.backlog import Backlog
 from sources.replay.exchange.fanout import Fanout
 from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter, limits_of
 from sources.replay.exchange.rest import symbol_names
 from sources.replay.exchange.routes import Handshake
 from sources.replay.exchange.session import Session, open_session
+from sources.replay.faults.budget import Budget
 from sources.replay.faults.injector import FaultInjector
 from sources.replay.faults.orders import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
 from sources.replay.market.market import Market, Message
 from sources.replay.market.player import Player, Speed
 from sources.replay.protocol.frames import shutdown_notice
+
+MOST_SHUTDOWNS = 10
+"""Most announced shutdowns that have not ended yet."""
 
 _log = structlog.get_logger(__name__)
 
@@ -58,7 +64,9 @@ class ReplayExchange:
         self._settle_s = settle_s
         self._start_now = start_now
         self._weights = WeightLimiter(self.limits)
-        self._faults = FaultInjector(market)
+        self._budget = Budget(loop.time, most_bytes_per_s=self.limits.fault_bytes_per_s)
+        self._faults = FaultInjector(market, self._budget)
+        self._backlog = Backlog(most=self.limits.backlog_bytes, most_in_all=self.limits.all_backlog_bytes)
         self._fanout = Fanout()
         self._sessions: dict[int, Session] = {}
         self._opened = 0
@@ -151,6 +159,7 @@ class ReplayExchange:
             kind=self.market.kind,
             handshake=handshake,
             limits=self.limits,
+            backlog=self._backlog,
             answer=self._faults.answer,
         )
         self._sessions[session.number] = session
@@ -192,13 +201,17 @@ class ReplayExchange:
                 for session in self._chosen(client):
                     session.abort() if code is None else session.close(code, reason)
             case Send(client=client):
-                payload = bytes.fromhex(fault.hex) if fault.hex is not None else (fault.text or "").encode()
-                for session in self._chosen(client):
+                chosen, payload = self._chosen(client), fault.payload
+                if not self._faults.makes(len(payload) * fault.times):
+                    raise ValueError("the faults have made as much as they may in this second; order it again")
+                for session in chosen:
                     session.send(payload, binary=fault.binary, times=fault.times)
             case HalfOpen(client=client):
                 for session in self._chosen(client):
                     session.fall_silent()
             case Shutdown(close_after_s=after_s):
+                if len(self._background) >= MOST_SHUTDOWNS:
+                    raise ValueError(f"{MOST_SHUTDOWNS} shutdowns are announced already")
                 self._spawn(self._shut_down(after_s))
             case _:
                 self._faults.add(fault)
@@ -212,6 +225,10 @@ class ReplayExchange:
         """The error ordered for a request for `path`."""
         fault = self._faults.refusal(path)
         return Refusal(fault.status, fault.retry_after_s, fault.code, fault.text) if fault else None
+
+    def fault_makes(self, size: int) -> bool:
+        """Counts `size` bytes that a fault sends beside the messages; False when it must not in this second."""
+        return self._faults.makes(size)
 
     def wrong_answer(self, path: str) -> WrongAnswer | None:
         """The wrong answer ordered for a request for `path`."""
@@ -251,6 +268,9 @@ class ReplayExchange:
             "finished": self.finished.is_set(),
             "used_weight": self.used_weight(now_s),
             "clients": [session.report() for session in self._sessions.values()],
+            "backlog_bytes": self._backlog.total,
+            "clients_cut": self._backlog.refused,
+            "fault_budget": msgspec.structs.asdict(self._budget.state()),
             "faults": self._faults.report(),
         }
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from sources.replay.faults.budget import MADE_BYTES_PER_S
 from sources.replay.market.market import MarketKind
 
 MINUTE_S = 60
@@ -44,6 +45,10 @@ class Limits(RestLimits, frozen=True, kw_only=True):
     """Longest message of a client; a longer one ends the connection with 1009."""
     backlog_bytes: int = 67_108_864
     """Most bytes buffered for a client that reads too slowly; with more the connection is cut."""
+    all_backlog_bytes: int = 536_870_912
+    """The same for all clients together."""
+    fault_bytes_per_s: int = MADE_BYTES_PER_S
+    """Most bytes that all faults together make and read in a second."""
 
 
 SPOT_LIMITS = Limits(ping_every_s=20, pong_within_s=60, incoming_per_s=5, weight_per_minute=6_000)

@@ -22,6 +22,8 @@ from sources.replay.exchange.usdm_rest import UsdmRest
 _REFUSED_WEIGHT = 1
 _LOOK_S = 0.05
 """How often a stalled answer checks whether its client has disconnected."""
+_NEXT_PIECE_S = 0.002
+"""Between two pieces of an endless answer."""
 _TOO_MANY_REQUESTS, _BANNED = 429, 418
 _HEADERS = {
     "Server": "nginx",
@@ -65,7 +67,9 @@ class RestServer:
             reply = _error(error.status, error.code, error.message)
         fault = self._exchange.wrong_answer(request.path) if reply.status == HTTPStatus.OK else None
         if fault is not None:
-            return await self._send_wrong(request, wrong_body(fault, reply.body), now_s)
+            wrong = wrong_body(fault, reply.body)
+            if self._exchange.fault_makes(len(wrong.body)):
+                return await self._send_wrong(request, wrong, now_s)
         return self._response(reply, now_s)
 
     async def _send_wrong(self, request: web.Request, wrong: WrongBody, now_s: float) -> web.StreamResponse:
@@ -78,9 +82,9 @@ class RestServer:
             await response.prepare(request)
             await response.write(wrong.body)
             while wrong.goes_on is not None and request.transport is not None:
-                if wrong.goes_on:
+                if wrong.goes_on and self._exchange.fault_makes(len(wrong.goes_on)):
                     await response.write(wrong.goes_on)
-                await asyncio.sleep(0 if wrong.goes_on else _LOOK_S)
+                await asyncio.sleep(_NEXT_PIECE_S if wrong.goes_on else _LOOK_S)
             await response.write_eof()
         return response
 

@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractStreamWriter
 
 from flows.clock import wall_ms
 from flows.websocket import BINARY, TEXT, encode_frame
+from sources.replay.exchange.backlog import Backlog
 from sources.replay.exchange.keepalive import KeepAlive, Upkeep
 from sources.replay.exchange.limits import Limits, RateMeter
 from sources.replay.exchange.routes import Handshake, carries
@@ -32,7 +33,7 @@ class Session:
     """A connected client.
 
     Frames of market data go to its transport directly, many in one write. What cannot be sent waits in the transport's
-    buffer; beyond `limits.backlog_bytes` the connection is cut.
+    buffer; a write that does not fit into the `backlog` ends the connection.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Session:
         ws: web.WebSocketResponse,
         writer: AbstractStreamWriter,
         transport: asyncio.Transport,
+        backlog: Backlog,
         answer: Answer = answer_truly,
     ) -> None:
         self.number = number
@@ -57,6 +59,7 @@ class Session:
         self._ws = ws
         self._writer = writer
         self._transport = transport
+        self._backlog = backlog
         self._answer_request = answer
         self._subscriptions = Subscriptions(combined=handshake.combined, streams=handshake.streams, most=limits.streams)
         self._keep_alive = KeepAlive(limits, opened_s=asyncio.get_running_loop().time())
@@ -82,16 +85,14 @@ class Session:
         self._frames.append(frame)
 
     def flush(self) -> None:
-        """Writes the frames of the turn in one call; cuts the connection when too much waits to be sent."""
+        """Writes the frames of the turn in one call."""
         frames = self._frames
         if not frames:
+            self._backlog.note(self.number, self._transport.get_write_buffer_size())
             return
-        if self._write(b"".join(frames)):
+        if self._write(*frames):
             self._sent += len(frames)
         frames.clear()
-        if self._transport.get_write_buffer_size() > self._limits.backlog_bytes:
-            _log.warning("client_cut", client=self.number, reason="reads too slowly")
-            self._transport.abort()
 
     async def drained(self) -> None:
         """Returns when the client has room for more, or has disconnected."""
@@ -122,6 +123,7 @@ class Session:
             upkeep.cancel()
             await asyncio.gather(upkeep, return_exceptions=True)
             await self._end()
+            self._backlog.forget(self.number)
 
     async def _answer(self, on_request: Callable[["Session"], None]) -> None:
         loop = asyncio.get_running_loop()
@@ -139,7 +141,7 @@ class Session:
     def _on_message(self, message: WSMessage) -> None:
         if message.type in _REQUESTS:
             replies = self._answer_request(self._subscriptions, message.data)
-            self._write(b"".join(encode_frame(reply) for reply in replies))
+            self._write(*(encode_frame(reply) for reply in replies))
         elif message.type is WSMsgType.PING:
             self._write(encode_frame(bytes(message.data), WSMsgType.PONG))
         elif message.type is WSMsgType.PONG:
@@ -203,10 +205,17 @@ class Session:
         self._keep_alive.on_ping(payload, now_s)
         self._write(encode_frame(payload, WSMsgType.PING))
 
-    def _write(self, frames: bytes) -> bool:
-        if self._half_open or self._transport.is_closing() or self._ws.closed:
+    def _write(self, *frames: bytes) -> bool:
+        """Writes frames in one call. Whatever does not fit into the backlog ends the connection."""
+        transport = self._transport
+        if self._half_open or transport.is_closing() or self._ws.closed:
             return False
-        self._transport.write(frames)
+        if not self._backlog.admits(self.number, transport.get_write_buffer_size(), sum(map(len, frames))):
+            _log.warning("client_cut", client=self.number, reason="reads too slowly")
+            transport.abort()
+            return False
+        transport.write(b"".join(frames))
+        self._backlog.note(self.number, transport.get_write_buffer_size())
         return True
 
 
@@ -217,6 +226,7 @@ async def open_session(
     kind: MarketKind,
     handshake: Handshake,
     limits: Limits,
+    backlog: Backlog,
     answer: Answer = answer_truly,
 ) -> tuple[Session, web.WebSocketResponse]:
     """Answers a client's handshake. `ConnectionResetError` when the client has disconnected, aiohttp's
@@ -239,6 +249,7 @@ async def open_session(
         ws=ws,
         writer=writer,
         transport=transport,
+        backlog=backlog,
         answer=answer,
     )
     return session, ws

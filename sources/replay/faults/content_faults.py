@@ -8,9 +8,12 @@ from typing import Annotated, Literal, TypeAlias
 
 from msgspec import Meta
 
-from sources.replay.faults.spec import ContentFault, Hex, check_one_of
+from sources.replay.faults.budget import MEGABYTE, check_size
+from sources.replay.faults.spec import ContentFault, FieldPath, FieldPaths, Hex, Offset, Text, check_one_of
 
-MEGABYTE = 1_048_576
+LEVEL_BEGINS = {"arrays": b"[", "envelopes": b'{"stream":"x","data":', "payload": b"["}
+LEVEL_ENDS = {"arrays": b"]", "envelopes": b"}", "payload": b"]"}
+"""Of one level of `Nested`, by form."""
 
 
 class Malformed(ContentFault, frozen=True, kw_only=True):
@@ -29,8 +32,8 @@ class WrongTime(ContentFault, frozen=True, kw_only=True):
     {"fault": "wrong_time", "stream": "btcusdt@aggTrade", "by_ms": 31536000000, "fields": ["T"]}
     """
 
-    by_ms: int
-    fields: tuple[str, ...] = ("E", "T", "O", "C", "k.t", "k.T")
+    by_ms: Offset
+    fields: FieldPaths = ("E", "T", "O", "C", "k.t", "k.T")
     """Which of them, as paths: `E` event, `T` trade, `k.t` and `k.T` begin and end of a kline."""
 
 
@@ -40,9 +43,9 @@ class WrongId(ContentFault, frozen=True, kw_only=True):
     {"fault": "wrong_id", "stream": "btcusdt@aggTrade", "fields": ["a", "f", "l"], "by": 9007199254740992}
     """
 
-    fields: Annotated[tuple[str, ...], Meta(min_length=1)]
+    fields: FieldPaths
     """As paths: `a`, `f`, `l`, `t`, `U`, `u`, `pu`, `lastUpdateId`, `k.f`, `k.L`, `k.n`, `L`, `F`, `n`."""
-    by: int
+    by: Offset
 
 
 class WrongValue(ContentFault, frozen=True, kw_only=True):
@@ -51,13 +54,13 @@ class WrongValue(ContentFault, frozen=True, kw_only=True):
     {"fault": "wrong_value", "stream": "btcusdt@aggTrade", "field": "p", "text": "1e400"}
     """
 
-    field: str
+    field: FieldPath
     """As a path: `p`, `q`, `s`, `k.h`, `b.0.1`."""
-    text: str | None = None
+    text: Text | None = None
     """The value as a JSON string."""
-    json: str | None = None
+    json: Text | None = None
     """The value as JSON text, e.g. `null`, `-1`, `[[]]`; it need not be valid."""
-    times: str | None = None
+    times: Annotated[str, Meta(max_length=100)] | None = None
     """The decimal there is multiplied by this one; a number in quotes stays in quotes."""
 
     def __post_init__(self) -> None:
@@ -88,9 +91,9 @@ class Foreign(ContentFault, frozen=True, kw_only=True):
     {"fault": "foreign", "stream": "btcusdt@aggTrade", "symbol": "X{n}USDT", "messages": 10000}
     """
 
-    symbol: str
+    symbol: Annotated[str, Meta(max_length=1_000)]
     """Any text; `{n}` in it is the number of the message, from 0."""
-    messages: Annotated[int, Meta(ge=1, le=200_000)] = 1
+    messages: Annotated[int, Meta(ge=1, le=100_000)] = 1
     """How many at once, before each of the next `count` messages."""
     rewrites: Literal["both", "stream", "payload"] = "both"
     """Where the symbol stands: stream and payload disagree unless it is `both`."""
@@ -98,6 +101,11 @@ class Foreign(ContentFault, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         if self.insert:
             raise ValueError("a foreign message always comes beside the true one: leave insert out")
+
+    @property
+    def keeps_true(self) -> bool:
+        """Always."""
+        return True
 
 
 class Nested(ContentFault, frozen=True, kw_only=True):
@@ -114,6 +122,9 @@ class Nested(ContentFault, frozen=True, kw_only=True):
     closed: bool = True
     """Whether every bracket is closed again, so that it is valid JSON."""
 
+    def __post_init__(self) -> None:
+        check_size(self.levels * (len(LEVEL_BEGINS[self.form]) + self.closed * len(LEVEL_ENDS[self.form])))
+
 
 class Huge(ContentFault, frozen=True, kw_only=True):
     """A frame of many megabytes: the true message with an unknown field that is a long text.
@@ -122,6 +133,9 @@ class Huge(ContentFault, frozen=True, kw_only=True):
     """
 
     megabytes: Annotated[int, Meta(ge=1, le=48)] = 17
+
+    def __post_init__(self) -> None:
+        check_size(self.megabytes * MEGABYTE)
 
 
 class OddFrame(ContentFault, frozen=True, kw_only=True):
@@ -134,7 +148,7 @@ class OddFrame(ContentFault, frozen=True, kw_only=True):
     """`binary`: the true message in a binary frame. `two`: the true message twice without anything between, `lines`: in
     two lines. `number`: `1`. `string`: `"x"`. `list`: `[]`. `object`: `{}`. `text`: the field `text`.
     """
-    text: str = ""
+    text: Text = ""
 
     def __post_init__(self) -> None:
         if (self.form == "text") != bool(self.text):

@@ -1,15 +1,17 @@
 """Applies the faults of contents: from a true message to the wrong ones that are sent. Pure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal, DecimalException
-from functools import partial
+from functools import cache, partial
 from typing import Any, TypeAlias
 
 import msgspec
 
+from sources.replay.faults.budget import MEGABYTE
 from sources.replay.faults.content_faults import (
-    MEGABYTE,
+    LEVEL_BEGINS,
+    LEVEL_ENDS,
     AlteringFault,
     BadBytes,
     Foreign,
@@ -29,8 +31,8 @@ from sources.replay.protocol.frames import enveloped
 Sides: TypeAlias = tuple[str, str]
 """Names of the bids and the asks in a message."""
 Messages: TypeAlias = tuple[Message, ...]
-Alteration: TypeAlias = Callable[[Message], Messages]
-"""From a true message to the wrong ones; empty where the fault does not apply to it."""
+Alteration: TypeAlias = Callable[[Message], Iterable[Message]]
+"""From a true message to the wrong ones, one after the other; empty where the fault does not apply to it."""
 
 MANY_LEVELS = 100_000
 ID_JUMP = 1_000_000
@@ -135,10 +137,8 @@ def _bad_bytes(fault: BadBytes, message: Message) -> Messages:
     return (message._replace(data=data[: found.end()] + wrong + data[found.end() :]),) if found else ()
 
 
-def _foreign(fault: Foreign, message: Message) -> Messages:
-    """The wrong ones and the true one behind them."""
+def _foreign(fault: Foreign, message: Message) -> Iterator[Message]:
     channel = message.stream.partition("@")[2]
-    made: list[Message] = []
     for number in range(fault.messages):
         symbol = fault.symbol.replace("{n}", str(number))
         name, data = None, message.data
@@ -147,15 +147,12 @@ def _foreign(fault: Foreign, message: Message) -> Messages:
         if fault.rewrites != "stream":
             text = msgspec.json.encode(symbol)
             data = changed_all(data, ("s", "k.s", "ps"), lambda _, text=text: text) or data  # type: ignore[misc]
-        made.append(message._replace(name=name, data=data))
-    return (*made, message)
+        yield message._replace(name=name, data=data)
 
 
 def _nested(fault: Nested, message: Message) -> Messages:
-    levels = fault.levels
-    begin, end = (b'{"stream":"x","data":', b"}") if fault.form == "envelopes" else (b"[", b"]")
     inner = b"{}" if fault.form == "envelopes" else b""
-    nest = begin * levels + inner + end * (levels * fault.closed)
+    nest = LEVEL_BEGINS[fault.form] * fault.levels + inner + LEVEL_ENDS[fault.form] * (fault.levels * fault.closed)
     if fault.form != "payload":
         return _framed(message, nest)
     data = _with_field(message.data, nest)
@@ -202,9 +199,13 @@ def _with_quantity(quantity: bytes, payload: bytes, sides: Sides) -> bytes | Non
     return changed_all(payload, tuple(f"{side}.0.1" for side in sides), lambda _: quantity)
 
 
+@cache
+def _side_of_many() -> bytes:
+    return b"[%b]" % b",".join(b'["%d.5","1"]' % number for number in range(1, MANY_LEVELS + 1))
+
+
 def _many_levels(payload: bytes, sides: Sides) -> bytes | None:
-    levels = b",".join(b'["%d.5","1"]' % number for number in range(1, MANY_LEVELS + 1))
-    return changed_all(payload, sides, lambda _: b"[%b]" % levels)
+    return changed_all(payload, sides, lambda _: _side_of_many())
 
 
 def _jump(payload: bytes, _: Sides) -> bytes | None:
@@ -232,7 +233,7 @@ _OF_PAYLOADS: dict[type, Callable[[Any, bytes], bytes | None]] = {
     Huge: _huge,
     WrongBook: _wrong_book,
 }
-_OF_MESSAGES: dict[type, Callable[[Any, Message], Messages]] = {
+_OF_MESSAGES: dict[type, Callable[[Any, Message], Iterable[Message]]] = {
     BadBytes: _bad_bytes,
     Foreign: _foreign,
     Nested: _nested,

@@ -5,7 +5,9 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from sources.replay.faults.budget import Budget
 from sources.replay.faults.orders import (
+    ClockSkew,
     MessageFault,
     OddReply,
     Refuse,
@@ -15,12 +17,14 @@ from sources.replay.faults.orders import (
     StaleDepth,
     WrongAnswer,
 )
-from sources.replay.faults.replies import Text, answer_truly, answer_wrongly, concerns
-from sources.replay.faults.transforms import ClockSkew, Transform, start_transform
+from sources.replay.faults.replies import Text, answer_truly, answer_wrongly, concerns, most_bytes_of
+from sources.replay.faults.transforms import Transform, start_transform, with_clock
 from sources.replay.market.market import Market, Message
 from sources.replay.protocol.subscriptions import Subscriptions
 
 MOST_FAULTS = 100
+MOST_STALE = 4
+"""Most faults `StaleDepth` at a time: each keeps all books."""
 _DEEPEST = 5_000
 
 F = TypeVar("F", bound=Refuse | StaleDepth | WrongAnswer | RefuseSubscribe | OddReply)
@@ -40,6 +44,14 @@ class _Counted(Generic[F]):
             self.left -= 1
 
 
+class _Skew:
+    """`ClockSkew`, until it is cleared."""
+
+    def __init__(self, fault: ClockSkew) -> None:
+        self.fault = fault
+        self.left = None
+
+
 class _Staleness(_Counted[StaleDepth]):
     """`StaleDepth` with the books of the moment at which it was ordered."""
 
@@ -50,11 +62,16 @@ class _Staleness(_Counted[StaleDepth]):
 
 
 class FaultInjector:
-    """The active faults, at most `MOST_FAULTS`, and what they do to messages, requests and answers."""
+    """The active faults, at most `MOST_FAULTS`, and what they do to messages, requests and answers.
 
-    def __init__(self, market: Market) -> None:
+    What they make and hold back is bounded by `budget`.
+    """
+
+    def __init__(self, market: Market, budget: Budget) -> None:
         self._market = market
-        self._transforms: list[Transform | ClockSkew] = []
+        self._budget = budget
+        self._skews: list[_Skew] = []
+        self._transforms: list[Transform] = []
         self._refusals: list[_Counted[Refuse]] = []
         self._stale: list[_Staleness] = []
         self._answers: list[_Counted[WrongAnswer]] = []
@@ -63,18 +80,22 @@ class FaultInjector:
     @property
     def is_idle(self) -> bool:
         """Whether no fault alters messages."""
-        return not self._transforms
+        return not self._transforms and not self._skews
 
     @property
     def skew_ms(self) -> int:
         """Offset of the exchange's clock."""
-        return sum(one.fault.by_ms for one in self._transforms if isinstance(one, ClockSkew))
+        return sum(one.fault.by_ms for one in self._skews)
 
     def add(self, fault: MessageFault | ReplyFault | RestFault) -> None:
         """Starts a fault; `ValueError` when too many are active."""
-        if len(self.report()) >= MOST_FAULTS:
+        if len(self._active()) >= MOST_FAULTS:
             raise ValueError(f"{MOST_FAULTS} faults are on already; clear them first")
+        if isinstance(fault, StaleDepth) and len(self._stale) >= MOST_STALE:
+            raise ValueError(f"the books of {MOST_STALE} moments are kept already; clear the faults first")
         match fault:
+            case ClockSkew():
+                self._skews.append(_Skew(fault))
             case Refuse():
                 self._refusals.append(_Counted(fault))
             case StaleDepth():
@@ -84,12 +105,13 @@ class FaultInjector:
             case RefuseSubscribe() | OddReply():
                 self._replies.append(_Counted(fault))
             case _:
-                self._transforms.append(start_transform(fault))
+                self._transforms.append(start_transform(fault, self._budget))
 
     def clear(self) -> list[Message]:
         """Clears all faults and returns the messages held back, to be sent now."""
         released = self.release()
-        self._transforms, self._refusals, self._stale, self._answers, self._replies = [], [], [], [], []
+        for faults in (self._skews, self._transforms, self._refusals, self._stale, self._answers, self._replies):
+            faults.clear()
         return released
 
     def release(self) -> list[Message]:
@@ -97,7 +119,11 @@ class FaultInjector:
         return [message for one in self._transforms for message in one.release()]
 
     def on_messages(self, messages: list[Message]) -> list[Message]:
-        """The messages to send in place of `messages`."""
+        """The messages to send in place of `messages`. Their clock is wrong before any other fault acts."""
+        self._budget.renew(faults=len(self._transforms))
+        by_ms = self.skew_ms
+        if by_ms:
+            messages = [with_clock(message, by_ms) for message in messages]
         for one in self._transforms:
             messages = [out for message in messages for out in one.on_message(message)]
         self._transforms = [one for one in self._transforms if not one.spent]
@@ -110,12 +136,17 @@ class FaultInjector:
 
     def wrong_answer(self, path: str) -> WrongAnswer | None:
         """The wrong answer ordered for a request for `path` that is not refused."""
-        one = _take(self._answers, lambda one: path.startswith(one.fault.path))
+        one = _take(self._answers, lambda one: path.startswith(one.fault.path) and self.makes(0))
         return one.fault if one else None
+
+    def makes(self, size: int) -> bool:
+        """Counts `size` bytes that a fault sends beside the messages; False when it must not."""
+        self._budget.renew()
+        return self._budget.admits(size)
 
     def answer(self, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
         """Executes a client's request on its subscriptions; the replies to send."""
-        one = _take(self._replies, lambda one: concerns(one.fault, text))
+        one = _take(self._replies, lambda one: concerns(one.fault, text) and self.makes(most_bytes_of(one.fault)))
         return answer_wrongly(one.fault, subscriptions, text) if one else answer_truly(subscriptions, text)
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
@@ -128,8 +159,17 @@ class FaultInjector:
 
     def report(self) -> list[dict[str, Any]]:
         """The faults as ordered, with `left`: how often each still applies (null: until it is cleared)."""
-        faults = (*self._transforms, *self._refusals, *self._stale, *self._answers, *self._replies)
-        return [{**msgspec.to_builtins(one.fault), "left": getattr(one, "left", None)} for one in faults]
+        return [{**msgspec.to_builtins(one.fault), "left": one.left} for one in self._active()]
+
+    def _active(self) -> tuple[Any, ...]:
+        return (
+            *self._skews,
+            *self._transforms,
+            *self._refusals,
+            *self._stale,
+            *self._answers,
+            *self._replies,
+        )
 
 
 def _take(faults: list[C], concerns: Callable[[C], bool]) -> C | None:

@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from sources.replay.faults.budget import LONGEST_FRAME
+
 Change: TypeAlias = Callable[[bytes], bytes | None]
 """From the text of a value to the text that replaces it; None: unchanged."""
 
@@ -17,17 +19,22 @@ _EVERY = "*"
 
 
 def changed(body: bytes, path: str, change: Change) -> bytes | None:
-    """The text with the values at `path` changed; None when the path does not exist or no value was changed."""
+    """The text with the values at `path` changed; None when the path does not exist, no value was changed, or the new
+    values together are longer than any message may be.
+    """
     name, _, below = path.partition(".")
     try:
         node: Any = _DECODE(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None
-    was_changed = False
+    was_changed, size = False, 0
     for place in _places(node, name):
         old = bytes(node[place])
         new = changed(old, below, change) if below else change(old)
         if new is not None:
+            size += len(new)
+            if size > LONGEST_FRAME:
+                return None
             node[place] = msgspec.Raw(new)
             was_changed = True
     return msgspec.json.encode(node) if was_changed else None

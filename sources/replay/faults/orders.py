@@ -8,8 +8,22 @@ from typing import Annotated, Literal, NamedTuple, TypeAlias, get_args
 import msgspec
 from msgspec import Meta
 
+from sources.replay.faults.budget import check_size
 from sources.replay.faults.content_faults import AlteringFault
-from sources.replay.faults.spec import Count, Fault, Hex, Span, StreamFault, check_one_of, tag_of
+from sources.replay.faults.spec import (
+    Count,
+    Fault,
+    FieldPath,
+    Hex,
+    HexDigits,
+    Offset,
+    Pattern,
+    Span,
+    StreamFault,
+    Text,
+    check_one_of,
+    tag_of,
+)
 
 # --- faults of connections: applied at once --------------------------------------------------------------------------
 
@@ -26,7 +40,7 @@ class Drop(Fault, frozen=True):
     """Code of the close frame, allowed or not; default none is sent and the TCP connection is reset."""
     reason: Annotated[str, Meta(max_length=123)] = ""
     """Text of the close frame, of which as much is sent as fits into 123 bytes."""
-    reason_hex: Annotated[Hex, Meta(max_length=246)] = ""
+    reason_hex: Annotated[HexDigits, Meta(max_length=246)] = ""
     """The same as bytes, which need not be UTF-8; they follow the text."""
 
 
@@ -46,7 +60,7 @@ class Shutdown(Fault, frozen=True):
     {"fault": "shutdown", "close_after_s": 5}
     """
 
-    close_after_s: Annotated[float, Meta(ge=0)] = 0.0
+    close_after_s: Annotated[float, Meta(ge=0, le=3_600)] = 0.0
 
 
 class Send(Fault, frozen=True):
@@ -57,7 +71,7 @@ class Send(Fault, frozen=True):
 
     client: int | None = None
     """Which one; default all that are connected now."""
-    text: str | None = None
+    text: Text | None = None
     hex: Hex | None = None
     binary: bool = False
     """As a binary frame."""
@@ -65,6 +79,12 @@ class Send(Fault, frozen=True):
 
     def __post_init__(self) -> None:
         check_one_of(self, "text", "hex")
+        check_size(len(self.payload) * self.times)
+
+    @property
+    def payload(self) -> bytes:
+        """What one frame holds."""
+        return bytes.fromhex(self.hex) if self.hex is not None else (self.text or "").encode()
 
 
 # --- faults of the replies to requests on a WebSocket -----------------------------------------------------------------
@@ -76,14 +96,14 @@ class RefuseSubscribe(Fault, frozen=True):
     {"fault": "refuse_subscribe", "stream": "ethusdt@*", "form": "flat", "text": "Invalid symbol"}
     """
 
-    stream: str = "*"
+    stream: Pattern = "*"
     """Stream name; `*` stands for any characters. Of an acknowledged request the other streams are subscribed."""
     form: Literal["wrapped", "flat", "silent"] = "wrapped"
     """`wrapped`: `{"error":{"code":2,"msg":…},"id":1}`. `flat`: `{"code":2,"msg":…,"id":1}`. `silent`: an
     acknowledgement; the matching streams are not subscribed and never sent.
     """
     code: int = 2
-    text: str = "Invalid request: unknown stream"
+    text: Text = "Invalid request: unknown stream"
     count: Count | None = None
     """Requests; default until the faults are cleared."""
 
@@ -94,8 +114,10 @@ class OddReply(Fault, frozen=True):
     {"fault": "odd_reply", "text": "{\"id\":{id},\"error\":{\"code\":{\"x\":1}}}"}
     """
 
-    text: str | None = None
-    """`{id}` in it is the id of the request as JSON. An empty text is an empty frame."""
+    text: Text | None = None
+    """`{id}` in it is the id of the request as JSON, of one that the exchange would refuse `null`. An empty text is an
+    empty frame.
+    """
     hex: Hex | None = None
     count: Count = 1
     insert: bool = False
@@ -168,7 +190,7 @@ class ClockSkew(Fault, frozen=True):
     {"fault": "clock_skew", "by_ms": -1270}
     """
 
-    by_ms: int
+    by_ms: Offset
 
 
 # --- faults of REST --------------------------------------------------------------------------------------------------
@@ -200,13 +222,13 @@ class Refuse(Fault, frozen=True):
     """
 
     status: Literal[400, 403, 418, 429, 500, 502, 503, 504]
-    path: str = "/"
+    path: Pattern = "/"
     """Paths that begin so."""
     count: Count = 1
-    retry_after_s: Annotated[int, Meta(ge=0)] = 1
+    retry_after_s: Annotated[int, Meta(ge=0, le=2**31)] = 1
     """Sent to the client as `Retry-After` with 418 and 429."""
     code: int = -1000
-    text: str = ""
+    text: Text = ""
     """The exchange's error text, sent with `code` as JSON; default the usual text of that status."""
 
 
@@ -216,7 +238,7 @@ class WrongAnswer(Fault, frozen=True):
     {"fault": "wrong_answer", "path": "/api/v3/klines", "form": "times"}
     """
 
-    path: str = "/"
+    path: Pattern = "/"
     """Paths that begin so."""
     count: Count | None = 1
     """Requests; null: until the faults are cleared."""
@@ -226,11 +248,11 @@ class WrongAnswer(Fault, frozen=True):
     invalid byte. `nested`: 100,000 brackets. `twice`: two bodies. `endless`: a body without end. `stalled`: half of
     it, then nothing until the client disconnects. `field`: `field` has the value `json`. `text`: the body is `text`.
     """
-    field: str = ""
+    field: FieldPath = ""
     """Path, as `symbols.*.status` or `0.4`."""
-    json: str = "null"
+    json: Text = "null"
     """The value as JSON text; it need not be valid."""
-    text: str = ""
+    text: Text = ""
 
     def __post_init__(self) -> None:
         if (self.form == "field") != bool(self.field):
@@ -243,7 +265,7 @@ class StaleDepth(Fault, frozen=True):
     {"fault": "stale_depth", "symbol": "BTCUSDT"}
     """
 
-    symbol: str | None = None
+    symbol: Pattern | None = None
     """Default: of every symbol."""
     count: Count | None = None
     """Requests that get the old book; default until the faults are cleared."""

@@ -9,6 +9,9 @@ import msgspec
 from sources.replay.faults.orders import OddReply, RefuseSubscribe
 from sources.replay.protocol.subscriptions import Subscriptions
 
+_ID = "{id}"
+_LONGEST_ID = 64
+
 Text: TypeAlias = str | bytes
 Answer: TypeAlias = Callable[[Subscriptions, Text], tuple[bytes, ...]]
 """Executes a client's request on its subscriptions; the replies to send."""
@@ -22,6 +25,11 @@ def answer_truly(subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
 def concerns(fault: RefuseSubscribe | OddReply, text: Text) -> bool:
     """Whether the fault applies to a request."""
     return isinstance(fault, OddReply) or bool(_matching(fault, _request(text)))
+
+
+def most_bytes_of(fault: RefuseSubscribe | OddReply) -> int:
+    """Most bytes of a reply that the fault makes: a text may be full of ids."""
+    return len(fault.text or "") * _LONGEST_ID // len(_ID) + len(getattr(fault, "hex", None) or "")
 
 
 def answer_wrongly(fault: RefuseSubscribe | OddReply, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
@@ -62,4 +70,5 @@ def _refused(fault: RefuseSubscribe, subscriptions: Subscriptions, request: dict
 def _odd(fault: OddReply, request_id: Any) -> bytes:
     if fault.hex is not None:
         return bytes.fromhex(fault.hex)
-    return (fault.text or "").replace("{id}", msgspec.json.encode(request_id).decode()).encode()
+    shown = msgspec.json.encode(request_id).decode()
+    return (fault.text or "").replace(_ID, shown if len(shown) <= _LONGEST_ID else "null").encode()

@@ -7,8 +7,19 @@ from msgspec import Meta, Struct
 
 Count = Annotated[int, Meta(ge=1)]
 Span = Annotated[int, Meta(ge=1)]
-Hex = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")]
+HexDigits = Annotated[str, Meta(pattern="^([0-9a-fA-F]{2})*$")]
 """Bytes as hexadecimal digits, for bytes that no JSON text can hold, as `ff` or `00`."""
+Hex = Annotated[HexDigits, Meta(max_length=131_072)]
+"""The same, as many as are sent at once."""
+Text = Annotated[str, Meta(max_length=65_536)]
+"""A text that is sent as it is."""
+Pattern = Annotated[str, Meta(max_length=200)]
+"""A stream name, a path of REST, or a pattern of one."""
+FieldPath = Annotated[str, Meta(max_length=100)]
+"""The path of a field, see `json_fields.py`."""
+FieldPaths = Annotated[tuple[FieldPath, ...], Meta(min_length=1, max_length=30)]
+Offset = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
+"""What is added to a whole number."""
 
 
 def tag_of(name: str) -> str:
@@ -23,7 +34,7 @@ class Fault(Struct, frozen=True, forbid_unknown_fields=True, tag_field="fault", 
 class StreamFault(Fault, frozen=True):
     """A fault of the messages whose stream matches a pattern."""
 
-    stream: str = "*"
+    stream: Pattern = "*"
     """Stream name; `*` stands for any characters, as in `*@depth*`."""
     after: Annotated[int, Meta(ge=0)] = 0
     """Matching messages that pass unchanged first."""
@@ -36,6 +47,11 @@ class ContentFault(StreamFault, frozen=True):
     """Messages."""
     insert: bool = False
     """Send the wrong message right before the true one. Default: in its place."""
+
+    @property
+    def keeps_true(self) -> bool:
+        """Whether the true message is sent after the wrong ones."""
+        return self.insert
 
 
 def check_one_of(fault: Fault, *names: str) -> None:

@@ -8,21 +8,28 @@ import re
 from typing import TypeAlias
 
 from sources.replay.faults import orders
+from sources.replay.faults.budget import Budget, size_of
+from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.contents import Alteration, alteration_of
-from sources.replay.faults.orders import MessageFault
-from sources.replay.faults.spec import ContentFault, StreamFault
+from sources.replay.faults.spec import StreamFault
 from sources.replay.market.market import Message
 
 Messages: TypeAlias = tuple[Message, ...]
+OrderedFault: TypeAlias = orders.OrderFault | AlteringFault
 
 _EVENT_TIME = re.compile(rb'"E":(\d+)')
 
 
 class Transform:
-    """Base class: alters `count` messages of the matching streams, and is `spent` after that."""
+    """Base class: alters `count` messages of the matching streams, and is `spent` after that.
 
-    def __init__(self, fault: StreamFault, *, count: int) -> None:
+    Whatever it makes or holds back, it asks its budget for. Where the budget says no, the message passes as it is and
+    does not count.
+    """
+
+    def __init__(self, fault: StreamFault, budget: Budget, *, count: int) -> None:
         self.fault = fault
+        self._budget = budget
         self.left = count
         """Messages still to be altered."""
         self._to_skip = fault.after
@@ -62,8 +69,8 @@ class Gap(Transform):
 class Silence(Transform):
     """Drops messages for a span of market time."""
 
-    def __init__(self, fault: orders.Silence) -> None:
-        super().__init__(fault, count=1)
+    def __init__(self, fault: orders.Silence, budget: Budget) -> None:
+        super().__init__(fault, budget, count=1)
         self._for_ms = fault.for_ms
         self._until_ms: int | None = None
 
@@ -82,6 +89,8 @@ class Duplicate(Transform):
     """Sends messages twice."""
 
     def _alter(self, message: Message) -> Messages:
+        if not self._budget.admits(size_of(message)):
+            return (message,)
         self.left -= 1
         return (message, message)
 
@@ -89,17 +98,18 @@ class Duplicate(Transform):
 class Reorder(Transform):
     """Swaps a message with its successor in the same stream. Holds at most one message per stream."""
 
-    def __init__(self, fault: orders.Reorder) -> None:
-        super().__init__(fault, count=fault.count)
+    def __init__(self, fault: orders.Reorder, budget: Budget) -> None:
+        super().__init__(fault, budget, count=fault.count)
         self._first: dict[str, Message] = {}
 
     def _alter(self, message: Message) -> Messages:
         first = self._first.pop(message.stream, None)
         if first is not None:
+            self._budget.lets_go(first)
             self.left -= 1
             return (message, first)
-        if len(self._first) >= self.left:
-            return (message,)  # the first message of every remaining pair is held already
+        if len(self._first) >= self.left or not self._budget.holds(message):
+            return (message,)  # the first message of every remaining pair is held already, or there is no room
         self._first[message.stream] = message
         return ()
 
@@ -107,14 +117,16 @@ class Reorder(Transform):
         """Messages whose successor has not arrived."""
         held = tuple(self._first.values())
         self._first.clear()
+        for message in held:
+            self._budget.lets_go(message)
         return held
 
 
 class Late(Transform):
     """Holds back one message at a time, until `hold_messages` others have passed or for `hold_ms`."""
 
-    def __init__(self, fault: orders.Late) -> None:
-        super().__init__(fault, count=fault.count)
+    def __init__(self, fault: orders.Late, budget: Budget) -> None:
+        super().__init__(fault, budget, count=fault.count)
         self._late = fault
         self._held: Message | None = None
         self._passed = 0
@@ -128,6 +140,8 @@ class Late(Transform):
 
     def _alter(self, message: Message) -> Messages:
         if self._held is None:
+            if not self._budget.holds(message):
+                return (message,)
             self._held, self._passed = message, 0
             return ()
         if message.stream == self._held.stream:
@@ -139,6 +153,7 @@ class Late(Transform):
         if self._held is None:
             return ()
         held, self._held = self._held, None
+        self._budget.lets_go(held)
         self.left -= 1
         return (held,)
 
@@ -146,53 +161,38 @@ class Late(Transform):
 class WrongContent(Transform):
     """Sends wrong messages in place of true ones, or before them: every fault of `content_faults.py`."""
 
-    def __init__(self, fault: ContentFault, alter: Alteration) -> None:
-        super().__init__(fault, count=fault.count)
-        self._content = fault
-        self._wrong = alter
+    def __init__(self, fault: AlteringFault, budget: Budget) -> None:
+        super().__init__(fault, budget, count=fault.count)
+        self._keeps_true = fault.keeps_true
+        self._wrong: Alteration = alteration_of(fault)
 
     def _alter(self, message: Message) -> Messages:
-        wrong = self._wrong(message)
+        if not self._budget.admits(size_of(message)):  # to read it is work, also of a message that a fault has made
+            return (message,)
+        wrong = tuple(self._budget.admitted(self._wrong(message)))
         if not wrong:
             return (message,)
         self.left -= 1
-        return (*wrong, message) if self._content.insert else wrong
+        return (*wrong, message) if self._keeps_true else wrong
 
 
-class ClockSkew:
-    """Shifts the event time of every message."""
-
-    spent = False
-
-    def __init__(self, fault: orders.ClockSkew) -> None:
-        self.fault = fault
-
-    def on_message(self, message: Message) -> Messages:
-        """The message with its `E` shifted."""
-        return (message._replace(data=_EVENT_TIME.sub(self._shifted, message.data)),)
-
-    def release(self) -> Messages:
-        """Nothing is held."""
-        return ()
-
-    def _shifted(self, found: re.Match[bytes]) -> bytes:
-        return b'"E":%d' % (int(found[1]) + self.fault.by_ms)
+def with_clock(message: Message, by_ms: int) -> Message:
+    """A message whose event times are shifted."""
+    return message._replace(data=_EVENT_TIME.sub(lambda found: b'"E":%d' % (int(found[1]) + by_ms), message.data))
 
 
-def start_transform(fault: MessageFault) -> Transform | ClockSkew:  # noqa: PLR0911 - one per fault
+def start_transform(fault: OrderedFault, budget: Budget) -> Transform:
     """The transform that applies a fault."""
     match fault:
         case orders.Gap():
-            return Gap(fault, count=fault.count)
+            return Gap(fault, budget, count=fault.count)
         case orders.Duplicate():
-            return Duplicate(fault, count=fault.count)
+            return Duplicate(fault, budget, count=fault.count)
         case orders.Silence():
-            return Silence(fault)
+            return Silence(fault, budget)
         case orders.Reorder():
-            return Reorder(fault)
+            return Reorder(fault, budget)
         case orders.Late():
-            return Late(fault)
-        case orders.ClockSkew():
-            return ClockSkew(fault)
+            return Late(fault, budget)
         case _:
-            return WrongContent(fault, alteration_of(fault))
+            return WrongContent(fault, budget)

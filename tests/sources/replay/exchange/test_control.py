@@ -33,6 +33,15 @@ async def test_state_tells_what_is_going_on() -> None:
                     "sent": 0,
                 }
             ],
+            "backlog_bytes": 0,
+            "clients_cut": 0,
+            "fault_budget": {
+                "most_bytes_per_s": exchange.limits.fault_bytes_per_s,
+                "bytes": 0,
+                "dropped": 0,
+                "held_bytes": 0,
+                "not_held": 0,
+            },
             "faults": [],
         }
         resumed = await http.post("/control/resume")

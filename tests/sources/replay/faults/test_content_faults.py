@@ -34,10 +34,16 @@ def test_what_a_fault_looks_like(body: bytes, fault: AnyFault) -> None:
         (b'{"fault":"wrong_id","fields":[],"by":1}', "length >= 1"),
         (b'{"fault":"bad_bytes","hex":"f"}', "matching regex"),
         (b'{"fault":"foreign","symbol":"X","insert":true}', "leave insert out"),
-        (b'{"fault":"foreign","symbol":"X","messages":1000000}', "<= 200000"),
+        (b'{"fault":"foreign","symbol":"X","messages":1000000}', "<= 100000"),
         (b'{"fault":"huge","megabytes":1000}', "<= 48"),
         (b'{"fault":"odd_frame","form":"text"}', 'text goes with form "text"'),
         (b'{"fault":"nested","levels":100000000}', "<= 4000000"),
+        (b'{"fault":"nested","form":"envelopes","levels":4000000}', "makes 88,000,000 bytes at once"),
+        (b'{"fault":"wrong_id","fields":["a"],"by":9223372036854775808}', "<= 9223372036854775807"),
+        (b'{"fault":"wrong_value","field":"p","text":"%b"}' % (b"x" * 70_000), "length <= 65536"),
+        (b'{"fault":"wrong_value","field":"p","times":"%b"}' % (b"9" * 200), "length <= 100"),
+        (b'{"fault":"bad_bytes","hex":"%b"}' % (b"ff" * 70_000), "length <= 131072"),
+        (b'{"fault":"gap","stream":"%b"}' % (b"*a" * 200), "length <= 200"),
     ],
 )
 def test_an_order_that_makes_no_sense_is_refused(body: bytes, reason: str) -> None:

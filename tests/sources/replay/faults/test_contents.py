@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.replay.faults.budget import Budget
 from sources.replay.faults.content_faults import (
     AlteringFault,
     BadBytes,
@@ -20,7 +21,7 @@ from sources.replay.faults.content_faults import (
     WrongValue,
 )
 from sources.replay.faults.contents import ID_JUMP, MANY_LEVELS, alteration_of
-from sources.replay.faults.transforms import start_transform
+from sources.replay.faults.transforms import Transform, start_transform
 from sources.replay.market.market import Message
 from sources.replay.protocol.frames import Encoding, encode_message
 from tests.fakes.scripted_market import BEGIN_MS, trade_message
@@ -46,6 +47,10 @@ def wrong(fault: AlteringFault, message: Message = TRADE) -> Message:
 
 def fields(fault: AlteringFault, message: Message = TRADE) -> Any:
     return json.loads(wrong(fault, message).data)
+
+
+def started(fault: AlteringFault) -> Transform:
+    return start_transform(fault, Budget(lambda: 0.0))
 
 
 def frame(fault: AlteringFault, message: Message = TRADE) -> bytes:
@@ -94,7 +99,7 @@ def test_bytes_stand_where_they_do_not_belong() -> None:
 
 
 def test_foreign_messages_come_beside_the_true_one() -> None:
-    *made, last = alteration_of(Foreign(symbol="X{n}USDT", messages=3))(TRADE)
+    *made, last = started(Foreign(symbol="X{n}USDT", messages=3)).on_message(TRADE)
     assert last == TRADE
     assert [message.stream for message in made] == [TRADE.stream] * 3
     assert [message.name for message in made] == [b"x0usdt@trade", b"x1usdt@trade", b"x2usdt@trade"]
@@ -103,7 +108,7 @@ def test_foreign_messages_come_beside_the_true_one() -> None:
 
 @pytest.mark.parametrize("symbol", ["<img src=x onerror=alert(1)>", "../../x", "", 'a"b\n', "比特币USDT"])
 def test_a_foreign_symbol_may_be_any_text(symbol: str) -> None:
-    made, _ = alteration_of(Foreign(symbol=symbol))(KLINE)
+    (made,) = alteration_of(Foreign(symbol=symbol))(KLINE)
     encoded = encode_message(made, Encoding(combined=True, microseconds=False))
     body = json.loads(encoded[4:])
     assert body["stream"] == f"{symbol.lower()}@kline_1m"
@@ -111,9 +116,9 @@ def test_a_foreign_symbol_may_be_any_text(symbol: str) -> None:
 
 
 def test_stream_and_payload_may_disagree() -> None:
-    made, _ = alteration_of(Foreign(symbol="ETHUSDT", rewrites="payload"))(TRADE)
+    (made,) = alteration_of(Foreign(symbol="ETHUSDT", rewrites="payload"))(TRADE)
     assert (made.name, json.loads(made.data)["s"]) == (None, "ETHUSDT")
-    made, _ = alteration_of(Foreign(symbol="ETHUSDT", rewrites="stream"))(TRADE)
+    (made,) = alteration_of(Foreign(symbol="ETHUSDT", rewrites="stream"))(TRADE)
     assert (made.name, json.loads(made.data)["s"]) == (b"ethusdt@trade", "BTCUSDT")
 
 
@@ -172,7 +177,7 @@ def test_books_that_cannot_be() -> None:
     ],
 )
 def test_what_cannot_be_done_to_a_message_leaves_it_and_does_not_count(fault: AlteringFault) -> None:
-    transform = start_transform(fault)
+    transform = started(fault)
     assert transform.on_message(TRADE) == (TRADE,)
     assert not transform.spent
 
@@ -196,12 +201,12 @@ def test_a_wrong_message_takes_the_place_of_the_true_one_or_comes_before_it(
 ) -> None:
     trades = [trade_message(number) for number in range(6)]
     ordered = msgspec.structs.replace(fault, count=count, after=after)
-    transform = start_transform(ordered)
+    transform = started(ordered)
     out = [out for message in trades for out in transform.on_message(message)]
     assert len(out) == len(trades)
     assert [place for place, message in enumerate(out) if message != trades[place]] == [*range(after, after + count)]
     assert transform.spent
-    transform = start_transform(msgspec.structs.replace(ordered, insert=True))
+    transform = started(msgspec.structs.replace(ordered, insert=True))
     out = [out for message in trades for out in transform.on_message(message)]
     assert [message for message in out if message in trades] == trades
     assert len(out) == len(trades) + count
@@ -211,7 +216,7 @@ def test_a_wrong_message_takes_the_place_of_the_true_one_or_comes_before_it(
 
 @given(st.sampled_from(ALTERING), st.binary(max_size=40) | st.just(b"9" * 5_000))
 def test_no_payload_makes_a_fault_raise(fault: AlteringFault, payload: bytes) -> None:
-    alteration_of(fault)(Message(0, "btcusdt@trade", payload))
+    tuple(alteration_of(fault)(Message(0, "btcusdt@trade", payload)))
     for form in ("crossed", "reversed", "jump"):
         book = b'{"U":%b,"u":%b,"b":[["%b","1"]],"a":[]}' % (payload, payload, payload)
         alteration_of(WrongBook(form=form))(Message(0, "btcusdt@depth", book))

@@ -3,11 +3,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sources.replay.faults.budget import Budget
 from sources.replay.faults.content_faults import Malformed
-from sources.replay.faults.orders import ClockSkew, Duplicate, Gap, Late, MessageFault, Reorder, Silence
-from sources.replay.faults.transforms import start_transform
+from sources.replay.faults.orders import Duplicate, Gap, Late, Reorder, Silence
+from sources.replay.faults.transforms import OrderedFault, start_transform
 from sources.replay.market.market import Message
-from tests.fakes.scripted_market import BEGIN_MS, trade_message
+from tests.fakes.scripted_market import trade_message
 
 # One letter a message: `a0` is message 0 of stream a@trade, at 0 ms.
 
@@ -16,8 +17,8 @@ def messages(names: str) -> list[Message]:
     return [Message(index * 10, f"{name[0]}@trade", name.encode()) for index, name in enumerate(names.split())]
 
 
-def after(fault: MessageFault, names: str) -> str:
-    transform = start_transform(fault)
+def after(fault: OrderedFault, names: str) -> str:
+    transform = start_transform(fault, Budget(lambda: 0.0))
     out = [out for message in messages(names) for out in transform.on_message(message)]
     out += transform.release()
     return " ".join(message.data.decode() for message in out)
@@ -53,18 +54,13 @@ def test_silence_lasts_so_long_and_everything_else_goes_on() -> None:
 
 def test_malformed_messages_cannot_be_read() -> None:
     def spoiled(fault: Malformed) -> bytes:
-        (out,) = start_transform(fault).on_message(trade_message(7))
+        (out,) = start_transform(fault, Budget(lambda: 0.0)).on_message(trade_message(7))
         return out.data
 
     sent = trade_message(7).data
     assert spoiled(Malformed(form="cut")) == sent[: len(sent) // 2]
     assert spoiled(Malformed(form="text")) == b"Service Unavailable"
     assert json.loads(spoiled(Malformed(form="nan"))) == json.loads(sent) | {"p": "NaN"}
-
-
-def test_clock_skew_shifts_the_event_time_alone() -> None:
-    (out,) = start_transform(ClockSkew(by_ms=-1_270)).on_message(trade_message(0))
-    assert json.loads(out.data) == json.loads(trade_message(0).data) | {"E": BEGIN_MS - 1_270}
 
 
 FAULTS = st.one_of(
@@ -75,7 +71,7 @@ FAULTS = st.one_of(
 
 
 @given(FAULTS, st.lists(st.sampled_from("ab"), max_size=30))
-def test_what_only_disturbs_the_order_loses_nothing_and_adds_nothing(fault: MessageFault, streams: list[str]) -> None:
+def test_what_only_disturbs_the_order_loses_nothing_and_adds_nothing(fault: OrderedFault, streams: list[str]) -> None:
     names = [f"{stream}{index}" for index, stream in enumerate(streams)]
     assert sorted(after(fault, " ".join(names)).split()) == sorted(names)
 
