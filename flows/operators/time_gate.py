@@ -3,11 +3,11 @@
 A message may be late; that is legal and moves no clock. One that is more than `AHEAD_MS` ahead of the venue's time is
 in doubt. What happens to it depends on whether the local clock is a witness:
 
-* It is, when the venue's time has kept its pace, as measured over `PACED_MS`. Then what is ahead is refused. When it is
-  the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over `JUMP_MS` that agree
-  within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an incident. Before that the
-  venue's REST side is queried for its time, where there is one: when it does not say the same, the clock stays. To go
-  back to where the clock was before, the first messages of two streams suffice.
+* It is, when the venue's time has kept its pace, as measured over `PACED_MS` without a late message. Then what is ahead
+  is refused. When it is the venue that has jumped, all say the same: `JUMP_MESSAGES` of `JUMP_STREAMS` instruments over
+  `JUMP_MS` that agree within `AGREE_MS`, while none says the time from before, set the clock anew, and that is an
+  incident. Before that the venue's REST side is queried for its time, where there is one: when it does not say the
+  same, the clock stays. To go back to where the clock was before, the first messages of two streams suffice.
 * It is not, at the begin, behind a leap of the local clock, and in a recording that is played faster than it was made.
   There the messages of a line, which arrive in the order of their times, vouch for each other: one that is ahead of all
   others is held until another stream is about as far, and refused when others go on before it.
@@ -34,7 +34,7 @@ AHEAD_MS = 5_000
 PACED_MS = 3_000
 """Local time over which the pace of the venue's time is measured."""
 PACE_MS = 1_000
-"""When it gains more in that time, the local clock is no witness."""
+"""When it gains more in that time, or a message is later, the local clock is no witness by that."""
 HOLD_MS = 1_000
 """A message in doubt is held so long, local time, when no other comes by its line; then it is believed."""
 REFUTED_BY = 2
@@ -53,11 +53,8 @@ CLAIMS_KEPT = 1_000
 """Refused messages whose times are remembered."""
 MOST_HELD = 10_000
 """Events in doubt that are held; more are refused."""
-
-
 ANSWER_MS = 10_000
 """Local time for which an answer of the venue's REST side counts; then it is queried again."""
-
 REST_EVERY_MS = 30_000
 """The same while all messages are later than the clock, or nothing has confirmed it since it began anew."""
 KEPT_MS = 600_000
@@ -128,7 +125,7 @@ class TimeGate:
         self._is_queried = False
         self._answer: _Answer | None = None
         self._lines: defaultdict[str, _Line] = defaultdict(_Line)
-        self._sample: tuple[int, int] | None = None  # (local time, event time) from which the pace is measured
+        self._sample: tuple[int, int] | None = None  # (local time, offset) from which the pace is measured
         self._is_paced = False
         """The venue's time went at the pace of the local clock when that was measured last."""
         self._claims: deque[_Claim] = deque(maxlen=CLAIMS_KEPT)
@@ -149,18 +146,25 @@ class TimeGate:
 
     def passed(self, newest: int, now: Now) -> None:
         """Takes note of the newest event time of a poll that was believed."""
-        if self._sample is None:
-            self._sample = now.local, newest
-        elif now.local - self._sample[0] >= PACED_MS:
-            gained = newest - self._sample[1] - (now.local - self._sample[0])
-            self._is_paced, self._sample = gained <= PACE_MS, (now.local, newest)
         self._clock.observe(newest)
+        self._measure_pace(newest, now)
         if self._clock.begins != self._begins:
             self._begins, self._answer, self._is_confirmed = self._clock.begins, None, not self._is_timely
         if self._clock.is_ahead or not self._is_confirmed:
             self._compare(now)
         else:
             self._ahead_since = None
+
+    def _measure_pace(self, newest: int, now: Now) -> None:
+        """Behind a pause it begins anew: what was sent before is late, and what makes up for it comes at any pace."""
+        offset, sample = self._clock.offset, self._sample
+        late = now.local + offset - newest
+        if sample is None or abs(offset - sample[1]) > PACE_MS or self._clock.begins != self._begins:
+            self._is_paced, self._sample = False, (now.local, offset)
+        elif late > PACE_MS:
+            self._sample = now.local, offset
+        elif now.local - sample[0] >= PACED_MS and late >= -PACE_MS:
+            self._is_paced, self._sample = True, (now.local, offset)
 
     def note_present(self) -> None:
         """A message has said the time as it is known: whatever others say, the venue has not jumped."""
@@ -304,7 +308,7 @@ class TimeGate:
         before = now.feed - now.local
         self._before_jump = before
         self._clock.set_to(now.local + offset)
-        self._sample = now.local, now.local + offset
+        self._sample = now.local, offset
         self.note_present()
         cause = f"the venue's time has jumped by {offset - before} ms: {why}"
         return Incident("clock", self._venue, "", now.feed, now.local + offset, cause, "the clock is set anew")

@@ -390,3 +390,31 @@ def test_the_law_of_isolation(position: int, ahead: int, pace: int, replaces: bo
     missing = [("BTCUSDT", position)] if replaces else []
     assert sorted(passed) == sorted(item for item in expected if item not in missing)
     assert abs(time - right_time) <= 1_000
+
+
+@pytest.mark.parametrize("pause_ms", [0, 1_000, PACED_MS + 500, 4_500, 6_000, 20_000])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_a_pause_at_the_begin_of_a_fast_replay_makes_no_witness_of_the_local_clock(pause_ms: int, number: int) -> None:
+    venue, market = Venue(), 0
+    for place in range(300):
+        venue.ms += 80
+        if pause_ms and place < number:
+            venue.ms += pause_ms
+            market += 100  # what was sent before the pause
+        else:
+            market += 6_000
+        venue.poll(*((key, structs.replace(of(key, place, market), event_time=BEGIN + market)) for key in (BTC, ETH)))
+    venue.poll(final=True)
+    assert (venue.refused, venue.incidents) == ([], [])
+    assert venue.ids == {symbol: list(range(300)) for symbol in ("BTCUSDT", "ETHUSDT")}
+
+
+def test_a_pause_in_a_live_market_costs_no_message_and_the_clock_stays_a_witness() -> None:
+    venue = Venue()
+    following = venue.live(PACED_MS // 1_000 + 1)
+    venue.ms += PACED_MS + 500
+    late = [(key, of(key, following, venue.ms - 50_000 - 3_000)) for key in (BTC, ETH)]
+    venue.poll(*late)
+    following = venue.live(1, first=following + 1)
+    venue.poll((BTC, of(BTC, following, 86_400_000)))
+    assert [("ahead of the venue's" in one.reason) for one in venue.refused] == [True]
