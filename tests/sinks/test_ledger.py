@@ -2,7 +2,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from flows.model import Incident, IncidentKind, Rejected
-from sinks.ledger import KEPT, IncidentWriter, RejectWriter
+from sinks.ledger import KEPT, LONGEST_MS, IncidentWriter, LogPace, RejectWriter
 
 
 def refused(number: int) -> Rejected:
@@ -93,3 +93,52 @@ def test_a_keeper_that_knows_the_flow_gets_each_incident_once() -> None:
     assert hub.closed
     assert [(entry["event"], entry["kind"]) for entry in logs] == [("incident", "gap"), ("incident", "store_outage")]
     assert writer.counts == {"gap": 1, "store_outage": 1}
+
+
+HOUR_S = 3_600
+
+
+def reject(number: int) -> Incident:
+    cause = f"trades refused: {number} (BTCUSDT {number}), the last one for this: its id is {number} too high"
+    return Incident("reject", "binance", "BTCUSDT", number, number, cause, "kept out of everything")
+
+
+def test_a_stream_that_is_refused_for_an_hour_is_logged_once_a_minute_and_every_message_is_counted() -> None:
+    now = [0]
+    rejects, incidents, keeper = (
+        RejectWriter(local_ms=lambda: now[0]),
+        IncidentWriter(local_ms=lambda: now[0]),
+        Keeper(),
+    )
+    incidents.add_sink(keeper)
+    with capture_logs() as logs:
+        for second in range(HOUR_S):
+            now[0] = second * 1_000
+            rejects.write([refused(number) for number in range(10)])
+            incidents.write([reject(second)])
+        rejects.close()
+    messages = [entry for entry in logs if entry["event"] == "messages_refused"]
+    told = [entry for entry in logs if entry["event"] == "incident"]
+    assert sum(entry["count"] for entry in messages) == rejects.total == 10 * HOUR_S
+    assert len(keeper.kept) == incidents.counts["reject"] == HOUR_S
+    assert HOUR_S - len(told) - sum(entry.get("not_logged", 0) for entry in told) < LONGEST_MS / 1_000
+    for entries in (messages, told):
+        assert HOUR_S / 60 <= len(entries) <= HOUR_S / 60 + 10
+
+
+def test_a_new_reason_is_logged_within_a_second_and_after_a_calm_minute_all_is_new() -> None:
+    pace = LogPace()
+    logged = [now for now in range(0, 40_000, 500) if pace.admits(f"odd {now}", now)]
+    assert logged == [0, 1_000, 3_000, 7_000, 15_000, 31_000]
+    assert [pace.admits(reason, 40_000) for reason in ("even", "other")] == [True, False]
+    assert pace.admits("other", 41_000)
+    assert not pace.admits("odd 7", 41_000 + LONGEST_MS // 2)
+    calm = 41_000 + LONGEST_MS // 2 + LONGEST_MS
+    assert [pace.admits("odd 8", calm + later) for later in (0, 999, 1_000)] == [True, False, True]
+
+
+def test_reasons_without_number_need_no_memory_and_no_more_than_a_line_a_second() -> None:
+    pace = LogPace()
+    words = ("".join(chr(ord("a") + int(digit)) for digit in str(number)) for number in range(100_000))
+    logged = sum(pace.admits(word, 10 * place) for place, word in enumerate(words))
+    assert logged == 1_000
