@@ -9,6 +9,13 @@ SET_BACK_MS: Final = 2_000
 """Local time for which all heartbeats must say an earlier time until it is believed: one that was delayed, or those
 that waited while this process was halted, make nothing younger."""
 
+TICK_S: Final = 0.2
+"""Time between two ticks."""
+LONGEST_TICK_MS: Final = 500
+"""After a longer time without a tick this process was halted; what is beyond counts as no silence of the flow, whose
+heartbeats may wait in a socket.
+"""
+
 
 class VenueTime:
     """Time of the newest heartbeat, advanced by the monotonic clock; market messages do not change it.
@@ -23,6 +30,9 @@ class VenueTime:
         self._offset: int | None = None
         self._heartbeat_ms: int | None = None
         self._began_ms = local_ms()
+        self._ticked_ms: int | None = None
+        self._halted_ms = 0
+        """How long this process was halted since the last heartbeat."""
         self._has_heartbeats = False
         self._is_settled = False
         """A sure heartbeat was received since the start or reset."""
@@ -34,6 +44,7 @@ class VenueTime:
     def on_heartbeat(self, time_ms: int, *, is_sure: bool = True) -> None:
         """Takes the heartbeat's venue time, ms UTC; 0 when the flow does not know it."""
         local = self._heartbeat_ms = self._local_ms()
+        self._count_from(local)
         self.is_sure = is_sure and time_ms > 0
         if not time_ms:
             return
@@ -62,6 +73,21 @@ class VenueTime:
         self._heartbeat_ms = self._earlier = None
         self._is_settled = self.is_sure = False
         self._began_ms = self._local_ms()
+        self._count_from(self._began_ms)
+
+    def tick(self) -> None:
+        """Called every `TICK_S` while this process runs."""
+        local = self._local_ms()
+        self._halted_ms += self._halt_ms(local)
+        self._ticked_ms = local
+
+    def _count_from(self, local: int) -> None:
+        self._halted_ms = 0
+        if self._ticked_ms is not None:
+            self._ticked_ms = local
+
+    def _halt_ms(self, local: int) -> int:
+        return 0 if self._ticked_ms is None else max(0, local - self._ticked_ms - LONGEST_TICK_MS)
 
     @property
     def now_ms(self) -> int:
@@ -70,8 +96,12 @@ class VenueTime:
 
     @property
     def silent_ms(self) -> int:
-        """Time since the last heartbeat, or since the start or reset, on the monotonic clock."""
-        return self._local_ms() - (self._began_ms if self._heartbeat_ms is None else self._heartbeat_ms)
+        """Time since the last heartbeat, or since the start or reset, on the monotonic clock, without that
+        for which this process was halted.
+        """
+        local = self._local_ms()
+        since = self._began_ms if self._heartbeat_ms is None else self._heartbeat_ms
+        return local - since - self._halted_ms - self._halt_ms(local)
 
     @property
     def is_alive(self) -> bool:

@@ -27,6 +27,7 @@ from api.live.freshness import State, clock_of, state_of
 from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost
 from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
+from api.live.venue_time import TICK_S
 from flows.clock import monotonic_ms
 from flows.model import Candle
 from sinks.hub.messages import CHANNELS
@@ -79,6 +80,7 @@ class LiveView:
         self._tasks = [
             asyncio.create_task(connection.run(), name=f"hub {connection.state.url}") for connection in self.connections
         ]
+        self._tasks.append(asyncio.create_task(self._tick(), name="hub clocks"))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -87,6 +89,12 @@ class LiveView:
         for task in self._tasks:
             with suppress(asyncio.CancelledError):
                 await task
+
+    async def _tick(self) -> None:
+        while True:
+            for connection in self.connections:
+                connection.venue_state.clock.tick()
+            await asyncio.sleep(TICK_S)
 
     async def joined(self) -> None:
         """Waits until every hub was connected once."""

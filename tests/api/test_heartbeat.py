@@ -103,7 +103,10 @@ async def test_the_interface_beats_while_it_is_ready(deployment: Deployment) -> 
     async with service() as it:
         settings = {"url": it.url, "every_s": 1}
         async with interface(deployment, heartbeat=settings) as served, deployment.beating():
+            clock = served.services.live.connections[0].venue_state.clock
+            await until(lambda: clock.is_alive)  # states without a heartbeat are of a flow that gives no sign of life
             deployment.tell(price(100.0), state("live"), state("silent", symbol="ETHUSDT"))
+            await until(lambda: len(list(served.services.live.connections[0].venue_state.states)) == 2)
             await it.next()
             assert (await served.get("/health/ready"))[0] == 200
             deployment.tell(state("silent"))

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.live.venue_time import SET_BACK_MS, VenueTime
+from api.live.venue_time import LONGEST_TICK_MS, SET_BACK_MS, VenueTime
 from tests.fakes.candles import BEGIN
 
 MINUTE_MS = 60_000
@@ -137,3 +137,36 @@ def test_ages_are_true_whenever_this_process_and_the_flow_are_halted(
             assert listener.time.now_ms == listener.true_ms
         listener.beat()
         assert listener.time.now_ms == listener.true_ms
+
+
+def test_a_halt_of_this_process_is_no_silence_of_the_flow() -> None:
+    listener = Listener()
+    listener.beat()
+    for listener.local in range(0, 1_001, 200):
+        listener.time.tick()
+    assert listener.time.silent_ms == 1_000
+    listener.local = 61_000
+    assert listener.time.silent_ms == 1_000 + LONGEST_TICK_MS  # an answer may be given before the next tick
+    listener.time.tick()
+    assert listener.time.silent_ms == 1_000 + LONGEST_TICK_MS
+    assert listener.time.now_ms == listener.true_ms
+    listener.local += 200
+    assert listener.time.silent_ms == 1_200 + LONGEST_TICK_MS
+    listener.beat()
+    assert listener.time.silent_ms == 0
+    listener.time.tick()
+    listener.local += 300
+    assert listener.time.silent_ms == 300
+
+
+@given(st.lists(st.tuples(st.integers(0, 5_000), st.sampled_from(["tick", "beat", "forget", ""])), max_size=30))
+def test_silence_is_never_negative_nor_longer_than_it_was(steps: list[tuple[int, str]]) -> None:
+    listener, since = Listener(), 0
+    for passed, what in steps:
+        listener.local += passed
+        if what == "tick":
+            listener.time.tick()
+        elif what:
+            since = listener.local
+            listener.beat() if what == "beat" else listener.time.forget_heartbeat()
+        assert 0 <= listener.time.silent_ms <= listener.local - since
