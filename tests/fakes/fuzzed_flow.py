@@ -38,7 +38,7 @@ from sources.replay.faults.content_faults import AlteringFault
 from sources.replay.faults.transforms import start_transform
 from sources.replay.protocol.frames import enveloped
 from tests.fakes.captured import REPLIES, captured, line_of
-from tests.fakes.fuzz_meter import Meter, Report, metered
+from tests.fakes.fuzz_meter import Meter, Report, confirmed, metered
 from tests.fakes.mutations import Mutation, mutated
 from tests.fakes.true_tape import BEGIN_MS, STREAMS, TIMEFRAME, TrueFrame, TrueTape
 
@@ -242,6 +242,7 @@ class _Machines:
 # --- runs -------------------------------------------------------------------------------------------------------------
 
 
+@confirmed
 def fuzz_flow(venue: str, *, frames: int, seed: int, each: int = 4) -> Report:
     """A market of which every true frame is handed on, and before it `each` mutated ones, so many in all; then a clean
     end. The mutations are those of the seeds from `seed` on.
@@ -281,6 +282,7 @@ def _base(tape: TrueTape, number: int, seed: int) -> TrueFrame:
     return tape.frames[number]
 
 
+@confirmed
 def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
     """A market at which a fault inserts wrong frames beside the true ones: from its begin to its end the candles and
     the books are its own.
@@ -304,6 +306,7 @@ def faulty_flow(tape: TrueTape, fault: AlteringFault) -> Report:
         return meter.report()
 
 
+@confirmed
 def fuzz_parsing(venue: str, *, frames: int, seed: int) -> Report:
     """Mutations of captured frames of all types through parse and validate, of a source that takes every stream."""
     parse, validate = Parse(venue, BinanceParser(venue)), wire_up(venue, monotonic_ms).validate
@@ -316,6 +319,7 @@ def fuzz_parsing(venue: str, *, frames: int, seed: int) -> Report:
     return _fuzz_captured(steps, frames=frames, seed=seed)
 
 
+@confirmed
 def fuzz_control(venue: str, *, frames: int, seed: int) -> Report:
     """The same frames as a connection sees them: the channel of each, and what it says if it is no data."""
     feed = BinanceFeed(_feed(venue))
