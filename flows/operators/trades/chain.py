@@ -111,6 +111,8 @@ class TradeChain:
                 continue
             if not self.gaps.fill(trade.id, self._position.end_of(trade)):
                 self._repeated += 1
+                if self._watch.witness.is_suspected and not is_confirmed:
+                    self._watch.witness.on_speaking()
                 self._compare(trade, now, out, is_confirmed=is_confirmed)
                 out += self._disputes.settle(trade) if is_confirmed else []
             elif trade.fill != WITHDRAWN_FILL:

@@ -31,6 +31,8 @@ class StreamWatch:
         self._missed_since = 0
         """Time of the last trade before the stream brought no more."""
         self._published_reason = ""
+        self._suspicion = ""
+        """What was found when the stream was suspected."""
         self._has_queried = False
         """The query for trades behind the newest one is open."""
 
@@ -101,7 +103,9 @@ class StreamWatch:
         return has_queried
 
     def on_answer(self, query: TradesQuery, answer: TradesAnswer, now: Now) -> Findings:
-        """Later trades of the venue's REST side. Those that have come meanwhile by the stream prove nothing."""
+        """Later trades of the venue's REST side. Those that come by the stream meanwhile, or shortly after, prove
+        nothing.
+        """
         witness = self.witness
         is_after_refusal = witness.has_refused
         following = self._position.next_id or 0
@@ -113,7 +117,12 @@ class StreamWatch:
         if has_trades:
             witness.on_fetched(now.feed - answer[0].time, now)
             cause = f"trades from id {query.first_id} on were made, and did not come by {self._position.stream}"
-            return self._publish_missing(cause, answer[-1].time, now)
+            if witness.suspect(now):
+                self._suspicion = cause
+                return []
+            return self._publish_missing(self._suspicion if witness.is_suspected else cause, answer[-1].time, now)
+        if witness.is_suspected:
+            return self._publish_missing(self._suspicion, self._position.last_time, now)
         if witness.was_ahead:
             return self.on_progress(now)
         return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="REST knows no later trade")]

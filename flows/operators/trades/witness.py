@@ -59,6 +59,8 @@ class Witness:
         self._missed_at = 0
         """When something was fetched or refused last."""
         self._delay_ms = 0
+        self.is_suspected = False
+        """REST knows trades of a silent stream that may be on their way: it says so before the stream does."""
         self._renew_at = self._renew_ms = 0
         self.is_ahead = False
         """The last message named a trade that has not come."""
@@ -98,7 +100,7 @@ class Witness:
 
     def on_stream(self) -> None:
         """The stream itself has brought a trade."""
-        self._is_mute, self._refusals, self._probe_at = False, 0, None
+        self._is_mute, self._refusals, self._probe_at, self.is_suspected = False, 0, None, False
         self._update()
 
     def on_subscribed(self) -> None:
@@ -146,7 +148,7 @@ class Witness:
 
     def on_speaking(self) -> None:
         """The stream is no longer silent."""
-        self._probe_at = None
+        self._probe_at, self.is_suspected = None, False
         self._update()
 
     def on_answer(self, *, has_trades: bool, now: Now) -> None:
@@ -167,8 +169,19 @@ class Witness:
             self._settle()
         self._update()
 
+    def suspect(self, now: Now) -> bool:
+        """REST has brought trades. Whether they may yet come by the stream: then the venue is queried again when a
+        straggler would have come. Not where a kline or ticker has named them, nor where the stream has missed trades.
+        """
+        if self.is_suspected or self.is_ahead or self.was_ahead or self._refusals:
+            return False
+        self.is_suspected, self._probe_at = True, now.local + STRAGGLER_MS
+        self._update()
+        return True
+
     def open_gap(self, now: Now) -> None:
         """It is published that the stream has missed trades."""
+        self.is_suspected = False
         self.was_ahead, self.is_settled, self._is_mute = True, False, True
         self._renew_at, self._renew_ms = now.local, RENEW_MS
         if self._probe_at is None:
@@ -204,7 +217,7 @@ class Witness:
 
     def _update(self) -> None:
         self.is_ahead = self._since is not None or self._refused_at is not None
-        self.is_settled = not (self.is_ahead or self.was_ahead or self._refusals)
+        self.is_settled = not (self.is_ahead or self.was_ahead or self._refusals or self.is_suspected)
         dues = [due for due in (self._probe_at, self._refused_at) if due is not None]
         if self._since is not None and self._messages >= LEAST_MESSAGES:
             dues.append(self._query_at)

@@ -472,6 +472,44 @@ def test_a_silent_stream_asks_the_venue_and_says_that_nothing_is_missing_when_th
     assert [item.is_ahead for item in out] == [False]
 
 
+MADE = {2: trade(2, 59_000), 3: trade(3, 59_900), 4: trade(4, 60_500)}
+
+
+def suspected() -> Any:
+    """One whose stream was silent while REST knew the trades 2 and 3, which were handed on."""
+    machine = begun_repairing()
+    machine.on_events(Silent("market", ("BTCUSDT",), ("trade",), 60_000), at(60_000, 60_000))
+    [query] = machine.on_timer(at(60_000, 60_000))
+    out = machine.on_answer(query, [MADE[2], MADE[3]], at(60_100, 60_100))
+    assert ids(out) == [2, 3]
+    assert not [item for item in out if isinstance(item, Incident | TradeWitness | RenewQuery)]
+    assert machine.due_in(at(60_100, 60_100)) == STRAGGLER_MS
+    return machine
+
+
+@pytest.mark.parametrize("numbers", [[2, 3], [3], [4], [2, 3, 4]])
+def test_trades_that_rest_knew_before_their_stream_brought_them_are_no_incident(numbers: list[int]) -> None:
+    machine = suspected()
+    out = machine.on_events([MADE[number] for number in numbers], at(61_000, 61_000))
+    out += machine.on_timer(at(62_100, 62_100))
+    assert not [item for item in out if isinstance(item, Incident | TradeWitness | RenewQuery | TradesQuery)]
+    assert machine.due_in(at(62_100, 62_100)) is None
+
+
+@pytest.mark.parametrize("later", [[], [4]])
+def test_trades_that_rest_knew_and_the_stream_does_not_bring_are_one_incident(later: list[int]) -> None:
+    machine = suspected()
+    now = at(60_100 + STRAGGLER_MS, 60_100 + STRAGGLER_MS)
+    [query] = machine.on_timer(now)
+    assert query.first_id == 4
+    out = machine.on_answer(query, [MADE[number] for number in later], now)
+    assert ids(out) == later
+    [incident] = [item for item in out if isinstance(item, Incident)]
+    assert (incident.kind, incident.cause) == ("silent", "trades from id 2 on were made, and did not come by trade")
+    assert [item.is_ahead for item in out if isinstance(item, TradeWitness)] == [True]
+    assert [item for item in out if isinstance(item, RenewQuery)]
+
+
 @pytest.mark.parametrize(("stream", "due_in_ms"), [("btcusdt@trade", None), ("btcusdt@depth@100ms", 0)])
 def test_a_confirmed_subscription_to_trades_ends_the_question_after_a_silent_stream(
     stream: str, due_in_ms: int | None
