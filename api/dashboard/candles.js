@@ -34,14 +34,32 @@ export class Candles {
     this.#sorted = [...this.#byTime.values()].sort((one, other) => one.time - other.time);
   }
 
-  /** Adds one of the broadcast. Returns `last` or `amended` to draw, `old`: nothing new, `hole`: candles are missing. */
+  /** Of candles before a time, oldest first, the newest ones that follow each other up to it. */
+  meeting(candles, next = Infinity) {
+    let place = candles.length;
+    for (let end = next; place > 0; place--) {
+      const time = Date.parse(candles[place - 1].timestamp);
+      if (end !== Infinity && time + this.lengthMs < end) break;
+      end = time;
+    }
+    return candles.slice(place);
+  }
+
+  /**
+   * Adds one of the broadcast. Returns `last` or `amended` to draw, `late`: it was missing between others, `old`: nothing
+   * new, `hole`: candles are missing.
+   */
   put(news) {
     const candle = timed(news);
     if (this.#isOlder(candle)) return "old";
     const last = this.last;
     if (last && candle.time > last.time + this.lengthMs) return "hole";
     const known = this.#byTime.has(candle.time);
-    if (!known && last && candle.time < last.time) return "old"; // before the loaded range
+    if (!known && last && candle.time < last.time) {
+      if (candle.time < this.first.time) return "old"; // before the loaded range
+      this.merge([news]);
+      return "late";
+    }
     this.#byTime.set(candle.time, candle);
     if (!known) this.#sorted.push(candle);
     else this.#sorted[this.#indexOf(candle.time)] = candle;

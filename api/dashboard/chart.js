@@ -69,7 +69,7 @@ export class Chart {
     this.#early = [];
     this.#loadingOlder = false;
     const held = fresh ? null : this.#candles;
-    const page = await this.#read(generation, {});
+    const page = whole(await this.#read(generation, {}), new Candles(this.#focus.timeframe));
     if (generation !== this.#generation) return;
     byId("canvas").classList.remove("loading");
     const meets = held?.last && !(page?.length && Date.parse(page[0].timestamp) > held.last.time);
@@ -96,6 +96,10 @@ export class Chart {
       void this.reload();
       return;
     }
+    if (outcome === "late") {
+      this.#draw();
+      return;
+    }
     this.#changed.set(Date.parse(candle.timestamp), outcome === "amended");
     paintSoon(this.#paintChanged);
     if (candle.is_closed) this.onClosed();
@@ -114,9 +118,14 @@ export class Chart {
     if (this.#loadingOlder || performance.now() < this.#wholeUntil || this.#early || !this.#candles?.first) return;
     this.#loadingOlder = true;
     const generation = this.#generation;
-    const page = await this.#read(generation, { end: this.#candles.first.time });
+    const answer = await this.#read(generation, { end: this.#candles.first.time });
     if (generation !== this.#generation) return;
     this.#loadingOlder = false;
+    const page = whole(answer, this.#candles);
+    if (!page?.length && answer?.candles.length) {
+      this.#wholeUntil = performance.now() + FAILED_MS; // what meets the chart is still being fetched
+      return;
+    }
     if (!page?.length) {
       this.#wholeUntil = performance.now() + (page ? WHOLE_MS : FAILED_MS);
       return;
@@ -126,7 +135,7 @@ export class Chart {
     this.onClosed();
   }
 
-  /** Candles of a range. The flow may have to fetch them first: then the request is repeated. */
+  /** The answer with the candles of a range. The flow may have to fetch them first: then the request is repeated. */
   async #read(generation, span) {
     const { venue, symbol, timeframe } = this.#focus;
     for (let tries = 0; tries < TRIES && generation === this.#generation; tries++) {
@@ -143,13 +152,13 @@ export class Chart {
       }
       if (answer.candles) {
         this.#say("");
-        return answer.candles;
+        return answer;
       }
       this.#say("the flow is asked for older candles");
       await sleep(1_000 * Math.max(1, answer.wait_s));
     }
     this.#say("");
-    return [];
+    return { candles: [] };
   }
 
   #say(text) {
@@ -190,6 +199,12 @@ export class Chart {
     byId("legend").dataset.open = candle.open;
     byId("legend").dataset.close = candle.close;
   }
+}
+
+/** Candles of an answer. While the flow fetches more, those behind a hole wait: what is missing will be there with them. */
+function whole(answer, held) {
+  const isUnderWay = ["open", "running"].includes(answer?.history?.state);
+  return isUnderWay ? held.meeting(answer.candles, held.first?.time) : answer?.candles;
 }
 
 /** Requests the flow to fetch the candles again, and shows the result. */
