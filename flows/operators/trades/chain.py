@@ -191,6 +191,9 @@ class TradeChain:
         can_query = self.open_query is None
         while held.trades:
             if position.next_id not in held.trades:
+                if is_end and (overtaken := head.take_overtaken()):
+                    self._checks.refuse_all(overtaken, NOT_KNOWN, out)
+                    continue
                 if not is_end and head.is_overtaken(now):
                     return out + self._opened(head.overtaken_query() if can_query else None)
                 reason = "the end came first" if is_end else head.reason_to_give_up(now)

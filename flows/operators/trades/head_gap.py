@@ -181,6 +181,15 @@ class HeadGap:
             return False
         return self._was_overtaken(trades[self._held.lowest]) or self._was_overtaken(next(iter(trades.values())))
 
+    def take_overtaken(self) -> list[Trade]:
+        """The overtaken trades, which are no longer held: at the end of the input REST is not queried for them any
+        more, and a restart fetches what was true of them. Without a REST side none.
+        """
+        held = self._held
+        if not self._repair_ms or self._position.next_id is None:
+            return []
+        return held.take([number for number, trade in held.trades.items() if self._was_overtaken(trade)])
+
     def _was_overtaken(self, trade: Trade) -> bool:
         return trade.time < self._position.last_time - OVERTAKEN_MS and trade.id not in self._held.confirmed
 

@@ -715,3 +715,16 @@ def test_trades_refused_before_it_leave_the_end_open_until_the_next_one_or_the_v
     assert isinstance(query, TradesQuery)
     assert ids(machine.on_answer(query, [trade(3, 450)], at(3_000))) == [3]
     assert not machine.is_stopped
+
+
+def test_a_trade_that_was_overtaken_is_not_handed_on_by_the_end_of_the_input() -> None:
+    machine = begun_repairing()
+    machine.on_events([trade(31_339, 1_000)], at(1_000))  # its true id is 2
+    out = machine.on_events([trade(number, 1_000 + number) for number in range(3, 900)], at(2_000))
+    out += machine.on_events([trade(31_340, 1_890)], at(2_000))
+    assert ids(out) == []
+    out = machine.on_answer(TradesQuery("BTCUSDT", 2, 2, BEGIN, BEGIN + 2_000), [trade(2, 1_000)], at(2_000))
+    assert ids(out) == list(range(2, 900))
+    out = machine.on_end(at(2_100))
+    assert ids(out) == [31_340], "nothing says that this one is wrong"
+    assert [item.reason for item in out if isinstance(item, Rejected)] == [chain.NOT_KNOWN]
