@@ -1,6 +1,9 @@
-"""What many tests share: a real MongoDB server, started once."""
+"""What many tests share: a real MongoDB server, started once; and how little the tests themselves cost."""
 
+import gc
+import os
 import shutil
+import sys
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
@@ -12,6 +15,10 @@ from pymongo.database import Database
 
 from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.server import running_mongod
+
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # else every process that a test starts compiles all modules anew
+sys.dont_write_bytecode = False
+gc.disable()  # until everything is collected: what is imported stays
 
 settings.register_profile("marketflow", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("marketflow")  # a busy machine is no failure: speed belongs to the benchmarks
@@ -30,6 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "mongod_uri" in getattr(item, "fixturenames", ()):
             item.add_marker("database")
     items.sort(key=lambda item: not item.nodeid.startswith(_LONGEST))
+
+
+def pytest_collection_finish() -> None:
+    """From here on the garbage collector looks only at what tests make: a look at all modules takes half a second."""
+    gc.enable()
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

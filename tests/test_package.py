@@ -22,11 +22,12 @@ PACKAGES = ("api", "flows", "sinks", "sources")
 CHART = "api/dashboard/vendor/lightweight-charts.standalone.production.mjs"
 
 
-@pytest.fixture
-def wheel(tmp_path: Path) -> Path:
-    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(tmp_path)]
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
-    [path] = tmp_path.glob("marketflow_data-*.whl")
+    [path] = folder.glob("marketflow_data-*.whl")
     return path
 
 
@@ -43,9 +44,9 @@ def test_it_holds_every_module_and_file_of_the_packages_and_nothing_else(wheel: 
     assert {f"{package}/py.typed" for package in PACKAGES} < held
 
 
-@pytest.fixture
-def installed(wheel: Path, tmp_path: Path) -> Path:
-    folder = tmp_path / "installed"
+@pytest.fixture(scope="module")
+def installed(wheel: Path) -> Path:
+    folder = wheel.parent / "installed"
     install = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--target"]
     subprocess.run([*install, str(folder), str(wheel)], check=True)
     return folder

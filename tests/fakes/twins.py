@@ -133,7 +133,8 @@ async def compared(
             async with following(killed) as (flow, client):
                 await begun(exchange, calm_client, client)
                 await calm_client.close()
-                await _until(lambda: _is_known(mongod_uri, folder, killed))
+                past = await asyncio.to_thread(_past, exchange.rest_url)
+                await _until(lambda: _is_known(mongod_uri, folder, killed, past))
                 await asyncio.sleep(FIRST_LIFE_S)
                 await _live(flow, chance, 1, on_kill)
             for number in range(2, kills + 1):
@@ -181,9 +182,15 @@ async def _until_complete(exchange: ThreadedExchange, mongod_uri: str, folder: P
         await _until(partial(is_complete, path))
 
 
-def _is_known(mongod_uri: str, folder: Path, path: Path) -> bool:
-    """Whether trades are stored of every symbol, and its past."""
-    past = LIMIT * len(SYMBOLS) * len(Feed().timeframes)
+def _past(rest_url: str) -> int:
+    """How many past candles a flow finds: of the longer timeframes the exchange's own past has fewer."""
+    with contextlib.closing(Witness(rest_url)) as witness:
+        told = (len(witness.klines(symbol, name, 0)) for symbol in SYMBOLS for name in Feed().timeframes)
+        return sum(min(LIMIT, number) for number in told)
+
+
+def _is_known(mongod_uri: str, folder: Path, path: Path, past: int) -> bool:
+    """Whether trades are stored of every symbol, and so many candles."""
     stored = all(last_stored(_store(path), symbol) for symbol in SYMBOLS)
     return stored and len(candles_of(mongod_uri, f"{folder.name}_{path.name}")) >= past
 
