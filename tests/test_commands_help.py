@@ -16,7 +16,6 @@ MODULES = (
     "api.deadman",
     "api.mcp",
     "flows.recovery",
-    "flows.supervision",
     "flows.verify",
     "sinks.mongod",
     "sources.record",
