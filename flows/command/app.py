@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from flows.command import config, deployment, handover, health, importing, notebook, status, symbols, tail
+from flows.command import backup, config, deployment, handover, health, importing, notebook, status, symbols, tail
 from flows.command.doctor import command as doctor
 from flows.command.outcome import Commands
 from flows.process.interrupts import raise_on_interrupt
@@ -84,7 +84,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for part in (deployment, status, health, tail, symbols, handover, health, importing, notebook, config, doctor):
+    for part in (deployment, status, health, tail, symbols, handover, importing, backup, notebook, config, doctor):
         part.add_to(app)
     return app
 

@@ -34,8 +34,8 @@ def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
     own: dict[str, str] = {}
     if "path" not in settings.trades.model_fields_set:
         own[_TRADES] = str(folder / "trades")
-    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
-    mongod = [_mongod(folder, int(bundled[1]))] if bundled and settings.mongo.enabled else []
+    port = bundled_port(settings)
+    mongod = [] if port is None else [_mongod(folder, port)]
     return [*mongod, _flow(folder, own), _api(own)]
 
 
@@ -48,6 +48,12 @@ def become(spec: ProcessSpec) -> int:
     if code == 0:
         os.execve(spec.argv[0], spec.argv, environment)  # noqa: S606 - the same
     return code
+
+
+def bundled_port(settings: Settings) -> int | None:
+    """Port of the bundled database; None where the user's own is used, or none."""
+    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
+    return int(bundled[1]) if bundled and settings.mongo.enabled else None
 
 
 def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:

@@ -102,9 +102,9 @@ def kind_of(words: list[str]) -> Kind | None:
 
 _BY_KIND: Final = {
     Kind.RUNS: """
-        marketflow --help; marketflow --version; marketflow --install-completion; marketflow --of
+        marketflow --help; marketflow --version; marketflow --install-completion
         marketflow status; marketflow verify; marketflow tail --channel Trade --count
-        marketflow symbols; marketflow config; marketflow doctor
+        marketflow symbols; marketflow config; marketflow doctor; marketflow backup; marketflow --of data/demo
         curl; python -m flows.recovery; python notebooks/explore.py
     """,
     Kind.FOLLOWS: """
@@ -112,7 +112,7 @@ _BY_KIND: Final = {
     """,
     Kind.PARSES: """
         make; marketflow demo; marketflow run; marketflow import; marketflow record; marketflow replay; marketflow mcp
-        marketflow notebook; marketflow status --url http://10.0.0.5:8080
+        marketflow notebook; marketflow restore; marketflow status --url http://10.0.0.5:8080
         python -m bytewax.run; python -m api.deadman
     """,
     Kind.FOREIGN: """

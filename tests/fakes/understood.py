@@ -22,24 +22,28 @@ class _UnderstoodError(Exception):
     pass
 
 
-def understand(words: Sequence[str]) -> None:
-    """Lets the command's own parser read the words; whatever it raises when it does not understand them."""
+def understand(words: Sequence[str]) -> str:
+    """Lets the command's own parser read the words, and gives the command; whatever it raises when it does not
+    understand them.
+    """
     match list(words):
         case ["make", *arguments]:
             subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, check=True, capture_output=True)
+            return "make"
         case ["marketflow", *arguments] | ["python", "-m", "flows", *arguments]:
-            _understand_ours(arguments)
+            return _understand_ours(arguments)
         case ["python", "-m", "bytewax.run", *arguments]:
-            flow = _create_arg_parser().parse_args(arguments).import_str
+            flow: str = _create_arg_parser().parse_args(arguments).import_str
             if importlib.util.find_spec(flow) is None:
                 raise ModuleNotFoundError(flow)
+            return flow
         case ["python", "-m", module, *arguments]:
             _understand_module(module, arguments)
-        case _:
-            raise ValueError(f"nobody knows the parser of {words[0]}")
+            return module
+    raise ValueError(f"nobody knows the parser of {words[0]}")
 
 
-def _understand_ours(arguments: list[str]) -> None:
+def _understand_ours(arguments: list[str]) -> str:
     context: Any = get_command(build_app()).make_context(PROGRAM, arguments)
     rest = [*context._protected_args, *context.args]
     path = next(path for path in commands() if rest[: len(path.split())] == path.split())
@@ -48,6 +52,7 @@ def _understand_ours(arguments: list[str]) -> None:
         _understand_module(HANDED_OVER[path][0], rest)
     else:
         commands()[path].make_context(path, rest)
+    return path
 
 
 def _understand_module(name: str, arguments: list[str]) -> None:
