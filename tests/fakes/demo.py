@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -85,12 +85,33 @@ class Demo:
         return self.process.wait(PATIENCE_S)
 
 
+_WITH_EXCHANGE = """
+import sys
+from pathlib import Path
+from flows.settings import load_settings
+from flows.supervision.deployment import demo_environment, demo_processes, variables_of
+from flows.supervision.supervisor import supervise
+folder, port, options = Path(sys.argv[1]), int(sys.argv[2]), tuple(sys.argv[3:])
+specs = demo_processes(folder, mongo_port=port)
+specs = [spec._replace(argv=spec.argv + options) if spec.name == "exchange" else spec for spec in specs]
+settings = load_settings()
+variables = variables_of(settings, demo_environment(settings, folder, mongo_port=port))
+sys.exit(supervise(specs, folder=folder, anew=True, variables=variables))
+"""
+"""The same as the command, with an exchange that has options of which the command knows nothing."""
+
+
 @contextmanager
-def running_demo(at: Path, *options: str, **settings: object) -> Iterator[Demo]:
-    """Starts it in the folder `at`; kills it at the end, which ends its processes. Yields once its folder is known."""
+def running_demo(at: Path, *options: str, exchange: Sequence[str] = (), **settings: object) -> Iterator[Demo]:
+    """Starts it in the folder `at`, with options of the command, or else with those of its exchange; kills it at the
+    end, which ends its processes. Yields once its folder is known.
+    """
     chosen = {name: free_port() for name in PORTS} | settings
     log = at / "demo.log"
-    command = [sys.executable, "-m", "flows", "demo", "--mongo-port", str(free_port()), *options]
+    port = str(free_port())
+    command = [sys.executable, "-m", "flows", "demo", "--mongo-port", port, *options]
+    if exchange:
+        command = [sys.executable, "-c", _WITH_EXCHANGE, str(FOLDER), port, *exchange]
     with log.open("wb") as out:
         process = subprocess.Popen(command, cwd=at, stdout=out, stderr=out, env=environment_of(chosen))
     demo = Demo(at, process, log)

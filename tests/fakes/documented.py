@@ -103,6 +103,7 @@ def kind_of(words: list[str]) -> Kind | None:
 _BY_KIND: Final = {
     Kind.RUNS: """
         marketflow --help; marketflow --version; marketflow --install-completion
+        marketflow --show-completion
         marketflow status; marketflow verify; marketflow tail --channel Trade --count
         marketflow symbols; marketflow config; marketflow doctor; marketflow backup; marketflow --of data/demo
         curl; python -m flows.recovery; python notebooks/explore.py
