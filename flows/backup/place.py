@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pymongo
 from pymongo import MongoClient
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from flows.backup.manifest import BackupError
 from flows.settings import Settings
@@ -58,6 +58,6 @@ def _answers(client: MongoClient[dict[str, Any]]) -> bool:
     try:
         with pymongo.timeout(ANSWER_TIMEOUT_S):
             client.admin.command("ping")
-    except PyMongoError:
+    except ConnectionFailure:
         return False
     return True

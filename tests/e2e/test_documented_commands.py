@@ -117,7 +117,7 @@ def first_line(text: str, demo: Demo, *, typed: bytes = b"") -> tuple[str, int]:
 @pytest.mark.parametrize("text", commands(Kind.RUNS))
 def test_it_does_what_it_says(text: str, demo: Demo) -> None:
     needs_tools(text)
-    if "status" in text:
+    if "status" in text or "health" in text:
         demo.until_ready()
     done = run(typed(demo, text), demo)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -104,7 +104,7 @@ _BY_KIND: Final = {
     Kind.RUNS: """
         marketflow --help; marketflow --version; marketflow --install-completion
         marketflow --show-completion
-        marketflow status; marketflow verify; marketflow tail --channel Trade --count
+        marketflow status; marketflow health; marketflow verify; marketflow tail --channel Trade --count
         marketflow symbols; marketflow config; marketflow doctor; marketflow backup; marketflow --of data/demo
         curl; python -m flows.recovery; python notebooks/explore.py
     """,
@@ -118,7 +118,7 @@ _BY_KIND: Final = {
     """,
     Kind.FOREIGN: """
         useradd; systemctl; journalctl; install; rsync; python3.12 -m venv; /opt/marketflow/venv/bin/pip install
-        prometheus; prometheus-alertmanager; jq
+        prometheus; prometheus-alertmanager; jq; buildah; docker; kubectl; deploy/compose/secrets.sh
     """,
 }
 """Beginnings of commands."""
