@@ -36,10 +36,10 @@ dashboard: $(READY)  ## fetches the page's chart library anew, as api/dashboard/
 	$(RUN) deploy/chart.py
 
 run: $(READY) $(CHART)  ## the live exchange
-	$(RUN) -m flows.supervision run || test $$? -eq 130
+	$(RUN) -m flows run || test $$? -eq 130
 
 demo: $(READY) $(CHART)  ## the same flow against the bundled replay exchange; needs no network
-	@$(RUN) -m flows.supervision demo || test $$? -eq 130
+	@$(RUN) -m flows demo || test $$? -eq 130
 
 test: $(READY_DEV) $(CHART)  ## all tests
 	$(RUN) -m pytest -n 3 --dist worksteal

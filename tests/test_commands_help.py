@@ -19,7 +19,6 @@ MODULES = (
     "api.deadman",
     "api.mcp",
     "flows.recovery",
-    "flows.supervision",
     "flows.verify",
     "sinks.mongod",
     "sources.record",

@@ -138,7 +138,7 @@ export class Broadcast {
 
   /** Follows these hubs from now on; the URLs are as seen by the API's machine. */
   follow(urls) {
-    for (const url of urls.map(seenFromHere)) {
+    for (const url of urls.map((each) => seenFromHere(each))) {
       if (this.#lines.has(url)) continue;
       const line = new Line(url, this.#handlers);
       this.#lines.set(url, line);
@@ -164,10 +164,15 @@ export class Broadcast {
   }
 }
 
-/** For a page from another host, a hub on the API's loopback is on the API's host. */
-function seenFromHere(url) {
+/**
+ * For a page from another host, a hub on the API's loopback is on the API's host. A page that came by TLS came through a
+ * proxy, and may only connect by TLS: there that hub is behind the same proxy, at the page's own address.
+ */
+export function seenFromHere(url, page = location) {
   const address = new URL(url);
   const local = (name) => ["127.0.0.1", "localhost", "[::1]"].includes(name);
-  if (local(address.hostname) && !local(location.hostname)) address.hostname = location.hostname;
+  if (!local(address.hostname) || local(page.hostname)) return address.href;
+  if (page.protocol === "https:") return `wss://${page.host}${address.pathname}`;
+  address.hostname = page.hostname;
   return address.href;
 }

@@ -1,18 +1,21 @@
 """All commands together."""
 
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from flows.command import config, deployment, handover, health, importing, notebook, status, symbols, tail
+from flows.command import backup, config, deployment, handover, health, importing, notebook, status, symbols, tail
 from flows.command.doctor import command as doctor
 from flows.command.outcome import Commands
 from flows.process.interrupts import raise_on_interrupt
 
 PROGRAM = "marketflow"
 DISTRIBUTION = "marketflow-data"
+_STARTING = frozenset(("demo", "run"))
 
 _EPILOG = """\
 Exit codes: 0 done, 1 something is false, missing or failed, 2 wrong usage, 78 wrong settings, 130 Ctrl-C.
@@ -40,14 +43,34 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
+def _ask(folder: Path, command: str | None) -> None:
+    """Puts the variables of a deployment into the environment, where the command finds them."""
+    from flows.supervision.known import UnknownDeploymentError, known
+
+    if command in _STARTING:
+        raise typer.BadParameter(f"{command} starts a deployment: name its folder by --folder", param_hint="--of")
+    try:
+        os.environ.update(known(folder))
+    except UnknownDeploymentError as error:
+        raise typer.BadParameter(str(error), param_hint="--of") from None
+
+
 def _options(
+    context: typer.Context,
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where an unexpected error comes from.")] = False,
+    of: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Ask the deployment that was started in this folder.")
+    ] = None,
+    debug: Annotated[  # noqa: ARG001 - `Commands` takes it from the context
+        bool, typer.Option("--debug", help="Show where an unexpected error comes from.")
+    ] = False,
     _: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
     ] = False,
 ) -> None:
     """Streaming crypto market data: complete, proven, simple to run."""
+    if of is not None:
+        _ask(of, context.invoked_subcommand)
 
 
 def build_app() -> typer.Typer:
@@ -61,7 +84,7 @@ def build_app() -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    for part in (deployment, status, health, tail, symbols, handover, health, importing, notebook, config, doctor):
+    for part in (deployment, status, health, tail, symbols, handover, importing, backup, notebook, config, doctor):
         part.add_to(app)
     return app
 

@@ -27,16 +27,15 @@ def demo(
     symbols: Symbols = "",
     speed: Annotated[str, typer.Option(metavar="N|max", help="Seconds of market time a second; default: 1.")] = "",
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same market.")] = None,
-    mongo_port: Annotated[
-        int, typer.Option(min=1, max=65_535, help="Port of the demo's own database.")
-    ] = DEMO_MONGO_PORT,
+    mongo_port: MongoPort = DEMO_MONGO_PORT,
     colour: Colour = None,
 ) -> None:
     """Starts everything on a synthetic market: no network and no account needed.
 
     Its folder is made anew each time, as every demo is a market of its own.
     """
-    from flows.supervision.deployment import demo_greeting, demo_processes
+    from flows.settings import load_settings
+    from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, variables_of
     from flows.supervision.supervisor import supervise
 
     names = _follow(symbols)
@@ -44,7 +43,10 @@ def demo(
     options += ("--symbols", *names) if names else ()
     specs = [_with(spec, options) for spec in demo_processes(folder, mongo_port=mongo_port)]
     greeting = demo_greeting(folder, mongo_port=mongo_port)
-    raise typer.Exit(supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting))
+    settings = load_settings()
+    variables = variables_of(settings, demo_environment(settings, folder, mongo_port=mongo_port))
+    ended = supervise(specs, folder=folder, anew=True, colour=colour, greeting=greeting, variables=variables)
+    raise typer.Exit(ended)
 
 
 def run(
@@ -57,14 +59,16 @@ def run(
     colour: Colour = None,
 ) -> None:
     """Starts database, flow and interface against the live exchange, until Ctrl-C or SIGTERM."""
-    from flows.supervision.deployment import become, live_processes
+    from flows.settings import load_settings
+    from flows.supervision.deployment import become, live_processes, variables_of
     from flows.supervision.supervisor import supervise
 
     _follow(symbols)
     specs = live_processes(folder)
     if only:
         raise typer.Exit(become(_named(only, specs)))
-    raise typer.Exit(supervise(specs, folder=folder, anew=False, colour=colour))
+    variables = variables_of(load_settings(), specs[-1].env)
+    raise typer.Exit(supervise(specs, folder=folder, anew=False, colour=colour, variables=variables))
 
 
 def _named(name: str, specs: list[ProcessSpec]) -> ProcessSpec:

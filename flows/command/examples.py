@@ -34,6 +34,14 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
         Example("marketflow status --json | jq .missing", "the same for programs"),
         Example("marketflow status --url http://10.0.0.5:8080", "of another machine"),
     ),
+    "backup": (
+        Example("marketflow backup backups/monday", "both stores, also beside a live flow"),
+        Example("marketflow --of data/demo backup demo-copy", "those of the demo"),
+    ),
+    "restore": (
+        Example("marketflow restore backups/monday", "into data/, which must be empty"),
+        Example("marketflow restore demo-copy --folder copy", "into another folder"),
+    ),
     "verify": (
         Example("marketflow verify --json report.json", "everything that is stored, beside a live flow"),
         Example("marketflow verify --symbols BTCUSDT --start 2026-01-01 --against rest", "also against the exchange"),

@@ -5,10 +5,13 @@ Both run by the interpreter that runs this, from the source tree or an installed
 
 import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +20,7 @@ from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, Pr
 
 _DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
 _DEMO_SEED: Final = "7"
+_TRADES: Final = f"{PREFIX}TRADES__PATH"
 _BUNDLED: Final = re.compile(r"mongodb://127\.0\.0\.1:(\d+)/?")
 """Address of a server that the deployment starts itself; every other one is the user's own."""
 
@@ -29,9 +33,9 @@ def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
     settings = load_settings()
     own: dict[str, str] = {}
     if "path" not in settings.trades.model_fields_set:
-        own[f"{PREFIX}TRADES__PATH"] = str(folder / "trades")
-    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
-    mongod = [_mongod(folder, int(bundled[1]))] if bundled and settings.mongo.enabled else []
+        own[_TRADES] = str(folder / "trades")
+    port = bundled_port(settings)
+    mongod = [] if port is None else [_mongod(folder, port)]
     return [*mongod, _flow(folder, own), _api(own)]
 
 
@@ -44,6 +48,12 @@ def become(spec: ProcessSpec) -> int:
     if code == 0:
         os.execve(spec.argv[0], spec.argv, environment)  # noqa: S606 - the same
     return code
+
+
+def bundled_port(settings: Settings) -> int | None:
+    """Port of the bundled database; None where the user's own is used, or none."""
+    bundled = _BUNDLED.fullmatch(settings.mongo.uri)
+    return int(bundled[1]) if bundled and settings.mongo.enabled else None
 
 
 def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:
@@ -78,42 +88,63 @@ def demo_environment(
         "FEED__REST_URL": f"http://{exchange}",
         "FEED__BACKOFF_MIN_S": "0.5",
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
-        "TRADES__PATH": str(folder / "trades"),
     }
-    return {f"{PREFIX}{key}": value for key, value in values.items()}
+    return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / "trades")}
+
+
+def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
+    """The variables by which other commands find a deployment whose flow has `env`: that, its ports, and its trades by
+    their absolute path. No secret is among them.
+    """
+    ports = {
+        "API__PORT": settings.api.port,
+        "HUB__PORT": settings.hub.port,
+        "METRICS__PORT": settings.metrics.port,
+        "REPLAY__PORT": settings.replay.port,
+    }
+    trades = Path(env.get(_TRADES, settings.trades.path)).absolute()
+    return {**env, **{f"{PREFIX}{key}": str(port) for key, port in ports.items()}, _TRADES: str(trades)}
 
 
 def demo_greeting(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> str:
-    """What the demo prints at its start: where everything is. `SettingsError` when the settings cannot be used."""
+    """What the demo prints at its start: where everything is, with commands for the shell. `SettingsError` when the
+    settings cannot be used.
+    """
     settings = load_settings()
-    python = interpreter()
-    options = "".join(
-        [
-            f" --folder {folder}" if folder != DEMO_FOLDER else "",
-            f" --mongo-port {mongo_port}" if mongo_port != DEMO_MONGO_PORT else "",
-        ]
-    )
-    here = f"env $({python} -m flows.supervision env{options}) {python}"
+    here = f"{program()} --of {shlex.quote(str(folder))}"
     page, exchange = f"http://127.0.0.1:{settings.api.port}", f"http://127.0.0.1:{settings.replay.port}"
-    notebook = Path("notebooks/explore.py")
     rows: Mapping[str, str] = {
         "the dashboard": f"{page}/",
         "the interface": f"{page}/docs",
-        "prices and candles, live": f"{python} -m websockets ws://127.0.0.1:{settings.hub.port}/ws",
+        "prices and candles, live": f"{here} tail",
+        "what is live?": f"{here} status",
+        "are the stores right?": f"{here} verify",
+        **({"a notebook": f"{here} notebook"} if _has("marimo", "altair") else {}),
+        **({"tools for agents": f"{here} mcp"} if _has("mcp") else {}),
         "candles": f"mongodb://127.0.0.1:{mongo_port}  database {settings.mongo.database}, collection market_data",
         "trades": f"{folder / 'trades'} (RocksDB)",
         "the exchange itself": f"{exchange}/api/v3/exchangeInfo",
-        "are the stores right?": f"{here} -m flows.verify",
-        **({"a notebook": f"{here} -m marimo edit {notebook}"} if notebook.exists() else {}),
     }
     lines = [f"  {what:<26} {where}\n" for what, where in rows.items()]
     return "marketflow demo: a synthetic market, no network needed. Ctrl-C ends it.\n\n" + "".join(lines) + "\n"
 
 
-def interpreter() -> str:
-    """The interpreter as a command, relative to the current directory where it lies below it."""
-    path = sys.executable
-    return os.path.relpath(path) if path.startswith(f"{Path.cwd()}{os.sep}") else path
+def _has(*packages: str) -> bool:
+    return all(find_spec(package) is not None for package in packages)
+
+
+def program() -> str:
+    """The command `marketflow` as one types it here: the script where this process was started by it, else the
+    interpreter with its module. A path is relative to the current directory where it lies below it.
+    """
+    script = Path(sys.argv[0])
+    if script.name != "marketflow":
+        return f"{_typed(sys.executable)} -m flows"
+    return script.name if shutil.which(script.name) == str(script) else _typed(str(script.absolute()))
+
+
+def _typed(path: str) -> str:
+    return shlex.quote(os.path.relpath(path) if path.startswith(f"{Path.cwd()}{os.sep}") else path)
 
 
 def _module(name: str, *arguments: str) -> tuple[str, ...]:

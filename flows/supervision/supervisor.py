@@ -10,13 +10,14 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
+from flows.supervision.known import remember
 from flows.supervision.lock import AlreadyRunningError, claim
 from flows.supervision.notify import WATCHDOG, Notifier, without_notifications
 from flows.supervision.orphans import bury_orphans
@@ -44,22 +45,30 @@ _SEE: Final = 'see its last lines above, and "Troubleshooting" in docs/operation
 
 
 def supervise(
-    specs: Sequence[ProcessSpec], *, folder: Path, anew: bool = False, colour: bool | None = None, greeting: str = ""
+    specs: Sequence[ProcessSpec],
+    *,
+    folder: Path,
+    anew: bool = False,
+    colour: bool | None = None,
+    greeting: str = "",
+    variables: Mapping[str, str] | None = None,
 ) -> int:
     """Runs processes in the current directory, from the main thread, until a signal ends them. Returns the exit code:
     128 and the number of the signal; that of SIGPIPE when nothing reads the output any more; of a process that cannot
     run, its own; 1 when another instance works in `folder`, which is left as it is.
 
     With `anew` the folder is emptied first. `colour` None: on a terminal. `greeting` is printed before anything else.
+    By `variables`, which are kept in the folder, other commands find the deployment.
     """
     try:
         lock = claim(folder)
+        if anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        remember(folder, variables or {})
     except (AlreadyRunningError, OSError) as error:
         sys.stderr.write(f"marketflow: {error}\n")
         return CANNOT_START
     with lock, suppress(BrokenPipeError):
-        if anew:
-            shutil.rmtree(folder, ignore_errors=True)
         sys.stdout.flush()
         if colour is None:
             colour = os.isatty(STDOUT) and not os.environ.get("NO_COLOR")

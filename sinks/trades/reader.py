@@ -30,6 +30,11 @@ class TradeView:
     def __init__(self, stores: Sequence[TradeStore]) -> None:
         self._stores = list(stores)
 
+    @property
+    def stores(self) -> Sequence[TradeStore]:
+        """The partitions."""
+        return self._stores
+
     def symbols(self) -> list[str]:
         """The symbols that are stored, in alphabetical order."""
         return sorted({symbol for store in self._stores for symbol in store.symbols()})

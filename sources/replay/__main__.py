@@ -5,6 +5,8 @@ The one line on standard output is the address it listens on; everything else is
 
 import argparse
 import asyncio
+import errno
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -182,9 +184,16 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
     try:
         asyncio.run(serve(arguments))
     except (OSError, ValueError) as error:
-        _log.error("replay_exchange_failed", reason=str(error))
+        _log.error("replay_exchange_failed", reason=_reason(error, arguments))
         return CANNOT_RUN
     return 0
+
+
+def _reason(error: Exception, arguments: argparse.Namespace) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        where = f"cannot listen on {arguments.host}:{arguments.port}"
+        return f"{where} (--host, --port; of a demo replay.port): {os.strerror(error.errno)}"
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from tests.benchmarks import (
     bench_fuzz,
     bench_hub,
     bench_imports,
+    bench_kills,
     bench_load,
     bench_mongo,
     bench_page,
@@ -54,6 +55,7 @@ PARTS = {
         bench_page,
         bench_deployment,
         bench_complete,
+        bench_kills,
         bench_imports,
         bench_load,
     )

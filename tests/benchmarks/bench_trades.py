@@ -28,7 +28,9 @@ POLL = 1_000
 ROUNDS = 5
 
 
-def build_polls(*, trades: int, symbols: int, seed: int = 7) -> list[list[TradeBatch]]:
+def build_polls(
+    *, trades: int, symbols: int, seed: int = 7, trades_per_s: float = TRADES_PER_S
+) -> list[list[TradeBatch]]:
     """Polls of batches, ids of every symbol rising by one."""
     rng = random.Random(seed)
     names = [f"COIN{index:02d}USDT" for index in range(symbols)]
@@ -41,7 +43,7 @@ def build_polls(*, trades: int, symbols: int, seed: int = 7) -> list[list[TradeB
             index = rng.randrange(symbols)
             prices[index] *= 1 + rng.gauss(0, 1e-5)
             ids[index] += 1
-            moment = BEGIN_MS + number * 1_000 // (TRADES_PER_S * symbols)
+            moment = BEGIN_MS + int(number * 1_000 // (trades_per_s * symbols))
             batches.setdefault(index, []).append(
                 AggregateTrade(
                     symbol=names[index],
@@ -124,11 +126,11 @@ def _row(trade: Trade) -> bytes:
     return row
 
 
-def sizes_and_scans(*, trades: int = 200_000, symbols: int = 2) -> dict[str, float]:
+def sizes_and_scans(*, trades: int = 200_000, symbols: int = 2, trades_per_s: float = TRADES_PER_S) -> dict[str, float]:
     """Bytes a trade of the data files and trades a second of a full scan, as seconds and after merging into minutes;
     scans are medians.
     """
-    polls = build_polls(trades=trades, symbols=symbols)
+    polls = build_polls(trades=trades, symbols=symbols, trades_per_s=trades_per_s)
     with TemporaryDirectory() as directory:
         path = Path(directory)
         _write_columns(path, polls)

@@ -13,8 +13,6 @@ from typing import Any
 import pytest
 from aiohttp import ClientError, ClientSession
 
-from flows.settings import Replay, Settings
-from flows.supervision.deployment import demo_environment
 from tests.fakes.deployment import environment_of, free_port, hub_client
 from tests.fakes.twins import trades_of
 from tests.fakes.witness import Witness
@@ -67,7 +65,7 @@ async def running_demo(folder: Path) -> AsyncIterator[Demo]:
     ports = {name: free_port() for name in ("hub__port", "api__port", "metrics__port", "replay__port")}
     mongo_port = free_port()
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "flows.supervision", "demo", "--mongo-port", str(mongo_port),
+        sys.executable, "-m", "flows", "demo", "--mongo-port", str(mongo_port),
         cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, limit=1_000_000,
         env=environment_of(ports),
     )  # fmt: skip
@@ -111,11 +109,11 @@ async def api_answers(demo: Demo) -> None:
             await asyncio.sleep(0.2)
 
 
-async def verified(folder: Path, environment: dict[str, str]) -> tuple[int | None, str]:
+async def verified(folder: Path) -> tuple[int | None, str]:
     """Exit code and words of the verification of everything against the exchange."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "flows.verify", "--against", "rest", "--settle", str(SETTLE_S),
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment,
+        sys.executable, "-m", "flows", "--of", "data/demo", "verify", "--against", "rest", "--settle", str(SETTLE_S),
+        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env=environment_of({}),
     )  # fmt: skip
     said, _ = await process.communicate()
     return process.returncode, said.decode()
@@ -146,9 +144,7 @@ async def test_each_process_that_is_killed_comes_back_and_the_stores_are_complet
         await candles_come(demo, closed=True)
         await asyncio.sleep(2 * SETTLE_S)  # the closed candle's proof
 
-        settings = Settings(replay=Replay(port=demo.ports["replay__port"]))
-        own = demo_environment(settings, Path("data/demo"), mongo_port=demo.mongo_port)
-        code, said = await verified(tmp_path, environment_of(demo.ports) | own)
+        code, said = await verified(tmp_path)
         assert code == 0, said
         with closing(Witness(f"http://127.0.0.1:{demo.ports['replay__port']}")) as witness:
             assert await asyncio.to_thread(incomplete, tmp_path, witness) == {}

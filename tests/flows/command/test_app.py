@@ -1,12 +1,16 @@
+import json
+import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
 from flows.command.app import main
+from flows.supervision.known import remember
 from tests.commands_page import commands
 from tests.fakes.deployment import ROOT
 
@@ -57,6 +61,32 @@ def test_wrong_settings_are_an_exit_code_of_their_own(call: Call, monkeypatch: p
         assert ended.exit_code == 78, arguments
         assert "hub.port" in ended.stderr
         assert "'many'" in ended.stderr
+
+
+@pytest.fixture
+def _own_environment() -> Iterator[None]:
+    """What a command puts into the environment of its process is taken out again."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.mark.usefixtures("_own_environment")
+def test_a_command_asks_the_deployment_of_a_folder(call: Call, folder: Path) -> None:
+    remember(folder / "there", {"MARKETFLOW_HUB__PORT": "7777"})
+    shown = call("--of", "there", "config", "show", "hub", "--changed", "--json")
+    assert [(one["setting"], one["value"]) for one in json.loads(shown.stdout)] == [("hub.port", 7777)]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--of", "nowhere", "status"], ["--of", "there", "demo"], ["--of", "there", "run"]]
+)
+def test_only_a_deployment_that_was_started_can_be_asked(arguments: list[str], call: Call, folder: Path) -> None:
+    remember(folder / "there", {})
+    ended = call(*arguments)
+    assert (ended.exit_code, ended.stdout) == (2, "")
+    assert "--of" in ended.stderr
 
 
 def test_the_entry_point_returns_the_exit_code(capsys: pytest.CaptureFixture[str]) -> None:

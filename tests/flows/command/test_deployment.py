@@ -1,8 +1,8 @@
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, NamedTuple
 
 import pytest
@@ -14,6 +14,7 @@ Call = Callable[..., Result]
 class Spec(NamedTuple):
     name: str
     argv: tuple[str, ...]
+    env: Mapping[str, str] = MappingProxyType({})
 
 
 class Supervision:
@@ -36,6 +37,12 @@ class Supervision:
     def live_processes(self, folder: Path) -> list[Spec]:
         return self._build("run", folder, 0)
 
+    def demo_environment(self, _: Any, folder: Path, *, mongo_port: int) -> dict[str, str]:
+        return {"demo": f"{folder} {mongo_port}"}
+
+    def variables_of(self, _: Any, env: Mapping[str, str]) -> dict[str, str]:
+        return {"all of": str(dict(env))}
+
     def demo_greeting(self, folder: Path, *, mongo_port: int) -> str:
         return f"{folder} {mongo_port}"
 
@@ -55,11 +62,12 @@ def supervision(monkeypatch: pytest.MonkeyPatch) -> Supervision:
     supervisor: Any = ModuleType("flows.supervision.supervisor")
     deployment.demo_processes, deployment.live_processes = asked.demo_processes, asked.live_processes
     deployment.become = asked.become
+    deployment.demo_environment, deployment.variables_of = asked.demo_environment, asked.variables_of
     deployment.demo_greeting, supervisor.supervise = asked.demo_greeting, asked.supervise
     monkeypatch.setitem(sys.modules, "flows.supervision", ModuleType("flows.supervision"))
     monkeypatch.setitem(sys.modules, "flows.supervision.deployment", deployment)
     monkeypatch.setitem(sys.modules, "flows.supervision.supervisor", supervisor)
-    monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "")  # so that what a command sets is taken back
+    monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "XRPUSDT")  # so that what a command sets is taken back
     return asked
 
 
@@ -68,6 +76,7 @@ def test_a_demo_begins_anew_in_its_folder(supervision: Supervision, call: Call) 
     assert supervision.built == ("demo", Path("data/demo"), 27_117)
     assert supervision.options == {
         "folder": Path("data/demo"), "anew": True, "colour": None, "greeting": "data/demo 27117",
+        "variables": {"all of": "{'demo': 'data/demo 27117'}"},
     }  # fmt: skip
     assert supervision.specs == [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
 
@@ -83,7 +92,9 @@ def test_options_of_a_demo_are_the_exchanges(supervision: Supervision, call: Cal
 def test_a_live_deployment_keeps_its_folder(supervision: Supervision, call: Call) -> None:
     assert call("run", "--folder", "d", "--no-colour", "--symbols", "SOLUSDT").exit_code == 143
     assert supervision.built == ("run", Path("d"), 0)
-    assert supervision.options == {"folder": Path("d"), "anew": False, "colour": False}
+    assert supervision.options == {
+        "folder": Path("d"), "anew": False, "colour": False, "variables": {"all of": "{}"},
+    }  # fmt: skip
     assert supervision.symbols == "SOLUSDT"
 
 

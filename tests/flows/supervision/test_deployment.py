@@ -1,13 +1,22 @@
 """What the deployments consist of."""
 
+import shlex
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from flows.settings import Settings, SettingsError
-from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, live_processes
+from flows.supervision.deployment import (
+    demo_environment,
+    demo_greeting,
+    demo_processes,
+    live_processes,
+    program,
+    variables_of,
+)
 from tests.fakes.deployment import ROOT
 
 
@@ -76,14 +85,43 @@ def test_the_greeting_names_what_is_there_with_commands_that_fit(monkeypatch: py
     text = demo_greeting()
     assert text.startswith("marketflow demo: a synthetic market, no network needed. Ctrl-C ends it.\n\n")
     assert "  the dashboard              http://127.0.0.1:8555/\n" in text
-    assert f"env $({sys.executable} -m flows.supervision env) {sys.executable} -m flows.verify\n" in text
-    assert "notebook" not in text  # it is not part of a wheel
-    assert "flows.supervision env --folder there --mongo-port 27555)" in demo_greeting(Path("there"), mongo_port=27555)
+    assert f"  are the stores right?      {program()} --of data/demo verify\n" in text
+    assert "mongodb://127.0.0.1:27555 " in demo_greeting(mongo_port=27555)
 
 
-def test_the_interpreter_is_named_as_one_would_type_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "executable", str(Path.cwd() / ".venv" / "bin" / "python"))
-    assert "  prices and candles, live   .venv/bin/python -m websockets ws://127.0.0.1:8765/ws\n" in demo_greeting()
+def test_commands_fit_a_folder_with_a_space() -> None:
+    [line] = [line for line in demo_greeting(Path("my demo")).splitlines() if line.endswith(" verify")]
+    assert shlex.split(line)[-3:] == ["--of", "my demo", "verify"]
+
+
+def test_the_greeting_names_only_what_is_installed() -> None:
+    text = demo_greeting()
+    assert (" notebook\n" in text) == (find_spec("marimo") is not None and find_spec("altair") is not None)
+    assert (" mcp\n" in text) == (find_spec("mcp") is not None)
+
+
+def test_the_command_is_named_as_one_would_type_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / ".venv" / "bin"
+    monkeypatch.setattr(sys, "executable", str(here / "python"))
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "flows" / "__main__.py")])
+    assert program() == ".venv/bin/python -m flows"
+    here.mkdir(parents=True)
+    script = here / "marketflow"
+    script.touch(mode=0o755)
+    monkeypatch.setattr(sys, "argv", [str(script)])
+    assert program() == ".venv/bin/marketflow"
+    monkeypatch.setenv("PATH", str(here))
+    assert program() == "marketflow"
+
+
+def test_other_commands_find_a_deployment_from_any_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_API__PORT", "8555")
+    demo = variables_of(Settings(), demo_environment(Settings(), Path("there"), mongo_port=27555))
+    assert demo["MARKETFLOW_API__PORT"] == "8555"
+    assert demo["MARKETFLOW_MONGO__URI"] == "mongodb://127.0.0.1:27555"
+    assert demo["MARKETFLOW_TRADES__PATH"] == str(Path.cwd() / "there" / "trades")
+    monkeypatch.setenv("MARKETFLOW_TRADES__PATH", "elsewhere")
+    assert variables_of(Settings(), {})["MARKETFLOW_TRADES__PATH"] == str(Path.cwd() / "elsewhere")
 
 
 def test_wrong_settings_are_refused_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:

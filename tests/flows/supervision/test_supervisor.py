@@ -12,6 +12,7 @@ import pytest
 
 from flows.process import child
 from flows.process.exit_codes import CANNOT_RUN
+from flows.supervision.known import known
 from tests.fakes.deployment import ROOT
 from tests.flows.supervision.supervised import (
     PATIENCE_S,
@@ -193,6 +194,12 @@ def test_a_second_instance_in_a_folder_names_the_first_and_touches_nothing(tmp_p
         with supervised(tmp_path, python("one", QUIET), anew=True) as third:
             third.pid_of("one")  # the lock ends with its process, however that ends
             assert not kept.exists()
+
+
+def test_a_folder_remembers_by_what_others_find_the_deployment(tmp_path: Path) -> None:
+    with supervised(tmp_path, python("one", QUIET), anew=True, variables={"A": "b c"}) as run:
+        run.pid_of("one")
+        assert known(tmp_path / "data") == {"A": "b c"}
 
 
 def test_the_greeting_comes_first(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Copies of both stores, and stores from copies."""

@@ -1,0 +1,31 @@
+"""What a deployment tells other commands of itself: the settings by which they find it, in a file of its folder."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+
+FILE: Final = "deployment.json"
+
+
+class UnknownDeploymentError(Exception):
+    """No deployment has been started in the folder; the text says so, and what to do."""
+
+
+def remember(folder: Path, variables: Mapping[str, str]) -> None:
+    """Writes the variables of a deployment that starts. `OSError` when the folder cannot be written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    new = folder / f"{FILE}.new"
+    new.write_text(json.dumps(variables, indent=1))
+    new.replace(folder / FILE)
+
+
+def known(folder: Path) -> dict[str, str]:
+    """The variables of the deployment that was started last in a folder. `UnknownDeploymentError` without one."""
+    try:
+        read = json.loads((folder / FILE).read_text())
+        return {str(name): str(value) for name, value in read.items()}
+    except FileNotFoundError:
+        raise UnknownDeploymentError(f"no deployment has been started in {folder}: see marketflow run --help") from None
+    except (OSError, ValueError, AttributeError) as error:
+        raise UnknownDeploymentError(f"{folder / FILE} cannot be read ({error}): start the deployment again") from None

@@ -1,0 +1,159 @@
+"""The commands of README.md and docs/ that ask a deployment, and those that a demo prints: each as it stands."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.fakes.demo import PATIENCE_S, Demo, running_demo
+from tests.fakes.deployment import environment_of
+from tests.fakes.documented import Kind, Line, lines
+from tests.marked import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
+
+SYMBOLS = "BTCUSDT,ETHUSDT,SOLUSDT,XRPUSDT"
+DEFAULTS = {"API": "8080", "HUB": "8765", "REPLAY": "9443"}
+"""The ports that the pages name."""
+TOOLS = ("curl", "jq")
+FAULTS = "/control/faults"
+
+
+def by_order(line: Line) -> tuple[bool, bool]:
+    """What does harm comes last, and its end at the very end."""
+    return FAULTS in line.text, "-X DELETE" in line.text
+
+
+def commands(*kinds: Kind) -> list[str]:
+    return [line.text for line in sorted(lines(*kinds), key=by_order)]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    """A demo that has stored closed candles, in a checkout of its own with a home of its own."""
+    at = tmp_path_factory.mktemp("checkout")
+    for path in ROOT.iterdir():
+        if path.name not in (".git", ".venv", "data"):
+            (at / path.name).symlink_to(path)
+    (at / "home").mkdir()
+    (at / ".venv" / "bin").mkdir(parents=True)
+    for name in ("python", "websockets"):
+        own = Path(sys.executable).with_name(name)
+        (at / ".venv" / "bin" / name).symlink_to(own)
+    for name, module in (("marketflow", " -m flows"), ("python", "")):
+        shim = at / "home" / name
+        shim.write_text(f'#!/bin/sh\nexec "{sys.executable}"{module} "$@"\n')
+        shim.chmod(0o755)
+    (at / "other.toml").write_text("")
+    with running_demo(at, "--symbols", SYMBOLS) as found:
+        found.until_ready()
+        found.until(lambda: closed(found))
+        yield found
+        assert found.end() == 130
+
+
+def closed(demo: Demo) -> bool:
+    """Whether there are closed candles."""
+    url = f"http://127.0.0.1:{demo.port('API')}/api/chart/BTCUSDT/5m?limit=3"
+    return len((httpx.get(url).json()["data"] or {}).get("candles", ())) == 3
+
+
+def environment(demo: Demo) -> dict[str, str]:
+    home = str(demo.at / "home")
+    path = os.pathsep.join((home, os.environ["PATH"]))
+    return environment_of({}) | demo.variables | {"HOME": home, "PATH": path, "COLUMNS": "200"}
+
+
+def typed(demo: Demo, text: str) -> str:
+    """The line with the ports of this demo, and with an exit code where HTTP says no."""
+    for name, port in DEFAULTS.items():
+        text = text.replace(f"127.0.0.1:{port}", f"127.0.0.1:{demo.port(name)}")
+    return text.replace("curl ", "curl --silent --show-error --fail-with-body ")
+
+
+def needs_tools(text: str) -> None:
+    for tool in TOOLS:
+        if tool in text.split() and shutil.which(tool) is None:
+            pytest.skip(f"{tool} is not installed")
+
+
+def run(text: str, demo: Demo) -> subprocess.CompletedProcess[str]:
+    """Runs a line to its end."""
+    return subprocess.run(
+        ["bash", "-o", "pipefail", "-c", text],
+        cwd=demo.at, env=environment(demo), input="y\n", capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+def first_line(text: str, demo: Demo, *, typed: bytes = b"") -> tuple[str, int]:
+    """Runs a line until it has written one, and interrupts it; what it wrote, and its exit code."""
+    process = subprocess.Popen(
+        ["bash", "-c", f"exec {text}"],
+        cwd=demo.at, env=environment(demo), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(typed)
+        process.stdin.flush()
+        while not (line := process.stdout.readline()).strip():
+            assert line, process.communicate()[1].decode()
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        process.communicate(b"y\n", timeout=PATIENCE_S)
+        return line.decode(), process.returncode
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("text", commands(Kind.RUNS))
+def test_it_does_what_it_says(text: str, demo: Demo) -> None:
+    needs_tools(text)
+    if "status" in text or "health" in text:
+        demo.until_ready()
+    done = run(typed(demo, text), demo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("text", commands(Kind.FOLLOWS))
+def test_it_goes_on_until_it_is_interrupted(text: str, demo: Demo) -> None:
+    assert first_line(typed(demo, text), demo)[1] in (0, 130, -signal.SIGINT)
+
+
+def printed(demo: Demo, name: str) -> str:
+    """The command of this name that the demo printed at its start."""
+    [line] = [line for line in demo.said.partition("\n\n")[2].splitlines() if line.endswith(f" {name}")]
+    return line[line.index(sys.executable) :]
+
+
+@pytest.mark.parametrize("name", ["status", "verify"])
+def test_what_the_demo_prints_for_a_look_works(name: str, demo: Demo) -> None:
+    demo.until_ready()
+    done = run(printed(demo, name), demo)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "BTCUSDT" in done.stdout
+
+
+def test_what_the_demo_prints_to_listen_works(demo: Demo) -> None:
+    assert "type" in json.loads(first_line(printed(demo, "tail"), demo)[0])
+
+
+def test_what_the_demo_prints_for_agents_works(demo: Demo) -> None:
+    client = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "test", "version": "1"}}
+    asked = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": client}) + "\n"
+    told = json.loads(first_line(printed(demo, "mcp"), demo, typed=asked.encode())[0])
+    assert (told["id"], "result" in told) == (1, True)
+
+
+def test_what_the_demo_prints_for_a_notebook_works(demo: Demo) -> None:
+    line, _ = first_line(f"{printed(demo, 'notebook')} --headless", demo)
+    assert "explore.py" in line
