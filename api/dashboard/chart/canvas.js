@@ -1,7 +1,7 @@
 /** Draws a chart with TradingView's lightweight-charts; throws where the library is not installed. */
 
-import { colour } from "./page.js";
-import { compact } from "./format.js";
+import { colour } from "../page.js";
+import { compact } from "../format.js";
 import { ProfileOverlay, VacuumOverlay } from "./overlays.js";
 
 const LIBRARY = "/static/vendor/lightweight-charts.standalone.production.mjs";

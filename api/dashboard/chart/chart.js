@@ -2,9 +2,9 @@
 
 import { Candles } from "./candles.js";
 import { openCanvas } from "./canvas.js";
-import { compact, decimalsOf, fixed, percent, precision } from "./format.js";
-import { byId, note, paintSoon, sleep, write } from "./page.js";
-import { get } from "./rest.js";
+import { compact, decimalsOf, fixed, percent, precision } from "../format.js";
+import { byId, note, paintSoon, sleep, write } from "../page.js";
+import { get } from "../rest.js";
 
 const PAGE = 500;
 const MARGIN = 40; // candles left of the view below which older ones are fetched
