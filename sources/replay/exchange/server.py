@@ -58,7 +58,10 @@ class _StreamServer:
                 return _refused(400, error.code, error.message)
             if not self._connections.admits(asyncio.get_running_loop().time()):
                 return _refused(429, -1003, "Too many connection attempts")
-            return await self._exchange.serve(request, handshake)
+            try:
+                return await self._exchange.serve(request, handshake)
+            except ConnectionResetError:
+                return web.Response()  # to nobody: the client went away during its handshake, which is no error of ours
 
         return connect
 

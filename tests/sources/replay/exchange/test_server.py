@@ -174,3 +174,16 @@ async def test_a_market_that_fails_is_told_at_the_end() -> None:
 
 def torn() -> Message:
     raise RuntimeError("the tape is torn")
+
+
+async def test_a_client_that_goes_away_during_its_handshake_is_no_error(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def gone(*_: object) -> None:
+        raise ConnectionResetError
+
+    async with running_exchange(ScriptedMarket(TRADES)) as exchange:
+        monkeypatch.setattr(exchange, "serve", gone)
+        with pytest.raises(InvalidStatus):
+            await connect(exchange.ws_url + "/ws")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
