@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any, NamedTuple
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosedOK
+
+from tests.fakes.warm import WarmProcess, started
 
 ROOT = Path(__file__).parents[2]
 START_S = 60
@@ -31,7 +32,7 @@ def free_port() -> int:
 class RunningFlow:
     """The flow as `python -m bytewax.run flows.main` in `folder`, told by the environment."""
 
-    def __init__(self, process: asyncio.subprocess.Process, hub_url: str, log: Path) -> None:
+    def __init__(self, process: WarmProcess, hub_url: str, log: Path) -> None:
         self._process = process
         self.hub_url = hub_url
         self.log = log
@@ -68,11 +69,7 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
     chosen = {"hub__port": port, "log__format": "json", "metrics__enabled": False} | settings
     log = folder / "flow.log"
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bytewax.run", "flows.main", *flags,
-            cwd=folder, stdout=out, stderr=out,
-            env=environment_of(chosen),
-        )  # fmt: skip
+        process = await started("bytewax.run", "flows.main", *flags, cwd=folder, env=environment_of(chosen), out=out)
     try:
         await _until_listening(port, process, log)
         yield RunningFlow(process, f"ws://127.0.0.1:{port}/ws", log)
@@ -100,11 +97,8 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Serv
     port = settings.get("api__port") or free_port()
     log = folder / "api.log"
     with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "api",
-            cwd=folder, stdout=out, stderr=out,
-            env=environment_of({"log__format": "json"} | settings | {"api__port": port}),
-        )  # fmt: skip
+        told = environment_of({"log__format": "json"} | settings | {"api__port": port})
+        process = await started("api", cwd=folder, env=told, out=out)
     try:
         await _until_listening(port, process, log)
         yield Server(port, process.pid)
@@ -140,7 +134,7 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _until_listening(port: int, process: asyncio.subprocess.Process, log: Path) -> None:
+async def _until_listening(port: int, process: WarmProcess, log: Path) -> None:
     async with asyncio.timeout(START_S):
         while True:
             if process.returncode is not None:

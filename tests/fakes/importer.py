@@ -4,7 +4,6 @@ import asyncio
 import os
 import random
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +14,14 @@ from msgspec import Struct
 from pymongo import MongoClient
 
 from sinks.trades.reader import TradeReader
+from tests.fakes import warm
 from tests.fakes.deployment import ROOT
+from tests.fakes.warm import WarmProcess
 
 END = 2 << 42
 
 
-async def started(folder: Path, source: Path | str, mongod_uri: str, **settings: str) -> asyncio.subprocess.Process:
+async def started(folder: Path, source: Path | str, mongod_uri: str, **settings: str) -> WarmProcess:
     """Starts the importer, with stores of the folder's name."""
     environment = {
         "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
@@ -33,14 +34,11 @@ async def started(folder: Path, source: Path | str, mongod_uri: str, **settings:
         "MARKETFLOW_LOG__FORMAT": "json",
         **{f"MARKETFLOW_{key.upper()}": value for key, value in settings.items()},
     }
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bytewax.run", "flows.backfill",
-        cwd=folder, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, **environment, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    told = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+    return await warm.started("bytewax.run", "flows.backfill", cwd=folder, env=told)
 
 
-async def ended(process: asyncio.subprocess.Process, *, kill_at: str | None = None) -> tuple[int, str]:
+async def ended(process: WarmProcess, *, kill_at: str | None = None) -> tuple[int, str]:
     """Its exit code and what it said. It is killed as soon as it says `kill_at`."""
     assert process.stdout is not None
     said = ""
@@ -59,7 +57,7 @@ async def imported(
     return await ended(await started(folder, source, mongod_uri, **settings), kill_at=kill_at)
 
 
-def _kill(process: asyncio.subprocess.Process) -> None:
+def _kill(process: WarmProcess) -> None:
     if process.returncode is None:
         process.kill()
 

@@ -1,0 +1,198 @@
+"""Processes that begin with the libraries imported: most of what a process of ours does at its start is importing them,
+which takes a second of a processor each time.
+
+One process of its own imports the libraries and nothing of ours, and is forked for every command. From there on a
+command goes the way of `python -m`: it gets its own arguments, environment, folder and output, imports everything of
+ours itself, and ends as an interpreter does. How it is started by users is shown by the tests that start it so.
+"""
+
+import asyncio
+import atexit
+import contextlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+LIBRARIES = (
+    "aiohttp.web", "asyncio", "httpx", "msgspec", "orjson", "prometheus_client", "purgatory", "pydantic_settings",
+    "pymongo", "rich.console", "sqlite3", "structlog", "tenacity", "websockets.asyncio.client",
+    "websockets.asyncio.server", "wsgiref.simple_server", "zstandard", "bytewax.operators", "bytewax.recovery",
+)  # fmt: skip
+"""None of them starts a thread at its import: a fork would lose it."""
+_LONGEST_REQUEST = 1 << 20
+_NUMBER = struct.Struct("i")
+"""How a process is told of: first its number, at last its exit code."""
+
+
+class WarmProcess:
+    """A process of a command, as `asyncio.subprocess.Process` has it."""
+
+    def __init__(self, pid: int, status: socket.socket, stdout: asyncio.StreamReader | None) -> None:
+        self.pid = pid
+        self.stdout = stdout
+        self.returncode: int | None = None
+        self._status = status
+        self._ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().add_reader(status, self._on_status)
+
+    def _on_status(self) -> None:
+        [code] = _NUMBER.unpack(self._status.recv(_NUMBER.size))
+        asyncio.get_running_loop().remove_reader(self._status)
+        self._status.close()
+        self.returncode = code
+        self._ended.set_result(code)
+
+    async def wait(self) -> int:
+        """Its exit code, negative for a signal."""
+        return await asyncio.shield(self._ended)
+
+    def send_signal(self, number: int) -> None:
+        """Sends a signal, unless it has ended."""
+        if self.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Ends it as the power does."""
+        self.send_signal(signal.SIGKILL)
+
+    def terminate(self) -> None:
+        """Asks it to end."""
+        self.send_signal(signal.SIGTERM)
+
+
+async def started(*arguments: str, cwd: Path, env: Mapping[str, str], out: Any = None) -> WarmProcess:
+    """Starts `python -m` with these arguments; without `out`, a file, what it says is in its `stdout`."""
+    reads, writes = (None, out.fileno()) if out else os.pipe()
+    ours, theirs = socket.socketpair()
+    with theirs:
+        request = {"arguments": arguments, "cwd": str(cwd), "env": dict(env)}
+        line = json.dumps(request).encode() + b"\n"
+        to = _server()
+        sent = socket.send_fds(to, [line], [writes, theirs.fileno()])
+        to.sendall(line[sent:])
+    if reads is None:
+        stdout = None
+    else:
+        os.close(writes)
+        stdout = asyncio.StreamReader()
+        protocol = asyncio.StreamReaderProtocol(stdout)
+        await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, os.fdopen(reads, "rb", 0))
+    ours.setblocking(False)
+    [pid] = _NUMBER.unpack(await asyncio.get_running_loop().sock_recv(ours, _NUMBER.size))
+    return WarmProcess(pid, ours, stdout)
+
+
+@cache
+def _server() -> socket.socket:
+    """The process that is forked; it ends with this one."""
+    ours, theirs = socket.socketpair()
+    command = [sys.executable, "-m", "tests.fakes.warm", str(theirs.fileno())]
+    with theirs:
+        process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            pass_fds=[theirs.fileno()],
+            stdout=subprocess.DEVNULL,
+        )
+
+    def end() -> None:
+        ours.close()
+        process.wait()
+
+    atexit.register(end)
+    return ours
+
+
+# --- the process that is forked ---
+
+
+def _serve(requests: socket.socket) -> None:
+    """Forks for each request. Returns in the forked process when that is to run its command, and raises `SystemExit`
+    when there are no more requests.
+    """
+    wakes, woken = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(woken)
+    running: dict[int, int] = {}
+    watched: list[socket.socket | int] = [requests, wakes]
+    while True:
+        readable, _, _ = select.select(watched, [], [])
+        if wakes in readable:
+            os.read(wakes, 4_096)
+            _tell_ends(running)
+        if requests not in readable:
+            continue
+        request, (out, status) = _next_request(requests)
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            for number in (wakes, woken, requests.detach(), status, *running.values()):
+                os.close(number)
+            _become(request, out)
+            return
+        os.close(out)
+        os.write(status, _NUMBER.pack(pid))
+        running[pid] = status
+
+
+def _next_request(requests: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    line, descriptors, _, _ = socket.recv_fds(requests, _LONGEST_REQUEST, 2)
+    while line and not line.endswith(b"\n"):
+        line += requests.recv(_LONGEST_REQUEST)
+    if not line:
+        sys.exit()
+    return json.loads(line), descriptors
+
+
+def _tell_ends(running: dict[int, int]) -> None:
+    while running:
+        pid, state = os.waitpid(-1, os.WNOHANG)
+        if not pid:
+            return
+        status = running.pop(pid)
+        with contextlib.suppress(BrokenPipeError):  # nobody waits for it
+            os.write(status, _NUMBER.pack(os.waitstatus_to_exitcode(state)))
+        os.close(status)
+
+
+def _become(request: dict[str, Any], out: int) -> None:
+    """Takes on everything that a process of its own would have been given."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    os.dup2(out, 1)
+    os.dup2(out, 2)
+    os.close(out)
+    os.chdir(request["cwd"])
+    os.environ.clear()
+    os.environ.update(request["env"])
+    sys.path[0] = request["cwd"]
+    sys.orig_argv[:] = [sys.executable, "-m", *request["arguments"]]
+    sys.argv[:] = request["arguments"]
+
+
+def main() -> None:
+    """Imports the libraries and serves; in a forked process, runs its command."""
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    for name in LIBRARIES:
+        import_module(name)
+    _serve(requests)
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
