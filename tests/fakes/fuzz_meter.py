@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial, wraps
+from functools import wraps
 from types import FrameType
 from typing import NamedTuple, ParamSpec, TypeVar
 
@@ -22,7 +22,7 @@ from tests.fakes.mutations import Mutation
 MOST_CPU_S = 0.05
 """Of a single call."""
 ENDLESS_S = 1.0
-"""CPU time after which a call is taken not to end."""
+"""CPU time after which a call is taken not to end; it is ended after twice that at the latest."""
 MOST_ALIKE = 20
 """Of findings of one kind so many are kept."""
 MOST_ENDLESS = 5
@@ -80,8 +80,9 @@ class Report(NamedTuple):
 class Meter:
     """Runs calls and notes what must not be."""
 
-    def __init__(self, set_timer: Callable[[float], object]) -> None:
-        self._set_timer = set_timer
+    def __init__(self) -> None:
+        self._began_s: float | None = None
+        """CPU time at the begin of the call that runs."""
         self.findings: list[Finding] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._endless = 0
@@ -109,8 +110,7 @@ class Meter:
 
     def run(self, step: str, call: Callable[[], T]) -> T | None:
         """What the call gives; None when it raised, which is noted."""
-        begin = time.thread_time()
-        self._set_timer(ENDLESS_S)
+        begin = self._began_s = time.thread_time()
         try:
             return call()
         except Exception as error:  # noqa: BLE001 - any is one too many
@@ -118,8 +118,13 @@ class Meter:
             self._endless += isinstance(error, EndlessError)
             return None
         finally:
-            self._set_timer(0)
+            self._began_s = None
             self._measured(step, time.thread_time() - begin)
+
+    def look(self) -> None:
+        """Ends the call that runs, by an `EndlessError` in it, when it has run for too long."""
+        if self._began_s is not None and time.thread_time() - self._began_s >= ENDLESS_S:
+            raise EndlessError("it does not end")
 
     def _measured(self, step: str, spent_s: float) -> None:
         if spent_s > self._slowest_s:
@@ -167,15 +172,17 @@ def confirmed(run: Callable[P, Report]) -> Callable[P, Report]:
 @contextmanager
 def metered() -> Iterator[Meter]:
     """A meter; on the main thread alone. The garbage collector rests meanwhile: its pauses are not those of a call."""
+    meter = Meter()
 
-    def end(_number: int, _frame: FrameType | None) -> None:
-        raise EndlessError("it does not end")
+    def on_timer(_number: int, _frame: FrameType | None) -> None:
+        meter.look()
 
-    before = signal.signal(signal.SIGVTALRM, end)
+    before = signal.signal(signal.SIGVTALRM, on_timer)
     gc.collect()
     gc.disable()
+    signal.setitimer(signal.ITIMER_VIRTUAL, ENDLESS_S, ENDLESS_S)
     try:
-        yield Meter(partial(signal.setitimer, signal.ITIMER_VIRTUAL))
+        yield meter
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
         signal.signal(signal.SIGVTALRM, before)

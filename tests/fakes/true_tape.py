@@ -41,12 +41,12 @@ class TrueFrame(NamedTuple):
 class TrueTape:
     """So many seconds of a market with two symbols."""
 
-    def __init__(self, venue: str, *, seconds: int, seed: int = 1) -> None:
+    def __init__(self, venue: str, *, seconds: int, trades_per_s: float = 15.0, seed: int = 1) -> None:
         self.venue = venue
         self.frames: list[TrueFrame] = []
         wanted = frozenset(name for names in STREAMS.values() for name in names)
         end_ms = BEGIN_MS + seconds * 1_000
-        market = SyntheticMarket(VENUES[venue], tuple(STREAMS), seed=seed, start_ms=BEGIN_MS, trades_per_s=15.0)
+        market = SyntheticMarket(VENUES[venue], tuple(STREAMS), seed=seed, start_ms=BEGIN_MS, trades_per_s=trades_per_s)
         for message in takewhile(lambda message: message.due_ms < end_ms, market.play(wanted.__contains__)):
             self.frames.append(self._frame(message))
         self._trades = {symbol: self._trades_of(symbol) for symbol in STREAMS}

@@ -22,6 +22,8 @@ from tests.fakes.true_tape import TrueTape
 
 SECONDS = 75
 """A whole minute, and its closed klines."""
+TRADES_PER_S = 5.0
+"""Of a symbol: several times as many as any fault waits for and changes."""
 HOUR_MS, DAY_MS, YEAR_MS = 3_600_000, 86_400_000, 365 * 86_400_000
 TRADES = "*rade"
 TRADE_IDS = ("a", "f", "l", "t")
@@ -72,7 +74,7 @@ FAULTS: list[AlteringFault] = [
 
 @cache
 def tape_of(venue: str) -> TrueTape:
-    return TrueTape(venue, seconds=SECONDS)
+    return TrueTape(venue, seconds=SECONDS, trades_per_s=TRADES_PER_S)
 
 
 def _name(fault: AlteringFault) -> str:
