@@ -16,9 +16,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+from tests.fakes.examples import examples
 from tests.fakes.interface import Deployment, fill, interface
 
-EXAMPLES = 15
+EXAMPLES = examples(8)
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     content_type_conformance,

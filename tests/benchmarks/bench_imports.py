@@ -15,6 +15,7 @@ from tests.benchmarks.rows import Row
 from tests.fakes.importer import Kills, ended, killed, started
 from tests.fakes.imports import seal
 from tests.fakes.old_days import daily_kline, days, months
+from tests.fakes.warm import WarmProcess
 
 ROWS = 10_000_000
 PASSES = 200
@@ -66,7 +67,7 @@ async def peak_mb(source: Path, folder: Path, uri: str) -> float:
     return await watching
 
 
-async def _peak_mb(process: asyncio.subprocess.Process) -> float:
+async def _peak_mb(process: WarmProcess) -> float:
     """The system keeps the highest mark itself, so that only the last moment can be missed."""
     status, highest = Path(f"/proc/{process.pid}/status"), 0
     while process.returncode is None:

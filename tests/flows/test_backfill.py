@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows.model import Candle
+from tests.fakes.examples import examples
 from tests.fakes.imports import Remembered, import_folder, seal
 
 TIMEFRAMES = ("1m", "15m", "1h", "4h", "1d")
@@ -274,7 +275,7 @@ def test_rows_that_alternate_between_two_times_give_the_candles_of_rows_in_order
 
 
 @pytest.mark.slow
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_however_files_are_cut_mixed_and_doubled_no_candle_is_wrongly_final(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory, truth: Remembered

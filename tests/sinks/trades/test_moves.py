@@ -21,6 +21,7 @@ from sinks.trades.durable import IdSpan, read_durable
 from sinks.trades.merge import add_batches, merge_minutes
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import Moves, StoreDamagedError, TradeStore
+from tests.fakes.examples import examples
 from tests.fakes.trades import BEGIN, trade
 
 SYMBOL = "BTCUSDT"
@@ -101,7 +102,7 @@ def moved(one: Trade, by_ms: int) -> Trade:
 
 
 @pytest.mark.slow
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(data=st.data())
 def test_moved_trades_are_never_taken_for_lost_and_lost_ones_always_are(data: st.DataObject) -> None:
     steps = data.draw(st.lists(st.integers(0, 4_000), min_size=4, max_size=12), label="steps")
