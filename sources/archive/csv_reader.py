@@ -20,6 +20,7 @@ from msgspec import Struct, structs
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
+from sources.archive.columns import KLINES, TRADES, ColumnsError, Table, columns_of, is_header
 from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
@@ -30,15 +31,12 @@ BLOCK_BYTES = 4 << 20
 MICROSECONDS_FROM = 10**14
 """A time from here on counts microseconds."""
 
-_TRADE_COLUMNS = ("id", "price", "quantity", "first_id", "last_id", "time", "buyer_is_maker")
-_KLINE_COLUMNS = (
-    "open_time", "open", "high", "low", "close", "volume", "close_time", "quote_volume", "trades",
-    "taker_buy_volume", "taker_buy_quote_volume",
-)  # fmt: skip
-_TYPES = {
-    "id": pl.Int64, "first_id": pl.Int64, "last_id": pl.Int64, "time": pl.Int64, "open_time": pl.Int64,
-    "close_time": pl.Int64, "trades": pl.Int64, "buyer_is_maker": pl.String,
-}  # fmt: skip
+_TYPES: dict[str, type[pl.DataType]] = {
+    **dict.fromkeys((*TRADES.columns, *KLINES.columns), pl.Float64),
+    **dict.fromkeys(("id", "first_id", "last_id", "time", "open_time", "close_time", "trades"), pl.Int64),
+    "buyer_is_maker": pl.String,
+}
+_FLAGS = ("buyer_is_maker", "is_best_match")
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _LINE_ENDS = b"\r\n"
@@ -89,7 +87,7 @@ def trades_of(
         wanted &= ~_IS_WITHDRAWN
 
     def is_in_order() -> bool:
-        are_in_order = are_rising(_frames(path, _TRADE_COLUMNS, only_first=True))
+        are_in_order = are_rising(_frames(path, TRADES, only_first=True))
         if not are_in_order:
             _log.info("file_sorted_on_disk", file=path.name)
         return are_in_order
@@ -108,7 +106,7 @@ _IS_WITHDRAWN = (pl.col("price") == 0) & (pl.col("quantity") == 0)
 
 def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
     """The rows of a file in its order, after the checks of values and days."""
-    for block in _frames(path, _TRADE_COLUMNS):
+    for block in _frames(path, TRADES):
         timed = block.with_columns(
             _in_ms("time"), pl.col("buyer_is_maker").is_in(_forms_of_true(block["buyer_is_maker"]))
         )
@@ -118,7 +116,7 @@ def _trade_blocks(file: ArchiveFile, path: Path) -> Iterator[pl.DataFrame]:
 
 
 def _trades(symbol: str, frame: pl.DataFrame) -> list[AggregateTrade]:
-    columns = (frame[name].to_list() for name in _TRADE_COLUMNS)
+    columns = (frame[name].to_list() for name in TRADES.columns)
     trades = [
         AggregateTrade(symbol, number, time, price, quantity, is_maker, time, first_id=first_id, last_id=last_id)
         for symbol, number, price, quantity, first_id, last_id, time, is_maker in zip(
@@ -141,7 +139,7 @@ def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline
     """
     wanted = pl.col("open_time").is_between(begin, end, closed="left")
     blocks = []
-    for block in _frames(path, _KLINE_COLUMNS):
+    for block in _frames(path, KLINES):
         timed = block.with_columns(_in_ms("open_time"), _in_ms("close_time"))
         _check_days(file, path, timed["open_time"])
         blocks.append(timed.filter(wanted))
@@ -196,20 +194,25 @@ def _check_days(file: ArchiveFile, path: Path, times: pl.Series) -> None:
         raise ArchiveError(f"{path} holds other days than its name says")
 
 
-def _frames(path: Path, columns: tuple[str, ...], *, only_first: bool = False) -> Iterator[pl.DataFrame]:
+def _frames(path: Path, table: Table, *, only_first: bool = False) -> Iterator[pl.DataFrame]:
     """The rows of a file, block by block; or only the first column of all rows, which is faster and checks nothing."""
+    columns = table.columns
     try:
         with _opened(path) as file:
             first = _first_row(file)
             if not first:
                 raise ArchiveError(f"{path} holds no rows")
-            schema = _schema(path, columns, first)
-            if _is_header(first):
+            found = columns_of(first, table)
+            schema = {name: _TYPES.get(name, pl.String) for name in found}
+            wanted = [found.index(columns[0])] if only_first else None
+            if is_header(first):
                 first = b""
             for block in _blocks(file, first):
-                frame = pl.read_csv(block, has_header=False, schema=schema, columns=[0] if only_first else None)
+                frame = pl.read_csv(block, has_header=False, schema=schema, columns=wanted)
                 if frame.height:
                     yield frame if only_first else _whole_rows(path, frame, columns)
+    except ColumnsError as error:
+        raise ArchiveError(f"{path} {error}") from error
     except pl.exceptions.PolarsError as error:  # whose text advises on its own arguments
         raise ArchiveError(f"{path} cannot be read: it has rows that are not {', '.join(columns)}") from error
     except (OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
@@ -224,20 +227,16 @@ def _first_row(file: IO[bytes]) -> bytes:
     return row
 
 
-def _is_header(row: bytes) -> bool:
-    return row.strip(b'" ')[:1].isalpha()
-
-
 def _whole_rows(path: Path, frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
     """The rows without blank lines. `ArchiveError` when one of them is incomplete: a file that ends in the middle of a
     row has lost more than that row.
     """
-    nulls = frame.null_count().row(0)
-    if any(nulls):
+    nulls = frame.null_count().row(0, named=True)
+    if any(nulls.values()):
         frame = frame.filter(~pl.all_horizontal(pl.all().is_null()))
-        nulls = frame.null_count().row(0)
-    is_cut = any(nulls[: len(columns)]) or any(count not in (0, frame.height) for count in nulls)
-    flags = [name for name in ("buyer_is_maker", "unused_0") if "buyer_is_maker" in columns and name in frame.columns]
+        nulls = frame.null_count().row(0, named=True)
+    is_cut = any(count and (name in columns or count != frame.height) for name, count in nulls.items())
+    flags = [name for name in _FLAGS if name in frame.columns]
     if is_cut or not all(_is_flag(value) for name in flags for value in frame[name].unique()):
         raise ArchiveError(f"{path} cannot be read: it has rows that are cut off")
     return frame.select(columns)
@@ -251,15 +250,6 @@ def _is_flag(value: str | None) -> bool:
 def _forms_of_true(values: pl.Series) -> list[str]:
     """The spellings of true in a column; comparing with them avoids a rewrite of the rows."""
     return [value for value in values.unique() if value.strip().lower() in _TRUE]
-
-
-def _schema(path: Path, columns: tuple[str, ...], row: bytes) -> dict[str, type[pl.DataType]]:
-    """The types of all columns of a file, by one of its rows or its header."""
-    extra = row.count(b",") + 1 - len(columns)
-    if row.strip() and extra < 0:
-        raise ArchiveError(f"{path} holds no table of {', '.join(columns)}")
-    known = {name: _TYPES.get(name, pl.Float64) for name in columns}
-    return known | {f"unused_{number}": pl.String for number in range(extra)}
 
 
 def _blocks(file: IO[bytes], first: bytes) -> Iterator[bytes]:

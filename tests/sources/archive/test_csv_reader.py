@@ -1,3 +1,4 @@
+import random
 import zipfile
 from pathlib import Path
 
@@ -205,3 +206,105 @@ def test_a_minute_that_stands_twice_counts_once_and_not_at_all_with_two_values(t
     assert kline.volume == 10
     with pytest.raises(ArchiveError, match="two klines of 1729987200000 that differ"):
         klines_of(minutes, written(tmp_path, KLINE + KLINE.replace(",7,", ",8,"), minutes.name), *DAY)
+
+
+# --- the names of a header ---
+
+FIELDS = dict(
+    zip(
+        ("id", "price", "quantity", "first", "last", "time", "maker"),
+        ("7", "1.5", "2.25", "10", "12", "1729987202368", "true"),
+        strict=True,
+    )
+)
+"""The fields of `ROW`, by the names of some header."""
+SPELLINGS = [
+    "agg_trade_id price quantity first_trade_id last_trade_id transact_time is_buyer_maker",
+    "aggTradeId price qty firstTradeId lastTradeId timestamp isBuyerMaker",
+    "Aggregate tradeId,Price,Quantity,First tradeId,Last tradeId,Timestamp,Was the buyer the maker",
+    "a p q f l T m",
+    "id price quantity first last time maker",
+]
+
+
+def table(*columns: tuple[str, str]) -> str:
+    """A header and one row, by the name and field of each column."""
+    return "".join(",".join(line) + "\n" for line in zip(*columns, strict=True))
+
+
+@pytest.mark.parametrize("names", SPELLINGS)
+@pytest.mark.parametrize("seed", range(4))
+def test_columns_are_read_by_the_names_of_the_header_in_any_order(tmp_path: Path, names: str, seed: int) -> None:
+    spelled = names.split("," if "," in names else " ")
+    columns = [*zip(spelled, FIELDS.values(), strict=True), ("is_best_match", "true")]
+    random.Random(seed).shuffle(columns)
+    path = written(tmp_path, table(*columns))
+    assert list(trades_of(TRADES, path, *DAY)) == [[aggregate(7, 10, 12, sold=True)]]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        (
+            "open_time open high low close volume close_time quote_volume count "
+            "taker_buy_volume taker_buy_quote_volume ignore"
+        ),
+        "timestamp open high low close volume close_time quote_av trades tb_base_av tb_quote_av ignore",
+        (
+            "Open time,Open,High,Low,Close,Volume,Close time,Quote asset volume,Number of trades,"
+            "Taker buy base asset volume,Taker buy quote asset volume,Ignore"
+        ),
+        "t o h l c v T q n V Q B",
+    ],
+)
+@pytest.mark.parametrize("seed", range(4))
+def test_klines_are_read_by_the_names_of_the_header_in_any_order(tmp_path: Path, names: str, seed: int) -> None:
+    row = "1729987200000,1,4,0.5,2,10,1729987259999,20,7,3,6,0"
+    file = named("XUSDT-1m-2024-10-27.csv")
+    [expected] = klines_of(file, written(tmp_path, row + "\n"), *DAY)
+    columns = list(zip(names.split("," if "," in names else " "), row.split(","), strict=True))
+    random.Random(seed).shuffle(columns)
+    assert klines_of(file, written(tmp_path, table(*columns)), *DAY) == [expected]
+
+
+@pytest.mark.parametrize(
+    ("header", "named_in_text"),
+    [
+        ("id,price,quantity,first,last,time,colour", ("colour", "buyer_is_maker")),
+        ("id,price,quantity,first,last,time", ("buyer_is_maker",)),
+        ("id,price,price,quantity,last,time,maker", ("price", "first_id")),
+        (",id,price,quantity,first,last,time,maker", ("''",)),
+        ("id,price,quantity,first,last,time,maker,note", ("note",)),
+        ("id;price;quantity;first;last;time;maker", ("id;price;quantity;first;last;time;maker",)),
+        ("open_time,open,high,low,close,volume,close_time", ("open_time", "quantity")),
+    ],
+)
+def test_a_header_with_unknown_or_missing_names_is_refused_with_them(
+    tmp_path: Path, header: str, named_in_text: tuple[str, ...]
+) -> None:
+    rows = ",".join(["1"] * (header.count(",") + 1)) + "\n"
+    with pytest.raises(ArchiveError) as refused:
+        list(trades_of(TRADES, written(tmp_path, header + "\n" + rows), *DAY))
+    assert all(repr(name).strip("\"'") in str(refused.value) for name in named_in_text)
+    assert TRADES.name in str(refused.value)
+
+
+@pytest.mark.parametrize("row", [ROW.strip() + ",true,9\n", "0," + ROW, ROW.rsplit(",", 1)[0] + "\n"])
+def test_rows_with_more_or_fewer_fields_than_the_header_has_names_are_an_error(tmp_path: Path, row: str) -> None:
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        list(trades_of(TRADES, written(tmp_path, HEADER + row), *DAY))
+
+
+def test_a_first_row_with_a_damaged_field_is_no_header(tmp_path: Path) -> None:
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        list(trades_of(TRADES, written(tmp_path, "x" + ROW + changed(ROW)), *DAY))
+
+
+def test_a_large_file_with_its_ids_in_another_column_is_sorted_by_them(tmp_path: Path) -> None:
+    row = "1.5,2.25,{0},{0},1729987202368,true,{0}\n"
+    count = 9 * BLOCK_BYTES // len(row.format(100_000))
+    order = [*range(count // 2, count), *range(count // 2)]
+    path = written(
+        tmp_path, "price,qty,first_trade_id,last_trade_id,time,isBuyerMaker,id\n" + "".join(map(row.format, order))
+    )
+    assert [t.id for batch in trades_of(TRADES, path, *DAY) for t in batch] == list(range(count))
