@@ -18,6 +18,7 @@ from flows.bounds import trade_time
 from flows.clock import FeedClock, Now, monotonic_ms
 from flows.model import Removed
 from flows.operators.protocol import QueryingMachine
+from flows.operators.state_version import StateKeyError
 from flows.queries import Query, QueryError, without_queries
 
 In = TypeVar("In")
@@ -71,9 +72,11 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
     def on_batch(self, values: list[tuple[str, In]]) -> tuple[Sequence[Out | Removed], bool]:
         """Everything that has arrived for this key; a timer that is due comes last, as the input is older.
 
-        After `Removed` the key has no machine and no state, unless more items follow.
+        After `Removed` the key has no machine and no state, unless more items follow. `StateKeyError` when the machine
+        was recovered from the state of another key.
         """
-        self._key = values[0][0]
+        if values[0][0] != self._key:
+            self._take_key(values[0][0])
         newest = values[-1][1]
         now = self._clock.now()
         if isinstance(newest, list) and getattr(newest[-1], "time", 0) > now.feed:
@@ -118,6 +121,12 @@ class MachineLogic(StatefulBatchLogic[tuple[str, In], Out | Removed, State], Gen
     def snapshot(self) -> State:
         """Key and state of the machine. An open query is not in it: the recovered machine makes it again."""
         return self._key, None if self._machine is None else self._machine.snapshot()
+
+    def _take_key(self, key: str) -> None:
+        """Takes the key of the first items."""
+        if self._machine is not None:
+            raise StateKeyError(f"what the recovered state holds for {key} is the state of {self._key}")
+        self._key = key
 
     def _end_machine(self, now: Now) -> Sequence[Out]:
         """What the machine holds, as at the end of the input. Its open queries are dropped."""

@@ -1,5 +1,6 @@
-"""Whether this program can resume a recovered state. It is found by the id of the step that has left it, and begins
-with the version of its form; a state of any other step, or in any other form, is refused and never guessed at.
+"""Whether this program can resume a recovered state. It is found by the id of the step that has left it and by a key,
+names that key, and begins with the version of its form; a state of any other step or key, or in any other form, is
+refused and never guessed at.
 """
 
 from collections.abc import Mapping
@@ -11,16 +12,16 @@ from flows.operators.trades.state import NAME, STATE_VERSION, SequenceState
 
 FLOW: Final = "marketflow"
 TRADES_STEP: Final = f"{FLOW}.candles.pipeline.machine"
+MACHINE_STEPS: Final = frozenset((TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine"))
+"""Ids of the steps with a machine for each instrument."""
 STEPS: Final = frozenset(
     (
-        TRADES_STEP,
+        *MACHINE_STEPS,
         *(
             f"{FLOW}.{step}"
             for step in (
                 "source",
                 "hub_prices.sink",
-                "order_books.book.machine",
-                "stats_24h.day.machine",
                 "mongodb.sink",
                 "rocksdb.sink",
                 "freshness.states.keeper",
@@ -30,6 +31,8 @@ STEPS: Final = frozenset(
     )
 )
 """Ids of the steps that can leave a state. The engine ignores the state of a step that it does not find, silently."""
+
+_OTHER_VERSION: Final = "it was written by another version"
 
 _Form: TypeAlias = type[tuple[object, ...]]
 
@@ -41,20 +44,23 @@ _FORMS: Final[Mapping[str, tuple[int, _Form]]] = {
 """Version and form of the state of each machine in `TRADES_STEP`, in their order."""
 
 
-def state_fault(step_id: str, state: object) -> str:
-    """Why what a step has left in the recovered state cannot be resumed by this program; empty when it can. `state` is
-    as `MachineLogic.snapshot` gave it. Steps that keep nothing to be resumed take anything.
+def state_fault(step_id: str, state_key: str, state: object) -> str:
+    """Why what a step has left in the recovered state under a key cannot be resumed by this program; empty when it can.
+    `state` is as `MachineLogic.snapshot` gave it. Steps that keep nothing to be resumed take anything.
     """
     if step_id not in STEPS:
-        return f"it holds the state of a step {step_id}, which this program does not have"
-    if step_id != TRADES_STEP:
+        return f"{_OTHER_VERSION}: it holds the state of a step {step_id}, which this program does not have"
+    if step_id not in MACHINE_STEPS:
         return ""
     try:
         key, parts = cast("tuple[str, tuple[object, ...]]", state)
-        for (name, (version, form)), part in zip(_FORMS.items(), parts, strict=True):
-            restore(part, version, form, f"{name} of {key}")
+        if key != state_key:
+            return f"it is mixed up: what it holds for {state_key} in {step_id} is the state of {key!r:.80}"
+        if step_id == TRADES_STEP:
+            for (name, (version, form)), part in zip(_FORMS.items(), parts, strict=True):
+                restore(part, version, form, f"{name} of {key}")
     except StateVersionError as error:
-        return str(error)
+        return f"{_OTHER_VERSION}: {error}"
     except (TypeError, ValueError):
-        return f"the state of {step_id} has another form"
+        return f"{_OTHER_VERSION}: the state of {step_id} has another form"
     return ""

@@ -21,8 +21,8 @@ from flows.process.exit_codes import refuse_to_run
 PARTITIONS = 1
 """Files of the recovery store. They do not limit the number of workers; more of them are not faster."""
 
-StateFault: TypeAlias = Callable[[str, Any], str]
-"""Why a state of a step cannot be resumed; empty when it can."""
+StateFault: TypeAlias = Callable[[str, str, Any], str]
+"""Why what is kept for a step and a key cannot be resumed; empty when it can."""
 
 _TABLES = {"parts", "exs", "fronts", "commits", "snaps"}
 _NEWEST = """
@@ -109,15 +109,15 @@ def _damage(database: sqlite3.Connection, files: int) -> str:
 
 
 def _faults(database: sqlite3.Connection, fault_of: StateFault) -> Iterator[str]:
-    """Why states cannot be resumed: those of another version of this program."""
+    """Why states cannot be resumed: those of another version of this program, or of another key."""
     for step_id, key, pickled in database.execute(_NEWEST):
         try:
             state = pickle.loads(pickled)  # noqa: S301 - the engine does the same
         except Exception as error:  # noqa: BLE001 - whatever the constructors of another version raise
             yield f"it was written by another version: the state of {key} in {step_id} does not load ({error})"
             continue
-        if fault := fault_of(step_id, state):
-            yield f"it was written by another version: {fault}"
+        if fault := fault_of(step_id, key, state):
+            yield fault
 
 
 def main() -> None:

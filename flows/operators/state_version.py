@@ -15,6 +15,10 @@ class StateVersionError(ValueError):
     """
 
 
+class StateKeyError(ValueError):
+    """A recovered state is another machine's than that for which it is kept; the text names both."""
+
+
 def check_version(state: object, version: int, machine: str) -> None:
     """`StateVersionError` unless a state is a tuple that begins with `version`."""
     found = state[0] if isinstance(state, tuple) and state else None

@@ -1,5 +1,6 @@
 from typing import Any
 
+import pytest
 from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.operators import StatefulBatchLogic
@@ -8,6 +9,7 @@ from bytewax.testing import TestingSink, TestingSource, cluster_main, run_main
 from flows.clock import FeedClock, Now
 from flows.machine import ANSWER_POLL_MS, HEARTBEAT_MS, MachineLogic, keeper, machine, refuse_queries
 from flows.model import Removed
+from flows.operators.state_version import StateKeyError
 from flows.queries import Query, QueryError
 from tests.fakes.trades import BEGIN, trade
 
@@ -131,6 +133,16 @@ def test_a_recovered_machine_has_its_key_and_state_and_its_timer_runs() -> None:
     assert again.notify_at() is not None
     local[0] = 5
     assert again.on_notify()[0] == ["timer"]
+
+
+def test_a_machine_is_not_resumed_under_another_key() -> None:
+    first = MachineLogic(None, Echo, clock=clock_at([0]))
+    first.on_batch([("k", "x")])
+    again = MachineLogic(first.snapshot(), Echo, clock=clock_at([0]))
+    with pytest.raises(StateKeyError, match="for other is the state of k"):
+        again.on_batch([("other", "y")])
+    assert again.snapshot() == ("k", ["x"])
+    assert again.on_batch([("k", "y")])[0] == ["y"]
 
 
 GONE = Removed("market", ("K",), ("aggTrade",), is_gone=True)

@@ -16,7 +16,7 @@ from flows.graph import Sinks, market_flow
 from flows.machine import refuse_queries
 from flows.model import Flush, RawFrames
 from flows.operators.state_version import StateVersionError
-from flows.recovered import STEPS, TRADES_STEP, state_fault
+from flows.recovered import MACHINE_STEPS, STEPS, TRADES_STEP, state_fault
 from flows.recovery import RecoveryError, check, engine_flags, prepare
 from flows.settings import Feed
 from flows.steps import sequence_candles
@@ -32,7 +32,7 @@ def fresh() -> tuple[Any, ...]:
     return sequence_candles(KEY, None, feed=Feed(), can_query=True).snapshot()
 
 
-def prepared(directory: Path, *states: Any, step_id: str = TRADES_STEP) -> Path:
+def prepared(directory: Path, *states: Any, step_id: str = TRADES_STEP, kept_for: str = KEY) -> Path:
     """A recovery store that holds these states of one key, the newest one last."""
     prepare(directory)
     [file] = directory.glob("part-*.sqlite3")
@@ -41,7 +41,7 @@ def prepared(directory: Path, *states: Any, step_id: str = TRADES_STEP) -> Path:
             pickled = state if isinstance(state, bytes) else pickle.dumps((KEY, state))
             database.execute(
                 "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, ?, ?)",
-                (step_id, KEY, epoch, pickled),
+                (step_id, kept_for, epoch, pickled),
             )
     return directory
 
@@ -143,6 +143,15 @@ def test_states_of_steps_that_have_another_id_now_are_refused(tmp_path: Path, st
     assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
 
 
+@pytest.mark.parametrize("step", sorted(MACHINE_STEPS))
+@pytest.mark.parametrize("kept_for", ["binance:ETHUSDT", "binance-usdm:BTCUSDT", "binance:btcusdt", ""])
+def test_a_state_that_is_kept_for_another_instrument_is_refused(tmp_path: Path, step: str, kept_for: str) -> None:
+    directory = tmp_path / "recovery"
+    said = refused(prepared(directory, fresh(), step_id=step, kept_for=kept_for))
+    assert f"what it holds for {kept_for} in {step} is the state of {KEY!r}" in said
+    assert f"move {directory} away and run python -m flows.recovery" in said
+
+
 class Nowhere:
     def write(self, batch: list[Any]) -> None: ...
 
@@ -193,6 +202,20 @@ def test_what_the_engine_has_written_is_resumed(tmp_path: Path) -> None:
         steps = {step for (step,) in database.execute("SELECT step_id FROM snaps")}
     assert TRADES_STEP in steps
     assert steps <= STEPS
+
+
+def test_what_the_engine_has_written_for_another_instrument_is_refused(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    run_main(recoverable_flow(), epoch_interval=timedelta(0), recovery_config=RecoveryConfig(tmp_path))
+    with closing(sqlite3.connect(tmp_path / "part-0.sqlite3")) as database, database:
+        change = "UPDATE snaps SET state_key = 'binance:ETHUSDT' WHERE state_key = 'binance:TRXUSDT' AND step_id = ?"
+        assert database.execute(change, (TRADES_STEP,)).rowcount > 0
+    assert f"binance:ETHUSDT in {TRADES_STEP} is the state of 'binance:TRXUSDT'" in refused(tmp_path)
+
+
+def test_every_machine_of_the_flow_is_known_as_one() -> None:
+    steps = {step.step_id for step in core_steps(recoverable_flow().substeps)}
+    assert {step for step in steps if step.endswith(".machine")} == MACHINE_STEPS
 
 
 def cut(file: Path) -> None:
