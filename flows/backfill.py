@@ -29,7 +29,7 @@ from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.machine import machine
-from flows.model import DAY_MS, timeframe_ms
+from flows.model import DAY_MS, Candle, Vouched, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
@@ -121,16 +121,23 @@ def build_importer(
         marker=Span,
         on_stored=on_stored,
         on_failure=on_failure,
-        improvement=_improvement(settings) if settings.mongo.enabled else None,
+        improvement=_improvement(settings, manifest) if settings.mongo.enabled else None,
     )
 
 
-def _improvement(settings: Settings) -> Improvement:
+def _improvement(settings: Settings, manifest: Manifest) -> Improvement:
     """How imported candles that are better proven replace stored ones."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
     rules = RULES[settings.feed.venue]
+
+    def was_vouched(candle: Candle) -> bool:
+        return manifest.was_vouched(candle.symbol, TRADES, candle.open_time, candle.close_time + 1)
+
     return Improvement(
-        partial(reader.of_status, CLOSED), partial(improved, rules=rules), partial(contradicts, rules=rules)
+        partial(reader.of_status, CLOSED),
+        partial(improved, rules=rules),
+        partial(contradicts, rules=rules),
+        was_vouched,
     )
 
 
@@ -198,7 +205,7 @@ def _plan(settings: Settings, manifest: Manifest, on_bytes: OnBytes) -> tuple[li
         raise SettingsError("backfill.start: say from when on, as in MARKETFLOW_BACKFILL__START=2024-10-01")
     begin, end = _ms(backfill.start), _ms(backfill.end or datetime.now(UTC))
     if backfill.source == "rest":
-        return _plan_rest(settings, kinds, begin, end)
+        return _plan_rest(settings, manifest, kinds, begin, end)
     return _plan_archive(settings, manifest, kinds, begin, end, on_bytes)
 
 
@@ -220,7 +227,7 @@ def _plan_folder(settings: Settings, manifest: Manifest, kinds: list[str]) -> tu
 
     def get(file: ArchiveFile) -> ArchiveReader:
         manifest.set_current(file, digest_of(paths[file]))
-        return ArchiveReader(file, paths[file], vouched=check(paths[file]))
+        return _reader(manifest, file, paths[file], check(paths[file]))
 
     _know_held(manifest, spans, paths)
     return spans, get
@@ -245,12 +252,19 @@ def _plan_archive(
         if path is None:
             return None
         manifest.set_current(file, digest_of(path))
-        return ArchiveReader(file, path, vouched=vouched_by(path))
+        return _reader(manifest, file, path, vouched_by(path))
 
     spans = spans_of(files, begin, end)
     paths = {file: downloader.path_of(file, venue) for file in files}
     _know_held(manifest, spans, {file: path for file, path in paths.items() if path.is_file()})
     return spans, get
+
+
+def _reader(manifest: Manifest, file: ArchiveFile, path: Path, vouched: Vouched) -> ArchiveReader:
+    """The reader of a file that was checked; the manifest is to remember that the exchange vouches for it."""
+    if vouched == "all":
+        manifest.set_vouched(file)
+    return ArchiveReader(file, path, vouched=vouched)
 
 
 def _know_held(manifest: Manifest, spans: list[Span], paths: dict[ArchiveFile, Path]) -> None:
@@ -261,7 +275,9 @@ def _know_held(manifest: Manifest, spans: list[Span], paths: dict[ArchiveFile, P
                 manifest.set_current(file, digest_of(paths[file]))
 
 
-def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tuple[list[Span], GetFile]:
+def _plan_rest(
+    settings: Settings, manifest: Manifest, kinds: list[str], begin: int, end: int
+) -> tuple[list[Span], GetFile]:
     """Days of the venue, until `SETTLED_MS` before its own time, in whole periods."""
     feed = settings.feed
     network = EventLoopThread()
@@ -272,6 +288,8 @@ def _plan_rest(settings: Settings, kinds: list[str], begin: int, end: int) -> tu
     files = [file for symbol in _named(settings) for kind in kinds for file in days_for(symbol, kind, begin, end)]
     if not files:
         raise ArchiveError(f"backfill.start: {settings.backfill.start} is not over yet at {feed.venue}")
+    for file in files:
+        manifest.set_vouched(file)
     return spans_of(files, begin, end), days.get
 
 

@@ -3,7 +3,8 @@
 A live flow goes on when a store fails. An import can wait, and can be run again: so nothing is ever dropped here, and a
 store that takes nothing for too long ends it. A stored candle that is worse proven than the imported one gets it as its
 next version, and an incident. An imported candle that contradicts a stored one and is not better proven is an incident
-too.
+too, and the stored one becomes unproven unless it has a proof
+or was vouched for.
 """
 
 import time
@@ -16,7 +17,7 @@ from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
 from flows.model import BELIEVED, COMPLETE, DAY_MS, Candle, Coverage, Incident, Instrument, StoreOnly, TradeBatch
-from sinks.importer.versions import Improvement, contradiction, in_doubt, is_same_candle, replacement
+from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
 from sinks.importer.vouched import VouchedTimes
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
@@ -171,6 +172,7 @@ class Importer:
         out: list[Candle] = []
         replaced: list[Candle] = []
         disputed: list[Candle] = []
+        contradicted: list[Candle] = []
         refuted: list[Candle] = []
         for place, candle in candles.items():
             stored = stored_on.get(place)
@@ -182,15 +184,17 @@ class Importer:
             if version is stored:
                 if self._improvement.contradicts(candle, stored):
                     disputed.append(stored)
+                    stored_on[place] = contested(stored, was_vouched=self._improvement.was_vouched(stored))
+                    contradicted += [stored_on[place]] if stored_on[place] is not stored else []
                 continue
             if version.is_closed:
                 stored_on[place] = version
             out.append(version)
         doubted = in_doubt(refuted, stored_on, {(candle.timeframe, candle.open_time) for candle in out})
         stored_on.update({(candle.timeframe, candle.open_time): candle for candle in doubted})
-        self._write_candles([*out, *doubted])
+        self._write_candles([*out, *contradicted, *doubted])
         incidents = [replacement(replaced)] if replaced else []
-        incidents += [contradiction(disputed)] if disputed else []
+        incidents += [contradiction(disputed, len(contradicted))] if disputed else []
         if incidents:
             self._ledger.write(incidents)
 

@@ -33,6 +33,8 @@ class Improvement(Struct, frozen=True):
     improved: Improved
     contradicts: Callable[[Candle, Candle], bool]
     """Whether both claim to be complete and have other values."""
+    was_vouched: Callable[[Candle], bool] = lambda _: False
+    """Whether a stored candle is made of trades for which a checksum of the exchange vouched."""
 
 
 def in_doubt(
@@ -73,9 +75,21 @@ def replacement(stored: list[Candle]) -> Incident:
     return Incident("repair", stored[0].venue, stored[0].symbol, first, last, cause, "the imported ones are served")
 
 
-def contradiction(stored: list[Candle]) -> Incident:
-    """The incident about stored candles that imported ones contradict without being better proven."""
+def contested(stored: Candle, *, was_vouched: bool) -> Candle:
+    """What a stored candle is after an imported one that is no better proven has contradicted it: one of the two is
+    wrong, and only a proof of its own, or that the exchange vouched for its trades, says that it is not the stored one.
+    """
+    if stored.proof or stored.status not in COMPLETE or was_vouched:
+        return stored
+    return structs.replace(stored, status="unproven", revision=stored.revision + 1)
+
+
+def contradiction(stored: list[Candle], doubted: int) -> Incident:
+    """The incident about stored candles that imported ones contradict without being better proven, and by which
+    `doubted` of them have become unproven.
+    """
     first, last = min(c.open_time for c in stored), max(c.close_time for c in stored)
     cause = f"{len(stored)} stored candles say something else than what was imported"
     outcome = "the stored ones are kept: the imported ones are not better proven"
+    outcome += f"; {doubted} are unproven now: nothing proves them either" if doubted else ""
     return Incident("mismatch", stored[0].venue, stored[0].symbol, first, last, cause, outcome)

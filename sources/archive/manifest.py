@@ -42,6 +42,7 @@ class Manifest:
             raise ArchiveError(f"{path} cannot be read ({error}): delete it, and all is imported again") from error
         self._days = self._entries.setdefault(blake2b(stores.encode(), digest_size=8).hexdigest(), {})
         self._digests: dict[ArchiveFile, str] = {}
+        self._vouched: set[ArchiveFile] = set()
 
     def prepare(self) -> None:
         """Writes the file unchanged, to fail before the import when it cannot be written (`ArchiveError`)."""
@@ -57,6 +58,18 @@ class Manifest:
         """Sets the digest of the file that exists now."""
         self._digests[file] = digest
 
+    def set_vouched(self, file: ArchiveFile) -> None:
+        """Notes that the exchange vouches for the file that exists now."""
+        self._vouched.add(file)
+
+    def was_vouched(self, symbol: str, kind: str, begin: int, end: int) -> bool:
+        """Whether all of `[begin, end)`, ms UTC, was stored from files for which the exchange vouched, whatever was
+        imported since.
+        """
+        entries = self._days.get(_vouched(f"{symbol} {kind}"), [])
+        times = _joined([(first, last) for first, last, _ in entries])
+        return any(first <= begin and end <= last for first, last in times)
+
     def holds(self, file: ArchiveFile, span: Span) -> bool:
         """Whether the part of a file in a span is stored, from the file that exists now, if one does."""
         begin, end = span.part(file)
@@ -69,15 +82,19 @@ class Manifest:
         """Records spans as stored. The file is replaced atomically."""
         for span in spans:
             for file in span.files:
-                begin, end = span.part(file)
-                digest = self._digests.get(file, "")
-                apart = [entry for entry in self._days.get(_kind_of(file), []) if not _is_inside(entry, begin, end)]
-                same = _joined(
-                    [(first, last) for first, last, entry_digest in apart if entry_digest == digest] + [(begin, end)]
-                )
-                others = [entry for entry in apart if entry[2] != digest]
-                self._days[_kind_of(file)] = sorted([*others, *((first, last, digest) for first, last in same)])
+                part, digest = span.part(file), self._digests.get(file, "")
+                self._put(_kind_of(file), *part, digest)
+                if file in self._vouched:
+                    self._put(_vouched(_kind_of(file)), *part, digest)
         self._write()
+
+    def _put(self, kind: str, begin: int, end: int, digest: str) -> None:
+        apart = [entry for entry in self._days.get(kind, []) if not _is_inside(entry, begin, end)]
+        same = _joined(
+            [(first, last) for first, last, entry_digest in apart if entry_digest == digest] + [(begin, end)]
+        )
+        others = [entry for entry in apart if entry[2] != digest]
+        self._days[kind] = sorted([*others, *((first, last, digest) for first, last in same)])
 
     def forget(self, spans: Iterable[Span]) -> None:
         """Removes spans with missing trades, so that they are imported again."""
@@ -108,6 +125,11 @@ def _entry_of(found: list[int | str]) -> _Entry:
 
 def _kind_of(file: ArchiveFile) -> str:
     return f"{file.symbol} {file.kind}"
+
+
+def _vouched(kind: str) -> str:
+    """The kind under which times stand for which the exchange vouched."""
+    return f"{kind} vouched"
 
 
 def _is_inside(entry: _Entry, begin: int, end: int) -> bool:

@@ -352,6 +352,42 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     }
 
 
+async def test_of_two_files_without_a_checksum_that_contradict_each_other_neither_is_believed(
+    mongod_uri: str, tmp_path: Path
+) -> None:
+    source = days(tmp_path / "source", 1)
+    path = source / "PEPEUSDT-aggTrades-2024-10-27.csv"
+    text = path.read_bytes()
+    told = ("status", "revision")
+
+    def values() -> list[dict[str, Any]]:
+        return [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, tmp_path.name)]
+
+    right = tmp_path / "both"
+    right.mkdir()
+    assert (await imported(right, source, mongod_uri))[0] == 0
+    expected = [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, "both")]
+
+    spoil(path, text)
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    before = documents(mongod_uri, tmp_path.name)
+    spoiled = values()
+    wrong = [at for at, (one, other) in enumerate(zip(spoiled, expected, strict=True)) if one != other]
+    assert {before[at]["status"] for at in wrong} >= {"final"}
+    path.write_bytes(text)
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    after = documents(mongod_uri, tmp_path.name)
+    assert values() == spoiled
+    assert {after[at]["status"] for at in wrong} == {"unproven"}
+    assert [d for at, d in enumerate(after) if at not in wrong] == [d for at, d in enumerate(before) if at not in wrong]
+
+    assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
+    (tmp_path / "archive" / "imported.json").unlink()
+    assert (await imported(tmp_path, source, mongod_uri))[0] == 0
+    assert values() == expected
+    assert {d["status"] for d in documents(mongod_uri, tmp_path.name)} == {"final", "repaired"}
+
+
 async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
     source = days(tmp_path / "source", 1)
     code, said = await imported(tmp_path, source, mongod_uri, backfill__dry_run="true")

@@ -3,7 +3,7 @@
 from msgspec import structs
 
 from flows.bounds import ANY_VENUE, VenueRules
-from flows.model import BELIEVED, COMPLETE, Candle, CandleStatus
+from flows.model import BELIEVED, COMPLETE, IDS, Candle, CandleStatus
 from flows.operators.candles.compare import differing_fields, is_known_difference
 
 CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
@@ -18,6 +18,7 @@ def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules:
     candle as it is, and the stored one stays.
 
     * All trades are better than some of them, or than a doubt, and get status `repaired` where that changes something.
+      Where they are the same ones with other values, the doubt stays until something proves or vouches for them.
     * The exchange's version stands: where the trades differ from a stored `venue`, or from a stored candle that is
       proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
     * Of two that have all trades and no proof, the one wins that holds those of the other one and more.
@@ -66,7 +67,8 @@ def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: 
         return bool(candle.proof) or does_agree or (is_vouched and not stored.proof)
     if stored.status in COMPLETE:
         return not (does_agree or stored.proof) and (bool(candle.proof) or is_vouched or _holds(candle, stored))
-    return True
+    is_certain = does_agree or bool(candle.proof) or is_vouched
+    return is_certain or stored.status != "unproven" or not _has_same_trades(candle, stored)
 
 
 def _is_better_unproven(candle: Candle, stored: Candle, *, does_agree: bool) -> bool:
@@ -74,6 +76,11 @@ def _is_better_unproven(candle: Candle, stored: Candle, *, does_agree: bool) -> 
     if stored.status in COMPLETE:
         return candle.revision > 0 and does_agree
     return candle.trades > stored.trades
+
+
+def _has_same_trades(candle: Candle, stored: Candle) -> bool:
+    """Whether two candles are made of the trades of the same ids."""
+    return all(getattr(candle, name) == getattr(stored, name) for name in (*IDS, "trades"))
 
 
 def _holds(candle: Candle, stored: Candle) -> bool:

@@ -131,6 +131,40 @@ def test_what_is_stored_and_as_good_stays_whatever_revision_the_import_has(
     assert (kinds, heard.stored) == (["mismatch"], [Mark(1)])  # the one that says something else is named
 
 
+def test_a_stored_candle_that_is_contradicted_is_unproven_unless_it_has_a_proof_until_something_decides(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write([candle(0), candle(1, proof="equal"), candle(2), candle(3, status="repaired", revision=4), candle(4)])
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(
+        partial(reader.of_status, CLOSED), improved, contradicts, lambda stored: stored.open_time == candle(4).open_time
+    )
+
+    def imported(*candles: Candle) -> tuple[list[tuple[str, float, int]], list[str]]:
+        heard = Heard()
+        importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+        importer.write([[*candles, Mark(1)]])
+        importer.close()
+        found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+        return [(one.status, one.close, one.revision) for one in found], [one.kind for one in heard.incidents]
+
+    close = candle(0).close
+    other = [candle(number, close=99.5) for number in (0, 1, 3, 4)]
+    kept = [
+        ("unproven", close, 1),
+        ("final", close, 0),
+        ("final", close, 0),
+        ("unproven", close, 5),
+        ("final", close, 0),
+    ]
+    assert imported(*other) == (kept, ["mismatch"])
+    assert imported(other[0])[0] == kept
+    assert imported(candle(0, close=99.5, proof="equal"))[0] == [("repaired", 99.5, 2), *kept[1:]]
+    assert imported(candle(3, status="venue", first_id=-1, last_id=-1))[0][3] == ("final", close, 5)
+
+
 def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
     mongod_uri: str, mongo_database: Database[dict[str, Any]]
 ) -> None:

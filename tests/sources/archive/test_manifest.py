@@ -40,6 +40,28 @@ def test_what_is_noted_is_held_also_by_the_next_process(tmp_path: Path) -> None:
         assert not holds(known, "XUSDT-aggTrades-2024-02-02.zip")
 
 
+def test_what_the_exchange_vouched_for_is_known_whatever_is_imported_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    first, second, third, *_ = MONTH.days()
+    manifest = Manifest(path, stores="a")
+    for day in (first, second, third):
+        manifest.set_current(day, f"digest of {day.name}")
+        if day is not third:
+            manifest.set_vouched(day)
+        manifest.add([span(day.name)])
+    manifest = Manifest(path, stores="a")
+    manifest.set_current(first, "another digest")
+    manifest.add([span(first.name)])
+    for known in (manifest, Manifest(path, stores="a")):
+        assert known.was_vouched("XUSDT", first.kind, first.begin, second.end)
+        assert not known.was_vouched("XUSDT", first.kind, second.begin, second.end + 1)
+        assert not known.was_vouched("XUSDT", "1m", first.begin, first.end)
+        assert not known.was_vouched("YUSDT", first.kind, first.begin, first.end)
+    assert not Manifest(path, stores="b").was_vouched("XUSDT", first.kind, first.begin, first.end)
+    assert holds(manifest, second.name)
+    assert holds(manifest, third.name)
+
+
 def test_all_days_of_a_month_are_the_month(tmp_path: Path) -> None:
     manifest = Manifest(tmp_path / "journal.json", stores="a")
     days = MONTH.days()

@@ -51,6 +51,13 @@ def test_all_trades_take_a_doubt_away() -> None:
     assert improved(more, UNPROVEN).status == "repaired"
 
 
+def test_the_same_trades_with_other_values_take_a_doubt_away_only_when_something_speaks_for_them() -> None:
+    other = structs.replace(WHOLE, close=99.5)
+    assert improved(other, UNPROVEN) is other
+    assert improved(structs.replace(other, proof="equal"), UNPROVEN).status == "repaired"
+    assert improved(other, UNPROVEN, is_vouched=True).status == "repaired"
+
+
 def test_of_two_without_a_proof_the_one_with_more_trades_wins() -> None:
     flat = candle(trades=0, volume=0.0, first_id=-1, last_id=-1)
     assert improved(WHOLE, flat) == structs.replace(WHOLE, status="repaired", revision=1)
