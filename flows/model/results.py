@@ -125,6 +125,14 @@ Publishable: TypeAlias = (
 Document: TypeAlias = Candle | Stats24h
 """Results for MongoDB."""
 
+
+class Seeded(Struct, frozen=True):
+    """The period of a candle holds the exchange's running kline in the place of some of its trades."""
+
+    timeframe: str
+    open_time: int
+
+
 TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
 """Input of the candles: runs of one instrument's events, each of one type, and the events of its connections."""
 TradeResult: TypeAlias = (
@@ -136,6 +144,7 @@ TradeResult: TypeAlias = (
     | TradeWitness
     | Rejected
     | RefreshResult
+    | Seeded
     | Gap
     | Watermark
     | TradeInput

@@ -22,6 +22,7 @@ from flows.model import (
     RawFrames,
     Rejected,
     StoreOnly,
+    StoreOnlyTrades,
     StreamNames,
     Subscribed,
     TradeBatch,
@@ -31,7 +32,15 @@ from flows.operators.parse import Parse
 from flows.operators.prices import Prices
 from flows.operators.trades.batching import MicroBatcher
 from flows.operators.validate import Validate
-from flows.queries import BookQuery, HistoryQuery, KlinesQuery, LastTradeQuery, RenewQuery, TradesQuery
+from flows.queries import (
+    BookQuery,
+    DisputedTradesQuery,
+    HistoryQuery,
+    KlinesQuery,
+    LastTradeQuery,
+    RenewQuery,
+    TradesQuery,
+)
 from flows.settings import Feed
 from flows.steps import sequence_candles
 from sources.binance.parse import BinanceParser
@@ -143,13 +152,21 @@ class Market:
 
     def aggregates(self, query: TradesQuery, now: int) -> list[AggregateTrade]:
         """What REST knows of these ids at a time."""
+        return [t for t in self._known(query.symbol, now) if query.first_id <= t.id <= query.last_id]
+
+    def disputed(self, query: DisputedTradesQuery, now: int) -> list[AggregateTrade]:
+        """The trades of these raw ids."""
+        known = self._known(query.symbol, now)
+        return [t for t in known if query.first_id <= t.last_id and t.first_id <= query.last_id]
+
+    def _known(self, symbol: str, now: int) -> list[AggregateTrade]:
         return [
             AggregateTrade(
-                symbol=query.symbol, id=t["a"], time=t["T"], price=float(t["p"]), quantity=float(t["q"]),
+                symbol=symbol, id=t["a"], time=t["T"], price=float(t["p"]), quantity=float(t["q"]),
                 buyer_is_maker=t["m"], event_time=t["T"], first_id=t["f"], last_id=t["l"],
             )
-            for t in self.trades[query.symbol]
-            if query.first_id <= t["a"] <= query.last_id and t["T"] <= now
+            for t in self.trades[symbol]
+            if t["T"] <= now
         ]  # fmt: skip
 
     def klines(self, query: KlinesQuery, now: int) -> list[Kline]:
@@ -205,8 +222,10 @@ class Results(NamedTuple):
 class Flow:
     """The steps of the flow in their order, on a local clock that the tape moves."""
 
-    def __init__(self, market: Market) -> None:
+    def __init__(self, market: Market, *, gives_disputed: bool = True) -> None:
+        """Without `gives_disputed`, the REST side never answers what is asked of the trades of a wrong candle."""
         self._market = market
+        self.gives_disputed = gives_disputed
         self.local = 1_000_000
         self._clock = FeedClock(lambda: self.local)
         self._trade_clock = self._clock.twin()
@@ -300,6 +319,9 @@ class Flow:
                     self._settle(key, machine, machine.on_answer(item, klines, self._trade_clock.now()))
                 case HistoryQuery():
                     self._settle(key, machine, machine.on_answer(item, [], self._trade_clock.now()))
+                case DisputedTradesQuery() if self.gives_disputed:
+                    found = self._market.disputed(item, self._now_feed)
+                    self._settle(key, machine, machine.on_answer(item, found, self._trade_clock.now()))
                 case BookQuery():
                     snapshot = self._market.snapshot(self._now_feed)
                     self._settle(key, machine, machine.on_answer(item, snapshot, self._clock.now()))
@@ -313,6 +335,8 @@ class Flow:
                     self._keep_candle(item)
                 case StoreOnly():
                     self._keep_candle(item.candle)
+                case StoreOnlyTrades():
+                    self._keep([item.batch])
                 case TradeBatch():
                     known = self.trades[item.symbol]
                     known |= {t.id: _as_stored(t) for t in item.trades}

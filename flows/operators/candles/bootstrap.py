@@ -4,14 +4,15 @@ The laws:
 * After the begin, a gap, or a restart, running periods that lack trades wait for a kline for `seed_ms` of local time,
   and are not shown meanwhile. Without one they stay `partial`.
 * A kline and our trades meet where its last id lies among the ids of the trades that came since, or right before them,
-  and no aggregate lies across it. Then the period is the kline, and the trades with a later id.
+  and no aggregate lies across it. Then the period is the kline, and the trades with a later id. That is said: such a
+  candle proves nothing about the trades that it has not got.
 * A closed period of the shortest timeframe that the exchange's kline contradicts puts the running longer ones that hold
   its trades in doubt: they begin anew in the same way.
 """
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import Kline, Trade
+from flows.model import Kline, Seeded, Trade
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.compare import differing_fields, is_known_difference
 from flows.operators.candles.periods import DOUBT, Periods, Timeframe
@@ -78,32 +79,37 @@ class Bootstrap:
         """Whether the running candle of a frame is not to be shown yet."""
         return self.trades is not None and self._periods.lacks(frame)
 
-    def seed(self, now: Now) -> None:
+    def seed(self, now: Now) -> list[Seeded]:
         """Completes what lacks trades, where a kline and our trades meet. The waiting ends when nothing lacks trades,
         or its time is over.
         """
         periods = self._periods
         if periods.base is None or self.trades is None:
-            return
+            return []
         if self._ends_at == _FROM_NEXT_CALL:
             self._ends_at = now.local + self._seed_ms
         lacking = [frame for frame in periods.frames.values() if periods.lacks(frame)]
-        for frame in lacking:
-            self._seed(frame, self.trades)
+        trades = self.trades
+        out = [seeded for frame in lacking if (seeded := self._seed(frame, trades)) is not None]
         is_over = now.local >= self._ends_at or len(self.trades) > MOST_RECENT
         if is_over or not any(map(periods.lacks, lacking)):
             self.trades = None
             periods.is_dirty = True
+        return out
 
-    def _seed(self, frame: Timeframe, trades: list[Trade]) -> None:
+    def _seed(self, frame: Timeframe, trades: list[Trade]) -> Seeded | None:
         periods, kline = self._periods, frame.kline
         if kline is None or kline.open_time != frame.floor(periods.current.open_time) or not trades:
-            return
+            return None
         if not trades[0].first_id - 1 <= kline.last_id <= trades[-1].last_id:
-            return  # trades between the two are unknown; or they are still to come, and it is tried again with them
+            return (
+                None  # trades between the two are unknown; or they are still to come, and it is tried again with them
+            )
         newer = [trade for trade in trades if trade.last_id > kline.last_id]
         if newer and newer[0].first_id <= kline.last_id:
-            return  # the kline holds some fills of this aggregate, so no sum of the two is right; a later kline may do
+            return (
+                None  # the kline holds some fills of this aggregate: no sum of the two is right, a later kline may do
+            )
         periods.accumulate_base()  # the base counts in every frame, and only this frame's period is replaced
         seeded = Bucket.of_kline(kline)
         running = [trade for trade in newer if frame.floor(trade.time) == kline.open_time]
@@ -111,3 +117,4 @@ class Bootstrap:
             seeded.add_trades(running)
         frame.accumulated = seeded  # without the gaps that marked it: the kline has all trades until its last id
         periods.is_dirty = True
+        return Seeded(frame.name, kline.open_time)

@@ -32,6 +32,7 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
+    Seeded,
     Silent,
     Speaking,
     Subscribed,
@@ -110,15 +111,14 @@ class CandleBuilder:
         if self._bootstrap.unchecked is not None:
             self._bootstrap.check_closed(now)
         if self._bootstrap.trades is not None:
-            self._bootstrap.seed(now)
+            out += self._bootstrap.seed(now)
         if self._amendments.waiting or self._periods.is_dirty:
             out += self._publish_due(now)
         return out
 
-    def on_timer(self, now: Now) -> list[Candle]:
+    def on_timer(self, now: Now) -> list[Candle | Seeded]:
         """Closes what is over, publishes what is amended and what is forming."""
-        out: list[Candle] = []
-        self._bootstrap.seed(now)
+        out: list[Candle | Seeded] = [*self._bootstrap.seed(now)]
         if (wait := self._wait_to_close(now)) is not None and wait <= 0:
             if wait < -self._grace_ms:
                 self._traded_local = now.local  # the process was halted so long that unread trades may have arrived
@@ -126,7 +126,7 @@ class CandleBuilder:
                 out += self._close_by_time(now)
         return [*out, *self._publish_due(now)]
 
-    def on_end(self, now: Now) -> list[Candle]:
+    def on_end(self, now: Now) -> list[Candle | Seeded]:
         """The input ends: the amended candles, and the forming ones as they are."""
         self._bootstrap.end()
         self._shown_local = now.local - self._forming_ms

@@ -4,6 +4,9 @@ The laws:
 * A candle holds the trades of the shorter ones inside it. One that is refuted puts those in doubt, and the longer ones
   around it: they become `unproven`. One that is confirmed takes the doubt away from those inside it. Both leave alone
   what has a proof of its own, or is known to lack trades.
+* A candle vouches for those inside it only if it was made of the same trades throughout. Where the exchange's running
+  kline stands for some of them, that it is equal says nothing about the trades inside.
+* A candle whose trades REST has given with other values is never reinstated.
 * A kline that contradicts trades which the kline of a longer period confirms is outvoted: the trades stand. Where the
   longer kline comes later, the candle that was refuted is reinstated.
 """
@@ -13,7 +16,9 @@ from typing import Literal
 
 from msgspec import structs
 
-from flows.model import COMPLETE, Candle, CandleStatus
+from flows.model import COMPLETE, MARKET_FILL, AggregateTrade, Candle, CandleStatus, Trade, TradeBatch, TradedOhlcv
+from flows.operators.candles.bucket import Bucket
+from flows.operators.candles.compare import differing_fields
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, confirmed
 
@@ -31,7 +36,10 @@ class Doubt:
 
     def is_confirmed_around(self, track: Track, inner: Candle) -> bool:
         """Whether the kline of a longer period is equal to the candle of the same trades."""
-        return any(outer.proof == "equal" for _, outer in self._published_around(track, inner))
+        return any(
+            outer.proof == "equal" and outer.open_time not in longer.seeded
+            for longer, outer in self._published_around(track, inner)
+        )
 
     def is_refuted_inside(self, track: Track, outer: Candle) -> bool:
         """Whether the exchange contradicts a shorter candle with the same trades."""
@@ -44,11 +52,26 @@ class Doubt:
 
     def confirm(self, track: Track, candle: Candle) -> list[Published]:
         """A kline is equal to the candle: its trades are right, and so are those of the shorter ones."""
+        if candle.open_time in track.seeded:
+            return []
         return [*self._judge_inside(track, candle, "final"), *self._reinstate_inside(track, candle)]
 
     def refute(self, track: Track, candle: Candle) -> list[Published]:
         """The exchange's version has taken the place of the candle: its trades may be wrong, wherever they are."""
         return [*self._judge_inside(track, candle, "unproven"), *self._doubt_around(track, candle)]
+
+    def replace_trades(self, batch: TradeBatch, open_time: int) -> None:
+        """REST has given the trades of a refuted candle of the shortest timeframe. If they make another one than ours,
+        that and the longer ones around it are not reinstated.
+        """
+        shortest = min(self._tracks.values(), key=lambda track: track.length)
+        known = shortest.refuted.get(open_time)
+        if known is None or _is_made_of(known[0], batch.trades):
+            return
+        for track in self._tracks.values():
+            around = open_time - open_time % track.length
+            if around in track.refuted:
+                track.refuted[around] = None
 
     def _judge_inside(self, track: Track, outer: Candle, verdict: Literal["final", "unproven"]) -> list[Published]:
         before: tuple[CandleStatus, ...] = ("unproven",) if verdict == "final" else COMPLETE
@@ -66,8 +89,11 @@ class Doubt:
         """The shorter candles that were refuted are published again."""
         out: list[Published] = []
         for shorter in self._shorter(track):
-            for open_time in [t for t in shorter.refuted if outer.open_time <= t < outer.open_time + track.length]:
-                ours, kline = shorter.refuted.pop(open_time)
+            for open_time, known in list(shorter.refuted.items()):
+                if known is None or not outer.open_time <= open_time < outer.open_time + track.length:
+                    continue
+                ours, kline = known
+                del shorter.refuted[open_time]
                 out += shorter.publish(confirmed(ours), "theirs wrong")
                 out += shorter.mismatch(ours, kline, OUTVOTED)
         return out
@@ -91,3 +117,19 @@ class Doubt:
             if longer.length > track.length
             and (outer := longer.published.get(inner.open_time - inner.open_time % longer.length)) is not None
         ]
+
+
+def _is_made_of(candle: Candle, trades: list[Trade]) -> bool:
+    """Whether the trades make just this candle."""
+    inside = [
+        trade
+        for trade in sorted(trades, key=lambda trade: trade.id)
+        if candle.open_time <= trade.time <= candle.close_time
+        and (isinstance(trade, AggregateTrade) or trade.fill == MARKET_FILL)
+    ]
+    if not inside:
+        return not candle.trades
+    bucket = Bucket(candle.open_time, 0.0)
+    bucket.add_trades(inside)
+    made = structs.replace(candle, **dict(zip(TradedOhlcv.__struct_fields__, bucket.figures, strict=True)))
+    return not differing_fields(candle, made)

@@ -22,6 +22,9 @@ from flows.model import (
     Instrument,
     Kline,
     RefreshRequest,
+    Seeded,
+    StoreOnlyTrades,
+    Trade,
     TradeResult,
 )
 from flows.operators.candles.disputed_trades import DisputedState, DisputedTrades
@@ -42,7 +45,7 @@ REFRESHED_MS = 3_600_000
 MOST_SKIPPED = 10_000
 """Periods without a candle of ours that are queried at once; older ones are left to an import."""
 
-STATE_VERSION: Final = 3
+STATE_VERSION: Final = 4
 NAME: Final = "the proofs of candles"
 
 Results: TypeAlias = list[TradeResult | Query]
@@ -125,6 +128,9 @@ class Reconciler:
             return [*self._query_history(now), *self._take_or_hold(events, now)]
         if type(events) is list and isinstance(events[0], Kline):
             return [*self._query_history(now), *self._take_klines(events, now)]
+        if type(events) is Seeded:
+            self._tracks[events.timeframe].seeded.add(events.open_time)
+            return []
         if type(events) is RefreshRequest:
             return [self._past.query_requested(events, now)]
         if type(events) is Coverage and events.is_over:
@@ -136,7 +142,7 @@ class Reconciler:
         if isinstance(query, KlinesQuery):
             return [*self._take_queried(query, answer, now)]
         if isinstance(query, DisputedTradesQuery):
-            return [*self._disputed.take(query, answer, now)]
+            return [*self._take_disputed(query, answer, now)]
         if not isinstance(query, HistoryQuery):
             return []
         if query.is_stored:
@@ -234,6 +240,14 @@ class Reconciler:
                 out += self._settler.take_kline(track, kline, now, is_final=True)
         track.queries.retry(query, now)
         return out
+
+    def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError, now: Now) -> Results:
+        """Takes the trades of a candle that was wrong."""
+        out = self._disputed.take(query, answer, now)
+        for item in out:
+            if isinstance(item, StoreOnlyTrades):
+                self._settler.take_trades(query, item.batch)
+        return [*out]
 
     # --- periods without a candle of ours ---
 

@@ -20,7 +20,7 @@ from msgspec import structs
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline
+from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline, TradeBatch
 from flows.operators.candles.compare import differing_fields, is_known_difference
 from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
@@ -123,9 +123,13 @@ class Settler:
         incidents = track.mismatch(candle, reported, OURS_WRONG)
         served = track.publish_kline(final, "ours wrong")
         if candle.status in BELIEVED:
-            track.refuted[candle.open_time] = candle, reported
+            track.refute(candle, reported)
             self.dispute_trades(track, candle, final, now.local + AGAIN_MS if is_repeated else now.local)
         return [*served, *incidents, *self._doubt.refute(track, candle)]
+
+    def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch) -> None:
+        """REST has given trades that were disputed."""
+        self._doubt.replace_trades(batch, query.begin)
 
     def dispute_trades(self, track: Track, candle: Candle, kline: Kline, due: int) -> None:
         """Queries the trades of a candle that the exchange contradicts, at a local time; those of longer ones are the

@@ -19,8 +19,8 @@ from flows.operators.candles.compare import describe_difference, differing_field
 from flows.operators.candles.kline_queries import KlineQueries
 from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, proven
 
-TrackState: TypeAlias = tuple[int | None, int, dict[int, Candle], dict[int, Kline], dict[int, int]]
-"""What is recovered: `begun`, `newest`, `published`, `klines`, and the open times that are to be queried."""
+TrackState: TypeAlias = tuple[int | None, int, dict[int, Candle], dict[int, Kline], dict[int, int], set[int]]
+"""What is recovered: `begun`, `newest`, `published`, `klines`, the open times that are to be queried, and `seeded`."""
 
 
 class Track:
@@ -50,10 +50,12 @@ class Track:
         """Local times at which REST gave the `klines`, by open time. Not in the recovered state."""
         self._reported: dict[int, dict[str, frozenset[str]]] = {}
         """By open time and outcome the kinds of difference that incidents have named. Not in the recovered state."""
-        self.refuted: dict[int, tuple[Candle, Kline]] = {}
+        self.seeded: set[int] = set()
+        """Open times of candles that hold the exchange's running kline in the place of some of their trades."""
+        self.refuted: dict[int, tuple[Candle, Kline] | None] = {}
         """Candles that are not known to lack trades and whose place the exchange's own has taken, and what differs: the
-        kline of a longer period may yet confirm them. Not in the recovered state: the exchange's own is served until
-        then.
+        kline of a longer period may yet confirm them. None of a candle whose trades REST has given with other values:
+        nothing confirms that one. Not in the recovered state: the exchange's own is served until then.
         """
 
     # --- candles of ours ---
@@ -70,7 +72,13 @@ class Track:
             self.traded = max(self.traded, candle.open_time)
         self.forget()
         self.queries.restart(candle.open_time)
-        self.refuted.pop(candle.open_time, None)
+        if self.refuted.get(candle.open_time) is not None:
+            del self.refuted[candle.open_time]
+
+    def refute(self, candle: Candle, kline: Kline) -> None:
+        """Notes that the exchange's version takes the place of a candle."""
+        if candle.open_time not in self.refuted:
+            self.refuted[candle.open_time] = candle, kline
 
     # --- memory ---
 
@@ -96,6 +104,8 @@ class Track:
                 self.refuted.pop(oldest, None)
                 self.decided.pop(oldest, None)
                 self._reported.pop(oldest, None)
+        if self.seeded:
+            self.seeded = {t for t in self.seeded if t in self.published or not self.is_past(t)}
 
     # --- publishing ---
 
@@ -147,10 +157,10 @@ class Track:
 
     def state(self) -> TrackState:
         """A copy; open queries are made again."""
-        return self.begun, self.newest, dict(self.published), dict(self.klines), self.queries.state()
+        return self.begun, self.newest, dict(self.published), dict(self.klines), self.queries.state(), set(self.seeded)
 
     def resume(self, state: TrackState) -> None:
         """Takes up a `state()`."""
-        self.begun, self.newest, self.published, self.klines, due = state
+        self.begun, self.newest, self.published, self.klines, due, self.seeded = state
         self.traded = self.newest
         self.queries.resume(due)

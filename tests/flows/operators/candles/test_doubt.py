@@ -48,6 +48,16 @@ def test_a_candle_is_confirmed_by_the_kline_of_a_longer_period_around_it() -> No
     assert not doubt.is_confirmed_around(some["1m"], candle(3))
 
 
+def test_a_longer_candle_that_holds_the_exchanges_kline_vouches_for_nothing_inside() -> None:
+    some = tracks("1m", "5m")
+    doubt = published(some, candle(0, status="unproven"), candle(0, timeframe="5m", proof="equal"))
+    some["1m"].refute(candle(1), kline_like(candle(1), high=500.0))
+    some["5m"].seeded.add(BEGIN)
+    assert not doubt.is_confirmed_around(some["1m"], candle(1))
+    assert doubt.confirm(some["5m"], FIVE) == []
+    assert doubt.is_refuted_inside(some["5m"], FIVE)
+
+
 def test_a_refuted_candle_is_reinstated_by_the_kline_of_a_longer_period() -> None:
     some = tracks("1m", "5m")
     doubt = published(some, candle(1, status="venue", high=500.0), FIVE)

@@ -2,6 +2,8 @@ import pickle
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from flows.clock import Now
@@ -13,6 +15,7 @@ from flows.model import (
     Kline,
     RefreshRequest,
     RefreshResult,
+    Seeded,
     StoreOnly,
     StoreOnlyTrades,
     Trade,
@@ -223,10 +226,10 @@ def test_a_restart_before_the_answer_asks_for_the_trades_again(is_asked: bool) -
 
 
 def test_a_state_of_before_is_refused() -> None:
-    """The one of version 2 had no trades that are queried."""
+    """Version 3 did not say which candles hold the exchange's kline."""
     machine, _ = refuted()
     _, tracks, waiting, _ = machine.snapshot()
-    for state in ((2, tracks, waiting), (3, tracks, waiting), (3, tracks, waiting, [(1, 2)])):
+    for state in ((3, tracks, waiting, []), (4, tracks, waiting), (4, tracks, waiting, [(1, 2)])):
         with pytest.raises(StateVersionError, match="the proofs of candles"):
             asking(state=state)
 
@@ -260,6 +263,44 @@ def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
         (BEGIN + MINUTE, "venue", 0),
         (BEGIN + 2 * MINUTE, "venue", 0),
     ]
+
+
+# --- what a longer candle vouches for ---
+
+
+def longer_and_refuted(machine: Any, ours: Candle, *, hour: Candle) -> list[Any]:
+    """What leaves as the kline of an hour is equal to ours, around a minute that REST has refuted."""
+    machine.on_events(ours, at(0))
+    machine.on_events([kline_like(ours, high=500.0)], at(1))
+    [query] = machine.on_timer(at(1))
+    machine.on_answer(query, [rest(ours, high=500.0)], at(2))
+    [disputed] = machine.on_timer(at(2))
+    machine.on_events(hour, at(3))
+    return disputed  # type: ignore[no-any-return]
+
+
+TRADES = [trade(number, number * 100) for number in range(1, 9)]
+
+
+@given(is_seeded=st.booleans(), is_restarted=st.booleans(), answer=st.sampled_from(("none", "same", "other")))
+def test_a_longer_candle_vouches_for_the_trades_inside_it_only_if_it_was_made_of_them(
+    is_seeded: bool, is_restarted: bool, answer: str
+) -> None:
+    ours = candle_of(TRADES)
+    hour = replace(ours, timeframe="1h")
+    machine = asking()
+    if is_seeded:
+        assert machine.on_events(Seeded("1h", BEGIN), NOW) == []
+    if is_restarted:
+        machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    disputed = longer_and_refuted(machine, ours, hour=hour)
+    if answer != "none":
+        given_trades = TRADES if answer == "same" else [*TRADES[:-1], replace(TRADES[-1], quantity=0.777)]
+        machine.on_answer(disputed, given_trades, at(4))
+    out = machine.on_events([kline_like(hour)], at(5))
+    returned = [one for one in out if isinstance(one, Candle) and one.timeframe == "1m"]
+    assert bool(returned) == (not is_seeded and answer != "other")
+    assert machine._tracks["1m"].published[BEGIN].high == (ours.high if returned else 500.0)
 
 
 # --- history ---
@@ -493,6 +534,15 @@ def test_trades_that_are_too_early_over_the_end_of_a_minute_are_one_mismatch_and
         assert (last.trades, last.first_id, last.last_id) == (expected.trades, expected.first_id, expected.last_id)
         assert (last.status, last.proof) == ("venue", "ours wrong")
         assert last.revision <= 2
+
+
+def candle_of(trades: list[Trade]) -> Candle:
+    """The minute that is made of them."""
+    builder = CandleBuilder("binance:BTCUSDT", timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
+    events = [TradeBatch("binance", "BTCUSDT", [one]) for one in [*trades, trade(trades[-1].id + 1, MINUTE)]]
+    built = [item for event in events for item in builder.on_events(event, NOW)]
+    [closed] = [item for item in built if isinstance(item, Candle) and item.is_closed]
+    return replace(closed, status="final")
 
 
 def rest_of(kline: Kline) -> Kline:
