@@ -102,14 +102,10 @@ class Bootstrap:
         if kline is None or kline.open_time != frame.floor(periods.current.open_time) or not trades:
             return None
         if not trades[0].first_id - 1 <= kline.last_id <= trades[-1].last_id:
-            return (
-                None  # trades between the two are unknown; or they are still to come, and it is tried again with them
-            )
+            return None  # trades in between are unknown; or they are still to come, and it is tried again with them
         newer = [trade for trade in trades if trade.last_id > kline.last_id]
         if newer and newer[0].first_id <= kline.last_id:
-            return (
-                None  # the kline holds some fills of this aggregate: no sum of the two is right, a later kline may do
-            )
+            return None  # it has some fills of this aggregate: no sum of the two is right, a later kline may do
         periods.accumulate_base()  # the base counts in every frame, and only this frame's period is replaced
         seeded = Bucket.of_kline(kline)
         running = [trade for trade in newer if frame.floor(trade.time) == kline.open_time]

@@ -150,7 +150,7 @@ def test_the_end_of_input_closes_nothing() -> None:
     machine = builder("1m")
     machine.on_events(batch(trade(1, 0)), at(0))
     out = machine.on_end(at(10 * MINUTE))
-    assert [(candle.is_closed, candle.timeframe) for candle in out] == [(False, "1m")]
+    assert [isinstance(it, Candle) and (it.is_closed, it.timeframe) for it in out] == [(False, "1m")]
 
 
 # --- what is not known ---
@@ -231,6 +231,7 @@ def test_fills_off_the_market_stay_out() -> None:
     fund = Trade("BTCUSDT", 2, BEGIN + 1, 0.0, 0.0, buyer_is_maker=False, event_time=BEGIN + 1, fill="INSURANCE_FUND")
     machine.on_events(batch(trade(1, 0, 10.0), fund, trade(3, 2, 11.0)), at(2))
     [candle] = machine.on_timer(at(2, LATER))
+    assert isinstance(candle, Candle)
     assert (candle.low, candle.high, candle.trades, candle.last_id) == (10.0, 11.0, 2, 3)
 
 
@@ -395,7 +396,7 @@ def test_forming_candles_keep_their_pace_and_show_every_timeframe() -> None:
     assert [(c.timeframe, c.is_closed) for c in out if isinstance(c, Candle)] == [("1m", False), ("5m", False)]
     assert machine.on_events(batch(trade(2, 1, 11.0)), at(1, 1_099)) == [batch(trade(2, 1, 11.0))]
     assert machine.due_in(at(1, 1_099)) == 1
-    assert [c.close for c in machine.on_timer(at(1, 1_100))] == [11.0, 11.0]
+    assert [isinstance(c, Candle) and c.close for c in machine.on_timer(at(1, 1_100))] == [11.0, 11.0]
     assert machine.on_timer(at(1, 1_300)) == []  # nothing new
 
 
