@@ -61,7 +61,7 @@ class _StreamServer:
             try:
                 return await self._exchange.serve(request, handshake)
             except ConnectionResetError:
-                return web.Response()  # to nobody: the client went away during its handshake, which is no error of ours
+                return web.Response()  # is not sent: the client went away during its handshake
 
         return connect
 
