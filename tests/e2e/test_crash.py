@@ -59,7 +59,8 @@ async def test_killed_at_random_moments_nothing_is_lost(mongod_uri: str, tmp_pat
     calm, killed = await compared(folder, mongod_uri, tape(loop=True), speed=SPEED, kills=KILLS)
     for frame in calm[1].values():
         assert frame["id"].to_list() == list(range(frame["id"][0], frame["id"][0] + frame.height))
-    assert differences(calm, killed) == []
+    found = differences(calm, killed)
+    assert not found, "\n".join(map(str, found))
 
 
 async def test_a_state_written_by_one_worker_is_resumed_by_two_processes(mongod_uri: str, tmp_path: Path) -> None:
