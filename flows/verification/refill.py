@@ -20,6 +20,7 @@ from flows.verification.checks.recount import candle_of
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap
 from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
+from sinks.trades.durable import runs_of
 from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.writer import part_of, partition_names
@@ -77,10 +78,10 @@ class TradeRefill:
         except StoreInUseError:
             return Refilled(left=_sentence(symbol, gaps, _in_use(part)))
         left = [_sentence(symbol, large, _how_to_import(large, self._most_trades))] if large else []
-        if unfilled := [gap for gap, stored in zip(small, done, strict=True) if stored <= gap.last - gap.first]:
+        if unfilled := [gap for gap, ids in zip(small, done, strict=True) if len(ids) <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
-        incidents = [self._incident(symbol, gap, stored) for gap, stored in zip(small, done, strict=True) if stored]
-        return Refilled(sum(done), tuple(incidents), "; ".join(left))
+        incidents = [one for gap, ids in zip(small, done, strict=True) for one in self._incidents(symbol, gap, ids)]
+        return Refilled(sum(map(len, done)), tuple(incidents), "; ".join(left))
 
     def replace(self, symbol: str, refuted: Sequence[Refutation]) -> Refilled:
         """Stores the venue's trades of these periods in the place of the stored ones, as far as it has them. Where they
@@ -164,9 +165,9 @@ class TradeRefill:
         place = part_of(Instrument(self._venue, symbol).key, self._partitions)
         return self._path / partition_names(self._partitions)[place]
 
-    def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> int:
-        """Stores what the venue has of a gap; returns the number of trades."""
-        stored = 0
+    def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> list[int]:
+        """Stores what the venue has of a gap; returns the ids of the trades."""
+        stored: set[int] = set()
         for first in range(gap.first, gap.last + 1, QUERY_TRADES):
             last = min(gap.last, first + QUERY_TRADES - 1)
             trades = list(self._believed(PastTradesQuery(symbol, first, last, gap.after_time, gap.before_time)))
@@ -174,9 +175,9 @@ class TradeRefill:
                 with store.lock:
                     add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
                 store.sync()
-            stored += len(trades)
-        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=stored)
-        return stored
+            stored |= {trade.id for trade in trades}
+        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=len(stored))
+        return sorted(stored)
 
     def _believed(self, query: TradesQuery) -> Iterator[Trade]:
         """The venue's answer without trades that are invalid or were not queried."""
@@ -187,11 +188,12 @@ class TradeRefill:
             else:
                 yield trade
 
-    def _incident(self, symbol: str, gap: IdGap, stored: int) -> Incident:
-        times, ids = (gap.after_time, gap.before_time), (gap.first, gap.last)
+    def _incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
+        """One for each run of the ids that were stored: of the others the ledger still says that they lack."""
         cause = f"verification: trades {gap.first} to {gap.last} were not stored"
-        outcome = f"{stored} trades fetched from the exchange and stored"
-        return Incident("repair", self._venue, symbol, *times, cause, outcome, *ids)
+        for run in runs_of(ids, gap.after_time, gap.before_time):
+            outcome = f"{run.last_id - run.first_id + 1} trades fetched from the exchange and stored"
+            yield Incident("repair", self._venue, symbol, run.begin, run.end, cause, outcome, run.first_id, run.last_id)
 
 
 def _sentence(symbol: str, gaps: Sequence[IdGap], reason: str) -> str:

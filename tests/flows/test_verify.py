@@ -410,6 +410,25 @@ def test_a_candle_that_the_exchange_has_confirmed_is_not_rewritten_from_a_false_
 
 
 @pytest.mark.parametrize(
+    "told",
+    [
+        [("gap", HOUR[199].time, HOUR[203].time, 200, 202), ("repair", HOUR[199].time, HOUR[203].time, 200, 202)],
+        [("gap", BEGIN, BEGIN + 86_400_000, -1, -1)],
+    ],
+    ids=["repaired", "without ids"],
+)
+def test_the_ledger_hides_no_trades_that_it_does_not_name(
+    settings: Settings, mongo_client: Documents, told: list[tuple[Any, ...]]
+) -> None:
+    fill(settings, mongo_client, HOUR[:200] + HOUR[203:], true_candles(HOUR, TIMEFRAMES))
+    for kind, begin, end, *ids in told:
+        store_incident(settings, mongo_client, Incident(kind, VENUE, SYMBOL, begin, end, "", "", *ids))
+
+    [finding] = verify(settings, ALL).findings
+    assert (finding.kind, finding.claimed.startswith("ids 200 to 202 ")) == ("hole", True)
+
+
+@pytest.mark.parametrize(
     ("arguments", "reason"),
     [
         (["--start", "yesterday"], "'yesterday' is no time"),

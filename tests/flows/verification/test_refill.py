@@ -82,7 +82,7 @@ def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Pa
     done = refill_of(path, lambda query: [] if query.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
 
     assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
-    assert (done.trades, [one.first_id for one in done.incidents]) == (1, [20])
+    assert (done.trades, [(one.first_id, one.last_id) for one in done.incidents]) == (1, [(20, 20)])
     reason = "the venue does not have all of them"
     assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {reason}"
 
