@@ -142,7 +142,7 @@ class _Run:
             times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
             written += self._fetched(repair, symbol, self._refill.refill(symbol, verifier.gaps), times, report)
         if verifier.refuted and self._refill:
-            times = [(query.begin, query.end) for query in verifier.refuted]
+            times = [(one.query.begin, one.query.end) for one in verifier.refuted]
             replaced = self._refill.replace(symbol, verifier.refuted)
             written += self._fetched(repair, symbol, replaced, times, report)
             corrected = self._refuted_candles(verifier) if replaced.trades else []
@@ -162,8 +162,10 @@ class _Run:
         """The exchange's candles whose trades were wrong: now they have them."""
         return [
             stored.candle
-            for query in verifier.refuted
-            for stored in self._stores.candles(query.symbol, self._timeframes[0], query.begin, query.end + 1)
+            for one in verifier.refuted
+            for stored in self._stores.candles(
+                one.query.symbol, self._timeframes[0], one.query.begin, one.query.end + 1
+            )
         ]
 
     def _rebuilt(self, repair: CandleRepair, symbol: str, times: Sequence[tuple[int, int]]) -> list[Candle]:

@@ -1,26 +1,33 @@
 """Fetches trades that are missing in the store, or wrong, from the venue, and stores them, if no flow writes to it."""
 
 from collections.abc import Callable, Iterator, Sequence
+from operator import attrgetter
 from pathlib import Path
 
 import structlog
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from flows.bounds import VenueRules
-from flows.model import Incident, Instrument, Trade, TradeBatch
+from flows.model import MARKET_FILL, Incident, Instrument, Trade, TradeBatch
+from flows.operators.candles.bucket import Bucket
+from flows.operators.candles.compare import differing_fields
 from flows.operators.candles.disputed_trades import LEFT, vouched_trades
 from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
+from flows.verification.checks.recount import candle_of
+from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap
-from sinks.trades.codec import MINUTE_MS
+from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
+from sinks.trades.durable import runs_of
 from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.writer import part_of, partition_names
 
 GetTrades = Callable[[TradesQuery], list[Trade]]
 """The venue's trades of a query; `VenueError` when it does not answer, `QueryError` when it has none of that kind."""
+_SAME_AND_NO_CANDLE = "the venue's trades are the same, and its candle of this time cannot be had; ask again later"
 GAPS_NAMED = 3
 """Most gaps of a symbol named in a sentence; the others are counted."""
 
@@ -71,30 +78,31 @@ class TradeRefill:
         except StoreInUseError:
             return Refilled(left=_sentence(symbol, gaps, _in_use(part)))
         left = [_sentence(symbol, large, _how_to_import(large, self._most_trades))] if large else []
-        if unfilled := [gap for gap, stored in zip(small, done, strict=True) if stored <= gap.last - gap.first]:
+        if unfilled := [gap for gap, ids in zip(small, done, strict=True) if len(ids) <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
-        incidents = [self._incident(symbol, gap, stored) for gap, stored in zip(small, done, strict=True) if stored]
-        return Refilled(sum(done), tuple(incidents), "; ".join(left))
+        incidents = [one for gap, ids in zip(small, done, strict=True) for one in self._incidents(symbol, gap, ids)]
+        return Refilled(sum(map(len, done)), tuple(incidents), "; ".join(left))
 
-    def replace(self, symbol: str, queries: Sequence[DisputedTradesQuery]) -> Refilled:
-        """Stores the venue's trades of these queries in the place of the stored ones, as far as it has them. Errors as
-        of `refill`.
+    def replace(self, symbol: str, refuted: Sequence[Refutation]) -> Refilled:
+        """Stores the venue's trades of these periods in the place of the stored ones, as far as it has them. Where they
+        make the candle, the stored ones of other ids are removed. Errors as of `refill`.
         """
-        ranges = [(query.first_id, query.last_id) for query in queries]
+        ranges = [(one.query.first_id, one.query.last_id) for one in refuted]
         if self._get is None:
             return Refilled(left=_wrong_sentence(symbol, ranges, _how_to_fetch(symbol)))
         part = self._part(symbol)
         try:
             with TradeStore(part) as store:
-                done = [self._replace(store, query) for query in queries]
+                done = [self._replace(store, one) for one in refuted]
         except StoreInUseError:
             return Refilled(left=_wrong_sentence(symbol, ranges, _in_use(part)))
         left = "; ".join(one.left for one in done if one.left)
         incidents = tuple(incident for one in done for incident in one.incidents)
         return Refilled(sum(one.trades for one in done), incidents, left)
 
-    def _replace(self, store: TradeStore, query: DisputedTradesQuery) -> Refilled:
+    def _replace(self, store: TradeStore, refuted: Refutation) -> Refilled:
         assert self._get is not None  # noqa: S101 - the caller has checked it
+        query = refuted.query
         ids = [(query.first_id, query.last_id)]
         try:
             batch = vouched_trades(self._venue, query, self._get(query))
@@ -102,15 +110,44 @@ class TradeRefill:
             return Refilled(left=_wrong_sentence(query.symbol, ids, str(error)))
         if batch is None:
             return Refilled(left=_wrong_sentence(query.symbol, ids, "the venue does not have them"))
+        false = self._false(store, refuted, batch.trades)
+        batch = structs.replace(batch, replaced=false)
         disputes: list[Dispute] = []
         known = set(store.ids(query.symbol, batch.begin, batch.end + 1).tolist())
         with store.lock:
             add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=disputes.append)
         store.sync()
         changed = sum(dispute.trades for dispute in disputes) + sum(trade.id not in known for trade in batch.trades)
+        changed += len(false)
         _log.info("trades_replaced", symbol=query.symbol, first_id=ids[0][0], last_id=ids[0][1], trades=changed)
-        left = "" if changed else _wrong_sentence(query.symbol, ids, "the venue's trades are the same")
-        return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
+        if changed or refuted.is_confirmed:
+            left = "" if changed else _wrong_sentence(query.symbol, ids, "the venue's trades are the same")
+            return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
+        return Refilled(left=_wrong_sentence(query.symbol, ids, _SAME_AND_NO_CANDLE))
+
+    def _false(self, store: TradeStore, refuted: Refutation, trades: Sequence[Trade]) -> tuple[Trade, ...]:
+        """The stored trades of a period that the venue does not have, where its own make the candle, so that there are
+        no others.
+        """
+        query = refuted.query
+        inside = [t for t in trades if query.begin <= t.time <= query.end and t.fill == MARKET_FILL]
+        if not inside or not self._make(inside, refuted):
+            return ()
+        theirs = {trade.id for trade in trades}
+        records = store.records(query.symbol, minute_of(query.begin), query.end + 1)
+        rows = (row for _, columns in records for row in columns.rows())
+        return tuple(
+            Trade(query.symbol, row[0], row[3], row[4], row[5], bool(row[6]), row[3])
+            for row in rows
+            if row[0] not in theirs and query.begin <= row[3] <= query.end and row[7] == FILLS.index(MARKET_FILL)
+        )
+
+    def _make(self, trades: Sequence[Trade], refuted: Refutation) -> bool:
+        """Whether trades are those of the candle, in every field."""
+        bucket = Bucket(refuted.query.begin, trades[0].price)
+        bucket.add_trades(sorted(trades, key=attrgetter("id")))
+        made = candle_of(bucket, self._venue, refuted.query.symbol, refuted.truth.timeframe)
+        return not differing_fields(made, refuted.truth)
 
     def _incident_of_wrong(self, query: DisputedTradesQuery, changed: int) -> Incident:
         """What was replaced; or that nothing was, so that it is known from now on."""
@@ -128,9 +165,9 @@ class TradeRefill:
         place = part_of(Instrument(self._venue, symbol).key, self._partitions)
         return self._path / partition_names(self._partitions)[place]
 
-    def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> int:
-        """Stores what the venue has of a gap; returns the number of trades."""
-        stored = 0
+    def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> list[int]:
+        """Stores what the venue has of a gap; returns the ids of the trades."""
+        stored: set[int] = set()
         for first in range(gap.first, gap.last + 1, QUERY_TRADES):
             last = min(gap.last, first + QUERY_TRADES - 1)
             trades = list(self._believed(PastTradesQuery(symbol, first, last, gap.after_time, gap.before_time)))
@@ -138,9 +175,9 @@ class TradeRefill:
                 with store.lock:
                     add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
                 store.sync()
-            stored += len(trades)
-        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=stored)
-        return stored
+            stored |= {trade.id for trade in trades}
+        _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=len(stored))
+        return sorted(stored)
 
     def _believed(self, query: TradesQuery) -> Iterator[Trade]:
         """The venue's answer without trades that are invalid or were not queried."""
@@ -151,11 +188,12 @@ class TradeRefill:
             else:
                 yield trade
 
-    def _incident(self, symbol: str, gap: IdGap, stored: int) -> Incident:
-        times, ids = (gap.after_time, gap.before_time), (gap.first, gap.last)
+    def _incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
+        """One for each run of the ids that were stored: of the others the ledger still says that they lack."""
         cause = f"verification: trades {gap.first} to {gap.last} were not stored"
-        outcome = f"{stored} trades fetched from the exchange and stored"
-        return Incident("repair", self._venue, symbol, *times, cause, outcome, *ids)
+        for run in runs_of(ids, gap.after_time, gap.before_time):
+            outcome = f"{run.last_id - run.first_id + 1} trades fetched from the exchange and stored"
+            yield Incident("repair", self._venue, symbol, run.begin, run.end, cause, outcome, run.first_id, run.last_id)
 
 
 def _sentence(symbol: str, gaps: Sequence[IdGap], reason: str) -> str:

@@ -42,8 +42,6 @@ class CandleRepair:
     ) -> list[Candle]:
         """Rewrites the candles that were found wrong and have a correct version in `recounted`, if they ended long
         enough before `until`, ms UTC. Returns those written; `PyMongoError` when the server does not take them.
-
-        A stored candle of status `venue` is left unchanged.
         """
         wrong = {(f.timeframe, f.open_time) for f in findings if f.kind in _REPAIRABLE}
         missing = {f.timeframe for f in findings if f.kind == "missing"}
@@ -53,7 +51,7 @@ class CandleRepair:
                 continue
             stored = self._stored(candle)
             is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
-            if is_wanted and (stored is None or stored.candle.status != "venue"):
+            if is_wanted:
                 written += self._write(candle, stored)
         return written
 

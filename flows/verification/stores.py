@@ -91,7 +91,9 @@ class VenueStores:
         of = {"venue": self._venue, "symbol": {"$in": [symbol, ""]}, "kind": {"$in": list(READ)}}
         touching = {"begin": {"$lt": end}, "end": {"$gte": start}}
         found = self._database[INCIDENTS].find({**of, **touching}).sort("begin", ASCENDING).limit(MOST_INCIDENTS)
-        return Ledger(incident_of(document) for document in found)
+        # What is noted at once is stored at once: a repair is then of a loss beside it.
+        in_order = sorted(found, key=lambda one: (int(one["created_at"].timestamp() * 1_000), one["kind"] == "repair"))
+        return Ledger(incident_of(document) for document in in_order)
 
     def _of(self, symbol: str, timeframe: str) -> dict[str, Any]:
         return {"venue": self._venue, "symbol": symbol, "timeframe": timeframe}

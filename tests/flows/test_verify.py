@@ -219,6 +219,28 @@ def test_files_of_the_archive_confirm_or_refute(filled: Settings, tmp_path: Path
     assert finding.claimed.startswith("high ")
 
 
+def test_a_false_candle_that_calls_itself_the_exchanges_gives_way_to_the_exchanges_word(
+    filled: Settings, mongo_client: Documents, tmp_path: Path
+) -> None:
+    folder = tmp_path / "archive"
+    folder.mkdir()
+    minutes = [c for c in true_candles(HOUR, TIMEFRAMES) if c.timeframe == "1m"]
+    (folder / f"{SYMBOL}-1m-2026-01-01.csv").write_text(klines_csv(minutes))
+    of = {"timeframe": "1m", "open_time": minutes[7].open_time}
+    false = {"$set": {"status": "venue", "proof": "exchange's own"}, "$inc": {"high": 1.0}}
+    candles_of(filled, mongo_client).update_one(of, false)
+
+    report = verify(filled, structs.replace(ALL, against=str(folder), end=BEGIN + 3_600_000, repair=True))
+
+    assert (report.totals, report.repaired, report.left) == ({"candle": 1, "exchange": 1}, 1, [])
+    mended = candles_of(filled, mongo_client).find_one(of)
+    told = mended["high"], mended["status"], mended["proof"], mended["revision"]
+    assert told == (minutes[7].high, "repaired", "equal", 1)
+    ledger = mongo_client[filled.mongo.database][INCIDENTS]
+    assert [d["kind"] for d in ledger.find()] == ["repair"]
+    assert verify(filled, structs.replace(ALL, against=str(folder), end=BEGIN + 3_600_000)).is_true
+
+
 def true_venue_candle(values: dict[str, Any]) -> Candle:
     """What history makes of the exchange's candle."""
     counts: dict[str, Any] = {
@@ -363,6 +385,47 @@ def test_a_loss_that_the_ledger_tells_is_listed_and_no_false_claim(refuted: Sett
     [note] = report["notes"]
     assert (note["kind"], note["timeframe"], note["open_time"]) == ("loss", "1m", BEGIN + 600_000)
     assert report["symbols"][SYMBOL]["notes"] == 1
+
+
+@pytest.mark.parametrize(
+    "false",
+    [structs.replace(HOUR[88], quantity=75.0), structs.replace(HOUR[88], id=9_000_000)],
+    ids=["other", "invented"],
+)
+def test_a_candle_that_the_exchange_has_confirmed_is_not_rewritten_from_a_false_trade(
+    settings: Settings, mongo_client: Documents, false: Trade
+) -> None:
+    proven = [structs.replace(candle, proof="equal") for candle in true_candles(HOUR, TIMEFRAMES)]
+    trades = sorted([*(one for one in HOUR if one.id != false.id), false], key=lambda one: one.id)
+    fill(settings, mongo_client, trades, proven)
+    before = list(candles_of(settings, mongo_client).find())
+
+    report = verify(settings, structs.replace(ALL, repair=True))
+
+    refuted = [(f.timeframe, f.open_time) for f in report.findings if f.kind == "refuted"]
+    assert refuted == [("1m", HOUR[88].time // 60_000 * 60_000)]
+    [left] = [one for one in report.left if "do not make the exchange's candle" in one]
+    assert left.endswith("python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them")
+    assert (report.repaired, list(candles_of(settings, mongo_client).find())) == (0, before)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        [("gap", HOUR[199].time, HOUR[203].time, 200, 202), ("repair", HOUR[199].time, HOUR[203].time, 200, 202)],
+        [("gap", BEGIN, BEGIN + 86_400_000, -1, -1)],
+    ],
+    ids=["repaired", "without ids"],
+)
+def test_the_ledger_hides_no_trades_that_it_does_not_name(
+    settings: Settings, mongo_client: Documents, told: list[tuple[Any, ...]]
+) -> None:
+    fill(settings, mongo_client, HOUR[:200] + HOUR[203:], true_candles(HOUR, TIMEFRAMES))
+    for kind, begin, end, *ids in told:
+        store_incident(settings, mongo_client, Incident(kind, VENUE, SYMBOL, begin, end, "", "", *ids))
+
+    [finding] = verify(settings, ALL).findings
+    assert (finding.kind, finding.claimed.startswith("ids 200 to 202 ")) == ("hole", True)
 
 
 @pytest.mark.parametrize(

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Literal, TypeAlias
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from flows.bounds import VenueRules
-from flows.model import COMPLETE, PRICES, VOLUMES, Candle, timeframe_ms
+from flows.model import COMPLETE, PRICES, VOLUMES, Candle, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields, is_known_difference
+from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
@@ -52,6 +52,8 @@ class DayCandles(Struct, frozen=True):
     """By verified timeframe, the shortest first; in the order of time."""
     spans: Mapping[str, tuple[int, int]]
     """Open times of the first and the last stored candle of each timeframe, ms UTC."""
+    theirs: Mapping[str, Mapping[int, Kline]] = field(default_factory=dict)
+    """The exchange's closed candles by timeframe and open time, as far as they were asked for."""
 
 
 class Day:
@@ -82,7 +84,7 @@ class Day:
         self._gaps = sorted(trades.gaps, key=lambda gap: gap.after_time)
         self._gaps_after = [gap.after_time for gap in self._gaps]
         self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
-        self.refuted = RefutedTrades(rules, ledger)
+        self.refuted = RefutedTrades(rules, ledger, candles.theirs)
         self._wrong: set[tuple[str, int]] = set()
         """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}
@@ -134,8 +136,8 @@ class Day:
             for kind, claimed, true in impossible_numbers(candle, self._rules):
                 yield self._finding(kind, candle, claimed, true)
         is_wrong = (candle.timeframe, candle.open_time) in self._wrong
-        if ground == "complete" and made and is_wrong and not self.refuted.has_inside(candle):
-            self.recounted[candle.timeframe, candle.open_time] = made
+        if ground == "complete" and made and is_wrong and (right := self.refuted.corrected(candle, made)):
+            self.recounted[candle.timeframe, candle.open_time] = right
 
     def _by_ledger(self, candle: Candle, length: int) -> Iterator[Finding]:
         end = candle.open_time + length - 1
@@ -180,15 +182,10 @@ class Day:
         """Checks a period without trades: the ids on both sides are consecutive."""
         self._counts.recomputed += 1
         close = next((price for open_time, price in reversed(closes) if open_time < candle.open_time), None)
-        if candle.trades and candle.status == "venue":
+        if candle.trades:
             fields = ["trades", *(name for name in PRICES if close is not None and getattr(candle, name) != close)]
-            if self.refuted.proves(fields):
-                yield from self.refuted.wrong(candle, None, fields)
-            return
-        if candle.trades and not self._differs_by_design(candle, ["trades"]):
-            yield self._finding(
-                "candle", candle, f"trades {candle.trades}", "0: the ids on both sides follow each other"
-            )
+            true = "0: the ids on both sides follow each other"
+            yield from self._contradicted(candle, None, fields, f"trades {candle.trades}", true)
             return
         if not candle.trades and close is not None and candle.close != close:
             yield self._finding("candle", candle, f"close {candle.close}", f"{close}, the price of the trade before it")
@@ -201,17 +198,20 @@ class Day:
         fields = differing_fields(made, candle)
         if fields and candle.trades == 0:
             fields = ["trades"]
-        if fields and candle.status == "venue":
-            if self.refuted.proves(fields):
-                yield from self.refuted.wrong(candle, made, fields)
-        elif fields and not self._differs_by_design(candle, fields):
-            yield self._finding("candle", candle, _shown(candle, fields), _shown(made, fields))
+        if fields:
+            yield from self._contradicted(candle, made, fields, _shown(candle, fields), _shown(made, fields))
         if candle.status == "partial":
             yield self._finding("status", candle, "status 'partial'", "every trade of it is stored")
 
-    def _differs_by_design(self, candle: Candle, fields: list[str]) -> bool:
-        """Whether the venue's two sources are known to differ."""
-        return (candle.status == "venue" or bool(candle.proof)) and is_known_difference(self._rules, fields)
+    def _contradicted(
+        self, candle: Candle, made: Candle | None, fields: list[str], claimed: str, true: str, *, is_whole: bool = True
+    ) -> Iterator[Finding]:
+        """The candle and the stored trades differ: one of the two is false, or the venue counts them differently."""
+        verdict = self.refuted.verdict(candle, made, fields, is_whole=is_whole)
+        if verdict == "trades":
+            yield from self.refuted.wrong(candle, made, fields)
+        elif verdict == "candle":
+            yield self._finding("candle", candle, claimed, true)
 
     def _with_gap(self, candle: Candle, made: Candle | None) -> Iterator[Finding]:
         """Checks a period with some of its trades stored."""
@@ -231,11 +231,8 @@ class Day:
         short = [] if made is None or candle.status == "partial" else _falls_short(candle, made)
         if not short or made is None:
             return
-        if candle.status == "venue":
-            if self.refuted.proves(short):
-                yield from self.refuted.wrong(candle, made, short)
-        elif not self._differs_by_design(candle, short):
-            yield self._finding("candle", candle, _shown(candle, short), f"at least {_shown(made, short)}")
+        true = f"at least {_shown(made, short)}"
+        yield from self._contradicted(candle, made, short, _shown(candle, short), true, is_whole=False)
 
     def _is_known_incomplete(self, candle: Candle, made: Candle | None, gaps: Sequence[IdGap]) -> bool:
         if not candle.trades:
@@ -285,8 +282,10 @@ class Day:
                 continue
             for open_time in traded:
                 made = candle_of(buckets[open_time], self._venue, self._symbol, timeframe)
-                if self._ground(open_time, open_time + length) == "complete" and not self.refuted.has_inside(made):
-                    self.recounted[timeframe, open_time] = made
+                if self._ground(open_time, open_time + length) == "complete" and (
+                    right := self.refuted.corrected(None, made)
+                ):
+                    self.recounted[timeframe, open_time] = right
             true = f"{len(run)} candles are missing; in {len(traded)} of them trades are stored"
             yield Finding("missing", self._symbol, timeframe, run[0], "candles on both sides", true)
 

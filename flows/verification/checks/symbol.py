@@ -9,13 +9,13 @@ from msgspec import Struct
 from flows.bounds import LATEST_MS, VenueRules
 from flows.model import DAY_MS, Candle, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
-from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.day import Day, DayCandles, DayTrades
 from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import base_length_ms, recount
+from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds
 
 WARM_UP_MS = DAY_MS
@@ -107,8 +107,8 @@ class SymbolVerifier:
         """The correct versions of wrong and missing candles, as far as known; at most `MOST_RECOUNTED`."""
         self.gaps: list[IdGap] = []
         """Missing trades, whether the ledger names them or not; at most `MOST_GAPS`."""
-        self.refuted: list[DisputedTradesQuery] = []
-        """Queries for trades that are stored and wrong, whether the ledger names them or not; at most `MOST_GAPS`."""
+        self.refuted: list[Refutation] = []
+        """Periods with trades that are stored and wrong, whether the ledger names them or not; at most `MOST_GAPS`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
         """Begin and end of the verified time."""
@@ -192,6 +192,7 @@ class SymbolVerifier:
         yield from self._report_gaps(trades.gaps, ledger, begin, end)
         first, last = max(begin, task.start), min(end, task.end)
         candles = {name: self._candles(name, first, last) for name in task.timeframes}
+        theirs = {name: found for name in candles if (found := self._theirs(name, candles[name], first, last))}
         day = Day(
             task.venue,
             task.symbol,
@@ -200,17 +201,16 @@ class SymbolVerifier:
             until=self._end,
             rules=task.rules,
             trades=trades,
-            candles=DayCandles(candles, self._spans),
+            candles=DayCandles(candles, self._spans, {name: found.klines for name, found in theirs.items()}),
             ledger=ledger,
             counts=self.counts,
         )
         yield from day.findings()
         if len(self.recounted) < MOST_RECOUNTED:
             self.recounted |= day.recounted
-        self.refuted += day.refuted.queries[: MOST_GAPS - len(self.refuted)]
-        if self._get_klines is not None:
-            for name, stored in candles.items():
-                yield from self._against(name, [one.candle for one in stored], first, last)
+        self.refuted += day.refuted.found[: MOST_GAPS - len(self.refuted)]
+        for name, found in theirs.items():
+            yield from self._against(name, [one.candle for one in candles[name]], found)
 
     def _candles(self, timeframe: str, begin: int, end: int) -> list[StoredCandle]:
         span = self._spans.get(timeframe)
@@ -233,12 +233,15 @@ class SymbolVerifier:
             claimed = f"ids {gap.first} to {gap.last} between {gap.after_time} and {gap.before_time}"
             yield Finding(kind, self._task.symbol, "", gap.before_time, claimed, _what_is_true(gap))  # type: ignore[arg-type]
 
-    def _against(self, timeframe: str, candles: list[Candle], begin: int, end: int) -> Iterator[Finding]:
+    def _theirs(self, timeframe: str, candles: list[StoredCandle], begin: int, end: int) -> Klines | None:
+        """The exchange's candles of a day, where some are stored."""
         if not candles or self._get_klines is None:
-            return
+            return None
+        return self._get_klines(self._task.symbol, timeframe, begin, min(end, self._end))
+
+    def _against(self, timeframe: str, candles: list[Candle], found: Klines) -> Iterator[Finding]:
         length = timeframe_ms(timeframe)
         over = [c for c in candles if c.is_closed and c.open_time + length <= self._end]
-        found = self._get_klines(self._task.symbol, timeframe, begin, min(end, self._end))
         self.counts.compared += sum(candle.open_time in found.klines for candle in over)
         yield from against(over, found.klines, covered=found.covered, rules=self._task.rules)
         stored = {candle.open_time for candle in candles}

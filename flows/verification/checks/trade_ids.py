@@ -57,6 +57,11 @@ class _Run(Struct):
     first_fill: int
     last_fill: int
 
+    @property
+    def size(self) -> int:
+        """Number of trades."""
+        return self.last - self.first + 1
+
 
 class TradeIds:
     """The sequence of one instrument's trade ids."""
@@ -134,6 +139,9 @@ class TradeIds:
         newest = self._newest
         if newest is None:
             self._newest = run
+        elif run.first > newest.last + 1 and run.begin < newest.end - BACK_MS and run.size <= newest.size:
+            true = f"trades of lower ids are stored up to {newest.end}, and none between it and {newest.last}"
+            yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
         elif run.first > newest.last:
             yield from self._go_on(newest, run)
             self._newest = run

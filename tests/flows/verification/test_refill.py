@@ -5,9 +5,12 @@ import pytest
 from msgspec import structs
 
 from flows.bounds import VenueRules
-from flows.model import Incident, Trade, TradeBatch
+from flows.model import Candle, Incident, Trade, TradeBatch
+from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.disputed_trades import LEFT
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
+from flows.verification.checks.recount import candle_of
+from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
@@ -79,7 +82,7 @@ def test_what_cannot_be_is_not_stored_and_what_the_venue_lacks_is_named(path: Pa
     done = refill_of(path, lambda query: [] if query.first_id == 5 else [*ALL[20:21], false]).refill(SYMBOL, HOLES)
 
     assert stored(path) == rows([one for one in ALL if one.id not in LACKING or one.id == 20])
-    assert (done.trades, [one.first_id for one in done.incidents]) == (1, [20])
+    assert (done.trades, [(one.first_id, one.last_id) for one in done.incidents]) == (1, [(20, 20)])
     reason = "the venue does not have all of them"
     assert done.left == f"trades 5 to 6, 20 to 29 of BTCUSDT are not stored: {reason}"
 
@@ -131,6 +134,15 @@ def test_without_a_venue_the_command_is_named(path: Path) -> None:
 WRONG = DisputedTradesQuery(SYMBOL, 10, 19, ALL[10].time, ALL[19].time)
 
 
+def candle_of_trades(trades: list[Trade]) -> Candle:
+    bucket = Bucket(trades[0].time // 60_000 * 60_000, trades[0].price)
+    bucket.add_trades(trades)
+    return candle_of(bucket, "binance", SYMBOL, "1m")
+
+
+REFUTED = Refutation(WRONG, candle_of_trades(ALL[10:20]), is_confirmed=True)
+
+
 @pytest.fixture
 def wrong(tmp_path: Path) -> Path:
     """A store in which one trade has another price, one another time, and one is missing."""
@@ -149,7 +161,7 @@ def test_wrong_trades_are_replaced_wherever_they_are_stored(wrong: Path) -> None
         asked.append(query)
         return ALL[query.first_id : query.last_id + 1]
 
-    done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+    done = refill_of(wrong, get).replace(SYMBOL, [REFUTED])
 
     assert asked == [WRONG]
     assert stored(wrong) == rows(ALL)
@@ -161,7 +173,7 @@ def test_wrong_trades_are_replaced_wherever_they_are_stored(wrong: Path) -> None
 
 
 def test_trades_that_the_exchange_has_too_are_named_as_a_loss_once_for_all(path: Path) -> None:
-    done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1]).replace(SYMBOL, [WRONG])
+    done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1]).replace(SYMBOL, [REFUTED])
 
     assert done.trades == 0
     [incident] = done.incidents
@@ -180,7 +192,7 @@ def test_wrong_trades_that_cannot_be_had_stay_and_are_named(wrong: Path, answer:
             raise answer
         return answer
 
-    done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+    done = refill_of(wrong, get).replace(SYMBOL, [REFUTED])
 
     assert (done.trades, done.incidents, stored(wrong)) == (0, (), before)
     assert done.left.startswith("trades 10 to 19 of BTCUSDT do not make the exchange's candle: ")
@@ -191,10 +203,36 @@ def test_wrong_trades_beside_a_flow_or_without_a_venue_are_left_with_what_to_do(
         raise AssertionError(query)
 
     with TradeStore(wrong / "part-00") as flow, flow.lock:
-        done = refill_of(wrong, get).replace(SYMBOL, [WRONG])
+        done = refill_of(wrong, get).replace(SYMBOL, [REFUTED])
     assert done.left.endswith(f"a flow writes to {wrong / 'part-00'}: stop it, run this again, and start it")
-    done = refill_of(wrong, None).replace(SYMBOL, [WRONG] * 5)
+    done = refill_of(wrong, None).replace(SYMBOL, [REFUTED] * 5)
     assert done.left == (
         "trades 10 to 19, 10 to 19, 10 to 19 and 2 more candles of BTCUSDT do not make the exchange's candle: "
         "python -m flows.verify --repair --against rest --symbols BTCUSDT fetches them"
     )
+
+
+@pytest.mark.parametrize("number", [5_000, 100_000])
+def test_a_stored_trade_that_the_exchange_does_not_have_is_removed(path: Path, number: int) -> None:
+    """Only where its trades make the candle."""
+    before = stored(path)
+    false = structs.replace(ALL[15], id=number)
+    with TradeStore(path / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch("binance", SYMBOL, [false])])
+    other = structs.replace(REFUTED, truth=structs.replace(REFUTED.truth, volume=1.0))
+    get = lambda query: ALL[query.first_id : query.last_id + 1]  # noqa: E731
+
+    assert refill_of(path, get).replace(SYMBOL, [other]).trades == 0
+    assert stored(path) == [*before, *rows([false])]
+    done = refill_of(path, get).replace(SYMBOL, [REFUTED])
+
+    assert (stored(path), done.trades, done.left) == (before, 1, "")
+
+
+def test_without_a_word_about_the_candle_the_same_trades_are_no_loss(path: Path) -> None:
+    """The candle may be the false one."""
+    known = structs.replace(REFUTED, is_confirmed=False)
+    done = refill_of(path, lambda query: ALL[query.first_id : query.last_id + 1]).replace(SYMBOL, [known])
+
+    assert (done.trades, done.incidents) == (0, ())
+    assert done.left.startswith("trades 10 to 19 of BTCUSDT do not make the exchange's candle: ")

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flows.model import Candle, Incident
+from flows.model import Candle, Incident, Kline
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import NOTES
-from flows.verification.checks.symbol import SymbolVerifier, Task
+from flows.verification.checks.symbol import GetKlines, Klines, SymbolVerifier, Task
 from sources.binance.rules import RULES
 from tests.fakes.trades import BEGIN, trade
 from tests.fakes.verified import SYMBOL, TIMEFRAMES, VENUE, MemoryStores, Row, traded_stores, true_stores, verified
@@ -45,8 +45,8 @@ def shape(stores: MemoryStores, **options: Any) -> list[tuple[str, str, int]]:
     return [(f.kind, f.timeframe, f.open_time) for f in verified(stores, **options)]
 
 
-def verifier_of(stores: MemoryStores) -> SymbolVerifier:
-    verifier = SymbolVerifier(stores, Task(VENUE, SYMBOL, TIMEFRAMES, RULES[VENUE]))
+def verifier_of(stores: MemoryStores, get_klines: GetKlines | None = None) -> SymbolVerifier:
+    verifier = SymbolVerifier(stores, Task(VENUE, SYMBOL, TIMEFRAMES, RULES[VENUE]), get_klines=get_klines)
     list(verifier.findings())
     return verifier
 
@@ -63,7 +63,7 @@ def test_stored_trades_that_do_not_make_the_exchanges_candle_are_a_false_claim_o
 
     assert shape(stores) == [("refuted", "1m", theirs.open_time)], "once, and not of the longer ones around it"
     verifier = verifier_of(stores)
-    [query] = verifier.refuted
+    query = verifier.refuted[0].query
     assert query.first_id <= row["first_id"] <= row["last_id"] <= query.last_id
     assert (query.begin, query.end) == (theirs.open_time, theirs.close_time)
     assert verifier.recounted == {}, "nothing is to be rewritten from these trades"
@@ -104,7 +104,7 @@ def test_a_candle_without_ids_is_as_good_a_witness() -> None:
     assert verified(stores) == []
     row["price"] += 1.0
     assert shape(stores) == [("refuted", "1m", theirs.open_time)]
-    [query] = verifier_of(stores).refuted
+    query = verifier_of(stores).refuted[0].query
     assert query.first_id <= row["id"] <= query.last_id
 
 
@@ -151,6 +151,132 @@ def test_a_wrong_longer_candle_is_not_rewritten_from_wrong_trades() -> None:
     del stores.stored[place]
     verifier = SymbolVerifier(stores, Task(VENUE, SYMBOL, TIMEFRAMES, RULES[VENUE]))
     assert ("missing", "5m") in {(f.kind, f.timeframe) for f in verifier.findings()}
+    assert verifier.recounted == {}
+
+
+# --- candles with a proof ---
+
+
+def prove(stores: MemoryStores) -> MemoryStores:
+    """Gives every candle the proof that the exchange said the same."""
+    proven = [StoredCandle(structs.replace(one.candle, proof="equal"), one.close_time) for one in stores.stored]
+    stores.stored = proven
+    return stores
+
+
+def klines_of(stores: MemoryStores) -> GetKlines:
+    """The exchange's candles: those that are stored now."""
+    told: dict[str, dict[int, Kline]] = {name: {} for name in TIMEFRAMES}
+    for candle in [one.candle for one in stores.stored]:
+        fields = {name: getattr(candle, name) for name in Kline.__struct_fields__}
+        told[candle.timeframe][candle.open_time] = Kline(**fields | {"first_id": -1, "last_id": -1})
+
+    def get(_: str, timeframe: str, start: int, end: int) -> Klines:
+        found = {t: kline for t, kline in told[timeframe].items() if start <= t < end}
+        return Klines(found, (start, end))
+
+    return get
+
+
+def change(stores: MemoryStores, candle: Candle, **values: Any) -> Candle:
+    """Other values of a stored candle."""
+    place = next(n for n, one in enumerate(stores.stored) if one.candle == candle)
+    changed = structs.replace(candle, **values)
+    stores.stored[place] = StoredCandle(changed, stores.stored[place].close_time)
+    return changed
+
+
+def minute_of(stores: MemoryStores, time: int) -> Candle:
+    return next(
+        one.candle for one in stores.stored
+        if one.candle.timeframe == "1m" and one.candle.open_time <= time <= one.close_time
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("is_asked", [False, True])
+@given(traded_stores(), st.data())
+def test_a_false_trade_refutes_no_candle_that_the_exchange_has_confirmed(
+    is_asked: bool, stores: MemoryStores, data: st.DataObject
+) -> None:
+    prove(stores)
+    told = klines_of(stores) if is_asked else None
+    row = data.draw(st.sampled_from(inner_rows(stores)))
+    row["quantity"] += 0.5
+    candle = minute_of(stores, row["time"])
+
+    assert shape(stores, get_klines=told) == [("refuted", "1m", candle.open_time)]
+    verifier = verifier_of(stores, told)
+    [one] = verifier.refuted
+    assert (one.truth, one.is_confirmed) == (candle, is_asked)
+    assert verifier.recounted == {}
+
+
+def test_the_exchanges_word_stands_for_a_candle_without_a_proof_too() -> None:
+    stores = true_stores(QUIET)
+    told = klines_of(stores)
+    row = stores.rows[100]
+    row["quantity"] += 0.5
+    candle = minute_of(stores, row["time"])
+    assert {kind for kind, *_ in shape(stores)} == {"candle"}
+    assert shape(stores, get_klines=told) == [("refuted", "1m", candle.open_time)]
+    assert verifier_of(stores, told).recounted == {}
+
+
+def test_an_invented_trade_refutes_no_candle_and_only_near_ids_are_asked_for() -> None:
+    stores = prove(true_stores(QUIET))
+    candle = minute_of(stores, stores.rows[100]["time"])
+    false = dict.fromkeys(("id", "first_id", "last_id"), 1_000_000)
+    stores.rows.append({**stores.rows[100], **false})
+    verifier = verifier_of(stores)
+    assert shape(stores) == [("trade", "", stores.rows[100]["time"]), ("refuted", "1m", candle.open_time)]
+    [one] = verifier.refuted
+    assert (one.query.first_id, one.query.last_id) == (candle.first_id, candle.last_id)
+    assert verifier.recounted == {}
+
+
+def test_a_confirmed_candle_of_a_minute_whose_trades_have_left_it_is_not_false() -> None:
+    stores = prove(true_stores(QUIET))
+    open_time = BEGIN + 5 * MINUTE
+    for row in stores.rows:
+        if open_time <= row["time"] < open_time + MINUTE:
+            row["time"] = open_time + MINUTE
+    found = shape(stores)
+    assert found == [("refuted", "1m", open_time), ("refuted", "1m", open_time + MINUTE)]
+
+
+@pytest.mark.parametrize("standing", [{"proof": "equal"}, {"status": "venue", "proof": "exchange's own"}, {}])
+def test_a_candle_that_the_exchange_denies_and_its_trades_make_otherwise_is_false(standing: dict[str, Any]) -> None:
+    stores = true_stores(QUIET)
+    told = klines_of(stores)
+    true = minute_of(stores, stores.rows[100]["time"])
+    change(stores, true, high=true.high + 1, **standing)
+    place = "1m", true.open_time
+    assert ("candle", *place) in shape(stores, get_klines=told)
+    verifier = verifier_of(stores, told)
+    assert verifier.refuted == []
+    assert verifier.recounted == {place: structs.replace(true, status="repaired", proof="equal", event_time=0)}
+    if standing:
+        assert shape(stores)[0] == ("refuted", *place), "nobody says which of the two it is"
+        assert verifier_of(stores).recounted == {}
+
+
+def test_a_confirmed_candle_whose_numbers_cannot_be_true_together_is_false() -> None:
+    stores = prove(true_stores(QUIET))
+    true = minute_of(stores, stores.rows[100]["time"])
+    change(stores, true, high=true.low - 1)
+    assert ("candle", "1m", true.open_time) in shape(stores)
+    assert ("1m", true.open_time) in verifier_of(stores).recounted
+
+
+def test_what_neither_the_candle_nor_the_trades_say_is_fetched_and_nothing_is_rewritten() -> None:
+    stores = true_stores(QUIET)
+    told = klines_of(stores)
+    true = minute_of(stores, stores.rows[100]["time"])
+    change(stores, true, volume=true.volume + 1)
+    stores.rows[100]["quantity"] += 0.5
+    verifier = verifier_of(stores, told)
+    [one] = verifier.refuted
+    assert one.truth.volume == true.volume
     assert verifier.recounted == {}
 
 
