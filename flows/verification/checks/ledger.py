@@ -39,7 +39,7 @@ class Ledger:
         self._mismatches = {(i.begin, i.end) for i in self._incidents if i.kind == "mismatch"}
 
     def names(self, first: int, last: int, *, kinds: Sequence[str] = LOSSES) -> bool:
-        """Whether incidents of these kinds name all ids of a gap, both inclusive, and none has told of their repair
+        """Whether incidents of these kinds name all ids of a gap, both inclusive, and none has named their repair
         since.
         """
         if kinds not in self._ranges:

@@ -120,8 +120,8 @@ class RefutedTrades:
     def _refutation(self, candle: Candle, first: int, last: int) -> Refutation:
         query = DisputedTradesQuery(candle.symbol, first, last, candle.open_time, candle.close_time)
         kline = self._kline_of(candle)
-        is_told = kline is not None and not differing_fields(candle, kline)
-        return Refutation(query, candle if is_told or kline is None else kline, kline is not None)
+        is_the_same = kline is not None and not differing_fields(candle, kline)
+        return Refutation(query, candle if is_the_same or kline is None else kline, kline is not None)
 
     def lacking(self, candle: Candle, made: Candle | None, gaps: Sequence[IdGap]) -> Iterator[Finding]:
         """A known loss: the exchange's candle of a period with gaps that the ledger names. Once for the shortest
