@@ -85,9 +85,9 @@ def needs_tools(text: str) -> None:
 
 
 def run(text: str, demo: Demo) -> subprocess.CompletedProcess[str]:
-    """Runs a line to its end."""
+    """Runs a line to its end, by a shell that stays: completion asks which one it is."""
     return subprocess.run(
-        ["bash", "-o", "pipefail", "-c", text],
+        ["bash", "-o", "pipefail", "-c", f"{text}; exit $?"],
         cwd=demo.at, env=environment(demo), input="y\n", capture_output=True, text=True, check=False,
     )  # fmt: skip
 
