@@ -52,6 +52,8 @@ STEP_MS = 100
 SYMBOLS = ("BTCUSDT", "ETHUSDT")
 TIMEFRAMES = ("1m", "5m")
 LENGTHS = {"1m": 60_000, "5m": 300_000}
+OPENING_BOOK = (8_999, [["98.00", "5"]], [["102.00", "5"]])
+"""The book of BTCUSDT before its first change: last id, bids, asks."""
 
 
 class Message(NamedTuple):
@@ -138,7 +140,7 @@ class Market:
         update = 9_000 + 3 * step
         bid, query = f"{99 - step % 7 / 10:.2f}", f"{101 + step % 5 / 10:.2f}"
         bids, asks = [[bid, f"{1 + step % 3}"]], [[query, f"{2 + step % 4}"]]
-        before = self.books[-1] if self.books else (0, [["98.00", "5"]], [["102.00", "5"]])
+        before = self.books[-1] if self.books else OPENING_BOOK
         levels = dict([*before[1], *bids]), dict([*before[2], *asks])
         self.books.append((
             update + 2,
@@ -187,7 +189,7 @@ class Market:
     def snapshot(self, now: int) -> BookSnapshot:
         """The book of BTCUSDT at a time."""
         known = [book for book, sent in zip(self.books, self._depth_times(), strict=True) if sent <= now]
-        update, bids, asks = known[-1]
+        update, bids, asks = known[-1] if known else OPENING_BOOK
         sides = [[(float(price), float(quantity)) for price, quantity in side] for side in (bids, asks)]
         return BookSnapshot("BTCUSDT", update, sides[0], sides[1])
 

@@ -19,8 +19,12 @@ MARKET = Market()
 TAPE = [(message.time, message.line, message.frame()) for message in MARKET.tape]
 LAST = len(MARKET.tape) - 60
 """Messages behind this one lack the successors that show what they have done."""
+BEGUN = 6
+"""Behind so many messages both instruments have trades that contradict what is false; before, a false first trade has
+none before it.
+"""
 FIRST = 40
-"""So many messages begin every stream: what is false among them has little or nothing before it that contradicts it."""
+"""So many messages begin every stream."""
 
 
 @cache
@@ -55,7 +59,7 @@ def test_the_market_itself_is_served_whole() -> None:
 
 @st.composite
 def wrong_messages(draw: st.DrawFn) -> tuple[int, str, Message]:
-    position = draw(st.integers(FIRST, LAST))
+    position = draw(st.integers(BEGUN, LAST))
     name, message = draw(st.sampled_from(falsehoods(MARKET.tape[position])))
     return position, name, message
 
@@ -65,7 +69,8 @@ def wrong_messages(draw: st.DrawFn) -> tuple[int, str, Message]:
 @given(wrong=wrong_messages(), replaces=st.booleans())
 def test_one_wrong_message_changes_nothing_but_itself(wrong: tuple[int, str, Message], *, replaces: bool) -> None:
     position, _, message = wrong
-    assert_as_without(disturbed(position, message.frame(), replaces=replaces))
+    is_first = position < FIRST  # what is lost before the first trade is nobody's hole
+    assert_as_without(disturbed(position, message.frame(), replaces=replaces and not is_first))
 
 
 @pytest.mark.slow
