@@ -1,7 +1,6 @@
 """Fetches trades that are missing in the store, or wrong, from the venue, and stores them, if no flow writes to it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from operator import attrgetter
 from pathlib import Path
 
 import structlog
@@ -9,14 +8,12 @@ from msgspec import Struct, structs
 
 from flows.bounds import VenueRules
 from flows.model import MARKET_FILL, Incident, Instrument, Trade, TradeBatch
-from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import differing_fields
 from flows.operators.candles.disputed_trades import LEFT, vouched_trades
+from flows.operators.candles.made_of import is_made_of
 from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
-from flows.verification.checks.recount import candle_of
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap
 from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
@@ -125,13 +122,13 @@ class TradeRefill:
             return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
         return Refilled(left=_wrong_sentence(query.symbol, ids, _SAME_AND_NO_CANDLE))
 
-    def _false(self, store: TradeStore, refuted: Refutation, trades: Sequence[Trade]) -> tuple[Trade, ...]:
+    @staticmethod
+    def _false(store: TradeStore, refuted: Refutation, trades: Sequence[Trade]) -> tuple[Trade, ...]:
         """The stored trades of a period that the venue does not have, where its own make the candle, so that there are
         no others.
         """
         query = refuted.query
-        inside = [t for t in trades if query.begin <= t.time <= query.end and t.fill == MARKET_FILL]
-        if not inside or not self._make(inside, refuted):
+        if not refuted.truth.trades or not is_made_of(refuted.truth, trades):
             return ()
         theirs = {trade.id for trade in trades}
         records = store.records(query.symbol, minute_of(query.begin), query.end + 1)
@@ -141,13 +138,6 @@ class TradeRefill:
             for row in rows
             if row[0] not in theirs and query.begin <= row[3] <= query.end and row[7] == FILLS.index(MARKET_FILL)
         )
-
-    def _make(self, trades: Sequence[Trade], refuted: Refutation) -> bool:
-        """Whether trades are those of the candle, in every field."""
-        bucket = Bucket(refuted.query.begin, trades[0].price)
-        bucket.add_trades(sorted(trades, key=attrgetter("id")))
-        made = candle_of(bucket, self._venue, refuted.query.symbol, refuted.truth.timeframe)
-        return not differing_fields(made, refuted.truth)
 
     def _incident_of_wrong(self, query: DisputedTradesQuery, changed: int) -> Incident:
         """What was replaced; or that nothing was, so that it is known from now on."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from msgspec import structs
 
 from flows.bounds import VenueRules
-from flows.model import IDS, PRICES, VOLUMES, Candle, Kline
+from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, TradedOhlcv
 
 PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by less than half of this is printed the same."""
@@ -13,7 +13,7 @@ ULPS = 4
 """Quote volumes have more digits than float64; so many units in the last place are rounding and nothing else."""
 
 
-def differing_fields(candle: Candle | Kline, kline: Kline | Candle) -> list[str]:
+def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
     """Names of the fields that differ. Ids count where both sides have them."""
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]

@@ -16,9 +16,8 @@ from typing import Literal
 
 from msgspec import structs
 
-from flows.model import COMPLETE, MARKET_FILL, AggregateTrade, Candle, CandleStatus, Trade, TradeBatch, TradedOhlcv
-from flows.operators.candles.bucket import Bucket
-from flows.operators.candles.compare import differing_fields
+from flows.model import COMPLETE, Candle, CandleStatus, TradeBatch
+from flows.operators.candles.made_of import is_made_of
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, confirmed
 
@@ -66,7 +65,7 @@ class Doubt:
         """
         shortest = min(self._tracks.values(), key=lambda track: track.length)
         known = shortest.refuted.get(open_time)
-        if known is None or _is_made_of(known[0], batch.trades):
+        if known is None or is_made_of(known[0], batch.trades):
             return
         for track in self._tracks.values():
             around = open_time - open_time % track.length
@@ -117,19 +116,3 @@ class Doubt:
             if longer.length > track.length
             and (outer := longer.published.get(inner.open_time - inner.open_time % longer.length)) is not None
         ]
-
-
-def _is_made_of(candle: Candle, trades: list[Trade]) -> bool:
-    """Whether the trades make just this candle."""
-    inside = [
-        trade
-        for trade in sorted(trades, key=lambda trade: trade.id)
-        if candle.open_time <= trade.time <= candle.close_time
-        and (isinstance(trade, AggregateTrade) or trade.fill == MARKET_FILL)
-    ]
-    if not inside:
-        return not candle.trades
-    bucket = Bucket(candle.open_time, 0.0)
-    bucket.add_trades(inside)
-    made = structs.replace(candle, **dict(zip(TradedOhlcv.__struct_fields__, bucket.figures, strict=True)))
-    return not differing_fields(candle, made)
