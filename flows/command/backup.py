@@ -1,6 +1,5 @@
 """`marketflow backup` and `marketflow restore`: copies of both stores, and stores from copies."""
 
-import sys
 import time
 from pathlib import Path
 from types import TracebackType
@@ -95,18 +94,12 @@ class ProgressLine:
     """Progress on standard error: a bar on a terminal, a line every few seconds elsewhere."""
 
     def __init__(self) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-        self._is_terminal = sys.stderr.isatty()
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=not self._is_terminal,
-        )
+        from flows.terminal_bar import terminal_bar
+
+        columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+        self._progress = terminal_bar(*columns)
         self._tasks = {"": self._progress.add_task("", visible=False)}
         self._line_s = time.monotonic()
 
@@ -122,6 +115,6 @@ class ProgressLine:
         if what not in self._tasks:
             self._tasks[what] = self._progress.add_task(what)
         self._progress.update(self._tasks[what], completed=done, total=total or None)
-        if not self._is_terminal and time.monotonic() - self._line_s >= LINE_EVERY_S:
+        if self._progress.disable and time.monotonic() - self._line_s >= LINE_EVERY_S:
             self._line_s = time.monotonic()
             say(f"{what}: {done:,}{f' of {total:,}' if total else ''}")

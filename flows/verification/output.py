@@ -7,12 +7,13 @@ from typing import Any, Self
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from flows.clock import monotonic_ms
 from flows.foreign import visible
+from flows.terminal_bar import terminal_bar
 from flows.verification.checks.findings import Finding, Report
 
 MOST_SHOWN = 50
@@ -27,8 +28,7 @@ class VerificationProgress:
     """Progress on standard error: a bar on a terminal, plain lines elsewhere."""
 
     def __init__(self) -> None:
-        self._is_terminal = sys.stderr.isatty()
-        self._progress = Progress(
+        self._progress = terminal_bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
@@ -36,8 +36,6 @@ class VerificationProgress:
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not self._is_terminal,
         )
         self._task = self._progress.add_task("verifying", total=None, note="")
         self._symbol = ""
@@ -71,7 +69,7 @@ class VerificationProgress:
     def line(self, text: str) -> None:
         """Writes a plain line, where there is no bar."""
         self._line_ms = monotonic_ms()
-        if not self._is_terminal:
+        if self._progress.disable:
             sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
 

@@ -1,13 +1,12 @@
 """Progress of an import: a progress bar, log events per file and during a long one, and the totals at the end."""
 
-import sys
 import threading
 import time
 
 import structlog
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+from flows.terminal_bar import terminal_bar
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import ArchiveFile
 from sources.archive.spans import Span
@@ -25,14 +24,12 @@ class ImportProgress:
         self._report_every_s = report_every_s
         self._reported_s = time.monotonic()
         self._file = ""
-        self._bar = Progress(
+        self._bar = terminal_bar(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TextColumn("{task.fields[note]}"),
             TimeElapsedColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
         )
         self._task = self._bar.add_task("importing", total=None, note="")
         self._begun_s: float | None = None
