@@ -3,8 +3,7 @@
 A live flow goes on when a store fails. An import can wait, and can be run again: so nothing is ever dropped here, and a
 store that takes nothing for too long ends it. A stored candle that is worse proven than the imported one gets it as its
 next version, and an incident. An imported candle that contradicts a stored one and is not better proven is an incident
-too, and the stored one becomes unproven unless it has a proof
-or was vouched for.
+too, and the stored one becomes unproven unless it has a proof or was vouched for.
 """
 
 import time

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
 from tests.fakes.demo import running_demo
-from tests.fakes.deployment import free_port
+from tests.fakes.deployment import free_port, until_listening
 from tests.marked import ROOT
 
 FOLDER = ROOT / "deploy" / "proxy"
@@ -93,20 +93,9 @@ def test_caddy_takes_the_example(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def running_nginx(folder: Path, **ports: Any) -> AsyncIterator[None]:
-    https = ports["https"]
     process = await asyncio.create_subprocess_exec(program("nginx"), "-c", nginx_conf(folder, **ports))
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            while True:
-                assert process.returncode is None, (folder / "error.log").read_text()
-                try:
-                    _, writer = await asyncio.open_connection("127.0.0.1", https)
-                except OSError:
-                    await asyncio.sleep(0.05)
-                    continue
-                writer.close()
-                await writer.wait_closed()
-                break
+        await until_listening(ports["https"], process, folder / "error.log", within_s=PATIENCE_S)
         yield
     finally:
         if process.returncode is None:

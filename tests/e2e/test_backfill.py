@@ -23,6 +23,16 @@ pytestmark = pytest.mark.e2e
 DAYS = ("2024-10-27", "2024-10-28", "2024-10-29", "2024-10-30", "2024-10-31", "2024-11-01")
 
 
+def without(candles: list[dict[str, Any]], *names: str) -> list[dict[str, Any]]:
+    """The documents without these fields."""
+    return [{name: value for name, value in one.items() if name not in names} for one in candles]
+
+
+def values_of(candles: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What the documents say of the market; how they came to that is their own."""
+    return without(candles, "status", "revision")
+
+
 async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongod_uri: str, tmp_path: Path) -> None:
     code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
     assert code == 0, said
@@ -288,10 +298,8 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     sealed(source)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 0' in said) == (0, True), said
-    told = ("status", "revision")
-    expected = [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, "right")]
     after = documents(mongod_uri, tmp_path.name)
-    assert [{k: v for k, v in d.items() if k not in told} for d in after] == expected
+    assert values_of(after) == values_of(documents(mongod_uri, "right"))
     assert {d["status"] for d in after} <= {"final", "repaired"}
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         repairs = list(client[tmp_path.name]["incidents"].find({"kind": "repair"}))
@@ -332,11 +340,8 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     path.write_bytes(text)
     assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
     assert_frame_equal(trades(tmp_path), expected_trades)
-    told = ("status", "revision")
     after = documents(mongod_uri, tmp_path.name)
-    assert [{k: v for k, v in d.items() if k not in told} for d in after] == [
-        {k: v for k, v in d.items() if k not in told} for d in expected
-    ]
+    assert values_of(after) == values_of(expected)
     assert {d["status"] for d in after} == {"final", "repaired"}
 
     for checksum in source.glob("*.CHECKSUM"):
@@ -358,34 +363,30 @@ async def test_of_two_files_without_a_checksum_that_contradict_each_other_neithe
     source = days(tmp_path / "source", 1)
     path = source / "PEPEUSDT-aggTrades-2024-10-27.csv"
     text = path.read_bytes()
-    told = ("status", "revision")
-
-    def values() -> list[dict[str, Any]]:
-        return [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, tmp_path.name)]
-
     right = tmp_path / "both"
     right.mkdir()
     assert (await imported(right, source, mongod_uri))[0] == 0
-    expected = [{k: v for k, v in d.items() if k not in told} for d in documents(mongod_uri, "both")]
+    expected = values_of(documents(mongod_uri, "both"))
 
     spoil(path, text)
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
     before = documents(mongod_uri, tmp_path.name)
-    spoiled = values()
+    spoiled = values_of(before)
     wrong = [at for at, (one, other) in enumerate(zip(spoiled, expected, strict=True)) if one != other]
     assert {before[at]["status"] for at in wrong} >= {"final"}
     path.write_bytes(text)
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
     after = documents(mongod_uri, tmp_path.name)
-    assert values() == spoiled
+    assert values_of(after) == spoiled
     assert {after[at]["status"] for at in wrong} == {"unproven"}
     assert [d for at, d in enumerate(after) if at not in wrong] == [d for at, d in enumerate(before) if at not in wrong]
 
     assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    assert values() == expected
-    assert {d["status"] for d in documents(mongod_uri, tmp_path.name)} == {"final", "repaired"}
+    proven = documents(mongod_uri, tmp_path.name)
+    assert values_of(proven) == expected
+    assert {d["status"] for d in proven} == {"final", "repaired"}
 
 
 async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:
@@ -414,13 +415,6 @@ async def test_killed_at_random_moments_a_folder_of_two_symbols_comes_out_the_sa
     }  # fmt: skip
 
 
-def contents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
-    """The documents without their revisions: a candle at the end of what was read before a kill has one version more,
-    the one that said of itself that it is unproven.
-    """
-    return [{name: it for name, it in d.items() if name != "revision"} for d in documents(mongod_uri, database)]
-
-
 async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and_by_day(
     mongod_uri: str, tmp_path: Path
 ) -> None:
@@ -431,7 +425,7 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     code, said = await imported(by_day, source, mongod_uri)
     assert code == 0, said
     months(source / "deeper", 6, symbol="TWINUSDT")
-    expected = contents(mongod_uri, by_day.name)
+    expected = without(documents(mongod_uri, by_day.name), "revision")
     assert len(expected) == 6 * (1_440 + 480 + 48 + 1)
 
     code, said = await imported(both, source, mongod_uri, backfill__dry_run="1")
@@ -445,7 +439,8 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     assert code == -signal.SIGKILL, said
     code, said = await imported(both, source, mongod_uri)
     assert code == 0, said
-    found = contents(mongod_uri, both.name)
+    # a candle at the end of what was read before the kill has one version more, that said of itself that it is unproven
+    found = without(documents(mongod_uri, both.name), "revision")
     behind = max(d["close_time"] for d in expected)
     twins = [{**d, "symbol": "PEPEUSDT"} for d in found if d["symbol"] == "TWINUSDT"]
     assert [d for d in found if d["symbol"] == "PEPEUSDT"] == expected
@@ -456,4 +451,5 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     code, said = await imported(by_month, source, mongod_uri, backfill__symbols="TWINUSDT,absentusdt")
     assert code == 0, said
     assert '"symbols": ["ABSENTUSDT"], "event": "no_files_for_symbols' in said
-    assert contents(mongod_uri, by_month.name) == [d for d in found if d["symbol"] == "TWINUSDT"]
+    alone = without(documents(mongod_uri, by_month.name), "revision")
+    assert alone == [d for d in found if d["symbol"] == "TWINUSDT"]

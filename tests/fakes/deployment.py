@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -71,7 +72,7 @@ async def running_flow(folder: Path, *flags: str, **settings: Any) -> AsyncItera
     with log.open("wb") as out:
         process = await started("bytewax.run", "flows.main", *flags, cwd=folder, env=environment_of(chosen), out=out)
     try:
-        await _until_listening(port, process, log)
+        await until_listening(port, process, log)
         yield RunningFlow(process, f"ws://127.0.0.1:{port}/ws", log)
     finally:
         if process.returncode is None:
@@ -100,7 +101,7 @@ async def running_interface(folder: Path, **settings: Any) -> AsyncIterator[Serv
         told = environment_of({"log__format": "json"} | settings | {"api__port": port})
         process = await started("api", cwd=folder, env=told, out=out)
     try:
-        await _until_listening(port, process, log)
+        await until_listening(port, process, log)
         yield Server(port, process.pid)
         process.terminate()
         assert await asyncio.wait_for(process.wait(), START_S) == 0, log.read_text()
@@ -134,8 +135,9 @@ def _as_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-async def _until_listening(port: int, process: WarmProcess, log: Path) -> None:
-    async with asyncio.timeout(START_S):
+async def until_listening(port: int, process: WarmProcess | Process, log: Path, *, within_s: float = START_S) -> None:
+    """Waits until a process takes connections. `RuntimeError` when it ends before, `TimeoutError` after `within_s`."""
+    async with asyncio.timeout(within_s):
         while True:
             if process.returncode is not None:
                 raise RuntimeError(f"it ended with {process.returncode}, see {log}")

