@@ -141,6 +141,9 @@ class _Run:
         if verifier.gaps and self._refill:
             times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
             written += self._fetched(repair, symbol, self._refill.refill(symbol, verifier.gaps), times, report)
+        if verifier.copies and self._refill:
+            times = [(one.begin, one.end) for one in verifier.copies]
+            written += self._fetched(repair, symbol, self._refill.decide(symbol, verifier.copies), times, report)
         if verifier.refuted and self._refill:
             times = [(one.query.begin, one.query.end) for one in verifier.refuted]
             replaced = self._refill.replace(symbol, verifier.refuted)

@@ -97,6 +97,40 @@ class TradeRefill:
         incidents = tuple(incident for one in done for incident in one.incidents)
         return Refilled(sum(one.trades for one in done), incidents, left)
 
+    def decide(self, symbol: str, copies: Sequence[DisputedTradesQuery]) -> Refilled:
+        """Stores the venue's version of trades that are stored with several, and removes the others. Errors as of
+        `refill`.
+        """
+        what = f"trades {_named([(one.first_id, one.last_id) for one in copies], 'trades')} of {symbol}"
+        what = f"{what} are stored with several values"
+        if self._get is None:
+            return Refilled(left=f"{what}: {_how_to_fetch(symbol)}")
+        part = self._part(symbol)
+        try:
+            with TradeStore(part) as store:
+                done = [self._decide(store, query) for query in copies]
+        except StoreInUseError:
+            return Refilled(left=f"{what}: {_in_use(part)}")
+        incidents = [one for _, found in done for one in found]
+        left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
+        return Refilled(sum(count for count, _ in done), tuple(incidents), left)
+
+    def _decide(self, store: TradeStore, query: DisputedTradesQuery) -> tuple[int, list[Incident]]:
+        assert self._get is not None  # noqa: S101 - the caller has checked it
+        try:
+            batch = vouched_trades(self._venue, query, self._get(query))
+        except QueryError:
+            batch = None
+        if batch is None:
+            return 0, []
+        with store.lock:
+            add_batches(store, [batch], record_ms=MINUTE_MS)
+        store.sync()
+        cause = "verification: a trade was stored with several values"
+        outcome = "only that of the exchange's REST side is stored"
+        ids, times = (query.first_id, query.last_id), (query.begin, query.end)
+        return len(batch.trades), [Incident("repair", self._venue, query.symbol, *times, cause, outcome, *ids)]
+
     def _replace(self, store: TradeStore, refuted: Refutation) -> Refilled:
         assert self._get is not None  # noqa: S101 - the caller has checked it
         query = refuted.query

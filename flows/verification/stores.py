@@ -58,7 +58,7 @@ class VenueStores:
     def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
         """The trades in `[start, end)`, with every kind of fill."""
         if self._reader is not None and start <= END_MS:
-            yield from self._reader.iterate(symbol, start, min(end, END_MS), every_fill=True)
+            yield from self._reader.iterate(symbol, start, min(end, END_MS), every_fill=True, every_version=True)
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
         """Times of the first and the last trade in `[start, end)`; None without any."""

@@ -2,7 +2,7 @@
 
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from heapq import merge
 from itertools import groupby
 from operator import itemgetter
@@ -52,7 +52,7 @@ class TradeView:
         busy symbol's week is better read by `iterate`, or by naming the columns.
         """
         # All records as one frame: joining frames would copy the trades once more.
-        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns), None)
+        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns, _by_id), None)
         whole = decode_frame([], every_fill=every_fill, columns=columns) if found is None else found
         return whole[_shown(columns, every_fill)]
 
@@ -64,22 +64,33 @@ class TradeView:
         *,
         rows: int = FRAME_ROWS,
         every_fill: bool = False,
+        every_version: bool = False,
         columns: Sequence[str] = COLUMNS,
     ) -> Iterator[pl.DataFrame]:
         """The trades in `[start_ms, end_ms)` as frames of whole minutes, one after another in time, none of them empty:
         each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store at
         the time of the first one. Fewer `columns` are read faster.
+
+        With `every_version` ids of a frame may repeat: what is stored of them with several values stays, by time.
         """
-        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns):
+        once = _by_version if every_version else _by_id
+        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns, once):
             yield frame[_shown(columns, every_fill)]  # by name: a query would wake the threads of polars
 
     def _frames(
-        self, symbol: str, start_ms: int, end_ms: int, rows: int, every_fill: bool, columns: Sequence[str]
+        self,
+        symbol: str,
+        start_ms: int,
+        end_ms: int,
+        rows: int,
+        every_fill: bool,
+        columns: Sequence[str],
+        once: Callable[[pl.DataFrame], pl.DataFrame],
     ) -> Iterator[pl.DataFrame]:
         """The frames with id and time, which are needed to sort and filter."""
         read = [name for name in COLUMNS if name in {"id", "time", *columns}]
         for parts in _gathered(self._minutes(symbol, start_ms, end_ms), rows):
-            frame = _within(_by_id(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
+            frame = _within(once(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
             if frame.height:
                 yield frame
 
@@ -170,6 +181,14 @@ def _by_id(frame: pl.DataFrame) -> pl.DataFrame:
     if (ids[:-1] < ids[1:]).all():
         return frame
     return frame.unique("id", keep="first").sort("id")
+
+
+def _by_version(frame: pl.DataFrame) -> pl.DataFrame:
+    """The same trades by id and time, each once with each of its values: the same row may be in several records."""
+    ids = frame["id"].to_numpy()
+    if (ids[:-1] < ids[1:]).all():
+        return frame
+    return frame.unique(keep="first", maintain_order=True).sort("id", "time", maintain_order=True)
 
 
 class TradeReader(TradeView):

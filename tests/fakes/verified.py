@@ -41,7 +41,7 @@ class MemoryStores:
     def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
         rows = sorted((r for r in self.rows if start <= r["time"] < end), key=lambda r: r["time"])
         for _, part in groupby(rows, lambda r: r["time"] // (60_000 * self.minutes_a_frame)):
-            yield pl.DataFrame(list(part), schema=TRADES_SCHEMA).unique("id", keep="first").sort("id")
+            yield pl.DataFrame(list(part), schema=TRADES_SCHEMA).unique(maintain_order=True).sort("id", "time")
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
         times = [row["time"] for row in self.rows if start <= row["time"] < end]

@@ -43,6 +43,8 @@ class DayTrades(Struct, frozen=True):
     """Time of the last one."""
     close_before: float | None = None
     """Price of the last trade before the day."""
+    doubtful: Sequence[int] = ()
+    """Times of trades that may be false: what is made of them proves nothing."""
 
 
 class DayCandles(Struct, frozen=True):
@@ -84,7 +86,7 @@ class Day:
         self._gaps = sorted(trades.gaps, key=lambda gap: gap.after_time)
         self._gaps_after = [gap.after_time for gap in self._gaps]
         self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
-        self.refuted = RefutedTrades(rules, ledger, candles.theirs)
+        self.refuted = RefutedTrades(rules, ledger, candles.theirs, trades.doubtful)
         self._wrong: set[tuple[str, int]] = set()
         """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}

@@ -21,8 +21,8 @@ from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.trade_ids import IdGap
 
 STORED = "stored trades:"
-Verdict: TypeAlias = Literal["trades", "candle", "by design"]
-"""What is false where the two differ, if anything is."""
+Verdict: TypeAlias = Literal["trades", "candle", "neither"]
+"""What is false where the two differ, as far as that is certain."""
 
 
 class Refutation(Struct, frozen=True):
@@ -40,13 +40,20 @@ class RefutedTrades:
     """The periods of one day whose stored trades the exchange's candle contradicts, the shortest timeframe first."""
 
     def __init__(
-        self, rules: VenueRules, ledger: Ledger, theirs: Mapping[str, Mapping[int, Kline]] | None = None
+        self,
+        rules: VenueRules,
+        ledger: Ledger,
+        theirs: Mapping[str, Mapping[int, Kline]] | None = None,
+        doubtful: Sequence[int] = (),
     ) -> None:
-        """`theirs` are the exchange's candles by timeframe and open time, as far as they are known."""
+        """`theirs` are the exchange's candles by timeframe and open time, as far as they are known; `doubtful` times
+        of trades that may be false.
+        """
         self._rules = rules
         self._ledger = ledger
         self._theirs = theirs or {}
         self._wrong: list[int] = []
+        self._doubtful = sorted(doubtful)
         self._lacking: list[int] = []
         """Open times in order: of periods with wrong trades, and of those with a named gap."""
         self.found: list[Refutation] = []
@@ -55,6 +62,10 @@ class RefutedTrades:
     def has_inside(self, candle: Candle) -> bool:
         """Whether trades of a shorter period inside a candle are known to be wrong: they prove nothing about it."""
         return _is_between(self._wrong, candle)
+
+    def is_doubtful(self, candle: Candle) -> bool:
+        """Whether trades in a candle's period may be false: they prove neither that it is wrong, nor what is right."""
+        return _is_between(self._doubtful, candle)
 
     def proves(self, fields: Sequence[str]) -> bool:
         """Whether a difference in these fields proves that trades are wrong. Fields that klines and trades of the venue
@@ -69,11 +80,13 @@ class RefutedTrades:
         kline = self._kline_of(candle)
         if kline is not None and is_whole and _makes(made, kline):
             return "candle"
+        if kline is None and self.is_doubtful(candle) and not self._is_witness(candle):
+            return "neither"
         is_confirmed = kline is not None and not differing_fields(candle, kline)
         is_denied = kline is not None and is_whole and made is not None and self.proves(differing_fields(made, kline))
-        if candle.status == "venue" or is_confirmed or is_denied or self._is_proven(candle):
-            return "trades" if self.proves(fields) else "by design"
-        return "by design" if candle.proof and is_known_difference(self._rules, fields) else "candle"
+        if is_confirmed or is_denied or self._is_witness(candle):
+            return "trades" if self.proves(fields) else "neither"
+        return "neither" if candle.proof and is_known_difference(self._rules, fields) else "candle"
 
     def corrected(self, candle: Candle | None, made: Candle) -> Candle | None:
         """What is to be written in the place of a wrong candle, or of none, whose trades are all stored; None where
@@ -83,7 +96,11 @@ class RefutedTrades:
         kline = self._kline_of(made)
         if kline is not None and _makes(made, kline):
             return structs.replace(made, proof="equal")
-        if self.has_inside(made) or (kline is not None and self.proves(differing_fields(made, kline))):
+        if (
+            self.has_inside(made)
+            or self.is_doubtful(made)
+            or (kline is not None and self.proves(differing_fields(made, kline)))
+        ):
             return None
         if candle is None or candle.proof != "equal":
             return None if candle is not None and candle.status == "venue" else made
@@ -95,6 +112,10 @@ class RefutedTrades:
         if candle.proof == "theirs wrong":
             return None
         return self._theirs.get(candle.timeframe, {}).get(candle.open_time)
+
+    def _is_witness(self, candle: Candle) -> bool:
+        """Whether a candle is the exchange's own, or was confirmed by it."""
+        return candle.status == "venue" or self._is_proven(candle)
 
     def _is_proven(self, candle: Candle) -> bool:
         """Whether the exchange had said the same. Numbers that cannot be true together are not what it has said."""

@@ -9,6 +9,7 @@ from msgspec import Struct
 from flows.bounds import LATEST_MS, VenueRules
 from flows.model import DAY_MS, Candle, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
+from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.day import Day, DayCandles, DayTrades
 from flows.verification.checks.exchange import absent, against
@@ -16,7 +17,7 @@ from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import base_length_ms, recount
 from flows.verification.checks.refuted import Refutation
-from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds
+from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds, copied, stored_twice
 
 WARM_UP_MS = DAY_MS
 """Trades are read from so long before the first verified candle, so that there is a trade before it."""
@@ -32,7 +33,7 @@ class Stores(Protocol):
     """The stored data of one venue. Every method may block, and raises the stores' exceptions."""
 
     def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
-        """The trades in `[start, end)`, ms UTC, every kind of fill, as from `TradeView.iterate`."""
+        """The trades in `[start, end)`, ms UTC, every kind of fill and every version, as from `TradeView.iterate`."""
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
         """Times of the first and the last trade in `[start, end)`; None without any."""
@@ -96,6 +97,8 @@ class SymbolVerifier:
         self._base_ms = base_length_ms(task.timeframes)
         self._buckets: list[Bucket] = []
         self._gaps: list[IdGap] = []
+        self._doubtful: list[int] = []
+        """Times of trades that are stored with several values."""
         self._read_until = -1
         self._close_before: float | None = None
         possible = EARLIEST_MS, task.latest
@@ -115,6 +118,11 @@ class SymbolVerifier:
         begins = [span[0] for span in self._spans.values()] + ([trades[0]] if trades else [])
         ends = [span[1] for span in self._spans.values()] + ([trades[1] + 1] if trades else [])
         return max(self._task.start, min(begins, default=0)), max(ends, default=0) - self._task.settle_ms
+
+    @property
+    def copies(self) -> list[DisputedTradesQuery]:
+        """Trades that are stored with several values, and the times of these; at most `MOST_GAPS`."""
+        return self._ids.copies[:MOST_GAPS]
 
     @property
     def days(self) -> range:
@@ -160,6 +168,10 @@ class SymbolVerifier:
             self._read_until = int(frame["time"].to_numpy().min())
 
     def _take(self, frame: pl.DataFrame) -> Iterator[Finding]:
+        copies = copied(frame)
+        if copies.height:
+            yield from self._stored_twice(copies)
+            frame = frame.unique("id", keep="first", maintain_order=True)
         self.counts.trades += frame.height
         for found in self._ids.add(frame):
             if isinstance(found, IdGap):
@@ -168,6 +180,17 @@ class SymbolVerifier:
                 yield found
         is_market = frame["fill"] == "MARKET"
         self._buckets += recount(frame if is_market.all() else frame.filter(is_market), self._base_ms)
+
+    def _stored_twice(self, copies: pl.DataFrame) -> Iterator[Finding]:
+        """Trades that are stored with several values: nobody but the exchange can tell which are true."""
+        self._doubtful += copies["time"].to_list()
+        for _, versions in copies.group_by("id", maintain_order=True):
+            if len(self._ids.copies) < MOST_GAPS:
+                ids, times = (int(versions["first_id"][0]), int(versions["last_id"][0])), versions["time"].to_list()
+                self._ids.copies.append(DisputedTradesQuery(self._task.symbol, *ids, min(times), max(times)))
+            last = versions.row(-1, named=True)
+            if self._task.start <= last["time"] < self._task.end:
+                yield stored_twice(self._task.symbol, versions)
 
     def _take_day(self, begin: int, end: int) -> DayTrades:
         """The trades of a day, which are dropped from memory with all before them."""
@@ -178,7 +201,8 @@ class SymbolVerifier:
             self._close_before = before[-1].close
         self._gaps = [gap for gap in self._gaps if gap.before_time >= begin]
         gaps = [gap for gap in (*self._gaps, *self._ids.open_gaps()) if gap.touches(begin, end)]
-        trades = DayTrades(day, gaps, self._ids.first_time, self._ids.last_time, self._close_before)
+        doubtful = [*self._doubtful, *self._ids.doubtful]
+        trades = DayTrades(day, gaps, self._ids.first_time, self._ids.last_time, self._close_before, doubtful)
         if day:
             self._close_before = day[-1].close
         return trades

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from flows.bounds import MOST_FILLS
 from flows.operators.trades.continuity import BACK_MS
+from flows.queries import DisputedTradesQuery
 from flows.verification.checks.findings import Finding
 
 SETTLED_MS = 60_000
@@ -75,13 +76,18 @@ class TradeIds:
         """Time of the first trade, ms UTC; None without any."""
         self.last_time = 0
         """The latest time of a trade."""
+        self.doubtful: list[int] = []
+        """Times of trades that are stored where they cannot belong."""
+        self.copies: list[DisputedTradesQuery] = []
+        """Those with ids that were stored before; `begin` and `end` are the times around both places."""
 
     def add(self, trades: pl.DataFrame) -> Iterator[Finding | IdGap]:
         """Takes the next frame, with every kind of fill; yields its findings, and the gaps that are certain."""
         columns = {name: trades[name].to_numpy() for name in ("id", "first_id", "last_id", "time")}
         yield from self._check_each(trades, columns)
-        for run in _runs(columns):
-            yield from self._follow(run)
+        runs = _runs(columns)
+        for place, run in enumerate(runs):
+            yield from self._follow(run, runs[place + 1 :])
         if self.first_time is None:
             self.first_time = int(columns["time"].min())
         self.last_time = max(self.last_time, int(columns["time"].max()))
@@ -135,18 +141,19 @@ class TradeIds:
 
     # --- the sequence ---
 
-    def _follow(self, run: _Run) -> Iterator[Finding | IdGap]:
+    def _follow(self, run: _Run, behind: list[_Run]) -> Iterator[Finding | IdGap]:
         newest = self._newest
         if newest is None:
             self._newest = run
         elif run.first > newest.last + 1 and run.begin < newest.end - BACK_MS and run.size <= newest.size:
+            self.doubtful += [run.begin, run.end]
             true = f"trades of lower ids are stored up to {newest.end}, and none between it and {newest.last}"
             yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
         elif run.first > newest.last:
             yield from self._go_on(newest, run)
             self._newest = run
         elif (place := self._gap_of(run)) is None:
-            yield from self._go_back(newest, run)
+            yield from self._go_back(newest, run, behind)
         else:
             yield from self._fill(place, run)
 
@@ -183,12 +190,19 @@ class TradeIds:
         if run.last == gap.last and run.end > gap.before_time + ORDERED_MS:
             yield self._earlier(run.last + 1, gap.before_time, run.end)
 
-    def _go_back(self, newest: _Run, run: _Run) -> Iterator[Finding | IdGap]:
-        """Ids that were read before: the venue restarted its ids, or a trade is stored twice."""
-        if run.begin > newest.end + BACK_MS or run.last < newest.first:
+    def _go_back(self, newest: _Run, run: _Run, behind: list[_Run]) -> Iterator[Finding | IdGap]:
+        """Ids that were read before: the venue restarted its ids, or a trade is stored twice. The former, if those
+        `behind` in the frame do not go on from the newest ones.
+        """
+        goes_on = any(one.first > newest.last for one in behind)
+        least = newest.end + (-BACK_MS if run.last < newest.first else BACK_MS + 1)
+        if not goes_on and run.begin >= least:
             yield IdGap(run.first, newest.last, newest.end, run.begin, begins_anew=True)
             self._newest = run
         else:
+            self.doubtful += [run.begin, run.end]
+            times = min(newest.begin, run.begin), max(newest.end, run.end)
+            self.copies.append(DisputedTradesQuery(self._symbol, run.first_fill, run.last_fill, *times))
             true = f"ids up to {newest.last} are stored before it, so it is stored twice or in the wrong place"
             yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
 
@@ -196,6 +210,22 @@ class TradeIds:
         certain = [gap for gap in self._open if gap.before_time <= until]
         self._open = [gap for gap in self._open if gap.before_time > until]
         yield from certain
+
+
+def copied(frame: pl.DataFrame) -> pl.DataFrame:
+    """The rows of a frame whose id is not the only one of its kind. Nearly always there are none, and nothing is read
+    but the ids.
+    """
+    ids = frame["id"].to_numpy()
+    is_same = ids[1:] == ids[:-1]
+    return frame.filter(np.append(is_same, False) | np.insert(is_same, 0, False)) if is_same.any() else frame[:0]
+
+
+def stored_twice(symbol: str, versions: pl.DataFrame) -> Finding:
+    """The finding about a trade with several versions."""
+    rows = [_words(row) for row in versions.iter_rows(named=True)]
+    claimed = f"trade {versions['id'][0]}"
+    return Finding("trade", symbol, "", int(versions["time"][-1]), claimed, f"it is stored as {' and as '.join(rows)}")
 
 
 def _runs(columns: dict[str, npt.NDArray[np.int64]]) -> list[_Run]:

@@ -236,3 +236,21 @@ def test_without_a_word_about_the_candle_the_same_trades_are_no_loss(path: Path)
 
     assert (done.trades, done.incidents) == (0, ())
     assert done.left.startswith("trades 10 to 19 of BTCUSDT do not make the exchange's candle: ")
+
+
+@pytest.mark.parametrize("minutes", [0, 2, 600])
+def test_of_a_trade_that_is_stored_twice_the_exchanges_version_stays(tmp_path: Path, minutes: int) -> None:
+    false = structs.replace(ALL[15], quantity=9.0, time=ALL[15].time + minutes * 60_000 + 1)
+    with TradeStore(tmp_path / "part-00") as store, store.lock:
+        for trades in ([one for one in ALL if one.id != 15 or minutes], [false]):
+            add_batches(store, [TradeBatch("binance", SYMBOL, trades)])
+    query = DisputedTradesQuery(SYMBOL, 15, 15, false.time, false.time)
+
+    left = refill_of(tmp_path, None).decide(SYMBOL, [query]).left
+    assert left.endswith("--repair --against rest --symbols BTCUSDT fetches them")
+    done = refill_of(tmp_path, lambda _: [ALL[15]]).decide(SYMBOL, [query])
+
+    with TradeReader(tmp_path) as reader:
+        frames = list(reader.iterate(SYMBOL, 0, BEGIN * 2, every_version=True))
+    assert [row for frame in frames for row in frame["quantity"]] == [one.quantity for one in ALL]
+    assert (done.trades, done.left, [one.first_id for one in done.incidents]) == (1, "", [15])

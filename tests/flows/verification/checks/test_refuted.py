@@ -280,6 +280,24 @@ def test_what_neither_the_candle_nor_the_trades_say_is_fetched_and_nothing_is_re
     assert verifier.recounted == {}
 
 
+@pytest.mark.parametrize("by", [-2 * MINUTE, -1_000, 0, 1_000, 2 * MINUTE])
+@pytest.mark.parametrize("frame_minutes", [3, 1_000])
+def test_a_trade_that_is_stored_twice_is_named_and_nothing_is_rewritten_from_it(by: int, frame_minutes: int) -> None:
+    stores = true_stores(QUIET)
+    stores.minutes_a_frame = frame_minutes
+    row = stores.rows[150]
+    stores.rows.append({**row, "time": row["time"] + by, "quantity": 9.0})
+    found = [f for f in verified(stores) if f.kind == "trade"]
+    assert found
+    verifier = verifier_of(stores)
+    assert verifier.recounted == {}
+    if frame_minutes == 1_000 or by == 2 * MINUTE:
+        assert {f.claimed for f in found} == {"trade 150"}
+        [query] = verifier.copies
+        assert query.first_id == query.last_id == row["first_id"]
+        assert query.begin <= row["time"] + by <= query.end, "where the exchange has it, its answer says"
+
+
 # --- gaps ---
 
 
