@@ -96,7 +96,7 @@ class Reconciler:
         }
         self._queries = [track.queries for track in self._tracks.values()]
         self._disputed = DisputedTrades(venue, symbol)
-        self._settler = Settler(self._tracks, self._disputed, rules=rules, can_query=can_query)
+        self._settler = Settler(self._tracks, self._disputed, venue=venue, rules=rules, can_query=can_query)
         self._past = Past(venue, symbol, self._tracks, self._settler, rules=rules, can_query=can_query)
         self._can_query = can_query
         self._refresh_ms = refresh_ms
@@ -265,7 +265,7 @@ class Reconciler:
         begin = max(track.newest + track.length, until - MOST_SKIPPED * track.length)
         for skipped in range(begin, until, track.length):
             if kline := track.klines.get(skipped):
-                out += track.publish_kline(kline)
+                out += self._settler.serve_kline(track, kline, now)
             elif self._can_query:
                 track.queries.add(skipped, now)  # published when it is answered, as `begun <= skipped < newest` then
         return out
