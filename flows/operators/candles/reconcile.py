@@ -133,8 +133,8 @@ class Reconciler:
             return []
         if type(events) is RefreshRequest:
             return [self._past.query_requested(events, now)]
-        if type(events) is Coverage and events.is_over:
-            return [*self._stand_in(events), events]
+        if type(events) is Coverage:
+            return [*self._take_coverage(events), events]
         return [events]
 
     def on_answer(self, query: Query, answer: Any, now: Now) -> Results:
@@ -269,6 +269,13 @@ class Reconciler:
             elif self._can_query:
                 track.queries.add(skipped, now)  # published when it is answered, as `begun <= skipped < newest` then
         return out
+
+    def _take_coverage(self, coverage: Coverage) -> list[Published]:
+        """A file begins, or is over."""
+        if coverage.is_over:
+            return self._stand_in(coverage)
+        self._settler.vouched.take(coverage)
+        return []
 
     def _stand_in(self, coverage: Coverage) -> list[Published]:
         """The exchange's candles for the periods of files that had no trades."""

@@ -11,6 +11,8 @@ The laws:
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+* What a checksum of the exchange vouches for is not refuted by what nothing vouches for: ours is served, without a
+  proof until the kline of a longer period gives one.
 * The trades of ours that was wrong are fetched, whether another timeframe has put it in doubt before or not: so the
   order in which timeframes are settled decides nothing.
 * The word of REST decides about later versions of ours too, for a while: so a run of amendments causes neither queries
@@ -30,11 +32,13 @@ from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_of_kline, confirmed
 from flows.queries import DisputedTradesQuery
+from flows.vouched import VouchedTimes
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
 OURS_WRONG = "ours wrong: the exchange's is served"
 REPORTS_DIFFER = "the exchange's reports of it differ: its history is served"
 NOT_HELD = "theirs does not hold the trades of ours: it is not served unless the exchange's history says the same"
+VOUCHED = "ours is served: a checksum of the exchange vouches for its trades, and for no such kline"
 """Outcomes of a mismatch."""
 AGAIN_MS = 10_000
 """The word of REST about a candle is asked for again when it is amended so long after, local time. The trades of one
@@ -54,6 +58,8 @@ class Settler:
         self._disputed = disputed
         self._doubt = Doubt(tracks)
         self._can_query = can_query
+        self.vouched = VouchedTimes()
+        """For which files a checksum vouches. A live feed has none."""
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
         """Publishes a closed candle, with its proof where the kline is there already."""
@@ -161,6 +167,9 @@ class Settler:
             return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, THEIRS_WRONG)]
         if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
             return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, OUTVOTED)]
+        if candle.status in COMPLETE and self.vouched.vouch_against(candle, final):
+            track.upheld[candle.open_time] = candle, reported
+            return [*track.publish(candle), *track.mismatch(candle, reported, VOUCHED)]
         is_repeated = track.is_reported(candle, OURS_WRONG)
         incidents = track.mismatch(candle, reported, OURS_WRONG)
         served = track.publish_kline(final, "ours wrong")
