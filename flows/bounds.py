@@ -36,7 +36,7 @@ MOST_FILLS = 1_000_000
 MOST_UPDATES = 1_000_000
 """Updates of a book in one difference."""
 KLINE_AHEAD_MS = 1_000
-"""How far a kline may be sent before its period begins, or be closed before it ends."""
+"""How far a kline may be sent before its period begins. A closed one is sent after its end: until then trades come."""
 KLINE_AGE_MS = 300_000
 """Longest time from the end of a period to its kline: a stream reports the running period and the one before."""
 TICKER_WINDOW_MS = 90_000_000
@@ -159,7 +159,7 @@ def _kline_time(kline: Kline, length: int) -> str:
         return f"a kline that ends at {kline.close_time} and not with its period"
     if kline.open_time > kline.event_time + KLINE_AHEAD_MS:
         return "a kline of a period that had not begun when it was sent"
-    if kline.is_closed and end > kline.event_time + KLINE_AHEAD_MS:
+    if kline.is_closed and end > kline.event_time:
         return "a closed kline of a period that was not over when it was sent"
     if kline.event_time > end + KLINE_AGE_MS:
         return "a kline of a period that was long over when it was sent"

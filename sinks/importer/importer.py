@@ -16,8 +16,8 @@ from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
 from flows.model import BELIEVED, COMPLETE, DAY_MS, Candle, Coverage, Incident, Instrument, StoreOnly, TradeBatch
+from flows.vouched import VouchedTimes
 from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
-from sinks.importer.vouched import VouchedTimes
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
 
@@ -204,11 +204,17 @@ class Importer:
         assert self._improvement is not None  # noqa: S101 - as above
         is_vouched = self._vouched.is_vouched(candle)
         version = self._improvement.improved(candle, stored, is_vouched=is_vouched)
-        if version is candle:
+        if version is candle or self._is_refuted_unvouched(candle, stored, is_vouched=is_vouched):
             return stored
         if version.revision == stored.revision:
             return version
         return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
+
+    def _is_refuted_unvouched(self, candle: Candle, stored: Candle, *, is_vouched: bool) -> bool:
+        """Whether a kline without a checksum contradicts a stored candle of trades that had one."""
+        assert self._improvement is not None  # noqa: S101 - as above
+        is_kline = candle.status == "venue" and not is_vouched and stored.status in COMPLETE
+        return is_kline and self._improvement.contradicts(candle, stored) and self._improvement.was_vouched(stored)
 
     def _take_incident(self, incident: Incident) -> None:
         self._ledger.write([incident])

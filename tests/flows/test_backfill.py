@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 
 from flows.model import Candle
+from flows.operators.candles.upgrade import improved
 from tests.fakes.examples import examples
 from tests.fakes.imports import Remembered, import_folder, seal
 
@@ -195,12 +197,29 @@ def test_a_short_kline_that_trades_and_a_longer_kline_contradict_is_wrong(tmp_pa
     assert [incident.outcome for incident in found.incidents][-1].startswith("theirs wrong")
 
 
+def test_a_kline_without_a_checksum_refutes_no_trades_with_one(tmp_path: Path, truth: Remembered) -> None:
+    seal(put(tmp_path, day_of(rows_of(3), 0)))
+    wrong = put_wrong_minute(tmp_path, truth)
+    found = imported(tmp_path)
+    judged = found.candles["1m", wrong]
+    assert (judged.status, judged.proof, values(judged)) == ("final", "", values(truth.candles["1m", wrong]))
+    assert {c.status for c in found.candles.values()} == {"final"}
+    assert wrong_finals(found, truth) == []
+    assert [(one.kind, one.begin) for one in found.incidents] == [("mismatch", wrong)]
+    put_klines(tmp_path, truth, "1m")
+    (tmp_path / "journal.json").unlink(missing_ok=True)
+    mended = imported(tmp_path).candles["1m", wrong]
+    assert (mended.status, mended.proof) == ("final", "equal")
+    kline = structs.replace(judged, status="venue", first_id=-1, last_id=-1)
+    assert improved(kline, judged).proof == "equal", "the right file alone mends what is stored"
+
+
 def test_a_refuted_candle_puts_the_longer_ones_around_it_in_doubt(tmp_path: Path, truth: Remembered) -> None:
     """A trade has a wrong price; the exchange's minutes say so, and nothing proves the longer candles."""
     day = day_of(rows_of(3), 0)
     spoilt = day.with_columns(pl.when(pl.col("id") == 1_000).then(900.0).otherwise(pl.col("price")).alias("price"))
     seal(put(tmp_path, spoilt))
-    put_klines(tmp_path, truth, "1m")
+    seal(put_klines(tmp_path, truth, "1m"))
     found = imported(tmp_path)
     [time] = day.filter(pl.col("id") == 1_000)["time"]
     for (timeframe, open_time), candle in found.candles.items():

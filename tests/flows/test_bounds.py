@@ -59,6 +59,7 @@ MINI = MiniTicker("BTCUSDT", BEGIN, 11.0, 10.0, 12.0, 9.0, 100.0, 1_050.0)
         structs.replace(KLINE, first_id=-1, last_id=-1),  # REST says no ids
         structs.replace(KLINE, timeframe="1w", open_time=BEGIN + 7),  # nothing of ours is compared with it
         structs.replace(KLINE, close_time=0),
+        structs.replace(KLINE, event_time=BEGIN + 59_999),
         structs.replace(KLINE, taker_buy_quote_volume=0.0, quote_volume=0.0),  # a source that leaves them out
         structs.replace(
             KLINE, open=10.0, high=10.0, low=10.0, close=10.0, volume=0.0, quote_volume=0.0, taker_buy_volume=0.0,
@@ -91,6 +92,8 @@ def test_what_can_be_true_has_no_fault(event: Any) -> None:
         (KLINE, {"open_time": BEGIN - 3_600_000, "close_time": 0}),
         (KLINE, {"close_time": BEGIN + 60_000}),
         (KLINE, {"timeframe": "5m", "close_time": BEGIN + 299_999}),  # closed before its end
+        (KLINE, {"event_time": BEGIN + 59_998}),
+        (KLINE, {"timeframe": "1s", "close_time": BEGIN + 999, "event_time": BEGIN + 20}),
         (KLINE, {"high": 10.5}),
         (KLINE, {"low": 10.5}),
         (KLINE, {"volume": 1.0}),

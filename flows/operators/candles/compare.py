@@ -24,6 +24,23 @@ def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[
     return fields
 
 
+def may_hold(kline: Kline, some: Candle, rules: VenueRules) -> bool:
+    """Whether a kline may be made of the trades of a candle that is known to lack others: then it has as many at least,
+    and nothing of the candle lies outside it. What the venue counts otherwise by design is left out.
+    """
+    holds = {
+        "high": kline.high >= some.high,
+        "low": kline.low <= some.low,
+        "trades": kline.trades >= some.trades,
+        "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
+        "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
+    }
+    for name in VOLUMES:
+        theirs, ours = getattr(kline, name), getattr(some, name)
+        holds[name] = theirs >= ours or is_same(ours, theirs)
+    return not some.trades or all(held for name, held in holds.items() if name not in rules.incomparable_fields)
+
+
 def identified(kline: Kline, known: Kline | None) -> Kline:
     """The kline, with the ids of another report of it where it has none: REST and files report none."""
     if known is None or kline.first_id >= 0 or known.first_id < 0 or differing_fields(kline, known):

@@ -85,14 +85,15 @@ class Doubt:
         return out
 
     def _reinstate_inside(self, track: Track, outer: Candle) -> list[Published]:
-        """The shorter candles that were refuted are published again."""
+        """The shorter candles that were refuted are published again, and the upheld ones have their proof."""
         out: list[Published] = []
         for shorter in self._shorter(track):
-            for open_time, known in list(shorter.refuted.items()):
+            for open_time, known in [*shorter.refuted.items(), *shorter.upheld.items()]:
                 if known is None or not outer.open_time <= open_time < outer.open_time + track.length:
                     continue
                 ours, kline = known
-                del shorter.refuted[open_time]
+                shorter.refuted.pop(open_time, None)
+                shorter.upheld.pop(open_time, None)
                 out += shorter.publish(confirmed(ours), "theirs wrong")
                 out += shorter.mismatch(ours, kline, OUTVOTED)
         return out

@@ -96,7 +96,7 @@ class Reconciler:
         }
         self._queries = [track.queries for track in self._tracks.values()]
         self._disputed = DisputedTrades(venue, symbol)
-        self._settler = Settler(self._tracks, self._disputed, rules=rules, can_query=can_query)
+        self._settler = Settler(self._tracks, self._disputed, venue=venue, rules=rules, can_query=can_query)
         self._past = Past(venue, symbol, self._tracks, self._settler, rules=rules, can_query=can_query)
         self._can_query = can_query
         self._refresh_ms = refresh_ms
@@ -133,8 +133,8 @@ class Reconciler:
             return []
         if type(events) is RefreshRequest:
             return [self._past.query_requested(events, now)]
-        if type(events) is Coverage and events.is_over:
-            return [*self._stand_in(events), events]
+        if type(events) is Coverage:
+            return [*self._take_coverage(events), events]
         return [events]
 
     def on_answer(self, query: Query, answer: Any, now: Now) -> Results:
@@ -265,10 +265,17 @@ class Reconciler:
         begin = max(track.newest + track.length, until - MOST_SKIPPED * track.length)
         for skipped in range(begin, until, track.length):
             if kline := track.klines.get(skipped):
-                out += track.publish_kline(kline)
+                out += self._settler.serve_kline(track, kline, now)
             elif self._can_query:
                 track.queries.add(skipped, now)  # published when it is answered, as `begun <= skipped < newest` then
         return out
+
+    def _take_coverage(self, coverage: Coverage) -> list[Published]:
+        """A file begins, or is over."""
+        if coverage.is_over:
+            return self._stand_in(coverage)
+        self._settler.vouched.take(coverage)
+        return []
 
     def _stand_in(self, coverage: Coverage) -> list[Published]:
         """The exchange's candles for the periods of files that had no trades."""

@@ -2,12 +2,17 @@
 
 The laws:
 * Equal in every field: the candle is complete, whatever was believed of it.
-* Different, and ours is known to lack trades: the exchange's takes its place, with status `venue`.
+* Different, and ours is known to lack trades: the exchange's takes its place, with status `venue`. No trades of ours
+  stand behind it, so the word of REST is asked for where only the stream has reported it; and before that, where it
+  cannot hold the trades that ours has.
+* Two reports of one period that differ are an incident, and REST decides.
 * The exchange's version has the exchange's ids, which its stream reports, or none: those of our trades may be the
   wrong ones.
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+* What a checksum of the exchange vouches for is not refuted by what nothing vouches for: ours is served, without a
+  proof until the kline of a longer period gives one.
 * The trades of ours that was wrong are fetched, whether another timeframe has put it in doubt before or not: so the
   order in which timeframes are settled decides nothing.
 * The word of REST decides about later versions of ours too, for a while: so a run of amendments causes neither queries
@@ -21,15 +26,19 @@ from msgspec import structs
 from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline, TradeBatch
-from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.operators.candles.compare import differing_fields, is_known_difference, may_hold
 from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
-from flows.operators.candles.versions import Published, confirmed
+from flows.operators.candles.versions import Published, candle_of_kline, confirmed
 from flows.queries import DisputedTradesQuery
+from flows.vouched import VouchedTimes
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
 OURS_WRONG = "ours wrong: the exchange's is served"
+REPORTS_DIFFER = "the exchange's reports of it differ: its history is served"
+NOT_HELD = "theirs does not hold the trades of ours: it is not served unless the exchange's history says the same"
+VOUCHED = "ours is served: a checksum of the exchange vouches for its trades, and for no such kline"
 """Outcomes of a mismatch."""
 AGAIN_MS = 10_000
 """The word of REST about a candle is asked for again when it is amended so long after, local time. The trades of one
@@ -41,13 +50,16 @@ class Settler:
     """Brings candles and klines of one instrument together, in whatever order they come."""
 
     def __init__(
-        self, tracks: Mapping[str, Track], disputed: DisputedTrades, *, rules: VenueRules, can_query: bool
+        self, tracks: Mapping[str, Track], disputed: DisputedTrades, *, venue: str, rules: VenueRules, can_query: bool
     ) -> None:
         """Candles whose trades may be stored with wrong values are added to `disputed`."""
+        self._venue = venue
         self._rules = rules
         self._disputed = disputed
         self._doubt = Doubt(tracks)
         self._can_query = can_query
+        self.vouched = VouchedTimes()
+        """For which files a checksum vouches. A live feed has none."""
 
     def take_candle(self, track: Track, candle: Candle, now: Now) -> list[Published]:
         """Publishes a closed candle, with its proof where the kline is there already."""
@@ -65,24 +77,41 @@ class Settler:
     def take_kline(self, track: Track, kline: Kline, now: Now, *, is_final: bool = False) -> list[Published]:
         """Takes a closed kline; one of the REST side `is_final`."""
         open_time = kline.open_time
-        track.queries.remove(open_time)
-        if track.is_past(open_time) and open_time not in track.published:
-            return []
-        kline = track.know(kline, now, is_final=is_final)
         candle = track.published.get(open_time)
+        if is_final or candle is None or candle.status != "venue":  # the stream's word does not confirm its own
+            track.queries.remove(open_time)
+        if track.is_past(open_time) and candle is None:
+            return []
+        known = track.klines.get(open_time)
+        kline = track.know(kline, now, is_final=is_final)
+        out: list[Published] = []
+        if known is not None and not is_final and differing_fields(known, kline):
+            out += track.mismatch(candle_of_kline(self._venue, known), kline, REPORTS_DIFFER)
+            if self._can_query:
+                track.queries.add(open_time, now)
         if candle is not None:
-            return self._compare(track, candle, kline, now, is_final=is_final)
+            return [*out, *self._compare(track, candle, kline, now, is_final=is_final)]
         if track.begun is not None and track.begun <= open_time < track.newest:
-            return track.publish_kline(kline)  # the period was skipped across a gap, and no candle of it will come
-        return []  # its candle is still to come
+            return [*out, *self.serve_kline(track, kline, now)]  # skipped across a gap: no candle of it will come
+        return out  # its candle is still to come
+
+    def serve_kline(self, track: Track, kline: Kline, now: Now) -> list[Published]:
+        """Publishes the exchange's version of a period without all its trades. REST is asked what it says, after the
+        stream had the time to report it, unless it has said that already.
+        """
+        open_time = kline.open_time
+        if self._can_query and open_time not in track.decided and open_time not in track.queries:
+            track.queries.add(open_time, now, after_grace=True)
+        return track.publish_kline(kline)
 
     def _compare(  # noqa: PLR0911 - a table of cases
         self, track: Track, candle: Candle, kline: Kline, now: Now, *, is_final: bool = False
     ) -> list[Published]:
-        fields = differing_fields(candle, kline)
         if candle.status == "venue":
-            is_same_kline = kline.first_id >= 0 and set(IDS).issuperset(fields)
-            return track.publish_kline(kline, candle.proof) if is_same_kline else []  # its ids may be new
+            return self._compare_reports(track, candle, kline, now, is_final=is_final)
+        fields = differing_fields(candle, kline)
+        if candle.status == "partial" and fields:
+            return self._complete(track, candle, kline, now)
         disputed = track.disputed.pop(candle.open_time, None) if is_final else None
         if disputed is not None and (fields or differing_fields(candle, disputed)):
             return self._settle(track, candle, disputed, kline, now)
@@ -90,13 +119,32 @@ class Settler:
             track.disputed.pop(candle.open_time, None)  # the candle was amended, or the kline corrected
             track.refuted.pop(candle.open_time, None)
             return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
-        if candle.status == "partial":
-            return track.publish_kline(kline)
         if is_known_difference(self._rules, fields) and candle.status != "unproven":
             return track.publish(candle, "not comparable")
         if is_final or not self._can_query or self._has_decided(track, candle, now):
             return self._settle(track, candle, kline, kline, now)
         return self._dispute(track, candle, kline, now)
+
+    def _compare_reports(
+        self, track: Track, served: Candle, kline: Kline, now: Now, *, is_final: bool
+    ) -> list[Published]:
+        """Another report of a period of which the exchange's version is served."""
+        if set(IDS).issuperset(differing_fields(served, kline)):
+            return track.publish_kline(kline, served.proof) if kline.first_id >= 0 else []  # its ids may be new
+        if is_final:
+            return [*track.publish_kline(kline, served.proof), *track.mismatch(served, kline, REPORTS_DIFFER)]
+        if self._can_query:
+            track.queries.add(kline.open_time, now)
+        return []
+
+    def _complete(self, track: Track, candle: Candle, kline: Kline, now: Now) -> list[Published]:
+        """A candle that is known to lack trades, and the exchange's version that has another content."""
+        track.disputed.pop(candle.open_time, None)
+        if candle.open_time in track.decided or may_hold(kline, candle, self._rules):
+            return self.serve_kline(track, kline, now)
+        if self._can_query:
+            track.queries.add(candle.open_time, now)
+        return [*track.publish(candle), *track.mismatch(candle, kline, NOT_HELD)]
 
     def _dispute(self, track: Track, candle: Candle, kline: Kline, now: Now) -> list[Published]:
         """Serves ours until REST has decided."""
@@ -119,6 +167,9 @@ class Settler:
             return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, THEIRS_WRONG)]
         if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
             return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, OUTVOTED)]
+        if candle.status in COMPLETE and self.vouched.vouch_against(candle, final):
+            track.upheld[candle.open_time] = candle, reported
+            return [*track.publish(candle), *track.mismatch(candle, reported, VOUCHED)]
         is_repeated = track.is_reported(candle, OURS_WRONG)
         incidents = track.mismatch(candle, reported, OURS_WRONG)
         served = track.publish_kline(final, "ours wrong")

@@ -57,6 +57,8 @@ class Track:
         kline of a longer period may yet confirm them. None of a candle whose trades REST has given with other values:
         nothing confirms that one. Not in the recovered state: the exchange's own is served until then.
         """
+        self.upheld: dict[int, tuple[Candle, Kline]] = {}
+        """Candles of trades with a checksum that are served although a kline without one differs."""
 
     # --- candles of ours ---
 
@@ -72,6 +74,7 @@ class Track:
             self.traded = max(self.traded, candle.open_time)
         self.forget()
         self.queries.restart(candle.open_time)
+        self.upheld.pop(candle.open_time, None)
         if self.refuted.get(candle.open_time) is not None:
             del self.refuted[candle.open_time]
 
@@ -102,6 +105,7 @@ class Track:
             while known and self.is_past(oldest := next(iter(known))) and oldest not in self.queries:
                 del known[oldest]
                 self.refuted.pop(oldest, None)
+                self.upheld.pop(oldest, None)
                 self.decided.pop(oldest, None)
                 self._reported.pop(oldest, None)
         if self.seeded:

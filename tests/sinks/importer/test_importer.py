@@ -164,6 +164,12 @@ def test_a_stored_candle_that_is_contradicted_is_unproven_unless_it_has_a_proof_
     assert imported(candle(0, close=99.5, proof="equal"))[0] == [("repaired", 99.5, 2), *kept[1:]]
     assert imported(candle(3, status="venue", first_id=-1, last_id=-1))[0][3] == ("final", close, 5)
 
+    official = candle(4, status="venue", first_id=-1, last_id=-1)
+    found, kinds = imported(structs.replace(official, close=99.5, proof="ours wrong"))
+    assert (found[4], kinds) == (kept[4], ["mismatch"]), "a kline without a checksum refutes no trades that had one"
+    assert imported(official)[0][4] == kept[4]
+    assert read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)[4].proof == "equal"
+
 
 def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(
     mongod_uri: str, mongo_database: Database[dict[str, Any]]

@@ -18,7 +18,7 @@ def past(venue: str = "binance", *, can_query: bool = True) -> tuple[Past, dict[
         name: Track(name, venue=venue, symbol="BTCUSDT", grace_ms=0, kept_ms=0, is_shortest=name == "1m")
         for name in ("1m", "1h")
     }
-    settler = Settler(tracks, DisputedTrades("binance", "BTCUSDT"), rules=rules, can_query=can_query)
+    settler = Settler(tracks, DisputedTrades("binance", "BTCUSDT"), venue=venue, rules=rules, can_query=can_query)
     return Past(venue, "BTCUSDT", tracks, settler, rules=rules, can_query=can_query), tracks
 
 

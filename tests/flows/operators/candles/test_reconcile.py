@@ -265,6 +265,62 @@ def test_periods_that_were_skipped_are_asked_for_at_once() -> None:
     ]
 
 
+# --- reports of the stream without all trades of ours behind them ---
+
+FALSE = [{"high": 151.5, "close": 151.5}, {"trades": 3, "last_id": 1_002, "volume": 0.5}, {"low": 9.0}]
+
+
+@given(
+    before=st.lists(st.sampled_from([{}, *FALSE]), max_size=3),
+    behind=st.lists(st.sampled_from([{}, *FALSE]), max_size=3),
+    is_skipped=st.booleans(),
+    is_restarted=st.booleans(),
+)
+def test_whatever_the_stream_reports_of_a_period_without_all_trades_rest_decides(
+    before: list[dict[str, Any]], behind: list[dict[str, Any]], *, is_skipped: bool, is_restarted: bool
+) -> None:
+    machine = asking()
+    true = candle(1)
+    out: list[Any] = machine.on_events(candle(0), at(0))
+    for changes in before:
+        out += machine.on_events([kline_like(true, **changes)], at(1))
+    lacking = [] if is_skipped else [replace(true, status="partial", trades=40, last_id=1_039, volume=12.0)]
+    for one in [*lacking, candle(2)]:
+        out += machine.on_events(one, at(2))
+    for changes in behind:
+        out += machine.on_events([kline_like(true, **changes)], at(3))
+    if is_restarted:
+        machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    for local in range(0, 40_000, 5_000):
+        for query in machine.on_timer(at(3 + local)):
+            times = range(query.start, query.end + 1, MINUTE)
+            klines = [rest(candle((time - BEGIN) // MINUTE)) for time in times]
+            out += machine.on_answer(query, klines if query.timeframe == "1m" else [], at(3 + local))
+    served = machine._tracks["1m"].published[true.open_time]
+    assert (served.prices, served.trades, served.volume) == (true.prices, true.trades, true.volume)
+    assert served.status == "venue" or served.proof == "equal"
+    if len({str(changes) for changes in (*before, *behind)}) > 1:
+        assert [one for one in out if isinstance(one, Incident) and one.kind == "mismatch"]
+
+
+def test_a_report_that_cannot_hold_the_trades_of_ours_is_not_served_before_rest_has_decided() -> None:
+    machine = asking()
+    ours = candle(status="partial", trades=40)
+    machine.on_events(ours, at(0))
+    [incident] = machine.on_events([kline_like(candle(), trades=3, last_id=1_002)], at(1))
+    assert (incident.kind, machine._tracks["1m"].published[BEGIN]) == ("mismatch", ours)
+    [query] = machine.on_timer(at(1))
+    [served] = machine.on_answer(query, [rest(candle())], at(2))
+    assert (served.status, served.trades) == ("venue", 42)
+
+
+def test_where_nothing_can_be_asked_such_a_report_is_never_served() -> None:
+    machine = reconciler()
+    machine.on_events(candle(status="partial", trades=40), at(0))
+    machine.on_events([kline_like(candle(), trades=3, last_id=1_002)], at(1))
+    assert machine._tracks["1m"].published[BEGIN].status == "partial"
+
+
 # --- what a longer candle vouches for ---
 
 

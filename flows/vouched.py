@@ -1,8 +1,8 @@
-"""The times of an import's input for which a checksum of the exchange vouches."""
+"""The times of files for which a checksum of the exchange vouches."""
 
 from collections import defaultdict
 
-from flows.model import Candle, Coverage
+from flows.model import Candle, Coverage, Kline
 
 
 class VouchedTimes:
@@ -32,5 +32,12 @@ class VouchedTimes:
     def is_vouched(self, candle: Candle) -> bool:
         """Whether all input of a candle is vouched for."""
         kind = candle.timeframe if candle.status == "venue" else ""
-        times = self._times.get((candle.symbol, kind), [])
-        return any(begin <= candle.open_time and candle.close_time < end for begin, end in times)
+        return self._cover(candle.symbol, kind, candle.open_time, candle.close_time)
+
+    def vouch_against(self, candle: Candle, kline: Kline) -> bool:
+        """Whether the trades of a candle are vouched for, and the kline of the same period is not."""
+        span = candle.open_time, candle.close_time
+        return self._cover(candle.symbol, "", *span) and not self._cover(candle.symbol, kline.timeframe, *span)
+
+    def _cover(self, symbol: str, kind: str, first_ms: int, last_ms: int) -> bool:
+        return any(begin <= first_ms and last_ms < end for begin, end in self._times.get((symbol, kind), ()))
