@@ -182,7 +182,7 @@ class SymbolVerifier:
         self._buckets += recount(frame if is_market.all() else frame.filter(is_market), self._base_ms)
 
     def _stored_twice(self, copies: pl.DataFrame) -> Iterator[Finding]:
-        """Trades that are stored with several values: nobody but the exchange can tell which are true."""
+        """Trades that are stored with several values: only the exchange knows which are true."""
         self._doubtful += copies["time"].to_list()
         for _, versions in copies.group_by("id", maintain_order=True):
             if len(self._ids.copies) < MOST_GAPS:
