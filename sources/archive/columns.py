@@ -13,6 +13,8 @@ from typing import Final
 
 from msgspec import Struct
 
+BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+"""What some programs put before the first row."""
 MOST_NAMES: Final = 40
 """Most columns that are named in a message."""
 
@@ -62,6 +64,18 @@ TRADES: Final = _table(
     },
 )
 """Aggregated trades."""
+FILLS: Final = _table(
+    {
+        "id": "trade_id",
+        "price": "p",
+        "quantity": "q qty size",
+        "quote_quantity": "quote_qty quote_q",
+        "time": "T transact_time transaction_time trade_time timestamp",
+        "buyer_is_maker": "m is_buyer_maker is_buyer_the_maker was_the_buyer_the_maker buyer_maker maker",
+    },
+    {"is_best_match": "M was_the_trade_the_best_price_match best_match is_best_price_match was_best_price"},
+)
+"""Single fills."""
 KLINES: Final = _table(
     {
         "open_time": "t time timestamp open_timestamp open_time_ms kline_open_time start_time",

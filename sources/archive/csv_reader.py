@@ -20,7 +20,7 @@ from msgspec import Struct, structs
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
-from sources.archive.columns import KLINES, TRADES, ColumnsError, Table, columns_of, is_header
+from sources.archive.columns import BYTE_ORDER_MARK, KLINES, TRADES, ColumnsError, Table, columns_of, is_header
 from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
 
@@ -40,7 +40,6 @@ _FLAGS = ("buyer_is_maker", "is_best_match")
 
 _TRUE, _FALSE = ("true", "1"), ("false", "0")
 _LINE_ENDS = b"\r\n"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BESIDE_MS = 60_000
 """How far outside the days of its file a trade may lie: the exchange cuts at a moment near midnight."""
 
@@ -221,7 +220,7 @@ def _frames(path: Path, table: Table, *, only_first: bool = False) -> Iterator[p
 
 def _first_row(file: IO[bytes]) -> bytes:
     """The first line that is not blank, without a byte order mark."""
-    row = file.readline().removeprefix(_BYTE_ORDER_MARK)
+    row = file.readline().removeprefix(BYTE_ORDER_MARK)
     while row and not row.strip():
         row = file.readline()
     return row

@@ -4,7 +4,8 @@
 - trades `<SYMBOL>-trades-<date>.zip` or `.csv`: `id,price,qty,quote_qty,time,is_buyer_maker[,is_best_match]`;
 - any other `.csv` with the columns of a `trade` message by name (`EventTime,TransactionTime,Symbol,TradeId,…`).
 
-Daily files of spot have no header and count in microseconds since 2025; those of futures have one.
+Daily files of spot have no header and count in microseconds since 2025; those of futures have one, whose names decide
+which column is which.
 """
 
 import io
@@ -18,6 +19,7 @@ import polars as pl
 
 from flows.model import DAY_MS
 from flows.names import is_symbol
+from sources.archive.columns import BYTE_ORDER_MARK, FILLS, TRADES, ColumnsError, Table, columns_of, is_header
 
 _DAILY = re.compile(r"(?P<symbol>.{1,64})-(?P<kind>aggTrades|trades)-(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})\.(zip|csv)")
 _MICROSECONDS = 100_000_000_000_000
@@ -46,10 +48,9 @@ def read_trades(path: Path) -> list[TradeFile]:
     if match is None:
         return _named_columns(path)
     aggregated = match["kind"] == "aggTrades"
-    texts = _daily_rows(path, 7 if aggregated else 6)
-    trade_id, price, quantity = texts.columns[:3]
-    first, last, time, maker = texts.columns[3:7] if aggregated else (trade_id, trade_id, *texts.columns[4:6])
-    rows = _rows(texts, trade_id, first, last, time, time, price, quantity, maker)
+    fills = ("first_id", "last_id") if aggregated else ("id", "id")
+    texts = _daily_rows(path, TRADES if aggregated else FILLS)
+    rows = _rows(texts, "id", *fills, "time", "time", "price", "quantity", "buyer_is_maker")
     day = datetime.fromisoformat(match["date"]).replace(tzinfo=UTC)
     return [TradeFile(match["symbol"], aggregated, rows, int(day.timestamp() * 1_000) + DAY_MS)]
 
@@ -76,16 +77,21 @@ def _named_columns(path: Path) -> list[TradeFile]:
     ]
 
 
-def _daily_rows(path: Path, columns: int) -> pl.DataFrame:
+def _daily_rows(path: Path, table: Table) -> pl.DataFrame:
+    """The rows as texts, by the table's names of their columns. `ValueError` when they are not those of the table."""
     content = path.read_bytes()
     if path.suffix == ".zip":
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             content = archive.read(archive.namelist()[0])
-    has_header = not content[:1].isdigit()
-    texts = pl.read_csv(io.BytesIO(content), has_header=has_header, infer_schema=False)
-    if texts.width < columns:
-        raise ValueError(f"{path}: {texts.width} columns, expected at least {columns}")
-    return texts
+    first, _, rest = content.removeprefix(BYTE_ORDER_MARK).partition(b"\n")
+    try:
+        columns = columns_of(first, table)
+    except ColumnsError as error:
+        raise ValueError(f"{path} {error}") from error
+    rows = rest if is_header(first) else first + b"\n" + rest
+    if not rows.strip():
+        return pl.DataFrame(schema=dict.fromkeys(columns, pl.String))
+    return pl.read_csv(io.BytesIO(rows), has_header=False, new_columns=columns, infer_schema=False)
 
 
 def _rows(

@@ -26,6 +26,24 @@ def test_trades_of_futures_have_one(tmp_path: Path) -> None:
     assert not file.aggregated
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_a_header_decides_which_column_is_which(tmp_path: Path, mark: str) -> None:
+    path = tmp_path / "BTCUSDT-aggTrades-2024-08-08.csv"
+    path.write_text(
+        f"{mark}transact_time,agg_trade_id,quantity,price,is_buyer_maker,last_trade_id,first_trade_id\n"
+        "1723161255343,8,0.002,61800.1,true,12,11\n"
+    )
+    (file,) = read_trades(path)
+    assert file.rows.rows() == [(8, 11, 12, 1723161255343, 1723161255343, "61800.1", "0.002", True)]
+
+
+def test_a_header_with_an_unknown_name_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "BTCUSDT-trades-2024-08-08.csv"
+    path.write_text("id,price,qty,quote_qty,moment,is_buyer_maker\n8,61800.1,0.002,123.6,1723161255343,true\n")
+    with pytest.raises(ValueError, match="moment"):
+        read_trades(path)
+
+
 def test_microseconds_are_reduced(tmp_path: Path) -> None:
     path = tmp_path / "trade_stream.csv"
     path.write_text(
@@ -49,5 +67,5 @@ def test_other_files_hold_no_trades(tmp_path: Path) -> None:
 def test_a_daily_file_that_is_too_narrow(tmp_path: Path) -> None:
     path = tmp_path / "BTCUSDT-trades-2024-08-08.csv"
     path.write_text("1,2,3\n")
-    with pytest.raises(ValueError, match="3 columns"):
+    with pytest.raises(ValueError, match="no table of id, price, quantity"):
         read_trades(path)
