@@ -1,9 +1,23 @@
-"""Opens the stores of the settings as polars frames: the entry for notebooks and programs of one's own."""
+"""Opens stores as polars frames: the entry for notebooks and programs of one's own."""
 
-from flows.settings import Settings
+from pathlib import Path
+
+from flows.settings import PREFIX, Settings, load_settings
+from flows.supervision.known import known
 from sinks.dataframes import Frames
 
 
 def open_frames(settings: Settings, *, venue: str | None = None) -> Frames:
     """The stored data of a venue, by default `feed.venue`; use it with `with`. Errors as of `Frames`."""
     return Frames(settings.mongo, settings.trades.path, venue=venue or settings.feed.venue)
+
+
+def settings_of(folder: Path | str) -> Settings:
+    """The settings of the deployment that was started last in a folder, as `marketflow --of FOLDER` has them.
+    `UnknownDeploymentError` without one, `SettingsError` when they cannot be used.
+    """
+    sections: dict[str, dict[str, str]] = {}
+    for name, value in known(Path(folder)).items():
+        section, _, key = name.removeprefix(PREFIX).lower().partition("__")
+        sections.setdefault(section, {})[key] = value
+    return load_settings(**sections)

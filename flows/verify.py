@@ -1,7 +1,7 @@
 """Verifies that the stored candles are what they claim to be.
 
     python -m flows.verify [--symbols BTCUSDT,ETHUSDT] [--timeframes 1m,1h] [--start 2026-01-01] [--end 2026-02-01]
-                           [--against rest|FOLDER] [--json FILE|-] [--repair]
+                           [--against rest|FOLDER] [--json FILE|-] [--repair] [--folder data]
 
 Candles are recomputed from the stored trades and compared with the stored ones, with their status and proof; see
 `docs/verify.md`. The exit code is 0 when all claims hold, 1 when one is false, 2 when the verification cannot run. It
@@ -12,18 +12,18 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
-import pymongo
 from msgspec import Struct
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
 from rich.console import Console
 
+from flows.backup.manifest import BackupError
+from flows.backup.place import Place, database_of, place_of
 from flows.clock import wall_ms
 from flows.foreign import visible
 from flows.logs import set_up_logs
@@ -31,6 +31,7 @@ from flows.loop_thread import EventLoopThread
 from flows.model import DAY_MS, Candle, timeframe_ms
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
+from flows.supervision.spec import LIVE_FOLDER
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
 from flows.verification.output import VerificationProgress, as_json, show
@@ -39,7 +40,6 @@ from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
 from sinks.mongo.store import CandleStore
-from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
 from sources.archive.csv_reader import ArchiveError
@@ -75,17 +75,25 @@ class Options(Struct, frozen=True):
     repair: bool = False
 
 
-def verify(settings: Settings, options: Options, *, progress: VerificationProgress | None = None) -> Report:
-    """Verifies the stores of the settings. `CannotRunError` when that is impossible, or becomes so."""
+def verify(
+    settings: Settings,
+    options: Options,
+    *,
+    folder: Path = LIVE_FOLDER,
+    progress: VerificationProgress | None = None,
+) -> Report:
+    """Verifies the stores of a deployment with these settings in `folder`, whose bundled database is started for it
+    where it does not run. `CannotRunError` when that is impossible, or becomes so.
+    """
     progress = progress or VerificationProgress()
     if options.end <= options.start:
         raise CannotRunError("--end is not after --start")
     try:
         with ExitStack() as opened, progress:
-            run = _Run(settings, options, progress, opened)
+            run = _Run(place_of(settings, folder), options, progress, opened)
             return run.report()
-    except (PyMongoError, MongoAddressError) as error:
-        raise CannotRunError(f"mongo.uri: {str(error).partition(' (configured timeouts')[0]}") from error
+    except BackupError as error:
+        raise CannotRunError(str(error)) from error
     except (ArchiveError, VenueError) as error:
         raise CannotRunError(f"--against {options.against}: {error}") from error
     except (FileNotFoundError, TradeStoreError) as error:
@@ -95,12 +103,14 @@ def verify(settings: Settings, options: Options, *, progress: VerificationProgre
 class _Run:
     """One run over all symbols."""
 
-    def __init__(self, settings: Settings, options: Options, progress: VerificationProgress, opened: ExitStack) -> None:
+    def __init__(self, place: Place, options: Options, progress: VerificationProgress, opened: ExitStack) -> None:
+        settings = place.settings
         self._venue = settings.feed.venue
         self._options = options
         self._progress = progress
-        database = opened.enter_context(_database(settings))
-        reader = opened.enter_context(_reader(settings)) if settings.trades.enabled else None
+        trades = place.trades / self._venue if place.trades else None
+        database = _database(place, opened)
+        reader = opened.enter_context(TradeReader(trades)) if trades else None
         self._stores = VenueStores(database, reader, venue=self._venue)
         self._symbols = _chosen("symbols", options.symbols, self._stores.symbols())
         stored = self._stores.timeframes()
@@ -110,7 +120,7 @@ class _Run:
         rest = _rest(settings, opened) if options.against == "rest" else None
         self._get_klines = rest.klines if rest else _archive_klines(options, tuple(self._symbols))
         self._repair = _repair(settings, database, self._stores) if options.repair else None
-        self._refill = _refill(settings, rest.trades if rest else None) if reader is not None else None
+        self._refill = _refill(trades, settings, rest.trades if rest else None) if trades else None
 
     def report(self) -> Report:
         report = Report(self._venue)
@@ -215,21 +225,11 @@ class _Run:
                 yield Finding("candle", symbol, name, stored.candle.open_time, f"timeframe {name!r}", "a timeframe")
 
 
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database[dict[str, Any]]]:
-    """The database, after a ping."""
-    if not settings.mongo.enabled:
+def _database(place: Place, opened: ExitStack) -> Database[dict[str, Any]]:
+    database = opened.enter_context(database_of(place, is_new=False))
+    if database is None:
         raise CannotRunError("mongo.enabled is off: there are no candles to verify")
-    with open_client(settings.mongo) as client:
-        with pymongo.timeout(ANSWER_TIMEOUT_S * 2):
-            client.admin.command("ping")
-        yield client[settings.mongo.database]
-
-
-@contextmanager
-def _reader(settings: Settings) -> Iterator[TradeReader]:
-    with TradeReader(settings.trades.path / settings.feed.venue) as reader:
-        yield reader
+    return database
 
 
 def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str]:
@@ -270,10 +270,10 @@ def _repair(settings: Settings, database: Database[dict[str, Any]], stores: Venu
     return CandleRepair(stores, store, venue=settings.feed.venue, submit=partial(leave_request, database))
 
 
-def _refill(settings: Settings, get: GetTrades | None) -> TradeRefill:
+def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRefill:
     venue = settings.feed.venue
     return TradeRefill(
-        settings.trades.path / venue,
+        trades,
         venue=venue,
         partitions=settings.trades.partitions,
         rules=RULES[venue],
@@ -307,6 +307,8 @@ def _parser(prog: str = PROGRAM, epilog: str = "") -> argparse.ArgumentParser:
         epilog=epilog,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    where = "where the deployment has its stores; default: %(default)s"
+    parser.add_argument("--folder", type=Path, default=LIVE_FOLDER, help=where)
     parser.add_argument("--symbols", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--timeframes", type=_names, default=(), help="comma-separated; default: all that are stored")
     parser.add_argument("--start", type=_time, default=0, help="first open time: ISO 8601 (UTC) or ms since the epoch")
@@ -356,7 +358,7 @@ def main(argv: Sequence[str] | None = None, *, prog: str = PROGRAM, epilog: str 
         )
         settings = load_settings()
         set_up_logs(settings.log)
-        report = verify(settings, options)
+        report = verify(settings, options, folder=given.folder)
         code = HOLDS if report.is_true else FALSE
         show(report, Console(stderr=given.json == "-"))
         _write_json(report, given.json, code)

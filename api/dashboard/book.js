@@ -7,7 +7,7 @@ const LEVELS = 14;
 
 export class Book {
   #panel = byId("book");
-  #asks = sideOf(byId("asks"), LEVELS).reverse(); // best ask at the bottom
+  #asks = sideOf(byId("asks"), LEVELS); // the style puts the best ask at the bottom
   #bids = sideOf(byId("bids"), LEVELS);
   #data = null;
   #state = null;

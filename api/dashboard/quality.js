@@ -16,6 +16,7 @@ export class Quality {
 
   choose(focus) {
     this.#focus = focus;
+    this.#incident = null;
     for (const name of ["completeness", "equality", "incident"]) this.#say(name, "…", "");
   }
 
@@ -34,7 +35,9 @@ export class Quality {
     if (focus !== this.#focus) return;
     this.#paintTrades(quality.trades);
     this.#paintProofs(quality.series);
-    this.onIncident(quality.incidents[0] ?? null);
+    const [incident] = quality.incidents;
+    if (incident) this.onIncident(incident);
+    else if (!this.#incident) this.#say("incident", "none", "good"); // the ledger is written later than the broadcast
   }
 
   /**
@@ -61,9 +64,8 @@ export class Quality {
   }
 
   onIncident(incident) {
-    if (incident && this.#incident && isBefore(incident.begin, this.#incident.begin)) return;
+    if (this.#incident && isBefore(incident.begin, this.#incident.begin)) return;
     this.#incident = incident;
-    if (!incident) return this.#say("incident", "none", "good");
     const where = incident.symbol || incident.venue;
     const text = `${incident.kind} ${clock(incident.begin)} ${where}`;
     this.#say("incident", text, "", [incident.cause, incident.outcome].filter(Boolean).join(": "));

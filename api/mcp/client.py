@@ -107,6 +107,8 @@ class RestClient:
 def _failure(error: _Error | None, retry_after: str) -> Failure:
     if error is None:
         return Failure("internal", "the interface gave no reason")
-    nearest = f"; the nearest names are {', '.join(error.nearest)}" if error.nearest else ""
+    said = {word.strip(",.;?") for word in error.message.split()}
+    unsaid = [name for name in error.nearest if name not in said]
+    nearest = f"; the nearest names are {', '.join(unsaid)}" if unsaid else ""
     wait = f"; try again in {retry_after} s" if retry_after else ""
     return Failure(error.code, f"{error.message}{nearest}{wait}")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Final, Self
 import typer
 
 from flows.command.examples import epilog
+from flows.command.folder import Folder, folder_of
 from flows.command.outcome import CommandError, say
-from flows.supervision.spec import LIVE_FOLDER
 
 if TYPE_CHECKING:
     from flows.backup.manifest import Manifest
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 
 LINE_EVERY_S: Final = 5.0
 """Least time between two lines where there is no terminal."""
-
-Folder = Annotated[
-    Path | None,
-    typer.Option(help="Where the deployment has its stores; default: that of --of, else data.", show_default=False),
-]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -80,8 +75,7 @@ def _place(context: typer.Context, folder: Path | None) -> "Place":
 
     settings = load_settings()
     set_up_logs(settings.log)
-    of = context.parent.params.get("of") if context.parent else None
-    return place_of(settings, folder or of or LIVE_FOLDER)
+    return place_of(settings, folder_of(context, folder))
 
 
 def _contents(manifest: "Manifest") -> str:

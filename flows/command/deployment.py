@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from flows.command.examples import epilog
+from flows.command.outcome import CommandError
 from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
 
 Folder = Annotated[Path, typer.Option(help="Where state and stores are; a second deployment there is refused.")]
@@ -32,13 +33,16 @@ def demo(
 ) -> None:
     """Starts everything on a synthetic market: no network and no account needed.
 
-    Its folder is made anew each time, as every demo is a market of its own.
+    Its folder is made anew each time, as every demo is a market of its own; one that holds anything else is refused.
     """
     from flows.settings import load_settings
     from flows.supervision.deployment import demo_environment, demo_greeting, demo_processes, variables_of
+    from flows.supervision.known import holds_another
     from flows.supervision.supervisor import supervise
 
     names = _follow(symbols)
+    if holds_another(folder):
+        raise CommandError(f"{folder} holds something else than a demo, which would be lost: name another by --folder")
     options = [*(("--speed", _speed(speed)) if speed else ()), *(("--seed", str(seed)) if seed is not None else ())]
     options += ("--symbols", *names) if names else ()
     specs = [_with(spec, options) for spec in demo_processes(folder, mongo_port=mongo_port)]

@@ -44,6 +44,7 @@ EXAMPLES: Final[Mapping[str, tuple[Example, ...]]] = {
     ),
     "verify": (
         Example("marketflow verify --json report.json", "everything that is stored, beside a live flow"),
+        Example("marketflow verify --folder copy", "a restored copy: its bundled database is started for it"),
         Example("marketflow verify --symbols BTCUSDT --start 2026-01-01 --against rest", "also against the exchange"),
     ),
     "import": (

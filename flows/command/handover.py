@@ -8,6 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from flows.command.examples import plain_epilog
+from flows.command.folder import asked_of
 
 HANDED_OVER: Final = {
     "verify": ("flows.verify", "Verifies that the stored candles are what they claim to be."),
@@ -16,6 +17,8 @@ HANDED_OVER: Final = {
     "mcp": ("api.mcp.__main__", "Serves tools for agents over the Model Context Protocol."),
 }
 """Module, and summary, by command."""
+_LOOKS_INTO_STORES: Final = "verify"
+"""It needs the folder of `--of` besides its variables."""
 _HELP: Final = frozenset(("-h", "--help"))
 
 
@@ -36,7 +39,8 @@ def add_to(app: typer.Typer) -> None:
 
 def _handing_over(name: str, module: str) -> Callable[[typer.Context], None]:
     def hand_over(context: typer.Context) -> None:
-        raise typer.Exit(run(name, module, context.args))
+        of = asked_of(context) if name == _LOOKS_INTO_STORES else None
+        raise typer.Exit(run(name, module, [*(("--folder", str(of)) if of else ()), *context.args]))
 
     return hand_over
 

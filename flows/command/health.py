@@ -50,8 +50,21 @@ def health(
         else:
             _ask_api(settings, f"/health/{what}", timeout_s)
     except (OSError, HTTPException) as error:
-        raise CommandError(f"it does not answer: {str(error) or type(error).__name__}") from error
+        asked = f"the hub at {_hub_of(settings)}" if what is Asked.FLOW else f"the interface at {_api_of(settings)}"
+        raise CommandError(f"{asked} does not answer: {str(error) or type(error).__name__}") from error
     typer.echo(f"{what}: yes")
+
+
+def _hub_of(settings: "Settings") -> str:
+    from flows.settings.values import reachable
+
+    return f"ws://{reachable(settings.hub.host)}:{settings.hub.port}/ws"
+
+
+def _api_of(settings: "Settings") -> str:
+    from flows.settings.values import reachable
+
+    return f"http://{reachable(settings.api.host)}:{settings.api.port}"
 
 
 def _ask_api(settings: "Settings", path: str, timeout_s: float) -> None:
@@ -83,10 +96,8 @@ def _await_heartbeat(settings: "Settings", timeout_s: float) -> None:
     from websockets.exceptions import WebSocketException
     from websockets.sync.client import connect
 
-    from flows.settings.values import reachable
-
     token = settings.hub.token
-    address = f"ws://{reachable(settings.hub.host)}:{settings.hub.port}/ws?channels=Status"
+    address = f"{_hub_of(settings)}?channels=Status"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     until_s = time.monotonic() + timeout_s
     try:
@@ -98,7 +109,7 @@ def _await_heartbeat(settings: "Settings", timeout_s: float) -> None:
     except TimeoutError as error:
         raise TimeoutError(f"no heartbeat came within {timeout_s:g} s") from error
     except WebSocketException as error:
-        raise CommandError(f"the hub at {settings.hub.host}:{settings.hub.port}: {error}") from error
+        raise CommandError(f"the hub at {_hub_of(settings)}: {error}") from error
 
 
 def is_heartbeat(message: Any) -> bool:

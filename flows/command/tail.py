@@ -16,6 +16,8 @@ REFUSED: Final = range(400, 500)
 OPEN_TIMEOUT_S: Final = 5.0
 PING_S: Final = 5.0
 """Interval and timeout of pings: a hub that hangs is noticed within twice that."""
+QUIET_S: Final = 5.0
+"""So long nothing has come at all: a name may be misspelt."""
 
 
 def add_to(app: typer.Typer) -> None:
@@ -49,20 +51,43 @@ class Follower:
     """Follows one hub and writes each of its messages as a line."""
 
     def __init__(
-        self, url: str, query: dict[str, str], *, token: str | None, count: int, write: Callable[[str], None]
+        self,
+        url: str,
+        query: dict[str, str],
+        *,
+        token: str | None,
+        count: int,
+        write: Callable[[str], None],
+        quiet_s: float = QUIET_S,
     ) -> None:
         self._url = urlsplit(url)
         self._query = {name: value for name, value in query.items() if value}
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._left = count
         self._write = write
+        self._quiet_s = quiet_s
         self._seq = 0
         self._was_connected = False
+        self._has_written = False
 
     async def run(self) -> None:
         """Follows until `count` messages are written, for ever with 0. `CommandError` when the hub refuses, or cannot
-        be reached the first time.
+        be reached the first time. Says once when nothing comes.
         """
+        waiting = asyncio.get_running_loop().call_later(self._quiet_s, self._say_quiet)
+        try:
+            await self._run()
+        finally:
+            waiting.cancel()
+
+    def _say_quiet(self) -> None:
+        if self._has_written or not self._was_connected:
+            return
+        symbols = self._query.get("symbols", "").replace(",", ", ")
+        of = f" of {symbols}" if symbols else ""
+        say(f"nothing has come{of} in {self._quiet_s:g} s: marketflow symbols list shows what is followed")
+
+    async def _run(self) -> None:
         from websockets.exceptions import InvalidStatus, InvalidURI, WebSocketException
 
         from flows.backoff import backoff_s
@@ -121,6 +146,7 @@ class Follower:
                 text = frame if isinstance(frame, str) else frame.decode()
                 message: Any = msgspec.json.decode(text)
                 self._seq = max(self._seq, message.get("seq") or 0)
+                self._has_written = True
                 self._write(text)
                 if self._left == 1:
                     return True

@@ -18,7 +18,8 @@ from typing import Final
 from flows.settings import PREFIX, Settings, load_settings
 from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
 
-_DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT")
+_DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
+"""The demo's exchange lists them besides those that are followed, so that one can be added."""
 _DEMO_SEED: Final = "7"
 _TRADES: Final = f"{PREFIX}TRADES__PATH"
 _BUNDLED: Final = re.compile(r"mongodb://127\.0\.0\.1:(\d+)/?")
@@ -65,8 +66,9 @@ def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_P
     """
     settings = load_settings()
     env = demo_environment(settings, folder, mongo_port=mongo_port)
+    symbols = dict.fromkeys((*settings.feed.symbols, *_DEMO_SYMBOLS))
     exchange = _module(
-        "sources.replay", "--synthetic", "--seed", _DEMO_SEED, "--symbols", *_DEMO_SYMBOLS,
+        "sources.replay", "--synthetic", "--seed", _DEMO_SEED, "--symbols", *symbols,
         "--host", "127.0.0.1", "--port", str(settings.replay.port), "--begin", str(time.time_ns() // 1_000_000),
     )  # fmt: skip
     return [

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 FILE: Final = "deployment.json"
+_ORIGIN: Final = "MARKETFLOW_FEED__ORIGIN"
 
 
 class UnknownDeploymentError(Exception):
@@ -18,6 +19,18 @@ def remember(folder: Path, variables: Mapping[str, str]) -> None:
     new = folder / f"{FILE}.new"
     new.write_text(json.dumps(variables, indent=1))
     new.replace(folder / FILE)
+
+
+def holds_another(folder: Path) -> bool:
+    """Whether there is something in a folder, or in its place, that no demo has left: it must not be emptied."""
+    try:
+        if not any(folder.iterdir()):
+            return False
+        return known(folder).get(_ORIGIN) != "synthetic"
+    except FileNotFoundError:
+        return False
+    except (OSError, UnknownDeploymentError):
+        return True
 
 
 def known(folder: Path) -> dict[str, str]:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import Final, TextIO
 
 from flows.supervision.ends import SIGNALLED, describe_end, is_refusal
 from flows.supervision.known import remember
@@ -61,13 +61,13 @@ def supervise(
     By `variables`, which are kept in the folder, other commands find the deployment.
     """
     try:
-        lock = claim(folder)
-        if anew:
-            shutil.rmtree(folder, ignore_errors=True)
-        remember(folder, variables or {})
-    except (AlreadyRunningError, OSError) as error:
-        sys.stderr.write(f"marketflow: {error}\n")
-        return CANNOT_START
+        lock = _claimed(folder, variables or {}, anew=anew)
+    except AlreadyRunningError as error:
+        return _refuse(str(error))
+    except OSError as error:
+        if not error.filename:
+            return _refuse(str(error.strerror))
+        return _refuse(f"{folder} cannot be used: {error.filename}: {error.strerror}: name another folder by --folder")
     with lock, suppress(BrokenPipeError):
         sys.stdout.flush()
         if colour is None:
@@ -76,6 +76,24 @@ def supervise(
         output.put_raw(greeting.encode())
         return _Supervisor(specs, output).run()
     return SIGNALLED + signal.SIGPIPE
+
+
+def _claimed(folder: Path, variables: Mapping[str, str], *, anew: bool) -> TextIO:
+    """The folder for this process alone, with the variables in it."""
+    lock = claim(folder)
+    try:
+        if anew:
+            shutil.rmtree(folder, ignore_errors=True)
+        remember(folder, variables)
+    except OSError:
+        lock.close()
+        raise
+    return lock
+
+
+def _refuse(reason: str) -> int:
+    sys.stderr.write(f"marketflow: {reason}\n")
+    return CANNOT_START
 
 
 class _Supervisor:

@@ -47,6 +47,22 @@ MARGIN_S: Final = 40
 """For a busy machine."""
 DESKTOP: Final = (1440, 900)
 PHONE: Final = (390, 844)
+SMALL: Final = (1024, 600)
+LEAST_LEVELS: Final = 5
+"""Levels of each side that any window has room for."""
+LEVELS_SEEN: Final = """() => Object.fromEntries(["asks", "bids"].map((side) => {
+  const box = document.getElementById(side).getBoundingClientRect();
+  const middle = document.getElementById("mid").getBoundingClientRect();
+  const levels = [...document.querySelectorAll(`#${side} .level`)].map((row) => {
+    const { left, top, bottom, height } = row.getBoundingClientRect();
+    const isSeen = height > 0 && left < box.right && top < box.bottom && bottom > box.top;
+    const isWhole = top >= box.top - 0.5 && bottom <= box.bottom + 0.5 && height >= 14;
+    const price = Number(row.firstChild.textContent);
+    return { price, isSeen, isWhole, away: Math.abs((top + bottom) / 2 - middle.top) };
+  });
+  return [side, levels.filter(({ isSeen }) => isSeen).sort((one, other) => one.away - other.away)];
+}))"""
+"""The levels that are seen on each side, nearest to the middle first."""
 Told: TypeAlias = tuple[Page, Deployment, Interface]
 
 
@@ -309,6 +325,22 @@ async def test_a_book_that_is_not_in_step_shows_no_levels(told: Told) -> None:
     deployment.tell(book(synced=False))
     await expect(page.locator("#book-state")).to_have_text("not in step with the exchange")
     await expect(best).to_be_empty()
+
+
+@pytest.mark.parametrize("size", [PHONE, SMALL, DESKTOP])
+async def test_levels_of_the_book_are_shown_whole_with_the_best_at_the_middle(
+    told: Told, size: tuple[int, int]
+) -> None:
+    page, deployment, _ = told
+    await page.set_viewport_size({"width": size[0], "height": size[1]})
+    bids, asks = [(99.5 - level, 1.0) for level in range(20)], [(100.5 + level, 2.0) for level in range(20)]
+    deployment.tell(BookView("binance", "BTCUSDT", True, 43, NOW, bids, asks))
+    await expect(page.locator("#bids .level span").first).to_have_text("99.50")
+    sides = await page.evaluate(LEVELS_SEEN)
+    for side, first, step in (("asks", 100.5, 1.0), ("bids", 99.5, -1.0)):
+        assert len(sides[side]) >= LEAST_LEVELS
+        assert [level["price"] for level in sides[side]] == [first + step * n for n in range(len(sides[side]))]
+        assert [level["price"] for level in sides[side] if not level["isWhole"]] == []
 
 
 async def test_a_symbol_is_added_and_removed(told: Told) -> None:

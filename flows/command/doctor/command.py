@@ -8,6 +8,7 @@ import typer
 
 from flows.command.doctor.result import Result
 from flows.command.examples import epilog
+from flows.command.folder import Folder, folder_of
 from flows.command.interface import Json
 from flows.command.outcome import ExitCode
 from flows.command.tables import print_json, print_table
@@ -26,8 +27,9 @@ def add_to(app: typer.Typer) -> None:
 
 
 def doctor(
+    context: typer.Context,
     *,
-    folder: Annotated[Path, typer.Option(help="Where the deployment has state and stores.")] = Path("data"),
+    folder: Folder = None,
     offline: Annotated[bool, typer.Option("--offline", help="Do not ask the exchange for its time.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -35,7 +37,7 @@ def doctor(
 
     It changes nothing, and may run beside a deployment.
     """
-    results = list(checks(folder, offline=offline))
+    results = list(checks(folder_of(context, folder), offline=offline))
     if as_json:
         print_json([result._asdict() for result in results])
     else:
@@ -57,7 +59,7 @@ def checks(folder: Path, *, offline: bool) -> Iterator[Result]:
     yield requirements.check_packages(packages)
     yield machine.check_descriptors()
     try:
-        settings = load_settings()
+        settings = _with_stores_in(folder, load_settings())
     except SettingsError as error:
         remedy = "correct them; marketflow config check looks again. What depends on them was not checked"
         yield Result("settings", "fail", " ".join(str(error).split()), remedy)
@@ -66,6 +68,13 @@ def checks(folder: Path, *, offline: bool) -> Iterator[Result]:
     yield from machine.check_disk((folder, settings.trades.path))
     yield from machine.check_ports(ports_of(settings))
     yield from _of_peers_and_stores(settings, folder, offline=offline)
+
+
+def _with_stores_in(folder: Path, settings: "Settings") -> "Settings":
+    """The settings of a deployment that is started with this folder."""
+    if "path" in settings.trades.model_fields_set:
+        return settings
+    return settings.model_copy(update={"trades": settings.trades.model_copy(update={"path": folder / "trades"})})
 
 
 def _of_peers_and_stores(settings: "Settings", folder: Path, *, offline: bool) -> Iterator[Result]:

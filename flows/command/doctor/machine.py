@@ -1,5 +1,6 @@
-"""The machine: space on disk, open files, ports."""
+"""The machine: folders and space on disk, open files, ports."""
 
+import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -31,13 +32,16 @@ class Port(NamedTuple):
 
 
 def check_disk(folders: Iterable[Path]) -> Iterator[Result]:
-    """The free space of each folder, or of the nearest one above it that exists."""
+    """Whether each folder can be written, and its free space; or that of the nearest one above it that exists."""
     for folder in dict.fromkeys(folders):
         existing = next((each for each in (folder.absolute(), *folder.absolute().parents) if each.exists()), Path("/"))
         free = shutil.disk_usage(existing).free
         found = f"{free / GB:.1f} GB free"
         check = f"disk {folder}"
-        if free < LEAST_FREE:
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            why = "cannot be written by this user" if existing.is_dir() else "is no folder"
+            yield Result(check, "fail", f"{existing} {why}", "change that, or name a folder elsewhere in the settings")
+        elif free < LEAST_FREE:
             yield Result(check, "fail", found, "make space, or name a folder elsewhere in the settings")
         elif free < MUCH_FREE:
             yield Result(check, "warn", found, "make space, or keep data for fewer days: trades.retention_days")
@@ -61,11 +65,15 @@ def check_descriptors(limits: tuple[int, int] | None = None) -> Result:
 
 
 def check_ports(ports: Iterable[Port]) -> Iterator[Result]:
-    """Whether each port is free, or held by a process of this project."""
+    """Whether each port is free, or held by a process of this project; two settings cannot have the same."""
+    settings: dict[int, str] = {}
     for port in ports:
         check = f"port {port.number} ({port.setting})"
+        other = settings.setdefault(port.number, port.setting) if port.number else port.setting
         holder = listener_on(port.number) if port.number else None
-        if holder is None:
+        if other != port.setting:
+            yield Result(check, "fail", f"{other} is the same port", f"set another {port.setting}")
+        elif holder is None:
             yield Result(check, "ok", "free" if port.number else "a free one will be taken")
         elif is_ours(holder):
             yield Result(check, "ok", f"in use by {_named(holder)}, which is ours")

@@ -218,7 +218,7 @@ async def test_no_account_is_connected(filled: Tools) -> None:
 
 
 async def test_an_unknown_symbol_has_nearest_names(filled: Tools) -> None:
-    with pytest.raises(Failure, match=r"unknown_symbol: BTCUSDX .*nearest names are BTCUSDT"):
+    with pytest.raises(Failure, match=r"unknown_symbol: BTCUSDX .*did you mean BTCUSDT"):
         await filled.get_current_price("BTCUSDX")
 
 

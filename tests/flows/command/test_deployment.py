@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import pytest
 from typer.testing import Result
 
+from flows.supervision.known import remember
+
 Call = Callable[..., Result]
 
 
@@ -64,7 +66,6 @@ def supervision(monkeypatch: pytest.MonkeyPatch) -> Supervision:
     deployment.become = asked.become
     deployment.demo_environment, deployment.variables_of = asked.demo_environment, asked.variables_of
     deployment.demo_greeting, supervisor.supervise = asked.demo_greeting, asked.supervise
-    monkeypatch.setitem(sys.modules, "flows.supervision", ModuleType("flows.supervision"))
     monkeypatch.setitem(sys.modules, "flows.supervision.deployment", deployment)
     monkeypatch.setitem(sys.modules, "flows.supervision.supervisor", supervisor)
     monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "XRPUSDT")  # so that what a command sets is taken back
@@ -79,6 +80,16 @@ def test_a_demo_begins_anew_in_its_folder(supervision: Supervision, call: Call) 
         "variables": {"all of": "{'demo': 'data/demo 27117'}"},
     }  # fmt: skip
     assert supervision.specs == [Spec("exchange", ("exchange", "--seed", "7")), Spec("flow", ("flow",))]
+
+
+def test_a_demo_empties_no_folder_of_something_else(supervision: Supervision, call: Call, folder: Path) -> None:
+    (folder / "letters").mkdir()
+    (folder / "letters" / "one.txt").write_text("kept")
+    refused = call("demo", "--folder", "letters")
+    assert (refused.exit_code, supervision.options) == (1, {})
+    assert "letters holds something else than a demo" in refused.stderr
+    remember(folder / "letters", {"MARKETFLOW_FEED__ORIGIN": "synthetic"})
+    assert call("demo", "--folder", "letters").exit_code == 143
 
 
 def test_options_of_a_demo_are_the_exchanges(supervision: Supervision, call: Call) -> None:

@@ -1,11 +1,19 @@
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from typer.testing import Result
 
+from flows.backup.place import database_of, place_of
 from flows.command.examples import plain_epilog
 from flows.command.handover import HANDED_OVER
+from flows.settings import load_settings
+from flows.supervision.known import remember
+from sinks.mongo.store import CandleStore
+from sinks.trades.store import TradeStore
+from tests.fakes.candles import candle
+from tests.fakes.deployment import free_port
 
 Call = Callable[..., Result]
 
@@ -40,3 +48,22 @@ def test_arguments_and_exit_codes_are_the_modules_own(
 def test_help_needs_no_settings(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MARKETFLOW_HUB__PORT", "many")
     assert call("verify", "--help").exit_code == 0
+
+
+@pytest.mark.slow
+def test_stores_are_verified_in_their_folder_with_the_bundled_database_started_for_it(
+    call: Call, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MARKETFLOW_MONGO__URI", f"mongodb://127.0.0.1:{free_port()}")
+    place = place_of(load_settings(), folder / "there")
+    with database_of(place, is_new=True) as database:
+        assert database is not None
+        CandleStore(database, retention_days={}).store([candle(0)], timeout_s=60)
+    with TradeStore(folder / "there" / "trades" / "binance" / "part-00"):
+        pass
+    remember(folder / "there", {"MARKETFLOW_FEED__ORIGIN": "synthetic"})
+    assert call("verify").exit_code == 2
+    for words in (("--of", "there", "verify"), ("verify", "--folder", "there")):
+        ended = call(*words, "--json", "report.json")
+        assert ended.exit_code in {0, 1}, ended.stderr
+        assert list(json.loads((folder / "report.json").read_text())["symbols"]) == ["BTCUSDT"]

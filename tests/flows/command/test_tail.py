@@ -105,3 +105,25 @@ async def test_where_nothing_answers_it_says_so(run: Run) -> None:
     ended = await run("tail", "--url", f"ws://127.0.0.1:{port}/ws")
     assert ended.exit_code == 1
     assert f"no hub answers at ws://127.0.0.1:{port}/ws" in ended.stderr
+
+
+async def test_a_name_of_which_nothing_comes_is_named(
+    deployment: Deployment, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub = deployment.start_hub()
+    said = ""
+    lines: list[str] = []
+    following = Follower(
+        f"ws://127.0.0.1:{hub.port}/ws", {"symbols": "BTCUSDX"}, token=None, count=0, write=lines.append, quiet_s=0.5
+    )
+    task = asyncio.create_task(following.run())
+
+    def is_said() -> bool:
+        nonlocal said
+        said += capsys.readouterr().err
+        return "nothing has come of BTCUSDX" in said
+
+    await until(is_said)
+    assert lines == []
+    task.cancel()
+    await deployment.stop_hub()

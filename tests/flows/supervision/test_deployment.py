@@ -74,6 +74,13 @@ def test_the_demo_is_all_in_its_folder_and_on_ports_of_its_own(monkeypatch: pyte
     }  # fmt: skip
 
 
+def test_the_demos_exchange_lists_what_is_followed_and_one_that_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MARKETFLOW_FEED__SYMBOLS", "XRPUSDT,BTCUSDT")
+    exchange = demo_processes()[0].argv
+    begin, end = exchange.index("--symbols") + 1, exchange.index("--host")
+    assert exchange[begin:end] == ("XRPUSDT", "BTCUSDT", "ETHUSDT", "SOLUSDT")
+
+
 def test_the_demos_settings_are_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in demo_environment(Settings()).items():
         monkeypatch.setenv(name, value)

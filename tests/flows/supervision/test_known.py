@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.supervision.known import FILE, UnknownDeploymentError, known, remember
+from flows.supervision.known import FILE, UnknownDeploymentError, holds_another, known, remember
 
 
 def test_what_a_deployment_tells_of_itself_is_known_afterwards(tmp_path: Path) -> None:
@@ -22,3 +22,17 @@ def test_a_damaged_file_is_named(text: str, tmp_path: Path) -> None:
     (tmp_path / FILE).write_text(text)
     with pytest.raises(UnknownDeploymentError, match=FILE):
         known(tmp_path)
+
+
+def test_only_what_a_demo_has_left_may_be_emptied(tmp_path: Path) -> None:
+    folder = tmp_path / "there"
+    assert not holds_another(folder)
+    folder.mkdir()
+    assert not holds_another(folder)
+    remember(folder, {"MARKETFLOW_FEED__ORIGIN": "synthetic"})
+    assert not holds_another(folder)
+    remember(folder, {"MARKETFLOW_TRADES__PATH": "of a live one"})
+    assert holds_another(folder)
+    (folder / FILE).rename(folder / "letters.txt")
+    assert holds_another(folder)
+    assert holds_another(folder / "letters.txt")

@@ -13,6 +13,7 @@ import pytest
 from flows.process import child
 from flows.process.exit_codes import CANNOT_RUN
 from flows.supervision.known import known
+from flows.supervision.supervisor import supervise
 from tests.fakes.deployment import ROOT
 from tests.flows.supervision.supervised import (
     PATIENCE_S,
@@ -230,3 +231,12 @@ def test_systemd_hears_that_it_is_ready_alive_only_while_all_run_and_stopping(tm
             while listener.recv(4_096) != b"STOPPING=1":
                 pass
             assert run.until_end() == 143
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "taken").touch()
+    for folder in (tmp_path / "taken", tmp_path / "taken" / "below"):
+        assert supervise([], folder=folder) == 1
+        said = capsys.readouterr().err
+        assert (f"{folder} cannot be used" in said, "--folder" in said) == (True, True)
+    assert (tmp_path / "taken").is_file()

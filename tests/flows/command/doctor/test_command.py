@@ -7,6 +7,7 @@ from typer.testing import Result
 
 from flows.command.doctor.command import ports_of
 from flows.settings import Hub, Metrics, Mongo, Settings
+from flows.supervision.known import remember
 from tests.fakes.deployment import free_port
 
 Call = Callable[..., Result]
@@ -33,6 +34,15 @@ def test_every_check_has_its_result_and_nothing_is_changed(call: Call, folder: P
     assert all(result["remedy"] for result in results if result["state"] != "ok")
     assert list(folder.iterdir()) == []
     assert "python" in call("doctor", "--offline").stdout
+
+
+@pytest.mark.usefixtures("alone")
+def test_the_folder_is_that_of_the_deployment_that_is_asked(call: Call, folder: Path) -> None:
+    remember(folder / "there", {"MARKETFLOW_FEED__ORIGIN": "synthetic"})
+    for words in (("--of", "there", "doctor"), ("doctor", "--folder", "there")):
+        checks = [one["check"] for one in json.loads(call(*words, "--offline", "--json").stdout)]
+        assert [check for check in checks if check.startswith("disk ")] == ["disk there", "disk there/trades"]
+    assert "there/recovery" in call("--of", "there", "doctor", "--offline").stdout
 
 
 def test_wrong_settings_fail_and_the_rest_is_still_checked(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,3 +47,22 @@ def test_a_port_of_another_program_is_named_with_its_process() -> None:
     assert (any_port.state, any_port.remedy) == ("ok", "")
     [free] = check_ports([Port("hub.port", port)])
     assert (free.state, free.found) == ("ok", "free")
+
+
+def test_two_settings_with_one_port_fail() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+    first, second = check_ports([Port("hub.port", port), Port("api.port", port)])
+    assert (first.state, second.state) == ("ok", "fail")
+    assert "hub.port" in second.found
+    assert "api.port" in second.remedy
+    assert [one.state for one in check_ports([Port("hub.port", 0), Port("api.port", 0)])] == ["ok", "ok"]
+
+
+def test_a_folder_that_cannot_be_written_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    [result] = check_disk([tmp_path / "file" / "data"])
+    assert (result.state, str(tmp_path / "file") in result.found) == ("fail", True)
+    monkeypatch.setattr(os, "access", lambda path, _: path != tmp_path)  # root may write everywhere
+    [result] = check_disk([tmp_path / "data"])
+    assert (result.state, str(tmp_path) in result.found, bool(result.remedy)) == ("fail", True, True)
