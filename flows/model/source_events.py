@@ -77,8 +77,8 @@ class Removed(Struct, frozen=True):
 
 
 class Silent(Struct, frozen=True):
-    """Streams without messages for longer than their usual pause, while their connection is up. Sent once, until a
-    `Speaking` names them.
+    """Streams without messages for longer than their usual pause, while their connection is up. Sent once, and again
+    when their connection was opened anew and nothing has come since, until a `Speaking` names them.
     """
 
     line: str

@@ -103,7 +103,7 @@ class Findings(NamedTuple):
     """The result of a look; streams in the order in which they are followed."""
 
     silent: list[str]
-    """Streams that have become silent; all streams, when all have."""
+    """Streams that have become silent, or still are on a new connection; all streams, when all are."""
     resumed: list[str]
     """Streams that are not silent any more."""
     is_all_silent: bool
@@ -146,6 +146,8 @@ class StalenessMonitor:
         self._witnessed: frozenset[str] = frozenset()
         self._silences: dict[str, _Silence] = {}
         self._is_all_silent = False
+        self._has_begun = False
+        """The connection is new since the last look."""
         self._reconnect_s = 0.0
         self._reconnected_s = -MOST_S
         self._factor = 1
@@ -171,11 +173,20 @@ class StalenessMonitor:
             self._overall.last_s = self._time_s
 
     def begin(self) -> None:
-        """The connection begins anew: the time starts again and no stream is silent. Known paces stay."""
-        self._silences.clear()
-        self._is_all_silent = False
-        for pace in (self._overall, *self._paces.values()):
-            pace.last_s = self._time_s
+        """The connection begins anew. What was silent stays so until it has a message, for a new connection is no
+        message; it is reported again, as its end may have been concluded from that. For other streams the time starts
+        again. Known paces stay.
+        """
+        self._has_begun = bool(self._silences)
+        for name, pace in self._paces.items():
+            if name not in self._silences:
+                pace.last_s = self._time_s
+        for silence in self._silences.values():
+            silence.renew_s = self._time_s + silence.interval_s
+        if self._is_all_silent:
+            self._reconnect_s = max(self._reconnect_s, self._time_s + self._stale_after_s * self._factor)
+        else:
+            self._overall.last_s = self._time_s
 
     @property
     def usual_pause_s(self) -> float:
@@ -196,7 +207,7 @@ class StalenessMonitor:
         self._seen_s = now_s
         present = [name for name in active if name in self._paces]
         resumed = self._note_messages(present)
-        silent = self._newly_silent()
+        silent = [*self._still_silent(), *self._newly_silent()]
         return Findings(silent, resumed, self._is_all_silent, self._to_renew(), self._is_time_to_reconnect())
 
     def claim_reconnect(self) -> bool:
@@ -225,6 +236,11 @@ class StalenessMonitor:
         for name in resumed:
             del self._silences[name]
         return resumed
+
+    def _still_silent(self) -> list[str]:
+        """The streams that were silent before the connection began, and are."""
+        has_begun, self._has_begun = self._has_begun, False
+        return list(self._silences) if has_begun else []
 
     def _newly_silent(self) -> list[str]:
         if self._is_all_silent or not self._watched:

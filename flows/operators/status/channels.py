@@ -2,7 +2,7 @@
 
 from typing import Final, NamedTuple
 
-from flows.model import ChannelState, FreshnessChannel, InstrumentStatus, TradeWitness
+from flows.model import ChannelState, FreshnessChannel, InstrumentStatus, Subscribed, TradeWitness
 
 _WORST_FIRST: Final[tuple[ChannelState, ...]] = (
     "gone",
@@ -131,6 +131,17 @@ def channel_of(kind: str) -> FreshnessChannel | None:
     """The channel of a kind of stream, as the setting `feed.streams` calls it, klines by timeframe, books by depth."""
     plain = kind.partition("_")[0].rstrip("0123456789")
     return _CHANNEL_OF_KIND.get(plain)
+
+
+def kinds_by_symbol(event: Subscribed) -> dict[str, list[str]]:
+    """The kinds of the streams of a confirmation. Streams are called `symbol@kind`, perhaps with `@` and more."""
+    symbols = {symbol.lower(): symbol for symbol in event.symbols}
+    found: dict[str, list[str]] = {symbol: [] for symbol in event.symbols}
+    for name in event.streams:
+        stream, _, kind = name.partition("@")
+        if symbol := symbols.get(stream.lower()):
+            found[symbol].append(kind.partition("@")[0])
+    return found
 
 
 def worst_of(*verdicts: Verdict | None) -> Verdict | None:

@@ -33,6 +33,7 @@ from flows.operators.status.channels import (
     Silence,
     Verdict,
     channel_of,
+    kinds_by_symbol,
     of_silence,
     of_trades,
     worst_of,
@@ -47,6 +48,8 @@ LATE_LOOKS: Final = 4
 """Times in a row that all data was later than the bound, until the flow is: one late message is no delay."""
 REPEAT_MS: Final = 15_000
 """Local time after which every state is published again, for a reader that may have lost one."""
+CONFIRMED_MS: Final = 5_000
+"""Local time in which the source says that streams are silent still, after they were subscribed anew."""
 STATUSES_KEPT: Final = 10_000
 """Symbols whose trading status is remembered; then the oldest is forgotten."""
 
@@ -83,6 +86,8 @@ class Freshness:
         self._outages: dict[str, str] = {}
         self._instruments: dict[str, InstrumentState] = {}
         self._statuses: dict[str, str] = {}
+        self._unconfirmed: dict[tuple[str, str], int] = {}
+        """Silences from before a new subscription, by symbol and kind, with the local time until which they count."""
         self._caught_up_ms: int | None = None
         self._late_looks = 0
         self._late_ms = 0
@@ -146,14 +151,15 @@ class Freshness:
             self._line(symbol, event.line, now)
 
     def _on_subscribed(self, event: Subscribed, now: Now) -> None:
-        confirmed = _kinds_by_symbol(event) if event.streams else dict.fromkeys(event.symbols, self._kinds)
+        confirmed = kinds_by_symbol(event) if event.streams else dict.fromkeys(event.symbols, self._kinds)
         for symbol, kinds in confirmed.items():
             line, instrument = self._line(symbol, event.line, now), self._instruments[symbol]
             line.kinds.update(dict.fromkeys(kinds))
             line.state, line.is_behind = "live", ""
             instrument.refused.clear()
-            for kind in kinds:
-                instrument.silent.pop(kind, None)
+            # that streams are confirmed is no message of theirs
+            still = [kind for kind in kinds if kind in instrument.silent]
+            self._unconfirmed.update(((symbol, kind), now.local + CONFIRMED_MS) for kind in still)
             if any(channel_of(kind) == "trades" for kind in kinds):
                 instrument.witness = None
 
@@ -187,6 +193,7 @@ class Freshness:
             if instrument is None:
                 continue
             for kind in event.kinds:
+                self._unconfirmed.pop((symbol, kind), None)
                 before = instrument.silent.get(kind, silence)
                 instrument.silent[kind] = silence._replace(began=min(before.began, silence.began))
                 if channel_of(kind) == "trades" and instrument.is_proven_quiet():
@@ -242,6 +249,7 @@ class Freshness:
         """Whether the flow is in time, and the stores take what they get; gives the symbols whose state may change."""
         before = self._delay, self._outages, self._knows_time
         cleared = progress.has_caught_up and self._clear_backlog()
+        cleared |= bool(self._unconfirmed) and self._end_unconfirmed(now)
         self._delay = self._delay_of(progress, now)
         if self._read_outages:
             self._outages = {name: reason for name, reason in self._read_outages().items() if reason}
@@ -255,6 +263,15 @@ class Freshness:
         for line in lines:
             line.is_behind = ""
         return bool(lines)
+
+    def _end_unconfirmed(self, now: Now) -> bool:
+        """Ends silences of which the source has not said again that they last. It does for every one that does."""
+        over = [key for key, until in self._unconfirmed.items() if now.local >= until]
+        for symbol, kind in over:
+            del self._unconfirmed[symbol, kind]
+            if instrument := self._instruments.get(symbol):
+                instrument.silent.pop(kind, None)
+        return bool(over)
 
     def _delay_of(self, progress: Progress, now: Now) -> str:
         """Why the flow is later than the bound; "" when it is not."""
@@ -348,17 +365,6 @@ class Freshness:
 
     def _lacks_book(self, instrument: InstrumentState) -> bool:
         return self._has_books if instrument.is_unsynced is None else instrument.is_unsynced
-
-
-def _kinds_by_symbol(event: Subscribed) -> dict[str, list[str]]:
-    """The kinds of the streams of a confirmation. Streams are called `symbol@kind`, perhaps with `@` and more."""
-    symbols = {symbol.lower(): symbol for symbol in event.symbols}
-    found: dict[str, list[str]] = {symbol: [] for symbol in event.symbols}
-    for name in event.streams:
-        stream, _, kind = name.partition("@")
-        if symbol := symbols.get(stream.lower()):
-            found[symbol].append(kind.partition("@")[0])
-    return found
 
 
 def _known(verdict: Verdict, before: Known | None, now: Now) -> Known:

@@ -267,14 +267,29 @@ def test_time_without_a_look_does_not_count() -> None:
     assert line.monitor.silence_s("a") == pytest.approx(STEP_S + LOOK_S)
 
 
-def test_a_line_that_begins_anew_has_no_silences() -> None:
+def test_what_is_silent_stays_so_on_a_new_connection_until_it_has_a_message() -> None:
     line = Line("a", "b")
     line.play(60, a=every(0.5), b=every(0.5))
     line.play(70)
+    silence_s = line.monitor.silence_s("a")
     assert line.monitor.is_all_silent
     line.monitor.begin()
-    assert not line.monitor.is_all_silent
-    assert line.look("a").resumed == []
+    assert line.monitor.is_all_silent
+    assert line.look().silent == ["a", "b"]
+    assert line.look().silent == []
+    assert line.monitor.silence_s("a") == pytest.approx(silence_s + 2 * LOOK_S)
+    found = line.look("a", "b")
+    assert (found.resumed, found.is_all_silent) == (["a", "b"], False)
+
+
+def test_on_a_new_connection_a_stream_that_spoke_before_gets_its_time() -> None:
+    line = Line("a", "b")
+    line.play(60, a=every(0.5), b=every(0.5))
+    line.play(66, a=every(0.5, 60))
+    line.monitor.begin()
+    found = line.look()
+    assert (found.silent, found.is_all_silent, found.to_renew) == (["b"], False, [])
+    assert line.monitor.silence_s("a") == pytest.approx(LOOK_S)
 
 
 def test_foreign_streams_do_not_count() -> None:

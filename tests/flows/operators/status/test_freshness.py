@@ -23,6 +23,7 @@ from flows.model import (
 )
 from flows.operators.status.channels import channel_of
 from flows.operators.status.freshness import (
+    CONFIRMED_MS,
     HEARTBEAT_MS,
     LATE_LOOKS,
     LATE_MS,
@@ -298,9 +299,27 @@ def test_of_a_silent_line_each_symbol_is_judged_by_its_own_witness() -> None:
     assert (watched.state("BTCUSDT")[0], watched.state("ETHUSDT")[0]) == ("silent", "quiet")
 
 
-def test_a_confirmation_ends_every_silence() -> None:
+def test_a_confirmation_is_no_message_what_was_silent_stays_so_until_it_speaks() -> None:
+    watched = Watched()
+    watched.take(subscribed(), Silent("market", BTC, KINDS, 4_000, whole_line=True))
+    since = {one.channel: one.since for one in watched.states["BTCUSDT"].channels}
+    watched.pass_time(60_000)
+    watched.take(Disconnected("market", BTC, "silent for 60 s"), Connected("market", BTC, "ws://x"), subscribed())
+    assert set(watched.channels().values()) == {"silent"}
+    watched.take(Silent("market", BTC, KINDS, 61_000, whole_line=True))
+    assert set(watched.channels().values()) == {"silent"}
+    assert {one.channel: one.since for one in watched.states["BTCUSDT"].channels} == since
+    watched.pass_time(2 * CONFIRMED_MS)
+    assert set(watched.channels().values()) == {"silent"}
+    watched.take(Speaking("market", BTC, KINDS))
+    assert set(watched.channels().values()) == {"live"}
+
+
+def test_a_silence_that_the_source_does_not_confirm_ends() -> None:
     watched = Watched()
     watched.take(subscribed(), Silent("market", BTC, KINDS, 4_000, whole_line=True), subscribed())
+    watched.pass_time(CONFIRMED_MS)
+    watched.take(Progress(has_caught_up=True, newest=0))
     assert set(watched.channels().values()) == {"live"}
 
 
