@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosedOK
 from tests.fakes.warm import WarmProcess, started
 
 ROOT = Path(__file__).parents[2]
-START_S = 60
+START_S = 240
 """Longest wait for something that should take a second: a bound for broken runs, not a measure."""
 
 
@@ -149,6 +149,11 @@ async def until_listening(port: int, process: WarmProcess | Process, log: Path, 
             writer.close()
             await writer.wait_closed()
             return
+
+
+def without_silence(incidents: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The incidents but silences: an exchange that is starved on a busy machine is silent, and the flow says so."""
+    return [incident for incident in incidents if incident["kind"] != "silent"]
 
 
 class HubClient:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,12 @@ class Interface:
             return response.status, await response.json()
 
     async def data(self, path: str, **options: Any) -> Any:
-        status, body = await self.get(path, **options)
+        """The data of an answer, once the stores answer: on a busy machine they may take too long at first."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                status, body = await self.get(path, **options)
+                if status != HTTPStatus.SERVICE_UNAVAILABLE:
+                    break
         assert (status, body["success"], body["error"]) == (200, True, None), body
         return body["data"]
 
