@@ -77,6 +77,10 @@ class TradeChain:
         """The newest trade of REST that was handed on."""
         self.open_query: Query | None = None
         self._repeated = 0
+        self.has_joined = False
+        """The stream itself has brought a trade that follows what was handed on, or that REST has given too: from there
+        on a trade that it does not bring shows.
+        """
 
     @property
     def duplicates(self) -> int:
@@ -88,6 +92,13 @@ class TradeChain:
         """Whether trades behind the newest one may be queried: nothing is held, or only what is doubtful."""
         return self._position.next_id is not None and (not self.held.trades or self.head.is_doubtful)
 
+    def missed(self, trades: list[Trade]) -> list[Trade]:
+        """Those of an answer about trades behind the newest one that the stream has not brought, nor is about to."""
+        following, held = self._position.next_id, self.held
+        if following is None or self.has_joined:
+            return []
+        return [trade for trade in trades if following <= trade.id and (not held.trades or trade.id < held.lowest)]
+
     # --- what comes in ---
 
     def sort_in(self, trades: list[Trade], now: Now, out: Results, *, is_confirmed: bool = False) -> None:
@@ -97,6 +108,7 @@ class TradeChain:
         following = self._position.next_id
         ahead = trades if following is None else [trade for trade in trades if trade.id >= following]
         if is_confirmed:
+            self.has_joined = self.has_joined or self.held.has_any_of(ahead)
             if wrong := self.held.add_confirmed(ahead):
                 self._checks.refuse_all(wrong, OTHERWISE, out)
                 out += self._watch.on_refused(OTHERWISE, now, is_known=True)
@@ -126,6 +138,7 @@ class TradeChain:
         """
         known = self.handed_on.differing(trade)
         if not is_confirmed:
+            self.has_joined = self.has_joined or (known is None and self.handed_on.has(trade.id))
             is_later = trade.time > self._position.last_time + OVERTAKEN_MS
             if is_later and (known is not None or not self.handed_on.has(trade.id)):
                 self._checks.refuse(trade, NEWER, out)  # so there may be a gap
@@ -258,6 +271,7 @@ class TradeChain:
                 trades.append(trade)
         held.drop_known()
         if has_streamed:
+            self.has_joined = True
             self.head.contradictions = 0
             if not self._watch.witness.is_settled:
                 self._watch.witness.on_stream()

@@ -54,6 +54,15 @@ class HeldTrades:
         self.find_lowest()
         return wrong
 
+    def has_any_of(self, trades: Iterable[Trade]) -> bool:
+        """Whether the stream has brought one of these trades as it stands here."""
+        held, confirmed = self.trades, self.confirmed
+        return any(
+            trade.id not in confirmed and says_the_same(known, trade)
+            for trade in trades
+            if (known := held.get(trade.id)) is not None
+        )
+
     def drop_known(self) -> None:
         """Drops what the position has passed: an aggregate of the venue's REST side may stand for held fills."""
         following = self._position.next_id or 0

@@ -1,21 +1,36 @@
 """What a restarted sequence of trades queries once: what was traded while the process was away, also when no live
 trade comes to show it, and what the store has lost of the trades before.
+
+The laws:
+* What was missed is queried until the stream itself has joined: what it does not bring from then on shows as a gap.
+* Where more was made than one answer holds, the next query leaves at once. A smaller answer has reached the present, so
+  the next one leaves after a delay that doubles; one without trades is the last.
+* What the stream has brought, or is about to bring, was not missed.
 """
+
+from typing import cast
 
 from msgspec import Struct
 
+from flows.bounds import TRADE_AHEAD_MS
 from flows.clock import Now
 from flows.model import DAY_MS, Incident, IncidentKind, StoreOnlyTrades, Trade, TradeBatch
 from flows.operators.delay import doubled_ms
+from flows.operators.trades.chain import TradeChain
+from flows.operators.trades.checks import TradeChecks
 from flows.operators.trades.gaps import QUERY_TRADES
-from flows.operators.trades.results import StoredAnswer
-from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery
+from flows.operators.trades.position import Position
+from flows.operators.trades.results import Results, StoredAnswer, TradesAnswer
+from flows.queries import MissedTradesQuery, Query, QueryError, RefillQuery, StoreCheckQuery, TradesQuery
 
 RETRY_MS = 1_000
 """First delay before something is queried again, local time; doubles each time, up to `LONGEST_RETRY_MS`."""
 LONGEST_RETRY_MS = 60_000
 MOST_TRIES = 5
 """Failures in a row after which a gap in the store is left as it is, and reported."""
+MANY_TRADES = QUERY_TRADES // 2
+"""Ids that an answer reaches, from which on the venue is taken to have more: some of the queried ones may be no trades.
+"""
 LONGEST_AWAY_MS = 366 * DAY_MS
 """Latest time after the newest trade for what was missed, while the feed's own time is not known."""
 
@@ -40,11 +55,23 @@ class _Lacking(Struct):
 class Resumption:
     """The queries of one instrument after a restart. It is over when all are answered, or given up."""
 
-    def __init__(self, venue: str, symbol: str, *, last_id: int, counts_fills: bool, most_trades: int) -> None:
+    def __init__(
+        self,
+        venue: str,
+        symbol: str,
+        position: Position,
+        *,
+        chain: TradeChain,
+        checks: TradeChecks,
+        last_id: int,
+        most_trades: int,
+    ) -> None:
         """`last_id` was handed on last; at most `most_trades` are fetched for the store."""
         self._venue = venue
         self._symbol = symbol
-        self._counts_fills = counts_fills
+        self._position = position
+        self._chain = chain
+        self._checks = checks
         self._last_id = last_id
         self._most_trades = most_trades
         self._store_due: int | None = 0
@@ -53,32 +80,36 @@ class Resumption:
         self._lacking: _Lacking | None = None
         self._probe_due: int | None = 0
         self._probes = 0
+        self._is_probing = False
 
     @property
     def is_over(self) -> bool:
         """Nothing is queried any more."""
         is_store_known = self._store_due is None and not self._waits_for_store
-        return is_store_known and self._probe_due is None and self._lacking is None
+        is_joined = not self._is_probing and (self._probe_due is None or self._chain.has_joined)
+        return is_store_known and is_joined and self._lacking is None
 
-    def due(self, now: Now, *, can_probe: bool) -> int | None:
+    def due(self, now: Now) -> int | None:
         """Local time of the next query; None while there is none."""
         dues = [] if self._store_due is None else [self._store_due]
-        if self._probe_due is not None and can_probe and self._knows_time(now):
+        if self._probe_due is not None and self._can_probe(now):
             dues.append(self._probe_due)
         if self._lacking is not None and not self._lacking.is_queried:
             dues.append(self._lacking.due)
         return min(dues, default=None)
 
-    def _knows_time(self, now: Now) -> bool:
-        """Single fills may have to be queried by time."""
-        return not self._counts_fills or now.feed > 0
+    def _can_probe(self, now: Now) -> bool:
+        """Whether what was missed may be queried now. Single fills may have to be queried by time."""
+        chain = self._chain
+        waits = chain.has_joined or chain.open_query is not None or bool(chain.held.trades)
+        return not waits and (not self._position.counts_fills or now.feed > 0)
 
     def next_queries(self, now: Now) -> list[Query]:
         """The queries about the store that are due."""
         queries: list[Query] = []
         if self._store_due is not None and self._store_due <= now.local:
             self._store_due, self._waits_for_store = None, True
-            queries.append(StoreCheckQuery(self._symbol, self._last_id, self._counts_fills))
+            queries.append(StoreCheckQuery(self._symbol, self._last_id, self._position.counts_fills))
         lacking = self._lacking
         if lacking is not None and not lacking.is_queried and lacking.due <= now.local:
             lacking.is_queried = True
@@ -86,35 +117,56 @@ class Resumption:
             queries.append(RefillQuery(self._symbol, lacking.following, last, lacking.begin, lacking.end))
         return queries
 
+    def on_answer(self, query: StoreCheckQuery | TradesQuery, answer: object, now: Now) -> Results:
+        """Takes the answer to any of the queries."""
+        if isinstance(query, StoreCheckQuery):
+            return [*self._on_store(cast("StoredAnswer", answer), self._position.last_time, now)]
+        out: Results = []
+        found = cast("TradesAnswer", answer)
+        error = found if isinstance(found, QueryError) else None
+        latest = max(query.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
+        trades = [] if isinstance(found, QueryError) else self._checks.answered(query, found, latest, out)
+        if isinstance(query, RefillQuery):
+            return [*out, *self._on_refill(query, trades, error, now)]
+        missed = self._chain.missed(trades)
+        self._chain.sort_in(trades, now, out, is_confirmed=True)
+        self._on_probe(query, trades, error, now)
+        return [*out, *self._report_missed(query, missed)]
+
     # --- what was traded meanwhile ---
 
-    def next_probe(self, following: int, last_time: int, now: Now) -> MissedTradesQuery | None:
-        """Queries the trades from `following` on; None while it is not time for that."""
-        if self._probe_due is None or now.local < self._probe_due or not self._knows_time(now):
+    def next_probe(self, now: Now) -> MissedTradesQuery | None:
+        """Queries the trades behind the newest one; None while it is not time for that."""
+        following, last_time = self._position.next_id, self._position.last_time
+        if following is None or self._probe_due is None or now.local < self._probe_due or not self._can_probe(now):
             return None
+        self._is_probing = True
         end = now.feed or last_time + LONGEST_AWAY_MS
         return MissedTradesQuery(self._symbol, following, following + QUERY_TRADES - 1, last_time, end)
 
-    def on_missed(
-        self, query: MissedTradesQuery, trades: list[Trade], error: QueryError | None, now: Now
-    ) -> list[Incident]:
-        """The probe is answered; where trades came there may be more."""
-        if error is not None:
-            self._probes += 1
-            self._probe_due = None if error.lasting else _retry_at(self._probes, now)
-            return []
-        if not trades:
+    def _on_probe(self, query: TradesQuery, trades: list[Trade], error: QueryError | None, now: Now) -> None:
+        """The probe is answered: when the next one leaves, or that it was the last."""
+        self._is_probing = False
+        if error is None and not trades:
             self._probe_due = None
+        elif error is None and self._position.end_of(trades[-1]) - query.first_id >= MANY_TRADES:
+            self._probes, self._probe_due = 0, now.local
+        else:
+            self._probes += 1
+            is_lasting = error is not None and error.lasting
+            self._probe_due = None if is_lasting else _retry_at(self._probes, now)
+
+    def _report_missed(self, query: TradesQuery, missed: list[Trade]) -> list[Incident]:
+        if not missed:
             return []
-        self._probes, self._probe_due = 0, now.local
-        cause = f"{len(trades)} trades were made while nothing was received"
-        begin, end = query.begin, trades[-1].time
-        ids = query.first_id, trades[-1].id
+        cause = f"{len(missed)} trades were made while nothing was received"
+        begin, end = query.begin, missed[-1].time
+        ids = missed[0].id, missed[-1].id
         return [Incident("repair", self._venue, self._symbol, begin, end, cause, "fetched after the restart", *ids)]
 
     # --- what the store lacks ---
 
-    def on_store(self, answer: StoredAnswer, last_time: int, now: Now) -> list[Incident]:
+    def _on_store(self, answer: StoredAnswer, last_time: int, now: Now) -> list[Incident]:
         """The store is checked: the newest trade that it has, where that is not the newest that was handed on."""
         self._waits_for_store = False
         if isinstance(answer, QueryError):
@@ -141,7 +193,7 @@ class Resumption:
         ids = self._last_id, self._last_id
         return [Incident("store_outage", self._venue, self._symbol, last_time, last_time, cause, outcome, *ids)]
 
-    def on_refill(
+    def _on_refill(
         self, query: RefillQuery, trades: list[Trade], error: QueryError | None, now: Now
     ) -> list[StoreOnlyTrades | Incident]:
         """Trades for the store have come, or none."""

@@ -14,10 +14,9 @@ A restart is a gap like any other: the last id comes from the recovered state, o
 
 from typing import TypeGuard, cast
 
-from flows.bounds import ANY_VENUE, TRADE_AHEAD_MS, VenueRules
+from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
-    DAY_MS,
     TRADE_KINDS,
     AggregateTrade,
     Coverage,
@@ -105,6 +104,8 @@ class Sequencer:
         self._handed_on = self._chain.handed_on
         self._watermark = WatermarkTracker(is_resumed=state is not None)
         self._resumption: Resumption | None = None
+        self._turns = [self._query_ahead, self._query_behind]
+        """The first of them that has a query is the last one then, so that neither keeps the other waiting."""
         self._covered_until: int | None = None
         """End of the newest `Coverage`."""
         if state is not None:
@@ -123,8 +124,10 @@ class Sequencer:
             self._resumption = Resumption(
                 self._venue,
                 self._symbol,
+                position,
+                chain=self._chain,
+                checks=self._checks,
                 last_id=position.next_id - 1,
-                counts_fills=position.counts_fills,
                 most_trades=self._repair_trades,
             )
 
@@ -147,6 +150,9 @@ class Sequencer:
                 last = events[-1]
                 position.next_id, position.next_fill, position.last_time = last.id + 1, last.last_id + 1, last.time
                 self._handed_on.add(events)
+                if self._resumption is not None:
+                    self._chain.has_joined = True
+                    self._end_resumption()
                 if self._witness.is_settled:
                     return self._with_watermark([batch]) if self._watermark.is_stopped else [batch]
                 return self._with_watermark([*self._watch.on_stream(now), batch])
@@ -189,11 +195,11 @@ class Sequencer:
         elif isinstance(query, LastTradeQuery):
             self._chain.open_query = None
             out += self._begin_after(cast("StoredAnswer", answer), now)
-        elif isinstance(query, StoreCheckQuery):
+        elif isinstance(query, StoreCheckQuery | RefillQuery | MissedTradesQuery):
+            if isinstance(query, MissedTradesQuery):
+                self._chain.open_query = None
             if self._resumption is not None:
-                out += self._resumption.on_store(cast("StoredAnswer", answer), self._position.last_time, now)
-        elif isinstance(query, RefillQuery | MissedTradesQuery):
-            out += self._take_resumption(query, cast("TradesAnswer", answer), now)
+                out += self._resumption.on_answer(query, answer, now)
         elif isinstance(query, TradesQuery):
             self._chain.open_query = None
             out += self._chain.on_answer(query, cast("TradesAnswer", answer), now)
@@ -202,6 +208,7 @@ class Sequencer:
     def on_timer(self, now: Now) -> Results:
         """Queries what is missing, and gives up a gap whose time is over."""
         out = self._chain.release(now) + self._refused(now)
+        self._end_resumption()
         if self._resumption is not None:
             out += self._resumption.next_queries(now)
         if self._can_query and self._chain.open_query is None:
@@ -225,14 +232,10 @@ class Sequencer:
         wait = self._chain.head.wait_ms(now, open_query)
         waits = [] if wait is None else [wait]
         if self._can_query and open_query is None:
-            dues = (
-                self._gaps.due,
-                witness.due if self._chain.may_go_on else None,
-                handed_on.due,
-            )
+            dues = self._gaps.due, witness.due if self._chain.may_go_on else None, handed_on.due
             waits += [due - now.local for due in dues if due is not None]
         if self._resumption is not None:
-            due = self._resumption.due(now, can_probe=open_query is None and not held)
+            due = self._resumption.due(now)
             waits += [] if due is None else [due - now.local]
         if self._checks.refusals.due is not None:
             waits.append(self._checks.refusals.due - now.local)
@@ -256,16 +259,27 @@ class Sequencer:
         )
 
     def _next_query(self, now: Now) -> TradesQuery | None:
-        """What to query next: what a restart has missed, what a witness names, or the ids of a gap."""
+        """What to query next, ahead of the position and behind it in turn."""
+        first, other = self._turns
+        query = first(now)
+        if query is None:
+            return other(now)
+        self._turns = [other, first]
+        return query
+
+    def _query_ahead(self, now: Now) -> TradesQuery | None:
+        """What a restart has missed, or what a witness names."""
+        query = None if self._resumption is None else self._resumption.next_probe(now)
+        return query or (self._watch.next_query(now) if self._chain.may_go_on else None)
+
+    def _query_behind(self, now: Now) -> TradesQuery | None:
+        """What is in doubt of what was handed on, or the ids of a gap that was given up."""
+        return self._handed_on.next_query(self._symbol, now) or self._gaps.next_query(self._symbol, now)
+
+    def _end_resumption(self) -> None:
+        """Forgets the restart when nothing is queried for it any more."""
         if self._resumption is not None and self._resumption.is_over:
             self._resumption = None
-        following = self._position.next_id
-        query: TradesQuery | None = None
-        if following is not None and not self._held.trades and self._resumption is not None:
-            query = self._resumption.next_probe(following, self._position.last_time, now)
-        if self._chain.may_go_on:
-            query = query or self._watch.next_query(now)
-        return query or self._handed_on.next_query(self._symbol, now) or self._gaps.next_query(self._symbol, now)
 
     # --- what is no trade ---
 
@@ -358,22 +372,6 @@ class Sequencer:
             out.append(Incident("gap", self._venue, self._symbol, begin, end, cause, "left out"))
         self._covered_until = coverage.end
         return out
-
-    def _take_resumption(self, query: RefillQuery | MissedTradesQuery, answer: TradesAnswer, now: Now) -> Results:
-        """Trades that a restart has queried."""
-        if isinstance(query, MissedTradesQuery):
-            self._chain.open_query = None
-        resumption = self._resumption
-        if resumption is None:
-            return []
-        out: Results = []
-        error = answer if isinstance(answer, QueryError) else None
-        latest = max(query.end, now.feed + DAY_MS) + TRADE_AHEAD_MS
-        trades = [] if isinstance(answer, QueryError) else self._checks.answered(query, answer, latest, out)
-        if isinstance(query, RefillQuery):
-            return [*out, *resumption.on_refill(query, trades, error, now)]
-        self._chain.sort_in(trades, now, out, is_confirmed=True)
-        return [*out, *resumption.on_missed(query, trades, error, now)]
 
     def _take_renumbered(self, query: TradesQuery, answer: TradesAnswer, now: Now) -> Results:
         """The venue's REST side was queried for trades that continue each other, and not what was handed on."""
