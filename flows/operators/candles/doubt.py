@@ -41,10 +41,14 @@ class Doubt:
         )
 
     def is_refuted_inside(self, track: Track, outer: Candle) -> bool:
-        """Whether the exchange contradicts a shorter candle with the same trades."""
+        """Whether the exchange contradicts a shorter candle with the same trades, or REST has yet to say that it does
+        not.
+        """
         end = outer.open_time + track.length
         return any(
-            outer.open_time <= open_time < end for shorter in self._shorter(track) for open_time in shorter.refuted
+            outer.open_time <= open_time < end
+            for shorter in self._shorter(track)
+            for open_time in (*shorter.refuted, *shorter.contradicted)
         )
 
     # --- what follows ---
@@ -53,11 +57,11 @@ class Doubt:
         """A kline is equal to the candle: its trades are right, and so are those of the shorter ones."""
         if candle.open_time in track.seeded:
             return []
-        return [*self._judge_inside(track, candle, "final"), *self._reinstate_inside(track, candle)]
+        return [*self._reinstate_inside(track, candle), *self._judge_inside(track, candle, "final")]
 
     def refute(self, track: Track, candle: Candle) -> list[Published]:
         """The exchange's version has taken the place of the candle: its trades may be wrong, wherever they are."""
-        return [*self._judge_inside(track, candle, "unproven"), *self._doubt_around(track, candle)]
+        return [*self._judge_inside(track, candle, "unproven"), *self.doubt_around(track, candle)]
 
     def replace_trades(self, batch: TradeBatch, open_time: int) -> None:
         """REST has given the trades of a refuted candle of the shortest timeframe. If they make another one than ours,
@@ -85,20 +89,25 @@ class Doubt:
         return out
 
     def _reinstate_inside(self, track: Track, outer: Candle) -> list[Published]:
-        """The shorter candles that were refuted are published again, and the upheld ones have their proof."""
+        """The shorter candles that were refuted are published again; the upheld and contradicted ones have their
+        proof.
+        """
         out: list[Published] = []
         for shorter in self._shorter(track):
-            for open_time, known in [*shorter.refuted.items(), *shorter.upheld.items()]:
+            disputed = *shorter.refuted.items(), *shorter.upheld.items(), *shorter.contradicted.items()
+            for open_time, known in disputed:
                 if known is None or not outer.open_time <= open_time < outer.open_time + track.length:
                     continue
                 ours, kline = known
                 shorter.refuted.pop(open_time, None)
                 shorter.upheld.pop(open_time, None)
+                shorter.decide(open_time)
                 out += shorter.publish(confirmed(ours), "theirs wrong")
                 out += shorter.mismatch(ours, kline, OUTVOTED)
         return out
 
-    def _doubt_around(self, track: Track, inner: Candle) -> list[Published]:
+    def doubt_around(self, track: Track, inner: Candle) -> list[Published]:
+        """The longer candles of the same trades are not known to be right any longer."""
         out: list[Published] = []
         for longer, outer in self._published_around(track, inner):
             if outer.status in COMPLETE and not outer.proof:

@@ -45,7 +45,7 @@ REFRESHED_MS = 3_600_000
 MOST_SKIPPED = 10_000
 """Periods without a candle of ours that are queried at once; older ones are left to an import."""
 
-STATE_VERSION: Final = 4
+STATE_VERSION: Final = 5
 NAME: Final = "the proofs of candles"
 
 Results: TypeAlias = list[TradeResult | Query]
@@ -147,6 +147,8 @@ class Reconciler:
             return []
         if query.is_stored:
             return [*self._past.republish(query, answer, now)]
+        if not isinstance(answer, QueryError) and not any(history.error for history in answer):
+            self._hasten(now)
         if query.forced:
             return [*self._past.refresh(query, answer, now)]
         return [*self._past.take(answer, now), *self._release(now)]
@@ -234,12 +236,22 @@ class Reconciler:
         """
         track = self._tracks[query.timeframe]
         track.queries.take_answer()
+        error, given = (answer, []) if isinstance(answer, QueryError) else (None, answer)
         out: list[Published] = []
-        for kline in [] if isinstance(answer, QueryError) else answer:
+        for kline in given:
             if kline.is_closed and kline.open_time in track.queries:
                 out += self._settler.take_kline(track, kline, now, is_final=True)
-        track.queries.retry(query, now)
-        return out
+        given_up = track.queries.retry(query, error, now)
+        if error is None:
+            track.accept_absence(query)
+            self._hasten(now)
+        reason = str(error or "the venue does not give it")
+        return [*out, *self._settler.leave_open(track, query, given), *track.give_up(given_up, reason)]
+
+    def _hasten(self, now: Now) -> None:
+        """The venue's history is to be had: what was not answered is queried at once."""
+        for queries in self._queries:
+            queries.hasten(now)
 
     def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError, now: Now) -> Results:
         """Takes the trades of a candle that was wrong."""

@@ -11,6 +11,8 @@ The laws:
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
   version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+* While REST does not give that kline, ours is `unproven`, with an incident, unless a longer one confirms it: then the
+  stream's is outvoted.
 * What a checksum of the exchange vouches for is not refuted by what nothing vouches for: ours is served, without a
   proof until the kline of a longer period gives one.
 * The trades of ours that was wrong are fetched, whether another timeframe has put it in doubt before or not: so the
@@ -19,7 +21,7 @@ The laws:
   nor versions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import structs
 
@@ -31,7 +33,7 @@ from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_of_kline, confirmed
-from flows.queries import DisputedTradesQuery
+from flows.queries import DisputedTradesQuery, KlinesQuery
 from flows.vouched import VouchedTimes
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
@@ -39,6 +41,7 @@ OURS_WRONG = "ours wrong: the exchange's is served"
 REPORTS_DIFFER = "the exchange's reports of it differ: its history is served"
 NOT_HELD = "theirs does not hold the trades of ours: it is not served unless the exchange's history says the same"
 VOUCHED = "ours is served: a checksum of the exchange vouches for its trades, and for no such kline"
+UNDECIDED = "ours is unproven until the exchange's history says which of the two is right"
 """Outcomes of a mismatch."""
 AGAIN_MS = 10_000
 """The word of REST about a candle is asked for again when it is amended so long after, local time. The trades of one
@@ -151,6 +154,24 @@ class Settler:
         out = track.publish(candle)
         track.disputed[candle.open_time] = kline
         track.queries.add(candle.open_time, now)
+        return out
+
+    def leave_open(self, track: Track, query: KlinesQuery, given: Iterable[Kline]) -> list[Published]:
+        """REST was asked, and has `given` these klines: the other disputes are not decided."""
+        out: list[Published] = []
+        decided = {kline.open_time for kline in given if kline.is_closed}
+        for open_time, kline in [*track.disputed.items()]:
+            candle = track.published.get(open_time)
+            if open_time in decided or not query.start <= open_time <= query.end:
+                continue
+            if candle is None or candle.status not in COMPLETE:
+                continue
+            if self._doubt.is_confirmed_around(track, candle):
+                track.decide(open_time)
+                out += [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, kline, OUTVOTED)]
+                continue
+            out += track.publish(structs.replace(candle, status="unproven"))
+            out += [*track.mismatch(candle, kline, UNDECIDED), *self._doubt.doubt_around(track, candle)]
         return out
 
     def _has_decided(self, track: Track, candle: Candle, now: Now) -> bool:

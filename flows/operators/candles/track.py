@@ -6,21 +6,37 @@ The laws:
 * The exchange's version is not replaced by one of ours that may lack trades.
 * A result of comparing a candle is reported once, however often the candle is amended; again only where something
   of another kind differs.
-* What ended long before the newest trade is forgotten, but for what is to be queried, and all behind that.
+* What ended long before the newest trade is forgotten, but for what is to be queried.
 """
 
-from typing import TypeAlias
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeAlias, TypeVar
 
 from msgspec import structs
 
 from flows.clock import Now
-from flows.model import Candle, Incident, Kline, Reconciliation, timeframe_ms
+from flows.model import COMPLETE, Candle, Incident, Kline, Reconciliation, timeframe_ms
 from flows.operators.candles.compare import describe_difference, differing_fields, identified, kinds_of_difference
 from flows.operators.candles.kline_queries import KlineQueries
 from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, proven
+from flows.queries import KlinesQuery
 
-TrackState: TypeAlias = tuple[int | None, int, dict[int, Candle], dict[int, Kline], dict[int, int], set[int]]
-"""What is recovered: `begun`, `newest`, `published`, `klines`, the open times that are to be queried, and `seeded`."""
+K = TypeVar("K", Candle, Kline)
+
+TrackState: TypeAlias = tuple[
+    int | None,
+    int,
+    dict[int, Candle],
+    dict[int, Kline],
+    dict[int, int],
+    set[int],
+    dict[int, tuple[Candle, Kline] | None],
+    dict[int, Kline],
+]
+"""What is recovered: `begun`, `newest`, `published`, `klines`, the open times that are to be queried, `seeded`,
+`refuted` and `disputed`.
+"""
 
 
 class Track:
@@ -33,6 +49,7 @@ class Track:
         self.name = name
         self.length = timeframe_ms(name)
         self._venue = venue
+        self._symbol = symbol
         self._kept_ms = kept_ms
         self.is_shortest = is_shortest
         self.begun: int | None = None
@@ -55,7 +72,7 @@ class Track:
         self.refuted: dict[int, tuple[Candle, Kline] | None] = {}
         """Candles that are not known to lack trades and whose place the exchange's own has taken, and what differs: the
         kline of a longer period may yet confirm them. None of a candle whose trades REST has given with other values:
-        nothing confirms that one. Not in the recovered state: the exchange's own is served until then.
+        nothing confirms that one.
         """
         self.upheld: dict[int, tuple[Candle, Kline]] = {}
         """Candles of trades with a checksum that are served although a kline without one differs."""
@@ -83,6 +100,29 @@ class Track:
         if candle.open_time not in self.refuted:
             self.refuted[candle.open_time] = candle, kline
 
+    @property
+    def contradicted(self) -> dict[int, tuple[Candle, Kline]]:
+        """Candles of ours that a report of the stream contradicts and that are `unproven`, and that report: REST has
+        not decided yet.
+        """
+        versions = {t: (self.published.get(t), kline) for t, kline in self.disputed.items()}
+        return {t: (ours, kline) for t, (ours, kline) in versions.items() if ours and ours.status == "unproven"}
+
+    def decide(self, open_time: int) -> None:
+        """A dispute is decided without REST."""
+        if self.disputed.pop(open_time, None) is not None:
+            self.queries.remove(open_time)
+
+    def accept_absence(self, query: KlinesQuery) -> None:
+        """REST has answered a query: where it has, again and again, no kline of a period in which nothing was traded,
+        some venues have none of such a period.
+        """
+        for open_time in [t for t in self.queries.due if query.start <= t <= query.end]:
+            candle = self.published.get(open_time)
+            is_empty = candle is not None and candle.status in COMPLETE and not candle.trades
+            if is_empty and open_time not in self.disputed and self.queries.is_often_tried(open_time):
+                self.queries.remove(open_time)
+
     # --- memory ---
 
     def know(self, kline: Kline, now: Now, *, is_final: bool) -> Kline:
@@ -101,15 +141,28 @@ class Track:
 
     def forget(self) -> None:
         """Drops what is past, in the order in which it came."""
-        for known in (self.published, self.klines):
-            while known and self.is_past(oldest := next(iter(known))) and oldest not in self.queries:
-                del known[oldest]
-                self.refuted.pop(oldest, None)
-                self.upheld.pop(oldest, None)
-                self.decided.pop(oldest, None)
-                self._reported.pop(oldest, None)
+        self._forget(self.published)
+        self._forget(self.klines)
         if self.seeded:
             self.seeded = {t for t in self.seeded if t in self.published or not self.is_past(t)}
+
+    def _forget(self, known: dict[int, K]) -> None:
+        for _ in range(len(known)):
+            oldest = next(iter(known))
+            if not self.is_past(oldest):
+                return
+            version = known.pop(oldest)
+            if oldest in self.queries:
+                known[oldest] = version  # looked at again when what has come since is past
+            else:
+                self._drop(oldest)
+
+    def _drop(self, open_time: int) -> None:
+        self.refuted.pop(open_time, None)
+        self.upheld.pop(open_time, None)
+        self.decided.pop(open_time, None)
+        self.disputed.pop(open_time, None)
+        self._reported.pop(open_time, None)
 
     # --- publishing ---
 
@@ -148,6 +201,22 @@ class Track:
         reported[outcome] = kinds | reported.get(outcome, frozenset())
         return [candle_incident("mismatch", candle, describe_difference(candle, kline, fields), outcome)]
 
+    def give_up(self, open_times: Sequence[int], reason: str) -> list[Incident]:
+        """Incidents that name the periods whose kline is queried no longer; one for those in a row."""
+        out: list[Incident] = []
+        begins = [t for place, t in enumerate(open_times) if not place or open_times[place - 1] != t - self.length]
+        for begin, following in pairwise([*begins, None]):
+            run = [t for t in open_times if begin is not None and begin <= t and (following is None or t < following)]
+            found = [self.published.get(open_time) for open_time in run]
+            statuses = sorted({"missing" if candle is None else candle.status for candle in found})
+            first, last = found[0], found[-1]
+            ids = -1 if first is None else first.first_id, -1 if last is None else last.last_id
+            cause = f"the exchange's kline of {self.name} was not to be had, of periods: {len(run)}; {reason}"
+            outcome = f"not asked for any longer: without a proof, {' and '.join(statuses)}"
+            times = run[0], run[-1] + self.length - 1
+            out.append(Incident("history", self._venue, self._symbol, *times, cause, outcome, *ids))
+        return out
+
     def is_reported(self, candle: Candle, outcome: str) -> bool:
         """Whether an incident with this outcome has named the candle, in whatever version."""
         return outcome in self._reported.get(candle.open_time, ())
@@ -161,10 +230,19 @@ class Track:
 
     def state(self) -> TrackState:
         """A copy; open queries are made again."""
-        return self.begun, self.newest, dict(self.published), dict(self.klines), self.queries.state(), set(self.seeded)
+        return (
+            self.begun,
+            self.newest,
+            dict(self.published),
+            dict(self.klines),
+            self.queries.state(),
+            set(self.seeded),
+            dict(self.refuted),
+            dict(self.disputed),
+        )
 
     def resume(self, state: TrackState) -> None:
         """Takes up a `state()`."""
-        self.begun, self.newest, self.published, self.klines, due, self.seeded = state
+        self.begun, self.newest, self.published, self.klines, due, self.seeded, self.refuted, self.disputed = state
         self.traded = self.newest
         self.queries.resume(due)

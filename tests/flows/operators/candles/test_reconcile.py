@@ -23,7 +23,7 @@ from flows.model import (
 )
 from flows.operators.candles.builder import CandleBuilder
 from flows.operators.candles.disputed_trades import MISPLACED_MS
-from flows.operators.candles.kline_queries import MOST_TRIES
+from flows.operators.candles.kline_queries import FEW_TRIES, MOST_TRIES
 from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
 from flows.operators.state_version import StateVersionError
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
@@ -150,17 +150,132 @@ def test_a_kline_that_does_not_come_is_asked_for_after_the_grace() -> None:
     assert machine.due_in(at(11_100)) is None
 
 
-def test_what_is_not_answered_is_asked_again_and_not_for_ever() -> None:
-    machine = asking()
-    machine.on_events(candle(0), at(0))
-    local = 0
-    for _ in range(MOST_TRIES):
+def unanswered(machine: Any, local: int, tries: int, *, answer: Any) -> tuple[int, list[Any]]:
+    """Answers so many queries alike; gives the local time of the last one, and what has come out."""
+    out: list[Any] = []
+    for _ in range(tries):
         wait = machine.due_in(at(local))
         assert wait is not None
         local += wait
-        [query] = machine.on_timer(at(local))
-        machine.on_answer(query, QueryError("no network"), at(local))
+        for query in machine.on_timer(at(local)):
+            out += machine.on_answer(query, answer, at(local))
+    return local, out
+
+
+DOWN = QueryError("no network")
+
+
+@pytest.mark.parametrize("answer", [DOWN, []])
+def test_what_is_not_answered_is_asked_again_for_a_day_and_then_named(answer: Any) -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    local, out = unanswered(machine, 0, MOST_TRIES - 1, answer=answer)
+    assert out == []
+    local, [incident] = unanswered(machine, local, 1, answer=answer)
+    assert (incident.kind, incident.begin, incident.first_id) == ("history", BEGIN, candle(0).first_id)
+    assert local > 80_000_000
     assert machine.due_in(at(local)) is None
+
+
+def test_that_the_venue_has_no_kline_of_an_empty_period_is_accepted() -> None:
+    machine = asking()
+    machine.on_events(candle(0, trades=0, volume=0.0, first_id=-1, last_id=-1), at(0))
+    local, out = unanswered(machine, 0, FEW_TRIES, answer=[])
+    assert (out, machine.due_in(at(local))) == ([], None)
+
+
+CONTRADICTED = candle(high=200.0)
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+@pytest.mark.parametrize("is_ours_right", [False, True])
+@pytest.mark.parametrize("answer", [DOWN, []])
+@pytest.mark.parametrize("tries", [1, 12])
+def test_what_the_stream_contradicts_is_unproven_until_rest_decides_however_late(
+    tries: int, answer: Any, *, is_ours_right: bool, is_restarted: bool
+) -> None:
+    machine = asking()
+    machine.on_events(CONTRADICTED, at(0))
+    assert machine.on_events([kline_like(candle())], at(1)) == []
+    local, [doubted, incident] = unanswered(machine, 1, 1, answer=answer)
+    assert (doubted.status, doubted.high, incident.kind) == ("unproven", 200.0, "mismatch")
+    local, out = unanswered(machine, local, tries - 1, answer=answer)
+    assert out == []
+    for minute in range(1, tries * 3):
+        machine.on_events(candle(minute), at(local))
+        machine.on_events([kline_like(candle(minute))], at(local))
+    if is_restarted:
+        machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+        assert machine.due_in(at(local)) == 0
+    _, out = unanswered(machine, local, 1, answer=[rest(CONTRADICTED if is_ours_right else candle())])
+    assert [one.kind for one in out if isinstance(one, Incident)] == ["mismatch"]
+    [served] = versions(out)
+    assert served[1:] == (("final", "theirs wrong") if is_ours_right else ("venue", "ours wrong"))
+
+
+def test_the_next_answer_of_rest_hastens_what_was_not_answered() -> None:
+    machine = asking()
+    machine.on_events(candle(high=200.0), at(0))
+    machine.on_events([kline_like(candle())], at(1))
+    local, _ = unanswered(machine, 1, 9, answer=DOWN)
+    assert machine.due_in(at(local)) == 3_600_000
+    machine.on_events(candle(2), at(local))
+    [skipped] = machine.on_timer(at(local))
+    assert (skipped.start, skipped.end) == (BEGIN + MINUTE, BEGIN + MINUTE)
+    machine.on_answer(skipped, [rest(candle(1))], at(local))
+    [query] = machine.on_timer(at(local))
+    assert query.start == BEGIN
+    assert ("venue", "ours wrong") in [
+        one[1:] for one in versions(machine.on_answer(query, [rest(candle())], at(local)))
+    ]
+
+
+def test_while_rest_has_not_decided_the_longer_candle_around_is_unproven() -> None:
+    machine = asking()
+    ours = candle_of(TRADES)
+    hour = replace(ours, timeframe="1h")
+    machine.on_events(ours, at(0))
+    machine.on_events([kline_like(ours, high=500.0)], at(1))
+    unanswered(machine, 1, 1, answer=DOWN)
+    assert versions(machine.on_events(hour, at(2))) == [(0, "unproven", "")]
+    out = machine.on_events([kline_like(hour)], at(3))
+    assert machine._tracks["1h"].published[BEGIN].status == "final"
+    assert (2, "final", "theirs wrong") in versions(out), "a longer kline outvotes the one that contradicts"
+    assert machine.due_in(at(3)) is None
+
+
+def test_a_report_that_a_confirmed_longer_candle_outvotes_needs_no_word_of_rest() -> None:
+    machine = asking()
+    ours = candle_of(TRADES)
+    hour = replace(ours, timeframe="1h")
+    machine.on_events(ours, at(0))
+    machine.on_events(hour, at(0))
+    machine.on_events([kline_like(hour)], at(1))
+    machine.on_events([kline_like(ours, high=500.0)], at(1))
+    local, out = unanswered(machine, 1, 1, answer=DOWN)
+    assert [(one.candle.status, one.candle.proof) for one in out if isinstance(one, StoreOnly)] == [
+        ("final", "theirs wrong")
+    ]
+    assert machine.due_in(at(local)) is None
+
+
+def test_the_exchanges_version_of_a_partial_candle_is_asked_for_however_long_rest_is_silent() -> None:
+    machine = asking()
+    machine.on_events(candle(status="partial", trades=40, volume=11.0), at(0))
+    machine.on_events([kline_like(candle(), high=151.5, close=151.5)], at(1))
+    assert machine._tracks["1m"].published[BEGIN].status == "venue"
+    local, _ = unanswered(machine, 1, 15, answer=DOWN)
+    machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    [query] = machine.on_timer(at(local))
+    [served, incident] = machine.on_answer(query, [rest(candle())], at(local))
+    assert (served.high, incident.kind) == (candle().high, "mismatch")
+
+
+def test_what_rest_has_refuted_puts_the_longer_candle_in_doubt_after_a_restart_too() -> None:
+    machine, _ = refuted()
+    again = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+    hour = replace(candle(high=200.0), timeframe="1h")
+    assert versions(again.on_events(hour, at(5))) == [(0, "unproven", "")]
 
 
 def test_rest_confirms_the_exchanges_kline_and_ours_was_wrong() -> None:
@@ -226,10 +341,10 @@ def test_a_restart_before_the_answer_asks_for_the_trades_again(is_asked: bool) -
 
 
 def test_a_state_of_before_is_refused() -> None:
-    """Version 3 did not say which candles hold the exchange's kline."""
+    """Version 4 did not say which candles are refuted, and which are disputed."""
     machine, _ = refuted()
     _, tracks, waiting, _ = machine.snapshot()
-    for state in ((3, tracks, waiting, []), (4, tracks, waiting), (4, tracks, waiting, [(1, 2)])):
+    for state in ((4, tracks, waiting, []), (5, tracks, waiting), (5, tracks, waiting, [(1, 2)])):
         with pytest.raises(StateVersionError, match="the proofs of candles"):
             asking(state=state)
 

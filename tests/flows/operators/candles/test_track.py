@@ -57,10 +57,33 @@ def test_what_ended_long_before_the_newest_trade_is_forgotten_but_for_what_is_to
         some.publish(candle(minute))
     some.queries.add(BEGIN + 2 * MINUTE, Now(0, 0))
     some.close(candle(20))
-    assert list(some.published) == [BEGIN + 2 * MINUTE, BEGIN + 3 * MINUTE]
+    assert list(some.published) == [BEGIN + 2 * MINUTE]
     some.queries.remove(BEGIN + 2 * MINUTE)
     some.close(candle(21, trades=0))
     assert list(some.published) == []
+
+
+def test_what_is_to_be_queried_for_long_keeps_nothing_else_in_memory() -> None:
+    some = track()
+    for minute in range(500):
+        some.close(candle(minute))
+        some.publish(candle(minute))
+        if minute in (0, 7):
+            some.queries.add(candle(minute).open_time, Now(0, 0))
+        assert len(some.published) <= 2 + 6
+    assert {BEGIN, BEGIN + 7 * MINUTE} < set(some.published)
+
+
+def test_periods_in_a_row_that_are_given_up_are_one_incident() -> None:
+    some = track()
+    for minute in (1, 2):
+        some.publish(candle(minute, status="unproven" if minute == 2 else "final"))
+    found = some.give_up([BEGIN + MINUTE, BEGIN + 2 * MINUTE, BEGIN + 9 * MINUTE], "no network")
+    assert [(one.begin, one.end, one.first_id) for one in found] == [
+        (BEGIN + MINUTE, BEGIN + 3 * MINUTE - 1, candle(1).first_id),
+        (BEGIN + 9 * MINUTE, BEGIN + 10 * MINUTE - 1, -1),
+    ]
+    assert some.give_up([], "no network") == []
 
 
 def test_empty_candles_move_no_memory() -> None:
