@@ -10,7 +10,7 @@ from flows.model.ohlcv import TradedOhlcv
 CandleStatus: TypeAlias = Literal["forming", "final", "repaired", "venue", "partial", "unproven"]
 """`final`: closed, complete by id. `repaired`: closed, trades refilled. `venue`: the exchange's kline, as our trades
 are incomplete. `partial`: trades are known to be missing. `unproven`: closed by a source without information about its
-end, or in doubt because a longer or shorter candle of the same trades was refuted."""
+end, in doubt because a longer or shorter candle of the same trades was refuted, or contradicted and not yet decided."""
 COMPLETE: tuple[CandleStatus, ...] = ("final", "repaired")
 """Statuses that claim every trade."""
 BELIEVED: tuple[CandleStatus, ...] = (*COMPLETE, "unproven")
