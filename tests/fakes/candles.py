@@ -5,7 +5,21 @@ from typing import Any
 import msgspec
 from hypothesis import strategies as st
 
-from flows.model import DAY_MS, Candle, Incident, Kline, Stats24h, Ticker, TickerFigures, TradedOhlcv
+from flows.clock import Now
+from flows.model import (
+    DAY_MS,
+    Candle,
+    Incident,
+    Kline,
+    Stats24h,
+    Ticker,
+    TickerFigures,
+    Trade,
+    TradeBatch,
+    TradedOhlcv,
+)
+from flows.operators.candles.builder import CandleBuilder
+from tests.fakes.trades import trade
 
 BEGIN = 1_767_225_600_000
 """A midnight, so every timeframe begins there."""
@@ -71,6 +85,15 @@ def kline_like(ours: Candle, **changes: Any) -> Kline:
     """The exchange's own version of a candle, with some fields different."""
     values = {name: getattr(ours, name) for name in Kline.__struct_fields__}
     return Kline(**{**values, "is_closed": True, **changes})
+
+
+def candle_of(trades: list[Trade], **changes: Any) -> Candle:
+    """The minute that is made of them."""
+    builder = CandleBuilder("binance:BTCUSDT", timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
+    events = [TradeBatch("binance", "BTCUSDT", [one]) for one in [*trades, trade(trades[-1].id + 1, 60_000)]]
+    built = [item for event in events for item in builder.on_events(event, Now(BEGIN, 0))]
+    [closed] = [item for item in built if isinstance(item, Candle) and item.is_closed]
+    return msgspec.structs.replace(closed, **{"status": "final", **changes})
 
 
 def forming(minute: int = 0, *, last_id: int = 1_020, **changes: Any) -> Candle:

@@ -197,6 +197,32 @@ def test_a_short_kline_that_trades_and_a_longer_kline_contradict_is_wrong(tmp_pa
     assert [incident.outcome for incident in found.incidents][-1].startswith("theirs wrong")
 
 
+@pytest.mark.parametrize("longer", [("15m",), ("1d",), TIMEFRAMES[1:]])
+@pytest.mark.parametrize("are_trades_sealed", [False, True])
+def test_a_trade_in_the_wrong_minute_makes_no_claim_that_the_exchanges_minutes_are_wrong(
+    tmp_path: Path, truth: Remembered, longer: tuple[str, ...], are_trades_sealed: bool
+) -> None:
+    """All longer candles are equal to the exchange's: they have the same trades, wherever these are."""
+    day, end = day_of(rows_of(3), 0), BEGIN + 333 * 60_000
+    first = day.filter(pl.col("time") >= end)["id"][0]
+    told = day.with_columns(pl.when(pl.col("id") == first).then(end - 1).otherwise(pl.col("time")).alias("time"))
+    path = put(tmp_path, told)
+    if are_trades_sealed:
+        seal(path)
+    for timeframe in ("1m", *longer):
+        seal(put_klines(tmp_path, truth, timeframe))
+    found = imported(tmp_path)
+    for open_time in (end - 60_000, end):
+        served = found.candles["1m", open_time]
+        assert (served.status, served.proof, values(served)) == (
+            "venue",
+            "ours wrong",
+            values(truth.candles["1m", open_time]),
+        )
+    assert wrong_finals(found, truth) == []
+    assert "theirs wrong" not in {c.proof for c in found.candles.values()}
+
+
 def test_a_kline_without_a_checksum_refutes_no_trades_with_one(tmp_path: Path, truth: Remembered) -> None:
     seal(put(tmp_path, day_of(rows_of(3), 0)))
     wrong = put_wrong_minute(tmp_path, truth)

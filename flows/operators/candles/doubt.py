@@ -2,13 +2,16 @@
 
 The laws:
 * A candle holds the trades of the shorter ones inside it. One that is refuted puts those in doubt, and the longer ones
-  around it: they become `unproven`. One that is confirmed takes the doubt away from those inside it. Both leave alone
-  what has a proof of its own, or is known to lack trades.
+  around it: they become `unproven`. One that is confirmed takes the doubt away from those inside it, but not from what
+  holds or surrounds a refuted one. Both leave alone what has a proof of its own, or is known to lack trades.
+* That a candle is confirmed says which trades it has, and not where inside it they are: a trade in the wrong one of two
+  shorter periods changes both, and nothing of the longer one. So it bears out one that the exchange contradicts only
+  where the exchange has said the same of every other one of that timeframe inside it: then nothing can cancel out.
 * A candle vouches for those inside it only if it was made of the same trades throughout. Where the exchange's running
   kline stands for some of them, that it is equal says nothing about the trades inside.
 * A candle whose trades REST has given with other values is never reinstated.
-* A kline that contradicts trades which the kline of a longer period confirms is outvoted: the trades stand. Where the
-  longer kline comes later, the candle that was refuted is reinstated.
+* A kline that contradicts trades which the kline of a longer period bears out is outvoted: the trades stand. Where the
+  longer kline, or one of the others inside it, comes later, the candle that was refuted is reinstated.
 """
 
 from collections.abc import Iterator, Mapping
@@ -34,10 +37,12 @@ class Doubt:
     # --- what is known ---
 
     def is_confirmed_around(self, track: Track, inner: Candle) -> bool:
-        """Whether the kline of a longer period is equal to the candle of the same trades."""
+        """Whether the kline of a longer period, and those of all others inside it, are equal to the candles of the same
+        trades.
+        """
         return any(
-            outer.proof == "equal" and outer.open_time not in longer.seeded
-            for longer, outer in self._published_around(track, inner)
+            track.agreed.hold_all(outer.open_time, outer.open_time + longer.length, but=inner.open_time)
+            for longer, outer in self._confirmed_around(track, inner)
         )
 
     def is_refuted_inside(self, track: Track, outer: Candle) -> bool:
@@ -54,10 +59,14 @@ class Doubt:
     # --- what follows ---
 
     def confirm(self, track: Track, candle: Candle) -> list[Published]:
-        """A kline is equal to the candle: its trades are right, and so are those of the shorter ones."""
+        """A kline is equal to the candle: it has the right trades."""
+        track.agreed.add(candle.open_time)
+        out = self._reinstate(track)
         if candle.open_time in track.seeded:
-            return []
-        return [*self._reinstate_inside(track, candle), *self._judge_inside(track, candle, "final")]
+            return out
+        for shorter in self._shorter(track):
+            out += self._reinstate(shorter)
+        return [*out, *self._judge_inside(track, candle, "final")]
 
     def refute(self, track: Track, candle: Candle) -> list[Published]:
         """The exchange's version has taken the place of the candle: its trades may be wrong, wherever they are."""
@@ -84,26 +93,39 @@ class Doubt:
                 continue
             for open_time in range(outer.open_time, outer.open_time + track.length, shorter.length):
                 inner = shorter.published.get(open_time)
-                if inner is not None and not inner.proof and inner.status in before:
+                if inner is None or inner.proof or inner.status not in before:
+                    continue
+                if verdict == "unproven" or not self._is_in_doubt(shorter, inner, within=track.length):
                     out += shorter.publish(structs.replace(inner, status=verdict))
         return out
 
-    def _reinstate_inside(self, track: Track, outer: Candle) -> list[Published]:
-        """The shorter candles that were refuted are published again; the upheld and contradicted ones have their
-        proof.
+    def _is_in_doubt(self, track: Track, inner: Candle, *, within: int) -> bool:
+        """Whether the exchange contradicts an unproven candle, one inside it, or one around it that is shorter than
+        `within`.
+        """
+        if inner.open_time in track.disputed:
+            return True
+        return self.is_refuted_inside(track, inner) or any(
+            longer.length < within and (outer.proof == "ours wrong" or outer.open_time in longer.contradicted)
+            for longer, outer in self._published_around(track, inner)
+        )
+
+    def _reinstate(self, track: Track) -> list[Published]:
+        """Candles that were refuted, and that a longer one bears out now, are published again; the upheld and the
+        contradicted ones have their proof.
         """
         out: list[Published] = []
-        for shorter in self._shorter(track):
-            disputed = *shorter.refuted.items(), *shorter.upheld.items(), *shorter.contradicted.items()
-            for open_time, known in disputed:
-                if known is None or not outer.open_time <= open_time < outer.open_time + track.length:
-                    continue
-                ours, kline = known
-                shorter.refuted.pop(open_time, None)
-                shorter.upheld.pop(open_time, None)
-                shorter.decide(open_time)
-                out += shorter.publish(confirmed(ours), "theirs wrong")
-                out += shorter.mismatch(ours, kline, OUTVOTED)
+        for open_time, known in [*track.refuted.items(), *track.upheld.items(), *track.contradicted.items()]:
+            if known is None or not self.is_confirmed_around(track, known[0]):
+                continue
+            ours, kline = known
+            track.refuted.pop(open_time, None)
+            track.upheld.pop(open_time, None)
+            track.decide(open_time)
+            out += track.publish(confirmed(ours), "theirs wrong")
+            out += track.mismatch(ours, kline, OUTVOTED)
+            for longer, outer in self._confirmed_around(track, ours):
+                out += self._judge_inside(longer, outer, "final")
         return out
 
     def doubt_around(self, track: Track, inner: Candle) -> list[Published]:
@@ -118,6 +140,14 @@ class Doubt:
 
     def _shorter(self, track: Track) -> Iterator[Track]:
         return (shorter for shorter in self._tracks.values() if shorter.length < track.length)
+
+    def _confirmed_around(self, track: Track, inner: Candle) -> list[tuple[Track, Candle]]:
+        """The longer candles with a kline equal to the same trades throughout."""
+        return [
+            (longer, outer)
+            for longer, outer in self._published_around(track, inner)
+            if outer.open_time in longer.agreed and outer.open_time not in longer.seeded
+        ]
 
     def _published_around(self, track: Track, inner: Candle) -> list[tuple[Track, Candle]]:
         return [

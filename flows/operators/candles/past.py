@@ -3,6 +3,8 @@
 The laws:
 * What is stored and equal to the exchange's kline is left as it is, but for a missing proof. What lacks trades, or is
   not stored at all, becomes the exchange's version; so does what differs, with an incident, and its trades are queried.
+* What is stored with a proof is not overturned by one answer: that is an incident, and it is asked again. When the same
+  is said at another time, the trades are queried, and they decide. Those of longer timeframes are not: these stay.
 * A period of ours that is remembered is written again where the store has an older version, or none. One that is
   forgotten is treated like one before the first candle. One that is not built yet is left to its trades.
 * A request always ends with a `RefreshResult`.
@@ -11,13 +13,24 @@ The laws:
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
-from msgspec import structs
+from msgspec import Struct, structs
 
 from flows.bounds import VenueRules
 from flows.clock import Now
-from flows.model import Incident, Kline, RefreshRequest, RefreshResult, StoreOnly
+from flows.model import (
+    COMPLETE,
+    Candle,
+    Incident,
+    Kline,
+    Reconciliation,
+    RefreshRequest,
+    RefreshResult,
+    StoreOnly,
+    TradeBatch,
+)
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
-from flows.operators.candles.settle import OURS_WRONG, Settler
+from flows.operators.candles.made_of import is_made_of
+from flows.operators.candles.settle import AGAIN_MS, OURS_WRONG, STANDS, TRADES_SAY_OURS, Settler
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import (
     LACKING,
@@ -28,9 +41,29 @@ from flows.operators.candles.versions import (
     confirmed,
     proven,
 )
-from flows.queries import History, HistoryQuery, QueryError
+from flows.queries import DisputedTradesQuery, History, HistoryQuery, QueryError
 
 HistoryAnswer: TypeAlias = list[History] | QueryError
+WITNESSED: tuple[Reconciliation, ...] = ("equal", "theirs wrong")
+"""Proofs of candles that more than our trades speak for."""
+MOST_AGAIN = 5
+"""Answers that all differ, until a period is left to the next history."""
+MOST_AT_ONCE = 1_000
+"""Periods that one query spans."""
+
+
+class _Contested(Struct):
+    """What the history says of a stored candle with a proof."""
+
+    stored: Candle
+    kline: Kline
+    due: int | None
+    """Local time at which it is asked again; None when it was."""
+    answers: int = 1
+    is_repeated: bool = False
+    """It was said twice, and the trades are queried."""
+    is_judged: bool = False
+    """They do not make it."""
 
 
 class Past:
@@ -52,6 +85,8 @@ class Past:
         self._tracks = tracks
         self._settler = settler
         self._can_query = can_query
+        self._contested: dict[tuple[str, int], _Contested] = {}
+        """By timeframe and open time. Not in the recovered state: the next history says it again."""
 
     # --- queries ---
 
@@ -59,6 +94,27 @@ class Past:
         """What the store lacks of the timeframes of this length and longer."""
         names = tuple(track.name for track in self._tracks.values() if track.length >= least_ms)
         return [HistoryQuery(self._symbol, names, now.feed)] if names else []
+
+    def query_again(self, now: Now) -> list[HistoryQuery]:
+        """What contradicts stored candles with a proof, once it is due."""
+        out: list[HistoryQuery] = []
+        for name, track in self._tracks.items():
+            due = sorted(
+                open_time
+                for (timeframe, open_time), one in self._contested.items()
+                if timeframe == name and one.due is not None and one.due <= now.local
+            )
+            near = [open_time for open_time in due if open_time < due[0] + MOST_AT_ONCE * track.length]
+            for open_time in near:
+                self._contested[name, open_time].due = None
+            if near:
+                span = near[0], near[-1] + track.length
+                out.append(HistoryQuery(self._symbol, (name,), now.feed, "", *span))
+        return out
+
+    def dues(self) -> list[int]:
+        """Local times of the next of these queries."""
+        return [one.due for one in self._contested.values() if one.due is not None]
 
     def query_requested(self, request: RefreshRequest, now: Now) -> HistoryQuery | RefreshResult:
         """The query of a request, or why it fails at once."""
@@ -139,9 +195,18 @@ class Past:
             return [StoreOnly(candle_of_kline(self._venue, kline))]
         fields = differing_fields(stored, kline)
         if not fields:
+            self._contested.pop((history.timeframe, kline.open_time), None)
             return [] if stored.proof or stored.status == "venue" else [proven(confirmed(stored), "equal")]
         if stored.status not in LACKING and is_known_difference(self._rules, fields):
             return [] if stored.proof else [proven(stored, "not comparable")]
+        if self._can_query and stored.status in COMPLETE and stored.proof in WITNESSED:
+            return self._contest(stored, kline, fields, now)
+        return self._overturn(history, stored, kline, fields, now)
+
+    def _overturn(
+        self, history: History, stored: Candle, kline: Kline, fields: Sequence[str], now: Now
+    ) -> list[Published]:
+        """The exchange's version in the place of a stored one for which nothing else speaks."""
         candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
         if stored.status in LACKING:
             return [StoreOnly(candle)]
@@ -152,6 +217,37 @@ class Past:
         incident = candle_incident("mismatch", stored, difference, OURS_WRONG)
         self._settler.dispute_trades(self._tracks[history.timeframe], stored, kline, now.local)
         return [proven(candle, "ours wrong"), incident]
+
+    def _contest(self, stored: Candle, kline: Kline, fields: Sequence[str], now: Now) -> list[Published]:
+        """An answer contradicts a stored candle with a proof."""
+        place = stored.timeframe, stored.open_time
+        known = self._contested.get(place)
+        if known is not None and not differing_fields(known.kline, kline):
+            if known.due is None and not known.is_judged:
+                known.stored, known.is_repeated = stored, True
+                self._settler.dispute_trades(self._tracks[stored.timeframe], stored, kline, now.local)
+            return []
+        answers = 1 if known is None else known.answers + 1
+        due = now.local + AGAIN_MS if answers < MOST_AGAIN else None
+        self._contested[place] = _Contested(stored, kline, due, answers)
+        return [candle_incident("mismatch", stored, describe_difference(stored, kline, fields), STANDS)]
+
+    def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch) -> list[Published]:
+        """Trades that were asked for decide between a stored candle and what the history has said twice of it."""
+        shortest = min(self._tracks.values(), key=lambda track: track.length)
+        place = shortest.name, query.begin
+        known = self._contested.get(place)
+        if known is None or not known.is_repeated or known.is_judged:
+            return []
+        stored, kline = known.stored, known.kline
+        difference = describe_difference(stored, kline, differing_fields(stored, kline))
+        if not is_made_of(kline, batch.trades):
+            known.is_judged = True
+            is_ours = is_made_of(stored, batch.trades)
+            return [candle_incident("mismatch", stored, difference, TRADES_SAY_OURS)] if is_ours else []
+        del self._contested[place]
+        candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
+        return [proven(candle, "ours wrong"), candle_incident("mismatch", stored, difference, OURS_WRONG)]
 
     def _failure(self, now: Now, cause: str) -> Incident:
         outcome = "tried again at the next start"

@@ -162,6 +162,7 @@ class Reconciler:
             self._refresh_due = now.local + self._refresh_ms
             out += self._past.query(now, least_ms=REFRESHED_MS)
         if self._can_query:
+            out += self._past.query_again(now)
             out += self._disputed.next_queries(now)
             out += [query for queries in self._queries if (query := queries.next_query(now)) is not None]
         return out
@@ -175,7 +176,7 @@ class Reconciler:
         if not self._can_query:
             return None
         dues = next_due(self._queries)
-        dues += self._disputed.dues()
+        dues += [*self._disputed.dues(), *self._past.dues()]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
         return max(0, min(dues) - now.local) if dues else None
 
@@ -255,11 +256,12 @@ class Reconciler:
 
     def _take_disputed(self, query: DisputedTradesQuery, answer: list[Trade] | QueryError, now: Now) -> Results:
         """Takes the trades of a candle that was wrong."""
-        out = self._disputed.take(query, answer, now)
-        for item in out:
+        out: Results = [*self._disputed.take(query, answer, now)]
+        for item in tuple(out):
             if isinstance(item, StoreOnlyTrades):
-                self._settler.take_trades(query, item.batch)
-        return [*out]
+                out += self._settler.take_trades(query, item.batch, now)
+                out += self._past.take_trades(query, item.batch)
+        return out
 
     # --- periods without a candle of ours ---
 

@@ -6,11 +6,16 @@ The laws:
   stand behind it, so the word of REST is asked for where only the stream has reported it; and before that, where it
   cannot hold the trades that ours has.
 * Two reports of one period that differ are an incident, and REST decides.
+* One answer of REST decides nothing against others: where neither the stream nor our trades say the same, it is asked
+  again, and decides when it says the same at another time.
+* What our trades and a report of the exchange say is not overturned by that either: then REST is asked for the trades
+  too, and they decide. Those of a longer candle are not fetched: it stands until a shorter one in it is refuted.
 * The exchange's version has the exchange's ids, which its stream reports, or none: those of our trades may be the
   wrong ones.
 * Different only in what the venue is known to count otherwise: not comparable.
 * Different, and ours claims to be complete: ours is served until the REST side has given the kline again, and then the
-  version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong (`doubt`).
+  version that this confirms. Both go to the ledger. A kline that a longer one outvotes is wrong, where the exchange
+  says the same as ours of all other periods inside that (`doubt`).
 * While REST does not give that kline, ours is `unproven`, with an incident, unless a longer one confirms it: then the
   stream's is outvoted.
 * What a checksum of the exchange vouches for is not refuted by what nothing vouches for: ours is served, without a
@@ -31,6 +36,7 @@ from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline, TradeBatch
 from flows.operators.candles.compare import differing_fields, is_known_difference, may_hold
 from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
+from flows.operators.candles.made_of import is_made_of
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_of_kline, confirmed
 from flows.queries import DisputedTradesQuery, KlinesQuery
@@ -38,7 +44,9 @@ from flows.vouched import VouchedTimes
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
 OURS_WRONG = "ours wrong: the exchange's is served"
-REPORTS_DIFFER = "the exchange's reports of it differ: its history is served"
+REPORTS_DIFFER = "the exchange's reports of it differ: what its history says again is served"
+STANDS = "ours is served: a report of the exchange says the same, and its history alone does not outweigh both"
+TRADES_SAY_OURS = "theirs wrong: the exchange's trades, asked for again, make ours"
 NOT_HELD = "theirs does not hold the trades of ours: it is not served unless the exchange's history says the same"
 VOUCHED = "ours is served: a checksum of the exchange vouches for its trades, and for no such kline"
 UNDECIDED = "ours is unproven until the exchange's history says which of the two is right"
@@ -59,6 +67,7 @@ class Settler:
         self._venue = venue
         self._rules = rules
         self._disputed = disputed
+        self._tracks = tracks
         self._doubt = Doubt(tracks)
         self._can_query = can_query
         self.vouched = VouchedTimes()
@@ -81,22 +90,78 @@ class Settler:
         """Takes a closed kline; one of the REST side `is_final`."""
         open_time = kline.open_time
         candle = track.published.get(open_time)
-        if is_final or candle is None or candle.status != "venue":  # the stream's word does not confirm its own
-            track.queries.remove(open_time)
         if track.is_past(open_time) and candle is None:
+            track.queries.remove(open_time)
             return []
         known = track.klines.get(open_time)
+        out = self._say_difference(track, candle, kline, is_final=is_final)
+        if is_final and self._can_query:
+            if self._is_alone(track, candle, kline, now):
+                track.contested[open_time] = kline, now.local
+                track.queries.add(open_time, now, after_grace=True)
+                return out
+            track.queries.remove(open_time)
+            if candle is not None and self._is_borne_out(track, candle, kline):
+                return [*out, *self._ask_for_trades(track, candle, kline, now)]
+            track.contested.pop(open_time, None)
+        elif is_final or candle is None or candle.status != "venue":  # the stream's word does not confirm its own
+            track.queries.remove(open_time)
+        is_new = known is not None and differing_fields(known, kline)
         kline = track.know(kline, now, is_final=is_final)
-        out: list[Published] = []
-        if known is not None and not is_final and differing_fields(known, kline):
-            out += track.mismatch(candle_of_kline(self._venue, known), kline, REPORTS_DIFFER)
-            if self._can_query:
-                track.queries.add(open_time, now)
+        if is_new and not is_final and self._can_query:
+            track.queries.add(open_time, now)
         if candle is not None:
             return [*out, *self._compare(track, candle, kline, now, is_final=is_final)]
         if track.begun is not None and track.begun <= open_time < track.newest:
             return [*out, *self.serve_kline(track, kline, now)]  # skipped across a gap: no candle of it will come
         return out  # its candle is still to come
+
+    # --- reports that differ ---
+
+    def _say_difference(self, track: Track, candle: Candle | None, kline: Kline, *, is_final: bool) -> list[Published]:
+        """The incident that names this report and an earlier one."""
+        lone = track.contested.get(kline.open_time)
+        reports = [track.klines.get(kline.open_time), None if lone is None else lone[0]]
+        disputed = track.disputed.get(kline.open_time)
+        if is_final and disputed is not None and candle is not None and not differing_fields(candle, kline):
+            reports = reports[1:]  # the result of the dispute names it
+        out: list[Published] = []
+        for earlier in reports:
+            if earlier is not None and differing_fields(earlier, kline):
+                out += track.mismatch(candle_of_kline(self._venue, earlier), kline, REPORTS_DIFFER)
+        return out
+
+    def _is_alone(self, track: Track, candle: Candle | None, kline: Kline, now: Now) -> bool:
+        """Whether something contradicts an answer of REST, and nothing says the same: neither our trades, nor the
+        stream, nor REST at another time.
+        """
+        open_time = kline.open_time
+        known, refuted = track.klines.get(open_time), track.refuted.get(open_time)
+        others = [known, None if refuted is None else refuted[0]]
+        lone, asked = track.contested.get(open_time, (None, 0))
+        if asked < now.local:
+            others.append(lone)
+        if any(other is not None and not differing_fields(other, kline) for other in others):
+            return False
+        if candle is not None and candle.status in BELIEVED:
+            fields = differing_fields(candle, kline)
+            return bool(fields) and (known is not None or not is_known_difference(self._rules, fields))
+        if known is not None and candle is not None and candle.status == "partial":
+            return may_hold(known, candle, self._rules) or not may_hold(kline, candle, self._rules)
+        return known is not None
+
+    def _is_borne_out(self, track: Track, candle: Candle, kline: Kline) -> bool:
+        """Whether REST contradicts a candle that another report of the exchange confirms."""
+        if candle.proof != "equal" or self._doubt.is_refuted_inside(track, candle):
+            return False
+        fields = differing_fields(candle, kline)
+        return bool(fields) and not is_known_difference(self._rules, fields)
+
+    def _ask_for_trades(self, track: Track, candle: Candle, kline: Kline, now: Now) -> list[Published]:
+        """REST has said twice what our trades and another report deny."""
+        track.contested[kline.open_time] = kline, now.local
+        self.dispute_trades(track, candle, kline, now.local)
+        return [*track.mismatch(candle, kline, STANDS)]
 
     def serve_kline(self, track: Track, kline: Kline, now: Now) -> list[Published]:
         """Publishes the exchange's version of a period without all its trades. REST is asked what it says, after the
@@ -121,6 +186,7 @@ class Settler:
         if not fields:
             track.disputed.pop(candle.open_time, None)  # the candle was amended, or the kline corrected
             track.refuted.pop(candle.open_time, None)
+            track.contested.pop(candle.open_time, None)
             return [*track.publish(confirmed(candle), "equal"), *self._doubt.confirm(track, candle)]
         if is_known_difference(self._rules, fields) and candle.status != "unproven":
             return track.publish(candle, "not comparable")
@@ -132,6 +198,11 @@ class Settler:
         self, track: Track, served: Candle, kline: Kline, now: Now, *, is_final: bool
     ) -> list[Published]:
         """Another report of a period of which the exchange's version is served."""
+        known = track.refuted.get(served.open_time)
+        if is_final and known is not None and not differing_fields(known[0], kline):
+            ours = confirmed(known[0])
+            del track.refuted[served.open_time]
+            return [*track.publish(ours, "equal"), *self._doubt.confirm(track, ours)]
         if set(IDS).issuperset(differing_fields(served, kline)):
             return track.publish_kline(kline, served.proof) if kline.first_id >= 0 else []  # its ids may be new
         if is_final:
@@ -157,9 +228,9 @@ class Settler:
         return out
 
     def leave_open(self, track: Track, query: KlinesQuery, given: Iterable[Kline]) -> list[Published]:
-        """REST was asked, and has `given` these klines: the other disputes are not decided."""
+        """REST was asked, and has `given` these klines: all disputes stay open but those which these decide."""
         out: list[Published] = []
-        decided = {kline.open_time for kline in given if kline.is_closed}
+        decided = {kline.open_time for kline in given if kline.is_closed} - track.contested.keys()
         for open_time, kline in [*track.disputed.items()]:
             candle = track.published.get(open_time)
             if open_time in decided or not query.start <= open_time <= query.end:
@@ -185,23 +256,45 @@ class Settler:
             reported = final  # the candle was amended meanwhile
         if not differing_fields(candle, final):
             candle = confirmed(candle)
-            return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, THEIRS_WRONG)]
+            out = [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, THEIRS_WRONG)]
+            return [*out, *self._doubt.confirm(track, candle)]
         if candle.status in COMPLETE and self._doubt.is_confirmed_around(track, candle):
             return [*track.publish(candle, "theirs wrong"), *track.mismatch(candle, reported, OUTVOTED)]
         if candle.status in COMPLETE and self.vouched.vouch_against(candle, final):
             track.upheld[candle.open_time] = candle, reported
             return [*track.publish(candle), *track.mismatch(candle, reported, VOUCHED)]
         is_repeated = track.is_reported(candle, OURS_WRONG)
-        incidents = track.mismatch(candle, reported, OURS_WRONG)
-        served = track.publish_kline(final, "ours wrong")
         if candle.status in BELIEVED:
             track.refute(candle, reported)
             self.dispute_trades(track, candle, final, now.local + AGAIN_MS if is_repeated else now.local)
+        return self._give_way(track, candle, reported, final)
+
+    def _give_way(self, track: Track, candle: Candle, reported: Kline, final: Kline) -> list[Published]:
+        incidents = track.mismatch(candle, reported, OURS_WRONG)
+        served = track.publish_kline(final, "ours wrong")
         return [*served, *incidents, *self._doubt.refute(track, candle)]
 
-    def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch) -> None:
+    def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch, now: Now) -> list[Published]:
         """REST has given trades that were disputed."""
         self._doubt.replace_trades(batch, query.begin)
+        track = next(track for track in self._tracks.values() if track.is_shortest)
+        candle, contested = track.published.get(query.begin), track.contested.get(query.begin)
+        if candle is None or contested is None or candle.proof != "equal":
+            return []
+        return self._decide_by_trades(track, candle, contested[0], batch, now)
+
+    def _decide_by_trades(
+        self, track: Track, candle: Candle, kline: Kline, batch: TradeBatch, now: Now
+    ) -> list[Published]:
+        """REST contradicts a candle that another report confirms, and has given its trades."""
+        if is_made_of(kline, batch.trades):
+            del track.contested[kline.open_time]
+            track.refuted[kline.open_time] = None
+            return self._give_way(track, candle, kline, track.know(kline, now, is_final=True))
+        if is_made_of(candle, batch.trades):
+            del track.contested[kline.open_time]
+            return [*track.mismatch(candle, kline, TRADES_SAY_OURS)]
+        return []
 
     def dispute_trades(self, track: Track, candle: Candle, kline: Kline, due: int) -> None:
         """Queries the trades of a candle that the exchange contradicts, at a local time; those of longer ones are the

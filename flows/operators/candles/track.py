@@ -9,6 +9,7 @@ The laws:
 * What ended long before the newest trade is forgotten, but for what is to be queried.
 """
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TypeAlias, TypeVar
@@ -39,6 +40,56 @@ TrackState: TypeAlias = tuple[
 """
 
 
+MOST_RUNS = 1_000
+"""Runs of periods that are remembered as confirmed; of the oldest ones nothing is known then."""
+
+
+class Agreed:
+    """Periods of one timeframe in which the exchange's kline is equal to ours, as runs of adjacent ones: they are known
+    for longer than the candles.
+    """
+
+    def __init__(self, length: int) -> None:
+        self._length = length
+        self._begins: list[int] = []
+        self._ends: list[int] = []
+
+    def __contains__(self, open_time: int) -> bool:
+        return self._holds(open_time, open_time + self._length)
+
+    def add(self, open_time: int) -> None:
+        """Notes a period."""
+        begin, end = open_time, open_time + self._length
+        if self._holds(begin, end):
+            return
+        # the runs that touch it become one with it
+        first, last = bisect_left(self._ends, begin), bisect_right(self._begins, end)
+        if first < last:
+            begin, end = min(begin, self._begins[first]), max(end, self._ends[last - 1])
+        self._begins[first:last], self._ends[first:last] = [begin], [end]
+        if len(self._begins) > MOST_RUNS:
+            del self._begins[0], self._ends[0]
+
+    def discard(self, open_time: int) -> None:
+        """Takes a period out again."""
+        end = open_time + self._length
+        if not self._ends or open_time >= self._ends[-1] or not self._holds(open_time, end):
+            return
+        place = bisect_right(self._begins, open_time) - 1
+        run = self._begins[place], self._ends[place]
+        left = [(a, b) for a, b in ((run[0], open_time), (end, run[1])) if a < b]
+        self._begins[place : place + 1] = [a for a, _ in left]
+        self._ends[place : place + 1] = [b for _, b in left]
+
+    def hold_all(self, begin: int, end: int, *, but: int) -> bool:
+        """Whether all periods in `[begin, end)` are known, leaving out the one that opens at `but`."""
+        return self._holds(begin, but) and self._holds(but + self._length, end)
+
+    def _holds(self, begin: int, end: int) -> bool:
+        place = bisect_right(self._begins, begin) - 1
+        return begin >= end or (place >= 0 and end <= self._ends[place])
+
+
 class Track:
     """One timeframe of one instrument."""
 
@@ -65,6 +116,11 @@ class Track:
         """What the stream reported of candles that differ, until REST has decided."""
         self.decided: dict[int, int] = {}
         """Local times at which REST gave the `klines`, by open time. Not in the recovered state."""
+        self.contested: dict[int, tuple[Kline, int]] = {}
+        """Answers of REST that stand alone against other reports, or against ours, and their local times. Not in the
+        recovered state: it is queried again.
+        """
+        self.agreed = Agreed(self.length)
         self._reported: dict[int, dict[str, frozenset[str]]] = {}
         """By open time and outcome the kinds of difference that incidents have named. Not in the recovered state."""
         self.seeded: set[int] = set()
@@ -161,6 +217,7 @@ class Track:
         self.refuted.pop(open_time, None)
         self.upheld.pop(open_time, None)
         self.decided.pop(open_time, None)
+        self.contested.pop(open_time, None)
         self.disputed.pop(open_time, None)
         self._reported.pop(open_time, None)
 
@@ -168,6 +225,10 @@ class Track:
 
     def publish(self, candle: Candle, proof: Reconciliation = "") -> list[Published]:
         """The candle under its revision; nothing when there is nothing new in it, or less than in the one before."""
+        if proof == "equal":
+            self.agreed.add(candle.open_time)
+        else:
+            self.agreed.discard(candle.open_time)
         last = self.published.get(candle.open_time)
         if last is None:
             revision = 0
@@ -246,3 +307,6 @@ class Track:
         self.begun, self.newest, self.published, self.klines, due, self.seeded, self.refuted, self.disputed = state
         self.traded = self.newest
         self.queries.resume(due)
+        for candle in self.published.values():
+            if candle.proof == "equal":
+                self.agreed.add(candle.open_time)

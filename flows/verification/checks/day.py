@@ -19,6 +19,7 @@ from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.outvoted import Outvoted
 from flows.verification.checks.recount import candle_of, merged
 from flows.verification.checks.refuted import RefutedTrades
 from flows.verification.checks.rollups import rollups
@@ -86,7 +87,8 @@ class Day:
         self._gaps = sorted(trades.gaps, key=lambda gap: gap.after_time)
         self._gaps_after = [gap.after_time for gap in self._gaps]
         self._gaps_before = list(accumulate((gap.before_time for gap in self._gaps), max))
-        self.refuted = RefutedTrades(rules, ledger, candles.theirs, trades.doubtful)
+        self.outvoted = Outvoted(candles.by_timeframe, candles.theirs, ledger, (begin, end))
+        self.refuted = RefutedTrades(rules, ledger, self.outvoted, candles.theirs, trades.doubtful)
         self._wrong: set[tuple[str, int]] = set()
         """Candles with findings already."""
         self.recounted: dict[tuple[str, int], Candle] = {}
@@ -145,6 +147,9 @@ class Day:
         end = candle.open_time + length - 1
         if candle.proof in ("ours wrong", "theirs wrong") and not self._ledger.names_mismatch(candle.open_time, end):
             yield self._finding("status", candle, f"proof {candle.proof!r}", "the ledger names no mismatch")
+        elif self.outvoted.has_no_ground(candle):
+            true = "no longer candle bears it out: others inside it differ too, or are not known to be equal"
+            yield self._finding("status", candle, f"proof {candle.proof!r}", true)
         if candle.status == "repaired" and not (
             candle.revision or self._ledger.explains(candle.open_time, end, ("gap", "repair", "late"))
         ):
@@ -202,6 +207,8 @@ class Day:
             fields = ["trades"]
         if fields:
             yield from self._contradicted(candle, made, fields, _shown(candle, fields), _shown(made, fields))
+        else:
+            yield from self.refuted.denied(candle, made)
         if candle.status == "partial":
             yield self._finding("status", candle, "status 'partial'", "every trade of it is stored")
 

@@ -1,6 +1,6 @@
 """Stored candles against the exchange's own, field by field."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.model import COMPLETE, Candle, Kline
@@ -14,22 +14,27 @@ def against(
     *,
     covered: tuple[int, int],
     rules: VenueRules = ANY_VENUE,
+    has_no_ground: Callable[[Candle], bool] = lambda _: False,
 ) -> Iterator[Finding]:
     """Differences of closed candles of one instrument and timeframe from the exchange's. `klines` are its closed ones
-    by open time, complete for those that open in `covered`, `[begin, end)` in ms UTC.
+    by open time, complete for those that open in `covered`, `[begin, end)` in ms UTC. `has_no_ground` says of a candle
+    with the proof `theirs wrong` that nothing bears it out.
     """
     begin, end = covered
     for candle in candles:
         kline = klines.get(candle.open_time)
         if kline is not None:
-            yield from _compared(candle, kline, rules)
+            yield from _compared(candle, kline, rules, has_no_ground)
         elif begin <= candle.open_time < end and candle.trades:
             yield _finding(candle, f"trades {candle.trades}", "the exchange has no candle of this time")
 
 
-def _compared(candle: Candle, kline: Kline, rules: VenueRules) -> Iterator[Finding]:
+def _compared(
+    candle: Candle, kline: Kline, rules: VenueRules, has_no_ground: Callable[[Candle], bool]
+) -> Iterator[Finding]:
     fields = differing_fields(candle, kline)
-    if fields and not _may_differ(candle, fields, rules):
+    is_refuted = candle.proof == "theirs wrong" and has_no_ground(candle)
+    if fields and (is_refuted or not _may_differ(candle, fields, rules)):
         yield _finding(candle, *_both(candle, kline, fields))
     elif not fields and candle.proof in ("not comparable", "ours wrong") and candle.status != "venue":
         yield _finding(candle, f"proof {candle.proof!r}", "the exchange says the same in every field")

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from operator import itemgetter
 
 from flows.model import Incident
@@ -36,7 +37,10 @@ class Ledger:
         """`incidents` come in the order in which they were noted."""
         self._incidents = list(incidents)
         self._ranges: dict[Sequence[str], list[tuple[int, int]]] = {}
-        self._mismatches = {(i.begin, i.end) for i in self._incidents if i.kind == "mismatch"}
+        self._mismatches: dict[tuple[int, int], set[str]] = {}
+        for one in self._incidents:
+            if one.kind == "mismatch":
+                self._mismatches.setdefault((one.begin, one.end), set()).add(one.outcome)
 
     def names(self, first: int, last: int, *, kinds: Sequence[str] = LOSSES) -> bool:
         """Whether incidents of these kinds name all ids of a gap, both inclusive, and none has named their repair
@@ -81,6 +85,10 @@ class Ledger:
     def names_mismatch(self, begin: int, end: int) -> bool:
         """Whether a candle of exactly this time was refuted, ours or the exchange's."""
         return (begin, end) in self._mismatches
+
+    def outcomes(self, begin: int, end: int) -> AbstractSet[str]:
+        """What came of the mismatches of a candle of exactly this time."""
+        return self._mismatches.get((begin, end), set())
 
     def explains(self, begin: int, end: int, kinds: Sequence[str] = EXPLAINING) -> bool:
         """Whether an incident of these kinds touches `[begin, end)`, ms UTC."""

@@ -13,11 +13,13 @@ from msgspec import Struct, structs
 from flows.bounds import VenueRules
 from flows.model import COMPLETE, IDS, Candle, Kline
 from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.operators.candles.versions import candle_of_kline
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.claims import impossible_numbers
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.outvoted import Outvoted
 from flows.verification.checks.trade_ids import IdGap
 
 STORED = "stored trades:"
@@ -43,7 +45,8 @@ class RefutedTrades:
         self,
         rules: VenueRules,
         ledger: Ledger,
-        theirs: Mapping[str, Mapping[int, Kline]] | None = None,
+        outvoted: Outvoted,
+        theirs: Mapping[str, Mapping[int, Kline]],
         doubtful: Sequence[int] = (),
     ) -> None:
         """`theirs` are the exchange's candles by timeframe and open time, as far as they are known; `doubtful` times
@@ -51,7 +54,8 @@ class RefutedTrades:
         """
         self._rules = rules
         self._ledger = ledger
-        self._theirs = theirs or {}
+        self._outvoted = outvoted
+        self._theirs = theirs
         self._wrong: list[int] = []
         self._doubtful = sorted(doubtful)
         self._lacking: list[int] = []
@@ -96,6 +100,8 @@ class RefutedTrades:
         kline = self._kline_of(made)
         if kline is not None and _makes(made, kline):
             return structs.replace(made, proof="equal")
+        if kline is None and candle is not None and self._outvoted.has_no_ground(candle):
+            return None
         if (
             self.has_inside(made)
             or self.is_doubtful(made)
@@ -109,9 +115,20 @@ class RefutedTrades:
         return None if self._is_proven(candle) else made
 
     def _kline_of(self, candle: Candle) -> Kline | None:
-        if candle.proof == "theirs wrong":
+        if candle.proof == "theirs wrong" and not self._outvoted.has_no_ground(candle):
             return None
         return self._theirs.get(candle.timeframe, {}).get(candle.open_time)
+
+    def denied(self, candle: Candle, made: Candle) -> Iterator[Finding]:
+        """The finding about stored trades that make a candle which claims, without ground, that the exchange's is
+        wrong.
+        """
+        kline = self._kline_of(candle)
+        if kline is None or not self._outvoted.has_no_ground(candle):
+            return
+        fields = differing_fields(made, kline)
+        if self.proves(fields):
+            yield from self.wrong(candle_of_kline(candle.venue, kline), made, fields)
 
     def _is_witness(self, candle: Candle) -> bool:
         """Whether a candle is the exchange's own, or was confirmed by it."""

@@ -15,6 +15,7 @@ from flows.verification.checks.day import Day, DayCandles, DayTrades
 from flows.verification.checks.exchange import absent, against
 from flows.verification.checks.findings import Finding, SymbolCounts
 from flows.verification.checks.ledger import Ledger
+from flows.verification.checks.outvoted import Outvoted
 from flows.verification.checks.recount import base_length_ms, recount
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds, copied, stored_twice
@@ -234,7 +235,7 @@ class SymbolVerifier:
             self.recounted |= day.recounted
         self.refuted += day.refuted.found[: MOST_GAPS - len(self.refuted)]
         for name, found in theirs.items():
-            yield from self._against(name, [one.candle for one in candles[name]], found)
+            yield from self._against(name, [one.candle for one in candles[name]], found, day.outvoted)
 
     def _candles(self, timeframe: str, begin: int, end: int) -> list[StoredCandle]:
         span = self._spans.get(timeframe)
@@ -263,11 +264,17 @@ class SymbolVerifier:
             return None
         return self._get_klines(self._task.symbol, timeframe, begin, min(end, self._end))
 
-    def _against(self, timeframe: str, candles: list[Candle], found: Klines) -> Iterator[Finding]:
+    def _against(self, timeframe: str, candles: list[Candle], found: Klines, outvoted: Outvoted) -> Iterator[Finding]:
         length = timeframe_ms(timeframe)
         over = [c for c in candles if c.is_closed and c.open_time + length <= self._end]
         self.counts.compared += sum(candle.open_time in found.klines for candle in over)
-        yield from against(over, found.klines, covered=found.covered, rules=self._task.rules)
+        yield from against(
+            over,
+            found.klines,
+            covered=found.covered,
+            rules=self._task.rules,
+            has_no_ground=outvoted.has_no_ground,
+        )
         stored = {candle.open_time for candle in candles}
         names = self._task.symbol, timeframe
         over_klines = {t: kline for t, kline in found.klines.items() if t + length <= self._end}

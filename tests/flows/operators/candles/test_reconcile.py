@@ -28,7 +28,7 @@ from flows.operators.candles.reconcile import HISTORY_MS, Reconciler
 from flows.operators.state_version import StateVersionError
 from flows.queries import DisputedTradesQuery, History, HistoryQuery, KlinesQuery, QueryError
 from sources.binance.rules import RULES
-from tests.fakes.candles import BEGIN, candle, kline_like
+from tests.fakes.candles import BEGIN, candle, candle_of, kline_like
 from tests.fakes.trades import trade
 
 MINUTE = 60_000
@@ -230,25 +230,39 @@ def test_the_next_answer_of_rest_hastens_what_was_not_answered() -> None:
     ]
 
 
+def prove_others(machine: Any, local: int) -> None:
+    """The exchange's klines of all minutes of the hour but the first are equal to ours."""
+    for minute in range(1, 60):
+        machine.on_events([kline_like(candle(minute))], at(local))
+        machine.on_events(candle(minute), at(local))
+
+
 def test_while_rest_has_not_decided_the_longer_candle_around_is_unproven() -> None:
-    machine = asking()
+    machine = asking(kept_ms=120 * MINUTE)
     ours = candle_of(TRADES)
     hour = replace(ours, timeframe="1h")
     machine.on_events(ours, at(0))
     machine.on_events([kline_like(ours, high=500.0)], at(1))
     unanswered(machine, 1, 1, answer=DOWN)
     assert versions(machine.on_events(hour, at(2))) == [(0, "unproven", "")]
-    out = machine.on_events([kline_like(hour)], at(3))
+    machine.on_events([kline_like(hour)], at(3))
     assert machine._tracks["1h"].published[BEGIN].status == "final"
-    assert (2, "final", "theirs wrong") in versions(out), "a longer kline outvotes the one that contradicts"
+    assert machine._tracks["1m"].published[BEGIN].status == "unproven", "nothing is known of the other minutes"
+    assert machine.due_in(at(3)) is not None
+    prove_others(machine, 3)
+    served = machine._tracks["1m"].published[BEGIN]
+    assert (served.revision, served.status, served.proof) == (2, "final", "theirs wrong"), (
+        "a longer kline outvotes the one that contradicts"
+    )
     assert machine.due_in(at(3)) is None
 
 
 def test_a_report_that_a_confirmed_longer_candle_outvotes_needs_no_word_of_rest() -> None:
-    machine = asking()
+    machine = asking(kept_ms=120 * MINUTE)
     ours = candle_of(TRADES)
     hour = replace(ours, timeframe="1h")
     machine.on_events(ours, at(0))
+    prove_others(machine, 0)
     machine.on_events(hour, at(0))
     machine.on_events([kline_like(hour)], at(1))
     machine.on_events([kline_like(ours, high=500.0)], at(1))
@@ -267,8 +281,12 @@ def test_the_exchanges_version_of_a_partial_candle_is_asked_for_however_long_res
     local, _ = unanswered(machine, 1, 15, answer=DOWN)
     machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
     [query] = machine.on_timer(at(local))
-    [served, incident] = machine.on_answer(query, [rest(candle())], at(local))
-    assert (served.high, incident.kind) == (candle().high, "mismatch")
+    [incident] = machine.on_answer(query, [rest(candle())], at(local))
+    assert (incident.kind, machine._tracks["1m"].published[BEGIN].high) == ("mismatch", 151.5)
+    local += machine.due_in(at(local))
+    [query] = machine.on_timer(at(local))
+    [served] = machine.on_answer(query, [rest(candle())], at(local))
+    assert served.high == candle().high
 
 
 def test_what_rest_has_refuted_puts_the_longer_candle_in_doubt_after_a_restart_too() -> None:
@@ -425,7 +443,7 @@ def test_a_report_that_cannot_hold_the_trades_of_ours_is_not_served_before_rest_
     [incident] = machine.on_events([kline_like(candle(), trades=3, last_id=1_002)], at(1))
     assert (incident.kind, machine._tracks["1m"].published[BEGIN]) == ("mismatch", ours)
     [query] = machine.on_timer(at(1))
-    [served] = machine.on_answer(query, [rest(candle())], at(2))
+    _, served = machine.on_answer(query, [rest(candle())], at(2))
     assert (served.status, served.trades) == ("venue", 42)
 
 
@@ -440,12 +458,13 @@ def test_where_nothing_can_be_asked_such_a_report_is_never_served() -> None:
 
 
 def longer_and_refuted(machine: Any, ours: Candle, *, hour: Candle) -> list[Any]:
-    """What leaves as the kline of an hour is equal to ours, around a minute that REST has refuted."""
+    """The query for the trades of a minute that REST has refuted, in an hour whose other minutes are equal."""
     machine.on_events(ours, at(0))
     machine.on_events([kline_like(ours, high=500.0)], at(1))
     [query] = machine.on_timer(at(1))
     machine.on_answer(query, [rest(ours, high=500.0)], at(2))
     [disputed] = machine.on_timer(at(2))
+    prove_others(machine, 2)
     machine.on_events(hour, at(3))
     return disputed  # type: ignore[no-any-return]
 
@@ -459,11 +478,11 @@ def test_a_longer_candle_vouches_for_the_trades_inside_it_only_if_it_was_made_of
 ) -> None:
     ours = candle_of(TRADES)
     hour = replace(ours, timeframe="1h")
-    machine = asking()
+    machine = asking(kept_ms=120 * MINUTE)
     if is_seeded:
         assert machine.on_events(Seeded("1h", BEGIN), NOW) == []
     if is_restarted:
-        machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())))
+        machine = asking(state=pickle.loads(pickle.dumps(machine.snapshot())), kept_ms=120 * MINUTE)
     disputed = longer_and_refuted(machine, ours, hour=hour)
     if answer != "none":
         given_trades = TRADES if answer == "same" else [*TRADES[:-1], replace(TRADES[-1], quantity=0.777)]
@@ -707,15 +726,6 @@ def test_trades_that_are_too_early_over_the_end_of_a_minute_are_one_mismatch_and
         assert last.revision <= 2
 
 
-def candle_of(trades: list[Trade]) -> Candle:
-    """The minute that is made of them."""
-    builder = CandleBuilder("binance:BTCUSDT", timeframes=("1m",), close_grace_ms=2_000, forming_ms=100)
-    events = [TradeBatch("binance", "BTCUSDT", [one]) for one in [*trades, trade(trades[-1].id + 1, MINUTE)]]
-    built = [item for event in events for item in builder.on_events(event, NOW)]
-    [closed] = [item for item in built if isinstance(item, Candle) and item.is_closed]
-    return replace(closed, status="final")
-
-
 def rest_of(kline: Kline) -> Kline:
     return replace(kline, first_id=-1, last_id=-1)
 
@@ -732,3 +742,53 @@ def candles_of(trades: list[Trade]) -> dict[int, Kline]:
         ours = candle((open_time - BEGIN) // MINUTE, **sums, **bought, **ids, **prices)
         klines[open_time] = kline_like(ours)
     return klines
+
+
+# --- one answer of REST ---
+
+
+def test_while_the_answers_of_rest_differ_from_all_else_ours_is_unproven_and_they_are_asked_for_less_and_less() -> None:
+    machine = asking()
+    machine.on_events(candle(high=200.0), at(0))
+    machine.on_events([kline_like(candle())], at(1))
+    local, waits = 1, []
+    for number in range(6):
+        [query] = machine.on_timer(at(local))
+        machine.on_answer(query, [rest(candle(high=300.0 + number))], at(local))
+        served = machine._tracks["1m"].published[BEGIN]
+        assert (served.high, served.status) == (200.0, "unproven")
+        waits.append(machine.due_in(at(local)))
+        local += waits[-1]
+    assert waits == sorted(set(waits)), "each longer than the one before"
+    [query] = machine.on_timer(at(local))
+    served, *_ = machine.on_answer(query, [rest(candle())], at(local))
+    assert (served.high, served.status, served.proof) == (101.5, "venue", "ours wrong")
+
+
+def test_a_refresh_with_one_wrong_candle_changes_nothing_and_asks_again() -> None:
+    machine = asking()
+    machine.on_events(candle(), at(0))
+    machine.on_events([kline_like(candle())], at(1))
+    [query] = machine.on_events(RefreshRequest(("BTCUSDT",), "r1", ("1m",)), at(60_000))
+    stored = {BEGIN: candle(proof="equal")}
+    incident, result = machine.on_answer(query, [History("1m", [rest(candle(high=151.5))], stored)], at(60_001))
+    assert (incident.kind, type(result)) == ("mismatch", RefreshResult)
+    local = 60_001 + machine.due_in(at(60_001))
+    [again] = machine.on_timer(at(local))
+    assert machine.on_answer(again, [rest(candle())], at(local)) == []
+    assert machine._tracks["1m"].published[BEGIN] == candle(proof="equal")
+    assert machine.due_in(at(local)) is None
+
+
+def test_a_stored_candle_with_a_proof_is_asked_for_again() -> None:
+    machine = reconciler(can_query=True)
+    [query] = machine.on_events(candle(9), NOW)
+    stored = {candle(number).open_time: candle(number, proof="equal") for number in (1, 2)}
+    klines = [rest(candle(1)), rest(candle(2, high=151.5))]
+    out = machine.on_answer(query, [History("1m", klines, stored)], NOW)
+    assert [one.kind for one in out if isinstance(one, Incident)] == ["mismatch"]
+    assert [one.candle for one in out if isinstance(one, StoreOnly)] == []
+    local = machine.due_in(NOW)
+    [again] = [one for one in machine.on_timer(at(local)) if isinstance(one, HistoryQuery)]
+    assert (again.start, again.end) == (BEGIN + 2 * MINUTE, BEGIN + 3 * MINUTE)
+    assert machine.on_answer(again, [History("1m", [rest(candle(2))], stored)], at(local)) == []

@@ -6,16 +6,24 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from flows.clock import Now
-from flows.model import Candle, Incident, Kline, StoreOnly
+from flows.model import Candle, Incident, Kline, StoreOnly, TradeBatch
 from flows.operators.candles.disputed_trades import DisputedTrades
-from flows.operators.candles.settle import AGAIN_MS, Settler
+from flows.operators.candles.settle import (
+    AGAIN_MS,
+    OURS_WRONG,
+    REPORTS_DIFFER,
+    TRADES_SAY_OURS,
+    Settler,
+)
 from flows.operators.candles.track import Track
 from flows.operators.candles.versions import Published, candle_in
 from flows.queries import DisputedTradesQuery
 from sources.binance.rules import RULES
-from tests.fakes.candles import BEGIN, candle, kline_like
+from tests.fakes.candles import BEGIN, candle, candle_of, kline_like
+from tests.fakes.trades import trade
 
 NOW = Now(BEGIN, 0)
+LATER = Now(BEGIN + 20_000, 20_000)
 
 
 def settling(
@@ -128,7 +136,7 @@ def test_the_exchanges_version_has_the_exchanges_ids_or_none(
         elif source == "rest" and source in reported:
             settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
     if "rest" in reported and can_query:
-        settler.take_kline(track, of_rest(candle()), NOW, is_final=True)  # what was disputed is queried again
+        settler.take_kline(track, of_rest(candle()), LATER, is_final=True)  # what was disputed is queried again
     [one] = track.published.values()
     if one.status == "venue":
         true = (candle().first_id, candle().last_id) if "stream" in reported else (-1, -1)
@@ -143,7 +151,8 @@ def test_ids_of_a_report_that_rest_contradicts_are_not_taken() -> None:
     settler, track = settling(can_query=True)
     settler.take_candle(track, SHIFTED, NOW)
     settler.take_kline(track, kline_like(candle(), high=200.0), NOW)
-    [served, *_] = settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    settler.take_kline(track, of_rest(candle()), NOW, is_final=True)
+    [served, *_] = settler.take_kline(track, of_rest(candle()), LATER, is_final=True)
     assert isinstance(served, Candle)
     assert (served.high, served.first_id, served.last_id) == (101.5, -1, -1)
 
@@ -283,3 +292,147 @@ def test_the_ids_that_either_version_names_are_queried(ours: Candle, theirs: Can
     settler.take_kline(track, of_rest(theirs), NOW, is_final=True)
     [query] = disputed.next_queries(NOW)
     assert (query.first_id, query.last_id, query.begin) == (*ids, BEGIN)
+
+
+# --- one answer of REST against others ---
+
+LIE = candle(high=200.0)
+
+
+def outcomes(out: list[Published]) -> list[tuple[str, str]]:
+    return [(one.cause, one.outcome) for one in mismatches(out)]
+
+
+def again(seconds: int) -> Now:
+    return Now(BEGIN + seconds * 1_000, seconds * 1_000)
+
+
+def test_one_answer_does_not_overturn_what_trades_and_the_stream_say() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, candle(), NOW)
+    settler.take_kline(track, kline_like(candle()), NOW)
+    out = settler.take_kline(track, of_rest(LIE), again(1), is_final=True)
+    assert outcomes(out) == [("high 101.5 ≠ 200.0", REPORTS_DIFFER)]
+    assert BEGIN in track.queries
+    assert mismatches(settler.take_kline(track, of_rest(LIE), again(1), is_final=True)) == [], "not at another time"
+    assert versions(settler.take_kline(track, of_rest(candle()), again(20), is_final=True)) == []
+    assert track.published[BEGIN] == candle(proof="equal")
+    assert BEGIN not in track.queries
+
+
+@given(st.permutations(("rest", "stream")))
+def test_one_answer_and_a_late_stream_are_an_incident_and_the_trades_stand(order: list[str]) -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, candle(), NOW)
+    out: list[Published] = []
+    for place, source in enumerate(order):
+        report, is_final = (of_rest(LIE), True) if source == "rest" else (kline_like(candle()), False)
+        out += settler.take_kline(track, report, again(place), is_final=is_final)
+    assert track.published[BEGIN] == candle(proof="equal")
+    assert {cause for cause, _ in outcomes(out)} <= {"high 101.5 ≠ 200.0", "high 200.0 ≠ 101.5"}
+    assert len(outcomes(out)) == 1
+
+
+@given(st.lists(st.sampled_from(("true", "lie", "other")), min_size=1, max_size=5), st.booleans(), st.booleans())
+def test_of_trades_against_rest_what_rest_says_first_twice_or_with_another_is_served(
+    answers: list[str], is_ours_wrong: bool, has_stream: bool
+) -> None:
+    reports = {"true": candle(), "lie": LIE, "other": candle(low=50.0)}
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, grown(3) if is_ours_wrong else candle(), NOW)
+    if has_stream:
+        settler.take_kline(track, kline_like(candle()), NOW)
+    before = ""
+    for place, name in enumerate(answers):
+        settler.take_kline(track, of_rest(reports[name]), again(20 * (place + 1)), is_final=True)
+        served = track.published[BEGIN]
+        is_two = name == before or (name == "true" and (has_stream or not is_ours_wrong))
+        if is_two and not (name != "true" and has_stream and not is_ours_wrong):
+            assert (served.prices, served.trades) == (reports[name].prices, reports[name].trades)
+            return
+        assert served.trades == (45 if is_ours_wrong else 42)
+        assert served.high == candle().high
+        assert served.status == "final"
+        before = name
+
+
+@pytest.mark.parametrize("answer", ["ours", "theirs", "neither"])
+def test_what_rest_says_twice_against_both_its_trades_decide(answer: str) -> None:
+    trades = [trade(number, number * 100, 100.0 + number) for number in range(1, 9)]
+    others = [replace(one, price=one.price + 7) for one in trades]
+    neither = [replace(one, price=one.price + 9) for one in trades]
+    ours, theirs = candle_of(trades), candle_of(others)
+    disputed = DisputedTrades("binance", "BTCUSDT")
+    settler, track = settling(can_query=True, disputed=disputed)
+    settler.take_candle(track, ours, NOW)
+    settler.take_kline(track, kline_like(ours), NOW)
+    settler.take_kline(track, of_rest(theirs), again(1), is_final=True)
+    assert disputed.dues() == []
+    assert versions(settler.take_kline(track, of_rest(theirs), again(30), is_final=True)) == []
+    [query] = disputed.next_queries(again(30))
+    given_trades = {"ours": trades, "theirs": others, "neither": neither}[answer]
+    batch = TradeBatch("binance", "BTCUSDT", given_trades, late=True)
+    out = settler.take_trades(query, batch, again(31))
+    served = track.published[BEGIN]
+    if answer == "theirs":
+        assert (served.prices, served.status, served.proof) == (theirs.prices, "venue", "ours wrong")
+        assert [outcome for _, outcome in outcomes(out)] == [OURS_WRONG]
+    else:
+        assert served == replace(ours, proof="equal")
+        assert [outcome for _, outcome in outcomes(out)] == ([TRADES_SAY_OURS] if answer == "ours" else [])
+
+
+def test_a_served_report_of_the_stream_gives_way_to_what_rest_says_again() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, candle(status="partial", trades=40), NOW)
+    settler.take_kline(track, kline_like(LIE), NOW)
+    assert track.published[BEGIN].high == 200.0
+    assert outcomes(settler.take_kline(track, of_rest(candle()), again(1), is_final=True))
+    assert track.published[BEGIN].high == 200.0
+    settler.take_kline(track, of_rest(candle()), again(20), is_final=True)
+    assert (track.published[BEGIN].high, track.published[BEGIN].status) == (101.5, "venue")
+
+
+def test_trades_that_rest_bears_out_after_all_return() -> None:
+    settler, track = settling(can_query=True)
+    settler.take_candle(track, candle(), NOW)
+    settler.take_kline(track, kline_like(LIE), NOW)
+    settler.take_kline(track, of_rest(LIE), NOW, is_final=True)
+    assert track.published[BEGIN].status == "venue"
+    assert versions(settler.take_kline(track, of_rest(candle()), again(60), is_final=True)) == [("final", "equal")]
+
+
+# --- a trade in the wrong period ---
+
+FIVE = [candle(minute) for minute in range(5)] + [candle(0, timeframe="5m")]
+
+
+@given(st.permutations(FIVE), st.permutations(FIVE), st.sets(st.sampled_from(range(5)), min_size=1, max_size=2))
+def test_two_differences_inside_an_equal_period_are_ours_and_one_is_the_exchanges(
+    streamed: list[Candle], asked: list[Candle], differing: set[int]
+) -> None:
+    """Ours of two minutes cancel out, as where a trade is in the wrong one; the five of all is equal."""
+    tracks = {
+        name: Track(name, venue="binance", symbol="BTCUSDT", grace_ms=0, kept_ms=600_000, is_shortest=name == "1m")
+        for name in ("1m", "5m")
+    }
+    disputed = DisputedTrades("binance", "BTCUSDT")
+    settler = Settler(tracks, disputed, venue="binance", rules=RULES["binance"], can_query=True)
+    shifts = dict(zip(sorted(differing), (1, -1), strict=False))
+    for one in FIVE:
+        shift = shifts.get((one.open_time - BEGIN) // 60_000, 0) if one.timeframe == "1m" else 0
+        ours = replace(one, trades=one.trades + shift, volume=one.volume + shift)
+        settler.take_candle(tracks[one.timeframe], ours, NOW)
+    for place, one in enumerate([*streamed, *asked]):
+        track = tracks[one.timeframe]
+        if place < len(streamed):
+            settler.take_kline(track, kline_like(one), NOW)
+            claims = [c.proof for c in track.published.values() if c.proof == "theirs wrong"]
+            assert not claims, "not before REST has said the same"
+        elif one.open_time in track.queries:
+            settler.take_kline(track, of_rest(one), again(1), is_final=True)
+    proofs = {minute: tracks["1m"].published[BEGIN + minute * 60_000].proof for minute in range(5)}
+    expected = "ours wrong" if len(differing) == 2 else "theirs wrong"
+    assert proofs == {minute: expected if minute in differing else "equal" for minute in range(5)}
+    if len(differing) == 2:
+        assert len(disputed.next_queries(again(1))) == 2, "their trades are asked for again"

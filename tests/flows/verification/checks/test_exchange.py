@@ -23,6 +23,7 @@ def test_what_says_that_it_lacks_trades_or_that_theirs_was_wrong_may_differ() ->
     klines = {BEGIN: kline_like(candle(), volume=99.0)}
     for said in (candle(status="partial"), candle(proof="theirs wrong")):
         assert list(against([said], klines, covered=COVERED)) == []
+    assert list(against([said], klines, covered=COVERED, has_no_ground=lambda _: True))
     usdm = structs.replace(candle(proof="not comparable"), venue="binance-usdm")
     assert list(against([usdm], klines, covered=COVERED, rules=RULES["binance-usdm"])) == []
     assert list(against([structs.replace(usdm, proof="equal")], klines, covered=COVERED, rules=RULES["binance-usdm"]))
