@@ -29,7 +29,7 @@ from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.machine import machine
-from flows.model import DAY_MS, Candle, Vouched, timeframe_ms
+from flows.model import DAY_MS, Candle, Origin, Vouched, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
@@ -130,14 +130,14 @@ def _improvement(settings: Settings, manifest: Manifest) -> Improvement:
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
     rules = RULES[settings.feed.venue]
 
-    def was_vouched(candle: Candle) -> bool:
-        return manifest.was_vouched(candle.symbol, TRADES, candle.open_time, candle.close_time + 1)
+    def origin_of(candle: Candle) -> Origin:
+        return manifest.origin_of(candle.symbol, candle.timeframe, candle.open_time, candle.close_time + 1)
 
     return Improvement(
         partial(reader.of_status, CLOSED),
         partial(improved, rules=rules),
         partial(contradicts, rules=rules),
-        was_vouched,
+        origin_of,
     )
 
 

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 
-from flows.model import Candle, Coverage, Kline
+from flows.model import Candle, Coverage, Kline, Origin
 
 
 class VouchedTimes:
@@ -29,10 +29,11 @@ class VouchedTimes:
         """Whether the trades being read are vouched for."""
         return self._trades.get(symbol, False)
 
-    def is_vouched(self, candle: Candle) -> bool:
-        """Whether all input of a candle is vouched for."""
-        kind = candle.timeframe if candle.status == "venue" else ""
-        return self._cover(candle.symbol, kind, candle.open_time, candle.close_time)
+    def origin_of(self, candle: Candle) -> Origin:
+        """Where a candle that was made of the files comes from."""
+        span = candle.open_time, candle.close_time
+        is_kline_vouched = self._cover(candle.symbol, candle.timeframe, *span)
+        return Origin(self._cover(candle.symbol, "", *span), "checksum" if is_kline_vouched else "file")
 
     def vouch_against(self, candle: Candle, kline: Kline) -> bool:
         """Whether the trades of a candle are vouched for, and the kline of the same period is not."""

@@ -6,6 +6,7 @@ Everything is immutable, so one object may be shared by every consumer.
 """
 
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
 from flows.model.market import (
@@ -80,10 +81,12 @@ __all__ = [
     "COMPLETE",
     "DAY_MS",
     "IDS",
+    "LIVE",
     "MARKET_FILL",
     "PRICES",
     "TRADED",
     "TRADE_KINDS",
+    "UNVOUCHED",
     "VOLUMES",
     "WITHDRAWN_FILL",
     "AggregateTrade",
@@ -105,6 +108,7 @@ __all__ = [
     "DayFigures",
     "Disconnected",
     "Document",
+    "Evidence",
     "FeedStatus",
     "Figures",
     "Flush",
@@ -116,11 +120,13 @@ __all__ = [
     "Instrument",
     "InstrumentStatus",
     "Kline",
+    "KlineSource",
     "Level",
     "MarketData",
     "MarketEvent",
     "MiniTicker",
     "Ohlcv",
+    "Origin",
     "Prices",
     "Publishable",
     "RawFrames",
@@ -152,5 +158,6 @@ __all__ = [
     "Vouched",
     "Voucher",
     "Watermark",
+    "evidence",
     "timeframe_ms",
 ]

@@ -15,7 +15,18 @@ from msgspec import structs
 from pymongo.errors import PyMongoError
 
 from flows.clock import monotonic_ms
-from flows.model import BELIEVED, COMPLETE, DAY_MS, Candle, Coverage, Incident, Instrument, StoreOnly, TradeBatch
+from flows.model import (
+    BELIEVED,
+    COMPLETE,
+    DAY_MS,
+    Candle,
+    Coverage,
+    Incident,
+    Instrument,
+    StoreOnly,
+    TradeBatch,
+    evidence,
+)
 from flows.vouched import VouchedTimes
 from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
 from sinks.mongo.writer import MongoWriter
@@ -183,7 +194,9 @@ class Importer:
             if version is stored:
                 if self._improvement.contradicts(candle, stored):
                     disputed.append(stored)
-                    stored_on[place] = contested(stored, was_vouched=self._improvement.was_vouched(stored))
+                    stored_on[place] = contested(
+                        stored, was_vouched=self._improvement.origin_of(stored).has_vouched_trades
+                    )
                     contradicted += [stored_on[place]] if stored_on[place] is not stored else []
                 continue
             if version.is_closed:
@@ -202,19 +215,17 @@ class Importer:
         counts from 0. All revisions of one import count as one.
         """
         assert self._improvement is not None  # noqa: S101 - as above
-        is_vouched = self._vouched.is_vouched(candle)
-        version = self._improvement.improved(candle, stored, is_vouched=is_vouched)
-        if version is candle or self._is_refuted_unvouched(candle, stored, is_vouched=is_vouched):
+        version = self._improvement.improved(
+            candle,
+            stored,
+            origin=self._vouched.origin_of(candle),
+            stored_origin=self._improvement.origin_of(stored),
+        )
+        if version is candle:
             return stored
         if version.revision == stored.revision:
             return version
         return structs.replace(version, revision=max(stored.revision + 1, candle.revision))
-
-    def _is_refuted_unvouched(self, candle: Candle, stored: Candle, *, is_vouched: bool) -> bool:
-        """Whether a kline without a checksum contradicts a stored candle of trades that had one."""
-        assert self._improvement is not None  # noqa: S101 - as above
-        is_kline = candle.status == "venue" and not is_vouched and stored.status in COMPLETE
-        return is_kline and self._improvement.contradicts(candle, stored) and self._improvement.was_vouched(stored)
 
     def _take_incident(self, incident: Incident) -> None:
         self._ledger.write([incident])
@@ -228,9 +239,17 @@ class Importer:
             stored_on = self._stored_on((gap.symbol, begin))
             for place, stored in list(stored_on.items()):
                 is_inside = stored.close_time >= gap.begin and stored.open_time <= gap.end
-                if is_inside and not (stored.trades or stored.proof) and stored.status in BELIEVED:
+                is_unsure = stored.status in BELIEVED and not (stored.trades or stored.proof)
+                if is_inside and is_unsure and self._may_change(stored):
                     stored_on[place] = structs.replace(stored, status="partial", revision=stored.revision + 1)
                     self._write_candles([stored_on[place]])
+
+    def _may_change(self, stored: Candle) -> bool:
+        """Whether what is read now speaks for its values as much as what the stored candle is made of."""
+        assert self._improvement is not None  # noqa: S101 - nothing is known to be stored without it
+        return evidence(stored, self._vouched.origin_of(stored)) >= evidence(
+            stored, self._improvement.origin_of(stored)
+        )
 
     def _stored_on(self, day: tuple[str, int]) -> dict[tuple[str, int], Candle]:
         """The candles of a symbol's day that were stored before the import reached it, in their current versions."""

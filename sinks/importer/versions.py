@@ -7,7 +7,7 @@ from typing import Protocol
 
 from msgspec import Struct, structs
 
-from flows.model import COMPLETE, PRICES, TRADED, Candle, Incident, timeframe_ms
+from flows.model import COMPLETE, LIVE, PRICES, TRADED, Candle, Incident, Origin, timeframe_ms
 
 _VALUES = (*PRICES, *TRADED, "trades", "taker_buy_volume")
 
@@ -22,7 +22,7 @@ class Known(Protocol):
 class Improved(Protocol):
     """Chooses between two versions."""
 
-    def __call__(self, candle: Candle, stored: Candle, *, is_vouched: bool) -> Candle:
+    def __call__(self, candle: Candle, stored: Candle, *, origin: Origin, stored_origin: Origin) -> Candle:
         """The version to write, made of a candle and the stored one; `candle` itself where the stored one is kept."""
 
 
@@ -32,9 +32,9 @@ class Improvement(Struct, frozen=True):
     known: Known
     improved: Improved
     contradicts: Callable[[Candle, Candle], bool]
-    """Whether both claim to be complete and have other values."""
-    was_vouched: Callable[[Candle], bool] = lambda _: False
-    """Whether a stored candle is made of trades for which a checksum of the exchange vouched."""
+    """Whether the first says something else than the second, the stored one."""
+    origin_of: Callable[[Candle], Origin] = lambda _: LIVE
+    """Where a stored candle comes from."""
 
 
 def in_doubt(

@@ -12,8 +12,9 @@ from typing import TypeAlias
 
 import msgspec
 
+from flows.model import KlineSource, Origin
 from sources.archive.csv_reader import ArchiveError
-from sources.archive.files import ArchiveFile
+from sources.archive.files import TRADES, ArchiveFile
 from sources.archive.spans import Span
 
 Days: TypeAlias = list[tuple[int, int]]
@@ -62,12 +63,20 @@ class Manifest:
         """Notes that the exchange vouches for the file that exists now."""
         self._vouched.add(file)
 
-    def was_vouched(self, symbol: str, kind: str, begin: int, end: int) -> bool:
-        """Whether all of `[begin, end)`, ms UTC, was stored from files for which the exchange vouched, whatever was
-        imported since.
+    def origin_of(self, symbol: str, timeframe: str, begin: int, end: int) -> Origin:
+        """Where a candle of `[begin, end)`, ms UTC, that is stored comes from: what a checksum has vouched for once
+        stays so, whatever was imported since. Klines that were not imported came from the exchange.
         """
-        entries = self._days.get(_vouched(f"{symbol} {kind}"), [])
-        times = _joined([(first, last) for first, last, _ in entries])
+        klines = f"{symbol} {timeframe}"
+        source: KlineSource = "exchange"
+        if self._covers(_vouched(klines), begin, end):
+            source = "checksum"
+        elif any(first < end and begin < last for first, last, _ in self._days.get(_unvouched(klines), [])):
+            source = "file"
+        return Origin(self._covers(_vouched(f"{symbol} {TRADES}"), begin, end), source)
+
+    def _covers(self, kind: str, begin: int, end: int) -> bool:
+        times = _joined([(first, last) for first, last, _ in self._days.get(kind, [])])
         return any(first <= begin and end <= last for first, last in times)
 
     def holds(self, file: ArchiveFile, span: Span) -> bool:
@@ -82,11 +91,17 @@ class Manifest:
         """Records spans as stored. The file is replaced atomically."""
         for span in spans:
             for file in span.files:
-                part, digest = span.part(file), self._digests.get(file, "")
-                self._put(_kind_of(file), *part, digest)
-                if file in self._vouched:
-                    self._put(_vouched(_kind_of(file)), *part, digest)
+                self._put(_kind_of(file), *span.part(file), self._digests.get(file, ""))
+            self._note_origins(span)
         self._write()
+
+    def _note_origins(self, span: Span) -> None:
+        """Notes for which files of a span the exchange vouches; where there was no file, there is nothing to note."""
+        for file in span.files:
+            if file in self._vouched:
+                self._put(_vouched(_kind_of(file)), *span.part(file), self._digests.get(file, ""))
+            elif file in self._digests:
+                self._put(_unvouched(_kind_of(file)), *span.part(file), self._digests[file])
 
     def _put(self, kind: str, begin: int, end: int, digest: str) -> None:
         apart = [entry for entry in self._days.get(kind, []) if not _is_inside(entry, begin, end)]
@@ -97,13 +112,14 @@ class Manifest:
         self._days[kind] = sorted([*others, *((first, last, digest) for first, last in same)])
 
     def forget(self, spans: Iterable[Span]) -> None:
-        """Removes spans with missing trades, so that they are imported again."""
+        """Removes spans with missing trades, so that they are imported again. What they have is stored all the same."""
         before = {kind: list(entries) for kind, entries in self._days.items()}
         for span in spans:
             for file in span.files:
                 self._days[_kind_of(file)] = [
                     part for entry in self._days.get(_kind_of(file), []) for part in _without(entry, *span.part(file))
                 ]
+            self._note_origins(span)
         if {kind: entries for kind, entries in self._days.items() if entries} != before:
             self._write()
 
@@ -130,6 +146,11 @@ def _kind_of(file: ArchiveFile) -> str:
 def _vouched(kind: str) -> str:
     """The kind under which times stand for which the exchange vouched."""
     return f"{kind} vouched"
+
+
+def _unvouched(kind: str) -> str:
+    """The kind under which times stand that were imported without that."""
+    return f"{kind} unvouched"
 
 
 def _is_inside(entry: _Entry, begin: int, end: int) -> bool:

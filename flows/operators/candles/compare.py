@@ -24,7 +24,7 @@ def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[
     return fields
 
 
-def may_hold(kline: Kline, some: Candle, rules: VenueRules) -> bool:
+def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     """Whether a kline may be made of the trades of a candle that is known to lack others: then it has as many at least,
     and nothing of the candle lies outside it. What the venue counts otherwise by design is left out.
     """

@@ -3,8 +3,8 @@
 from msgspec import structs
 
 from flows.bounds import ANY_VENUE, VenueRules
-from flows.model import BELIEVED, COMPLETE, IDS, Candle, CandleStatus
-from flows.operators.candles.compare import differing_fields, is_known_difference
+from flows.model import BELIEVED, COMPLETE, IDS, LIVE, UNVOUCHED, Candle, CandleStatus, Origin, evidence
+from flows.operators.candles.compare import differing_fields, is_known_difference, may_hold
 
 CLOSED: tuple[CandleStatus, ...] = ("final", "repaired", "venue", "partial", "unproven")
 """Statuses of closed candles: any of them may be replaced by a better version."""
@@ -12,19 +12,27 @@ UPGRADABLE = ("partial", "venue")
 """Those of candles that are made of some of the trades, or of none."""
 
 
-def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules: VenueRules = ANY_VENUE) -> Candle:
+def improved(
+    candle: Candle,
+    stored: Candle,
+    *,
+    origin: Origin = UNVOUCHED,
+    stored_origin: Origin = LIVE,
+    rules: VenueRules = ANY_VENUE,
+) -> Candle:
     """Which version to write when one is already stored: the next revision of that, when it is better
     proven; the stored one with its proof, when both are equal and only the new one is proven; in all other cases the
     candle as it is, and the stored one stays.
 
+    * Of two with other values, more evidence wins (`Evidence`), and one with less changes nothing. What follows is
+      for as much of it.
     * All trades are better than some of them, or than a doubt, and get status `repaired` where that changes something.
       Where they are the same ones with other values, the doubt stays until something proves or vouches for them.
-    * The exchange's version stands: where the trades differ from a stored `venue`, or from a stored candle that is
-      proven, and nothing has confirmed them, that stays. It takes the place of what is not proven.
-    * Of two that have all trades and no proof, the one wins that holds those of the other one and more.
+    * The exchange's version stands: where the trades differ from a stored candle that is proven, that stays. It takes
+      the place of what is not proven.
+    * Of two that have all trades and no proof, the one wins for which a checksum vouches, or else that which holds
+      those of the other one and more.
     * A candle that lacks trades marks a stored one that is not proven and has no more of them.
-    * Where the exchange vouches for the source of a candle by its checksum (`is_vouched`), and it differs from a
-      stored one that is not proven, that was made of something else than what the exchange has: it wins.
     """
     does_agree = _agree(candle, stored, rules)
     if does_agree and _is_complete_or_venue(candle) and stored.status in BELIEVED and not stored.proof:
@@ -32,7 +40,9 @@ def improved(candle: Candle, stored: Candle, *, is_vouched: bool = False, rules:
         if proof:
             status = stored.status if stored.status in COMPLETE else "final"
             return structs.replace(stored, proof=proof, status=status, event_time=candle.event_time)
-    if not _is_better(candle, stored, does_agree=does_agree, is_vouched=is_vouched):
+    gain = evidence(candle, origin) - evidence(stored, stored_origin)
+    is_vouched = origin.klines != "file" if candle.status == "venue" else origin.has_vouched_trades
+    if not _is_better(candle, stored, does_agree=does_agree, gain=gain, is_vouched=is_vouched):
         return candle
     status = candle.status
     if status in COMPLETE and (stored.status in UPGRADABLE or not does_agree):
@@ -50,23 +60,38 @@ def _is_complete_or_venue(candle: Candle) -> bool:
 
 
 def contradicts(candle: Candle, stored: Candle, *, rules: VenueRules = ANY_VENUE) -> bool:
-    """Whether two closed candles that both claim to be right differ."""
-    return _is_complete_or_venue(candle) and _is_complete_or_venue(stored) and not _agree(candle, stored, rules)
+    """Whether a candle says something else than a stored one that claims to be right: where both do, or where it has
+    some of the trades and they are none of that one's.
+    """
+    if not _is_complete_or_venue(stored) or _agree(candle, stored, rules):
+        return False
+    return _is_complete_or_venue(candle) or (candle.status == "partial" and not may_hold(stored, candle, rules))
 
 
-def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: bool) -> bool:
-    is_proven = bool(stored.proof) or stored.status == "venue"
-    match candle.status:
-        case "partial":
-            return not is_proven and stored.status in BELIEVED and stored.trades <= candle.trades
-        case "unproven":
-            return not is_proven and _is_better_unproven(candle, stored, does_agree=does_agree)
-        case "venue":
-            return not is_proven or (is_vouched and stored.status == "venue" and not does_agree)
+def _is_better(candle: Candle, stored: Candle, *, does_agree: bool, gain: int, is_vouched: bool) -> bool:
+    """`gain` is how much more evidence the candle has than the stored one."""
+    is_claim = _is_complete_or_venue(candle)
+    if gain < 0 and not (is_claim and does_agree):
+        return False
+    if is_claim:
+        is_gain = gain > 0 and not does_agree
+        return is_gain or _is_better_claim(candle, stored, does_agree=does_agree, is_vouched=is_vouched)
+    if stored.proof or stored.status == "venue":
+        return False
+    if candle.status == "unproven":
+        return _is_better_unproven(candle, stored, does_agree=does_agree)
+    return stored.status in BELIEVED and stored.trades <= candle.trades
+
+
+def _is_better_claim(candle: Candle, stored: Candle, *, does_agree: bool, is_vouched: bool) -> bool:
+    """Whether one that has all trades, or is the exchange's, is better than a stored one of as much evidence."""
+    if candle.status == "venue":
+        is_proven = bool(stored.proof) or stored.status == "venue"
+        return not is_proven or (is_vouched and stored.status == "venue" and not does_agree)
     if stored.status == "venue":
-        return bool(candle.proof) or does_agree or (is_vouched and not stored.proof)
+        return bool(candle.proof) or does_agree
     if stored.status in COMPLETE:
-        return not (does_agree or stored.proof) and (bool(candle.proof) or is_vouched or _holds(candle, stored))
+        return not (does_agree or stored.proof) and (is_vouched or _holds(candle, stored))
     is_certain = does_agree or bool(candle.proof) or is_vouched
     return is_certain or stored.status != "unproven" or not _has_same_trades(candle, stored)
 

@@ -8,7 +8,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
-from flows.model import DAY_MS, Candle, Incident, StoreOnly, Trade, TradeBatch
+from flows.model import DAY_MS, LIVE, Candle, Incident, Origin, StoreOnly, Trade, TradeBatch
 from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, contradicts, improved
 from sinks.importer import Importer, Improvement
 from sinks.importer.importer import KNOWN_DAYS
@@ -18,6 +18,8 @@ from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle
 from tests.fakes.mute_line import mute_line
 from tests.fakes.trades import trade
+
+SEALED = Origin(has_vouched_trades=True)
 
 
 class Mark(Struct, frozen=True):
@@ -139,7 +141,10 @@ def test_a_stored_candle_that_is_contradicted_is_unproven_unless_it_has_a_proof_
     live.close()
     reader = CandleReader(mongo_database, venue="binance")
     improvement = Improvement(
-        partial(reader.of_status, CLOSED), improved, contradicts, lambda stored: stored.open_time == candle(4).open_time
+        partial(reader.of_status, CLOSED),
+        improved,
+        contradicts,
+        lambda stored: SEALED if stored.open_time == candle(4).open_time else LIVE,
     )
 
     def imported(*candles: Candle) -> tuple[list[tuple[str, float, int]], list[str]]:
@@ -169,6 +174,26 @@ def test_a_stored_candle_that_is_contradicted_is_unproven_unless_it_has_a_proof_
     assert (found[4], kinds) == (kept[4], ["mismatch"]), "a kline without a checksum refutes no trades that had one"
     assert imported(official)[0][4] == kept[4]
     assert read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)[4].proof == "equal"
+
+
+def test_a_hole_in_a_file_marks_no_candle_without_trades_that_a_checksum_vouched_for(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    live = mongo(mongod_uri, mongo_database.name)
+    live.write([candle(number, trades=0) for number in range(2)])
+    live.close()
+    reader = CandleReader(mongo_database, venue="binance")
+    gap = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + 200_000, "a hole", first_id=1, last_id=9)
+    for sealed, expected in ((True, ["final", "final"]), (False, ["partial", "partial"])):
+        origin = SEALED if sealed else LIVE
+        improvement = Improvement(
+            partial(reader.of_status, CLOSED), improved, contradicts, lambda _, origin=origin: origin
+        )
+        importer = Heard().importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+        importer.write([[gap, Mark(1)]])
+        importer.close()
+        found = read_candles(mongo_database, "binance", "BTCUSDT", "1m", 0, 1 << 60)
+        assert [version.status for version in found] == expected
 
 
 def test_a_day_that_is_looked_up_again_is_found_as_it_was_written_meanwhile(

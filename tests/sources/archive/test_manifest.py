@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from flows.model import LIVE, Origin
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import ArchiveFile, file_named
 from sources.archive.manifest import Manifest
@@ -16,6 +17,8 @@ def named(name: str) -> ArchiveFile:
 
 
 MONTH = named("XUSDT-aggTrades-2024-02.zip")
+
+SEALED_TRADES = Origin(has_vouched_trades=True, klines="exchange")
 
 
 def span(*names: str) -> Span:
@@ -53,13 +56,31 @@ def test_what_the_exchange_vouched_for_is_known_whatever_is_imported_afterwards(
     manifest.set_current(first, "another digest")
     manifest.add([span(first.name)])
     for known in (manifest, Manifest(path, stores="a")):
-        assert known.was_vouched("XUSDT", first.kind, first.begin, second.end)
-        assert not known.was_vouched("XUSDT", first.kind, second.begin, second.end + 1)
-        assert not known.was_vouched("XUSDT", "1m", first.begin, first.end)
-        assert not known.was_vouched("YUSDT", first.kind, first.begin, first.end)
-    assert not Manifest(path, stores="b").was_vouched("XUSDT", first.kind, first.begin, first.end)
+        assert known.origin_of("XUSDT", "1m", first.begin, second.end) == SEALED_TRADES
+        for other in (
+            known.origin_of("XUSDT", "1m", second.begin, second.end + 1),
+            known.origin_of("YUSDT", "1m", first.begin, first.end),
+            Manifest(path, stores="b").origin_of("XUSDT", "1m", first.begin, first.end),
+        ):
+            assert other == LIVE
     assert holds(manifest, second.name)
     assert holds(manifest, third.name)
+
+
+def test_where_klines_came_from_is_known_also_of_a_span_that_lacks_trades(tmp_path: Path) -> None:
+    path = tmp_path / "journal.json"
+    first, second, third, *_ = [named(day.name.replace("aggTrades", "1m")) for day in MONTH.days()]
+    manifest = Manifest(path, stores="a")
+    for day in (first, second):
+        manifest.set_current(day, f"digest of {day.name}")
+    manifest.set_vouched(first)
+    manifest.add([span(third.name)])  # there was no such file
+    manifest.forget([span(first.name), span(second.name)])
+    for known in (manifest, Manifest(path, stores="a")):
+        found = [known.origin_of("XUSDT", "1m", day.begin, day.begin + 60_000).klines for day in (first, second, third)]
+        assert found == ["checksum", "file", "exchange"]
+        assert known.origin_of("XUSDT", "5m", first.begin, first.end) == LIVE
+        assert not holds(known, first.name)
 
 
 def test_all_days_of_a_month_are_the_month(tmp_path: Path) -> None:
