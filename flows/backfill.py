@@ -25,12 +25,12 @@ from bytewax.inputs import Source
 from pymongo.errors import PyMongoError
 
 from flows.clock import FeedClock
-from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
 from flows.machine import machine
 from flows.model import DAY_MS, Candle, Origin, Vouched, timeframe_ms
 from flows.operators.candles.upgrade import CLOSED, contradicts, improved
+from flows.runtime.import_stores import check_stores, identities, stores_of
 from flows.runtime.query_handlers import open_database
 from flows.settings import Settings, SettingsError, load_settings
 from flows.steps import pack, sequence_candles
@@ -41,7 +41,7 @@ from sinks.mongo.reader import CandleReader
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.codec import MINUTE_MS
 from sinks.trades.compaction import Clocks
-from sinks.trades.store import TradeStoreError, check_store
+from sinks.trades.store import TradeStoreError
 from sinks.trades.writer import TradeWriter, open_trade_writer, partition_names
 from sources.archive.bridge import ArchiveSource, GetFile, Keyed
 from sources.archive.csv_reader import ArchiveError, ArchiveReader
@@ -61,8 +61,6 @@ MANIFEST = "imported.json"
 NEVER_MS = 10**12
 SETTLED_MS = 10_000
 """Age from which the REST side has all trades and klines."""
-
-_LONGEST_REASON = 200
 
 _log = structlog.get_logger("flows.backfill")
 
@@ -169,30 +167,16 @@ def _open_trades(settings: Settings, ledger: IncidentWriter, end_ms: int | None)
     ]
 
 
-def _check_stores(settings: Settings) -> None:
-    """Checks the stores before the import. `SettingsError` or `TradeStoreError` when one cannot be used."""
-    mongo, trades = settings.mongo, settings.trades
-    if not (mongo.enabled or trades.enabled):
-        raise SettingsError("mongo.enabled and trades.enabled are both off: the import has nowhere to write to")
-    if trades.enabled:
-        for partition in partition_names(trades.partitions):
-            check_store(trades.path / settings.feed.venue / partition)
-    if mongo.enabled:
-        try:
-            open_database(mongo).command("ping")
-        except PyMongoError as error:
-            raise SettingsError(
-                f"mongo.uri: MongoDB does not answer ({visible(str(error), limit=_LONGEST_REASON)}): start it, for the "
-                "bundled one python -m sinks.mongod, or set MARKETFLOW_MONGO__ENABLED=false to import trades alone"
-            ) from error
-
-
-def stores_of(settings: Settings) -> str:
-    """All settings that change what an import stores; with secrets."""
-    mongo, trades = settings.mongo, settings.trades
-    documents = f"{mongo.uri} {mongo.database}" if mongo.enabled else ""
-    store = f"{trades.path.absolute()} {trades.partitions}" if trades.enabled else ""
-    return f"{settings.feed.venue} {settings.feed.timeframes} {documents} {store}"
+def _forget_lost(settings: Settings, manifest: Manifest) -> None:
+    """Forgets what was imported into stores that are there no more, and says so."""
+    try:
+        lost = manifest.forget_lost(identities(settings))
+    except PyMongoError:
+        if not settings.backfill.dry_run:
+            raise
+        return  # what would be read is told all the same
+    if lost:
+        _log.warning("store_lost", stores=lost, outcome="not the one of earlier imports: all is imported again")
 
 
 def _plan(settings: Settings, manifest: Manifest, on_bytes: OnBytes) -> tuple[list[Span], GetFile]:
@@ -357,18 +341,21 @@ def _build() -> Dataflow:
         manifest = Manifest(settings.backfill.cache / MANIFEST, stores=stores_of(settings))
         progress = ImportProgress()
         spans, get = _plan(settings, manifest, progress.on_bytes)
+        if not settings.backfill.dry_run:
+            check_stores(settings)
+        _forget_lost(settings, manifest)
         new = [span for span in spans if not all(manifest.holds(file, span) for file in span.files)]
         if settings.backfill.dry_run:
             sys.exit(_print_plan(new, len(spans)))
-        _check_stores(settings)
         manifest.prepare()
         progress.expect(len(new))
         stop = threading.Event()
         end_ms = max((span.end for span in spans), default=None)
         importer = build_importer(settings, manifest, progress, stop, end_ms=end_ms)
+        manifest.bind(identities(settings))
         source = ArchiveSource(settings.feed.venue, spans, get, manifest=manifest, watcher=progress, stop=stop)
         built = build_flow(settings, source, importer)
-    except (SettingsError, ArchiveError, TradeStoreError, ValueError) as error:
+    except (SettingsError, ArchiveError, TradeStoreError, PyMongoError, ValueError) as error:
         sys.exit(f"marketflow: {error}")
     _end_on_signals()
     _log.info(

@@ -1,11 +1,12 @@
 """The manifest records which files are durably stored, so that a repeated import resumes.
 
 A file is identified by its digest: one that was corrected since is another file and is imported. So is one in whose
-days trades were missing, as it may have been corrected.
+days trades were missing, as it may have been corrected. And so is every file when a store that held them was lost: the
+entries are those of stores with certain identities.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import TypeAlias
@@ -22,6 +23,10 @@ Days: TypeAlias = list[tuple[int, int]]
 _Entry: TypeAlias = tuple[int, int, str]
 """Times `[begin, end)`, and the digest of the file that covered them; empty where there was no file."""
 
+CANDLES = "candles"
+"""The name of the store of candles."""
+_STORES = "stores"
+"""The kind of the entries that name the stores, with their identities; of no time."""
 _ENTRIES = msgspec.json.Decoder(dict[str, dict[str, list[list[int | str]]]])
 
 
@@ -46,7 +51,7 @@ class Manifest:
         self._vouched: set[ArchiveFile] = set()
 
     def prepare(self) -> None:
-        """Writes the file unchanged, to fail before the import when it cannot be written (`ArchiveError`)."""
+        """Writes the file, to fail before the import when it cannot be written (`ArchiveError`)."""
         try:
             self._write()
         except OSError as error:
@@ -54,6 +59,28 @@ class Manifest:
                 f"{self._path} cannot be written ({error.strerror or error}): "
                 "choose another directory by backfill.cache"
             ) from error
+
+    def forget_lost(self, stores: Mapping[str, str]) -> list[str]:
+        """Compares the identities of the stores, by name and empty for one that does not exist, with those of the
+        stores that were written. When one is another, all must be imported again. Returns the names of the lost ones.
+        """
+        held = {kind: entries for kind, entries in self._days.items() if kind != _STORES}
+        if not any(held.values()):
+            return []
+        known = dict(entry[2].split(" ") for entry in self._days.get(_STORES, []))
+        # one of which no identity was recorded is believed to be the same
+        lost = [name for name, identity in stores.items() if not identity or known.get(name, identity) != identity]
+        if lost:
+            # where candles come from is known as long as these are there
+            kept = {} if CANDLES in lost else {kind: held[kind] for kind in held if _is_of_origins(kind)}
+            self._days.clear()
+            self._days.update(kept)
+        return lost
+
+    def bind(self, stores: Mapping[str, str]) -> None:
+        """Records the identities of the stores that are written from now on. `ArchiveError` when that fails."""
+        self._days[_STORES] = [(0, 0, f"{name} {identity}") for name, identity in sorted(stores.items())]
+        self.prepare()
 
     def set_current(self, file: ArchiveFile, digest: str) -> None:
         """Sets the digest of the file that exists now."""
@@ -151,6 +178,10 @@ def _vouched(kind: str) -> str:
 def _unvouched(kind: str) -> str:
     """The kind under which times stand that were imported without that."""
     return f"{kind} unvouched"
+
+
+def _is_of_origins(kind: str) -> bool:
+    return kind.endswith((_vouched(""), _unvouched("")))
 
 
 def _is_inside(entry: _Entry, begin: int, end: int) -> bool:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from pymongo import MongoClient
 
 from sinks.mongo.reader import read_candles
 from sinks.trades.store import TradeStore
+from sinks.trades.writer import part_of
 from tests.fakes.archive import archive_of
 from tests.fakes.broken_archive import BrokenArchive, Harm, served
 from tests.fakes.importer import END, documents, ended, imported, killed, started, trades
@@ -387,6 +389,33 @@ async def test_of_two_files_without_a_checksum_that_contradict_each_other_neithe
     proven = documents(mongod_uri, tmp_path.name)
     assert values_of(proven) == expected
     assert {d["status"] for d in proven} == {"final", "repaired"}
+
+
+@pytest.mark.parametrize("lost", ["database", "candles", "trades", "a partition"])
+async def test_what_a_lost_store_held_is_imported_again(mongod_uri: str, tmp_path: Path, lost: str) -> None:
+    source = sealed(days(tmp_path / "days", 1))
+    code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
+    assert code == 0, said
+    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
+    assert (code, '"store_lost"' in said, '"spans": 0' in said) == (0, False, True)
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        match lost:
+            case "database":
+                client.drop_database(tmp_path.name)
+            case "candles":
+                client[tmp_path.name].drop_collection("market_data")
+            case "trades":
+                shutil.rmtree(tmp_path / "trades")
+            case "a partition":
+                part = f"part-{part_of('binance:PEPEUSDT', 2):02d}"
+                shutil.rmtree(tmp_path / "trades" / "binance" / part)
+    code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
+    assert (code, '"store_lost"' in said) == (0, True)
+    assert documents(mongod_uri, tmp_path.name) == before[0]
+    assert_frame_equal(trades(tmp_path), before[1])
+    code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
+    assert (code, '"store_lost"' in said, '"spans": 0' in said) == (0, False, True)
 
 
 async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: str, tmp_path: Path) -> None:

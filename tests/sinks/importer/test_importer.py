@@ -57,6 +57,10 @@ def minutes(count: int) -> list[Candle]:
     return [candle(number * 60_000, is_closed=True, status="final") for number in range(count)]
 
 
+def known_origin(origin: Origin, _: Candle) -> Origin:
+    return origin
+
+
 def batch(*trades: Trade) -> TradeBatch:
     return TradeBatch("binance", "BTCUSDT", list(trades))
 
@@ -184,10 +188,9 @@ def test_a_hole_in_a_file_marks_no_candle_without_trades_that_a_checksum_vouched
     live.close()
     reader = CandleReader(mongo_database, venue="binance")
     gap = Incident("gap", "binance", "BTCUSDT", BEGIN, BEGIN + 200_000, "a hole", first_id=1, last_id=9)
-    for sealed, expected in ((True, ["final", "final"]), (False, ["partial", "partial"])):
-        origin = SEALED if sealed else LIVE
+    for origin, expected in ((SEALED, ["final", "final"]), (LIVE, ["partial", "partial"])):
         improvement = Improvement(
-            partial(reader.of_status, CLOSED), improved, contradicts, lambda _, origin=origin: origin
+            partial(reader.of_status, CLOSED), improved, contradicts, partial(known_origin, origin)
         )
         importer = Heard().importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
         importer.write([[gap, Mark(1)]])

@@ -160,3 +160,52 @@ def test_a_journal_that_cannot_be_written_is_told_before_the_work(tmp_path: Path
     manifest = Manifest(tmp_path / "file" / "imported.json", stores="")
     with pytest.raises(ArchiveError, match=r"cannot be written \(.*\): choose another directory by backfill\.cache"):
         manifest.prepare()
+
+
+STORES = {"candles": "one", "part-00": "two", "part-01": "three"}
+
+
+def imported_into(path: Path, stores: dict[str, str]) -> Manifest:
+    """Notes of a day with a checksum, as the next process finds them."""
+    day = MONTH.days()[0]
+    manifest = Manifest(path, stores="a")
+    assert manifest.forget_lost(dict.fromkeys(stores, "")) == [], "nothing was imported yet"
+    manifest.bind(stores)
+    manifest.set_current(day, "digest")
+    manifest.set_vouched(day)
+    manifest.add([span(day.name)])
+    return Manifest(path, stores="a")
+
+
+@pytest.mark.parametrize(
+    ("changes", "lost"),
+    [
+        ({}, []),
+        ({"part-01": ""}, ["part-01"]),
+        ({"part-00": "another"}, ["part-00"]),
+        ({"candles": ""}, ["candles"]),
+        ({"candles": "another", "part-01": "another"}, ["candles", "part-01"]),
+    ],
+)
+def test_what_was_imported_into_a_store_that_is_lost_is_not_held(
+    tmp_path: Path, changes: dict[str, str], lost: list[str]
+) -> None:
+    day, path = MONTH.days()[0], tmp_path / "journal.json"
+    manifest = imported_into(path, STORES)
+    assert manifest.forget_lost(STORES | changes) == lost
+    assert holds(manifest, day.name) == (not lost)
+    # as long as the candles are there it is known for which of them the exchange vouches
+    expected = LIVE if "candles" in lost else SEALED_TRADES
+    assert manifest.origin_of("XUSDT", "1m", day.begin, day.end) == expected
+    assert Manifest(path, stores="a").forget_lost(STORES | changes) == lost, "nothing was written yet"
+    manifest.bind(STORES | changes)
+    assert holds(Manifest(path, stores="a"), day.name) == (not lost)
+
+
+def test_notes_that_name_no_stores_count_where_all_stores_are_there(tmp_path: Path) -> None:
+    day, path = MONTH.days()[0], tmp_path / "journal.json"
+    Manifest(path, stores="a").add([span(day.name)])
+    for stores, lost in ((STORES, []), (STORES | {"part-01": ""}, ["part-01"])):
+        manifest = Manifest(path, stores="a")
+        assert manifest.forget_lost(stores) == lost
+        assert holds(manifest, day.name) == (not lost)
