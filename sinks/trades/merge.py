@@ -5,7 +5,7 @@ replaces it or comes from a vouched source.
 """
 
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import groupby
 
 import numpy as np
@@ -34,6 +34,7 @@ from sinks.trades.codec import (
     without,
 )
 from sinks.trades.durable import IdSpan, Moves, runs_of
+from sinks.trades.places import TimeSpan, ids_of, shared, spans_around, starts_beyond
 from sinks.trades.store import TradeStore
 
 log = structlog.get_logger(__name__)
@@ -79,9 +80,10 @@ def add_batches(
     these.
 
     A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
-    is called, once for each symbol and voucher. Trades that are vouched for go to minutes in any case, whose stored
-    seconds are searched for their ids. A trade whose values do not fit the columns is refused with an ERROR.
-    `TradeStoreError` when nothing was written. The caller holds `store.lock`.
+    is called, once for each symbol and voucher. In minutes that holds for the trade of an id in whatever minute it
+    is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade whose
+    values do not fit the columns is refused with an ERROR. `TradeStoreError` when nothing was written. The caller holds
+    `store.lock`.
     """
     seconds: list[Second] = []
     disputes: list[Dispute] = []
@@ -92,12 +94,12 @@ def add_batches(
         dispute = Dispute(symbol, voucher)
         length_ms = MINUTE_MS if voucher else record_ms
         encoded = _encoded(symbol, trades, length_ms)
+        old = {start: [start] for start in encoded}
         if length_ms == MINUTE_MS:
             of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
-            # only what is vouched for takes stored trades out of other minutes
-            old = changes.old_starts(symbol, _spans(of_source, around_ms=MINUTE_MS if voucher else 0))
-        else:
-            old = {start: [start] for start in encoded}
+            old = changes.old_starts(symbol, spans_around(of_source), encoded)
+            encoded, refused = (encoded, []) if voucher else changes.without_stored(symbol, encoded, old)
+            dispute.include(refused)
         moved = _MovedIds(encoded.values()) if voucher and old else None
         for start, columns in encoded.items():
             dispute.include(changes.add(symbol, start, columns, old.get(start, []), moved))
@@ -173,15 +175,54 @@ class _Changes:
                 places += runs_of(sorted(found), decode_start(key), decode_start(key))
         return Moves(symbol, places, runs_of(sorted(gone), 0, 0))
 
-    def old_starts(self, symbol: str, spans: Iterable[tuple[int, int]]) -> dict[int, list[int]]:
-        """Starts of the records within the spans, by their minutes: a minute may be stored as seconds."""
-        found: dict[int, list[int]] = {}
+    def old_starts(
+        self, symbol: str, spans: list[TimeSpan], encoded: Mapping[int, TradeColumns]
+    ) -> dict[int, list[int]]:
+        """Starts of the records within the spans, and of others that hold the same ids, by their minutes: a minute may
+        be stored as seconds.
+        """
+        starts = set(starts_beyond(self._store, symbol, spans, encoded))
         for begin, end in spans:
             first, last = encode_key(symbol, begin), encode_key(symbol, end)
-            pending = (decode_start(key) for key in self._changed if first <= key < last)
-            for start in sorted({*self._store.starts(symbol, begin, end), *pending}):
-                found.setdefault(minute_of(start), []).append(start)
+            starts.update(decode_start(key) for key in self._changed if first <= key < last)
+            starts.update(self._store.starts(symbol, begin, end))
+        found: dict[int, list[int]] = {}
+        for start in sorted(starts):
+            found.setdefault(minute_of(start), []).append(start)
         return found
+
+    def without_stored(
+        self, symbol: str, encoded: dict[int, TradeColumns], old: Mapping[int, list[int]]
+    ) -> tuple[dict[int, TradeColumns], list[Row]]:
+        """New trades of minutes without those that are stored in another one of the `old` minutes; and these, as they
+        are stored.
+        """
+        stored = {row[0]: row for row in self._stored_elsewhere(symbol, encoded, old)}
+        if not stored:
+            return encoded, []
+        kept: dict[int, TradeColumns] = {}
+        for start, columns in encoded.items():
+            rows = [row for row in columns.rows() if row[0] not in stored]
+            if rows:
+                kept[start] = columns if len(rows) == len(columns) else columns_of(rows)
+        return kept, list(stored.values())
+
+    def _stored_elsewhere(
+        self, symbol: str, encoded: Mapping[int, TradeColumns], old: Mapping[int, list[int]]
+    ) -> Iterator[Row]:
+        """Reads the records one by one: with a wrong time among the new trades they may be of a long time."""
+        if not old:
+            return
+        ids = np.sort(np.concatenate([ids_of(columns) for columns in encoded.values()]))
+        for minute, start in ((minute, start) for minute, starts in old.items() for start in starts):
+            own, record = encoded.get(minute), self._now_at(encode_key(symbol, start))
+            if record is None or (own is not None and own.id == record.id):
+                continue
+            found = shared(ids_of(record), ids)
+            if len(found) > (0 if own is None else len(shared(found, ids_of(own)))):
+                known = {row[0]: row for row in record.rows()}
+                here = {} if own is None else {row[0]: row for row in own.rows()}
+                yield from (known[number] for number in _MovedIds(encoded.values()).of(known, here))
 
     def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
         """Joins new trades with the stored ones of their time into one record. Without `moved` the stored ones win.
@@ -256,25 +297,6 @@ def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
     if last - first + 1 == len(columns):
         return [IdSpan(first, last, begin, end)]
     return runs_of(np.frombuffer(columns.id, "<i8"), begin, end)
-
-
-def _spans(batches: Iterable[TradeBatch], *, around_ms: int) -> list[tuple[int, int]]:
-    """The whole minutes that the trades of batches are in, or may be stored in, and `around_ms` before and behind, as
-    `[begin, end)` in ms UTC, apart.
-    """
-    spans: list[tuple[int, int]] = []
-    for first, last in sorted(_bounds(batch) for batch in batches if batch.trades):
-        begin, end = minute_of(first) - around_ms, minute_of(last) + MINUTE_MS + around_ms
-        if spans and begin <= spans[-1][1]:
-            spans[-1] = spans[-1][0], max(spans[-1][1], end)
-        else:
-            spans.append((begin, end))
-    return spans
-
-
-def _bounds(batch: TradeBatch) -> tuple[int, int]:
-    times = [trade.time for trade in batch.trades]
-    return min(batch.begin or times[0], *times), max(batch.end, *times)
 
 
 def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, Voucher], list[Trade]]:

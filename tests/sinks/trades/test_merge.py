@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from flows.model import Trade, TradeBatch
-from sinks.trades.codec import MINUTE_MS, SECOND_MS, decode_frame, encode_key
+from flows.model import AggregateTrade, Trade, TradeBatch
+from sinks.trades.codec import END_MS, MINUTE_MS, SECOND_MS, decode_frame, encode_key
 from sinks.trades.merge import Dispute, add_batches, merge_minutes
 from sinks.trades.reader import TradeView
 from sinks.trades.store import TradeStore
@@ -144,6 +144,41 @@ def test_what_nothing_vouches_for_changes_nothing_and_is_named(tmp_path: Path) -
         add_batches(store, late, record_ms=MINUTE_MS, on_dispute=disputes.append)
         assert rows(store) == [(1, BEGIN, 10.0), (2, BEGIN + 5, 20.0), (3, BEGIN + 70_000, 30.0)]
         assert disputes == [Dispute("BTCUSDT", "", 1, 2, 2, BEGIN + 5, BEGIN + 5)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_an_id_is_stored_once_whatever_time_an_import_that_nothing_vouches_for_has_of_it(data: st.DataObject) -> None:
+    step_ms = data.draw(st.sampled_from([500, 7_000, 90_000]), label="from trade to trade")
+    right = [trade(number, step_ms * number, float(number)) for number in range(1, data.draw(st.integers(2, 60)))]
+    moved = [
+        structs.replace(one, time=BEGIN + data.draw(st.integers(0, 2 * step_ms * len(right))))
+        if data.draw(st.integers(0, 9)) == 0
+        else one
+        for one in right
+    ]
+    pieces = data.draw(cut(moved))
+    with TemporaryDirectory() as folder, TradeStore(Path(folder)) as store:
+        if data.draw(st.booleans(), label="a checksum vouches for the stored ones"):
+            add_batches(store, [structs.replace(batch(*right), vouched_by="checksum")])
+        else:
+            add_batches(store, [batch(*right)], record_ms=data.draw(st.sampled_from([SECOND_MS, MINUTE_MS])))
+        disputes: list[Dispute] = []
+        for piece in pieces:
+            add_batches(store, [batch(*piece)], record_ms=MINUTE_MS, on_dispute=disputes.append)
+        records = [row for _, columns in store.records("BTCUSDT", 0, END_MS) for row in columns.rows()]
+        assert sorted((row[0], row[3]) for row in records) == [(one.id, one.time) for one in right]
+        changed = [one.id for one, other in zip(right, moved, strict=True) if one != other]
+        assert sum(dispute.trades for dispute in disputes) == len(changed)
+        assert all(dispute.first_id in changed and dispute.last_id in changed for dispute in disputes)
+
+
+def test_a_fill_with_the_id_of_an_aggregate_of_another_minute_is_another_trade(tmp_path: Path) -> None:
+    with TradeStore(tmp_path) as store:
+        aggregate = AggregateTrade(**structs.asdict(trade(2, 0)), first_id=7, last_id=9)
+        add_batches(store, [batch(aggregate)], record_ms=MINUTE_MS)
+        add_batches(store, [batch(trade(2, 70_000))], record_ms=MINUTE_MS)
+        assert starts(store) == [0, 60_000]
 
 
 def test_trades_that_are_stored_already_write_nothing(tmp_path: Path) -> None:

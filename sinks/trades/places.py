@@ -1,0 +1,107 @@
+"""Where the store has the ids of new trades. There is no index by id: ids rise with the time, but for a moment or a
+wrong time, so a record is found by its neighbours.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from flows.model import TradeBatch
+from sinks.trades.codec import END_MS, MINUTE_MS, TradeColumns, encode_key, first_id, last_id, minute_of
+from sinks.trades.store import TradeStore
+
+Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
+TimeSpan: TypeAlias = tuple[int, int]
+"""`[begin, end)`, ms UTC."""
+
+
+def spans_around(batches: Iterable[TradeBatch]) -> list[TimeSpan]:
+    """The whole minutes that the trades of batches are in, or may be stored in, and one before and behind; apart."""
+    spans: list[TimeSpan] = []
+    for first, last in sorted(_bounds(batch) for batch in batches if batch.trades):
+        begin, end = minute_of(first) - MINUTE_MS, minute_of(last) + 2 * MINUTE_MS
+        if spans and begin <= spans[-1][1]:
+            spans[-1] = spans[-1][0], max(spans[-1][1], end)
+        else:
+            spans.append((begin, end))
+    return spans
+
+
+def _bounds(batch: TradeBatch) -> TimeSpan:
+    times = [trade.time for trade in batch.trades]
+    return min(batch.begin or times[0], *times), max(batch.end, *times)
+
+
+def starts_beyond(
+    store: TradeStore, symbol: str, spans: list[TimeSpan], encoded: Mapping[int, TradeColumns]
+) -> Iterator[int]:
+    """Starts of stored records outside the spans that may hold ids of new trades. Nearly always there are none, which
+    two reads show: what is stored before has lower ids, and what is stored behind has higher ones.
+    """
+    if not (spans and encoded):
+        return
+    ids = min(map(first_id, encoded.values())), max(map(last_id, encoded.values()))
+    begin, end = min(first for first, _ in spans), max(last for _, last in spans)
+    before, behind = store.newest_of(symbol, until_ms=begin - 1), next(store.starts(symbol, end, END_MS), None)
+    is_in_order = _is_below(store, symbol, before, ids[0]) and _is_above(store, symbol, behind, ids[1])
+    if is_in_order:
+        return
+    for around in {_place_of(store, symbol, ids[0]), before, behind}:
+        if around is not None:
+            yield from (start for start in _holding(store, symbol, around, *ids) if not begin <= start < end)
+
+
+def _is_below(store: TradeStore, symbol: str, start: int | None, number: int) -> bool:
+    record = None if start is None else store.record(encode_key(symbol, start))
+    return record is None or last_id(record) < number
+
+
+def _is_above(store: TradeStore, symbol: str, start: int | None, number: int) -> bool:
+    record = None if start is None else store.record(encode_key(symbol, start))
+    return record is None or first_id(record) > number
+
+
+def _holding(store: TradeStore, symbol: str, start: int, first: int, last: int) -> Iterator[int]:
+    """Starts of the records from one on, in both directions, whose ids reach into those from `first` to `last`."""
+
+    def reaches(at: int) -> bool:
+        return not (_is_below(store, symbol, at, first) or _is_above(store, symbol, at, last))
+
+    before: int | None = start
+    while before is not None and reaches(before):
+        yield before
+        before = store.newest_of(symbol, until_ms=before - 1) if before else None
+    for behind in store.starts(symbol, start + 1, END_MS):
+        if not reaches(behind):
+            return
+        yield behind
+
+
+def _place_of(store: TradeStore, symbol: str, number: int) -> int | None:
+    """Start of the first record whose ids are not all below `number`, in a few reads; None without records."""
+    bounds = store.bounds(symbol)
+    if bounds is None:
+        return None
+    low, high = bounds
+    while low < high:
+        # `high` is the start of a record that is not below, or the newest one; `low` is a time with all before it below
+        middle = (low + high) // 2
+        start = next(store.starts(symbol, middle, END_MS), high)
+        if _is_below(store, symbol, start, number):
+            low = start + 1
+        else:
+            high = min(start, middle)
+    return next(store.starts(symbol, low, END_MS), bounds[1])
+
+
+def ids_of(columns: TradeColumns) -> Ids:
+    """The ids of a record, rising."""
+    return np.frombuffer(columns.id, "<i8")
+
+
+def shared(ids: Ids, others: Ids) -> Ids:
+    """Those of the ids that are among others, which are not none; both rise."""
+    places = np.searchsorted(others, ids)
+    found: Ids = ids[others[np.minimum(places, len(others) - 1)] == ids]
+    return found
