@@ -391,6 +391,72 @@ async def test_of_two_files_without_a_checksum_that_contradict_each_other_neithe
     assert {d["status"] for d in proven} == {"final", "repaired"}
 
 
+def put_klines(folder: Path, mongod_uri: str, database: str) -> None:
+    """The candles of a minute of a database, as a file of klines."""
+    lines = [
+        f"{d['open_time']},{d['open']},{d['high']},{d['low']},{d['close']},{d['volume']},{d['close_time']},"
+        f"{d['quote_volume']},{d['trades']},{d['taker_buy_volume']},{d['taker_buy_quote_volume']},0\n"
+        for d in documents(mongod_uri, database)
+        if d["timeframe"] == "1m"
+    ]
+    (folder / "PEPEUSDT-1m-2024-10-27.csv").write_text("".join(lines))
+
+
+def tampered(text: str, how: str) -> str:
+    """A day's file with something wrong at the first trade of a minute."""
+    rows = [line.split(",") for line in text.splitlines()]
+    minutes = [int(row[5]) // 60_000 for row in rows]
+    at = next(n for n in range(len(rows) // 2, len(rows)) if minutes[n] != minutes[n - 1])
+    match how:
+        case "a trade is in the minute before":
+            rows[at][5] = str(minutes[at] * 60_000 - 1)
+        case "a trade is hours before":
+            rows[at][5] = rows[len(rows) // 4][5]
+        case "a hole and a wrong price":
+            rows[at - 1][1] = str(float(rows[at - 1][1]) * 2)
+            del rows[at]
+        case "a wrong price" | "a wrong price that klines confirm":
+            rows[at][1] = str(float(rows[at][1]) * 2)
+    return "".join(",".join(row) + "\n" for row in rows)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "a trade is in the minute before",
+        "a trade is hours before",
+        "a hole and a wrong price",
+        "a wrong price",
+        "a wrong price that klines confirm",
+    ],
+)
+async def test_what_has_no_checksum_changes_nothing_of_what_had_one_and_the_ledger_names_it(
+    mongod_uri: str, tmp_path: Path, how: str
+) -> None:
+    right = sealed(days(tmp_path / "right", 1))
+    assert (await imported(tmp_path, right, mongod_uri))[0] == 0
+    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    wrong = days(tmp_path / "wrong", 1)
+    [file] = wrong.glob("*.csv")
+    file.write_text(tampered(file.read_text(), how))
+    if how == "a wrong price that klines confirm":
+        forged = tmp_path / f"{tmp_path.name}-forged"
+        forged.mkdir()
+        assert (await imported(forged, wrong, mongod_uri))[0] == 0
+        put_klines(wrong, mongod_uri, forged.name)
+    code, said = await imported(tmp_path, wrong, mongod_uri)
+    assert code == 0, said
+    assert without(documents(mongod_uri, tmp_path.name), "proof") == without(before[0], "proof")
+    assert_frame_equal(trades(tmp_path), before[1])
+    with MongoClient[dict[str, Any]](mongod_uri) as client:
+        found = list(client[tmp_path.name]["incidents"].find({}))
+    if how == "a trade is hours before":
+        assert "reject" in {one["kind"] for one in found}, "it is kept out of everything"
+        return
+    named = {one["first_id"] >= 0 for one in found if one["kind"] == "mismatch"}
+    assert named == {True, False}, "both the candles and the trades are named"
+
+
 @pytest.mark.parametrize("lost", ["database", "candles", "trades", "a partition"])
 async def test_what_a_lost_store_held_is_imported_again(mongod_uri: str, tmp_path: Path, lost: str) -> None:
     source = sealed(days(tmp_path / "days", 1))
