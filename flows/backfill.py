@@ -174,7 +174,7 @@ def _forget_lost(settings: Settings, manifest: Manifest) -> None:
     except PyMongoError:
         if not settings.backfill.dry_run:
             raise
-        return  # what would be read is told all the same
+        return  # the plan is printed all the same
     if lost:
         _log.warning("store_lost", stores=lost, outcome="not the one of earlier imports: all is imported again")
 
