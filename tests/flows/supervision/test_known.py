@@ -1,4 +1,5 @@
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,21 @@ def test_what_a_deployment_tells_of_itself_is_known_afterwards(tmp_path: Path) -
     remember(tmp_path / "there", {"A": "1", "B": "a path with spaces"})
     remember(tmp_path / "there", {"A": "2"})
     assert known(tmp_path / "there") == {"A": "2"}
+
+
+def test_a_copy_of_a_folder_has_the_trades_that_are_in_it(tmp_path: Path) -> None:
+    there, copy = tmp_path / "there", tmp_path / "elsewhere" / "copy"
+    remember(there, {"MARKETFLOW_TRADES__PATH": str(there / "trades"), "A": "1"})
+    shutil.copytree(there, copy)
+    assert known(there) == {"MARKETFLOW_TRADES__PATH": str(there / "trades"), "A": "1"}
+    assert known(copy) == {"MARKETFLOW_TRADES__PATH": str(copy / "trades"), "A": "1"}
+
+
+def test_trades_in_another_place_stay_there(tmp_path: Path) -> None:
+    there, copy = tmp_path / "there", tmp_path / "copy"
+    remember(there, {"MARKETFLOW_TRADES__PATH": str(tmp_path / "disk" / "trades")})
+    shutil.copytree(there, copy)
+    assert known(copy) == {"MARKETFLOW_TRADES__PATH": str(tmp_path / "disk" / "trades")}
 
 
 def test_a_folder_without_a_deployment_is_named(tmp_path: Path) -> None:
