@@ -92,8 +92,8 @@ def check(directory: Path, fault_of: StateFault) -> None:
 
 def _remedy(directory: Path) -> str:
     return (
-        f"move {directory} away and run python -m flows.recovery {directory}; what was missed is then found by the "
-        "last ids of the trade store, and fetched"
+        f"move {directory} away and start again; what was missed is then found by the last ids of the trade store, and "
+        "fetched"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a user sees when a store cannot be used at start: one line, and exit code 1."""
+"""What a user sees when a store cannot be used at start: one line, and exit code 78."""
 
 import asyncio
 import fcntl
@@ -55,7 +55,7 @@ async def test_a_damaged_recovery_file(tmp_path: Path) -> None:
     prepare(tmp_path / "recovery")
     (tmp_path / "recovery" / "part-0.sqlite3").write_bytes(b"no database")
     line = await refusal(tmp_path, tmp_path / "trades")
-    assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in line
+    assert f"move {tmp_path / 'recovery'} away and start again" in line
 
 
 async def test_a_directory_without_recovered_state(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_states_of_another_version_are_refused(tmp_path: Path, machine: int, ver
     said = refused(prepared(tmp_path / "recovery", fresh(), tuple(states)))
     assert "written by another version" in said
     assert KEY in said
-    assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
+    assert f"move {tmp_path / 'recovery'} away and start again" in said
     with pytest.raises(StateVersionError, match="has version"):
         sequence_candles(KEY, tuple(states), feed=Feed(), can_query=True)
 
@@ -140,7 +140,7 @@ def test_states_of_steps_that_have_another_id_now_are_refused(tmp_path: Path, st
     """As version 0.1.0 left them before the steps were named anew: the engine would ignore them silently."""
     said = refused(prepared(tmp_path / "recovery", fresh(), step_id=f"marketflow.{step}"))
     assert f"written by another version: it holds the state of a step marketflow.{step}" in said
-    assert f"move {tmp_path / 'recovery'} away and run python -m flows.recovery" in said
+    assert f"move {tmp_path / 'recovery'} away and start again" in said
 
 
 @pytest.mark.parametrize("step", sorted(MACHINE_STEPS))
@@ -149,7 +149,7 @@ def test_a_state_that_is_kept_for_another_instrument_is_refused(tmp_path: Path, 
     directory = tmp_path / "recovery"
     said = refused(prepared(directory, fresh(), step_id=step, kept_for=kept_for))
     assert f"what it holds for {kept_for} in {step} is the state of {KEY!r}" in said
-    assert f"move {directory} away and run python -m flows.recovery" in said
+    assert f"move {directory} away and start again" in said
 
 
 class Nowhere:

@@ -48,7 +48,7 @@ def check_recovery(folder: Path) -> Result:
     except RecoveryError as error:
         if "locked" in str(error):
             return Result(name, "ok", f"{folder} is in use by a running flow")
-        text, _, remedy = str(error).partition(": ")
+        text, _, remedy = str(error).rpartition(": ")
         return Result(name, "fail", text, remedy)
     return Result(name, "ok", f"{folder} can be resumed")
 

@@ -1,8 +1,12 @@
+import pickle
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from flows.command.doctor.stores import check_recovery, check_trades
 from flows.model import Trade, TradeBatch
+from flows.recovered import TRADES_STEP
 from flows.recovery import prepare
 from flows.settings import Settings, Trades
 from sinks.trades.writer import TradeWriter
@@ -53,3 +57,18 @@ def test_recovered_state_is_read(tmp_path: Path) -> None:
     found = check_recovery(tmp_path)
     assert found.state == "fail"
     assert found.remedy
+
+
+def test_why_a_state_of_another_version_is_refused_is_no_remedy(tmp_path: Path) -> None:
+    prepare(tmp_path)
+    [file] = tmp_path.glob("part-*.sqlite3")
+    key, machines = "binance:BTCUSDT", ((-1, "of another version"), (), ())
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute(
+            "INSERT INTO snaps (step_id, state_key, snap_epoch, ser_change) VALUES (?, ?, 0, ?)",
+            (TRADES_STEP, key, pickle.dumps((key, machines))),
+        )
+    found = check_recovery(tmp_path)
+    assert found.state == "fail"
+    assert f"{key} has version -1" in found.found
+    assert found.remedy.startswith(f"move {tmp_path} away")
