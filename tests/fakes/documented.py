@@ -117,7 +117,7 @@ _BY_KIND: Final = {
         python -m bytewax.run; python -m api.deadman
     """,
     Kind.FOREIGN: """
-        useradd; systemctl; journalctl; install; rsync; python3.12 -m venv; /opt/marketflow/venv/bin/pip install
+        useradd; systemctl; journalctl; install; rsync; mv; python3.12 -m venv; /opt/marketflow/venv/bin/pip install
         prometheus; prometheus-alertmanager; jq; buildah; docker; kubectl; deploy/compose/secrets.sh
     """,
 }
