@@ -90,7 +90,7 @@ class ProgressLine:
     def __init__(self) -> None:
         from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-        from flows.terminal_bar import terminal_bar
+        from flows.process.terminal_bar import terminal_bar
 
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
         self._progress = terminal_bar(*columns)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from flows.clock import monotonic_ms
 from flows.foreign import visible
-from flows.terminal_bar import terminal_bar
+from flows.process.terminal_bar import terminal_bar
 from flows.verification.checks.findings import Finding, Report
 
 MOST_SHOWN = 50

@@ -6,7 +6,7 @@ import time
 import structlog
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
-from flows.terminal_bar import terminal_bar
+from flows.process.terminal_bar import terminal_bar
 from sources.archive.csv_reader import ArchiveError
 from sources.archive.files import ArchiveFile
 from sources.archive.spans import Span
