@@ -11,6 +11,7 @@ from api.analysis import AnalysisService
 from api.http.errors import Problem
 from api.live.freshness import now_ms
 from api.live.view import LiveView
+from api.stores.history import UNREADABLE
 from api.stores.mongo import MongoStore
 from sinks.mongo.analyses import StoredAnalysis
 from sinks.mongo.documents import MINUTE_MS
@@ -62,7 +63,13 @@ class AnalysisRecorder:
         for venue in sorted({venue_state.venue for venue_state in self._live.venue_states()}):
             time = now_ms(self._live.venue_states(venue))
             for symbol in sorted(self._live.symbols(venue)) if time else ():
-                result = await self._analysis.read(venue, symbol, from_memory=True)
+                try:
+                    result = await self._analysis.read(venue, symbol, from_memory=True)
+                except Problem as problem:
+                    if problem.code != UNREADABLE:
+                        raise
+                    _log.warning("analysis_not_stored", symbol=symbol, reason=problem.message)
+                    continue
                 if result.newest and not result.stale:
                     values = msgspec.to_builtins(result.analysis)
                     yield StoredAnalysis(venue, symbol, time or 0, result.newest.close, values)

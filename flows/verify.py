@@ -28,14 +28,16 @@ from flows.clock import wall_ms
 from flows.foreign import visible
 from flows.logs import set_up_logs
 from flows.loop_thread import EventLoopThread
-from flows.model import DAY_MS, Candle, timeframe_ms
+from flows.model import DAY_MS, timeframe_ms
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, load_settings
 from flows.supervision.spec import LIVE_FOLDER
 from flows.verification.checks.findings import Finding, Findings, Report
 from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
+from flows.verification.mending import Mending
 from flows.verification.output import VerificationProgress, as_json, show
-from flows.verification.refill import GetTrades, Refilled, TradeRefill
+from flows.verification.records import RecordRepair
+from flows.verification.refill import GetTrades, TradeRefill
 from flows.verification.repair import CandleRepair
 from flows.verification.stores import ArchiveKlines, RestVenue, VenueStores
 from sinks.mongo.commands import leave_request
@@ -112,21 +114,46 @@ class _Run:
         database = _database(place, opened)
         reader = opened.enter_context(TradeReader(trades)) if trades else None
         self._stores = VenueStores(database, reader, venue=self._venue)
-        self._symbols = _chosen("symbols", options.symbols, self._stores.symbols())
+        self._strays = self._stores.stray_records(), self._stores.stray_documents()
+        self._symbols = _chosen("symbols", options.symbols, self._stores.symbols(), may_lack=any(self._strays))
         stored = self._stores.timeframes()
         self._unknown = [name for name in stored if not _is_timeframe(name)]
         known = [name for name in stored if _is_timeframe(name)] or list(settings.feed.timeframes)
         self._timeframes = sorted(_chosen("timeframes", options.timeframes, known), key=timeframe_ms)
         rest = _rest(settings, opened) if options.against == "rest" else None
         self._get_klines = rest.klines if rest else _archive_klines(options, tuple(self._symbols))
-        self._repair = _repair(settings, database, self._stores) if options.repair else None
-        self._refill = _refill(trades, settings, rest.trades if rest else None) if trades else None
+        self._latest = wall_ms() + DAY_MS
+        self._mending = self._mending_of(settings, trades, database, rest) if options.repair else None
 
     def report(self) -> Report:
         report = Report(self._venue)
+        if not self._options.symbols:
+            self._verify_strays(report)
         for symbol in self._symbols:
             self._verify(symbol, report)
         return report
+
+    def _mending_of(
+        self, settings: Settings, trades: Path | None, database: Database[dict[str, Any]], rest: RestVenue | None
+    ) -> Mending:
+        refill = _refill(trades, settings, rest.trades if rest else None) if trades else None
+        return Mending(
+            self._stores,
+            _repair(settings, database, self._stores),
+            timeframe=self._timeframes[0],
+            verifier=lambda symbol, start, end: self._verifier(
+                symbol, max(start, self._options.start), min(end, self._options.end)
+            ),
+            refill=refill,
+            records=RecordRepair(refill, venue=self._venue, latest=self._latest) if refill else None,
+        )
+
+    def _verify_strays(self, report: Report) -> None:
+        """Finds what is stored and belongs to no symbol."""
+        records, documents = self._strays
+        report.add_all(Findings([*(one.finding("") for one in records), *(one.finding() for one in documents)]))
+        if self._mending:
+            self._mending.mend_strays(records, documents, report)
 
     def _verify(self, symbol: str, report: Report) -> None:
         self._stores.catch_up()
@@ -136,59 +163,9 @@ class _Run:
         if found.totals and found.is_complete:
             found = self._confirmed(symbol, found)
         report.add(symbol, verifier.counts, found)
-        if self._repair:
-            self._mend(self._repair, symbol, found, verifier, report)
+        if self._mending:
+            self._mending.mend(symbol, found, verifier, report)
         self._progress.end(verifier.counts.findings)
-
-    def _mend(
-        self, repair: CandleRepair, symbol: str, found: Findings, verifier: SymbolVerifier, report: Report
-    ) -> None:
-        """Rewrites wrong candles from stored trades, fetches trades that lack or are wrong, and rewrites the candles of
-        these.
-        """
-        written = repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
-        corrected: list[Candle] = []
-        if verifier.gaps and self._refill:
-            times = [(gap.after_time, gap.before_time) for gap in verifier.gaps]
-            written += self._fetched(repair, symbol, self._refill.refill(symbol, verifier.gaps), times, report)
-        if verifier.copies and self._refill:
-            times = [(one.begin, one.end) for one in verifier.copies]
-            written += self._fetched(repair, symbol, self._refill.decide(symbol, verifier.copies), times, report)
-        if verifier.refuted and self._refill:
-            times = [(one.query.begin, one.query.end) for one in verifier.refuted]
-            replaced = self._refill.replace(symbol, verifier.refuted)
-            written += self._fetched(repair, symbol, replaced, times, report)
-            corrected = self._refuted_candles(verifier) if replaced.trades else []
-        report.repaired += len(written)
-        report.republished += repair.republish([*written, *corrected])
-
-    def _fetched(
-        self, repair: CandleRepair, symbol: str, filled: Refilled, times: Sequence[tuple[int, int]], report: Report
-    ) -> list[Candle]:
-        """Reports what was fetched; returns the candles that it has changed."""
-        report.refilled += filled.trades
-        report.left += [filled.left] if filled.left else []
-        repair.note(filled.incidents)
-        return self._rebuilt(repair, symbol, times) if filled.trades else []
-
-    def _refuted_candles(self, verifier: SymbolVerifier) -> list[Candle]:
-        """The exchange's candles whose trades were wrong: now they have them."""
-        return [
-            stored.candle
-            for one in verifier.refuted
-            for stored in self._stores.candles(
-                one.query.symbol, self._timeframes[0], one.query.begin, one.query.end + 1
-            )
-        ]
-
-    def _rebuilt(self, repair: CandleRepair, symbol: str, times: Sequence[tuple[int, int]]) -> list[Candle]:
-        """Rewrites the candles from the begin of one of these times to its end where new trades change them."""
-        self._stores.catch_up()
-        start = min(begin for begin, _ in times) // DAY_MS * DAY_MS
-        end = (max(end for _, end in times) // DAY_MS + 1) * DAY_MS
-        verifier = self._verifier(symbol, max(start, self._options.start), min(end, self._options.end))
-        found = Findings(verifier.findings())
-        return repair.repair(found.listed, verifier.recounted, until=verifier.counts.until)
 
     def _verifier(self, symbol: str, start: int, end: int) -> SymbolVerifier:
         task = Task(
@@ -198,7 +175,7 @@ class _Run:
             RULES[self._venue],
             start=start,
             end=end,
-            latest=wall_ms() + DAY_MS,
+            latest=self._latest,
             settle_ms=int(self._options.settle_s * 1_000),
         )
         verifier = SymbolVerifier(self._stores, task, get_klines=self._get_klines, on_day=self._progress.on_day)
@@ -232,12 +209,12 @@ def _database(place: Place, opened: ExitStack) -> Database[dict[str, Any]]:
     return database
 
 
-def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str]) -> list[str]:
-    """The chosen ones of the stored names; all without a choice."""
+def _chosen(what: str, chosen: Sequence[str], stored: Sequence[str], *, may_lack: bool = False) -> list[str]:
+    """The chosen ones of the stored names; all without a choice. Without any there must be something else stored."""
     if unknown := [name for name in chosen if name not in stored]:
         there = ", ".join(map(visible, stored[:20])) or "none"
         raise CannotRunError(f"--{what}: {', '.join(map(visible, unknown))} not stored; there are {there}")
-    if not stored:
+    if not stored and not may_lack:
         raise CannotRunError("the stores are empty: start the flow, or set mongo.database and trades.path")
     return list(dict.fromkeys(chosen)) or list(stored)
 
@@ -316,7 +293,9 @@ def _parser(prog: str = PROGRAM, epilog: str = "") -> argparse.ArgumentParser:
     parser.add_argument("--settle", type=_seconds, default=SETTLE_S, help="seconds before the newest data to leave out")
     parser.add_argument("--against", default="", help="rest, or a folder of archive files: the exchange's own candles")
     parser.add_argument("--json", default="", metavar="FILE", help="write a report as JSON; - is standard output")
-    parser.add_argument("--repair", action="store_true", help="rewrite wrong candles, fetch missing trades")
+    parser.add_argument(
+        "--repair", action="store_true", help="rewrite wrong candles, fetch missing trades, replace what cannot be read"
+    )
     return parser
 
 

@@ -22,9 +22,18 @@ from msgspec.structs import fields
 from polars.io.plugins import register_io_source
 from pymongo import ASCENDING, DESCENDING
 
+from flows.foreign import visible
 from flows.model import AggregateTrade, Candle, Incident, Stats24h
 from sinks.mongo.analyses import MARKET_ANALYSIS
-from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, MARKET_STATS
+from sinks.mongo.documents import (
+    CANDLE_VALUES,
+    INCIDENTS,
+    MARKET_DATA,
+    MARKET_STATS,
+    REMOVES,
+    REPLACES,
+    DocumentError,
+)
 from sinks.mongo.writer import MongoAddress, open_client
 from sinks.trades.codec import COLUMNS, END_MS
 from sinks.trades.reader import FRAME_ROWS, TradeReader
@@ -82,7 +91,9 @@ class Frames:
     """Reads the stores of a venue. `trades` is the directory of the trade stores of all venues.
 
     Without stored data the frame is empty. `PyMongoError` when the database does not answer, `FileNotFoundError`
-    without a trade store, `TradeStoreError` when that cannot be read. Close it, or use it as a context manager.
+    without a trade store, `TradeStoreError` when that cannot be read. One record of trades that cannot be read is a
+    `TradeStoreError` too, one document a `DocumentError`: no frame leaves anything out. Close it, or use it as a
+    context manager.
     """
 
     def __init__(self, mongo: MongoAddress, trades: Path, *, venue: str) -> None:
@@ -212,7 +223,8 @@ class Frames:
 
     def candle_symbols(self) -> list[str]:
         """The symbols with stored candles."""
-        return sorted(self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue}))
+        found = self._database[MARKET_DATA].distinct("symbol", {"venue": self.venue})
+        return sorted(symbol for symbol in found if isinstance(symbol, str))
 
     def _trades(self) -> TradeReader:
         if self._reader is None:
@@ -233,8 +245,39 @@ class Frames:
         fields = {"_id": 0, **dict.fromkeys(schema, 1)}
         # Raw batches: a document is an object only until its batch is columns.
         batches: Iterable[Any] = self._database[collection].find_raw_batches(span, fields).sort(time, ASCENDING)
-        parts = [pl.DataFrame(decode_all(batch), schema=schema) for batch in batches]
+        parts = [_frame_of(decode_all(batch), schema, collection) for batch in batches]
         return _stamped(pl.concat(parts) if parts else pl.DataFrame(schema=schema), time)
+
+
+def _frame_of(
+    documents: Sequence[Mapping[str, Any]], schema: Mapping[str, pl.DataType], collection: str
+) -> pl.DataFrame:
+    """The documents as rows. `DocumentError` when a value is none of its column."""
+    try:
+        return pl.DataFrame(documents, schema=schema)
+    except _NOT_OF_COLUMN as error:
+        faults = (
+            (document, name)
+            for document in documents
+            for name, kind in schema.items()
+            if not _fits(document.get(name), name, kind)
+        )
+        document, name = next(faults, ({}, ""))
+        time, remedy = next(iter(schema)), _REMEDIES.get(collection, "remove it")
+        what = visible(f"{collection} has a document of {time} {document.get(time)}")
+        raise DocumentError(f"{what} that cannot be read, {name} {document.get(name)!r:.40}: {remedy}") from error
+
+
+_NOT_OF_COLUMN = (pl.exceptions.PolarsError, TypeError, ValueError, OverflowError)
+_REMEDIES: Final[Mapping[str, str]] = {MARKET_DATA: REPLACES, INCIDENTS: REMOVES}
+
+
+def _fits(value: Any, name: str, kind: pl.DataType) -> bool:
+    try:
+        pl.DataFrame([{name: value}], schema={name: kind})
+    except _NOT_OF_COLUMN:
+        return False
+    return True
 
 
 def _with_time(columns: Sequence[str]) -> Sequence[str]:

@@ -25,6 +25,7 @@ STATUS: Final[Mapping[str, HTTPStatus]] = {
     "internal": HTTPStatus.INTERNAL_SERVER_ERROR,
     "not_built": HTTPStatus.NOT_IMPLEMENTED,
     "not_ready": HTTPStatus.SERVICE_UNAVAILABLE,
+    "unreadable_data": HTTPStatus.INTERNAL_SERVER_ERROR,
     "store_unavailable": HTTPStatus.SERVICE_UNAVAILABLE,
     "trade_store_absent": HTTPStatus.SERVICE_UNAVAILABLE,
 }

@@ -108,16 +108,16 @@ class QualityHandlers:
 
 def routes(services: Services) -> list[AnyRoute]:
     """The routes of this file."""
-    errors = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
+    errors = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
     return [Route("GET", "/api/quality", QualityHandlers(services).quality, Quality, QualityParams, errors=errors)]
 
 
 def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQuality]:
     """Sums the store's counts by symbol, timeframe, status and proof into one entry for each series."""
-    found: dict[tuple[str, int], SeriesQuality] = {}
+    found: dict[tuple[str, int, str], SeriesQuality] = {}
     for row in sorted(counts, key=lambda row: row["first"]):
         of = row["_id"]
-        key = (of["symbol"], timeframe_ms(of["timeframe"]))
+        key = (of["symbol"], _length_ms(of["timeframe"]), of["timeframe"])
         last, age_ms = iso_utc(row["last"]), max(0, now_ms - date_ms(row["updated"]))
         series = found.get(key)
         if series is None:
@@ -130,6 +130,14 @@ def series_of(counts: list[dict[str, Any]], *, now_ms: int) -> list[SeriesQualit
         series.last = max(series.last, last)
         series.written_ms_ago = min(series.written_ms_ago, age_ms)
     return [found[key] for key in sorted(found)]
+
+
+def _length_ms(timeframe: str) -> int:
+    """The length of a stored timeframe; 0 of what is none."""
+    try:
+        return timeframe_ms(timeframe)
+    except ValueError:
+        return 0
 
 
 def _count(counted: dict[str, int], name: str, candles: int) -> None:

@@ -37,7 +37,7 @@ def routes(services: Services) -> list[AnyRoute]:
             raise Problem("not_found", f"there is no request {params.id}, or no more")
         return job_view(found)
 
-    errors = ("bad_request", "store_unavailable")
+    errors = ("bad_request", "unreadable_data", "store_unavailable")
     return [
         Route(
             "POST",

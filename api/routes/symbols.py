@@ -11,7 +11,7 @@ from api.services import Services
 from flows.names import TEXT_END
 from sinks.mongo.commands import DesiredSubscription, ListedInstrument
 
-ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "store_unavailable")
+ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")
 
 StreamName = Annotated[

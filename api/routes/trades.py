@@ -20,7 +20,14 @@ from sinks.trades.codec import END_MS, decode_frame
 ARROW: Final = "application/vnd.apache.arrow.stream"
 ARROW_ROWS: Final = 50_000
 """Rows of a record batch; one is in memory at a time."""
-ERRORS: Final = ("bad_request", "unknown_symbol", "unknown_venue", "trade_store_absent", "store_unavailable")
+ERRORS: Final = (
+    "bad_request",
+    "unknown_symbol",
+    "unknown_venue",
+    "trade_store_absent",
+    "unreadable_data",
+    "store_unavailable",
+)
 
 
 class TradesParams(Struct, frozen=True, forbid_unknown_fields=True):

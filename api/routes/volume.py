@@ -27,6 +27,7 @@ ERRORS: Final = (
     "no_data",
     "collecting",
     "trade_store_absent",
+    "unreadable_data",
     "store_unavailable",
 )
 Share = Annotated[float, Meta(ge=0.01, le=1)]

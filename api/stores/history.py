@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
@@ -10,6 +10,9 @@ from api.http.errors import Problem
 from api.live.candle_cache import CandleCache, SeriesKey, newest_versions
 from flows.clock import monotonic_ms
 from flows.model import Candle
+
+UNREADABLE: Final = "unreadable_data"
+"""Code of the problem that something stored cannot be read: of one series, and the store is there for the others."""
 
 _log = structlog.get_logger(__name__)
 
@@ -46,7 +49,9 @@ class History:
             return known
         try:
             return await self._from_store(key, count, before_ms, now_ms)
-        except Problem:
+        except Problem as problem:
+            if problem.code == UNREADABLE:
+                raise
             held = self._cache.series(key).last(count, before_ms, now_ms, allow_stale=True)
             if not held:
                 raise
@@ -65,7 +70,8 @@ class History:
                 await self._from_store(key, self._cache.size, None, self._local_ms())
             except Problem as problem:
                 _log.warning("candle_cache_not_warmed", reason=problem.message)
-                return
+                if problem.code != UNREADABLE:
+                    return
             await asyncio.sleep(0)
 
     async def _from_store(self, key: SeriesKey, count: int, before_ms: int | None, now_ms: int) -> list[Candle]:

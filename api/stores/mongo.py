@@ -5,7 +5,7 @@ connection and retry. So `drain` waits for open calls before the end.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
@@ -17,11 +17,12 @@ from pymongo.errors import PyMongoError
 from api.http.errors import Problem
 from api.live.candle_cache import SeriesKey
 from api.stores.health import Watch
+from flows.bounds import LATEST_MS
 from flows.model import Candle, Incident
 from flows.settings import Mongo
 from sinks.mongo.analyses import AnalysisStore
 from sinks.mongo.commands import CommandClient
-from sinks.mongo.documents import INCIDENTS, MARKET_DATA, candle_of, incident_of
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError, candle_of, incident_of
 
 CHECK_S: Final = 2.0
 """Time between two pings of the server."""
@@ -91,12 +92,16 @@ class MongoStore:
 
     @asynccontextmanager
     async def guarded(self) -> AsyncIterator[None]:
-        """Context of every call: sets the timeout, and raises `Problem` when the server is down."""
+        """Context of every call: sets the timeout, and raises `Problem` when the server is down, or when a document
+        cannot be read: nothing is left out of an answer.
+        """
         if not self.watch.state.up:
             raise self._unavailable()
         try:
             async with self._used(self._timeout_s):
                 yield
+        except DocumentError as error:
+            raise Problem("unreadable_data", str(error)) from error
         except PyMongoError as error:
             self._on_failure(error)
             raise self._unavailable() from error
@@ -136,30 +141,30 @@ class MongoStore:
         found = {**key._asdict(), "open_time": span}
         async with self.guarded():
             newest = self._database[MARKET_DATA].find(found).sort("open_time", DESCENDING).limit(count)
-            documents = await newest.to_list()
-        return [candle_of(document) for document in reversed(documents)]
+            return [candle_of(document) for document in reversed(await newest.to_list())]
 
     async def venues(self) -> list[str]:
         """The venues of which candles are stored."""
         async with self.guarded():
-            return await self._database[MARKET_DATA].distinct("venue")
+            return _texts(await self._database[MARKET_DATA].distinct("venue"))
 
     async def symbols(self, venue: str) -> list[str]:
         """The symbols of which candles are stored."""
         async with self.guarded():
-            return sorted(await self._database[MARKET_DATA].distinct("symbol", {"venue": venue}))
+            return _texts(await self._database[MARKET_DATA].distinct("symbol", {"venue": venue}))
 
     async def candle_counts(self, venue: str, symbol: str | None) -> list[dict[str, Any]]:
         """A row for each symbol, timeframe, `status` and `proof`: number of candles, first and last open time (ms UTC),
-        newest write. Reads all candles of the venue.
+        newest write. Reads all candles of the venue. Those without a name, time or date are in no series, and are not
+        counted; a `status` or `proof` that is no word is empty.
         """
-        of = {"venue": venue} | ({} if symbol is None else {"symbol": symbol})
+        of = {"venue": venue} | _OF_SERIES | ({} if symbol is None else {"symbol": symbol})
         group = {
             "_id": {
                 "symbol": "$symbol",
                 "timeframe": "$timeframe",
-                "status": "$status",
-                "proof": {"$ifNull": ["$proof", ""]},
+                "status": _word("$status"),
+                "proof": _word("$proof"),
             },
             "candles": {"$sum": 1},
             "first": {"$min": "$open_time"},
@@ -175,4 +180,22 @@ class MongoStore:
         of = {"venue": venue} | ({} if symbol is None else {"symbol": {"$in": [symbol, ""]}})
         async with self.guarded():
             documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
-        return [incident_of(document) for document in documents]
+            return [incident_of(document) for document in documents]
+
+
+_OF_SERIES: Final = {
+    "symbol": {"$type": "string"},
+    "timeframe": {"$type": "string"},
+    "open_time": {"$gte": 0, "$lt": LATEST_MS},
+    "updated_at": {"$type": "date"},
+}
+"""Of documents that can be counted."""
+
+
+def _word(field: str) -> dict[str, Any]:
+    return {"$cond": [{"$eq": [{"$type": field}, "string"]}, field, ""]}
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    """The names among the values of a field, in alphabetical order."""
+    return sorted(value for value in values if isinstance(value, str))

@@ -14,7 +14,9 @@ from api.stores.health import Watch
 from flows.settings import Trades
 from sinks.trades.codec import END_MS, MINUTE_MS, decode_frame
 from sinks.trades.reader import FRAME_ROWS, TradeReader
-from sinks.trades.store import TradeStoreError
+from sinks.trades.record_checks import OnBad
+from sinks.trades.store import RecordError, TradeStoreError
+from sinks.trades.stored_records import leave_out
 
 LOOK_BACK_MS: Final = MINUTE_MS
 """First span searched for the newest trades; doubled until there are enough."""
@@ -32,8 +34,8 @@ class Completeness(NamedTuple):
 class TradeArchive:
     """The stores of all venues below `trades.path`. One thread serves all reads, a frame at a time.
 
-    Every method raises `Problem` when the venue has no store, or it cannot be read. Frames are as those of
-    `TradeView`, with rows in the order of time and id.
+    Every method raises `Problem` when the venue has no store, or it cannot be read, or a record of the span cannot.
+    Frames are as those of `TradeView`, with rows in the order of time and id.
     """
 
     def __init__(self, settings: Trades, *, venue: str) -> None:
@@ -84,7 +86,7 @@ class TradeArchive:
         """The last `count` trades before a time."""
 
         def read(reader: TradeReader) -> pl.DataFrame:
-            first, last = reader.first_time(symbol), reader.last_time(symbol)
+            first, last = reader.first_time(symbol, on_bad=leave_out), reader.last_time(symbol)
             if first is None or last is None:
                 return decode_frame([])
             end = min(end_ms, last + 1)
@@ -106,10 +108,14 @@ class TradeArchive:
         *,
         rows: int = FRAME_ROWS,
         every_fill: bool = False,
+        on_bad: OnBad | None = None,
     ) -> AsyncGenerator[pl.DataFrame, None]:
-        """The trades in `[start_ms, end_ms)` as frames of about `rows`, as the store was at the first one."""
+        """The trades in `[start_ms, end_ms)` as frames of about `rows`, as the store was at the first one. `on_bad` as
+        in `TradeView`.
+        """
         frames = await self._read(
-            venue, lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows, every_fill=every_fill)
+            venue,
+            lambda reader: reader.iterate(symbol, start_ms, end_ms, rows=rows, every_fill=every_fill, on_bad=on_bad),
         )
         while (frame := await self._read(venue, lambda _: next(frames, None), catch_up=False)) is not None:
             yield _in_order(frame)
@@ -138,18 +144,22 @@ class TradeArchive:
         while await self._read(venue, take_next, catch_up=False):
             pass
 
-    async def last_time(self, venue: str, symbol: str) -> int | None:
+    async def last_time(self, venue: str, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """Time of a symbol's newest trade, ms UTC; None without trades."""
-        return await self._read(venue, lambda reader: reader.last_time(symbol))
+        return await self._read(venue, lambda reader: reader.last_time(symbol, on_bad=on_bad))
 
     async def completeness(self, venue: str, symbol: str, span_ms: int) -> Completeness | None:
-        """Completeness of the last `span_ms` of stored trades; None without trades."""
-        last = await self.last_time(venue, symbol)
+        """Completeness of the last `span_ms` of stored trades; None without trades. Those of a record that cannot be
+        read are not held.
+        """
+        last = await self.last_time(venue, symbol, on_bad=leave_out)
         if last is None:
             return None
         held = 0
         ids: list[int] = []
-        async for frame in self.iterate(venue, symbol, max(0, last - span_ms), END_MS, every_fill=True):
+        async for frame in self.iterate(
+            venue, symbol, max(0, last - span_ms), END_MS, every_fill=True, on_bad=leave_out
+        ):
             held += frame.height
             ids += frame.select(low=pl.col("id").min(), high=pl.col("id").max()).row(0)
         return Completeness(held, max(ids) - min(ids) + 1)
@@ -163,6 +173,8 @@ class TradeArchive:
 
         try:
             found = await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except RecordError as error:  # of one time of one symbol; the store is up
+            raise Problem("unreadable_data", str(error)) from error
         except (FileNotFoundError, TradeStoreError) as error:
             if venue == self._venue:
                 self.watch.report(up=False, reason=str(error))

@@ -1,7 +1,8 @@
 """Answers queries for history: reads the stored candles and fetches the missing ones from the venue."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -26,8 +27,10 @@ class StoredCandles(Protocol):
     def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
         """Open times, from `start_ms` on, of the candles that are closed and complete."""
 
-    def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
-        """The candles that open in `[start_ms, end_ms)`."""
+    def between(
+        self, symbol: str, timeframe: str, start_ms: int, end_ms: int, *, on_bad: Callable[[Exception], None]
+    ) -> list[Candle]:
+        """The candles that open in `[start_ms, end_ms)`. `on_bad` gets an error for each document that is none."""
 
 
 class HistoryLoader:
@@ -57,25 +60,27 @@ class HistoryLoader:
     async def _stored_only(self, query: HistoryQuery, timeframe: str) -> History:
         """The newest page of the stored candles of a span."""
         length = timeframe_ms(timeframe)
+        faults: list[Exception] = []
+        span = Span(max(query.start, query.end - PAGE * length), query.end - 1)
         try:
-            known = await self._known(
-                query, timeframe, Span(max(query.start, query.end - PAGE * length), query.end - 1), length
-            )
+            known = await self._known(query, timeframe, span, length, faults)
         except Exception as error:  # noqa: BLE001 - whatever the store's driver raises
             return History(timeframe, [], {}, str(error) or repr(error))
-        return History(timeframe, [], {time: candle for time, candle in known.items() if time < query.end})
+        inside = {time: candle for time, candle in known.items() if time < query.end}
+        return History(timeframe, [], inside, _summary(faults))
 
     async def _history(self, query: HistoryQuery, timeframe: str) -> History:
         length = timeframe_ms(timeframe)
         klines: list[Kline] = []
         known: dict[int, Candle] = {}
+        faults: list[Exception] = []
         try:
             for span in await self._spans(query, timeframe, length):
                 klines += await self._fetched(KlinesQuery(query.symbol, timeframe, span.start, span.end))
-                known |= await self._known(query, timeframe, span, length)
+                known |= await self._known(query, timeframe, span, length, faults)
         except Exception as error:  # noqa: BLE001 - whatever the store's driver raises, or the venue
             return History(timeframe, klines, known, str(error) or repr(error))
-        return History(timeframe, klines, known)
+        return History(timeframe, klines, known, _summary(faults))
 
     async def _spans(self, query: HistoryQuery, timeframe: str, length: int) -> list[Span]:
         """The spans to fetch."""
@@ -92,11 +97,14 @@ class HistoryLoader:
         start = query.now // length * length - (MOST_BACK + 1) * length
         return await _on_thread(self._stored.complete_times, query.symbol, timeframe, start)
 
-    async def _known(self, query: HistoryQuery, timeframe: str, span: Span, length: int) -> dict[int, Candle]:
+    async def _known(
+        self, query: HistoryQuery, timeframe: str, span: Span, length: int, faults: list[Exception]
+    ) -> dict[int, Candle]:
+        """The stored candles of a span by open time. Documents that are none count as not stored, and are `faults`."""
         if self._stored is None:
             return {}
-        end = span.end + length
-        candles = await _on_thread(self._stored.between, query.symbol, timeframe, span.start, end)
+        read = partial(self._stored.between, on_bad=faults.append)
+        candles = await _on_thread(read, query.symbol, timeframe, span.start, span.end + length)
         return {candle.open_time: candle for candle in candles}
 
     async def _fetched(self, query: KlinesQuery) -> list[Kline]:
@@ -104,6 +112,12 @@ class HistoryLoader:
             klines = await self._fetch(query)
             await asyncio.sleep(self._pause_s)
             return klines
+
+
+def _summary(faults: Sequence[Exception]) -> str:
+    """The first fault as a text, and how many more there are; empty without any."""
+    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{faults[0]}{more}" if faults else ""
 
 
 async def _on_thread(function: Callable[..., T], *arguments: Any) -> T:

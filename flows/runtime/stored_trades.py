@@ -13,7 +13,9 @@ from flows.model import Trade
 from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
 from sinks.trades.begins import FirstTrade, TradeBegins
 from sinks.trades.reader import TradeReader
+from sinks.trades.record_checks import BadRecord
 from sinks.trades.store import TradeStoreError
+from sinks.trades.stored_records import leave_out
 
 FetchTrades = Callable[[TradesQuery], Awaitable[list[Trade]]]
 """The venue's trades; `QueryError` or another exception when they are unavailable."""
@@ -135,6 +137,11 @@ def _known_of(reader: TradeReader, *, symbol: str, counts_fills: bool) -> list[N
 
 
 def _newest_of(reader: TradeReader, *, symbol: str, counts_fills: bool) -> Newest | None:
-    last_id = reader.last_fill(symbol) if counts_fills else reader.last_id(symbol)
-    last_time = reader.last_time(symbol)
+    """The newest trade that can be read: what a record behind it held is fetched like what was missed."""
+    last_id = (reader.last_fill if counts_fills else reader.last_id)(symbol, on_bad=_note)
+    last_time = reader.last_time(symbol, on_bad=leave_out)
     return None if last_id is None or last_time is None else (last_id, last_time)
+
+
+def _note(record: BadRecord) -> None:
+    _log.error("trade_record_unreadable", record=record.name, reason=record.reason)

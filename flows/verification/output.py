@@ -106,12 +106,15 @@ def show(report: Report, console: Console) -> None:
         total = sum(report.noted.values())
         words = ", ".join(f"{count} {_NOTED[kind]}" for kind, count in sorted(report.noted.items()))
         console.print(f"No false claims: {words}, {min(total, MOST_SHOWN)} of them shown", markup=False)
-    if report.repaired:
-        console.print(f"{report.repaired} candles repaired", markup=False)
-    if report.refilled:
-        console.print(f"{report.refilled} trades fetched and stored", markup=False)
-    if report.republished:
-        console.print(f"{report.republished} requests to a running flow, to publish them", markup=False)
+    done = {
+        "candles repaired": report.repaired,
+        "trades fetched and stored": report.refilled,
+        "unreadable records and documents are there no more": report.removed,
+        "requests to a running flow, to publish them": report.republished,
+    }
+    for what, count in done.items():
+        if count:
+            console.print(f"{count} {what}", markup=False)
     for sentence in report.left:
         console.print(visible(sentence, limit=_LONGEST * 2), markup=False)
 
@@ -146,6 +149,7 @@ def as_json(report: Report, *, exit_code: int) -> bytes:
         "notes": report.notes,
         "repaired": report.repaired,
         "refilled": report.refilled,
+        "removed": report.removed,
         "republished": report.republished,
         "left": report.left,
     }

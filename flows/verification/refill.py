@@ -15,11 +15,12 @@ from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.refuted import Refutation
-from flows.verification.checks.trade_ids import IdGap
+from flows.verification.checks.trade_ids import IdGap, Misplaced
 from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
 from sinks.trades.durable import runs_of
 from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.store import StoreInUseError, TradeStore
+from sinks.trades.stored_records import leave_out
 from sinks.trades.writer import part_of, partition_names
 
 GetTrades = Callable[[TradesQuery], list[Trade]]
@@ -40,6 +41,8 @@ class Refilled(Struct, frozen=True):
     """Incidents for the ledger."""
     left: str = ""
     """What is still missing, why, and what to do; empty when nothing is."""
+    removed: int = 0
+    """Number of records that could not be read, and are there no more."""
 
 
 class TradeRefill:
@@ -57,27 +60,32 @@ class TradeRefill:
         self._venue = venue
         self._partitions = partitions
         self._rules = rules
-        self._most_trades = most_trades
+        self.most_trades = most_trades
         self._get = get
+
+    @property
+    def can_fetch(self) -> bool:
+        """Whether the venue may be asked."""
+        return self._get is not None
 
     def refill(self, symbol: str, gaps: Sequence[IdGap]) -> Refilled:
         """Fills gaps as far as the venue has the trades. `TradeStoreError` when the store cannot be written for another
         reason than being in use; what was filled before stays.
         """
         if self._get is None:
-            return Refilled(left=_sentence(symbol, gaps, _how_to_fetch(symbol)))
-        small = [gap for gap in gaps if gap.last - gap.first < self._most_trades]
-        large = [gap for gap in gaps if gap.last - gap.first >= self._most_trades]
+            return Refilled(left=_sentence(symbol, gaps, how_to_fetch(symbol)))
+        small = [gap for gap in gaps if gap.last - gap.first < self.most_trades]
+        large = [gap for gap in gaps if gap.last - gap.first >= self.most_trades]
         part = self._part(symbol)
         try:
             with TradeStore(part) as store:
-                done = [self._fill(store, symbol, gap) for gap in small]
+                done = [self.fill(store, symbol, gap) for gap in small]
         except StoreInUseError:
-            return Refilled(left=_sentence(symbol, gaps, _in_use(part)))
-        left = [_sentence(symbol, large, _how_to_import(large, self._most_trades))] if large else []
+            return Refilled(left=_sentence(symbol, gaps, in_use(part)))
+        left = [_sentence(symbol, large, _how_to_import(large, self.most_trades))] if large else []
         if unfilled := [gap for gap, ids in zip(small, done, strict=True) if len(ids) <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
-        incidents = [one for gap, ids in zip(small, done, strict=True) for one in self._incidents(symbol, gap, ids)]
+        incidents = [one for gap, ids in zip(small, done, strict=True) for one in self.incidents(symbol, gap, ids)]
         return Refilled(sum(map(len, done)), tuple(incidents), "; ".join(left))
 
     def replace(self, symbol: str, refuted: Sequence[Refutation]) -> Refilled:
@@ -86,13 +94,13 @@ class TradeRefill:
         """
         ranges = [(one.query.first_id, one.query.last_id) for one in refuted]
         if self._get is None:
-            return Refilled(left=_wrong_sentence(symbol, ranges, _how_to_fetch(symbol)))
+            return Refilled(left=_wrong_sentence(symbol, ranges, how_to_fetch(symbol)))
         part = self._part(symbol)
         try:
             with TradeStore(part) as store:
                 done = [self._replace(store, one) for one in refuted]
         except StoreInUseError:
-            return Refilled(left=_wrong_sentence(symbol, ranges, _in_use(part)))
+            return Refilled(left=_wrong_sentence(symbol, ranges, in_use(part)))
         left = "; ".join(one.left for one in done if one.left)
         incidents = tuple(incident for one in done for incident in one.incidents)
         return Refilled(sum(one.trades for one in done), incidents, left)
@@ -104,16 +112,53 @@ class TradeRefill:
         what = f"trades {_named([(one.first_id, one.last_id) for one in copies], 'trades')} of {symbol}"
         what = f"{what} are stored with several values"
         if self._get is None:
-            return Refilled(left=f"{what}: {_how_to_fetch(symbol)}")
+            return Refilled(left=f"{what}: {how_to_fetch(symbol)}")
         part = self._part(symbol)
         try:
             with TradeStore(part) as store:
                 done = [self._decide(store, query) for query in copies]
         except StoreInUseError:
-            return Refilled(left=f"{what}: {_in_use(part)}")
+            return Refilled(left=f"{what}: {in_use(part)}")
         incidents = [one for _, found in done for one in found]
         left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
         return Refilled(sum(count for count, _ in done), tuple(incidents), left)
+
+    def remove(self, symbol: str, misplaced: Sequence[Misplaced]) -> Refilled:
+        """Removes trades that are stored where they cannot belong, and that the venue does not have there though it has
+        those around them. Errors as of `refill`.
+        """
+        what = f"trades {_named([(one.first, one.last) for one in misplaced], 'runs')} of {symbol}"
+        what = f"{what} are stored where they cannot belong"
+        if self._get is None:
+            return Refilled(left=f"{what}: {how_to_fetch(symbol)}")
+        part = self._part(symbol)
+        try:
+            with TradeStore(part) as store:
+                done = [self._remove(store, symbol, one) for one in misplaced]
+        except StoreInUseError:
+            return Refilled(left=f"{what}: {in_use(part)}")
+        cause = "verification: trades were stored among others that follow each other without them"
+        incidents = [
+            Incident("repair", self._venue, symbol, one.begin, one.end, cause, f"{count} of them removed")
+            for one, count in zip(misplaced, done, strict=True)
+            if count
+        ]
+        left = "" if all(done) else f"{what}: the venue has them there, or not those around them"
+        return Refilled(sum(done), tuple(incidents), left)
+
+    def _remove(self, store: TradeStore, symbol: str, one: Misplaced) -> int:
+        number, time = one.witness
+        around = PastTradesQuery(symbol, number, number, time, time)
+        query = PastTradesQuery(symbol, one.first, one.last, one.begin, one.end)
+        if not list(self.believed(around, self.answer(around))):
+            return 0
+        true = {trade.id for trade in self.believed(query, self.answer(query))}
+        stored = _stored(store, symbol, one.begin, one.end)
+        false = tuple(trade for trade, _ in stored if one.first <= trade.id <= one.last and trade.id not in true)
+        with store.lock:
+            add_batches(store, [TradeBatch(self._venue, symbol, [], late=True, replaced=false)], record_ms=MINUTE_MS)
+        store.sync()
+        return len(false)
 
     def _decide(self, store: TradeStore, query: DisputedTradesQuery) -> tuple[int, list[Incident]]:
         assert self._get is not None  # noqa: S101 - the caller has checked it
@@ -144,7 +189,7 @@ class TradeRefill:
         false = self._false(store, refuted, batch.trades)
         batch = structs.replace(batch, replaced=false)
         disputes: list[Dispute] = []
-        known = set(store.ids(query.symbol, batch.begin, batch.end + 1).tolist())
+        known = set(store.ids(query.symbol, batch.begin, batch.end + 1, on_bad=leave_out).tolist())
         with store.lock:
             add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=disputes.append)
         store.sync()
@@ -165,13 +210,8 @@ class TradeRefill:
         if not refuted.truth.trades or not is_made_of(refuted.truth, trades):
             return ()
         theirs = {trade.id for trade in trades}
-        records = store.records(query.symbol, minute_of(query.begin), query.end + 1)
-        rows = (row for _, columns in records for row in columns.rows())
-        return tuple(
-            Trade(query.symbol, row[0], row[3], row[4], row[5], bool(row[6]), row[3])
-            for row in rows
-            if row[0] not in theirs and query.begin <= row[3] <= query.end and row[7] == FILLS.index(MARKET_FILL)
-        )
+        stored = _stored(store, query.symbol, query.begin, query.end)
+        return tuple(trade for trade, fill in stored if trade.id not in theirs and fill == FILLS.index(MARKET_FILL))
 
     def _incident_of_wrong(self, query: DisputedTradesQuery, changed: int) -> Incident:
         """What was replaced; or that nothing was, so that it is known from now on."""
@@ -189,35 +229,52 @@ class TradeRefill:
         place = part_of(Instrument(self._venue, symbol).key, self._partitions)
         return self._path / partition_names(self._partitions)[place]
 
-    def _fill(self, store: TradeStore, symbol: str, gap: IdGap) -> list[int]:
-        """Stores what the venue has of a gap; returns the ids of the trades."""
+    def fill(self, store: TradeStore, symbol: str, gap: IdGap) -> list[int]:
+        """Stores what the venue has of a gap; returns the ids of the trades. Errors as of `refill`."""
         stored: set[int] = set()
         for first in range(gap.first, gap.last + 1, QUERY_TRADES):
             last = min(gap.last, first + QUERY_TRADES - 1)
-            trades = list(self._believed(PastTradesQuery(symbol, first, last, gap.after_time, gap.before_time)))
-            if trades:
-                with store.lock:
-                    add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
-                store.sync()
+            query = PastTradesQuery(symbol, first, last, gap.after_time, gap.before_time)
+            trades = list(self.believed(query, self.answer(query)))
+            self.add(store, symbol, trades)
             stored |= {trade.id for trade in trades}
         _log.info("trades_refilled", symbol=symbol, first_id=gap.first, last_id=gap.last, trades=len(stored))
         return sorted(stored)
 
-    def _believed(self, query: TradesQuery) -> Iterator[Trade]:
-        """The venue's answer without trades that are invalid or were not queried."""
+    def answer(self, query: TradesQuery) -> list[Trade]:
+        """The venue's answer, whatever it is. `can_fetch` must be true."""
         assert self._get is not None  # noqa: S101 - the caller has checked it
-        for trade in self._get(query):
+        return self._get(query)
+
+    def believed(self, query: TradesQuery, answer: Sequence[Trade]) -> Iterator[Trade]:
+        """An answer without trades that are invalid or were not queried."""
+        for trade in answer:
             if reason := fault_of_answer(trade, query, query.end + BACK_MS, self._rules):
                 _log.warning("trade_refused", symbol=query.symbol, trade=trade, reason=reason)
             else:
                 yield trade
 
-    def _incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
+    def add(self, store: TradeStore, symbol: str, trades: list[Trade]) -> None:
+        """Stores trades beside those that are stored already."""
+        if trades:
+            with store.lock:
+                add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
+            store.sync()
+
+    def incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
         """One for each run of the ids that were stored: of the others the ledger still says that they lack."""
         cause = f"verification: trades {gap.first} to {gap.last} were not stored"
         for run in runs_of(ids, gap.after_time, gap.before_time):
             outcome = f"{run.last_id - run.first_id + 1} trades fetched from the exchange and stored"
             yield Incident("repair", self._venue, symbol, run.begin, run.end, cause, outcome, run.first_id, run.last_id)
+
+
+def _stored(store: TradeStore, symbol: str, begin: int, end: int) -> Iterator[tuple[Trade, int]]:
+    """The stored trades of `[begin, end]`, ms UTC, and the codes of their kinds of fill."""
+    records = store.records(symbol, minute_of(begin), end + 1, on_bad=leave_out)
+    for row in (row for _, columns in records for row in columns.rows()):
+        if begin <= row[3] <= end:
+            yield Trade(symbol, row[0], row[3], row[4], row[5], bool(row[6]), row[3]), row[7]
 
 
 def _sentence(symbol: str, gaps: Sequence[IdGap], reason: str) -> str:
@@ -234,16 +291,24 @@ def _named(ranges: Sequence[tuple[int, int]], what: str) -> str:
     return f"{named} and {len(ranges) - GAPS_NAMED} more {what}" if len(ranges) > GAPS_NAMED else named
 
 
-def _how_to_fetch(symbol: str) -> str:
+def how_to_fetch(symbol: str) -> str:
+    """What to do where the venue was not asked."""
     return f"python -m flows.verify --repair --against rest --symbols {symbol} fetches them"
 
 
-def _in_use(part: Path) -> str:
+def in_use(part: Path) -> str:
+    """What to do where a flow keeps a partition."""
     return f"a flow writes to {part}: stop it, run this again, and start it"
 
 
 def _how_to_import(gaps: Sequence[IdGap], most_trades: int) -> str:
-    begin, end = min(gap.after_time for gap in gaps), max(gap.before_time for gap in gaps) + 1
+    return how_to_import(
+        min(gap.after_time for gap in gaps), max(gap.before_time for gap in gaps) + 1, most_trades=most_trades
+    )
+
+
+def how_to_import(begin: int, end: int, *, most_trades: int) -> str:
+    """What to do where more trades lack than are fetched."""
     return (
         f"feed.repair_trades is {most_trades}: import the time from {begin} to {end} (ms UTC) with"
         " python -m bytewax.run flows.backfill"

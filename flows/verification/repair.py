@@ -2,17 +2,22 @@
 running flow to publish them.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import structlog
 from msgspec import structs
 
+from flows.clock import wall_ms
 from flows.model import Candle, Incident, timeframe_ms
 from flows.operators.candles.reconcile import KEPT_MS
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.symbol import Stores
+from flows.verification.checks.unreadable import UnreadableCandle, UnreadableDocument
+from flows.verification.refill import how_to_fetch
 from sinks.mongo.commands import Work
+from sinks.mongo.documents import MARKET_DATA
 from sinks.mongo.store import CandleStore
 
 WRITE_TIMEOUT_S = 10.0
@@ -22,6 +27,8 @@ MOST_REQUESTS = 100
 """Most requests of each symbol and timeframe that a repair submits to a running flow."""
 MOST_A_REQUEST = 500
 """Most candles of one request: what a hub can send its clients at once."""
+NAMED = 3
+"""Most candles that a sentence names; the others are counted."""
 _REPAIRABLE = ("candle", "status", "missing")
 
 _log = structlog.get_logger("flows.verify")
@@ -47,9 +54,10 @@ class CandleRepair:
         missing = {f.timeframe for f in findings if f.kind == "missing"}
         written: list[Candle] = []
         for (timeframe, open_time), candle in recounted.items():
-            if open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
-                continue
             stored = self._stored(candle)
+            is_readable = stored is None or not stored.fault
+            if is_readable and open_time + timeframe_ms(timeframe) > until - OLD_ENOUGH_MS:
+                continue
             is_wanted = (timeframe, open_time) in wrong or (stored is None and timeframe in missing)
             if is_wanted:
                 written += self._write(candle, stored)
@@ -95,11 +103,61 @@ class CandleRepair:
             first_id=candle.first_id,
             last_id=candle.last_id,
         )
-        stored_now = self._store.store([new], timeout_s=WRITE_TIMEOUT_S)
-        if stored_now.closed:
-            self._store.store([incident], timeout_s=WRITE_TIMEOUT_S)
+        if stored is not None and stored.fault:
+            self._store.replace(new, timeout_s=WRITE_TIMEOUT_S)
+            is_written = True
+        else:
+            is_written = bool(self._store.store([new], timeout_s=WRITE_TIMEOUT_S).closed)
+        if is_written:
+            self.note([incident])
             _log.info("candle_repaired", symbol=candle.symbol, timeframe=candle.timeframe, open_time=candle.open_time)
-        return [new] if stored_now.closed else []
+        return [new] if is_written else []
+
+    # --- documents that cannot be read, and that nothing replaces ---
+
+    def remove_documents(self, documents: Sequence[UnreadableDocument]) -> int:
+        """Removes documents that are in no series, each with an incident; returns their number. `PyMongoError` when the
+        server does not take that.
+        """
+        for one in documents:
+            where = {"_id": one.id}
+            what = "an entry of the ledger" if one.is_of_ledger else "a document of no series"
+            self._remove(one.collection, where, "", f"{what} could not be read: {one.name}, {one.fault}")
+        return len(documents)
+
+    def remove_outside(self, symbol: str, earliest: int, latest: int) -> int:
+        """Removes the candles of a symbol that do not open in `[earliest, latest)`, ms UTC, which no candle can."""
+        where = {**self._of(symbol), "open_time": {"$not": {"$gte": earliest, "$lt": latest}}}
+        return self._remove(MARKET_DATA, where, symbol, "candles had an open_time that cannot be")
+
+    def remove_running(self, symbol: str, unreadable: Sequence[UnreadableCandle]) -> tuple[int, str]:
+        """Removes the unreadable documents of periods that are not over, which a flow stores anew. Returns how many,
+        and a sentence about the others.
+        """
+        removed = 0
+        for one in unreadable:
+            if one.is_running:
+                where = {**self._of(symbol), "timeframe": one.timeframe, "open_time": one.open_time}
+                what = f"the running {one.timeframe} candle could not be read: {one.fault}"
+                removed += self._remove(MARKET_DATA, where, symbol, what)
+        others = [f"{one.timeframe} {one.open_time}" for one in unreadable if not one.is_running]
+        if not others:
+            return removed, ""
+        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+        named = f"candles {', '.join(others[:NAMED])}{more} of {symbol} cannot be read"
+        return removed, f"{named}, and not all their trades are stored: {how_to_fetch(symbol)}"
+
+    def _of(self, symbol: str) -> dict[str, Any]:
+        return {"venue": self._venue, "symbol": symbol}
+
+    def _remove(self, collection: str, where: Mapping[str, Any], symbol: str, cause: str) -> int:
+        removed = self._store.remove(collection, where, timeout_s=WRITE_TIMEOUT_S)
+        if removed:
+            now = wall_ms()
+            outcome = "removed" if removed == 1 else f"{removed} documents removed"
+            self.note([Incident("repair", self._venue, symbol, now, now, f"verification: {cause}", outcome)])
+            _log.info("document_removed", collection=collection, symbol=symbol, documents=removed, cause=cause)
+        return removed
 
 
 def _runs(open_times: Iterable[int], length: int) -> list[tuple[int, int]]:

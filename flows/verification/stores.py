@@ -1,7 +1,8 @@
 """Read access to the stores for a verification: beside a live flow, in bounded pieces, without writes."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +10,28 @@ import polars as pl
 from pymongo import ASCENDING, DESCENDING
 from pymongo.database import Database
 
+from flows.foreign import visible
 from flows.loop_thread import EventLoopThread
-from flows.model import Kline, Trade, timeframe_ms
+from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, Trade, timeframe_ms
 from flows.queries import DisputedTradesQuery, KlinesQuery, TradesQuery
-from flows.verification.checks.claims import StoredCandle, stored_candle
+from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.ledger import READ, Ledger
-from flows.verification.checks.symbol import Klines
-from sinks.mongo.documents import CANDLE_VALUES, INCIDENTS, MARKET_DATA, incident_of
-from sinks.trades.codec import END_MS
+from flows.verification.checks.symbol import Klines, OnBad
+from flows.verification.checks.unreadable import UnreadableDocument, UnreadableRecord
+from sinks.mongo.documents import (
+    CANDLE_KEY,
+    CANDLE_VALUES,
+    INCIDENTS,
+    MARKET_DATA,
+    candle_faults,
+    incident_fault,
+    incident_of,
+    is_count,
+)
+from sinks.trades.codec import END_MS, encode_key
 from sinks.trades.reader import TradeReader
+from sinks.trades.record_checks import BadRecord
+from sinks.trades.stored_records import leave_out
 from sources.archive.csv_reader import klines_of
 from sources.archive.fetch import check, files_in
 from sources.archive.files import ArchiveFile
@@ -25,6 +39,8 @@ from sources.binance.rest import BinanceRest
 
 MOST_INCIDENTS = 100_000
 """Most incidents read of a day; later ones are not."""
+MOST_STRAYS = 1_000
+"""Most documents of no series that are reported, and repaired at once; also of the ledger."""
 MOST_OUTSIDE = 100
 """Most candles of impossible times that are reported, of each symbol and timeframe."""
 
@@ -44,27 +60,62 @@ class VenueStores:
     def symbols(self) -> list[str]:
         """The symbols with stored candles or trades, in alphabetical order."""
         candles = self._database[MARKET_DATA].distinct("symbol", {"venue": self._venue})
-        return sorted({*map(str, candles), *(self._reader.symbols() if self._reader else ())})
+        return sorted({*_texts(candles), *(self._reader.symbols() if self._reader else ())})
 
     def timeframes(self) -> list[str]:
         """The timeframes of the stored candles, as stored."""
-        return sorted(map(str, self._database[MARKET_DATA].distinct("timeframe", {"venue": self._venue})))
+        return sorted(_texts(self._database[MARKET_DATA].distinct("timeframe", {"venue": self._venue})))
+
+    def stray_records(self) -> list[UnreadableRecord]:
+        """What the trade store holds under keys that are none of a record, of no symbol."""
+        stores = self._reader.stores if self._reader else ()
+        return [_unreadable(stray) for store in stores for stray in store.strays()]
+
+    def misplaced_records(self, symbol: str, start: int, end: int) -> list[UnreadableRecord]:
+        """The records of a symbol that do not begin in `[start, end)`."""
+        spans = ((0, start), (end, END_MS))
+        return [
+            UnreadableRecord(store.path, key, key.decode(), begin, begin, "its trades have a time that cannot be")
+            for store in (self._reader.stores if self._reader else ())
+            for span in spans
+            for begin in store.starts(symbol, *span)
+            for key in (encode_key(symbol, begin),)
+        ]
+
+    def stray_documents(self) -> list[UnreadableDocument]:
+        """The first `MOST_STRAYS` documents of candles without a venue, symbol or timeframe, and as many entries of the
+        ledger that cannot be read.
+        """
+        own = {"$or": [{"venue": self._venue}, {"venue": {"$not": {"$type": "string"}}}]}
+        unnamed = {"$or": [{name: {"$not": {"$type": "string"}}} for name in ("venue", "symbol", "timeframe")]}
+        candles = self._database[MARKET_DATA].find({"$and": [own, unnamed]}).limit(MOST_STRAYS)
+        found = [_stray(MARKET_DATA, one, _unnamed(one)) for one in candles]
+        entries = self._database[INCIDENTS].find({"$and": [own, {"$or": _OF_NO_INCIDENT}]}).limit(MOST_STRAYS)
+        return found + [_stray(INCIDENTS, one, fault) for one in entries if (fault := incident_fault(one))]
 
     def catch_up(self) -> None:
         """Updates the trade reader to the current state of the store."""
         if self._reader:
             self._reader.catch_up()
 
-    def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
-        """The trades in `[start, end)`, with every kind of fill."""
+    def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
+        """The trades in `[start, end)`, with every kind of fill; `on_bad` gets the records that cannot be read."""
         if self._reader is not None and start <= END_MS:
-            yield from self._reader.iterate(symbol, start, min(end, END_MS), every_fill=True, every_version=True)
+            yield from self._reader.iterate(
+                symbol,
+                start,
+                min(end, END_MS),
+                every_fill=True,
+                every_version=True,
+                on_bad=lambda record: on_bad(_unreadable(record)),
+            )
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
-        """Times of the first and the last trade in `[start, end)`; None without any."""
+        """Times of the first and the last trade in `[start, end)` that can be read; None without any."""
         if self._reader is None:
             return None
-        first, last = self._reader.first_time(symbol), self._reader.last_time(symbol)
+        first = self._reader.first_time(symbol, on_bad=leave_out)
+        last = self._reader.last_time(symbol, on_bad=leave_out)
         if first is None or last is None or last < start or first >= end:
             return None
         return max(first, start), min(last, end - 1)
@@ -87,12 +138,15 @@ class VenueStores:
         return self._found(symbol, timeframe, inside, most=MOST_OUTSIDE)
 
     def ledger(self, symbol: str, start: int, end: int) -> Ledger:
-        """The incidents that touch `[start, end)`."""
+        """The incidents that touch `[start, end)`, without what is none."""
         of = {"venue": self._venue, "symbol": {"$in": [symbol, ""]}, "kind": {"$in": list(READ)}}
         touching = {"begin": {"$lt": end}, "end": {"$gte": start}}
         found = self._database[INCIDENTS].find({**of, **touching}).sort("begin", ASCENDING).limit(MOST_INCIDENTS)
+        entries = (document for document in found if not incident_fault(document))
         # What is noted at once is stored at once: a repair is then of a loss beside it.
-        in_order = sorted(found, key=lambda one: (int(one["created_at"].timestamp() * 1_000), one["kind"] == "repair"))
+        in_order = sorted(
+            entries, key=lambda one: (int(one["created_at"].timestamp() * 1_000), one["kind"] == "repair")
+        )
         return Ledger(incident_of(document) for document in in_order)
 
     def _of(self, symbol: str, timeframe: str) -> dict[str, Any]:
@@ -103,6 +157,53 @@ class VenueStores:
         found = self._database[MARKET_DATA].find({**self._of(symbol, timeframe), **which}, fields)
         documents = found.sort("open_time", ASCENDING).limit(most)
         return [stored_candle(document, self._venue, symbol, timeframe) for document in documents]
+
+
+def stored_candle(document: Mapping[str, Any], venue: str, symbol: str, timeframe: str) -> StoredCandle:
+    """The candle of a document of the collection `market_data`, with any content."""
+    named = {**document, "venue": venue, "symbol": symbol, "timeframe": timeframe}
+    faults = candle_faults(named)
+    if not is_count(document.get("close_time")):
+        faults.append(f"close_time {document.get('close_time')!r:.40}")
+    bad = {fault.partition(" ")[0] for fault in faults}
+    values: dict[str, Any] = {name: 0.0 if name in bad else float(document[name]) for name in (*PRICES, *VOLUMES)}
+    values |= {name: 0 if name in bad else int(document[name]) for name in _COUNTS}
+    if isinstance(place := document.get("open_time"), float) and isfinite(place):
+        values["open_time"] = int(place)  # its period is known all the same
+    values |= {name: str(document.get(name)) for name in ("status", "proof")}
+    close_time: int = values.pop("close_time")
+    candle = Candle(
+        venue=venue, symbol=symbol, timeframe=timeframe, is_closed=document.get("is_closed") is True, **values
+    )
+    return StoredCandle(candle, close_time, ", ".join(faults))
+
+
+_COUNTS = ("open_time", "close_time", "trades", *IDS, "revision")
+_OF_NO_INCIDENT: list[dict[str, Any]] = [
+    *({name: {"$not": {"$type": "string"}}} for name in ("kind", "venue", "symbol", "cause", "outcome")),
+    *({name: {"$not": {"$type": ["int", "long"]}}} for name in ("begin", "end", *IDS)),
+    {"created_at": {"$not": {"$type": "date"}}},
+]
+"""Any of these makes a document none of the ledger."""
+
+
+def _texts(values: Iterable[Any]) -> list[str]:
+    return [value for value in values if isinstance(value, str)]
+
+
+def _unreadable(record: BadRecord) -> UnreadableRecord:
+    return UnreadableRecord(record.path, record.key, record.name, record.start, record.end, record.reason)
+
+
+def _stray(collection: str, document: Mapping[str, Any], fault: str) -> UnreadableDocument:
+    number = document["_id"]
+    return UnreadableDocument(collection, number, visible(str(number)), fault, collection == INCIDENTS)
+
+
+def _unnamed(document: Mapping[str, Any]) -> str:
+    """The names that a candle's document lacks."""
+    lacking = (name for name in CANDLE_KEY if not isinstance(document.get(name), str) and name != "open_time")
+    return ", ".join(f"{name} {document.get(name)!r:.40}" for name in lacking)
 
 
 class RestVenue:

@@ -29,6 +29,7 @@ from flows.model import (
 )
 from flows.vouched import VouchedTimes
 from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
+from sinks.mongo.documents import DocumentError
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter, part_of
 
@@ -284,6 +285,9 @@ class Importer:
         while not self._has_failed:
             try:
                 return self._improvement.known(symbol, begin, begin + DAY_MS)
+            except DocumentError as error:
+                self._has_failed = True
+                self._on_failure(str(error))
             except PyMongoError:
                 if monotonic_ms() > until_ms:
                     self._fail(MONGODB, "did not answer")

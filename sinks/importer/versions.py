@@ -16,7 +16,9 @@ class Known(Protocol):
     """Reads the stored closed candles of one symbol."""
 
     def __call__(self, symbol: str, start_ms: int, end_ms: int) -> list[Candle]:
-        """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer."""
+        """Those that open in `[start_ms, end_ms)`, of all timeframes. `PyMongoError` when the server cannot answer,
+        `DocumentError` when a document is no candle.
+        """
 
 
 class Improved(Protocol):

@@ -12,12 +12,14 @@ while it is open or running returns the same request.
 Every method raises `PyMongoError` when the server is unavailable, refuses, or takes too long.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, TypeVar, cast
 from uuid import uuid4
 
 import msgspec
+import structlog
 from bson.datetime_ms import DatetimeMS
 from msgspec import Struct
 from pymongo import ASCENDING, IndexModel, ReturnDocument, UpdateOne
@@ -25,7 +27,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.database import Database
 
 from flows.clock import wall_ms
-from sinks.mongo.documents import plain
+from flows.foreign import visible
+from sinks.mongo.documents import DocumentError, plain
 
 SUBSCRIPTIONS = "subscriptions"
 REQUESTS = "requests"
@@ -34,6 +37,12 @@ KEPT_MS = 3_600_000
 """Time after its last change at which a request expires."""
 SEARCHED = 1_000
 """Most open requests that are searched for one to take."""
+
+MOST_NAMED = 100
+"""Documents that cannot be read, of which it is remembered that they were named."""
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 INDEXES: Mapping[str, tuple[IndexModel, ...]] = {
     REQUESTS: (
@@ -95,15 +104,27 @@ class Request(Struct, frozen=True):
 
 
 def request_of(document: Mapping[str, Any]) -> Request:
-    """The request of a document."""
-    return Request(
-        document["_id"],
-        Work(**{field: plain(document[field]) for field in Work.__struct_fields__}),
-        document["state"],
-        document["report"],
-        date_ms(document["created_at"]),
-        date_ms(document["updated_at"]),
-    )
+    """The request of a document. `DocumentError` when it is none."""
+    try:
+        return Request(
+            document["_id"],
+            msgspec.convert({field: plain(document[field]) for field in Work.__struct_fields__}, Work),
+            msgspec.convert(document["state"], RequestState),
+            msgspec.convert(document["report"], str),
+            date_ms(document["created_at"]),
+            date_ms(document["updated_at"]),
+        )
+    except _NONE_OF_ITS_KIND as error:
+        raise _unreadable(REQUESTS, document, error) from error
+
+
+_NONE_OF_ITS_KIND = (KeyError, TypeError, ValueError, msgspec.ValidationError)
+
+
+def _unreadable(collection: str, document: Mapping[str, Any], error: Exception) -> DocumentError:
+    name = visible(str(document.get("_id")))
+    fault = visible(f"{type(error).__name__} {error}")
+    return DocumentError(f"the document {name} of the collection {collection} cannot be read, {fault}: remove it")
 
 
 def date_ms(date: datetime) -> int:
@@ -132,11 +153,24 @@ def leave_request(database: Database[dict[str, Any]], work: Work) -> None:
 
 
 def _subscription_of(document: Mapping[str, Any]) -> DesiredSubscription:
-    return DesiredSubscription(document["venue"], document["symbol"], document["wanted"], tuple(document["streams"]))
+    try:
+        named = {field: document[field] for field in DesiredSubscription.__struct_fields__ if field in document}
+        return msgspec.convert(named, DesiredSubscription)
+    except _NONE_OF_ITS_KIND as error:
+        raise _unreadable(SUBSCRIPTIONS, document, error) from error
+
+
+def _instrument_of(document: Mapping[str, Any]) -> ListedInstrument:
+    try:
+        return msgspec.convert(
+            {field: document[field] for field in ListedInstrument.__struct_fields__}, ListedInstrument
+        )
+    except _NONE_OF_ITS_KIND as error:
+        raise _unreadable(INSTRUMENTS, document, error) from error
 
 
 class CommandClient:
-    """The API's side: submits commands and reads their state."""
+    """The API's side: submits commands and reads their state. `DocumentError` when a document cannot be read."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
         self._subscriptions = database[SUBSCRIPTIONS]
@@ -181,13 +215,16 @@ class CommandClient:
     async def instruments(self, venue: str) -> list[ListedInstrument]:
         """The venue's instruments as the flow last published them, in alphabetical order; empty before that."""
         found = self._instruments.find({"venue": venue}).sort("symbol")
-        return [ListedInstrument(venue, document["symbol"], document["status"]) async for document in found]
+        return [_instrument_of(document) async for document in found]
 
 
 class CommandConsumer:
-    """The flow's side: reads desired subscriptions, takes work and reports its result."""
+    """The flow's side: reads desired subscriptions, takes work and reports its result. What cannot be read is named
+    once with an ERROR, and left out: the others are served.
+    """
 
     def __init__(self, database: Database[dict[str, Any]]) -> None:
+        self._named: deque[str] = deque(maxlen=MOST_NAMED)
         self._subscriptions = database[SUBSCRIPTIONS]
         self._requests = database[REQUESTS]
         self._instruments = database[INSTRUMENTS]
@@ -198,7 +235,18 @@ class CommandConsumer:
 
     def subscriptions(self, venue: str) -> list[DesiredSubscription]:
         """All stored subscriptions of a venue, symbols in alphabetical order."""
-        return [_subscription_of(document) for document in self._subscriptions.find({"venue": venue}).sort("symbol")]
+        return self._readable(_subscription_of, self._subscriptions.find({"venue": venue}).sort("symbol"))
+
+    def _readable(self, of: Callable[[Mapping[str, Any]], T], documents: Iterable[Mapping[str, Any]]) -> list[T]:
+        found: list[T] = []
+        for document in documents:
+            try:
+                found.append(of(document))
+            except DocumentError as error:
+                if (reason := str(error)) not in self._named:
+                    self._named.append(reason)
+                    log.error("document_unreadable", reason=reason)  # noqa: TRY400
+        return found
 
     def propose(self, subscriptions: Iterable[DesiredSubscription]) -> None:
         """Stores subscriptions for symbols that have none yet."""
@@ -226,7 +274,8 @@ class CommandConsumer:
         """
         waiting = {"venue": venue, "kind": {"$in": list(kinds)}, "state": "open"}
         for found in self._requests.find(waiting, {"symbol": 1}).sort("created_at").limit(SEARCHED):
-            if is_own(found["symbol"]) and (taken := self._take_one(found["_id"])) is not None:
+            symbol = found.get("symbol")
+            if isinstance(symbol, str) and is_own(symbol) and (taken := self._take_one(found["_id"])) is not None:
                 return taken
         return None
 
@@ -236,11 +285,16 @@ class CommandConsumer:
             {"$set": {"state": "running", **_stamps(wall_ms())}},
             return_document=ReturnDocument.AFTER,
         )
-        return None if document is None else request_of(document)
+        if document is None:
+            return None
+        if not (taken := self._readable(request_of, [document])):
+            values = {"state": "failed", "report": "it cannot be read", **_stamps(wall_ms())}
+            self._requests.update_one({"_id": request_id}, {"$set": values})
+        return next(iter(taken), None)
 
     def running(self, venue: str) -> list[Request]:
         """The requests that are running."""
-        return [request_of(document) for document in self._requests.find({"venue": venue, "state": "running"})]
+        return self._readable(request_of, self._requests.find({"venue": venue, "state": "running"}))
 
     def reopen(self, request_ids: Iterable[str]) -> None:
         """Sets running requests to `open`, to be done from the beginning."""

@@ -6,8 +6,10 @@ are BSON dates, as MongoDB's TTL needs them. Writing anything again changes noth
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from functools import cache, lru_cache
 from hashlib import blake2b
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -16,7 +18,8 @@ from bson.datetime_ms import DatetimeMS
 from msgspec import structs
 from pymongo import ASCENDING, DESCENDING, IndexModel, UpdateOne
 
-from flows.model import DAY_MS, IDS, Candle, Incident, Stats24h, timeframe_ms
+from flows.foreign import visible
+from flows.model import DAY_MS, IDS, PRICES, VOLUMES, Candle, Incident, Stats24h, timeframe_ms
 
 MARKET_DATA = "market_data"
 MARKET_STATS = "market_stats"
@@ -117,16 +120,49 @@ def _values(candle: Candle, *, now_ms: int, retention_days: Mapping[str, int]) -
     return values
 
 
+class DocumentError(ValueError):
+    """A stored document is not what its collection holds; the text names it, its fault, and what to do."""
+
+
 def candle_of(document: Mapping[str, Any]) -> Candle:
-    """The candle of a document. `event_time` is not stored and comes back as 0."""
-    values = {field: document[field] for field in _STORED_FIELDS if field in document}
-    for field in _LONG_FIELDS:
+    """The candle of a document. `event_time` is not stored and comes back as 0. `DocumentError` when it is none."""
+    if faults := candle_faults(document):
+        name = " ".join(visible(str(document.get(field)), limit=_LONGEST_NAME) for field in CANDLE_KEY)
+        raise DocumentError(f"the stored candle {name} cannot be read, {faults[0]}: {REPLACES}")
+    values = {field: document[field] for field in _STORED_FIELDS}
+    for field in _COUNTS:  # the driver gives long ones in a type of its own, which msgspec refuses
         values[field] = int(values[field])
+    for field in _NUMBERS:
+        values[field] = float(values[field])
     return Candle(**values)
 
 
+def candle_faults(document: Mapping[str, Any]) -> list[str]:
+    """The fields of a document that cannot be those of a candle, each with its value; none when all can."""
+    get = document.get
+    faults = [name for name in _NUMBERS if not _is_number(get(name))]
+    faults += [name for name in _COUNTS if not is_count(get(name))]
+    faults += [name for name in _WORDS if not isinstance(get(name), str)]
+    if not isinstance(get("is_closed"), bool):
+        faults.append("is_closed")
+    return [f"{name} {get(name)!r:.40}" for name in faults]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
+
+
+def is_count(value: Any) -> bool:
+    """Whether a value of a document is a whole number."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+REPLACES = "marketflow verify --repair --against rest replaces it"
+_LONGEST_NAME = 40
 _STORED_FIELDS = tuple(field for field in Candle.__struct_fields__ if field != "event_time")
-_LONG_FIELDS = ("open_time", *IDS)  # the driver gives them in a type of its own, which msgspec refuses
+_NUMBERS = (*PRICES, *VOLUMES)
+_COUNTS = ("open_time", "trades", *IDS, "revision")
+_WORDS = ("venue", "symbol", "timeframe", "status", "proof")
 
 
 def stats_document(stats: Stats24h, *, now_ms: int, retention_days: Mapping[str, int]) -> dict[str, Any]:
@@ -174,8 +210,24 @@ def incident_id(incident: Incident) -> str:
 
 
 def incident_of(document: Mapping[str, Any]) -> Incident:
-    """The incident of a document."""
+    """The incident of a document. `DocumentError` when it is none."""
+    if fault := incident_fault(document):
+        name = visible(str(document.get("_id")))
+        raise DocumentError(f"the entry {name} of the ledger cannot be read, {fault}: {REMOVES}")
     return Incident(**{field: plain(document[field]) for field in Incident.__struct_fields__})
+
+
+def incident_fault(document: Mapping[str, Any]) -> str:
+    """The first field of a document that cannot be that of an incident, with its value; empty when all can."""
+    counts = ("begin", "end", "first_id", "last_id")
+    for name in Incident.__struct_fields__:
+        value = document.get(name)
+        if not (is_count(value) if name in counts else isinstance(value, str)):
+            return f"{name} {value!r:.40}"
+    return "" if isinstance(document.get("created_at"), datetime) else f"created_at {document.get('created_at')!r:.40}"
+
+
+REMOVES = "marketflow verify --repair removes it"
 
 
 def plain(value: Any) -> Any:

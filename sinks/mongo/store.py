@@ -4,6 +4,7 @@ Every call has a time limit. Only writes that the unique key makes ambiguous are
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, TypeAlias
 
 import bson
@@ -19,10 +20,12 @@ from flows.clock import wall_ms
 from flows.model import Candle, Incident, Stats24h
 from sinks.mongo.buffer import Storable
 from sinks.mongo.documents import (
+    CANDLE_KEY,
     INCIDENTS,
     INDEXES,
     MARKET_DATA,
     MARKET_STATS,
+    DocumentError,
     candle_document,
     candle_of,
     candle_upsert,
@@ -140,8 +143,25 @@ class CandleStore:
             {"venue": venue, "symbol": symbol, "timeframe": timeframe, "open_time": {"$in": open_times}}
             for (venue, symbol, timeframe), open_times in times.items()
         ]
-        stored = map(candle_of, self._database[MARKET_DATA].find({"$or": places}))
-        return {_place(candle): candle for candle in stored}
+        stored: dict[_Place, Candle] = {}
+        for document in self._database[MARKET_DATA].find({"$or": places}):
+            with suppress(DocumentError):  # it is not what was written
+                candle = candle_of(document)
+                stored[_place(candle)] = candle
+        return stored
+
+    def replace(self, candle: Candle, *, timeout_s: float) -> None:
+        """Puts a candle in the place of a document that cannot be read, whatever versions that claims."""
+        key: dict[str, Any] = {name: getattr(candle, name) for name in CANDLE_KEY}
+        key["open_time"] = {"$gte": candle.open_time, "$lt": candle.open_time + 1}  # it may be no whole number
+        document = candle_document(candle, now_ms=wall_ms(), retention_days=self._retention_days)
+        with pymongo.timeout(timeout_s):
+            self._database[MARKET_DATA].replace_one(key, document, upsert=True)
+
+    def remove(self, collection: str, where: Mapping[str, Any], *, timeout_s: float) -> int:
+        """Removes documents; returns their number."""
+        with pymongo.timeout(timeout_s):
+            return self._database[collection].delete_many(where).deleted_count
 
     def _fits(self, item: Storable) -> bool:
         try:

@@ -41,7 +41,8 @@ COLUMNS = ("id", "first_id", "last_id", "time", "price", "quantity", "buyer_is_m
 FILLS = (MARKET_FILL, "INSURANCE_FUND", "ADL", "NA", "OTHER")
 """Kinds of fill by their stored code; an unknown one is stored as the last."""
 
-_PREFIX = b"trades:"
+PREFIX = b"trades:"
+"""Begin of every key."""
 _OTHER = len(FILLS) - 1
 _MARKET_ONLY = {MARKET_FILL}
 _FILL_CODES = {name: code for code, name in enumerate(FILLS)}
@@ -62,8 +63,10 @@ Row = tuple[Any, ...]
 """One trade, in the order of the columns."""
 
 
-class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
-    """A record's value. Ids rise strictly; an empty optional column has the meaning in the table above."""
+class TradeColumns(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, forbid_unknown_fields=True):
+    """A record's value. Ids rise strictly; an empty optional column has the meaning in the table above. What else a
+    record must be, `record_checks.py` says.
+    """
 
     id: bytes
     first_id: bytes = b""
@@ -113,7 +116,12 @@ def minute_of(time_ms: int) -> int:
 
 def encode_key(symbol: str, start_ms: int) -> bytes:
     """Key of the record of a symbol that starts at `start_ms`; times out of range are clamped."""
-    return b"%b%b:%013d" % (_PREFIX, symbol.encode(), min(max(start_ms, 0), END_MS))
+    return b"%b%b:%013d" % (PREFIX, symbol.encode(), min(max(start_ms, 0), END_MS))
+
+
+def begin_of_symbol(symbol: str) -> bytes:
+    """The begin of the keys of a symbol's records, which comes before all of them."""
+    return b"%b%b:" % (PREFIX, symbol.encode())
 
 
 def decode_start(key: Any) -> int:
@@ -123,12 +131,17 @@ def decode_start(key: Any) -> int:
 
 def decode_symbol(key: Any) -> str:
     """Symbol of the record of a key (`bytes`)."""
-    return str(key[len(_PREFIX) : -14], "utf-8")
+    return str(key[len(PREFIX) : -14], "utf-8")
 
 
 def end_of_symbol(symbol: str) -> bytes:
     """A key after all records of a symbol and before those of the next one."""
-    return b"%b%b;" % (_PREFIX, symbol.encode())  # `;` follows `:`
+    return b"%b%b;" % (PREFIX, symbol.encode())  # `;` follows `:`
+
+
+def period_ms(start_ms: int) -> int:
+    """The longest time that the record which starts then may be of: a minute, or a second within one."""
+    return SECOND_MS if start_ms % MINUTE_MS else MINUTE_MS
 
 
 def encode_columns(trades: Sequence[Trade]) -> TradeColumns:

@@ -17,6 +17,7 @@ from flows.model import DAY_MS, Incident, IncidentKind
 from sinks.buffered.outage import OnIncident
 from sinks.trades.codec import END_MS, MINUTE_MS, minute_of
 from sinks.trades.merge import Second, merge_minutes
+from sinks.trades.record_checks import BadRecord, incident_of
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
 
 log = structlog.get_logger(__name__)
@@ -58,7 +59,9 @@ class TradeCompactor:
     """Maintains one store in its own thread, with bounded work in each round.
 
     A failed round is logged and repeated at the next interval, and is an incident `store_outage`; a delay loses
-    nothing. A reason not to delete is an incident `retention`. Each is reported once until it ends.
+    nothing. A reason not to delete is an incident `retention`. Each is reported once until it ends. A record that
+    cannot be read keeps its minute from being merged, until it is old enough to be deleted like any other; that is an
+    incident `store_outage` too.
     """
 
     def __init__(
@@ -253,11 +256,17 @@ class TradeCompactor:
         self._merged_until[symbol] = end_ms
         reached_ms = begin_ms
         try:
-            reached_ms, seen = merge_minutes(self._store, symbol, begin_ms, end_ms, most_records=most_records)
+            reached_ms, seen = merge_minutes(
+                self._store, symbol, begin_ms, end_ms, most_records=most_records, on_bad=self._report_bad
+            )
         finally:
             with self._store.lock:
                 self._merged_until[symbol] = min(self._merged_until[symbol], reached_ms)
         return seen
+
+    def _report_bad(self, record: BadRecord) -> None:
+        log.error("trade_record_unreadable", record=record.name, reason=record.reason)
+        self._on_incident(incident_of(record, self._venue, "its minute is left as it is"))
 
 
 def _is_past(since_ms: int | None, interval_ms: int, now_ms: int) -> bool:

@@ -13,6 +13,7 @@ from rocksdict import WriteBatch
 from sinks.trades.codec import END_MS, encode_key, encode_record, first_id, last_id
 from sinks.trades.durable import IdSpan, read_durable, write_durable
 from sinks.trades.store import StoreBusyError, TradeStore
+from sinks.trades.stored_records import refuse
 
 BATCH_BYTES: Final = 4_000_000
 _BUSY_S: Final = 0.05
@@ -33,10 +34,12 @@ class Copied(msgspec.Struct, frozen=True):
 def copy_partition(source: TradeStore, to: Path, *, on_copied: OnCopied) -> Copied:
     """Copies what `source`, open as a secondary, shows, into a new partition at `to`. The copy is durable when this
     returns, and names the ids that `source` has lost, so that these are fetched also by a flow that uses the copy.
-    `TradeStoreError` when something cannot be read or written.
+    `TradeStoreError` when something cannot be read or written, a single record included: a copy has all, or is none.
     """
     records = trades = 0
     newest: dict[str, int] = {}
+    for stray in source.strays():
+        refuse(stray)
     with TradeStore(to) as copy:
         for symbol in source.symbols():
             batch, size, spans = WriteBatch(raw_mode=True), 0, list[IdSpan]()

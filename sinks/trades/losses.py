@@ -7,19 +7,23 @@ import numpy as np
 from msgspec import structs
 
 from sinks.trades.codec import END_MS
-from sinks.trades.database import StoreDamagedError
+from sinks.trades.database import StoreDamagedError, TradeStoreError
 from sinks.trades.durable import Durable, IdSpan, Spans
+from sinks.trades.record_checks import BadRecord, OnBad, RecordError
+
+OnUnreadable = Callable[[TradeStoreError], bool]
+"""Called where something cannot be read: whether the ids that are not found then count as lost."""
 
 
 class Contents(Protocol):
     """The stored trades of a partition."""
 
-    def ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
+    def ids(self, symbol: str, begin_ms: int, end_ms: int, *, on_bad: OnBad) -> "np.ndarray[Any, np.dtype[np.int64]]":
         """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
         ...
 
     def last_id_of(self, symbol: str) -> int:
-        """The id of the last trade in a symbol's newest record; -1 without any."""
+        """The id of the last trade in a symbol's newest record that can be read; -1 without any."""
         ...
 
     def newest_of(self, symbol: str) -> int | None:
@@ -32,19 +36,23 @@ def lost_of(
     durable: Durable,
     *,
     with_newest: bool,
-    on_unreadable: Callable[[StoreDamagedError], None],
+    on_unreadable: OnUnreadable,
 ) -> Spans:
     """Durable ids that are missing: of the logs' contents and, `with_newest`, after the newest stored ones. A span that
-    cannot be read is handed to `on_unreadable`, and not compared unless that raises.
+    cannot be read is handed to `on_unreadable`, and not compared. Of one with records that are none, the ids that no
+    other record has are missing if that says so.
     """
     lost: Spans = {}
     for symbol, spans in durable.spans().items():
         found: list[IdSpan] = []
         for span in spans:
+            bad: list[BadRecord] = []
             try:
-                found += _gaps(contents, symbol, span)
+                gaps = list(_gaps(contents, symbol, span, bad.append))
             except StoreDamagedError as error:
                 on_unreadable(error)
+            else:
+                found += gaps if not bad or on_unreadable(RecordError(bad[0])) else []
         if found:
             lost[symbol] = found
     for symbol, known in durable.newest.items() if with_newest else ():
@@ -56,9 +64,9 @@ def lost_of(
     return lost
 
 
-def _gaps(contents: Contents, symbol: str, span: IdSpan) -> Iterator[IdSpan]:
+def _gaps(contents: Contents, symbol: str, span: IdSpan, on_bad: OnBad) -> Iterator[IdSpan]:
     """The missing ids of a span."""
-    ids = contents.ids(symbol, span.begin, span.end + 1)
+    ids = contents.ids(symbol, span.begin, span.end + 1, on_bad=on_bad)
     ids = ids[(ids >= span.first_id) & (ids <= span.last_id)]
     edges = np.concatenate(([span.first_id - 1], ids, [span.last_id + 1]))
     for place in np.flatnonzero(np.diff(edges) > 1).tolist():

@@ -22,7 +22,6 @@ from sinks.trades.codec import (
     columns_of,
     decode_start,
     decode_symbol,
-    encode_columns,
     encode_key,
     encode_periods,
     encode_record,
@@ -34,8 +33,10 @@ from sinks.trades.codec import (
     without,
 )
 from sinks.trades.durable import IdSpan, Moves, runs_of
-from sinks.trades.places import TimeSpan, ids_of, shared, spans_around, starts_beyond
+from sinks.trades.places import TimeSpan, ids_of, shared, spans_around, spans_of, starts_beyond
+from sinks.trades.record_checks import BadRecord, OnBad, RecordError, are_sound, refusal_of
 from sinks.trades.store import TradeStore
+from sinks.trades.stored_records import leave_out
 
 log = structlog.get_logger(__name__)
 
@@ -75,25 +76,26 @@ def add_batches(
     *,
     record_ms: int = SECOND_MS,
     on_dispute: Callable[[Dispute], None] = lambda _: None,
+    on_replaced: OnBad = leave_out,
 ) -> list[Second]:
     """Writes the trades of batches to records of `record_ms`, a second or directly a minute, and returns the starts of
     these.
 
     A stored trade is unchanged, unless the batch replaces it or is vouched for. Where the values differ, `on_dispute`
     is called, once for each symbol and voucher. In minutes that holds for the trade of an id in whatever minute it
-    is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade whose
-    values do not fit the columns is refused with an ERROR. `TradeStoreError` when nothing was written. The caller holds
-    `store.lock`.
+    is stored: an id is there once. Trades that are vouched for go to minutes in any case. A trade that cannot be is
+    refused with an ERROR. A stored record that cannot be read is replaced where new trades belong into it, with a call
+    of `on_replaced`; elsewhere it stays. `TradeStoreError` when nothing was written. The caller holds `store.lock`.
     """
     seconds: list[Second] = []
     disputes: list[Dispute] = []
     batches = list(batches)
     changes = _changes_without_replaced(store, batches)
     written: dict[str, list[IdSpan]] = {}
-    for (symbol, voucher), trades in _by_source(batches).items():
+    for (symbol, voucher), possible in _encoded(_by_source(batches), record_ms).items():
         dispute = Dispute(symbol, voucher)
         length_ms = MINUTE_MS if voucher else record_ms
-        encoded = _encoded(symbol, trades, length_ms)
+        encoded = possible
         old = {start: [start] for start in encoded}
         if length_ms == MINUTE_MS:
             of_source = [batch for batch in batches if (batch.symbol, batch.vouched_by) == (symbol, voucher)]
@@ -119,6 +121,7 @@ def add_batches(
     for dispute in disputes:
         if dispute.trades:
             on_dispute(dispute)
+    changes.report_replaced(on_replaced)
     return seconds
 
 
@@ -147,6 +150,7 @@ class _Changes:
         self._changed: dict[bytes, TradeColumns | None] = {}
         self._taken_out: dict[str, set[int]] = {}
         """Ids that have left a record, by symbol."""
+        self._bad: dict[bytes, BadRecord] = {}
 
     def remove(self, symbol: str, trade: Trade) -> None:
         """Removes a trade from its second and from its minute, wherever it is."""
@@ -257,7 +261,19 @@ class _Changes:
         return dropped
 
     def _now_at(self, key: bytes) -> TradeColumns | None:
-        return self._changed[key] if key in self._changed else self._store.record(key)
+        if key in self._changed:
+            return self._changed[key]
+        try:
+            return self._store.record(key)
+        except RecordError as error:
+            self._bad[key] = error.record
+            return None
+
+    def report_replaced(self, on_replaced: OnBad) -> None:
+        """Reports the records that could not be read, and that the changes are written over."""
+        for key, record in self._bad.items():
+            if key in self._changed:
+                on_replaced(record)
 
     def writes(self) -> WriteBatch | None:
         """All changes as one batch; None without any."""
@@ -291,14 +307,6 @@ def _joined(
     return columns_of(kept[number] for number in sorted(kept)), reported, elsewhere
 
 
-def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
-    """The ids of a record of `[begin, end]`, ms UTC, nearly always one span."""
-    first, last = first_id(columns), last_id(columns)
-    if last - first + 1 == len(columns):
-        return [IdSpan(first, last, begin, end)]
-    return runs_of(np.frombuffer(columns.id, "<i8"), begin, end)
-
-
 def _by_source(batches: Iterable[TradeBatch]) -> dict[tuple[str, Voucher], list[Trade]]:
     """Trades by symbol and what vouches for them."""
     sources: dict[tuple[str, Voucher], list[Trade]] = {}
@@ -319,31 +327,43 @@ def _changes_without_replaced(store: TradeStore, batches: Iterable[TradeBatch]) 
     return changes
 
 
-def _encoded(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:
+def _encoded(
+    sources: Mapping[tuple[str, Voucher], list[Trade]], record_ms: int
+) -> dict[tuple[str, Voucher], dict[int, TradeColumns]]:
+    """The records of the trades of each source, without those that cannot be: a record with one could not be read."""
+
+    def encode(is_possible: Callable[[str, Trade], bool] | None) -> dict[tuple[str, Voucher], dict[int, TradeColumns]]:
+        encoded = {}
+        for (symbol, voucher), trades in sources.items():
+            possible = trades if is_possible is None else [trade for trade in trades if is_possible(symbol, trade)]
+            encoded[symbol, voucher] = encode_periods(possible, length_ms=MINUTE_MS if voucher else record_ms)
+        return encoded
+
     try:
-        return encode_periods(trades, length_ms=record_ms)
+        encoded = encode(None)
     except (struct.error, TypeError, ValueError, OverflowError):
-        return _encoded_where_possible(symbol, trades, record_ms)
+        return encode(_is_possible)
+    records = [record for periods in encoded.values() for record in periods.items()]
+    # all at once: a check of a few trades costs as much as one of thousands
+    are_possible = are_sound([start for start, _ in records], [columns for _, columns in records])
+    return encoded if are_possible else encode(_is_possible)
 
 
-def _encoded_where_possible(symbol: str, trades: list[Trade], record_ms: int) -> dict[int, TradeColumns]:
-    possible = []
-    for trade in trades:
-        try:
-            encode_columns([trade])
-        except (struct.error, TypeError, ValueError, OverflowError) as error:
-            log.error("trade_refused", symbol=symbol, trade=trade, reason=str(error))  # noqa: TRY400
-        else:
-            possible.append(trade)
-    return encode_periods(possible, length_ms=record_ms)
+def _is_possible(symbol: str, trade: Trade) -> bool:
+    if reason := refusal_of(trade):
+        log.error("trade_refused", symbol=symbol, trade=trade, reason=reason)
+    return not reason
 
 
-def merge_minutes(store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *, most_records: int) -> tuple[int, int]:
+def merge_minutes(
+    store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *, most_records: int, on_bad: OnBad = leave_out
+) -> tuple[int, int]:
     """Merges the seconds of a symbol into minutes, from the minute `begin_ms` to the minute before `end_ms`; stops
     after the minute in which it has read `most_records`.
 
     Returns where to go on (`end_ms` when all is done) and the number of records read. A minute is merged in one batch;
-    a merged one is left unchanged. `TradeStoreError` when the store cannot be written.
+    a merged one is left unchanged, and so is one with a record that cannot be read, which `on_bad` gets.
+    `TradeStoreError` when the store cannot be written.
     """
     seen = 0
     for minute, starts in groupby(store.starts(symbol, begin_ms, end_ms), minute_of):
@@ -353,13 +373,18 @@ def merge_minutes(store: TradeStore, symbol: str, begin_ms: int, end_ms: int, *,
         seen += len(found)
         if found != [minute]:
             with store.lock:
-                _merge_minute(store, symbol, minute)
+                _merge_minute(store, symbol, minute, on_bad)
     return end_ms, seen
 
 
-def _merge_minute(store: TradeStore, symbol: str, minute: int) -> None:
+def _merge_minute(store: TradeStore, symbol: str, minute: int, on_bad: OnBad) -> None:
     # Read again under the lock: a late trade may have come since the keys were listed.
-    records = list(store.records(symbol, minute, minute + MINUTE_MS))
+    bad: list[BadRecord] = []
+    records = list(store.records(symbol, minute, minute + MINUTE_MS, on_bad=bad.append))
+    if bad:
+        for record in bad:
+            on_bad(record)
+        return
     merged = join_columns([columns for _, columns in records])
     writes = WriteBatch(raw_mode=True)
     for start, _ in records:

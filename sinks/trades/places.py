@@ -8,7 +8,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from flows.model import TradeBatch
-from sinks.trades.codec import END_MS, MINUTE_MS, TradeColumns, encode_key, first_id, last_id, minute_of
+from sinks.trades.codec import END_MS, MINUTE_MS, TradeColumns, first_id, last_id, minute_of
+from sinks.trades.durable import IdSpan, runs_of
 from sinks.trades.store import TradeStore
 
 Ids: TypeAlias = "np.ndarray[Any, np.dtype[np.int64]]"
@@ -43,30 +44,24 @@ def starts_beyond(
         return
     ids = min(map(first_id, encoded.values())), max(map(last_id, encoded.values()))
     begin, end = min(first for first, _ in spans), max(last for _, last in spans)
-    before, behind = store.newest_of(symbol, until_ms=begin - 1), next(store.starts(symbol, end, END_MS), None)
-    is_in_order = _is_below(store, symbol, before, ids[0]) and _is_above(store, symbol, behind, ids[1])
-    if is_in_order:
+    before, behind = store.before(symbol, begin), store.from_on(symbol, end)
+    is_below, is_above = before is None or last_id(before[1]) < ids[0], behind is None or first_id(behind[1]) > ids[1]
+    if is_below and is_above:
         return
-    for around in {_place_of(store, symbol, ids[0]), before, behind}:
+    places = {found[0] for found in (before, behind) if found is not None}
+    for around in {_place_of(store, symbol, ids[0]), *places}:
         if around is not None:
             yield from (start for start in _holding(store, symbol, around, *ids) if not begin <= start < end)
 
 
-def _is_below(store: TradeStore, symbol: str, start: int | None, number: int) -> bool:
-    record = None if start is None else store.record(encode_key(symbol, start))
-    return record is None or last_id(record) < number
-
-
-def _is_above(store: TradeStore, symbol: str, start: int | None, number: int) -> bool:
-    record = None if start is None else store.record(encode_key(symbol, start))
-    return record is None or first_id(record) > number
-
-
 def _holding(store: TradeStore, symbol: str, start: int, first: int, last: int) -> Iterator[int]:
-    """Starts of the records from one on, in both directions, whose ids reach into those from `first` to `last`."""
+    """Starts of the records from one on, in both directions, whose ids reach into those from `first` to `last`, or
+    cannot be read.
+    """
 
     def reaches(at: int) -> bool:
-        return not (_is_below(store, symbol, at, first) or _is_above(store, symbol, at, last))
+        record = store.readable(symbol, at)
+        return record is None or (last_id(record) >= first and first_id(record) <= last)
 
     before: int | None = start
     while before is not None and reaches(before):
@@ -87,17 +82,25 @@ def _place_of(store: TradeStore, symbol: str, number: int) -> int | None:
     while low < high:
         # `high` is the start of a record that is not below, or the newest one; `low` is a time with all before it below
         middle = (low + high) // 2
-        start = next(store.starts(symbol, middle, END_MS), high)
-        if _is_below(store, symbol, start, number):
-            low = start + 1
+        found = store.from_on(symbol, middle)
+        if found is not None and last_id(found[1]) < number:
+            low = found[0] + 1
         else:
-            high = min(start, middle)
+            high = middle
     return next(store.starts(symbol, low, END_MS), bounds[1])
 
 
 def ids_of(columns: TradeColumns) -> Ids:
     """The ids of a record, rising."""
     return np.frombuffer(columns.id, "<i8")
+
+
+def spans_of(columns: TradeColumns, begin: int, end: int) -> list[IdSpan]:
+    """The ids of a record of `[begin, end]`, ms UTC, nearly always one span."""
+    first, last = first_id(columns), last_id(columns)
+    if last - first + 1 == len(columns):
+        return [IdSpan(first, last, begin, end)]
+    return runs_of(ids_of(columns), begin, end)
 
 
 def shared(ids: Ids, others: Ids) -> Ids:

@@ -13,6 +13,7 @@ import polars as pl
 
 from sinks.trades.codec import COLUMNS, END_MS, MINUTE_MS, TradeColumns, decode_frame, minute_of
 from sinks.trades.durable import DURABLE_FILE
+from sinks.trades.record_checks import OnBad
 from sinks.trades.store import TradeStore
 
 FRAME_ROWS = 100_000
@@ -25,6 +26,9 @@ class TradeView:
     Times are exchange times, ms UTC. Frames have the columns `id first_id last_id time price quantity buyer_is_maker`,
     each id once. Fills that are not `MARKET` (insurance fund, deleveraging) are left out; with `every_fill` they are
     included, and a column `fill` has the kind of each. A symbol that is not stored has no trades, which is no error.
+
+    Every method raises `TradeStoreError` when something cannot be read, a single record included: no answer has fewer
+    trades than are stored. Where `on_bad` is given it gets those records, and the answer is that of the others.
     """
 
     def __init__(self, stores: Sequence[TradeStore]) -> None:
@@ -47,12 +51,13 @@ class TradeView:
         *,
         every_fill: bool = False,
         columns: Sequence[str] = COLUMNS,
+        on_bad: OnBad | None = None,
     ) -> pl.DataFrame:
         """The trades in `[start_ms, end_ms)` in the order of their ids. A trade takes about 50 bytes of memory, so a
         busy symbol's week is better read by `iterate`, or by naming the columns.
         """
         # All records as one frame: joining frames would copy the trades once more.
-        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns, _by_id), None)
+        found = next(self._frames(symbol, start_ms, end_ms, sys.maxsize, every_fill, columns, _by_id, on_bad), None)
         whole = decode_frame([], every_fill=every_fill, columns=columns) if found is None else found
         return whole[_shown(columns, every_fill)]
 
@@ -66,6 +71,7 @@ class TradeView:
         every_fill: bool = False,
         every_version: bool = False,
         columns: Sequence[str] = COLUMNS,
+        on_bad: OnBad | None = None,
     ) -> Iterator[pl.DataFrame]:
         """The trades in `[start_ms, end_ms)` as frames of whole minutes, one after another in time, none of them empty:
         each ends with the minute in which it reaches `rows`. Within a frame the ids rise. All frames show the store at
@@ -74,7 +80,7 @@ class TradeView:
         With `every_version` ids of a frame may repeat: what is stored of them with several values stays, by time.
         """
         once = _by_version if every_version else _by_id
-        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns, once):
+        for frame in self._frames(symbol, start_ms, end_ms, rows, every_fill, columns, once, on_bad):
             yield frame[_shown(columns, every_fill)]  # by name: a query would wake the threads of polars
 
     def _frames(
@@ -86,10 +92,11 @@ class TradeView:
         every_fill: bool,
         columns: Sequence[str],
         once: Callable[[pl.DataFrame], pl.DataFrame],
+        on_bad: OnBad | None,
     ) -> Iterator[pl.DataFrame]:
         """The frames with id and time, which are needed to sort and filter."""
         read = [name for name in COLUMNS if name in {"id", "time", *columns}]
-        for parts in _gathered(self._minutes(symbol, start_ms, end_ms), rows):
+        for parts in _gathered(self._minutes(symbol, start_ms, end_ms, on_bad), rows):
             frame = _within(once(decode_frame(parts, every_fill=every_fill, columns=read)), start_ms, end_ms)
             if frame.height:
                 yield frame
@@ -98,28 +105,30 @@ class TradeView:
         """Number of trades in `[start_ms, end_ms)`. It reads all of them."""
         return sum(frame.height for frame in self.iterate(symbol, start_ms, end_ms, every_fill=every_fill))
 
-    def last_id(self, symbol: str) -> int | None:
+    def last_id(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """The highest id, whatever the kind of fill; None without trades."""
-        frame = self._newest(symbol)
+        frame = self._newest(symbol, on_bad)
         return None if frame is None else int(frame["id"].to_numpy().max())
 
-    def last_fill(self, symbol: str) -> int | None:
+    def last_fill(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """The highest raw trade id that a trade covers, whatever the kind of fill; None without trades."""
-        frame = self._newest(symbol)
+        frame = self._newest(symbol, on_bad)
         return None if frame is None else int(frame["last_id"].to_numpy().max())
 
-    def first_time(self, symbol: str) -> int | None:
+    def first_time(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """Time of the oldest trade, whatever the kind of fill; None without trades."""
-        bounds = self._bounds(symbol)
-        if bounds is None:
-            return None
-        begin = minute_of(bounds[0])
-        frame = self.trades(symbol, begin, begin + MINUTE_MS, every_fill=True)
-        return int(frame.select(pl.col("time").min()).item())
+        begin = 0
+        while (start := self._first_from(symbol, begin)) is not None:
+            begin = minute_of(start)
+            frame = self.trades(symbol, begin, begin + MINUTE_MS, every_fill=True, columns=("time",), on_bad=on_bad)
+            if frame.height:
+                return int(frame["time"].to_numpy().min())
+            begin += MINUTE_MS
+        return None
 
-    def last_time(self, symbol: str) -> int | None:
+    def last_time(self, symbol: str, *, on_bad: OnBad | None = None) -> int | None:
         """Time of the newest trade, whatever the kind of fill; None without trades."""
-        frame = self._newest(symbol)
+        frame = self._newest(symbol, on_bad)
         return None if frame is None else int(frame["time"].to_numpy().max())
 
     def before_lost(self, symbol: str) -> tuple[int, int] | None:
@@ -129,22 +138,32 @@ class TradeView:
         lost = [span for store in self._stores if (span := store.first_lost(symbol)) is not None]
         return min(((span.first_id - 1, span.begin) for span in lost), default=None)
 
-    def _newest(self, symbol: str) -> pl.DataFrame | None:
-        bounds = self._bounds(symbol)
-        if bounds is None:
-            return None
-        # One minute more than the last record: futures' times may run back a little while the ids rise.
-        begin = minute_of(bounds[1]) - MINUTE_MS
-        return self.trades(symbol, begin, END_MS, every_fill=True, columns=("id", "last_id", "time"))
+    def _newest(self, symbol: str, on_bad: OnBad | None) -> pl.DataFrame | None:
+        end, columns = END_MS, ("id", "last_id", "time")
+        while (start := self._last_before(symbol, end)) is not None:
+            # One minute more than the last record: futures' times may run back a little while the ids rise.
+            begin = minute_of(start) - MINUTE_MS
+            frame = self.trades(symbol, begin, end, every_fill=True, columns=columns, on_bad=on_bad)
+            if frame.height:
+                return frame
+            end = begin
+        return None
 
-    def _bounds(self, symbol: str) -> tuple[int, int] | None:
-        found = [bounds for store in self._stores if (bounds := store.bounds(symbol))]
-        return (min(first for first, _ in found), max(last for _, last in found)) if found else None
+    def _first_from(self, symbol: str, begin_ms: int) -> int | None:
+        """Start of the first record from a time on; None without any."""
+        firsts = (next(store.starts(symbol, begin_ms, END_MS), None) for store in self._stores)
+        return min((start for start in firsts if start is not None), default=None)
 
-    def _minutes(self, symbol: str, start_ms: int, end_ms: int) -> Iterator[list[TradeColumns]]:
+    def _last_before(self, symbol: str, end_ms: int) -> int | None:
+        """Start of the last record before a time; None without any."""
+        lasts = (store.newest_of(symbol, until_ms=end_ms - 1) for store in self._stores)
+        return max((start for start in lasts if start is not None), default=None)
+
+    def _minutes(self, symbol: str, start_ms: int, end_ms: int, on_bad: OnBad | None) -> Iterator[list[TradeColumns]]:
         """The records of each minute: its seconds, their merged record, or both when a trade came late."""
         begin_ms = minute_of(start_ms)
-        streams = [store.records(symbol, begin_ms, end_ms) for store in self._stores if store.bounds(symbol)]
+        stores = (store for store in self._stores if store.bounds(symbol))
+        streams = [store.records(symbol, begin_ms, end_ms, on_bad=on_bad) for store in stores]
         records = streams[0] if len(streams) == 1 else merge(*streams, key=itemgetter(0))
         for _, found in groupby(records, lambda record: record[0] // MINUTE_MS):
             yield [columns for _, columns in found]

@@ -1,41 +1,26 @@
 """One partition of the trade store: a RocksDB database.
 
-This module only reads records and writes them atomically (`codec.py`); `writer.py` and `compaction.py` decide what is
-written, merged or deleted, and when.
+This module opens it and writes records atomically (`codec.py`), `stored_records.py` reads them; `writer.py` and
+`compaction.py` decide what is written, merged or deleted, and when.
 """
 
 import threading
 import time
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Self
 
-import numpy as np
 import structlog
 from rocksdict import (
     AccessType,
     CompactOptions,
     DbClosedError,
     Rdict,
-    RdictIter,
-    ReadOptions,
     WriteBatch,
     WriteOptions,
 )
 
-from sinks.trades.codec import (
-    END_MS,
-    TradeColumns,
-    decode_record,
-    decode_start,
-    decode_symbol,
-    encode_key,
-    end_of_symbol,
-    first_id,
-    last_id,
-    minute_of,
-)
+from sinks.trades.codec import encode_key, first_id
 from sinks.trades.database import (
     MOST_RETRIES,
     READER_CACHE_BYTES,
@@ -49,7 +34,6 @@ from sinks.trades.database import (
     check_files,
     check_store,
     damaged,
-    naming_errors,
     options_of,
 )
 from sinks.trades.durable import (
@@ -64,10 +48,13 @@ from sinks.trades.durable import (
     runs_of,
 )
 from sinks.trades.losses import lost_of
+from sinks.trades.record_checks import RecordError
+from sinks.trades.stored_records import Extent, StoredRecords, leave_out
 
 __all__ = [
     "Extent",
     "Moves",
+    "RecordError",
     "StoreBusyError",
     "StoreDamagedError",
     "StoreInUseError",
@@ -79,27 +66,12 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 
-class Extent(NamedTuple):
-    """The records of a symbol in a span of time."""
-
-    records: int
-    begin_ms: int
-    """Start of the first record."""
-    first_id: int
-    """Id of the first trade, and of the last one."""
-    last_id: int
-
-
-class TradeStore:
+class TradeStore(StoredRecords):
     """A partition, open for reading and writing (one process at a time) or as a secondary (read only, any number).
 
-    A failed read or write is a `TradeStoreError`: RocksDB ends an iteration at a damaged block as it does at the last
-    record, so the status is checked wherever one ends. Any thread may read. Code that reads a record to write it back
-    holds `lock`.
+    A failed read or write is a `TradeStoreError`. Any thread may read. Code that reads a record to write it back holds
+    `lock`.
     """
-
-    # Iterations end by comparing keys. rocksdict offers an upper bound, but only keeps a pointer to it: once the
-    # `ReadOptions` are collected, the iterator reads freed memory and ends anywhere.
 
     def __init__(self, path: Path, *, secondary_path: Path | None = None, accepts_loss: bool = False) -> None:
         """Opens it; as a secondary when `secondary_path` names a directory for that. `TradeStoreError` when it cannot
@@ -179,24 +151,14 @@ class TradeStore:
     def _lost_of(self, durable: Durable, *, with_newest: bool) -> Spans:
         return lost_of(self, durable, with_newest=with_newest, on_unreadable=self._on_unreadable)
 
-    def _on_unreadable(self, error: StoreDamagedError) -> None:
-        if not self._accepts_loss:
+    def _on_unreadable(self, error: TradeStoreError) -> bool:
+        """Whether what cannot be read counts as lost. A single record does where losses are accepted, which has it
+        fetched again; elsewhere it is refused when it is read.
+        """
+        if not self._accepts_loss and not isinstance(error, RecordError):
             raise error
         self.unreadable = str(error)
-
-    def ids(self, symbol: str, begin_ms: int, end_ms: int) -> "np.ndarray[Any, np.dtype[np.int64]]":
-        """The ids of the records that start between the minute of `begin_ms` and `end_ms`, exclusive; rising."""
-        blobs = [columns.id for _, columns in self.records(symbol, minute_of(begin_ms), end_ms)]
-        return np.unique(np.frombuffer(b"".join(blobs), "<i8"))
-
-    def last_id_of(self, symbol: str) -> int:
-        """The id of the last trade in a symbol's newest record; -1 without any."""
-        start = self.newest_of(symbol)
-        record = None if start is None else self.record(encode_key(symbol, start))
-        return -1 if record is None else last_id(record)
-
-    def _naming_errors(self, action: str) -> AbstractContextManager[None]:
-        return naming_errors(self.path, action)
+        return self._accepts_loss
 
     def close(self) -> None:
         """Closes the files. Reading afterwards raises `TradeStoreError`. A failed write of a table is logged as an
@@ -249,93 +211,6 @@ class TradeStore:
             self._db.flush_wal(sync=True)
         self._durable.on_sync(sequence)
 
-    def record(self, key: bytes) -> TradeColumns | None:
-        """The record of a key. `TradeStoreError` when it cannot be read."""
-        with self._naming_errors("read"):
-            value = self._db.get(key)
-            return None if value is None else decode_record(value)
-
-    def records(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, TradeColumns]]:
-        """Start and columns of the records whose start lies in `[begin_ms, end_ms)`, oldest first, as of the first
-        read: later writes are not included.
-
-        A secondary that loses a file while it reads catches up and continues with the current minute, whose records may
-        then come a second time.
-        """
-        retries, reached_ms = 0, -1
-        while True:
-            try:
-                for start, iterator in self._walk(symbol, begin_ms, end_ms):
-                    columns = self._value(iterator)
-                    if start > reached_ms:
-                        retries, reached_ms, begin_ms = 0, start, max(begin_ms, minute_of(start))
-                    yield start, columns
-            except TradeStoreError:
-                retries += 1
-                if self._secondary_path is None or retries > MOST_RETRIES:
-                    raise
-                self.catch_up()
-            else:
-                return
-
-    def starts(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[int]:
-        """Starts of the records in `[begin_ms, end_ms)`, oldest first, without reading the records."""
-        return (start for start, _ in self._walk(symbol, begin_ms, end_ms))
-
-    def _walk(self, symbol: str, begin_ms: int, end_ms: int) -> Iterator[tuple[int, RdictIter]]:
-        """The start of each record of a span, and the iterator at it."""
-        iterator = self._seek(encode_key(symbol, begin_ms))
-        end = encode_key(symbol, end_ms)
-        while self._is_valid(iterator):
-            key: Any = iterator.key()
-            if key >= end:
-                return
-            yield decode_start(key), iterator
-            with self._naming_errors("read"):
-                iterator.next()
-
-    def _value(self, iterator: RdictIter) -> TradeColumns:
-        with self._naming_errors("read"):
-            return decode_record(iterator.value())
-
-    def _seek(self, key: bytes, *, backwards: bool = False) -> RdictIter:
-        with self._naming_errors("read"):
-            iterator = self._db.iter(ReadOptions())
-            (iterator.seek_for_prev if backwards else iterator.seek)(key)
-        return iterator
-
-    def _is_valid(self, iterator: RdictIter) -> bool:
-        """Whether the iterator is at a record. `TradeStoreError` when it is not because reading failed."""
-        with self._naming_errors("read"):
-            if iterator.valid():
-                return True
-            iterator.status()
-        return False
-
-    def bounds(self, symbol: str) -> tuple[int, int] | None:
-        """Starts of the first and the last record; None without any."""
-        first = next(self.starts(symbol, 0, END_MS), None)
-        last = self.newest_of(symbol)
-        return None if first is None or last is None else (first, last)
-
-    def newest_of(self, symbol: str, *, until_ms: int = END_MS) -> int | None:
-        """Start of the newest record of a symbol that begins at `until_ms` or before; None without any."""
-        iterator = self._seek(encode_key(symbol, until_ms), backwards=True)
-        if not self._is_valid(iterator) or iterator.key() < encode_key(symbol, 0):
-            return None
-        return decode_start(iterator.key())
-
-    def extent(self, symbol: str, end_ms: int) -> Extent | None:
-        """Extent of the records that start before `end_ms`; None without any. It reads the keys, and two records."""
-        records, begin_ms, last_ms = 0, 0, 0
-        for start in self.starts(symbol, 0, end_ms):
-            begin_ms = begin_ms if records else start
-            records, last_ms = records + 1, start
-        first, last = self.record(encode_key(symbol, begin_ms)), self.record(encode_key(symbol, last_ms))
-        if first is None or last is None:
-            return None
-        return Extent(records, begin_ms, first_id(first), last_id(last))
-
     def first_lost(self, symbol: str) -> IdSpan | None:
         """The lowest ids of a symbol that were durable, were lost, and are not stored again, as the writing process has
         found; None without any.
@@ -344,22 +219,18 @@ class TradeStore:
         spans = durable.lost.get(symbol, []) if durable else []
         return min(spans, key=lambda span: span.first_id, default=None)
 
-    def symbols(self) -> list[str]:
-        """The symbols that have records. It costs one seek for each symbol."""
-        found = []
-        iterator = self._seek(b"trades:")
-        while self._is_valid(iterator):
-            found.append(decode_symbol(iterator.key()))
-            iterator.seek(end_of_symbol(found[-1]))
-        return found
+    def remove(self, key: bytes) -> None:
+        """Removes a record that cannot be read. `TradeStoreError` when that fails."""
+        batch = WriteBatch(raw_mode=True)
+        batch.delete(key)
+        self.write(batch)
 
     def delete_before(self, symbol: str, end_ms: int) -> None:
         """Deletes the records that start before `end_ms` in one write, and frees their space. Readers continue
         meanwhile. `TradeStoreError` when that fails.
         """
-        first = next(self.starts(symbol, end_ms, END_MS), None)
-        kept = None if first is None else self.record(encode_key(symbol, first))
-        before_id = None if kept is None else first_id(kept)
+        kept = self.from_on(symbol, end_ms)
+        before_id = None if kept is None else first_id(kept[1])
         self._durable.on_deleted(symbol, before_id, self._deleted_from(symbol, before_id, end_ms))
         begin, end = encode_key(symbol, 0), encode_key(symbol, end_ms)
         batch = WriteBatch(raw_mode=True)
@@ -377,7 +248,7 @@ class TradeStore:
         begin = self._durable.begin_of(symbol)
         if before_id is None or begin is None or begin >= end_ms:
             return []
-        ids = self.ids(symbol, begin, end_ms)
+        ids = self.ids(symbol, begin, end_ms, on_bad=leave_out)
         return runs_of(ids[ids >= before_id], 0, 0)
 
     def compact(self) -> None:
@@ -389,8 +260,3 @@ class TradeStore:
     def file_bytes(self) -> int:
         """Size of the data files, without the log of recent writes."""
         return sum(int(file["size"]) for file in self._db.live_files())
-
-    def catch_up(self) -> None:
-        """Reads, as a secondary, what the writing process has written since. `TradeStoreError` when that fails."""
-        with self._naming_errors("followed"):
-            self._db.try_catch_up_with_primary()

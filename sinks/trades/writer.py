@@ -22,6 +22,7 @@ from sinks.trades.codec import SECOND_MS
 from sinks.trades.compaction import Clocks, TradeCompactor
 from sinks.trades.merge import Dispute, add_batches
 from sinks.trades.reader import TradeView
+from sinks.trades.record_checks import BadRecord, incident_of
 from sinks.trades.store import StoreBusyError, TradeStore, TradeStoreError
 
 log = structlog.get_logger(__name__)
@@ -196,7 +197,13 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
     def _add(self, batches: list[TradeBatch]) -> None:
         if batches:
             with self._store.lock:
-                seconds = add_batches(self._store, batches, record_ms=self._record_ms, on_dispute=self._report_dispute)
+                seconds = add_batches(
+                    self._store,
+                    batches,
+                    record_ms=self._record_ms,
+                    on_dispute=self._report_dispute,
+                    on_replaced=self._report_replaced,
+                )
                 self._compactor.on_written(seconds)
             self._outages.on_feed_time(max(batch.trades[-1].time for batch in batches))
 
@@ -226,19 +233,26 @@ class TradeWriter(BufferedWriter[Loss, Counter[str]]):
         span, ids = (dispute.begin, dispute.end), (dispute.first_id, dispute.last_id)
         self._outages.notify(Incident("mismatch", self._venue, dispute.symbol, *span, cause, outcome, *ids))
 
+    def _report_replaced(self, record: BadRecord) -> None:
+        """Reports that new trades were written over a record that could not be read."""
+        log.error("trade_record_replaced", record=record.name, reason=record.reason)
+        outcome = "the new trades of its time have taken its place"
+        self._outages.notify(incident_of(record, self._venue, outcome))
+
     def _report_lost_writes(self) -> None:
-        """Reports what was durable and is missing: a log was truncated or is missing."""
-        writes, losses = self._store.lost_writes, self._store.losses
-        if self._store.unreadable:
-            log.error("trade_store_unreadable", reason=self._store.unreadable)
+        """Reports what was durable and is missing: a log was truncated or is missing, or a record is none."""
+        writes, losses, cause = self._store.lost_writes, self._store.losses, self._store.unreadable
+        if cause:
+            log.error("trade_store_unreadable", reason=cause)
             outcome = "opened all the same: what is damaged cannot be read, the rest is, and new trades are stored"
-            self._outages.report(self._store.unreadable, outcome)
+            self._outages.report(cause, outcome)
         if not (writes or losses):
             return
-        what = f"the last {writes} writes" if writes else "writes, not the last ones,"
-        cause = f"the trade store {self._store.path} lacks {what} that it had: a log of it is gone or damaged"
         log.error("trade_store_lost_writes", path=str(self._store.path), writes=writes, symbols=len(losses))
-        self._outages.report(cause, "opened with what is left")
+        if writes or not cause:
+            what = f"the last {writes} writes" if writes else "writes, not the last ones,"
+            cause = f"the trade store {self._store.path} lacks {what} that it had: a log of it is gone or damaged"
+            self._outages.report(cause, "opened with what is left")
         for loss in losses:
             log.error("trades_lost", symbol=loss.symbol, first_id=loss.first_id, last_id=loss.last_id)
             outcome = "fetched again where the venue still has them"

@@ -73,7 +73,7 @@ def build_store(path: Path, *, days: int = DAYS, trades_per_day: int = TRADES_PE
                 np.arange(day * trades_per_day, (day + 1) * trades_per_day, dtype="<i8"),
                 begin + np.arange(trades_per_day, dtype="<i8") * DAY_MS // trades_per_day,
                 np.round(price * steps, 2),
-                np.round(rng.exponential(1 / 3, trades_per_day), 5),
+                np.maximum(np.round(rng.exponential(1 / 3, trades_per_day), 5), 1e-5),
                 rng.random(trades_per_day) < 0.5,
             )
             price *= float(steps[-1])

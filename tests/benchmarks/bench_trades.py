@@ -50,7 +50,7 @@ def build_polls(
                     id=ids[index],
                     time=moment,
                     price=round(prices[index], 2),
-                    quantity=round(rng.expovariate(3), 5),
+                    quantity=max(round(rng.expovariate(3), 5), 1e-5),
                     buyer_is_maker=rng.random() < 0.5,
                     event_time=moment,
                     first_id=2 * ids[index],

@@ -10,7 +10,7 @@ import polars as pl
 from flows.model import TradeBatch, timeframe_ms
 from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.recount import candle_of, merged, recount
-from flows.verification.checks.symbol import SymbolVerifier, Task
+from flows.verification.checks.symbol import OnBad, SymbolVerifier, Task
 from sinks.trades.codec import END_MS, MINUTE_MS
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
@@ -41,7 +41,7 @@ class _Stores(MemoryStores):
                 candle = candle_of(bucket, VENUE, symbol, timeframe)
                 self.stored.append(StoredCandle(candle, candle.close_time))
 
-    def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
+    def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
         yield from self._reader.iterate(symbol, start, min(end, END_MS), every_fill=True)
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from sinks.trades.codec import END_MS, encode_key
+from sinks.trades.store import TradeStore
 from sources.replay.exchange.threaded import ThreadedExchange, exchange_in_thread
 from sources.replay.synthetic.market import SyntheticMarket
+from tests.fakes.bad_records import put
 from tests.fakes.deployment import RunningFlow
 from tests.fakes.lives import following, holes, lived, lost_after_a_first_life, prepared, store
 from tests.fakes.twins import SYMBOLS, traded
@@ -88,6 +91,29 @@ async def test_what_a_lost_log_held_is_fetched_again(exchange: ThreadedExchange,
         assert await flow.stop() == 0, flow.said()
         assert "trade_store_lost_writes" in flow.said()
     assert holes(folder, first) == []
+
+
+async def test_what_newest_records_held_that_cannot_be_read_is_fetched_again(
+    exchange: ThreadedExchange, tmp_path: Path
+) -> None:
+    folder = prepared(tmp_path / "flow")
+    first = await lived(folder, exchange, 5.0)
+    [part] = store(folder).glob("part-*")
+    spoilt = []
+    with TradeStore(part, accepts_loss=True) as stopped:
+        for symbol in SYMBOLS:
+            for start in list(stopped.starts(symbol, 0, END_MS))[-2:]:
+                put(stopped, encode_key(symbol, start), b"anything")
+                spoilt.append((symbol, start))
+    async with following(folder, exchange) as (flow, client):
+        await traded(client)
+        await until_stored_again(flow)
+        await traded(client)
+        assert await flow.stop() == 0, flow.said()
+    assert holes(folder, first) == []
+    said = [json.loads(line) for line in flow.said().splitlines() if line.startswith("{")]
+    replaced = {line["record"] for line in said if line.get("event") == "trade_record_replaced"}
+    assert replaced == {encode_key(*one).decode() for one in spoilt}
 
 
 async def test_a_store_that_is_gone_is_named(exchange: ThreadedExchange, tmp_path: Path) -> None:

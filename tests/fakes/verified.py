@@ -15,7 +15,7 @@ from flows.verification.checks.claims import StoredCandle
 from flows.verification.checks.findings import Finding
 from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.recount import candle_of
-from flows.verification.checks.symbol import GetKlines, SymbolVerifier, Task
+from flows.verification.checks.symbol import GetKlines, OnBad, SymbolVerifier, Task
 from tests.fakes.trades import BEGIN, trade_runs
 
 TIMEFRAMES = ("1m", "5m", "15m")
@@ -38,7 +38,7 @@ class MemoryStores:
         self.incidents = list(incidents)
         self.minutes_a_frame = 3
 
-    def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
+    def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
         rows = sorted((r for r in self.rows if start <= r["time"] < end), key=lambda r: r["time"])
         for _, part in groupby(rows, lambda r: r["time"] // (60_000 * self.minutes_a_frame)):
             yield pl.DataFrame(list(part), schema=TRADES_SCHEMA).unique(maintain_order=True).sort("id", "time")

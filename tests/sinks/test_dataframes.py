@@ -14,10 +14,13 @@ from pymongo.errors import PyMongoError
 from flows.model import Candle, Incident, Stats24h, TradeBatch
 from flows.settings import Mongo
 from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
+from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError
 from sinks.mongo.store import CandleStore
+from sinks.trades.codec import encode_key
 from sinks.trades.merge import add_batches
-from sinks.trades.store import TradeStore
+from sinks.trades.store import RecordError, TradeStore
 from sinks.trades.writer import TradeWriter
+from tests.fakes.bad_records import put
 from tests.fakes.candles import BEGIN, candle, forming, gap, stats
 from tests.fakes.trades import trade
 
@@ -247,3 +250,49 @@ def test_a_store_that_is_not_there_is_an_error(frames: Frames, tmp_path: Path) -
 def test_a_time_without_a_zone_is_refused(frames: Frames) -> None:
     with pytest.raises(ValueError, match="has no time zone"):
         frames.candles("BTCUSDT", "1m", datetime(2025, 1, 1))  # noqa: DTZ001 - that is the error
+
+
+@pytest.mark.parametrize("field", [{"close": "a hundred"}, {"volume": {}}, {"status": b"final"}, {"is_closed": "yes"}])
+def test_a_document_that_is_no_candle_is_an_error_that_names_it(
+    frames: Frames, store: CandleStore, mongo_database: Database[dict[str, Any]], field: dict[str, Any]
+) -> None:
+    store.store([candle(minute) for minute in range(5)], timeout_s=5)
+    mongo_database[MARKET_DATA].update_one({"open_time": BEGIN + 2 * MINUTE}, {"$set": field})
+    with pytest.raises(DocumentError) as refused:
+        frames.candles("BTCUSDT", "1m")
+    [name] = field
+    assert f"open_time {BEGIN + 2 * MINUTE} that cannot be read, {name} " in str(refused.value)
+    assert str(refused.value).endswith(": marketflow verify --repair --against rest replaces it")
+    assert frames.candles("BTCUSDT", "1m", end=BEGIN + 2 * MINUTE).height == 2
+
+
+def test_an_entry_of_the_ledger_that_is_none_is_an_error_that_names_it(
+    frames: Frames, store: CandleStore, mongo_database: Database[dict[str, Any]]
+) -> None:
+    store.store([gap(1)], timeout_s=5)
+    mongo_database[INCIDENTS].update_one({}, {"$set": {"last_id": "one"}})
+    with pytest.raises(DocumentError, match="last_id 'one': marketflow verify --repair removes it"):
+        frames.incidents()
+
+
+def test_names_that_are_no_text_hide_no_symbol(
+    frames: Frames, store: CandleStore, mongo_database: Database[dict[str, Any]]
+) -> None:
+    store.store([candle(0), candle(1)], timeout_s=5)
+    mongo_database[MARKET_DATA].update_one({"open_time": BEGIN}, {"$set": {"symbol": 7}})
+    assert frames.candle_symbols() == ["BTCUSDT"]
+
+
+def test_a_record_that_cannot_be_read_is_an_error_of_every_frame_it_belongs_to(frames: Frames, tmp_path: Path) -> None:
+    with TradeStore(tmp_path / "binance" / "part-00") as written:
+        add(written, 1, 2, 70, 200)
+        put(written, encode_key("BTCUSDT", BEGIN + 70_000), b"anything")
+    for read in (
+        lambda: frames.trades("BTCUSDT"),
+        lambda: list(frames.iterate_trades("BTCUSDT", rows=1)),
+        lambda: frames.scan_trades("BTCUSDT").select("id").collect(),
+    ):
+        with pytest.raises((RecordError, pl.exceptions.ComputeError), match="marketflow verify --repair"):
+            read()
+    assert frames.trades("BTCUSDT", end=BEGIN + MINUTE)["id"].to_list() == [1, 2]
+    assert frames.trades("BTCUSDT", start=BEGIN + 2 * MINUTE)["id"].to_list() == [200]

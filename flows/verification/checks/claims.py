@@ -1,13 +1,12 @@
 """Consistency of the fields of a single stored candle."""
 
 from collections.abc import Iterator, Mapping
-from math import isfinite
-from typing import Any, Final, TypeAlias
+from typing import Final, TypeAlias
 
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import BOUGHT, COMPLETE, IDS, PRICES, TRADED, VOLUMES, Candle, timeframe_ms
+from flows.model import BOUGHT, COMPLETE, TRADED, VOLUMES, Candle, timeframe_ms
 from flows.operators.candles.bucket import NO_ID
 from flows.operators.candles.compare import ULPS, is_known_difference, is_same
 from flows.verification.checks.findings import Kind
@@ -22,9 +21,6 @@ PROOFS: Final[Mapping[str, frozenset[str]]] = {
 }
 """The valid proofs of each status."""
 
-_NUMBERS = (*PRICES, *VOLUMES)
-_COUNTS = ("open_time", "close_time", "trades", *IDS, "revision")
-
 
 class StoredCandle(Struct, frozen=True):
     """A candle as stored; `fault` lists invalid fields, which are zeros in `candle`."""
@@ -32,33 +28,6 @@ class StoredCandle(Struct, frozen=True):
     candle: Candle
     close_time: int
     fault: str = ""
-
-
-def stored_candle(document: Mapping[str, Any], venue: str, symbol: str, timeframe: str) -> StoredCandle:
-    """The candle of a document of the collection `market_data`, with any content."""
-    faults = [name for name in _NUMBERS if not _is_number(document.get(name))]
-    faults += [name for name in _COUNTS if not _is_count(document.get(name))]
-    faults += [name for name in ("status", "proof") if not isinstance(document.get(name), str)]
-    if not isinstance(document.get("is_closed"), bool):
-        faults.append("is_closed")
-    read: dict[str, Any] = {name: 0 if name in faults else document[name] for name in (*_NUMBERS, *_COUNTS)}
-    values: dict[str, Any] = {name: float(read[name]) for name in _NUMBERS}
-    values |= {name: int(read[name]) for name in _COUNTS}  # the driver has a type of its own for long integers
-    values |= {name: str(document.get(name)) for name in ("status", "proof")}
-    close_time: int = values.pop("close_time")
-    candle = Candle(
-        venue=venue, symbol=symbol, timeframe=timeframe, is_closed=document.get("is_closed") is True, **values
-    )
-    fault = ", ".join(f"{name} {document.get(name)!r:.40}" for name in faults)
-    return StoredCandle(candle, close_time, fault)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 Contradiction: TypeAlias = tuple[Kind, str, str]

@@ -16,6 +16,7 @@ from flows.bounds import VenueRules
 from flows.model import COMPLETE, PRICES, VOLUMES, Candle, Kline, timeframe_ms
 from flows.operators.candles.bucket import Bucket
 from flows.operators.candles.compare import PRINTED_UNIT, ULPS, differing_fields
+from flows.operators.candles.versions import candle_of_kline
 from flows.verification.checks.claims import StoredCandle, contradictions, impossible_numbers
 from flows.verification.checks.findings import Finding, Kind, SymbolCounts
 from flows.verification.checks.ledger import Ledger
@@ -127,13 +128,16 @@ class Day:
         candle = stored.candle
         for kind, claimed, true in contradictions(stored, self._rules):
             yield self._finding(kind, candle, claimed, true)
+        made = None if bucket is None else candle_of(bucket, self._venue, self._symbol, candle.timeframe)
+        ground = self._ground(candle.open_time, candle.open_time + length)
+        if stored.fault:
+            self._recount_unreadable(candle, made if ground == "complete" else None)
+            return
         if not candle.is_closed:
             yield self._finding("status", candle, "is_closed False", "its period is over")
         yield from self._by_ledger(candle, length)
-        if stored.fault or candle.open_time % length:
+        if candle.open_time % length:
             return
-        made = None if bucket is None else candle_of(bucket, self._venue, self._symbol, candle.timeframe)
-        ground = self._ground(candle.open_time, candle.open_time + length)
         by_trades = list(self._by_trades(candle, made, ground, closes))
         yield from by_trades
         if all(finding.kind != "candle" for finding in by_trades):
@@ -141,6 +145,17 @@ class Day:
                 yield self._finding(kind, candle, claimed, true)
         is_wrong = (candle.timeframe, candle.open_time) in self._wrong
         if ground == "complete" and made and is_wrong and (right := self.refuted.corrected(candle, made)):
+            self.recounted[candle.timeframe, candle.open_time] = right
+
+    def _recount_unreadable(self, candle: Candle, made: Candle | None) -> None:
+        """What takes the place of a document that cannot be read: what all trades of it make, or the exchange's own."""
+        if candle.open_time % timeframe_ms(candle.timeframe):
+            return
+        right = None if made is None else self.refuted.corrected(None, made)
+        kline = self._candles.theirs.get(candle.timeframe, {}).get(candle.open_time)
+        if right is None and kline is not None:
+            right = candle_of_kline(self._venue, kline)
+        if right is not None:
             self.recounted[candle.timeframe, candle.open_time] = right
 
     def _by_ledger(self, candle: Candle, length: int) -> Iterator[Finding]:

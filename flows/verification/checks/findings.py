@@ -10,11 +10,24 @@ MOST_LISTED = 1_000
 """Findings that a report lists; further ones are only counted."""
 
 Kind: TypeAlias = Literal[
-    "candle", "status", "missing", "rollup", "hole", "fills", "trade", "refuted", "exchange", "loss", "time"
+    "candle",
+    "status",
+    "missing",
+    "rollup",
+    "hole",
+    "fills",
+    "trade",
+    "record",
+    "ledger",
+    "refuted",
+    "exchange",
+    "loss",
+    "time",
 ]
 """`candle`: numbers that are impossible, or that the stored trades contradict. `status`: a status, proof or revision
 without basis. `missing`: no candle where one must be. `rollup`: a candle and the shorter ones in it disagree. `hole`: a
 gap in the trade ids. `fills`: aggregates whose fills are not consecutive. `trade`: an impossible or misplaced trade.
+`record`: a stored record of trades that cannot be read. `ledger`: an entry of the ledger that cannot be read.
 `refuted`: stored trades that do not make the exchange's candle which has replaced ours. `exchange`: the exchange's own
 candle differs. `loss` and `time` are notes."""
 Note: TypeAlias = Literal["loss", "time"]
@@ -78,6 +91,8 @@ class Report(Struct):
     """Candles that were rewritten."""
     refilled: int = 0
     """Trades that were fetched and stored."""
+    removed: int = 0
+    """Records of trades and documents that could not be read, and are there no more."""
     republished: int = 0
     """Requests to a running flow to publish what was rewritten."""
     left: list[str] = field(default_factory=list)
@@ -93,6 +108,10 @@ class Report(Struct):
         counts.findings = sum(found.totals.values())
         counts.notes = sum(found.noted.values())
         self.symbols[symbol] = counts
+        self.add_all(found)
+
+    def add_all(self, found: "Findings") -> None:
+        """Adds findings and notes, also of no symbol."""
         self.totals.update(found.totals)
         self.findings += found.listed[: MOST_LISTED - len(self.findings)]
         self.noted.update(found.noted)

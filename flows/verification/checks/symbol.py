@@ -1,6 +1,6 @@
 """One instrument from its first stored day to its last: trades as a stream, candles day by day."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import polars as pl
@@ -18,7 +18,8 @@ from flows.verification.checks.ledger import Ledger
 from flows.verification.checks.outvoted import Outvoted
 from flows.verification.checks.recount import base_length_ms, recount
 from flows.verification.checks.refuted import Refutation
-from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, TradeIds, copied, stored_twice
+from flows.verification.checks.trade_ids import SETTLED_MS, IdGap, Misplaced, TradeIds, copied, stored_twice
+from flows.verification.checks.unreadable import UnreadableCandle, UnreadableRecord
 
 WARM_UP_MS = DAY_MS
 """Trades are read from so long before the first verified candle, so that there is a trade before it."""
@@ -30,11 +31,16 @@ MOST_GAPS = 1_000
 """Most gaps kept for a repair."""
 
 
+OnBad = Callable[[UnreadableRecord], None]
+
+
 class Stores(Protocol):
     """The stored data of one venue. Every method may block, and raises the stores' exceptions."""
 
-    def frames(self, symbol: str, start: int, end: int) -> Iterator[pl.DataFrame]:
-        """The trades in `[start, end)`, ms UTC, every kind of fill and every version, as from `TradeView.iterate`."""
+    def frames(self, symbol: str, start: int, end: int, on_bad: OnBad) -> Iterator[pl.DataFrame]:
+        """The trades in `[start, end)`, ms UTC, every kind of fill and every version, as from `TradeView.iterate`.
+        `on_bad` gets the records that cannot be read, as far as they have been come upon.
+        """
 
     def trade_span(self, symbol: str, start: int, end: int) -> tuple[int, int] | None:
         """Times of the first and the last trade in `[start, end)`; None without any."""
@@ -113,6 +119,13 @@ class SymbolVerifier:
         """Missing trades, whether the ledger names them or not; at most `MOST_GAPS`."""
         self.refuted: list[Refutation] = []
         """Periods with trades that are stored and wrong, whether the ledger names them or not; at most `MOST_GAPS`."""
+        self.records: dict[bytes, UnreadableRecord] = {}
+        """Records that cannot be read, by their keys; at most `MOST_GAPS`."""
+        self._new_records: list[UnreadableRecord] = []
+        self.has_misplaced = False
+        """Whether trades or candles of invalid times are stored."""
+        self.bad_candles: list[UnreadableCandle] = []
+        """Documents that cannot be read; at most `MOST_GAPS`."""
 
     def _bounds(self, trades: tuple[int, int] | None) -> tuple[int, int]:
         """Begin and end of the verified time."""
@@ -126,6 +139,11 @@ class SymbolVerifier:
         return self._ids.copies[:MOST_GAPS]
 
     @property
+    def misplaced(self) -> list[Misplaced]:
+        """Trades that are stored where they cannot belong; at most `MOST_GAPS`."""
+        return self._ids.misplaced[:MOST_GAPS]
+
+    @property
     def days(self) -> range:
         """The begins of the verified days, ms UTC."""
         last = min(self._end, self._task.end)
@@ -134,26 +152,70 @@ class SymbolVerifier:
     def findings(self) -> Iterator[Finding]:
         """All findings."""
         yield from self._misplaced()
-        frames = self._stores.frames(self._task.symbol, max(EARLIEST_MS, self._begin - WARM_UP_MS), self._task.latest)
+        begin = max(EARLIEST_MS, self._begin - WARM_UP_MS)
+        frames = self._stores.frames(self._task.symbol, begin, self._task.latest, self._on_bad)
         for begin in self.days:
             end = begin + DAY_MS
             yield from self._read(frames, end)
             yield from self._verify(begin, end)
             self._on_day(begin, self.counts.trades)
+        if self._task.end > self._end:
+            yield from self._unsettled(frames)
+
+    def _unsettled(self, frames: Iterator[pl.DataFrame]) -> Iterator[Finding]:
+        """What cannot be read behind the last verified day: it need not settle, as no flow stores such a thing."""
+        for _ in frames:
+            yield from self._found_records()
+        yield from self._found_records()
+        begin = max([self._begin, *(day + DAY_MS for day in self.days[-1:])])
+        for timeframe, span in self._spans.items():
+            if span[1] >= begin:
+                stored = self._stores.candles(self._task.symbol, timeframe, begin, min(self._task.end, span[1] + 1))
+                yield from self._found_candles([one for one in stored if one.fault])
 
     def _misplaced(self) -> Iterator[Finding]:
         """Trades and candles of invalid times."""
         symbol, latest = self._task.symbol, self._task.latest
         for start, end in ((0, EARLIEST_MS), (latest, 1 << 62)):
-            for frame in self._stores.frames(symbol, start, end):
+            for frame in self._stores.frames(symbol, start, end, self._on_bad):
+                self.has_misplaced = True
                 first = frame.row(0, named=True)
                 true = f"{frame.height} trades have a time that cannot be"
                 yield Finding("trade", symbol, "", first["time"], f"trade {first['id']}", true)
+        yield from self._found_records()
         for timeframe in self._task.timeframes:
             for stored in self._stores.candles_outside(symbol, timeframe, EARLIEST_MS, latest):
                 candle = stored.candle
+                self.has_misplaced = True
                 claimed = stored.fault or f"open_time {candle.open_time}"
                 yield Finding("candle", symbol, timeframe, candle.open_time, claimed, "a time that can be")
+
+    # --- what cannot be read ---
+
+    def _on_bad(self, record: UnreadableRecord) -> None:
+        is_chosen = record.start < self._task.end and record.end >= self._task.start
+        if (record.start < 0 or is_chosen) and record.key not in self.records:
+            if len(self.records) < MOST_GAPS:
+                self.records[record.key] = record
+            self._new_records.append(record)
+
+    def _found_records(self) -> Iterator[Finding]:
+        """Those that have been come upon since."""
+        found, self._new_records = self._new_records, []
+        return (record.finding(self._task.symbol) for record in found)
+
+    def _found_candles(self, stored: Iterable[StoredCandle]) -> Iterator[Finding]:
+        """The unreadable ones of periods that are not verified."""
+        for one in stored:
+            self._note_bad(one)
+            candle, true = one.candle, "a number of its kind, or a word"
+            yield Finding("candle", self._task.symbol, candle.timeframe, candle.open_time, one.fault, true)
+
+    def _note_bad(self, one: StoredCandle) -> None:
+        candle = one.candle
+        is_running = candle.open_time + timeframe_ms(candle.timeframe) > self._end + self._task.settle_ms
+        if len(self.bad_candles) < MOST_GAPS:
+            self.bad_candles.append(UnreadableCandle(candle.timeframe, candle.open_time, one.fault, is_running))
 
     # --- trades ---
 
@@ -161,6 +223,7 @@ class SymbolVerifier:
         """Reads on, until all trades before `end` are read and settled."""
         while self._read_until < end + SETTLED_MS:
             frame = next(frames, None)
+            yield from self._found_records()
             if frame is None:
                 self._read_until = 1 << 62
                 self._gaps += self._ids.end()
@@ -230,6 +293,11 @@ class SymbolVerifier:
             ledger=ledger,
             counts=self.counts,
         )
+        for one in (one for stored in candles.values() for one in stored if one.fault):
+            if one.candle.open_time + timeframe_ms(one.candle.timeframe) <= self._end:
+                self._note_bad(one)  # and the day finds it
+            else:
+                yield from self._found_candles([one])
         yield from day.findings()
         if len(self.recounted) < MOST_RECOUNTED:
             self.recounted |= day.recounted

@@ -12,7 +12,6 @@ import numpy.typing as npt
 import polars as pl
 from msgspec import Struct
 
-from flows.bounds import MOST_FILLS
 from flows.operators.trades.continuity import BACK_MS
 from flows.queries import DisputedTradesQuery
 from flows.verification.checks.findings import Finding
@@ -44,6 +43,17 @@ class IdGap(Struct, frozen=True):
     def touches(self, begin: int, end: int) -> bool:
         """Whether trades of `[begin, end)` may be missing."""
         return self.after_time < end and self.before_time >= begin
+
+
+class Misplaced(Struct, frozen=True):
+    """Trades that are stored among others which follow each other without them: ids, both inclusive, and times."""
+
+    first: int
+    last: int
+    begin: int
+    end: int
+    witness: tuple[int, int]
+    """Id and time of one of the others."""
 
 
 class _Run(Struct):
@@ -78,6 +88,7 @@ class TradeIds:
         """The latest time of a trade."""
         self.doubtful: list[int] = []
         """Times of trades that are stored where they cannot belong."""
+        self.misplaced: list[Misplaced] = []
         self.copies: list[DisputedTradesQuery] = []
         """Those with ids that were stored before; `begin` and `end` are the times around both places."""
 
@@ -106,7 +117,6 @@ class TradeIds:
     def _check_each(self, trades: pl.DataFrame, columns: dict[str, npt.NDArray[np.int64]]) -> Iterator[Finding | IdGap]:
         ids, first, last, time = columns.values()
         following = ids[1:] == ids[:-1] + 1
-        yield from self._wrong(trades, _impossible(trades, first, last), "what no trade can have")
         back = np.zeros(len(ids), dtype=bool)
         back[1:] = following & (time[1:] < time[:-1] - BACK_MS)
         yield from self._wrong(trades, back, f"a time more than {BACK_MS} ms before that of the trade before it")
@@ -147,6 +157,7 @@ class TradeIds:
             self._newest = run
         elif run.first > newest.last + 1 and run.begin < newest.end - BACK_MS and run.size <= newest.size:
             self.doubtful += [run.begin, run.end]
+            self.misplaced.append(Misplaced(run.first, run.last, run.begin, run.end, (newest.last, newest.end)))
             true = f"trades of lower ids are stored up to {newest.end}, and none between it and {newest.last}"
             yield Finding("trade", self._symbol, "", run.begin, f"trade {run.first}", true)
         elif run.first > newest.last:
@@ -244,17 +255,6 @@ def _runs(columns: dict[str, npt.NDArray[np.int64]]) -> list[_Run]:
         for start, end in pairwise(starts)
     ]
     return runs if len(runs) == 1 else sorted(runs, key=lambda run: run.begin)
-
-
-def _impossible(
-    trades: pl.DataFrame, first: npt.NDArray[np.int64], last: npt.NDArray[np.int64]
-) -> npt.NDArray[np.bool_]:
-    price, quantity = trades["price"].to_numpy(), trades["quantity"].to_numpy()
-    possible: npt.NDArray[np.bool_] = (price > 0) & (quantity > 0) & np.isfinite(price) & np.isfinite(quantity)
-    if (trades["fill"] != "MARKET").any():
-        possible |= (trades["fill"] != "MARKET").to_numpy()
-    possible &= (first <= last) & (last - first < MOST_FILLS) & (first >= 0)
-    return np.logical_not(possible)
 
 
 def _words(row: dict[str, object]) -> str:

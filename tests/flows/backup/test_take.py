@@ -9,8 +9,11 @@ from flows.backup.restore import restore_backup
 from flows.backup.take import PARTIAL, take_backup
 from flows.settings import Mongo, Settings, Trades
 from sinks.mongo.documents import MARKET_DATA
+from sinks.trades.codec import encode_key
 from sinks.trades.durable import IdSpan
 from sinks.trades.store import TradeStore
+from tests.fakes.bad_records import put
+from tests.fakes.candles import BEGIN
 from tests.flows.backup.conftest import TRADES, Stores, ignored
 
 
@@ -89,3 +92,14 @@ def test_without_a_database_there_is_no_backup(full: Stores, tmp_path: Path) -> 
         take_backup(place_of(settings, tmp_path / "nowhere"), tmp_path / "b", version="", on_progress=ignored)
     assert not (tmp_path / "nowhere").exists()
     shutil.rmtree(tmp_path / "b", ignore_errors=True)
+
+
+def test_a_record_that_cannot_be_read_is_in_no_backup(full: Stores, tmp_path: Path) -> None:
+    assert full.place.trades is not None
+    with TradeStore(full.place.trades / "binance" / "part-00") as store:
+        put(store, encode_key("BTCUSDT", BEGIN), b"anything")
+    with pytest.raises(BackupError) as refused:
+        take_backup(full.place, tmp_path / "backup", version="", on_progress=ignored)
+    assert f"trades:BTCUSDT:{BEGIN}" in str(refused.value)
+    assert str(refused.value).endswith("marketflow verify --repair --against rest replaces it")
+    assert not (tmp_path / "backup").exists()

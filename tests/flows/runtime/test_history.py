@@ -1,7 +1,8 @@
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pytest
+from msgspec import structs
 from structlog.testing import capture_logs
 
 from flows.model import Candle, Kline
@@ -22,8 +23,14 @@ class Store:
     def complete_times(self, symbol: str, timeframe: str, start_ms: int) -> list[int]:
         return [c.open_time for c in self._of(timeframe) if c.is_closed and c.status != "partial"]
 
-    def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
-        return [c for c in self._of(timeframe) if start_ms <= c.open_time < end_ms]
+    def between(
+        self, symbol: str, timeframe: str, start_ms: int, end_ms: int, *, on_bad: Callable[[Exception], None]
+    ) -> list[Candle]:
+        found = [c for c in self._of(timeframe) if start_ms <= c.open_time < end_ms]
+        for one in found:
+            if one.volume < 0:
+                on_bad(ValueError(f"the candle of {one.open_time} cannot be read"))
+        return [one for one in found if one.volume >= 0]
 
     def _of(self, timeframe: str) -> list[Candle]:
         return [c for c in self.candles if c.timeframe == timeframe]
@@ -129,7 +136,7 @@ async def test_no_more_than_a_page_of_what_is_stored_is_told() -> None:
 
 async def test_a_store_that_does_not_tell_what_is_stored_is_named() -> None:
     class Away(Store):
-        def between(self, symbol: str, timeframe: str, start_ms: int, end_ms: int) -> list[Candle]:
+        def between(self, *_: object, **__: object) -> list[Candle]:
             raise OSError("the server is away")
 
     span = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN, BEGIN + MINUTE, is_stored=True)
@@ -142,3 +149,16 @@ async def test_at_the_end_of_the_process_nothing_is_said_of_the_store() -> None:
     with capture_logs() as logs, pytest.raises(asyncio.CancelledError):
         await loader(Venue(), Store()).answer(HistoryQuery("BTCUSDT", ("1m",), NOW))
     assert logs == []
+
+
+async def test_what_cannot_be_read_in_the_store_is_named_and_everything_else_comes() -> None:
+    venue, stored = Venue(), [candle(n, volume=-1.0 if n in (65, 66) else 12.5) for n in range(60, 90)]
+    fetched = HistoryQuery("BTCUSDT", ("1m",), NOW, "r", BEGIN + 62 * MINUTE, BEGIN + 70 * MINUTE)
+    [history] = await loader(venue, Store(stored)).answer(fetched)
+    assert minutes([kline.open_time for kline in history.klines]) == [62, 63, 64, 65, 66, 67, 68, 69]
+    assert minutes(sorted(history.stored)) == [62, 63, 64, 67, 68, 69]
+    assert history.error == f"the candle of {BEGIN + 65 * MINUTE} cannot be read; and 1 more"
+    told = structs.replace(fetched, is_stored=True)
+    [history] = await loader(venue, Store(stored)).answer(told)
+    assert minutes(sorted(history.stored)) == [62, 63, 64, 67, 68, 69]
+    assert history.error

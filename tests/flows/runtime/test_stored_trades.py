@@ -7,8 +7,11 @@ from flows.model import AggregateTrade, Trade, TradeBatch
 from flows.queries import LastTradeQuery, QueryError, StoreCheckQuery, TradesQuery
 from flows.runtime.stored_trades import StoredTrades
 from sinks.trades.begins import FirstTrade, TradeBegins
+from sinks.trades.codec import encode_key
 from sinks.trades.durable import DurableState, IdSpan, read_durable
+from sinks.trades.store import TradeStore
 from sinks.trades.writer import TradeWriter
+from tests.fakes.bad_records import put
 from tests.fakes.trades import BEGIN, trade
 
 
@@ -112,3 +115,17 @@ async def test_a_damaged_store_is_an_error(tmp_path: Path) -> None:
         table.unlink()
     with pytest.raises(QueryError):
         await StoredTrades(path, knows_all).last_trade(LastTradeQuery("BTCUSDT", 9, BEGIN))
+
+
+@pytest.mark.parametrize("spoilt", [[5], [5, 4], [3, 4, 5]])
+async def test_what_cannot_be_read_counts_as_missed(tmp_path: Path, spoilt: list[int]) -> None:
+    path = stored(tmp_path, *(trade(number, number * 70_000) for number in range(1, 6)))
+    with TradeStore(path / "part-00") as store:
+        for number in spoilt:
+            put(store, encode_key("BTCUSDT", BEGIN + number * 70_000), b"anything")
+    newest = min(spoilt) - 1
+    found = StoredTrades(path, knows_all)
+    assert await found.last_trade(LastTradeQuery("BTCUSDT", 100, BEGIN)) == (newest, BEGIN + newest * 70_000)
+    for counts_fills in (False, True):
+        lacking = await found.missing(StoreCheckQuery("BTCUSDT", 5, counts_fills))
+        assert lacking == (newest, BEGIN + newest * 70_000)

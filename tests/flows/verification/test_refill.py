@@ -11,7 +11,7 @@ from flows.operators.candles.disputed_trades import LEFT
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
 from flows.verification.checks.recount import candle_of
 from flows.verification.checks.refuted import Refutation
-from flows.verification.checks.trade_ids import IdGap
+from flows.verification.checks.trade_ids import IdGap, Misplaced
 from flows.verification.refill import GetTrades, TradeRefill
 from sinks.trades.merge import add_batches
 from sinks.trades.reader import TradeReader
@@ -254,3 +254,33 @@ def test_of_a_trade_that_is_stored_twice_the_exchanges_version_stays(tmp_path: P
         frames = list(reader.iterate(SYMBOL, 0, BEGIN * 2, every_version=True))
     assert [row for frame in frames for row in frame["quantity"]] == [one.quantity for one in ALL]
     assert (done.trades, done.left, [one.first_id for one in done.incidents]) == (1, "", [15])
+
+
+# --- trades among others that follow each other without them ---
+
+ASTRAY = [structs.replace(ALL[20], id=5_000 + number, time=ALL[20].time + number) for number in range(3)]
+MISPLACED = Misplaced(5_000, 5_002, ASTRAY[0].time, ASTRAY[-1].time, (39, ALL[39].time))
+
+
+@pytest.fixture
+def astray(tmp_path: Path) -> Path:
+    with TradeStore(tmp_path / "part-00") as store, store.lock:
+        add_batches(store, [TradeBatch("binance", SYMBOL, [*ALL, *ASTRAY])])
+    return tmp_path
+
+
+def test_trades_that_the_venue_does_not_have_there_are_removed(astray: Path) -> None:
+    left = refill_of(astray, None).remove(SYMBOL, [MISPLACED]).left
+    assert left.endswith("--repair --against rest --symbols BTCUSDT fetches them")
+    done = refill_of(astray, lambda query: ALL[query.first_id : query.last_id + 1]).remove(SYMBOL, [MISPLACED])
+    assert (stored(astray), done.trades, done.left) == (rows(ALL), 3, "")
+    assert [(one.kind, one.first_id, one.outcome) for one in done.incidents] == [("repair", -1, "3 of them removed")]
+
+
+@pytest.mark.parametrize("answers", ["none", "these"])
+def test_where_the_venue_knows_nothing_of_the_others_or_has_them_they_stay(astray: Path, answers: str) -> None:
+    has = [] if answers == "none" else [*ALL, *ASTRAY]
+    get = lambda query: [one for one in has if query.first_id <= one.id <= query.last_id]  # noqa: E731
+    done = refill_of(astray, get).remove(SYMBOL, [MISPLACED])
+    assert (stored(astray), done.trades, done.incidents) == (rows([*ALL, *ASTRAY]), 0, ())
+    assert done.left.startswith("trades 5000 to 5002 of BTCUSDT are stored where they cannot belong: ")

@@ -12,7 +12,9 @@ from flows.model import DAY_MS, LIVE, Candle, Incident, Origin, StoreOnly, Trade
 from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, contradicts, improved
 from sinks.importer import Importer, Improvement
 from sinks.importer.importer import KNOWN_DAYS
+from sinks.mongo.documents import MARKET_DATA
 from sinks.mongo.reader import CandleReader, read_candles
+from sinks.mongo.store import CandleStore
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle
@@ -295,3 +297,20 @@ def test_a_server_of_which_nothing_is_known_is_not_said_to_have_taken_nothing(
     assert reason.startswith("MongoDB confirmed nothing for 10 s (")
     assert "; whether 1 items are stored is not known: " in reason
     assert heard.stored == []
+
+
+def test_a_stored_document_that_is_no_candle_ends_an_import_with_what_to_do(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    store = CandleStore(mongo_database, retention_days={})
+    store.store([candle(0, status="partial"), candle(1)], timeout_s=20)
+    mongo_database[MARKET_DATA].update_one({"open_time": BEGIN + 60_000}, {"$set": {"close": "100"}})
+    before = list(mongo_database[MARKET_DATA].find())
+    heard, reader = Heard(), CandleReader(mongo_database, venue="binance")
+    improvement = Improvement(partial(reader.of_status, CLOSED), improved, contradicts)
+    importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name), improvement=improvement)
+    importer.write([[candle(0), Mark(1)], [candle(1), Mark(2)]])
+    importer.close()
+    assert (heard.stored, list(mongo_database[MARKET_DATA].find())) == ([], before)
+    [said] = heard.failures
+    assert said.endswith("cannot be read, close '100': marketflow verify --repair --against rest replaces it")

@@ -4,11 +4,15 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from msgspec import structs
 from pymongo import AsyncMongoClient
 from pymongo.database import Database
+from structlog.testing import capture_logs
 
 from sinks.mongo.commands import (
+    INSTRUMENTS,
     REQUESTS,
+    SUBSCRIPTIONS,
     CommandClient,
     CommandConsumer,
     DesiredSubscription,
@@ -16,6 +20,7 @@ from sinks.mongo.commands import (
     NoCommands,
     Work,
 )
+from sinks.mongo.documents import DocumentError
 
 HISTORY = Work("history", "binance", "BTCUSDT", "1h", 0, 3_600_000)
 
@@ -122,3 +127,45 @@ def test_without_a_database_nothing_is_wished_and_no_work_comes() -> None:
     consumer.report("one", "done", "")
     consumer.reopen(["one"])
     assert (consumer.subscriptions("binance"), consumer.take("binance"), consumer.running("binance")) == ([], None, [])
+
+
+@pytest.mark.parametrize("change", [{"$unset": {"wanted": ""}}, {"$set": {"streams": 5}}, {"$set": {"symbol": None}}])
+async def test_a_subscription_that_cannot_be_read_holds_up_no_other(
+    client: CommandClient, consumer: CommandConsumer, mongo_database: Database[dict[str, Any]], change: dict[str, Any]
+) -> None:
+    subscriptions = [DesiredSubscription("binance", name, wanted=True) for name in ("BTCUSDT", "ETHUSDT", "SOLUSDT")]
+    for subscription in subscriptions:
+        await client.set_subscription(subscription)
+    mongo_database[SUBSCRIPTIONS].update_one({"symbol": "ETHUSDT"}, change)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert consumer.subscriptions("binance") == [subscriptions[0], subscriptions[2]]
+    assert [line["event"] for line in logs] == ["document_unreadable"]
+    with pytest.raises(DocumentError, match="binance:ETHUSDT of the collection subscriptions cannot be read"):
+        await client.subscriptions("binance")
+
+
+@pytest.mark.parametrize(
+    "change", [{"$unset": {"report": ""}}, {"$set": {"start": "now"}}, {"$set": {"created_at": "now"}}]
+)
+async def test_a_request_that_cannot_be_read_ends_and_the_next_one_is_taken(
+    client: CommandClient, consumer: CommandConsumer, mongo_database: Database[dict[str, Any]], change: dict[str, Any]
+) -> None:
+    first = await client.submit(HISTORY)
+    second = await client.submit(structs.replace(HISTORY, symbol="ETHUSDT"))
+    mongo_database[REQUESTS].update_one({"_id": first.id}, change)
+    taken = [consumer.take("binance"), consumer.take("binance"), consumer.take("binance")]
+    assert [one.id for one in taken if one] == [second.id]
+    assert [one.id for one in consumer.running("binance")] == [second.id]
+    ended = mongo_database[REQUESTS].find_one({"_id": first.id})
+    assert ended is not None
+    assert ended["state"] == "failed"
+
+
+async def test_an_instrument_that_cannot_be_read_is_an_error(
+    client: CommandClient, consumer: CommandConsumer, mongo_database: Database[dict[str, Any]]
+) -> None:
+    consumer.publish_instruments("binance", [ListedInstrument("binance", "BTCUSDT", "TRADING")])
+    mongo_database[INSTRUMENTS].update_one({}, {"$unset": {"status": ""}})
+    with pytest.raises(DocumentError, match="of the collection instruments cannot be read"):
+        await client.instruments("binance")

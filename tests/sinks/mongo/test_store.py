@@ -265,3 +265,26 @@ def test_incidents_statistics_and_misfits_that_are_missing_are_told(store: Candl
 
     assert missing == absent
     assert became == Stored(closed=1, incidents=1, statistics=1, already_newer=2)
+
+
+def test_a_document_that_is_no_candle_is_not_what_was_written(store: CandleStore, mongo_database: Documents) -> None:
+    written = [candle(0), candle(1)]
+    store.store(written, timeout_s=TIMEOUT_S)
+    mongo_database[MARKET_DATA].update_one({"open_time": BEGIN}, {"$set": {"close": "100"}})
+    missing, became = store.missing(written, timeout_s=TIMEOUT_S)
+    assert (missing, became) == ([candle(0)], Stored(closed=1))
+
+
+@pytest.mark.parametrize(
+    "change", [{"$set": {"revision": "9"}}, {"$unset": {"is_closed": ""}}, {"$inc": {"open_time": 0.5}}]
+)
+def test_a_candle_takes_the_place_of_a_document_that_is_none(
+    store: CandleStore, mongo_database: Documents, change: dict[str, Any]
+) -> None:
+    store.store([candle(0), candle(1)], timeout_s=TIMEOUT_S)
+    mongo_database[MARKET_DATA].update_one({"open_time": BEGIN}, change)
+    store.replace(candle(0, revision=1), timeout_s=TIMEOUT_S)
+    assert stored(mongo_database) == [candle(0, revision=1, event_time=0), candle(1, event_time=0)]
+    assert mongo_database[MARKET_DATA].find_one({"open_time": BEGIN}).keys() == (  # type: ignore[union-attr]
+        mongo_database[MARKET_DATA].find_one({"open_time": BEGIN + 60_000}).keys()  # type: ignore[union-attr]
+    )

@@ -127,7 +127,7 @@ def test_a_trade_that_its_wrong_time_carried_over_the_end_of_a_minute_goes_back(
 
 
 def test_what_is_vouched_for_in_two_pieces_takes_nothing_away_between_them(tmp_path: Path) -> None:
-    stored = [trade(number, 10_000 * number, float(number)) for number in range(60)]
+    stored = [trade(number, 10_000 * number, 1.0 + number) for number in range(60)]
     with TradeStore(tmp_path) as store:
         add_batches(store, [batch(*stored)])
         span = {"begin": BEGIN + 1, "end": BEGIN + 600_000}

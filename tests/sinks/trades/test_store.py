@@ -10,13 +10,13 @@ from tests.fakes.trades import trade
 SECOND = 1_767_225_600_000
 
 
-def columns(number: int) -> TradeColumns:
-    return encode_columns([trade(number, 0)])
+def columns(number: int, start_ms: int = SECOND) -> TradeColumns:
+    return encode_columns([trade(number, start_ms - SECOND)])
 
 
 def put(store: TradeStore, symbol: str, start_ms: int, number: int) -> None:
     batch = WriteBatch(raw_mode=True)
-    batch.put(encode_key(symbol, start_ms), encode_record(columns(number)))
+    batch.put(encode_key(symbol, start_ms), encode_record(columns(number, start_ms)))
     store.write(batch)
 
 
@@ -27,8 +27,8 @@ def test_records_of_a_span_oldest_first(tmp_path: Path) -> None:
         put(store, "BTCUSDT", SECOND, 9)
 
         assert list(store.records("BTC", SECOND + 2_000, SECOND + 4_000)) == [
-            (SECOND + 2_000, columns(2)),
-            (SECOND + 3_000, columns(3)),
+            (SECOND + 2_000, columns(2, SECOND + 2_000)),
+            (SECOND + 3_000, columns(3, SECOND + 3_000)),
         ]
         assert list(store.starts("BTC", -1, 10**15)) == [SECOND + n * 1_000 for n in (1, 2, 3, 4)]
         assert store.record(encode_key("BTCUSDT", SECOND)) == columns(9)
@@ -76,7 +76,7 @@ def test_a_read_that_has_begun_is_not_disturbed_by_deletion(tmp_path: Path) -> N
         store.delete_before("B", SECOND * 2)
         read.extend(records)
 
-        assert [found for _, found in read] == [columns(0), columns(1), columns(2)]
+        assert [found for _, found in read] == [columns(n, SECOND + n * 1_000) for n in range(3)]
         assert store.bounds("B") is None
 
 
@@ -110,4 +110,7 @@ def test_a_secondary_sees_what_was_written_when_it_caught_up(tmp_path: Path) -> 
 
             follower.catch_up()
 
-            assert list(follower.records("B", 0, SECOND * 2)) == [(SECOND, columns(1)), (SECOND + 1_000, columns(2))]
+            assert list(follower.records("B", 0, SECOND * 2)) == [
+                (SECOND, columns(1)),
+                (SECOND + 1_000, columns(2, SECOND + 1_000)),
+            ]

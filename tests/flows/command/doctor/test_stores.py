@@ -9,7 +9,10 @@ from flows.model import Trade, TradeBatch
 from flows.recovered import TRADES_STEP
 from flows.recovery import prepare
 from flows.settings import Settings, Trades
+from sinks.trades.codec import encode_key
+from sinks.trades.store import TradeStore
 from sinks.trades.writer import TradeWriter
+from tests.fakes.bad_records import put
 
 MINUTE = 1_767_225_660_000
 """2026-01-01 00:01."""
@@ -72,3 +75,10 @@ def test_why_a_state_of_another_version_is_refused_is_no_remedy(tmp_path: Path) 
     assert found.state == "fail"
     assert f"{key} has version -1" in found.found
     assert found.remedy.startswith(f"move {tmp_path} away")
+
+
+def test_a_record_that_cannot_be_read_has_its_remedy(tmp_path: Path) -> None:
+    with TradeStore(stored(tmp_path)) as store:
+        put(store, encode_key("BTCUSDT", MINUTE), b"")
+    [found] = check_trades(settings(tmp_path))
+    assert (found.state, found.remedy) == ("fail", "marketflow verify --repair --against rest replaces it")
