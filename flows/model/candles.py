@@ -28,7 +28,7 @@ class Candle(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     is_closed: bool
     status: CandleStatus
     revision: int = 0
-    """0 for the first closed version, plus one for every amendment."""
+    """0 for the first closed version, plus one for every version with another value, id or status."""
     event_time: int = 0
     """Exchange time of the event that made this version."""
     proof: Reconciliation = ""

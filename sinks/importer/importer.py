@@ -61,7 +61,8 @@ class Ledger(Protocol):
 
 class Importer:
     """The writer of an import. `marker` is the type of the items that mark progress. They are passed to `on_stored`, in
-    order, when all items before them are durable, at most every `REPORT_MS` and at the end.
+    order, when all items before them and the candles that these make are durable, at most every `REPORT_MS` and at the
+    end.
 
     Trades and candles wait for their stores. When a store takes nothing for `timeout_s`, `on_failure` is called once;
     from then on nothing is taken and nothing is reported as stored.
@@ -100,6 +101,10 @@ class Importer:
         self._vouched = VouchedTimes()
         self._timeout_s = timeout_s
         self._reached: list[Any] = []
+        self._undecided: list[Any] = []
+        """The newest marker, as long as candles before it are not closed: the first trade behind it decides."""
+        self._open_until: int | None = None
+        """End of the newest trades, ms UTC, where what follows closes their last candles."""
         self._reported_ms = monotonic_ms()
         self._has_failed = False
         self._is_closed = False
@@ -119,6 +124,7 @@ class Importer:
             return
         self._is_closed = True
         self._write_day()
+        self._decide()
         self._report_stored()
         for writer in (*self._trades, self._candles):
             if writer:
@@ -142,12 +148,26 @@ class Importer:
                     self._take_incident(item)
                 case Coverage(is_over=False):
                     self._vouched.take(item)
+                case Coverage():
+                    is_decided = item.vouched == "all" or not item.goes_on
+                    self._open_until = None if is_decided else item.end
                 case _ if isinstance(item, self._marker):
                     self._take_candles(candles)
                     self._write_day()
                     candles = []
-                    self._reached.append(item)
+                    self._take_marker(item)
         self._take_candles(candles)
+
+    def _take_marker(self, marker: Any) -> None:
+        """A process that is begun again may read from here on: so it must find every candle before it stored."""
+        self._decide()
+        is_decided = self._open_until is None or self._candles is None
+        (self._reached if is_decided else self._undecided).append(marker)
+
+    def _decide(self) -> None:
+        """The candles before the newest marker are closed, and written."""
+        self._reached += self._undecided
+        self._undecided = []
 
     def _take_candles(self, candles: list[Candle]) -> None:
         self.proofs.update(candle.proof for candle in candles)
@@ -164,6 +184,8 @@ class Importer:
             else:
                 straight.append(candle)
         self._write_candles(straight)
+        if self._undecided and any(candle.open_time >= (self._open_until or 0) for candle in candles):
+            self._decide()  # another day has begun, so all of the one before is written
 
     def _write_candles(self, candles: list[Candle]) -> None:
         for start in range(0, len(candles), CHUNK):

@@ -16,7 +16,7 @@ from sinks.trades.store import TradeStore
 from sinks.trades.writer import part_of
 from tests.fakes.archive import archive_of
 from tests.fakes.broken_archive import BrokenArchive, Harm, served
-from tests.fakes.importer import END, documents, ended, imported, killed, started, trades
+from tests.fakes.importer import END, database_of, documents, ended, imported, killed, started, trades
 from tests.fakes.old_days import DAY_MS, PEPE, daily_kline, days, months, sealed
 from tests.fakes.recordings import official_klines, recording
 
@@ -41,7 +41,7 @@ async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongo
     assert '"trades": 57229' in said
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         for timeframe, count in (("3m", 480), ("30m", 48), ("1d", 1)):
-            found = read_candles(client[tmp_path.name], "binance", "PEPEUSDT", timeframe, 0, END)
+            found = read_candles(client[database_of(tmp_path)], "binance", "PEPEUSDT", timeframe, 0, END)
             ours = {candle.open_time: candle for candle in found}
             official = official_klines(recording(PEPE) / f"binance_spot_PEPEUSDT_{timeframe}_2024-10-27.csv")
             assert len(found) == len(official) == count
@@ -53,12 +53,12 @@ async def test_a_day_equals_the_official_candles_and_again_changes_nothing(mongo
                 # nothing vouches for it that the file begins and ends with the trades of the day
                 is_sure = candle is not found[0] and candle is not found[-1]
                 assert (candle.is_closed, candle.status) == (True, "final" if is_sure else "unproven")
-    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    before = documents(mongod_uri, tmp_path), trades(tmp_path)
     code, said = await imported(tmp_path, recording(PEPE), mongod_uri)
     assert (code, '"imported_before": 1' in said) == (0, True)
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, recording(PEPE), mongod_uri))[0] == 0
-    assert documents(mongod_uri, tmp_path.name) == before[0]
+    assert documents(mongod_uri, tmp_path) == before[0]
     assert_frame_equal(trades(tmp_path), before[1])
 
 
@@ -77,7 +77,7 @@ async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str
         assert code == -signal.SIGKILL, said
     code, said = await imported(broken, source, mongod_uri)
     assert code == 0, said
-    assert documents(mongod_uri, "broken") == documents(mongod_uri, "whole")
+    assert documents(mongod_uri, broken) == documents(mongod_uri, whole)
     assert_frame_equal(trades(broken), trades(whole))
     assert trades(whole).height == 4 * 57_229
 
@@ -88,7 +88,7 @@ async def test_what_another_import_stored_is_not_taken_for_this_ones(mongod_uri:
     assert (await imported(tmp_path, source, mongod_uri, feed__timeframes='["1m"]'))[0] == 0
     code, said = await imported(tmp_path, source, mongod_uri, feed__timeframes='["1m", "1h"]')
     assert (code, '"imported_before": 0' in said) == (0, True)
-    found = documents(mongod_uri, tmp_path.name)
+    found = documents(mongod_uri, tmp_path)
     assert [d["timeframe"] for d in found] == ["1h"] * 24 + ["1m"] * 1_440
     assert "mongodb://" not in said
 
@@ -101,14 +101,14 @@ async def test_a_day_that_is_missing_is_an_incident_and_makes_no_candle_partial(
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        [gap] = client[tmp_path.name]["incidents"].find({"kind": "gap"})
+        [gap] = client[database_of(tmp_path)]["incidents"].find({"kind": "gap"})
     assert (gap["end"] - gap["begin"], gap["begin"] % DAY_MS) == (DAY_MS, 0)
-    before = documents(mongod_uri, tmp_path.name)
+    before = documents(mongod_uri, tmp_path)
     assert {d["status"] for d in before} == {"final"}
     (tmp_path / "PEPEUSDT-aggTrades-2024-10-28.csv").rename(source / "PEPEUSDT-aggTrades-2024-10-28.csv")
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 2' in said) == (0, True)
-    after = documents(mongod_uri, tmp_path.name)
+    after = documents(mongod_uri, tmp_path)
     assert [d for d in after if not gap["begin"] <= d["open_time"] < gap["end"]] == before
     assert (len(after), {d["status"] for d in after}) == (len(before) * 3 // 2, {"final"})
 
@@ -126,7 +126,7 @@ async def test_klines_prove_the_candles_and_take_the_place_of_a_day_without_trad
     assert code == 0, said
     assert '"candles_equal": 1' in said
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        first, second = read_candles(client[tmp_path.name], "binance", "PEPEUSDT", "1d", 0, END)
+        first, second = read_candles(client[database_of(tmp_path)], "binance", "PEPEUSDT", "1d", 0, END)
     assert (first.status, first.proof, first.close) == ("final", "equal", row["close"])
     assert (second.status, second.open_time, second.volume) == ("venue", begin + DAY_MS, row["volume"])
 
@@ -139,20 +139,18 @@ async def test_trades_that_come_after_klines_repair_what_the_klines_stood_in_for
     row = daily_kline(source, 0)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
-    assert [(d["status"], d["revision"], d["first_id"]) for d in documents(mongod_uri, tmp_path.name)] == [
-        ("venue", 0, -1)
-    ]
+    assert [(d["status"], d["revision"], d["first_id"]) for d in documents(mongod_uri, tmp_path)] == [("venue", 0, -1)]
     file = recording(PEPE) / "PEPEUSDT-aggTrades-2024-10-27.zip"
     (source / file.name).write_bytes(file.read_bytes())
     code, said = await imported(tmp_path, source, mongod_uri)
     assert code == 0, said
-    before = documents(mongod_uri, tmp_path.name)
+    before = documents(mongod_uri, tmp_path)
     [day] = [document for document in before if document["timeframe"] == "1d"]
     assert (day["status"], day["revision"], day["proof"], day["volume"]) == ("repaired", 1, "equal", row["volume"])
     assert day["first_id"] > 0
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    assert documents(mongod_uri, tmp_path.name) == before
+    assert documents(mongod_uri, tmp_path) == before
 
 
 async def test_a_file_that_cannot_be_used_is_named_and_the_others_are_imported(mongod_uri: str, tmp_path: Path) -> None:
@@ -187,7 +185,7 @@ async def test_a_file_that_ends_in_its_middle_holds_up_what_is_behind_it(mongod_
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 1' in said) == (0, True)
     assert trades(tmp_path).height == 3 * 57_229
-    assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}
+    assert {document["status"] for document in documents(mongod_uri, tmp_path)} == {"final"}
 
 
 async def test_a_wrong_checksum_is_named(mongod_uri: str, tmp_path: Path) -> None:
@@ -195,7 +193,7 @@ async def test_a_wrong_checksum_is_named(mongod_uri: str, tmp_path: Path) -> Non
     (source / "PEPEUSDT-aggTrades-2024-10-27.csv.CHECKSUM").write_text("0" * 64)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, "does not match its checksum: delete both" in said.splitlines()[-1]) == (1, True)
-    assert documents(mongod_uri, tmp_path.name) == []
+    assert documents(mongod_uri, tmp_path) == []
 
 
 @pytest.mark.parametrize(
@@ -262,7 +260,7 @@ async def test_killed_in_a_download_it_asks_only_for_the_rest(mongod_uri: str, t
     assert '"event": "download_interrupted"' in said
     assert sorted(path.name for path in part.parent.iterdir()) == [file.name, f"{file.name}.CHECKSUM"]
     assert trades(tmp_path).height == 57_229
-    assert {document["status"] for document in documents(mongod_uri, tmp_path.name)} == {"final"}
+    assert {document["status"] for document in documents(mongod_uri, tmp_path)} == {"final"}
 
 
 def cut_to(path: Path, rows: int) -> bytes:
@@ -286,12 +284,12 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     second = first.with_name("PEPEUSDT-aggTrades-2024-10-28.csv")
     second.rename(tmp_path / second.name)
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    unproven = [d for d in documents(mongod_uri, tmp_path.name) if d["status"] == "unproven"]
+    unproven = [d for d in documents(mongod_uri, tmp_path) if d["status"] == "unproven"]
     assert {d["timeframe"] for d in unproven} == {"1m", "3m", "30m", "1d"}
     (tmp_path / second.name).rename(second)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 1' in said) == (0, True), said
-    found = documents(mongod_uri, tmp_path.name)
+    found = documents(mongod_uri, tmp_path)
     at = ("timeframe", "open_time")
     marked = {(d["timeframe"], d["open_time"]) for d in found if d["status"] == "partial"}
     begin = min(d["open_time"] for d in unproven)  # nothing says that the first file begins with the day's first trade
@@ -300,17 +298,17 @@ async def test_the_right_file_takes_the_place_of_a_cut_one_and_the_ledger_says_s
     sealed(source)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 0' in said) == (0, True), said
-    after = documents(mongod_uri, tmp_path.name)
-    assert values_of(after) == values_of(documents(mongod_uri, "right"))
+    after = documents(mongod_uri, tmp_path)
+    assert values_of(after) == values_of(documents(mongod_uri, right))
     assert {d["status"] for d in after} <= {"final", "repaired"}
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        repairs = list(client[tmp_path.name]["incidents"].find({"kind": "repair"}))
+        repairs = list(client[database_of(tmp_path)]["incidents"].find({"kind": "repair"}))
     assert any("stored candles said something else" in repair["cause"] for repair in repairs)
     code, said = await imported(tmp_path, source, mongod_uri)
     assert (code, '"imported_before": 2' in said) == (0, True), said
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    assert documents(mongod_uri, tmp_path.name) == after
+    assert documents(mongod_uri, tmp_path) == after
 
 
 def spoil(path: Path, text: bytes) -> None:
@@ -332,7 +330,7 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     right = tmp_path / "vouched"
     right.mkdir()
     assert (await imported(right, sealed(source), mongod_uri))[0] == 0
-    expected, expected_trades = documents(mongod_uri, "vouched"), trades(right)
+    expected, expected_trades = documents(mongod_uri, right), trades(right)
 
     for checksum in source.glob("*.CHECKSUM"):
         checksum.unlink()
@@ -342,7 +340,7 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     path.write_bytes(text)
     assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
     assert_frame_equal(trades(tmp_path), expected_trades)
-    after = documents(mongod_uri, tmp_path.name)
+    after = documents(mongod_uri, tmp_path)
     assert values_of(after) == values_of(expected)
     assert {d["status"] for d in after} == {"final", "repaired"}
 
@@ -351,9 +349,9 @@ async def test_a_wrong_value_is_corrected_by_the_file_with_a_checksum_and_correc
     spoil(path, text)
     assert (await imported(right, source, mongod_uri))[0] == 0
     assert_frame_equal(trades(right), expected_trades)
-    assert documents(mongod_uri, "vouched") == expected
+    assert documents(mongod_uri, right) == expected
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        found = list(client["vouched"]["incidents"].find({"kind": "mismatch"}))
+        found = list(client[database_of(right)]["incidents"].find({"kind": "mismatch"}))
     assert {"stored candles say", "trades are stored"} == {
         words for one in found for words in ("stored candles say", "trades are stored") if words in one["cause"]
     }
@@ -368,17 +366,17 @@ async def test_of_two_files_without_a_checksum_that_contradict_each_other_neithe
     right = tmp_path / "both"
     right.mkdir()
     assert (await imported(right, source, mongod_uri))[0] == 0
-    expected = values_of(documents(mongod_uri, "both"))
+    expected = values_of(documents(mongod_uri, right))
 
     spoil(path, text)
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    before = documents(mongod_uri, tmp_path.name)
+    before = documents(mongod_uri, tmp_path)
     spoiled = values_of(before)
     wrong = [at for at, (one, other) in enumerate(zip(spoiled, expected, strict=True)) if one != other]
     assert {before[at]["status"] for at in wrong} >= {"final"}
     path.write_bytes(text)
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    after = documents(mongod_uri, tmp_path.name)
+    after = documents(mongod_uri, tmp_path)
     assert values_of(after) == spoiled
     assert {after[at]["status"] for at in wrong} == {"unproven"}
     assert [d for at, d in enumerate(after) if at not in wrong] == [d for at, d in enumerate(before) if at not in wrong]
@@ -386,17 +384,17 @@ async def test_of_two_files_without_a_checksum_that_contradict_each_other_neithe
     assert (await imported(tmp_path, sealed(source), mongod_uri))[0] == 0
     (tmp_path / "archive" / "imported.json").unlink()
     assert (await imported(tmp_path, source, mongod_uri))[0] == 0
-    proven = documents(mongod_uri, tmp_path.name)
+    proven = documents(mongod_uri, tmp_path)
     assert values_of(proven) == expected
     assert {d["status"] for d in proven} == {"final", "repaired"}
 
 
-def put_klines(folder: Path, mongod_uri: str, database: str) -> None:
-    """The candles of a minute of a database, as a file of klines."""
+def put_klines(folder: Path, mongod_uri: str, forged: Path) -> None:
+    """The candles of a minute that the imports in a folder have stored, as a file of klines."""
     lines = [
         f"{d['open_time']},{d['open']},{d['high']},{d['low']},{d['close']},{d['volume']},{d['close_time']},"
         f"{d['quote_volume']},{d['trades']},{d['taker_buy_volume']},{d['taker_buy_quote_volume']},0\n"
-        for d in documents(mongod_uri, database)
+        for d in documents(mongod_uri, forged)
         if d["timeframe"] == "1m"
     ]
     (folder / "PEPEUSDT-1m-2024-10-27.csv").write_text("".join(lines))
@@ -435,21 +433,21 @@ async def test_what_has_no_checksum_changes_nothing_of_what_had_one_and_the_ledg
 ) -> None:
     right = sealed(days(tmp_path / "right", 1))
     assert (await imported(tmp_path, right, mongod_uri))[0] == 0
-    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    before = documents(mongod_uri, tmp_path), trades(tmp_path)
     wrong = days(tmp_path / "wrong", 1)
     [file] = wrong.glob("*.csv")
     file.write_text(tampered(file.read_text(), how))
     if how == "a wrong price that klines confirm":
-        forged = tmp_path / f"{tmp_path.name}-forged"
+        forged = tmp_path / "forged"
         forged.mkdir()
         assert (await imported(forged, wrong, mongod_uri))[0] == 0
-        put_klines(wrong, mongod_uri, forged.name)
+        put_klines(wrong, mongod_uri, forged)
     code, said = await imported(tmp_path, wrong, mongod_uri)
     assert code == 0, said
-    assert without(documents(mongod_uri, tmp_path.name), "proof") == without(before[0], "proof")
+    assert without(documents(mongod_uri, tmp_path), "proof") == without(before[0], "proof")
     assert_frame_equal(trades(tmp_path), before[1])
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        found = list(client[tmp_path.name]["incidents"].find({}))
+        found = list(client[database_of(tmp_path)]["incidents"].find({}))
     if how == "a trade is hours before":
         assert "reject" in {one["kind"] for one in found}, "it is kept out of everything"
         return
@@ -462,15 +460,15 @@ async def test_what_a_lost_store_held_is_imported_again(mongod_uri: str, tmp_pat
     source = sealed(days(tmp_path / "days", 1))
     code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
     assert code == 0, said
-    before = documents(mongod_uri, tmp_path.name), trades(tmp_path)
+    before = documents(mongod_uri, tmp_path), trades(tmp_path)
     code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
     assert (code, '"store_lost"' in said, '"spans": 0' in said) == (0, False, True)
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         match lost:
             case "database":
-                client.drop_database(tmp_path.name)
+                client.drop_database(database_of(tmp_path))
             case "candles":
-                client[tmp_path.name].drop_collection("market_data")
+                client[database_of(tmp_path)].drop_collection("market_data")
             case "trades":
                 shutil.rmtree(tmp_path / "trades")
             case "a partition":
@@ -478,7 +476,7 @@ async def test_what_a_lost_store_held_is_imported_again(mongod_uri: str, tmp_pat
                 shutil.rmtree(tmp_path / "trades" / "binance" / part)
     code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
     assert (code, '"store_lost"' in said) == (0, True)
-    assert documents(mongod_uri, tmp_path.name) == before[0]
+    assert documents(mongod_uri, tmp_path) == before[0]
     assert_frame_equal(trades(tmp_path), before[1])
     code, said = await imported(tmp_path, source, mongod_uri, trades__partitions="2")
     assert (code, '"store_lost"' in said, '"spans": 0' in said) == (0, False, True)
@@ -491,7 +489,7 @@ async def test_a_dry_run_says_what_would_be_read_and_reads_nothing(mongod_uri: s
     assert said.splitlines()[-2:] == [
         "PEPEUSDT-aggTrades-2024-10-27.csv", "1 files to read, of 1 symbols; 0 of 1 spans imported before",
     ]  # fmt: skip
-    assert documents(mongod_uri, tmp_path.name) == []
+    assert documents(mongod_uri, tmp_path) == []
     assert not (tmp_path / "archive" / "imported.json").exists()
 
 
@@ -520,7 +518,7 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     code, said = await imported(by_day, source, mongod_uri)
     assert code == 0, said
     months(source / "deeper", 6, symbol="TWINUSDT")
-    expected = without(documents(mongod_uri, by_day.name), "revision")
+    expected = documents(mongod_uri, by_day)
     assert len(expected) == 6 * (1_440 + 480 + 48 + 1)
 
     code, said = await imported(both, source, mongod_uri, backfill__dry_run="1")
@@ -534,8 +532,7 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     assert code == -signal.SIGKILL, said
     code, said = await imported(both, source, mongod_uri)
     assert code == 0, said
-    # a candle at the end of what was read before the kill has one version more, that said of itself that it is unproven
-    found = without(documents(mongod_uri, both.name), "revision")
+    found = documents(mongod_uri, both)
     behind = max(d["close_time"] for d in expected)
     twins = [{**d, "symbol": "PEPEUSDT"} for d in found if d["symbol"] == "TWINUSDT"]
     assert [d for d in found if d["symbol"] == "PEPEUSDT"] == expected
@@ -546,5 +543,5 @@ async def test_a_folder_is_imported_with_every_symbol_that_it_holds_by_month_and
     code, said = await imported(by_month, source, mongod_uri, backfill__symbols="TWINUSDT,absentusdt")
     assert code == 0, said
     assert '"symbols": ["ABSENTUSDT"], "event": "no_files_for_symbols' in said
-    alone = without(documents(mongod_uri, by_month.name), "revision")
+    alone = documents(mongod_uri, by_month)
     assert alone == [d for d in found if d["symbol"] == "TWINUSDT"]

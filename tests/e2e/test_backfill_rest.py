@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 
 from sources.replay.exchange.threaded import exchange_in_thread
 from sources.replay.tape.tapes import load_tapes
-from tests.fakes.importer import documents, imported
+from tests.fakes.importer import database_of, documents, imported
 from tests.fakes.recordings import recording
 from tests.fakes.twins import SYMBOLS, trades_of
 from tests.fakes.witness import Witness, disagreements, stored_candles
@@ -53,7 +53,7 @@ async def test_what_the_exchange_tells_equals_its_candles_and_again_changes_noth
         until = witness.server_time() // MINUTE_MS * MINUTE_MS
         for symbol in SYMBOLS:
             for timeframe in ("1m", "5m", "1h"):
-                candles = stored_candles(mongod_uri, tmp_path.name, symbol, timeframe)
+                candles = stored_candles(mongod_uri, database_of(tmp_path), symbol, timeframe)
                 klines = [k for k in witness.klines(symbol, timeframe, begin) if k.event_time < until - MINUTE_MS]
                 assert disagreements(candles, klines) == []
                 assert [c.open_time for c in candles][: len(klines)] == [k.open_time for k in klines]
@@ -61,20 +61,20 @@ async def test_what_the_exchange_tells_equals_its_candles_and_again_changes_noth
             told = witness.aggregates(symbol, 0)
             assert rows == told[: len(rows)]
             assert all(row[1] >= until - MINUTE_MS for row in told[len(rows) :])
-        unproven = [d for d in documents(mongod_uri, tmp_path.name) if d["status"] != "venue" and d["proof"] != "equal"]
+        unproven = [d for d in documents(mongod_uri, tmp_path) if d["status"] != "venue" and d["proof"] != "equal"]
         assert unproven == []
-        before = documents(mongod_uri, tmp_path.name), trades_of(tmp_path)
+        before = documents(mongod_uri, tmp_path), trades_of(tmp_path)
         for _ in range(2):
             code, said = await imported(tmp_path, "rest", mongod_uri, **settings)
             assert code == 0, said
-            assert documents(mongod_uri, tmp_path.name) == before[0]
+            assert documents(mongod_uri, tmp_path) == before[0]
             for symbol in SYMBOLS:
                 assert_frame_equal(trades_of(tmp_path)[symbol], before[1][symbol])
             (tmp_path / "archive" / "imported.json").unlink()
 
 
 async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str, tmp_path: Path) -> None:
-    whole, broken = tmp_path / "whole_rest", tmp_path / "broken_rest"
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
     whole.mkdir()
     broken.mkdir()
     with played() as (_, settings):
@@ -85,7 +85,7 @@ async def test_killed_in_the_middle_and_run_again_it_is_the_same(mongod_uri: str
             assert code == -signal.SIGKILL, said
         code, said = await imported(broken, "rest", mongod_uri, **settings)
         assert code == 0, said
-    assert documents(mongod_uri, "broken_rest") == documents(mongod_uri, "whole_rest")
+    assert documents(mongod_uri, broken) == documents(mongod_uri, whole)
     for symbol in SYMBOLS:
         assert_frame_equal(trades_of(broken)[symbol], trades_of(whole)[symbol])
 

@@ -21,8 +21,15 @@ from tests.fakes.warm import WarmProcess
 END = 2 << 42
 
 
+def database_of(folder: Path) -> str:
+    """The database of the imports in a folder. The tests of a worker share a server, and some have folders of the same
+    name within their own.
+    """
+    return f"{folder.parent.name}_{folder.name}"
+
+
 async def started(folder: Path, source: Path | str, mongod_uri: str, **settings: str) -> WarmProcess:
-    """Starts the importer, with stores of the folder's name."""
+    """Starts the importer, with stores of the folder's own."""
     environment = {
         "MARKETFLOW_FEED__SYMBOLS": '["PEPEUSDT"]',
         "MARKETFLOW_FEED__TIMEFRAMES": '["1m", "3m", "30m", "1d"]',
@@ -30,7 +37,7 @@ async def started(folder: Path, source: Path | str, mongod_uri: str, **settings:
         "MARKETFLOW_BACKFILL__CACHE": str(folder / "archive"),
         "MARKETFLOW_TRADES__PATH": str(folder / "trades"),
         "MARKETFLOW_MONGO__URI": mongod_uri,
-        "MARKETFLOW_MONGO__DATABASE": folder.name,
+        "MARKETFLOW_MONGO__DATABASE": database_of(folder),
         "MARKETFLOW_LOG__FORMAT": "json",
         **{f"MARKETFLOW_{key.upper()}": value for key, value in settings.items()},
     }
@@ -65,11 +72,11 @@ def _kill(process: WarmProcess) -> None:
 # --- what is stored ---
 
 
-def documents(mongod_uri: str, database: str) -> list[dict[str, Any]]:
-    """All stored candles as they stand, but for what differs by the moment of writing."""
+def documents(mongod_uri: str, folder: Path) -> list[dict[str, Any]]:
+    """All candles that the imports in a folder have stored, but for what differs by the moment of writing."""
     with MongoClient[dict[str, Any]](mongod_uri) as client:
         fields = dict.fromkeys(("_id", "created_at", "updated_at"), 0)
-        found = list(client[database]["market_data"].find({}, fields))
+        found = list(client[database_of(folder)]["market_data"].find({}, fields))
     return sorted(found, key=lambda document: (document["symbol"], document["timeframe"], document["open_time"]))
 
 
@@ -89,10 +96,11 @@ class Stored(Struct, frozen=True):
 
 
 def stored(folder: Path, mongod_uri: str, symbols: tuple[str, ...]) -> Stored:
-    """What the stores of a folder's name hold."""
-    candles = {(d["symbol"], d["timeframe"], d["open_time"]): d for d in documents(mongod_uri, folder.name)}
+    """What the stores of a folder hold."""
+    candles = {(d["symbol"], d["timeframe"], d["open_time"]): d for d in documents(mongod_uri, folder)}
     with MongoClient[dict[str, Any]](mongod_uri) as client:
-        gaps = {(d["symbol"], d["begin"], d["end"]) for d in client[folder.name]["incidents"].find({"kind": "gap"})}
+        incidents = client[database_of(folder)]["incidents"].find({"kind": "gap"})
+        gaps = {(d["symbol"], d["begin"], d["end"]) for d in incidents}
     rows = {symbol: {row[0]: row for row in trades(folder, symbol).iter_rows()} for symbol in symbols}
     return Stored(candles, rows, gaps)
 

@@ -13,7 +13,7 @@ from msgspec import structs
 from flows.model import Candle
 from flows.operators.candles.upgrade import improved
 from tests.fakes.examples import examples
-from tests.fakes.imports import Remembered, import_folder, seal
+from tests.fakes.imports import Remembered, StoredCandles, import_folder, import_into, seal
 
 TIMEFRAMES = ("1m", "15m", "1h", "4h", "1d")
 DAY_MS = 86_400_000
@@ -317,6 +317,26 @@ def test_rows_that_alternate_between_two_times_give_the_candles_of_rows_in_order
     seal(put(tmp_path, mixed))
     found = imported(tmp_path)
     assert found.candles == {place: c for place, c in truth.candles.items() if place[1] < BEGIN + DAY_MS}
+
+
+@pytest.mark.parametrize("is_sealed", [False, True])
+def test_an_import_that_ends_anywhere_and_is_run_again_stores_the_same_versions(
+    tmp_path: Path, *, is_sealed: bool
+) -> None:
+    rows, timeframes = rows_of(4, every_ms=60_000), ("1h", "4h", "1d")
+    for number in range(4):
+        path = put(tmp_path, day_of(rows, number), 27 + number)
+        if is_sealed:
+            seal(path)
+    calm, journal = StoredCandles(), tmp_path / "journal.json"
+    batches = import_into(calm, tmp_path, "XUSDT", timeframes)
+    assert len(calm.candles) == 4 * (24 + 6 + 1)
+    for most in range(batches):
+        journal.unlink(missing_ok=True)
+        store = StoredCandles()
+        import_into(store, tmp_path, "XUSDT", timeframes, most=most)
+        import_into(store, tmp_path, "XUSDT", timeframes)
+        assert store.candles == calm.candles, most
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ The laws:
   not stored at all, becomes the exchange's version; so does what differs, with an incident, and its trades are queried.
 * What is stored with a proof is not overturned by one answer: that is an incident, and it is asked again. When the same
   is said at another time, the trades are queried, and they decide. Those of longer timeframes are not: these stay.
-* A period of ours that is remembered is written again where the store has an older version, or none. One that is
-  forgotten is treated like one before the first candle. One that is not built yet is left to its trades.
+* A period of ours that is remembered is written again where the store has an older version, or none; or one that lacks
+  trades, which a process has published that ended before it kept that. One that is forgotten is treated like one before
+  the first candle. One that is not built yet is left to its trades.
 * A request always ends with a `RefreshResult`.
 """
 
@@ -90,10 +91,10 @@ class Past:
 
     # --- queries ---
 
-    def query(self, now: Now, *, least_ms: int = 0) -> list[HistoryQuery]:
-        """What the store lacks of the timeframes of this length and longer."""
+    def query(self, until: int, *, least_ms: int = 0) -> list[HistoryQuery]:
+        """What the store lacks until a time, ms UTC, of the timeframes of this length and longer."""
         names = tuple(track.name for track in self._tracks.values() if track.length >= least_ms)
-        return [HistoryQuery(self._symbol, names, now.feed)] if names else []
+        return [HistoryQuery(self._symbol, names, until)] if names else []
 
     def query_again(self, now: Now) -> list[HistoryQuery]:
         """What contradicts stored candles with a proof, once it is due."""
@@ -128,14 +129,14 @@ class Past:
 
     # --- answers ---
 
-    def take(self, answer: HistoryAnswer, now: Now) -> list[Published]:
+    def take(self, query: HistoryQuery, answer: HistoryAnswer, now: Now) -> list[Published]:
         """Corrects what is stored of the past by what was fetched."""
         if isinstance(answer, QueryError):
-            return [self._failure(now, str(answer))]
+            return [self._failure(query, str(answer))]
         out: list[Published] = []
         for history in answer:
             if history.error:
-                out.append(self._failure(now, f"{history.timeframe}: {history.error}"))
+                out.append(self._failure(query, f"{history.timeframe}: {history.error}"))
             track = self._tracks[history.timeframe]
             for kline in history.klines:
                 if kline.is_closed and (track.begun is None or kline.open_time < track.begun):
@@ -154,7 +155,7 @@ class Past:
                 if kline.is_closed and track.begun is not None and kline.open_time >= track.begun:
                     own += self._settler.take_kline(track, kline, now, is_final=True)
         settled = {(c.timeframe, c.open_time) for c in map(candle_in, own) if c is not None}
-        past = self.take(answer, now)
+        past = self.take(query, answer, now)
         out = [item for item in past if (c := candle_in(item)) is None or (c.timeframe, c.open_time) not in settled]
         out += own
         return [*out, _refresh_result(query, answer, histories, out)]
@@ -180,13 +181,23 @@ class Past:
     # --- single periods ---
 
     def _take_own(self, track: Track, history: History, kline: Kline, now: Now) -> list[Published]:
-        """A period that was ours to build: the store may have lost what was built."""
-        ours = track.published.get(kline.open_time)
-        if ours is not None:
-            stored = history.stored.get(kline.open_time)
-            is_there = stored is not None and stored.is_closed and stored.revision >= ours.revision
-            return [] if is_there else [StoreOnly(ours)]
-        return self._take_past(history, kline, now) if track.is_past(kline.open_time) else []
+        """A period that was ours to build: the store may have lost what was built, or have what was published of it
+        after the state that was recovered.
+        """
+        ours, stored = track.published.get(kline.open_time), history.stored.get(kline.open_time)
+        if ours is None and track.is_past(kline.open_time):
+            return self._take_past(history, kline, now)
+        if stored is None or not stored.is_closed:
+            return [StoreOnly(ours)] if ours is not None else []
+        if ours is not None and ours.revision > stored.revision:
+            return [StoreOnly(ours)]
+        if stored.status not in LACKING or (ours is not None and not self._agrees(ours, kline)):
+            return []
+        return track.go_on_from(stored)
+
+    def _agrees(self, candle: Candle, kline: Kline) -> bool:
+        fields = differing_fields(candle, kline)
+        return not fields or is_known_difference(self._rules, fields)
 
     def _take_past(self, history: History, kline: Kline, now: Now) -> list[Published]:
         """A period that is not ours to build."""
@@ -249,9 +260,9 @@ class Past:
         candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
         return [proven(candle, "ours wrong"), candle_incident("mismatch", stored, difference, OURS_WRONG)]
 
-    def _failure(self, now: Now, cause: str) -> Incident:
+    def _failure(self, query: HistoryQuery, cause: str) -> Incident:
         outcome = "tried again at the next start"
-        return Incident("history", self._venue, self._symbol, now.feed, now.feed, cause, outcome)
+        return Incident("history", self._venue, self._symbol, query.now, query.now, cause, outcome)
 
 
 def _histories(answer: HistoryAnswer) -> list[History]:

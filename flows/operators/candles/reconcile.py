@@ -7,7 +7,7 @@ requests for it).
 
 The laws of the order in which candles leave:
 * Where history can be queried, candles wait until it is there, at most `HISTORY_MS`: what is of the past is stored
-  before what follows it. Prices and trades do not wait.
+  before what follows it, and what a restart has found waiting before what it builds. Prices and trades do not wait.
 * Periods that were skipped across a gap leave before the candle behind it, as the exchange's version.
 * Where files hold klines and no trades, the klines are the candles.
 """
@@ -102,7 +102,7 @@ class Reconciler:
         self._refresh_ms = refresh_ms
         self._refresh_due: int | None = None
         self._needs_history = can_query
-        """Until it is queried, at the first event of the instrument."""
+        """Until it is queried, at the first event of the instrument that says the time."""
         self._history_by: int | None = None
         """Local time until which candles wait for their history; None when they do not."""
         self._waiting: dict[tuple[str, int, bool], Candle] = {}
@@ -125,9 +125,10 @@ class Reconciler:
     def on_events(self, events: TradeResult, now: Now) -> Results:
         """Takes one item."""
         if type(events) is Candle:
-            return [*self._query_history(now), *self._take_or_hold(events, now)]
+            # after a restart trades come by REST first, when nothing else has said the time yet
+            return [*self._query_history(now.feed or events.event_time, now), *self._take_or_hold(events, now)]
         if type(events) is list and isinstance(events[0], Kline):
-            return [*self._query_history(now), *self._take_klines(events, now)]
+            return [*self._query_history(now.feed, now), *self._take_klines(events, now)]
         if type(events) is Seeded:
             self._tracks[events.timeframe].seeded.add(events.open_time)
             return []
@@ -151,16 +152,18 @@ class Reconciler:
             self._hasten(now)
         if query.forced:
             return [*self._past.refresh(query, answer, now)]
-        return [*self._past.take(answer, now), *self._release(now)]
+        return [*self._past.take(query, answer, now), *self._release(now)]
 
     def on_timer(self, now: Now) -> Results:
         """Queries the klines that did not come, and ends the waiting for a history that does not come."""
         out: Results = []
+        if self._is_resumed_waiting:
+            out += self._query_history(max(candle.event_time for candle in self._waiting.values()), now)
         if self._history_by is not None and now.local >= self._history_by:
             out += self._release(now)
         if self._refresh_due is not None and now.local >= self._refresh_due:
             self._refresh_due = now.local + self._refresh_ms
-            out += self._past.query(now, least_ms=REFRESHED_MS)
+            out += self._past.query(now.feed, least_ms=REFRESHED_MS)
         if self._can_query:
             out += self._past.query_again(now)
             out += self._disputed.next_queries(now)
@@ -175,6 +178,8 @@ class Reconciler:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
         if not self._can_query:
             return None
+        if self._is_resumed_waiting:
+            return 0
         dues = next_due(self._queries)
         dues += [*self._disputed.dues(), *self._past.dues()]
         dues += [due for due in (self._history_by, self._refresh_due) if due is not None]
@@ -211,15 +216,22 @@ class Reconciler:
             out += self._take_candle(candle, now)
         return out
 
-    def _query_history(self, now: Now) -> list[HistoryQuery]:
-        """Once, at the first event of the instrument; candles wait from then on."""
-        if not self._needs_history or not now.feed:
+    @property
+    def _is_resumed_waiting(self) -> bool:
+        """Whether candles of the recovered state wait for a history that is not queried yet. Nothing else may come."""
+        return self._needs_history and bool(self._waiting)
+
+    def _query_history(self, time: int, now: Now) -> list[HistoryQuery]:
+        """Once, until the feed's `time`, as soon as that is known; candles wait from then on. It is known before the
+        first candle leaves, so none overtakes those that a restart has found waiting.
+        """
+        if not self._needs_history or not time:
             return []
         self._needs_history = False
         self._history_by = now.local + HISTORY_MS
         if self._refresh_ms:
             self._refresh_due = now.local + self._refresh_ms
-        return self._past.query(now)
+        return self._past.query(time)
 
     # --- klines ---
 

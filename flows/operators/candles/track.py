@@ -248,6 +248,14 @@ class Track:
             return [numbered, candle_incident("partial", numbered, cause, "until the exchange's own is there")]
         return [numbered]
 
+    def go_on_from(self, stored: Candle) -> list[Published]:
+        """Takes a stored version that lacks trades, and that an earlier process has published after the state that this
+        one has recovered: ours takes its place, now if it is built, under the revision that follows.
+        """
+        ours = self.published.get(stored.open_time)
+        self.published[stored.open_time] = stored
+        return [] if ours is None or ours.status in LACKING else self.publish(ours, ours.proof)
+
     def publish_kline(self, kline: Kline, proof: Reconciliation = "") -> list[Published]:
         """The exchange's version, in the place of ours where that exists."""
         return self.publish(candle_of_kline(self._venue, kline), proof)

@@ -8,7 +8,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import ServerSelectionTimeoutError
 
-from flows.model import DAY_MS, LIVE, Candle, Incident, Origin, StoreOnly, Trade, TradeBatch
+from flows.model import DAY_MS, LIVE, Candle, Coverage, Incident, Origin, StoreOnly, Trade, TradeBatch
 from flows.operators.candles.upgrade import CLOSED, UPGRADABLE, contradicts, improved
 from sinks.importer import Importer, Improvement
 from sinks.importer.importer import KNOWN_DAYS
@@ -93,6 +93,38 @@ def test_a_mark_is_told_when_all_before_it_is_stored(
     importer.close()
     assert (heard.stored, heard.failures) == ([Mark(1), Mark(2)], [])
     assert importer.proofs.total() == 2_500
+
+
+def test_a_mark_waits_until_what_follows_has_closed_the_candles_before_it(
+    mongod_uri: str, mongo_database: Database[dict[str, Any]]
+) -> None:
+    heard = Heard()
+    importer = heard.importer(candles=mongo(mongod_uri, mongo_database.name))
+    over = Coverage(("BTCUSDT",), BEGIN, BEGIN + DAY_MS, "a day", is_over=True, vouched="", goes_on=True)
+    told = []
+    for items in ([candle(1_438), over, Mark(1)], [candle(1_439)], [candle(1_440)]):
+        importer.write([items])
+        importer._report_stored()
+        told.append(list(heard.stored))
+    assert told == [[], [], [Mark(1)]]
+    importer.write([[structs.replace(over, end=BEGIN + 2 * DAY_MS), Mark(2)]])
+    importer._report_stored()
+    importer.write([[structs.replace(over, vouched="all"), Mark(3)]])
+    importer._report_stored()
+    assert heard.stored == [Mark(1), Mark(2), Mark(3)]
+    importer.write([[structs.replace(over, end=BEGIN + 3 * DAY_MS), Mark(4)]])
+    importer.close()
+    assert heard.stored[3:] == [Mark(4)]
+
+
+def test_without_candles_no_mark_waits() -> None:
+    heard = Heard()
+    importer = heard.importer()
+    over = Coverage(("BTCUSDT",), BEGIN, BEGIN + DAY_MS, "a day", is_over=True, vouched="", goes_on=True)
+    importer.write([[batch(trade(1, 0)), over, Mark(1)]])
+    importer._report_stored()
+    assert heard.stored == [Mark(1)]
+    importer.close()
 
 
 def test_what_is_stored_and_lacks_trades_gets_better_and_again_changes_nothing(

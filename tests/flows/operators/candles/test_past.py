@@ -14,6 +14,7 @@ from tests.fakes.candles import BEGIN, candle, candle_of, kline_like
 from tests.fakes.trades import trade
 
 NOW = Now(BEGIN + 3_600_000, 0)
+QUERY = HistoryQuery("BTCUSDT", ("1m",), NOW.feed)
 
 
 def past(
@@ -37,17 +38,17 @@ def history(*klines: Candle, stored: Candle | None = None) -> History:
 def test_what_is_not_stored_becomes_the_exchanges_version() -> None:
     some, _ = past()
     expected = candle_of_kline("binance", kline_like(candle(), first_id=-1, last_id=-1))
-    assert some.take([history(candle())], NOW) == [StoreOnly(expected)]
-    assert some.take([history(candle(), stored=expected)], NOW) == []
+    assert some.take(QUERY, [history(candle())], NOW) == [StoreOnly(expected)]
+    assert some.take(QUERY, [history(candle(), stored=expected)], NOW) == []
 
 
 def test_usdm_candles_that_differ_by_design_are_left_as_they_are() -> None:
     some, _ = past("binance-usdm")
     stored = candle(venue="binance-usdm")
-    [proven] = some.take([history(candle(volume=13.0), stored=stored)], NOW)
+    [proven] = some.take(QUERY, [history(candle(volume=13.0), stored=stored)], NOW)
     assert isinstance(proven, StoreOnly)
     assert (proven.candle.volume, proven.candle.proof) == (12.5, "not comparable")
-    wrong, incident = some.take([history(candle(high=102.0), stored=stored)], NOW)
+    wrong, incident = some.take(QUERY, [history(candle(high=102.0), stored=stored)], NOW)
     assert isinstance(wrong, StoreOnly)
     assert isinstance(incident, Incident)
     assert (wrong.candle.status, wrong.candle.proof, incident.kind) == ("venue", "ours wrong", "mismatch")
@@ -56,16 +57,16 @@ def test_usdm_candles_that_differ_by_design_are_left_as_they_are() -> None:
 def test_what_is_ours_to_build_is_left_to_its_trades() -> None:
     some, tracks = past()
     tracks["1m"].begin(candle(3))
-    assert [type(one) for one in some.take([history(candle(2), candle(3), candle(4))], NOW)] == [StoreOnly]
+    assert [type(one) for one in some.take(QUERY, [history(candle(2), candle(3), candle(4))], NOW)] == [StoreOnly]
 
 
 def test_a_failure_is_an_incident_and_what_came_is_taken() -> None:
     some, _ = past()
-    [incident] = some.take(QueryError("no network"), NOW)
+    [incident] = some.take(QUERY, QueryError("no network"), NOW)
     assert isinstance(incident, Incident)
     assert (incident.kind, incident.cause) == ("history", "no network")
     lacking = History("1m", [kline_like(candle())], {}, "page 2 failed")
-    assert [type(one) for one in some.take([lacking], NOW)] == [Incident, StoreOnly]
+    assert [type(one) for one in some.take(QUERY, [lacking], NOW)] == [Incident, StoreOnly]
 
 
 def test_every_request_ends_with_a_result() -> None:
@@ -84,15 +85,15 @@ def test_every_request_ends_with_a_result() -> None:
 
 def test_timeframes_below_a_length_are_left_out_of_a_query() -> None:
     some, _ = past()
-    assert some.query(NOW) == [HistoryQuery("BTCUSDT", ("1m", "1h"), NOW.feed)]
-    assert some.query(NOW, least_ms=3_600_000) == [HistoryQuery("BTCUSDT", ("1h",), NOW.feed)]
-    assert some.query(NOW, least_ms=3_600_001) == []
+    assert some.query(NOW.feed) == [HistoryQuery("BTCUSDT", ("1m", "1h"), NOW.feed)]
+    assert some.query(NOW.feed, least_ms=3_600_000) == [HistoryQuery("BTCUSDT", ("1h",), NOW.feed)]
+    assert some.query(NOW.feed, least_ms=3_600_001) == []
 
 
 def test_the_history_has_no_ids_and_takes_none_of_what_it_contradicts() -> None:
     some, _ = past()
     for stored in (candle(high=200.0), candle(status="partial", trades=3), candle(status="venue", high=200.0)):
-        written = some.take([history(candle(), stored=stored)], NOW)[0]
+        written = some.take(QUERY, [history(candle(), stored=stored)], NOW)[0]
         assert isinstance(written, StoreOnly)
         assert (written.candle.status, written.candle.first_id, written.candle.last_id) == ("venue", -1, -1)
 
@@ -111,14 +112,14 @@ def outcomes(out: list[object]) -> list[str]:
 def test_one_answer_does_not_overturn_what_is_stored_with_a_proof(proof: str) -> None:
     some, _ = past()
     stored = candle(proof=proof)
-    out = some.take([history(LIE, stored=stored)], NOW)
+    out = some.take(QUERY, [history(LIE, stored=stored)], NOW)
     assert [type(one) for one in out] == [Incident]
     assert outcomes([*out]) == [STANDS]
     assert (some.query_again(NOW), some.dues()) == ([], [AGAIN_MS])
-    assert some.take([history(LIE, stored=stored)], NOW) == [], "not at another time"
+    assert some.take(QUERY, [history(LIE, stored=stored)], NOW) == [], "not at another time"
     [query] = some.query_again(LATER)
     assert query == HistoryQuery("BTCUSDT", ("1m",), LATER.feed, "", BEGIN, BEGIN + 60_000)
-    some.take([history(candle(), stored=stored)], LATER)
+    some.take(QUERY, [history(candle(), stored=stored)], LATER)
     assert (some.query_again(LATER), some.dues()) == ([], [])
 
 
@@ -127,7 +128,7 @@ def test_answers_that_all_differ_end() -> None:
     local = asked = 0
     while True:
         answer = history(candle(high=200.0 + asked), stored=candle(proof="equal"))
-        assert [type(one) for one in some.take([answer], Now(NOW.feed, local))] == [Incident]
+        assert [type(one) for one in some.take(QUERY, [answer], Now(NOW.feed, local))] == [Incident]
         if not some.dues():
             break
         [local] = some.dues()
@@ -139,7 +140,7 @@ def test_what_is_due_is_asked_in_one_query_for_each_timeframe() -> None:
     some, _ = past()
     klines = [candle(number, high=200.0) for number in (1, 4, 2_000)]
     known = {one.open_time: replace(one, high=101.5, proof="equal") for one in klines}
-    some.take([History("1m", [kline_like(one) for one in klines], known)], NOW)
+    some.take(QUERY, [History("1m", [kline_like(one) for one in klines], known)], NOW)
     spans = [(one.start - BEGIN, one.end - BEGIN) for _ in range(3) for one in some.query_again(LATER)]
     assert spans == [(60_000, 300_000), (2_000 * 60_000, 2_001 * 60_000)]
 
@@ -151,12 +152,12 @@ def test_what_is_said_twice_of_it_the_trades_decide(answer: str) -> None:
     disputed = DisputedTrades("binance", "BTCUSDT")
     some, _ = past(disputed=disputed)
     stored, theirs = candle_of(trades, proof="equal", revision=3), candle_of(others)
-    some.take([history(theirs, stored=stored)], NOW)
+    some.take(QUERY, [history(theirs, stored=stored)], NOW)
     some.query_again(LATER)
     query = DisputedTradesQuery("BTCUSDT", stored.first_id, stored.last_id, stored.open_time, stored.close_time)
     batch = TradeBatch("binance", "BTCUSDT", {"ours": trades, "theirs": others, "neither": neither}[answer])
     assert some.take_trades(query, batch) == [], "not before it is said twice"
-    assert some.take([history(theirs, stored=stored)], LATER) == []
+    assert some.take(QUERY, [history(theirs, stored=stored)], LATER) == []
     assert disputed.next_queries(LATER) == [query]
     out = some.take_trades(query, batch)
     candles = [one.candle for one in out if isinstance(one, StoreOnly)]
@@ -164,5 +165,5 @@ def test_what_is_said_twice_of_it_the_trades_decide(answer: str) -> None:
     assert outcomes([*out]) == expected[answer]
     found = [(one.prices, one.status, one.proof, one.revision) for one in candles]
     assert found == ([(theirs.prices, "venue", "ours wrong", 4)] if answer == "theirs" else [])
-    assert some.take([history(theirs, stored=stored)], LATER) == [] or answer == "theirs"
+    assert some.take(QUERY, [history(theirs, stored=stored)], LATER) == [] or answer == "theirs"
     assert disputed.next_queries(LATER) == [], "the trades are asked for once"

@@ -579,6 +579,57 @@ def test_what_waits_for_the_history_waits_on_after_a_restart() -> None:
     assert [item.open_time for item in out if isinstance(item, Candle)] == [candle(1).open_time, candle(2).open_time]
 
 
+def test_what_waits_for_the_history_is_not_overtaken_by_trades_that_come_before_the_time_is_known() -> None:
+    machine = reconciler(can_query=True)
+    machine.on_events(candle(0), NOW)
+    resumed = reconciler(can_query=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    unknown = Now(0, 5)  # REST brings what was missed, and nothing has come by the stream
+    [query] = resumed.on_events(candle(3), unknown)
+    assert query == HistoryQuery("BTCUSDT", ("1m", "1h"), candle(3).event_time)
+    out = resumed.on_answer(query, [], unknown)
+    assert [(c.open_time, c.revision) for c in out] == [(candle(0).open_time, 0), (candle(3).open_time, 0)]
+
+
+def test_what_waits_for_the_history_does_not_wait_for_a_message_after_a_restart() -> None:
+    machine = reconciler(can_query=True)
+    machine.on_events(candle(0), NOW)
+    resumed = reconciler(can_query=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    assert resumed.due_in(Now(0, 5)) == 0
+    [query] = resumed.on_timer(Now(0, 5))
+    assert query == HistoryQuery("BTCUSDT", ("1m", "1h"), candle(0).event_time)
+    assert resumed.due_in(Now(0, 6)) == HISTORY_MS - 1
+    assert versions(resumed.on_answer(query, [], Now(0, 7))) == [(0, "final", "")]
+
+
+def resumed_with(machine: Any, stored: Candle) -> Any:
+    """The next process: its state is a snapshot, and its history is there with what is stored of a period."""
+    again = reconciler(can_query=True, state=pickle.loads(pickle.dumps(machine.snapshot())))
+    [query] = again.on_events([kline_like(candle(2), is_closed=False)], NOW)
+    whole = rest(candle((stored.open_time - BEGIN) // MINUTE))
+    return again, again.on_answer(query, [History("1m", [whole], {stored.open_time: stored})], NOW)
+
+
+def test_a_doubt_that_was_told_behind_the_kept_state_is_taken_back_under_the_next_revision() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    again, out = resumed_with(machine, candle(0, status="partial", revision=1))
+    assert versions(out) == [(2, "final", "")]
+    assert again.on_events(candle(0), at(1)) == []
+    _, out = resumed_with(machine, candle(0, status="repaired", revision=1))
+    assert out == []
+    machine.on_events(candle(0, high=109.0), at(2))
+    _, out = resumed_with(machine, candle(0, status="partial", revision=2))
+    assert out == []  # nothing says that ours is right
+
+
+def test_what_is_built_again_goes_on_from_the_revision_that_was_told_of_it() -> None:
+    machine = asking()
+    machine.on_events(candle(0), at(0))
+    again, out = resumed_with(machine, candle(1, status="partial", trades=40, revision=1))
+    assert out == []
+    assert versions(again.on_events(candle(1), at(1))) == [(2, "final", "")]
+
+
 def test_what_the_store_has_lost_of_our_own_candles_comes_back() -> None:
     machine = asking(kept_ms=5 * MINUTE)
     for number in range(12):
