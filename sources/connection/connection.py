@@ -87,6 +87,7 @@ class Connection:
         self._rotate_s = settings.rotate_hours * 3_600
         self._rotated_s = time.monotonic() + (first_rotation_s or 0.0)
         self._failures = 0
+        self._has_hinted = False
         self._renewed_s = -RENEW_PAUSE_S
         self._sessions: list[Session] = []
         """The current session, and its successor while there is one."""
@@ -212,6 +213,7 @@ class Connection:
 
     def _subscribed(self, session: Session, plan: ConnectionPlan) -> None:
         self._failures = 0
+        self._has_hinted = False
         _log.info("subscribed", venue=self._parts.feed.venue, line=plan.line, symbols=len(plan.symbols))
         if self._redundancy.begins(session):
             self._refusals.begin(plan, session)
@@ -229,7 +231,8 @@ class Connection:
         """
         self._failures += 1
         plan, tries, is_down = self._plan, self._settings.backoff_tries, self._redundancy.is_down
-        hint = {} if self._failures > 1 else self._hint(reason)
+        hint = {} if self._has_hinted else self._hint(reason)  # the first attempt may have failed otherwise
+        self._has_hinted = self._has_hinted or bool(hint)
         _log.warning("connection_lost", line=plan.line, reason=reason, attempt=self._failures, is_down=is_down, **hint)
         if is_down and self._failures in (1, tries):
             lasting = self._failures == tries

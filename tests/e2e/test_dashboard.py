@@ -333,11 +333,11 @@ async def test_levels_of_the_book_are_shown_whole_with_the_best_at_the_middle(
 ) -> None:
     page, deployment, _ = told
     await page.set_viewport_size({"width": size[0], "height": size[1]})
-    bids, asks = [(99.5 - level, 1.0) for level in range(20)], [(100.5 + level, 2.0) for level in range(20)]
+    bids, asks = [(99.25 - level, 1.0) for level in range(20)], [(100.25 + level, 2.0) for level in range(20)]
     deployment.tell(BookView("binance", "BTCUSDT", True, 43, NOW, bids, asks))
-    await expect(page.locator("#bids .level span").first).to_have_text("99.50")
+    await expect(page.locator("#bids .level span").first).to_have_text("99.25")
     sides = await page.evaluate(LEVELS_SEEN)
-    for side, first, step in (("asks", 100.5, 1.0), ("bids", 99.5, -1.0)):
+    for side, first, step in (("asks", 100.25, 1.0), ("bids", 99.25, -1.0)):
         assert len(sides[side]) >= LEAST_LEVELS
         assert [level["price"] for level in sides[side]] == [first + step * n for n in range(len(sides[side]))]
         assert [level["price"] for level in sides[side] if not level["isWhole"]] == []
