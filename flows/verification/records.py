@@ -19,6 +19,7 @@ from flows.model import Incident, Trade
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import PastTradesQuery
+from flows.verification.checks.findings import few
 from flows.verification.checks.symbol import EARLIEST_MS
 from flows.verification.checks.trade_ids import IdGap
 from flows.verification.checks.unreadable import UnreadableRecord
@@ -30,8 +31,6 @@ from sinks.trades.record_checks import ids_in, times_in
 from sinks.trades.store import StoreInUseError, TradeStore
 from sinks.trades.stored_records import leave_out
 
-NAMED: Final = 3
-"""Most records that a sentence names; the others are counted."""
 AHEAD: Final = "its time is ahead of this machine's clock"
 Place = tuple[int, int]
 """Times of trades, ms UTC, both inclusive."""
@@ -271,5 +270,4 @@ def _left(symbol: str, done: Sequence[_Outcome]) -> str:
 
 
 def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
-    return f"records {', '.join(names[:NAMED])}{more}" if len(names) > 1 else f"record {names[0]}"
+    return f"records {few(names)}" if len(names) > 1 else f"record {names[0]}"

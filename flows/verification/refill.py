@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import structlog
 from msgspec import Struct, structs
@@ -14,6 +15,7 @@ from flows.operators.trades.checks import fault_of_answer
 from flows.operators.trades.continuity import BACK_MS
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.queries import DisputedTradesQuery, PastTradesQuery, QueryError, TradesQuery
+from flows.verification.checks.findings import few
 from flows.verification.checks.refuted import Refutation
 from flows.verification.checks.trade_ids import IdGap, Misplaced
 from sinks.trades.codec import FILLS, MINUTE_MS, minute_of
@@ -26,8 +28,8 @@ from sinks.trades.writer import part_of, partition_names
 GetTrades = Callable[[TradesQuery], list[Trade]]
 """The venue's trades of a query; `VenueError` when it does not answer, `QueryError` when it has none of that kind."""
 _SAME_AND_NO_CANDLE = "the venue's trades are the same, and its candle of this time cannot be had; ask again later"
-GAPS_NAMED = 3
-"""Most gaps of a symbol named in a sentence; the others are counted."""
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _log = structlog.get_logger("flows.verify")
 
@@ -72,16 +74,11 @@ class TradeRefill:
         """Fills gaps as far as the venue has the trades. `TradeStoreError` when the store cannot be written for another
         reason than being in use; what was filled before stays.
         """
-        if self._get is None:
-            return Refilled(left=_sentence(symbol, gaps, how_to_fetch(symbol)))
         small = [gap for gap in gaps if gap.last - gap.first < self.most_trades]
         large = [gap for gap in gaps if gap.last - gap.first >= self.most_trades]
-        part = self._part(symbol)
-        try:
-            with TradeStore(part) as store:
-                done = [self.fill(store, symbol, gap) for gap in small]
-        except StoreInUseError:
-            return Refilled(left=_sentence(symbol, gaps, in_use(part)))
+        done, why = self._done(symbol, small, lambda store, gap: self.fill(store, symbol, gap))
+        if why:
+            return Refilled(left=_sentence(symbol, gaps, why))
         left = [_sentence(symbol, large, _how_to_import(large, self.most_trades))] if large else []
         if unfilled := [gap for gap, ids in zip(small, done, strict=True) if len(ids) <= gap.last - gap.first]:
             left.append(_sentence(symbol, unfilled, "the venue does not have all of them"))
@@ -93,14 +90,9 @@ class TradeRefill:
         make the candle, the stored ones of other ids are removed. Errors as of `refill`.
         """
         ranges = [(one.query.first_id, one.query.last_id) for one in refuted]
-        if self._get is None:
-            return Refilled(left=_wrong_sentence(symbol, ranges, how_to_fetch(symbol)))
-        part = self._part(symbol)
-        try:
-            with TradeStore(part) as store:
-                done = [self._replace(store, one) for one in refuted]
-        except StoreInUseError:
-            return Refilled(left=_wrong_sentence(symbol, ranges, in_use(part)))
+        done, why = self._done(symbol, refuted, self._replace)
+        if why:
+            return Refilled(left=_wrong_sentence(symbol, ranges, why))
         left = "; ".join(one.left for one in done if one.left)
         incidents = tuple(incident for one in done for incident in one.incidents)
         return Refilled(sum(one.trades for one in done), incidents, left)
@@ -111,14 +103,9 @@ class TradeRefill:
         """
         what = f"trades {_named([(one.first_id, one.last_id) for one in copies], 'trades')} of {symbol}"
         what = f"{what} are stored with several values"
-        if self._get is None:
-            return Refilled(left=f"{what}: {how_to_fetch(symbol)}")
-        part = self._part(symbol)
-        try:
-            with TradeStore(part) as store:
-                done = [self._decide(store, query) for query in copies]
-        except StoreInUseError:
-            return Refilled(left=f"{what}: {in_use(part)}")
+        done, why = self._done(symbol, copies, self._decide)
+        if why:
+            return Refilled(left=f"{what}: {why}")
         incidents = [one for _, found in done for one in found]
         left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
         return Refilled(sum(count for count, _ in done), tuple(incidents), left)
@@ -129,14 +116,9 @@ class TradeRefill:
         """
         what = f"trades {_named([(one.first, one.last) for one in misplaced], 'runs')} of {symbol}"
         what = f"{what} are stored where they cannot belong"
-        if self._get is None:
-            return Refilled(left=f"{what}: {how_to_fetch(symbol)}")
-        part = self._part(symbol)
-        try:
-            with TradeStore(part) as store:
-                done = [self._remove(store, symbol, one) for one in misplaced]
-        except StoreInUseError:
-            return Refilled(left=f"{what}: {in_use(part)}")
+        done, why = self._done(symbol, misplaced, lambda store, one: self._remove(store, symbol, one))
+        if why:
+            return Refilled(left=f"{what}: {why}")
         cause = "verification: trades were stored among others that follow each other without them"
         incidents = [
             Incident("repair", self._venue, symbol, one.begin, one.end, cause, f"{count} of them removed")
@@ -145,6 +127,19 @@ class TradeRefill:
         ]
         left = "" if all(done) else f"{what}: the venue has them there, or not those around them"
         return Refilled(sum(done), tuple(incidents), left)
+
+    def _done(
+        self, symbol: str, items: Sequence[Item], work: Callable[[TradeStore, Item], Result]
+    ) -> tuple[list[Result], str]:
+        """The result of each item with the symbol's store; or none, and why nothing can be done."""
+        if self._get is None:
+            return [], how_to_fetch(symbol)
+        part = self._part(symbol)
+        try:
+            with TradeStore(part) as store:
+                return [work(store, item) for item in items], ""
+        except StoreInUseError:
+            return [], in_use(part)
 
     def _remove(self, store: TradeStore, symbol: str, one: Misplaced) -> int:
         number, time = one.witness
@@ -155,44 +150,30 @@ class TradeRefill:
         true = {trade.id for trade in self.believed(query, self.answer(query))}
         stored = _stored(store, symbol, one.begin, one.end)
         false = tuple(trade for trade, _ in stored if one.first <= trade.id <= one.last and trade.id not in true)
-        with store.lock:
-            add_batches(store, [TradeBatch(self._venue, symbol, [], late=True, replaced=false)], record_ms=MINUTE_MS)
-        store.sync()
+        _write(store, TradeBatch(self._venue, symbol, [], late=True, replaced=false))
         return len(false)
 
     def _decide(self, store: TradeStore, query: DisputedTradesQuery) -> tuple[int, list[Incident]]:
-        assert self._get is not None  # noqa: S101 - the caller has checked it
-        try:
-            batch = vouched_trades(self._venue, query, self._get(query))
-        except QueryError:
-            batch = None
+        batch, _ = self._vouched(query)
         if batch is None:
             return 0, []
-        with store.lock:
-            add_batches(store, [batch], record_ms=MINUTE_MS)
-        store.sync()
+        _write(store, batch)
         cause = "verification: a trade was stored with several values"
         outcome = "only that of the exchange's REST side is stored"
         ids, times = (query.first_id, query.last_id), (query.begin, query.end)
         return len(batch.trades), [Incident("repair", self._venue, query.symbol, *times, cause, outcome, *ids)]
 
     def _replace(self, store: TradeStore, refuted: Refutation) -> Refilled:
-        assert self._get is not None  # noqa: S101 - the caller has checked it
         query = refuted.query
         ids = [(query.first_id, query.last_id)]
-        try:
-            batch = vouched_trades(self._venue, query, self._get(query))
-        except QueryError as error:
-            return Refilled(left=_wrong_sentence(query.symbol, ids, str(error)))
+        batch, why = self._vouched(query)
         if batch is None:
-            return Refilled(left=_wrong_sentence(query.symbol, ids, "the venue does not have them"))
+            return Refilled(left=_wrong_sentence(query.symbol, ids, why))
         false = self._false(store, refuted, batch.trades)
         batch = structs.replace(batch, replaced=false)
         disputes: list[Dispute] = []
         known = set(store.ids(query.symbol, batch.begin, batch.end + 1, on_bad=leave_out).tolist())
-        with store.lock:
-            add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=disputes.append)
-        store.sync()
+        _write(store, batch, disputes.append)
         changed = sum(dispute.trades for dispute in disputes) + sum(trade.id not in known for trade in batch.trades)
         changed += len(false)
         _log.info("trades_replaced", symbol=query.symbol, first_id=ids[0][0], last_id=ids[0][1], trades=changed)
@@ -200,6 +181,14 @@ class TradeRefill:
             left = "" if changed else _wrong_sentence(query.symbol, ids, "the venue's trades are the same")
             return Refilled(changed, (self._incident_of_wrong(query, changed),), left)
         return Refilled(left=_wrong_sentence(query.symbol, ids, _SAME_AND_NO_CANDLE))
+
+    def _vouched(self, query: DisputedTradesQuery) -> tuple[TradeBatch | None, str]:
+        """The venue's trades of a query as a batch that it vouches for; or None, and why."""
+        try:
+            batch = vouched_trades(self._venue, query, self.answer(query))
+        except QueryError as error:
+            return None, str(error)
+        return batch, "" if batch else "the venue does not have them"
 
     @staticmethod
     def _false(store: TradeStore, refuted: Refutation, trades: Sequence[Trade]) -> tuple[Trade, ...]:
@@ -257,9 +246,7 @@ class TradeRefill:
     def add(self, store: TradeStore, symbol: str, trades: list[Trade]) -> None:
         """Stores trades beside those that are stored already."""
         if trades:
-            with store.lock:
-                add_batches(store, [TradeBatch(self._venue, symbol, trades, late=True)], record_ms=MINUTE_MS)
-            store.sync()
+            _write(store, TradeBatch(self._venue, symbol, trades, late=True))
 
     def incidents(self, symbol: str, gap: IdGap, ids: list[int]) -> Iterator[Incident]:
         """One for each run of the ids that were stored: of the others the ledger still says that they lack."""
@@ -267,6 +254,13 @@ class TradeRefill:
         for run in runs_of(ids, gap.after_time, gap.before_time):
             outcome = f"{run.last_id - run.first_id + 1} trades fetched from the exchange and stored"
             yield Incident("repair", self._venue, symbol, run.begin, run.end, cause, outcome, run.first_id, run.last_id)
+
+
+def _write(store: TradeStore, batch: TradeBatch, on_dispute: Callable[[Dispute], None] = lambda _: None) -> None:
+    """Adds a batch durably."""
+    with store.lock:
+        add_batches(store, [batch], record_ms=MINUTE_MS, on_dispute=on_dispute)
+    store.sync()
 
 
 def _stored(store: TradeStore, symbol: str, begin: int, end: int) -> Iterator[tuple[Trade, int]]:
@@ -287,8 +281,7 @@ def _wrong_sentence(symbol: str, ranges: Sequence[tuple[int, int]], reason: str)
 
 
 def _named(ranges: Sequence[tuple[int, int]], what: str) -> str:
-    named = ", ".join(f"{first} to {last}" for first, last in ranges[:GAPS_NAMED])
-    return f"{named} and {len(ranges) - GAPS_NAMED} more {what}" if len(ranges) > GAPS_NAMED else named
+    return few([f"{first} to {last}" for first, last in ranges], what)
 
 
 def how_to_fetch(symbol: str) -> str:

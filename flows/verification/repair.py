@@ -12,7 +12,7 @@ from flows.clock import wall_ms
 from flows.model import Candle, Incident, timeframe_ms
 from flows.operators.candles.reconcile import KEPT_MS
 from flows.verification.checks.claims import StoredCandle
-from flows.verification.checks.findings import Finding
+from flows.verification.checks.findings import Finding, few
 from flows.verification.checks.symbol import Stores
 from flows.verification.checks.unreadable import UnreadableCandle, UnreadableDocument
 from flows.verification.refill import how_to_fetch
@@ -27,8 +27,6 @@ MOST_REQUESTS = 100
 """Most requests of each symbol and timeframe that a repair submits to a running flow."""
 MOST_A_REQUEST = 500
 """Most candles of one request: what a hub can send its clients at once."""
-NAMED = 3
-"""Most candles that a sentence names; the others are counted."""
 _REPAIRABLE = ("candle", "status", "missing")
 
 _log = structlog.get_logger("flows.verify")
@@ -143,8 +141,7 @@ class CandleRepair:
         others = [f"{one.timeframe} {one.open_time}" for one in unreadable if not one.is_running]
         if not others:
             return removed, ""
-        more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
-        named = f"candles {', '.join(others[:NAMED])}{more} of {symbol} cannot be read"
+        named = f"candles {few(others)} of {symbol} cannot be read"
         return removed, f"{named}, and not all their trades are stored: {how_to_fetch(symbol)}"
 
     def _of(self, symbol: str) -> dict[str, Any]:

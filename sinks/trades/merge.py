@@ -218,6 +218,7 @@ class _Changes:
         if not old:
             return
         ids = np.sort(np.concatenate([ids_of(columns) for columns in encoded.values()]))
+        moved: _MovedIds | None = None  # nearly never needed
         for minute, start in ((minute, start) for minute, starts in old.items() for start in starts):
             own, record = encoded.get(minute), self._now_at(encode_key(symbol, start))
             if record is None or (own is not None and own.id == record.id):
@@ -226,7 +227,8 @@ class _Changes:
             if len(found) > (0 if own is None else len(shared(found, ids_of(own)))):
                 known = {row[0]: row for row in record.rows()}
                 here = {} if own is None else {row[0]: row for row in own.rows()}
-                yield from (known[number] for number in _MovedIds(encoded.values()).of(known, here))
+                moved = moved or _MovedIds(encoded.values())
+                yield from (known[number] for number in moved.of(known, here))
 
     def add(self, symbol: str, start: int, columns: TradeColumns, old: list[int], moved: _MovedIds | None) -> list[Row]:
         """Joins new trades with the stored ones of their time into one record. Without `moved` the stored ones win.

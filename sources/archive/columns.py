@@ -48,6 +48,10 @@ def _plain(name: str) -> str:
     return name if len(name) == 1 else "".join(filter(str.isalnum, name.lower()))
 
 
+_TIME: Final = "T transact_time transaction_time trade_time timestamp"
+_MAKER: Final = "m is_buyer_maker is_buyer_the_maker was_the_buyer_the_maker buyer_maker maker"
+_BEST: Final = "M was_the_trade_the_best_price_match best_match is_best_price_match was_best_price"
+
 TRADES: Final = _table(
     {
         "id": "a agg_trade_id aggregate_trade_id agg_id trade_id",
@@ -55,11 +59,11 @@ TRADES: Final = _table(
         "quantity": "q qty size",
         "first_id": "f first_trade_id first",
         "last_id": "l last_trade_id last",
-        "time": "T transact_time transaction_time trade_time timestamp",
-        "buyer_is_maker": "m is_buyer_maker is_buyer_the_maker was_the_buyer_the_maker buyer_maker maker",
+        "time": _TIME,
+        "buyer_is_maker": _MAKER,
     },
     {
-        "is_best_match": "M was_the_trade_the_best_price_match best_match is_best_price_match was_best_price",
+        "is_best_match": _BEST,
         "quote_quantity": "quote_qty",
     },
 )
@@ -70,10 +74,10 @@ FILLS: Final = _table(
         "price": "p",
         "quantity": "q qty size",
         "quote_quantity": "quote_qty quote_q",
-        "time": "T transact_time transaction_time trade_time timestamp",
-        "buyer_is_maker": "m is_buyer_maker is_buyer_the_maker was_the_buyer_the_maker buyer_maker maker",
+        "time": _TIME,
+        "buyer_is_maker": _MAKER,
     },
-    {"is_best_match": "M was_the_trade_the_best_price_match best_match is_best_price_match was_best_price"},
+    {"is_best_match": _BEST},
 )
 """Single fills."""
 KLINES: Final = _table(

@@ -21,7 +21,7 @@ from msgspec import structs
 
 from flows.model import COMPLETE, Candle, CandleStatus, TradeBatch
 from flows.operators.candles.made_of import is_made_of
-from flows.operators.candles.track import Track
+from flows.operators.candles.track import Track, shortest_of
 from flows.operators.candles.versions import Published, confirmed
 
 OUTVOTED = "theirs wrong: the trades and the exchange's kline of a longer period agree"
@@ -76,8 +76,7 @@ class Doubt:
         """REST has given the trades of a refuted candle of the shortest timeframe. If they make another one than ours,
         that and the longer ones around it are not reinstated.
         """
-        shortest = min(self._tracks.values(), key=lambda track: track.length)
-        known = shortest.refuted.get(open_time)
+        known = shortest_of(self._tracks).refuted.get(open_time)
         if known is None or is_made_of(known[0], batch.trades):
             return
         for track in self._tracks.values():

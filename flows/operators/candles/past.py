@@ -32,7 +32,7 @@ from flows.model import (
 from flows.operators.candles.compare import describe_difference, differing_fields, is_known_difference
 from flows.operators.candles.made_of import is_made_of
 from flows.operators.candles.settle import AGAIN_MS, OURS_WRONG, STANDS, TRADES_SAY_OURS, Settler
-from flows.operators.candles.track import Track
+from flows.operators.candles.track import Track, shortest_of
 from flows.operators.candles.versions import (
     LACKING,
     Published,
@@ -218,7 +218,7 @@ class Past:
         self, history: History, stored: Candle, kline: Kline, fields: Sequence[str], now: Now
     ) -> list[Published]:
         """The exchange's version in the place of a stored one for which nothing else speaks."""
-        candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
+        candle = self._in_place_of(stored, kline)
         if stored.status in LACKING:
             return [StoreOnly(candle)]
         difference = describe_difference(stored, kline, fields)
@@ -245,8 +245,7 @@ class Past:
 
     def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch) -> list[Published]:
         """Trades that were asked for decide between a stored candle and what the history has said twice of it."""
-        shortest = min(self._tracks.values(), key=lambda track: track.length)
-        place = shortest.name, query.begin
+        place = shortest_of(self._tracks).name, query.begin
         known = self._contested.get(place)
         if known is None or not known.is_repeated or known.is_judged:
             return []
@@ -257,8 +256,11 @@ class Past:
             is_ours = is_made_of(stored, batch.trades)
             return [candle_incident("mismatch", stored, difference, TRADES_SAY_OURS)] if is_ours else []
         del self._contested[place]
-        candle = structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
-        return [proven(candle, "ours wrong"), candle_incident("mismatch", stored, difference, OURS_WRONG)]
+        incident = candle_incident("mismatch", stored, difference, OURS_WRONG)
+        return [proven(self._in_place_of(stored, kline), "ours wrong"), incident]
+
+    def _in_place_of(self, stored: Candle, kline: Kline) -> Candle:
+        return structs.replace(candle_of_kline(self._venue, kline), revision=stored.revision + 1)
 
     def _failure(self, query: HistoryQuery, cause: str) -> Incident:
         outcome = "tried again at the next start"

@@ -37,7 +37,7 @@ from flows.operators.candles.compare import differing_fields, is_known_differenc
 from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
 from flows.operators.candles.made_of import is_made_of
-from flows.operators.candles.track import Track
+from flows.operators.candles.track import Track, shortest_of
 from flows.operators.candles.versions import Published, candle_of_kline, confirmed
 from flows.queries import DisputedTradesQuery, KlinesQuery
 from flows.vouched import VouchedTimes
@@ -277,7 +277,7 @@ class Settler:
     def take_trades(self, query: DisputedTradesQuery, batch: TradeBatch, now: Now) -> list[Published]:
         """REST has given trades that were disputed."""
         self._doubt.replace_trades(batch, query.begin)
-        track = next(track for track in self._tracks.values() if track.is_shortest)
+        track = shortest_of(self._tracks)
         candle, contested = track.published.get(query.begin), track.contested.get(query.begin)
         if candle is None or contested is None or candle.proof != "equal":
             return []

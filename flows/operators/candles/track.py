@@ -10,8 +10,8 @@ The laws:
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
-from itertools import pairwise
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 from typing import TypeAlias, TypeVar
 
 from msgspec import structs
@@ -273,9 +273,8 @@ class Track:
     def give_up(self, open_times: Sequence[int], reason: str) -> list[Incident]:
         """Incidents that name the periods whose kline is queried no longer; one for those in a row."""
         out: list[Incident] = []
-        begins = [t for place, t in enumerate(open_times) if not place or open_times[place - 1] != t - self.length]
-        for begin, following in pairwise([*begins, None]):
-            run = [t for t in open_times if begin is not None and begin <= t and (following is None or t < following)]
+        for _, in_a_row in groupby(enumerate(open_times), lambda item: item[1] - item[0] * self.length):
+            run = [open_time for _, open_time in in_a_row]
             found = [self.published.get(open_time) for open_time in run]
             statuses = sorted({"missing" if candle is None else candle.status for candle in found})
             first, last = found[0], found[-1]
@@ -318,3 +317,8 @@ class Track:
         for candle in self.published.values():
             if candle.proof == "equal":
                 self.agreed.add(candle.open_time)
+
+
+def shortest_of(tracks: Mapping[str, Track]) -> Track:
+    """The track of the shortest timeframe."""
+    return next(track for track in tracks.values() if track.is_shortest)

@@ -1,13 +1,15 @@
 """Findings of a verification, and a bounded report of them."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Literal, TypeAlias, get_args
 
 from msgspec import Struct, field
 
 MOST_LISTED = 1_000
 """Findings that a report lists; further ones are only counted."""
+NAMED = 3
+"""Most things of one kind that a sentence names; the others are counted."""
 
 Kind: TypeAlias = Literal[
     "candle",
@@ -141,3 +143,9 @@ class Findings:
     def is_complete(self) -> bool:
         """Whether all findings are listed."""
         return sum(self.totals.values()) == len(self.listed)
+
+
+def few(names: Sequence[str], what: str = "") -> str:
+    """The first of several names, and how many more there are, called `what`."""
+    more = f" and {len(names) - NAMED} more {what}".rstrip() if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
