@@ -46,6 +46,25 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture(autouse=True)
+def own_environment() -> Iterator[None]:
+    """What a test, or a command called in its process, puts into the environment concerns no later test: the processes
+    that tests start take their settings from there.
+    """
+    before = os.environ.copy()
+    yield
+    now = os.environ.copy()
+    if now == before:
+        return
+    for name in now.keys() | before.keys():
+        if name.startswith("PYTEST_"):
+            continue  # pytest keeps its own account
+        if name in before:
+            os.environ[name] = before[name]
+        else:
+            os.environ.pop(name, None)
+
+
 @pytest.fixture(scope="session")
 def mongod_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The bundled server, with nothing in it."""

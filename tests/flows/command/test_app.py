@@ -1,9 +1,8 @@
 import json
-import os
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -63,16 +62,6 @@ def test_wrong_settings_are_an_exit_code_of_their_own(call: Call, monkeypatch: p
         assert "'many'" in ended.stderr
 
 
-@pytest.fixture
-def _own_environment() -> Iterator[None]:
-    """What a command puts into the environment of its process is taken out again."""
-    before = dict(os.environ)
-    yield
-    os.environ.clear()
-    os.environ.update(before)
-
-
-@pytest.mark.usefixtures("_own_environment")
 def test_a_command_asks_the_deployment_of_a_folder(call: Call, folder: Path) -> None:
     remember(folder / "there", {"MARKETFLOW_HUB__PORT": "7777"})
     shown = call("--of", "there", "config", "show", "hub", "--changed", "--json")
