@@ -8,14 +8,16 @@ from pydantic import Field, field_validator, model_validator
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
+VenueName = Literal["binance", "binance-usdm"]
+
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
 
 
 class Feed(Section):
     """The source of the data."""
 
-    venue: Literal["binance", "binance-usdm"] = "binance"
-    """The exchange: Binance spot or USD-M futures."""
+    venue: VenueName = "binance"
+    """The exchange: Binance spot or USD-M futures. Where there are several, that of requests which name none."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
