@@ -6,7 +6,7 @@ order of events are checked where the order is kept: ids by the sequencer and th
 `validate`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Protocol, TypeAlias
@@ -82,6 +82,16 @@ class ConsecutiveIds(Struct, frozen=True):
         return delta.first_update_id <= update_id + 1
 
 
+class BookChecksum(Protocol):
+    """How a venue's checksum of a book is made."""
+
+    levels: int
+    """The best levels of each side that it covers."""
+
+    def of(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """The checksum of the texts of these levels, best first."""
+
+
 class VenueRules(Struct, frozen=True):
     """Rules that differ by venue."""
 
@@ -99,6 +109,12 @@ class VenueRules(Struct, frozen=True):
     """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
     """How the differences of a book follow each other."""
+    has_books_on_line: bool = False
+    """Snapshots of books come by their streams, before the changes (`LineSnapshot`), and none is queried. `book_ids`
+    does not count then.
+    """
+    book_checksum: BookChecksum | None = None
+    """How checksums of these books are made; None where the venue sends none."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]
