@@ -33,6 +33,7 @@ from flows.model.market import (
     Voucher,
 )
 from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
+from flows.model.parser import ParsedFrames, VenueParser
 from flows.model.results import (
     BookInput,
     BookResult,
@@ -133,6 +134,7 @@ __all__ = [
     "MiniTicker",
     "Ohlcv",
     "Origin",
+    "ParsedFrames",
     "Prices",
     "Publishable",
     "RawFrames",
@@ -161,6 +163,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueParser",
     "Vouched",
     "Voucher",
     "Watermark",
