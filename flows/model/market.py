@@ -56,10 +56,12 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     is_closed: bool
     close_time: int = 0
     """Last millisecond of its period; 0 where the source does not report it."""
+    quote_volume_slack: float = 0.0
+    """How far `quote_volume` may be off: where the venue states an average price instead, rounded to its decimals."""
 
 
 class TickerFigures(Struct, frozen=True, gc=False):
-    """The exchange's statistics of 24 hours."""
+    """The exchange's statistics of 24 hours. `trades` is -1 where the venue does not count them."""
 
     symbol: str
     price_change: float

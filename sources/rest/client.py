@@ -5,6 +5,7 @@ fails at once while the circuit breaker is open.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
@@ -89,9 +90,11 @@ class RestClient:
         settings: RestSettings,
         weight_per_minute: int,
         weight_header: str = "",
+        refusal_in: Callable[[bytes], "VenueError | None"] | None = None,
         breaker_s: float = BREAKER_S,
     ) -> None:
-        """`weight_header` is the header of answers with the venue's own weight count; `breaker_s` is how long the
+        """`weight_header` is the header of answers with the venue's own weight count; `refusal_in` gives the error that the
+        body of an answer with a good HTTP status names, for a venue that answers so; `breaker_s` is how long the
         breaker stays open. `ProxyError` when the environment names a proxy that cannot be used.
         """
         self.base_url = base_url.rstrip("/")
@@ -99,6 +102,7 @@ class RestClient:
             max(1, int(weight_per_minute * settings.weight_share)), most_under_way=MOST_UNDER_WAY
         )
         self._weight_header = weight_header
+        self._refusal_in = refusal_in
         self._tries = settings.tries
         self._timeout_s = settings.timeout_s
         self._client = _open_client(self.base_url, settings.timeout_s)
@@ -150,9 +154,11 @@ class RestClient:
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
             permit.server_used = used
-        if response.is_success:
+        refusal = None if response.is_success else _error_of(response, body)
+        if refusal is None and self._refusal_in is not None:
+            refusal = self._refusal_in(body)
+        if refusal is None:
             return body
-        refusal = _error_of(response, body)
         if refusal.status in TOO_MANY:
             wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
             self.rate_limit.ban(wait_s)

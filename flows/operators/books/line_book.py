@@ -21,8 +21,9 @@ class LineBook:
         """`checksum` is the venue's rule; with None, and for messages without a check, nothing is compared."""
         self._checksum = checksum
         self._depth = snapshot.depth
-        self._bids = _Side(snapshot.bids, snapshot.check and snapshot.check.bids, is_bids=True)
-        self._asks = _Side(snapshot.asks, snapshot.check and snapshot.check.asks, is_bids=False)
+        bids, asks = _texts_of(snapshot.check)
+        self._bids = _Side(snapshot.bids, bids, is_bids=True)
+        self._asks = _Side(snapshot.asks, asks, is_bids=False)
         self.order = snapshot.last_update_id
         """Id of the newest message; 0 where messages have none."""
         self.event_time = snapshot.event_time
@@ -51,8 +52,9 @@ class LineBook:
         else:
             self.order, self._latest = order, [delta] if order else []
         check = delta.check
-        self._bids.change(delta.bids, check and check.bids, self._depth)
-        self._asks.change(delta.asks, check and check.asks, self._depth)
+        bids, asks = _texts_of(check)
+        self._bids.change(delta.bids, bids, self._depth)
+        self._asks.change(delta.asks, asks, self._depth)
         self.event_time = delta.event_time
         return self.fault(check)
 
@@ -63,6 +65,10 @@ class LineBook:
             return ""
         ours = rule.of(self._bids.texts(rule.levels), self._asks.texts(rule.levels))
         return "" if ours == check.value else f"the book's checksum is {ours}, the exchange's is {check.value}"
+
+
+def _texts_of(check: BookCheck | None) -> tuple[list[str], list[str]] | tuple[None, None]:
+    return (None, None) if check is None else (check.bids, check.asks)
 
 
 class _Side:
