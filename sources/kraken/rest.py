@@ -41,6 +41,8 @@ _EARLIER_MS: Final = (0, 60_000, 3_600_000)
 _TRADING: Final = frozenset(("online", "limit_only", "reduce_only"))
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
+_PENALTY_S: Final = 10.0
+"""Wait after a refusal for too many requests; the venue names none."""
 
 _log = structlog.get_logger(__name__)
 
@@ -122,12 +124,10 @@ def refusal_in(body: bytes) -> VenueError | None:
     if not errors:
         return None
     text = errors[0]
-    status = ANSWERED
+    words = f"the answer is an error: {quoted(text)}"
     if "Rate limit" in text or "Throttled" in text or "Too many requests" in text:
-        status = _TOO_MANY
-    elif text.startswith("EService"):
-        status = _UNAVAILABLE
-    return VenueError(f"the answer is an error: {quoted(text)}", status=status)
+        return VenueError(words, status=_TOO_MANY, retry_after_s=_PENALTY_S)
+    return VenueError(words, status=_UNAVAILABLE if text.startswith("EService") else ANSWERED)
 
 
 class KrakenRest:
