@@ -86,8 +86,9 @@ class ConsecutiveIds(Struct, frozen=True):
 class BookChecksum(Protocol):
     """How a venue's checksum of a book is made."""
 
-    levels: int
-    """The best levels of each side that it covers."""
+    @property
+    def levels(self) -> int:
+        """The best levels of each side that it covers."""
 
     def of(self, bids: Sequence[str], asks: Sequence[str]) -> int:
         """The checksum of the texts of these levels, best first."""

@@ -155,8 +155,8 @@ class BookCheck(Struct, frozen=True, gc=False):
 
 
 class LineDelta(BookDelta, frozen=True, gc=False):
-    """Changes of a book whose snapshots come by the same stream. The ids are no update ids: both are the venue's time in
-    microseconds, or any number that never falls; 0 where there is none.
+    """Changes of a book whose snapshots come by the same stream. The ids are no update ids: both are the venue's time
+    in microseconds, or any number that never falls; 0 where there is none.
     """
 
     check: BookCheck | None = None

@@ -14,8 +14,8 @@ _SNAPSHOT_LEVELS = (100, 500, 1_000)
 class Feed(Section):
     """The source of the data."""
 
-    venue: Literal["binance", "binance-usdm"] = "binance"
-    """The exchange: Binance spot or USD-M futures."""
+    venue: Literal["binance", "binance-usdm", "kraken"] = "binance"
+    """The exchange: Binance spot or USD-M futures, or Kraken spot."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None

@@ -59,8 +59,9 @@ class Requests:
         return self._answered.is_set() and self._words is None
 
     async def send(self, socket: Socket, requests: list[tuple[int, str]]) -> str | None:
-        """Sends requests that belong together. None when all are confirmed, but for the streams in `refused`; the
-        venue's reason when it refuses one of them, and the state of the others is unknown then. `RequestError` without a reply.
+        """Sends requests that belong together. None when all are confirmed, but for the streams in `refused`;
+        the venue's reason when it refuses one of them, and the state of the others is unknown then. `RequestError`
+        without a reply.
         """
         if not requests:
             self.refused = {}

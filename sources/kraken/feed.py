@@ -29,6 +29,8 @@ _INTERVAL: Final = b'"interval":'
 _CHANNEL: Final = b'{"channel":"'
 _LONGEST_NAME: Final = 64
 _MOST_NAMES: Final = 20_000
+_NO_REQUEST: Final = 0
+"""Ours begin with 1."""
 
 
 class KrakenFeed:
@@ -191,18 +193,19 @@ class KrakenFeed:
             return None
         if not isinstance(message, dict) or message.get("method") not in ("subscribe", "unsubscribe"):
             return _refusal_without_request(message) if isinstance(message, dict) else None
-        request_id, result = message.get("req_id"), message.get("result")
+        number, result = message.get("req_id"), message.get("result")
+        request_id = number if type(number) is int else _NO_REQUEST
         instrument = message.get("symbol", result.get("symbol") if isinstance(result, dict) else None)
-        waiting = self._open.get(request_id, {}) if type(request_id) is int else {}
+        waiting = self._open.get(request_id, {})
         name = waiting.pop(instrument, "") if isinstance(instrument, str) else ""
-        is_last = type(request_id) is int and not waiting
+        is_last = request_id != _NO_REQUEST and not waiting
         if is_last:
             self._open.pop(request_id, None)
         if message.get("success") is True:
             return Ack(request_id) if is_last else None
         reason = quoted(_word(message.get("error")))
         if not name:  # it concerns the whole request
-            return Refusal(reason, request_id if type(request_id) is int else None)
+            return Refusal(reason, None if request_id == _NO_REQUEST else request_id)
         return Refusal(reason, request_id if is_last else None, stream=name)
 
 

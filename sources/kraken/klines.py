@@ -7,7 +7,7 @@ from msgspec import structs
 
 from flows.bounds import KLINE_AGE_MS
 from flows.model import Kline, timeframe_ms
-from sources.kraken.wire import OhlcRow
+from sources.kraken.wire import MOST_DIGITS, OhlcRow
 
 _MOST: Final = 100_000
 """Most running klines that are remembered; one more, and all are learnt anew."""
@@ -36,7 +36,7 @@ def stated(
     with the volume is short of the truth by less than a unit of that. It says nothing of what takers bought, nor ids.
     """
     whole, _, fraction = average.partition(".")
-    if not (whole + fraction).isdigit() or not average.isascii() or len(average) > 40:
+    if not (whole + fraction).isdigit() or not average.isascii() or len(average) > MOST_DIGITS:
         raise ValueError("an average price that is no plain number")
     opened, high, low, closed = prices
     return Kline(

@@ -1,7 +1,7 @@
 """Kraken's names and ours: instruments, streams, times.
 
-`BTC/USD` of the WebSocket is our `BTC-USD`, and `XBTUSD` to REST, which has older names for two assets. A stream is named
-`symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-USD@kline_1m`, `BTC-USD@ticker@bbo`,
+`BTC/USD` of the WebSocket is our `BTC-USD`, and `XBTUSD` to REST, which has older names for two assets. A stream is
+named `symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-USD@kline_1m`, `BTC-USD@ticker@bbo`,
 `BTC-USD@depth@100`.
 """
 
@@ -14,6 +14,7 @@ TIMEFRAMES: Final[dict[int, str]] = {minutes: name for name, minutes in INTERVAL
 _OLD_ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _NEW_ASSETS: Final = {new: old for old, new in _OLD_ASSETS.items()}
 _MOST_SECONDS: Final = 1_000
+_SECOND: Final = len("2026-07-07T23:00:04")
 
 
 def venue_name(symbol: str) -> str:
@@ -44,10 +45,10 @@ class Times:
 
     def micros(self, text: str) -> int:
         """Microseconds UTC of `2026-07-07T23:00:04.585581Z`; `ValueError` for anything else."""
-        second = self._seconds.get(text[:19])
+        second = self._seconds.get(text[:_SECOND])
         if second is None:
-            second = self._second_of(text[:19])
-        rest = text[19:]
+            second = self._second_of(text[:_SECOND])
+        rest = text[_SECOND:]
         if rest == "Z":
             return second
         fraction = rest[1:-1]
@@ -56,7 +57,7 @@ class Times:
         return second + int((fraction + "00000")[:6])
 
     def _second_of(self, text: str) -> int:
-        if len(text) != 19 or text[10] != "T":
+        if len(text) != _SECOND or text[10] != "T":
             raise ValueError("a time that is none")
         if len(self._seconds) >= _MOST_SECONDS:
             self._seconds.clear()

@@ -4,7 +4,9 @@ The fast path decodes all frames of a poll in one call. When one is none of the 
 channel, a malformed frame), that poll takes the slow path, frame by frame. Only messages of subscribed streams pass.
 """
 
+from collections.abc import Callable
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -14,7 +16,6 @@ from flows.model import (
     DAY_MS,
     BookCheck,
     BookTicker,
-    Kline,
     Level,
     LineDelta,
     LineSnapshot,
@@ -35,8 +36,9 @@ MOST_BYTES: Final = 4_000_000
 """Longest frame that is parsed, bytes; a book of 1,000 levels a side has 100,000."""
 MOST_SYMBOLS: Final = 10_000
 """Most instruments whose decimals and names are remembered; one more, and all are learnt anew."""
+_HEAD: Final = 200
+"""Bytes at the begin of a frame that name its instrument."""
 _BOOK_DEPTHS: Final = (10, 25, 100, 500, 1_000)
-_MOST_DIGITS: Final = 40
 
 
 class Parsed(NamedTuple):
@@ -55,8 +57,8 @@ class KrakenParser:
     """
 
     def __init__(self) -> None:
-        self._decode_lines = json.Decoder(wire.Message).decode_lines
-        self._decode = json.Decoder(wire.Message).decode
+        self._decode_lines: Callable[[bytes], list[wire.Message]] = json.Decoder(wire.Message).decode_lines
+        self._decode: Callable[[bytes], wire.Message] = json.Decoder(wire.Message).decode
         self._outline = json.Decoder(wire.Outline).decode
         self._times = Times()
         self._decimals: dict[str, tuple[int, int]] = {}
@@ -112,35 +114,36 @@ class KrakenParser:
 
     def _add(self, message: wire.Message, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> int:
         """Adds the events of a message; returns whether it has none by its nature."""
-        kind = type(message)
-        if kind is wire.BookMessage:
-            for row in message.data:  # type: ignore[union-attr]
-                if (depth := self._depth_of(row.symbol, frames)) is not None:
-                    symbol = symbol_of_venue(row.symbol)
-                    is_snapshot = message.type == "snapshot"  # type: ignore[union-attr]
-                    runs.add(symbol, self._book(symbol, row, depth, is_snapshot=is_snapshot))
-                else:
-                    self._note_foreign(row.symbol, "depth", row, frames, rejected)
-        elif kind is wire.TradeMessage:
-            for trade in message.data:  # type: ignore[union-attr]
+        if isinstance(message, wire.BookMessage):
+            self._add_books(message, runs, frames, rejected)
+        elif isinstance(message, wire.TradeMessage):
+            for trade in message.data:
                 if self._carries(trade.symbol, "trade", frames):
                     event = self._trade(trade)
                     runs.add(event.symbol, event)
                 else:
                     self._note_foreign(trade.symbol, "trade", trade, frames, rejected)
-        elif kind is wire.OhlcMessage:
-            self._add_klines(message, runs, frames, rejected)  # type: ignore[arg-type]
-        elif kind is wire.TickerMessage:
-            for ticker in message.data:  # type: ignore[union-attr]
+        elif isinstance(message, wire.OhlcMessage):
+            self._add_klines(message, runs, frames, rejected)
+        elif isinstance(message, wire.TickerMessage):
+            for ticker in message.data:
                 self._add_ticker(ticker, runs, frames, rejected)
         else:
             return 1
         return 0
 
+    def _add_books(self, message: wire.BookMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
+        for row in message.data:
+            depth = self._depth_of(row.symbol, frames)
+            if depth is None:
+                self._note_foreign(row.symbol, "depth", row, frames, rejected)
+                continue
+            symbol = symbol_of_venue(row.symbol)
+            runs.add(symbol, self._book(symbol, row, depth, is_snapshot=message.type == "snapshot"))
+
     def _trade(self, row: wire.TradeRow) -> Trade:
         micros = self._times.micros(row.timestamp)
-        if micros > self._newest:
-            self._newest = micros
+        self._newest = max(self._newest, micros)
         time = micros // 1_000
         # the side is the taker's: where the taker sold, the buyer was the maker
         return Trade(symbol_of_venue(row.symbol), row.trade_id, time, row.price, row.qty, row.side == "sell", time)
@@ -164,9 +167,7 @@ class KrakenParser:
             for known in self._klines.take(kline):
                 runs.add(known.symbol, known)
 
-    def _add_ticker(
-        self, row: wire.TickerRow, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
-    ) -> None:
+    def _add_ticker(self, row: wire.TickerRow, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
         if not self._carries(row.symbol, "ticker", frames):
             self._note_foreign(row.symbol, "ticker", row, frames, rejected)
             return
@@ -197,12 +198,9 @@ class KrakenParser:
     def _decimals_with(self, symbol: str, sides: tuple["_Texts", "_Texts"]) -> tuple[int, int]:
         """The decimals of the instrument. Messages print all of them; if one does not, the longest ones seen count."""
         known = prices, quantities = self._decimals.get(symbol, (0, 0))
-        for side in sides:
-            for price, quantity in side:
-                if (length := len(price) - price.find(".") - 1) > prices and "." in price:
-                    prices = length
-                if (length := len(quantity) - quantity.find(".") - 1) > quantities and "." in quantity:
-                    quantities = length
+        for price, quantity in chain(*sides):
+            prices = max(prices, len(price.partition(".")[2]))
+            quantities = max(quantities, len(quantity.partition(".")[2]))
         if (prices, quantities) != known:
             if len(self._decimals) >= MOST_SYMBOLS:
                 self._decimals.clear()
@@ -221,9 +219,7 @@ class KrakenParser:
         found = self._names.get(f"{symbol_of_venue(name)}@depth")
         return None if found is None else int(found.rpartition("@")[2])
 
-    def _note_foreign(
-        self, name: str, kind: str, row: Any, frames: RawFrames, rejected: list[Rejected]
-    ) -> None:
+    def _note_foreign(self, name: str, kind: str, row: Any, frames: RawFrames, rejected: list[Rejected]) -> None:
         """Refuses a message of a stream without a subscription, unless that has just ended."""
         stream = f"{symbol_of_venue(name)}@{kind}"
         retired = frames.streams.retired if frames.streams is not None else ()
@@ -263,12 +259,12 @@ def _names_in(streams: StreamNames | None) -> dict[str, str]:
 
 
 def _text(raw: msgspec.Raw) -> str:
-    """A number as it was printed, without an exponent; `ValueError` for anything else, and for more digits than any number needs."""
+    """A number as it was printed, without an exponent; `ValueError` for anything else, and for too many digits."""
     text = bytes(raw).decode()
     if "e" in text or "E" in text:
         number = Decimal(text)
-        text = f"{number:f}" if abs(number.adjusted()) < _MOST_DIGITS else ""
-    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > _MOST_DIGITS:
+        text = f"{number:f}" if abs(number.adjusted()) < wire.MOST_DIGITS else ""
+    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > wire.MOST_DIGITS:
         raise ValueError("a price or quantity that is no plain number")
     return text
 
@@ -321,9 +317,7 @@ def _refused(reason: str, payload: bytes, frames: RawFrames) -> Rejected:
     """A rejected frame; of trades it says so, as the sequence may lack some now."""
     symbol, kind = "", ""
     if payload.startswith(b'{"channel":"trade"'):
-        begin = payload.find(b'"symbol":"') + 10
-        end = payload.find(b'"', begin, begin + 64)
-        name = payload[begin:end].decode("utf-8", "replace") if begin >= 10 and end > 0 else ""
+        name = payload[:_HEAD].partition(b'"symbol":"')[2].partition(b'"')[0].decode("utf-8", "replace")
         names = frames.streams.subscribed if frames.streams is not None else ()
         if f"{symbol_of_venue(name)}@trade" in names:
             symbol, kind = symbol_of_venue(name), "trade"

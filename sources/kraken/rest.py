@@ -41,6 +41,7 @@ _EARLIER_MS: Final = (0, 60_000, 3_600_000)
 _TRADING: Final = frozenset(("online", "limit_only", "reduce_only"))
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
+_MOST_NS_DIGITS: Final = 20
 _PENALTY_S: Final = 10.0
 """Wait after a refusal for too many requests; the venue names none."""
 
@@ -253,14 +254,14 @@ class KrakenRest:
             trades = [_trade(query.symbol, row) for row in rows]
         except ValueError as error:
             raise VenueError(f"{path}: the answer has a time that is none", status=ANSWERED) from error
-        is_number = last.isascii() and last.isdigit() and len(last) < 20
+        is_number = last.isascii() and last.isdigit() and len(last) < _MOST_NS_DIGITS
         return trades, int(last) if is_number else trades[-1].time * 1_000_000 if trades else since
 
     # --- klines ---
 
     async def klines(self, query: KlinesQuery) -> list[Kline]:
-        """The klines that open in the span, oldest first; the last 720 of a timeframe are served, and the newest of them
-        is running. A period without trades is flat at the close before it.
+        """The klines that open in the span, oldest first; the last 720 of a timeframe are served, and the newest of
+        them is running. A period without trades is flat at the close before it.
         """
         minutes = INTERVALS.get(query.timeframe)
         if minutes is None:

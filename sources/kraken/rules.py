@@ -14,8 +14,8 @@ BOOK_LINE: Final = "book"
 
 
 class Crc32(Struct, frozen=True):
-    """https://docs.kraken.com/api/docs/guides/spot-ws-book-v2: the digits of price and quantity of the best ten asks and
-    then of the best ten bids, without points and leading zeros.
+    """The digits of price and quantity of the best ten asks and then of the best ten bids, without points and leading
+    zeros (https://docs.kraken.com/api/docs/guides/spot-ws-book-v2).
     """
 
     levels: int = 10

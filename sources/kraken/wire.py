@@ -24,6 +24,8 @@ Checksum = Annotated[int, Meta(ge=0, lt=2**32)]
 
 MOST_PRICE = 1e12
 MOST_QUANTITY = 1e18
+MOST_DIGITS = 40
+"""Longest text of a number."""
 
 
 class TradeRow(Struct, frozen=True, gc=False):

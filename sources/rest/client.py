@@ -95,8 +95,8 @@ class RestClient:
         breaker_s: float = BREAKER_S,
     ) -> None:
         """The venue counts weight within any `window_s`, and answers no more than that share of `weight_per_minute`.
-        `weight_header` is the header of answers with the venue's own weight count; `refusal_in` gives the error that the
-        body of an answer with a good HTTP status names, for a venue that answers so; `breaker_s` is how long the
+        `weight_header` is the header of answers with the venue's own weight count; `refusal_in` gives the error that
+        the body of an answer with a good HTTP status names, for a venue that answers so; `breaker_s` is how long the
         breaker stays open. `ProxyError` when the environment names a proxy that cannot be used.
         """
         self.base_url = base_url.rstrip("/")

@@ -1,4 +1,4 @@
-"""What clients see of an order book: the best levels at a pace, best bid and ask at once, and that it is out of sync."""
+"""What clients see of an order book: the best levels at a pace, best bid and ask at once; or that there is none."""
 
 from flows.clock import Now
 from flows.model import BookTicker, BookView, Level
@@ -36,9 +36,7 @@ class BookDisplay:
         """Levels a side that are needed at this moment: all of a view that is due, or the best one."""
         return self._levels if now.local - self._shown_at >= self._every_ms else 1
 
-    def show(
-        self, number: int, event_time: int, bids: list[Level], asks: list[Level], now: Now, out: Results
-    ) -> None:
+    def show(self, number: int, event_time: int, bids: list[Level], asks: list[Level], now: Now, out: Results) -> None:
         """Shows a book that is right, under an update id; as many levels of it as `levels` says."""
         nothing = (0.0, 0.0)
         top = (*(bids or [nothing])[0], *(asks or [nothing])[0])

@@ -1,4 +1,4 @@
-"""An order book whose snapshot and changes come by one stream, and whether it is the one that the venue's checksum names."""
+"""An order book whose snapshot and changes come by one stream, compared with the venue's checksum."""
 
 from typing import Final
 

@@ -76,7 +76,7 @@ class LineBookKeeper:
                 self._display.best.reset()
         return out
 
-    def on_answer(self, query: Query, answer: None | QueryError, now: Now) -> Results:  # noqa: ARG002 - the protocol's
+    def on_answer(self, query: Query, answer: QueryError | None, now: Now) -> Results:  # noqa: ARG002 - the protocol's
         """The source has the request to renew; what follows shows in the stream."""
         return []
 
