@@ -7,7 +7,7 @@ channel, a malformed frame), that poll takes the slow path, frame by frame. Only
 from collections.abc import Callable
 from decimal import Decimal
 from itertools import chain
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import json
@@ -228,7 +228,8 @@ class KrakenParser:
             rejected.append(Rejected(VENUE, reason, json.encode(row)[:KEPT_BYTES], frames.received_ns))
 
 
-_Texts = list[tuple[str, str]]
+_Texts: TypeAlias = list[tuple[str, str]]
+"""Prices and quantities as they were printed."""
 _CHANNELS: Final = frozenset(member.__struct_config__.tag for member in wire.Message.__args__)
 
 
