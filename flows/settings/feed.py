@@ -1,14 +1,17 @@
 """Settings of a venue's input: streams, REST, order books."""
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
-VenueName = Literal["binance", "binance-usdm"]
+VenueName = Literal["binance", "binance-usdm", "kraken"]
+
+PAIRS: Final[Mapping[str, tuple[str, ...]]] = {"kraken": ("BTC-USD", "ETH-USD")}
+"""The default symbols of venues whose names are pairs with a `-`."""
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
 
@@ -17,7 +20,9 @@ class Feed(Section):
     """The source of the data."""
 
     venue: VenueName = "binance"
-    """The exchange: Binance spot or USD-M futures. Where there are several, that of requests which name none."""
+    """The exchange: Binance spot or USD-M futures, or Kraken spot. Where there are several, that of requests which name
+    none.
+    """
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
@@ -38,6 +43,8 @@ class Feed(Section):
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
     """Most streams on one connection (Binance takes 1024)."""
+    book_levels: Literal[10, 25, 100, 500, 1_000] = 100
+    """Levels on each side of a book that its stream brings, where that brings a snapshot too (Kraken)."""
     shards: Annotated[int, Field(ge=1, le=99)] = 1
     """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
     shard: str = "1/1"
@@ -88,6 +95,20 @@ class Feed(Section):
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Milliseconds = 100
     """Least time between two versions of a forming candle, and between two amendments by late trades."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_symbols(cls, values: Any) -> Any:
+        """The default symbols are those of the venue."""
+        pairs = PAIRS.get(str(values.get("venue"))) if isinstance(values, Mapping) else None
+        return {"symbols": pairs, **values} if pairs else values
+
+    @model_validator(mode="after")
+    def _named_as_there(self) -> Self:
+        pairs = PAIRS.get(self.venue)
+        if pairs and (wrong := [symbol for symbol in self.symbols if "-" not in symbol]):
+            raise wrong_value("symbols", f"{', '.join(wrong)}: {self.venue} lists pairs, write as in {pairs[0]}")
+        return self
 
     @field_validator("symbols")
     @classmethod
