@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.frames import Encoding, encode_message
+from sources.replay.protocol.conversation import FrameEncoding
 
 
 class Subscriber(Protocol):
     """A client, as the fanout sees it."""
 
     @property
-    def encoding(self) -> Encoding:
+    def encoding(self) -> FrameEncoding:
         """The encoding of its messages."""
 
     @property
@@ -29,8 +29,8 @@ class Fanout:
     """The subscribers by stream and encoding."""
 
     def __init__(self) -> None:
-        self._subscribed: dict[Subscriber, tuple[Encoding, frozenset[str]]] = {}
-        self._by_stream: dict[str, dict[Encoding, list[Subscriber]]] = {}
+        self._subscribed: dict[Subscriber, tuple[FrameEncoding, frozenset[str]]] = {}
+        self._by_stream: dict[str, dict[FrameEncoding, list[Subscriber]]] = {}
 
     @property
     def streams(self) -> frozenset[str]:
@@ -68,7 +68,7 @@ class Fanout:
         by_stream = self._by_stream
         for message in messages:
             for encoding, subscribers in by_stream.get(message.stream, {}).items():
-                frame = encode_message(message, encoding)
+                frame = encoding.frame(message)
                 for subscriber in subscribers:
                     subscriber.take(frame)
         for subscriber in self._subscribed:

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 MarketKind: TypeAlias = Literal["spot", "usdm"]
+VENUES: dict[MarketKind, str] = {"spot": "binance", "usdm": "binance-usdm"}
+"""Which venue of Binance has a kind of market."""
 Wanted: TypeAlias = Callable[[str], bool]
 """Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`). Others need not be encoded."""
 IsDue: TypeAlias = Callable[[int], bool]

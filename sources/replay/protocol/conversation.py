@@ -1,0 +1,70 @@
+"""What a venue's protocol answers to one client, as the exchange and its faults need it."""
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from sources.replay.market.market import Message
+
+
+class Refused(NamedTuple):
+    """An order to refuse streams of a request."""
+
+    streams: frozenset[str]
+    """Names, as in `Requests.requested`."""
+    form: str
+    """`wrapped` or `flat`: by an error, as the venue has several forms or one. `silent`: acknowledged without effect."""
+    code: int
+    text: str
+
+
+class Requests(Protocol):
+    """The requests of one client on its WebSocket connection. Nothing raises, whatever the text."""
+
+    def answer(self, text: str | bytes) -> tuple[bytes, ...]:
+        """Executes a request; the replies to send."""
+
+    def requested(self, text: str | bytes) -> list[str]:
+        """The streams that a request would subscribe."""
+
+    def request_id(self, text: str | bytes) -> Any:
+        """The id of a request as it was sent; None without one."""
+
+    def refuse(self, text: str | bytes, order: Refused) -> tuple[bytes, ...]:
+        """Executes a request that subscribes without the refused streams, or not at all; the replies to send."""
+
+
+class FrameEncoding(Protocol):
+    """How a client wants its messages. Clients with equal encodings share their frames."""
+
+    def __hash__(self) -> int: ...
+
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+
+
+class Conversation(Requests, Protocol):
+    """The subscriptions of one client."""
+
+    @property
+    def encoding(self) -> FrameEncoding:
+        """The encoding of its messages."""
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The streams delivered to it."""
+
+    def greet(self) -> tuple[bytes, ...]:
+        """What is sent when the connection is open."""
+
+    def report(self) -> dict[str, Any]:
+        """Its part of the exchange's state."""
+
+
+def decode_object(text: str | bytes) -> dict[str, Any]:
+    """The object that a JSON text holds; an empty one when it holds none."""
+    try:
+        request = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return request if isinstance(request, dict) else {}
