@@ -1,4 +1,4 @@
-"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py` and `binance_rest.py` are its parts."""
+"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `binance_rest.py`."""
 
 from typing import Any
 
@@ -6,8 +6,8 @@ import msgspec
 from aiohttp import web
 
 from sources.replay.exchange.binance_rest import BinanceRestApi
+from sources.replay.exchange.dialect import ExchangeView
 from sources.replay.exchange.limits import Limits, limits_of
-from sources.replay.exchange.rest import View
 from sources.replay.exchange.routes import ROUTES, Handshake, carries, parse_handshake
 from sources.replay.faults.transforms import with_clock
 from sources.replay.market.market import VENUES, MarketKind, Message
@@ -57,7 +57,7 @@ class BinanceDialect:
             for names in ("", "/{names:.*}")
         )
 
-    def open(self, request: web.Request, view: View) -> BinanceConversation:
+    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation:
         """The conversation with a client; `HandshakeError` for an address that is refused."""
         most = view.limits.streams
         names = request.match_info.get("names", "")
@@ -74,7 +74,7 @@ class BinanceDialect:
         body = msgspec.json.encode({"code": code, "msg": message})
         return web.Response(status=status, body=body, content_type="application/json")
 
-    def rest(self, view: View) -> BinanceRestApi:
+    def rest(self, view: ExchangeView) -> BinanceRestApi:
         """The REST interface of a market."""
         return BinanceRestApi(self._kind, view)
 

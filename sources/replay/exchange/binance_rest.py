@@ -6,10 +6,10 @@ from http import HTTPStatus
 
 from aiohttp import web
 
-from sources.replay.exchange.dialect import Reply
+from sources.replay.exchange.dialect import ExchangeView, Reply
 from sources.replay.exchange.limits import Refusal
 from sources.replay.exchange.parameters import ApiError, Parameters
-from sources.replay.exchange.rest import Answer, View
+from sources.replay.exchange.rest import Answer
 from sources.replay.exchange.spot_rest import SpotRest, in_microseconds
 from sources.replay.exchange.usdm_rest import UsdmRest
 from sources.replay.market.market import MarketKind
@@ -32,7 +32,7 @@ _HEADERS = {
 class BinanceRestApi:
     """The REST interface of a market of Binance."""
 
-    def __init__(self, kind: MarketKind, view: View) -> None:
+    def __init__(self, kind: MarketKind, view: ExchangeView) -> None:
         self._view = view
         self._is_spot = kind == "spot"
         api = SpotRest(view, view.limits) if self._is_spot else UsdmRest(view, view.limits)

@@ -28,6 +28,20 @@ class Reply(NamedTuple):
     headers: Mapping[str, str] = {}
 
 
+class ExchangeView(View, Protocol):
+    """What a dialect needs of the exchange."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits for clients."""
+
+    def charge(self, weight: int, now_s: float) -> Refusal | None:
+        """Charges the weight of a request; None when it may be answered."""
+
+    def used_weight(self, now_s: float) -> int:
+        """Weight used in this minute."""
+
+
 class RestApi(Protocol):
     """A venue's REST interface."""
 
@@ -56,13 +70,13 @@ class Dialect(Protocol):
     def paths(self) -> Sequence[str]:
         """The paths of WebSocket connections, as aiohttp reads them."""
 
-    def open(self, request: web.Request, view: View) -> Conversation:
+    def open(self, request: web.Request, view: ExchangeView) -> Conversation:
         """The conversation with a client that connects; `HandshakeError` for an address that is refused."""
 
     def refuse(self, status: int, code: int, message: str) -> web.Response:
         """The answer to a connection that is refused."""
 
-    def rest(self, view: View) -> RestApi:
+    def rest(self, view: ExchangeView) -> RestApi:
         """The REST interface of a market."""
 
     def with_clock(self, message: Message, by_ms: int) -> Message:

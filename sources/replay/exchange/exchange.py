@@ -248,8 +248,9 @@ class ReplayExchange:
     async def _shut_down(self, after_s: float) -> None:
         notified = list(self._sessions.values())
         notice = self.dialect.farewell(self.now_ms)
-        for session in notified if notice else ():
-            session.notify(notice)
+        if notice is not None:
+            for session in notified:
+                session.notify(notice)
         await asyncio.sleep(after_s)
         for session in notified:
             session.close(WSCloseCode.GOING_AWAY, "Server shutdown")

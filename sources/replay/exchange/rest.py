@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
-from sources.replay.exchange.limits import Limits, Refusal, RestLimits
+from sources.replay.exchange.limits import RestLimits
 from sources.replay.exchange.parameters import Parameters
 from sources.replay.market.market import Market
 
@@ -27,18 +27,8 @@ class View(Protocol):
         """The source of the rows."""
 
     @property
-    def limits(self) -> Limits:
-        """The limits for clients."""
-
-    @property
     def now_ms(self) -> int:
         """The exchange's time, ms UTC."""
-
-    def charge(self, weight: int, now_s: float) -> Refusal | None:
-        """Charges the weight of a request; None when it may be answered."""
-
-    def used_weight(self, now_s: float) -> int:
-        """Weight used in this minute."""
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The book as clients see it; None while there is none."""

@@ -1,4 +1,4 @@
-"""What a venue derives from the trades and books that are played: everything it sends beside the timelines' own channels."""
+"""What a venue derives from the trades and books that are played, beside the channels of the timelines."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial

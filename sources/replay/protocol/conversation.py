@@ -13,7 +13,7 @@ class Refused(NamedTuple):
     streams: frozenset[str]
     """Names, as in `Requests.requested`."""
     form: str
-    """`wrapped` or `flat`: by an error, as the venue has several forms or one. `silent`: acknowledged without effect."""
+    """`wrapped` or `flat`: an error, in the venue's own form where it has one. `silent`: acknowledged without effect."""
     code: int
     text: str
 
