@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from sources.replay.market.derived import BinanceDerived, Derive, Follower
+from sources.replay.market.derived import BinanceDerived, Derive, Derived, Follower
 from sources.replay.market.exchange_info import exchange_info_row
 from sources.replay.market.market import PAUSE, IsDue, MarketKind, Message, Wanted, always_due
 from sources.replay.market.schedules import LAG_MS
@@ -33,8 +33,9 @@ class Playback:
         """Its symbols."""
         self._timelines = iter(timelines)
         self._now_ms = begin_ms
-        self._derived = derive(markets, recorded) if derive else BinanceDerived(kind, markets, recorded)
-        tick_ms = self._derived.tick_ms
+        self.derived: Derived = derive(markets, recorded) if derive else BinanceDerived(kind, markets, recorded)
+        """What is sent beside the channels of the timelines."""
+        tick_ms = self.derived.tick_ms
         self._tick_ms = begin_ms - begin_ms % tick_ms + LAG_MS
         if self._tick_ms <= begin_ms:
             self._tick_ms += tick_ms
@@ -62,7 +63,7 @@ class Playback:
         for segment in timeline.segments:
             siblings[segment.trade_channel] = segment.aggregate_channel.streams
             siblings[segment.aggregate_channel] = segment.trade_channel.streams
-            followers.update(self._derived.followers(segment))
+            followers.update(self.derived.followers(segment))
         tick_ms = self._tick_ms
         for due_ms, channel, index in timeline:
             while due_ms >= tick_ms:
@@ -81,8 +82,8 @@ class Playback:
 
     def _on_tick(self, wanted: Wanted) -> Iterator[Message]:
         now_ms = self._now_ms = self._tick_ms
-        self._tick_ms += self._derived.tick_ms
-        yield from self._derived.on_tick(now_ms, wanted)
+        self._tick_ms += self.derived.tick_ms
+        yield from self.derived.on_tick(now_ms, wanted)
 
     # --- REST
 

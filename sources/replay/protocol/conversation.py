@@ -13,9 +13,10 @@ class Refused(NamedTuple):
     streams: frozenset[str]
     """Names, as in `Requests.requested`."""
     form: str
-    """`wrapped` or `flat`: an error, in the venue's own form where it has one. `silent`: acknowledged without effect."""
+    """`wrapped` or `flat`: an error, in the venue's form where it has one alone. `silent`: acknowledged, no effect."""
     code: int
     text: str
+    """Of the error; empty: the venue's usual one."""
 
 
 class Requests(Protocol):

@@ -16,6 +16,7 @@ from sources.replay.protocol.conversation import Refused, decode_object
 _UNKNOWN_PROPERTY, _BAD_VALUE, _BAD_REQUEST, _NO_JSON, _TOO_MANY = range(5)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 _INT64 = 2**63
+_UNKNOWN_STREAM = "Invalid request: unknown stream"
 
 
 class RequestError(Exception):
@@ -81,7 +82,7 @@ class Subscriptions:
         if order.form == "silent":
             rest = [name for name in request["params"] if name not in order.streams]
             return (self.on_request(msgspec.json.encode({**request, "params": rest})),)
-        error = {"code": order.code, "msg": order.text}
+        error = {"code": order.code, "msg": order.text or _UNKNOWN_STREAM}
         wrapped = {"error": error} if order.form == "wrapped" else error
         return (msgspec.json.encode({**wrapped, "id": request.get("id")}),)
 

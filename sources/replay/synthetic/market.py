@@ -49,8 +49,8 @@ class SyntheticMarket(Playback):
     """A market of synthetic symbols. Implements `Market`; it begins at the whole second before `start_ms`.
 
     `trades_per_s` is what every symbol has on average over a day. `profile` gives each symbol's profile where it is not
-    one of Binance, and `derive` what its venue sends. A symbol that follows another has its price, as a market of Binance
-    spot with the same seed, begin and activity shows it, but for a small deviation.
+    one of Binance, and `derive` what its venue sends. A symbol that follows another has its price, as a market of
+    Binance spot with the same seed, begin and activity shows it, but for a small deviation.
     """
 
     def __init__(

@@ -41,16 +41,13 @@ class Profile(NamedTuple):
     """The symbol of Binance spot whose price it follows; empty: it has a price of its own."""
 
 
-def following(symbol: str, reference: str, *, price: int, quantity: int, ids_from: int = 0) -> Profile:
-    """The profile of a symbol that follows the price of one of Binance spot; `price` and `quantity` are its decimals.
-
-    `ids_from` is added to its first ids.
-    """
+def following(symbol: str, reference: str, *, price: int, quantity: int) -> Profile:
+    """The profile of a symbol that follows one of Binance spot; `price` and `quantity` are its decimals."""
     leader = profile_of("spot", reference)
     units = 10.0 ** (price - leader.decimals.price), 10.0 ** (quantity - leader.decimals.quantity)
     shown = Decimals(price, quantity, price, quantity, price + quantity)
     digest = hashlib.sha256(symbol.encode()).digest()
-    ids = ids_from + 10_000_000 + int.from_bytes(digest[:3])
+    ids = 10_000_000 + int.from_bytes(digest[:3])
     return Profile(
         symbol=symbol,
         decimals=shown,
