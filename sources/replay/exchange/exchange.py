@@ -151,6 +151,7 @@ class ReplayExchange:
             await session.drained()
 
     def _deliver(self, turn: list[Message]) -> None:
+        turn = self._fanout.numbered(turn)
         self._fanout.deliver(turn if self._faults.is_idle else self._faults.on_messages(turn))
 
     # --- the clients -------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.conversation import FrameEncoding
+from sources.replay.protocol.conversation import FrameEncoding, Numbered
 
 
 class Subscriber(Protocol):
@@ -31,6 +31,7 @@ class Fanout:
     def __init__(self) -> None:
         self._subscribed: dict[Subscriber, tuple[FrameEncoding, frozenset[str]]] = {}
         self._by_stream: dict[str, dict[FrameEncoding, list[Subscriber]]] = {}
+        self._numbered = 0
 
     @property
     def streams(self) -> frozenset[str]:
@@ -46,6 +47,7 @@ class Fanout:
         self.unsubscribe(subscriber)
         encoding, streams = subscriber.encoding, subscriber.delivered
         self._subscribed[subscriber] = (encoding, streams)
+        self._numbered += isinstance(encoding, Numbered)
         for stream in streams:
             self._by_stream.setdefault(stream, {}).setdefault(encoding, []).append(subscriber)
 
@@ -55,6 +57,7 @@ class Fanout:
         if place is None:
             return
         encoding, streams = place
+        self._numbered -= isinstance(encoding, Numbered)
         for stream in streams:
             encodings = self._by_stream[stream]
             encodings[encoding].remove(subscriber)
@@ -62,6 +65,16 @@ class Fanout:
                 del encodings[encoding]
             if not encodings:
                 del self._by_stream[stream]
+
+    def numbered(self, messages: list[Message]) -> list[Message]:
+        """The messages with their numbers on every connection that numbers what it is sent."""
+        if not self._numbered:
+            return messages
+        return [message._replace(numbers=self._numbers_of(message.stream)) for message in messages]
+
+    def _numbers_of(self, stream: str) -> dict[object, int]:
+        encodings = self._by_stream.get(stream, {})
+        return {encoding: encoding.take() for encoding in encodings if isinstance(encoding, Numbered)}
 
     def deliver(self, messages: Iterable[Message]) -> None:
         """Delivers the messages of one turn to their subscribers, in order."""

@@ -4,7 +4,7 @@ The server (`server.py`) knows connections, limits and faults; a market knows pr
 between them. Payloads are the exchange's JSON, ready to send; REST answers are rows in the exchange's form.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 MarketKind: TypeAlias = Literal["spot", "usdm"]
@@ -31,6 +31,8 @@ class Message(NamedTuple):
     """Sent in place of payload and envelope, whatever the client's encoding. Only faults set it."""
     is_binary: bool = False
     """Whether `frame` is sent as a binary frame."""
+    numbers: Mapping[object, int] | None = None
+    """Its number on each connection that numbers its messages."""
 
 
 PAUSE = ""

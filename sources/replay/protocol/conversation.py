@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.market.market import Message
 
 
@@ -42,6 +43,36 @@ class FrameEncoding(Protocol):
 
     def frame(self, message: Message) -> bytes:
         """The WebSocket frame of one message."""
+
+
+class Numbered:
+    """The encoding of one connection whose messages are numbered, whatever their stream; its replies are too.
+
+    A message gets its number before faults act, so that one that is lost leaves a hole.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self) -> int:
+        """The next number."""
+        number, self._next = self._next, self._next + 1
+        return number
+
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+        if message.frame is not None:
+            return encode_frame(message.frame, BINARY if message.is_binary else TEXT)
+        number = message.numbers.get(self) if message.numbers else None
+        return encode_frame(self.payload(message.data, self.take() if number is None else number))
+
+    def numbered(self, reply: bytes) -> bytes:
+        """A reply with the next number."""
+        return self.payload(reply, self.take())
+
+    def payload(self, data: bytes, number: int) -> bytes:
+        """A payload with its number."""
+        raise NotImplementedError
 
 
 class Conversation(Requests, Protocol):

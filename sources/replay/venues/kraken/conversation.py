@@ -3,10 +3,9 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeAlias
 
-from flows.websocket import encode_frame
 from sources.replay.exchange.dialect import ExchangeView
-from sources.replay.market.market import Message
 from sources.replay.protocol.conversation import Refused, decode_object
+from sources.replay.protocol.frames import Encoding
 from sources.replay.venues.kraken import messages
 from sources.replay.venues.kraken.books import DEPTHS
 from sources.replay.venues.kraken.derived import HEARTBEATS, KrakenDerived, PairMessages
@@ -15,14 +14,6 @@ _INT64 = 2**63
 _NONE: frozenset[str] = frozenset()
 Options: TypeAlias = dict[str, Any]
 """What a subscription is acknowledged with, beside the symbol."""
-
-
-class PlainEncoding(NamedTuple):
-    """Messages as they are: every client gets the same frames."""
-
-    def frame(self, message: Message) -> bytes:
-        """The WebSocket frame of one message."""
-        return encode_frame(message.data if message.frame is None else message.frame)
 
 
 class _Channel(NamedTuple):
@@ -38,7 +29,7 @@ class _Channel(NamedTuple):
 class KrakenConversation:
     """A client of Kraken."""
 
-    encoding = PlainEncoding()
+    encoding = Encoding(combined=False, microseconds=False)
 
     def __init__(self, view: ExchangeView, derived: KrakenDerived, number: int) -> None:
         self._view = view

@@ -53,10 +53,10 @@ async def test_a_client_gets_status_acknowledgement_data_and_heartbeats() -> Non
         await subscribed(client, channel="trade")
         running.resume()
         kinds: list[str] = []
-        while "heartbeat" not in kinds:
+        while not {"heartbeat", "trade"} <= set(kinds):
             message = json.loads(await client.recv())
             kinds.append(message.get("channel") or message["method"])
-        assert kinds[:3] == ["status", "subscribe", "trade"]
+        assert kinds[:2] == ["status", "subscribe"]
         assert running.state(0.0)["venue"] == "kraken"
         assert running.state(0.0)["clients"][0]["streams"] == ("BTC/USD@trade",)
 
