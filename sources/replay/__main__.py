@@ -67,7 +67,7 @@ def parse_arguments(
     """
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="An exchange on this machine that speaks the protocol of Binance, Kraken or Coinbase: REST and WebSocket.",
+        description="An exchange on this machine that speaks the protocol of Binance, Kraken or Coinbase.",
         epilog="\n\n".join(filter(None, (examples, epilog()))).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

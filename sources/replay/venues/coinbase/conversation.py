@@ -1,5 +1,5 @@
-"""Requests of Coinbase's two feeds. The first one of a connection says which it is: the Exchange feed has `channels`, the
-Advanced feed one `channel`. Every request is answered with all subscriptions of the connection.
+"""Requests of Coinbase's two feeds. The first one of a connection says which it is: the Exchange feed has `channels`,
+the Advanced feed one `channel`. Every request is answered with all subscriptions of the connection.
 """
 
 from collections.abc import Sequence
