@@ -171,8 +171,10 @@ class CoinbaseConversation:
         for channel, names in (hidden or {}).items():
             shown.setdefault(channel, []).extend(names)
         if self._feed == "advanced":
-            return advanced_messages.subscriptions(shown, self._view.now_ms)
-        return exchange_messages.subscriptions({_EXCHANGE_CHANNELS[name]: ids for name, ids in shown.items()})
+            named = {channel: [channel] if channel == HEARTBEATS else names for channel, names in shown.items()}
+            return advanced_messages.subscriptions(named, self._view.now_ms)
+        rows = {_EXCHANGE_CHANNELS[channel]: list(filter(None, names)) for channel, names in shown.items()}
+        return exchange_messages.subscriptions(rows)
 
     def _frames(self, replies: Sequence[bytes]) -> tuple[bytes, ...]:
         """Replies with their numbers, where the feed has them."""

@@ -12,6 +12,6 @@ def test_the_fills_of_an_order_are_together_at_the_last_of_them() -> None:
         orient="row",
     )
     rows = TradeRows(trades)
-    groups = [rows.group_that_ends_at(index) for index in range(5)]
-    assert [group and [row.id for row in group] for group in groups] == [None, [1, 2], [3], None, [4, 5]]
+    groups = [rows.group_that_ends_at(index) or [] for index in range(5)]
+    assert [[row.id for row in group] for group in groups] == [[], [1, 2], [3], [], [4, 5]]
     assert rows[1] == TradeRow(2, 10, 102, 7, True)
