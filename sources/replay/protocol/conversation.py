@@ -48,7 +48,7 @@ class FrameEncoding(Protocol):
 class Numbered:
     """The encoding of one connection whose messages are numbered, whatever their stream; its replies are too.
 
-    A message gets its number before faults act, so that one that is lost leaves a hole.
+    A message gets its number before faults act, so that one that is lost leaves a gap.
     """
 
     def __init__(self) -> None:

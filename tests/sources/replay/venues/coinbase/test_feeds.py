@@ -139,12 +139,15 @@ def test_a_message_that_is_lost_leaves_a_hole_in_the_numbers_of_its_connection_a
 
 
 def test_a_book_of_the_advanced_feed_is_the_snapshot_and_its_updates() -> None:
-    view = view_of(played_s=2)
+    view = view_of()
     client = client_of(view)
-    snapshot = json.loads(client.answer(request(channel="level2"))[0])["events"][0]
+    messages = played(view.market, lambda stream: stream in client.delivered or stream == "ETH-USD@matches")
+    list(islice(messages, 10))
+    events = [json.loads(client.answer(request(channel="level2"))[0])["events"][0]]
     sides: dict[str, dict[str, str]] = {"bid": {}, "offer": {}}
-    events = [snapshot]
-    events += [json.loads(m.data)["events"][0] for m in islice(played(view.market, client.delivered.__contains__), 50)]
+    while len(events) < 50:
+        message = next(messages)
+        events += [json.loads(message.data)["events"][0]] if message.stream == "BTC-USD@level2" else []
     for event in events:
         for level in event["updates"]:
             if level["new_quantity"] == "0":
