@@ -74,7 +74,8 @@ class LineAudit:
             return None
         theirs = LineBook(LineSnapshot(self._symbol, found.last_update_id, found.bids, found.asks), None)
         for delta in changes:
-            theirs.take(delta)
+            if delta.last_update_id > found.last_update_id:
+                theirs.take(delta)
         pairs = ((book.bids, theirs.bids), (book.asks, theirs.asks))
         sides = [(ours.best(AUDITED_LEVELS), others.best(AUDITED_LEVELS)) for ours, others in pairs]
         most = sum(max(len(ours), len(others)) for ours, others in sides)
