@@ -8,9 +8,12 @@ from pydantic import Field, field_validator, model_validator
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
-VenueName = Literal["binance", "binance-usdm", "kraken"]
+VenueName = Literal["binance", "binance-usdm", "kraken", "coinbase"]
 
-PAIRS: Final[Mapping[str, tuple[str, ...]]] = {"kraken": ("BTC-USD", "ETH-USD")}
+PAIRS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kraken": ("BTC-USD", "ETH-USD"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+}
 """The default symbols of venues whose names are pairs with a `-`."""
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
@@ -20,13 +23,17 @@ class Feed(Section):
     """The source of the data."""
 
     venue: VenueName = "binance"
-    """The exchange: Binance spot or USD-M futures, or Kraken spot. Where there are several, that of requests which name
-    none.
+    """The exchange: Binance spot or USD-M futures, Kraken spot, Coinbase Exchange. Where there are several, that of
+    requests which name none.
     """
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
     """Base address of the WebSocket streams; default: the venue's own."""
+    book_ws_url: WebSocketUrl | None = None
+    """The same for the books of a venue that serves them elsewhere (Coinbase); default: the venue's own, or `ws_url`
+    where the origin has none.
+    """
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
