@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.derivatives import DerivativeReport
 from flows.model.ohlcv import TradedOhlcv
 
 MARKET_FILL = "MARKET"
@@ -142,7 +143,7 @@ class BookSnapshot(Struct, frozen=True, gc=False):
     event_time: int = 0
 
 
-MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot
+MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot | DerivativeReport
 
 
 class Gap(Struct, frozen=True):
