@@ -45,6 +45,7 @@ from flows.model.market import (
     Voucher,
 )
 from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
+from flows.model.parser import ParsedFrames, VenueParser
 from flows.model.results import (
     BookInput,
     BookResult,
@@ -156,6 +157,7 @@ __all__ = [
     "Ohlcv",
     "OpenInterest",
     "Origin",
+    "ParsedFrames",
     "Prices",
     "Publishable",
     "RawFrames",
@@ -185,6 +187,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueParser",
     "Vouched",
     "Voucher",
     "Watermark",
