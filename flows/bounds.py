@@ -108,6 +108,8 @@ class VenueRules(Struct, frozen=True):
     """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
     """How the differences of a book follow each other."""
+    has_derivatives: bool = False
+    """Its instruments are derivatives: they have mark prices, funding, open interest and liquidations."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]

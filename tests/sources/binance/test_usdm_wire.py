@@ -89,7 +89,7 @@ def test_frames_that_come_together_are_one_run_of_each_stream() -> None:
     assert parsed.events[0][1] == [MARK, structs.replace(MARK, event_time=1790526540000)]
 
 
-def test_changes_of_contracts_that_nobody_follows_are_ignored() -> None:
+def test_changes_of_contracts_that_are_not_followed_are_ignored() -> None:
     body = documented(usdm_wire.ContractInfoMessage)
     frames = [wrapped("!contractInfo", body | {"s": symbol}) for symbol in ("XUSDT", "BTCUSDT", "YUSDT")]
     streams = names("!contractInfo", "btcusdt@aggTrade")
