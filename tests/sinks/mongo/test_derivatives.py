@@ -26,7 +26,7 @@ RECORDS: tuple[DerivativeRecord, ...] = (MARK, FUNDING, INTEREST, ORDER)
 
 @pytest.fixture
 def store(mongo_database: Documents) -> CandleStore:
-    store = CandleStore(mongo_database, retention_days={"1m": 7, "5m": 30, "1h": 365})
+    store = CandleStore(mongo_database, retention_days={})
     store.ensure_indexes(timeout_s=TIMEOUT_S)
     return store
 
