@@ -66,7 +66,7 @@ def test_a_contract_without_funding_has_nulls() -> None:
     served = hub()
     publish(served, structs.replace(STATE, rate=None, next_time=0, last=None, interval_hours=None))
     [envelope] = state_of(served, "Funding")
-    assert (envelope.data.rate, envelope.data.next_time, envelope.data.last) == (None, None, None)  # type: ignore[attr-defined]
+    assert (envelope.data.rate, envelope.data.next_time, envelope.data.last) == (None, None, None)
 
 
 def test_what_comes_too_often_waits_and_the_newest_is_sent_last() -> None:
@@ -77,10 +77,10 @@ def test_what_comes_too_often_waits_and_the_newest_is_sent_last() -> None:
     assert served.next_deadline_ms == 100
     served.on_time(now(100))
     assert served.published["MarkPrice"] == 2
-    assert [envelope.data.mark_price for envelope in state_of(served, "MarkPrice")] == [102.0]  # type: ignore[attr-defined]
+    assert [envelope.data.mark_price for envelope in state_of(served, "MarkPrice")] == [102.0]
     publish(served, structs.replace(MARK, mark_price=103.0), at=101)
     served.release(now(102))
-    assert [envelope.data.mark_price for envelope in state_of(served, "MarkPrice")] == [103.0]  # type: ignore[attr-defined]
+    assert [envelope.data.mark_price for envelope in state_of(served, "MarkPrice")] == [103.0]
 
 
 def test_every_liquidation_is_sent_and_a_new_client_gets_the_last_ones() -> None:
@@ -88,7 +88,7 @@ def test_every_liquidation_is_sent_and_a_new_client_gets_the_last_ones() -> None
     many = [structs.replace(ORDER, time=BEGIN + number) for number in range(3 * LIQUIDATIONS_SHOWN + 1)]
     publish(served, *many)
     assert served.published["Liquidation"] == len(many)
-    shown = [envelope.data.timestamp for envelope in state_of(served, "Liquidation")]  # type: ignore[attr-defined]
+    shown = [envelope.data.timestamp for envelope in state_of(served, "Liquidation")]
     assert len(shown) == LIQUIDATIONS_SHOWN
     assert shown == sorted(shown)
     assert shown[-1] == "2026-01-01T00:00:00.060Z"
