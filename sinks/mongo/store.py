@@ -145,13 +145,14 @@ class CandleStore:
         """The same, of records of derivatives."""
         found: dict[int, bool] = {}
         for collection, of_kind in by_collection(records).items():
-            by_key = {tuple(key.items()): record for record in of_kind if (key := record_key(record))}
+            by_key: dict[tuple[tuple[str, Any], ...], list[DerivativeRecord]] = {}
+            for record in of_kind:
+                by_key.setdefault(tuple(record_key(record).items()), []).append(record)
             names = [name for name, _ in next(iter(by_key))]
-            wanted = {"$or": [dict(key) for key in by_key]}
-            for document in self._database[collection].find(wanted):
-                record = by_key.get(tuple((name, document.get(name)) for name in names))
-                if record is not None and (is_same := is_record_stored(record, document)) is not None:
-                    found[id(record)] = is_same
+            for document in self._database[collection].find({"$or": [dict(key) for key in by_key]}):
+                for record in by_key.get(tuple((name, document.get(name)) for name in names), ()):
+                    if (is_same := is_record_stored(record, document)) is not None:
+                        found[id(record)] = is_same
         return found
 
     def _candles_at(self, candles: Iterable[Candle]) -> dict[_Place, Candle]:

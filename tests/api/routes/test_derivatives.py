@@ -78,7 +78,7 @@ async def test_a_stream_that_is_silent_makes_the_price_stale(deployment: Deploym
     fill(deployment)
     silent = ChannelStatus("mark", "silent", NOW, "the exchange sends nothing")
     deployment.tell(MARK, InstrumentStatus("binance", "BTCUSDT", "silent", NOW, "", (silent,)))
-    async with interface(deployment) as running:
+    async with deployment.beating(), interface(deployment) as running:
 
         async def is_silent() -> bool:
             data = await running.data("/api/mark-price/BTCUSDT")
