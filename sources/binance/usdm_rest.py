@@ -39,7 +39,7 @@ INTEREST_PERIOD: Final = "5m"
 INTEREST_KEPT_MS: Final = 29 * 86_400_000
 """The exchange keeps thirty days; a start that is older is refused."""
 TERMS_KEPT_S: Final = 3_600.0
-"""How long the list of the terms of all instruments is believed: it is one request, whoever asks."""
+"""How long the list of the terms of all instruments is believed: one request brings those of all."""
 _FUNDING_A_MINUTE = 80
 """Of the 100 a minute that 500 within five minutes allow."""
 _HISTORY_A_MINUTE = 160

@@ -1,5 +1,5 @@
 """What a futures contract has besides trades: mark price, funding, open interest, liquidations. All of it follows from
-the symbol, the time and the price of the last trade, so whoever looks at a time again finds the same.
+the symbol, the time and the price of the last trade, so every look at a time finds the same.
 
 Funding is settled every eight hours UTC; its rate is known from the time before on. Open interest moves slowly. A
 liquidation is made in about one second of `LIQUIDATION_EVERY_S`, a percent off the price.
