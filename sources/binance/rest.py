@@ -2,18 +2,19 @@
 
 from bisect import bisect_left
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from flows.bounds import fault_of
-from flows.foreign import DECODER, quoted, visible
+from flows.foreign import visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
-from sources.binance.paging import PAGE, by_id, covering, first_of, rising
+from sources.binance.paging import PAGE, by_id, covering, first_of
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
+from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import FeedSettings
@@ -36,9 +37,6 @@ _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
 _AROUND_MS = 3_600_000
 """The true times of disputed trades are at most so far from the candle they are in."""
-_ANSWERED = 200
-
-T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -207,7 +205,7 @@ class BinanceRest:
         found = decoded(_DEPTH, await self._depth(query.symbol, query.levels, query.urgency), "depth")
         snapshot = BookSnapshot(query.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
         if reason := fault_of(snapshot):
-            raise VenueError(f"depth: the answer cannot be true: {reason}", status=_ANSWERED)
+            raise VenueError(f"depth: the answer cannot be true: {reason}", status=ANSWERED)
         return snapshot
 
     async def _depth(self, symbol: str, levels: int, urgency: Urgency) -> bytes:
@@ -347,16 +345,6 @@ def _kline(query: KlinesQuery, row: _KlineRow) -> Kline:
         low=low, close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
         taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False, close_time=closed,
     )  # fmt: skip
-
-
-def decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
-    """An answer; `VenueError` when it is not of the form of the decoder."""
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise VenueError(
-            f"{path}: the answer is not what it should be: {quoted(str(error), by=DECODER)}", status=_ANSWERED
-        ) from error
 
 
 def _step(steps: tuple[tuple[int, int], ...], rows: int) -> int:

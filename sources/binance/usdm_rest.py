@@ -24,10 +24,10 @@ from flows.queries import (
     Query,
     Urgency,
 )
-from sources.binance.paging import rising
-from sources.binance.rest import BinanceRest, decoded
+from sources.binance.rest import BinanceRest
 from sources.binance.usdm_wire import NoRate, Rate, TimeOrZero
 from sources.binance.wire import Price, PriceOrZero, QuantityOrZero, Time
+from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, VenueError
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import VenueRest
@@ -49,7 +49,6 @@ _WEIGHT = 1
 """Of a request with a symbol; those without weight at the exchange count as much here, which is on the safe side."""
 _USUAL_INTERVAL_HOURS = 8
 """Where the list of terms, which names adjusted instruments only, does not name one."""
-_ANSWERED = 200
 _MARK_PATH = "/fapi/v1/premiumIndex"
 _FUNDING_PATH = "/fapi/v1/fundingRate"
 _TERMS_PATH = "/fapi/v1/fundingInfo"
@@ -148,7 +147,7 @@ class UsdmDerivatives:
         )
         reason = fault_of(report) or ("" if row.symbol == query.symbol else f"it is of {row.symbol!r:.40}")
         if reason:
-            raise VenueError(f"{_MARK_PATH}: the answer cannot be true: {reason}", status=_ANSWERED)
+            raise VenueError(f"{_MARK_PATH}: the answer cannot be true: {reason}", status=ANSWERED)
         return report
 
     async def funding(self, query: FundingQuery) -> list[Funding]:

@@ -15,12 +15,14 @@ ULPS = 4
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
-    """Names of the fields that differ. Ids and volumes count where both sides have them (`unreported_fields`)."""
+    """Names of the fields that differ. Ids, volumes and the count of trades are compared where both
+    sides have them (`unreported_fields`).
+    """
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
     if "quote_volume" in fields and abs(candle.quote_volume - kline.quote_volume) <= _slack(candle) + _slack(kline):
         fields.remove("quote_volume")
-    if candle.trades != kline.trades:
+    if candle.trades != kline.trades and candle.trades >= 0 and kline.trades >= 0:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
         fields += [name for name in IDS if getattr(candle, name) != getattr(kline, name)]
@@ -34,7 +36,7 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     holds = {
         "high": kline.high >= some.high,
         "low": kline.low <= some.low,
-        "trades": kline.trades >= some.trades,
+        "trades": kline.trades < 0 or kline.trades >= some.trades,
         "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
         "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
     }
