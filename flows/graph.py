@@ -131,12 +131,17 @@ class _VenueStreams:
     status: steps.FeedStreams
     book: steps.BookStreams | None
     stats: steps.StatsStreams | None
+    contracts: steps.DerivativeStreams | None
     incidents: Stream[Incident]
 
     @property
     def documents(self) -> tuple[Stream[Any] | None, ...]:
         """For MongoDB."""
-        return self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute
+        contracts = self.contracts
+        return (
+            self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute,
+            contracts and contracts.records, contracts and contracts.per_minute,
+        )  # fmt: skip
 
     @property
     def rejected(self) -> tuple[Stream[Rejected] | None, ...]:
@@ -147,12 +152,14 @@ class _VenueStreams:
     def updates(self) -> tuple[Stream[Any] | None, ...]:
         """For clients, besides states and incidents."""
         views, latest = self.book and self.book.views, self.stats and self.stats.latest
-        return self.candles.trades, self.candles.candles, views, latest, self.status.updates
+        contracts = self.contracts and self.contracts.updates
+        return self.candles.trades, self.candles.candles, views, latest, contracts, self.status.updates
 
     def states(self, venue: VenueParts) -> Stream[InstrumentStatus | Heartbeat]:
         """How current its instruments are."""
         return steps.freshness(
             f"{venue.prefix}freshness", self.status.observed, self.candles.witnesses, self.book and self.book.synced,
+            self.contracts and self.contracts.observed,
             feed=venue.feed, clock=venue.clock, has_books=venue.runner is not None, outages=venue.outages,
         )  # fmt: skip
 
@@ -175,8 +182,9 @@ def _venue_flow(venue: VenueParts, front: _Front) -> _VenueStreams:
     status = steps.feed_status(f"{prefix}feed_status", front.events, feed, clock)
     book = steps.order_books(f"{prefix}order_books", front.events, venue.books, clock, rules, runner)
     stats = steps.stats_24h(f"{prefix}stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
+    contracts = steps.derivatives(f"{prefix}derivatives", front.events, feed, clock, rules, runner)
     incidents = steps.incidents(
         f"{prefix}incidents", clock, candles.incidents, status.incidents, book and book.incidents,
-        stats and stats.incidents,
+        stats and stats.incidents, contracts and contracts.incidents,
     )  # fmt: skip
-    return _VenueStreams(candles, status, book, stats, incidents)
+    return _VenueStreams(candles, status, book, stats, contracts, incidents)
