@@ -2,8 +2,10 @@
 
 import gzip
 import random
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any, NamedTuple
 
 import msgspec
 from bytewax.testing import run_main
@@ -13,9 +15,12 @@ from flows.graph import Sinks, market_flow
 from flows.model import Incident, LineDelta, LineSnapshot, RawFrames
 from flows.operators.books.line_keeper import LineBookKeeper
 from flows.settings import Feed
+from sources.coinbase import wire as coinbase_wire
 from sources.kraken import wire as kraken_wire
 from sources.kraken.parse import KrakenParser
 from sources.kraken.rules import RULES as KRAKEN_RULES
+from sources.venue import Venue
+from sources.venues import VENUES
 from tests.benchmarks.bench_flow import Nowhere
 from tests.benchmarks.market import BEGIN_MS, PolledFrames
 from tests.benchmarks.rows import Row, interleaved
@@ -29,12 +34,22 @@ ROUNDS = 5
 BOOK_ROUNDS = 7
 
 
-def kraken_trade_frames(count: int, *, seed: int = 7) -> list[bytes]:
-    """Frames of one trade each, in the order of their times, ids of every instrument rising by one."""
+class MadeUp(NamedTuple):
+    """A trade of a made-up market, as texts."""
+
+    coin: str
+    id: int
+    side: str
+    price: str
+    quantity: str
+    time: str
+
+
+def made_up_trades(count: int, *, seed: int = 7) -> Iterator[MadeUp]:
+    """Trades in the order of their times, ids of every instrument rising by one."""
     chance = random.Random(seed)
     prices = [chance.uniform(0.5, 60_000) for _ in range(SYMBOLS)]
     ids = [1_000_000 * (index + 1) for index in range(SYMBOLS)]
-    frames = []
     for number in range(count):
         index = chance.randrange(SYMBOLS)
         prices[index] *= 1 + chance.gauss(0, 1e-5)
@@ -42,30 +57,43 @@ def kraken_trade_frames(count: int, *, seed: int = 7) -> list[bytes]:
         micros = BEGIN_MS * 1_000 + number * 1_000_000 // TRADES_PER_S
         time = f"{datetime.fromtimestamp(micros // 1_000_000, UTC):%Y-%m-%dT%H:%M:%S}.{micros % 1_000_000:06}Z"
         side, quantity = chance.choice(("buy", "sell")), max(chance.expovariate(3), 1e-8)
-        frames.append(
-            f'{{"channel":"trade","type":"update","data":[{{"symbol":"COIN{index:02}/USD","side":"{side}",'
-            f'"price":{prices[index]:.8f},"qty":{quantity:.8f},"ord_type":"limit","trade_id":{ids[index]},'
-            f'"timestamp":"{time}"}}]}}'.encode()
-        )
-    return frames
+        yield MadeUp(f"COIN{index:02}", ids[index], side, f"{prices[index]:.8f}", f"{quantity:.8f}", time)
 
 
-def decode_only(frames: list[bytes]) -> None:
+def kraken_frame(trade: MadeUp) -> bytes:
+    """A frame of one trade."""
+    return (
+        f'{{"channel":"trade","type":"update","data":[{{"symbol":"{trade.coin}/USD","side":"{trade.side}",'
+        f'"price":{trade.price},"qty":{trade.quantity},"ord_type":"limit","trade_id":{trade.id},'
+        f'"timestamp":"{trade.time}"}}]}}'
+    ).encode()
+
+
+def coinbase_frame(trade: MadeUp) -> bytes:
+    """The same at Coinbase."""
+    return (
+        f'{{"type":"match","trade_id":{trade.id},"maker_order_id":"6b380eba-fd1d-43a8-91a0-fdb06e6ce87f",'
+        f'"taker_order_id":"b3639a38-ae66-493c-96ba-d2319e503590","side":"{trade.side}","size":"{trade.quantity}",'
+        f'"price":"{trade.price}","product_id":"{trade.coin}-USD","sequence":{trade.id},"time":"{trade.time}"}}'
+    ).encode()
+
+
+def decode_only(frames: list[bytes], decoder: msgspec.json.Decoder[Any]) -> None:
     """The bare typed decoding of the frames, one by one."""
-    decode = msgspec.json.Decoder(kraken_wire.Message).decode
+    decode = decoder.decode
     for frame in frames:
         decode(frame)
 
 
-def run_kraken(frames: list[bytes]) -> None:
+def run_venue(frames: list[bytes], venue: Venue) -> None:
     """Frames ▶ parse ▶ validate ▶ sequence ▶ six candles, as in the flow."""
     run_main(
         market_flow(
             source=PolledFrames(frames, size=POLL),
-            parser=KrakenParser(),
-            feed=Feed(venue="kraken", streams=("trade",)),
+            parser=venue.parser(),
+            feed=Feed.model_validate({"venue": venue.name, "streams": ("trade",)}),
             sinks=Sinks(candles=Nowhere()),
-            rules=KRAKEN_RULES,
+            rules=venue.rules,
         )
     )
 
@@ -91,15 +119,23 @@ def keep_books(frames: list[bytes], *, poll: int) -> None:
                 raise RuntimeError("a checksum of the benchmark's recording differs")
 
 
+def trades_row(venue: Venue, frame_of: Callable[[MadeUp], bytes], decoder: msgspec.json.Decoder[Any]) -> Row:
+    """Trades of a venue against the bare decoding of their frames."""
+    frames = [frame_of(trade) for trade in made_up_trades(FRAMES)]
+    bare, flow = interleaved(ROUNDS, partial(decode_only, frames, decoder), partial(run_venue, frames, venue))
+    each, plain = (f"{seconds * 1e6 / FRAMES:.2f} µs" for seconds in (flow, bare))
+    what = f"{venue.name} trades to candles, {POLL} frames a poll"
+    return Row(what, f"{each} a trade", f"bare decoding, {plain}", bare / flow, 0.2)
+
+
 def run() -> list[Row]:
-    """Kraken's trades against bare decoding; its books by the number of updates a second."""
-    frames = kraken_trade_frames(FRAMES)
-    bare, flow = interleaved(ROUNDS, partial(decode_only, frames), partial(run_kraken, frames))
-    per_frame = 1e6 / FRAMES
+    """Trades against bare decoding; Kraken's books by the number of updates a second."""
     rows = [
-        Row(f"kraken trades to candles, {POLL} frames a poll", f"{flow * per_frame:.2f} µs a trade",
-            f"bare decoding, {bare * per_frame:.2f} µs", bare / flow, 0.2),
-    ]  # fmt: skip
+        trades_row(VENUES["kraken"], kraken_frame, msgspec.json.Decoder(kraken_wire.Message)),
+        trades_row(
+            VENUES["coinbase"], coinbase_frame, msgspec.json.Decoder(coinbase_wire.ExchangeMessage, strict=False)
+        ),
+    ]
     books = recorded_books()
     if books:
         [single] = interleaved(BOOK_ROUNDS, partial(keep_books, books, poll=1))
