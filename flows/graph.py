@@ -66,22 +66,27 @@ def market_flow(
     status = steps.feed_status("feed_status", events, feed, clock)
     book = steps.order_books("order_books", events, books, clock, rules, runner)
     stats = steps.stats_24h("stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
+    contracts = steps.derivatives("derivatives", events, feed, clock, rules, runner)
     incidents = steps.incidents(
-        "incidents", clock, candles.incidents, status.incidents, book and book.incidents, stats and stats.incidents
-    )
+        "incidents", clock, candles.incidents, status.incidents, book and book.incidents, stats and stats.incidents,
+        contracts and contracts.incidents,
+    )  # fmt: skip
 
-    steps.to_mongo("mongodb", candles.candles, candles.corrections, stats and stats.per_minute, sink=sinks.candles)
+    steps.to_mongo(
+        "mongodb", candles.candles, candles.corrections, stats and stats.per_minute, contracts and contracts.records,
+        contracts and contracts.per_minute, sink=sinks.candles,
+    )  # fmt: skip
     steps.to_rocksdb("rocksdb", candles.trades, candles.restored, sink=sinks.trades)
     steps.output("ledger", incidents, sink=sinks.incidents)
     steps.output("commands", candles.requests, sink=sinks.commands)
     steps.output("rejects", status.rejected, candles.rejected, book and book.rejected, sink=sinks.rejects)
 
     states = steps.freshness(
-        "freshness", status.observed, candles.witnesses, book and book.synced,
+        "freshness", status.observed, candles.witnesses, book and book.synced, contracts and contracts.observed,
         feed=feed, clock=clock, has_books=runner is not None, outages=outages,
     )  # fmt: skip
     steps.broadcast(
-        "hub", candles.trades, candles.candles, book and book.views, stats and stats.latest, status.updates, states,
-        incidents, sink=sinks.broadcast,
+        "hub", candles.trades, candles.candles, book and book.views, stats and stats.latest,
+        contracts and contracts.updates, status.updates, states, incidents, sink=sinks.broadcast,
     )  # fmt: skip
     return steps.drop_unread(flow)

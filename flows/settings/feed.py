@@ -9,6 +9,10 @@ from flows.settings.section import Section, Stream, check_order, symbols_of, wro
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
+_DERIVATIVES = frozenset(("binance-usdm",))
+"""Venues whose instruments are derivatives."""
+_OF_DERIVATIVES = ("markPrice", "forceOrder", "contractInfo")
+"""Kinds of streams that only they have."""
 
 
 class Feed(Section):
@@ -31,7 +35,9 @@ class Feed(Section):
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
-    """Streams to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    """Streams to subscribe for each symbol; `aggTrade` or `trade` is needed for candles. Of derivatives only:
+    `markPrice` (also funding), `forceOrder` (liquidations), `contractInfo` (a contract is halted, settled, delivered).
+    """
     symbols_minutes: Annotated[int, Field(ge=1, le=10_080)] = 10
     """Time between two queries of the venue's list of instruments, for those that stopped trading, were removed or are
     new. One costs 20 of Binance's 6,000 request weights a minute.
@@ -80,6 +86,8 @@ class Feed(Section):
     """Most missing trades fetched for one gap; a larger one is left to the archive importer."""
     seed_ms: Milliseconds = 5_000
     """How long running candles wait for the exchange's own after a start or a gap, to be complete from the first."""
+    open_interest_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    """Time between two queries of an instrument's open interest, for derivatives; 0 queries none."""
     kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """Past candles fetched for a symbol and timeframe that the store does not have yet."""
     request_pause_ms: Milliseconds = 100
@@ -131,7 +139,14 @@ class Feed(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         check_order(self, "backoff_min_s", "backoff_max_s")
+        if not self.has_derivatives and (others := [kind for kind in self.streams if kind in _OF_DERIVATIVES]):
+            raise wrong_value("streams", f"{self.venue} has no {' and no '.join(others)}: those are of derivatives")
         return self
+
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether the venue's instruments are derivatives, with mark prices, funding and liquidations."""
+        return self.venue in _DERIVATIVES
 
     @property
     def is_timely(self) -> bool:
@@ -151,7 +166,8 @@ class Feed(Section):
         """
         other_trades = "aggTrade" if "trade" in self.streams else "trade"
         klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
-        return (*(kind for kind in get_args(Stream) if kind != other_trades), *klines)
+        absent = {other_trades} if self.has_derivatives else {other_trades, *_OF_DERIVATIVES}
+        return (*(kind for kind in get_args(Stream) if kind not in absent), *klines)
 
     def refusal_of(self, kinds: Iterable[str]) -> str:
         """Why kinds of streams cannot be followed; empty when they can."""
