@@ -143,3 +143,5 @@ class Venue(Struct, frozen=True):
     """Builds the REST client; `ValueError` as for the feed, and for a proxy that cannot be used."""
     derivatives: Callable[[VenueRest], DerivativesRest] | None = None
     """Builds the rest of the REST side on its client; None where instruments are no derivatives."""
+    archive: str = ""
+    """Folder of its market in the public archive of files; empty for a venue without files there."""

@@ -11,18 +11,19 @@ from sources.binance.usdm_rest import UsdmDerivatives
 from sources.venue import Venue
 
 
-def _venue(name: str) -> Venue:
+def _venue(name: str, archive: str) -> Venue:
     return Venue(
         name=name,
         rules=RULES[name],
         feed=BinanceFeed,
         parser=partial(BinanceParser, name),
         rest=BinanceRest.of,
+        archive=archive,
         derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 
 
-BINANCE: Final = _venue("binance")
+BINANCE: Final = _venue("binance", "spot")
 """Spot."""
-BINANCE_USDM: Final = _venue("binance-usdm")
+BINANCE_USDM: Final = _venue("binance-usdm", "futures/um")
 """USD-M futures."""

@@ -12,7 +12,8 @@ from pymongo import MongoClient
 
 from flows.model import Candle, Incident, Trade, TradeBatch
 from flows.settings import Settings, load_settings
-from flows.verify import CannotRunError, Options, main, verify
+from flows.verification.choice import CannotRunError, Options
+from flows.verify import main, verify
 from sinks.mongo.commands import REQUESTS
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA
 from sinks.mongo.reader import read_candles
