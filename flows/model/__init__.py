@@ -8,7 +8,7 @@ Everything is immutable, so one object may be shared by every consumer.
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
-from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
+from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
     MARKET_FILL,
     WITHDRAWN_FILL,
@@ -132,6 +132,7 @@ __all__ = [
     "Level",
     "LineDelta",
     "LineSnapshot",
+    "ListedInstrument",
     "MarketData",
     "MarketEvent",
     "MiniTicker",

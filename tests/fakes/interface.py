@@ -22,6 +22,7 @@ from flows.model import (
     Heartbeat,
     Incident,
     InstrumentStatus,
+    ListedInstrument,
     MarketData,
     Publishable,
     Trade,
@@ -33,7 +34,7 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import exchange_time
-from sinks.mongo.commands import CommandConsumer, ListedInstrument
+from sinks.mongo.commands import CommandConsumer
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap
