@@ -67,17 +67,17 @@ def wanted(
     feed: Feed,
     subscriptions: Iterable[DesiredSubscription],
     statuses: Statuses,
-    own: Callable[[str], str | None] = symbol_of,
+    name_of: Callable[[str], str | None] = symbol_of,
 ) -> Wanted:
     """The symbols of the settings and of the desired subscriptions, without unwanted ones; of these the share of this
-    process. Until the venue's list is known, every symbol counts as trading. `own` gives the venue's own name of a
+    process. Until the venue's list is known, every symbol counts as trading. `name_of` gives the venue's own name of a
     spelling, None of an unknown one.
     """
-    chosen: dict[str, tuple[str, ...]] = {own(symbol) or symbol: () for symbol in feed.symbols}
+    chosen: dict[str, tuple[str, ...]] = {name_of(symbol) or symbol: () for symbol in feed.symbols}
     refused: dict[str, str] = {}
     for subscription in subscriptions:
         try:
-            symbol = own(subscription.symbol) or symbol_of(subscription.symbol)
+            symbol = name_of(subscription.symbol) or symbol_of(subscription.symbol)
         except ValueError as error:
             refused[subscription.symbol] = str(error)
             continue
@@ -144,7 +144,8 @@ class SubscriptionController:
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`query_instruments` gets the venue's instruments, None when it does not answer; `instruments` are those that
-        are known. `catalogue` gets them too. `announce` gets the status of each symbol when it is first known, and whenever it changes.
+        are known. `catalogue` gets them too. `announce` gets the status of each symbol when it is first known, and
+        whenever it changes.
         """
         self._commands = commands
         self._feed = feed

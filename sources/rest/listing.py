@@ -1,4 +1,4 @@
-"""Instruments as a venue's REST interface lists them. What it says beside name and status is taken where it is valid."""
+"""Instruments as a venue's REST interface lists them. What it says beside name and status is taken if it is valid."""
 
 from typing import Final
 

@@ -20,7 +20,7 @@ def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[
     """
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
-    if "quote_volume" in fields and abs(candle.quote_volume - kline.quote_volume) <= _slack(candle) + _slack(kline):
+    if "quote_volume" in fields and _is_within_slack(candle, kline):
         fields.remove("quote_volume")
     if candle.trades != kline.trades and candle.trades >= 0 and kline.trades >= 0:
         fields.append("trades")
@@ -62,6 +62,12 @@ def is_same(ours: float, theirs: float) -> bool:
 def _differs(ours: float, theirs: float) -> bool:
     """Whether both have a value and it is not the same."""
     return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
+
+
+def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
+    """Whether quote volumes differ by no more than the rounding of an average price that stands for one of them."""
+    slack = _slack(one) + _slack(other)
+    return slack > 0 and abs(one.quote_volume - other.quote_volume) <= slack + PRINTED_UNIT
 
 
 def _slack(version: TradedOhlcv[int]) -> float:

@@ -12,8 +12,18 @@ anything = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max
 
 @pytest.mark.parametrize(
     ("step", "decimals"),
-    [("0.01000000", 2), ("1.00000000", 0), ("1", 0), ("0.00000001", 8), ("10", 0), ("0.5", 1), ("1e-8", None)]
-    + [("0.00000000", None), ("", None), (".", None), ("-0.01", None), ("٠.١", None), (0.01, None), ("0.1.1", None)],
+    [
+        *[("0.01000000", 2), ("1.00000000", 0), ("1", 0), ("0.00000001", 8), ("10", 0), ("0.5", 1), ("1e-8", None)],
+        *[
+            ("0.00000000", None),
+            ("", None),
+            (".", None),
+            ("-0.01", None),
+            ("\u0661.0", None),
+            (0.01, None),
+            ("0.1.1", None),
+        ],
+    ],
 )
 def test_the_decimals_of_a_step(step: object, decimals: int | None) -> None:
     assert decimals_of(step) == decimals
