@@ -13,9 +13,8 @@ from flows.settings import Settings, SettingsError, load_settings
 
 def _every_setting() -> list[tuple[str, str]]:
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
-        found += [(section, key) for key in model.model_fields]
+    for section, in_effect in Settings().in_sections.items():
+        found += [(section, key) for key in type(in_effect).model_fields]
     return found
 
 
@@ -194,8 +193,8 @@ def test_a_list_is_written_as_json_as_one_value_or_with_commas(
 def _lists_and_mappings() -> list[tuple[str, str]]:
     """Every setting that holds more than one value."""
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+    for section, in_effect in Settings().in_sections.items():
+        model: Any = type(in_effect)
         for key, setting in model.model_fields.items():
             if get_origin(setting.annotation) in (tuple, list, dict):
                 found.append((section, key))
