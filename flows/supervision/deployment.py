@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from flows.settings import PREFIX, Settings, load_settings
-from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, ProcessSpec
+from flows.supervision.spec import DEMO_FOLDER, DEMO_MONGO_PORT, LIVE_FOLDER, MONGO, RECOVERY, TRADES, ProcessSpec
 
 _DEMO_SYMBOLS: Final = ("BTCUSDT", "ETHUSDT", "SOLUSDT")
 """The demo's exchange lists them besides those that are followed, so that one can be added."""
@@ -32,9 +32,7 @@ def live_processes(folder: Path = LIVE_FOLDER) -> list[ProcessSpec]:
     `SettingsError` when the settings cannot be used.
     """
     settings = load_settings()
-    own: dict[str, str] = {}
-    if "path" not in settings.trades.model_fields_set:
-        own[_TRADES] = str(folder / "trades")
+    own = {_TRADES: str(trades_path(settings, folder))}
     port = bundled_port(settings)
     mongod = [] if port is None else [_mongod(folder, port)]
     return [*mongod, _flow(folder, own), _api(own)]
@@ -55,6 +53,11 @@ def bundled_port(settings: Settings) -> int | None:
     """Port of the bundled database; None where the user's own is used, or none."""
     bundled = _BUNDLED.fullmatch(settings.mongo.uri)
     return int(bundled[1]) if bundled and settings.mongo.enabled else None
+
+
+def trades_path(settings: Settings, folder: Path) -> Path:
+    """Where a deployment that is started with this folder has its trades: in it, unless the settings name a place."""
+    return settings.trades.path if "path" in settings.trades.model_fields_set else folder / TRADES
 
 
 def demo_processes(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PORT) -> list[ProcessSpec]:
@@ -91,7 +94,7 @@ def demo_environment(
         "FEED__BACKOFF_MIN_S": "0.5",
         "MONGO__URI": f"mongodb://127.0.0.1:{mongo_port}",
     }
-    return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / "trades")}
+    return {**{f"{PREFIX}{key}": value for key, value in values.items()}, _TRADES: str(folder / TRADES)}
 
 
 def variables_of(settings: Settings, env: Mapping[str, str]) -> dict[str, str]:
@@ -124,7 +127,7 @@ def demo_greeting(folder: Path = DEMO_FOLDER, *, mongo_port: int = DEMO_MONGO_PO
         **({"a notebook": f"{here} notebook"} if _has("marimo", "altair") else {}),
         **({"tools for agents": f"{here} mcp"} if _has("mcp") else {}),
         "candles": f"mongodb://127.0.0.1:{mongo_port}  database {settings.mongo.database}, collection market_data",
-        "trades": f"{folder / 'trades'} (RocksDB)",
+        "trades": f"{folder / TRADES} (RocksDB)",
         "the exchange itself": f"{exchange}/api/v3/exchangeInfo",
     }
     lines = [f"  {what:<26} {where}\n" for what, where in rows.items()]
@@ -154,13 +157,11 @@ def _module(name: str, *arguments: str) -> tuple[str, ...]:
 
 
 def _mongod(folder: Path, port: int, env: Mapping[str, str] | None = None) -> ProcessSpec:
-    return ProcessSpec(
-        "mongod", _module("sinks.mongod", "--path", str(folder / "mongo"), "--port", str(port)), env or {}
-    )
+    return ProcessSpec("mongod", _module("sinks.mongod", "--path", str(folder / MONGO), "--port", str(port)), env or {})
 
 
 def _flow(folder: Path, env: Mapping[str, str]) -> ProcessSpec:
-    state = str(folder / "recovery")
+    state = str(folder / RECOVERY)
     # saved every 5 s, and nothing older than what is saved is kept
     run = _module("bytewax.run", "flows.main", "-r", state, "-s", "5", "-b", "0")
     return ProcessSpec("flow", run, env, prepare=_module("flows.recovery", state))

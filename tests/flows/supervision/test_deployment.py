@@ -39,7 +39,7 @@ def test_the_settings_say_where_trades_and_database_are(monkeypatch: pytest.Monk
     monkeypatch.setenv("MARKETFLOW_MONGO__URI", "mongodb://127.0.0.1:27018")
     mongod, flow, _ = live_processes(Path("data"))
     assert mongod.argv[-1] == "27018"
-    assert flow.env == {}
+    assert flow.env == {"MARKETFLOW_TRADES__PATH": "/elsewhere"}
 
 
 @pytest.mark.parametrize(
