@@ -12,7 +12,8 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from flows.backup.manifest import BackupError
 from flows.settings import Settings
-from flows.supervision.deployment import bundled_port, trades_path
+from flows.settings.ports import bundled_port
+from flows.supervision.deployment import trades_path
 from flows.supervision.spec import MONGO
 from sinks.mongo.writer import ANSWER_TIMEOUT_S, MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError

@@ -7,9 +7,9 @@ value, its place, and what to write instead.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, InitSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -17,6 +17,7 @@ from flows.settings.api import Analysis, Api
 from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
+from flows.settings.ports import check_ports
 from flows.settings.section import Section, Stream
 from flows.settings.sources import (
     PREFIX,
@@ -79,6 +80,11 @@ class Settings(BaseSettings):
     log: Log = Log()
     backfill: Backfill = Backfill()
 
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        check_ports(self)
+        return self
+
     @property
     def holds_retention(self) -> bool:
         """Whether old candles are deleted. By default not those of a replay, which would be deleted as soon as they are
@@ -132,13 +138,14 @@ def load_settings(**sections: Any) -> Settings:
 def _fault(found: ErrorDetails, sections: Values, sources: tuple[Written, Written]) -> str:
     """One error in one line: `section.key: what is wrong; got value (where)`."""
     where = [part for part in found["loc"] if isinstance(part, str)]
+    further = found.get("ctx", {}).get("key", "").split(".")  # of a check of several settings
+    where += filter(None, further)
     section = where[0] if where else "settings"
-    if key := found.get("ctx", {}).get("key"):
-        where.append(key)
     key = where[1] if len(where) > 1 else ""
     value = found["input"]
     if "key" in found.get("ctx", {}):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        for name in further:
+            value = value.get(name) if isinstance(value, Mapping) else None
     is_known = found["type"] != "extra_forbidden"
     got = "" if value is None else f"; got {shown_under(key, value, is_known=is_known)}"
     places = [source.place_of(section, key) for source in sources]

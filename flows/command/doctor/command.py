@@ -94,13 +94,10 @@ def ports_of(settings: "Settings") -> "Iterator[Port]":
     from pymongo.uri_parser import parse_uri
 
     from flows.command.doctor.machine import Port
+    from flows.settings.ports import listeners
     from flows.settings.values import is_loopback
 
-    if settings.hub.enabled:
-        yield Port("hub.port", settings.hub.port)
-    yield Port("api.port", settings.api.port)
-    if settings.metrics.enabled:
-        yield Port("metrics.port", settings.metrics.port)
+    yield from (Port(one.key, one.port) for one in listeners(settings))
     if settings.mongo.enabled and settings.mongo.uri.startswith("mongodb://"):
         for host, port in parse_uri(settings.mongo.uri)["nodelist"]:
             if is_loopback(host):

@@ -324,9 +324,7 @@ class CandleBuilder:
         periods = self._periods
         if periods.base is None or periods.base.trades:
             return False
-        return bool(periods.pauses.reasons) or (
-            self._alive_ms is not None and self._alive_ms < periods.base.open_time
-        )
+        return bool(periods.pauses.reasons) or (self._alive_ms is not None and self._alive_ms < periods.base.open_time)
 
     # --- publishing ---
 

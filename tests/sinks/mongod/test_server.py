@@ -1,3 +1,4 @@
+import json
 import os
 import select
 import shutil
@@ -85,13 +86,15 @@ def command(path: Path, port: int) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-u", "-m", "sinks.mongod", "--path", str(path), "--port", str(port)],
         cwd=ROOT,
-        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
+        env={**os.environ, "MARKETFLOW_LOG__FORMAT": "json"},
     )
     with process:
         try:
-            assert process.stdout is not None
-            assert "mongod_ready" in process.stdout.readline()
+            assert process.stderr is not None
+            ready = json.loads(process.stderr.readline())
+            assert (ready["event"], ready["level"], ready["path"]) == ("mongod_ready", "info", str(path))
             yield process
         finally:
             process.kill()

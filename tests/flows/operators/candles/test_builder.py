@@ -721,7 +721,9 @@ def test_where_klines_come_an_empty_period_closes_by_time_only_when_one_was_sent
 def shown(out: Sequence[Any]) -> list[tuple[str, int, int]]:
     """Timeframe, minute and trades of the running candles."""
     return [
-        (c.timeframe, (c.open_time - BEGIN) // MINUTE, c.trades) for c in out if isinstance(c, Candle) and not c.is_closed
+        (c.timeframe, (c.open_time - BEGIN) // MINUTE, c.trades)
+        for c in out
+        if isinstance(c, Candle) and not c.is_closed
     ]
 
 
