@@ -52,8 +52,7 @@ from sources.archive.manifest import Manifest
 from sources.archive.progress import ImportProgress
 from sources.archive.spans import Span, left_out, spans_of
 from sources.archive.venue import VenueDays
-from sources.binance.rest import BinanceRest
-from sources.binance.rules import RULES
+from sources.venues import VENUES
 
 MOST_CANDLES = 20_000
 """Most candles that wait for MongoDB; with more, the import waits."""
@@ -71,7 +70,7 @@ def build_flow(settings: Settings, source: Source[Keyed], importer: Importer) ->
     """
     # no candle is closed by time, and forming ones are not published
     never = {"reorder_ms": 0, "close_grace_ms": NEVER_MS, "forming_ms": NEVER_MS, "streams": ("aggTrade",)}
-    rules = RULES[settings.feed.venue]
+    rules = VENUES[settings.feed.venue].rules
     # shorter candles are kept until the longest one around them is compared
     longest_ms = timeframe_ms(settings.feed.timeframes[-1])
     build = partial(
@@ -126,7 +125,7 @@ def build_importer(
 def _improvement(settings: Settings, manifest: Manifest) -> Improvement:
     """How imported candles that are better proven replace stored ones."""
     reader = CandleReader(open_database(settings.mongo), venue=settings.feed.venue)
-    rules = RULES[settings.feed.venue]
+    rules = VENUES[settings.feed.venue].rules
 
     def origin_of(candle: Candle) -> Origin:
         return manifest.origin_of(candle.symbol, candle.timeframe, candle.open_time, candle.close_time + 1)
@@ -265,7 +264,7 @@ def _plan_rest(
     """Days of the venue, until `SETTLED_MS` before its own time, in whole periods."""
     feed = settings.feed
     network = EventLoopThread()
-    rest = BinanceRest.of(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
+    rest = VENUES[feed.venue].rest(feed.model_copy(update={"streams": ("aggTrade",)}), settings.rest)
     days = VenueDays(rest, network)
     length = timeframe_ms(feed.timeframes[0])
     end = min(end, (days.result(rest.time()) - SETTLED_MS) // length * length)

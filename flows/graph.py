@@ -15,8 +15,8 @@ from flows import steps
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import FeedClock
 from flows.machine import QueryRunner
-from flows.model import Document, Incident, Publishable, RefreshResult, Rejected, Removed, TradeBatch
-from flows.operators.parse import Parse, Polled, VenueParser
+from flows.model import Document, Incident, Publishable, RefreshResult, Rejected, Removed, TradeBatch, VenueParser
+from flows.operators.parse import Parse, Polled
 from flows.operators.prices import Prices
 from flows.operators.validate import Validate
 from flows.recovered import FLOW

@@ -44,13 +44,10 @@ from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.compaction import Clocks
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, open_trade_writer, part_of, partition_names
-from sources.binance.feed import BinanceFeed
-from sources.binance.parse import BinanceParser
-from sources.binance.rest import BinanceRest
-from sources.binance.rules import RULES
 from sources.bridge import FeedSource
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
+from sources.venues import VENUES
 
 CHECK_S = 5.0
 """Longest wait for the venue's list of symbols at the start; without it the flow starts all the same."""
@@ -75,13 +72,13 @@ def build_flow(
     """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the venue's
     instruments, if known. `recovery` is the directory of the recovered state, if there is one.
     """
-    feed, venue = settings.feed, settings.feed.venue
+    feed, venue = settings.feed, VENUES[settings.feed.venue]
     ledger, rejects = IncidentWriter(), RejectWriter()
     metrics, clock = FlowMetrics(), FeedClock()
 
     hub = _open_broadcast(settings, metrics, clock) if settings.hub.enabled else None
     broadcast: SharedWriter[Any] | None = SharedWriter(hub) if hub else None
-    source = FeedSource(BinanceFeed(feed), settings=feed, stop=stop)
+    source = FeedSource(venue.feed(feed), settings=feed, stop=stop)
     documents = (
         _open_mongo(settings, ledger.report, recovery, partial(_fetch_past, source, feed.own_symbols))
         if settings.mongo.enabled
@@ -99,7 +96,7 @@ def build_flow(
         try:
             writer = open_trade_writer(
                 settings.trades,
-                venue=venue,
+                venue=venue.name,
                 partition=part,
                 on_incident=ledger.report,
                 summary_s=settings.log.summary_s,
@@ -113,7 +110,7 @@ def build_flow(
         partitions.append(writer)
         return writer
 
-    rest = BinanceRest.of(feed, settings.rest)
+    rest = venue.rest(feed, settings.rest)
     metrics.follow(
         Parts(
             ledger=ledger,
@@ -124,7 +121,7 @@ def build_flow(
             trades=partitions if settings.trades.enabled else None,
             rest=rest.rate_limit,
             clock=clock,
-            venue=venue,
+            venue=venue.name,
             origin=feed.origin,
             queue_frames=feed.queue_frames,
             folders=_folders(settings),
@@ -137,11 +134,11 @@ def build_flow(
     parts = partition_names(settings.trades.partitions)
     return market_flow(
         source=source,
-        parser=BinanceParser(venue),
+        parser=venue.parser(),
         feed=feed,
         runner=open_query_handlers(settings, renew=source.renew, rest=rest),
         clock=clock,
-        rules=RULES[venue],
+        rules=venue.rules,
         books=settings.books,
         outages=partial(_outages, documents, partitions) if documents or settings.trades.enabled else None,
         sinks=Sinks(
@@ -264,7 +261,7 @@ def _query_statuses(settings: Settings) -> dict[str, str] | None:
     """The venue's instruments and the status of each; None when it does not answer."""
 
     async def query() -> dict[str, str]:
-        async with BinanceRest.of(settings.feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
+        async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest, asyncio.timeout(CHECK_S):
             while True:
                 try:
                     return await rest.statuses()

@@ -45,9 +45,8 @@ from sinks.mongo.store import CandleStore
 from sinks.trades.reader import TradeReader
 from sinks.trades.store import TradeStoreError
 from sources.archive.csv_reader import ArchiveError
-from sources.binance.rest import BinanceRest
-from sources.binance.rules import RULES
 from sources.rest.client import VenueError
+from sources.venues import VENUES
 
 HOLDS, FALSE, CANNOT_RUN, BROKEN_OFF = 0, 1, 2, 130
 PROGRAM = "python -m flows.verify"
@@ -172,7 +171,7 @@ class _Run:
             self._venue,
             symbol,
             tuple(self._timeframes),
-            RULES[self._venue],
+            VENUES[self._venue].rules,
             start=start,
             end=end,
             latest=self._latest,
@@ -232,7 +231,7 @@ def _archive_klines(options: Options, symbols: tuple[str, ...]) -> GetKlines | N
 def _rest(settings: Settings, opened: ExitStack) -> RestVenue:
     """The exchange's REST side."""
     try:
-        rest = BinanceRest.of(settings.feed, settings.rest)
+        rest = VENUES[settings.feed.venue].rest(settings.feed, settings.rest)
     except ValueError as error:
         raise CannotRunError(f"--against rest: {error}") from error
     network = EventLoopThread()
@@ -253,7 +252,7 @@ def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRef
         trades,
         venue=venue,
         partitions=settings.trades.partitions,
-        rules=RULES[venue],
+        rules=VENUES[venue].rules,
         most_trades=settings.feed.repair_trades,
         get=get,
     )

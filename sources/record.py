@@ -24,12 +24,12 @@ from flows.clock import wall_ns
 from flows.model import ConnectionEvent, Disconnected, Subscribed
 from flows.process.interrupts import raise_on_interrupt
 from flows.settings import Settings, SettingsError, Stream, load_settings
-from sources.binance.feed import BinanceFeed
-from sources.binance.rest import BinanceRest
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.pool import ConnectionPool, report_bug
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
+from sources.venue import VenueRest
+from sources.venues import VENUES
 
 FORMAT = "marketflow-tape"
 VERSION = 1
@@ -71,7 +71,8 @@ class Recorder:
         self._settings = settings.feed
         self._rest = settings.rest
         self._tape = tape
-        self._feed = BinanceFeed(settings.feed)
+        self._venue = VENUES[settings.feed.venue]
+        self._feed = self._venue.feed(settings.feed)
         self._wanted_books: set[str] = set()
 
     async def run(self, seconds: float, show: Progress) -> None:
@@ -82,7 +83,7 @@ class Recorder:
         following.add_done_callback(report_bug)
         begin = time.monotonic()
         try:
-            async with BinanceRest.of(self._settings, self._rest) as rest:
+            async with self._venue.rest(self._settings, self._rest) as rest:
                 while (elapsed := time.monotonic() - begin) < seconds:
                     await asyncio.sleep(_TICK_S)
                     self._take(pool.queues)
@@ -111,11 +112,11 @@ class Recorder:
         elif isinstance(event, Disconnected):
             self._wanted_books -= set(event.symbols)
 
-    async def _snapshot_books(self, rest: BinanceRest) -> None:
+    async def _snapshot_books(self, rest: VenueRest) -> None:
         for symbol in sorted(self._wanted_books):
             with suppress(VenueError):  # queried again at the next look
-                snapshot = await rest.depth(symbol)
-                answer = {"rest": rest.depth_path(symbol), "data": snapshot}
+                path, book = await rest.recorded_book(symbol)
+                answer = {"rest": path, "data": book}
                 self._tape.write(msgspec.json.encode(answer), wall_ns())
                 self._wanted_books.discard(symbol)
 
@@ -129,7 +130,7 @@ def _arguments(argv: Sequence[str] | None, prog: str, epilog: str) -> argparse.N
     )
     parser.add_argument("--symbols", nargs="+", help="instruments, e.g. BTCUSDT ETHUSDT (default: the settings')")
     parser.add_argument("--minutes", type=float, default=5.0, help="how long (default: 5)")
-    parser.add_argument("--venue", choices=("binance", "binance-usdm"), help="spot or USD-M futures")
+    parser.add_argument("--venue", choices=tuple(VENUES), help="the exchange")
     parser.add_argument("--streams", nargs="+", choices=get_args(Stream), help="kinds of streams")
     parser.add_argument("--ws-url", help="base address of the streams")
     parser.add_argument("--rest-url", help="base address of the REST interface")
@@ -147,7 +148,7 @@ def _settings_of(arguments: argparse.Namespace) -> Settings:
 
 
 async def _record(settings: Settings, path: Path, seconds: float) -> int:
-    async with BinanceRest.of(settings.feed, settings.rest) as rest:
+    async with VENUES[settings.feed.venue].rest(settings.feed, settings.rest) as rest:
         check_symbols(settings.feed.symbols, await rest.symbols())
     tape = TapeWriter(path, venue=settings.feed.venue, symbols=settings.feed.symbols)
     columns = (SpinnerColumn(), BarColumn(), TextColumn("{task.fields[messages]} messages"), TimeRemainingColumn())

@@ -30,6 +30,7 @@ from flows.model.market import (
     Voucher,
 )
 from flows.model.ohlcv import BOUGHT, IDS, PRICES, TRADED, VOLUMES, Figures, Ohlcv, Prices, TradedOhlcv
+from flows.model.parser import ParsedFrames, VenueParser
 from flows.model.results import (
     BookInput,
     BookResult,
@@ -127,6 +128,7 @@ __all__ = [
     "MiniTicker",
     "Ohlcv",
     "Origin",
+    "ParsedFrames",
     "Prices",
     "Publishable",
     "RawFrames",
@@ -155,6 +157,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueParser",
     "Vouched",
     "Voucher",
     "Watermark",

@@ -1,6 +1,6 @@
 """Step `parse`: what a source carries becomes events of instruments."""
 
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 from msgspec import Struct
 
@@ -14,6 +14,7 @@ from flows.model import (
     RawFrames,
     Rejected,
     TradesRefused,
+    VenueParser,
 )
 
 MOST_KEYS = 20_000
@@ -43,29 +44,6 @@ Parsed: TypeAlias = Batch | InstrumentEvent | ConnectionEvent | Rejected | Flush
 """What this step hands on."""
 Validated: TypeAlias = Parsed | Incident
 """What the step `validate` makes of that."""
-
-
-class ParsedFrames(Protocol):
-    """What a venue's parser gives back."""
-
-    @property
-    def events(self) -> list[tuple[str, list[MarketEvent]]]:
-        """Runs `(symbol, events of one type)`."""
-
-    @property
-    def rejected(self) -> list[Rejected]:
-        """Frames that could not be read."""
-
-    @property
-    def ignored(self) -> int:
-        """Messages that mean nothing to us."""
-
-
-class VenueParser(Protocol):
-    """The parser of a venue. It never raises for what a frame contains."""
-
-    def parse(self, frames: RawFrames) -> ParsedFrames:
-        """Events of frames that arrived together."""
 
 
 class Parse:

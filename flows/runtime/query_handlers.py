@@ -27,8 +27,9 @@ from flows.runtime.history import HistoryLoader
 from flows.runtime.stored_trades import StoredTrades
 from flows.settings import Mongo, Settings
 from sinks.mongo.reader import CandleReader
-from sources.binance.rest import BinanceRest
 from sources.rest.query_runner import Handler, QueryDispatcher
+from sources.venue import VenueRest
+from sources.venues import VENUES
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
 """Subscribes streams of a symbol, of these kinds, anew, for a reason."""
@@ -38,12 +39,12 @@ READ_TIMEOUT_MS = 5_000
 
 
 def open_query_handlers(
-    settings: Settings, *, renew: Renew | None = None, rest: BinanceRest | None = None
+    settings: Settings, *, renew: Renew | None = None, rest: VenueRest | None = None
 ) -> QueryRunner:
     """The runner of a flow's queries. It ends with the process. `renew` subscribes streams anew; `rest` is used instead
     of a client of its own.
     """
-    rest = rest or BinanceRest.of(settings.feed, settings.rest)
+    rest = rest or VENUES[settings.feed.venue].rest(settings.feed, settings.rest)
 
     history = HistoryLoader(
         CandleReader(open_database(settings.mongo), venue=settings.feed.venue) if settings.mongo.enabled else None,
@@ -72,7 +73,7 @@ def open_query_handlers(
     return QueryDispatcher(handlers, EventLoopThread())
 
 
-async def _time(rest: BinanceRest, _: TimeQuery) -> int:
+async def _time(rest: VenueRest, _: TimeQuery) -> int:
     return await rest.time()
 
 

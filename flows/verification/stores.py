@@ -35,7 +35,7 @@ from sinks.trades.stored_records import leave_out
 from sources.archive.csv_reader import klines_of
 from sources.archive.fetch import check, files_in
 from sources.archive.files import ArchiveFile
-from sources.binance.rest import BinanceRest
+from sources.venue import VenueRest
 
 MOST_INCIDENTS = 100_000
 """Most incidents read of a day; later ones are not."""
@@ -209,7 +209,7 @@ def _unnamed(document: Mapping[str, Any]) -> str:
 class RestVenue:
     """The exchange by its REST side, within its request weight and after more urgent queries."""
 
-    def __init__(self, rest: BinanceRest, network: EventLoopThread) -> None:
+    def __init__(self, rest: VenueRest, network: EventLoopThread) -> None:
         self._rest = rest
         self._network = network
 

@@ -1,6 +1,6 @@
 """Days of the venue's REST, read like files of the archive: trades by their ids, and klines."""
 
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
 from msgspec import Struct
@@ -22,7 +22,7 @@ T = TypeVar("T")
 class PastRest(Protocol):
     """The REST queries for the past. Every method raises `VenueError`."""
 
-    async def first_trades(self, query: PastTradesQuery) -> list[AggregateTrade]:
+    async def first_trades(self, query: PastTradesQuery) -> Sequence[Trade]:
         """Some of the first aggregates of a time; none when nothing was traded, or the venue no longer has them."""
 
     async def trades(self, query: PastTradesQuery) -> list[Trade]:

@@ -13,8 +13,8 @@ from typing import Any
 import msgspec
 
 from flows.foreign import quoted
-from sources.binance.settings import BinanceSettings
 from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal, Shutdown
+from sources.venue import FeedSettings
 
 MARKET_LINE = "market"
 PUBLIC_LINE = "public"
@@ -45,7 +45,7 @@ _BOOK_KINDS = frozenset(("depth", "bookTicker"))
 class BinanceFeed:
     """The streams of spot or USD-M that the settings name."""
 
-    def __init__(self, settings: BinanceSettings) -> None:
+    def __init__(self, settings: FeedSettings) -> None:
         """`ValueError` when no address is set and the origin has no default."""
         self.venue: str = settings.venue
         self._settings = settings

@@ -13,10 +13,10 @@ from flows.foreign import DECODER, quoted, visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
 from sources.binance.paging import PAGE, by_id, covering, first_of, rising
-from sources.binance.settings import BinanceSettings
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
 from sources.rest.client import RestClient, RestSettings, VenueError
 from sources.rest.rate_limit import RateLimiter
+from sources.venue import FeedSettings
 
 _REST_URLS = {
     ("binance", "live"): "https://api.binance.com",
@@ -120,6 +120,7 @@ class _ExchangeInfo(Struct, frozen=True):
     symbols: list[_Symbol]
 
 
+_ANSWER: msgspec.json.Decoder[Any] = msgspec.json.Decoder()
 _AGGREGATES = msgspec.json.Decoder(list[_AggregateRow], strict=False)
 _FILLS = msgspec.json.Decoder(list[_FillRow], strict=False)
 _KLINES = msgspec.json.Decoder(list[_KlineRow], strict=False)
@@ -128,7 +129,7 @@ _TIME = msgspec.json.Decoder(_Time)
 _INFO = msgspec.json.Decoder(_ExchangeInfo)
 
 
-def rest_url(settings: BinanceSettings) -> str:
+def rest_url(settings: FeedSettings) -> str:
     """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
     url = settings.rest_url or _REST_URLS.get((settings.venue, settings.origin))
     if not url:
@@ -148,7 +149,7 @@ class BinanceRest:
         self._counts_fills = counts_fills
 
     @classmethod
-    def of(cls, feed: BinanceSettings, rest: RestSettings) -> Self:
+    def of(cls, feed: FeedSettings, rest: RestSettings) -> Self:
         """The client for the settings; use it with `async with`. `ProxyError` as of `RestClient`."""
         client = RestClient(
             rest_url(feed),
@@ -186,14 +187,10 @@ class BinanceRest:
         """The names of all instruments."""
         return list(await self.statuses())
 
-    def depth_path(self, symbol: str) -> str:
-        """Path and query of a book snapshot, as tapes name it."""
-        return f"{self._prefix}/depth?symbol={symbol}&limit={DEPTH_LIMIT}"
-
-    async def depth(self, symbol: str) -> dict[str, Any]:
-        """The venue's JSON of a book snapshot: `lastUpdateId`, `bids`, `asks`."""
-        snapshot: dict[str, Any] = msgspec.json.decode(await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK))
-        return snapshot
+    async def recorded_book(self, symbol: str) -> tuple[str, object]:
+        """Path and query of a book snapshot as tapes name it, and the answer: `lastUpdateId`, `bids`, `asks`."""
+        path = f"{self._prefix}/depth?symbol={symbol}&limit={DEPTH_LIMIT}"
+        return path, _decoded(_ANSWER, await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK), path)
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""

@@ -18,8 +18,7 @@ import structlog
 from bytewax.testing import run_main
 
 from flows.graph import Sinks, market_flow
-from flows.model import RawFrames
-from flows.operators.parse import ParsedFrames
+from flows.model import ParsedFrames, RawFrames
 from flows.settings import Feed
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser

@@ -17,8 +17,8 @@ from flows.settings import Settings
 from sinks.mongo.writer import MongoAddressError, open_client
 from sinks.mongod.bundled import MongodError, bundled_binary
 from sinks.mongod.log import ELSEWHERE, explain_failure
-from sources.binance.rest import BinanceRest
 from sources.rest.client import VenueError
+from sources.venues import VENUES
 
 WAIT_S: Final = 5.0
 """Longest wait for one of them."""
@@ -32,7 +32,7 @@ def check_clock(settings: Settings) -> Result:
     tried_once = settings.rest.model_copy(update={"tries": 1, "timeout_s": min(settings.rest.timeout_s, WAIT_S)})
 
     async def ask() -> tuple[int, int, int]:
-        async with BinanceRest.of(settings.feed, tried_once) as rest, asyncio.timeout(WAIT_S):
+        async with VENUES[settings.feed.venue].rest(settings.feed, tried_once) as rest, asyncio.timeout(WAIT_S):
             before = wall_ms()
             return before, await rest.time(), wall_ms()
 

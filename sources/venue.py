@@ -1,0 +1,105 @@
+"""What a venue consists of: its feed, its parser, its REST interface, its rules. `sources/venues.py` has all venues."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol, Self
+
+from msgspec import Struct
+
+from flows.bounds import VenueRules
+from flows.model import BookSnapshot, Kline, Trade, VenueParser
+from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, TradesQuery
+from sources.feed import VenueFeed
+from sources.rest.client import RestSettings
+from sources.rest.rate_limit import RateLimiter
+
+
+class FeedSettings(Protocol):
+    """The settings that a venue's feed and REST client read; the section `feed` has and describes them."""
+
+    @property
+    def venue(self) -> str:
+        """Name of the venue."""
+
+    @property
+    def origin(self) -> str:
+        """Origin of the data; it chooses the default addresses."""
+
+    @property
+    def ws_url(self) -> str | None:
+        """Base address of the streams; None for the venue's own."""
+
+    @property
+    def rest_url(self) -> str | None:
+        """Base address of the REST interface; None for the venue's own."""
+
+    @property
+    def streams(self) -> tuple[str, ...]:
+        """Kinds of streams of a symbol that names none."""
+
+    @property
+    def timeframes(self) -> tuple[str, ...]:
+        """Timeframes of the kind `kline`."""
+
+    @property
+    def connections(self) -> int:
+        """Least number of connections per line."""
+
+    @property
+    def streams_per_connection(self) -> int:
+        """Most streams on one connection."""
+
+
+class VenueRest(Protocol):
+    """The REST interface of a venue. It is an asynchronous context. Every query raises `VenueError` when there is no
+    valid answer, and `QueryError` for what the venue does not serve.
+    """
+
+    @property
+    def rate_limit(self) -> RateLimiter:
+        """The limit of requests, and what the venue says of it."""
+
+    async def __aenter__(self) -> Self:
+        """The interface itself."""
+
+    async def __aexit__(self, *error: object) -> None:
+        """Closes its connections."""
+
+    async def time(self) -> int:
+        """The venue's own time, ms UTC."""
+
+    async def statuses(self) -> dict[str, str]:
+        """The status of every instrument; `TRADING` when it trades."""
+
+    async def symbols(self) -> list[str]:
+        """The names of all instruments."""
+
+    async def trades(self, query: TradesQuery) -> list[Trade]:
+        """The trades of these ids that the venue still has, ids rising, as the stream brings them."""
+
+    async def disputed_trades(self, query: DisputedTradesQuery) -> list[Trade]:
+        """The trades of a candle in the form in which the stream brings them, whatever their times."""
+
+    async def first_trades(self, query: PastTradesQuery) -> Sequence[Trade]:
+        """Some of the first trades of a time; none when nothing was traded, or the venue no longer has them."""
+
+    async def klines(self, query: KlinesQuery) -> list[Kline]:
+        """The klines that open in the span, oldest first."""
+
+    async def book(self, query: BookQuery) -> BookSnapshot:
+        """The best levels of each side."""
+
+    async def recorded_book(self, symbol: str) -> tuple[str, object]:
+        """Path and query of a request for a book, and the venue's answer, decoded JSON: as tapes hold them."""
+
+
+class Venue(Struct, frozen=True):
+    """A venue. Its parts are built from the settings, which name the venue too."""
+
+    name: str
+    """As in the setting `feed.venue`."""
+    rules: VenueRules
+    feed: Callable[[FeedSettings], VenueFeed]
+    """Builds the feed; `ValueError` when no address is set and the origin has no default."""
+    parser: Callable[[], VenueParser]
+    rest: Callable[[FeedSettings, RestSettings], VenueRest]
+    """Builds the REST client; `ValueError` as for the feed, and for a proxy that cannot be used."""
