@@ -6,7 +6,7 @@ order of events are checked where the order is kept: ids by the sequencer and th
 `validate`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Protocol, TypeAlias
@@ -16,6 +16,7 @@ from msgspec import Struct
 from flows.model import (
     DAY_MS,
     MARKET_FILL,
+    VOLUMES,
     AggregateTrade,
     BookDelta,
     BookSnapshot,
@@ -84,6 +85,17 @@ class ConsecutiveIds(Struct, frozen=True):
         return delta.first_update_id <= update_id + 1
 
 
+class BookChecksum(Protocol):
+    """How a venue's checksum of a book is made."""
+
+    @property
+    def levels(self) -> int:
+        """The best levels of each side that it covers."""
+
+    def of(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """The checksum of the texts of these levels, best first."""
+
+
 class VenueRules(Struct, frozen=True):
     """Rules that differ by venue."""
 
@@ -97,10 +109,18 @@ class VenueRules(Struct, frozen=True):
     """Fields of a candle that klines and trade streams of the venue count differently by design: where they differ in
     these alone, neither is wrong.
     """
+    unreported_fields: frozenset[str] = frozenset()
+    """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them."""
     book_line: str = ""
     """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
     """How the differences of a book follow each other."""
+    has_books_on_line: bool = False
+    """Snapshots of books come by their streams, before the changes (`LineSnapshot`), and none is queried. `book_ids`
+    does not count then.
+    """
+    book_checksum: BookChecksum | None = None
+    """How checksums of these books are made; None where the venue sends none."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]
@@ -148,7 +168,7 @@ def _kline(kline: Kline, rules: VenueRules) -> str:
     return (
         (_kline_time(kline, length) if length else "")
         or _kline_prices(kline)
-        or _kline_volumes(kline)
+        or _kline_volumes(kline, rules.unreported_fields)
         or _kline_ids(kline, rules)
     )
 
@@ -182,8 +202,10 @@ def _kline_prices(kline: Kline) -> str:
     return ""
 
 
-def _kline_volumes(kline: Kline) -> str:
+def _kline_volumes(kline: Kline, unreported: frozenset[str]) -> str:
     volumes = kline.volumes
+    if unreported:
+        volumes = tuple(0.0 if name in unreported else value for name, value in zip(VOLUMES, volumes, strict=True))  # type: ignore[assignment]
     if not all(map(isfinite, volumes)):
         return "a kline with a volume that is not a number"
     if kline.trades < 0 or not min(volumes) >= 0:
@@ -214,8 +236,8 @@ def _ticker(ticker: Ticker, _: VenueRules) -> str:
         return "a ticker whose window ends after it was sent"
     if not 0 <= ticker.close_time - ticker.open_time <= TICKER_WINDOW_MS:
         return "a ticker whose window is not 24 hours"
-    if ticker.trades <= 0:
-        return "a ticker with a negative count" if ticker.trades < 0 else ""
+    if ticker.trades <= 0:  # none, or the venue does not count them
+        return "a ticker with a negative count" if ticker.trades < -1 else ""
     return _day_prices(ticker, ticker.last_price) or _day_change(ticker)
 
 

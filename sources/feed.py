@@ -58,6 +58,10 @@ class Refusal(Struct, frozen=True):
     """The venue's reason, `quoted`."""
     id: int | None = None
     """Id of the request; None when the venue does not name it."""
+    stream: str = ""
+    """The only stream that it concerns, by the venue's name: the others of the request have replies of their own, and
+    `id` is that of a request that is answered with this one. Empty: it concerns the whole request.
+    """
 
 
 class Shutdown(Struct, frozen=True):

@@ -48,6 +48,10 @@ class FeedSettings(Protocol):
     def streams_per_connection(self) -> int:
         """Most streams on one connection."""
 
+    @property
+    def book_levels(self) -> int:
+        """Levels a side of books whose snapshots come by their stream."""
+
 
 class VenueRest(Protocol):
     """The REST interface of a venue. It is an asynchronous context. Every query raises `VenueError` when there is no

@@ -12,6 +12,7 @@ from flows.model.market import (
     Gap,
     Kline,
     Level,
+    LineSnapshot,
     StoreOnlyTrades,
     Ticker,
     Trade,
@@ -151,7 +152,9 @@ TradeResult: TypeAlias = (
 )
 """Their results, and the input that no machine takes."""
 
-BookInput: TypeAlias = list[BookDelta] | list[BookTicker] | Disconnected | Removed | Silent | Speaking
+BookInput: TypeAlias = (
+    list[BookDelta] | list[BookTicker] | list[LineSnapshot] | Disconnected | Removed | Silent | Speaking
+)
 """Input of the book of one instrument."""
 BookResult: TypeAlias = BookView | BookTicker | Incident | Rejected
 """Its results."""

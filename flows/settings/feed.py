@@ -14,8 +14,8 @@ _SNAPSHOT_LEVELS = (100, 500, 1_000)
 class Feed(Section):
     """The source of the data."""
 
-    venue: Literal["binance", "binance-usdm"] = "binance"
-    """The exchange: Binance spot or USD-M futures."""
+    venue: Literal["binance", "binance-usdm", "kraken"] = "binance"
+    """The exchange: Binance spot or USD-M futures, or Kraken spot."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
@@ -36,6 +36,8 @@ class Feed(Section):
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
     """Most streams on one connection (Binance takes 1024)."""
+    book_levels: Literal[10, 25, 100, 500, 1_000] = 100
+    """Levels on each side of a book that its stream brings, where that brings a snapshot too (Kraken)."""
     shards: Annotated[int, Field(ge=1, le=99)] = 1
     """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
     shard: str = "1/1"

@@ -27,6 +27,8 @@ class Requests:
         self._given_up: set[int] = set()
         """Requests whose replies are ignored, since another one of the same call was refused."""
         self._words: str | None = None
+        self.refused: dict[str, str] = {}
+        """Streams of the last call that the venue has refused by name, and its reason; the others are not touched."""
         self._answered = asyncio.Event()
         self._next_s = 0.0
 
@@ -35,7 +37,9 @@ class Requests:
         if answer.id in self._given_up:
             self._given_up.discard(answer.id)
             return True
-        if isinstance(answer, Ack):
+        if isinstance(answer, Refusal) and answer.stream:
+            self.refused[answer.stream] = answer.reason
+        if isinstance(answer, Ack) or answer.stream:
             if answer.id in self._open:
                 self._open.discard(answer.id)
                 if not self._open:
@@ -55,12 +59,14 @@ class Requests:
         return self._answered.is_set() and self._words is None
 
     async def send(self, socket: Socket, requests: list[tuple[int, str]]) -> str | None:
-        """Sends requests that belong together. None when all are confirmed; the venue's reason when it refuses one of
-        them, and the state of the others is unknown then. `RequestError` without a reply.
+        """Sends requests that belong together. None when all are confirmed, but for the streams in `refused`;
+        the venue's reason when it refuses one of them, and the state of the others is unknown then. `RequestError`
+        without a reply.
         """
         if not requests:
+            self.refused = {}
             return None
-        self._words = None
+        self._words, self.refused = None, {}
         self._answered.clear()
         self._open = {request_id for request_id, _ in requests}
         try:

@@ -207,8 +207,11 @@ class Session:
                 self._requests.take(ack)
                 if self._is_initial_request and self._requests.is_confirmed:
                     self._is_initial_request = False
-                    self.carried = dict.fromkeys(name for name in self._requested.names if name not in self.refused)
-                    self._become_subscribed()
+                    known = self.refused.keys() | self._requests.refused.keys()
+                    self.carried = dict.fromkeys(name for name in self._requested.names if name not in known)
+                    if self.carried:
+                        self.refused |= self._requests.refused
+                        self._become_subscribed()
             case Refusal() as refusal:
                 return self._requests.take(refusal)
             case Shutdown():
@@ -334,9 +337,9 @@ class Session:
             self._is_initial_request = False
             sent += 1
             if words is None:
-                self.carried |= dict.fromkeys(part)
-                for name in part:
-                    self.refused.pop(name, None)
+                refused = self._requests.refused
+                self.carried |= dict.fromkeys(name for name in part if name not in refused)
+                self.refused = {name: reason for name, reason in self.refused.items() if name not in part} | refused
             elif not self.carried and not is_retry and sent >= ENOUGH_REFUSALS:
                 raise RequestError(f"the venue refused the subscription: {words}")
             elif halves := self._halves(part, into_streams=is_retry or not self.carried):

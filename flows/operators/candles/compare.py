@@ -8,12 +8,13 @@ equal can nothing cancel out.
 """
 
 from collections.abc import Callable, Iterable
+from math import isnan
 from typing import NamedTuple, TypeAlias
 
 from msgspec import structs
 
 from flows.bounds import VenueRules
-from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, TradedOhlcv
+from flows.model import IDS, PRICES, VOLUMES, AveragedKline, Candle, Kline, TradedOhlcv
 
 PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by less than half of this is printed the same."""
@@ -22,9 +23,11 @@ ULPS = 4
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
-    """Names of the fields that differ. Ids count where both sides have them."""
+    """Names of the fields that differ. Ids and volumes count where both sides have them (`unreported_fields`)."""
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
-    fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
+    fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
+    if "quote_volume" in fields and abs(candle.quote_volume - kline.quote_volume) <= _slack(candle) + _slack(kline):
+        fields.remove("quote_volume")
     if candle.trades != kline.trades:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
@@ -45,7 +48,7 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     }
     for name in VOLUMES:
         theirs, ours = getattr(kline, name), getattr(some, name)
-        holds[name] = theirs >= ours or is_same(ours, theirs)
+        holds[name] = not _differs(ours, theirs) or not theirs < ours  # one that is not reported speaks for neither
     return not some.trades or all(held for name, held in holds.items() if name not in rules.incomparable_fields)
 
 
@@ -60,6 +63,15 @@ def is_same(ours: float, theirs: float) -> bool:
     """Equal as printed, or as near as float64 can be."""
     difference = abs(ours - theirs)
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
+
+
+def _differs(ours: float, theirs: float) -> bool:
+    """Whether both have a value and it is not the same."""
+    return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
+
+
+def _slack(version: TradedOhlcv[int]) -> float:
+    return version.quote_volume_slack if isinstance(version, AveragedKline) else 0.0
 
 
 def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:
