@@ -110,7 +110,11 @@ class VenueRules(Struct, frozen=True):
     these alone, neither is wrong.
     """
     unreported_fields: frozenset[str] = frozenset()
-    """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them."""
+    """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them; the same
+    for `trades`, which is -1 then.
+    """
+    has_comparable_ticker: bool = True
+    """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""
     """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
@@ -208,7 +212,7 @@ def _kline_volumes(kline: Kline, unreported: frozenset[str]) -> str:
         volumes = tuple(0.0 if name in unreported else value for name, value in zip(VOLUMES, volumes, strict=True))  # type: ignore[assignment]
     if not all(map(isfinite, volumes)):
         return "a kline with a volume that is not a number"
-    if kline.trades < 0 or not min(volumes) >= 0:
+    if kline.trades < (-1 if "trades" in unreported else 0) or not min(volumes) >= 0:
         return "a kline of less than nothing"
     traded, traded_value, bought, bought_value = volumes
     if bought > traded + _slack(traded) or bought_value > traded_value + _slack(traded_value):

@@ -29,6 +29,10 @@ class FeedSettings(Protocol):
         """Base address of the streams; None for the venue's own."""
 
     @property
+    def book_ws_url(self) -> str | None:
+        """Base address of the streams of books, where the venue has another one for them; None for the venue's own."""
+
+    @property
     def rest_url(self) -> str | None:
         """Base address of the REST interface; None for the venue's own."""
 

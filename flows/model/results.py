@@ -13,6 +13,7 @@ from flows.model.market import (
     Kline,
     Level,
     LineSnapshot,
+    NewestTrade,
     StoreOnlyTrades,
     Ticker,
     Trade,
@@ -134,7 +135,9 @@ class Seeded(Struct, frozen=True):
     open_time: int
 
 
-TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
+TradeInput: TypeAlias = (
+    list[Trade] | list[Kline] | list[Ticker] | list[NewestTrade] | ConnectionEvent | TradesRefused | Coverage
+)
 """Input of the candles: runs of one instrument's events, each of one type, and the events of its connections."""
 TradeResult: TypeAlias = (
     TradeBatch

@@ -14,12 +14,16 @@ _SNAPSHOT_LEVELS = (100, 500, 1_000)
 class Feed(Section):
     """The source of the data."""
 
-    venue: Literal["binance", "binance-usdm", "kraken"] = "binance"
-    """The exchange: Binance spot or USD-M futures, or Kraken spot."""
+    venue: Literal["binance", "binance-usdm", "coinbase", "kraken"] = "binance"
+    """The exchange: Binance spot or USD-M futures, Coinbase, or Kraken spot."""
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
     """Base address of the WebSocket streams; default: the venue's own."""
+    book_ws_url: WebSocketUrl | None = None
+    """The same for the books of a venue that serves them elsewhere (Coinbase); default: the venue's own, or `ws_url`
+    where the origin has none.
+    """
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")

@@ -5,10 +5,11 @@ import sys
 from flows.logs import set_up_logs
 from flows.process.exit_codes import refuse_to_run
 from flows.settings import SettingsError, load_settings
-from sinks.mongod.server import main
+from sinks.mongod.server import main, parse_arguments
 
+options = parse_arguments()
 try:
     set_up_logs(load_settings().log)
 except SettingsError as error:
     refuse_to_run(error)
-sys.exit(main())
+sys.exit(main(options))

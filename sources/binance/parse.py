@@ -9,23 +9,17 @@ stream, is rejected.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import json
 
-from flows.foreign import DECODER, quoted
 from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames
 from sources.binance import wire
+from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
 
 PUBLIC_LINE = "public"
 """The stream group of book data; all other streams are in the group `market`."""
-KEPT_BYTES = 4_096
-"""Bytes of a rejected message that are kept."""
-MOST_BYTES = 1_000_000
-"""Longest frame that is parsed, bytes; the longest that the venue sends is a tenth of that."""
-USUAL_BYTES = 4_000
-"""Length of a usual frame: a poll of more than `MOST_BYTES` and this per frame is parsed frame by frame."""
 MOST_STREAMS = 10_000
 """Most streams whose `_Stream` is cached; others are computed each time."""
 
@@ -82,9 +76,9 @@ class BinanceParser:
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
-        self._market: Callable[[bytes], list[wire.MarketEnvelope]] = _lines_of(wire.MarketEnvelope)
-        self._book: Callable[[bytes], list[wire.BookEnvelope]] = _lines_of(wire.BookEnvelope)
-        self._book_ticker: Callable[[bytes], list[wire.BookTickerEnvelope]] = _lines_of(wire.BookTickerEnvelope)
+        self._market: Callable[[bytes], list[wire.MarketEnvelope]] = lines_of(wire.MarketEnvelope)
+        self._book: Callable[[bytes], list[wire.BookEnvelope]] = lines_of(wire.BookEnvelope)
+        self._book_ticker: Callable[[bytes], list[wire.BookTickerEnvelope]] = lines_of(wire.BookTickerEnvelope)
         self._has_typed_book_ticker = venue != "binance"
         self._outline = json.Decoder(wire.Outline)
         self._typed = json.Decoder(wire.TypedMessage, strict=False)
@@ -99,7 +93,7 @@ class BinanceParser:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         try:
             runs = self._parse_all(frames)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except UNREADABLE:
             return self._parse_each(frames)
         if frames.streams is not self._carried_of:
             self._carried_of, self._carried = frames.streams, {}
@@ -180,9 +174,9 @@ class BinanceParser:
         rejected, ignored = [], 0
         for payload in frames.payloads:
             try:
-                found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else _too_long(payload)
+                found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else too_long(payload)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
-                rejected.append(self._refused(_reason_of(error), payload, frames, _name_of(payload)))
+                rejected.append(self._refused(reason_of(error), payload, frames, _name_of(payload)))
                 continue
             ignored += not found
             for name, message in found:
@@ -264,29 +258,9 @@ def _name_of(frame: bytes) -> str:
     return frame[len(_STREAM) : end].decode("utf-8", "replace") if end > 0 else ""
 
 
-def _too_long(payload: bytes) -> NoReturn:
-    raise ValueError(f"a frame of {len(payload)} bytes")
-
-
-def _reason_of(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return quoted(str(error) or type(error).__name__, by=DECODER)
-
-
-def _lines_of(envelope: Any) -> Callable[[bytes], Any]:
-    return json.Decoder(envelope, strict=False).decode_lines
-
-
 def _collect(runs: _Runs, decode_lines: Callable[[bytes], list[Any]], payloads: list[bytes]) -> None:
-    """Decodes frames together; `ValueError` when they are too long, or do not give one message each."""
-    joined = b"\n".join(payloads)
-    if len(joined) > MOST_BYTES + USUAL_BYTES * len(payloads):
-        raise ValueError("frames that are too long")
-    envelopes = decode_lines(joined)
-    if len(envelopes) != len(payloads):
-        raise ValueError("frames with line ends, or empty ones")
-    for envelope in envelopes:
+    """Decodes frames together; raises as `decoded`."""
+    for envelope in decoded(decode_lines, payloads):
         runs[envelope.stream].append(envelope.data)
 
 

@@ -15,6 +15,7 @@ _OLD_ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE"}
 _NEW_ASSETS: Final = {new: old for old, new in _OLD_ASSETS.items()}
 _MOST_SECONDS: Final = 1_000
 _SECOND: Final = len("2026-07-07T23:00:04")
+_USUAL: Final = len("2026-07-07T23:00:04.585581Z")
 
 
 def venue_name(symbol: str) -> str:
@@ -46,6 +47,10 @@ class Times:
     def micros(self, text: str) -> int:
         """Microseconds UTC of `2026-07-07T23:00:04.585581Z`; `ValueError` for anything else."""
         second = self._seconds.get(text[:_SECOND])
+        if second is not None and len(text) == _USUAL and text[_SECOND] == "." and text[-1] == "Z":
+            digits = text[_SECOND + 1 : -1]
+            if digits.isdigit() and digits.isascii():
+                return second + int(digits)
         if second is None:
             second = self._second_of(text[:_SECOND])
         rest = text[_SECOND:]

@@ -23,12 +23,14 @@ ULPS = 4
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
-    """Names of the fields that differ. Ids and volumes count where both sides have them (`unreported_fields`)."""
+    """Names of the fields that differ. Ids, volumes and the count of trades are compared where both
+    sides have them (`unreported_fields`).
+    """
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
-    if "quote_volume" in fields and abs(candle.quote_volume - kline.quote_volume) <= _slack(candle) + _slack(kline):
+    if "quote_volume" in fields and _is_within_slack(candle, kline):
         fields.remove("quote_volume")
-    if candle.trades != kline.trades:
+    if candle.trades != kline.trades and candle.trades >= 0 and kline.trades >= 0:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
         fields += [name for name in IDS if getattr(candle, name) != getattr(kline, name)]
@@ -42,7 +44,7 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     holds = {
         "high": kline.high >= some.high,
         "low": kline.low <= some.low,
-        "trades": kline.trades >= some.trades,
+        "trades": kline.trades < 0 or kline.trades >= some.trades,
         "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
         "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
     }
@@ -68,6 +70,12 @@ def is_same(ours: float, theirs: float) -> bool:
 def _differs(ours: float, theirs: float) -> bool:
     """Whether both have a value and it is not the same."""
     return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
+
+
+def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
+    """Whether quote volumes differ by no more than the rounding of an average price that stands for one of them."""
+    slack = _slack(one) + _slack(other)
+    return slack > 0 and abs(one.quote_volume - other.quote_volume) <= slack + PRINTED_UNIT
 
 
 def _slack(version: TradedOhlcv[int]) -> float:
