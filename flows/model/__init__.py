@@ -6,6 +6,21 @@ Everything is immutable, so one object may be shared by every consumer.
 """
 
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.derivatives import (
+    ContractReport,
+    DerivativeRecord,
+    DerivativeReport,
+    DerivativeUpdate,
+    Funding,
+    FundingState,
+    FundingTerms,
+    Liquidation,
+    LiquidationReport,
+    MarkPrice,
+    MarkReport,
+    OpenInterest,
+    Side,
+)
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
@@ -52,6 +67,7 @@ from flows.model.results import (
     TradeResult,
 )
 from flows.model.source_events import (
+    EVENT_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -86,6 +102,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "EVENT_KINDS",
     "IDS",
     "LIVE",
     "MARKET_FILL",
@@ -112,8 +129,12 @@ __all__ = [
     "ChannelStatus",
     "Connected",
     "ConnectionEvent",
+    "ContractReport",
     "Coverage",
     "DayFigures",
+    "DerivativeRecord",
+    "DerivativeReport",
+    "DerivativeUpdate",
     "Disconnected",
     "Document",
     "Evidence",
@@ -121,6 +142,9 @@ __all__ = [
     "Figures",
     "Flush",
     "FreshnessChannel",
+    "Funding",
+    "FundingState",
+    "FundingTerms",
     "Gap",
     "Heartbeat",
     "Incident",
@@ -132,11 +156,16 @@ __all__ = [
     "Level",
     "LineDelta",
     "LineSnapshot",
+    "Liquidation",
+    "LiquidationReport",
+    "MarkPrice",
+    "MarkReport",
     "MarketData",
     "MarketEvent",
     "MiniTicker",
     "NewestTrade",
     "Ohlcv",
+    "OpenInterest",
     "Origin",
     "ParsedFrames",
     "Prices",
@@ -148,6 +177,7 @@ __all__ = [
     "Rejected",
     "Removed",
     "Seeded",
+    "Side",
     "Silent",
     "Speaking",
     "Stats24h",

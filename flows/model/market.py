@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.derivatives import DerivativeReport
 from flows.model.ohlcv import TradedOhlcv
 
 MARKET_FILL = "MARKET"
@@ -184,7 +185,9 @@ class LineSnapshot(BookSnapshot, frozen=True, gc=False):
     check: BookCheck | None = None
 
 
-MarketEvent: TypeAlias = Trade | Kline | Ticker | NewestTrade | MiniTicker | BookTicker | BookDelta | BookSnapshot
+MarketEvent: TypeAlias = (
+    Trade | Kline | Ticker | NewestTrade | MiniTicker | BookTicker | BookDelta | BookSnapshot | DerivativeReport
+)
 
 
 class Gap(Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Generic, TypeAlias
 from msgspec import Struct
 
 from flows.model.candles import Candle, RefreshResult, StoreOnly
+from flows.model.derivatives import DerivativeRecord, DerivativeUpdate
 from flows.model.incidents import Incident, Rejected
 from flows.model.market import (
     BookDelta,
@@ -121,10 +122,11 @@ Publishable: TypeAlias = (
     | FeedStatus
     | InstrumentStatus
     | Heartbeat
+    | DerivativeUpdate
 )
 """Input of the broadcast hub."""
 
-Document: TypeAlias = Candle | Stats24h
+Document: TypeAlias = Candle | Stats24h | DerivativeRecord
 """Results for MongoDB."""
 
 

@@ -11,10 +11,13 @@ from flows.model import (
     BookDelta,
     BookSnapshot,
     BookTicker,
+    ContractReport,
     Flush,
     Incident,
     Kline,
+    LiquidationReport,
     MarketEvent,
+    MarkReport,
     MiniTicker,
     NewestTrade,
     Rejected,
@@ -36,6 +39,9 @@ _KINDS: Final[Mapping[type, str]] = {
     BookDelta: "depth",
     BookSnapshot: "depth",
     BookTicker: "bookTicker",
+    MarkReport: "markPrice",
+    LiquidationReport: "forceOrder",
+    ContractReport: "contractInfo",
 }
 """Streams by the type of what they bring; the first that fits holds."""
 _found: dict[type, str] = {}

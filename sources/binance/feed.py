@@ -41,6 +41,10 @@ _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
 _LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
 """The same for names that are longer than the head."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
+_SPEEDS = {"depth": "depth@100ms", "markPrice": "markPrice@1s"}
+"""Kinds of which the venue has several speeds, and the one that is subscribed."""
+_CONTRACTS = "!contractInfo"
+"""The one stream without a symbol: it is about all contracts, and carried by each connection that wants it."""
 
 
 class BinanceFeed:
@@ -146,8 +150,10 @@ class BinanceFeed:
             return known
         begin = len(_ENVELOPE)
         end = frame.find(b'"', begin, _NAME_ENDS)
-        if end < 0 or not frame.startswith(_ENVELOPE) or b"@" not in frame[begin:end]:
+        if end < 0 or not frame.startswith(_ENVELOPE):
             return ""
+        if b"@" not in frame[begin:end]:
+            return _CONTRACTS if frame[begin:end] == _CONTRACTS.encode() else ""
         name = _text_of(frame[begin:end])
         if end < _LONG_HEAD.stop and name in self._wanted:
             self._names[frame[_HEAD if end < _HEAD.stop else _LONG_HEAD]] = name
@@ -204,4 +210,4 @@ def _word(value: Any) -> str:
 
 def _name(symbol: str, kind: str) -> str:
     """The venue's name of a stream of a symbol."""
-    return f"{symbol.lower()}@{'depth@100ms' if kind == 'depth' else kind}"
+    return _CONTRACTS if kind == "contractInfo" else f"{symbol.lower()}@{_SPEEDS.get(kind, kind)}"

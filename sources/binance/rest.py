@@ -164,6 +164,16 @@ class BinanceRest:
         await self._client.aclose()
 
     @property
+    def venue(self) -> str:
+        """Name of the venue."""
+        return self._venue
+
+    @property
+    def client(self) -> RestClient:
+        """The client that all queries share."""
+        return self._client
+
+    @property
     def rate_limit(self) -> RateLimiter:
         """The limit of requests, and what the venue says of it."""
         return self._client.rate_limit

@@ -29,7 +29,7 @@ from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.tape.tapes import load_tapes
-from sources.replay.venues.listed import SYMBOLS, SYNTHETIC
+from sources.replay.venues.listed import SYMBOLS, SYNTHETIC, TAPED
 
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""
@@ -95,8 +95,8 @@ def parse_arguments(
         parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
     if arguments.begin is not None and not (arguments.synthetic and arguments.times in {None, "now"}):
         parser.error("--begin is for a synthetic market of now")
-    if arguments.venue != "binance" and (arguments.tapes or arguments.market != "spot"):
-        parser.error(f"of {arguments.venue} there is a synthetic market alone")
+    if arguments.venue != "binance" and (arguments.history or arguments.market != "spot"):
+        parser.error("--history and --market are of Binance")
     if not arguments.symbols:
         arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
@@ -139,6 +139,8 @@ def _open(arguments: argparse.Namespace) -> tuple[Market, Dialect | None]:
     """The market that the command line names, and its protocol; None: Binance's."""
     if arguments.venue not in SYNTHETIC:
         return open_market(arguments), None
+    if not arguments.synthetic:
+        return TAPED[arguments.venue](arguments.tapes, times=arguments.times, loop=arguments.loop)
     return SYNTHETIC[arguments.venue](
         arguments.symbols,
         seed=arguments.seed,

@@ -13,9 +13,8 @@ from flows.settings import Settings, SettingsError, load_settings
 
 def _every_setting() -> list[tuple[str, str]]:
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
-        found += [(section, key) for key in model.model_fields]
+    for section, in_effect in Settings().in_sections.items():
+        found += [(section, key) for key in type(in_effect).model_fields]
     return found
 
 
@@ -59,6 +58,10 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"feed": {"symbols": ["BTC/USDT"]}}, "BTC/USDT"),
         ({"feed": {"symbols": []}}, "at least one symbol"),
         ({"feed": {"streams": ["trade", "aggTrade"]}}, "not both"),
+        (
+            {"feed": {"streams": ["aggTrade", "markPrice", "forceOrder"]}},
+            "feed.streams: binance has no markPrice and no forceOrder: those are of derivatives",
+        ),
         ({"feed": {"shard": "3/2"}}, "3/2"),
         ({"feed": {"backoff_min_s": 9, "backoff_max_s": 3}}, "feed.backoff_max_s: it is below backoff_min_s, 9"),
         (
@@ -179,6 +182,14 @@ def test_another_host_with_a_token_is_allowed() -> None:
     assert load_settings(hub={"host": "0.0.0.0", "token": "secret"}).hub.host == "0.0.0.0"
 
 
+def test_what_derivatives_alone_have_can_be_followed_there_alone() -> None:
+    streams = ("aggTrade", "markPrice", "forceOrder", "contractInfo")
+    usdm = load_settings(feed={"venue": "binance-usdm", "streams": streams}).feed
+    assert usdm.streams == streams
+    assert usdm.refusal_of(["markPrice", "forceOrder"]) == ""
+    assert "markPrice cannot be followed here" in load_settings().feed.refusal_of(["markPrice"])
+
+
 def test_shards_share_the_symbols() -> None:
     symbols = ["A", "B", "C", "D", "E"]
     parts = [load_settings(feed={"symbols": symbols, "shard": f"{i}/2"}).feed.own_symbols for i in (1, 2)]
@@ -216,8 +227,8 @@ def test_a_list_is_written_as_json_as_one_value_or_with_commas(
 def _lists_and_mappings() -> list[tuple[str, str]]:
     """Every setting that holds more than one value."""
     found = []
-    for section, field in Settings.model_fields.items():
-        model: Any = field.annotation
+    for section, in_effect in Settings().in_sections.items():
+        model: Any = type(in_effect)
         for key, setting in model.model_fields.items():
             if get_origin(setting.annotation) in (tuple, list, dict):
                 found.append((section, key))

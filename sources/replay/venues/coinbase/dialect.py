@@ -1,7 +1,9 @@
 """Coinbase's dialect and its synthetic market."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -16,6 +18,7 @@ from sources.replay.venues.coinbase.derived import CoinbaseDerived
 from sources.replay.venues.coinbase.products import product_of, profile_of_product
 from sources.replay.venues.coinbase.rest import CoinbaseRest
 from sources.replay.venues.served import Served
+from sources.replay.venues.tapes import RecordedBook, RecordedTrade, load_venue_tapes, milliseconds
 from sources.replay.venues.times import shifted
 
 LIMITS = Limits(ping_every_s=30, pong_within_s=60, incoming_per_s=100, weight_per_minute=600)
@@ -92,3 +95,47 @@ def synthetic_coinbase(
         derive=CoinbaseDerived,
     )
     return serve_coinbase(market, requests_per_s=requests_per_s)
+
+
+def taped_coinbase(
+    paths: Sequence[Path], *, times: Literal["original", "now"] = "original", loop: bool = False
+) -> Served:
+    """The market of tapes of Coinbase; errors as of `load_tapes`."""
+    market = load_venue_tapes(paths, venue="coinbase", read=_recorded, derive=CoinbaseDerived, times=times, loop=loop)
+    return serve_coinbase(market)
+
+
+def _recorded(frame: dict[str, Any]) -> Iterator[RecordedTrade | RecordedBook]:
+    """The trades and books of a frame of either feed."""
+    match frame:
+        case {"type": "match" | "last_match"}:
+            yield _recorded_trade(frame)
+        case {"type": "snapshot", "product_id": product, "bids": bids, "asks": asks, "time": at}:
+            yield RecordedBook(product, milliseconds(at), True, _levels(bids), _levels(asks))
+        case {"type": "l2update", "product_id": product, "changes": changes, "time": at}:
+            bids, asks = ([row[1:] for row in changes if row[0] == side] for side in ("buy", "sell"))
+            yield RecordedBook(product, milliseconds(at), False, _levels(bids), _levels(asks))
+        case {"channel": "market_trades", "events": list(events)}:
+            for event in events:
+                yield from map(_recorded_trade, event["trades"])
+        case {"channel": "l2_data", "events": list(events)}:
+            for event in events:
+                yield _recorded_event(event, milliseconds(frame["timestamp"]))
+
+
+def _recorded_trade(row: dict[str, Any]) -> RecordedTrade:
+    maker = row["side"].lower() == "buy"
+    at = milliseconds(row["time"])
+    return RecordedTrade(row["product_id"], int(row["trade_id"]), at, row["price"], row["size"], maker)
+
+
+def _recorded_event(event: dict[str, Any], time_ms: int) -> RecordedBook:
+    bids, asks = (
+        [(row["price_level"], row["new_quantity"]) for row in event["updates"] if row["side"] == side]
+        for side in ("bid", "offer")
+    )
+    return RecordedBook(event["product_id"], time_ms, event["type"] == "snapshot", bids, asks)
+
+
+def _levels(rows: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
+    return [(price, quantity) for price, quantity in rows]

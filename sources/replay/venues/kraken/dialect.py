@@ -2,7 +2,9 @@
 
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 import msgspec
 from aiohttp import web
@@ -17,6 +19,7 @@ from sources.replay.venues.kraken.derived import KrakenDerived
 from sources.replay.venues.kraken.pairs import pair_of, profile_of_pair
 from sources.replay.venues.kraken.rest import KrakenRest
 from sources.replay.venues.served import Served
+from sources.replay.venues.tapes import RecordedBook, RecordedTrade, load_venue_tapes, milliseconds
 from sources.replay.venues.times import shifted
 
 LIMITS = Limits(ping_every_s=30, pong_within_s=60, incoming_per_s=100, weight_per_minute=60, connections_per_5min=150)
@@ -91,3 +94,25 @@ def synthetic_kraken(
         derive=KrakenDerived,
     )
     return serve_kraken(market, requests_per_s=requests_per_s)
+
+
+def taped_kraken(
+    paths: Sequence[Path], *, times: Literal["original", "now"] = "original", loop: bool = False
+) -> Served:
+    """The market of tapes of Kraken; errors as of `load_tapes`."""
+    market = load_venue_tapes(paths, venue="kraken", read=_recorded, derive=KrakenDerived, times=times, loop=loop)
+    return serve_kraken(market)
+
+
+def _recorded(frame: dict[str, Any]) -> Iterator[RecordedTrade | RecordedBook]:
+    """The trades and books of a frame."""
+    match frame:
+        case {"channel": "trade", "data": list(rows)}:
+            for row in rows:
+                at = milliseconds(row["timestamp"])
+                maker = row["side"] == "sell"
+                yield RecordedTrade(row["symbol"], row["trade_id"], at, str(row["price"]), str(row["qty"]), maker)
+        case {"channel": "book", "type": kind, "data": [row]}:
+            bids, asks = ([(str(one["price"]), str(one["qty"])) for one in row[side]] for side in ("bids", "asks"))
+            depth = max(len(bids), len(asks))
+            yield RecordedBook(row["symbol"], milliseconds(row["timestamp"]), kind == "snapshot", bids, asks, depth)
