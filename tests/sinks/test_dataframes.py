@@ -9,11 +9,10 @@ import polars as pl
 import pytest
 from msgspec import structs
 from pymongo.database import Database
-from pymongo.errors import PyMongoError
 
 from flows.model import Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h, TradeBatch
 from flows.settings import Mongo
-from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, Frames
+from sinks.dataframes import ANALYSIS_SCHEMA, CANDLE_SCHEMA, INCIDENT_SCHEMA, STATS_SCHEMA, DatabaseAwayError, Frames
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError
 from sinks.mongo.store import CandleStore
 from sinks.trades.codec import encode_key
@@ -25,6 +24,7 @@ from tests.fakes.candles import BEGIN, candle, forming, gap, stats
 from tests.fakes.trades import trade
 
 MINUTE = 60_000
+AWAY = r"^the database does not answer \(127\.0\.0\.1:1: .*\): start the deployment .* or set mongo\.uri to [^\n]*$"
 
 
 def at(time_ms: int) -> datetime:
@@ -260,8 +260,14 @@ def test_a_store_that_is_not_there_is_an_error(frames: Frames, tmp_path: Path) -
     with pytest.raises(FileNotFoundError, match="there is no trade store"):
         frames.trades("BTCUSDT")
     nowhere = Mongo(uri="mongodb://127.0.0.1:1")
-    with Frames(nowhere, tmp_path, venue="binance") as away, pytest.raises(PyMongoError):
-        away.candles("BTCUSDT", "1m")
+    with Frames(nowhere, tmp_path, venue="binance") as away:
+        for read in (
+            partial(away.candles, "BTCUSDT", "1m"),
+            partial(away.last_candle, "BTCUSDT", "1m"),
+            away.candle_symbols,
+        ):
+            with pytest.raises(DatabaseAwayError, match=AWAY):
+                read()
 
 
 def test_a_time_without_a_zone_is_refused(frames: Frames) -> None:
