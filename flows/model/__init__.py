@@ -10,6 +10,7 @@ from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin,
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
 from flows.model.market import (
+    HIDDEN_FILLS,
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
@@ -85,6 +86,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "HIDDEN_FILLS",
     "IDS",
     "LIVE",
     "MARKET_FILL",

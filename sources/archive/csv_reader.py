@@ -19,7 +19,7 @@ from msgspec import Struct, structs
 
 from flows.bounds import MOST_FILLS, fault_of
 from flows.foreign import visible
-from flows.model import WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
+from flows.model import HIDDEN_FILLS, WITHDRAWN_FILL, AggregateTrade, Kline, Vouched, timeframe_ms
 from sources.archive.columns import BYTE_ORDER_MARK, KLINES, TRADES, ColumnsError, Table, columns_of, is_header
 from sources.archive.files import ArchiveFile
 from sources.archive.order import OrderError, are_rising, in_order
@@ -128,8 +128,9 @@ def _trades(symbol: str, frame: pl.DataFrame) -> list[AggregateTrade]:
 
 
 def _taken_back(trade: AggregateTrade) -> AggregateTrade:
-    """A withdrawn trade; it covers no fills, whatever its row contains."""
-    return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=-1, last_id=-1)
+    """A withdrawn trade, without fills. Where its row names some, that is kept: it hides them."""
+    fills = HIDDEN_FILLS if 0 <= trade.first_id <= trade.last_id else -1
+    return structs.replace(trade, fill=WITHDRAWN_FILL, first_id=fills, last_id=fills)
 
 
 def klines_of(file: ArchiveFile, path: Path, begin: int, end: int) -> list[Kline]:

@@ -36,5 +36,5 @@ class Position(Struct):
         """Moves behind a trade."""
         self.last_time = max(self.last_time, trade.time)
         self.next_id = self.end_of(trade) + 1
-        # the exchange may have counted the fills of a trade that it took back, or not
-        self.next_fill = None if trade.fill == WITHDRAWN_FILL else trade.last_id + 1
+        if trade.fill != WITHDRAWN_FILL:  # it has no fills: those around it follow each other
+            self.next_fill = trade.last_id + 1
