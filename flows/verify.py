@@ -248,7 +248,7 @@ def _rest(settings: Settings, opened: ExitStack) -> RestVenue:
 
 
 def _repair(settings: Settings, database: Database[dict[str, Any]], stores: VenueStores) -> CandleRepair:
-    retention_days = settings.mongo.retention_days if settings.holds_retention else {}
+    retention_days = settings.mongo.retention_days if settings.holds_retention(settings.feed.venue) else {}
     store = CandleStore(database, retention_days=retention_days)
     return CandleRepair(stores, store, venue=settings.feed.venue, submit=partial(leave_request, database))
 
@@ -267,7 +267,7 @@ def _refill(trades: Path, settings: Settings, get: GetTrades | None) -> TradeRef
 
 def _required(settings: Settings, timeframes: Sequence[str]) -> dict[str, int | None]:
     """The chosen ones of the flow's timeframes, and how long their candles are kept, ms; None for ever."""
-    days = settings.mongo.retention_days if settings.holds_retention else {}
+    days = settings.mongo.retention_days if settings.holds_retention(settings.feed.venue) else {}
     return {
         name: days[name] * DAY_MS if name in days else None for name in timeframes if name in settings.feed.timeframes
     }

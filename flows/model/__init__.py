@@ -6,9 +6,24 @@ Everything is immutable, so one object may be shared by every consumer.
 """
 
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.derivatives import (
+    ContractReport,
+    DerivativeRecord,
+    DerivativeReport,
+    DerivativeUpdate,
+    Funding,
+    FundingState,
+    FundingTerms,
+    Liquidation,
+    LiquidationReport,
+    MarkPrice,
+    MarkReport,
+    OpenInterest,
+    Side,
+)
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
-from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
+from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
     HIDDEN_FILLS,
     MARKET_FILL,
@@ -27,6 +42,7 @@ from flows.model.market import (
     LineSnapshot,
     MarketEvent,
     MiniTicker,
+    NewestTrade,
     StoreOnlyTrades,
     Ticker,
     TickerFigures,
@@ -52,6 +68,7 @@ from flows.model.results import (
     TradeResult,
 )
 from flows.model.source_events import (
+    EVENT_KINDS,
     TRADE_KINDS,
     Backpressure,
     Connected,
@@ -86,6 +103,7 @@ __all__ = [
     "BOUGHT",
     "COMPLETE",
     "DAY_MS",
+    "EVENT_KINDS",
     "HIDDEN_FILLS",
     "IDS",
     "LIVE",
@@ -113,8 +131,12 @@ __all__ = [
     "ChannelStatus",
     "Connected",
     "ConnectionEvent",
+    "ContractReport",
     "Coverage",
     "DayFigures",
+    "DerivativeRecord",
+    "DerivativeReport",
+    "DerivativeUpdate",
     "Disconnected",
     "Document",
     "Evidence",
@@ -122,6 +144,9 @@ __all__ = [
     "Figures",
     "Flush",
     "FreshnessChannel",
+    "Funding",
+    "FundingState",
+    "FundingTerms",
     "Gap",
     "Heartbeat",
     "Incident",
@@ -133,10 +158,17 @@ __all__ = [
     "Level",
     "LineDelta",
     "LineSnapshot",
+    "Liquidation",
+    "LiquidationReport",
+    "ListedInstrument",
+    "MarkPrice",
+    "MarkReport",
     "MarketData",
     "MarketEvent",
     "MiniTicker",
+    "NewestTrade",
     "Ohlcv",
+    "OpenInterest",
     "Origin",
     "ParsedFrames",
     "Prices",
@@ -148,6 +180,7 @@ __all__ = [
     "Rejected",
     "Removed",
     "Seeded",
+    "Side",
     "Silent",
     "Speaking",
     "Stats24h",

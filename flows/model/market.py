@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.derivatives import DerivativeReport
 from flows.model.ohlcv import TradedOhlcv
 
 MARKET_FILL = "MARKET"
@@ -93,6 +94,15 @@ class Ticker(TickerFigures, frozen=True, gc=False, kw_only=True):
     """Raw trade id of the newest trade in it; -1 where the venue does not report it."""
 
 
+class NewestTrade(Struct, frozen=True, gc=False):
+    """What the venue names as the newest trade of an instrument, at regular times, traded or not."""
+
+    symbol: str
+    event_time: int
+    last_id: int
+    """Raw trade id; -1 before the first trade."""
+
+
 class MiniTicker(Struct, frozen=True, gc=False):
     """The short form of `Ticker`."""
 
@@ -177,7 +187,9 @@ class LineSnapshot(BookSnapshot, frozen=True, gc=False):
     check: BookCheck | None = None
 
 
-MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot
+MarketEvent: TypeAlias = (
+    Trade | Kline | Ticker | NewestTrade | MiniTicker | BookTicker | BookDelta | BookSnapshot | DerivativeReport
+)
 
 
 class Gap(Struct, frozen=True):

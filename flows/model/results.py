@@ -5,6 +5,7 @@ from typing import Generic, TypeAlias
 from msgspec import Struct
 
 from flows.model.candles import Candle, RefreshResult, StoreOnly
+from flows.model.derivatives import DerivativeRecord, DerivativeUpdate
 from flows.model.incidents import Incident, Rejected
 from flows.model.market import (
     BookDelta,
@@ -13,6 +14,7 @@ from flows.model.market import (
     Kline,
     Level,
     LineSnapshot,
+    NewestTrade,
     StoreOnlyTrades,
     Ticker,
     Trade,
@@ -120,10 +122,11 @@ Publishable: TypeAlias = (
     | FeedStatus
     | InstrumentStatus
     | Heartbeat
+    | DerivativeUpdate
 )
 """Input of the broadcast hub."""
 
-Document: TypeAlias = Candle | Stats24h
+Document: TypeAlias = Candle | Stats24h | DerivativeRecord
 """Results for MongoDB."""
 
 
@@ -134,7 +137,9 @@ class Seeded(Struct, frozen=True):
     open_time: int
 
 
-TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
+TradeInput: TypeAlias = (
+    list[Trade] | list[Kline] | list[Ticker] | list[NewestTrade] | ConnectionEvent | TradesRefused | Coverage
+)
 """Input of the candles: runs of one instrument's events, each of one type, and the events of its connections."""
 TradeResult: TypeAlias = (
     TradeBatch

@@ -67,7 +67,14 @@ def _order_books(
 def _book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper | LineBookKeeper:
     """The order book of one instrument."""
     if rules.has_books_on_line:
-        return LineBookKeeper(key, levels=books.levels, every_ms=books.every_ms, rules=rules)
+        return LineBookKeeper(
+            key,
+            levels=books.levels,
+            every_ms=books.every_ms,
+            rules=rules,
+            audit_ms=int(books.audit_s * 1_000),
+            audit_least_share=books.audit_least_share,
+        )
     policy = BookPolicy(
         levels=books.levels,
         every_ms=books.every_ms,

@@ -12,14 +12,31 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from flows.model import BookTicker, BookView, Candle, MarketData, Publishable, Stats24h, Ticker, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FundingState,
+    Liquidation,
+    MarketData,
+    MarkPrice,
+    OpenInterest,
+    Publishable,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
 from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.hub.payloads import (
     BookTickerBody,
     CandleBody,
     ChartUpdateBody,
+    FundingBody,
     IncidentBody,
+    LiquidationBody,
     MarketDataBody,
+    MarkPriceBody,
+    OpenInterestBody,
     OrderBookBody,
     StatsBody,
     TickerBody,
@@ -39,6 +56,10 @@ CHANNELS = (
     "BookTicker",
     "OrderBook",
     "Stats",
+    "MarkPrice",
+    "Funding",
+    "OpenInterest",
+    "Liquidation",
     "Status",
     "Incident",
     "Balance",
@@ -55,6 +76,10 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
     "Stats": StatsBody.of,
+    "MarkPrice": MarkPriceBody.of,
+    "Funding": FundingBody.of,
+    "OpenInterest": OpenInterestBody.of,
+    "Liquidation": LiquidationBody.of,
     "Status": status_body,
     "Incident": IncidentBody.of,
 }
@@ -123,11 +148,11 @@ _MSGPACK = msgspec.msgpack.Encoder()
 def exchange_time(item: Publishable) -> int:
     """The exchange's time of an item, ms UTC; 0 where it has none."""
     match item:
-        case MarketData() | Stats24h():
+        case MarketData() | Stats24h() | OpenInterest():
             return item.time
         case TradeBatch():
             return item.trades[-1].event_time if item.trades else 0
-        case Candle() | Ticker() | BookTicker() | BookView():
+        case Candle() | Ticker() | BookTicker() | BookView() | MarkPrice() | FundingState() | Liquidation():
             return item.event_time
         case _:
             return 0

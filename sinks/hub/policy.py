@@ -32,6 +32,7 @@ from flows.model import (
     TradeBatch,
 )
 from sinks.hub.client import Client, Peer
+from sinks.hub.derivatives import CHANNEL_OF, Derivatives
 from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
@@ -65,6 +66,7 @@ class Hub:
         self._stats: dict[str, Stats24h] = {}
         self._best: Conflator[str, BookTicker] = Conflator(1_000 / settings.rate)
         self._forming: Conflator[tuple[str, str], Candle] = Conflator(FORMING_MS)
+        self._derivatives = Derivatives(self._state, self._emit, interval_ms=1_000 / settings.rate)
         self._tombstones = Tombstones()
         self._tick: list[Message] = []
         self._fanout = Fanout()
@@ -82,6 +84,7 @@ class Hub:
             InstrumentStatus: self._take_state,
             Heartbeat: self._take_heartbeat,
             Incident: self._take_incident,
+            **dict.fromkeys(CHANNEL_OF, self._derivatives.take),
         }
 
     @property
@@ -106,11 +109,12 @@ class Hub:
         """Releases the held values that are due."""
         local = now.local
         self._let_out(self._prices.take_due(local), self._best.take_due(local), self._forming.take_due(local), now)
+        self._derivatives.release_due(now)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time at which to call `on_time`; None: nothing is held."""
-        conflators = self._prices, self._best, self._forming
+        conflators = self._prices, self._best, self._forming, self._derivatives
         return min(
             (deadline for conflator in conflators if (deadline := conflator.next_deadline_ms) is not None), default=None
         )
@@ -118,6 +122,7 @@ class Hub:
     def release(self, now: Now) -> None:
         """Releases all held values, for the close."""
         self._let_out(self._prices.take_all(), self._best.take_all(), self._forming.take_all(), now)
+        self._derivatives.release_all(now)
 
     def _let_out(
         self, prices: Iterable[MarketData], quotes: Iterable[BookTicker], candles: Iterable[Candle], now: Now
@@ -172,6 +177,7 @@ class Hub:
         self._prices.forget(symbols.__contains__)
         self._best.forget(symbols.__contains__)
         self._forming.forget(lambda key: key[0] in symbols)
+        self._derivatives.forget(symbols)
         for symbol in symbols:
             self._newest_price.pop(symbol, None)
             self._stats.pop(symbol, None)

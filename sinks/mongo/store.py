@@ -3,7 +3,7 @@
 Every call has a time limit. Only writes that the unique key makes ambiguous are tried again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, TypeAlias
 
@@ -17,8 +17,16 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from flows.clock import wall_ms
-from flows.model import Candle, Incident, Stats24h
+from flows.model import Candle, DerivativeRecord, Incident, Stats24h
 from sinks.mongo.buffer import Storable
+from sinks.mongo.derivatives import (
+    RECORD_INDEXES,
+    by_collection,
+    is_record_stored,
+    record_document,
+    record_key,
+    record_upsert,
+)
 from sinks.mongo.documents import (
     CANDLE_KEY,
     INCIDENTS,
@@ -50,8 +58,8 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 
 class Stored(Struct):
-    """Result of a write: how many `closed` candles, `forming` versions, incidents and minutes of `statistics` were new
-    to the store, and for how many it has the same or a newer version.
+    """Result of a write: how many `closed` candles, `forming` versions, incidents, minutes of `statistics` and
+    records of derivatives were new to the store, and for how many it has the same or a newer version.
     """
 
     closed: int = 0
@@ -59,6 +67,7 @@ class Stored(Struct):
     incidents: int = 0
     statistics: int = 0
     already_newer: int = 0
+    records: int = 0
 
     def update(self, other: "Stored", /) -> None:
         """Adds `other`."""
@@ -69,9 +78,20 @@ class Stored(Struct):
 class CandleStore:
     """One database. Every method raises `PyMongoError` when the server is unavailable, refuses, or takes too long."""
 
-    def __init__(self, database: Database[dict[str, Any]], *, retention_days: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        database: Database[dict[str, Any]],
+        *,
+        retention_days: Mapping[str, int],
+        kept_for_ever: Container[str] = (),
+    ) -> None:
+        """Candles of the venues in `kept_for_ever` are not deleted, whatever their retention."""
         self._database = database.with_options(write_concern=ACKNOWLEDGED)
-        self._retention_days = retention_days
+        self._days = retention_days
+        self._kept_for_ever = kept_for_ever
+
+    def _retention_of(self, venue: str) -> Mapping[str, int]:
+        return {} if venue in self._kept_for_ever else self._days
 
     def ensure_indexes(self, *, timeout_s: float) -> None:
         """Creates missing collections and indexes. The server must answer within `timeout_s`; building may take
@@ -80,7 +100,7 @@ class CandleStore:
         with pymongo.timeout(timeout_s):
             self._database.command("ping")
         with pymongo.timeout(INDEX_TIMEOUT_S):
-            for collection, indexes in INDEXES.items():
+            for collection, indexes in (*INDEXES.items(), *RECORD_INDEXES.items()):
                 self._database[collection].create_indexes(list(indexes))
 
     def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
@@ -130,6 +150,20 @@ class CandleStore:
             minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
             if minute is not None:
                 found[id(stats)] = minute["time"] == stats.time
+        return found | self._records_stored([item for item in items if isinstance(item, DerivativeRecord)])
+
+    def _records_stored(self, records: Sequence[DerivativeRecord]) -> dict[int, bool]:
+        """The same, of records of derivatives."""
+        found: dict[int, bool] = {}
+        for collection, of_kind in by_collection(records).items():
+            by_key: dict[tuple[tuple[str, Any], ...], list[DerivativeRecord]] = {}
+            for record in of_kind:
+                by_key.setdefault(tuple(record_key(record).items()), []).append(record)
+            names = [name for name, _ in next(iter(by_key))]
+            for document in self._database[collection].find({"$or": [dict(key) for key in by_key]}):
+                for record in by_key.get(tuple((name, document.get(name)) for name in names), ()):
+                    if (is_same := is_record_stored(record, document)) is not None:
+                        found[id(record)] = is_same
         return found
 
     def _candles_at(self, candles: Iterable[Candle]) -> dict[_Place, Candle]:
@@ -154,7 +188,7 @@ class CandleStore:
         """Puts a candle in the place of a document that cannot be read, whatever versions that claims."""
         key: dict[str, Any] = {name: getattr(candle, name) for name in CANDLE_KEY}
         key["open_time"] = {"$gte": candle.open_time, "$lt": candle.open_time + 1}  # it may be no whole number
-        document = candle_document(candle, now_ms=wall_ms(), retention_days=self._retention_days)
+        document = candle_document(candle, now_ms=wall_ms(), retention_days=self._retention_of(candle.venue))
         with pymongo.timeout(timeout_s):
             self._database[MARKET_DATA].replace_one(key, document, upsert=True)
 
@@ -166,9 +200,11 @@ class CandleStore:
     def _fits(self, item: Storable) -> bool:
         try:
             if isinstance(item, Candle):
-                bson.encode(candle_document(item, now_ms=0, retention_days=self._retention_days))
+                bson.encode(candle_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, Stats24h):
-                bson.encode(stats_document(item, now_ms=0, retention_days=self._retention_days))
+                bson.encode(stats_document(item, now_ms=0, retention_days=self._days))
+            elif isinstance(item, DerivativeRecord):
+                bson.encode(record_document(item, now_ms=0, retention_days=self._days))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -181,11 +217,16 @@ class CandleStore:
         candles = [item for item in items if isinstance(item, Candle)]
         incidents = [item for item in items if isinstance(item, Incident)]
         statistics = [item for item in items if isinstance(item, Stats24h)]
-        upserts = [candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_days) for candle in candles]
+        upserts = [
+            candle_upsert(candle, now_ms=now_ms, retention_days=self._retention_of(candle.venue)) for candle in candles
+        ]
         newer = self._upsert(MARKET_DATA, upserts)
         self._upsert(INCIDENTS, [incident_upsert(incident, now_ms=now_ms) for incident in incidents])
-        minutes = [stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_days) for stats in statistics]
+        minutes = [
+            stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_of(stats.venue)) for stats in statistics
+        ]
         newer_minutes = self._upsert(MARKET_STATS, minutes)
+        records, newer_records = self._store_records(items, now_ms)
         closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
         forming = len(candles) - len(newer) - closed
         return Stored(
@@ -193,8 +234,22 @@ class CandleStore:
             forming=forming,
             incidents=len(incidents),
             statistics=len(statistics) - len(newer_minutes),
-            already_newer=len(newer) + len(newer_minutes),
+            already_newer=len(newer) + len(newer_minutes) + newer_records,
+            records=records,
         )
+
+    def _store_records(self, items: Sequence[Storable], now_ms: int) -> tuple[int, int]:
+        """How many records of derivatives were written, and of how many a newer version is stored."""
+        written = newer = 0
+        for collection, records in by_collection(
+            [item for item in items if isinstance(item, DerivativeRecord)]
+        ).items():
+            upserts = [
+                record_upsert(one, now_ms=now_ms, retention_days=self._retention_of(one.venue)) for one in records
+            ]
+            refused = len(self._upsert(collection, upserts))
+            written, newer = written + len(records) - refused, newer + refused
+        return written, newer
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
         """Returns the indexes of the operations that found a newer version."""
@@ -230,5 +285,7 @@ def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
         stored.forming += not item.is_closed
     elif isinstance(item, Stats24h):
         stored.statistics += 1
+    elif isinstance(item, DerivativeRecord):
+        stored.records += 1
     else:
         stored.incidents += 1

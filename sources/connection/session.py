@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from flows.backoff import backoff_s
+from sources.connection.frame_numbers import FrameNumbers
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.requests import RequestError, Requests
 from sources.connection.settings import ConnectionSettings
@@ -198,7 +199,17 @@ class Session:
             if len(items) >= bound:
                 self._wait_for_room()
 
-        return receive
+        if not self._plan.number:
+            return receive
+        numbers = FrameNumbers(self._plan.number)
+
+        def receive_numbered(frame: bytes) -> None:
+            if missing := numbers.missing(frame):
+                self.fail(missing)  # what follows does not continue what was received
+            if not self._failure.done():
+                receive(frame)
+
+        return receive_numbered
 
     def _is_taken_as_control(self, frame: bytes) -> bool:
         """Whether a frame without data was for the session. The parser handles any other, or rejects and reports it."""

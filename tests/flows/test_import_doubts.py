@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Gap, Incident
-from flows.operators.trades.position import Position
-from flows.operators.trades.withdrawn import WithdrawnTrades
+from flows.operators.trades.position import Position, WithdrawnTrades
 from tests.fakes.imports import import_folder
 
 DAY = 1_729_987_200_000

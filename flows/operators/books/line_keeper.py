@@ -2,9 +2,10 @@
 
     stream ─▶ snapshot ─▶ changes, each checked where the venue sends a checksum ─▶ best bid and ask, best levels
       ▲                      │
-      └── subscribed anew ◀──┴── a checksum that differs, a crossed book, changes without a snapshot
+      └── subscribed anew ◀──┴── a checksum that differs, a crossed book, changes without a snapshot, an audit
 
-A book is shown only while it is right: not between a fault and the next snapshot.
+Without checksums the book is compared with REST from time to time. A book is shown only while it is right: not between
+a fault and the next snapshot.
 """
 
 from typing import Final
@@ -13,6 +14,7 @@ from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
 from flows.model import (
     BookInput,
+    BookSnapshot,
     BookTicker,
     Disconnected,
     Incident,
@@ -20,11 +22,13 @@ from flows.model import (
     LineDelta,
     LineSnapshot,
 )
+from flows.operators.books.audit import AUDITED_LEVELS
 from flows.operators.books.display import BookDisplay
+from flows.operators.books.line_audit import LineAudit
 from flows.operators.books.line_book import LineBook
 from flows.operators.books.results import Results
 from flows.operators.delay import doubled_ms
-from flows.queries import Query, QueryError, RenewQuery
+from flows.queries import BookQuery, Query, QueryError, RenewQuery
 
 RENEW_MIN_MS: Final = 10_000
 """Least local time from one renewal of the stream to the next; doubles while no book stays right."""
@@ -40,11 +44,24 @@ class LineBookKeeper:
     `BookTicker` comes at each change of best bid or ask, from the venue's own or from the book, whichever is newer.
     """
 
-    def __init__(self, key: str, *, levels: int, every_ms: int, rules: VenueRules = ANY_VENUE) -> None:
-        """At most `levels` a side are shown, every `every_ms`."""
+    def __init__(
+        self,
+        key: str,
+        *,
+        levels: int,
+        every_ms: int,
+        rules: VenueRules = ANY_VENUE,
+        audit_ms: int = 600_000,
+        audit_least_share: float = 0.95,
+    ) -> None:
+        """At most `levels` a side are shown, every `every_ms`. Where the venue sends no checksums, an audit takes place
+        each `audit_ms`, and a book with less than `audit_least_share` of equal levels was wrong.
+        """
         self._venue, self._symbol = Instrument.of(key)
         self._rules = rules
         self._display = BookDisplay(self._venue, self._symbol, levels=levels, every_ms=every_ms)
+        self._audit = None if rules.book_checksum else LineAudit(key, self._symbol, period_ms=audit_ms)
+        self._audit_least_share = audit_least_share
         self._book: LineBook | None = None
         self._number = 0
         """Update id of the views: the order of the messages, and never the same twice."""
@@ -76,15 +93,22 @@ class LineBookKeeper:
                 self._display.best.reset()
         return out
 
-    def on_answer(self, query: Query, answer: QueryError | None, now: Now) -> Results:  # noqa: ARG002 - the protocol's
-        """The source has the request to renew; what follows shows in the stream."""
-        return []
+    def on_answer(self, query: Query, answer: BookSnapshot | QueryError | None, now: Now) -> Results:
+        """The book of an audit. What follows a request to renew shows in the stream."""
+        out: Results = []
+        if isinstance(query, BookQuery) and self._audit is not None and answer is not None:
+            self._audit.take_answer(answer, now)
+            self._compare(self._audit, now, out)
+        return out
 
     def on_timer(self, now: Now) -> Results:
         """Shows what has changed; renews a stream that has brought no snapshot."""
         out: Results = []
         if self._renew_at is not None and now.local >= self._renew_at:
             self._renew(now, out)
+        audit, book = self._audit, self._book
+        if audit is not None and book is not None and audit.due is not None and now.local >= audit.due:
+            out.append(audit.begin(book))
         if self._display.is_dirty:
             self._look(now, out)
         return out
@@ -99,7 +123,8 @@ class LineBookKeeper:
 
     def due_in(self, now: Now) -> int | None:
         """Milliseconds until `on_timer` has something to do; None when nothing waits."""
-        waits = [at for at in (self._display.due, self._renew_at) if at is not None]
+        audit_at = None if self._audit is None else self._audit.due
+        waits = [at for at in (self._display.due, self._renew_at, audit_at) if at is not None]
         return max(0, min(waits) - now.local) if waits else None
 
     def snapshot(self) -> None:
@@ -120,6 +145,8 @@ class LineBookKeeper:
         if self._book is None:
             self._right_since = now.local
         self._book, self._renew_at = book, None
+        if self._audit is not None and book.order:
+            self._audit.schedule(now)
         self._display.hurry(now)
         self._number = max(self._number + 1, book.order)
 
@@ -131,6 +158,9 @@ class LineBookKeeper:
                 break  # until the snapshot comes, changes say nothing
             if fault := book.take(delta):
                 self._fall(fault, now, out)
+            elif self._audit is not None:
+                self._audit.take(delta)
+                self._compare(self._audit, now, out)
         if self._book is None:
             self._wait(now, out)
             return
@@ -149,6 +179,12 @@ class LineBookKeeper:
             self._fall(f"the book is crossed: bid {bids[0][0]}, ask {asks[0][0]}", now, out)
             return
         self._display.show(self._number, book.event_time, bids, asks, now, out)
+
+    def _compare(self, audit: LineAudit, now: Now, out: Results) -> None:
+        """Ends the audit as soon as both books are at the same time."""
+        share = None if self._book is None else audit.compare(self._book, now)
+        if share is not None and share < self._audit_least_share:
+            self._fall(f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's", now, out)
 
     # --- faults ---
 
@@ -176,6 +212,8 @@ class LineBookKeeper:
         if self._book is not None or not self._display.is_announced:
             self._display.withdraw(out)
         self._book = None
+        if self._audit is not None:
+            self._audit.stop()
 
     def _renew(self, now: Now, out: Results) -> None:
         out.append(RenewQuery(self._symbol, ("depth",), self._cause))

@@ -3,21 +3,23 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end, or, in an import, when a source that has all trades of a stretch of time ends
-  (`Coverage`). By time only while the sequencer's watermark follows the venue's clock: nothing can be missing. The end
-  of input closes nothing.
+  have, or the exchange names that trade as its newest one after the end (`NewestTrade`), or by time a grace after its
+  end, or, in an import, when a source that has all trades of a stretch of time ends (`Coverage`). By time only while
+  the sequencer's watermark follows the venue's clock: nothing can be missing. The end of input closes nothing.
 * A running period that lacks its beginning, or trades in a gap, is the exchange's running kline and the trades whose
   ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
   are missing nothing is invented: no candle, or one marked `partial`. Nor while the instrument does not trade or the
   whole exchange sends nothing, nor for more than a day at once: there the exchange's own history decides.
+* A running period is shown once it has a trade, or the exchange is known to work in it: where the exchange has stopped,
+  and goes on in an earlier one, readers would take the empty candle for the newest price.
 * A trade for a closed period amends it: the same key, published again.
 
 Bytewax's own windows are not used for this. They emit only at the close, take the end of input for the end of time,
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
@@ -32,6 +34,7 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
+    NewestTrade,
     Seeded,
     Silent,
     Speaking,
@@ -88,10 +91,12 @@ class CandleBuilder:
         """The watermark has stopped: trades may be missing."""
         self._sources = WholeSources(self._periods, self._amendments)
         self._alive_ms: int | None = None
-        """Event time of the newest kline or ticker, from the first kline of the shortest timeframe on: of these the
-        exchange sends one a period, traded or not.
+        """Event time of the newest kline, ticker or `NewestTrade`, from the first kline of the shortest timeframe or
+        `NewestTrade` on: of these the exchange sends one a period, traded or not.
         """
         self._shown_local = 0
+        self._is_hidden = False
+        """A running period has begun by the clock alone, and is not shown."""
         self._traded_local = 0
         if state is not None:
             self._resume(state)
@@ -163,11 +168,8 @@ class CandleBuilder:
         """Takes what is no batch of trades. Gaps, watermarks and line events end here; the rest is passed on behind its
         effects.
         """
-        if type(event) is list and isinstance(event[0], Kline):
-            self._periods.pauses.resume(now)
-            return [*self._take_klines(event), event]
-        if type(event) is list and self._alive_ms is not None:
-            self._alive_ms = max(self._alive_ms, event[-1].event_time)  # a ticker
+        if type(event) is list:
+            return self._take_messages(event, now)
         match event:
             case Watermark():
                 self._is_stopped = event.stopped_at is not None
@@ -183,6 +185,18 @@ class CandleBuilder:
                 return []
             case TradeWitness():
                 self._periods.pauses.end_silence(now, are_trades_made=event.is_ahead)
+        return [event]
+
+    def _take_messages(self, event: list[Any], now: Now) -> list[TradeResult]:
+        """Takes messages of one type that are no trades."""
+        newest = event[-1]
+        if isinstance(newest, Kline):
+            self._periods.pauses.resume(now)
+            return [*self._take_klines(event), event]
+        if isinstance(newest, NewestTrade):
+            return [*self._take_newest(newest)]
+        if self._alive_ms is not None:
+            self._live_until(newest.event_time)  # a ticker
         return [event]
 
     def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
@@ -296,7 +310,7 @@ class CandleBuilder:
             return []
         frame.kline = kline
         if frame is periods.shortest or self._alive_ms is not None:
-            self._alive_ms = max(self._alive_ms or 0, kline.event_time)
+            self._live_until(kline.event_time)
         if not kline.is_closed:
             return []
         if frame is periods.shortest:
@@ -309,6 +323,31 @@ class CandleBuilder:
         is_whole = ends_with_base and has_last_id and kline.last_id == last_id
         return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
 
+    def _live_until(self, event_time: int) -> None:
+        """The exchange has sent what it sends with or without trades."""
+        self._alive_ms = max(self._alive_ms or 0, event_time)
+        if self._is_hidden and not self._begins_by_clock_alone():
+            self._periods.is_dirty = True
+
+    def _begins_by_clock_alone(self) -> bool:
+        """Whether nothing of the exchange says that the running period has begun."""
+        periods = self._periods
+        if periods.base is None or periods.base.trades:
+            return False
+        return bool(periods.pauses.reasons) or (self._alive_ms is not None and self._alive_ms < periods.base.open_time)
+
+    def _take_newest(self, newest: NewestTrade) -> list[Candle]:
+        """The exchange's newest trade proves a period complete that ends with it, once that is over."""
+        self._live_until(newest.event_time)
+        periods = self._periods
+        base = periods.base
+        if base is None or not base.trades or base.last_id != newest.last_id or self._is_stopped:
+            return []
+        if newest.event_time < periods.end_of(base):
+            return []
+        periods.event_time = max(periods.event_time, newest.event_time)
+        return [*self._amendments.flush(), *periods.close_base()]
+
     # --- publishing ---
 
     def _publish_due(self, now: Now) -> list[Candle]:
@@ -319,13 +358,15 @@ class CandleBuilder:
         return out
 
     def _show_forming(self, now: Now) -> list[Candle]:
-        """The running candles, but for those that wait for the exchange's kline. The pace is by local time: it limits
-        what readers get, and has nothing to do with the data.
+        """The running candles, but for those that wait for the exchange's kline, or for the exchange. The pace is by
+        local time: it limits what readers get, and has nothing to do with the data.
         """
         periods = self._periods
         periods.is_dirty = False
         self._shown_local = now.local
-        return [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        self._is_hidden = self._begins_by_clock_alone()
+        shown = [periods.forming(frame) for frame in periods.frames.values() if not self._bootstrap.hides(frame)]
+        return [candle for candle in shown if candle.trades] if self._is_hidden else shown
 
 
 def _sooner(one: int | None, other: int | None) -> int | None:

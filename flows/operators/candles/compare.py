@@ -1,7 +1,15 @@
-"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline."""
+"""Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline. And when a longer
+candle that is the same bears out a shorter one that is not.
 
-from collections.abc import Iterable
+The law of `is_borne_out`: the exchange says the same as ours of the longer period, and of every other one of the
+shorter timeframe inside it. That the longer one is equal says which trades it has, and not where inside it they are: a
+trade in the wrong one of two shorter periods changes both, and nothing of the longer one. Only where all others are
+equal can nothing cancel out.
+"""
+
+from collections.abc import Callable, Iterable
 from math import isnan
+from typing import NamedTuple, TypeAlias
 
 from msgspec import structs
 
@@ -15,12 +23,14 @@ ULPS = 4
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
-    """Names of the fields that differ. Ids and volumes count where both sides have them (`unreported_fields`)."""
+    """Names of the fields that differ. Ids, volumes and the count of trades are compared where both
+    sides have them (`unreported_fields`).
+    """
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
     fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
-    if "quote_volume" in fields and abs(candle.quote_volume - kline.quote_volume) <= _slack(candle) + _slack(kline):
+    if "quote_volume" in fields and _is_within_slack(candle, kline):
         fields.remove("quote_volume")
-    if candle.trades != kline.trades:
+    if candle.trades != kline.trades and candle.trades >= 0 and kline.trades >= 0:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
         fields += [name for name in IDS if getattr(candle, name) != getattr(kline, name)]
@@ -34,7 +44,7 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     holds = {
         "high": kline.high >= some.high,
         "low": kline.low <= some.low,
-        "trades": kline.trades >= some.trades,
+        "trades": kline.trades < 0 or kline.trades >= some.trades,
         "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
         "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
     }
@@ -62,6 +72,12 @@ def _differs(ours: float, theirs: float) -> bool:
     return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
 
 
+def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
+    """Whether quote volumes differ by no more than the rounding of an average price that stands for one of them."""
+    slack = _slack(one) + _slack(other)
+    return slack > 0 and abs(one.quote_volume - other.quote_volume) <= slack + PRINTED_UNIT
+
+
 def _slack(version: TradedOhlcv[int]) -> float:
     return version.quote_volume_slack if isinstance(version, AveragedKline) else 0.0
 
@@ -79,3 +95,24 @@ def is_known_difference(rules: VenueRules, fields: Iterable[str]) -> bool:
 def describe_difference(candle: Candle, kline: Kline, fields: Iterable[str]) -> str:
     """Both versions of the fields, for people."""
     return ", ".join(f"{name} {getattr(candle, name)} ≠ {getattr(kline, name)}" for name in fields)
+
+
+class Period(NamedTuple):
+    """A period of the exchange's time, ms UTC."""
+
+    open_time: int
+    length: int
+
+    @property
+    def end(self) -> int:
+        """The first millisecond behind it."""
+        return self.open_time + self.length
+
+
+AreEqual: TypeAlias = Callable[[int, int], bool]
+"""Whether the exchange says the same as ours of all periods in `[begin, end)`; also where there are none."""
+
+
+def is_borne_out(inner: Period, outer: Period, *, is_outer_equal: bool, are_equal: AreEqual) -> bool:
+    """Whether `outer` bears out `inner`, which lies in it. `are_equal` is asked about the timeframe of `inner`."""
+    return is_outer_equal and are_equal(outer.open_time, inner.open_time) and are_equal(inner.end, outer.end)

@@ -28,6 +28,8 @@ _CHANNEL_OF_KIND: Final[dict[str, FreshnessChannel]] = {
     "miniTicker": "ticker",
     "depth": "book",
     "bookTicker": "best",
+    "markPrice": "mark",
+    "forceOrder": "liquidations",
 }
 
 
@@ -149,6 +151,13 @@ def worst_of(*verdicts: Verdict | None) -> Verdict | None:
     return min((verdict for verdict in verdicts if verdict), key=lambda one: RANK[one.state], default=None)
 
 
+def of_streams(channel: FreshnessChannel, silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
+    """What a channel is whose lines are up, by the silences of its streams."""
+    if channel == "mark":
+        return of_clockwork(silences)
+    return of_trades(silences, instrument) if channel == "trades" else of_silence(silences, instrument)
+
+
 def of_trades(silences: list[Silence | None], instrument: InstrumentState) -> Verdict:
     """Trades that stopped are quiet only when a witness says so."""
     witness = instrument.witness
@@ -173,6 +182,12 @@ def of_silence(silences: list[Silence | None], instrument: InstrumentState) -> V
     if is_proven or (not silent.whole_line and instrument.speaks()):
         return Verdict("quiet", "nothing new, while other data agrees", silent.began)
     return Verdict("silent", "the exchange sends nothing", silent.began)
+
+
+def of_clockwork(silences: list[Silence | None]) -> Verdict:
+    """What the exchange sends at a steady pace, whether anything happens or not, is never quiet."""
+    silent = _wholly(silences)
+    return Verdict("silent", "the exchange sends nothing", silent.began) if silent else Verdict("live")
 
 
 def _wholly(silences: list[Silence | None]) -> Silence | None:

@@ -21,12 +21,11 @@ from flows.operators.trades.disputes import Disputes
 from flows.operators.trades.gaps import AbandonedGaps
 from flows.operators.trades.head_gap import OVERTAKEN_MS, HeadGap
 from flows.operators.trades.held import HeldTrades
-from flows.operators.trades.position import Position
+from flows.operators.trades.position import Position, WithdrawnTrades
 from flows.operators.trades.quarantine import Quarantine, largest_cluster
 from flows.operators.trades.recent import HandedOn
 from flows.operators.trades.results import Results, TradesAnswer
 from flows.operators.trades.stream_watch import StreamWatch
-from flows.operators.trades.withdrawn import WithdrawnTrades
 from flows.queries import LastTradeQuery, Query, QueryError, TradesQuery
 
 NOT_KNOWN: Final = (
