@@ -1,16 +1,20 @@
-"""What a file says against itself: rows that hide fills are holes that are named."""
+"""What a file says against itself: rows that hide fills are holes that are named, times out of order make no `final`
+candle.
+"""
 
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.model import WITHDRAWN_FILL, AggregateTrade, Gap, Incident
 from flows.operators.trades.position import Position, WithdrawnTrades
+from sources.archive.disorder import JITTER_MS, disorders
 from tests.fakes.imports import import_folder
 
 DAY = 1_729_987_200_000
@@ -118,3 +122,47 @@ def test_only_fills_that_follow_each_other_show_that_trades_were_taken_back(
     assert gap == Gap("binance", SYMBOL, 2, 1 + count, DAY + 1_000, behind.time)
     assert (incident.kind, incident.first_id, incident.last_id) == ("gap", 2, 1 + count)
     assert withdrawn.lost(behind.time) == []
+
+
+# --- times ---
+
+
+@pytest.mark.parametrize("late_ms", [61_000, 600_000, 3_600_000])
+@pytest.mark.parametrize("block", [(300, 400), (0, 100), (640, 690)])
+def test_candles_of_times_out_of_order_are_not_final(block: tuple[int, int], late_ms: int, tmp_path: Path) -> None:
+    rows = rows_of_a_day()
+    late = [late_ms if block[0] <= place < block[1] else 0 for place in range(len(rows))]
+    # Less than a step back is no disorder: there is nothing to see.
+    told = [[*row[:5], row[5] + 2 * by, *row[6:]] for row, by in zip(rows, late, strict=True)]
+
+    hours, _ = imported(tmp_path, told)
+
+    true, said = true_hours(rows), true_hours(told)
+    final = {hour for hour, (status, _) in hours.items() if status in ("final", "repaired")}
+    assert {hour for hour in final if true.get(hour, 0) != said.get(hour, 0)} == set()
+    assert final >= set(range((block[1] + 2 * late_ms // STEP_MS) // 30 + 2, 23))
+
+
+def test_times_in_order_are_in_no_doubt(tmp_path: Path) -> None:
+    hours, incidents = imported(tmp_path, rows_of_a_day())
+
+    assert {status for hour, (status, _) in hours.items() if 0 < hour < 23} == {"final"}
+    assert incidents == []
+
+
+@given(st.lists(st.integers(0, 100_000), min_size=4, max_size=60), st.data())
+def test_a_block_of_late_times_is_inside_the_stretch_that_shows_it(steps: list[int], data: st.DataObject) -> None:
+    times = [DAY + sum(steps[: place + 1]) for place in range(len(steps))]
+    begin = data.draw(st.integers(0, len(times) - 2))
+    end = data.draw(st.integers(begin + 1, len(times) - 1))
+    late = data.draw(st.integers(1, 500_000))
+    told = [time + late * (begin <= place < end) for place, time in enumerate(times)]
+    size = data.draw(st.integers(1, len(times)))
+    blocks = [pl.DataFrame({"time": told[place : place + size]}) for place in range(0, len(told), size)]
+
+    found = disorders(blocks, DAY)
+
+    if told[end - 1] - told[end] > JITTER_MS:
+        assert any(first <= told[begin] and told[end - 1] <= last for first, last in found)
+    else:
+        assert found == ()
