@@ -13,7 +13,7 @@ import polars as pl
 JITTER_MS = 1_000
 """By so much times may go back: servers differ. No recording or file at hand has any such pair."""
 MOST = 1_000
-"""Most stretches that are told apart; what follows them is one."""
+"""Most separate stretches; what follows them is one."""
 
 Stretch = tuple[int, int]
 """The first and the last time, ms UTC."""
