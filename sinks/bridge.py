@@ -6,7 +6,6 @@ the whole cluster.
 
 import threading
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from bytewax.outputs import (
@@ -119,7 +118,8 @@ class _Partition(StatefulSinkPartition[list[T], list[Any] | None]):
             self._recoverable.resume(pending)
 
     def write_batch(self, values: list[list[T]]) -> None:
-        self._writer.write(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
+        for batch in values:
+            self._writer.write(batch)
 
     def snapshot(self) -> list[Any] | None:
         return None if self._recoverable is None else self._recoverable.pending()

@@ -45,6 +45,7 @@ from flows.model.results import (
     StatsResult,
     TradeInput,
     TradeResult,
+    VenueItems,
 )
 from flows.model.source_events import (
     TRADE_KINDS,
@@ -157,6 +158,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueItems",
     "VenueParser",
     "Vouched",
     "Voucher",

@@ -46,7 +46,7 @@ CHANNELS = (
 )
 """Channels of a subscription. `Balance` and `Position` carry nothing: the flow has none."""
 
-_BODIES: dict[str, Callable[[Any], Struct]] = {
+_BODIES: dict[str, Callable[[Any, str], Struct]] = {
     "MarketData": MarketDataBody.of,
     "ChartUpdate": ChartUpdateBody.of,
     "Trade": TradeBody.of,
@@ -55,9 +55,10 @@ _BODIES: dict[str, Callable[[Any], Struct]] = {
     "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
     "Stats": StatsBody.of,
-    "Status": status_body,
-    "Incident": IncidentBody.of,
 }
+"""Payloads of an item and its venue."""
+_OWN_BODIES: dict[str, Callable[[Any], Struct]] = {"Status": status_body, "Incident": IncidentBody.of}
+"""Payloads of items that name their venue."""
 
 
 class Topic(NamedTuple):
@@ -66,6 +67,7 @@ class Topic(NamedTuple):
     channel: str
     symbol: str = ""
     timeframe: str = ""
+    venue: str = ""
 
 
 class Sendable(Protocol):
@@ -99,7 +101,9 @@ class Message(Struct, eq=False, gc=False):
     def envelope(self) -> Envelope:
         """The message before it is encoded."""
         channel = self.topic.channel
-        return Envelope(channel, _BODIES[channel](self.item), iso_utc(self.stamp_ms), self.seq)
+        own = _OWN_BODIES.get(channel)
+        body = own(self.item) if own else _BODIES[channel](self.item, self.topic.venue)
+        return Envelope(channel, body, iso_utc(self.stamp_ms), self.seq)
 
     def frame(self, encoding: Encoding) -> bytes:
         """The finished WebSocket frame, the same object on every call."""

@@ -41,6 +41,7 @@ class MarketDataBody(Payload[MarketData], frozen=True, gc=False):
     price_change_percent_24h: float | None
     volume_24h: float | None
     timestamp: str
+    venue: str
 
     times: ClassVar = {"timestamp": "time"}
 
@@ -67,9 +68,10 @@ class ChartUpdateBody(Struct, frozen=True):
     price_change_percent_24h: float | None
     volume_24h: float | None
     timestamp: str
+    venue: str
 
     @classmethod
-    def of(cls, update: ChartUpdate) -> "ChartUpdateBody":
+    def of(cls, update: ChartUpdate, venue: str) -> "ChartUpdateBody":
         """From the model. `timestamp` is that of the candle's last event, or its end where that is not known."""
         candle, market = update
         return cls(
@@ -81,6 +83,7 @@ class ChartUpdateBody(Struct, frozen=True):
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
             timestamp=iso_utc(candle.event_time or candle.close_time),
+            venue=venue,
         )
 
 
@@ -102,12 +105,13 @@ class CandleBody(Struct, frozen=True):
     timeframe: str
     candle: FullCandle
     timestamp: str
+    venue: str
 
     @classmethod
-    def of(cls, item: Candle) -> "CandleBody":
+    def of(cls, item: Candle, venue: str) -> "CandleBody":
         """From the model; `timestamp` as in `ChartUpdateBody`."""
         full = FullCandle.of(item)
-        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time))
+        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time), venue)
 
 
 class TradeRow(Struct, frozen=True, gc=False):
@@ -129,9 +133,10 @@ class TradeBody(Struct, frozen=True):
     symbol: str
     late: bool
     trades: list[TradeRow]
+    venue: str
 
     @classmethod
-    def of(cls, batch: TradeBatch) -> "TradeBody":
+    def of(cls, batch: TradeBatch, venue: str) -> "TradeBody":
         """From the model."""
         rows = [
             TradeRow(
@@ -146,13 +151,14 @@ class TradeBody(Struct, frozen=True):
             )
             for trade in batch.trades
         ]
-        return cls(batch.symbol, batch.late, rows)
+        return cls(batch.symbol, batch.late, rows, venue)
 
 
 class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
     """The exchange's own statistics of the last 24 hours."""
 
     timestamp: str
+    venue: str
 
     times: ClassVar = {"timestamp": "event_time"}
 
@@ -161,6 +167,7 @@ class StatsBody(DayFigures[str], Payload[Stats24h], frozen=True, gc=False):
     """Our own statistics of the last 24 hours, since `open_time`. Unless `complete`, some of that is missing."""
 
     timestamp: str
+    venue: str
 
     times: ClassVar = {"open_time": "open_time", "timestamp": "time"}
 
@@ -169,6 +176,7 @@ class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
     """Best bid and ask; an empty side has price and quantity 0.0. `timestamp` is null where the venue reports none."""
 
     timestamp: str | None
+    venue: str
 
     times: ClassVar = {"timestamp": "event_time"}
 
@@ -187,5 +195,6 @@ class OrderBookBody(Payload[BookView], frozen=True):
     mid: float | None
     imbalance: float | None
     timestamp: str | None
+    venue: str
 
     times: ClassVar = {"timestamp": "event_time"}

@@ -65,7 +65,7 @@ class Hub:
 
 @asynccontextmanager
 async def hub(**settings: Any) -> AsyncIterator[Hub]:
-    broadcast = Broadcast(HubSettings(port=0, **settings), venue="binance", origin="replay")
+    broadcast = Broadcast(HubSettings(port=0, **settings), origins={"binance": "replay"})
     broadcast.start()
     try:
         yield Hub(broadcast)
@@ -359,7 +359,7 @@ async def test_the_end_is_a_goodbye() -> None:
 
 async def test_a_port_that_is_taken_is_an_error_at_start() -> None:
     async with hub() as h:
-        second = Broadcast(HubSettings(port=h.broadcast.port), venue="binance", origin="replay")
+        second = Broadcast(HubSettings(port=h.broadcast.port), origins={"binance": "replay"})
         with pytest.raises(OSError, match=str(h.broadcast.port)):
             second.start()
 
@@ -513,7 +513,7 @@ async def test_status_and_origin_are_told_to_who_asks() -> None:
 async def test_messages_are_stamped_by_the_venues_clock_whatever_time_they_tell() -> None:
     clock = FeedClock(lambda: 0)
     clock.observe(BEGIN)
-    broadcast = Broadcast(HubSettings(port=0), venue="binance", origin="replay", clock=clock)
+    broadcast = Broadcast(HubSettings(port=0), origins={"binance": "replay"}, clocks={"binance": clock})
     broadcast.start()
     h = Hub(broadcast)
     try:

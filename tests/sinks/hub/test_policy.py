@@ -65,7 +65,7 @@ class Line:
 
 class Playing:
     def __init__(self, **settings: Any) -> None:
-        self.hub = Hub(HubSettings(**settings), venue="binance", origin="replay", first_seq=1_000)
+        self.hub = Hub(HubSettings(**settings), origins={"binance": "replay"}, first_seq=1_000)
         self.now = Now(BEGIN, 0)
 
     def at(self, local_ms: int, *items: Publishable) -> None:
