@@ -6,7 +6,7 @@ order of events are checked where the order is kept: ids by the sequencer and th
 `validate`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from math import isfinite
 from typing import Any, Protocol, TypeAlias
@@ -16,11 +16,15 @@ from msgspec import Struct
 from flows.model import (
     DAY_MS,
     MARKET_FILL,
+    VOLUMES,
     AggregateTrade,
     BookDelta,
     BookSnapshot,
     BookTicker,
+    ContractReport,
     Kline,
+    LiquidationReport,
+    MarkReport,
     MiniTicker,
     Ticker,
     Trade,
@@ -41,6 +45,12 @@ KLINE_AGE_MS = 300_000
 """Longest time from the end of a period to its kline: a stream reports the running period and the one before."""
 TICKER_WINDOW_MS = 90_000_000
 """Longest window of a 24-hour ticker; USD-M begins it on a whole minute."""
+FUNDING_PAST_MS = 60_000
+"""How long a report may still name a time of funding that is over."""
+FUNDING_AHEAD_MS = 2 * DAY_MS
+"""How far the next funding may be ahead; exchanges settle every eight hours at the longest."""
+MOST_PREMIUM = 10.0
+"""Most times that a mark price may be the index price, or the index price it."""
 RELATIVE_SLACK = 1e-6
 """Relative error of a volume by rounding to printed decimals."""
 PRINTED_SLACK = 1e-4
@@ -82,6 +92,17 @@ class ConsecutiveIds(Struct, frozen=True):
         return delta.first_update_id <= update_id + 1
 
 
+class BookChecksum(Protocol):
+    """How a venue's checksum of a book is made."""
+
+    @property
+    def levels(self) -> int:
+        """The best levels of each side that it covers."""
+
+    def of(self, bids: Sequence[str], asks: Sequence[str]) -> int:
+        """The checksum of the texts of these levels, best first."""
+
+
 class VenueRules(Struct, frozen=True):
     """Rules that differ by venue."""
 
@@ -95,10 +116,24 @@ class VenueRules(Struct, frozen=True):
     """Fields of a candle that klines and trade streams of the venue count differently by design: where they differ in
     these alone, neither is wrong.
     """
+    unreported_fields: frozenset[str] = frozenset()
+    """Volumes that klines of the venue do not have: they are NaN there, and nothing is compared with them; the same
+    for `trades`, which is -1 then.
+    """
+    has_comparable_ticker: bool = True
+    """The window of the 24-hour ticker is known, so that its figures can be compared with ours."""
     book_line: str = ""
     """The line that carries books: when its connection is lost, they restart. Empty: any line may carry them."""
     book_ids: BookIds = ConsecutiveIds()
     """How the differences of a book follow each other."""
+    has_books_on_line: bool = False
+    """Snapshots of books come by their streams, before the changes (`LineSnapshot`), and none is queried. `book_ids`
+    does not count then.
+    """
+    book_checksum: BookChecksum | None = None
+    """How checksums of these books are made; None where the venue sends none."""
+    has_derivatives: bool = False
+    """Its instruments are derivatives: they have mark prices, funding, open interest and liquidations."""
 
 
 Rule: TypeAlias = Callable[[Any, VenueRules], str]
@@ -146,7 +181,7 @@ def _kline(kline: Kline, rules: VenueRules) -> str:
     return (
         (_kline_time(kline, length) if length else "")
         or _kline_prices(kline)
-        or _kline_volumes(kline)
+        or _kline_volumes(kline, rules.unreported_fields)
         or _kline_ids(kline, rules)
     )
 
@@ -180,11 +215,13 @@ def _kline_prices(kline: Kline) -> str:
     return ""
 
 
-def _kline_volumes(kline: Kline) -> str:
+def _kline_volumes(kline: Kline, unreported: frozenset[str]) -> str:
     volumes = kline.volumes
+    if unreported:
+        volumes = tuple(0.0 if name in unreported else value for name, value in zip(VOLUMES, volumes, strict=True))  # type: ignore[assignment]
     if not all(map(isfinite, volumes)):
         return "a kline with a volume that is not a number"
-    if kline.trades < 0 or not min(volumes) >= 0:
+    if kline.trades < (-1 if "trades" in unreported else 0) or not min(volumes) >= 0:
         return "a kline of less than nothing"
     traded, traded_value, bought, bought_value = volumes
     if bought > traded + _slack(traded) or bought_value > traded_value + _slack(traded_value):
@@ -212,8 +249,8 @@ def _ticker(ticker: Ticker, _: VenueRules) -> str:
         return "a ticker whose window ends after it was sent"
     if not 0 <= ticker.close_time - ticker.open_time <= TICKER_WINDOW_MS:
         return "a ticker whose window is not 24 hours"
-    if ticker.trades <= 0:
-        return "a ticker with a negative count" if ticker.trades < 0 else ""
+    if ticker.trades <= 0:  # none, or the venue does not count them
+        return "a ticker with a negative count" if ticker.trades < -1 else ""
     return _day_prices(ticker, ticker.last_price) or _day_change(ticker)
 
 
@@ -265,6 +302,30 @@ def _book_snapshot(snapshot: BookSnapshot, _: VenueRules) -> str:
     return ""
 
 
+def _mark(mark: MarkReport, _: VenueRules) -> str:
+    if mark.index_price and not 1 / MOST_PREMIUM <= mark.mark_price / mark.index_price <= MOST_PREMIUM:
+        return f"a mark price of {mark.mark_price} at an index of {mark.index_price}"
+    if mark.next_funding_time:
+        ahead = mark.next_funding_time - mark.event_time
+        if not -FUNDING_PAST_MS <= ahead <= FUNDING_AHEAD_MS:
+            return f"a mark price whose next funding is {ahead} ms ahead"
+    elif mark.funding_rate:
+        return "a mark price with a rate of funding, and no time"
+    return ""
+
+
+def _liquidation(order: LiquidationReport, _: VenueRules) -> str:
+    if not -TRADE_AHEAD_MS <= order.event_time - order.time <= TRADE_AGE_MS:
+        return f"a liquidation that was made {order.time - order.event_time} ms after it was sent"
+    if order.filled > order.quantity * (1 + RELATIVE_SLACK):
+        return "a liquidation of which more is filled than there is"
+    return ""
+
+
+def _contract(contract: ContractReport, _: VenueRules) -> str:
+    return "" if contract.delivery_time < 2 * LATEST_MS else "a contract that ends beyond all bounds"
+
+
 def _slack(volume: float) -> float:
     return RELATIVE_SLACK * volume + PRINTED_SLACK
 
@@ -278,6 +339,9 @@ _RULES: dict[type, Rule] = {
     BookTicker: _book_ticker,
     BookDelta: _book_delta,
     BookSnapshot: _book_snapshot,
+    MarkReport: _mark,
+    LiquidationReport: _liquidation,
+    ContractReport: _contract,
 }
 """The first match applies."""
 _BY_TYPE: dict[type, Rule] = dict(_RULES)

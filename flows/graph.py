@@ -97,7 +97,7 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
     flow = Dataflow(FLOW)
     fronts = [_front(flow, venue) for venue in venues]
     names = [venue.feed.venue for venue in venues]
-    prices = {name: [front.prices] for name, front in zip(names, fronts, strict=True)}
+    prices: dict[str, list[Stream[Any]]] = {name: [front.prices] for name, front in zip(names, fronts, strict=True)}
     steps.broadcast("hub_prices", prices, sinks.broadcast)  # first of all: a price waits for nothing else
 
     flows = [_venue_flow(venue, front) for venue, front in zip(venues, fronts, strict=True)]
@@ -109,7 +109,7 @@ def venues_flow(venues: Sequence[VenueParts], sinks: Sinks) -> Dataflow:
         steps.output(f"{venue.prefix}commands", one.candles.requests, sink=venue.commands)
     steps.output("rejects", *(stream for one in flows for stream in one.rejected), sink=sinks.rejects)
     states = [one.states(venue) for venue, one in zip(venues, flows, strict=True)]
-    updates = {
+    updates: dict[str, list[Stream[Any] | None]] = {
         name: [*one.updates, state, one.incidents] for name, one, state in zip(names, flows, states, strict=True)
     }
     steps.broadcast("hub", updates, sinks.broadcast)
@@ -132,12 +132,17 @@ class _VenueStreams:
     status: steps.FeedStreams
     book: steps.BookStreams | None
     stats: steps.StatsStreams | None
+    contracts: steps.DerivativeStreams | None
     incidents: Stream[Incident]
 
     @property
     def documents(self) -> tuple[Stream[Any] | None, ...]:
         """For MongoDB."""
-        return self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute
+        contracts = self.contracts
+        return (
+            self.candles.candles, self.candles.corrections, self.stats and self.stats.per_minute,
+            contracts and contracts.records, contracts and contracts.per_minute,
+        )  # fmt: skip
 
     @property
     def rejected(self) -> tuple[Stream[Rejected] | None, ...]:
@@ -148,12 +153,14 @@ class _VenueStreams:
     def updates(self) -> tuple[Stream[Any] | None, ...]:
         """For clients, besides states and incidents."""
         views, latest = self.book and self.book.views, self.stats and self.stats.latest
-        return self.candles.trades, self.candles.candles, views, latest, self.status.updates
+        contracts = self.contracts and self.contracts.updates
+        return self.candles.trades, self.candles.candles, views, latest, contracts, self.status.updates
 
     def states(self, venue: VenueParts) -> Stream[InstrumentStatus | Heartbeat]:
         """How current its instruments are."""
         return steps.freshness(
             f"{venue.prefix}freshness", self.status.observed, self.candles.witnesses, self.book and self.book.synced,
+            self.contracts and self.contracts.observed,
             feed=venue.feed, clock=venue.clock, has_books=venue.runner is not None, outages=venue.outages,
         )  # fmt: skip
 
@@ -176,8 +183,9 @@ def _venue_flow(venue: VenueParts, front: _Front) -> _VenueStreams:
     status = steps.feed_status(f"{prefix}feed_status", front.events, feed, clock)
     book = steps.order_books(f"{prefix}order_books", front.events, venue.books, clock, rules, runner)
     stats = steps.stats_24h(f"{prefix}stats_24h", candles.minutes, status.tickers, feed, trade_clock, rules, runner)
+    contracts = steps.derivatives(f"{prefix}derivatives", front.events, feed, clock, rules, runner)
     incidents = steps.incidents(
         f"{prefix}incidents", clock, candles.incidents, status.incidents, book and book.incidents,
-        stats and stats.incidents,
+        stats and stats.incidents, contracts and contracts.incidents,
     )  # fmt: skip
-    return _VenueStreams(candles, status, book, stats, incidents)
+    return _VenueStreams(candles, status, book, stats, contracts, incidents)

@@ -40,7 +40,7 @@ from sinks.mongo.identity import IDENTITY_FILE
 from sinks.mongo.writer import MongoWriter, open_mongo_writer
 from sinks.trades.store import TradeStoreError, check_store
 from sinks.trades.writer import TradeWriter, part_of, partition_names
-from sources.bridge import SourceWorker
+from sources.bridge import SourceWorkers
 
 REPLACED = "database replaced"
 """Id of the requests for the history of all symbols, when another database answers than before."""
@@ -60,9 +60,9 @@ def build_flow(
     """The complete system of one process. `stop` ends its input, and with it the flow. `statuses` are the instruments
     of each venue, if known. `recovery` is the directory of the recovered state, if there is one.
     """
-    ledger, rejects, metrics, worker = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorker()
+    ledger, rejects, metrics, workers = IncidentWriter(), RejectWriter(), FlowMetrics(), SourceWorkers()
     venues = [
-        VenueRuntime.of(settings, feed, stop=stop, worker=worker, report=ledger.report)
+        VenueRuntime.of(settings, feed, stop=stop, workers=workers, report=ledger.report)
         for feed in settings.by_venue.values()
     ]
     hub = _open_broadcast(settings, metrics, venues) if settings.hub.enabled else None

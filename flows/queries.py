@@ -216,6 +216,51 @@ class HistoryQuery(Query, frozen=True):
     """Only read the stored candles of the span."""
 
 
+class MarkQuery(Query, frozen=True):
+    """The mark price at present. Answer: `MarkReport`."""
+
+
+class FundingQuery(Query, frozen=True):
+    """The payments of funding that were settled from `start` to `end`, ms UTC, both inclusive. Answer: `list[Funding]`,
+    times rising; the first thousand or more, so one that does not reach the end is followed by another query.
+    """
+
+    start: int
+    end: int
+
+
+class FundingTermsQuery(Query, frozen=True):
+    """How funding is settled. Answer: `FundingTerms`, or None where the exchange says nothing in particular."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """Nothing waits for it."""
+        return Urgency.AUDIT
+
+
+class OpenInterestQuery(Query, frozen=True):
+    """The open interest at present. Answer: `OpenInterest`."""
+
+    @property
+    def urgency(self) -> Urgency:
+        """The next one is soon."""
+        return Urgency.AUDIT
+
+
+class OpenInterestHistoryQuery(Query, frozen=True):
+    """The open interest of the past, from `start` to `end`, ms UTC, both inclusive. Answer: `list[OpenInterest]`, times
+    rising, as closely and as far back as the exchange has it.
+    """
+
+    start: int
+    end: int
+
+    @property
+    def urgency(self) -> Urgency:
+        """Nothing waits for it."""
+        return Urgency.AUDIT
+
+
 class History(Struct, frozen=True):
     """Candles of the venue over one timeframe, and what is stored of the same periods."""
 

@@ -7,12 +7,16 @@ from collections.abc import Mapping
 from typing import Final, TypeAlias, cast
 
 from flows.operators.candles import builder, reconcile
+from flows.operators.derivatives import contract
 from flows.operators.state_version import StateVersionError, restore
 from flows.operators.trades.state import NAME, STATE_VERSION, SequenceState
 
 FLOW: Final = "marketflow"
 TRADES_STEP: Final = f"{FLOW}.candles.pipeline.machine"
-MACHINE_STEPS: Final = frozenset((TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine"))
+CONTRACTS_STEP: Final = f"{FLOW}.derivatives.contract.machine"
+MACHINE_STEPS: Final = frozenset(
+    (TRADES_STEP, f"{FLOW}.order_books.book.machine", f"{FLOW}.stats_24h.day.machine", CONTRACTS_STEP)
+)
 """Ids of the steps with a machine for each instrument."""
 STEPS: Final = frozenset(
     (
@@ -73,6 +77,8 @@ def state_fault(step_id: str, state_key: str, state: object) -> str:
         if step_id == TRADES_STEP:
             for (name, (version, form)), part in zip(_FORMS.items(), parts, strict=True):
                 restore(part, version, form, f"{name} of {key}")
+        if step_id == CONTRACTS_STEP:
+            restore(parts, contract.STATE_VERSION, contract.ContractState, f"the contract {key}")
     except StateVersionError as error:
         return f"{_OTHER_VERSION}: {error}"
     except (TypeError, ValueError):

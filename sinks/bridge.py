@@ -6,6 +6,7 @@ the whole cluster.
 
 import threading
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from bytewax.outputs import (
@@ -118,7 +119,10 @@ class _Partition(StatefulSinkPartition[list[T], list[Any] | None]):
             self._recoverable.resume(pending)
 
     def write_batch(self, values: list[list[T]]) -> None:
-        for batch in values:
+        if all(type(batch) is list for batch in values):
+            self._writer.write(values[0] if len(values) == 1 else list(chain.from_iterable(values)))
+            return
+        for batch in values:  # a list of another type says more of its items
             self._writer.write(batch)
 
     def snapshot(self) -> list[Any] | None:

@@ -1,4 +1,4 @@
-"""Stored candles, trades, statistics and incidents as polars frames, also while the flow writes them.
+"""Stored candles, trades, statistics, incidents and values of derivatives as polars frames, also while the flow writes.
 
     with open_frames(load_settings()) as frames:  # of `flows.dataframes`
         frames.candles("BTCUSDT", "1h", start=datetime(2025, 1, 1, tzinfo=UTC))
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias
+from typing import Any, Final, Self, TypeAlias, get_args
 
 import polars as pl
 from bson import decode_all
@@ -23,8 +23,9 @@ from polars.io.plugins import register_io_source
 from pymongo import ASCENDING, DESCENDING
 
 from flows.foreign import visible
-from flows.model import AggregateTrade, Candle, Incident, Stats24h
+from flows.model import AggregateTrade, Candle, Funding, Incident, Liquidation, MarkPrice, OpenInterest, Stats24h
 from sinks.mongo.analyses import MARKET_ANALYSIS
+from sinks.mongo.derivatives import FUNDING_RATES, LIQUIDATIONS, MARK_PRICES, OPEN_INTEREST
 from sinks.mongo.documents import (
     CANDLE_VALUES,
     INCIDENTS,
@@ -47,7 +48,12 @@ _COLUMN_TYPES: Final[Mapping[Any, type[pl.DataType]]] = {int: pl.Int64, float: p
 def _columns(model: type[Struct], names: Iterable[str]) -> Mapping[str, pl.DataType]:
     """Columns for these fields of the model, with their types there; every other type is text."""
     types = {field.name: field.type for field in fields(model)}
-    return {name: _COLUMN_TYPES.get(types[name], pl.String)() for name in names}
+    return {name: _COLUMN_TYPES.get(_plain(types[name]), pl.String)() for name in names}
+
+
+def _plain(kind: Any) -> Any:
+    """The type of a field that may be null, without that."""
+    return next((part for part in get_args(kind) if part in _COLUMN_TYPES), kind)
 
 
 CANDLE_SCHEMA: Final[Mapping[str, pl.DataType]] = {
@@ -82,6 +88,14 @@ ANALYSIS_SCHEMA: Final[Mapping[str, pl.DataType]] = {
     "timeframes": pl.List(pl.Struct(READING_SCHEMA)),
     "reasons": pl.List(pl.String()),
 }
+MARK_SCHEMA: Final = _columns(
+    MarkPrice, ("event_time", "mark_price", "index_price", "settle_price", "funding_rate", "next_funding_time")
+)
+FUNDING_SCHEMA: Final = _columns(Funding, ("time", "rate", "mark_price"))
+INTEREST_SCHEMA: Final = _columns(OpenInterest, ("time", "quantity", "value"))
+LIQUIDATION_SCHEMA: Final = _columns(
+    Liquidation, ("time", "side", "price", "average_price", "quantity", "filled", "event_time")
+)
 INCIDENT_SCHEMA: Final = _columns(
     Incident, ("begin", "end", "kind", "symbol", "cause", "outcome", "first_id", "last_id")
 )
@@ -154,6 +168,36 @@ class Frames:
         """
         of = {"venue": self.venue, "symbol": symbol}
         return self._documents(MARKET_ANALYSIS, of, "minute", start, end, ANALYSIS_SCHEMA)
+
+    def mark_prices(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Mark prices of a derivative in the span, one a minute, oldest first.
+
+        `event_time`; `mark_price`, `index_price`, `settle_price` (0.0 where the exchange reports none);
+        `funding_rate` (a share, 0.0001 is 0.01 %; null without funding) that would be settled at `next_funding_time`.
+        """
+        of = {"venue": self.venue, "symbol": symbol}
+        return self._documents(MARK_PRICES, of, "event_time", start, end, MARK_SCHEMA)
+
+    def funding(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Settled funding of a derivative in the span, oldest first: `time`, `rate` (a share; a positive one was paid
+        by longs to shorts), `mark_price` (null where the exchange reports none).
+        """
+        of = {"venue": self.venue, "symbol": symbol}
+        return self._documents(FUNDING_RATES, of, "time", start, end, FUNDING_SCHEMA)
+
+    def open_interest(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Open interest of a derivative in the span, oldest first: `time`, `quantity`, and its `value` in the quote
+        currency, null where it was polled.
+        """
+        of = {"venue": self.venue, "symbol": symbol}
+        return self._documents(OPEN_INTEREST, of, "time", start, end, INTEREST_SCHEMA)
+
+    def liquidations(self, symbol: str, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
+        """Liquidations of a derivative in the span, oldest first: `time`, `side` of the order (`SELL` ended a long
+        position), `price` (its limit), `average_price`, `quantity`, `filled`, `event_time` (of the report).
+        """
+        of = {"venue": self.venue, "symbol": symbol}
+        return self._documents(LIQUIDATIONS, of, "time", start, end, LIQUIDATION_SCHEMA)
 
     def incidents(self, symbol: str | None = None, start: Moment = 0, end: Moment = END_MS) -> pl.DataFrame:
         """Incidents that began in the span, oldest first: those of a symbol and of the whole venue (whose `symbol` is

@@ -70,7 +70,7 @@ class WakeEvent:
         self._waiting = False
 
 
-class SourceWorker(threading.local):
+class SourceWorker:
     """Shared by the partitions of one worker thread, of all sources: the wake event, and which of them waits for it."""
 
     def __init__(self) -> None:
@@ -86,6 +86,17 @@ class SourceWorker(threading.local):
         """Waits for an arrival at any of them, at most until one of them has something to do."""
         idle_s = min(partition.idle_s for partition in self.partitions)
         self.wake.wait(idle_s, self.has_arrived)
+
+
+class SourceWorkers:
+    """The workers of a flow, by the thread of the system: a thread of the engine keeps no `threading.local`."""
+
+    def __init__(self) -> None:
+        self._by_thread: dict[int, SourceWorker] = {}
+
+    def own(self) -> SourceWorker:
+        """The worker of the calling thread."""
+        return self._by_thread.setdefault(threading.get_ident(), SourceWorker())
 
 
 class FeedPartition(StatefulSourcePartition[Polled, tuple[int]]):
@@ -224,17 +235,17 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
         *,
         settings: SourceSettings,
         stop: threading.Event,
-        worker: SourceWorker | None = None,
+        workers: SourceWorkers | None = None,
     ) -> None:
-        """`worker` is shared by the sources of one flow. `NotInstalledError` when the transport of the settings is not
-        installed.
+        """`workers` are shared by the sources of one flow. `NotInstalledError` when the transport of the settings is
+        not installed.
         """
         self._feed = feed
         self._settings = settings
         self._stop = stop
         transport_of(settings.transport)  # one that is not installed is refused before anything runs
         self._network = EventLoopThread()
-        self._worker = worker or SourceWorker()
+        self._workers = workers or SourceWorkers()
         self._partitions: dict[int, FeedPartition] = {}
         self._pools: dict[int, ConnectionPool] = {}
         self._desired: DesiredStreams = dict.fromkeys(settings.own_symbols, ())
@@ -338,7 +349,7 @@ class FeedSource(FixedPartitionedSource[Polled, tuple[int]]):
 
         partition = FeedPartition(
             connect,
-            worker=self._worker,
+            worker=self._workers.own(),
             poll_frames=self._settings.poll_frames,
             hold_s=self._settings.gather_ms / 1_000,
             stop=self._stop,

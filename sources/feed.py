@@ -29,6 +29,10 @@ class ConnectionPlan(Struct, frozen=True):
     """By the venue's name of each stream, its symbol and kind."""
     not_trading: frozenset[str] = frozenset()
     """Symbols that do not trade: their silence is no fault."""
+    number: bytes = b""
+    """What stands before the number of a frame, where the venue counts the frames of a connection: each number is the
+    one before it plus one, or frames are missing.
+    """
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -45,6 +49,10 @@ class ConnectionPlan(Struct, frozen=True):
         return structs.replace(self, kinds={}, names={}, not_trading=frozenset())
 
 
+IN_ORDER = -1
+"""Id in a reply of a venue that names no request: its replies come in the order of the requests."""
+
+
 class Ack(Struct, frozen=True):
     """The venue executed the request with this id."""
 
@@ -57,7 +65,11 @@ class Refusal(Struct, frozen=True):
     reason: str
     """The venue's reason, `quoted`."""
     id: int | None = None
-    """Id of the request; None when the venue does not name it."""
+    """Id of the request, or `IN_ORDER`; None when the venue does not name it."""
+    stream: str = ""
+    """The only stream that it concerns, by the venue's name: the others of the request have replies of their own, and
+    `id` is that of a request that is answered with this one. Empty: it concerns the whole request.
+    """
 
 
 class Shutdown(Struct, frozen=True):

@@ -6,8 +6,19 @@ from typing import Protocol, Self
 from msgspec import Struct
 
 from flows.bounds import VenueRules
-from flows.model import BookSnapshot, Kline, Trade, VenueParser
-from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, TradesQuery
+from flows.model import BookSnapshot, Funding, FundingTerms, Kline, MarkReport, OpenInterest, Trade, VenueParser
+from flows.queries import (
+    BookQuery,
+    DisputedTradesQuery,
+    FundingQuery,
+    FundingTermsQuery,
+    KlinesQuery,
+    MarkQuery,
+    OpenInterestHistoryQuery,
+    OpenInterestQuery,
+    PastTradesQuery,
+    TradesQuery,
+)
 from sources.feed import VenueFeed
 from sources.rest.client import RestSettings
 from sources.rest.rate_limit import RateLimiter
@@ -29,6 +40,10 @@ class FeedSettings(Protocol):
         """Base address of the streams; None for the venue's own."""
 
     @property
+    def book_ws_url(self) -> str | None:
+        """Base address of the streams of books, where the venue has another one for them; None for the venue's own."""
+
+    @property
     def rest_url(self) -> str | None:
         """Base address of the REST interface; None for the venue's own."""
 
@@ -47,6 +62,10 @@ class FeedSettings(Protocol):
     @property
     def streams_per_connection(self) -> int:
         """Most streams on one connection."""
+
+    @property
+    def book_levels(self) -> int:
+        """Levels a side of books whose snapshots come by their stream."""
 
 
 class VenueRest(Protocol):
@@ -92,6 +111,25 @@ class VenueRest(Protocol):
         """Path and query of a request for a book, and the venue's answer, decoded JSON: as tapes hold them."""
 
 
+class DerivativesRest(Protocol):
+    """What the REST interface of a venue of derivatives answers besides. Errors as of `VenueRest`."""
+
+    async def mark(self, query: MarkQuery) -> MarkReport:
+        """The mark price at present."""
+
+    async def funding(self, query: FundingQuery) -> list[Funding]:
+        """Settled payments of a time, oldest first."""
+
+    async def funding_terms(self, query: FundingTermsQuery) -> FundingTerms | None:
+        """How funding is settled."""
+
+    async def open_interest(self, query: OpenInterestQuery) -> OpenInterest:
+        """The open interest at present."""
+
+    async def open_interest_history(self, query: OpenInterestHistoryQuery) -> list[OpenInterest]:
+        """The open interest of the past, oldest first."""
+
+
 class Venue(Struct, frozen=True):
     """A venue. Its parts are built from the settings, which name the venue too."""
 
@@ -103,3 +141,5 @@ class Venue(Struct, frozen=True):
     parser: Callable[[], VenueParser]
     rest: Callable[[FeedSettings, RestSettings], VenueRest]
     """Builds the REST client; `ValueError` as for the feed, and for a proxy that cannot be used."""
+    derivatives: Callable[[VenueRest], DerivativesRest] | None = None
+    """Builds the rest of the REST side on its client; None where instruments are no derivatives."""

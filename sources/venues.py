@@ -5,7 +5,10 @@ from types import MappingProxyType
 from typing import Final
 
 from sources.binance.venue import BINANCE, BINANCE_USDM
+from sources.coinbase.venue import COINBASE
+from sources.kraken.venue import KRAKEN
 from sources.venue import Venue
 
-VENUES: Final[Mapping[str, Venue]] = MappingProxyType({venue.name: venue for venue in (BINANCE, BINANCE_USDM)})
+_VENUES: Final = (BINANCE, BINANCE_USDM, COINBASE, KRAKEN)
+VENUES: Final[Mapping[str, Venue]] = MappingProxyType({venue.name: venue for venue in _VENUES})
 """By name."""

@@ -8,7 +8,7 @@
 import { token } from "./rest.js";
 
 const EVERYTHING = ["MarketData", "Status", "Incident"];
-const OF_SYMBOL = ["Trade", "OrderBook", "Stats"];
+const OF_SYMBOL = ["Trade", "OrderBook", "Stats", "MarkPrice", "Funding", "OpenInterest", "Liquidation"];
 const OF_TIMEFRAME = ["Candle"];
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;

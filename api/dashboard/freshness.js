@@ -25,6 +25,7 @@ export const OF_PRICE = ["trades", "klines", "ticker"];
 export const OF_TRADES = ["trades"];
 export const OF_CANDLES = ["trades", "klines"];
 export const OF_BOOK = ["book", "best"];
+export const OF_MARK = ["mark"];
 
 /** One hub: the states of its instruments, and its last heartbeat. */
 class Hub {
@@ -121,6 +122,11 @@ export class Freshness {
     const time = hub.timeAt(now);
     const forMs = channel.since && time !== null ? Math.max(0, time - Date.parse(channel.since)) : null;
     return judged(channel.state, forMs, channel.reason);
+  }
+
+  /** The venue's time of an instrument, ms UTC; null while it is not known. */
+  timeOf(venue, symbol) {
+    return this.#hubOf(venue, symbol)?.timeAt(this.#moment ?? this.now()) ?? null;
   }
 
   /** All calls within `work` use the same time. */

@@ -4,8 +4,9 @@ import { Analysis } from "./analysis.js";
 import { Book } from "./book.js";
 import { Chart, refresh } from "./chart/chart.js";
 import { Broadcast } from "./connection.js";
+import { Contract } from "./contract.js";
 import { Extras } from "./extras.js";
-import { Freshness, OF_BOOK, OF_CANDLES, OF_PRICE, OF_TRADES } from "./freshness.js";
+import { Freshness, OF_BOOK, OF_CANDLES, OF_MARK, OF_PRICE, OF_TRADES } from "./freshness.js";
 import { age, compact, fixed, percent, precision, signed } from "./format.js";
 import { byId, note, paintSoon, sleep, write } from "./page.js";
 import { Prices, wayOf } from "./prices.js";
@@ -33,6 +34,7 @@ let down = []; // sentences for dependencies and venue connections that are down
 const freshness = new Freshness();
 const book = new Book();
 const trades = new Trades();
+const contract = new Contract(() => focus && freshness.timeOf(focus.venue, focus.symbol));
 const quality = new Quality();
 const analysis = new Analysis();
 const chart = new Chart({ onClosed: () => void extras.refresh() });
@@ -71,6 +73,10 @@ const ofFocus = {
   Candle: (data) => chart.take(data),
   OrderBook: (data) => book.take(data),
   Trade: (data) => trades.take(data.trades),
+  MarkPrice: (data) => contract.take("MarkPrice", data),
+  Funding: (data) => contract.take("Funding", data),
+  OpenInterest: (data) => contract.take("OpenInterest", data),
+  Liquidation: (data) => contract.takeOrders([data]),
   Stats: (data) => {
     heldStats = data;
     paintSoon(paintHead);
@@ -122,6 +128,7 @@ function chooseSymbol() {
   prices.choose(focus.venue, focus.symbol);
   book.clear();
   trades.clear(focus.symbol);
+  contract.clear(focus.symbol);
   quality.choose(focus);
   analysis.choose(focus);
   void readTrades();
@@ -207,6 +214,7 @@ function paintCurrency() {
     ["tape", of(OF_TRADES)],
     ["analysis", of(OF_CANDLES)],
     ["book", of(OF_BOOK)],
+    ["contract", of(OF_MARK)],
   ]) {
     byId(id).classList.toggle("old", !state.isCurrent);
     byId(id).dataset.currency = state.state;
@@ -216,6 +224,8 @@ function paintCurrency() {
   byId("state").title = shown && price.about;
   write(byId("tape-state"), of(OF_TRADES).isCurrent ? "" : of(OF_TRADES).text);
   book.say(of(OF_BOOK));
+  contract.say(of(OF_MARK));
+  contract.tick();
   quality.paintLatency(price.isCurrent);
 }
 

@@ -22,6 +22,8 @@ OF_PRICE: Final = ("trades", "klines", "ticker")
 OF_TRADES: Final = ("trades",)
 OF_CANDLES: Final = ("trades", "klines")
 OF_BOOK: Final = ("book", "best")
+OF_MARK: Final = ("mark",)
+OF_LIQUIDATIONS: Final = ("liquidations",)
 
 
 class State(Struct, frozen=True):
@@ -66,6 +68,16 @@ def state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence
         return State(UNKNOWN, reason="the flow says nothing of it")
     found = _first(body, channels) or body
     return State(found.state, found.since, found.reason)
+
+
+def channel_state_of(venue_states: Iterable[VenueState], symbol: str, channels: Sequence[str]) -> State | None:
+    """The same for a channel that an instrument need not have: None also where it has none of these."""
+    known = list(venue_states)
+    state = state_of(known, symbol, channels)
+    venue_state = _venue_state_of(known, symbol)
+    body = venue_state.states.get(symbol) if venue_state else None
+    has_channel = body is None or _first(body, channels) is not None
+    return state if state is None or state.state == UNKNOWN or has_channel else None
 
 
 def unknown_state(venue_state: VenueState) -> State | None:

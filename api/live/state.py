@@ -13,7 +13,7 @@ from api.live.venue_time import VenueTime
 from sinks.hub.payloads import HeartbeatBody, InstrumentBody
 
 INCIDENTS_KEPT: Final = 200
-EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate")
+EVENTS: Final = ("Trade", "Incident", "Candle", "ChartUpdate", "Liquidation")
 """Channels whose messages are events: the latest one is not a state."""
 TIMELESS: Final = ("Status", "Incident")
 """Channels whose stamps may not be the feed's time: before the first market message they use the wall clock."""

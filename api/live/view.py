@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from api.live.candle_cache import CandleCache, SeriesKey
 from api.live.connection import HubConnection
-from api.live.freshness import State, clock_of, state_of
+from api.live.freshness import State, channel_state_of, clock_of, state_of
 from api.live.hub_protocol import Cut, Joined, LiveEvent, Lost
 from api.live.messages import HubMessage, candle_of
 from api.live.state import VenueState
@@ -122,6 +122,10 @@ class LiveView:
         heartbeats of the flow. None: the flow publishes no states.
         """
         return state_of(self.venue_states(venue), symbol, channels)
+
+    def channel_state(self, symbol: str, venue: str | None, channels: Sequence[str]) -> State | None:
+        """The same for a channel that an instrument need not have: None also where it has none of these."""
+        return channel_state_of(self.venue_states(venue), symbol, channels)
 
     def clock(self, symbol: str, venue: str | None = None) -> str | None:
         """The clock of an instrument's ages: `sure` or `unsure`. None: the flow publishes no states."""

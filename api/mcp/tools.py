@@ -188,6 +188,43 @@ class Tools:
         completeness = {"bids": len(data["bids"]), "asks": len(data["asks"]), "asked_for": depth}
         return _fresh(data, status, completeness=completeness)
 
+    async def get_derivative(
+        self,
+        symbol: Symbol,
+        limit: Annotated[int, Field(ge=1, le=1_000, description="rows of each history, the newest")] = 10,
+    ) -> Reply:
+        """A futures contract: `mark` (the price by which positions are valued, and the index that it follows),
+        `funding` (the rate that is paid at `next_time`, positive: longs pay shorts; and settled payments), open
+        interest (quantity of open contracts), and liquidations (`SELL` ended a long position). Histories are oldest
+        first. What a symbol has not, as at a spot market, is null.
+        """
+        count = min(limit, self._rows)
+        parts = await asyncio.gather(
+            self._derivative("mark-price", symbol),
+            self._derivative("funding", symbol, limit=count),
+            self._derivative("open-interest", symbol, limit=count),
+            self._derivative("liquidations", symbol, limit=count),
+        )
+        mark, funding, interest, orders = parts
+        if mark is None and funding is None and interest is None:
+            raise Failure("no_data", f"{symbol.upper()} is no derivative, or nothing is known of it yet")
+        status = await self._status()
+        data = {"mark": mark, "funding": funding, "open_interest": interest, "liquidations": orders}
+        completeness = {"liquidations": "the exchange reports one a second at the most"}
+        first = mark or {"age_ms": None, "stale": True, "state": None}
+        age_ms, stale = first["age_ms"], first["stale"]
+        state = _describe(status, symbol.upper(), first["state"])
+        return _reply(data, status, age_ms, stale=stale, state=state, completeness=completeness)
+
+    async def _derivative(self, name: str, symbol: str, **query: Any) -> Any:
+        """An answer about a contract; None where there is none."""
+        try:
+            return (await self._client.get(name, symbol, **query)).data
+        except Failure as failure:
+            if failure.code != "no_data":
+                raise
+            return None
+
     async def get_data_quality(self, symbol: Symbol) -> Reply:
         """Quality of the stored data of a symbol. For each timeframe: candles by status, and by proof (`equal` to the
         exchange's own candle, `exchange's own` where the candle is the exchange's, `ours wrong`, `theirs wrong`, `not

@@ -22,6 +22,7 @@ from flows.model import Candle, Incident
 from flows.settings import Mongo
 from sinks.mongo.analyses import AnalysisStore
 from sinks.mongo.commands import CommandClient
+from sinks.mongo.derivatives import KINDS, Record, record_of
 from sinks.mongo.documents import INCIDENTS, MARKET_DATA, DocumentError, candle_of, incident_of
 
 CHECK_S: Final = 2.0
@@ -181,6 +182,17 @@ class MongoStore:
         async with self.guarded():
             documents = await self._database[INCIDENTS].find(of).sort("begin", DESCENDING).limit(count).to_list()
             return [incident_of(document) for document in documents]
+
+    async def records(
+        self, record: type[Record], venue: str, symbol: str, count: int, start_ms: int = 0, end_ms: int | None = None
+    ) -> list[Record]:
+        """The newest `count` records of a derivative in `[start_ms, end_ms)`, oldest first."""
+        kind = KINDS[record]
+        span = {"$gte": start_ms} | ({} if end_ms is None else {"$lt": end_ms})
+        of = {"venue": venue, "symbol": symbol, kind.time: span}
+        async with self.guarded():
+            newest = self._database[kind.collection].find(of).sort(kind.time, DESCENDING).limit(count)
+            return [record_of(document, record) for document in reversed(await newest.to_list())]
 
 
 _OF_SERIES: Final = {

@@ -4,6 +4,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from flows.model.derivatives import DerivativeReport
 from flows.model.ohlcv import TradedOhlcv
 
 MARKET_FILL = "MARKET"
@@ -58,8 +59,15 @@ class Kline(TradedOhlcv[int], frozen=True, gc=False, kw_only=True):
     """Last millisecond of its period; 0 where the source does not report it."""
 
 
+class AveragedKline(Kline, frozen=True, gc=False, kw_only=True):
+    """A kline of a venue that states the average price, rounded to its decimals, and no quote volume."""
+
+    quote_volume_slack: float
+    """How far `quote_volume`, the average price times the volume, may be off."""
+
+
 class TickerFigures(Struct, frozen=True, gc=False):
-    """The exchange's statistics of 24 hours."""
+    """The exchange's statistics of 24 hours. `trades` is -1 where the venue does not count them."""
 
     symbol: str
     price_change: float
@@ -82,6 +90,15 @@ class Ticker(TickerFigures, frozen=True, gc=False, kw_only=True):
     close_time: int
     last_id: int = -1
     """Raw trade id of the newest trade in it; -1 where the venue does not report it."""
+
+
+class NewestTrade(Struct, frozen=True, gc=False):
+    """What the venue names as the newest trade of an instrument, at regular times, traded or not."""
+
+    symbol: str
+    event_time: int
+    last_id: int
+    """Raw trade id; -1 before the first trade."""
 
 
 class MiniTicker(Struct, frozen=True, gc=False):
@@ -142,7 +159,35 @@ class BookSnapshot(Struct, frozen=True, gc=False):
     event_time: int = 0
 
 
-MarketEvent: TypeAlias = Trade | Kline | Ticker | MiniTicker | BookTicker | BookDelta | BookSnapshot
+class BookCheck(Struct, frozen=True, gc=False):
+    """The venue's checksum of a book after a message. Texts are those of the message's levels in their order, as the
+    checksum counts them.
+    """
+
+    value: int
+    bids: list[str]
+    asks: list[str]
+
+
+class LineDelta(BookDelta, frozen=True, gc=False):
+    """Changes of a book whose snapshots come by the same stream. The ids are no update ids: both are the venue's time
+    in microseconds, or any number that never falls; 0 where there is none.
+    """
+
+    check: BookCheck | None = None
+
+
+class LineSnapshot(BookSnapshot, frozen=True, gc=False):
+    """A whole book by its stream: the changes that follow are of this one. Its id is as of `LineDelta`."""
+
+    depth: int = 0
+    """Levels a side that the stream keeps: one that is pushed out is not reported. 0: all of the book."""
+    check: BookCheck | None = None
+
+
+MarketEvent: TypeAlias = (
+    Trade | Kline | Ticker | NewestTrade | MiniTicker | BookTicker | BookDelta | BookSnapshot | DerivativeReport
+)
 
 
 class Gap(Struct, frozen=True):

@@ -5,6 +5,7 @@ from typing import Generic, TypeAlias
 from msgspec import Struct
 
 from flows.model.candles import Candle, RefreshResult, StoreOnly
+from flows.model.derivatives import DerivativeRecord, DerivativeUpdate
 from flows.model.incidents import Incident, Rejected
 from flows.model.market import (
     BookDelta,
@@ -12,6 +13,8 @@ from flows.model.market import (
     Gap,
     Kline,
     Level,
+    LineSnapshot,
+    NewestTrade,
     StoreOnlyTrades,
     Ticker,
     Trade,
@@ -119,10 +122,11 @@ Publishable: TypeAlias = (
     | FeedStatus
     | InstrumentStatus
     | Heartbeat
+    | DerivativeUpdate
 )
 """Input of the broadcast hub."""
 
-Document: TypeAlias = Candle | Stats24h
+Document: TypeAlias = Candle | Stats24h | DerivativeRecord
 """Results for MongoDB."""
 
 
@@ -133,7 +137,9 @@ class Seeded(Struct, frozen=True):
     open_time: int
 
 
-TradeInput: TypeAlias = list[Trade] | list[Kline] | list[Ticker] | ConnectionEvent | TradesRefused | Coverage
+TradeInput: TypeAlias = (
+    list[Trade] | list[Kline] | list[Ticker] | list[NewestTrade] | ConnectionEvent | TradesRefused | Coverage
+)
 """Input of the candles: runs of one instrument's events, each of one type, and the events of its connections."""
 TradeResult: TypeAlias = (
     TradeBatch
@@ -151,7 +157,9 @@ TradeResult: TypeAlias = (
 )
 """Their results, and the input that no machine takes."""
 
-BookInput: TypeAlias = list[BookDelta] | list[BookTicker] | Disconnected | Removed | Silent | Speaking
+BookInput: TypeAlias = (
+    list[BookDelta] | list[BookTicker] | list[LineSnapshot] | Disconnected | Removed | Silent | Speaking
+)
 """Input of the book of one instrument."""
 BookResult: TypeAlias = BookView | BookTicker | Incident | Rejected
 """Its results."""

@@ -10,6 +10,9 @@ from msgspec import Struct
 TRADE_KINDS = frozenset(("aggTrade", "trade"))
 """Kinds of streams with trades, named as in the setting `feed.streams`. Their ids show whether any trade is missing."""
 
+EVENT_KINDS = frozenset(("forceOrder", "contractInfo"))
+"""Kinds of streams that speak only when something happens: their silence means nothing."""
+
 
 class StreamNames(Struct, frozen=True):
     """The streams of a connection, by the venue's names."""

@@ -66,8 +66,10 @@ witness confirms. `silent`: up, but a witness is ahead or missing. `behind`: the
 `connecting`: the connection is down. `halted`, `gone`: reported by the exchange. `unsynced`: a book that is not known
 to be right. `not stored`: a store does not take it. A client without heartbeats of the flow shows `unknown`.
 """
-FreshnessChannel: TypeAlias = Literal["trades", "klines", "ticker", "book", "best", "store"]
-"""The channels of an instrument with a state: trades, klines, 24-hour ticker, order book, best bid and ask, storage."""
+FreshnessChannel: TypeAlias = Literal["trades", "klines", "ticker", "book", "best", "mark", "liquidations", "store"]
+"""The channels of an instrument with a state: trades, klines, 24-hour ticker, order book, best bid and ask, mark price
+and funding, liquidations, storage.
+"""
 
 
 class ChannelStatus(Struct, frozen=True):

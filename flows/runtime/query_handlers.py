@@ -12,10 +12,15 @@ from flows.machine import QueryRunner
 from flows.queries import (
     BookQuery,
     DisputedTradesQuery,
+    FundingQuery,
+    FundingTermsQuery,
     HistoryQuery,
     KlinesQuery,
     LastTradeQuery,
+    MarkQuery,
     MissedTradesQuery,
+    OpenInterestHistoryQuery,
+    OpenInterestQuery,
     Query,
     RefillQuery,
     RenewQuery,
@@ -28,7 +33,7 @@ from flows.runtime.stored_trades import StoredTrades
 from flows.settings import Feed, Mongo, Settings
 from sinks.mongo.reader import CandleReader
 from sources.rest.query_runner import Handler, QueryDispatcher
-from sources.venue import VenueRest
+from sources.venue import DerivativesRest, VenueRest
 from sources.venues import VENUES
 
 Renew: TypeAlias = Callable[[str, tuple[str, ...], str], None]
@@ -69,9 +74,21 @@ def open_query_handlers(
         TimeQuery: partial(_time, rest),
         DisputedTradesQuery: rest.disputed_trades,
     }
+    if (derivatives := VENUES[feed.venue].derivatives) is not None:
+        handlers |= _of_derivatives(derivatives(rest))
     if renew is not None:
         handlers[RenewQuery] = partial(_renew, renew)
     return QueryDispatcher(handlers, EventLoopThread())
+
+
+def _of_derivatives(rest: DerivativesRest) -> dict[type[Query], Handler]:
+    return {
+        MarkQuery: rest.mark,
+        FundingQuery: rest.funding,
+        FundingTermsQuery: rest.funding_terms,
+        OpenInterestQuery: rest.open_interest,
+        OpenInterestHistoryQuery: rest.open_interest_history,
+    }
 
 
 async def _time(rest: VenueRest, _: TimeQuery) -> int:

@@ -18,7 +18,7 @@ from sinks.mongo.commands import CommandConsumer, NoCommands
 from sinks.mongo.writer import MongoWriter
 from sinks.trades.compaction import Clocks
 from sinks.trades.writer import TradeWriter, open_trade_writer
-from sources.bridge import FeedSource, SourceWorker
+from sources.bridge import FeedSource, SourceWorkers
 from sources.feed import UnknownSymbolError, check_symbols
 from sources.rest.client import VenueError
 from sources.venue import Venue, VenueRest
@@ -57,7 +57,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         feed: Feed,
         *,
         stop: threading.Event,
-        worker: SourceWorker,
+        workers: SourceWorkers,
         report: Callable[[Incident], None],
     ) -> "VenueRuntime":
         """The parts for the settings of a venue; nothing runs yet."""
@@ -65,7 +65,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
         return cls(
             venue=venue,
             feed=feed,
-            source=FeedSource(venue.feed(feed), settings=feed, stop=stop, worker=worker),
+            source=FeedSource(venue.feed(feed), settings=feed, stop=stop, workers=workers),
             clock=FeedClock(),
             rest=venue.rest(feed, settings.rest),
             settings=settings,

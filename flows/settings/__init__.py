@@ -74,7 +74,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
     feed: Feed = Feed()
-    venues: dict[VenueName, VenueFeed] = Field(default={})
     rest: Rest = Rest()
     mongo: Mongo = Mongo()
     trades: Trades = Trades()
@@ -88,6 +87,7 @@ class Settings(BaseSettings):
     heartbeat: Heartbeat = Heartbeat()
     log: Log = Log()
     backfill: Backfill = Backfill()
+    venues: dict[VenueName, VenueFeed] = Field(default={})
 
     @model_validator(mode="before")
     @classmethod
@@ -208,10 +208,15 @@ def _is_its_own(section: str, key: str, wrong: set[str], sources: tuple[Written,
 
 def _where(found: ErrorDetails) -> tuple[str, str]:
     """Section and key of an error; empty where it is about all."""
+    names = _names(found)
+    return names[0], names[1] if len(names) > 1 else ""
+
+
+def _names(found: ErrorDetails) -> list[str]:
+    """Section, key and what is inside it."""
     where = [part for part in found["loc"] if isinstance(part, str) and part != "[key]"]
     where += str(found.get("ctx", {}).get("key", "")).split(".")
-    names = [".".join(filter(None, where[:2])), *where[2:]] if where[0] == VENUES else where
-    return names[0], names[1] if len(names) > 1 else ""
+    return [".".join(filter(None, where[:2])), *where[2:]] if where[0] == VENUES else where
 
 
 def _fault(found: ErrorDetails, given: Values, sources: tuple[Written, Written]) -> str:
@@ -223,7 +228,7 @@ def _fault(found: ErrorDetails, given: Values, sources: tuple[Written, Written])
     is_known = found["type"] != "extra_forbidden"
     got = "" if value is None else f"; got {shown_under(key, value, is_known=is_known)}"
     place = "" if key and key in given.get(section, {}) else _place(section, key, sources)
-    name = ".".join(filter(None, (section, key))) or "settings"
+    name = ".".join(filter(None, _names(found))) or "settings"
     return f"{name}: {_text_of(found, section, key)}{got}" + (f" ({place})" if place else "")
 
 

@@ -1,27 +1,43 @@
 """Settings of a venue's input: streams, REST, order books."""
 
-from collections.abc import Iterable
-from typing import Annotated, Literal, Self, get_args
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Final, Literal, Self, get_args
 
 from pydantic import Field, field_validator, model_validator
 
 from flows.settings.section import Section, Stream, check_order, symbols_of, wrong_value
 from flows.settings.values import Count, Milliseconds, Seconds, WebSocketUrl, WebUrl, check_timeframes, share_of
 
-VenueName = Literal["binance", "binance-usdm"]
+VenueName = Literal["binance", "binance-usdm", "kraken", "coinbase"]
+
+PAIRS: Final[Mapping[str, tuple[str, ...]]] = {
+    "kraken": ("BTC-USD", "ETH-USD"),
+    "coinbase": ("BTC-USD", "ETH-USD"),
+}
+"""The default symbols of venues whose names are pairs with a `-`."""
 
 _SNAPSHOT_LEVELS = (100, 500, 1_000)
+_DERIVATIVES = frozenset(("binance-usdm",))
+"""Venues whose instruments are derivatives."""
+_OF_DERIVATIVES = ("markPrice", "forceOrder", "contractInfo")
+"""Kinds of streams that only they have."""
 
 
 class Feed(Section):
     """The source of the data."""
 
     venue: VenueName = "binance"
-    """The exchange: Binance spot or USD-M futures. Where there are several, that of requests which name none."""
+    """The exchange: Binance spot or USD-M futures, Kraken spot, Coinbase Exchange. Where there are several, that of
+    requests which name none.
+    """
     origin: Literal["live", "testnet", "replay", "synthetic"] = "live"
     """Origin of the data; shown everywhere, so that a replay is not mistaken for the market."""
     ws_url: WebSocketUrl | None = None
     """Base address of the WebSocket streams; default: the venue's own."""
+    book_ws_url: WebSocketUrl | None = None
+    """The same for the books of a venue that serves them elsewhere (Coinbase); default: the venue's own, or `ws_url`
+    where the origin has none.
+    """
     rest_url: WebUrl | None = None
     """Base address of the REST interface; default: the venue's own."""
     symbols: tuple[str, ...] = ("BTCUSDT", "ETHUSDT")
@@ -29,7 +45,9 @@ class Feed(Section):
     timeframes: tuple[str, ...] = ("1m", "5m", "15m", "1h", "4h", "1d")
     """Candles to build, each a multiple of the shortest."""
     streams: tuple[Stream, ...] = ("aggTrade", "kline", "ticker", "depth", "bookTicker")
-    """Streams to subscribe for each symbol; `aggTrade` or `trade` is needed for candles."""
+    """Streams to subscribe for each symbol; `aggTrade` or `trade` is needed for candles. Of derivatives only:
+    `markPrice` (also funding), `forceOrder` (liquidations), `contractInfo` (a contract is halted, settled, delivered).
+    """
     symbols_minutes: Annotated[int, Field(ge=1, le=10_080)] = 10
     """Time between two queries of the venue's list of instruments, for those that stopped trading, were removed or are
     new. One costs 20 of Binance's 6,000 request weights a minute.
@@ -38,6 +56,8 @@ class Feed(Section):
     """Least number of connections per line; more are opened when the streams do not fit."""
     streams_per_connection: Annotated[int, Field(ge=1, le=1024)] = 200
     """Most streams on one connection (Binance takes 1024)."""
+    book_levels: Literal[10, 25, 100, 500, 1_000] = 100
+    """Levels on each side of a book that its stream brings, where that brings a snapshot too (Kraken)."""
     shards: Annotated[int, Field(ge=1, le=99)] = 1
     """Partitions of the source; symbols are spread over them. It must not change while recovery data is kept."""
     shard: str = "1/1"
@@ -76,6 +96,8 @@ class Feed(Section):
     """Most missing trades fetched for one gap; a larger one is left to the archive importer."""
     seed_ms: Milliseconds = 5_000
     """How long running candles wait for the exchange's own after a start or a gap, to be complete from the first."""
+    open_interest_s: Annotated[float, Field(ge=0, le=86_400)] = 60
+    """Time between two queries of an instrument's open interest, for derivatives; 0 queries none."""
     kline_limit: Annotated[int, Field(ge=1, le=1_000)] = 100
     """Past candles fetched for a symbol and timeframe that the store does not have yet."""
     request_pause_ms: Milliseconds = 100
@@ -88,6 +110,20 @@ class Feed(Section):
     """How long after its end a candle waits for its last trades when nothing else proves it complete."""
     forming_ms: Milliseconds = 100
     """Least time between two versions of a forming candle, and between two amendments by late trades."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_symbols(cls, values: Any) -> Any:
+        """The default symbols are those of the venue."""
+        pairs = PAIRS.get(str(values.get("venue"))) if isinstance(values, Mapping) else None
+        return {"symbols": pairs, **values} if pairs else values
+
+    @model_validator(mode="after")
+    def _named_as_there(self) -> Self:
+        pairs = PAIRS.get(self.venue)
+        if pairs and (wrong := [symbol for symbol in self.symbols if "-" not in symbol]):
+            raise wrong_value("symbols", f"{', '.join(wrong)}: {self.venue} lists pairs, write as in {pairs[0]}")
+        return self
 
     @field_validator("symbols")
     @classmethod
@@ -127,7 +163,14 @@ class Feed(Section):
     @model_validator(mode="after")
     def _in_order(self) -> Self:
         check_order(self, "backoff_min_s", "backoff_max_s")
+        if not self.has_derivatives and (others := [kind for kind in self.streams if kind in _OF_DERIVATIVES]):
+            raise wrong_value("streams", f"{self.venue} has no {' and no '.join(others)}: those are of derivatives")
         return self
+
+    @property
+    def has_derivatives(self) -> bool:
+        """Whether the venue's instruments are derivatives, with mark prices, funding and liquidations."""
+        return self.venue in _DERIVATIVES
 
     @property
     def is_timely(self) -> bool:
@@ -147,7 +190,8 @@ class Feed(Section):
         """
         other_trades = "aggTrade" if "trade" in self.streams else "trade"
         klines = [f"kline_{timeframe}" for timeframe in self.timeframes]
-        return (*(kind for kind in get_args(Stream) if kind != other_trades), *klines)
+        absent = {other_trades} if self.has_derivatives else {other_trades, *_OF_DERIVATIVES}
+        return (*(kind for kind in get_args(Stream) if kind not in absent), *klines)
 
     def refusal_of(self, kinds: Iterable[str]) -> str:
         """Why kinds of streams cannot be followed; empty when they can."""

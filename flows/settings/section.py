@@ -9,7 +9,10 @@ from pydantic_core import PydanticCustomError
 from flows.names import symbol_of
 from flows.settings.values import as_written, is_loopback
 
-Stream = Literal["aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker"]
+Stream = Literal[
+    "aggTrade", "trade", "kline", "ticker", "miniTicker", "depth", "bookTicker", "markPrice", "forceOrder",
+    "contractInfo",
+]  # fmt: skip
 
 
 class Section(BaseModel):

@@ -11,7 +11,7 @@ from flows.settings.feed import Feed
 from flows.settings.section import Section, wrong_value
 from flows.settings.sources import VENUES
 
-_OWN: Final = frozenset(("venue", "ws_url", "rest_url"))
+_OWN: Final = frozenset(("venue", "ws_url", "book_ws_url", "rest_url"))
 """Keys that only the venue `feed.venue` takes from `[feed]`: each venue has its own addresses."""
 
 

@@ -6,6 +6,7 @@ nothing reads are taken out in the end (`drop_unread`).
 """
 
 from flows.steps.books import BookStreams, order_books
+from flows.steps.derivatives import DerivativeStreams, derivatives
 from flows.steps.feed import FeedStreams, feed_status, server_time
 from flows.steps.outputs import broadcast, output, pack, to_mongo, to_rocksdb, trades_by_instrument
 from flows.steps.states import Outages, freshness, incidents
@@ -24,12 +25,14 @@ from flows.steps.trades import (
 __all__ = [
     "BookStreams",
     "CandleStreams",
+    "DerivativeStreams",
     "FeedStreams",
     "Outages",
     "StatsStreams",
     "broadcast",
     "candles",
     "corrected_candles",
+    "derivatives",
     "drop_unread",
     "ends_of_requests",
     "feed_status",

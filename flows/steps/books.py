@@ -13,6 +13,7 @@ from flows.clock import FeedClock
 from flows.machine import QueryRunner, machine
 from flows.model import BookInput, BookResult, BookTicker, BookView, Incident, Rejected, Removed
 from flows.operators.books.keeper import BookKeeper, BookPolicy, book_events
+from flows.operators.books.line_keeper import LineBookKeeper
 from flows.operators.parse import Validated
 from flows.operators.status.observations import BookSyncs, Unsynced
 from flows.settings import Books
@@ -63,8 +64,17 @@ def _order_books(
     )
 
 
-def _book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper:
+def _book(key: str, _: object, *, books: Books, rules: VenueRules) -> BookKeeper | LineBookKeeper:
     """The order book of one instrument."""
+    if rules.has_books_on_line:
+        return LineBookKeeper(
+            key,
+            levels=books.levels,
+            every_ms=books.every_ms,
+            rules=rules,
+            audit_ms=int(books.audit_s * 1_000),
+            audit_least_share=books.audit_least_share,
+        )
     policy = BookPolicy(
         levels=books.levels,
         every_ms=books.every_ms,

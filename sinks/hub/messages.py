@@ -12,14 +12,31 @@ from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from flows.model import BookTicker, BookView, Candle, MarketData, Publishable, Stats24h, Ticker, TradeBatch
+from flows.model import (
+    BookTicker,
+    BookView,
+    Candle,
+    FundingState,
+    Liquidation,
+    MarketData,
+    MarkPrice,
+    OpenInterest,
+    Publishable,
+    Stats24h,
+    Ticker,
+    TradeBatch,
+)
 from flows.websocket import BINARY, TEXT, encode_frame
 from sinks.hub.payloads import (
     BookTickerBody,
     CandleBody,
     ChartUpdateBody,
+    FundingBody,
     IncidentBody,
+    LiquidationBody,
     MarketDataBody,
+    MarkPriceBody,
+    OpenInterestBody,
     OrderBookBody,
     StatsBody,
     TickerBody,
@@ -39,6 +56,10 @@ CHANNELS = (
     "BookTicker",
     "OrderBook",
     "Stats",
+    "MarkPrice",
+    "Funding",
+    "OpenInterest",
+    "Liquidation",
     "Status",
     "Incident",
     "Balance",
@@ -46,19 +67,22 @@ CHANNELS = (
 )
 """Channels of a subscription. `Balance` and `Position` carry nothing: the flow has none."""
 
-_BODIES: dict[str, Callable[[Any, str], Struct]] = {
+_BODIES: dict[str, Callable[[Any], Struct]] = {
     "MarketData": MarketDataBody.of,
     "ChartUpdate": ChartUpdateBody.of,
     "Trade": TradeBody.of,
     "Candle": CandleBody.of,
-    "Ticker": TickerBody.of,
-    "BookTicker": BookTickerBody.of,
     "OrderBook": OrderBookBody.of,
     "Stats": StatsBody.of,
+    "MarkPrice": MarkPriceBody.of,
+    "Funding": FundingBody.of,
+    "OpenInterest": OpenInterestBody.of,
+    "Liquidation": LiquidationBody.of,
+    "Status": status_body,
+    "Incident": IncidentBody.of,
 }
-"""Payloads of an item and its venue."""
-_OWN_BODIES: dict[str, Callable[[Any], Struct]] = {"Status": status_body, "Incident": IncidentBody.of}
-"""Payloads of items that name their venue."""
+_BODIES_OF_VENUE: dict[str, Callable[[Any, str], Struct]] = {"Ticker": TickerBody.of, "BookTicker": BookTickerBody.of}
+"""Payloads of items that do not name their venue."""
 
 
 class Topic(NamedTuple):
@@ -101,8 +125,8 @@ class Message(Struct, eq=False, gc=False):
     def envelope(self) -> Envelope:
         """The message before it is encoded."""
         channel = self.topic.channel
-        own = _OWN_BODIES.get(channel)
-        body = own(self.item) if own else _BODIES[channel](self.item, self.topic.venue)
+        of_venue = _BODIES_OF_VENUE.get(channel)
+        body = of_venue(self.item, self.topic.venue) if of_venue else _BODIES[channel](self.item)
         return Envelope(channel, body, iso_utc(self.stamp_ms), self.seq)
 
     def frame(self, encoding: Encoding) -> bytes:
@@ -127,11 +151,11 @@ _MSGPACK = msgspec.msgpack.Encoder()
 def exchange_time(item: Publishable) -> int:
     """The exchange's time of an item, ms UTC; 0 where it has none."""
     match item:
-        case MarketData() | Stats24h():
+        case MarketData() | Stats24h() | OpenInterest():
             return item.time
         case TradeBatch():
             return item.trades[-1].event_time if item.trades else 0
-        case Candle() | Ticker() | BookTicker() | BookView():
+        case Candle() | Ticker() | BookTicker() | BookView() | MarkPrice() | FundingState() | Liquidation():
             return item.event_time
         case _:
             return 0

@@ -17,9 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from flows.clock import Now
-from flows.model import (
-    Publishable,
-)
+from flows.model import Publishable, VenueItems
 from sinks.hub.client import Client, Peer
 from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.hub_settings import HubSettings
@@ -73,20 +71,19 @@ class Hub:
 
     # --- input ---
 
-    def publish(self, items: Iterable[Publishable], now: Now, venue: str = "") -> None:
-        """Takes items of a venue; without one each names its own. They are sent with the next `flush`, or at once when
-        there are many.
+    def publish(self, items: Iterable[Publishable], now: Now) -> None:
+        """Takes items: `VenueItems`, or those that name their venue themselves. They are sent with the next `flush`, or
+        at once when there are many.
         """
-        market = self._markets.get(venue)
+        market = self._markets.get(items.venue) if isinstance(items, VenueItems) else None
         for item in items:
             (market or self._markets.get(getattr(item, "venue", ""), self._first)).take(item, now)
             if len(self._tick) >= TICK_LIMIT:
                 self.flush(now)
 
-    def on_time(self, now: Now) -> None:
-        """Releases the held values that are due."""
-        for market in self._markets.values():
-            market.on_time(now)
+    def on_time(self, now: Now, venue: str = "") -> None:
+        """Releases the held values of a venue that are due; `now` is in its time."""
+        self._markets.get(venue, self._first).on_time(now)
 
     @property
     def next_deadline_ms(self) -> float | None:
@@ -94,10 +91,9 @@ class Hub:
         deadlines = (market.next_deadline_ms for market in self._markets.values())
         return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
-    def release(self, now: Now) -> None:
-        """Releases all held values, for the close."""
-        for market in self._markets.values():
-            market.release(now)
+    def release(self, now: Now, venue: str = "") -> None:
+        """Releases all held values of a venue, for the close."""
+        self._markets.get(venue, self._first).release(now)
 
     def on_loss(self, count: int, now: Now) -> None:
         """Reports the loss of `count` items before they arrived to every client, as each may have wanted them."""

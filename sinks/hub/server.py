@@ -8,7 +8,7 @@ items nothing waits; with many of both a client gets many messages in one write,
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, cast
 
@@ -20,7 +20,7 @@ from websockets.http11 import Request, Response
 from websockets.typing import Subprotocol
 
 from flows.clock import FeedClock, Now, monotonic_ms, wall_ms
-from flows.model import Publishable
+from flows.model import Publishable, VenueItems
 from flows.process.descriptor_room import ACCEPTED_AT_ONCE, QUEUED, RESERVE, descriptor_room, lowest_free
 from sinks.hub.auth import MESSAGE_BYTES, REQUESTS_PER_S, HandshakeRejected, HandshakeRequest, TokenBucket, authorize
 from sinks.hub.client import STALLED_MS, Client
@@ -144,7 +144,8 @@ class HubServer:
         self._timer = None
         self._tick_begin_s, self._tick_begin_cpu_s = asyncio.get_running_loop().time(), time.thread_time()
         self._take_items()
-        self._attempt(self._hub.on_time)
+        for venue in self._clocks:
+            self._attempt(partial(self._hub.on_time, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
         deadline_ms = self._hub.next_deadline_ms
         if deadline_ms is not None:
@@ -157,9 +158,9 @@ class HubServer:
             self._attempt(partial(self._hub.on_loss, delivery.lost))
         for batch in delivery.batches:
             newest = max(map(exchange_time, batch))
-            venue = batch.venue if isinstance(batch, VenueItems) else ""
+            venue = batch.venue if isinstance(batch, VenueItems) else getattr(batch[0], "venue", "")
             self._measure(newest, venue)
-            self._attempt(partial(self._hub.publish, batch, venue=venue), newest, venue)
+            self._attempt(partial(self._hub.publish, batch), newest, venue)
 
     def _measure(self, newest: int, venue: str) -> None:
         """Measures the delay of the newest item of a batch, if it is newer than all before: an item that is published
@@ -282,7 +283,8 @@ class HubServer:
         """Sends what is left, and waits up to `DRAIN_S` until it is read."""
         self._cancel_tick()
         self._take_items()
-        self._attempt(self._hub.release)
+        for venue in self._clocks:
+            self._attempt(partial(self._hub.release, venue=venue), venue=venue)
         self._attempt(self._hub.flush)
         try:
             async with asyncio.timeout(DRAIN_S):

@@ -8,8 +8,8 @@ from sinks.hub.messages import Message, Topic
 
 
 class StateCache:
-    """State, latest price, statistics, ticker and book of each symbol, closed and forming candle of each timeframe,
-    state of each line (stream group).
+    """State, latest price, statistics, ticker, book, mark price, funding, open interest and last liquidations of each
+    symbol, closed and forming candle of each timeframe, state of each line (stream group).
 
     Grows with the followed instruments and the lines, not with time. Trades and incidents are events and have no state.
     """

@@ -18,6 +18,7 @@ from flows.model import (
     Ticker,
     TradeBatch,
 )
+from sinks.hub.derivatives import CHANNEL_OF, Derivatives
 from sinks.hub.messages import Message, Topic
 from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, InstrumentStatusUpdate
 from sinks.hub.state import StateCache
@@ -49,7 +50,7 @@ class VenueMarket:
         emit: Emit,
         forget: Callable[[Callable[[Topic], bool]], None],
     ) -> None:
-        """At most `rate` prices of an instrument a second. `forget` is called with what tells the topics of removed
+        """At most `rate` prices of an instrument a second. `forget` is called with a test for the topics of removed
         symbols.
         """
         self._venue = venue
@@ -62,6 +63,7 @@ class VenueMarket:
         self._stats: dict[str, Stats24h] = {}
         self._best: Conflator[str, BookTicker] = Conflator(1_000 / rate)
         self._forming: Conflator[tuple[str, str], Candle] = Conflator(FORMING_MS)
+        self._derivatives = Derivatives(venue, state, emit, interval_ms=1_000 / rate)
         self._tombstones = Tombstones()
         self._take_by_type: dict[type[Publishable], Callable[[Any, Now], None]] = {
             MarketData: self._take_price,
@@ -75,6 +77,7 @@ class VenueMarket:
             InstrumentStatus: self._take_state,
             Heartbeat: self._take_heartbeat,
             Incident: self._take_incident,
+            **dict.fromkeys(CHANNEL_OF, self._derivatives.take),
         }
 
     def take(self, item: Publishable, now: Now) -> None:
@@ -89,11 +92,12 @@ class VenueMarket:
         """Releases the held values that are due."""
         local = now.local
         self._let_out(self._prices.take_due(local), self._best.take_due(local), self._forming.take_due(local), now)
+        self._derivatives.release_due(now)
 
     @property
     def next_deadline_ms(self) -> float | None:
         """Local time at which to call `on_time`; None: nothing is held."""
-        conflators = self._prices, self._best, self._forming
+        conflators = self._prices, self._best, self._forming, self._derivatives
         return min(
             (deadline for conflator in conflators if (deadline := conflator.next_deadline_ms) is not None), default=None
         )
@@ -101,6 +105,7 @@ class VenueMarket:
     def release(self, now: Now) -> None:
         """Releases all held values, for the close."""
         self._let_out(self._prices.take_all(), self._best.take_all(), self._forming.take_all(), now)
+        self._derivatives.release_all(now)
 
     def _let_out(
         self, prices: Iterable[MarketData], quotes: Iterable[BookTicker], candles: Iterable[Candle], now: Now
@@ -144,6 +149,7 @@ class VenueMarket:
         self._prices.forget(symbols.__contains__)
         self._best.forget(symbols.__contains__)
         self._forming.forget(lambda key: key[0] in symbols)
+        self._derivatives.forget(symbols)
         for symbol in symbols:
             self._newest_price.pop(symbol, None)
             self._stats.pop(symbol, None)

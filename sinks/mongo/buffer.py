@@ -10,14 +10,14 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from flows.clock import monotonic_ms
-from flows.model import Candle, Incident, Stats24h
+from flows.model import Candle, DerivativeRecord, Incident, MarkPrice, Stats24h
 from sinks.buffered.buffer import BoundedBuffer
 
-Storable: TypeAlias = Candle | Incident | Stats24h
+Storable: TypeAlias = Candle | Incident | Stats24h | DerivativeRecord
 
 
 class Loss(Struct):
-    """Closed candles and incidents of one instrument that were dropped."""
+    """Closed candles, incidents and records of derivatives of one instrument that were dropped."""
 
     venue: str
     symbol: str
@@ -27,6 +27,8 @@ class Loss(Struct):
     """Least open time of the candles, or begin of the incidents, ms UTC."""
     end: int
     """Greatest of them."""
+    records: int = 0
+    """Settled funding, open interest, liquidations."""
 
 
 class CandleBuffer(BoundedBuffer[Loss]):
@@ -34,7 +36,7 @@ class CandleBuffer(BoundedBuffer[Loss]):
 
     Closed candles, incidents and statistics are due at once, in the order in which they came; forming candles all
     together, every `forming_ms` by `local_ms`. At the bound the oldest forming ones are dropped, as a newer version
-    will follow; without any, the oldest of the others, which count as losses, except statistics.
+    will follow; without any, the oldest of the others, which count as losses, except what the next minute brings anew.
     """
 
     def __init__(self, *, capacity: int, forming_ms: int, local_ms: Callable[[], int] = monotonic_ms) -> None:
@@ -88,14 +90,15 @@ class CandleBuffer(BoundedBuffer[Loss]):
                 return
 
     def _lose(self, item: Storable) -> None:
-        if isinstance(item, Stats24h):
+        if isinstance(item, Stats24h | MarkPrice):
             return  # the next minute brings newer ones
-        is_candle = isinstance(item, Candle)
-        time = item.open_time if isinstance(item, Candle) else item.begin
+        is_candle, is_incident = isinstance(item, Candle), isinstance(item, Incident)
+        time = item.open_time if isinstance(item, Candle) else item.begin if isinstance(item, Incident) else item.time
         place = item.venue, item.symbol
         loss = self._losses.setdefault(place, Loss(*place, 0, 0, time, time))
         loss.candles += is_candle
-        loss.incidents += not is_candle
+        loss.incidents += is_incident
+        loss.records += not (is_candle or is_incident)
         loss.begin, loss.end = min(loss.begin, time), max(loss.end, time)
 
     def wait(self, pause_s: float = 0.0) -> bool:

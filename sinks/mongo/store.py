@@ -17,8 +17,16 @@ from pymongo.database import Database
 from pymongo.errors import BulkWriteError
 
 from flows.clock import wall_ms
-from flows.model import Candle, Incident, Stats24h
+from flows.model import Candle, DerivativeRecord, Incident, Stats24h
 from sinks.mongo.buffer import Storable
+from sinks.mongo.derivatives import (
+    RECORD_INDEXES,
+    by_collection,
+    is_record_stored,
+    record_document,
+    record_key,
+    record_upsert,
+)
 from sinks.mongo.documents import (
     CANDLE_KEY,
     INCIDENTS,
@@ -50,8 +58,8 @@ _Place: TypeAlias = tuple[str, str, str, int]
 
 
 class Stored(Struct):
-    """Result of a write: how many `closed` candles, `forming` versions, incidents and minutes of `statistics` were new
-    to the store, and for how many it has the same or a newer version.
+    """Result of a write: how many `closed` candles, `forming` versions, incidents, minutes of `statistics` and
+    records of derivatives were new to the store, and for how many it has the same or a newer version.
     """
 
     closed: int = 0
@@ -59,6 +67,7 @@ class Stored(Struct):
     incidents: int = 0
     statistics: int = 0
     already_newer: int = 0
+    records: int = 0
 
     def update(self, other: "Stored", /) -> None:
         """Adds `other`."""
@@ -91,7 +100,7 @@ class CandleStore:
         with pymongo.timeout(timeout_s):
             self._database.command("ping")
         with pymongo.timeout(INDEX_TIMEOUT_S):
-            for collection, indexes in INDEXES.items():
+            for collection, indexes in (*INDEXES.items(), *RECORD_INDEXES.items()):
                 self._database[collection].create_indexes(list(indexes))
 
     def store(self, items: Sequence[Storable], *, timeout_s: float) -> Stored:
@@ -141,6 +150,20 @@ class CandleStore:
             minute = self._database[MARKET_STATS].find_one({**of, "time": {"$gte": stats.time}}, {"time": True})
             if minute is not None:
                 found[id(stats)] = minute["time"] == stats.time
+        return found | self._records_stored([item for item in items if isinstance(item, DerivativeRecord)])
+
+    def _records_stored(self, records: Sequence[DerivativeRecord]) -> dict[int, bool]:
+        """The same, of records of derivatives."""
+        found: dict[int, bool] = {}
+        for collection, of_kind in by_collection(records).items():
+            by_key: dict[tuple[tuple[str, Any], ...], list[DerivativeRecord]] = {}
+            for record in of_kind:
+                by_key.setdefault(tuple(record_key(record).items()), []).append(record)
+            names = [name for name, _ in next(iter(by_key))]
+            for document in self._database[collection].find({"$or": [dict(key) for key in by_key]}):
+                for record in by_key.get(tuple((name, document.get(name)) for name in names), ()):
+                    if (is_same := is_record_stored(record, document)) is not None:
+                        found[id(record)] = is_same
         return found
 
     def _candles_at(self, candles: Iterable[Candle]) -> dict[_Place, Candle]:
@@ -180,6 +203,8 @@ class CandleStore:
                 bson.encode(candle_document(item, now_ms=0, retention_days=self._days))
             elif isinstance(item, Stats24h):
                 bson.encode(stats_document(item, now_ms=0, retention_days=self._days))
+            elif isinstance(item, DerivativeRecord):
+                bson.encode(record_document(item, now_ms=0, retention_days=self._days))
             else:
                 bson.encode(incident_document(item, now_ms=0))
         except _NO_DOCUMENT as error:
@@ -201,6 +226,7 @@ class CandleStore:
             stats_upsert(stats, now_ms=now_ms, retention_days=self._retention_of(stats.venue)) for stats in statistics
         ]
         newer_minutes = self._upsert(MARKET_STATS, minutes)
+        records, newer_records = self._store_records(items, now_ms)
         closed = sum(1 for place, candle in enumerate(candles) if candle.is_closed and place not in newer)
         forming = len(candles) - len(newer) - closed
         return Stored(
@@ -208,8 +234,22 @@ class CandleStore:
             forming=forming,
             incidents=len(incidents),
             statistics=len(statistics) - len(newer_minutes),
-            already_newer=len(newer) + len(newer_minutes),
+            already_newer=len(newer) + len(newer_minutes) + newer_records,
+            records=records,
         )
+
+    def _store_records(self, items: Sequence[Storable], now_ms: int) -> tuple[int, int]:
+        """How many records of derivatives were written, and of how many a newer version is stored."""
+        written = newer = 0
+        for collection, records in by_collection(
+            [item for item in items if isinstance(item, DerivativeRecord)]
+        ).items():
+            upserts = [
+                record_upsert(one, now_ms=now_ms, retention_days=self._retention_of(one.venue)) for one in records
+            ]
+            refused = len(self._upsert(collection, upserts))
+            written, newer = written + len(records) - refused, newer + refused
+        return written, newer
 
     def _upsert(self, collection: str, upserts: list[UpdateOne]) -> set[int]:
         """Returns the indexes of the operations that found a newer version."""
@@ -245,5 +285,7 @@ def _count(stored: Stored, item: Storable, *, is_same: bool) -> None:
         stored.forming += not item.is_closed
     elif isinstance(item, Stats24h):
         stored.statistics += 1
+    elif isinstance(item, DerivativeRecord):
+        stored.records += 1
     else:
         stored.incidents += 1

@@ -161,7 +161,8 @@ class MongoWriter(BufferedWriter[Loss, Stored]):
     def _report_loss(self, loss: Loss) -> None:
         log.error("candles_lost", **structs.asdict(loss))
         cause = "the server confirmed no candles, and the buffer took no more of them"
-        outcome = f"{loss.candles} candles and {loss.incidents} incidents are not known to be stored"
+        records = f", {loss.records} records of funding, open interest and liquidations" if loss.records else ""
+        outcome = f"{loss.candles} candles and {loss.incidents} incidents{records} are not known to be stored"
         self._outages.notify(Incident("store_outage", loss.venue, loss.symbol, loss.begin, loss.end, cause, outcome))
 
     def _release(self) -> None:
@@ -255,6 +256,7 @@ def _log_stored(recent: Stored) -> None:
         already_newer=recent.already_newer,
         incidents=recent.incidents,
         statistics=recent.statistics,
+        records=recent.records,
     )
 
 

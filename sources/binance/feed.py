@@ -14,6 +14,7 @@ import msgspec
 
 from flows.foreign import quoted
 from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal, Shutdown
+from sources.spread import spread
 from sources.venue import FeedSettings
 
 MARKET_LINE = "market"
@@ -40,6 +41,10 @@ _HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 24)
 _LONG_HEAD = slice(len(_ENVELOPE), len(_ENVELOPE) + 38)
 """The same for names that are longer than the head."""
 _BOOK_KINDS = frozenset(("depth", "bookTicker"))
+_SPEEDS = {"depth": "depth@100ms", "markPrice": "markPrice@1s"}
+"""Kinds of which the venue has several speeds, and the one that is subscribed."""
+_CONTRACTS = "!contractInfo"
+"""The one stream without a symbol: it is about all contracts, and carried by each connection that wants it."""
 
 
 class BinanceFeed:
@@ -78,26 +83,14 @@ class BinanceFeed:
     def _distributed(
         self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
     ) -> list[dict[str, tuple[str, ...]]]:
-        """The kinds by symbol of each connection of a group. A full connection may grow further by more kinds of its
-        symbols: the venue's limit is well above ours.
-        """
+        """The kinds by symbol of each connection of a group."""
         wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
-        sizes = {symbol: len(kinds) for symbol, kinds in wanted.items()}
-        parts = [[symbol for symbol in plan.kinds if symbol in wanted] for plan in current if plan.line == line]
-        most = self._settings.streams_per_connection
-        fewest = min(len(wanted), max(self._settings.connections, -(-sum(sizes.values()) // most)))
-        parts += [[] for _ in range(fewest - len(parts))]
-        loads = [sum(sizes[symbol] for symbol in part) for part in parts]
-        assigned = {symbol for part in parts for symbol in part}
-        for symbol in (symbol for symbol in wanted if symbol not in assigned):
-            place = loads.index(min(loads))
-            if loads[place] and loads[place] + sizes[symbol] > most:
-                place = len(parts)
-                parts.append([])
-                loads.append(0)
-            parts[place].append(symbol)
-            loads[place] += sizes[symbol]
-        return [{symbol: wanted[symbol] for symbol in part} for part in parts]
+        return spread(
+            wanted,
+            [plan.symbols for plan in current if plan.line == line],
+            connections=self._settings.connections,
+            streams_per_connection=self._settings.streams_per_connection,
+        )
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of single streams in this group, each once."""
@@ -157,8 +150,10 @@ class BinanceFeed:
             return known
         begin = len(_ENVELOPE)
         end = frame.find(b'"', begin, _NAME_ENDS)
-        if end < 0 or not frame.startswith(_ENVELOPE) or b"@" not in frame[begin:end]:
+        if end < 0 or not frame.startswith(_ENVELOPE):
             return ""
+        if b"@" not in frame[begin:end]:
+            return _CONTRACTS if frame[begin:end] == _CONTRACTS.encode() else ""
         name = _text_of(frame[begin:end])
         if end < _LONG_HEAD.stop and name in self._wanted:
             self._names[frame[_HEAD if end < _HEAD.stop else _LONG_HEAD]] = name
@@ -215,4 +210,4 @@ def _word(value: Any) -> str:
 
 def _name(symbol: str, kind: str) -> str:
     """The venue's name of a stream of a symbol."""
-    return f"{symbol.lower()}@{'depth@100ms' if kind == 'depth' else kind}"
+    return _CONTRACTS if kind == "contractInfo" else f"{symbol.lower()}@{_SPEEDS.get(kind, kind)}"

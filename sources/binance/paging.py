@@ -1,18 +1,16 @@
 """Trades of Binance's REST side page by page: by their ids, or by the fills that aggregates cover."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
 
 from flows.model import AggregateTrade, Trade
 from flows.queries import TradesQuery
+from sources.rest.answers import rising
 
 PAGE = 1_000
 """Most rows per page that both markets serve."""
 MOST_TRADES = 10_000
 """Most trades in the answer to one query; for more the caller queries the rest."""
 _LATEST_ID = 2**63 - 1
-
-T = TypeVar("T")
 
 
 async def by_id(query: TradesQuery, page_from: Callable[[int, int], Awaitable[Sequence[Trade]]]) -> list[Trade]:
@@ -64,17 +62,6 @@ def first_of(rows: Sequence[AggregateTrade], query: TradesQuery) -> int | None:
         return None
     # each aggregate has at least one fill, so the first wanted one is not before this id
     return max(0, rows[0].id - min(rows[0].first_id - query.first_id, MOST_TRADES))
-
-
-def rising(items: Sequence[T], place_of: Callable[[T], int], first: int, last: int) -> list[T]:
-    """The items of a page within the range, each place once and in rising order; others are dropped."""
-    found: list[T] = []
-    for item in items:
-        place = place_of(item)
-        if first <= place <= last:
-            found.append(item)
-            first = place + 1
-    return found
 
 
 def _id_of(trade: Trade) -> int:

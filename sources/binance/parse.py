@@ -9,23 +9,21 @@ stream, is rejected.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, NoReturn, TypeAlias
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
 from msgspec import json
 
-from flows.foreign import DECODER, quoted
 from flows.model import BookSnapshot, Kline, MarketEvent, RawFrames, Rejected, StreamNames
 from sources.binance import wire
+from sources.binance.envelope import BookEnvelope, BookTickerEnvelope, MarketEnvelope, Outline, TypedMessage
+from sources.binance.usdm_wire import ContractInfoMessage, ForceOrderMessage, MarkPriceMessage
+from sources.frames import KEPT_BYTES, MOST_BYTES, UNREADABLE, decoded, lines_of, reason_of, too_long
 
 PUBLIC_LINE = "public"
 """The stream group of book data; all other streams are in the group `market`."""
-KEPT_BYTES = 4_096
-"""Bytes of a rejected message that are kept."""
-MOST_BYTES = 1_000_000
-"""Longest frame that is parsed, bytes; the longest that the venue sends is a tenth of that."""
-USUAL_BYTES = 4_000
-"""Length of a usual frame: a poll of more than `MOST_BYTES` and this per frame is parsed frame by frame."""
 MOST_STREAMS = 10_000
 """Most streams whose `_Stream` is cached; others are computed each time."""
 
@@ -82,24 +80,27 @@ class BinanceParser:
 
     def __init__(self, venue: str) -> None:
         self._venue = venue
-        self._market: Callable[[bytes], list[wire.MarketEnvelope]] = _lines_of(wire.MarketEnvelope)
-        self._book: Callable[[bytes], list[wire.BookEnvelope]] = _lines_of(wire.BookEnvelope)
-        self._book_ticker: Callable[[bytes], list[wire.BookTickerEnvelope]] = _lines_of(wire.BookTickerEnvelope)
+        self._market: Callable[[bytes], list[MarketEnvelope]] = lines_of(MarketEnvelope)
+        self._book: Callable[[bytes], list[BookEnvelope]] = lines_of(BookEnvelope)
+        self._book_ticker: Callable[[bytes], list[BookTickerEnvelope]] = lines_of(BookTickerEnvelope)
         self._has_typed_book_ticker = venue != "binance"
-        self._outline = json.Decoder(wire.Outline)
-        self._typed = json.Decoder(wire.TypedMessage, strict=False)
+        self._outline = json.Decoder(Outline)
+        self._typed = json.Decoder(TypedMessage, strict=False)
         self._spot_book_ticker = json.Decoder(wire.SpotBookTickerMessage, strict=False)
         self._partial_depth = json.Decoder(wire.PartialDepthMessage, strict=False)
-        self._tags = {member.__struct_config__.tag for member in wire.TypedMessage.__args__}
+        self._tags = {member.__struct_config__.tag for member in TypedMessage.__args__}
         self._carried: dict[str, _Stream] = {}
         """Cache by stream name, cleared when the subscriptions of the connection change."""
         self._carried_of: StreamNames | None = None
+        self._followed: set[str] = set()
+        """Cache: the symbols of the streams of a connection."""
+        self._followed_of: StreamNames | None = None
 
     def parse(self, frames: RawFrames) -> Parsed:
         """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
         try:
             runs = self._parse_all(frames)
-        except (msgspec.MsgspecError, ValueError, RecursionError):
+        except UNREADABLE:
             return self._parse_each(frames)
         if frames.streams is not self._carried_of:
             self._carried_of, self._carried = frames.streams, {}
@@ -141,15 +142,16 @@ class BinanceParser:
                 return len(run)
             parsed.rejected.append(self._foreign(name, len(run), frames))
             return 0
-        stream, sound = self._stream(name), []
+        stream, sound, ignored = self._stream(name), [], 0
         for message in run:
-            if reason := stream.fault(message):
+            if type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
+                ignored += 1
+            elif reason := stream.fault(message):
                 parsed.rejected.append(self._refused(reason, json.encode(message), frames, name))
             else:
                 sound.append(_one_in_the_model(message))
-        if sound:
-            parsed.events.append((sound[0].symbol, sound))
-        return 0
+        parsed.events.extend((symbol, list(events)) for symbol, events in groupby(sound, attrgetter("symbol")))
+        return ignored
 
     # --- streams ---
 
@@ -160,6 +162,15 @@ class BinanceParser:
             if len(self._carried) < MOST_STREAMS:
                 self._carried[name] = stream
         return stream
+
+    def _is_followed(self, symbol: str, streams: StreamNames | None) -> bool:
+        """Whether the connection has a stream of this symbol alone."""
+        if streams is None:
+            return True
+        if streams is not self._followed_of:
+            self._followed_of = streams
+            self._followed = {name.partition("@")[0].upper() for name in streams.subscribed}
+        return symbol in self._followed
 
     def _foreign(self, name: str, count: int, frames: RawFrames) -> Rejected:
         reason = "messages of a stream without a subscription" if name else "a message without a stream"
@@ -180,9 +191,9 @@ class BinanceParser:
         rejected, ignored = [], 0
         for payload in frames.payloads:
             try:
-                found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else _too_long(payload)
+                found = list(self._events_of(payload)) if len(payload) <= MOST_BYTES else too_long(payload)
             except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
-                rejected.append(self._refused(_reason_of(error), payload, frames, _name_of(payload)))
+                rejected.append(self._refused(reason_of(error), payload, frames, _name_of(payload)))
                 continue
             ignored += not found
             for name, message in found:
@@ -190,6 +201,8 @@ class BinanceParser:
                     is_retired = _is_retired(name, frames.streams)
                     ignored += is_retired
                     rejected += [] if is_retired else [self._foreign(name, 1, frames)]
+                elif type(message) is ContractInfoMessage and not self._is_followed(message.symbol, frames.streams):
+                    ignored += 1
                 elif reason := self._stream(name).fault(message) if name else "":
                     rejected.append(self._refused(reason, payload, frames, name))
                 else:
@@ -210,7 +223,7 @@ class BinanceParser:
             return
         yield from self._events_of_payload(payload, self._outline.decode(payload), stream=outline.stream)
 
-    def _events_of_payload(self, payload: bytes, outline: wire.Outline, *, stream: str) -> Iterator[tuple[str, Any]]:
+    def _events_of_payload(self, payload: bytes, outline: Outline, *, stream: str) -> Iterator[tuple[str, Any]]:
         if outline.e in self._tags:
             yield stream, self._typed.decode(payload)
         elif outline.e or outline.is_reply:
@@ -232,8 +245,13 @@ _KINDS: dict[str, type] = {
     "ticker": wire.TickerMessage,
     "miniTicker": wire.MiniTickerMessage,
     "bookTicker": wire.SpotBookTickerMessage,
+    "markPrice": MarkPriceMessage,
+    "forceOrder": ForceOrderMessage,
 }
 """Wire types by the name of the stream's kind."""
+_CONTRACTS = "!contractInfo"
+"""The stream of all contracts, followed or not."""
+_DERIVATIVES = frozenset((MarkPriceMessage, ForceOrderMessage, ContractInfoMessage))
 
 
 def _stream_of(name: str) -> _Stream:
@@ -244,7 +262,9 @@ def _stream_of(name: str) -> _Stream:
         return _Stream(symbol, None, wire.KlineMessage, kind.removeprefix("kline_").partition("@")[0])
     if kind == "depth" or kind.startswith("depth@"):
         return _Stream(symbol, None, wire.DepthMessage)
-    found = _KINDS.get(kind)
+    if name == _CONTRACTS:
+        return _Stream("", None, ContractInfoMessage)
+    found = _KINDS.get(kind.partition("@")[0])
     return _Stream(symbol, found if symbol and found in _TRADES else None, found)
 
 
@@ -264,34 +284,17 @@ def _name_of(frame: bytes) -> str:
     return frame[len(_STREAM) : end].decode("utf-8", "replace") if end > 0 else ""
 
 
-def _too_long(payload: bytes) -> NoReturn:
-    raise ValueError(f"a frame of {len(payload)} bytes")
-
-
-def _reason_of(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
-    return quoted(str(error) or type(error).__name__, by=DECODER)
-
-
-def _lines_of(envelope: Any) -> Callable[[bytes], Any]:
-    return json.Decoder(envelope, strict=False).decode_lines
-
-
 def _collect(runs: _Runs, decode_lines: Callable[[bytes], list[Any]], payloads: list[bytes]) -> None:
-    """Decodes frames together; `ValueError` when they are too long, or do not give one message each."""
-    joined = b"\n".join(payloads)
-    if len(joined) > MOST_BYTES + USUAL_BYTES * len(payloads):
-        raise ValueError("frames that are too long")
-    envelopes = decode_lines(joined)
-    if len(envelopes) != len(payloads):
-        raise ValueError("frames with line ends, or empty ones")
-    for envelope in envelopes:
+    """Decodes frames together; raises as `decoded`."""
+    for envelope in decoded(decode_lines, payloads):
         runs[envelope.stream].append(envelope.data)
 
 
 def _one_in_the_model(message: Any) -> Any:
-    return _kline(message) if type(message) is wire.KlineMessage else message
+    kind = type(message)
+    if kind is wire.KlineMessage:
+        return _kline(message)
+    return message.event if kind in _DERIVATIVES else message
 
 
 def _kline(message: wire.KlineMessage) -> Kline:

@@ -2,18 +2,19 @@
 
 from bisect import bisect_left
 from functools import partial
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 import structlog
 from msgspec import Struct
 
 from flows.bounds import fault_of
-from flows.foreign import DECODER, quoted, visible
+from flows.foreign import visible
 from flows.model import AggregateTrade, BookSnapshot, Kline, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
-from sources.binance.paging import PAGE, by_id, covering, first_of, rising
+from sources.binance.paging import PAGE, by_id, covering, first_of
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
+from sources.rest.answers import ANSWERED, decoded, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
 from sources.rest.rate_limit import RateLimiter
 from sources.venue import FeedSettings
@@ -36,9 +37,6 @@ _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
 _AROUND_MS = 3_600_000
 """The true times of disputed trades are at most so far from the candle they are in."""
-_ANSWERED = 200
-
-T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -166,6 +164,16 @@ class BinanceRest:
         await self._client.aclose()
 
     @property
+    def venue(self) -> str:
+        """Name of the venue."""
+        return self._venue
+
+    @property
+    def client(self) -> RestClient:
+        """The client that all queries share."""
+        return self._client
+
+    @property
     def rate_limit(self) -> RateLimiter:
         """The limit of requests, and what the venue says of it."""
         return self._client.rate_limit
@@ -173,7 +181,7 @@ class BinanceRest:
     async def time(self) -> int:
         """The venue's own time, ms UTC."""
         path = f"{self._prefix}/time"
-        return _decoded(_TIME, await self._client.get(path), path).serverTime
+        return decoded(_TIME, await self._client.get(path), path).serverTime
 
     # --- instruments and books ---
 
@@ -181,7 +189,7 @@ class BinanceRest:
         """The venue's status of every instrument; `TRADING` when it trades."""
         path = f"{self._prefix}/exchangeInfo"
         body = await self._client.get(path, weight=self._weights.exchange_info)
-        return {row.symbol: visible(row.status, limit=_STATUS_LETTERS) for row in _decoded(_INFO, body, path).symbols}
+        return {row.symbol: visible(row.status, limit=_STATUS_LETTERS) for row in decoded(_INFO, body, path).symbols}
 
     async def symbols(self) -> list[str]:
         """The names of all instruments."""
@@ -190,14 +198,14 @@ class BinanceRest:
     async def recorded_book(self, symbol: str) -> tuple[str, object]:
         """Path and query of a book snapshot as tapes name it, and the answer: `lastUpdateId`, `bids`, `asks`."""
         path = f"{self._prefix}/depth?symbol={symbol}&limit={DEPTH_LIMIT}"
-        return path, _decoded(_ANSWER, await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK), path)
+        return path, decoded(_ANSWER, await self._depth(symbol, DEPTH_LIMIT, Urgency.BOOK), path)
 
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""
-        found = _decoded(_DEPTH, await self._depth(query.symbol, query.levels, query.urgency), "depth")
+        found = decoded(_DEPTH, await self._depth(query.symbol, query.levels, query.urgency), "depth")
         snapshot = BookSnapshot(query.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
         if reason := fault_of(snapshot):
-            raise VenueError(f"depth: the answer cannot be true: {reason}", status=_ANSWERED)
+            raise VenueError(f"depth: the answer cannot be true: {reason}", status=ANSWERED)
         return snapshot
 
     async def _depth(self, symbol: str, levels: int, urgency: Urgency) -> bytes:
@@ -274,7 +282,7 @@ class BinanceRest:
                 first_id=row.f,
                 last_id=row.l,
             )
-            for row in _decoded(_AGGREGATES, body, path)
+            for row in decoded(_AGGREGATES, body, path)
         ]
 
     async def _fills(self, query: TradesQuery) -> list[Trade]:
@@ -287,7 +295,7 @@ class BinanceRest:
         )
         return [
             Trade(query.symbol, row.id, row.time, row.price, row.qty, row.isBuyerMaker, row.time)
-            for row in _decoded(_FILLS, body, path)
+            for row in decoded(_FILLS, body, path)
         ]
 
     # --- klines ---
@@ -311,7 +319,7 @@ class BinanceRest:
                 startTime=start,
                 endTime=end,
             )
-            rows = _decoded(_KLINES, body, path)
+            rows = decoded(_KLINES, body, path)
             page = [_kline(query, row) for row in rows]
             found += rising(page, lambda kline: kline.open_time, start, end)
             if len(rows) < limit or not found or found[-1].open_time < start:
@@ -337,15 +345,6 @@ def _kline(query: KlinesQuery, row: _KlineRow) -> Kline:
         low=low, close=close, volume=volume, quote_volume=quote_volume, trades=trades, taker_buy_volume=taker_volume,
         taker_buy_quote_volume=taker_quote_volume, first_id=-1, last_id=-1, is_closed=False, close_time=closed,
     )  # fmt: skip
-
-
-def _decoded(decoder: msgspec.json.Decoder[T], body: bytes, path: str) -> T:
-    try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise VenueError(
-            f"{path}: the answer is not what it should be: {quoted(str(error), by=DECODER)}", status=_ANSWERED
-        ) from error
 
 
 def _step(steps: tuple[tuple[int, int], ...], rows: int) -> int:

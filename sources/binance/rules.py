@@ -51,6 +51,7 @@ RULES: Final[dict[str, VenueRules]] = {
         incomparable_fields=frozenset(("trades", *IDS, *VOLUMES)),
         book_line=PUBLIC_LINE,
         book_ids=LinkedIds(),
+        has_derivatives=True,
     ),
 }
 """By venue."""

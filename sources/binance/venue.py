@@ -7,12 +7,18 @@ from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
 from sources.binance.rules import RULES
+from sources.binance.usdm_rest import UsdmDerivatives
 from sources.venue import Venue
 
 
 def _venue(name: str) -> Venue:
     return Venue(
-        name=name, rules=RULES[name], feed=BinanceFeed, parser=partial(BinanceParser, name), rest=BinanceRest.of
+        name=name,
+        rules=RULES[name],
+        feed=BinanceFeed,
+        parser=partial(BinanceParser, name),
+        rest=BinanceRest.of,
+        derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from flows.backoff import backoff_s
+from sources.connection.frame_numbers import FrameNumbers
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.requests import RequestError, Requests
 from sources.connection.settings import ConnectionSettings
@@ -198,7 +199,17 @@ class Session:
             if len(items) >= bound:
                 self._wait_for_room()
 
-        return receive
+        if not self._plan.number:
+            return receive
+        numbers = FrameNumbers(self._plan.number)
+
+        def receive_numbered(frame: bytes) -> None:
+            if missing := numbers.missing(frame):
+                self.fail(missing)  # what follows does not continue what was received
+            if not self._failure.done():
+                receive(frame)
+
+        return receive_numbered
 
     def _is_taken_as_control(self, frame: bytes) -> bool:
         """Whether a frame without data was for the session. The parser handles any other, or rejects and reports it."""
@@ -207,8 +218,11 @@ class Session:
                 self._requests.take(ack)
                 if self._is_initial_request and self._requests.is_confirmed:
                     self._is_initial_request = False
-                    self.carried = dict.fromkeys(name for name in self._requested.names if name not in self.refused)
-                    self._become_subscribed()
+                    known = self.refused.keys() | self._requests.refused.keys()
+                    self.carried = dict.fromkeys(name for name in self._requested.names if name not in known)
+                    if self.carried:
+                        self.refused |= self._requests.refused
+                        self._become_subscribed()
             case Refusal() as refusal:
                 return self._requests.take(refusal)
             case Shutdown():
@@ -334,9 +348,9 @@ class Session:
             self._is_initial_request = False
             sent += 1
             if words is None:
-                self.carried |= dict.fromkeys(part)
-                for name in part:
-                    self.refused.pop(name, None)
+                refused = self._requests.refused
+                self.carried |= dict.fromkeys(name for name in part if name not in refused)
+                self.refused = {name: reason for name, reason in self.refused.items() if name not in part} | refused
             elif not self.carried and not is_retry and sent >= ENOUGH_REFUSALS:
                 raise RequestError(f"the venue refused the subscription: {words}")
             elif halves := self._halves(part, into_streams=is_retry or not self.carried):

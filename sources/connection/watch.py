@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from flows.model import TRADE_KINDS, ConnectionEvent, Silent, Speaking
+from flows.model import EVENT_KINDS, TRADE_KINDS, ConnectionEvent, Silent, Speaking
 from sources.connection.connection import Redundancy
 from sources.connection.frame_queue import FrameQueue
 from sources.connection.refusals import Refusals
@@ -59,9 +59,11 @@ class ConnectionWatch:
         self._plan = plan
         self._refused = self._refusals.streams
         expected = [name for name in plan.names if name not in self._refused]
-        not_trading = [name for name, (symbol, _) in plan.names.items() if symbol in plan.not_trading]
+        may_be_silent = [
+            name for name, (symbol, kind) in plan.names.items() if symbol in plan.not_trading or kind in EVENT_KINDS
+        ]
         witnessed = frozenset(name for name, (_, kind) in plan.names.items() if kind in TRADE_KINDS)
-        self._monitor.follow(expected, not_trading=not_trading, witnessed=witnessed)
+        self._monitor.follow(expected, not_trading=may_be_silent, witnessed=witnessed)
         self._renewed_s = {name: at_s for name, at_s in self._renewed_s.items() if name in plan.names}
 
     async def run(self) -> None:

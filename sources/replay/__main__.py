@@ -21,6 +21,7 @@ from flows.process.descriptors import raise_descriptor_limit
 from flows.process.exit_codes import CANNOT_RUN
 from flows.process.stop_signals import on_stop_signals
 from flows.settings import Feed, Replay, SettingsError, load_settings
+from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.server import running_exchange
 from sources.replay.faults.orders import FAULTS, describe
@@ -28,6 +29,7 @@ from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 from sources.replay.synthetic.market import SyntheticMarket
 from sources.replay.tape.tapes import load_tapes
+from sources.replay.venues.listed import SYMBOLS, SYNTHETIC, TAPED
 
 SYNTHETIC_BEGIN_MS = 1_767_225_600_000
 """When a synthetic market with `--times original` begins: 2026-01-01."""
@@ -65,7 +67,7 @@ def parse_arguments(
     """
     parser = argparse.ArgumentParser(
         prog=prog,
-        description="An exchange on this machine that speaks Binance's REST and WebSocket protocol.",
+        description="An exchange on this machine that speaks the protocol of Binance, Kraken or Coinbase.",
         epilog="\n\n".join(filter(None, (examples, epilog()))).replace("%", "%%"),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -73,10 +75,13 @@ def parse_arguments(
     add("tapes", metavar="TAPE", nargs="*", type=Path, help="recording, file of trades, or a folder of them")
     add("--synthetic", action="store_true", help="play a synthetic market instead of tapes; it never ends")
     add("--seed", type=int, default=1, help="of the synthetic market; the same seed gives the same market")
-    add("--symbols", nargs="+", default=list(Feed().symbols), help="of the synthetic market (default: %(default)s)")
+    add(
+        "--symbols", nargs="+", help="of the synthetic market (default: the settings' of Binance, else BTC-USD ETH-USD)"
+    )
     add("--trades-per-s", type=float, default=20.0, metavar="N", help="of each synthetic symbol (default: 20)")
     add("--history", type=Path, help="folder of kline files that lead up to the tapes")
-    add("--market", choices=("spot", "usdm"), default="spot", help="spot, or USD-M futures (default: spot)")
+    add("--venue", choices=("binance", *SYNTHETIC), default="binance", help="whose protocol (default: %(default)s)")
+    add("--market", choices=("spot", "usdm"), default="spot", help="of Binance: spot, or USD-M futures (default: spot)")
     add("--speed", type=_speed, default=1.0, metavar="N|max", help="seconds of market time a second (default: 1)")
     add("--times", choices=("original", "now"), help="default: original for tapes, now for a synthetic market")
     add("--loop", action="store_true", help="begin the tapes again at their end")
@@ -90,6 +95,10 @@ def parse_arguments(
         parser.error("name tapes, or say --synthetic" if not arguments.tapes else "tapes or --synthetic, not both")
     if arguments.begin is not None and not (arguments.synthetic and arguments.times in {None, "now"}):
         parser.error("--begin is for a synthetic market of now")
+    if arguments.venue != "binance" and (arguments.history or arguments.market != "spot"):
+        parser.error("--history and --market are of Binance")
+    if not arguments.symbols:
+        arguments.symbols = list(SYMBOLS.get(arguments.venue, Feed().symbols))
     arguments.times = arguments.times or ("now" if arguments.synthetic else "original")
     return arguments
 
@@ -107,7 +116,7 @@ def _speed(text: str) -> Speed:
 
 
 def open_market(arguments: argparse.Namespace) -> Market:
-    """The market that the command line names; `OSError` or `ValueError` when it cannot be loaded."""
+    """The market of Binance that the command line names; `OSError` or `ValueError` when it cannot be loaded."""
     if not arguments.synthetic:
         return load_tapes(
             arguments.tapes,
@@ -117,20 +126,44 @@ def open_market(arguments: argparse.Namespace) -> Market:
             history=arguments.history,
         )
     symbols = tuple(map(symbol_of, arguments.symbols))
-    start_ms = SYNTHETIC_BEGIN_MS
-    if arguments.times == "now":
-        start_ms = wall_ms() if arguments.begin is None else arguments.begin
     return SyntheticMarket(
-        arguments.market, symbols, seed=arguments.seed, start_ms=start_ms, trades_per_s=arguments.trades_per_s
+        arguments.market,
+        symbols,
+        seed=arguments.seed,
+        start_ms=_start_ms(arguments),
+        trades_per_s=arguments.trades_per_s,
     )
+
+
+def _open(arguments: argparse.Namespace) -> tuple[Market, Dialect | None]:
+    """The market that the command line names, and its protocol; None: Binance's."""
+    if arguments.venue not in SYNTHETIC:
+        return open_market(arguments), None
+    if not arguments.synthetic:
+        return TAPED[arguments.venue](arguments.tapes, times=arguments.times, loop=arguments.loop)
+    return SYNTHETIC[arguments.venue](
+        arguments.symbols,
+        seed=arguments.seed,
+        start_ms=_start_ms(arguments),
+        trades_per_s=arguments.trades_per_s,
+    )
+
+
+def _start_ms(arguments: argparse.Namespace) -> int:
+    """When a synthetic market begins."""
+    if arguments.times != "now":
+        return SYNTHETIC_BEGIN_MS
+    return wall_ms() if arguments.begin is None else int(arguments.begin)
 
 
 async def serve(arguments: argparse.Namespace) -> None:
     """Serves until a signal arrives or the market fails. At the end of the market REST and open connections stay."""
     stop = asyncio.Event()
     on_stop_signals(stop.set)
+    market, dialect = _open(arguments)
     async with running_exchange(
-        open_market(arguments),
+        market,
+        dialect=dialect,
         speed=arguments.speed,
         host=arguments.host,
         port=arguments.port,
@@ -147,6 +180,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 def _announce(exchange: ReplayExchange) -> None:
     _log.info(
         "replay_exchange_started",
+        venue=exchange.dialect.venue,
         market=exchange.market.kind,
         ws=exchange.ws_url,
         rest=exchange.rest_url,

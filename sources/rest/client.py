@@ -5,6 +5,7 @@ fails at once while the circuit breaker is open.
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import httpx
@@ -89,16 +90,24 @@ class RestClient:
         settings: RestSettings,
         weight_per_minute: int,
         weight_header: str = "",
+        window_s: float = WINDOW_S,
+        refusal_in: Callable[[bytes], "VenueError | None"] | None = None,
         breaker_s: float = BREAKER_S,
     ) -> None:
-        """`weight_header` is the header of answers with the venue's own weight count; `breaker_s` is how long the
+        """The venue counts weight within any `window_s`, and answers no more than that share of `weight_per_minute`.
+        `weight_header` is the header of answers with the venue's own weight count; `refusal_in` gives the error that
+        the body of an answer with a good HTTP status names, for a venue that answers so; `breaker_s` is how long the
         breaker stays open. `ProxyError` when the environment names a proxy that cannot be used.
         """
         self.base_url = base_url.rstrip("/")
         self.rate_limit = RateLimiter(
-            max(1, int(weight_per_minute * settings.weight_share)), most_under_way=MOST_UNDER_WAY
+            max(1, int(weight_per_minute * window_s / WINDOW_S * settings.weight_share)),
+            most_under_way=MOST_UNDER_WAY,
+            window_s=window_s,
         )
+        self._window_s = window_s
         self._weight_header = weight_header
+        self._refusal_in = refusal_in
         self._tries = settings.tries
         self._timeout_s = settings.timeout_s
         self._client = _open_client(self.base_url, settings.timeout_s)
@@ -150,11 +159,13 @@ class RestClient:
         used = _whole_number(response.headers.get(self._weight_header, "")) if self._weight_header else None
         if used is not None:
             permit.server_used = used
-        if response.is_success:
+        refusal = None if response.is_success else _error_of(response, body)
+        if refusal is None and self._refusal_in is not None:
+            refusal = self._refusal_in(body)
+        if refusal is None:
             return body
-        refusal = _error_of(response, body)
         if refusal.status in TOO_MANY:
-            wait_s = WINDOW_S if refusal.retry_after_s is None else refusal.retry_after_s
+            wait_s = self._window_s if refusal.retry_after_s is None else refusal.retry_after_s
             self.rate_limit.ban(wait_s)
             _log.warning("rate_limited", status=refusal.status, seconds=wait_s, path=path)
         raise refusal
@@ -220,6 +231,8 @@ def _code_and_text(response: httpx.Response, body: bytes) -> tuple[int, str]:
     """The venue's code and text of an error, or else HTTP's text for the status."""
     try:
         error = msgspec.json.decode(body)
+        if "message" in error:
+            return 0, str(error["message"])
         return int(error["code"]), str(error["msg"])
     except (msgspec.MsgspecError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, OverflowError):
         return 0, response.reason_phrase

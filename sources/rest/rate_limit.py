@@ -1,4 +1,4 @@
-"""The rate limit of a venue: request weight per minute, shared by urgency.
+"""The rate limit of a venue: request weight per minute, or another window, shared by urgency.
 
 No library handles weights that the venue itself counts, so this is ours: a pure counter and a queue in front of it.
 """
@@ -14,6 +14,7 @@ from itertools import count
 from flows.queries import Urgency
 
 WINDOW_S = 60.0
+"""The usual window of a limit."""
 LONGEST_BAN_S = 30.0
 """Requests do not wait for the end of a longer ban; they fail with `RateLimitedError`."""
 
@@ -33,17 +34,18 @@ class WeightCounter:
     The venue counts by the minute of its own clock, which is not known exactly, and at a moment between the request
     and its answer. So a request counts from `acquire` until a whole minute after its answer, and no minute of any clock
     can exceed the limit. The venue's own count takes precedence, as it includes other clients on the same address: it
-    is valid for a minute, or until the next one.
+    is valid for a minute, or until the next one. A window of another length takes the place of the minute.
     """
 
-    def __init__(self, limit: int) -> None:
-        """At most `limit` within any sixty seconds."""
+    def __init__(self, limit: int, *, window_s: float = WINDOW_S) -> None:
+        """At most `limit` within any window."""
         self.limit = limit
+        self._window_s = window_s
         self._under_way = 0
         self._answered: deque[tuple[float, int]] = deque()
         self._sum = 0
         self._server_used = 0
-        self._server_used_at = -WINDOW_S
+        self._server_used_at = -window_s
         self._since_server_used = 0
         self._banned_until = 0.0
 
@@ -53,7 +55,7 @@ class WeightCounter:
         return self._under_way + max(self._sum, self._server_used_now(now_s))
 
     def wait_s(self, weight: int, now_s: float) -> float:
-        """Time until `weight` may be acquired, s; 0.0: now. More than the limit counts as the limit. A whole minute
+        """Time until `weight` may be acquired, s; 0.0: now. More than the limit counts as the limit. A whole window
         where only an answer makes room: call it again when one arrives.
         """
         self._forget(now_s)
@@ -61,14 +63,14 @@ class WeightCounter:
             return self._banned_until - now_s
         room = self.limit - min(weight, self.limit) - self._under_way
         if room < 0:
-            return WINDOW_S
-        wait = self._server_used_at + WINDOW_S - now_s if self._server_used_now(now_s) > room else 0.0
+            return self._window_s
+        wait = self._server_used_at + self._window_s - now_s if self._server_used_now(now_s) > room else 0.0
         own = self._sum
         for at, spent in self._answered:
             if own <= room:
                 break
             own -= spent
-            wait = max(wait, at + WINDOW_S - now_s)
+            wait = max(wait, at + self._window_s - now_s)
         return wait
 
     def acquire(self, weight: int) -> None:
@@ -98,10 +100,10 @@ class WeightCounter:
         return max(0.0, self._banned_until - now_s)
 
     def _server_used_now(self, now_s: float) -> int:
-        return self._server_used + self._since_server_used if now_s - self._server_used_at < WINDOW_S else 0
+        return self._server_used + self._since_server_used if now_s - self._server_used_at < self._window_s else 0
 
     def _forget(self, now_s: float) -> None:
-        while self._answered and now_s - self._answered[0][0] >= WINDOW_S:
+        while self._answered and now_s - self._answered[0][0] >= self._window_s:
             self._sum -= self._answered.popleft()[1]
 
 
@@ -122,8 +124,15 @@ class RateLimiter:
     Belongs to one event loop.
     """
 
-    def __init__(self, limit: int, *, most_under_way: int, now_s: Callable[[], float] = time.monotonic) -> None:
-        self.counter = WeightCounter(limit)
+    def __init__(
+        self,
+        limit: int,
+        *,
+        most_under_way: int,
+        window_s: float = WINDOW_S,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.counter = WeightCounter(limit, window_s=window_s)
         self.bans = 0
         """How often the venue has refused requests for their number."""
         self._free = most_under_way

@@ -31,6 +31,7 @@ from tests.benchmarks import (
     bench_shards,
     bench_trades,
     bench_transport,
+    bench_venues,
     bench_verify,
     soak,
 )
@@ -45,6 +46,7 @@ PARTS = {
         bench_transport,
         bench_shards,
         bench_books,
+        bench_venues,
         bench_fuzz,
         bench_trades,
         bench_verify,

@@ -12,9 +12,9 @@ from flows.clock import Now
 from flows.model import BookSnapshot, BookView, RawFrames
 from flows.operators.books.keeper import BookKeeper, BookPolicy
 from flows.queries import BookQuery
+from sources.binance.envelope import BookEnvelope
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
-from sources.binance.wire import BookEnvelope
 from tests.benchmarks.rows import Row, interleaved
 from tests.fakes.recordings import DATA
 

@@ -11,9 +11,9 @@ from bytewax.testing import run_main
 
 from flows.graph import Sinks, market_flow
 from flows.settings import Feed
+from sources.binance.envelope import MarketEnvelope
 from sources.binance.parse import BinanceParser
 from sources.binance.rules import RULES
-from sources.binance.wire import MarketEnvelope
 from tests.benchmarks.market import PolledFrames, agg_trade_frames
 from tests.benchmarks.plain import plain_candles
 from tests.benchmarks.rows import Row, interleaved

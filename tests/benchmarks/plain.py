@@ -7,7 +7,7 @@ import msgspec
 
 from flows.model import timeframe_ms
 from flows.settings import Feed
-from sources.binance.wire import MarketEnvelope
+from sources.binance.envelope import MarketEnvelope
 
 
 def plain_candles() -> Callable[[bytes], None]:

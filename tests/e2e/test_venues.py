@@ -78,7 +78,7 @@ def settings_for(folder: Path, mongod_uri: str, addresses: dict[str, str]) -> di
         for key, scheme in (("ws_url", "ws"), ("rest_url", "http"))
     }
     return of_venues | {
-        "feed__origin": "synthetic",
+        "feed__origin": "replay",
         "feed__symbols": SYMBOL,
         "feed__streams": "aggTrade,kline,ticker,depth",
         "feed__timeframes": "1m,5m",

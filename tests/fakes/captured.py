@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import islice
 
-from sources.binance import wire
+from sources.binance import usdm_wire, wire
 from tests.fakes.recordings import DATA
 
 REPLIES = (
@@ -42,6 +42,8 @@ _EXAMPLES = {
     "bookTicker": wire.SpotBookTickerMessage,
     "depth@100ms": wire.DepthMessage,
     "depth5": wire.PartialDepthMessage,
+    "markPrice@1s": usdm_wire.MarkPriceMessage,
+    "forceOrder": usdm_wire.ForceOrderMessage,
 }
 _BOOK_CHANNELS = ("depth", "bookTicker")
 

@@ -20,7 +20,6 @@ from flows.model import (
     ChannelStatus,
     FeedStatus,
     Heartbeat,
-    Incident,
     InstrumentStatus,
     MarketData,
     Publishable,
@@ -33,6 +32,7 @@ from flows.settings import Hub as HubSettings
 from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import exchange_time
+from sinks.mongo.buffer import Storable
 from sinks.mongo.commands import CommandConsumer, ListedInstrument
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
@@ -126,7 +126,7 @@ class Deployment:
             broadcast, self.broadcast = self.broadcast, None
             await asyncio.to_thread(broadcast.close)
 
-    def store(self, items: Sequence[Candle | Incident]) -> None:
+    def store(self, items: Sequence[Storable]) -> None:
         with MongoClient[dict[str, Any]](self.mongod_uri) as client:
             store = CandleStore(client[self.database], retention_days={})
             store.ensure_indexes(timeout_s=5)

@@ -8,7 +8,7 @@ import msgspec
 
 from flows.model import BookSnapshot, Trade
 from flows.queries import BookQuery, LastTradeQuery, Query, QueryError, TradesQuery
-from sources.binance.wire import TypedMessage
+from sources.binance.envelope import TypedMessage
 from sources.replay.market.market import MarketKind, Message
 from sources.replay.protocol.frames import enveloped
 from sources.replay.synthetic.market import SyntheticMarket

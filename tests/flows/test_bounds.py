@@ -110,7 +110,7 @@ def test_what_can_be_true_has_no_fault(event: Any) -> None:
         (TICKER, {"price_change": -1.0}),
         (TICKER, {"weighted_average": 12.5}),
         (TICKER, {"quote_volume": 10.0}),
-        (TICKER, {"trades": -1}),
+        (TICKER, {"trades": -2}),
         (TICKER, {"close_time": BEGIN + 3_600_000}),
         (TICKER, {"open_time": 0}),
         (MINI, {"close": 13.0}),

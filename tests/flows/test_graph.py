@@ -18,6 +18,7 @@ from flows.model import (
     BookView,
     Candle,
     Disconnected,
+    Document,
     Flush,
     Heartbeat,
     Incident,
@@ -47,7 +48,7 @@ class Outcome:
     """Everything that came out of a flow."""
 
     def __init__(self) -> None:
-        self.stored: list[tuple[str, list[Candle | Stats24h]]] = []
+        self.stored: list[tuple[str, list[Document]]] = []
         self.trades: list[tuple[str, list[TradeBatch]]] = []
         self.broadcast: list[tuple[str, list[Any]]] = []
         self.rejects: list[Rejected] = []

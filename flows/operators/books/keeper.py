@@ -19,20 +19,19 @@ from flows.model import (
     BookInput,
     BookSnapshot,
     BookTicker,
-    BookView,
     ConnectionEvent,
     Disconnected,
     Incident,
     Instrument,
-    Level,
+    LineSnapshot,
     Removed,
     Silent,
     Speaking,
     TradesRefused,
 )
 from flows.operators.books.audit import AUDITED_LEVELS, Audit
-from flows.operators.books.best import BestBidAsk
 from flows.operators.books.book import Book
+from flows.operators.books.display import BookDisplay
 from flows.operators.books.results import Results
 from flows.operators.books.sync import BookSync
 from flows.operators.delay import doubled_ms
@@ -72,7 +71,7 @@ def book_events(items: list[Validated]) -> list[tuple[str, BookInput]]:
     out: list[tuple[str, BookInput]] = []
     for item in items:
         if type(item) is Batch:
-            if isinstance(item.events[0], BookDelta | BookTicker):
+            if isinstance(item.events[0], BookDelta | BookTicker | LineSnapshot):
                 out.append((item.key, item.events))  # type: ignore[arg-type] # the events of a batch are of one type
         elif type(item) is InstrumentEvent and _concerns(item.event):
             out.append((item.key, item.event))
@@ -110,13 +109,10 @@ class BookKeeper:
         self._query_at: int | None = None
         self._failures = 0
         self._synced_at = 0
-        self._best = BestBidAsk(self._venue)
+        self._display = BookDisplay(self._venue, self._symbol, levels=policy.levels, every_ms=policy.every_ms)
         self._doubt_since: int | None = None
         self._is_silent = False
         self._time = 0
-        self._dirty = False
-        self._shown_at = 0
-        self._is_announced = False
 
     # --- the machine's face ---
 
@@ -128,10 +124,10 @@ class BookKeeper:
                 self._take_deltas(events, now, out)  # type: ignore[arg-type]
             case [BookTicker(), *_]:
                 for ticker in events:
-                    self._best.take(ticker, now, out)  # type: ignore[arg-type]
+                    self._display.best.take(ticker, now, out)  # type: ignore[arg-type]
             case Disconnected(line=line) if self._rules.book_line in ("", line):
                 self._start_over(out)
-                self._best.reset()
+                self._display.best.reset()
             case Silent():
                 self._is_silent = True
                 if self._sync.book is not None and self._audit.fresh is None:
@@ -167,15 +163,15 @@ class BookKeeper:
             audit_at = self._audit.due
             if audit_at is not None and now.local >= audit_at:
                 out.append(self._audit.begin(now))
-            if self._dirty:
+            if self._display.is_dirty:
                 self._check(book, now, out)
         return out
 
     def on_end(self, now: Now) -> Results:
         """The input ends: the book as it is."""
         out: Results = []
-        if self._sync.book is not None and self._dirty:
-            self._shown_at = now.local - self._policy.every_ms
+        if self._sync.book is not None and self._display.is_dirty:
+            self._display.hurry(now)
             self._check(self._sync.book, now, out)
         return [item for item in out if not isinstance(item, Query)]
 
@@ -187,8 +183,8 @@ class BookKeeper:
         if self._sync.book is not None:
             if (audit_at := self._audit.due) is not None:
                 waits.append(audit_at)
-            if self._dirty:
-                waits.append(self._shown_at + self._policy.every_ms)
+            if (shown_at := self._display.due) is not None:
+                waits.append(shown_at)
         return max(0, min(waits) - now.local) if waits else None
 
     def snapshot(self) -> None:
@@ -210,11 +206,11 @@ class BookKeeper:
         if self._sync.is_in_doubt or self._doubt_since is not None or self._sync.refused:
             self._note_doubt(now, out)
         book = self._sync.book
-        if book is not None and (book.update_id != before or self._dirty):
-            self._dirty = True
+        if book is not None and (book.update_id != before or self._display.is_dirty):
+            self._display.is_dirty = True
             self._check(book, now, out)
-        if book is None and not self._is_announced:
-            self._mark(out)
+        if book is None and not self._display.is_announced:
+            self._display.withdraw(out)
         if self._sync.is_waiting and not self._is_queried and self._query_at is None:
             self._query(out)
 
@@ -234,8 +230,7 @@ class BookKeeper:
 
     def _check(self, book: Book, now: Now, out: Results) -> None:
         """Whether the book can be the exchange's; if so it may be shown."""
-        is_shown = now.local - self._shown_at >= self._policy.every_ms
-        count = self._policy.levels if is_shown else 1
+        count = self._display.levels(now)
         bids, asks = book.bids.best(count), book.asks.best(count)
         if bids and asks and bids[0][0] >= asks[0][0]:
             self._fall(f"the book is crossed: bid {bids[0][0]}, ask {asks[0][0]}", now, out)
@@ -243,18 +238,10 @@ class BookKeeper:
         if not (bids or book.bids.is_whole) or not (asks or book.asks.is_whole):
             self._begin_anew(now, out)  # the price has left the part that is known: nothing went wrong
             return
-        self._best.show(self._ticker(book, bids, asks), now, out)
-        if is_shown:
-            self._show(book, bids, asks, now, out)
+        self._display.show(book.update_id, book.event_time, bids, asks, now, out)
         nears_end = (bids and book.bids.nears_end(bids[0][0])) or (asks and book.asks.nears_end(asks[0][0]))
         if nears_end and self._audit.may_begin(now):
             out.append(self._audit.begin(now))
-
-    def _ticker(self, book: Book, bids: list[Level], asks: list[Level]) -> BookTicker:
-        nothing = (0.0, 0.0)
-        return BookTicker(
-            self._symbol, book.update_id, *(bids or [nothing])[0], *(asks or [nothing])[0], event_time=book.event_time
-        )
 
     # --- starting over ---
 
@@ -274,15 +261,11 @@ class BookKeeper:
 
     def _start_over(self, out: Results) -> None:
         if self._sync.book is not None:
-            self._mark(out)
+            self._display.withdraw(out)
         self._sync, self._doubt_since = self._begun(), None
         self._audit.stop()
-        self._dirty = self._is_queried = False
+        self._display.is_dirty = self._is_queried = False
         self._query_at = None
-
-    def _mark(self, out: Results) -> None:
-        self._is_announced = True
-        out.append(BookView(self._venue, self._symbol, synced=False))
 
     def _query(self, out: Results) -> None:
         """Queries the first snapshot."""
@@ -308,8 +291,7 @@ class BookKeeper:
         self._is_queried, self._query_at = False, None
         self._synced_at = now.local
         self._audit.schedule(now)
-        self._shown_at = now.local - self._policy.every_ms
-        self._dirty = True
+        self._display.hurry(now)
         self._check(book, now, out)
 
     # --- audit ---
@@ -328,16 +310,10 @@ class BookKeeper:
         share = self._audit.compare(self._sync.book)
         if share is None:
             return
-        self._sync, self._dirty = self._audit.take_fresh(self._sync), True
+        self._sync, self._display.is_dirty = self._audit.take_fresh(self._sync), True
         if share < self._policy.audit_least_share:
             cause = f"audit: {share:.1%} of the best {AUDITED_LEVELS} levels were the exchange's"
             out.append(self._incident(cause, "the snapshot has taken its place"))
 
     def _incident(self, cause: str, outcome: str) -> Incident:
         return Incident("resync", self._venue, self._symbol, self._time, self._time, cause, outcome)
-
-    # --- showing ---
-
-    def _show(self, book: Book, bids: list[Level], asks: list[Level], now: Now, out: Results) -> None:
-        self._dirty, self._shown_at, self._is_announced = False, now.local, True
-        out.append(BookView(self._venue, self._symbol, True, book.update_id, book.event_time, bids, asks))

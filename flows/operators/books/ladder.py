@@ -79,6 +79,12 @@ class Ladder:
             self._narrow()
         return found
 
+    def cut(self, count: int) -> None:
+        """Forgets all but the best `count` levels."""
+        for _ in range(len(self) - count):
+            side = self._far or self._near
+            del side[min(side) if self._is_bids else max(side)]
+
     def _in_order(self, levels: dict[float, float]) -> list[float]:
         """Their prices, best first."""
         return sorted(levels, reverse=self._is_bids)

@@ -3,9 +3,9 @@
 The laws:
 * Event time decides to which period a trade belongs; trade ids decide open and close.
 * A period closes when a trade of a later one arrives, or when the exchange's closed kline ends with the last trade we
-  have, or by time a grace after its end, or, in an import, when a source that has all trades of a stretch of time ends
-  (`Coverage`). By time only while the sequencer's watermark follows the venue's clock: nothing can be missing. The end
-  of input closes nothing.
+  have, or the exchange names that trade as its newest one after the end (`NewestTrade`), or by time a grace after its
+  end, or, in an import, when a source that has all trades of a stretch of time ends (`Coverage`). By time only while
+  the sequencer's watermark follows the venue's clock: nothing can be missing. The end of input closes nothing.
 * A running period that lacks its beginning, or trades in a gap, is the exchange's running kline and the trades whose
   ids that does not hold: so it is right from the first second, also when the start falls into it.
 * A period that is provably empty (the ids on both sides follow each other) is flat at the previous close. Where trades
@@ -17,7 +17,7 @@ Bytewax's own windows are not used for this. They emit only at the close, take t
 open a closed window again for a late trade as if it were new, and cost twenty to forty times as much.
 """
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from flows.bounds import ANY_VENUE, VenueRules
 from flows.clock import Now
@@ -32,6 +32,7 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
+    NewestTrade,
     Seeded,
     Silent,
     Speaking,
@@ -88,8 +89,8 @@ class CandleBuilder:
         """The watermark has stopped: trades may be missing."""
         self._sources = WholeSources(self._periods, self._amendments)
         self._alive_ms: int | None = None
-        """Event time of the newest kline or ticker, from the first kline of the shortest timeframe on: of these the
-        exchange sends one a period, traded or not.
+        """Event time of the newest kline, ticker or `NewestTrade`, from the first kline of the shortest timeframe or
+        `NewestTrade` on: of these the exchange sends one a period, traded or not.
         """
         self._shown_local = 0
         self._traded_local = 0
@@ -163,11 +164,8 @@ class CandleBuilder:
         """Takes what is no batch of trades. Gaps, watermarks and line events end here; the rest is passed on behind its
         effects.
         """
-        if type(event) is list and isinstance(event[0], Kline):
-            self._periods.pauses.resume(now)
-            return [*self._take_klines(event), event]
-        if type(event) is list and self._alive_ms is not None:
-            self._alive_ms = max(self._alive_ms, event[-1].event_time)  # a ticker
+        if type(event) is list:
+            return self._take_messages(event, now)
         match event:
             case Watermark():
                 self._is_stopped = event.stopped_at is not None
@@ -183,6 +181,18 @@ class CandleBuilder:
                 return []
             case TradeWitness():
                 self._periods.pauses.end_silence(now, are_trades_made=event.is_ahead)
+        return [event]
+
+    def _take_messages(self, event: list[Any], now: Now) -> list[TradeResult]:
+        """Takes messages of one type that are no trades."""
+        newest = event[-1]
+        if isinstance(newest, Kline):
+            self._periods.pauses.resume(now)
+            return [*self._take_klines(event), event]
+        if isinstance(newest, NewestTrade):
+            return [*self._take_newest(newest)]
+        if self._alive_ms is not None:
+            self._alive_ms = max(self._alive_ms, newest.event_time)  # a ticker
         return [event]
 
     def _take_line_event(self, event: Disconnected | Subscribed | Silent | Speaking | TradingStatus, now: Now) -> None:
@@ -308,6 +318,18 @@ class CandleBuilder:
         last_id = next((held.last_id for held in (base, frame.accumulated) if held and held.trades), NO_ID)
         is_whole = ends_with_base and has_last_id and kline.last_id == last_id
         return [*self._amendments.flush(), *periods.close_base()] if is_whole else []
+
+    def _take_newest(self, newest: NewestTrade) -> list[Candle]:
+        """The exchange's newest trade proves a period complete that ends with it, once that is over."""
+        self._alive_ms = max(self._alive_ms or 0, newest.event_time)
+        periods = self._periods
+        base = periods.base
+        if base is None or not base.trades or base.last_id != newest.last_id or self._is_stopped:
+            return []
+        if newest.event_time < periods.end_of(base):
+            return []
+        periods.event_time = max(periods.event_time, newest.event_time)
+        return [*self._amendments.flush(), *periods.close_base()]
 
     # --- publishing ---
 

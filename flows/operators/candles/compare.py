@@ -1,11 +1,12 @@
 """Whether two versions of a candle are the same: ours, from the trades, and the exchange's own kline."""
 
 from collections.abc import Iterable
+from math import isnan
 
 from msgspec import structs
 
 from flows.bounds import VenueRules
-from flows.model import IDS, PRICES, VOLUMES, Candle, Kline, TradedOhlcv
+from flows.model import IDS, PRICES, VOLUMES, AveragedKline, Candle, Kline, TradedOhlcv
 
 PRINTED_UNIT = 1e-8
 """No venue prints more decimals; what differs by less than half of this is printed the same."""
@@ -14,10 +15,14 @@ ULPS = 4
 
 
 def differing_fields(candle: TradedOhlcv[int], kline: TradedOhlcv[int]) -> list[str]:
-    """Names of the fields that differ. Ids count where both sides have them."""
+    """Names of the fields that differ. Ids, volumes and the count of trades are compared where both
+    sides have them (`unreported_fields`).
+    """
     fields = [name for name in PRICES if getattr(candle, name) != getattr(kline, name)]
-    fields += [name for name in VOLUMES if not is_same(getattr(candle, name), getattr(kline, name))]
-    if candle.trades != kline.trades:
+    fields += [name for name in VOLUMES if _differs(getattr(candle, name), getattr(kline, name))]
+    if "quote_volume" in fields and _is_within_slack(candle, kline):
+        fields.remove("quote_volume")
+    if candle.trades != kline.trades and candle.trades >= 0 and kline.trades >= 0:
         fields.append("trades")
     if candle.first_id >= 0 and kline.first_id >= 0:
         fields += [name for name in IDS if getattr(candle, name) != getattr(kline, name)]
@@ -31,13 +36,13 @@ def may_hold(kline: TradedOhlcv[int], some: Candle, rules: VenueRules) -> bool:
     holds = {
         "high": kline.high >= some.high,
         "low": kline.low <= some.low,
-        "trades": kline.trades >= some.trades,
+        "trades": kline.trades < 0 or kline.trades >= some.trades,
         "first_id": kline.first_id < 0 or kline.first_id <= some.first_id,
         "last_id": kline.last_id < 0 or kline.last_id >= some.last_id,
     }
     for name in VOLUMES:
         theirs, ours = getattr(kline, name), getattr(some, name)
-        holds[name] = theirs >= ours or is_same(ours, theirs)
+        holds[name] = not _differs(ours, theirs) or not theirs < ours  # one that is not reported speaks for neither
     return not some.trades or all(held for name, held in holds.items() if name not in rules.incomparable_fields)
 
 
@@ -52,6 +57,21 @@ def is_same(ours: float, theirs: float) -> bool:
     """Equal as printed, or as near as float64 can be."""
     difference = abs(ours - theirs)
     return difference < PRINTED_UNIT / 2 or difference <= ULPS * 2**-52 * abs(theirs)
+
+
+def _differs(ours: float, theirs: float) -> bool:
+    """Whether both have a value and it is not the same."""
+    return not (is_same(ours, theirs) or isnan(ours) or isnan(theirs))
+
+
+def _is_within_slack(one: TradedOhlcv[int], other: TradedOhlcv[int]) -> bool:
+    """Whether quote volumes differ by no more than the rounding of an average price that stands for one of them."""
+    slack = _slack(one) + _slack(other)
+    return slack > 0 and abs(one.quote_volume - other.quote_volume) <= slack + PRINTED_UNIT
+
+
+def _slack(version: TradedOhlcv[int]) -> float:
+    return version.quote_volume_slack if isinstance(version, AveragedKline) else 0.0
 
 
 def kinds_of_difference(fields: Iterable[str]) -> frozenset[str]:

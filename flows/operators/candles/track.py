@@ -20,7 +20,7 @@ from flows.clock import Now
 from flows.model import COMPLETE, Candle, Incident, Kline, Reconciliation, timeframe_ms
 from flows.operators.candles.compare import describe_difference, differing_fields, identified, kinds_of_difference
 from flows.operators.candles.kline_queries import KlineQueries
-from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, proven
+from flows.operators.candles.versions import LACKING, Published, candle_incident, candle_of_kline, is_unchanged, proven
 from flows.queries import KlinesQuery
 
 K = TypeVar("K", Candle, Kline)
@@ -237,7 +237,7 @@ class Track:
         else:
             # which message made a version is no content of it
             unchanged = structs.replace(candle, revision=last.revision, proof=last.proof, event_time=last.event_time)
-            if unchanged == last:
+            if is_unchanged(unchanged, last):
                 return [] if proof == last.proof else [self._prove(last, proof)]
             revision = last.revision + 1
         numbered = structs.replace(candle, revision=revision, proof=proof)

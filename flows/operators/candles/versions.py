@@ -1,10 +1,12 @@
 """The versions of a candle that a comparison can end with, and the incident that names both."""
 
+from math import isnan
 from typing import TypeAlias
 
 from msgspec import structs
 
 from flows.model import (
+    VOLUMES,
     Candle,
     CandleStatus,
     Incident,
@@ -42,6 +44,17 @@ def confirmed(candle: Candle) -> Candle:
 def proven(candle: Candle, proof: Reconciliation) -> StoreOnly:
     """The candle with its proof. That alone changes nothing for clients, so it goes to the store only."""
     return StoreOnly(structs.replace(candle, proof=proof))
+
+
+def is_unchanged(candle: Candle, other: Candle) -> bool:
+    """Whether two candles say the same: a value that the venue does not report (NaN) is the same in both."""
+    return candle == other or structs.astuple(structs.replace(candle, **_reported(candle))) == structs.astuple(
+        structs.replace(other, **_reported(other))
+    )
+
+
+def _reported(candle: Candle) -> dict[str, float]:
+    return dict.fromkeys((name for name in VOLUMES if isnan(getattr(candle, name))), -1.0)
 
 
 def candle_in(item: object) -> Candle | None:

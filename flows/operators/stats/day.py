@@ -11,6 +11,7 @@ The exchange's own ticker means nearly the same, and is compared with it wheneve
 * It may count fewer trades, unless the venue's rules exclude that (`ticker_counts_trades`).
 """
 
+from math import isnan
 from typing import NamedTuple, TypeAlias
 
 from flows.bounds import ANY_VENUE, VenueRules
@@ -54,6 +55,8 @@ class _Figure(NamedTuple):
 
     @property
     def is_possible(self) -> bool:
+        if any(map(isnan, self[1:])):
+            return True  # of a venue that does not report it
         slack = TOLERANCE * max(abs(self.least), abs(self.most))
         return self.least - slack <= self.theirs <= self.most + slack
 
@@ -236,6 +239,8 @@ class DayStats:
     def _compare(self, ticker: Ticker) -> list[Incident]:
         """An incident where a figure cannot be; nothing unless both end with the same trade, and once a minute."""
         minute = ticker.close_time // self._length
+        if not self._rules.has_comparable_ticker:
+            return []
         if self._lacks or ticker.last_id != self._last_id or minute == self._compared:
             return []
         if ticker.open_time < self._window.begin:
@@ -266,7 +271,7 @@ class DayStats:
             _Figure("last", ticker.last_price, least.close, least.close),
             _Figure("volume", ticker.volume, least.volume, most.volume),
             _Figure("quote volume", ticker.quote_volume, least.quote_volume, most.quote_volume),
-            _Figure("trades", ticker.trades, fewest, most.trades),
+            *([_Figure("trades", ticker.trades, fewest, most.trades)] if min(ticker.trades, most.trades) >= 0 else []),
         ]
 
 

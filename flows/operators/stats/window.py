@@ -8,7 +8,9 @@ from flows.model import DAY_MS, Candle, Kline
 
 
 class Span(NamedTuple):
-    """Prices and volumes of a minute, or of many. Without a trade all prices are the last one before, or 0.0."""
+    """Prices and volumes of a minute, or of many. Without a trade all prices are the last one before, or 0.0. What the
+    venue does not report of one of them is not known of all: a volume is NaN then, and the count -1.
+    """
 
     open: float
     high: float
@@ -43,7 +45,7 @@ def joined(spans: Iterable[Span]) -> Span:
         traded[-1].close,
         fsum([span.volume for span in traded]),
         fsum([span.quote_volume for span in traded]),
-        sum([span.trades for span in traded]),
+        -1 if any(span.trades < 0 for span in traded) else sum([span.trades for span in traded]),
     )
 
 

@@ -28,6 +28,8 @@ _CHANNEL_OF_KIND: Final[dict[str, FreshnessChannel]] = {
     "miniTicker": "ticker",
     "depth": "book",
     "bookTicker": "best",
+    "markPrice": "mark",
+    "forceOrder": "liquidations",
 }
 
 
@@ -173,6 +175,12 @@ def of_silence(silences: list[Silence | None], instrument: InstrumentState) -> V
     if is_proven or (not silent.whole_line and instrument.speaks()):
         return Verdict("quiet", "nothing new, while other data agrees", silent.began)
     return Verdict("silent", "the exchange sends nothing", silent.began)
+
+
+def of_clockwork(silences: list[Silence | None]) -> Verdict:
+    """What the exchange sends at a steady pace, whether anything happens or not, is never quiet."""
+    silent = _wholly(silences)
+    return Verdict("silent", "the exchange sends nothing", silent.began) if silent else Verdict("live")
 
 
 def _wholly(silences: list[Silence | None]) -> Silence | None:

@@ -34,6 +34,7 @@ from flows.operators.status.channels import (
     Verdict,
     channel_of,
     kinds_by_symbol,
+    of_clockwork,
     of_silence,
     of_trades,
     worst_of,
@@ -358,6 +359,8 @@ class Freshness:
         if self._delay:
             return Verdict("behind", self._delay)
         silences = [instrument.silent.get(kind) for kind in kinds]
+        if channel == "mark":
+            return of_clockwork(silences)
         found = of_trades(silences, instrument) if channel == "trades" else of_silence(silences, instrument)
         if channel == "book" and found.state != "silent" and self._lacks_book(instrument):
             return Verdict("unsynced", "the book is not known to be the exchange's")

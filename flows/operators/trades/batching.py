@@ -14,6 +14,7 @@ from flows.model import (
     Flush,
     Kline,
     MarketEvent,
+    NewestTrade,
     Removed,
     Ticker,
     Trade,
@@ -32,8 +33,9 @@ _Runs: TypeAlias = dict[str, list[MarketEvent]]
 
 
 class MicroBatcher:
-    """Holds trades, klines and tickers by instrument until there are `ENOUGH`, or `hold_ms` have passed since the last
-    release and the source has nothing more for the moment (`Flush`). Connection events release what came before them.
+    """Holds trades, and what names the newest of them, by instrument until there are `ENOUGH`, or `hold_ms` have passed
+    since the last release and the source has nothing more for the moment (`Flush`). Connection events release what came
+    before them.
 
     The clock that closes candles is set here, by trades alone and their own times, as they are released: so it is never
     ahead of trades that are still held, nor of those on a connection that is read more slowly than another, as when a
@@ -47,6 +49,7 @@ class MicroBatcher:
         self._trades: dict[str, list[Trade]] = {}
         self._klines: dict[str, list[Kline]] = {}
         self._tickers: dict[str, list[Ticker]] = {}
+        self._newest: dict[str, list[NewestTrade]] = {}
         self._places: dict[type, _Runs | None] = {}
         self._count = 0
         self._released_ms = 0
@@ -81,7 +84,12 @@ class MicroBatcher:
 
     def _place_of(self, kind: type) -> _Runs | None:
         """Where events of a type wait, which may be a venue's own subtype of a model type; None for the others."""
-        places = ((Trade, self._trades), (Kline, self._klines), (Ticker, self._tickers))
+        places = (
+            (Trade, self._trades),
+            (Kline, self._klines),
+            (Ticker, self._tickers),
+            (NewestTrade, self._newest),
+        )
         found = next((place for model, place in places if issubclass(kind, model)), None)
         place = cast("_Runs | None", found)  # what is put there is of this type
         self._places[kind] = place
@@ -95,9 +103,11 @@ class MicroBatcher:
         out += self._trades.items()
         out += self._klines.items()
         out += self._tickers.items()
+        out += self._newest.items()
         self._trades.clear()
         self._klines.clear()
         self._tickers.clear()
+        self._newest.clear()
         self._count = 0
         self._released_ms = self._monotonic_ms()
 

@@ -24,6 +24,7 @@ from flows.model import (
     Incident,
     Instrument,
     Kline,
+    NewestTrade,
     Silent,
     Speaking,
     Subscribed,
@@ -287,7 +288,7 @@ class Sequencer:
         match events:
             case Coverage(has_trades=True):
                 return [*self._begin_covered(events), events]
-            case [Kline() | Ticker(), *_]:
+            case [Kline() | Ticker() | NewestTrade(), *_]:
                 # all of a run are of one type; the newest one names the newest trade
                 return [*self._watch.on_message(events[-1], now), events]  # type: ignore[arg-type]
             case TradesRefused():

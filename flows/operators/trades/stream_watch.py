@@ -5,7 +5,7 @@ it does not.
 from typing import TypeAlias
 
 from flows.clock import Now
-from flows.model import Incident, Kline, Ticker, TradeWitness
+from flows.model import Incident, Kline, NewestTrade, Ticker, TradeWitness
 from flows.operators.trades.gaps import QUERY_TRADES
 from flows.operators.trades.position import Position
 from flows.operators.trades.results import TradesAnswer
@@ -36,13 +36,15 @@ class StreamWatch:
         self._has_queried = False
         """The query for trades behind the newest one is open."""
 
-    def on_message(self, event: Kline | Ticker, now: Now) -> Findings:
-        """A kline or ticker names the newest trade."""
+    def on_message(self, event: Kline | Ticker | NewestTrade, now: Now) -> Findings:
+        """A message of another stream names the newest trade."""
         position = self._position
         known = position.last_fill
         if known is None or event.symbol != self._symbol:
             return []
         self.witness.on_message(event.last_id, known, event.event_time - position.last_time, now)
+        if isinstance(event, NewestTrade) and event.last_id == known and self.witness.confirm(now):
+            return [TradeWitness(self._venue, self._symbol, is_ahead=False, reason="the exchange names no later trade")]
         return [] if self.witness.is_ahead else self.on_progress(now)
 
     def on_stream(self, now: Now) -> Findings:

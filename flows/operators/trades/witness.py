@@ -1,4 +1,4 @@
-"""The newest trade of an instrument, as its klines and tickers name it.
+"""The newest trade of an instrument, as other messages of the venue name it: klines, tickers, `NewestTrade`.
 
 One that is ahead of the trades for longer than a straggler takes is a gap, also when no trade comes. The gap is open
 until the stream itself brings trades again: those that are fetched meanwhile are late. A stream of which everything is
@@ -11,7 +11,7 @@ from flows.clock import Now
 from flows.operators.delay import doubled_ms
 
 STRAGGLER_MS = 2_000
-"""Trades may come so much later than a kline or ticker that knows them."""
+"""Trades may come so much later than a message that knows them."""
 LEAST_MESSAGES = 2
 """One message alone names no gap."""
 ENOUGH_ANSWERS = 3
@@ -38,7 +38,7 @@ NO_ID = -1
 
 
 class Witness:
-    """How far klines and tickers are ahead of the newest trade. Ids are of single fills, times local."""
+    """How far other messages are ahead of the newest trade. Ids are of single fills, times local."""
 
     def __init__(self) -> None:
         self.newest_id = NO_ID
@@ -56,6 +56,10 @@ class Witness:
         self._refusal = ""
         self._is_mute = False
         """A gap was published, and the stream has brought nothing since."""
+        self._confirmed_at: int | None = None
+        """When the venue named the known trade as the newest one at last."""
+        self._is_quiet = False
+        """It has done so since the stream fell silent."""
         self._missed_at = 0
         """When something was fetched or refused last."""
         self._delay_ms = 0
@@ -72,7 +76,7 @@ class Witness:
         """Local time at which later trades are to be queried; None when there is no reason to."""
 
     def on_message(self, last_id: int, known_id: int, elapsed_ms: int, now: Now) -> None:
-        """A kline or ticker names `last_id`, where `known_id` is the newest trade, `elapsed_ms` older than that."""
+        """A message names `last_id`, where `known_id` is the newest trade, `elapsed_ms` older than that."""
         most = MOST_AHEAD + MOST_PER_MS * max(0, elapsed_ms)
         if last_id < 0 or last_id - known_id > most:
             return  # it names none, or one that cannot be: the next message decides
@@ -94,9 +98,23 @@ class Witness:
         self._update()
 
     def on_silent(self, now: Now) -> None:
-        """The stream of trades is silent: the venue is to be queried."""
-        self._probe_at, self._probes = now.local, 0
+        """The stream of trades is silent: the venue is to be queried, unless it keeps naming the newest trade."""
+        is_named = self._confirmed_at is not None and now.local - self._confirmed_at <= STRAGGLER_MS
+        self._probe_at, self._probes = now.local + (STRAGGLER_MS if is_named else 0), 0
+        self._is_quiet = False
         self._update()
+
+    def confirm(self, now: Now) -> bool:
+        """The venue names the known trade as the newest one. Whether that is news of a silent stream: then it misses
+        nothing, and is not queried for while this goes on.
+        """
+        self._confirmed_at = now.local
+        if self._probe_at is None or not self.is_settled:
+            return False
+        self._probe_at, self._probes = now.local + PROBE_MS, 0
+        was_quiet, self._is_quiet = self._is_quiet, True
+        self._update()
+        return not was_quiet
 
     def on_stream(self) -> None:
         """The stream itself has brought a trade."""
@@ -171,7 +189,7 @@ class Witness:
 
     def suspect(self, now: Now) -> bool:
         """REST has brought trades. Whether they may yet come by the stream: then the venue is queried again when a
-        straggler would have come. Not where a kline or ticker has named them, nor where the stream has missed trades.
+        straggler would have come. Not where a message has named them, nor where the stream has missed trades.
         """
         if self.is_suspected or self.is_ahead or self.was_ahead or self._refusals:
             return False

@@ -82,9 +82,9 @@ def _standing(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
 
 def _counted(candle: Candle, rules: VenueRules) -> Iterator[Contradiction]:
     """The number of trades, their ids and their volumes fit together."""
-    if candle.trades < 0:
+    if candle.trades < (-1 if candle.status == "venue" else 0):
         yield "candle", f"trades {candle.trades}", "a number of trades"
-    elif candle.trades == 0:
+    elif candle.trades <= 0:
         if not (candle.status == "venue" and candle.volume):  # not every history has the number of trades
             yield from _flat(candle)
     elif candle.volume <= 0 or candle.quote_volume <= 0:

@@ -3,6 +3,7 @@
 Times are ISO-8601 text in UTC.
 """
 
+from sinks.hub.payloads.derivatives import FundingBody, FundingRow, LiquidationBody, MarkPriceBody, OpenInterestBody
 from sinks.hub.payloads.form import iso_utc
 from sinks.hub.payloads.market import (
     BookTickerBody,
@@ -39,12 +40,17 @@ __all__ = [
     "ChartUpdateBody",
     "FeedStatusUpdate",
     "FullCandle",
+    "FundingBody",
+    "FundingRow",
     "HeartbeatBody",
     "HeartbeatUpdate",
     "IncidentBody",
     "InstrumentBody",
     "InstrumentStatusUpdate",
+    "LiquidationBody",
+    "MarkPriceBody",
     "MarketDataBody",
+    "OpenInterestBody",
     "OrderBookBody",
     "StatsBody",
     "StatusBody",

@@ -71,7 +71,7 @@ class ChartUpdateBody(Struct, frozen=True):
     venue: str
 
     @classmethod
-    def of(cls, update: ChartUpdate, venue: str) -> "ChartUpdateBody":
+    def of(cls, update: ChartUpdate) -> "ChartUpdateBody":
         """From the model. `timestamp` is that of the candle's last event, or its end where that is not known."""
         candle, market = update
         return cls(
@@ -83,7 +83,7 @@ class ChartUpdateBody(Struct, frozen=True):
             price_change_percent_24h=market.price_change_percent_24h if market else None,
             volume_24h=market.volume_24h if market else None,
             timestamp=iso_utc(candle.event_time or candle.close_time),
-            venue=venue,
+            venue=candle.venue,
         )
 
 
@@ -108,10 +108,10 @@ class CandleBody(Struct, frozen=True):
     venue: str
 
     @classmethod
-    def of(cls, item: Candle, venue: str) -> "CandleBody":
+    def of(cls, item: Candle) -> "CandleBody":
         """From the model; `timestamp` as in `ChartUpdateBody`."""
         full = FullCandle.of(item)
-        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time), venue)
+        return cls(item.symbol, item.timeframe, full, iso_utc(item.event_time or item.close_time), item.venue)
 
 
 class TradeRow(Struct, frozen=True, gc=False):
@@ -136,7 +136,7 @@ class TradeBody(Struct, frozen=True):
     venue: str
 
     @classmethod
-    def of(cls, batch: TradeBatch, venue: str) -> "TradeBody":
+    def of(cls, batch: TradeBatch) -> "TradeBody":
         """From the model."""
         rows = [
             TradeRow(
@@ -151,7 +151,7 @@ class TradeBody(Struct, frozen=True):
             )
             for trade in batch.trades
         ]
-        return cls(batch.symbol, batch.late, rows, venue)
+        return cls(batch.symbol, batch.late, rows, batch.venue)
 
 
 class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
@@ -160,6 +160,7 @@ class TickerBody(TickerFigures, Payload[Ticker], frozen=True, gc=False):
     timestamp: str
     venue: str
 
+    given: ClassVar = 1
     times: ClassVar = {"timestamp": "event_time"}
 
 
@@ -178,6 +179,7 @@ class BookTickerBody(BestPrices, Payload[BookTicker], frozen=True, gc=False):
     timestamp: str | None
     venue: str
 
+    given: ClassVar = 1
     times: ClassVar = {"timestamp": "event_time"}
 
 

@@ -12,17 +12,18 @@ import structlog
 from aiohttp import WSCloseCode, web
 
 from sources.replay.exchange.backlog import Backlog
+from sources.replay.exchange.binance import BinanceDialect
+from sources.replay.exchange.dialect import Dialect
 from sources.replay.exchange.fanout import Fanout
-from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter, limits_of
+from sources.replay.exchange.limits import Limits, Refusal, WeightLimiter
 from sources.replay.exchange.rest import symbol_names
-from sources.replay.exchange.routes import Handshake
 from sources.replay.exchange.session import Session, open_session
 from sources.replay.faults.budget import Budget
 from sources.replay.faults.injector import FaultInjector
 from sources.replay.faults.orders import AnyFault, Drop, HalfOpen, Send, Shutdown, WrongAnswer
 from sources.replay.market.market import Market, Message
 from sources.replay.market.player import Player, Speed
-from sources.replay.protocol.frames import shutdown_notice
+from sources.replay.protocol.conversation import Conversation
 
 MOST_SHUTDOWNS = 10
 """Most announced shutdowns that have not ended yet."""
@@ -41,15 +42,19 @@ class ReplayExchange:
         self,
         market: Market,
         *,
+        dialect: Dialect | None = None,
         speed: Speed = "max",
         limits: Limits | None = None,
         settle_s: float = 0.0,
         start_now: bool = False,
     ) -> None:
+        """`dialect` is the protocol that it speaks; default Binance's."""
         loop = asyncio.get_running_loop()
         self.market = market
         """The market that is played."""
-        self.limits = limits or limits_of(market.kind)
+        self.dialect = dialect or BinanceDialect(market.kind)
+        """The venue's protocol."""
+        self.limits = limits or self.dialect.limits
         """The limits for clients."""
         self.finished = asyncio.Event()
         """Set when all messages are written to the clients, or the market has failed."""
@@ -65,7 +70,7 @@ class ReplayExchange:
         self._start_now = start_now
         self._weights = WeightLimiter(self.limits)
         self._budget = Budget(loop.time, most_bytes_per_s=self.limits.fault_bytes_per_s)
-        self._faults = FaultInjector(market, self._budget)
+        self._faults = FaultInjector(market, self._budget, self.dialect.with_clock)
         self._backlog = Backlog(most=self.limits.backlog_bytes, most_in_all=self.limits.all_backlog_bytes)
         self._fanout = Fanout()
         self._sessions: dict[int, Session] = {}
@@ -146,18 +151,18 @@ class ReplayExchange:
             await session.drained()
 
     def _deliver(self, turn: list[Message]) -> None:
+        turn = self._fanout.numbered(turn)
         self._fanout.deliver(turn if self._faults.is_idle else self._faults.on_messages(turn))
 
     # --- the clients -------------------------------------------------------------------------------------------------
 
-    async def serve(self, request: web.Request, handshake: Handshake) -> web.WebSocketResponse:
+    async def serve(self, request: web.Request, conversation: Conversation) -> web.WebSocketResponse:
         """Serves one connection until it ends."""
         self._opened += 1
         session, response = await open_session(
             request,
             self._opened,
-            kind=self.market.kind,
-            handshake=handshake,
+            conversation=conversation,
             limits=self.limits,
             backlog=self._backlog,
             answer=self._faults.answer,
@@ -243,8 +248,10 @@ class ReplayExchange:
 
     async def _shut_down(self, after_s: float) -> None:
         notified = list(self._sessions.values())
-        for session in notified:
-            session.notify(shutdown_notice(self.now_ms))
+        notice = self.dialect.farewell(self.now_ms)
+        if notice is not None:
+            for session in notified:
+                session.notify(notice)
         await asyncio.sleep(after_s)
         for session in notified:
             session.close(WSCloseCode.GOING_AWAY, "Server shutdown")
@@ -259,6 +266,7 @@ class ReplayExchange:
     def state(self, now_s: float) -> dict[str, Any]:
         """The state as the control endpoint returns it."""
         return {
+            "venue": self.dialect.venue,
             "kind": self.market.kind,
             "symbols": self._symbols,
             "speed": self._speed,

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from sources.replay.market.market import Message
-from sources.replay.protocol.frames import Encoding, encode_message
+from sources.replay.protocol.conversation import FrameEncoding, Numbered
 
 
 class Subscriber(Protocol):
     """A client, as the fanout sees it."""
 
     @property
-    def encoding(self) -> Encoding:
+    def encoding(self) -> FrameEncoding:
         """The encoding of its messages."""
 
     @property
@@ -29,8 +29,9 @@ class Fanout:
     """The subscribers by stream and encoding."""
 
     def __init__(self) -> None:
-        self._subscribed: dict[Subscriber, tuple[Encoding, frozenset[str]]] = {}
-        self._by_stream: dict[str, dict[Encoding, list[Subscriber]]] = {}
+        self._subscribed: dict[Subscriber, tuple[FrameEncoding, frozenset[str]]] = {}
+        self._by_stream: dict[str, dict[FrameEncoding, list[Subscriber]]] = {}
+        self._numbered = 0
 
     @property
     def streams(self) -> frozenset[str]:
@@ -46,6 +47,7 @@ class Fanout:
         self.unsubscribe(subscriber)
         encoding, streams = subscriber.encoding, subscriber.delivered
         self._subscribed[subscriber] = (encoding, streams)
+        self._numbered += isinstance(encoding, Numbered)
         for stream in streams:
             self._by_stream.setdefault(stream, {}).setdefault(encoding, []).append(subscriber)
 
@@ -55,6 +57,7 @@ class Fanout:
         if place is None:
             return
         encoding, streams = place
+        self._numbered -= isinstance(encoding, Numbered)
         for stream in streams:
             encodings = self._by_stream[stream]
             encodings[encoding].remove(subscriber)
@@ -63,12 +66,22 @@ class Fanout:
             if not encodings:
                 del self._by_stream[stream]
 
+    def numbered(self, messages: list[Message]) -> list[Message]:
+        """The messages with their numbers on every connection that numbers what it is sent."""
+        if not self._numbered:
+            return messages
+        return [message._replace(numbers=self._numbers_of(message.stream)) for message in messages]
+
+    def _numbers_of(self, stream: str) -> dict[object, int]:
+        encodings = self._by_stream.get(stream, {})
+        return {encoding: encoding.take() for encoding in encodings if isinstance(encoding, Numbered)}
+
     def deliver(self, messages: Iterable[Message]) -> None:
         """Delivers the messages of one turn to their subscribers, in order."""
         by_stream = self._by_stream
         for message in messages:
             for encoding, subscribers in by_stream.get(message.stream, {}).items():
-                frame = encode_message(message, encoding)
+                frame = encoding.frame(message)
                 for subscriber in subscribers:
                     subscriber.take(frame)
         for subscriber in self._subscribed:

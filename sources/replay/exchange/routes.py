@@ -8,6 +8,7 @@ Source: USD-M's `Important-WebSocket-Change-Notice` (2026-03-06).
 from collections.abc import Mapping
 from typing import Literal, NamedTuple, TypeAlias
 
+from sources.replay.exchange.dialect import HandshakeError
 from sources.replay.market.market import MarketKind
 
 Route: TypeAlias = Literal["", "public", "market", "private"]
@@ -23,15 +24,6 @@ class Handshake(NamedTuple):
     combined: bool
     streams: tuple[str, ...]
     microseconds: bool
-
-
-class HandshakeError(Exception):
-    """An address that is refused; `code` is the exchange's."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-        self.message = message
 
 
 def carries(kind: MarketKind, route: Route, stream: str) -> bool:

@@ -8,16 +8,15 @@ async with running_exchange(market, speed="max") as exchange:
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 
-import msgspec
 from aiohttp import web
 
 from sources.replay.exchange.control import add_control
+from sources.replay.exchange.dialect import Dialect, HandshakeError
 from sources.replay.exchange.exchange import ReplayExchange
 from sources.replay.exchange.limits import Limits, RateMeter
 from sources.replay.exchange.rest_server import RestServer
-from sources.replay.exchange.routes import ROUTES, HandshakeError, Route, parse_handshake
 from sources.replay.market.market import Market
 from sources.replay.market.player import Speed
 
@@ -35,40 +34,22 @@ class _StreamServer:
         self._connections = RateMeter(most=exchange.limits.connections_per_5min, window_s=_FIVE_MINUTES_S)
 
     def add_to(self, app: web.Application) -> None:
-        """Adds every path that carries streams of the market."""
-        for route in ROUTES[self._exchange.market.kind]:
-            base = f"/{route}" if route else ""
-            for endpoint in ("ws", "stream"):
-                handler = self._handler(route, endpoint)
-                app.router.add_get(f"{base}/{endpoint}", handler)
-                app.router.add_get(f"{base}/{endpoint}/{{names:.*}}", handler)
+        """Adds every path that carries streams of the venue."""
+        for path in self._exchange.dialect.paths:
+            app.router.add_get(path, self._connect)
 
-    def _handler(self, route: Route, endpoint: str) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-        async def connect(request: web.Request) -> web.StreamResponse:
-            try:
-                handshake = parse_handshake(
-                    self._exchange.market.kind,
-                    route=route,
-                    endpoint=endpoint,
-                    names=request.match_info.get("names", ""),
-                    query=request.query,
-                    most=self._exchange.limits.streams,
-                )
-            except HandshakeError as error:
-                return _refused(400, error.code, error.message)
-            if not self._connections.admits(asyncio.get_running_loop().time()):
-                return _refused(429, -1003, "Too many connection attempts")
-            try:
-                return await self._exchange.serve(request, handshake)
-            except ConnectionResetError:
-                return web.Response()  # is not sent: the client went away during its handshake
-
-        return connect
-
-
-def _refused(status: int, code: int, message: str) -> web.Response:
-    body = msgspec.json.encode({"code": code, "msg": message})
-    return web.Response(status=status, body=body, content_type="application/json")
+    async def _connect(self, request: web.Request) -> web.StreamResponse:
+        dialect = self._exchange.dialect
+        try:
+            conversation = dialect.open(request, self._exchange)
+        except HandshakeError as error:
+            return dialect.refuse(400, error.code, error.message)
+        if not self._connections.admits(asyncio.get_running_loop().time()):
+            return dialect.refuse(429, -1003, "Too many connection attempts")
+        try:
+            return await self._exchange.serve(request, conversation)
+        except ConnectionResetError:
+            return web.Response()  # is not sent: the client went away during its handshake
 
 
 def build_app(exchange: ReplayExchange) -> web.Application:
@@ -84,6 +65,7 @@ def build_app(exchange: ReplayExchange) -> web.Application:
 async def running_exchange(
     market: Market,
     *,
+    dialect: Dialect | None = None,
     speed: Speed = "max",
     host: str = "127.0.0.1",
     port: int = 0,
@@ -98,7 +80,9 @@ async def running_exchange(
     With `paused` the market waits for `resume`. With `skip_to_ms` it is first played up to that time. `OSError` when
     the port cannot be bound; an error of the market is logged when it happens and raised at the end of the block.
     """
-    exchange = ReplayExchange(market, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now)
+    exchange = ReplayExchange(
+        market, dialect=dialect, speed=speed, limits=limits, settle_s=settle_s, start_now=start_now
+    )
     if skip_to_ms is not None:
         exchange.skip(skip_to_ms)
     if paused:

@@ -14,11 +14,9 @@ from flows.websocket import BINARY, TEXT, encode_frame
 from sources.replay.exchange.backlog import Backlog
 from sources.replay.exchange.keepalive import KeepAlive, Upkeep
 from sources.replay.exchange.limits import Limits, RateMeter
-from sources.replay.exchange.routes import Handshake, carries
 from sources.replay.faults.replies import Answer, answer_truly
-from sources.replay.market.market import MarketKind, Message
-from sources.replay.protocol.frames import Encoding, encode_message
-from sources.replay.protocol.subscriptions import Subscriptions
+from sources.replay.market.market import Message
+from sources.replay.protocol.conversation import Conversation, FrameEncoding
 
 HIGH_WATER_BYTES = 1_048_576
 """Bytes in a client's write buffer above which a market at speed `max` waits for the client."""
@@ -40,8 +38,7 @@ class Session:
         self,
         number: int,
         *,
-        kind: MarketKind,
-        handshake: Handshake,
+        conversation: Conversation,
         limits: Limits,
         remote: str,
         ws: web.WebSocketResponse,
@@ -52,8 +49,7 @@ class Session:
     ) -> None:
         self.number = number
         """The client's id in state and faults."""
-        self._kind: MarketKind = kind
-        self._handshake = handshake
+        self._conversation = conversation
         self._limits = limits
         self._remote = remote
         self._ws = ws
@@ -61,7 +57,6 @@ class Session:
         self._transport = transport
         self._backlog = backlog
         self._answer_request = answer
-        self._subscriptions = Subscriptions(combined=handshake.combined, streams=handshake.streams, most=limits.streams)
         self._keep_alive = KeepAlive(limits, opened_s=asyncio.get_running_loop().time())
         self._frames: list[bytes] = []
         self._sent = 0
@@ -71,14 +66,14 @@ class Session:
     # --- as the fanout sees it ---------------------------------------------------------------------------------------
 
     @property
-    def encoding(self) -> Encoding:
+    def encoding(self) -> FrameEncoding:
         """The encoding of its messages."""
-        return Encoding(self._subscriptions.combined, self._handshake.microseconds)
+        return self._conversation.encoding
 
     @property
     def delivered(self) -> frozenset[str]:
-        """The streams delivered to it: those of its subscriptions that its route carries."""
-        return frozenset(s for s in self._subscriptions.streams if carries(self._kind, self._handshake.route, s))
+        """The streams delivered to it."""
+        return self._conversation.delivered
 
     def take(self, frame: bytes) -> None:
         """Buffers a frame until the end of the turn."""
@@ -104,9 +99,7 @@ class Session:
         return {
             "id": self.number,
             "remote": self._remote,
-            "route": self._handshake.route,
-            "combined": self._subscriptions.combined,
-            "streams": self._subscriptions.streams,
+            **self._conversation.report(),
             "half_open": self._half_open,
             "sent": self._sent,
             "buffered_bytes": self._transport.get_write_buffer_size(),
@@ -116,6 +109,7 @@ class Session:
 
     async def serve(self, on_request: Callable[["Session"], None]) -> None:
         """Answers the client until the connection ends; `on_request` is called after each of its requests."""
+        self._write(*(encode_frame(greeting) for greeting in self._conversation.greet()))
         upkeep = asyncio.create_task(self._keep_up(), name=f"upkeep of client {self.number}")
         try:
             await self._answer(on_request)
@@ -140,7 +134,7 @@ class Session:
 
     def _on_message(self, message: WSMessage) -> None:
         if message.type in _REQUESTS:
-            replies = self._answer_request(self._subscriptions, message.data)
+            replies = self._answer_request(self._conversation, message.data)
             self._write(*(encode_frame(reply) for reply in replies))
         elif message.type is WSMsgType.PING:
             self._write(encode_frame(bytes(message.data), WSMsgType.PONG))
@@ -151,7 +145,7 @@ class Session:
 
     def notify(self, notice: Message) -> None:
         """Sends a message that needs no subscription."""
-        self._write(encode_message(notice, self.encoding))
+        self._write(self.encoding.frame(notice))
 
     def send(self, payload: bytes, *, binary: bool = False, times: int = 1) -> None:
         """Sends a frame as it is."""
@@ -223,8 +217,7 @@ async def open_session(
     request: web.Request,
     number: int,
     *,
-    kind: MarketKind,
-    handshake: Handshake,
+    conversation: Conversation,
     limits: Limits,
     backlog: Backlog,
     answer: Answer = answer_truly,
@@ -242,8 +235,7 @@ async def open_session(
     transport.set_write_buffer_limits(high=HIGH_WATER_BYTES)
     session = Session(
         number,
-        kind=kind,
-        handshake=handshake,
+        conversation=conversation,
         limits=limits,
         remote=request.remote or "",
         ws=ws,

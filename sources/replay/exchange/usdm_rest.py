@@ -18,6 +18,7 @@ from sources.replay.exchange.rest import (
     time_range,
     weight_of,
 )
+from sources.replay.exchange.usdm_contracts import ContractRest
 from sources.replay.market.intervals import intervals_of
 
 _PREFIX = "/fapi/v1/"
@@ -36,6 +37,7 @@ class UsdmRest(MarketRest):
         self.endpoints = {_PREFIX + name: answer for name, answer in answers.items()}
         """Paths and their handlers."""
         self.endpoints["/fapi/v2/ticker/price"] = self._price
+        self.endpoints |= ContractRest(view, self._symbols).endpoints
 
     def _exchange_info(self, _: Parameters) -> Answer:
         rate_limits = [

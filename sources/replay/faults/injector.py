@@ -18,9 +18,9 @@ from sources.replay.faults.orders import (
     WrongAnswer,
 )
 from sources.replay.faults.replies import Text, answer_truly, answer_wrongly, concerns, most_bytes_of
-from sources.replay.faults.transforms import Transform, start_transform, with_clock
+from sources.replay.faults.transforms import Transform, WithClock, start_transform, with_clock
 from sources.replay.market.market import Market, Message
-from sources.replay.protocol.subscriptions import Subscriptions
+from sources.replay.protocol.conversation import Requests
 
 MOST_FAULTS = 100
 MOST_STALE = 4
@@ -67,9 +67,11 @@ class FaultInjector:
     What they make and hold back is bounded by `budget`.
     """
 
-    def __init__(self, market: Market, budget: Budget) -> None:
+    def __init__(self, market: Market, budget: Budget, with_clock: WithClock = with_clock) -> None:
+        """`with_clock` shifts the times of the venue's clock in a message."""
         self._market = market
         self._budget = budget
+        self._with_clock = with_clock
         self._skews: list[_Skew] = []
         self._transforms: list[Transform] = []
         self._refusals: list[_Counted[Refuse]] = []
@@ -123,7 +125,7 @@ class FaultInjector:
         self._budget.renew(faults=len(self._transforms))
         by_ms = self.skew_ms
         if by_ms:
-            messages = [with_clock(message, by_ms) for message in messages]
+            messages = [self._with_clock(message, by_ms) for message in messages]
         for one in self._transforms:
             messages = [out for message in messages for out in one.on_message(message)]
         self._transforms = [one for one in self._transforms if not one.spent]
@@ -144,10 +146,12 @@ class FaultInjector:
         self._budget.renew()
         return self._budget.admits(size)
 
-    def answer(self, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
-        """Executes a client's request on its subscriptions; the replies to send."""
-        one = _take(self._replies, lambda one: concerns(one.fault, text) and self.makes(most_bytes_of(one.fault)))
-        return answer_wrongly(one.fault, subscriptions, text) if one else answer_truly(subscriptions, text)
+    def answer(self, client: Requests, text: Text) -> tuple[bytes, ...]:
+        """Executes a request of a client; the replies to send."""
+        one = _take(
+            self._replies, lambda one: concerns(one.fault, client, text) and self.makes(most_bytes_of(one.fault))
+        )
+        return answer_wrongly(one.fault, client, text) if one else answer_truly(client, text)
 
     def depth(self, symbol: str, limit: int) -> dict[str, Any] | None:
         """The market's book, or the one kept by `StaleDepth`."""

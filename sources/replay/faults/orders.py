@@ -103,7 +103,8 @@ class RefuseSubscribe(Fault, frozen=True):
     acknowledgement; the matching streams are not subscribed and never sent.
     """
     code: int = 2
-    text: Text = "Invalid request: unknown stream"
+    text: Text = ""
+    """Of the error; default the venue's usual one."""
     count: Count | None = None
     """Requests; default until the faults are cleared."""
 

@@ -7,24 +7,24 @@ from typing import Any, TypeAlias
 import msgspec
 
 from sources.replay.faults.orders import OddReply, RefuseSubscribe
-from sources.replay.protocol.subscriptions import Subscriptions
+from sources.replay.protocol.conversation import Refused, Requests
 
 _ID = "{id}"
 _LONGEST_ID = 64
 
 Text: TypeAlias = str | bytes
-Answer: TypeAlias = Callable[[Subscriptions, Text], tuple[bytes, ...]]
-"""Executes a client's request on its subscriptions; the replies to send."""
+Answer: TypeAlias = Callable[[Requests, Text], tuple[bytes, ...]]
+"""Executes a request of a client; the replies to send."""
 
 
-def answer_truly(subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
-    """The reply without any fault."""
-    return (subscriptions.on_request(text),)
+def answer_truly(client: Requests, text: Text) -> tuple[bytes, ...]:
+    """The replies without any fault."""
+    return client.answer(text)
 
 
-def concerns(fault: RefuseSubscribe | OddReply, text: Text) -> bool:
+def concerns(fault: RefuseSubscribe | OddReply, client: Requests, text: Text) -> bool:
     """Whether the fault applies to a request."""
-    return isinstance(fault, OddReply) or bool(_matching(fault, _request(text)))
+    return isinstance(fault, OddReply) or bool(_matching(fault, client, text))
 
 
 def most_bytes_of(fault: RefuseSubscribe | OddReply) -> int:
@@ -32,39 +32,18 @@ def most_bytes_of(fault: RefuseSubscribe | OddReply) -> int:
     return len(fault.text or "") * _LONGEST_ID // len(_ID) + len(getattr(fault, "hex", None) or "")
 
 
-def answer_wrongly(fault: RefuseSubscribe | OddReply, subscriptions: Subscriptions, text: Text) -> tuple[bytes, ...]:
+def answer_wrongly(fault: RefuseSubscribe | OddReply, client: Requests, text: Text) -> tuple[bytes, ...]:
     """The replies to a request to which the fault applies."""
-    request = _request(text)
     if isinstance(fault, RefuseSubscribe):
-        return (_refused(fault, subscriptions, request),)
-    true = subscriptions.on_request(text)
-    wrong = _odd(fault, request.get("id"))
-    return (wrong, true) if fault.insert else (wrong,)
+        order = Refused(_matching(fault, client, text), fault.form, fault.code, fault.text)
+        return client.refuse(text, order)
+    true = client.answer(text)
+    wrong = _odd(fault, client.request_id(text))
+    return (wrong, *true) if fault.insert else (wrong,)
 
 
-def _request(text: Text) -> dict[str, Any]:
-    try:
-        request = msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}
-
-
-def _matching(fault: RefuseSubscribe, request: dict[str, Any]) -> list[str]:
-    params = request.get("params")
-    if request.get("method") != "SUBSCRIBE" or not isinstance(params, list):
-        return []
-    return [name for name in params if isinstance(name, str) and fnmatch.fnmatchcase(name, fault.stream)]
-
-
-def _refused(fault: RefuseSubscribe, subscriptions: Subscriptions, request: dict[str, Any]) -> bytes:
-    if fault.form == "silent":
-        matching = set(_matching(fault, request))
-        rest = [name for name in request["params"] if name not in matching]
-        return subscriptions.on_request(msgspec.json.encode({**request, "params": rest}))
-    error = {"code": fault.code, "msg": fault.text}
-    request_id = {"id": request.get("id")}
-    return msgspec.json.encode({"error": error, **request_id} if fault.form == "wrapped" else {**error, **request_id})
+def _matching(fault: RefuseSubscribe, client: Requests, text: Text) -> frozenset[str]:
+    return frozenset(name for name in client.requested(text) if fnmatch.fnmatchcase(name, fault.stream))
 
 
 def _odd(fault: OddReply, request_id: Any) -> bytes:

@@ -5,6 +5,7 @@ Each class is named after the fault in `orders.py` that it applies.
 
 import fnmatch
 import re
+from collections.abc import Callable
 from typing import TypeAlias
 
 from sources.replay.faults import orders
@@ -15,6 +16,8 @@ from sources.replay.faults.spec import StreamFault
 from sources.replay.market.market import Message
 
 Messages: TypeAlias = tuple[Message, ...]
+WithClock: TypeAlias = Callable[[Message, int], Message]
+"""A message whose times of the venue's clock are shifted, ms."""
 OrderedFault: TypeAlias = orders.OrderFault | AlteringFault
 
 _EVENT_TIME = re.compile(rb'"E":(\d+)')

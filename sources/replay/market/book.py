@@ -74,6 +74,10 @@ class Book:
         """The lowest ask; None on an empty side."""
         return next(iter(self.asks(1)), None)
 
+    def holds(self, price: str, *, bid: bool) -> bool:
+        """Whether there is a level of a price, as printed, on a side."""
+        return price in (self._bids if bid else self._asks).quantities
+
     def changes_to(self, other: "Book") -> tuple[list[Level], list[Level]]:
         """The bids and asks of a diff that turns this book into the other."""
         theirs = other._bids, other._asks  # noqa: SLF001  # of its own kind

@@ -4,10 +4,12 @@ The server (`server.py`) knows connections, limits and faults; a market knows pr
 between them. Payloads are the exchange's JSON, ready to send; REST answers are rows in the exchange's form.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeAlias
 
 MarketKind: TypeAlias = Literal["spot", "usdm"]
+VENUES: dict[MarketKind, str] = {"spot": "binance", "usdm": "binance-usdm"}
+"""Which venue of Binance has a kind of market."""
 Wanted: TypeAlias = Callable[[str], bool]
 """Whether any client is subscribed to a stream, by its name (`btcusdt@kline_1m`). Others need not be encoded."""
 IsDue: TypeAlias = Callable[[int], bool]
@@ -29,6 +31,8 @@ class Message(NamedTuple):
     """Sent in place of payload and envelope, whatever the client's encoding. Only faults set it."""
     is_binary: bool = False
     """Whether `frame` is sent as a binary frame."""
+    numbers: Mapping[object, int] | None = None
+    """Its number on each connection that numbers its messages."""
 
 
 PAUSE = ""

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from sources.replay.market.contracts import ContractSchedule
 from sources.replay.market.intervals import intervals_of, next_open, open_of
 from sources.replay.market.market import MarketKind, Message, Wanted
 from sources.replay.market.symbol_market import SymbolMarket
@@ -71,6 +72,7 @@ class SymbolSchedule:
         self._klines = [(schedule.stream, schedule) for schedule in schedules if schedule.stream not in recorded]
         self._ticker, self._mini = f"{name}@ticker", f"{name}@miniTicker"
         self._recorded = recorded
+        self._contract = ContractSchedule(market, recorded) if encoder.kind == "usdm" else None
 
     def on_tick(self, now_ms: int, wanted: Wanted) -> Iterator[Message]:
         """The messages due now of the streams that are wanted."""
@@ -81,6 +83,8 @@ class SymbolSchedule:
                 schedule.reset()
         if now_ms % _TICKER_MS != LAG_MS:
             return
+        if self._contract is not None:
+            yield from self._contract.on_second(now_ms, wanted)
         for stream in (self._ticker, self._mini):
             if stream not in self._recorded and wanted(stream):
                 payload = self.ticker(now_ms, mini=stream is self._mini)

@@ -216,12 +216,16 @@ class SymbolMarket:
         oldest = from_id is not None or start_ms is not None
         return self.encoder.aggregate_rows(rows.head(limit) if oldest else rows.tail(limit))
 
-    def trade_rows(self, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
-        """REST rows, as `Market.trades`."""
+    def played_trades(self) -> pl.DataFrame:
+        """The trades played so far that are kept, as in `aggregate.py`, ascending."""
         parts = [trades for trades, _ in self._past]
         if self._segment:
             parts.append(self._segment.trades.head(self._segment.trades_played))
-        rows = pl.concat(parts or [pl.DataFrame(schema=TRADE)])
+        return pl.concat(parts or [pl.DataFrame(schema=TRADE)])
+
+    def trade_rows(self, *, from_id: int | None, limit: int) -> list[dict[str, Any]]:
+        """REST rows, as `Market.trades`."""
+        rows = self.played_trades()
         rows = rows.tail(limit) if from_id is None else rows.filter(pl.col("id") >= from_id).head(limit)
         return self.encoder.trade_rows(rows)
 

@@ -16,6 +16,10 @@ class Encoding(NamedTuple):
     combined: bool
     microseconds: bool
 
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+        return encode_message(message, self)
+
 
 # A millisecond time has thirteen digits from 2001 to 2286, and ids of that many digits stand under other keys.
 _TIMES = re.compile(rb'("[ETOC]":\d{13})(?!\d)')

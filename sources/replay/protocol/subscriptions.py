@@ -11,9 +11,12 @@ from typing import Any, NoReturn
 
 import msgspec
 
+from sources.replay.protocol.conversation import Refused, decode_object
+
 _UNKNOWN_PROPERTY, _BAD_VALUE, _BAD_REQUEST, _NO_JSON, _TOO_MANY = range(5)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 _INT64 = 2**63
+_UNKNOWN_STREAM = "Invalid request: unknown stream"
 
 
 class RequestError(Exception):
@@ -56,6 +59,32 @@ class Subscriptions:
         except RequestError as error:
             reply = {"error": {"code": error.code, "msg": error.message}, **reply}
         return msgspec.json.encode(reply)
+
+    def answer(self, text: str | bytes) -> tuple[bytes, ...]:
+        """The replies to a request: one."""
+        return (self.on_request(text),)
+
+    def requested(self, text: str | bytes) -> list[str]:
+        """The streams that a SUBSCRIBE request names; none for any other text."""
+        request = decode_object(text)
+        params = request.get("params")
+        if request.get("method") != "SUBSCRIBE" or not isinstance(params, list):
+            return []
+        return [name for name in params if isinstance(name, str)]
+
+    def request_id(self, text: str | bytes) -> Any:
+        """The id of a request as it was sent; None without one."""
+        return decode_object(text).get("id")
+
+    def refuse(self, text: str | bytes, order: Refused) -> tuple[bytes, ...]:
+        """Refuses a SUBSCRIBE request, or leaves the refused streams out of it."""
+        request = decode_object(text)
+        if order.form == "silent":
+            rest = [name for name in request["params"] if name not in order.streams]
+            return (self.on_request(msgspec.json.encode({**request, "params": rest})),)
+        error = {"code": order.code, "msg": order.text or _UNKNOWN_STREAM}
+        wrapped = {"error": error} if order.form == "wrapped" else error
+        return (msgspec.json.encode({**wrapped, "id": request.get("id")}),)
 
     def _result_of(self, request: dict[str, Any]) -> Any:
         method = request.get("method")

@@ -37,7 +37,7 @@ def activity(time_ms: _Time) -> _Time:
 
 def synthetic_history(profile: Profile, *, seed: int, begin_ms: int, trades_per_s: float) -> pl.DataFrame:
     """Rows of a `History` up to `begin_ms`, a whole second. The same arguments give the same rows."""
-    entropy = hashlib.sha256(f"{seed}:{profile.symbol}:history".encode()).digest()
+    entropy = hashlib.sha256(f"{seed}:{profile.reference or profile.symbol}:history".encode()).digest()
     random = np.random.default_rng(int.from_bytes(entropy))
     tiers: list[pl.DataFrame] = []
     close, end_ms = profile.ticks, begin_ms

@@ -6,12 +6,13 @@ predicts nothing.
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 import polars as pl
 
+from sources.replay.market.derived import Derive
 from sources.replay.market.encode import PayloadEncoder
 from sources.replay.market.history import History
 from sources.replay.market.market import MarketKind
@@ -38,6 +39,8 @@ _MOST_FILLS = 8
 _BURSTS = 0.004
 """Share of slots in which a burst begins."""
 _BUYERS = 0.5
+_STAYS, _DEVIATES = 0.995, 2e-5
+"""How much of the deviation between two venues is left after a slot, and what is added: 2e-4 on average."""
 _MANY = 30.0
 """Expected orders of a slot above which their number is drawn from the normal distribution."""
 
@@ -45,19 +48,31 @@ _MANY = 30.0
 class SyntheticMarket(Playback):
     """A market of synthetic symbols. Implements `Market`; it begins at the whole second before `start_ms`.
 
-    `trades_per_s` is what every symbol has on average over a day.
+    `trades_per_s` is what every symbol has on average over a day. `profile` gives each symbol's profile where it is not
+    one of Binance, and `derive` what its venue sends. A symbol that follows another has its price, as a market of
+    Binance spot with the same seed, begin and activity shows it, but for a small deviation.
     """
 
     def __init__(
-        self, kind: MarketKind, symbols: Sequence[str], *, seed: int, start_ms: int, trades_per_s: float = 20.0
+        self,
+        kind: MarketKind,
+        symbols: Sequence[str],
+        *,
+        seed: int,
+        start_ms: int,
+        trades_per_s: float = 20.0,
+        profile: Callable[[str], Profile] | None = None,
+        derive: Derive | None = None,
     ) -> None:
         begin_ms = start_ms - start_ms % 1_000
-        makers = [_MarketMaker(kind, profile_of(kind, symbol), seed, begin_ms, trades_per_s) for symbol in symbols]
+        profiles = [profile(symbol) if profile else profile_of(kind, symbol) for symbol in symbols]
+        makers = [_MarketMaker(kind, one, seed, begin_ms, trades_per_s) for one in profiles]
         pasts = ThreadPoolExecutor(1, thread_name_prefix="pasts")
         markets = {
             maker.profile.symbol: SymbolMarket(maker.encoder, History(Lazy(pasts, maker.history))) for maker in makers
         }
-        super().__init__(kind, markets, Prefetch(_timelines(makers, begin_ms, trades_per_s)), begin_ms=begin_ms)
+        timelines = Prefetch(_timelines(makers, begin_ms, trades_per_s))
+        super().__init__(kind, markets, timelines, begin_ms=begin_ms, derive=derive)
 
 
 def _timelines(makers: Sequence["_MarketMaker"], begin_ms: int, trades_per_s: float) -> Iterator[Timeline]:
@@ -100,6 +115,9 @@ class _MarketMaker:
         self._random = Random(f"{seed}:{profile.symbol}")  # noqa: S311  # a market, no secret
         self._regime = _Regime(self._random)
         self._fair = float(profile.ticks)
+        self._reference = _Reference(profile, seed, begin_ms, trades_per_s) if profile.reference else None
+        self.fairs: list[float] = []
+        """The fair price in each slot of the last segment, in ticks."""
         self._ladder = Ladder(
             self._random,
             ticks=profile.ticks,
@@ -119,9 +137,15 @@ class _MarketMaker:
     def segment(self, begin_ms: int, end_ms: int) -> SymbolSegment:
         """The market between two times, in whole slots."""
         event_log = EventLog(self.encoder, self._ladder)
+        given = iter(self._reference.fairs(begin_ms, end_ms)) if self._reference else None
+        self.fairs = []
         for slot_ms in range(begin_ms, end_ms, _SLOT_MS):
             wildness, busyness = self._regime.step()
-            self._move(wildness)
+            if given is None:
+                self._move(wildness)
+            else:
+                self._fair = next(given)
+            self.fairs.append(self._fair)
             self._ladder.follow(self._fair)
             event_log.add_top(slot_ms, self._ladder.top())
             for time_ms in self._order_times(slot_ms, busyness):
@@ -160,6 +184,24 @@ class _MarketMaker:
             got -= part
         event_log.fills = 0
         event_log.add_top(time_ms, self._ladder.top())
+
+
+class _Reference:
+    """The price of the symbol that another one follows, with the deviation between the two venues."""
+
+    def __init__(self, profile: Profile, seed: int, begin_ms: int, trades_per_s: float) -> None:
+        leader = profile_of("spot", profile.reference)
+        self._leader = _MarketMaker("spot", leader, seed, begin_ms, trades_per_s)
+        self._scale = 10.0 ** (profile.decimals.price - leader.decimals.price)
+        self._random = Random(f"{seed}:{profile.symbol}:deviation")  # noqa: S311  # a market, no secret
+        self._deviation = 0.0
+
+    def fairs(self, begin_ms: int, end_ms: int) -> Iterator[float]:
+        """The fair price in each slot, in ticks of the follower."""
+        self._leader.segment(begin_ms, end_ms)
+        for fair in self._leader.fairs:
+            self._deviation = _STAYS * self._deviation + self._random.gauss(0.0, _DEVIATES)
+            yield fair * self._scale * math.exp(self._deviation)
 
 
 def _poisson(random: Random, expected: float) -> int:

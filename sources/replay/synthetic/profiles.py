@@ -37,6 +37,27 @@ class Profile(NamedTuple):
     first_trade_id: int
     first_aggregate_id: int
     first_update_id: int
+    reference: str = ""
+    """The symbol of Binance spot whose price it follows; empty: it has a price of its own."""
+
+
+def following(symbol: str, reference: str, *, price: int, quantity: int) -> Profile:
+    """The profile of a symbol that follows one of Binance spot; `price` and `quantity` are its decimals."""
+    leader = profile_of("spot", reference)
+    units = 10.0 ** (price - leader.decimals.price), 10.0 ** (quantity - leader.decimals.quantity)
+    shown = Decimals(price, quantity, price, quantity, price + quantity)
+    digest = hashlib.sha256(symbol.encode()).digest()
+    ids = 10_000_000 + int.from_bytes(digest[:3])
+    return Profile(
+        symbol=symbol,
+        decimals=shown,
+        ticks=round(leader.ticks * units[0]),
+        order_lots=leader.order_lots * units[1],
+        first_trade_id=ids,
+        first_aggregate_id=ids // 2,
+        first_update_id=ids * 10,
+        reference=reference,
+    )
 
 
 def profile_of(kind: MarketKind, symbol: str) -> Profile:

@@ -18,12 +18,10 @@ import msgspec
 import zstandard
 from msgspec import Raw, Struct
 
-from sources.replay.market.market import MarketKind
+from sources.replay.market.market import VENUES, MarketKind
 
 TAPE_SUFFIX = ".tape.zst"
 TAPE_FORMAT = "marketflow-tape"
-VENUES: dict[MarketKind, str] = {"spot": "binance", "usdm": "binance-usdm"}
-"""Which venue's tapes a kind of market plays."""
 
 SNAPSHOT = "snapshot"
 """Channel of a REST depth answer; no stream has this name."""

@@ -145,6 +145,20 @@ def tape_of_files(kind: MarketKind, symbol: str, files: Sequence[TradeFile]) -> 
     return tape
 
 
+def tape_of_trades(
+    symbol: str,
+    decimals: Decimals,
+    trades: pl.DataFrame,
+    channels: dict[str, Channel],
+    snapshots: list[tuple[int, DepthSnapshot]],
+) -> SymbolTape:
+    """Builds a symbol's tape from its single trades and its book."""
+    every = pl.Series([True]).new_from_index(0, trades.height)
+    tape = _completed(symbol, decimals, trades, pl.DataFrame(schema=AGGREGATE), every)
+    tape.channels, tape.snapshots = channels, snapshots
+    return tape
+
+
 def _completed(
     symbol: str, decimals: Decimals, trades: pl.DataFrame, aggregates: pl.DataFrame, is_market: pl.Series
 ) -> SymbolTape:

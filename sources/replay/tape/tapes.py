@@ -14,6 +14,7 @@ from typing import Literal
 import structlog
 
 from flows.clock import wall_ms
+from sources.replay.market.derived import Derive
 from sources.replay.market.history import History, shifted
 from sources.replay.market.intervals import MINUTE_MS
 from sources.replay.market.market import Market, MarketKind
@@ -43,7 +44,19 @@ def load_tapes(
     With `loop` it never ends. `history` is a folder of kline files (`history_files.py`). `ValueError` when a file makes
     no sense or nothing can be played; `OSError` when it cannot be opened.
     """
-    tapes = _read_tapes(_files(paths, kind), kind)
+    return playback_of(_read_tapes(_files(paths, kind), kind), kind=kind, times=times, loop=loop, history=history)
+
+
+def playback_of(
+    tapes: Sequence[SymbolTape],
+    *,
+    kind: MarketKind,
+    times: Literal["original", "now"] = "original",
+    loop: bool = False,
+    history: Path | None = None,
+    derive: Derive | None = None,
+) -> Playback:
+    """The market of the tapes of some symbols; `derive` is what another venue than Binance sends."""
     loops = [SymbolLoops(kind, tape, loop=loop) for tape in tapes]
     begin_ms, end_ms = _span(tapes)
     shift_ms = (wall_ms() - begin_ms) // MINUTE_MS * MINUTE_MS if times == "now" else 0
@@ -57,6 +70,7 @@ def load_tapes(
         _timelines(loops, begin_ms, end_ms, shift_ms, loop=loop),
         begin_ms=begin_ms + shift_ms,
         recorded=frozenset().union(*(symbol.recorded for symbol in loops)),
+        derive=derive,
     )
 
 

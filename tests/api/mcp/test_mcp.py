@@ -29,6 +29,7 @@ CALLS: dict[str, dict[str, Any]] = {
     "get_volume_profile": {"symbol": "BTCUSDT"},
     "get_liquidity_vacuums": {"symbol": "BTCUSDT"},
     "get_order_book": {"symbol": "BTCUSDT"},
+    "get_derivative": {"symbol": "BTCUSDT", "limit": 2},
     "get_data_quality": {"symbol": "BTCUSDT"},
     "current_position": {},
 }

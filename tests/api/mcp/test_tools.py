@@ -8,7 +8,7 @@ import pytest
 from api.mcp.client import Failure, RestClient
 from api.mcp.tools import NO_ACCOUNT, Tools
 from flows.clock import FeedClock
-from flows.model import Disconnected, Incident, RawFrames, Rejected, Trade
+from flows.model import Disconnected, Funding, Incident, MarkPrice, RawFrames, Rejected, Trade
 from flows.operators.status.line_status import LineStatus
 from flows.settings import Settings
 from flows.settings import Tools as ToolsSettings
@@ -34,12 +34,16 @@ def trades(count: int) -> list[Trade]:
     ]
 
 
+MARK = MarkPrice("BTCUSDT", NOW, 100.5, 100.25, 100.0, 0.0001, NOW + 60_000, venue="binance")
+
+
 def fill(deployment: Deployment, *, count: int = TRADES) -> None:
     deployment.store([*wandering(CANDLES), gap()])
     deployment.list_instruments("BTCUSDT", "ETHUSDT", "SOLUSDT")
     deployment.store_trades(trades(count))
     deployment.start_hub()
-    deployment.tell(LIVE, price(100.0), BOOK)
+    deployment.store([Funding("binance", "BTCUSDT", NOW - 60_000, 0.0002, 100.0)])
+    deployment.tell(LIVE, price(100.0), BOOK, MARK)
 
 
 @asynccontextmanager
@@ -56,6 +60,16 @@ async def filled(deployment: Deployment) -> AsyncIterator[Tools]:
     fill(deployment)
     async with tools(deployment) as found:
         yield found
+
+
+async def test_a_derivative_and_what_is_none(filled: Tools) -> None:
+    reply = await filled.get_derivative("btcusdt")
+    data = reply["data"]
+    assert (data["mark"]["mark_price"], data["funding"]["history"][0]["rate"]) == (100.5, 0.0002)
+    assert (data["open_interest"], data["liquidations"]["liquidations"]) == (None, [])
+    assert reply["freshness"]["age_ms"] is not None
+    with pytest.raises(Failure, match="ETHUSDT is no derivative"):
+        await filled.get_derivative("ETHUSDT")
 
 
 def is_fresh(reply: dict[str, Any]) -> bool:

@@ -46,8 +46,8 @@ def test_lines_of_yaml_are_known(tmp_path: Path) -> None:
     [
         ("a.json", '{"feed": {}, "feed": {}}', "'feed' stands there twice"),
         ("a.json", "[" * 100_000, "cannot be read"),
-        ("a.json", "[]", "write sections, as in"),
-        ("a.yaml", "feed:\n  a: 1\n  a: 2\n", "line 3: 'a' stands there twice"),
+        ("a.json", "[]", "write a JSON object"),
+        ("a.yaml", "feed:\n  a: 1\n  a: 2\n", "line 2: 'a' stands there twice"),
         ("a.yaml", "feed: &a {b: 1}\nhub: *a\n", "line 1: write the value itself, not an alias"),
         ("a.yaml", "feed: !!python/object:os.system {}\n", "cannot be read"),
         ("a.yaml", "[" * 100_000, "cannot be read"),

@@ -58,6 +58,10 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"feed": {"symbols": ["BTC/USDT"]}}, "BTC/USDT"),
         ({"feed": {"symbols": []}}, "at least one symbol"),
         ({"feed": {"streams": ["trade", "aggTrade"]}}, "not both"),
+        (
+            {"feed": {"streams": ["aggTrade", "markPrice", "forceOrder"]}},
+            "feed.streams: binance has no markPrice and no forceOrder: those are of derivatives",
+        ),
         ({"feed": {"shard": "3/2"}}, "3/2"),
         ({"feed": {"backoff_min_s": 9, "backoff_max_s": 3}}, "feed.backoff_max_s: it is below backoff_min_s, 9"),
         (
@@ -142,6 +146,14 @@ def test_a_broken_file_is_named(tmp_path: Path) -> None:
 
 def test_another_host_with_a_token_is_allowed() -> None:
     assert load_settings(hub={"host": "0.0.0.0", "token": "secret"}).hub.host == "0.0.0.0"
+
+
+def test_what_derivatives_alone_have_can_be_followed_there_alone() -> None:
+    streams = ("aggTrade", "markPrice", "forceOrder", "contractInfo")
+    usdm = load_settings(feed={"venue": "binance-usdm", "streams": streams}).feed
+    assert usdm.streams == streams
+    assert usdm.refusal_of(["markPrice", "forceOrder"]) == ""
+    assert "markPrice cannot be followed here" in load_settings().feed.refusal_of(["markPrice"])
 
 
 def test_shards_share_the_symbols() -> None:

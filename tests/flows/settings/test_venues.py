@@ -80,6 +80,17 @@ def test_the_venue_of_the_feed_is_the_first(folder: Path) -> None:
     assert list(load_settings().by_venue) == ["binance-usdm", "binance"]
 
 
+def test_the_symbols_of_a_venue_have_its_form(folder: Path) -> None:
+    write(folder, "[venues.kraken]\n[venues.coinbase]\nsymbols = 'eth-usd'\n")
+    found = {name: feed.symbols for name, feed in load_settings().by_venue.items()}
+    assert found == {"kraken": ("BTC-USD", "ETH-USD"), "coinbase": ("ETH-USD",)}
+    write(folder, "[feed]\nsymbols = 'BTCUSDT'\n[venues.kraken]\n")
+    with pytest.raises(
+        SettingsError, match=r"venues\.kraken\.symbols: BTCUSDT: kraken lists pairs, write as in BTC-USD"
+    ):
+        load_settings()
+
+
 def test_each_venue_decides_on_its_own_retention(folder: Path) -> None:
     write(folder, "[venues.binance]\n[venues.binance-usdm]\n" + PLAYED)
     settings = load_settings()

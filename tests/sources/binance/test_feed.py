@@ -48,6 +48,21 @@ def test_usdm_raw_trades_come_with_the_books() -> None:
     }
 
 
+def test_streams_of_derivatives_come_by_the_market_line_and_contracts_by_one_stream_for_all() -> None:
+    fed = feed(venue="binance-usdm", streams=("markPrice", "forceOrder", "contractInfo"))
+    [plan] = fed.plans({"BTCUSDT": (), "ETHUSDT": ()})
+    assert plan.line == "market"
+    assert plan.streams == (
+        "btcusdt@markPrice@1s", "btcusdt@forceOrder", "!contractInfo", "ethusdt@markPrice@1s", "ethusdt@forceOrder",
+    )  # fmt: skip
+    assert plan.names["ethusdt@markPrice@1s"] == ("ETHUSDT", "markPrice")
+    [one] = fed.plans({"ETHUSDT": ()}, [plan])
+    assert one.streams == ("ethusdt@markPrice@1s", "ethusdt@forceOrder", "!contractInfo")
+    for name in plan.streams:
+        frame = b'{"stream":"%b","data":{"e":"x"}}' % name.encode()
+        assert fed.channel_of(frame) == fed.channel_of(frame) == name
+
+
 @pytest.mark.parametrize(
     ("changes", "address"),
     [

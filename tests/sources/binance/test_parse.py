@@ -149,7 +149,7 @@ def test_events_come_in_runs_of_one_symbol_and_type_in_the_order_of_arrival() ->
         b'{"result":null,"id":3}',
         b'{"code":2,"msg":"Invalid request"}',
         b'{"error":{"code":2,"msg":"Invalid request"},"id":4}',
-        b'{"stream":"btcusdt@markPrice","data":{"e":"markPriceUpdate","E":1,"s":"BTCUSDT"}}',
+        b'{"stream":"btcusdt@avgPrice","data":{"e":"avgPrice","E":1,"s":"BTCUSDT"}}',
         b'{"e":"serverShutdown","E":1767225600000}',
     ],
 )

@@ -215,6 +215,17 @@ async def test_quiet_symbols_may_be_silent() -> None:
 
 
 @pytest.mark.slow
+async def test_streams_that_speak_only_of_events_may_be_silent_and_a_mark_price_may_not() -> None:
+    venue = Venue(BTC)
+    changes = {"venue": "binance-usdm", "streams": ("aggTrade", "markPrice", "forceOrder", "contractInfo")}
+    async with running_venue(venue.serve) as url, lines_to(url, stale_after_s=1.0, **changes) as it:
+        await it.follow("BTCUSDT")
+        assert (await it.until(Silent)).kinds == ("markPrice",)
+        await asyncio.sleep(3)
+        assert not any(isinstance(item, Silent) for item in it.lines.queues[0].items)
+
+
+@pytest.mark.slow
 async def test_a_flow_that_is_behind_is_not_the_silence_of_the_venue() -> None:
     async def flood(session: VenueSession) -> None:
         await session.confirm()

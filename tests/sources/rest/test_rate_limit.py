@@ -24,6 +24,14 @@ def test_what_was_spent_counts_for_a_minute() -> None:
     assert (counter.used(60.0), counter.wait_s(60, 60.0), counter.wait_s(61, 60.0)) == (40, 0.0, 10.0)
 
 
+def test_a_window_may_be_another_one_than_a_minute() -> None:
+    counter = WeightCounter(8, window_s=1.0)
+    answered(counter, 8, 5.0)
+    assert (counter.wait_s(1, 5.0), counter.wait_s(1, 5.75), counter.wait_s(8, 6.0)) == (1.0, 0.25, 0.0)
+    counter.acquire(8)
+    assert counter.wait_s(1, 6.0) == 1.0
+
+
 def test_a_slow_request_counts_until_a_minute_after_its_answer() -> None:
     counter = WeightCounter(LIMIT)
     counter.acquire(70)

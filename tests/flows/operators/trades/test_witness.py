@@ -157,3 +157,22 @@ def test_few_refusals_refuse_no_stream_however_long_they_lie_apart() -> None:
     for local in range(REFUSED_LEAST - 1):
         witness.on_refused("odd", at(60_000 * local))
     assert not witness.is_refused
+
+
+def test_a_silent_stream_is_not_asked_about_while_the_newest_trade_is_named() -> None:
+    witness = Witness()
+    assert not witness.confirm(at(1_000)), "it is not silent"
+    witness.on_silent(at(1_500))
+    assert witness.due == 1_500 + STRAGGLER_MS
+    assert witness.confirm(at(2_000))
+    assert not witness.confirm(at(3_000)), "it is no news any more"
+    assert witness.due == 3_000 + PROBE_MS
+    witness.on_silent(at(3_000 + STRAGGLER_MS + 1))
+    assert witness.due == 3_000 + STRAGGLER_MS + 1, "nothing was named for too long"
+
+
+def test_a_name_is_no_confirmation_while_trades_are_missing() -> None:
+    witness = ahead()
+    witness.on_silent(at(1_100))
+    assert not witness.confirm(at(1_200))
+    assert witness.due == 1_100

@@ -14,6 +14,7 @@ async def test_state_tells_what_is_going_on() -> None:
         before = (await http.get("/control/state")).json()
         assert before["clients"][0].pop("buffered_bytes") == 0
         assert before == {
+            "venue": "binance",
             "kind": "spot",
             "symbols": ["BTCUSDT", "ETHUSDT"],
             "speed": "max",

@@ -51,7 +51,7 @@ def test_another_reply_comes_in_place_of_the_true_one_or_before_it() -> None:
 @pytest.mark.parametrize("text", ["", "1", "[]", b"\xff", '{"method":"SUBSCRIBE","params":[1,{}]}', "[" * 100_000])
 def test_no_request_makes_a_fault_raise(text: str | bytes) -> None:
     refusing, odd = RefuseSubscribe(), OddReply(text="{id}", insert=True)
-    assert not concerns(refusing, text)
-    assert concerns(odd, text)
+    assert not concerns(refusing, subscriptions(), text)
+    assert concerns(odd, subscriptions(), text)
     wrong, true = answer_wrongly(odd, subscriptions(), text)
     assert (wrong, "error" in json.loads(true)) == (b"null", True)

@@ -1,0 +1,152 @@
+"""Coinbase's market streams: addresses, names, requests and replies.
+
+Two lines, both without a key: the Exchange feed brings trades one by one, the newest trade id of each second, and
+tickers; the Advanced Trade feed brings books in numbered messages.
+https://docs.cdp.coinbase.com/exchange/websocket-feed/overview
+https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websocket-overview
+"""
+
+from collections.abc import Sequence
+from itertools import count
+from typing import Any, Final
+
+import msgspec
+
+from flows.foreign import quoted
+from flows.model import TRADE_KINDS
+from sources.coinbase.names import BOOKS_LINE, MARKET_LINE, name_in, stream_name
+from sources.feed import IN_ORDER, Ack, ConnectionPlan, Control, DesiredStreams, Refusal
+from sources.spread import spread
+from sources.venue import FeedSettings
+
+_WS_URLS: Final = {
+    ("live", MARKET_LINE): "wss://ws-feed.exchange.coinbase.com",
+    ("live", BOOKS_LINE): "wss://advanced-trade-ws.coinbase.com",
+    ("testnet", MARKET_LINE): "wss://ws-feed-public.sandbox.exchange.coinbase.com",
+}
+"""The Advanced feed has no testnet, and there are no books then."""
+_CHANNELS: Final = {"trade": "matches", "heartbeat": "heartbeat", "ticker": "ticker"}
+"""Channels of the Exchange feed by kind of stream."""
+_NUMBER: Final = b'"sequence_num":'
+"""Rises by one from frame to frame of a connection of the Advanced feed, replies included."""
+
+
+class CoinbaseFeed:
+    """The streams that the settings name. `aggTrade` and `trade` are the same here, as each trade is a single fill;
+    what the venue does not have (`kline`, `bookTicker`) is left out.
+    """
+
+    request_interval_s = 0.25
+    """The venue takes 8 requests a second of an address."""
+
+    def __init__(self, settings: FeedSettings) -> None:
+        """`ValueError` when no address is set and the origin has no default."""
+        self.venue = settings.venue
+        self._settings = settings
+        self._urls = _urls_of(settings)
+        self._ids = count(1)
+
+    # --- connections ---
+
+    def plans(
+        self,
+        desired: DesiredStreams,
+        current: Sequence[ConnectionPlan] = (),
+        *,
+        not_trading: frozenset[str] = frozenset(),
+    ) -> list[ConnectionPlan]:
+        """A symbol's streams of a line stay on one connection; new symbols go to the one with the fewest streams."""
+        following = {line: self._spread(line, desired, current) for line in self._urls}
+        of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
+        more = [(line, carried) for line, parts in following.items() for carried in parts]
+        return [self._plan(line, carried, not_trading) for line, carried in (*of_current, *more)]
+
+    def _spread(
+        self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
+    ) -> list[dict[str, tuple[str, ...]]]:
+        wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
+        return spread(
+            wanted,
+            [plan.symbols for plan in current if plan.line == line],
+            connections=self._settings.connections,
+            streams_per_connection=self._settings.streams_per_connection,
+        )
+
+    def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
+        """The kinds of streams on this line; with trades comes what names the newest of them."""
+        wanted = kinds or self._settings.streams
+        if line == BOOKS_LINE:
+            return ("depth",) if "depth" in wanted else ()
+        trades = () if TRADE_KINDS.isdisjoint(wanted) else ("trade", "heartbeat")
+        return (*trades, *(("ticker",) if "ticker" in wanted else ()))
+
+    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], not_trading: frozenset[str]) -> ConnectionPlan:
+        names = {stream_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
+        number = _NUMBER if line == BOOKS_LINE else b""
+        return ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number)
+
+    # --- requests ---
+
+    def subscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """One request on the Exchange feed. On the other one a second one, for heartbeats: a connection that is silent
+        for a minute is closed there.
+        """
+        if books := _symbols_of(streams, "depth"):
+            return [self._request({"type": "subscribe", "channel": "level2", "product_ids": books}), self._heartbeats()]
+        return [self._exchange_request("subscribe", streams)] if streams else []
+
+    def unsubscribe_requests(self, streams: tuple[str, ...]) -> list[tuple[int, str]]:
+        """One request."""
+        if books := _symbols_of(streams, "depth"):
+            return [self._request({"type": "unsubscribe", "channel": "level2", "product_ids": books})]
+        return [self._exchange_request("unsubscribe", streams)] if streams else []
+
+    def _heartbeats(self) -> tuple[int, str]:
+        return self._request({"type": "subscribe", "channel": "heartbeats"})
+
+    def _exchange_request(self, type_: str, streams: tuple[str, ...]) -> tuple[int, str]:
+        channels = [
+            {"name": channel, "product_ids": symbols}
+            for kind, channel in _CHANNELS.items()
+            if (symbols := _symbols_of(streams, kind))
+        ]
+        return self._request({"type": type_, "channels": channels})
+
+    def _request(self, body: dict[str, Any]) -> tuple[int, str]:
+        return next(self._ids), msgspec.json.encode(body).decode()
+
+    # --- frames ---
+
+    def channel_of(self, frame: bytes) -> str:
+        """The stream that a message's type and product name."""
+        return name_in(frame)
+
+    def control_of(self, frame: bytes) -> Control | None:
+        """A reply to a request lists all that is subscribed since, on either feed; an error names no request."""
+        try:
+            message: Any = msgspec.json.decode(frame)
+        except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply: the parser rejects and reports it
+            return None
+        if not isinstance(message, dict):
+            return None
+        if "subscriptions" in (message.get("type"), message.get("channel")):
+            return Ack(IN_ORDER)
+        if message.get("type") != "error":
+            return None
+        words = [word for key in ("message", "reason") if isinstance(word := message.get(key), str) and word]
+        return Refusal(quoted(": ".join(words)), IN_ORDER)
+
+
+def _urls_of(settings: FeedSettings) -> dict[str, str]:
+    """The address of each line. A replay may serve both at one address: their requests differ."""
+    market = settings.ws_url or _WS_URLS.get((settings.origin, MARKET_LINE))
+    if not market:
+        raise ValueError(f"feed.origin is {settings.origin}: set feed.ws_url to the address that serves it")
+    books = settings.book_ws_url or _WS_URLS.get((settings.origin, BOOKS_LINE)) or settings.ws_url
+    return {MARKET_LINE: market.rstrip("/")} | ({BOOKS_LINE: books.rstrip("/")} if books else {})
+
+
+def _symbols_of(streams: tuple[str, ...], kind: str) -> list[str]:
+    """The symbols of the streams of a kind."""
+    found = (name.rpartition("@") for name in streams)
+    return [symbol for symbol, _, of in found if of == kind]

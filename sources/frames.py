@@ -1,0 +1,51 @@
+"""Decoding frames of a poll together, and the reasons why one cannot be read: the same for every venue's parser."""
+
+from collections.abc import Callable
+from typing import Any, NoReturn, TypeVar
+
+import msgspec
+
+from flows.foreign import DECODER, quoted
+
+KEPT_BYTES = 4_096
+"""Bytes of a rejected message that are kept."""
+MOST_BYTES = 1_000_000
+"""Longest frame that is parsed, bytes, where the venue sends no longer ones."""
+USUAL_BYTES = 4_000
+"""Length of a usual frame: a poll of more than its longest frame and this per frame is parsed frame by frame."""
+UNREADABLE = msgspec.MsgspecError, ValueError, RecursionError
+"""What a decoder raises for a frame that it cannot read."""
+
+M = TypeVar("M")
+
+
+def lines_of(message: Any) -> Callable[[bytes], Any]:
+    """A decoder of messages of a type, one in a line; numbers may be quoted."""
+    return msgspec.json.Decoder(message, strict=False).decode_lines
+
+
+def decoded(
+    decode_lines: Callable[[bytes], list[M]], payloads: list[bytes], *, most_bytes: int = MOST_BYTES
+) -> list[M]:
+    """The messages of frames, decoded together; `ValueError` when they are too long, or do not give one message each,
+    and what the decoder raises.
+    """
+    joined = b"\n".join(payloads)
+    if len(joined) > most_bytes + USUAL_BYTES * len(payloads):
+        raise ValueError("frames that are too long")
+    messages = decode_lines(joined)
+    if len(messages) != len(payloads):
+        raise ValueError("frames with line ends, or empty ones")
+    return messages
+
+
+def too_long(payload: bytes) -> NoReturn:
+    """`ValueError` with the reason."""
+    raise ValueError(f"a frame of {len(payload)} bytes")
+
+
+def reason_of(error: Exception) -> str:
+    """Why a frame cannot be read."""
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return quoted(str(error) or type(error).__name__, by=DECODER)

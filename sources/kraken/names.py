@@ -1,0 +1,71 @@
+"""Kraken's names and ours: instruments, streams, times.
+
+`BTC/USD` of the WebSocket is our `BTC-USD`, and `XBTUSD` to REST, which has older names for two assets. A stream is
+named `symbol@kind`, with what is subscribed behind it: `BTC-USD@trade`, `BTC-USD@kline_1m`, `BTC-USD@ticker@bbo`,
+`BTC-USD@depth@100`.
+"""
+
+from datetime import UTC, datetime
+from typing import Final
+
+INTERVALS: Final[dict[str, int]] = {"1m": 1, "5m": 5, "15m": 15, "30m": 30, "1h": 60, "4h": 240, "1d": 1_440}
+"""The timeframes that Kraken has, of those that divide a day; in minutes."""
+TIMEFRAMES: Final[dict[int, str]] = {minutes: name for name, minutes in INTERVALS.items()}
+_OLD_ASSETS: Final = {"XBT": "BTC", "XDG": "DOGE"}
+_NEW_ASSETS: Final = {new: old for old, new in _OLD_ASSETS.items()}
+_MOST_SECONDS: Final = 1_000
+_SECOND: Final = len("2026-07-07T23:00:04")
+_USUAL: Final = len("2026-07-07T23:00:04.585581Z")
+
+
+def venue_name(symbol: str) -> str:
+    """The WebSocket's name of our symbol."""
+    return symbol.replace("-", "/")
+
+
+def symbol_of_venue(name: str) -> str:
+    """Our symbol of the WebSocket's name."""
+    return name.replace("/", "-")
+
+
+def symbol_of_wsname(wsname: str) -> str:
+    """Our symbol of the `wsname` in REST's list, whose assets may have their older names."""
+    return "-".join(_OLD_ASSETS.get(asset, asset) for asset in wsname.split("/"))
+
+
+def rest_pair(symbol: str) -> str:
+    """REST's name of our symbol (`altname`)."""
+    return "".join(_NEW_ASSETS.get(asset, asset) for asset in symbol.split("-"))
+
+
+class Times:
+    """Reads times; the seconds of those before are remembered."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[str, int] = {}
+
+    def micros(self, text: str) -> int:
+        """Microseconds UTC of `2026-07-07T23:00:04.585581Z`; `ValueError` for anything else."""
+        second = self._seconds.get(text[:_SECOND])
+        if second is not None and len(text) == _USUAL and text[_SECOND] == "." and text[-1] == "Z":
+            digits = text[_SECOND + 1 : -1]
+            if digits.isdigit() and digits.isascii():
+                return second + int(digits)
+        if second is None:
+            second = self._second_of(text[:_SECOND])
+        rest = text[_SECOND:]
+        if rest == "Z":
+            return second
+        fraction = rest[1:-1]
+        if rest[0] != "." or rest[-1] != "Z" or not (fraction.isascii() and fraction.isdigit()):
+            raise ValueError("a time that does not end in decimals of a second and Z")
+        return second + int((fraction + "00000")[:6])
+
+    def _second_of(self, text: str) -> int:
+        if len(text) != _SECOND or text[10] != "T":
+            raise ValueError("a time that is none")
+        if len(self._seconds) >= _MOST_SECONDS:
+            self._seconds.clear()
+        second = int(datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()) * 1_000_000
+        self._seconds[text] = second
+        return second

@@ -1,0 +1,351 @@
+"""Parses frames of Kraken into events of the model.
+
+The fast path decodes all frames of a poll in one call. When one is none of the known messages (a reply, an unknown
+channel, a malformed frame), that poll takes the slow path, frame by frame. Only messages of subscribed streams pass.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import chain
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import msgspec
+from msgspec import json
+
+from flows.model import (
+    DAY_MS,
+    BookCheck,
+    BookTicker,
+    Level,
+    LineDelta,
+    LineSnapshot,
+    MarketEvent,
+    RawFrames,
+    Rejected,
+    StreamNames,
+    Ticker,
+    Trade,
+)
+from sources.frames import KEPT_BYTES, UNREADABLE, decoded, reason_of, too_long
+from sources.kraken import wire
+from sources.kraken.klines import RunningKlines, kline_of
+from sources.kraken.names import TIMEFRAMES, Times, symbol_of_venue
+
+VENUE: Final = "kraken"
+MOST_BYTES: Final = 4_000_000
+"""Longest frame that is parsed, bytes; a book of 1,000 levels a side has 100,000."""
+MOST_SYMBOLS: Final = 10_000
+"""Most instruments whose decimals and names are remembered; one more, and all are learnt anew."""
+_HEAD: Final = 200
+"""Bytes at the begin of a frame that name its instrument."""
+_BOOK_DEPTHS: Final = (10, 25, 100, 500, 1_000)
+
+
+class Parsed(NamedTuple):
+    """The parsed frames of a poll."""
+
+    events: list[tuple[str, list[MarketEvent]]]
+    """Runs `(symbol, events)`: of one symbol, one type, in the order of arrival."""
+    rejected: list[Rejected]
+    ignored: int
+    """Messages without events: heartbeats, statuses, replies to requests and unknown channels."""
+
+
+class KrakenParser:
+    """Parses frames. Its state: names of streams, decimals of instruments, running klines; all of it is learnt anew
+    after a restart.
+    """
+
+    def __init__(self) -> None:
+        self._decode_lines: Callable[[bytes], list[wire.Message]] = json.Decoder(wire.Message).decode_lines
+        self._decode: Callable[[bytes], wire.Message] = json.Decoder(wire.Message).decode
+        self._outline = json.Decoder(wire.Outline).decode
+        self._times = Times()
+        self._decimals: dict[str, tuple[int, int]] = {}
+        """By symbol the decimals of prices and quantities, as far as books have shown them."""
+        self._klines = RunningKlines()
+        self._newest = 0
+        """Microseconds of the newest message with a time."""
+        self._names: dict[str, str] = {}
+        """By `symbol@kind` the whole name of each stream of the connection."""
+        self._names_of: StreamNames | None = None
+        self._traded: dict[str, str] = {}
+        """Cache: our symbols of instruments with trades; empty for one without a subscription."""
+
+    def parse(self, frames: RawFrames) -> Parsed:
+        """Parses a poll. Never raises for the content of a frame: invalid messages go to `rejected` with a reason."""
+        if frames.streams is not self._names_of:
+            self._names_of, self._names, self._traded = frames.streams, _names_in(frames.streams), {}
+        runs = _Runs()
+        try:
+            messages = decoded(self._decode_lines, frames.payloads, most_bytes=MOST_BYTES)
+        except UNREADABLE:
+            return self._parse_each(frames, runs)
+        parsed = Parsed(runs.found, [], 0)
+        ignored = 0
+        for message, payload in zip(messages, frames.payloads, strict=True):
+            try:
+                if type(message) is wire.TradeMessage:
+                    self._add_trades(message, runs, frames, parsed.rejected)
+                else:
+                    ignored += self._add(message, runs, frames, parsed.rejected)
+            except Exception as error:  # noqa: BLE001 - whatever is wrong inside, only this frame is rejected
+                parsed.rejected.append(_refused(reason_of(error), payload, frames))
+        return parsed._replace(ignored=ignored)
+
+    def _parse_each(self, frames: RawFrames, runs: "_Runs") -> Parsed:
+        rejected: list[Rejected] = []
+        ignored = 0
+        for payload in frames.payloads:
+            try:
+                if len(payload) > MOST_BYTES:
+                    too_long(payload)
+                message = self._message_in(payload)
+                ignored += 1 if message is None else self._add(message, runs, frames, rejected)
+            except Exception as error:  # noqa: BLE001 - whatever the decoder raises, only this frame is rejected
+                rejected.append(_refused(reason_of(error), payload, frames))
+        return Parsed(runs.found, rejected, ignored)
+
+    def _message_in(self, payload: bytes) -> wire.Message | None:
+        """The message of a frame; None for a reply and for an unknown channel."""
+        outline = self._outline(payload)
+        if outline.channel in _CHANNELS:
+            return self._decode(payload)
+        if outline.channel or outline.method or outline.error is not msgspec.UNSET:
+            return None
+        raise ValueError("the message says neither its channel nor what it answers")
+
+    # --- messages ---
+
+    def _add(self, message: wire.Message, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> int:
+        """Adds the events of a message; returns whether it has none by its nature."""
+        if isinstance(message, wire.BookMessage):
+            self._add_books(message, runs, frames, rejected)
+        elif isinstance(message, wire.TradeMessage):
+            self._add_trades(message, runs, frames, rejected)
+        elif isinstance(message, wire.OhlcMessage):
+            self._add_klines(message, runs, frames, rejected)
+        elif isinstance(message, wire.TickerMessage):
+            for ticker in message.data:
+                self._add_ticker(ticker, runs, frames, rejected)
+        else:
+            return 1
+        return 0
+
+    def _add_books(self, message: wire.BookMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
+        for row in message.data:
+            depth = self._depth_of(row.symbol, frames)
+            if depth is None:
+                self._note_foreign(row.symbol, "depth", row, frames, rejected)
+                continue
+            symbol = symbol_of_venue(row.symbol)
+            runs.add(symbol, self._book(symbol, row, depth, is_snapshot=message.type == "snapshot"))
+
+    def _add_trades(
+        self, message: wire.TradeMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
+    ) -> None:
+        """The hot path."""
+        symbols, trades, micros_of = self._traded, runs.trades, self._times.micros
+        micros = 0
+        for row in message.data:
+            symbol = symbols.get(row.symbol)
+            if symbol is None:
+                symbol = self._note_traded(row.symbol, frames)
+            if not symbol:
+                self._note_foreign(row.symbol, "trade", row, frames, rejected)
+                continue
+            micros = micros_of(row.timestamp)
+            time = micros // 1_000
+            run = trades.get(symbol)
+            if run is None:
+                run = trades[symbol] = []
+                runs.found.append((symbol, run))
+            # the side is the taker's: where the taker sold, the buyer was the maker
+            run.append(Trade(symbol, row.trade_id, time, row.price, row.qty, row.side == "sell", time))
+        if micros > self._newest:  # noqa: PLR1730 - the hot path: max() costs twice as much
+            self._newest = micros
+
+    def _note_traded(self, name: str, frames: RawFrames) -> str:
+        """Our symbol of an instrument with a subscription to trades; empty for any other."""
+        symbol = symbol_of_venue(name) if self._carries(name, "trade", frames) else ""
+        if len(self._traded) < MOST_SYMBOLS:
+            self._traded[name] = symbol
+        return symbol
+
+    def _add_klines(
+        self, message: wire.OhlcMessage, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]
+    ) -> None:
+        micros = self._times.micros(message.timestamp)
+        self._newest = max(self._newest, micros)
+        rows = message.data
+        if message.type == "snapshot":  # oldest first: only the newest is running
+            rows = [*{(row.symbol, row.interval): row for row in rows}.values()]
+        for row in rows:
+            timeframe = TIMEFRAMES.get(row.interval, "")
+            kind = f"kline_{timeframe}"
+            if not self._carries(row.symbol, kind, frames):
+                self._note_foreign(row.symbol, kind, row, frames, rejected)
+                continue
+            begin = self._times.micros(row.interval_begin) // 1_000
+            kline = kline_of(row, symbol_of_venue(row.symbol), timeframe, begin, event_time=micros // 1_000)
+            for known in self._klines.take(kline):
+                runs.add(known.symbol, known)
+
+    def _add_ticker(self, row: wire.TickerRow, runs: "_Runs", frames: RawFrames, rejected: list[Rejected]) -> None:
+        if not self._carries(row.symbol, "ticker", frames):
+            self._note_foreign(row.symbol, "ticker", row, frames, rejected)
+            return
+        micros = self._times.micros(row.timestamp) if row.timestamp else self._newest
+        if not micros:
+            return  # nothing has said yet what time it is at the venue
+        symbol, time = symbol_of_venue(row.symbol), micros // 1_000
+        runs.add(symbol, _ticker(row, symbol, time))
+        if self._names.get(f"{symbol}@ticker", "").endswith("@bbo"):
+            bid, ask = (row.bid, row.bid_qty), (row.ask, row.ask_qty)
+            runs.add(symbol, BookTicker(symbol, micros, *bid, *ask, event_time=time))
+
+    # --- books ---
+
+    def _book(self, symbol: str, row: wire.BookRow, depth: int, *, is_snapshot: bool) -> LineDelta | LineSnapshot:
+        micros = self._times.micros(row.timestamp) if row.timestamp else 0
+        self._newest = max(self._newest, micros)
+        time = micros // 1_000
+        bids = [(_text(level.price), _text(level.qty)) for level in row.bids]
+        asks = [(_text(level.price), _text(level.qty)) for level in row.asks]
+        decimals = self._decimals_with(symbol, (bids, asks))
+        check = BookCheck(row.checksum, _digits(bids, decimals), _digits(asks, decimals))
+        if is_snapshot:
+            depth = depth or _depth_for(max(len(bids), len(asks)))
+            return LineSnapshot(symbol, micros, _levels(bids), _levels(asks), time, depth, check)
+        return LineDelta(symbol, time, micros, micros, _levels(bids), _levels(asks), check=check)
+
+    def _decimals_with(self, symbol: str, sides: tuple["_Texts", "_Texts"]) -> tuple[int, int]:
+        """The decimals of the instrument. Messages print all of them; if one does not, the longest ones seen count."""
+        known = prices, quantities = self._decimals.get(symbol, (0, 0))
+        for price, quantity in chain(*sides):
+            prices = max(prices, len(price.partition(".")[2]))
+            quantities = max(quantities, len(quantity.partition(".")[2]))
+        if (prices, quantities) != known:
+            if len(self._decimals) >= MOST_SYMBOLS:
+                self._decimals.clear()
+            self._decimals[symbol] = prices, quantities
+        return prices, quantities
+
+    # --- streams ---
+
+    def _carries(self, name: str, kind: str, frames: RawFrames) -> bool:
+        return frames.streams is None or f"{symbol_of_venue(name)}@{kind}" in self._names
+
+    def _depth_of(self, name: str, frames: RawFrames) -> int | None:
+        """Levels a side of a subscribed book, 0 where that is not known; None for one that is not subscribed."""
+        if frames.streams is None:
+            return 0
+        found = self._names.get(f"{symbol_of_venue(name)}@depth")
+        return None if found is None else int(found.rpartition("@")[2])
+
+    def _note_foreign(self, name: str, kind: str, row: Any, frames: RawFrames, rejected: list[Rejected]) -> None:
+        """Refuses a message of a stream without a subscription, unless that has just ended."""
+        stream = f"{symbol_of_venue(name)}@{kind}"
+        retired = frames.streams.retired if frames.streams is not None else ()
+        if not any(old == stream or old.startswith(f"{stream}@") for old in retired):
+            reason = "messages of a stream without a subscription"
+            rejected.append(Rejected(VENUE, reason, json.encode(row)[:KEPT_BYTES], frames.received_ns))
+
+
+_Texts: TypeAlias = list[tuple[str, str]]
+"""Prices and quantities as they were printed."""
+_CHANNELS: Final = frozenset(member.__struct_config__.tag for member in wire.Message.__args__)
+
+
+class _Runs:
+    """Events in the order of arrival, those of one symbol and type together as long as nothing else of it comes."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, list[MarketEvent]]] = []
+        self.trades: dict[str, list[MarketEvent]] = {}
+        """By symbol."""
+        self._open: dict[tuple[str, type], list[MarketEvent]] = {}
+
+    def add(self, symbol: str, event: MarketEvent) -> None:
+        kind = type(event)
+        run = self._open.get((symbol, kind))
+        if run is None:
+            if kind is LineSnapshot:  # changes before it are of the book before
+                self._open.pop((symbol, LineDelta), None)
+            elif kind is LineDelta:
+                self._open.pop((symbol, LineSnapshot), None)
+            run = self._open[symbol, kind] = []
+            self.found.append((symbol, run))
+        run.append(event)
+
+
+def _names_in(streams: StreamNames | None) -> dict[str, str]:
+    """By `symbol@kind` the whole names."""
+    names = streams.subscribed if streams is not None else ()
+    return {"@".join(name.split("@")[:2]): name for name in names}
+
+
+def _text(raw: msgspec.Raw) -> str:
+    """A number as it was printed, without an exponent; `ValueError` for anything else, and for too many digits."""
+    text = bytes(raw).decode()
+    if "e" in text or "E" in text:
+        number = Decimal(text)
+        text = f"{number:f}" if abs(number.adjusted()) < wire.MOST_DIGITS else ""
+    if not text.replace(".", "", 1).isdigit() or not text.isascii() or len(text) > wire.MOST_DIGITS:
+        raise ValueError("a price or quantity that is no plain number")
+    return text
+
+
+def _levels(side: _Texts) -> list[Level]:
+    levels = [(float(price), float(quantity)) for price, quantity in side]
+    if any(not 0 < price < wire.MOST_PRICE or quantity >= wire.MOST_QUANTITY for price, quantity in levels):
+        raise ValueError("a price or quantity out of bounds")
+    return levels
+
+
+def _digits(side: _Texts, decimals: tuple[int, int]) -> list[str]:
+    """What the checksum counts of each level."""
+    prices, quantities = decimals
+    return [_digits_of(price, prices) + _digits_of(quantity, quantities) for price, quantity in side]
+
+
+def _digits_of(text: str, decimals: int) -> str:
+    whole, _, fraction = text.partition(".")
+    if len(fraction) < decimals:
+        fraction = fraction.ljust(decimals, "0")
+    return (whole + fraction).lstrip("0")
+
+
+def _depth_for(levels: int) -> int:
+    """The depth of a book of which the snapshot has so many levels, where nothing else says it."""
+    return next((depth for depth in _BOOK_DEPTHS if depth >= levels), _BOOK_DEPTHS[-1])
+
+
+def _ticker(row: wire.TickerRow, symbol: str, time: int) -> Ticker:
+    return Ticker(
+        symbol=symbol,
+        price_change=row.change,
+        price_change_percent=row.change_pct,
+        weighted_average=row.vwap,
+        last_price=row.last,
+        open=max(0.0, row.last - row.change),
+        high=row.high,
+        low=row.low,
+        volume=row.volume,
+        quote_volume=row.vwap * row.volume,
+        trades=-1,
+        event_time=time,
+        open_time=time - DAY_MS,
+        close_time=time,
+    )
+
+
+def _refused(reason: str, payload: bytes, frames: RawFrames) -> Rejected:
+    """A rejected frame; of trades it says so, as the sequence may lack some now."""
+    symbol, kind = "", ""
+    if payload.startswith(b'{"channel":"trade"'):
+        name = payload[:_HEAD].partition(b'"symbol":"')[2].partition(b'"')[0].decode("utf-8", "replace")
+        names = frames.streams.subscribed if frames.streams is not None else ()
+        if f"{symbol_of_venue(name)}@trade" in names:
+            symbol, kind = symbol_of_venue(name), "trade"
+    return Rejected(VENUE, reason, payload[:KEPT_BYTES], frames.received_ns, symbol=symbol, kind=kind)

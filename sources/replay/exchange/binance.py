@@ -1,0 +1,87 @@
+"""The dialect of Binance, spot and USD-M: `routes.py`, `protocol/subscriptions.py`, `binance_rest.py`."""
+
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from sources.replay.exchange.binance_rest import BinanceRestApi
+from sources.replay.exchange.dialect import ExchangeView
+from sources.replay.exchange.limits import Limits, limits_of
+from sources.replay.exchange.routes import ROUTES, Handshake, carries, parse_handshake
+from sources.replay.faults.transforms import with_clock
+from sources.replay.market.market import VENUES, MarketKind, Message
+from sources.replay.protocol.frames import Encoding, shutdown_notice
+from sources.replay.protocol.subscriptions import Subscriptions
+
+
+class BinanceConversation(Subscriptions):
+    """A client of Binance: its subscriptions, and what its address requested."""
+
+    def __init__(self, kind: MarketKind, handshake: Handshake, *, most: int) -> None:
+        super().__init__(combined=handshake.combined, streams=handshake.streams, most=most)
+        self._kind: MarketKind = kind
+        self._handshake = handshake
+
+    @property
+    def encoding(self) -> Encoding:
+        """The encoding of its messages."""
+        return Encoding(self.combined, self._handshake.microseconds)
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The streams delivered to it: those of its subscriptions that its route carries."""
+        return frozenset(s for s in self.streams if carries(self._kind, self._handshake.route, s))
+
+    def greet(self) -> tuple[bytes, ...]:
+        """Nothing: Binance waits for the client."""
+        return ()
+
+    def report(self) -> dict[str, Any]:
+        """Its part of the exchange's state."""
+        return {"route": self._handshake.route, "combined": self.combined, "streams": self.streams}
+
+
+class BinanceDialect:
+    """Binance's WebSocket streams and REST interface."""
+
+    def __init__(self, kind: MarketKind) -> None:
+        self._kind: MarketKind = kind
+        self.venue = VENUES[kind]
+        self.limits: Limits = limits_of(kind)
+        bases = [f"/{route}" if route else "" for route in ROUTES[kind]]
+        self.paths = tuple(
+            f"{base}/{endpoint}{names}"
+            for base in bases
+            for endpoint in ("ws", "stream")
+            for names in ("", "/{names:.*}")
+        )
+
+    def open(self, request: web.Request, view: ExchangeView) -> BinanceConversation:
+        """The conversation with a client; `HandshakeError` for an address that is refused."""
+        most = view.limits.streams
+        names = request.match_info.get("names", "")
+        base = request.path.removesuffix(names).strip("/") if names else request.path.strip("/")
+        *route, endpoint = base.split("/")
+        known = next(one for one in ROUTES[self._kind] if one == "".join(route))
+        handshake = parse_handshake(
+            self._kind, route=known, endpoint=endpoint, names=names, query=request.query, most=most
+        )
+        return BinanceConversation(self._kind, handshake, most=most)
+
+    def refuse(self, status: int, code: int, message: str) -> web.Response:
+        """The answer to a connection that is refused."""
+        body = msgspec.json.encode({"code": code, "msg": message})
+        return web.Response(status=status, body=body, content_type="application/json")
+
+    def rest(self, view: ExchangeView) -> BinanceRestApi:
+        """The REST interface of a market."""
+        return BinanceRestApi(self._kind, view)
+
+    def with_clock(self, message: Message, by_ms: int) -> Message:
+        """A message whose event time is shifted."""
+        return with_clock(message, by_ms)
+
+    def farewell(self, now_ms: int) -> Message:
+        """The notice of a shutdown."""
+        return shutdown_notice(now_ms)

@@ -1,0 +1,86 @@
+"""What a venue's protocol is to the server: its paths, its conversations, its REST interface."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+from aiohttp import web
+
+from sources.replay.exchange.limits import Limits, Refusal
+from sources.replay.exchange.rest import View
+from sources.replay.market.market import Message
+from sources.replay.protocol.conversation import Conversation
+
+
+class HandshakeError(Exception):
+    """An address that is refused; `code` is the exchange's."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Reply(NamedTuple):
+    """An answer of REST; a `body` that is a text is an HTML page."""
+
+    status: int
+    body: Any
+    headers: Mapping[str, str] = {}
+
+
+class ExchangeView(View, Protocol):
+    """What a dialect needs of the exchange."""
+
+    @property
+    def limits(self) -> Limits:
+        """The limits for clients."""
+
+    def charge(self, weight: int, now_s: float) -> Refusal | None:
+        """Charges the weight of a request; None when it may be answered."""
+
+    def used_weight(self, now_s: float) -> int:
+        """Weight used in this minute."""
+
+
+class RestApi(Protocol):
+    """A venue's REST interface."""
+
+    def reply(self, request: web.Request, now_s: float) -> Reply:
+        """The answer to a request at `now_s` (s since the epoch)."""
+
+    def refused(self, refusal: Refusal, now_s: float) -> Reply:
+        """The answer to a request that is refused."""
+
+    def headers(self, now_s: float) -> Mapping[str, str]:
+        """The headers of every answer."""
+
+
+class Dialect(Protocol):
+    """A venue's protocol."""
+
+    @property
+    def venue(self) -> str:
+        """The venue's name, as in `feed.venue`."""
+
+    @property
+    def limits(self) -> Limits:
+        """Its limits as it publishes them."""
+
+    @property
+    def paths(self) -> Sequence[str]:
+        """The paths of WebSocket connections, as aiohttp reads them."""
+
+    def open(self, request: web.Request, view: ExchangeView) -> Conversation:
+        """The conversation with a client that connects; `HandshakeError` for an address that is refused."""
+
+    def refuse(self, status: int, code: int, message: str) -> web.Response:
+        """The answer to a connection that is refused."""
+
+    def rest(self, view: ExchangeView) -> RestApi:
+        """The REST interface of a market."""
+
+    def with_clock(self, message: Message, by_ms: int) -> Message:
+        """A message whose times of the exchange's clock are shifted."""
+
+    def farewell(self, now_ms: int) -> Message | None:
+        """The notice of a shutdown, where the venue has one."""

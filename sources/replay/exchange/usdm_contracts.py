@@ -1,0 +1,128 @@
+"""REST of USD-M that spot does not have: mark price, funding, open interest. Market data alone, as `usdm_rest`."""
+
+from typing import Any, Final
+
+from sources.replay.exchange.parameters import ApiError, Parameters
+from sources.replay.exchange.rest import Answer, Endpoint, TimeRange, View, time_range
+from sources.replay.market.contracts import CAP, FUNDING_MS, INTERVAL_HOURS, Contract
+
+_KEPT_MS: Final = 30 * 86_400_000
+"""How far back the history of open interest goes."""
+_PERIODS: Final = {
+    "5m": 300_000,
+    "15m": 900_000,
+    "30m": 1_800_000,
+    "1h": 3_600_000,
+    "2h": 7_200_000,
+    "4h": 14_400_000,
+    "6h": 21_600_000,
+    "12h": 43_200_000,
+    "1d": 86_400_000,
+}
+
+
+class ContractRest:
+    """Answers requests about contracts from a market."""
+
+    def __init__(self, view: View, symbols: tuple[str, ...]) -> None:
+        self._view = view
+        self._symbols = symbols
+        self.endpoints: dict[str, Endpoint] = {
+            "/fapi/v1/premiumIndex": self._premium_index,
+            "/fapi/v1/fundingRate": self._funding_rate,
+            "/fapi/v1/fundingInfo": self._funding_info,
+            "/fapi/v1/openInterest": self._open_interest,
+            "/futures/data/openInterestHist": self._open_interest_history,
+        }
+        """Paths and their handlers."""
+
+    def _premium_index(self, parameters: Parameters) -> Answer:
+        if parameters.text("symbol") is None:
+            return Answer([self._premium_row(symbol) for symbol in self._symbols], 10)
+        return Answer(self._premium_row(parameters.symbol(self._symbols)), 1)
+
+    def _premium_row(self, symbol: str) -> dict[str, Any]:
+        contract, now_ms = Contract(symbol), self._view.now_ms
+        mark, index, settle = contract.mark(self._price(symbol), now_ms)
+        following = contract.next_funding(now_ms)
+        return {
+            "symbol": symbol,
+            "markPrice": mark,
+            "indexPrice": index,
+            "estimatedSettlePrice": settle,
+            "lastFundingRate": contract.rate(following),
+            "interestRate": "0.00010000",
+            "nextFundingTime": following,
+            "time": now_ms,
+        }
+
+    def _funding_rate(self, parameters: Parameters) -> Answer:
+        """The settled payments that have been, ascending; without a symbol those of all."""
+        chosen = self._symbols if parameters.text("symbol") is None else (parameters.symbol(self._symbols),)
+        limit = parameters.limit(default=100, most=1_000, clamps=False)
+        times = _times(time_range(parameters), FUNDING_MS, self._view.now_ms, limit, oldest_ms=0)
+        prices = {symbol: self._prices(symbol, "8h", times) for symbol in chosen}
+        rows = [self._payment(symbol, time_ms, prices[symbol][time_ms]) for time_ms in times for symbol in chosen]
+        return Answer(rows[:limit], 1)
+
+    def _payment(self, symbol: str, time_ms: int, price: float) -> dict[str, Any]:
+        contract = Contract(symbol)
+        mark, _, _ = contract.mark(price, time_ms)
+        return {"symbol": symbol, "fundingTime": time_ms, "fundingRate": contract.rate(time_ms), "markPrice": mark}
+
+    def _funding_info(self, _: Parameters) -> Answer:
+        rows = [
+            {
+                "symbol": symbol,
+                "adjustedFundingRateCap": f"{CAP:.8f}",
+                "adjustedFundingRateFloor": f"{-CAP:.8f}",
+                "fundingIntervalHours": INTERVAL_HOURS,
+                "disclaimer": False,
+            }
+            for symbol in self._symbols
+        ]
+        return Answer(rows, 0)
+
+    def _open_interest(self, parameters: Parameters) -> Answer:
+        symbol, now_ms = parameters.symbol(self._symbols), self._view.now_ms
+        quantity, _ = Contract(symbol).open_interest(self._price(symbol), now_ms)
+        return Answer({"openInterest": quantity, "symbol": symbol, "time": now_ms}, 1)
+
+    def _open_interest_history(self, parameters: Parameters) -> Answer:
+        symbol = parameters.symbol(self._symbols)
+        period = parameters.required("period")
+        step_ms = _PERIODS.get(period)
+        if step_ms is None:
+            raise ApiError(-1130, "Data sent for parameter 'period' is not valid.")
+        limit = parameters.limit(default=30, most=500, clamps=False)
+        now_ms = self._view.now_ms
+        times = _times(time_range(parameters), step_ms, now_ms, limit, oldest_ms=now_ms - _KEPT_MS)
+        prices = self._prices(symbol, period, times)
+        return Answer([self._interest_row(symbol, time_ms, prices[time_ms]) for time_ms in times], 0)
+
+    def _interest_row(self, symbol: str, time_ms: int, price: float) -> dict[str, Any]:
+        quantity, value = Contract(symbol).open_interest(price, time_ms)
+        return {"symbol": symbol, "sumOpenInterest": quantity, "sumOpenInterestValue": value, "timestamp": time_ms}
+
+    def _price(self, symbol: str) -> float:
+        return float(self._view.market.ticker(symbol)["lastPrice"]) or 1.0
+
+    def _prices(self, symbol: str, interval: str, times: list[int]) -> dict[int, float]:
+        """The price at each of these times, which are begins of an interval; the present one where none is known."""
+        now = self._price(symbol)
+        if not times:
+            return {}
+        rows = self._view.market.klines(symbol, interval, start_ms=times[0], end_ms=times[-1], limit=len(times))
+        return dict.fromkeys(times, now) | {row[0]: float(row[1]) for row in rows}
+
+
+def _times(of: TimeRange, step_ms: int, now_ms: int, limit: int, *, oldest_ms: int) -> list[int]:
+    """Whole steps of a time until now, ascending: from its begin on, else the newest."""
+    if of.is_reversed:
+        raise ApiError(-1023, "Start time is greater than end time.")
+    end_ms = now_ms if of.end_ms is None else min(of.end_ms, now_ms)
+    if of.start_ms is None:
+        last = end_ms // step_ms
+        return [step * step_ms for step in range(max(0, last - limit + 1), last + 1)]
+    first = -(-max(of.start_ms, oldest_ms) // step_ms)
+    return [step * step_ms for step in range(first, min(first + limit, end_ms // step_ms + 1))]

@@ -1,0 +1,102 @@
+"""What a venue's protocol answers to one client, as the exchange and its faults need it."""
+
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from flows.websocket import BINARY, TEXT, encode_frame
+from sources.replay.market.market import Message
+
+
+class Refused(NamedTuple):
+    """An order to refuse streams of a request."""
+
+    streams: frozenset[str]
+    """Names, as in `Requests.requested`."""
+    form: str
+    """`wrapped` or `flat`: an error, in the venue's form where it has one alone. `silent`: acknowledged, no effect."""
+    code: int
+    text: str
+    """Of the error; empty: the venue's usual one."""
+
+
+class Requests(Protocol):
+    """The requests of one client on its WebSocket connection. Nothing raises, whatever the text."""
+
+    def answer(self, text: str | bytes) -> tuple[bytes, ...]:
+        """Executes a request; the replies to send."""
+
+    def requested(self, text: str | bytes) -> list[str]:
+        """The streams that a request would subscribe."""
+
+    def request_id(self, text: str | bytes) -> Any:
+        """The id of a request as it was sent; None without one."""
+
+    def refuse(self, text: str | bytes, order: Refused) -> tuple[bytes, ...]:
+        """Executes a request that subscribes without the refused streams, or not at all; the replies to send."""
+
+
+class FrameEncoding(Protocol):
+    """How a client wants its messages. Clients with equal encodings share their frames."""
+
+    def __hash__(self) -> int: ...
+
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+
+
+class Numbered:
+    """The encoding of one connection whose messages are numbered, whatever their stream; its replies are too.
+
+    A message gets its number before faults act, so that one that is lost leaves a gap.
+    """
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def take(self) -> int:
+        """The next number."""
+        number, self._next = self._next, self._next + 1
+        return number
+
+    def frame(self, message: Message) -> bytes:
+        """The WebSocket frame of one message."""
+        if message.frame is not None:
+            return encode_frame(message.frame, BINARY if message.is_binary else TEXT)
+        number = message.numbers.get(self) if message.numbers else None
+        return encode_frame(self.payload(message.data, self.take() if number is None else number))
+
+    def numbered(self, reply: bytes) -> bytes:
+        """A reply with the next number."""
+        return self.payload(reply, self.take())
+
+    def payload(self, data: bytes, number: int) -> bytes:
+        """A payload with its number."""
+        raise NotImplementedError
+
+
+class Conversation(Requests, Protocol):
+    """The subscriptions of one client."""
+
+    @property
+    def encoding(self) -> FrameEncoding:
+        """The encoding of its messages."""
+
+    @property
+    def delivered(self) -> frozenset[str]:
+        """The streams delivered to it."""
+
+    def greet(self) -> tuple[bytes, ...]:
+        """What is sent when the connection is open."""
+
+    def report(self) -> dict[str, Any]:
+        """Its part of the exchange's state."""
+
+
+def decode_object(text: str | bytes) -> dict[str, Any]:
+    """The object that a JSON text holds; an empty one when it holds none."""
+    try:
+        request = msgspec.json.decode(text)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return request if isinstance(request, dict) else {}

@@ -1,0 +1,20 @@
+"""Times as texts, as the venues write them."""
+
+from datetime import UTC, datetime, timedelta
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def rfc3339(time_ms: int, digits: int = 6) -> str:
+    """A time in UTC with so many digits of a second, at least three."""
+    moment = _EPOCH + timedelta(milliseconds=time_ms)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1_000:03d}{'0' * (digits - 3)}Z"
+
+
+def shifted(text: str, by_ms: int) -> str:
+    """A time as the venues write it, moved; its digits below a millisecond stay."""
+    seconds, _, fraction = text.removesuffix("Z").partition(".")
+    moment = datetime.fromisoformat(f"{seconds}+00:00") + timedelta(
+        milliseconds=by_ms + int(fraction[:3].ljust(3, "0"))
+    )
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1_000:03d}{fraction[3:]}Z"

@@ -1,0 +1,58 @@
+"""Recorded messages of Coinbase, read in place; the test skips where they are missing."""
+
+import gzip
+import json
+import subprocess
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.fakes.recordings import recording
+
+_EXCHANGE = "coinbase-exchange-2026-07-07"
+_MARKET = frozenset(("match", "last_match", "heartbeat"))
+
+
+def documented(message: type) -> bytes:
+    """The payload in the docstring of a wire type."""
+    text = message.__doc__ or ""
+    body = json.loads(text[text.index("{") : text.rindex("}") + 1])
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+@cache
+def exchange_frames() -> tuple[bytes, ...]:
+    """A minute of the Exchange feed, BTC-USD and ETH-USD, without its books, which are of another channel than ours."""
+    with gzip.open(recording(_EXCHANGE) / "live-btc-eth.ndjson.gz") as lines:
+        frames = [line.strip() for line in lines if line.strip()]
+    return tuple(frame for frame in frames if json.loads(frame)["type"] in (*_MARKET, "subscriptions"))
+
+
+def exchange_messages() -> list[dict[str, Any]]:
+    """The same, as plain JSON."""
+    return [json.loads(frame) for frame in exchange_frames()]
+
+
+@cache
+def advanced_frames() -> tuple[bytes, ...]:
+    """Half a minute of the Advanced feed, every message of a connection."""
+    packed = recording("captures-jsonl") / "COINBASE.jsonl.zst"
+    try:
+        text = subprocess.run(["zstdcat", str(packed)], check=True, capture_output=True).stdout
+    except FileNotFoundError:
+        pytest.skip("zstdcat is not on this machine")
+    rows = [json.loads(line) for line in text.splitlines()]
+    return tuple(row["data"].encode() for row in rows if row["t"] == "recv")
+
+
+def book_frames() -> list[bytes]:
+    """Those of its books."""
+    return [frame for frame in advanced_frames() if frame.startswith(b'{"channel":"l2_data"')]
+
+
+@cache
+def rest_book() -> bytes:
+    """A whole book of REST."""
+    with gzip.open(recording(_EXCHANGE) / "rest-book-btc.json.gz") as body:
+        return body.read()
