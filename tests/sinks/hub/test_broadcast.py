@@ -114,14 +114,14 @@ async def test_the_two_default_channels_to_the_letter_in_both_formats() -> None:
         assert list(first) == ["type", "data", "timestamp", "seq"]
         assert first["data"] == {
             "symbol": "BTCUSDT", "price": 1.5, "price_change_24h": None, "price_change_percent_24h": None,
-            "volume_24h": None, "timestamp": "2026-01-01T00:00:00Z",
+            "volume_24h": None, "timestamp": "2026-01-01T00:00:00Z", "venue": "binance",
         }  # fmt: skip
         assert second["data"] == {
             "symbol": "BTCUSDT", "timeframe": "1m",
             "candle": {"timestamp": "2026-01-01T00:00:00Z", "open": 1.0, "high": 2.0, "low": 0.5, "close": 1.5,
                        "volume": 10.0, "is_closed": True, "status": "final", "revision": 0},
             "latest_price": 1.5, "price_change_24h": None, "price_change_percent_24h": None, "volume_24h": None,
-            "timestamp": "2026-01-01T00:00:00.250Z",
+            "timestamp": "2026-01-01T00:00:00.250Z", "venue": "binance",
         }  # fmt: skip
         assert first["seq"] < second["seq"]
 

@@ -29,6 +29,7 @@ from sinks.hub.client import FULL_MS, Client
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
+from sinks.hub.venue_market import FORMING_MS
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 
