@@ -8,8 +8,9 @@ from api.http.errors import Problem
 from api.http.route import AnyRoute, Route, Symbol, Venue
 from api.routes.prices import OfSymbol
 from api.services import Services
+from flows.model import ListedInstrument
 from flows.names import TEXT_END
-from sinks.mongo.commands import DesiredSubscription, ListedInstrument
+from sinks.mongo.commands import DesiredSubscription
 
 ERRORS = ("bad_request", "unknown_symbol", "unknown_venue", "unreadable_data", "store_unavailable")
 BODY_ERRORS = (*ERRORS, "body_too_large", "unsupported_media_type")

@@ -9,10 +9,9 @@ from api.http.errors import Problem
 from api.live.view import LiveView
 from api.stores.mongo import MongoStore
 from flows.clock import monotonic_ms
-from flows.model import Instrument
+from flows.model import Instrument, ListedInstrument
 from flows.names import symbol_of
 from flows.settings import Feed
-from sinks.mongo.commands import ListedInstrument
 
 KEPT_MS: Final = 60_000
 """How long the venue's list and the stored symbols are cached."""

@@ -23,7 +23,7 @@ from flows.model.derivatives import (
 )
 from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin, evidence
 from flows.model.incidents import Incident, IncidentKind, Rejected
-from flows.model.instrument import DAY_MS, Instrument, timeframe_ms
+from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
     MARKET_FILL,
     WITHDRAWN_FILL,
@@ -159,6 +159,7 @@ __all__ = [
     "LineSnapshot",
     "Liquidation",
     "LiquidationReport",
+    "ListedInstrument",
     "MarkPrice",
     "MarkReport",
     "MarketData",

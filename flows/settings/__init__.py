@@ -18,6 +18,7 @@ from flows.settings.faults import text_of
 from flows.settings.feed import Books, Feed, Rest, VenueName
 from flows.settings.files import file_settings, settings_file
 from flows.settings.hub import Heartbeat, Hub, Log, Metrics
+from flows.settings.ports import check_ports
 from flows.settings.section import Section, Stream, wrong_value
 from flows.settings.sources import (
     PREFIX,
@@ -100,6 +101,11 @@ class Settings(BaseSettings):
             raise wrong_value(VENUES, "none of them is enabled: set enabled = true for one, or leave all out")
         if self.venues and "venue" in self.feed.model_fields_set and self.feed.venue not in self.by_venue:
             raise wrong_value("feed.venue", f"this venue is not enabled: choose from {', '.join(self.by_venue)}")
+        return self
+
+    @model_validator(mode="after")
+    def _ports_differ(self) -> Self:
+        check_ports(self)
         return self
 
     @property
@@ -224,7 +230,8 @@ def _fault(found: ErrorDetails, given: Values, sources: tuple[Written, Written])
     section, key = _where(found)
     value = found["input"]
     if "key" in found.get("ctx", {}):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        for name in str(found["ctx"]["key"]).split("."):
+            value = value.get(name) if isinstance(value, Mapping) else None
     is_known = found["type"] != "extra_forbidden"
     got = "" if value is None else f"; got {shown_under(key, value, is_known=is_known)}"
     place = "" if key and key in given.get(section, {}) else _place(section, key, sources)

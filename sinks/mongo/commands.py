@@ -4,7 +4,7 @@
 |---|---|---|---|
 | `subscriptions` | a symbol | `venue symbol streams wanted updated_at` | the API; the flow, for its settings |
 | `requests` | a piece of work | those of `Work`, `state report created_at updated_at expires_at` | both |
-| `instruments` | an instrument of the venue | `venue symbol status updated_at` | the flow |
+| `instruments` | an instrument of a venue, by its name | those of `ListedInstrument`, `updated_at` | the flow |
 
 A request is `open` until the flow takes it (`running`), and ends as `done` or `failed` with a report for the user; one
 that was running when a flow ended is open again. It expires an hour after its last change. Submitting the same work
@@ -28,6 +28,7 @@ from pymongo.database import Database
 
 from flows.clock import wall_ms
 from flows.foreign import visible
+from flows.model import ListedInstrument
 from sinks.mongo.documents import DocumentError, plain
 
 SUBSCRIPTIONS = "subscriptions"
@@ -66,14 +67,6 @@ class DesiredSubscription(Struct, frozen=True):
     symbol: str
     wanted: bool
     streams: tuple[str, ...] = ()
-
-
-class ListedInstrument(Struct, frozen=True):
-    """An instrument of a venue; `status` is the venue's own word, e.g. `TRADING`."""
-
-    venue: str
-    symbol: str
-    status: str
 
 
 class Work(Struct, frozen=True):
@@ -163,7 +156,8 @@ def _subscription_of(document: Mapping[str, Any]) -> DesiredSubscription:
 def _instrument_of(document: Mapping[str, Any]) -> ListedInstrument:
     try:
         return msgspec.convert(
-            {field: document[field] for field in ListedInstrument.__struct_fields__}, ListedInstrument
+            {field: document[field] for field in ListedInstrument.__struct_fields__ if field in document},
+            ListedInstrument,
         )
     except _NONE_OF_ITS_KIND as error:
         raise _unreadable(INSTRUMENTS, document, error) from error

@@ -21,6 +21,7 @@ from flows.model import (
     FeedStatus,
     Heartbeat,
     InstrumentStatus,
+    ListedInstrument,
     MarketData,
     Publishable,
     Trade,
@@ -33,7 +34,7 @@ from flows.settings import Trades as TradesSettings
 from sinks.hub.broadcast import Broadcast
 from sinks.hub.messages import exchange_time
 from sinks.mongo.buffer import Storable
-from sinks.mongo.commands import CommandConsumer, ListedInstrument
+from sinks.mongo.commands import CommandConsumer
 from sinks.mongo.store import CandleStore
 from sinks.trades.writer import TradeWriter
 from tests.fakes.candles import BEGIN, candle, forming, gap

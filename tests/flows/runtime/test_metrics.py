@@ -109,7 +109,7 @@ def test_a_port_that_is_taken_harms_nobody(capsys: pytest.CaptureFixture[str]) -
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         serve(FlowMetrics(), Metrics(port=port))
-    line = capsys.readouterr().out
+    line = capsys.readouterr().err
     assert "metrics_not_served" in line
     assert f"127.0.0.1:{port}" in line
     assert "set another metrics.port" in line
