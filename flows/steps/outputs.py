@@ -25,7 +25,8 @@ def broadcast(
 ) -> None:
     """Everything for clients, by venue, to the one hub of the deployment."""
     if sink is not None:
-        _broadcast(step_id, {venue: built(streams) for venue, streams in items.items()}, sink)
+        owned = [(venue, stream) for venue, streams in items.items() for stream in built(streams)]
+        _broadcast(step_id, [venue for venue, _ in owned], sink, *(stream for _, stream in owned))
 
 
 def to_mongo(step_id: str, *documents: Stream[Document] | None, sink: Sink[tuple[str, list[Document]]] | None) -> None:
@@ -63,14 +64,17 @@ def _output_packed(
 @operator
 def _broadcast(
     step_id: str,  # noqa: ARG001 - the engine's decorator takes it
-    items: Mapping[str, list[Stream[Publishable]]],
+    owners: list[str],
     sink: Sink[tuple[str, list[Publishable]]],
+    *streams: Stream[Publishable],
 ) -> None:
+    """`owners` are the venues of the streams."""
     packed: list[KeyedStream[list[Publishable]]] = []
-    for number, (venue, streams) in enumerate(items.items()):
-        name = f"packed_{number}" if number else "packed"
-        of_venue = streams[0] if len(streams) == 1 else op.merge(f"merged_{number}" if number else "merged", *streams)
-        packed.append(op.flat_map_batch(name, of_venue, partial(pack_of, "hub", venue)))
+    for number, venue in enumerate(dict.fromkeys(owners)):
+        suffix = f"_{number}" if number else ""
+        own = [stream for owner, stream in zip(owners, streams, strict=True) if owner == venue]
+        items = own[0] if len(own) == 1 else op.merge(f"merged{suffix}", *own)
+        packed.append(op.flat_map_batch(f"packed{suffix}", items, partial(pack_of, "hub", venue)))
     op.output("sink", packed[0] if len(packed) == 1 else op.merge("venues", *packed), sink)
 
 
