@@ -25,6 +25,7 @@ from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin,
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
+    HIDDEN_FILLS,
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
@@ -65,6 +66,7 @@ from flows.model.results import (
     StatsResult,
     TradeInput,
     TradeResult,
+    VenueItems,
 )
 from flows.model.source_events import (
     EVENT_KINDS,
@@ -103,6 +105,7 @@ __all__ = [
     "COMPLETE",
     "DAY_MS",
     "EVENT_KINDS",
+    "HIDDEN_FILLS",
     "IDS",
     "LIVE",
     "MARKET_FILL",
@@ -198,6 +201,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueItems",
     "VenueParser",
     "Vouched",
     "Voucher",

@@ -10,6 +10,7 @@ from pymongo.database import Database
 from flows.backup.place import Place
 from flows.foreign import visible
 from flows.verification.stores import VenueStores
+from sinks.trades.begins import TradeBegins
 from sinks.trades.reader import TradeReader
 
 SETTLE_S = 180.0
@@ -65,4 +66,5 @@ def _symbols_in(place: Place, database: Database[dict[str, Any]]) -> list[str]:
     with ExitStack() as opened:
         is_there = place.trades is not None and (place.trades / venue).exists()
         reader = opened.enter_context(TradeReader(place.trades / venue)) if place.trades and is_there else None
-        return VenueStores(database, reader, venue=venue).symbols()
+        begins = TradeBegins(place.trades / venue) if place.trades and is_there else None
+        return VenueStores(database, reader, venue=venue, begins=begins).symbols()

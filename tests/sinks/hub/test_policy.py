@@ -27,8 +27,9 @@ from flows.model import (
 from flows.settings import Hub as HubSettings
 from sinks.hub.client import FULL_MS, Client
 from sinks.hub.messages import CHANNELS
-from sinks.hub.policy import FORMING_MS, Hub
+from sinks.hub.policy import Hub
 from sinks.hub.subscription import DEFAULT, Rule, Subscription
+from sinks.hub.venue_market import FORMING_MS
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 
@@ -65,7 +66,7 @@ class Line:
 
 class Playing:
     def __init__(self, **settings: Any) -> None:
-        self.hub = Hub(HubSettings(**settings), venue="binance", origin="replay", first_seq=1_000)
+        self.hub = Hub(HubSettings(**settings), origins={"binance": "replay"}, first_seq=1_000)
         self.now = Now(BEGIN, 0)
 
     def at(self, local_ms: int, *items: Publishable) -> None:
@@ -341,7 +342,7 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     for number in range(50):
         symbol = f"S{number}USDT"
         play.at(10 * number, *everything_of(symbol), FeedStatus("binance", "market", "removed", (symbol,)))
-    hub = play.hub
+    [hub] = play.hub._markets.values()
     assert snapshot(play) == []
     assert not hub._newest_price
     assert not hub._stats
