@@ -180,6 +180,7 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
         origin=venues[0].feed.origin,
         on_delay=metrics.latency.observe,
         clock=venues[0].clock,
+        names_of=venues[0].catalogue.symbols,
     )
     try:
         broadcast.start()

@@ -40,7 +40,7 @@ from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, I
 from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SubscribedData, snapshot_parts
 from sinks.hub.state import StateCache
-from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
+from sinks.hub.subscription import NamesOf, Ping, RequestError, Rule, Subscription, as_named, parse_request
 from sinks.hub.throttle import Conflator
 from sinks.hub.tombstones import Tombstones
 
@@ -54,8 +54,12 @@ TICK_LIMIT: Final = 500
 class Hub:
     """Numbers the messages of one venue and fans them out, as drawn in the module's docstring."""
 
-    def __init__(self, settings: HubSettings, *, venue: str, origin: str, first_seq: int) -> None:
+    def __init__(
+        self, settings: HubSettings, *, venue: str, origin: str, first_seq: int, names_of: NamesOf = as_named
+    ) -> None:
+        """`names_of` gives the venues' own names of what clients write."""
         self._settings = settings
+        self._names_of = names_of
         self._venue = venue
         self._origin = origin
         self._seq = first_seq
@@ -269,7 +273,8 @@ class Hub:
         message.
         """
         self.flush(now)
-        client = Client(peer, encoding=encoding, subscription=subscription, capacity=self._settings.capacity)
+        own = subscription.named(self._names_of)
+        client = Client(peer, encoding=encoding, subscription=own, capacity=self._settings.capacity)
         self._fanout.add(client)
         if resume_after is not None:
             client.put_ahead(self._missed(client, resume_after, now))
@@ -298,7 +303,8 @@ class Hub:
         client.resume()
         self._fanout.pump(client, now)
 
-    def _change(self, client: Client, rule: Rule, now: Now) -> list[Sendable]:
+    def _change(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
+        rule = requested.named(self._names_of)
         subscription = client.subscription.with_rule(rule)
         self._fanout.remove(client)
         client.subscription = subscription
