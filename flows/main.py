@@ -176,10 +176,9 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
     """Opens the port now: a port in use is an error at the start, not at the first message."""
     broadcast = Broadcast(
         settings.hub,
-        venue=venues[0].feed.venue,
-        origin=venues[0].feed.origin,
+        origins={venue.feed.venue: venue.feed.origin for venue in venues},
         on_delay=metrics.latency.observe,
-        clock=venues[0].clock,
+        clocks={venue.feed.venue: venue.clock for venue in venues},
         names_of=venues[0].catalogue.symbols,
     )
     try:

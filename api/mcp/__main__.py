@@ -84,6 +84,7 @@ def build_server(tools: Tools) -> MCPServer:
         tools.get_volume_profile,
         tools.get_liquidity_vacuums,
         tools.get_order_book,
+        tools.get_derivative,
         tools.get_data_quality,
         tools.get_capabilities,
         tools.find_instruments,

@@ -66,6 +66,7 @@ from flows.model.results import (
     StatsResult,
     TradeInput,
     TradeResult,
+    VenueItems,
 )
 from flows.model.source_events import (
     EVENT_KINDS,
@@ -200,6 +201,7 @@ __all__ = [
     "TradedOhlcv",
     "TradesRefused",
     "TradingStatus",
+    "VenueItems",
     "VenueParser",
     "Vouched",
     "Voucher",

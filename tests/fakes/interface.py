@@ -90,7 +90,9 @@ class Deployment:
         """Whether the interface stores them each minute; it begins at once, which is in the way of short tests."""
 
     def start_hub(self, port: int = 0) -> Broadcast:
-        self.broadcast = Broadcast(HubSettings(port=port), venue="binance", origin="replay", clock=self.clock)
+        self.broadcast = Broadcast(
+            HubSettings(port=port), origins={"binance": "replay"}, clocks={"binance": self.clock}
+        )
         self.broadcast.start()
         return self.broadcast
 

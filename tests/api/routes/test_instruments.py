@@ -40,7 +40,7 @@ def list_instruments(deployment: Deployment, *lists: list[ListedInstrument]) -> 
 def kraken() -> Iterator[Broadcast]:
     clock = FeedClock()
     clock.set_to(NOW)
-    hub = Broadcast(Hub(port=0), venue="kraken", origin="replay", clock=clock)
+    hub = Broadcast(Hub(port=0), origins={"kraken": "replay"}, clocks={"kraken": clock})
     hub.start()
     yield hub
     hub.close()

@@ -29,8 +29,9 @@ from flows.settings import Hub as HubSettings
 from flows.spellings import Catalogue
 from sinks.hub.client import FULL_MS, Client
 from sinks.hub.messages import CHANNELS
-from sinks.hub.policy import FORMING_MS, Hub
+from sinks.hub.policy import Hub
 from sinks.hub.subscription import DEFAULT, NamesOf, Rule, Subscription, as_named
+from sinks.hub.venue_market import FORMING_MS
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 
@@ -67,7 +68,7 @@ class Line:
 
 class Playing:
     def __init__(self, names_of: NamesOf = as_named, **settings: Any) -> None:
-        self.hub = Hub(HubSettings(**settings), venue="binance", origin="replay", first_seq=1_000, names_of=names_of)
+        self.hub = Hub(HubSettings(**settings), origins={"binance": "replay"}, first_seq=1_000, names_of=names_of)
         self.now = Now(BEGIN, 0)
 
     def at(self, local_ms: int, *items: Publishable) -> None:
@@ -363,7 +364,7 @@ def test_nothing_is_held_of_symbols_that_came_and_went() -> None:
     for number in range(50):
         symbol = f"S{number}USDT"
         play.at(10 * number, *everything_of(symbol), FeedStatus("binance", "market", "removed", (symbol,)))
-    hub = play.hub
+    [hub] = play.hub._markets.values()
     assert snapshot(play) == []
     assert not hub._newest_price
     assert not hub._stats
