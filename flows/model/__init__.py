@@ -26,6 +26,7 @@ from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin,
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
+    HIDDEN_FILLS,
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
@@ -105,6 +106,7 @@ __all__ = [
     "COMPLETE",
     "DAY_MS",
     "EVENT_KINDS",
+    "HIDDEN_FILLS",
     "IDS",
     "LIVE",
     "MARKET_FILL",
