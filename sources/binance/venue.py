@@ -3,6 +3,8 @@
 from functools import partial
 from typing import Final
 
+from flows.model import Capability
+from sources.binance.capabilities import SPOT, USDM
 from sources.binance.feed import BinanceFeed
 from sources.binance.parse import BinanceParser
 from sources.binance.rest import BinanceRest
@@ -11,7 +13,7 @@ from sources.binance.usdm_rest import UsdmDerivatives
 from sources.venue import Venue
 
 
-def _venue(name: str, archive: str) -> Venue:
+def _venue(name: str, archive: str, capabilities: tuple[Capability, ...]) -> Venue:
     return Venue(
         name=name,
         rules=RULES[name],
@@ -19,11 +21,12 @@ def _venue(name: str, archive: str) -> Venue:
         parser=partial(BinanceParser, name),
         rest=BinanceRest.of,
         archive=archive,
+        capabilities=capabilities,
         derivatives=UsdmDerivatives.of if RULES[name].has_derivatives else None,
     )
 
 
-BINANCE: Final = _venue("binance", "spot")
+BINANCE: Final = _venue("binance", "spot", SPOT)
 """Spot."""
-BINANCE_USDM: Final = _venue("binance-usdm", "futures/um")
+BINANCE_USDM: Final = _venue("binance-usdm", "futures/um", USDM)
 """USD-M futures."""
