@@ -102,8 +102,8 @@ def test_each_venue_decides_on_its_own_retention(folder: Path) -> None:
     [
         ("[venues.krakn]\n", "venues.krakn: no such venue; venues are binance"),
         ("[venues.binance]\nsymbol = 'A'\n", "venues.binance.symbol: no such setting; those of venues.binance are"),
-        ("[venues.binance]\nsymbols = 'A/B'\n", "venues.binance.symbols: 'A/B' is no symbol"),
-        ("[venues.binance]\n\nsymbols = 'A/B'\n", "marketflow.toml, line 3)"),
+        ("[venues.binance]\nsymbols = 'A!B'\n", "venues.binance.symbols: 'A!B' is no symbol"),
+        ("[venues.binance]\n\nsymbols = 'A!B'\n", "marketflow.toml, line 3)"),
         ("[venues.binance]\nvenue = 'binance'\n", "venues.binance.venue: leave it out"),
         ("[venues.binance]\nenabled = false\n", "venues: none of them is enabled"),
         ("[venues]\nbinance = 3\n", "venues.binance: 3 ("),
@@ -123,9 +123,9 @@ def test_an_error_names_the_key_and_what_to_write(folder: Path, text: str, error
 
 
 def test_what_is_wrong_in_the_feed_is_named_once(folder: Path) -> None:
-    write(folder, "[feed]\nsymbols = 'A/B'\n[venues.binance]\n[venues.binance-usdm]\n")
+    write(folder, "[feed]\nsymbols = 'A!B'\n[venues.binance]\n[venues.binance-usdm]\n")
     with pytest.raises(SettingsError) as caught:
         load_settings()
-    assert str(caught.value).count("A/B") == 2  # in the text, and as the value
+    assert str(caught.value).count("A!B") == 2  # in the text, and as the value
     assert "feed.symbols" in str(caught.value)
     assert "venues." not in str(caught.value)
