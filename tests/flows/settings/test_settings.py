@@ -55,7 +55,7 @@ def test_another_file_can_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ({"feed": {"venue": "binnace"}}, "feed.venue"),
         ({"feed": {"timeframes": ["1m", "7m"]}}, "7m"),
         ({"feed": {"timeframes": ["2m", "5m"]}}, "5m is no multiple of the shortest timeframe, 2m"),
-        ({"feed": {"symbols": ["BTC/USDT"]}}, "BTC/USDT"),
+        ({"feed": {"symbols": ["BTC!USDT"]}}, "BTC!USDT"),
         ({"feed": {"symbols": []}}, "at least one symbol"),
         ({"feed": {"streams": ["trade", "aggTrade"]}}, "not both"),
         (
@@ -254,7 +254,7 @@ def test_every_list_and_mapping_is_taken_as_the_readme_writes_it(
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("FEED__SYMBOLS", "BTC/USDT", "feed.symbols: 'BTC/USDT' is no symbol: write"),
+        ("FEED__SYMBOLS", "BTC!USDT", "feed.symbols: 'BTC!USDT' is no symbol: write"),
         ("FEED__SYMBOLS", "", "feed.symbols: name at least one symbol, as in BTCUSDT; got ''"),
         ("FEED__SYMBOLS", '["BTCUSDT"', "feed.symbols: it is no JSON"),
         ("FEED__SYMBOLS", '{"BTCUSDT": 1}', "feed.symbols: write a list, as in A,B; got"),
@@ -289,7 +289,7 @@ def test_every_list_and_mapping_is_taken_as_the_readme_writes_it(
         ("BACKFILL__ARCHIVE_URL", "file:///data", "backfill.archive_url: write an address such as https://"),
         ("BACKFILL__SOURCE", "", "backfill.source: write archive, rest, or the name of a folder; got ''"),
         ("BACKFILL__SOURCE", "https://x", "backfill.source: write archive, rest, or the name of a folder"),
-        ("BACKFILL__SYMBOLS", "A/B", "backfill.symbols: 'A/B' is no symbol: write"),
+        ("BACKFILL__SYMBOLS", "A!B", "backfill.symbols: 'A!B' is no symbol: write"),
         ("BACKFILL__KINDS", "candles", "backfill.kinds: write 'trades' or 'klines'; got 'candles'"),
         ("BACKFILL__KINDS", "[]", "backfill.kinds: name trades, klines or both"),
         ("BACKFILL__START", "1024-10-27", "backfill.start: write a time from 2009 to 2100; got '1024-10-27'"),
@@ -347,8 +347,8 @@ def test_nonsense_in_the_environment_is_named_with_its_value_and_its_place(
     [
         ("[hub]\n\nport = 70000\n", "hub.port: write a number that is at most 65535; got 70000 ({}, line 3)"),
         ("hub.port = true\n", "hub.port: write a number; got True ({}, line 1)"),
-        ("[feed]\nsymbols = [\n 'A/B',\n]\n", "feed.symbols: 'A/B' is no symbol"),
-        ("[feed]\nsymbols = [\n 'A/B',\n]\n", "({}, line 2)"),
+        ("[feed]\nsymbols = [\n 'A!B',\n]\n", "feed.symbols: 'A!B' is no symbol"),
+        ("[feed]\nsymbols = [\n 'A!B',\n]\n", "({}, line 2)"),
         ("[mongo.retention_days]\n1m = -3\n", "mongo.retention_days.1m: write a number that is at least 1"),
         ("[mongo.retention_days]\n1m = -3\n", "({}, line 1)"),
         ("[mongo]\nretention_days = { 1m = true }\n", "mongo.retention_days: write numbers"),
