@@ -448,8 +448,8 @@ async def test_an_unknown_symbol_is_refused_with_the_reason(told: Told) -> None:
 
 
 def panels(page: Page) -> Locator:
-    """What of the page is grey."""
-    return page.locator(".live.old")
+    """What of the page is shown and grey."""
+    return page.locator(".live.old:not([hidden])")
 
 
 async def test_what_is_not_of_now_is_grey_and_says_why_and_since_when(told: Told, tmp_path: Path) -> None:
