@@ -21,13 +21,13 @@ from flows.model import Publishable, VenueItems
 from sinks.hub.client import Client, Peer
 from sinks.hub.fanout import Counters, Fanout
 from sinks.hub.hub_settings import HubSettings
+from sinks.hub.market.state import StateCache
+from sinks.hub.market.venue_market import VenueMarket
 from sinks.hub.messages import Encoding, Envelope, Message, Sendable, Topic
 from sinks.hub.payloads import HeartbeatUpdate, iso_utc
 from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SubscribedData, snapshot_parts
-from sinks.hub.state import StateCache
 from sinks.hub.subscription import NamesOf, Ping, RequestError, Rule, Subscription, as_named, parse_request
-from sinks.hub.venue_market import VenueMarket
 
 TICK_LIMIT: Final = 500
 """Messages after which a tick ends early."""

@@ -27,7 +27,7 @@ from flows.model import (
     TradeBatch,
     evidence,
 )
-from flows.vouched import VouchedTimes
+from flows.model.vouched import VouchedTimes
 from sinks.importer.versions import Improvement, contested, contradiction, in_doubt, is_same_candle, replacement
 from sinks.mongo.documents import DocumentError
 from sinks.mongo.writer import MongoWriter

@@ -33,6 +33,7 @@ from msgspec import structs
 from flows.bounds import VenueRules
 from flows.clock import Now
 from flows.model import BELIEVED, COMPLETE, IDS, Candle, Kline, TradeBatch
+from flows.model.vouched import VouchedTimes
 from flows.operators.candles.compare import differing_fields, is_known_difference, may_hold
 from flows.operators.candles.disputed_trades import DisputedTrades
 from flows.operators.candles.doubt import OUTVOTED, Doubt
@@ -40,7 +41,6 @@ from flows.operators.candles.made_of import is_made_of
 from flows.operators.candles.track import Track, shortest_of
 from flows.operators.candles.versions import Published, candle_of_kline, confirmed
 from flows.queries import DisputedTradesQuery, KlinesQuery
-from flows.vouched import VouchedTimes
 
 THEIRS_WRONG = "theirs wrong: their history says what ours does"
 OURS_WRONG = "ours wrong: the exchange's is served"

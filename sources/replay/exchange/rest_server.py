@@ -8,9 +8,9 @@ import msgspec
 from aiohttp import web
 
 from flows.clock import wall_ms
-from sources.replay.exchange.answers import WrongBody, wrong_body
 from sources.replay.exchange.dialect import Reply
 from sources.replay.exchange.exchange import ReplayExchange
+from sources.replay.faults.answers import WrongBody, wrong_body
 
 _LOOK_S = 0.05
 """How often a stalled answer checks whether its client has disconnected."""

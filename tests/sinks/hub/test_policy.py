@@ -28,10 +28,10 @@ from flows.model import (
 from flows.settings import Hub as HubSettings
 from flows.spellings import Catalogue
 from sinks.hub.client import FULL_MS, Client
+from sinks.hub.market.venue_market import FORMING_MS
 from sinks.hub.messages import CHANNELS
 from sinks.hub.policy import Hub
 from sinks.hub.subscription import DEFAULT, NamesOf, Rule, Subscription, as_named
-from sinks.hub.venue_market import FORMING_MS
 from tests.fakes import candles
 from tests.fakes.candles import stats, ticker_of_ones
 

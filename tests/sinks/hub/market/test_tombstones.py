@@ -1,4 +1,4 @@
-from sinks.hub.tombstones import LATE_MS, Tombstones
+from sinks.hub.market.tombstones import LATE_MS, Tombstones
 
 
 def test_news_of_a_symbol_are_late_for_a_moment_after_its_removal() -> None:

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from sources.replay.exchange.answers import ID_SHIFT, NESTED_LEVELS, TIME_SHIFT_MS, wrong_body
+from sources.replay.faults.answers import ID_SHIFT, NESTED_LEVELS, TIME_SHIFT_MS, wrong_body
 from sources.replay.faults.orders import AnswerForm, WrongAnswer
 
 TRADES = [{"a": 5, "p": "1.5", "q": "2.0", "f": 10, "l": 12, "T": 1_000, "m": True}]

@@ -7,9 +7,9 @@ from typing import Any, Final, TypeAlias
 
 from flows.clock import Now
 from flows.model import DerivativeUpdate, FundingState, Liquidation, MarkPrice, OpenInterest
+from sinks.hub.market.state import StateCache
+from sinks.hub.market.throttle import Conflator
 from sinks.hub.messages import Message, Topic
-from sinks.hub.state import StateCache
-from sinks.hub.throttle import Conflator
 
 LIQUIDATIONS_SHOWN: Final = 20
 """Newest liquidations of an instrument that a new client gets."""

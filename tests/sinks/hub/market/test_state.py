@@ -1,5 +1,5 @@
+from sinks.hub.market.state import StateCache
 from sinks.hub.messages import Message, Topic
-from sinks.hub.state import StateCache
 
 MINUTE_MS = 60_000
 

@@ -3,7 +3,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinks.hub.throttle import Conflator
+from sinks.hub.market.throttle import Conflator
 
 
 def test_the_first_passes_and_the_newest_of_the_rest_has_its_turn() -> None:

@@ -7,7 +7,7 @@ from msgspec import structs
 from flows.clock import Now
 from flows.model import FeedStatus, Funding, FundingState, Liquidation, MarkPrice, OpenInterest, Publishable
 from flows.settings import Hub as HubSettings
-from sinks.hub.derivatives import LIQUIDATIONS_SHOWN
+from sinks.hub.market.derivatives import LIQUIDATIONS_SHOWN
 from sinks.hub.messages import exchange_time
 from sinks.hub.policy import Hub
 from sinks.hub.subscription import Rule, Subscription

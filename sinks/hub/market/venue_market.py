@@ -18,12 +18,12 @@ from flows.model import (
     Ticker,
     TradeBatch,
 )
-from sinks.hub.derivatives import CHANNEL_OF, Derivatives
+from sinks.hub.market.derivatives import CHANNEL_OF, Derivatives
+from sinks.hub.market.state import StateCache
+from sinks.hub.market.throttle import Conflator
+from sinks.hub.market.tombstones import Tombstones
 from sinks.hub.messages import Message, Topic
 from sinks.hub.payloads import ChartUpdate, FeedStatusUpdate, HeartbeatUpdate, InstrumentStatusUpdate
-from sinks.hub.state import StateCache
-from sinks.hub.throttle import Conflator
-from sinks.hub.tombstones import Tombstones
 
 FORMING_MS: Final = 100
 """Least time between two versions of the same forming candle."""
