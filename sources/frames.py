@@ -19,6 +19,22 @@ UNREADABLE = msgspec.MsgspecError, ValueError, RecursionError
 M = TypeVar("M")
 
 
+def message_in(frame: bytes) -> dict[str, Any] | None:
+    """The object that a frame is; None for any other, and for one that cannot be read: the parser rejects and reports
+    that.
+    """
+    try:
+        message: Any = msgspec.json.decode(frame)
+    except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply
+        return None
+    return message if isinstance(message, dict) else None
+
+
+def word_of(value: Any) -> str:
+    """A value of the venue as text, whatever its type."""
+    return value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
+
+
 def lines_of(message: Any) -> Callable[[bytes], Any]:
     """A decoder of messages of a type, one in a line; numbers may be quoted."""
     return msgspec.json.Decoder(message, strict=False).decode_lines

@@ -1,9 +1,38 @@
 """Which connection carries which symbols: the same for every venue."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
+from sources.feed import ConnectionPlan, DesiredStreams
+from sources.venue import FeedSettings
+
 Kinds: TypeAlias = tuple[str, ...]
+
+
+def plans_of(
+    lines: Sequence[str],
+    desired: DesiredStreams,
+    current: Sequence[ConnectionPlan],
+    *,
+    kinds_on: Callable[[str, Kinds], Kinds],
+    plan: Callable[[str, dict[str, Kinds]], ConnectionPlan],
+    settings: FeedSettings,
+) -> list[ConnectionPlan]:
+    """The connections as of `VenueFeed.plans`. `kinds_on` gives the single kinds of a symbol's desired ones on a line,
+    `plan` the connection of a line that carries these kinds by symbol.
+    """
+    following = {}
+    for line in lines:
+        wanted = {symbol: kinds for symbol in desired if (kinds := kinds_on(line, desired[symbol]))}
+        following[line] = spread(
+            wanted,
+            [one.symbols for one in current if one.line == line],
+            connections=settings.connections,
+            streams_per_connection=settings.streams_per_connection,
+        )
+    of_current = [(one.line, following[one.line].pop(0)) for one in current]
+    more = [(line, carried) for line, parts in following.items() for carried in parts]
+    return [plan(line, carried) for line, carried in (*of_current, *more)]
 
 
 def spread(

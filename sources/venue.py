@@ -1,7 +1,7 @@
 """What a venue consists of: its feed, its parser, its REST interface, its rules. `sources/venues.py` has all venues."""
 
 from collections.abc import Callable, Sequence
-from typing import Protocol, Self
+from typing import Literal, Protocol, Self
 
 from msgspec import Struct
 
@@ -77,6 +77,14 @@ class FeedSettings(Protocol):
     @property
     def book_levels(self) -> int:
         """Levels a side of books whose snapshots come by their stream."""
+
+
+def address_of(settings: FeedSettings, key: Literal["ws_url", "rest_url"], default: str | None) -> str:
+    """The address of the settings, else the venue's own for the origin; `ValueError` when there is neither."""
+    url = (settings.ws_url if key == "ws_url" else settings.rest_url) or default
+    if not url:
+        raise ValueError(f"feed.origin is {settings.origin}: set feed.{key} to the address that serves it")
+    return url
 
 
 class VenueRest(Protocol):

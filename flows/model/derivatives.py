@@ -63,7 +63,7 @@ class Liquidation(LiquidationReport, frozen=True, gc=False, kw_only=True):
 
     @property
     def key(self) -> tuple[int, Side, float, float]:
-        """What tells two of an instrument apart, since they have no ids."""
+        """By what two of an instrument differ, since they have no ids."""
         return self.time, self.side, self.price, self.quantity
 
 

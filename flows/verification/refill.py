@@ -104,18 +104,16 @@ class TradeRefill:
         """
         what = f"trades {_named([(one.first_id, one.last_id) for one in copies], 'trades')} of {symbol}"
         what = f"{what} are stored with several values"
-        done, why = self._done(symbol, copies, self._decide)
-        if why:
-            return Refilled(left=f"{what}: {why}")
-        incidents = [one for _, found in done for one in found]
-        left = "" if all(found for _, found in done) else f"{what}: the venue does not have all of them"
-        return Refilled(sum(count for count, _ in done), tuple(incidents), left)
+        return self._decided(symbol, copies, what, _SEVERAL)
 
     def restore(self, symbol: str, unheld: Sequence[DisputedTradesQuery]) -> Refilled:
         """Stores the venue's trades of candles that have none stored. Errors as of `refill`."""
         what = f"trades {_named([(one.first_id, one.last_id) for one in unheld], 'candles')} of {symbol} are not stored"
-        cause = "verification: no trade of a final candle was stored"
-        done, why = self._done(symbol, unheld, lambda store, one: self._decide(store, one, cause))
+        return self._decided(symbol, unheld, what, "verification: no trade of a final candle was stored")
+
+    def _decided(self, symbol: str, queries: Sequence[DisputedTradesQuery], what: str, cause: str) -> Refilled:
+        """Stores the venue's trades of these queries, each with an incident of that cause."""
+        done, why = self._done(symbol, queries, lambda store, one: self._decide(store, one, cause))
         if why:
             return Refilled(left=f"{what}: {why}")
         incidents = [one for _, found in done for one in found]
@@ -165,9 +163,7 @@ class TradeRefill:
         _write(store, TradeBatch(self._venue, symbol, [], late=True, replaced=false))
         return len(false)
 
-    def _decide(
-        self, store: TradeStore, query: DisputedTradesQuery, cause: str = _SEVERAL
-    ) -> tuple[int, list[Incident]]:
+    def _decide(self, store: TradeStore, query: DisputedTradesQuery, cause: str) -> tuple[int, list[Incident]]:
         batch, _ = self._vouched(query)
         if batch is None:
             return 0, []

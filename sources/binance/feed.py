@@ -7,6 +7,7 @@ Spot uses the same groups, so that a burst of book data does not delay trades.
 
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -14,8 +15,9 @@ import msgspec
 
 from flows.foreign import quoted
 from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal, Shutdown
-from sources.spread import spread
-from sources.venue import FeedSettings
+from sources.frames import message_in, word_of
+from sources.spread import plans_of
+from sources.venue import FeedSettings, address_of
 
 MARKET_LINE = "market"
 PUBLIC_LINE = "public"
@@ -54,10 +56,7 @@ class BinanceFeed:
         """`ValueError` when no address is set and the origin has no default."""
         self.venue: str = settings.venue
         self._settings = settings
-        self._base = settings.ws_url or _WS_URLS.get((settings.venue, settings.origin), "")
-        if not self._base:
-            raise ValueError(f"feed.origin is {settings.origin}: set feed.ws_url to the address that serves it")
-        self._base = self._base.rstrip("/")
+        self._base = address_of(settings, "ws_url", _WS_URLS.get((settings.venue, settings.origin))).rstrip("/")
         self.request_interval_s = 1.0 / (_REQUESTS_PER_S[settings.venue] - 1)
         self._ids = count(1)
         self._wanted: set[str] = set()
@@ -75,22 +74,10 @@ class BinanceFeed:
         not_trading: frozenset[str] = frozenset(),
     ) -> list[ConnectionPlan]:
         """A symbol's streams of a group stay on one connection; new symbols go to the one with the fewest streams."""
-        following = {line: self._distributed(line, desired, current) for line in (MARKET_LINE, PUBLIC_LINE)}
-        of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
-        more = [(line, carried) for line, parts in following.items() for carried in parts]
-        return [self._plan(line, carried, not_trading) for line, carried in (*of_current, *more)]
-
-    def _distributed(
-        self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
-    ) -> list[dict[str, tuple[str, ...]]]:
-        """The kinds by symbol of each connection of a group."""
-        wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
-        return spread(
-            wanted,
-            [plan.symbols for plan in current if plan.line == line],
-            connections=self._settings.connections,
-            streams_per_connection=self._settings.streams_per_connection,
-        )
+        return plans_of(
+            (MARKET_LINE, PUBLIC_LINE), desired, current, settings=self._settings,
+            kinds_on=self._kinds_on, plan=partial(self._plan, not_trading=not_trading),
+        )  # fmt: skip
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of single streams in this group, each once."""
@@ -104,7 +91,7 @@ class BinanceFeed:
         timeframes = self._settings.timeframes if kind == "kline" else (kind.removeprefix("kline_"),)
         return tuple(f"kline_{timeframe}" for timeframe in timeframes if timeframe in INTERVALS)
 
-    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], not_trading: frozenset[str]) -> ConnectionPlan:
+    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], *, not_trading: frozenset[str]) -> ConnectionPlan:
         names = {_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         self._wanted.update(names)
         return ConnectionPlan(line, self._url(line), kinds, names, not_trading & kinds.keys())
@@ -161,11 +148,8 @@ class BinanceFeed:
 
     def control_of(self, frame: bytes) -> Control | None:
         """Replies have no envelope; errors are flat or wrapped; the notice of a shutdown has an envelope or none."""
-        try:
-            message: Any = msgspec.json.decode(frame)
-        except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply: the parser rejects and reports it
-            return None
-        if not isinstance(message, dict):
+        message = message_in(frame)
+        if message is None:
             return None
         if _is_shutdown(message):
             return Shutdown()
@@ -199,13 +183,8 @@ def _id_of(message: dict[str, Any]) -> int | None:
 
 def _reason_of(error: Any) -> str:
     if isinstance(error, dict):
-        return f"{_word(error.get('code'))}: {_word(error.get('msg'))}"
-    return _word(error)
-
-
-def _word(value: Any) -> str:
-    """A value of the venue as text, whatever its type."""
-    return value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
+        return f"{word_of(error.get('code'))}: {word_of(error.get('msg'))}"
+    return word_of(error)
 
 
 def _name(symbol: str, kind: str) -> str:

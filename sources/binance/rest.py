@@ -5,19 +5,17 @@ from functools import partial
 from typing import Any, Self
 
 import msgspec
-import structlog
 from msgspec import Struct
 
-from flows.bounds import fault_of
 from flows.model import AggregateTrade, BookSnapshot, Kline, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, QueryError, TradesQuery, Urgency
 from sources.binance.paging import PAGE, by_id, covering, first_of
 from sources.binance.wire import Id, Levels, Price, Quantity, QuantityOrZero, Time
-from sources.rest.answers import ANSWERED, decoded, rising
-from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.answers import decoded, plausible, plausible_klines, rising
+from sources.rest.client import RestClient, RestSettings
 from sources.rest.listing import decimals_of, listed
 from sources.rest.rate_limit import RateLimiter
-from sources.venue import FeedSettings
+from sources.venue import FeedSettings, address_of
 
 _REST_URLS = {
     ("binance", "live"): "https://api.binance.com",
@@ -36,8 +34,6 @@ _KEPT_MS = 48 * 3_600_000
 """And only of the last two days."""
 _AROUND_MS = 3_600_000
 """The true times of disputed trades are at most so far from the candle they are in."""
-
-_log = structlog.get_logger(__name__)
 
 
 class _Weights(Struct, frozen=True):
@@ -138,10 +134,7 @@ _FILTERS = msgspec.json.Decoder(list[_Filter])
 
 def rest_url(settings: FeedSettings) -> str:
     """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
-    url = settings.rest_url or _REST_URLS.get((settings.venue, settings.origin))
-    if not url:
-        raise ValueError(f"feed.origin is {settings.origin}: set feed.rest_url to the address that serves it")
-    return url
+    return address_of(settings, "rest_url", _REST_URLS.get((settings.venue, settings.origin)))
 
 
 class BinanceRest:
@@ -208,10 +201,7 @@ class BinanceRest:
     async def book(self, query: BookQuery) -> BookSnapshot:
         """The best levels of each side; on USD-M up to 1,000, in the next larger of the sizes that it serves."""
         found = decoded(_DEPTH, await self._depth(query.symbol, query.levels, query.urgency), "depth")
-        snapshot = BookSnapshot(query.symbol, found.lastUpdateId, found.bids, found.asks, found.E)
-        if reason := fault_of(snapshot):
-            raise VenueError(f"depth: the answer cannot be true: {reason}", status=ANSWERED)
-        return snapshot
+        return plausible(BookSnapshot(query.symbol, found.lastUpdateId, found.bids, found.asks, found.E), "depth")
 
     async def _depth(self, symbol: str, levels: int, urgency: Urgency) -> bytes:
         if self._venue != "binance":
@@ -333,14 +323,7 @@ class BinanceRest:
         last = found[-1].open_time if found else 0
         wanted = found[: bisect_left(found, query.end + 1, key=lambda kline: kline.open_time)]
         closed = [msgspec.structs.replace(kline, is_closed=kline.open_time < last) for kline in wanted]
-        return [kline for kline in closed if _is_possible(kline)]
-
-
-def _is_possible(kline: Kline) -> bool:
-    """Whether a kline is plausible; logs one that is not."""
-    if reason := fault_of(kline):
-        _log.warning("row_rejected", symbol=kline.symbol, reason=reason)
-    return not reason
+        return plausible_klines(closed)
 
 
 def _listed(venue: str, row: _Symbol) -> ListedInstrument:

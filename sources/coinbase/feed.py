@@ -7,6 +7,7 @@ https://docs.cdp.coinbase.com/coinbase-app/advanced-trade-apis/websocket/websock
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -16,8 +17,9 @@ from flows.foreign import quoted
 from flows.model import TRADE_KINDS
 from sources.coinbase.names import BOOKS_LINE, MARKET_LINE, name_in, stream_name
 from sources.feed import IN_ORDER, Ack, ConnectionPlan, Control, DesiredStreams, Refusal
-from sources.spread import spread
-from sources.venue import FeedSettings
+from sources.frames import message_in
+from sources.spread import plans_of
+from sources.venue import FeedSettings, address_of
 
 _WS_URLS: Final = {
     ("live", MARKET_LINE): "wss://ws-feed.exchange.coinbase.com",
@@ -56,21 +58,10 @@ class CoinbaseFeed:
         not_trading: frozenset[str] = frozenset(),
     ) -> list[ConnectionPlan]:
         """A symbol's streams of a line stay on one connection; new symbols go to the one with the fewest streams."""
-        following = {line: self._spread(line, desired, current) for line in self._urls}
-        of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
-        more = [(line, carried) for line, parts in following.items() for carried in parts]
-        return [self._plan(line, carried, not_trading) for line, carried in (*of_current, *more)]
-
-    def _spread(
-        self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
-    ) -> list[dict[str, tuple[str, ...]]]:
-        wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
-        return spread(
-            wanted,
-            [plan.symbols for plan in current if plan.line == line],
-            connections=self._settings.connections,
-            streams_per_connection=self._settings.streams_per_connection,
-        )
+        return plans_of(
+            tuple(self._urls), desired, current, settings=self._settings,
+            kinds_on=self._kinds_on, plan=partial(self._plan, not_trading=not_trading),
+        )  # fmt: skip
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of streams on this line; with trades comes what names the newest of them."""
@@ -80,7 +71,7 @@ class CoinbaseFeed:
         trades = () if TRADE_KINDS.isdisjoint(wanted) else ("trade", "heartbeat")
         return (*trades, *(("ticker",) if "ticker" in wanted else ()))
 
-    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], not_trading: frozenset[str]) -> ConnectionPlan:
+    def _plan(self, line: str, kinds: dict[str, tuple[str, ...]], *, not_trading: frozenset[str]) -> ConnectionPlan:
         names = {stream_name(symbol, kind): (symbol, kind) for symbol in kinds for kind in kinds[symbol]}
         number = _NUMBER if line == BOOKS_LINE else b""
         return ConnectionPlan(line, self._urls[line], kinds, names, not_trading & kinds.keys(), number)
@@ -123,11 +114,8 @@ class CoinbaseFeed:
 
     def control_of(self, frame: bytes) -> Control | None:
         """A reply to a request lists all that is subscribed since, on either feed; an error names no request."""
-        try:
-            message: Any = msgspec.json.decode(frame)
-        except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply: the parser rejects and reports it
-            return None
-        if not isinstance(message, dict):
+        message = message_in(frame)
+        if message is None:
             return None
         if "subscriptions" in (message.get("type"), message.get("channel")):
             return Ack(IN_ORDER)
@@ -139,9 +127,7 @@ class CoinbaseFeed:
 
 def _urls_of(settings: FeedSettings) -> dict[str, str]:
     """The address of each line. A replay may serve both at one address: their requests differ."""
-    market = settings.ws_url or _WS_URLS.get((settings.origin, MARKET_LINE))
-    if not market:
-        raise ValueError(f"feed.origin is {settings.origin}: set feed.ws_url to the address that serves it")
+    market = address_of(settings, "ws_url", _WS_URLS.get((settings.origin, MARKET_LINE)))
     books = settings.book_ws_url or _WS_URLS.get((settings.origin, BOOKS_LINE)) or settings.ws_url
     return {MARKET_LINE: market.rstrip("/")} | ({BOOKS_LINE: books.rstrip("/")} if books else {})
 

@@ -9,21 +9,19 @@ from math import fsum
 from typing import Annotated, Final, Self
 
 import msgspec
-import structlog
 from msgspec import Meta, Struct
 
-from flows.bounds import fault_of
 from flows.model import BookSnapshot, Kline, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
 from sources.coinbase.names import NAME
 from sources.coinbase.parse import in_order, microseconds, milliseconds
 from sources.coinbase.rules import RULES
 from sources.coinbase.wire import MOST_LEVELS, Id, Price, Quantity, QuantityOrZero, Side, Time
-from sources.rest.answers import ANSWERED, decoded, rising
-from sources.rest.client import RestClient, RestSettings, VenueError
+from sources.rest.answers import decoded, plausible, plausible_klines, rising
+from sources.rest.client import RestClient, RestSettings
 from sources.rest.listing import decimals_of, listed
 from sources.rest.rate_limit import RateLimiter
-from sources.venue import FeedSettings
+from sources.venue import FeedSettings, address_of
 
 _REST_URLS: Final = {
     "live": "https://api.exchange.coinbase.com",
@@ -43,8 +41,6 @@ _GRANULARITIES: Final = (60_000, 300_000, 900_000, 3_600_000, 21_600_000, 86_400
 SETTLED_MS: Final = 10_000
 """A candle behind which none has begun is closed when its end was so long ago by the venue's time."""
 _UNKNOWN: Final = float("nan")
-
-_log = structlog.get_logger(__name__)
 
 
 class _TradeRow(Struct, frozen=True, gc=False):
@@ -112,10 +108,7 @@ _PRODUCTS = msgspec.json.Decoder(list[_Product])
 
 def rest_url(settings: FeedSettings) -> str:
     """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
-    url = settings.rest_url or _REST_URLS.get(settings.origin)
-    if not url:
-        raise ValueError(f"feed.origin is {settings.origin}: set feed.rest_url to the address that serves it")
-    return url
+    return address_of(settings, "rest_url", _REST_URLS.get(settings.origin))
 
 
 class CoinbaseRest:
@@ -163,9 +156,7 @@ class CoinbaseRest:
             asks[: query.levels],
             milliseconds(found.time),
         )
-        if reason := fault_of(snapshot):
-            raise VenueError(f"book: the answer cannot be true: {reason}", status=ANSWERED)
-        return snapshot
+        return plausible(snapshot, "book")
 
     async def recorded_book(self, symbol: str) -> tuple[str, object]:
         """Path and query of a book as tapes name it, and the answer."""
@@ -248,7 +239,7 @@ class CoinbaseRest:
         ends = await self._end_of_closed(query, klines, newest)
         wanted = klines[: bisect_left(klines, query.end + 1, key=_open_time)]
         found = [msgspec.structs.replace(kline, is_closed=kline.close_time < ends) for kline in wanted]
-        return [kline for kline in found if _is_possible(kline)]
+        return plausible_klines(found, RULES)
 
     async def _rows(self, query: KlinesQuery, part: int, begin: int, end: int) -> list["_Row"]:
         """Candles of `part` ms that open from `begin` to `end`, both inclusive, rising."""
@@ -304,13 +295,6 @@ def _kline(query: KlinesQuery, open_time: int, rows: list[_Row]) -> Kline:
         volume=fsum(row[5] for row in rows), quote_volume=_UNKNOWN, trades=-1, taker_buy_volume=_UNKNOWN,
         taker_buy_quote_volume=_UNKNOWN, first_id=-1, last_id=-1, is_closed=False, close_time=end,
     )  # fmt: skip
-
-
-def _is_possible(kline: Kline) -> bool:
-    """Whether a candle is plausible; logs one that is not."""
-    if reason := fault_of(kline, RULES):
-        _log.warning("row_rejected", symbol=kline.symbol, reason=reason)
-    return not reason
 
 
 def _iso(time_ms: int) -> str:

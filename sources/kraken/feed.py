@@ -5,6 +5,7 @@ instruments of one channel; the venue answers for each of them, and refuses thos
 """
 
 from collections.abc import Sequence
+from functools import partial
 from itertools import count
 from typing import Any, Final
 
@@ -12,10 +13,11 @@ import msgspec
 
 from flows.foreign import quoted
 from sources.feed import Ack, ConnectionPlan, Control, DesiredStreams, Refusal
+from sources.frames import message_in, word_of
 from sources.kraken.names import INTERVALS, TIMEFRAMES, symbol_of_venue, venue_name
 from sources.kraken.rules import BOOK_LINE, MARKET_LINE
-from sources.spread import spread
-from sources.venue import FeedSettings
+from sources.spread import plans_of
+from sources.venue import FeedSettings, address_of
 
 _WS_URLS: Final = {"live": "wss://ws.kraken.com/v2"}
 _TRADES: Final = ("aggTrade", "trade")
@@ -42,9 +44,7 @@ class KrakenFeed:
         """`ValueError` when no address is set and the origin has no default."""
         self.venue: str = settings.venue
         self._settings = settings
-        self._url = settings.ws_url or _WS_URLS.get(settings.origin, "")
-        if not self._url:
-            raise ValueError(f"feed.origin is {settings.origin}: set feed.ws_url to the address that serves it")
+        self._url = address_of(settings, "ws_url", _WS_URLS.get(settings.origin))
         self._ids = count(1)
         self._open: dict[int, dict[str, str]] = {}
         """By id of a request the instruments without a reply, by the venue's name, and their streams."""
@@ -63,21 +63,10 @@ class KrakenFeed:
         not_trading: frozenset[str] = frozenset(),
     ) -> list[ConnectionPlan]:
         """A symbol's streams of a line stay on one connection; new symbols go to the one with the fewest streams."""
-        following = {line: self._spread(line, desired, current) for line in (MARKET_LINE, BOOK_LINE)}
-        of_current = [(plan.line, following[plan.line].pop(0)) for plan in current]
-        more = [(line, carried) for line, parts in following.items() for carried in parts]
-        return [self._plan(line, carried, desired, not_trading) for line, carried in (*of_current, *more)]
-
-    def _spread(
-        self, line: str, desired: DesiredStreams, current: Sequence[ConnectionPlan]
-    ) -> list[dict[str, tuple[str, ...]]]:
-        wanted = {symbol: kinds for symbol in desired if (kinds := self._kinds_on(line, desired[symbol]))}
-        return spread(
-            wanted,
-            [plan.symbols for plan in current if plan.line == line],
-            connections=self._settings.connections,
-            streams_per_connection=self._settings.streams_per_connection,
-        )
+        return plans_of(
+            (MARKET_LINE, BOOK_LINE), desired, current, settings=self._settings,
+            kinds_on=self._kinds_on, plan=partial(self._plan, desired=desired, not_trading=not_trading),
+        )  # fmt: skip
 
     def _kinds_on(self, line: str, kinds: tuple[str, ...]) -> tuple[str, ...]:
         """The kinds of single streams on a line, each once, of klines those that the venue has. A book names best bid
@@ -104,6 +93,7 @@ class KrakenFeed:
         self,
         line: str,
         carried: dict[str, tuple[str, ...]],
+        *,
         desired: DesiredStreams,
         not_trading: frozenset[str],
     ) -> ConnectionPlan:
@@ -187,12 +177,11 @@ class KrakenFeed:
 
     def control_of(self, frame: bytes) -> Control | None:
         """Replies name the request and the instrument; the last one of a request confirms it."""
-        try:
-            message: Any = msgspec.json.decode(frame)
-        except Exception:  # noqa: BLE001 - malformed, not UTF-8, nested too deeply: the parser rejects and reports it
+        message = message_in(frame)
+        if message is None:
             return None
-        if not isinstance(message, dict) or message.get("method") not in ("subscribe", "unsubscribe"):
-            return _refusal_without_request(message) if isinstance(message, dict) else None
+        if message.get("method") not in ("subscribe", "unsubscribe"):
+            return _refusal_without_request(message)
         number, result = message.get("req_id"), message.get("result")
         request_id = number if type(number) is int else _NO_REQUEST
         instrument = message.get("symbol", result.get("symbol") if isinstance(result, dict) else None)
@@ -203,7 +192,7 @@ class KrakenFeed:
             self._open.pop(request_id, None)
         if message.get("success") is True:
             return Ack(request_id) if is_last else None
-        reason = quoted(_word(message.get("error")))
+        reason = quoted(word_of(message.get("error")))
         if not name:  # it concerns the whole request
             return Refusal(reason, None if request_id == _NO_REQUEST else request_id)
         return Refusal(reason, request_id if is_last else None, stream=name)
@@ -224,9 +213,4 @@ def _params(kind: str, *, subscribes: bool) -> dict[str, Any]:
 
 def _refusal_without_request(message: dict[str, Any]) -> Refusal | None:
     """An error that answers no subscription, as for a message that the venue cannot read."""
-    return Refusal(quoted(_word(message["error"]))) if message.get("error") and "channel" not in message else None
-
-
-def _word(value: Any) -> str:
-    """A value of the venue as text, whatever its type."""
-    return value if isinstance(value, str) else repr(value) if isinstance(value, int | float | None) else "…"
+    return Refusal(quoted(word_of(message["error"]))) if message.get("error") and "channel" not in message else None

@@ -7,10 +7,8 @@ from collections.abc import Sequence
 from typing import Final, Literal, Self
 
 import msgspec
-import structlog
 from msgspec import Struct
 
-from flows.bounds import fault_of
 from flows.foreign import quoted
 from flows.model import BookSnapshot, Kline, Level, ListedInstrument, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
@@ -19,11 +17,11 @@ from sources.kraken.names import INTERVALS, rest_pair, symbol_of_wsname
 from sources.kraken.parse import VENUE
 from sources.kraken.rules import RULES
 from sources.kraken.wire import Id, Price, Quantity, QuantityOrZero
-from sources.rest.answers import ANSWERED, decoded, rising
+from sources.rest.answers import ANSWERED, decoded, plausible, plausible_klines, rising
 from sources.rest.client import RestClient, RestSettings, VenueError
 from sources.rest.listing import listed
 from sources.rest.rate_limit import RateLimiter
-from sources.venue import FeedSettings
+from sources.venue import FeedSettings, address_of
 
 _REST_URLS: Final = {"live": "https://api.kraken.com"}
 _REQUESTS_PER_MINUTE: Final = 60
@@ -47,7 +45,6 @@ _MOST_NS_DIGITS: Final = 20
 _PENALTY_S: Final = 10.0
 """Wait after a refusal for too many requests; the venue names none."""
 
-_log = structlog.get_logger(__name__)
 
 _TradeRow = tuple[Price, Quantity, msgspec.Raw, Literal["b", "s"], str, str, Id]
 """Price, quantity, time in seconds with seven decimals, side of the taker, kind of order, free text, id."""
@@ -114,10 +111,7 @@ _KLINES = msgspec.json.Decoder(list[_KlineRow], strict=False)
 
 def rest_url(settings: FeedSettings) -> str:
     """Address of the REST interface; `ValueError` when none is set and the origin has no default."""
-    url = settings.rest_url or _REST_URLS.get(settings.origin)
-    if not url:
-        raise ValueError(f"feed.origin is {settings.origin}: set feed.rest_url to the address that serves it")
-    return url
+    return address_of(settings, "rest_url", _REST_URLS.get(settings.origin))
 
 
 def refusal_in(body: bytes) -> VenueError | None:
@@ -187,10 +181,7 @@ class KrakenRest:
         found = next(iter(decoded(_DEPTH, body, "Depth").result.values()), None)
         if found is None:
             raise VenueError("Depth: the answer has no book", status=ANSWERED)
-        snapshot = BookSnapshot(query.symbol, 0, _levels(found.bids), _levels(found.asks))
-        if reason := fault_of(snapshot):
-            raise VenueError(f"Depth: the answer cannot be true: {reason}", status=ANSWERED)
-        return snapshot
+        return plausible(BookSnapshot(query.symbol, 0, _levels(found.bids), _levels(found.asks)), "Depth")
 
     async def recorded_book(self, symbol: str) -> tuple[str, bytes]:
         """Path and query of a request for a book, and the venue's answer, JSON: as tapes hold them."""
@@ -281,7 +272,7 @@ class KrakenRest:
             if query.start <= row[0] * 1_000 <= query.end:
                 kline = _kline(query, row, length, path)
                 found.append(msgspec.structs.replace(kline, is_closed=row[0] < newest))
-        return [kline for kline in found if _is_possible(kline)]
+        return plausible_klines(found, RULES)
 
 
 def _kline(query: KlinesQuery, row: _KlineRow, length: int, path: str) -> Kline:
@@ -300,13 +291,6 @@ def _kline(query: KlinesQuery, row: _KlineRow, length: int, path: str) -> Kline:
         )
     except ValueError as error:
         raise VenueError(f"{path}: the answer has an average price that is no number", status=ANSWERED) from error
-
-
-def _is_possible(kline: Kline) -> bool:
-    """Whether a kline is plausible; logs one that is not."""
-    if reason := fault_of(kline, RULES):
-        _log.warning("row_rejected", symbol=kline.symbol, reason=reason)
-    return not reason
 
 
 def _trade(symbol: str, row: _TradeRow) -> Trade:

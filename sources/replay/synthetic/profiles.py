@@ -13,6 +13,7 @@ _ORDER_VALUE = 1_500.0
 _SHARP_DIGITS = 5
 """Digits in the price of an unknown symbol."""
 
+_DOLLARS = frozenset(("USD", "USDT", "USDC"))
 _KNOWN_PRICES = {"BTCUSDT": 60_000.0, "ETHUSDT": 2_600.0, "BNBUSDT": 520.0, "SOLUSDT": 150.0, "XRPUSDT": 0.58}
 _KNOWN_DECIMALS: dict[tuple[MarketKind, str], Decimals] = {
     ("spot", "BTCUSDT"): decimals_of("spot", price=2, quantity=5),
@@ -39,6 +40,11 @@ class Profile(NamedTuple):
     first_update_id: int
     reference: str = ""
     """The symbol of Binance spot whose price it follows; empty: it has a price of its own."""
+
+
+def reference_of(base: str, quote: str) -> str:
+    """The symbol of Binance spot whose price a pair follows: prices in dollars are those in USDT."""
+    return base + ("USDT" if quote in _DOLLARS and base not in _DOLLARS else quote)
 
 
 def following(symbol: str, reference: str, *, price: int, quantity: int) -> Profile:

@@ -3,11 +3,10 @@
 from typing import Any, NamedTuple
 
 from sources.replay.market.decimals import Decimals
-from sources.replay.synthetic.profiles import Profile, following, profile_of
+from sources.replay.synthetic.profiles import Profile, following, profile_of, reference_of
 
 _LOT_DECIMALS = 8
 _PRICE_DECIMALS = {"BTC-USD": 2, "ETH-USD": 2, "SOL-USD": 2, "XRP-USD": 4, "DOGE-USD": 5}
-_DOLLARS = frozenset(("USD", "USDT", "USDC"))
 
 
 class Product(NamedTuple):
@@ -24,7 +23,7 @@ class Product(NamedTuple):
     @property
     def reference(self) -> str:
         """The symbol of Binance spot whose price it follows."""
-        return self.base + ("USDT" if self.quote in _DOLLARS and self.base not in _DOLLARS else self.quote)
+        return reference_of(self.base, self.quote)
 
 
 def product_of(text: str) -> Product:

@@ -7,7 +7,7 @@ which Bitcoin and Dogecoin keep their old names. Source: `AssetPairs` of 2026-07
 from typing import Any, NamedTuple
 
 from sources.replay.market.decimals import Decimals, decimal_text
-from sources.replay.synthetic.profiles import Profile, following, profile_of
+from sources.replay.synthetic.profiles import Profile, following, profile_of, reference_of
 
 _OLD_NAMES = {"BTC": "XBT", "DOGE": "XDG"}
 _OLD_ASSETS = {
@@ -27,7 +27,6 @@ _OLD_IDS = frozenset(("BTC", "ETH", "LTC", "XRP", "XLM"))
 """Base assets whose pairs with an old quote asset have the ids of both assets as their id."""
 _LOT_DECIMALS = 8
 _PRICE_DECIMALS = {"BTC/USD": 1, "BTC/USDT": 1, "ETH/USD": 2, "SOL/USD": 2, "XRP/USD": 5, "DOGE/USD": 7}
-_DOLLARS = frozenset(("USD", "USDT", "USDC"))
 _FEES = [[0, 0.4], [10_000, 0.35], [50_000, 0.24], [100_000, 0.22]]
 _MAKER_FEES = [[0, 0.25], [10_000, 0.2], [50_000, 0.14], [100_000, 0.12]]
 _LEVERAGES = [2, 3, 4, 5]
@@ -66,7 +65,7 @@ class Pair(NamedTuple):
     @property
     def reference(self) -> str:
         """The symbol of Binance spot whose price it follows."""
-        return self.base + ("USDT" if self.quote in _DOLLARS and self.base not in _DOLLARS else self.quote)
+        return reference_of(self.base, self.quote)
 
     @property
     def price_decimals(self) -> int:
