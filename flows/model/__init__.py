@@ -25,6 +25,7 @@ from flows.model.evidence import LIVE, UNVOUCHED, Evidence, KlineSource, Origin,
 from flows.model.incidents import Incident, IncidentKind, Rejected
 from flows.model.instrument import DAY_MS, Instrument, ListedInstrument, timeframe_ms
 from flows.model.market import (
+    HIDDEN_FILLS,
     MARKET_FILL,
     WITHDRAWN_FILL,
     AggregateTrade,
@@ -104,6 +105,7 @@ __all__ = [
     "COMPLETE",
     "DAY_MS",
     "EVENT_KINDS",
+    "HIDDEN_FILLS",
     "IDS",
     "LIVE",
     "MARKET_FILL",

@@ -159,6 +159,11 @@ async def test_two_venues_are_complete(mongod_uri: str, tmp_path: Path, flags: t
             assert_equals_the_exchange(tmp_path, mongod_uri, exchange)
 
 
+def body_of(url: str) -> dict[str, Any]:
+    body: dict[str, Any] = httpx.get(url, timeout=START_S).json()
+    return body
+
+
 def chart_of(messages: list[dict[str, Any]], venue: str) -> dict[int, tuple[float, ...]]:
     """The newest version of each closed minute that a client of the hub got of a venue, by its begin."""
     charts = [one["data"] for one in messages if one["type"] == "ChartUpdate" and one["data"]["venue"] == venue]
@@ -203,10 +208,10 @@ async def test_equal_symbols_of_two_venues_are_not_mixed_on_the_hub_and_in_rest(
                 await until_complete(tmp_path, flow, *found)
                 for exchange in found:
                     await assert_rest_equals_the_exchange(api, flow, exchange)
-                refused = httpx.get(f"{api.url}/api/prices/{SYMBOL}").json()["error"]
+                refused = body_of(f"{api.url}/api/prices/{SYMBOL}")["error"]
                 assert (refused["code"], refused["nearest"]) == ("ambiguous_symbol", list(KINDS))
-                status = httpx.get(f"{api.url}/api/status").json()["data"]
-                assert [(one["venue"], one["origin"]) for one in status["venues"]] == [(one, "replay") for one in KINDS]
+                status = body_of(f"{api.url}/api/status")["data"]
+                assert {one["venue"]: one["origin"] for one in status["venues"]} == dict.fromkeys(KINDS, "replay")
             assert await flow.stop() == 0, flow.said()
             await hearing
         for exchange in found:
