@@ -179,6 +179,7 @@ def _open_broadcast(settings: Settings, metrics: FlowMetrics, venues: list[Venue
         origins={venue.feed.venue: venue.feed.origin for venue in venues},
         on_delay=metrics.latency.observe,
         clocks={venue.feed.venue: venue.clock for venue in venues},
+        names_of=venues[0].catalogue.symbols,
     )
     try:
         broadcast.start()

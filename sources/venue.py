@@ -8,6 +8,7 @@ from msgspec import Struct
 from flows.bounds import VenueRules
 from flows.model import (
     BookSnapshot,
+    Capability,
     Funding,
     FundingTerms,
     Kline,
@@ -148,5 +149,7 @@ class Venue(Struct, frozen=True):
     parser: Callable[[], VenueParser]
     rest: Callable[[FeedSettings, RestSettings], VenueRest]
     """Builds the REST client; `ValueError` as for the feed, and for a proxy that cannot be used."""
+    capabilities: tuple[Capability, ...]
+    """What is proven of each kind of its data, by what, and what is not."""
     derivatives: Callable[[VenueRest], DerivativesRest] | None = None
     """Builds the rest of the REST side on its client; None where instruments are no derivatives."""

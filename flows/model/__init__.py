@@ -6,6 +6,7 @@ Everything is immutable, so one object may be shared by every consumer.
 """
 
 from flows.model.candles import BELIEVED, COMPLETE, Candle, CandleStatus, Reconciliation, RefreshResult, StoreOnly
+from flows.model.capability import Capability
 from flows.model.derivatives import (
     ContractReport,
     DerivativeRecord,
@@ -128,6 +129,7 @@ __all__ = [
     "BookView",
     "Candle",
     "CandleStatus",
+    "Capability",
     "ChannelState",
     "ChannelStatus",
     "Connected",

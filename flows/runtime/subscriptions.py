@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from flows.clock import wall_ms
 from flows.foreign import quoted
-from flows.model import Incident, IncidentKind, ListedInstrument, TradingStatus
+from flows.model import Capability, Incident, IncidentKind, ListedInstrument, TradingStatus
 from flows.names import SYMBOL_LENGTH, is_symbol, symbol_of
 from flows.settings import Feed
 from flows.settings.values import share_of
@@ -121,6 +121,9 @@ class SubscriptionStore(Protocol):
     def publish_instruments(self, venue: str, instruments: Iterable[ListedInstrument]) -> None:
         """Stores the venue's instruments."""
 
+    def publish_capabilities(self, venue: str, capabilities: Iterable[Capability]) -> None:
+        """Stores what is proven of the venue's data."""
+
 
 class SubscriptionController:
     """Applies the desired subscriptions in MongoDB to the source, stores there the symbols of the settings and the
@@ -140,12 +143,13 @@ class SubscriptionController:
         query_instruments: Callable[[], Iterable[ListedInstrument] | None],
         report: Callable[[Incident], None],
         catalogue: Catalogue,
+        capabilities: Iterable[Capability] = (),
         instruments: Iterable[ListedInstrument] | None = None,
         local_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`query_instruments` gets the venue's instruments, None when it does not answer; `instruments` are those that
-        are known. `catalogue` gets them too. `announce` gets the status of each symbol when it is first known, and
-        whenever it changes.
+        are known. `catalogue` gets them too. `capabilities` are those of the venue, which are stored. `announce` gets
+        the status of each symbol when it is first known, and whenever it changes.
         """
         self._commands = commands
         self._feed = feed
@@ -153,6 +157,8 @@ class SubscriptionController:
         self._announce = announce
         self._query_instruments = query_instruments
         self._catalogue = catalogue
+        self._capabilities = tuple(capabilities)
+        self._is_described = False
         self._report = report
         self._local_s = local_s
         self._set_list(listed_in(instruments or ()))
@@ -184,6 +190,9 @@ class SubscriptionController:
             for name in dict.fromkeys(self._own(symbol) or symbol for symbol in self._feed.symbols)
             if name not in known
         )
+        if not self._is_described:
+            self._commands.publish_capabilities(venue, self._capabilities)
+            self._is_described = True
         if not self._is_published:
             self._commands.publish_instruments(venue, self._listed.values())
             self._is_published = True

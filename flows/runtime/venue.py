@@ -120,6 +120,7 @@ class VenueRuntime(Struct, frozen=True, kw_only=True):
             query_instruments=partial(query_instruments, self.settings, feed),
             report=self.report,
             catalogue=self.catalogue,
+            capabilities=self.venue.capabilities,
             instruments=instruments,
         )
         return CommandPoller(

@@ -21,6 +21,7 @@ from sinks.hub.handoff import Handoff
 from sinks.hub.hub_settings import HubSettings
 from sinks.hub.policy import Hub
 from sinks.hub.server import HubServer
+from sinks.hub.subscription import NamesOf, as_named
 
 HANDOFF_ITEMS: Final = 100_000
 """Most items that wait for the hub's thread; beyond that the oldest are lost, and every client gets their number."""
@@ -41,13 +42,15 @@ class Broadcast:
         origins: Mapping[str, str],
         on_delay: Callable[[float], object] = lambda _: None,
         clocks: Mapping[str, FeedClock] | None = None,
+        names_of: NamesOf = as_named,
     ) -> None:
         """`origins` are those of the venues' data; the first venue is that of items which come without one. `on_delay`
         is called with the delay of the newest item of a batch, in seconds of the feed's time. `clocks` are the flow's,
-        by venue; without one messages are stamped by the wall clock.
+        by venue; without one messages are stamped by the wall clock. `names_of` gives the venues' own names of what
+        clients write.
         """
         self._settings = settings
-        self._hub = Hub(settings, origins=origins, first_seq=wall_ms() * 1_000)
+        self._hub = Hub(settings, origins=origins, first_seq=wall_ms() * 1_000, names_of=names_of)
         self._handoff: Handoff[Publishable] = Handoff(HANDOFF_ITEMS)
         self._server = HubServer(
             settings,

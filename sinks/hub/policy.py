@@ -26,7 +26,7 @@ from sinks.hub.payloads import HeartbeatUpdate, iso_utc
 from sinks.hub.replay_buffer import ReplayBuffer
 from sinks.hub.replies import ErrorData, Pong, Reply, Reset, SubscribedData, snapshot_parts
 from sinks.hub.state import StateCache
-from sinks.hub.subscription import Ping, RequestError, Rule, Subscription, parse_request
+from sinks.hub.subscription import NamesOf, Ping, RequestError, Rule, Subscription, as_named, parse_request
 from sinks.hub.venue_market import VenueMarket
 
 TICK_LIMIT: Final = 500
@@ -36,10 +36,15 @@ TICK_LIMIT: Final = 500
 class Hub:
     """Numbers the messages of all venues and fans them out, as drawn in the module's docstring."""
 
-    def __init__(self, settings: HubSettings, *, origins: Mapping[str, str], first_seq: int) -> None:
-        """`origins` are those of the venues' data; the first venue is that of items which come without one."""
+    def __init__(
+        self, settings: HubSettings, *, origins: Mapping[str, str], first_seq: int, names_of: NamesOf = as_named
+    ) -> None:
+        """`origins` are those of the venues' data; the first venue is that of items which come without one. `names_of`
+        gives the venues' own names of what clients write.
+        """
         self._settings = settings
         self._origins = origins
+        self._names_of = names_of
         self._seq = first_seq
         self._recent = ReplayBuffer(settings.ring)
         self._state = StateCache()
@@ -124,7 +129,8 @@ class Hub:
         message.
         """
         self.flush(now)
-        client = Client(peer, encoding=encoding, subscription=subscription, capacity=self._settings.capacity)
+        own = subscription.named(self._names_of)
+        client = Client(peer, encoding=encoding, subscription=own, capacity=self._settings.capacity)
         self._fanout.add(client)
         if resume_after is not None:
             client.put_ahead(self._missed(client, resume_after, now))
@@ -153,7 +159,8 @@ class Hub:
         client.resume()
         self._fanout.pump(client, now)
 
-    def _change(self, client: Client, rule: Rule, now: Now) -> list[Sendable]:
+    def _change(self, client: Client, requested: Rule, now: Now) -> list[Sendable]:
+        rule = requested.named(self._names_of)
         subscription = client.subscription.with_rule(rule)
         self._fanout.remove(client)
         client.subscription = subscription

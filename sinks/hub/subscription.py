@@ -4,7 +4,7 @@ A subscription is a list of rules; the newest rule that covers a message decides
 whatever came before: all candles but those of one symbol, one symbol's trades and the prices of all.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -24,6 +24,13 @@ RULES_LIMIT = 64
 
 Names: TypeAlias = frozenset[str] | None
 """Names in one dimension; None: all."""
+NamesOf: TypeAlias = Callable[[str, Names], Iterable[str]]
+"""The own names of a symbol, which is one of them or any common spelling, at these venues."""
+
+
+def as_named(symbol: str, _: Names) -> Iterable[str]:
+    """The symbol alone, where the venues' lists are not known."""
+    return (symbol,)
 
 
 class RequestError(ValueError):
@@ -48,6 +55,12 @@ class Rule(NamedTuple):
             and (self.venues is None or topic.venue in self.venues)
         )
 
+    def named(self, names_of: NamesOf) -> "Rule":
+        """With the venues' own names of the symbols."""
+        if self.symbols is None:
+            return self
+        return self._replace(symbols=frozenset(name for text in self.symbols for name in names_of(text, self.venues)))
+
     def includes(self, other: "Rule") -> bool:
         """Whether it covers all that another one covers, and so replaces it."""
         return (
@@ -66,6 +79,10 @@ class Subscription:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self._known: dict[Topic, bool] = {}  # as many as the hub has topics
+
+    def named(self, names_of: NamesOf) -> "Subscription":
+        """With the venues' own names of the symbols."""
+        return Subscription(tuple(rule.named(names_of) for rule in self.rules))
 
     def wants(self, topic: Topic) -> bool:
         """Whether a message of this topic is for the client."""

@@ -16,6 +16,7 @@ from flows.clock import FeedClock
 from flows.model import (
     BookView,
     Candle,
+    Capability,
     ChannelState,
     ChannelStatus,
     FeedStatus,
@@ -134,9 +135,11 @@ class Deployment:
             store.store(items, timeout_s=5)
 
     def list_instruments(self, *symbols: str) -> None:
+        """Those that end with USDT or EUR have their assets."""
         with MongoClient[dict[str, Any]](self.mongod_uri) as client:
-            listed = [ListedInstrument("binance", symbol, "TRADING") for symbol in symbols]
-            CommandConsumer(client[self.database]).publish_instruments("binance", listed)
+            consumer = CommandConsumer(client[self.database])
+            consumer.publish_instruments("binance", [_listed(symbol) for symbol in symbols])
+            consumer.publish_capabilities("binance", [BOOKS])
 
     def store_trades(self, trades: Sequence[Trade]) -> None:
         writer = TradeWriter(self.trades_path / "binance" / "part-00", venue="binance", retention_days=0)
@@ -153,6 +156,16 @@ class Deployment:
             analysis=Analysis(store=self.keeps_analyses),
             heartbeat=HeartbeatSettings(**heartbeat or {}),
         )
+
+
+BOOKS = Capability("book", "no change is missing", "update ids", ("There is no checksum.",))
+"""What the venue of the tests says of itself."""
+
+
+def _listed(symbol: str) -> ListedInstrument:
+    quote = next((name for name in ("USDT", "EUR") if symbol.endswith(name)), "")
+    assets = (symbol.removesuffix(quote), quote, 2, 5) if quote else ()
+    return ListedInstrument("binance", symbol, "TRADING", *assets)
 
 
 def fill(deployment: Deployment) -> None:
