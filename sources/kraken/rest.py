@@ -14,6 +14,7 @@ from flows.bounds import fault_of
 from flows.foreign import quoted
 from flows.model import BookSnapshot, Kline, Level, Trade, timeframe_ms
 from flows.queries import BookQuery, DisputedTradesQuery, KlinesQuery, PastTradesQuery, QueryError, TradesQuery, Urgency
+from sources.kraken.instruments import TRADING, status_of
 from sources.kraken.klines import stated
 from sources.kraken.names import INTERVALS, rest_pair, symbol_of_wsname
 from sources.kraken.rules import RULES
@@ -38,7 +39,6 @@ DEPTH_LIMIT: Final = 500
 """Most levels a side."""
 _EARLIER_MS: Final = (0, 60_000, 3_600_000)
 """How far before its time the trades of a query are looked for: ids decide."""
-_TRADING: Final = frozenset(("online", "limit_only", "reduce_only"))
 _TOO_MANY: Final = 429
 _UNAVAILABLE: Final = 503
 _MOST_NS_DIGITS: Final = 20
@@ -175,8 +175,9 @@ class KrakenRest:
         system = decoded(_SYSTEM, await self._client.get(path), path).result.status
         path = "/0/public/AssetPairs"
         pairs = decoded(_PAIRS, await self._client.get(path), path).result.values()
-        statuses = {symbol_of_wsname(pair.wsname): _status(pair.status) for pair in pairs if pair.wsname}
-        return statuses if system in _TRADING else dict.fromkeys(statuses, _status(system))
+        statuses = {symbol_of_wsname(pair.wsname): status_of(pair.status) for pair in pairs if pair.wsname}
+        of_all = status_of(system)
+        return statuses if of_all == TRADING else dict.fromkeys(statuses, of_all)
 
     async def symbols(self) -> list[str]:
         """The names of all instruments."""
@@ -315,10 +316,6 @@ def _trade(symbol: str, row: _TradeRow) -> Trade:
     whole, _, fraction = bytes(seconds).decode().partition(".")
     time = int(whole) * 1_000 + int((fraction + "000")[:3])
     return Trade(symbol, number, time, price, quantity, side == "s", time)
-
-
-def _status(word: str) -> str:
-    return "TRADING" if word in _TRADING else word.upper()
 
 
 def _levels(rows: list[_LevelRow]) -> list[Level]:

@@ -53,9 +53,10 @@ def test_a_request_names_the_instruments_of_one_channel() -> None:
     venue = feed()
     names = plan_of(venue.plans({"BTC-USD": (), "ETH-USD": ()}), "market").streams
     requests = venue.subscribe_requests((*names, "BTC-USD@depth@100"))
-    assert [request_id for request_id, _ in requests] == [1, 2, 3, 4, 5]
+    assert [request_id for request_id, _ in requests] == [1, 2, 3, 4, 5, 6]
     both = ["BTC/USD", "ETH/USD"]
     assert [json.loads(text)["params"] for _, text in requests] == [
+        {"channel": "instrument", "snapshot": True},
         {"channel": "trade", "snapshot": False, "symbol": both},
         {"channel": "ohlc", "interval": 1, "snapshot": False, "symbol": both},
         {"channel": "ohlc", "interval": 5, "snapshot": False, "symbol": both},
@@ -63,10 +64,10 @@ def test_a_request_names_the_instruments_of_one_channel() -> None:
         {"channel": "book", "depth": 100, "symbol": ["BTC/USD"]},
     ]
     assert {json.loads(text)["method"] for _, text in requests} == {"subscribe"}
-    assert [json.loads(text)["req_id"] for _, text in requests] == [1, 2, 3, 4, 5]
+    assert [json.loads(text)["req_id"] for _, text in requests] == [1, 2, 3, 4, 5, 6]
     [(_, text)] = venue.unsubscribe_requests(("BTC-USD@kline_1m",))
     assert json.loads(text) == {
-        "method": "unsubscribe", "params": {"channel": "ohlc", "interval": 1, "symbol": ["BTC/USD"]}, "req_id": 6,
+        "method": "unsubscribe", "params": {"channel": "ohlc", "interval": 1, "symbol": ["BTC/USD"]}, "req_id": 7,
     }  # fmt: skip
 
 
